@@ -1,0 +1,51 @@
+"""The exception tree of Quarry.
+
+    * SearchError
+      x CorpusError          a document or data set could not be read; names the file and the reason
+      x IndexFormatError     the folder is not an index, is damaged, or has another format version
+      x IndexMismatchError   the index was built with another model or setting than the one given
+      x IndexBusyError       another process is writing to the index; names it
+      x ModelError           a model could not be found or loaded; says what to do
+      x MissingExtraError    an optional package is needed; names the extra that brings it
+      x FeedbackError        a judgement or training row is not valid; names the line
+      x SettingsError        an unknown key or a value out of bounds; gives its name
+
+Every message has three parts: what was found, what was expected, what to do.
+A caller's mistake in arguments is a plain `ValueError`.
+"""
+
+
+class SearchError(Exception):
+    """Base of every error that Quarry raises on purpose."""
+
+
+class CorpusError(SearchError):
+    """A document or data set could not be read."""
+
+
+class IndexFormatError(SearchError):
+    """The folder is not an index, is damaged, or was written by another format version."""
+
+
+class IndexMismatchError(SearchError):
+    """The index was built with another model or setting than the one given."""
+
+
+class IndexBusyError(SearchError):
+    """Another process holds the index's writer lock."""
+
+
+class ModelError(SearchError):
+    """A model could not be found or loaded."""
+
+
+class MissingExtraError(SearchError):
+    """An optional package is missing; the message names the extra to install."""
+
+
+class FeedbackError(SearchError):
+    """A judgement or training row is not valid."""
+
+
+class SettingsError(SearchError):
+    """An unknown setting, or a value out of bounds."""

@@ -1,0 +1,58 @@
+"""Documents and chunks: the records that every stage speaks of. Nothing here reads, writes or computes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document of a corpus.
+
+    Headings inside `text` are written as Markdown ATX lines (`# ...`) whatever the file's format was, and
+    pages are separated by a form feed, so that one chunker serves all formats.
+
+    Attributes:
+        doc_id: Unique in the corpus; chosen by the corpus, never random.
+        text: The whole text, valid Unicode without NUL and lone surrogates.
+        title: May be empty.
+        meta: Flat metadata that can be filtered on, such as `source`, `format`, `lang`.
+    """
+
+    doc_id: str
+    text: str
+    title: str = ""
+    meta: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A passage: one piece of a document, as it is embedded and found.
+
+    Attributes:
+        chunk_id: `f"{doc_id}#{start}-{end}"`: same text in the same place, same id.
+        doc_id: The document it was cut from.
+        text: Exactly `document.text[start:end]`.
+        start: First character, counted from 0.
+        end: One past the last character.
+        heading: The headings above the passage, outermost first, joined by ` > `; may be empty.
+    """
+
+    chunk_id: str
+    doc_id: str
+    text: str
+    start: int
+    end: int
+    heading: str = ""
+
+
+def passage_text(title: str, heading: str, text: str) -> str:
+    """Return what is embedded and tokenised for a passage: title, headings and text, one per line.
+
+    Parts that are empty, or that the text begins with anyway, are left out. BEIR's convention is the same
+    (title, then text), so scores on BEIR corpora are comparable with published ones.
+    """
+    parts: list[str] = []
+    for part in (title.strip(), heading.strip()):
+        if part and part not in parts and not text.lstrip("# \n").startswith(part):
+            parts.append(part)
+    return "\n".join([*parts, text])

@@ -1,0 +1,73 @@
+"""What a vector store is. Distances become similarities inside the adapters and nowhere else."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, Self
+
+from indexer.embedder import Vectors
+
+
+class Neighbour(NamedTuple):
+    """A stored chunk near a query."""
+
+    chunk_id: str
+    similarity: float  # cosine, in [-1, 1]; higher is better
+
+
+class VectorStore(Protocol):
+    """Vectors by chunk id, on disk in one folder."""
+
+    @classmethod
+    def create(cls, folder: Path, dim: int) -> Self:
+        """Make an empty store in a new or empty folder."""
+        ...
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Open what `flush` wrote. Raises IndexFormatError when the folder is not such a store."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    @property
+    def dim(self) -> int:
+        """Length of the vectors."""
+        ...
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """All stored chunk ids, in insertion order."""
+        ...
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """Facts for the manifest, JSON-able: kind, index type, tuned search parameter, measured recall."""
+        ...
+
+    def add(self, ids: Sequence[str], vectors: Vectors) -> None:
+        """Add all or nothing. Raises ValueError on a duplicate id, a wrong shape or a non-finite value."""
+        ...
+
+    def remove(self, ids: Collection[str]) -> int:
+        """Remove these; return how many were there."""
+        ...
+
+    def search(self, queries: Vectors, k: int, *, allowed: Collection[str] | None = None) -> list[list[Neighbour]]:
+        """Find the most similar chunks for each query.
+
+        Args:
+            queries: Unit-length rows, shape (n_queries, dim).
+            k: How many neighbours per query; fewer only when fewer are stored (or allowed).
+            allowed: When given, only these chunks may come out (a pre-filter: `k` is still honoured).
+
+        Returns:
+            One list per query, best first, equal similarities in id order. Never padded.
+
+        Raises:
+            ValueError: If k < 1 or queries is not (n, dim).
+        """
+        ...
+
+    def flush(self) -> None:
+        """Write everything to the folder, fsynced; approximate stores train and tune themselves here."""
+        ...

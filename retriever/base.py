@@ -1,0 +1,38 @@
+"""Protocols of searching: what answers queries, what rescores passages, where texts come from."""
+
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retriever.ranking import Query, Ranking
+
+
+class Retriever(Protocol):
+    """Everything that answers queries."""
+
+    def retrieve(self, queries: Sequence[Query], k: int, *, allowed: Collection[str] | None = None) -> list[Ranking]:
+        """Return one ranking per query, in order, of at most k passages (only `allowed` ones when given)."""
+        ...
+
+
+class Reranker(Protocol):
+    """Scores passages against a query. Ordering is not its business."""
+
+    @property
+    def name(self) -> str:
+        """The model, for explanations and reports."""
+        ...
+
+    def score(self, query: str, passages: Sequence[str]) -> NDArray[np.float32]:
+        """Return one relevance logit per passage, shape (len(passages),), computed in float32; higher is better."""
+        ...
+
+
+class Passages(Protocol):
+    """Where the texts of chunks come from."""
+
+    def texts(self, chunk_ids: Sequence[str]) -> list[str]:
+        """Return the passage texts in order. Raises KeyError naming a missing id."""
+        ...

@@ -1,0 +1,111 @@
+"""Queries, hits and rankings: what flows between the stages of a search, with its explanation. No model here."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from math import isfinite
+from typing import Literal
+
+Stage = Literal["dense", "bm25", "fusion", "rerank"]
+Route = Literal["dense", "bm25", "hybrid"]
+Status = Literal["ran", "partial", "failed", "missing", "off"]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A question with its id; for a single question the id is the text's own."""
+
+    query_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageScore:
+    """Where one stage put a passage: rank from 1, and that stage's own score."""
+
+    rank: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Why a passage stands where it stands: rank and score of each stage that saw it.
+
+    Scores are comparable only within one stage and one query: `dense` is a cosine in [-1, 1], `bm25` is >= 0 and
+    unbounded, `fusion` in [0, 1], `rerank` a logit. `terms` are the query terms that BM25 matched, strongest first.
+    """
+
+    dense: StageScore | None = None
+    bm25: StageScore | None = None
+    fusion: StageScore | None = None
+    rerank: StageScore | None = None
+    terms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StageReport:
+    """What happened to one stage of one search.
+
+    Attributes:
+        stage: Which one.
+        status: `ran`; `partial` (cut by the time budget); `failed`; `missing` (asked for, not there); `off` (not asked for).
+        reason: Why, when it is not `ran`: what was found, and what to do.
+        milliseconds: Wall time, shared equally among the queries of a batch.
+        candidates: How many passages it returned or scored.
+    """
+
+    stage: Stage
+    status: Status
+    reason: str = ""
+    milliseconds: float = 0.0
+    candidates: int = 0
+
+    @property
+    def degrades(self) -> bool:
+        """Whether the answer is less than what was asked for because of this stage."""
+        return self.status in ("partial", "failed", "missing")
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One passage of a ranking. `score` is comparable only with hits of the same stage and query."""
+
+    chunk_id: str
+    score: float
+    stage: Stage
+    evidence: Evidence = field(default_factory=Evidence)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Hits for one query, best first, no chunk twice. Build with `Ranking.of`."""
+
+    query: Query
+    hits: tuple[Hit, ...]
+    stages: tuple[StageReport, ...] = ()
+
+    @classmethod
+    def of(cls, query: Query, hits: Iterable[Hit], k: int, stages: tuple[StageReport, ...] = ()) -> "Ranking":
+        """Sort by score descending, then chunk id ascending; drop duplicates, keeping the best; cut at k.
+
+        The one place where an order is made: the result does not depend on the order of `hits`.
+
+        Raises:
+            ValueError: If k < 1 or a score is not finite.
+        """
+        if k < 1:
+            raise ValueError(f"k is {k}; expected at least 1")
+        best: dict[str, Hit] = {}
+        for hit in sorted(hits, key=lambda hit: (-hit.score, hit.chunk_id)):
+            if not isfinite(hit.score):
+                raise ValueError(f"the {hit.stage} score of {hit.chunk_id!r} is {hit.score}; expected a finite number")
+            best.setdefault(hit.chunk_id, hit)
+        return cls(query, tuple(list(best.values())[:k]), stages)
+
+    @property
+    def degraded(self) -> tuple[str, ...]:
+        """One sentence per stage that was asked for and did not fully run; empty for a full answer."""
+        return tuple(f"{report.stage}: {report.reason}" for report in self.stages if report.degrades)
+
+    def with_stages(self, *reports: StageReport) -> "Ranking":
+        """Return the same hits with more stage reports."""
+        return replace(self, stages=self.stages + reports)
