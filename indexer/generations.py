@@ -1,0 +1,203 @@
+"""Generations: whole versions of an index, side by side, with one small pointer file that says which is live.
+
+    INDEX/
+      quarry-index.json     the pointer, replaced atomically; nothing else ever changes in place
+      writer.lock           held (flock) by the one process that builds; names its owner
+      generations/000007/   a finished generation: manifest.json, chunks.sqlite, lexical/, vectors/
+      generations/.000008/  one in the making; a crash leaves it, the next build removes it
+      embeddings/           vectors by passage digest, so that nothing is ever encoded twice
+
+A generation is built beside the live one and becomes live by one rename. Readers keep theirs until they reopen.
+"""
+
+import fcntl
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from json import dumps, loads
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from indexer.durable import sync_folder, sync_tree, write_atomic
+from indexer.errors import IndexBusyError, IndexFormatError
+from indexer.manifest import FORMAT, MANIFEST_NAME, check_format
+
+POINTER_NAME = "quarry-index.json"
+
+
+class Switch(BaseModel):
+    """One change of the live generation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    generation: str
+    at: str
+    reason: str
+
+
+class Pointer(BaseModel):
+    """The pointer file: which generation answers, and how it came to be (newest last)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    format: int = FORMAT
+    generation: str
+    history: tuple[Switch, ...] = ()
+
+
+class Generations:
+    """The generations of one index folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.folder = root / "generations"
+
+    def exists(self) -> bool:
+        """Whether a generation was ever made live here."""
+        return (self.root / POINTER_NAME).is_file()
+
+    def pointer(self) -> Pointer:
+        """Read the pointer.
+
+        Raises:
+            IndexFormatError: If the folder is not an index, is half-written, or of a newer format.
+        """
+        path = self.root / POINTER_NAME
+        if not path.is_file():
+            raise IndexFormatError(self._why_no_index())
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as err:
+            raise IndexFormatError(f"{path} cannot be read: {err}; restore it or index again") from err
+        check_format(text, path)
+        try:
+            pointer = Pointer.model_validate_json(text)
+        except ValidationError as err:
+            raise IndexFormatError(f"{path} is damaged ({err.error_count()} wrong fields); index again") from err
+        if "/" in pointer.generation or pointer.generation.startswith("."):
+            raise IndexFormatError(f"{path} names generation {pointer.generation!r}, which is not a plain name")
+        return pointer
+
+    def _why_no_index(self) -> str:
+        if not self.root.exists():
+            return f"{self.root} does not exist; expected an index. Make one with `quarry index PATH --into {self.root}`"
+        if not self.root.is_dir():
+            return f"{self.root} is a file; expected an index folder. Give the folder that `quarry index --into` made"
+        if self.folder.is_dir() or (self.root / "embeddings").is_dir():
+            return (
+                f"{self.root} holds an index that was never finished; expected a {POINTER_NAME} in it. "
+                f"Run `quarry index PATH --into {self.root}` again: it continues where it stopped"
+            )
+        return (
+            f"{self.root} is not an index: it has no {POINTER_NAME}. "
+            f"Make one with `quarry index PATH --into FOLDER`"
+        )
+
+    def live(self) -> Path:
+        """Return the folder of the live generation."""
+        return self.folder / self.pointer().generation
+
+    def finished(self) -> list[str]:
+        """Names of all finished generations, oldest first."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(
+            path.name for path in self.folder.iterdir() if not path.name.startswith(".") and (path / MANIFEST_NAME).is_file()
+        )
+
+    def begin(self) -> Path:
+        """Make an empty folder for the next generation; leftovers of crashed builds are removed."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for leftover in self.folder.glob(".*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        for path in self.folder.iterdir():  # renamed by a build that died before its manifest could be trusted
+            if not (path / MANIFEST_NAME).is_file():
+                shutil.rmtree(path, ignore_errors=True)
+        numbers = [int(path.name) for path in self.folder.iterdir() if path.name.isdigit()]
+        building = self.folder / f".{max(numbers, default=0) + 1:06d}"
+        building.mkdir()
+        return building
+
+    def commit(self, building: Path, reason: str) -> str:
+        """Make a built folder live: fsync, rename, switch the pointer. Returns the generation's name."""
+        sync_tree(building)
+        name = building.name.removeprefix(".")
+        building.rename(self.folder / name)
+        sync_folder(self.folder)
+        self.switch(name, reason)
+        return name
+
+    def switch(self, name: str, reason: str) -> None:
+        """Point to a finished generation, atomically.
+
+        Raises:
+            IndexFormatError: If there is no such finished generation.
+        """
+        if name not in self.finished():
+            raise IndexFormatError(f"generation {name!r} is not here; expected one of {', '.join(self.finished()) or 'none'}")
+        history = self.pointer().history if self.exists() else ()
+        step = Switch(generation=name, at=datetime.now(UTC).isoformat(timespec="seconds"), reason=reason)
+        pointer = Pointer(generation=name, history=(*history[-49:], step))
+        write_atomic(self.root / POINTER_NAME, pointer.model_dump_json(indent=1).encode())
+
+    def previous(self) -> str:
+        """The finished generation before the live one.
+
+        Raises:
+            IndexFormatError: If there is none.
+        """
+        live = self.pointer().generation
+        older = [name for name in self.finished() if name < live]
+        if not older:
+            raise IndexFormatError(f"generation {live} is the oldest one here; there is nothing to roll back to")
+        return older[-1]
+
+    def prune(self, keep: int) -> list[str]:
+        """Remove all but the live generation and the `keep - 1` newest others; returns the removed names.
+
+        Raises:
+            ValueError: If keep < 1.
+        """
+        if keep < 1:
+            raise ValueError(f"keep is {keep}; expected at least 1, for the live generation")
+        live = self.pointer().generation
+        others = [name for name in self.finished() if name != live]
+        removed = others[: max(0, len(others) - (keep - 1))]
+        for name in removed:
+            (self.folder / name / MANIFEST_NAME).unlink(missing_ok=True)  # from here on it is no generation
+            shutil.rmtree(self.folder / name)
+        return removed
+
+
+@contextmanager
+def writer_lock(root: Path) -> Iterator[None]:
+    """Hold the index's writer lock. The kernel frees it when the process dies, so it never goes stale.
+
+    Raises:
+        IndexBusyError: If another process holds it; the message names that process.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(root / "writer.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as err:
+            raise IndexBusyError(
+                f"{root} is being written by {_owner(root)}; expected no other writer. Wait for it, or stop it"
+            ) from err
+        owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, dumps(owner).encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _owner(root: Path) -> str:
+    try:
+        owner = loads((root / "writer.lock").read_text(encoding="utf-8"))
+        return f"process {owner['pid']} on {owner['host']} since {owner['since']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"

@@ -1,0 +1,169 @@
+"""The manifest of one generation: what it was built from, with which model, and the digest of every file in it.
+
+It is written last, so a folder without one is not a generation. It never holds document text.
+"""
+
+from dataclasses import asdict
+from json import JSONDecodeError
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from indexer.durable import file_sha256, write_atomic
+from indexer.embedder import EmbedderSpec
+from indexer.errors import IndexFormatError
+
+FORMAT = 1
+MANIFEST_NAME = "manifest.json"
+_VERIFY_AT_OPEN_BYTES = 256 << 20  # hashing 256 MiB takes about half a second here; larger indexes: `quarry doctor`
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FileFact(_Part):
+    """Size in bytes and SHA-256 (hex) of one file of the generation."""
+
+    size: int
+    sha256: str
+
+
+class Chunking(_Part):
+    """How documents were cut: limits in tokens of the named tokenizer."""
+
+    max_tokens: int
+    overlap_tokens: int
+    tokenizer: str
+
+
+class Lexical(_Part):
+    """Which analyzer made the terms (identity with versions) and which engine scores them."""
+
+    analyzer: str
+    identity: str
+    engine: str
+
+
+class Store(_Part):
+    """Which vector store holds the vectors, and what it tuned itself to."""
+
+    kind: str
+    details: dict[str, Any]
+
+
+class EmbedderFacts(_Part):
+    """The `EmbedderSpec` in full, with a hint where its folder was."""
+
+    spec: dict[str, Any]
+    fingerprint: str
+    folder: str
+
+    @classmethod
+    def of(cls, spec: EmbedderSpec, folder: str) -> Self:
+        """Describe an embedder."""
+        return cls(spec=asdict(spec), fingerprint=spec.fingerprint, folder=folder)
+
+    def to_spec(self) -> EmbedderSpec:
+        """Return the spec that the vectors were made with."""
+        return EmbedderSpec(**self.spec)
+
+
+class Manifest(_Part):
+    """All facts of one generation. `embedder` and `store` are None for a lexical-only index."""
+
+    format: int = FORMAT
+    quarry: str
+    generation: str
+    created: str
+    reason: str
+    documents: int
+    chunks: int
+    corpus_sha256: str
+    chunking: Chunking
+    lexical: Lexical
+    embedder: EmbedderFacts | None
+    store: Store | None
+    notes: tuple[str, ...] = ()
+    files: dict[str, FileFact]
+
+    def write(self, folder: Path) -> None:
+        """Write `manifest.json`, durably."""
+        write_atomic(folder / MANIFEST_NAME, self.model_dump_json(indent=1).encode())
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read and check the manifest.
+
+        Raises:
+            IndexFormatError: If it is missing, is not valid JSON of this shape, or has another format version.
+        """
+        path = folder / MANIFEST_NAME
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as err:
+            raise IndexFormatError(
+                f"no readable {MANIFEST_NAME} in {folder}: {err}; expected one in every finished generation. "
+                "Run `quarry index PATH --into INDEX` again"
+            ) from err
+        check_format(text, path)
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as err:
+            raise IndexFormatError(
+                f"{path} is damaged: {err.error_count()} wrong fields, first {err.errors()[0]['loc']}. "
+                "Run `quarry generations INDEX --rollback` or index again"
+            ) from err
+
+    def damage(self, folder: Path, *, hashes: bool | None = None) -> list[str]:
+        """List what differs between the recorded files and those on disk.
+
+        Args:
+            folder: The generation.
+            hashes: Compare digests too; None does it when the whole is at most 256 MiB. Sizes are always compared.
+
+        Returns:
+            One sentence per missing or changed file, naming it; empty when all is well.
+        """
+        total = sum(fact.size for fact in self.files.values())
+        compare_hashes = total <= _VERIFY_AT_OPEN_BYTES if hashes is None else hashes
+        found: list[str] = []
+        for name, fact in sorted(self.files.items()):
+            path = folder / name
+            if not path.is_file():
+                found.append(f"{path} is missing")
+            elif path.stat().st_size != fact.size:
+                found.append(f"{path} has {path.stat().st_size} bytes, expected {fact.size}")
+            elif compare_hashes and file_sha256(path) != fact.sha256:
+                found.append(f"{path} has another SHA-256 than the manifest records")
+        return found
+
+
+def check_format(text: str, path: Path) -> None:
+    """Refuse JSON that is not ours or of a newer format.
+
+    Raises:
+        IndexFormatError: If the text is no JSON object with `"format": 1`.
+    """
+    from json import loads
+
+    try:
+        content = loads(text)
+    except (JSONDecodeError, RecursionError) as err:
+        raise IndexFormatError(f"{path} is not valid JSON ({err}); the index is damaged, index again") from err
+    found = content.get("format") if isinstance(content, dict) else None
+    if found != FORMAT:
+        raise IndexFormatError(
+            f"{path} has format {found!r}; this version of Quarry reads format {FORMAT}. "
+            "Upgrade quarry-search, or index again into a new folder"
+        )
+
+
+def describe_files(folder: Path) -> dict[str, FileFact]:
+    """Return size and digest of every file below a folder, by relative POSIX path."""
+    return {
+        path.relative_to(folder).as_posix(): FileFact(size=path.stat().st_size, sha256=file_sha256(path))
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != MANIFEST_NAME
+    }

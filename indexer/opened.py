@@ -1,0 +1,83 @@
+"""An opened index: one generation's manifest, texts, vectors and terms, checked and ready to be asked."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from indexer.analyzer import Analyzer, analyzer
+from indexer.build import CHUNKS_NAME, LEXICAL_NAME, VECTORS_NAME
+from indexer.chunk_table import ChunkTable
+from indexer.embedder import EmbedderSpec
+from indexer.errors import IndexFormatError, IndexMismatchError
+from indexer.generations import Generations
+from indexer.lexical import Bm25sIndex, LexicalIndex
+from indexer.manifest import Manifest
+from indexer.stores import store_class
+from indexer.stores.base import VectorStore
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """One generation, opened for reading. It stays the same while newer generations are built and switched to."""
+
+    root: Path
+    folder: Path
+    manifest: Manifest
+    chunks: ChunkTable
+    lexical: LexicalIndex
+    vectors: VectorStore | None
+    analyzer: Analyzer
+
+    @classmethod
+    def open(cls, root: Path, *, generation: str | None = None) -> Self:
+        """Open the live generation, or a named one.
+
+        Raises:
+            IndexFormatError: If the folder is not an index, is half-written, damaged (the file is named), or newer.
+        """
+        generations = Generations(root)
+        name = generation or generations.pointer().generation
+        if name not in generations.finished():
+            name = generation or generations.pointer().generation  # pruned between two looks: look again
+        folder = generations.folder / name
+        manifest = Manifest.read(folder)
+        damage = manifest.damage(folder)
+        if damage:
+            raise IndexFormatError(
+                f"generation {name} is damaged: {'; '.join(damage[:3])}. "
+                f"Run `quarry generations {root} --rollback`, or index again with --rebuild"
+            )
+        return cls(
+            root=root,
+            folder=folder,
+            manifest=manifest,
+            chunks=ChunkTable.open(folder / CHUNKS_NAME),
+            lexical=Bm25sIndex.open(folder / LEXICAL_NAME),
+            vectors=store_class(manifest.store.kind).open(folder / VECTORS_NAME) if manifest.store else None,
+            analyzer=analyzer(manifest.lexical.analyzer),
+        )
+
+    @property
+    def generation(self) -> str:
+        """The generation's name."""
+        return self.manifest.generation
+
+    def check_embedder(self, spec: EmbedderSpec) -> None:
+        """Refuse an embedder whose vectors are not comparable with the stored ones.
+
+        Raises:
+            IndexMismatchError: If its fingerprint is another one; the message names the command to run.
+        """
+        facts = self.manifest.embedder
+        if facts is None or facts.fingerprint == spec.fingerprint:
+            return
+        theirs = facts.to_spec()
+        differs = [
+            f"{field} {getattr(theirs, field)!r} against {getattr(spec, field)!r}"
+            for field in ("model", "revision", "dim", "max_tokens", "pooling", "document_format")
+            if getattr(theirs, field) != getattr(spec, field)
+        ]
+        raise IndexMismatchError(
+            f"{self.root} was built with {theirs.model} and this embedder differs: {', '.join(differs)}. "
+            f"Use that model, or run `quarry index PATH --into {self.root} --model {spec.model} --rebuild`"
+        )

@@ -1,0 +1,104 @@
+"""Embeddings by passage digest: what was encoded once is never encoded again, in any generation or store.
+
+One SQLite file per embedder fingerprint below `INDEX/embeddings/`. It makes an interrupted build resumable (every
+finished slice is committed) and lets a store be rebuilt, or changed for another kind, without a forward pass.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+from typing import Self
+from zlib import crc32
+
+import numpy as np
+
+from indexer.embedder import Vectors
+from indexer.errors import IndexFormatError
+
+_SQL_VARIABLES = 500
+_SCHEMA = """CREATE TABLE IF NOT EXISTS vectors
+    (digest BLOB PRIMARY KEY, vector BLOB NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID"""
+
+
+def passage_digest(text: str) -> bytes:
+    """Return the 16-byte digest that identifies a passage text."""
+    return sha256(text.encode("utf-8", "surrogatepass")).digest()[:16]
+
+
+class VectorCache:
+    """Vectors of one embedder, keyed by `passage_digest`."""
+
+    def __init__(self, connection: sqlite3.Connection, dim: int) -> None:
+        self._db = connection
+        self.dim = dim
+
+    @classmethod
+    def open(cls, root: Path, fingerprint: str, dim: int) -> Self:
+        """Open or make the cache of one embedder in an index folder."""
+        folder = root / "embeddings"
+        folder.mkdir(parents=True, exist_ok=True)
+        db = sqlite3.connect(folder / f"{fingerprint}.sqlite", isolation_level=None)
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=NORMAL")
+        db.execute(_SCHEMA)
+        return cls(db, dim)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def missing(self, digests: Sequence[bytes]) -> set[bytes]:
+        """Return those digests that have no vector here."""
+        absent = set(digests)
+        for part in _batches(digests):
+            marks = ",".join("?" * len(part))
+            rows = self._db.execute(f"SELECT digest FROM vectors WHERE digest IN ({marks})", part)  # noqa: S608 (marks only)
+            absent.difference_update(row[0] for row in rows)
+        return absent
+
+    def put(self, digests: Sequence[bytes], vectors: Vectors) -> None:
+        """Store vectors, shape (len(digests), dim), in one transaction."""
+        if vectors.shape != (len(digests), self.dim):
+            raise ValueError(f"vectors have shape {vectors.shape}; expected ({len(digests)}, {self.dim})")
+        blobs = [row.tobytes() for row in vectors.astype("<f4", copy=False)]
+        rows = [(digest, blob, crc32(blob)) for digest, blob in zip(digests, blobs, strict=True)]
+        self._db.execute("BEGIN")
+        try:
+            self._db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", rows)
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+
+    def get(self, digests: Sequence[bytes]) -> Vectors:
+        """Return the vectors in order, shape (len(digests), dim).
+
+        Raises:
+            KeyError: If a digest has no vector here.
+            IndexFormatError: If a stored vector does not match its checksum.
+        """
+        rows: dict[bytes, list[int]] = {}
+        for row, digest in enumerate(digests):
+            rows.setdefault(digest, []).append(row)
+        out = np.empty((len(digests), self.dim), dtype=np.float32)
+        for part in _batches(list(rows)):
+            marks = ",".join("?" * len(part))
+            found = self._db.execute(f"SELECT digest, vector, crc FROM vectors WHERE digest IN ({marks})", part)  # noqa: S608
+            for digest, blob, crc in found:
+                if crc32(blob) != crc or len(blob) != 4 * self.dim:
+                    raise IndexFormatError(
+                        "a stored embedding does not match its checksum, so the `embeddings` folder of the index is damaged; "
+                        "remove that folder and index again (the live generation is untouched)"
+                    )
+                out[rows.pop(digest)] = np.frombuffer(blob, dtype="<f4")
+        if rows:
+            raise KeyError(f"{len(rows)} passages have no embedding yet, first {next(iter(rows)).hex()}")
+        return out
+
+
+def _batches(digests: Sequence[bytes]) -> Iterator[list[bytes]]:
+    stream = iter(digests)
+    while part := list(islice(stream, _SQL_VARIABLES)):
+        yield part

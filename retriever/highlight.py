@@ -1,0 +1,87 @@
+"""Where the query's terms stand in a passage, and the window of it that shows them best."""
+
+import re
+from collections.abc import Collection, Sequence
+from itertools import pairwise
+
+from indexer.analyzer import Analyzer
+
+_WORD = re.compile(r"[^\W_]+(?:[-_.+#'][^\W_]+)*[+#]*")
+_HAN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
+_BREAK = re.compile(r"[。！？；…\n]|[.!?](?=\s)")
+
+Span = tuple[int, int]
+
+
+def highlight(text: str, terms: Collection[str], analyzer: Analyzer) -> tuple[Span, ...]:
+    """Return the character ranges of `text` that carry one of the analysed `terms`, merged, in order.
+
+    Chinese terms are found as they stand; other words match when the analyser makes one of the terms of them.
+    """
+    wanted = set(terms)
+    spans = [
+        (match.start(), match.end())
+        for term in wanted
+        if _HAN.search(term)
+        for match in re.finditer(re.escape(term), text)
+    ]
+    seen: dict[str, bool] = {}
+    for match in _WORD.finditer(text):
+        word = match.group()
+        if _HAN.search(word):
+            spans.extend(_latin_parts(text, match.start(), match.end(), wanted, analyzer))
+            continue
+        if word not in seen:
+            seen[word] = not wanted.isdisjoint(analyzer.tokens(word))
+        if seen[word]:
+            spans.append((match.start(), match.end()))
+    return _merged(spans)
+
+
+def _latin_parts(text: str, start: int, end: int, wanted: set[str], analyzer: Analyzer) -> list[Span]:
+    """Latin words glued to Chinese ones, as in `使用GPU加速`."""
+    return [
+        (start + match.start(), start + match.end())
+        for match in re.finditer(r"[A-Za-z0-9][A-Za-z0-9._+#-]*", text[start:end])
+        if not wanted.isdisjoint(analyzer.tokens(match.group()))
+    ]
+
+
+def _merged(spans: Sequence[Span]) -> tuple[Span, ...]:
+    out: list[Span] = []
+    for start, end in sorted(spans):
+        if out and start <= out[-1][1]:
+            out[-1] = (out[-1][0], max(end, out[-1][1]))
+        else:
+            out.append((start, end))
+    return tuple(out)
+
+
+def snippet(text: str, spans: Sequence[Span], width: int = 240) -> Span:
+    """Return the range of at most about `width` characters that shows most highlighted characters.
+
+    It starts at a sentence where one begins near by, and at the passage's beginning when nothing is highlighted.
+    """
+    if len(text) <= width:
+        return 0, len(text)
+    starts = [0, *(match.end() for match in _BREAK.finditer(text))]
+    best, best_score = 0, -1
+    for start in [*starts, *(max(0, span[0] - width // 3) for span in spans)]:
+        score = sum(min(end, start + width) - max(begin, start) for begin, end in spans if begin < start + width and end > start)
+        if score > best_score:
+            best, best_score = start, score
+    while best < len(text) - 1 and text[best].isspace():
+        best += 1
+    end = min(len(text), best + width)
+    if end < len(text) and (space := text.rfind(" ", best + width * 3 // 4, end)) > 0:
+        end = space
+    return best, end
+
+
+def pieces(text: str, spans: Sequence[Span]) -> list[tuple[str, bool]]:
+    """Cut a text into (piece, is highlighted) for display."""
+    edges = sorted({0, len(text), *(edge for span in spans for edge in span if 0 <= edge <= len(text))})
+    inside = set()
+    for start, end in spans:
+        inside.update(edge for edge in edges if start <= edge < end)
+    return [(text[a:b], a in inside) for a, b in pairwise(edges) if b > a]

@@ -1,0 +1,112 @@
+"""Where a searcher gets its models from: loaded once, at the first need, with the reason kept when one cannot be had."""
+
+import threading
+from pathlib import Path
+
+from indexer.embedder import Embedder
+from indexer.errors import ModelError, SearchError
+from indexer.opened import Index
+from retriever.base import Reranker
+from retriever.guard import Guard
+from retriever.ranking import StageReport
+
+
+class EmbedderSupply:
+    """The embedder that an index was built with."""
+
+    def __init__(self, index: Index, embedder: Embedder | None, device: str) -> None:
+        self._index = index
+        self._embedder = embedder
+        self._device = device
+        self._failure = ""
+        self._lock = threading.Lock()
+        self.guard = Guard("dense search")
+
+    def unavailable(self) -> str:
+        """Return why dense search cannot run, or an empty string (the model may still have to be loaded)."""
+        if self._index.vectors is None or self._index.manifest.embedder is None:
+            return (
+                "this index has no vectors; BM25 answered. Build them with "
+                f"`quarry index PATH --into {self._index.root} --model auto --rebuild`"
+            )
+        self.warm()
+        return self._failure and f"{self._failure}; BM25 answered"
+
+    def get(self) -> Embedder:
+        """Return the embedder, loading it when needed.
+
+        Raises:
+            ModelError: If it cannot be found or loaded.
+            IndexMismatchError: If what is found under its name is not what the index was built with.
+        """
+        with self._lock:
+            if self._embedder is None:
+                self._embedder = self._load()
+            return self._embedder
+
+    def warm(self) -> str:
+        """Load the model now; returns why that is not possible, or an empty string. A failure is remembered."""
+        if self._embedder is None and not self._failure and self._index.vectors is not None:
+            try:
+                self.get()
+            except (SearchError, OSError, RuntimeError, ValueError, ImportError, MemoryError) as err:
+                self._failure = f"the embedding model could not be loaded: {err}"
+        return self._failure
+
+    def _load(self) -> Embedder:
+        from indexer.encoder import load_embedder
+        from indexer.model_source import resolve_model
+
+        facts = self._index.manifest.embedder
+        if facts is None:
+            raise ModelError("the index names no embedder; expected one beside its vectors")
+        spec = facts.to_spec()
+        folder = Path(facts.folder)
+        if not facts.folder or not folder.is_dir():
+            found = resolve_model(spec.model)
+            if found is None:
+                raise ModelError(f"{spec.model} is not on this machine; expected it in {facts.folder or 'the model cache'}")
+            folder = found.folder
+        embedder = load_embedder(
+            folder, model_id=spec.model, revision=spec.revision, origin=spec.origin, device=self._device, dim=spec.dim
+        )
+        self._index.check_embedder(embedder.spec)
+        return embedder
+
+
+class RerankerSupply:
+    """The reranker of a searcher: none, one handed over, or one to be found and loaded."""
+
+    def __init__(self, wanted: str | Reranker | None, device: str) -> None:
+        self._wanted = wanted if isinstance(wanted, str) else None
+        self._reranker = None if isinstance(wanted, str) else wanted
+        self._device = device
+        self._report = StageReport("rerank", "off", "no reranker was asked for")
+        self._lock = threading.Lock()
+
+    def get(self) -> tuple[Reranker | None, StageReport]:
+        """Return the reranker, loading it when needed; or None and the report that says why."""
+        with self._lock:
+            if self._reranker is None and self._wanted not in (None, "none"):
+                self._load(str(self._wanted))
+                self._wanted = None
+            return self._reranker, self._report
+
+    def warm(self) -> str:
+        """Load the reranker now; returns why that is not possible when one was asked for by name."""
+        _, report = self.get()
+        return report.reason if report.degrades else ""
+
+    def _load(self, wanted: str) -> None:
+        from indexer.model_source import resolve_model
+        from retriever.cross_encoder import load_reranker
+
+        try:
+            source = resolve_model(wanted, kind="reranker")
+            if source is None:
+                reason = "no reranker is on this machine; see `quarry models`"
+                self._report = StageReport("rerank", "off", reason)
+                return
+            self._reranker = load_reranker(source.folder, model_id=source.model, device=self._device)
+        except (SearchError, OSError, RuntimeError, ValueError, ImportError, MemoryError) as err:
+            self._report = StageReport("rerank", "missing", f"the reranker could not be loaded: {err}; the fused order stands")

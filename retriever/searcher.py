@@ -1,0 +1,217 @@
+"""The front door of searching: open an index once, ask it as often as you like.
+
+    searcher = Searcher.open("my-index")
+    for result in searcher.search("how do I renew a book?", k=5).results:
+        print(result.rank, result.title, result.text)
+
+This is the one place in `retriever` where concrete parts are put together: stores and terms from the index, the model it
+was built with, the route, and the reranker.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+from typing import Self
+
+from indexer.embedder import Embedder
+from indexer.opened import Index
+from indexer.records import Chunk
+from retriever.answer import Answer, Result
+from retriever.base import Reranker, Retriever
+from retriever.dense import DenseRetriever
+from retriever.highlight import highlight
+from retriever.hybrid import HybridRetriever, WithFallback
+from retriever.lexical import LexicalRetriever
+from retriever.models import EmbedderSupply, RerankerSupply
+from retriever.ranking import Hit, Query, Ranking, Route, StageReport
+from retriever.two_stage import RerankPlan, TwoStage
+
+MAX_QUERY_CHARS = 8_192  # longer queries are cut with a notice; every encoder here reads fewer tokens than this
+Filters = Mapping[str, Collection[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """How to search.
+
+    Attributes:
+        route: `hybrid` (dense and BM25 fused), `dense` or `bm25`.
+        rerank: Whether the reranker, when the searcher has one, reorders the best candidates.
+        rerank_depth: How many candidates it is given at most.
+        rerank_budget_ms: Wall time for it; what is not scored by then keeps its fused place, and the answer says so.
+        dense_budget_ms: Wall time for embedding the query and searching the vectors; past it, BM25 answers.
+        filters: Metadata that documents must have: key -> accepted values (`*` in a value is a wildcard).
+    """
+
+    route: Route = "hybrid"
+    rerank: bool = True
+    rerank_depth: int = 50
+    rerank_budget_ms: float = 8_000.0
+    dense_budget_ms: float = 15_000.0
+    filters: Filters | None = None
+
+
+class Searcher:
+    """Answers queries from one generation of an index. Safe to share between threads."""
+
+    def __init__(self, index: Index, embedder: EmbedderSupply, reranker: RerankerSupply) -> None:
+        self.index = index
+        self._embedder = embedder
+        self._reranker = reranker
+        self._lexical = LexicalRetriever(index.lexical, index.analyzer)
+
+    @classmethod
+    def open(
+        cls,
+        root: str | Path,
+        *,
+        embedder: Embedder | None = None,
+        rerank: str | Reranker | None = "none",
+        device: str = "auto",
+        generation: str | None = None,
+    ) -> Self:
+        """Open an index for searching. Models are loaded at the first query that needs them, or by `warm`.
+
+        Args:
+            root: The index folder.
+            embedder: A loaded embedder to use; None loads the one the index was built with.
+            rerank: A reranker, the id or folder of one, `auto` (the best one on this machine) or `none`.
+            device: `auto`, `cpu`, `cuda` or `cuda:N`.
+            generation: A generation other than the live one.
+
+        Raises:
+            IndexFormatError: If the folder is not an index, or is damaged or newer.
+            IndexMismatchError: If `embedder` is not the one the index was built with.
+        """
+        index = Index.open(Path(root), generation=generation)
+        if embedder is not None:
+            index.check_embedder(embedder.spec)
+        return cls(index, EmbedderSupply(index, embedder, device), RerankerSupply(rerank, device))
+
+    def warm(self) -> tuple[str, ...]:
+        """Load the models now; returns one sentence for each that cannot be had (searches will work without it)."""
+        return tuple(reason for reason in (self._embedder.warm(), self._reranker.warm()) if reason)
+
+    def search(self, query: str, k: int = 10, options: SearchOptions = SearchOptions()) -> Answer:  # noqa: B008 (frozen)
+        """Answer one question with its k best passages.
+
+        Raises:
+            ValueError: If the query is empty, k < 1, or a filter names unknown metadata.
+        """
+        return self.search_many([Query(query, query)], k, options)[0]
+
+    def search_many(
+        self,
+        queries: Sequence[Query],
+        k: int = 10,
+        options: SearchOptions = SearchOptions(),  # noqa: B008 (frozen)
+    ) -> list[Answer]:
+        """Answer many questions, encoded in one batch. Raises as `search` does."""
+        started = perf_counter()
+        asked, notices = zip(*[_checked(query) for query in queries], strict=True) if queries else ((), ())
+        rankings = self.rank(asked, k, options)
+        share = (perf_counter() - started) * 1000 / max(1, len(queries))
+        return [
+            self._answer(ranking, options, notice, share) for ranking, notice in zip(rankings, notices, strict=True)
+        ]
+
+    def rank(
+        self,
+        queries: Sequence[Query],
+        k: int,
+        options: SearchOptions = SearchOptions(),  # noqa: B008 (frozen)
+    ) -> list[Ranking]:
+        """Return rankings of chunk ids without their texts: the core of `search`, for runs and evaluation."""
+        if k < 1:
+            raise ValueError(f"k is {k}; expected at least 1 result to be asked for")
+        allowed = self.index.chunks.matching(options.filters) if options.filters else None
+        if allowed is not None and not allowed:
+            return [Ranking(query, ()) for query in queries]
+        return self._retriever(options).retrieve(queries, k, allowed=allowed)
+
+    def _retriever(self, options: SearchOptions) -> Retriever:
+        first = self._first_stage(options)
+        if not options.rerank:
+            return _WithReport(first, StageReport("rerank", "off", "not asked for"))
+        reranker, report = self._reranker.get()
+        if reranker is None:
+            return _WithReport(first, report)
+        plan = RerankPlan(depth=options.rerank_depth, budget_ms=options.rerank_budget_ms)
+        return TwoStage(first, reranker, self.index.chunks, plan)
+
+    def _first_stage(self, options: SearchOptions) -> Retriever:
+        if options.route == "bm25":
+            return _WithReport(self._lexical, StageReport("dense", "off", "the route is bm25"))
+        store = self.index.vectors
+        reason = self._embedder.unavailable()
+        primary = DenseRetriever(self._embedder.get, store) if store is not None and not reason else None
+        dense = WithFallback(primary, self._lexical, reason, options.dense_budget_ms / 1000, self._embedder.guard)
+        if options.route == "dense":
+            return dense
+        return HybridRetriever(dense, self._lexical, self.index.lexical, self.index.analyzer)
+
+    def _answer(self, ranking: Ranking, options: SearchOptions, notices: tuple[str, ...], milliseconds: float) -> Answer:
+        facts = self.index.manifest.embedder
+        return Answer(
+            query=ranking.query,
+            route=options.route,
+            results=self._results(ranking),
+            stages=ranking.stages,
+            notices=notices,
+            generation=self.index.generation,
+            model=facts.to_spec().model if facts else "",
+            milliseconds=milliseconds,
+        )
+
+    def _results(self, ranking: Ranking) -> tuple[Result, ...]:
+        chunks = self.index.chunks.chunks([hit.chunk_id for hit in ranking.hits])
+        doc_ids = [chunk.doc_id for chunk in chunks]
+        titles, metas = self.index.chunks.titles(doc_ids), self.index.chunks.meta(doc_ids)
+        terms = self.index.analyzer.tokens(ranking.query.text)
+        return tuple(
+            self._result(rank, hit, chunk, titles[chunk.doc_id], metas[chunk.doc_id], terms)
+            for rank, (hit, chunk) in enumerate(zip(ranking.hits, chunks, strict=True), start=1)
+        )
+
+    def _result(
+        self, rank: int, hit: Hit, chunk: Chunk, title: str, meta: dict[str, str], terms: Sequence[str]
+    ) -> Result:
+        return Result(
+            rank=rank,
+            score=hit.score,
+            stage=hit.stage,
+            chunk_id=chunk.chunk_id,
+            doc_id=chunk.doc_id,
+            title=title or chunk.doc_id,
+            heading=chunk.heading,
+            source=meta.get("source", chunk.doc_id),
+            page=self.index.chunks.pages_before(chunk.doc_id, chunk.start),
+            start=chunk.start,
+            end=chunk.end,
+            text=chunk.text,
+            highlights=highlight(chunk.text, terms, self.index.analyzer),
+            meta=meta,
+            evidence=hit.evidence,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _WithReport:
+    """A Retriever whose rankings also say why a stage was not in play."""
+
+    first: Retriever
+    report: StageReport
+
+    def retrieve(self, queries: Sequence[Query], k: int, *, allowed: Collection[str] | None = None) -> list[Ranking]:
+        return [ranking.with_stages(self.report) for ranking in self.first.retrieve(queries, k, allowed=allowed)]
+
+
+def _checked(query: Query) -> tuple[Query, tuple[str, ...]]:
+    text = " ".join(query.text.replace("\0", " ").encode("utf-8", "replace").decode("utf-8").split())
+    if not text:
+        raise ValueError(f"the query {query.query_id!r} is empty; expected a question or some keywords")
+    if len(text) > MAX_QUERY_CHARS:
+        notice = f"the query has {len(text)} characters and was cut to its first {MAX_QUERY_CHARS}"
+        return replace(query, query_id=query.query_id[:200], text=text[:MAX_QUERY_CHARS]), (notice,)
+    return replace(query, text=text), ()
