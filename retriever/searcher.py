@@ -19,6 +19,7 @@ from indexer.opened import Index
 from indexer.records import Chunk
 from retriever.answer import Answer, Result
 from retriever.base import Reranker, Retriever
+from retriever.collapse import by_document
 from retriever.dense import DenseRetriever
 from retriever.highlight import highlight
 from retriever.hybrid import HybridRetriever, WithFallback
@@ -28,6 +29,7 @@ from retriever.ranking import Hit, Query, Ranking, Route, StageReport
 from retriever.two_stage import RerankPlan, TwoStage
 
 MAX_QUERY_CHARS = 8_192  # longer queries are cut with a notice; every encoder here reads fewer tokens than this
+_PASSAGES_PER_DOCUMENT = 3  # asked for per wanted document, so that long documents do not crowd out others
 Filters = Mapping[str, Collection[str]]
 
 
@@ -215,3 +217,30 @@ def _checked(query: Query) -> tuple[Query, tuple[str, ...]]:
         notice = f"the query has {len(text)} characters and was cut to its first {MAX_QUERY_CHARS}"
         return replace(query, query_id=query.query_id[:200], text=text[:MAX_QUERY_CHARS]), (notice,)
     return replace(query, text=text), ()
+
+
+def document_run(
+    searcher: Searcher, queries: Sequence[Query], k: int, options: SearchOptions
+) -> tuple[list[Ranking], dict[str, list[tuple[str, float]]]]:
+    """Rank documents instead of passages: the best passage of a document stands for it (MaxP).
+
+    Args:
+        searcher: The opened index.
+        queries: What to ask; empty ones get no documents.
+        k: Documents per query.
+        options: How to search.
+
+    Returns:
+        The rankings of passages, and per query id the (document id, score) pairs, best first.
+    """
+    asked = [_checked(query)[0] for query in queries if query.text.strip()]
+    rankings = searcher.rank(asked, k * _PASSAGES_PER_DOCUMENT, options)
+    run: dict[str, list[tuple[str, float]]] = {query.query_id: [] for query in queries}
+    for query, ranking in zip(asked, rankings, strict=True):
+        run[query.query_id] = by_document(ranking, document_of, k)
+    return rankings, run
+
+
+def document_of(chunk_id: str) -> str:
+    """Return the document id inside a chunk id."""
+    return chunk_id.rpartition("#")[0]

@@ -1,0 +1,67 @@
+"""The `quarry` command. Only this package and the pages print; heavy libraries are imported inside the commands."""
+
+import os
+import sys
+
+import click
+import typer
+
+from app.cli import demo_command, doctor_command, generations_command, index_command, models_command, search_command
+from app.cli.console import note
+from indexer.errors import SearchError
+
+cli = typer.Typer(
+    name="quarry",
+    help="Search your own documents, in Chinese and English. Start with `quarry demo`, then `quarry index FOLDER --into INDEX`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for module in (index_command, search_command, generations_command, models_command, doctor_command, demo_command):
+    module.register(cli)
+
+
+@cli.callback(invoke_without_command=True)
+def _version(version: bool = typer.Option(False, "--version", help="Print the version and stop.", is_eager=True)) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"quarry {installed('quarry-search')}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 1 our error, 2 wrong usage, 3 done but files were skipped (--strict), 130 Ctrl-C."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="replace")
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        code = typer.main.get_command(cli).main(standalone_mode=False, prog_name="quarry")
+        sys.stdout.flush()
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as err:
+        err.show()
+        return err.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        note("interrupted; what was encoded is kept, run the same command again to go on")
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except SearchError as err:
+        note(f"error: {err}")
+        return 1
+    except ValueError as err:
+        note(f"error: {err}")
+        if os.environ.get("QUARRY_DEBUG"):
+            raise
+        return 2
+    return code if isinstance(code, int) else 0

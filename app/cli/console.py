@@ -1,0 +1,100 @@
+"""Speaking to a terminal: progress on stderr, results on stdout, and text of documents made harmless."""
+
+import json
+import re
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from tqdm import tqdm
+
+# C0 and C1 controls but tab and newline, bidirectional overrides and isolates, and other invisible format characters
+_UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]")
+_PHASES = {"reading": "reading files", "cutting": "cutting passages", "encoding": "encoding passages",
+           "storing": "storing vectors", "lexical": "lexical index"}  # fmt: skip
+
+
+def safe(text: str) -> str:
+    """Return text that cannot move the cursor, change colours or reverse the reading direction."""
+    return _UNSAFE.sub("\ufffd", text)
+
+
+def out(text: str = "") -> None:
+    """Print a result line to stdout."""
+    sys.stdout.write(f"{safe(text)}\n")
+
+
+def note(text: str) -> None:
+    """Print a remark to stderr."""
+    sys.stderr.write(f"{safe(text)}\n")
+
+
+def out_json(content: Any) -> None:
+    """Print one JSON document to stdout."""
+    sys.stdout.write(json.dumps(content, ensure_ascii=False, default=_plain) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    return str(value)
+
+
+def bold(text: str) -> str:
+    """Mark text as highlighted: bold on a terminal that wants it, in brackets elsewhere."""
+    return f"\033[1m{safe(text)}\033[0m" if colours() else f"[{safe(text)}]"
+
+
+def colours() -> bool:
+    """Whether stdout shows colours (NO_COLOR and FORCE_COLOR are obeyed)."""
+    from os import environ
+
+    if environ.get("NO_COLOR"):
+        return False
+    return bool(environ.get("FORCE_COLOR")) or sys.stdout.isatty()
+
+
+def raw(text: str) -> None:
+    """Print text that was made safe piece by piece."""
+    sys.stdout.write(f"{text}\n")
+
+
+def table(rows: Iterable[tuple[str, ...]], header: tuple[str, ...]) -> None:
+    """Print columns, padded by display width (a Chinese character takes two cells)."""
+    lines = [header, *rows]
+    widths = [max(_cells(line[column]) for line in lines) for column in range(len(header))]
+    for line in lines:
+        out("  ".join(cell + " " * (width - _cells(cell)) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _cells(text: str) -> int:
+    from unicodedata import east_asian_width
+
+    return sum(2 if east_asian_width(character) in "WF" else 1 for character in text)
+
+
+class ProgressBar:
+    """An indexer Observer that draws one bar per phase on stderr; silent when stderr is no terminal or `quiet`."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._bar: "tqdm[Any] | None" = None
+
+    def phase(self, name: str, total: int | None) -> None:
+        """Start a bar."""
+        self.close()
+        if total == 0:
+            return
+        disable = True if self._quiet else None  # None: draw only on a terminal
+        self._bar = tqdm(total=total, desc=_PHASES.get(name, name), disable=disable, file=sys.stderr, leave=False, unit="")
+
+    def advance(self, amount: int) -> None:
+        """Move it."""
+        if self._bar is not None:
+            self._bar.update(amount)
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

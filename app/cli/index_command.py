@@ -1,0 +1,124 @@
+"""`quarry index`: bring an index in step with files and folders."""
+
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.cli.console import ProgressBar, note, out, out_json
+from app.wiring import ChosenModel, choose_model, live_manifest
+from indexer.build import BuildReport, BuildSettings, build_index
+
+_SHOWN_SKIPS = 10
+EXIT_SKIPPED = 3
+
+
+def register(cli: typer.Typer) -> None:
+    """Add the command."""
+    cli.command("index", help="Index files and folders; a second run touches only what changed.")(index)
+
+
+def index(
+    paths: Annotated[list[Path], typer.Argument(help="Files and folders: txt md html pdf docx pptx xlsx epub csv json jsonl, BEIR corpora.")],
+    into: Annotated[Path, typer.Option("--into", help="The index folder; made when absent.")],
+    model: Annotated[str | None, typer.Option(help="auto, none (BM25 only), a repository id, or a folder. Default: the index's own, or auto.")] = None,
+    store: Annotated[str | None, typer.Option(help="exact (default), faiss or lance.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    chunk_tokens: Annotated[int | None, typer.Option(help="Longest passage, in tokens of the model.")] = None,
+    overlap: Annotated[int | None, typer.Option(help="Overlap of neighbouring passages, in tokens.")] = None,
+    dim: Annotated[int | None, typer.Option(help="Keep only the first DIM dimensions (Matryoshka models).")] = None,
+    analyzer: Annotated[str | None, typer.Option(help="Chinese word cutter: jieba (default), rjieba or bigram.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Charset of text files; default: detected per file.")] = None,
+    download: Annotated[bool, typer.Option("--download", help="Allow the model hub to be asked for the model.")] = False,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Allow another model: everything is encoded again.")] = False,
+    allow_empty: Annotated[bool, typer.Option("--allow-empty", help="Allow that all files of a folder are gone.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 when files were skipped.")] = False,
+    keep: Annotated[int, typer.Option(help="Generations to keep for rollback, the live one included.", min=1)] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress bar.")] = False,
+) -> None:
+    """Index files and folders into an index folder."""
+    chosen = model_for(into, model, device=device, dim=dim, download=download)
+    for sentence in chosen.trail:
+        note(f"model: {sentence}")
+    settings = BuildSettings(
+        chunking=_chunking(into, chunk_tokens, overlap),
+        store=store,
+        analyzer=analyzer,
+        read=_read_options(encoding),
+        rebuild=rebuild,
+        allow_empty=allow_empty,
+        keep=keep,
+        model_folder=chosen.folder,
+        notes=chosen.notes,
+    )
+    bar = ProgressBar(quiet=quiet)
+    try:
+        report = build_index(into, paths, chosen.embedder, settings, bar)
+    finally:
+        bar.close()
+    if as_json:
+        out_json({**asdict(report), "model": chosen.embedder.spec.model if chosen.embedder else None})
+    else:
+        print_report(into, report, chosen)
+    if strict and report.skipped:
+        raise typer.Exit(EXIT_SKIPPED)
+
+
+def model_for(into: Path, wanted: str | None, *, device: str, dim: int | None, download: bool) -> ChosenModel:
+    """Return the model to build with: the one asked for, else the index's own, else `auto`."""
+    manifest = live_manifest(into) if wanted is None else None
+    if manifest is None:
+        return choose_model(wanted or "auto", device=device, dim=dim, allow_download=download)
+    if manifest.embedder is None:
+        return choose_model("none", device=device)
+    from indexer.opened import Index
+    from retriever.models import EmbedderSupply
+
+    supply = EmbedderSupply(Index.open(into), None, device)
+    embedder = supply.get()
+    return ChosenModel(embedder, manifest.embedder.folder, (), manifest.notes)
+
+
+def _chunking(into: Path, chunk_tokens: int | None, overlap: int | None):  # noqa: ANN202 (ChunkSpec, imported late)
+    if chunk_tokens is None and overlap is None:
+        return None
+    from indexer.chunking import ChunkSpec
+
+    manifest = live_manifest(into)
+    base = ChunkSpec(manifest.chunking.max_tokens, manifest.chunking.overlap_tokens) if manifest else ChunkSpec()
+    return ChunkSpec(
+        base.max_tokens if chunk_tokens is None else chunk_tokens, base.overlap_tokens if overlap is None else overlap
+    )
+
+
+def _read_options(encoding: str | None):  # noqa: ANN202 (ReadOptions, imported late)
+    from indexer.corpus import ReadOptions
+
+    return ReadOptions(charset=encoding) if encoding else ReadOptions()
+
+
+def print_report(into: Path, report: BuildReport, chosen: ChosenModel) -> None:
+    """Print what a build did, for people."""
+    if report.switched:
+        out(f"{into}: {report.documents} documents, {report.chunks} passages, generation {report.generation}")
+    else:
+        out(f"{into}: nothing changed, {report.documents} documents, {report.chunks} passages, generation {report.generation}")
+    out(f"  {report.added} added, {report.changed} changed, {report.removed} removed, {report.unchanged} unchanged")
+    if chosen.embedder is not None:
+        spec = chosen.embedder.spec
+        seconds = report.seconds.get("encoding", 0.0)
+        speed = f", {report.encoded / seconds:.1f} passages/s" if report.encoded and seconds else ""
+        out(f"  {spec.model} ({spec.origin}, {spec.dim} dimensions): {report.encoded} passages encoded{speed}")
+    else:
+        out("  no embedding model: BM25 only")
+    out("  " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report.seconds.items()))
+    if report.skipped:
+        counts = Counter(skip.reason for skip in report.skipped)
+        out(f"  {len(report.skipped)} skipped: " + ", ".join(f"{count} {reason}" for reason, count in counts.most_common()))
+        for skip in report.skipped[:_SHOWN_SKIPS]:
+            out(f"    {skip.source}: {skip.reason}: {skip.detail}")
+        if len(report.skipped) > _SHOWN_SKIPS:
+            out(f"    ... and {len(report.skipped) - _SHOWN_SKIPS} more (--json lists all)")
