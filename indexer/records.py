@@ -51,8 +51,9 @@ def passage_text(title: str, heading: str, text: str) -> str:
     Parts that are empty, or that the text begins with anyway, are left out. BEIR's convention is the same
     (title, then text), so scores on BEIR corpora are comparable with published ones.
     """
-    parts: list[str] = []
-    for part in (title.strip(), heading.strip()):
-        if part and part not in parts and not text.lstrip("# \n").startswith(part):
-            parts.append(part)
+    body = text.lstrip("# \n")
+    parts = [title.strip()] if title.strip() and not body.startswith(title.strip()) else []
+    headings = [name for name in heading.split(" > ") if name and name != title.strip() and not body.startswith(name)]
+    if headings:
+        parts.append(" > ".join(headings))
     return "\n".join([*parts, text])
