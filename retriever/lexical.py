@@ -22,7 +22,7 @@ class LexicalRetriever:
 
     def _retrieve_one(self, query: Query, k: int, allowed: Collection[str] | None) -> Ranking:
         started = perf_counter()
-        found = self.index.search(self.analyzer.tokens(query.text), k, allowed=allowed)
+        found = self.index.search(self.analyzer.query_tokens(query.text), k, allowed=allowed)
         hits = [
             Hit(hit.chunk_id, hit.score, "bm25", Evidence(bm25=StageScore(rank, hit.score), terms=hit.terms))
             for rank, hit in enumerate(found, start=1)

@@ -62,13 +62,20 @@ class EmbedderSupply:
             raise ModelError("the index names no embedder; expected one beside its vectors")
         spec = facts.to_spec()
         folder = Path(facts.folder)
-        if not facts.folder or not folder.is_dir():
-            found = resolve_model(spec.model)
-            if found is None:
-                raise ModelError(f"{spec.model} is not on this machine; expected it in {facts.folder or 'the model cache'}")
-            folder = found.folder
+        if facts.folder and folder.is_dir():
+            source = resolve_model(str(folder))  # a folder's content is digested, so a changed model is noticed
+        else:
+            source = resolve_model(spec.model)
+        if source is None:
+            raise ModelError(f"{spec.model} is not on this machine; expected it in {facts.folder or 'the model cache'}")
+        kept = source.folder.name == spec.revision  # a snapshot in the hub's cache: its name is its commit
         embedder = load_embedder(
-            folder, model_id=spec.model, revision=spec.revision, origin=spec.origin, device=self._device, dim=spec.dim
+            source.folder,
+            model_id=spec.model,
+            revision=spec.revision if kept else source.revision,
+            origin=spec.origin,
+            device=self._device,
+            dim=spec.dim,
         )
         self._index.check_embedder(embedder.spec)
         return embedder

@@ -170,7 +170,7 @@ class Searcher:
         chunks = self.index.chunks.chunks([hit.chunk_id for hit in ranking.hits])
         doc_ids = [chunk.doc_id for chunk in chunks]
         titles, metas = self.index.chunks.titles(doc_ids), self.index.chunks.meta(doc_ids)
-        terms = self.index.analyzer.tokens(ranking.query.text)
+        terms = self.index.analyzer.query_tokens(ranking.query.text)
         return tuple(
             self._result(rank, hit, chunk, titles[chunk.doc_id], metas[chunk.doc_id], terms)
             for rank, (hit, chunk) in enumerate(zip(ranking.hits, chunks, strict=True), start=1)

@@ -1,0 +1,326 @@
+"""Encoding with transformer models: the Embedder that Quarry runs on.
+
+texts -> format -> tokens (once, in Rust) -> batches by token budget, longest first -> one forward each -> pooling ->
+one preallocated float32 array. One query is one forward. Memory that runs out halves the budget and goes on.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from indexer.batches import by_length, token_batches
+from indexer.embedder import EmbedderSpec, Progress, Spans, Vectors
+from indexer.errors import ModelError
+from indexer.loading import check_folder, choose_device, is_out_of_memory, load_tokenizer, load_weights, stored_id
+from indexer.model_format import model_format
+from indexer.profiles import embedder_profile
+
+_WINDOW = 8192  # texts tokenised and sorted together: bounds the memory for tokens
+_BUDGET_CPU = 4096  # padded tokens per forward: larger ones fall out of the caches of a small CPU
+_BUDGET_GPU = 131_072
+_CHARS_PER_TOKEN = 64  # no tokenizer here makes tokens that long, so text past it is cut before tokenising
+_SPAN_SLICE = 200_000  # characters tokenised at once when passages are cut
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderOptions:
+    """How to run a model.
+
+    Attributes:
+        instruction: Replaces the task sentence of models that take one; None keeps the profile's.
+        examples: (query, response) pairs for few-shot queries of in-context models such as bge-en-icl.
+        token_budget: Padded tokens per forward; None chooses by device.
+        trust_remote_code: Whether code in the model's folder may run.
+    """
+
+    instruction: str | None = None
+    examples: tuple[tuple[str, str], ...] = ()
+    token_budget: int | None = None
+    trust_remote_code: bool = False
+
+
+def load_embedder(
+    folder: Path,
+    *,
+    model_id: str | None = None,
+    revision: str = "",
+    origin: str = "path",
+    device: str = "auto",
+    dim: int | None = None,
+    options: EncoderOptions = EncoderOptions(),  # noqa: B008 (frozen)
+) -> "TransformerEmbedder":
+    """Load an embedder from a local folder.
+
+    Args:
+        folder: A Hugging Face or sentence-transformers folder with safetensors weights.
+        model_id: Repository id; None reads it from the folder.
+        revision: Commit or content digest, kept in the spec.
+        origin: How the folder was found, kept in the spec.
+        device: `auto`, `cpu`, `cuda`, `cuda:N`, or several devices separated by commas.
+        dim: Matryoshka truncation; None keeps the model's dimension.
+        options: How to run it.
+
+    Raises:
+        ModelError: If the folder is incomplete, damaged or unknown, or dim is out of range.
+    """
+    from transformers import AutoModel
+
+    config = check_folder(folder)
+    shape = model_format(folder, config, model_id or stored_id(folder, config))
+    devices = _devices(device)
+    trust = options.trust_remote_code
+    tokenizer = load_tokenizer(folder, config, trust_remote_code=trust)
+    replicas = [
+        _Replica(load_weights(AutoModel, folder, device=name, trust_remote_code=trust), [_dense(path, name) for path in shape.dense], name)
+        for name in devices
+    ]
+    width = replicas[0].width(int(config["hidden_size"]))
+    if dim is not None and not 1 <= dim <= width:
+        raise ModelError(f"dim is {dim}; expected 1 to {width}, the dimension of {shape.model}")
+    spec = EmbedderSpec(
+        model=shape.model,
+        revision=revision,
+        dim=dim or width,
+        max_tokens=shape.max_tokens,
+        pooling=shape.pooling,
+        query_format=_query_format(shape.model, shape.query_format, options),
+        document_format=shape.document_format,
+        origin=origin,
+    )
+    return TransformerEmbedder(spec, tokenizer, replicas, options)
+
+
+def _devices(wanted: str) -> list[str]:
+    import torch
+
+    if wanted == "auto" and torch.cuda.device_count() > 1:
+        return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    return [choose_device(name.strip()) for name in wanted.split(",")]
+
+
+def _query_format(model: str, known: str, options: EncoderOptions) -> str:
+    """Fill another instruction and few-shot examples into a query format."""
+    profile = embedder_profile(model)
+    head, tail = known.split("{query}", 1)
+    if options.instruction is not None:
+        for before, after in (("<instruct>", "\n<query>"), ("Instruct: ", "\nQuery:"), ("Instruct: ", " \n Query:")):
+            if head.startswith(before) and after in head:
+                head = before + options.instruction + head[head.index(after) :]
+                break
+        else:
+            head = options.instruction
+    if options.examples:
+        if profile is None or not profile.example_format:
+            raise ModelError(f"{model} takes no examples; expected an in-context model such as BAAI/bge-en-icl")
+        instruct = head.removeprefix("<instruct>").split("\n<query>")[0]
+        shots = [
+            profile.example_format.replace("{instruct}", instruct).replace("{query}", query).replace("{response}", response)
+            for query, response in options.examples
+        ]
+        head = "".join(shots) + head
+    return f"{head}{{query}}{tail}"
+
+
+class _Replica:
+    """The model on one device."""
+
+    def __init__(self, model: Any, dense: list[Any], device: str) -> None:
+        self.model = model
+        self.dense = dense
+        self.device = device
+        self.lock = threading.Lock()
+
+    def width(self, hidden: int) -> int:
+        return int(self.dense[-1][0].out_features) if self.dense else hidden
+
+    def forward(self, ids: Any, mask: Any, spec: EmbedderSpec) -> Vectors:
+        """Return unit rows of one padded batch, shape (n, spec.dim)."""
+        import torch
+
+        from indexer.pooling import pool
+
+        with torch.inference_mode(), self.lock:
+            states = self.model(input_ids=ids.to(self.device), attention_mask=mask.to(self.device)).last_hidden_state
+            pooled = pool(states, mask.to(self.device), spec.pooling)
+            for layer in self.dense:
+                pooled = layer(pooled)
+            unit = torch.nn.functional.normalize(pooled[:, : spec.dim], dim=1)
+            out: Vectors = unit.cpu().numpy()
+            return out
+
+
+def _dense(folder: Path, device: str) -> Any:
+    """Load a sentence-transformers Dense module: a linear layer and its activation."""
+    import torch
+    from safetensors.torch import load_file
+
+    from indexer.loading import read_json
+
+    config = read_json(folder / "config.json")
+    weights_file = folder / "model.safetensors"
+    if not weights_file.is_file():
+        raise ModelError(f"{folder} has no model.safetensors; expected the weights of a Dense module")
+    linear = torch.nn.Linear(config["in_features"], config["out_features"], bias=config.get("bias", True))
+    linear.load_state_dict({key.removeprefix("linear."): value.float() for key, value in load_file(weights_file).items()})
+    name = str(config.get("activation_function", "torch.nn.modules.linear.Identity")).rpartition(".")[2]
+    activations = {"Tanh": torch.nn.Tanh, "Identity": torch.nn.Identity, "GELU": torch.nn.GELU, "ReLU": torch.nn.ReLU}
+    if name not in activations:
+        raise ModelError(f"{folder} asks for the activation {name}; expected one of {', '.join(activations)}")
+    return torch.nn.Sequential(linear, activations[name]()).to(device).eval()
+
+
+class TransformerEmbedder:
+    """An Embedder on transformers and torch. Safe to use from several threads."""
+
+    def __init__(self, spec: EmbedderSpec, tokenizer: Any, replicas: list[_Replica], options: EncoderOptions) -> None:
+        from tokenizers import Tokenizer
+
+        self._spec = spec
+        self._replicas = replicas
+        gpu = replicas[0].device.startswith("cuda")
+        self._budget = options.token_budget or (_BUDGET_GPU if gpu else _BUDGET_CPU)
+        self._pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (tokenizer.eos_token_id or 0)
+        fast = tokenizer.backend_tokenizer.to_str()
+        self._tokenizer = Tokenizer.from_str(fast)  # a copy with fixed truncation: no state is set per call
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(max_length=spec.max_tokens)
+        self._tokens = HfTokenSpans(Tokenizer.from_str(fast), spec.model)
+        self.forwards = 0  # forward passes so far, for tests and reports
+
+    @property
+    def spec(self) -> EmbedderSpec:
+        """What its vectors mean."""
+        return self._spec
+
+    @property
+    def tokens(self) -> "HfTokenSpans":
+        """The model's own tokenizer."""
+        return self._tokens
+
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        """Return one unit row per query, with the model's query instruction and format; shape (len(texts), dim).
+
+        Raises:
+            ModelError: If memory runs out for one text alone, or a vector is not finite.
+        """
+        head, tail = self._spec.query_format.split("{query}", 1)
+        return self._embed([head + text + tail for text in texts], None)
+
+    def embed_documents(self, texts: Sequence[str], *, progress: Progress | None = None) -> Vectors:
+        """Return one unit row per passage, shape (len(texts), dim). Raises as `embed_queries`."""
+        head, tail = self._spec.document_format.split("{text}", 1)
+        return self._embed([head + text + tail for text in texts], progress)
+
+    def _embed(self, texts: list[str], progress: Progress | None) -> Vectors:
+        out = np.empty((len(texts), self._spec.dim), dtype=np.float32)
+        for first in range(0, len(texts), _WINDOW):
+            window = texts[first : first + _WINDOW]
+            rows: dict[str, int] = {}
+            numbers = [rows.setdefault(text, len(rows)) for text in window]  # equal texts are encoded once
+            unique = np.empty((len(rows), self._spec.dim), dtype=np.float32)
+            share = len(window) / max(1, len(rows))
+            done = 0.0
+            for batch, vectors in self._encoded(list(rows)):
+                unique[batch] = vectors
+                if progress is not None:
+                    progress(int(done + len(batch) * share) - int(done))
+                done += len(batch) * share
+            out[first : first + len(window)] = unique[numbers]
+        if not np.isfinite(out).all():
+            row = int(np.flatnonzero(~np.isfinite(out).all(axis=1))[0])
+            raise ModelError(f"the vector of text {row} is not finite; the model's weights or precision are broken")
+        return out
+
+    def _encoded(self, texts: list[str]) -> Iterator[tuple[list[int], Vectors]]:
+        longest = self._spec.max_tokens * _CHARS_PER_TOKEN
+        clean = [text[:longest].encode("utf-8", "replace").decode("utf-8") for text in texts]
+        ids = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(clean)]
+        lengths = [len(row) for row in ids]
+        batches = list(token_batches(lengths, by_length(lengths), self._budget))
+        if len(self._replicas) == 1 or len(batches) == 1:
+            for batch in batches:
+                yield from self._forward(self._replicas[0], batch, ids)
+            return
+        with ThreadPoolExecutor(len(self._replicas)) as pool:
+            tasks = [
+                pool.submit(lambda r, b: list(self._forward(r, b, ids)), self._replicas[number % len(self._replicas)], batch)
+                for number, batch in enumerate(batches)
+            ]
+            for task in tasks:
+                yield from task.result()
+
+    def _forward(self, replica: _Replica, batch: list[int], ids: list[list[int]]) -> Iterator[tuple[list[int], Vectors]]:
+        """Run one batch; when memory runs out, its halves, and smaller batches from then on."""
+        import torch
+
+        longest = max(1, *(len(ids[row]) for row in batch)) if len(batch) > 1 else max(1, len(ids[batch[0]]))
+        padded = torch.full((len(batch), longest), self._pad, dtype=torch.long)
+        mask = torch.zeros((len(batch), longest), dtype=torch.long)
+        for line, row in enumerate(batch):
+            padded[line, : len(ids[row])] = torch.tensor(ids[row], dtype=torch.long)
+            mask[line, : max(1, len(ids[row]))] = 1
+        try:
+            self.forwards += 1
+            vectors = replica.forward(padded, mask, self._spec)
+        except RuntimeError as err:
+            if not is_out_of_memory(err):
+                raise
+            if len(batch) == 1:
+                raise ModelError(
+                    f"memory ran out for one text of {longest} tokens on {replica.device}; use shorter passages "
+                    "(--chunk-tokens), a smaller model, or --device cpu"
+                ) from err
+            self._budget = max(1, longest * len(batch) // 2)
+            if replica.device.startswith("cuda"):
+                torch.cuda.empty_cache()
+            middle = len(batch) // 2
+            yield from self._forward(replica, batch[:middle], ids)
+            yield from self._forward(replica, batch[middle:], ids)
+            return
+        yield batch, vectors
+
+    def with_formats(self, query_format: str, document_format: str) -> "TransformerEmbedder":
+        """Return the same model with other formats; for ablations."""
+        clone: TransformerEmbedder = object.__new__(TransformerEmbedder)
+        clone.__dict__.update(self.__dict__)
+        clone._spec = replace(self._spec, query_format=query_format, document_format=document_format)  # noqa: SLF001
+        return clone
+
+
+class HfTokenSpans:
+    """The tokens of a model's own tokenizer, as character ranges."""
+
+    def __init__(self, tokenizer: Any, model: str) -> None:
+        from hashlib import sha256
+
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        self._tokenizer = tokenizer
+        self._name = f"{model}/{sha256(tokenizer.to_str().encode()).hexdigest()[:12]}"
+
+    @property
+    def name(self) -> str:
+        """Identity of the tokenizer: model and digest."""
+        return self._name
+
+    def spans(self, text: str) -> Spans:
+        """Return the tokens of `text`, special tokens left out, shape (n_tokens, 2).
+
+        A long text is tokenised in slices cut at white space, or anywhere where there is none.
+        """
+        parts: list[Spans] = []
+        start = 0
+        while start < len(text):
+            end = min(len(text), start + _SPAN_SLICE)
+            if end < len(text) and (space := max(text.rfind(" ", start + 1, end), text.rfind("\n", start + 1, end))) > start:
+                end = space
+            piece = text[start:end].encode("utf-8", "replace").decode("utf-8")
+            offsets = self._tokenizer.encode(piece, add_special_tokens=False).offsets
+            parts.append(np.array(offsets, dtype=np.int64).reshape(-1, 2) + start)
+            start = end
+        return np.concatenate(parts) if parts else np.zeros((0, 2), dtype=np.int64)
