@@ -2,8 +2,8 @@
 
     BEIR                corpus.jsonl  queries.jsonl  qrels/SPLIT.tsv
     FlagEmbedding       corpus.jsonl  SPLIT_queries.jsonl  SPLIT_qrels.jsonl
-    TREC                topics.tsv or topics.txt, qrels.txt or qrels.tsv, and a corpus.jsonl where there is one
-                        (more than one split: topics.SPLIT.txt with qrels.SPLIT.txt)
+    TREC                topics.txt (or topics.tsv, queries.jsonl), qrels.txt (or qrels.tsv), and a corpus.jsonl where
+                        there is one; more than one split: topics.SPLIT.txt with qrels.SPLIT.txt
 
 Each file may end in .gz.
 """
@@ -21,11 +21,15 @@ from indexer.records import Document
 from retriever.language import Language, language_of
 from retriever.ranking import Query
 from retriever.text_lines import Faults, json_object, numbered_lines, quoted, text_id
-from retriever.topics import clean_text, flat_fields, read_queries
+from retriever.topics import clean_text, flat_fields, parse_queries, read_queries
 from retriever.trec import Judgements, Qrels, read_qrels
+
+__all__ = ["Dataset", "UnknownDocuments", "documents", "load_dataset", "parse_queries", "unknown_documents"]
 
 _PREFERRED = ("test", "dev")  # the split taken when none is named and there are several
 _SHOWN = 3
+_ENDING = r"(?:\.(?:tsv|txt|trec|xml|jsonl))?(?:\.gz)?"
+_NAMED_SPLIT = r"(?:[._-](?P<split>(?!(?:tsv|txt|trec|xml|jsonl|gz)(?:\.|$)).+?))?"
 _TAKEN = ("_id", "id", "title", "text")
 
 
@@ -257,8 +261,8 @@ def _flag_embedding(path: Path) -> dict[str, _Files]:
 
 
 def _trec(path: Path) -> dict[str, _Files]:
-    topics = _matching(path, r"(?:topics|queries)(?:[._-](?P<split>.+?))?(?:\.(?:tsv|txt|trec|xml))?(?:\.gz)?")
-    qrels = _matching(path, r"qrels(?:[._-](?P<split>.+?))?(?:\.(?:tsv|txt|trec))?(?:\.gz)?")
+    topics = _matching(path, rf"(?:topics|queries){_NAMED_SPLIT}{_ENDING}")
+    qrels = _matching(path, rf"qrels{_NAMED_SPLIT}{_ENDING}")
     return {
         name or "all": _Files(topics.get(name) or topics[""], file)
         for name, file in qrels.items()

@@ -3,7 +3,7 @@
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -24,16 +24,25 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     """
     try:
         with _open_binary(path) as handle:
-            for number, raw in enumerate(handle, start=1):
-                text = _decoded(path, number, raw)
-                if text.strip():
-                    yield number, text
+            yield from decoded_lines(handle, path)
     except (gzip.BadGzipFile, EOFError, zlib.error) as err:
         raise CorpusError(
             f"{path}: not a whole gzip file ({err}); expected one because of its name. Fetch or compress it again"
         ) from err
     except OSError as err:
         raise CorpusError(f"{path}: cannot be read ({err.strerror or err}); expected a readable text file") from err
+
+
+def decoded_lines(lines: Iterable[bytes], source: Path | str) -> Iterator[tuple[int, str]]:
+    """Yield line number (from 1) and text of the lines that are not blank, as `numbered_lines` does.
+
+    Raises:
+        CorpusError: If a line is not UTF-8; `source` and line are named.
+    """
+    for number, raw in enumerate(lines, start=1):
+        text = _decoded(source, number, raw)
+        if text.strip():
+            yield number, text
 
 
 def json_object(text: str) -> dict[str, Any] | str:
@@ -63,7 +72,7 @@ def quoted(value: object) -> str:
 class Faults:
     """Collects what is wrong with a file, so that one error names all of it and not only the first line."""
 
-    path: Path
+    source: Path | str
     expected: str
     shown: list[str] = field(default_factory=list)
     count: int = 0
@@ -72,7 +81,7 @@ class Faults:
         """Note that a line is bad and why."""
         self.count += 1
         if len(self.shown) < _SHOWN:
-            self.shown.append(f"{self.path}:{line}: {reason}")
+            self.shown.append(f"{self.source}:{line}: {reason}")
 
     def raise_if_any(self) -> None:
         """Raise CorpusError naming file, line and reason of the first faults, and how many there are."""
@@ -86,8 +95,10 @@ def _open_binary(path: Path) -> BinaryIO | gzip.GzipFile:
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
 
 
-def _decoded(path: Path, number: int, raw: bytes) -> str:
+def _decoded(source: Path | str, number: int, raw: bytes) -> str:
     try:
         return raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
     except UnicodeDecodeError as err:
-        raise CorpusError(f"{path}:{number}: not UTF-8 at byte {err.start}; expected UTF-8. Convert the file") from err
+        raise CorpusError(
+            f"{source}:{number}: not UTF-8 at byte {err.start}; expected UTF-8. Convert the file"
+        ) from err

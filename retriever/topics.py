@@ -1,12 +1,13 @@
 """Queries from files: BEIR and FlagEmbedding jsonl, tsv, and classic TREC topics. It knows no judgements."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 from retriever.ranking import Query
-from retriever.text_lines import Faults, json_object, numbered_lines, quoted, text_id
+from retriever.text_lines import Faults, decoded_lines, json_object, numbered_lines, quoted, text_id
 
 _ID_KEYS = ("_id", "id")
 _TAG = re.compile(r"<(?P<end>/?)(?P<name>[A-Za-z]+)\s*>")
@@ -27,26 +28,58 @@ class QueryFile:
     metadata: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class _Row:
+    query_id: object
+    text: object
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+Lines: TypeAlias = Sequence[tuple[int, str]]
+RowReader: TypeAlias = Callable[[Lines, Faults], Iterator[tuple[int, _Row]]]
+
+
 def read_queries(path: Path) -> QueryFile:
-    """Read queries; the form is told by the first line: `{` is jsonl, `<` is TREC topics, else `id<TAB>text`.
+    """Read a file of queries with ids: JSON lines, lines `id<TAB>text`, or TREC topics; told by the first line.
 
     Raises:
         CorpusError: If the file cannot be read, has no query, or an id or text is missing, empty or comes twice;
             file, line and reason of each are named.
     """
-    first = next((text.lstrip() for _, text in numbered_lines(path)), "")
+    return _parse(list(numbered_lines(path)), path, _tsv_rows)
+
+
+def parse_queries(content: bytes, source: str) -> tuple[Query, ...]:
+    """Read queries that somebody typed or piped: as `read_queries`, or one query a line, numbered from 1.
+
+    Lines are `id<TAB>text` when the first has a tab.
+
+    Args:
+        content: UTF-8, with or without byte order mark.
+        source: Its name in errors, such as `standard input`.
+
+    Raises:
+        CorpusError: As `read_queries`.
+    """
+    lines = list(decoded_lines(content.splitlines(keepends=True), source))
+    tabbed = bool(lines) and "\t" in lines[0][1].strip()
+    return _parse(lines, source, _tsv_rows if tabbed else _plain_rows).queries
+
+
+def _parse(lines: Lines, source: Path | str, rows_of_text: RowReader) -> QueryFile:
+    first = lines[0][1].lstrip() if lines else ""
+    rows_of: RowReader
     if first.startswith("{"):
-        faults = Faults(path, 'JSON lines {"_id": "q1", "text": "..."}, each id once')
-        rows = _json_rows(path, faults)
-    elif first.startswith("<"):
-        faults = Faults(path, "TREC topics: <top>, <num> Number: 301, <title> text, </top>, each number once")
-        rows = _topic_rows(path, faults)
+        expected, rows_of = 'JSON lines {"_id": "q1", "text": "..."}, each id once', _json_rows
+    elif first.lower().startswith("<top>"):
+        expected = "TREC topics: <top>, <num> Number: 301, <title> text, </top>, each number once"
+        rows_of = _topic_rows
     else:
-        faults = Faults(path, "lines 'id<TAB>text', each id once")
-        rows = _tsv_rows(path, faults)
+        expected, rows_of = "lines 'id<TAB>text', each id once", rows_of_text
+    faults = Faults(source, expected)
     queries: dict[str, Query] = {}
     metadata: dict[str, Mapping[str, str]] = {}
-    for number, row in rows:
+    for number, row in rows_of(lines, faults):
         query_id, text = text_id(row.query_id), clean_text(row.text).strip()
         if query_id is None or not text:
             faults.add(number, f"query id {quoted(row.query_id)}, text {quoted(row.text)}: one is missing or empty")
@@ -77,15 +110,8 @@ def flat_fields(row: Mapping[str, object], taken: tuple[str, ...]) -> dict[str, 
     }
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    query_id: object
-    text: object
-    fields: Mapping[str, str] = field(default_factory=dict)
-
-
-def _json_rows(path: Path, faults: Faults) -> Iterator[tuple[int, _Row]]:
-    for number, line in numbered_lines(path):
+def _json_rows(lines: Lines, faults: Faults) -> Iterator[tuple[int, _Row]]:
+    for number, line in lines:
         row = json_object(line)
         if isinstance(row, str):
             faults.add(number, row)
@@ -94,8 +120,8 @@ def _json_rows(path: Path, faults: Faults) -> Iterator[tuple[int, _Row]]:
         yield number, _Row(query_id, row.get("text"), flat_fields(row, (*_ID_KEYS, "text")))
 
 
-def _tsv_rows(path: Path, faults: Faults) -> Iterator[tuple[int, _Row]]:
-    for number, line in numbered_lines(path):
+def _tsv_rows(lines: Lines, faults: Faults) -> Iterator[tuple[int, _Row]]:
+    for number, line in lines:
         query_id, tab, text = line.partition("\t")
         if tab:
             yield number, _Row(query_id, text)
@@ -103,11 +129,17 @@ def _tsv_rows(path: Path, faults: Faults) -> Iterator[tuple[int, _Row]]:
             faults.add(number, f"no tab in {quoted(line)}")
 
 
-def _topic_rows(path: Path, faults: Faults) -> Iterator[tuple[int, _Row]]:
+def _plain_rows(lines: Lines, faults: Faults) -> Iterator[tuple[int, _Row]]:
+    del faults  # every line that is not blank is a query
+    for place, (number, line) in enumerate(lines, start=1):
+        yield number, _Row(str(place), line)
+
+
+def _topic_rows(lines: Lines, faults: Faults) -> Iterator[tuple[int, _Row]]:
     """Yield one row per <top>, with the line where it begins; the title is the query, else the description."""
     start, tag = 0, ""
     parts: dict[str, list[str]] = {}
-    for number, line in numbered_lines(path):
+    for number, line in lines:
         place = 0
         for match in (*_TAG.finditer(line), None):
             text = line[place : match.start() if match else len(line)].strip()
