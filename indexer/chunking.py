@@ -27,7 +27,7 @@ _NOT_AN_END = re.compile(
     r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|Sr|Jr|St|vs|etc|cf|Fig|Figs|Eq|No|Nos|Vol|pp|al|approx|e\.g|i\.e|Inc|Ltd|Co|U\.S|a\.m|p\.m)|(?<![^\W\d_])[A-Z])\.$"
 )
 _PARAGRAPH, _SENTENCE, _LINE = 3, 2, 1
-_TINY_SECTION = 40  # tokens: a section below this is joined with the next one under the same cap
+_TINY_SECTION = 64  # tokens: a section below this is joined with its neighbour when both fit
 _GLUE = "\u200d\ufe0e\ufe0f\u20e3"  # joiners and variation selectors belong to the character before
 
 
@@ -101,22 +101,26 @@ def _sections(text: str) -> list[_Section]:
     return sections
 
 
-def _joined(sections: list[_Section], starts: NDArray[np.int64], cap: int) -> Iterator[_Section]:
-    """Join a tiny section, such as a heading alone, with the one after it when both fit."""
-    waiting: _Section | None = None
+def _joined(sections: list[_Section], starts: NDArray[np.int64], cap: int) -> list[_Section]:
+    """Join a tiny section, such as a heading alone, with the one after it, or at the end with the one before."""
+    out: list[_Section] = []
     for section in sections:
-        if waiting is None:
-            waiting = section
-            continue
-        tiny = _count(starts, waiting.start, waiting.end) < _TINY_SECTION
-        if tiny and _count(starts, waiting.start, section.end) <= cap:
-            heading = section.heading if not waiting.heading or section.heading.startswith(waiting.heading) else waiting.heading
-            waiting = _Section(waiting.start, section.end, heading)
+        last = out[-1] if out else None
+        fits = last is not None and _count(starts, last.start, section.end) <= cap
+        final = section is sections[-1] and _count(starts, section.start, section.end) < _TINY_SECTION
+        if last is not None and fits and (final or _count(starts, last.start, last.end) < _TINY_SECTION):
+            out[-1] = _Section(last.start, section.end, _common_heading(last.heading, section.heading))
         else:
-            yield waiting
-            waiting = section
-    if waiting is not None:
-        yield waiting
+            out.append(section)
+    return out
+
+
+def _common_heading(one: str, other: str) -> str:
+    """The heading of two joined sections: the deeper one when it is below the first, else what they share."""
+    if not one or other.startswith(one):
+        return other
+    shared = [a for a, b in zip(one.split(" > "), other.split(" > "), strict=False) if a == b]
+    return " > ".join(shared) or one
 
 
 def _count(starts: NDArray[np.int64], begin: int, end: int) -> int:
@@ -176,12 +180,13 @@ class _SectionCutter:
         return begin, end
 
     def _end_of_passage(self, start: int, end: int) -> int:
-        first = int(np.searchsorted(self._starts, start))
-        limit = first + self._cap
-        if limit >= len(self._starts) or self._starts[limit] >= end:
+        first, last = (int(n) for n in np.searchsorted(self._starts, [start, end]))
+        if last - first <= self._cap:
             return end
-        latest = int(self._starts[limit])
-        middle = int(self._starts[first + self._cap // 2])
+        parts = -(-(last - first) // (self._cap - self._overlap))  # parts of like length, not full ones and a scrap
+        length = min(self._cap, int((last - first) / parts * 1.15) + self._overlap)
+        latest = int(self._starts[first + length])
+        middle = int(self._starts[first + length // 2])
         low, high = np.searchsorted(self._positions, [middle, latest], side="right")
         if high > low:
             window = self._strengths[low:high]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from indexer.chunk_table import ChunkTable, document_sha256
-from indexer.corpus import ReadFile, ReadOptions, Skipped, SourceFile, UnchangedFile, read_corpus
+from indexer.corpus import ReadFile, ReadOptions, Skipped, SourceFile, UnchangedFile, path_of, read_corpus
 from indexer.cutter import Cutter
 from indexer.errors import CorpusError
 from indexer.records import Document
@@ -96,7 +96,7 @@ def sync_roots(
 
 def _forget_vanished(table: ChunkTable, prefix: str, seen: set[str], intake: Intake, *, allow_empty: bool) -> None:
     before = table.files_of(prefix)
-    gone = [path for path in before if path not in seen and _is_gone(Path(path))]
+    gone = [path for path in before if path not in seen and _is_gone(path_of(path))]
     if before and len(gone) == len(before) and not seen and not allow_empty:
         raise CorpusError(
             f"all {len(before)} files of {prefix!r} are gone; expected at least one (is a drive not mounted?). "

@@ -1,0 +1,68 @@
+"""Plain text, Markdown with front matter, and tables as text (CSV, TSV)."""
+
+import re
+from pathlib import Path
+
+from indexer.readers.base import Extract, Reading, ReadOptions, Unreadable, first_heading, stem
+from indexer.textcode import decode
+
+_FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?\n)---[ \t]*(?:\n|\Z)", re.DOTALL)
+_FIELD = re.compile(r"^([A-Za-z_][\w-]*):[ \t]*(.*)$")
+_CONTROLS = 0.1  # a "text" with more control characters than this is binary
+
+
+def read_text(path: Path, content: bytes, options: ReadOptions) -> Reading:
+    """Read a text file. Raises Unreadable when it is binary or empty."""
+    decoded = decode(content, charset=options.charset)
+    controls = sum(character < " " and character not in "\n\t\f" for character in decoded.text[:10_000])
+    if controls + decoded.text[:10_000].count("\ufffd") > _CONTROLS * min(len(decoded.text), 10_000):
+        raise Unreadable("unsupported format", "the content is binary; expected text. Convert it to a known format")
+    meta = {"charset": decoded.charset}
+    if decoded.damaged:
+        meta["damaged"] = str(decoded.damaged)
+    return Reading((Extract(decoded.text, "", meta),))
+
+
+def read_markdown(path: Path, content: bytes, options: ReadOptions) -> Reading:
+    """Read Markdown as it stands; front matter becomes metadata."""
+    extract = read_text(path, content, options).extracts[0]
+    match = _FRONT_MATTER.match(extract.text)
+    fields: dict[str, str] = {}
+    text = extract.text
+    if match:
+        fields = _fields(match.group(1))
+        text = text[match.end() :]
+    title = fields.pop("title", "") or first_heading(text)
+    return Reading((Extract(text, title, {**fields, **extract.meta}),))
+
+
+def _fields(block: str) -> dict[str, str]:
+    """Flat `key: value` lines; a list below a key, or in brackets, is joined by commas."""
+    fields: dict[str, str] = {}
+    key = ""
+    for line in block.splitlines():
+        if match := _FIELD.match(line):
+            key = match.group(1).lower()
+            value = match.group(2).strip().strip("\"'")
+            fields[key] = ", ".join(part.strip().strip("\"'") for part in value[1:-1].split(",")) if value[:1] == "[" else value
+        elif key and line.lstrip().startswith("- "):
+            item = line.lstrip()[2:].strip().strip("\"'")
+            fields[key] = f"{fields[key]}, {item}" if fields[key] else item
+    return {name: value for name, value in fields.items() if value}
+
+
+def read_table(path: Path, content: bytes, options: ReadOptions) -> Reading:
+    """Read CSV or TSV as text, one row a line, as it stands; a field with line breaks in it stays one row."""
+    import csv
+
+    extract = read_text(path, content, options).extracts[0]
+    if extract.text.count('"') % 2:
+        return Reading((Extract(extract.text, stem(path), {**extract.meta, "note": "an unclosed quote"}),))
+    csv.field_size_limit(1 << 27)
+    try:
+        dialect: type[csv.Dialect] = csv.excel_tab if path.name.lower().endswith((".tsv", ".tsv.gz")) else csv.excel
+        rows = [[cell.replace("\n", " ") for cell in row] for row in csv.reader(extract.text.splitlines(keepends=True), dialect)]
+    except csv.Error as err:
+        raise Unreadable("damaged", f"not a readable table ({err}); expected CSV. Save it again") from err
+    lines = ("\t" if dialect is csv.excel_tab else ",").join
+    return Reading((Extract("\n".join(lines(row) for row in rows), stem(path), extract.meta),))

@@ -1,0 +1,151 @@
+"""Rerankers that read query and passage together and give one logit: bge-reranker-base, -large, -v2-m3 and their like."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer.batches import by_length, token_batches
+from indexer.errors import ModelError
+from indexer.loading import check_folder, choose_device, is_out_of_memory, load_tokenizer, load_weights, stored_id
+from indexer.profiles import reranker_profile
+from retriever.base import Reranker
+
+_BUDGET_CPU, _BUDGET_GPU = 4096, 65_536  # padded tokens per forward
+_MAX_TOKENS = 512
+_MAX_QUERY_SHARE = 0.75  # of the tokens: FlagEmbedding cuts the query there, so that the passage keeps a quarter
+
+
+def load_reranker(
+    folder: Path,
+    *,
+    model_id: str | None = None,
+    device: str = "auto",
+    cutoff_layers: int | None = None,
+    trust_remote_code: bool = False,
+) -> Reranker:
+    """Load a reranker from a local folder; its kind follows from its architecture and its profile.
+
+    Args:
+        folder: A Hugging Face folder with safetensors weights.
+        model_id: Repository id; None reads it from the folder.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        cutoff_layers: For decoder rerankers: how many layers are run; None takes the profile's, or all.
+        trust_remote_code: Whether code in the folder may run.
+
+    Raises:
+        ModelError: If the folder is incomplete or is no reranker; a bi-encoder would get a random head.
+    """
+    config = check_folder(folder)
+    name = model_id or stored_id(folder, config) or str(folder)
+    architectures = [str(entry) for entry in config.get("architectures") or []]
+    if any(entry.endswith("ForSequenceClassification") for entry in architectures):
+        labels = len(config.get("id2label") or {}) or int(config.get("num_labels", 1))
+        if labels != 1:
+            raise ModelError(f"{name} classifies into {labels} labels; expected one relevance logit. Choose a reranker")
+        return SequenceReranker(folder, name, config, choose_device(device))
+    profile = reranker_profile(name)
+    if any(entry.endswith("ForCausalLM") for entry in architectures) and profile is not None:
+        from retriever.decoder_reranker import load_decoder_reranker
+
+        return load_decoder_reranker(
+            folder, config, profile, device=choose_device(device), cutoff_layers=cutoff_layers, trust_remote_code=trust_remote_code
+        )
+    raise ModelError(
+        f"{name} has the architecture {architectures or 'unknown'}; expected a sequence classifier with one label, or a known "
+        "decoder reranker of `quarry models`. An embedding model cannot rerank: its head would be random"
+    )
+
+
+class SequenceReranker:
+    """A cross-encoder with one logit, computed in float32 at the head whatever the model's precision."""
+
+    def __init__(self, folder: Path, name: str, config: dict[str, Any], device: str) -> None:
+        from tokenizers import Tokenizer
+        from transformers import AutoModelForSequenceClassification
+
+        tokenizer = load_tokenizer(folder, config)
+        self._model = load_weights(AutoModelForSequenceClassification, folder, device=device)
+        self._name = name
+        self._device = device
+        positions = int(config.get("max_position_embeddings") or _MAX_TOKENS + 2)
+        if config.get("model_type") in ("xlm-roberta", "roberta", "camembert"):
+            positions -= 2
+        self._max_tokens = min(positions, (reranker_profile(name).max_tokens if reranker_profile(name) else _MAX_TOKENS))  # type: ignore[union-attr]
+        self._budget = _BUDGET_GPU if device.startswith("cuda") else _BUDGET_CPU
+        self._pad = int(tokenizer.pad_token_id or 0)
+        self._tokenizer = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        self._segments = bool(config.get("type_vocab_size", 1) > 1)
+        self.forwards = 0
+
+    @property
+    def name(self) -> str:
+        """The model."""
+        return self._name
+
+    def score(self, query: str, passages: Sequence[str]) -> NDArray[np.float32]:
+        """Return one logit per passage, shape (len(passages),); a long pair is cut at the passage's end.
+
+        Raises:
+            ModelError: If memory runs out for one pair, or a logit is not finite.
+        """
+        out = np.empty(len(passages), dtype=np.float32)
+        if not passages:
+            return out
+        pairs = self._pairs(query, passages)
+        lengths = [len(ids) for ids, _ in pairs]
+        for batch in token_batches(lengths, by_length(lengths), self._budget):
+            self._score_batch([pairs[row] for row in batch], batch, out)
+        if not np.isfinite(out).all():
+            raise ModelError(f"{self._name} gave a score that is not a finite number; its weights or precision are broken")
+        return out
+
+    def _pairs(self, query: str, passages: Sequence[str]) -> list[tuple[list[int], list[int]]]:
+        """Tokens and segment ids of each pair."""
+        clean = [text.encode("utf-8", "replace").decode("utf-8")[: self._max_tokens * 64] for text in (query, *passages)]
+        special = self._tokenizer.num_special_tokens_to_add(True)
+        query_tokens = self._tokenizer.encode(clean[0], add_special_tokens=False)
+        query_tokens.truncate(int(self._max_tokens * _MAX_QUERY_SHARE))
+        room = self._max_tokens - special - len(query_tokens.ids)
+        encoded = self._tokenizer.encode_batch(clean[1:], add_special_tokens=False)
+        pairs = []
+        for passage in encoded:
+            passage.truncate(room)
+            pair = self._tokenizer.post_process(query_tokens, passage, True)
+            pairs.append((pair.ids, pair.type_ids))
+        return pairs
+
+    def _score_batch(self, pairs: list[tuple[list[int], list[int]]], rows: list[int], out: NDArray[np.float32]) -> None:
+        """Score one batch; when memory runs out, its halves, and smaller batches from then on."""
+        import torch
+
+        longest = max(len(ids) for ids, _ in pairs)
+        padded = torch.full((len(pairs), longest), self._pad, dtype=torch.long)
+        mask = torch.zeros((len(pairs), longest), dtype=torch.long)
+        segments = torch.zeros((len(pairs), longest), dtype=torch.long)
+        for line, (ids, types) in enumerate(pairs):
+            padded[line, : len(ids)] = torch.tensor(ids)
+            mask[line, : len(ids)] = 1
+            segments[line, : len(ids)] = torch.tensor(types)
+        inputs = {"input_ids": padded.to(self._device), "attention_mask": mask.to(self._device)}
+        if self._segments:
+            inputs["token_type_ids"] = segments.to(self._device)
+        try:
+            self.forwards += 1
+            with torch.inference_mode():
+                logits = self._model(**inputs).logits
+        except RuntimeError as err:
+            if not is_out_of_memory(err):
+                raise
+            if len(pairs) == 1:
+                raise ModelError(f"memory ran out for one pair of {longest} tokens on {self._device}; use --rerank none") from err
+            self._budget = max(1, longest * len(pairs) // 2)
+            middle = len(pairs) // 2
+            self._score_batch(pairs[:middle], rows[:middle], out)
+            self._score_batch(pairs[middle:], rows[middle:], out)
+            return
+        out[rows] = logits.view(-1).float().cpu().numpy()
