@@ -59,7 +59,8 @@ class ScoreBand:
     """Where a threshold could lie for one model and one stage; never to be used for another.
 
     Attributes:
-        threshold: The score at which the two error rates add up to least; pairs at or above it are accepted.
+        threshold: Where the two error rates add up to least, in the middle of the gap between scores; the lower one
+            where several are as good. Pairs at or above it are accepted.
         false_rejects: Share of the positives below the threshold.
         false_accepts: Share of the negatives at or above it.
         low: Up to this threshold at most 5 % of the positives are lost.
@@ -209,7 +210,9 @@ def score_band(positives: Sequence[float], negatives: Sequence[float]) -> ScoreB
         raise ValueError(f"{good.size} positives and {bad.size} negatives; expected at least one of each")
     if not (np.isfinite(good).all() and np.isfinite(bad).all()):
         raise ValueError("a score is not finite; expected finite numbers")
-    candidates = np.unique(np.concatenate([good, bad, [np.nextafter(bad[-1], np.inf)]]))
+    scores = np.unique(np.concatenate([good, bad]))
+    middles = np.maximum((scores[:-1] + scores[1:]) / 2, np.nextafter(scores[:-1], np.inf))
+    candidates = np.concatenate([scores[:1], middles, [np.nextafter(scores[-1], np.inf)]])
     rejects = np.searchsorted(good, candidates, side="left") / good.size
     accepts = 1 - np.searchsorted(bad, candidates, side="left") / bad.size
     best = int(np.argmin(rejects + accepts))
