@@ -152,3 +152,8 @@ def test_what_a_band_refuses():
         score_band([], [0.5])
     with pytest.raises(ValueError, match="a score is not finite"):
         score_band([float("nan")], [0.5])
+
+
+def test_separation_of_equal_scores_is_chance():
+    queries, documents = labelled("q", np.ones((4, 2))), labelled("d", np.ones((4, 2)))
+    assert similarity_histograms(queries, documents, {"q0": {"d0": 1}}).separation == 0.5
