@@ -37,7 +37,7 @@ def measure(chunks: list[Chunk], questions: list[dict]) -> tuple[float, float]:
     for question in questions:
         read: set[tuple[str, int]] = set()
         left = BUDGET
-        for hit in index.search(words.query_tokens(question["question"]), 50):
+        for hit in index.search(words.query_tokens(question["text"]), 50):
             chunk = by_id[hit.chunk_id]
             left -= len(tokens.spans(chunk.text))
             if left < 0:
