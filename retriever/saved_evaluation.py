@@ -62,6 +62,8 @@ class SavedEvaluation:
 def save_evaluation(folder: Path, saved: SavedEvaluation) -> None:
     """Write a new folder; a crash leaves none, or a `.tmp` beside it that is never read.
 
+    The run keeps its order exactly; scores that are tied or rise are written just below the one before (`write_run`).
+
     Raises:
         ValueError: If the folder exists already, or the run cannot be written (see `write_run`).
     """
