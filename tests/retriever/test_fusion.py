@@ -1,0 +1,54 @@
+"""The fusion by scores and evidence, with numbers that a pencil can check."""
+
+import pytest
+
+from indexer.lexical import Bm25sIndex
+from retriever.fusion import LexicalEvidence, fuse, lexical_evidence, reciprocal_rank_fusion
+from retriever.ranking import Evidence, Hit, Query, StageScore
+
+QUERY = Query("q", "q")
+
+
+def dense(*pairs: tuple[str, float]) -> list[Hit]:
+    return [Hit(c, s, "dense", Evidence(dense=StageScore(r, s))) for r, (c, s) in enumerate(pairs, 1)]
+
+
+def bm25(*triples: tuple[str, float, tuple[str, ...]]) -> list[Hit]:
+    return [Hit(c, s, "bm25", Evidence(bm25=StageScore(r, s), terms=t)) for r, (c, s, t) in enumerate(triples, 1)]
+
+
+def test_full_coverage_gives_bm25_four_tenths():
+    hits = fuse(QUERY, dense(("a", 0.9), ("b", 0.8), ("c", 0.7)), bm25(("c", 10.0, ("x",)), ("b", 5.0, ("x",))), k=3, evidence=LexicalEvidence(1.0))
+    assert {hit.chunk_id: pytest.approx(hit.score) for hit in hits} == {"a": 0.6, "b": 0.6 * 0.5 + 0.4 * 0.5, "c": 0.4}
+    assert [hit.chunk_id for hit in hits] == ["a", "b", "c"]
+    middle = hits[1].evidence
+    assert (middle.dense, middle.bm25, middle.terms) == (StageScore(2, 0.8), StageScore(2, 5.0), ("x",))
+    assert middle.fusion == StageScore(2, hits[1].score)
+
+
+def test_without_coverage_the_dense_order_stands_whatever_bm25_says():
+    hits = fuse(QUERY, dense(("a", 0.9), ("b", 0.8)), bm25(("z", 99.0, ("7",)), ("b", 98.0, ("7",))), k=4, evidence=LexicalEvidence(0.0))
+    assert [hit.chunk_id for hit in hits] == ["a", "b", "z"]
+    by_rank = reciprocal_rank_fusion(QUERY, dense(("a", 0.9), ("b", 0.8)), bm25(("z", 99.0, ("7",)), ("b", 98.0, ("7",))), k=4)
+    assert by_rank[0].chunk_id == "b"
+
+
+def test_reciprocal_ranks():
+    hits = reciprocal_rank_fusion(QUERY, dense(("a", 0.9), ("b", 0.8)), bm25(("b", 3.0, ())), k=2)
+    assert [(hit.chunk_id, pytest.approx(hit.score)) for hit in hits] == [("b", 1 / 62 + 1 / 61), ("a", 1 / 61)]
+
+
+def test_one_side_alone_keeps_its_order():
+    assert [h.chunk_id for h in fuse(QUERY, [], bm25(("b", 3.0, ()), ("a", 1.0, ())), k=9, evidence=LexicalEvidence(0.0))] == ["b", "a"]
+    assert [h.chunk_id for h in fuse(QUERY, dense(("b", 0.3), ("a", 0.2)), [], k=9, evidence=LexicalEvidence(0.0))] == ["b", "a"]
+    assert fuse(QUERY, [], [], k=9, evidence=LexicalEvidence(0.0)) == []
+
+
+def test_coverage_is_the_share_of_idf_mass_that_a_hit_matched():
+    index = Bm25sIndex.build(["1", "2", "3"], [["red", "car"], ["blue", "car"], ["red", "bus"]])
+    hit = index.search(["red", "bus", "unknown"], 3)
+    hits = bm25(*((h.chunk_id, h.score, h.terms) for h in hit))
+    red, bus = index.idf("red"), index.idf("bus")
+    assert lexical_evidence(["red", "bus", "unknown"], index, hits).coverage == pytest.approx((red + bus) / (red + 2 * bus))
+    assert lexical_evidence(["unknown"], index, []).coverage == 0.0
+    assert lexical_evidence(["red"], index, hits).weight == pytest.approx(0.4)
