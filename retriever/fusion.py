@@ -15,6 +15,7 @@ docs/results.md: highest mean nDCG@10 among those that lose at most 0.001 to the
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import log
 
 from indexer.lexical import LexicalIndex
 from retriever.ranking import Evidence, Hit, Query, StageScore
@@ -42,7 +43,7 @@ def lexical_evidence(tokens: Sequence[str], index: LexicalIndex, hits: Sequence[
     """Measure the coverage of a query.
 
     Args:
-        tokens: The query's analysed terms. One that is in no passage weighs as much as the rarest that is in one.
+        tokens: The query's analysed terms. One that is in no passage has the idf of a term with no document.
         index: Where their idf comes from.
         hits: BM25 hits, best first, with their matched terms.
     """
@@ -50,8 +51,8 @@ def lexical_evidence(tokens: Sequence[str], index: LexicalIndex, hits: Sequence[
     idfs = {token: idf for token in distinct if (idf := index.idf(token)) is not None}
     if not idfs or not hits:
         return LexicalEvidence(0.0)
-    rarest = max(idfs.values())
-    total = sum(idfs.get(token, rarest) for token in distinct)
+    unknown = log(1 + (len(index) + 0.5) / 0.5)
+    total = sum(idfs.get(token, unknown) for token in distinct)
     matched = max(sum(idfs.get(term, 0.0) for term in hit.evidence.terms) for hit in hits[:_TOP_HITS])
     return LexicalEvidence(min(1.0, matched / total) if total > 0 else 0.0)
 

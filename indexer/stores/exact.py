@@ -101,6 +101,14 @@ class ExactStore:
         """Return stored vectors by row number, shape (len(rows), dim)."""
         return np.asarray(self._vectors()[rows])
 
+    def rows_of(self, ids: Collection[str]) -> NDArray[np.int64]:
+        """Return the row numbers of those ids that are stored, increasing."""
+        return np.array(sorted(self._rows[chunk_id] for chunk_id in ids if chunk_id in self._rows), dtype=np.int64)
+
+    def best_of(self, query: Vectors, rows: NDArray[np.int64], k: int) -> list[Neighbour]:
+        """Return the k best of some rows for one query of shape (dim,), by exact similarity."""
+        return self._best(self.vectors_of(rows) @ query, min(k, len(rows)), rows)
+
     def search(self, queries: Vectors, k: int, *, allowed: Collection[str] | None = None) -> list[list[Neighbour]]:
         """Find the most similar chunks for each query, exactly; see `VectorStore.search`.
 
@@ -111,7 +119,7 @@ class ExactStore:
         matrix = self._vectors()
         rows: NDArray[np.int64] | None = None
         if allowed is not None:
-            rows = np.array(sorted(self._rows[chunk_id] for chunk_id in allowed if chunk_id in self._rows), dtype=np.int64)
+            rows = self.rows_of(allowed)
             matrix = matrix[rows]
         if not len(matrix):
             return [[] for _ in range(len(queries))]
@@ -175,3 +183,16 @@ def check_search(queries: Vectors, k: int, dim: int) -> None:
         raise ValueError(f"k is {k}; expected at least 1")
     if queries.ndim != 2 or queries.shape[1] != dim:
         raise ValueError(f"queries have shape {queries.shape}; expected (n, {dim})")
+
+
+def tuning_queries(vectors: Vectors, count: int) -> Vectors:
+    """Make queries for tuning an approximate index: halfway between two stored vectors, where real queries lie too.
+
+    Returns:
+        Unit rows, shape (min(count, len(vectors)), dim); the same for the same vectors.
+    """
+    rng = np.random.default_rng(0)
+    rows = rng.choice(len(vectors), size=(min(count, len(vectors)), 2))
+    between = np.asarray(vectors[rows[:, 0]]) + np.asarray(vectors[rows[:, 1]])
+    unit: Vectors = between / np.maximum(np.linalg.norm(between, axis=1, keepdims=True), 1e-9)
+    return unit.astype(np.float32)

@@ -1,5 +1,7 @@
 """The fusion by scores and evidence, with numbers that a pencil can check."""
 
+import math
+
 import pytest
 
 from indexer.lexical import Bm25sIndex
@@ -49,6 +51,6 @@ def test_coverage_is_the_share_of_idf_mass_that_a_hit_matched():
     hit = index.search(["red", "bus", "unknown"], 3)
     hits = bm25(*((h.chunk_id, h.score, h.terms) for h in hit))
     red, bus = index.idf("red"), index.idf("bus")
-    assert lexical_evidence(["red", "bus", "unknown"], index, hits).coverage == pytest.approx((red + bus) / (red + 2 * bus))
+    assert lexical_evidence(["red", "bus", "unknown"], index, hits).coverage == pytest.approx((red + bus) / (red + bus + math.log(8)))
     assert lexical_evidence(["unknown"], index, []).coverage == 0.0
     assert lexical_evidence(["red"], index, hits).weight == pytest.approx(0.4)

@@ -1,0 +1,221 @@
+"""The FAISS store: approximate candidates from FAISS, exact similarities from the stored float32 vectors.
+
+Vectors and ids live in an `ExactStore`; FAISS numbers are its row numbers, so ids never shift. The FAISS index is built
+by `flush`, chosen by size, and tuned against exact search until recall@10 reaches 0.95; what was tuned is kept with it.
+Until the next flush, after an addition or removal, searches are exact. The only module that imports faiss.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from json import dumps, loads
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer.durable import file_sha256, write_atomic
+from indexer.embedder import Vectors
+from indexer.errors import IndexFormatError
+from indexer.stores.base import Neighbour
+from indexer.stores.exact import ExactStore, check_search, tuning_queries
+
+KIND = "faiss"
+IndexKind = Literal["flat", "hnsw-sq8", "ivf-pq"]
+TARGET_RECALL = 0.95
+_AIM = 0.98  # the effort is raised until here, so that other queries than the tuning ones reach the target too
+_FACTS_NAME, _INDEX_NAME = "faiss.json", "index.faiss"
+_HNSW_FROM, _IVF_FROM = 50_000, 2_000_000  # vectors; below, flat search takes a few milliseconds here
+_POINTS_PER_CENTROID = 39  # FAISS wants so many to train one, and prints warnings below
+_TUNING_QUERIES = 200
+_TIES = 16  # candidates past k, so that equal similarities at the cut come in id order
+_IVF_LEAST = 16 * _POINTS_PER_CENTROID  # vectors; product quantisation cannot be trained on fewer
+_EXACT_BELOW = 20_000  # allowed passages: fewer are compared exactly
+
+
+@dataclass(frozen=True, slots=True)
+class FaissOptions:
+    """Which index to build: `auto` chooses by size."""
+
+    index: Literal["auto", "flat", "hnsw-sq8", "ivf-pq"] = "auto"
+
+
+class FaissStore:
+    """A VectorStore on FAISS (CPU)."""
+
+    def __init__(self, folder: Path, vectors: ExactStore, options: FaissOptions) -> None:
+        self._folder = folder
+        self._vectors = vectors
+        self._options = options
+        self._index: Any = None
+        self._facts: dict[str, Any] = {"kind": KIND, "index": "flat", "search": 0, "refine": 1, "recall@10": 1.0}
+
+    @classmethod
+    def create(cls, folder: Path, dim: int, options: FaissOptions = FaissOptions()) -> Self:  # noqa: B008 (frozen)
+        """Make an empty store. Raises ValueError if dim < 1."""
+        return cls(folder, ExactStore.create(folder, dim), options)
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Open what `flush` wrote; the FAISS file is read only after its size and SHA-256 agree with the record.
+
+        Raises:
+            IndexFormatError: If the folder is not such a store, or is damaged.
+        """
+        vectors = ExactStore.open(folder)
+        path = folder / _INDEX_NAME
+        try:
+            facts = loads((folder / _FACTS_NAME).read_text(encoding="utf-8"))
+            sound = facts["kind"] == KIND and path.stat().st_size == facts["bytes"] and file_sha256(path) == facts["sha256"]
+        except (OSError, ValueError, KeyError, TypeError) as err:
+            raise IndexFormatError(f"{folder} is no readable FAISS store ({err}); index again or roll back") from err
+        if not sound:
+            raise IndexFormatError(f"{path} does not match its recorded size and SHA-256; index again or roll back")
+        import faiss
+
+        store = cls(folder, vectors, FaissOptions(facts["option"]))
+        try:
+            store._index = faiss.read_index(str(path))
+        except RuntimeError as err:
+            raise IndexFormatError(f"{path} cannot be read by FAISS ({err}); index again or roll back") from err
+        if store._index.ntotal != len(vectors):
+            raise IndexFormatError(f"{path} holds {store._index.ntotal} vectors, expected {len(vectors)}; index again")
+        store._facts = facts
+        store._set_effort(facts["search"])
+        return store
+
+    def __len__(self) -> int:
+        return len(self._vectors)
+
+    @property
+    def dim(self) -> int:
+        """Length of the vectors."""
+        return self._vectors.dim
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """All chunk ids, in insertion order."""
+        return self._vectors.ids
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """Facts for the manifest: index type, tuned search effort (efSearch or nprobe), refine factor, recall@10."""
+        shown = ("kind", "index", "search", "refine", "recall@10", "note")
+        facts = {key: self._facts[key] for key in shown if key in self._facts}
+        return {**facts, "count": len(self), "unindexed": 0 if self._index is not None else len(self)}
+
+    def add(self, ids: Sequence[str], vectors: Vectors) -> None:
+        """Add all or nothing. Raises ValueError on a duplicate id, a wrong shape or a non-finite value."""
+        self._vectors.add(ids, vectors)
+        self._index = None
+
+    def remove(self, ids: Collection[str]) -> int:
+        """Remove these; return how many were there."""
+        count = self._vectors.remove(ids)
+        if count:
+            self._index = None
+        return count
+
+    def search(self, queries: Vectors, k: int, *, allowed: Collection[str] | None = None) -> list[list[Neighbour]]:
+        """Find the most similar chunks; see `VectorStore.search`. Raises ValueError if k < 1 or queries is not (n, dim)."""
+        check_search(queries, k, self.dim)
+        if self._index is None or (allowed is not None and len(allowed) <= _EXACT_BELOW):
+            return self._vectors.search(queries, k, allowed=allowed)
+        selected = self._vectors.rows_of(allowed) if allowed is not None else None
+        wanted = min(k, len(self) if selected is None else len(selected))
+        if wanted == 0:
+            return [[] for _ in range(len(queries))]
+        rows = self._candidates(queries, wanted * self._facts["refine"] + _TIES, selected)
+        out: list[list[Neighbour]] = []
+        for query, line in zip(queries, rows, strict=True):
+            found = line[line >= 0]
+            if len(found) < wanted:  # the graph ended early: exact search keeps the promise of k
+                out.extend(self._vectors.search(query[None], k, allowed=allowed))
+            else:
+                out.append(self._vectors.best_of(query, found, k))
+        return out
+
+    def _candidates(self, queries: Vectors, count: int, selected: NDArray[np.int64] | None) -> NDArray[np.int64]:
+        import faiss
+
+        count = min(count, len(self))
+        if selected is None:
+            rows: NDArray[np.int64] = self._index.search(np.ascontiguousarray(queries, dtype=np.float32), count)[1]
+            return rows
+        selector = faiss.IDSelectorBatch(selected)
+        effort = self._facts["search"]
+        if self._facts["index"] == "hnsw-sq8":
+            parameters = faiss.SearchParametersHNSW(sel=selector, efSearch=max(effort, count))
+        elif self._facts["index"] == "ivf-pq":
+            parameters = faiss.SearchParametersIVF(sel=selector, nprobe=effort)
+        else:
+            parameters = faiss.SearchParameters(sel=selector)
+        filtered: NDArray[np.int64] = self._index.search(np.ascontiguousarray(queries), count, params=parameters)[1]
+        return filtered
+
+    def flush(self) -> None:
+        """Write the vectors, then build, tune and write the index; its record, with size and digest, comes last."""
+        import faiss
+
+        self._vectors.flush()
+        kind = self._kind()
+        self._index = _build(kind, self._vectors.vectors_of(np.arange(len(self))), self.dim)
+        self._facts = {"kind": KIND, "option": self._options.index, "index": kind, "search": 0, "refine": 1, "recall@10": 1.0}
+        if kind != "flat":
+            self._tune(kind)
+        path = self._folder / _INDEX_NAME
+        temp = self._folder / f".{_INDEX_NAME}.tmp"
+        faiss.write_index(self._index, str(temp))
+        temp.replace(path)
+        self._facts |= {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+        write_atomic(self._folder / _FACTS_NAME, dumps(self._facts).encode())
+
+    def _kind(self) -> IndexKind:
+        if self._options.index == "ivf-pq" and len(self) < _IVF_LEAST:
+            return "flat"
+        if self._options.index != "auto":
+            return self._options.index if len(self) else "flat"
+        return "flat" if len(self) < _HNSW_FROM else "hnsw-sq8" if len(self) < _IVF_FROM else "ivf-pq"
+
+    def _tune(self, kind: IndexKind) -> None:
+        """Raise the search effort until recall@10 on queries between stored vectors reaches the target."""
+        queries = tuning_queries(self._vectors.vectors_of(np.arange(len(self))), _TUNING_QUERIES)
+        truth = [{hit.chunk_id for hit in hits} for hits in self._vectors.search(queries, 10)]
+        efforts = (16, 32, 64, 128, 256, 512) if kind == "hnsw-sq8" else (1, 2, 4, 8, 16, 32, 64, 128, 256)
+        for refine in (2,) if kind == "hnsw-sq8" else (10, 30, 100):
+            for effort in efforts:
+                self._set_effort(effort)
+                self._facts |= {"search": effort, "refine": refine}
+                found = [{hit.chunk_id for hit in hits} for hits in self.search(queries, 10)]
+                recall = sum(len(a & b) / len(a) for a, b in zip(truth, found, strict=True)) / len(truth)
+                self._facts["recall@10"] = round(recall, 4)
+                if recall >= _AIM:
+                    return
+        if self._facts["recall@10"] < TARGET_RECALL:
+            self._facts["note"] = f"recall@10 of {TARGET_RECALL} was not reached; use --store exact for full recall"
+
+    def _set_effort(self, effort: int) -> None:
+        if hasattr(self._index, "hnsw"):
+            self._index.hnsw.efSearch = effort
+        elif hasattr(self._index, "nprobe"):
+            self._index.nprobe = effort
+
+
+def _build(kind: IndexKind, vectors: Vectors, dim: int) -> Any:
+    import faiss
+
+    if kind == "flat":
+        index = faiss.IndexFlatIP(dim)
+    elif kind == "hnsw-sq8":
+        index = faiss.index_factory(dim, "HNSW32,SQ8", faiss.METRIC_INNER_PRODUCT)
+        index.hnsw.efConstruction = 200
+    else:
+        lists = max(1, min(int(4 * len(vectors) ** 0.5), len(vectors) // _POINTS_PER_CENTROID))
+        # 256 centroids per sub-vector want 9,984 training points; below that 16 centroids do
+        bits = "" if len(vectors) >= 256 * _POINTS_PER_CENTROID else "x4"
+        parts = next(parts for parts in range(max(1, dim // 4), 0, -1) if dim % parts == 0)
+        index = faiss.index_factory(dim, f"IVF{lists},PQ{parts}{bits}np", faiss.METRIC_INNER_PRODUCT)
+    if not index.is_trained:
+        index.train(vectors)
+    index.add(vectors)
+    return index
