@@ -41,7 +41,9 @@ def examine(root: Path) -> Iterator[CheckResult]:
     except SearchError as err:
         yield CheckResult("manifest", "failure", str(err), f"quarry index PATH --into {root}")
         return
-    yield CheckResult("manifest", "ok", f"generation {pointer.generation}, {manifest.documents} documents, made {manifest.created}")
+    yield CheckResult(
+        "manifest", "ok", f"generation {pointer.generation}, {manifest.documents} documents, made {manifest.created}"
+    )
     damage = manifest.damage(folder, hashes=True)
     if damage:
         remedy = rollback if len(generations.finished()) > 1 else rebuild
@@ -88,7 +90,9 @@ def _check_counts(index: Index, remedy: str) -> Iterator[CheckResult]:
     ids = set(index.chunks.digests()[0])
     strangers = ids.symmetric_difference(index.vectors.ids)
     if strangers:
-        yield CheckResult("agreement", "failure", f"{len(strangers)} passages are in the texts or the vectors only", remedy)
+        yield CheckResult(
+            "agreement", "failure", f"{len(strangers)} passages are in the texts or the vectors only", remedy
+        )
     else:
         yield CheckResult("agreement", "ok", "dense and lexical search hold the same passages")
     unindexed = int(index.vectors.details.get("unindexed", 0))
@@ -121,7 +125,9 @@ def _check_model(index: Index, remedy: str) -> Iterator[CheckResult]:
         return
     spec = supply.get().spec
     severity: Severity = "warning" if spec.origin == "offline bundle" else "ok"
-    yield CheckResult("model", "ok", f"{spec.model} ({spec.origin}, revision {spec.revision[:12]}) loads and matches the index")
+    yield CheckResult(
+        "model", "ok", f"{spec.model} ({spec.origin}, revision {spec.revision[:12]}) loads and matches the index"
+    )
     if severity == "warning":
         for sentence in index.manifest.notes:
             yield CheckResult("model choice", "warning", sentence, "quarry models")
@@ -134,9 +140,13 @@ def _check_model(index: Index, remedy: str) -> Iterator[CheckResult]:
     found = index.vectors.search(vectors, 1)
     worst = min((hits[0].similarity for hits in found if hits), default=0.0)
     if worst < 0.98:  # stored and fresh embeddings of one text: 1 up to rounding and the store's compression
-        yield CheckResult("vectors", "failure", f"a stored passage finds itself with similarity {worst:.3f} only", remedy)
+        yield CheckResult(
+            "vectors", "failure", f"a stored passage finds itself with similarity {worst:.3f} only", remedy
+        )
     else:
-        yield CheckResult("vectors", "ok", f"{len(sample)} sampled passages find themselves (similarity at least {worst:.3f})")
+        yield CheckResult(
+            "vectors", "ok", f"{len(sample)} sampled passages find themselves (similarity at least {worst:.3f})"
+        )
 
 
 def _check_disk(root: Path, manifest: Manifest) -> CheckResult:
@@ -144,5 +154,7 @@ def _check_disk(root: Path, manifest: Manifest) -> CheckResult:
     size = sum(fact.size for fact in manifest.files.values())
     message = f"{free / 1e9:.1f} GB free, the live generation has {size / 1e6:.1f} MB"
     if free < size * _FREE_DISK_FACTOR:
-        return CheckResult("disk", "warning", f"{message}: too little to build the next one", f"quarry generations {root} --prune 1")
+        return CheckResult(
+            "disk", "warning", f"{message}: too little to build the next one", f"quarry generations {root} --prune 1"
+        )
     return CheckResult("disk", "ok", message)

@@ -107,7 +107,7 @@ def build_index(
     index: Path,
     paths: Sequence[Path],
     embedder: Embedder | None,
-    settings: BuildSettings = BuildSettings(),  # noqa: B008 (frozen)
+    settings: BuildSettings = BuildSettings(),
     observer: Observer | None = None,
 ) -> BuildReport:
     """Bring an index in step with files and folders; only what changed is read, cut and encoded.
@@ -142,7 +142,7 @@ def index_documents(
     index: Path,
     documents: Iterable[Document],
     embedder: Embedder | None,
-    settings: BuildSettings = BuildSettings(),  # noqa: B008 (frozen)
+    settings: BuildSettings = BuildSettings(),
     observer: Observer | None = None,
 ) -> BuildReport:
     """Add documents from a program, or replace those with the same id. Raises as `build_index` does."""
@@ -226,9 +226,7 @@ class _Plan:
         cutter = Cutter(spec, embedder.tokens if embedder else ScriptTokens(), analyzer(chosen))
         store = settings.store or (live.store.kind if live and live.store else "exact")
         store_class(store)  # an unknown kind is refused before any work
-        fresh = live is not None and (
-            live.chunking != cutter.chunking or live.lexical.identity != cutter.analyzer.name
-        )
+        fresh = live is not None and (live.chunking != cutter.chunking or live.lexical.identity != cutter.analyzer.name)
         return cls(index, live, embedder, cutter, store, settings, fresh)
 
     def same_as_live(self) -> bool:
@@ -254,9 +252,7 @@ def _check_model(index: Path, live: Manifest | None, embedder: Embedder | None, 
         )
 
 
-def _build(
-    generations: Generations, building: Path, plan: _Plan, observer: Observer, take_in: TakeIn
-) -> BuildReport:
+def _build(generations: Generations, building: Path, plan: _Plan, observer: Observer, take_in: TakeIn) -> BuildReport:
     clock = _Clock(observer)
     table = _start_table(generations, building, plan)
     table.begin()

@@ -65,7 +65,7 @@ class ChunkTable:
     def copy(cls, source: "ChunkTable", path: Path) -> Self:
         """Make a table for writing that starts with the content of another."""
         db = sqlite3.connect(path, isolation_level=None)
-        source._db.backup(db)  # noqa: SLF001 (our own class)
+        source._db.backup(db)
         db.executescript("PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF;")
         return cls(db, path)
 
@@ -108,7 +108,9 @@ class ChunkTable:
 
     def file(self, path: str) -> SourceFile | None:
         """Return what is known of a file from the last run."""
-        row = self._db.execute("SELECT path, root, size, mtime_ns, sha256 FROM files WHERE path = ?", (path,)).fetchone()
+        row = self._db.execute(
+            "SELECT path, root, size, mtime_ns, sha256 FROM files WHERE path = ?", (path,)
+        ).fetchone()
         return SourceFile(*row) if row else None
 
     def put_file(self, file: SourceFile) -> None:
@@ -133,13 +135,24 @@ class ChunkTable:
 
     # Documents and chunks
 
-    def put_document(self, file: str, document: Document, chunks: Sequence[Chunk], terms: Sequence[Sequence[str]]) -> None:
+    def put_document(
+        self, file: str, document: Document, chunks: Sequence[Chunk], terms: Sequence[Sequence[str]]
+    ) -> None:
         """Add a document with its chunks, replacing all of an older version."""
         self.remove_documents([document.doc_id])
         meta = dict(document.meta)
-        row = (document.doc_id, file, document.title, document.text, dumps(meta, ensure_ascii=False), document_sha256(document))
+        row = (
+            document.doc_id,
+            file,
+            document.title,
+            document.text,
+            dumps(meta, ensure_ascii=False),
+            document_sha256(document),
+        )
         self._db.execute("INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?)", row)
-        self._db.executemany("INSERT INTO meta VALUES (?, ?, ?)", [(document.doc_id, key, value) for key, value in meta.items()])
+        self._db.executemany(
+            "INSERT INTO meta VALUES (?, ?, ?)", [(document.doc_id, key, value) for key, value in meta.items()]
+        )
         self._db.executemany(
             'INSERT INTO chunks (chunk_id, doc_id, start, "end", heading, text, digest, terms) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
             [
@@ -206,8 +219,12 @@ class ChunkTable:
 
     def chunks(self, chunk_ids: Sequence[str]) -> list[Chunk]:
         """Return chunks in order. Raises KeyError naming a missing id."""
-        found = {row[0]: Chunk(*row) for row in self._select(
-            'SELECT chunk_id, doc_id, text, start, "end", heading FROM chunks WHERE chunk_id IN ', chunk_ids)}
+        found = {
+            row[0]: Chunk(*row)
+            for row in self._select(
+                'SELECT chunk_id, doc_id, text, start, "end", heading FROM chunks WHERE chunk_id IN ', chunk_ids
+            )
+        }
         return [found[chunk_id] for chunk_id in chunk_ids]
 
     def texts(self, chunk_ids: Sequence[str]) -> list[str]:
@@ -268,7 +285,9 @@ class ChunkTable:
             matched = documents if matched is None else matched & documents
         if matched is None:
             return frozenset(row[0] for row in self._db.execute("SELECT chunk_id FROM chunks"))
-        return frozenset(row[0] for row in self._select("SELECT chunk_id FROM chunks WHERE doc_id IN ", sorted(matched)))
+        return frozenset(
+            row[0] for row in self._select("SELECT chunk_id FROM chunks WHERE doc_id IN ", sorted(matched))
+        )
 
     def _matching_documents(self, key: str, value: str) -> Iterable[tuple[str]]:
         pattern = value.replace("[", "[[]").replace("?", "[?]")  # only * is special
@@ -282,5 +301,3 @@ class ChunkTable:
         for first in range(0, len(keys), _SQL_VARIABLES):
             part = keys[first : first + _SQL_VARIABLES]
             yield from self._db.execute(f"{sql} ({','.join('?' * len(part))})", list(part))
-
-

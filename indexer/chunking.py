@@ -149,7 +149,11 @@ class _SectionCutter:
     """Cuts one range of the text after another into passages."""
 
     def __init__(
-        self, text: str, starts: NDArray[np.int64], boundaries: tuple[NDArray[np.int64], NDArray[np.int64]], spec: ChunkSpec
+        self,
+        text: str,
+        starts: NDArray[np.int64],
+        boundaries: tuple[NDArray[np.int64], NDArray[np.int64]],
+        spec: ChunkSpec,
     ) -> None:
         self._text = text
         self._starts = starts
@@ -198,7 +202,9 @@ class _SectionCutter:
         for back in range(position, max(start + 1, position - 40), -1):
             if self._text[back - 1].isspace() or self._text[back - 1] in "，、,;：":
                 return back
-        while position > start + 1 and (combining(self._text[position]) or self._text[position] in _GLUE or self._text[position - 1] == "\u200d"):
+        while position > start + 1 and (
+            combining(self._text[position]) or self._text[position] in _GLUE or self._text[position - 1] == "\u200d"
+        ):
             position -= 1
         return position
 

@@ -96,7 +96,9 @@ def list_files(root: Path) -> Iterator[Path | Skipped]:
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as err:
-            yield Skipped(printable(folder), "unreadable", f"the folder cannot be opened ({err.strerror}); check its rights")
+            yield Skipped(
+                printable(folder), "unreadable", f"the folder cannot be opened ({err.strerror}); check its rights"
+            )
             return
         for entry in entries:
             if entry.name.startswith((".", "~$")):
@@ -106,7 +108,9 @@ def list_files(root: Path) -> Iterator[Path | Skipped]:
     def visit(path: Path, entry: "os.DirEntry[str]") -> Iterator[Path | Skipped]:
         try:
             if entry.is_symlink() and not path.resolve(strict=True).is_relative_to(real_root):
-                yield Skipped(printable(path), "not a regular file", "a link that leaves the folder; index its target instead")
+                yield Skipped(
+                    printable(path), "not a regular file", "a link that leaves the folder; index its target instead"
+                )
                 return
             mode = path.stat().st_mode
         except (OSError, RuntimeError) as err:
@@ -201,7 +205,9 @@ def _unpacked(path: Path, raw: bytes, options: ReadOptions) -> bytes:
     try:
         content = unpacker.decompress(raw, options.unpacked_bytes)
         if unpacker.unconsumed_tail:
-            raise Unreadable("archive bomb", f"it unpacks to more than {options.unpacked_bytes} bytes; unpack and split it")
+            raise Unreadable(
+                "archive bomb", f"it unpacks to more than {options.unpacked_bytes} bytes; unpack and split it"
+            )
         return content if not unpacker.unused_data else gzip.decompress(raw)
     except (zlib.error, EOFError, gzip.BadGzipFile) as err:
         raise Unreadable("damaged", f"not a readable gzip file ({err}); copy it again") from err
@@ -214,9 +220,13 @@ def _documents(path: Path, prefix: str, root: Path, file: SourceFile, kind: str,
     common = {"source": file_id, "format": kind, "modified": modified}
     keeps_ids = path.name.removesuffix(".gz") == "corpus.jsonl"
     documents: list[Document] = []
-    problems = [Skipped(f"{printable(path)}:{problem.line}", "wrong row", problem.detail) for problem in reading.problems]
+    problems = [
+        Skipped(f"{printable(path)}:{problem.line}", "wrong row", problem.detail) for problem in reading.problems
+    ]
     for extract in reading.extracts:
-        doc_id = (extract.row_id if keeps_ids else f"{file_id}/{printable(extract.row_id)}") if extract.row_id else file_id
+        doc_id = (
+            (extract.row_id if keeps_ids else f"{file_id}/{printable(extract.row_id)}") if extract.row_id else file_id
+        )
         document = _document(doc_id, path, extract, common)
         if document.text.strip():
             documents.append(document)

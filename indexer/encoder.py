@@ -52,7 +52,7 @@ def load_embedder(
     origin: str = "path",
     device: str = "auto",
     dim: int | None = None,
-    options: EncoderOptions = EncoderOptions(),  # noqa: B008 (frozen)
+    options: EncoderOptions = EncoderOptions(),
 ) -> "TransformerEmbedder":
     """Load an embedder from a local folder.
 
@@ -76,7 +76,11 @@ def load_embedder(
     trust = options.trust_remote_code
     tokenizer = load_tokenizer(folder, config, trust_remote_code=trust)
     replicas = [
-        _Replica(load_weights(AutoModel, folder, device=name, trust_remote_code=trust), [_dense(path, name) for path in shape.dense], name)
+        _Replica(
+            load_weights(AutoModel, folder, device=name, trust_remote_code=trust),
+            [_dense(path, name) for path in shape.dense],
+            name,
+        )
         for name in devices
     ]
     width = replicas[0].width(int(config["hidden_size"]))
@@ -119,7 +123,9 @@ def _query_format(model: str, known: str, options: EncoderOptions) -> str:
             raise ModelError(f"{model} takes no examples; expected an in-context model such as BAAI/bge-en-icl")
         instruct = head.removeprefix("<instruct>").split("\n<query>")[0]
         shots = [
-            profile.example_format.replace("{instruct}", instruct).replace("{query}", query).replace("{response}", response)
+            profile.example_format.replace("{instruct}", instruct)
+            .replace("{query}", query)
+            .replace("{response}", response)
             for query, response in options.examples
         ]
         head = "".join(shots) + head
@@ -166,7 +172,9 @@ def _dense(folder: Path, device: str) -> Any:
     if not weights_file.is_file():
         raise ModelError(f"{folder} has no model.safetensors; expected the weights of a Dense module")
     linear = torch.nn.Linear(config["in_features"], config["out_features"], bias=config.get("bias", True))
-    linear.load_state_dict({key.removeprefix("linear."): value.float() for key, value in load_file(weights_file).items()})
+    linear.load_state_dict(
+        {key.removeprefix("linear."): value.float() for key, value in load_file(weights_file).items()}
+    )
     name = str(config.get("activation_function", "torch.nn.modules.linear.Identity")).rpartition(".")[2]
     activations = {"Tanh": torch.nn.Tanh, "Identity": torch.nn.Identity, "GELU": torch.nn.GELU, "ReLU": torch.nn.ReLU}
     if name not in activations:
@@ -248,13 +256,17 @@ class TransformerEmbedder:
             return
         with ThreadPoolExecutor(len(self._replicas)) as pool:
             tasks = [
-                pool.submit(lambda r, b: list(self._forward(r, b, ids)), self._replicas[number % len(self._replicas)], batch)
+                pool.submit(
+                    lambda r, b: list(self._forward(r, b, ids)), self._replicas[number % len(self._replicas)], batch
+                )
                 for number, batch in enumerate(batches)
             ]
             for task in tasks:
                 yield from task.result()
 
-    def _forward(self, replica: _Replica, batch: list[int], ids: list[list[int]]) -> Iterator[tuple[list[int], Vectors]]:
+    def _forward(
+        self, replica: _Replica, batch: list[int], ids: list[list[int]]
+    ) -> Iterator[tuple[list[int], Vectors]]:
         """Run one batch; when memory runs out, its halves, and smaller batches from then on."""
         import torch
 
@@ -288,7 +300,7 @@ class TransformerEmbedder:
         """Return the same model with other formats; for ablations."""
         clone: TransformerEmbedder = object.__new__(TransformerEmbedder)
         clone.__dict__.update(self.__dict__)
-        clone._spec = replace(self._spec, query_format=query_format, document_format=document_format)  # noqa: SLF001
+        clone._spec = replace(self._spec, query_format=query_format, document_format=document_format)
         return clone
 
 
@@ -317,7 +329,10 @@ class HfTokenSpans:
         start = 0
         while start < len(text):
             end = min(len(text), start + _SPAN_SLICE)
-            if end < len(text) and (space := max(text.rfind(" ", start + 1, end), text.rfind("\n", start + 1, end))) > start:
+            if (
+                end < len(text)
+                and (space := max(text.rfind(" ", start + 1, end), text.rfind("\n", start + 1, end))) > start
+            ):
                 end = space
             piece = text[start:end].encode("utf-8", "replace").decode("utf-8")
             offsets = self._tokenizer.encode(piece, add_special_tokens=False).offsets

@@ -82,7 +82,9 @@ class Generations:
 
     def _why_no_index(self) -> str:
         if not self.root.exists():
-            return f"{self.root} does not exist; expected an index. Make one with `quarry index PATH --into {self.root}`"
+            return (
+                f"{self.root} does not exist; expected an index. Make one with `quarry index PATH --into {self.root}`"
+            )
         if not self.root.is_dir():
             return f"{self.root} is a file; expected an index folder. Give the folder that `quarry index --into` made"
         if self.folder.is_dir() or (self.root / "embeddings").is_dir():
@@ -90,10 +92,7 @@ class Generations:
                 f"{self.root} holds an index that was never finished; expected a {POINTER_NAME} in it. "
                 f"Run `quarry index PATH --into {self.root}` again: it continues where it stopped"
             )
-        return (
-            f"{self.root} is not an index: it has no {POINTER_NAME}. "
-            f"Make one with `quarry index PATH --into FOLDER`"
-        )
+        return f"{self.root} is not an index: it has no {POINTER_NAME}. Make one with `quarry index PATH --into FOLDER`"
 
     def live(self) -> Path:
         """Return the folder of the live generation."""
@@ -104,7 +103,9 @@ class Generations:
         if not self.folder.is_dir():
             return []
         return sorted(
-            path.name for path in self.folder.iterdir() if not path.name.startswith(".") and (path / MANIFEST_NAME).is_file()
+            path.name
+            for path in self.folder.iterdir()
+            if not path.name.startswith(".") and (path / MANIFEST_NAME).is_file()
         )
 
     def begin(self) -> Path:
@@ -136,7 +137,9 @@ class Generations:
             IndexFormatError: If there is no such finished generation.
         """
         if name not in self.finished():
-            raise IndexFormatError(f"generation {name!r} is not here; expected one of {', '.join(self.finished()) or 'none'}")
+            raise IndexFormatError(
+                f"generation {name!r} is not here; expected one of {', '.join(self.finished()) or 'none'}"
+            )
         history = self.pointer().history if self.exists() else ()
         step = Switch(generation=name, at=datetime.now(UTC).isoformat(timespec="seconds"), reason=reason)
         pointer = Pointer(generation=name, history=(*history[-49:], step))
@@ -187,7 +190,11 @@ def writer_lock(root: Path) -> Iterator[None]:
             raise IndexBusyError(
                 f"{root} is being written by {_owner(root)}; expected no other writer. Wait for it, or stop it"
             ) from err
-        owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
+        owner = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "since": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, dumps(owner).encode(), 0)
         yield

@@ -161,6 +161,8 @@ def storable(document: Document) -> Document:
         ValueError: If the id is empty or cannot be stored.
     """
     if not document.doc_id or document.doc_id != document.doc_id.translate(_UNSTORABLE):
-        raise ValueError(f"document id {document.doc_id!r} is not usable; expected non-empty text without NUL or lone surrogates")
+        raise ValueError(
+            f"document id {document.doc_id!r} is not usable; expected non-empty text without NUL or lone surrogates"
+        )
     meta = {key.translate(_UNSTORABLE): value.translate(_UNSTORABLE) for key, value in document.meta.items()}
     return Document(document.doc_id, document.text.translate(_UNSTORABLE), document.title.translate(_UNSTORABLE), meta)

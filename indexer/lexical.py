@@ -56,9 +56,7 @@ class LexicalIndex(Protocol):
         """Return ln(1 + (N - df + 0.5) / (df + 0.5)), None for a term that is in no chunk."""
         ...
 
-    def search(
-        self, tokens: Sequence[str], k: int, *, allowed: Collection[str] | None = None
-    ) -> list[LexicalHit]:
+    def search(self, tokens: Sequence[str], k: int, *, allowed: Collection[str] | None = None) -> list[LexicalHit]:
         """Return at most k chunks with a score above zero, best first, ties in id order. Raises ValueError if k < 1."""
         ...
 
@@ -66,7 +64,9 @@ class LexicalIndex(Protocol):
 class Bm25sIndex:
     """The default engine: bm25s with Lucene's idf (never negative), scored eagerly at build time."""
 
-    def __init__(self, ids: Sequence[str], vocabulary: dict[str, int], scores: dict[str, NDArray[Any]], model: Any) -> None:
+    def __init__(
+        self, ids: Sequence[str], vocabulary: dict[str, int], scores: dict[str, NDArray[Any]], model: Any
+    ) -> None:
         self._ids = list(ids)
         self._vocabulary = vocabulary
         self._data, self._chunks, self._starts = scores["data"], scores["indices"], scores["indptr"]
@@ -111,9 +111,13 @@ class Bm25sIndex:
             model = bm25s.BM25.load(str(folder), mmap=True)
             index = cls(ids, model.vocab_dict, model.scores, model)
         except (OSError, ValueError, KeyError, TypeError) as err:
-            raise IndexFormatError(f"the lexical index in {folder} cannot be read ({err}); index again or roll back") from err
+            raise IndexFormatError(
+                f"the lexical index in {folder} cannot be read ({err}); index again or roll back"
+            ) from err
         if len(ids) != model.scores["num_docs"]:
-            raise IndexFormatError(f"{folder} holds {len(ids)} ids for {model.scores['num_docs']} chunks; index again or roll back")
+            raise IndexFormatError(
+                f"{folder} holds {len(ids)} ids for {model.scores['num_docs']} chunks; index again or roll back"
+            )
         return index
 
     def save(self, folder: Path) -> None:
@@ -143,9 +147,7 @@ class Bm25sIndex:
         df = postings.stop - postings.start
         return log(1 + (len(self._ids) - df + 0.5) / (df + 0.5))
 
-    def search(
-        self, tokens: Sequence[str], k: int, *, allowed: Collection[str] | None = None
-    ) -> list[LexicalHit]:
+    def search(self, tokens: Sequence[str], k: int, *, allowed: Collection[str] | None = None) -> list[LexicalHit]:
         """Return at most k chunks with a score above zero, best first, ties in id order.
 
         A term that the query repeats counts up to three times.

@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 
 from indexer.errors import IndexFormatError
-from indexer.lexical import B, K1, LexicalHit
+from indexer.lexical import K1, B, LexicalHit
 
 _NAME = "rank-bm25.json"
 
@@ -45,11 +45,15 @@ class RankBm25Index:
             content = loads((folder / _NAME).read_text(encoding="utf-8"))
             return cls(content["ids"], content["tokens"])
         except (OSError, ValueError, KeyError, TypeError) as err:
-            raise IndexFormatError(f"the lexical index in {folder} cannot be read ({err}); index again or roll back") from err
+            raise IndexFormatError(
+                f"the lexical index in {folder} cannot be read ({err}); index again or roll back"
+            ) from err
 
     def save(self, folder: Path) -> None:
         """Write to an existing folder."""
-        (folder / _NAME).write_text(dumps({"ids": self._ids, "tokens": self._tokens}, ensure_ascii=False), encoding="utf-8")
+        (folder / _NAME).write_text(
+            dumps({"ids": self._ids, "tokens": self._tokens}, ensure_ascii=False), encoding="utf-8"
+        )
 
     def __len__(self) -> int:
         return len(self._ids)

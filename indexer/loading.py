@@ -6,7 +6,14 @@ from typing import Any
 
 from indexer.errors import ModelError
 
-_TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "sentencepiece.bpe.model", "tokenizer.model", "vocab.json", "spiece.model")
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "sentencepiece.bpe.model",
+    "tokenizer.model",
+    "vocab.json",
+    "spiece.model",
+)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -39,10 +46,16 @@ def check_folder(folder: Path) -> dict[str, Any]:
         raise ModelError(f"{folder} has no config.json; expected a Hugging Face or sentence-transformers model folder")
     if not any(folder.glob("*.safetensors")):
         pickled = any(folder.glob("pytorch_model*.bin"))
-        hint = "it has pickled weights (pytorch_model.bin), which are not loaded because they can run code; " if pickled else ""
+        hint = (
+            "it has pickled weights (pytorch_model.bin), which are not loaded because they can run code; "
+            if pickled
+            else ""
+        )
         raise ModelError(f"{folder} has no *.safetensors weights; {hint}save the model as safetensors first")
     if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
-        raise ModelError(f"{folder} has lost its tokenizer; expected one of {', '.join(_TOKENIZER_FILES)}. Copy it again")
+        raise ModelError(
+            f"{folder} has lost its tokenizer; expected one of {', '.join(_TOKENIZER_FILES)}. Copy it again"
+        )
     return config
 
 
@@ -69,14 +82,18 @@ def load_tokenizer(folder: Path, config: dict[str, Any], *, trust_remote_code: b
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, KeyError) as err:
-        raise ModelError(f"the tokenizer in {folder} cannot be loaded ({err}); copy or download the model again") from err
+        raise ModelError(
+            f"the tokenizer in {folder} cannot be loaded ({err}); copy or download the model again"
+        ) from err
     size, expected = len(tokenizer), int(config.get("vocab_size", 0))
     if expected and not 0.9 * expected <= size <= expected + 1024:
         raise ModelError(
             f"the tokenizer in {folder} has {size} tokens and the model {expected}; they do not belong together. Copy it again"
         )
     if not getattr(tokenizer, "is_fast", False):
-        raise ModelError(f"the tokenizer in {folder} has no tokenizer.json; expected a fast tokenizer. Convert it first")
+        raise ModelError(
+            f"the tokenizer in {folder} has no tokenizer.json; expected a fast tokenizer. Convert it first"
+        )
     return tokenizer
 
 
@@ -106,7 +123,11 @@ def load_weights(auto_class: Any, folder: Path, *, device: str, trust_remote_cod
             output_loading_info=True,
         )  # fmt: skip
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as err:
-        hint = "allow its own code with --trust-remote-code if you trust it" if "trust_remote_code" in str(err) else "copy it again"
+        hint = (
+            "allow its own code with --trust-remote-code if you trust it"
+            if "trust_remote_code" in str(err)
+            else "copy it again"
+        )
         raise ModelError(f"the model in {folder} cannot be loaded ({err}); {hint}") from err
     finally:
         logging.set_verbosity(level)
@@ -114,7 +135,9 @@ def load_weights(auto_class: Any, folder: Path, *, device: str, trust_remote_cod
             logging.enable_progress_bar()
     missing = sorted(key for key in report["missing_keys"] if "pooler" not in key)
     if missing:
-        raise ModelError(f"{folder} lacks {len(missing)} weights, first {missing[0]}; expected all of them. Copy it again")
+        raise ModelError(
+            f"{folder} lacks {len(missing)} weights, first {missing[0]}; expected all of them. Copy it again"
+        )
     return model.to(device).eval()
 
 

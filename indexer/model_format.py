@@ -47,13 +47,19 @@ def model_format(folder: Path, config: dict[str, Any], model: str) -> ModelForma
     if own:
         try:
             return ModelFormat(
-                own["model"], own["pooling"], min(own["max_tokens"], longest), own["query_format"], own["document_format"]
+                own["model"],
+                own["pooling"],
+                min(own["max_tokens"], longest),
+                own["query_format"],
+                own["document_format"],
             )
         except KeyError as err:
             raise ModelError(f"{folder / PROFILE_NAME} lacks {err}; expected what `write_profile` writes") from err
     profile = embedder_profile(model)
     known = (
-        ModelFormat(model, profile.pooling, min(profile.max_tokens, longest), profile.query_format, profile.document_format)
+        ModelFormat(
+            model, profile.pooling, min(profile.max_tokens, longest), profile.query_format, profile.document_format
+        )
         if profile
         else None
     )
@@ -98,7 +104,11 @@ def _sentence_transformers(folder: Path, model: str, known: ModelFormat | None, 
 
 def _pooling(folder: Path) -> Pooling:
     config = read_json(folder / "config.json")
-    names = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean", "pooling_mode_lasttoken": "last_token"}
+    names = {
+        "pooling_mode_cls_token": "cls",
+        "pooling_mode_mean_tokens": "mean",
+        "pooling_mode_lasttoken": "last_token",
+    }
     modes = [name for key, name in names.items() if config.get(key)]
     named = config.get("pooling_mode")
     if isinstance(named, str):

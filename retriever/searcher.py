@@ -95,7 +95,7 @@ class Searcher:
         """Load the models now; returns one sentence for each that cannot be had (searches will work without it)."""
         return tuple(reason for reason in (self._embedder.warm(), self._reranker.warm()) if reason)
 
-    def search(self, query: str, k: int = 10, options: SearchOptions = SearchOptions()) -> Answer:  # noqa: B008 (frozen)
+    def search(self, query: str, k: int = 10, options: SearchOptions = SearchOptions()) -> Answer:
         """Answer one question with its k best passages.
 
         Raises:
@@ -107,7 +107,7 @@ class Searcher:
         self,
         queries: Sequence[Query],
         k: int = 10,
-        options: SearchOptions = SearchOptions(),  # noqa: B008 (frozen)
+        options: SearchOptions = SearchOptions(),
     ) -> list[Answer]:
         """Answer many questions, encoded in one batch. Raises as `search` does."""
         started = perf_counter()
@@ -122,7 +122,7 @@ class Searcher:
         self,
         queries: Sequence[Query],
         k: int,
-        options: SearchOptions = SearchOptions(),  # noqa: B008 (frozen)
+        options: SearchOptions = SearchOptions(),
     ) -> list[Ranking]:
         """Return rankings of chunk ids without their texts: the core of `search`, for runs and evaluation."""
         if k < 1:
@@ -153,7 +153,9 @@ class Searcher:
             return dense
         return HybridRetriever(dense, self._lexical, self.index.lexical, self.index.analyzer)
 
-    def _answer(self, ranking: Ranking, options: SearchOptions, notices: tuple[str, ...], milliseconds: float) -> Answer:
+    def _answer(
+        self, ranking: Ranking, options: SearchOptions, notices: tuple[str, ...], milliseconds: float
+    ) -> Answer:
         facts = self.index.manifest.embedder
         return Answer(
             query=ranking.query,

@@ -97,7 +97,10 @@ class TwoStage:
 
 
 def _reordered(hits: Sequence[Hit], scores: Sequence[float]) -> list[Hit]:
-    ranks = {row: rank for rank, row in enumerate(sorted(range(len(scores)), key=lambda row: (-scores[row], hits[row].chunk_id)), 1)}
+    ranks = {
+        row: rank
+        for rank, row in enumerate(sorted(range(len(scores)), key=lambda row: (-scores[row], hits[row].chunk_id)), 1)
+    }
     out: list[Hit] = []
     lowest = min(scores)
     for row, hit in enumerate(hits):

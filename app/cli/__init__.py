@@ -24,7 +24,9 @@ for module in (index_command, search_command, generations_command, models_comman
 
 
 @cli.callback(invoke_without_command=True)
-def _version(version: bool = typer.Option(False, "--version", help="Print the version and stop.", is_eager=True)) -> None:
+def _version(
+    version: bool = typer.Option(False, "--version", help="Print the version and stop.", is_eager=True),
+) -> None:
     if version:
         from importlib.metadata import version as installed
 

@@ -9,7 +9,9 @@ from typing import Any
 from tqdm import tqdm
 
 # C0 and C1 controls but tab and newline, bidirectional overrides and isolates, and other invisible format characters
-_UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]")
+_UNSAFE = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
 _PHASES = {"reading": "reading files", "cutting": "cutting passages", "encoding": "encoding passages",
            "storing": "storing vectors", "lexical": "lexical index"}  # fmt: skip
 
@@ -78,7 +80,7 @@ class ProgressBar:
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._quiet = quiet
-        self._bar: "tqdm[Any] | None" = None
+        self._bar: tqdm[Any] | None = None
 
     def phase(self, name: str, total: int | None) -> None:
         """Start a bar."""
@@ -86,7 +88,9 @@ class ProgressBar:
         if total == 0:
             return
         disable = True if self._quiet else None  # None: draw only on a terminal
-        self._bar = tqdm(total=total, desc=_PHASES.get(name, name), disable=disable, file=sys.stderr, leave=False, unit="")
+        self._bar = tqdm(
+            total=total, desc=_PHASES.get(name, name), disable=disable, file=sys.stderr, leave=False, unit=""
+        )
 
     def advance(self, amount: int) -> None:
         """Move it."""

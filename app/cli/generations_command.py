@@ -17,9 +17,13 @@ def register(cli: typer.Typer) -> None:
 
 def generations(
     index: Annotated[Path, typer.Argument(help="The index folder.")],
-    rollback: Annotated[bool, typer.Option("--rollback", help="Go back to the generation before the live one.")] = False,
+    rollback: Annotated[
+        bool, typer.Option("--rollback", help="Go back to the generation before the live one.")
+    ] = False,
     switch: Annotated[str | None, typer.Option(help="Make this generation live.")] = None,
-    prune: Annotated[int | None, typer.Option(help="Keep only so many generations, the live one included.", min=1)] = None,
+    prune: Annotated[
+        int | None, typer.Option(help="Keep only so many generations, the live one included.", min=1)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """List, roll back, switch or prune."""

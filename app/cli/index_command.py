@@ -21,19 +21,33 @@ def register(cli: typer.Typer) -> None:
 
 
 def index(
-    paths: Annotated[list[Path], typer.Argument(help="Files and folders: txt md html pdf docx pptx xlsx epub csv json jsonl, BEIR corpora.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(help="Files and folders: txt md html pdf docx pptx xlsx epub csv json jsonl, BEIR corpora."),
+    ],
     into: Annotated[Path, typer.Option("--into", help="The index folder; made when absent.")],
-    model: Annotated[str | None, typer.Option(help="auto, none (BM25 only), a repository id, or a folder. Default: the index's own, or auto.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="auto, none (BM25 only), a repository id, or a folder. Default: the index's own, or auto."),
+    ] = None,
     store: Annotated[str | None, typer.Option(help="exact (default), faiss or lance.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     chunk_tokens: Annotated[int | None, typer.Option(help="Longest passage, in tokens of the model.")] = None,
     overlap: Annotated[int | None, typer.Option(help="Overlap of neighbouring passages, in tokens.")] = None,
     dim: Annotated[int | None, typer.Option(help="Keep only the first DIM dimensions (Matryoshka models).")] = None,
-    analyzer: Annotated[str | None, typer.Option(help="Chinese word cutter: jieba (default), rjieba or bigram.")] = None,
+    analyzer: Annotated[
+        str | None, typer.Option(help="Chinese word cutter: jieba (default), rjieba or bigram.")
+    ] = None,
     encoding: Annotated[str | None, typer.Option(help="Charset of text files; default: detected per file.")] = None,
-    download: Annotated[bool, typer.Option("--download", help="Allow the model hub to be asked for the model.")] = False,
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="Allow another model: everything is encoded again.")] = False,
-    allow_empty: Annotated[bool, typer.Option("--allow-empty", help="Allow that all files of a folder are gone.")] = False,
+    download: Annotated[
+        bool, typer.Option("--download", help="Allow the model hub to be asked for the model.")
+    ] = False,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Allow another model: everything is encoded again.")
+    ] = False,
+    allow_empty: Annotated[
+        bool, typer.Option("--allow-empty", help="Allow that all files of a folder are gone.")
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 when files were skipped.")] = False,
     keep: Annotated[int, typer.Option(help="Generations to keep for rollback, the live one included.", min=1)] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
@@ -105,7 +119,9 @@ def print_report(into: Path, report: BuildReport, chosen: ChosenModel) -> None:
     if report.switched:
         out(f"{into}: {report.documents} documents, {report.chunks} passages, generation {report.generation}")
     else:
-        out(f"{into}: nothing changed, {report.documents} documents, {report.chunks} passages, generation {report.generation}")
+        out(
+            f"{into}: nothing changed, {report.documents} documents, {report.chunks} passages, generation {report.generation}"
+        )
     out(f"  {report.added} added, {report.changed} changed, {report.removed} removed, {report.unchanged} unchanged")
     if chosen.embedder is not None:
         spec = chosen.embedder.spec
@@ -117,7 +133,10 @@ def print_report(into: Path, report: BuildReport, chosen: ChosenModel) -> None:
     out("  " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report.seconds.items()))
     if report.skipped:
         counts = Counter(skip.reason for skip in report.skipped)
-        out(f"  {len(report.skipped)} skipped: " + ", ".join(f"{count} {reason}" for reason, count in counts.most_common()))
+        out(
+            f"  {len(report.skipped)} skipped: "
+            + ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
+        )
         for skip in report.skipped[:_SHOWN_SKIPS]:
             out(f"    {skip.source}: {skip.reason}: {skip.detail}")
         if len(report.skipped) > _SHOWN_SKIPS:

@@ -34,12 +34,21 @@ def search(
     query: Annotated[str | None, typer.Argument(help="The question or keywords, in Chinese or English.")] = None,
     k: Annotated[int, typer.Option("-k", help="How many passages (or documents, with --run).")] = 10,
     route: Annotated[RouteName, typer.Option(help="First stage.")] = RouteName.hybrid,
-    rerank: Annotated[str, typer.Option(help="none, auto (one that is on this machine), a repository id or a folder.")] = "auto",
+    rerank: Annotated[
+        str, typer.Option(help="none, auto (one that is on this machine), a repository id or a folder.")
+    ] = "auto",
     rerank_depth: Annotated[int, typer.Option(help="How many candidates are reranked.", min=1)] = 50,
-    filters: Annotated[list[str] | None, typer.Option("--filter", help="KEY=VALUE on metadata; repeat a key for any-of; * is a wildcard.")] = None,
-    queries: Annotated[str | None, typer.Option(help="File of queries: BEIR queries.jsonl, or one a line; - for stdin.")] = None,
+    filters: Annotated[
+        list[str] | None,
+        typer.Option("--filter", help="KEY=VALUE on metadata; repeat a key for any-of; * is a wildcard."),
+    ] = None,
+    queries: Annotated[
+        str | None, typer.Option(help="File of queries: BEIR queries.jsonl, or one a line; - for stdin.")
+    ] = None,
     run: Annotated[Path | None, typer.Option(help="Write a TREC run of documents here.")] = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Show ranks and scores of every stage, terms and times.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show ranks and scores of every stage, terms and times.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per query.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     generation: Annotated[str | None, typer.Option(help="A generation other than the live one.")] = None,
@@ -96,7 +105,9 @@ def read_queries(source: str) -> list[Query]:
     try:
         return list(parse_queries(Path(source).read_bytes(), source))
     except OSError as err:
-        raise CorpusError(f"the queries file {source} cannot be read: {err}; give a readable file, or - for stdin") from err
+        raise CorpusError(
+            f"the queries file {source} cannot be read: {err}; give a readable file, or - for stdin"
+        ) from err
 
 
 def _write_run(searcher: Searcher, asked: list[Query], k: int, options: SearchOptions, path: Path) -> None:
@@ -106,7 +117,9 @@ def _write_run(searcher: Searcher, asked: list[Query], k: int, options: SearchOp
     rankings, ranked = document_run(searcher, asked, k, options)
     write_run(path, ranked, tag=f"quarry-{options.route}")
     without = sum(1 for hits in ranked.values() if not hits)
-    note(f"{path}: {len(ranked)} queries, {sum(len(hits) for hits in ranked.values())} documents, {without} queries without a result")
+    note(
+        f"{path}: {len(ranked)} queries, {sum(len(hits) for hits in ranked.values())} documents, {without} queries without a result"
+    )
     for reason in sorted({reason for ranking in rankings for reason in ranking.degraded}):
         note(f"degraded: {reason}")
 

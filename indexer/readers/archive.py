@@ -28,7 +28,8 @@ def check_archive(path: Path, options: ReadOptions) -> None:
     unpacked = sum(member.file_size for member in members)
     if len(members) > _MAX_MEMBERS or unpacked > options.unpacked_bytes:
         raise Unreadable(
-            "archive bomb", f"{len(members)} members of {unpacked} bytes; expected at most {_MAX_MEMBERS} and {options.unpacked_bytes}"
+            "archive bomb",
+            f"{len(members)} members of {unpacked} bytes; expected at most {_MAX_MEMBERS} and {options.unpacked_bytes}",
         )
     for member in members:
         if member.file_size > _RATIO_MATTERS and member.file_size > _MAX_RATIO * max(1, member.compress_size):

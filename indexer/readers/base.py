@@ -11,7 +11,7 @@ Reason = Literal[
 ]  # fmt: skip
 
 
-class Unreadable(Exception):  # noqa: N818 (a refusal with a countable reason, caught at the border of the corpus)
+class Unreadable(Exception):
     """A file cannot be read: a countable reason and one sentence."""
 
     def __init__(self, reason: Reason, detail: str) -> None:

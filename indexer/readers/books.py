@@ -35,7 +35,9 @@ def read_pdf(path: Path) -> Reading:
     finally:
         document.close()
     if not any(page.strip() for page in pages):
-        raise Unreadable("no text", f"{len(pages)} pages without a text layer (a scan?); run text recognition (OCR) first")
+        raise Unreadable(
+            "no text", f"{len(pages)} pages without a text layer (a scan?); run text recognition (OCR) first"
+        )
     return Reading((Extract("\n\f\n".join(pages), title or stem(path), {"pages": str(len(pages))}),))
 
 
@@ -47,10 +49,18 @@ def read_epub(path: Path) -> Reading:
             package_path = next(attributes["full-path"] for name, attributes, _ in container if name == "rootfile")
             package = _elements(archive.read(package_path))
         except (KeyError, StopIteration, expat.ExpatError, RuntimeError, zipfile.BadZipFile) as err:
-            raise Unreadable("damaged", f"not a readable EPUB ({err}); expected container and package. Copy it again") from err
-        files = {attributes.get("id", ""): attributes.get("href", "") for name, attributes, _ in package if name == "item"}
+            raise Unreadable(
+                "damaged", f"not a readable EPUB ({err}); expected container and package. Copy it again"
+            ) from err
+        files = {
+            attributes.get("id", ""): attributes.get("href", "") for name, attributes, _ in package if name == "item"
+        }
         spine = [attributes.get("idref", "") for name, attributes, _ in package if name == "itemref"]
-        facts = {name: text for name, _, text in reversed(package) if name in ("title", "creator", "language", "description") and text}
+        facts = {
+            name: text
+            for name, _, text in reversed(package)
+            if name in ("title", "creator", "language", "description") and text
+        }
         base = posixpath.dirname(package_path)
         chapters: list[str] = [facts["description"]] if "description" in facts else []
         for entry in spine:
@@ -95,8 +105,12 @@ def read_msg(path: Path) -> Reading:
         people = ", ".join(f"{person.name} <{person.email_address}>" for person in message.recipients)
         body = message.body or (html_text(message.html_body)[1] if message.html_body else "")
         named = {prop.name: prop.value for prop in message.properties if hasattr(prop, "name")}
-        sender = f"{named.get('PidTagSenderName') or ''} <{named.get('PidTagSenderEmailAddress') or message.sender or ''}>"
+        sender = (
+            f"{named.get('PidTagSenderName') or ''} <{named.get('PidTagSenderEmailAddress') or message.sender or ''}>"
+        )
         lines = [f"# {message.subject or ''}", f"From: {sender.strip()}", f"To: {people}", "", body]
     except (OSError, ValueError, KeyError, IndexError, AttributeError, TypeError) as err:
-        raise Unreadable("damaged", f"not a readable Outlook mail ({type(err).__name__}: {err}); save it again") from err
+        raise Unreadable(
+            "damaged", f"not a readable Outlook mail ({type(err).__name__}: {err}); save it again"
+        ) from err
     return Reading((Extract("\n".join(lines).replace("\r\n", "\n"), message.subject or stem(path), {}),))

@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 
 _DROPPED = "script,style,noscript,template,svg,iframe,object,embed,select,button,nav,dialog,form[role=search]"
 _BLOCKS = frozenset(
-    "p div section article header footer main aside ul ol table tr blockquote pre figure figcaption dl dt dd address details "
-    "summary fieldset form hr tbody thead tfoot caption body html".split()
+    ["p", "div", "section", "article", "header", "footer", "main", "aside", "ul", "ol", "table", "tr", "blockquote", "pre", "figure", "figcaption", "dl", "dt", "dd", "address", "details", "summary", "fieldset", "form", "hr", "tbody", "thead", "tfoot", "caption", "body", "html"]
 )
 _SPACES = re.compile(r"[ \t\r\f\v\u00a0]+")
 _BLANKS = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
@@ -76,7 +75,13 @@ def _around(tag: str) -> tuple[str, str]:
         return "\n", ""
     if tag in ("td", "th"):
         return "", " | "
-    return ("\n\n", "\n\n") if tag in _BLOCKS and tag not in ("tr", "tbody", "thead") else ("\n", "") if tag == "tr" else ("", "")
+    return (
+        ("\n\n", "\n\n")
+        if tag in _BLOCKS and tag not in ("tr", "tbody", "thead")
+        else ("\n", "")
+        if tag == "tr"
+        else ("", "")
+    )
 
 
 def read_xml(path: Path, content: bytes, options: ReadOptions) -> Reading:

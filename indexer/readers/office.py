@@ -26,11 +26,13 @@ def read_docx(path: Path) -> Reading:
     for block in document.iter_inner_content():
         parts.extend(_table_lines(block) if isinstance(block, Table) else _paragraph(block))
     text = "\n\n".join(part for part in parts if part.strip())
-    return Reading((Extract(text, (document.core_properties.title or "").strip() or first_heading(text) or stem(path), {}),))
+    return Reading(
+        (Extract(text, (document.core_properties.title or "").strip() or first_heading(text) or stem(path), {}),)
+    )
 
 
 def _paragraph(paragraph: Any) -> Iterator[str]:
-    text = "".join(_runs(paragraph._p)).strip()  # noqa: SLF001 (equations and links are not in paragraph.text)
+    text = "".join(_runs(paragraph._p)).strip()
     style = paragraph.style.name if paragraph.style is not None else ""
     match = _HEADING_STYLE.match(style or "")
     if text and (match or style == "Title"):
@@ -58,9 +60,9 @@ def _table_lines(table: Any) -> Iterator[str]:
         cells: list[str] = []
         previous = None
         for cell in row.cells:
-            if cell._tc is not previous:  # noqa: SLF001 (a merged cell comes once per column)
+            if cell._tc is not previous:
                 cells.append(" ".join(cell.text.split()))
-            previous = cell._tc  # noqa: SLF001
+            previous = cell._tc
         lines.append(" | ".join(cells))
     yield "\n".join(lines)
 
@@ -83,7 +85,15 @@ def read_pptx(path: Path) -> Reading:
             parts.append(slide.notes_slide.notes_text_frame.text)
         pages.append("\n\n".join(part for part in parts if part.strip()))
     text = "\n\f\n".join(pages)
-    return Reading((Extract(text, (deck.core_properties.title or "").strip() or first_heading(text) or stem(path), {"pages": str(len(pages))}),))
+    return Reading(
+        (
+            Extract(
+                text,
+                (deck.core_properties.title or "").strip() or first_heading(text) or stem(path),
+                {"pages": str(len(pages))},
+            ),
+        )
+    )
 
 
 def _shape(shape: Any) -> Iterator[str]:
@@ -96,7 +106,7 @@ def _shape(shape: Any) -> Iterator[str]:
             yield from _shape(inner)
     elif getattr(shape, "has_text_frame", False):
         yield shape.text_frame.text
-    elif (alt := shape._element.xpath(".//p:cNvPr/@descr")):  # noqa: SLF001 (the description of a picture)
+    elif alt := shape._element.xpath(".//p:cNvPr/@descr"):
         yield str(alt[0])
 
 
@@ -119,13 +129,17 @@ def read_xls(path: Path) -> Reading:
     try:
         import xlrd
     except ImportError as err:
-        raise Unreadable("missing extra", "old Excel files need `pip install 'quarry-search[xls]'`, or save it as xlsx") from err
+        raise Unreadable(
+            "missing extra", "old Excel files need `pip install 'quarry-search[xls]'`, or save it as xlsx"
+        ) from err
     try:
         book = xlrd.open_workbook(str(path))
     except (xlrd.XLRDError, AssertionError, ValueError, KeyError, IndexError) as err:
         reason = "encrypted" if "encrypted" in str(err).lower() else "damaged"
         raise Unreadable(reason, f"not a readable Excel file ({err}); save it as xlsx") from err
-    return _sheets(path, [(sheet.name, [sheet.row_values(number) for number in range(sheet.nrows)]) for sheet in book.sheets()])
+    return _sheets(
+        path, [(sheet.name, [sheet.row_values(number) for number in range(sheet.nrows)]) for sheet in book.sheets()]
+    )
 
 
 def _sheets(path: Path, sheets: list[tuple[str, list[list[Any]]]]) -> Reading:

@@ -44,7 +44,9 @@ def _fields(block: str) -> dict[str, str]:
         if match := _FIELD.match(line):
             key = match.group(1).lower()
             value = match.group(2).strip().strip("\"'")
-            fields[key] = ", ".join(part.strip().strip("\"'") for part in value[1:-1].split(",")) if value[:1] == "[" else value
+            fields[key] = (
+                ", ".join(part.strip().strip("\"'") for part in value[1:-1].split(",")) if value[:1] == "[" else value
+            )
         elif key and line.lstrip().startswith("- "):
             item = line.lstrip()[2:].strip().strip("\"'")
             fields[key] = f"{fields[key]}, {item}" if fields[key] else item
@@ -61,7 +63,10 @@ def read_table(path: Path, content: bytes, options: ReadOptions) -> Reading:
     csv.field_size_limit(1 << 27)
     try:
         dialect: type[csv.Dialect] = csv.excel_tab if path.name.lower().endswith((".tsv", ".tsv.gz")) else csv.excel
-        rows = [[cell.replace("\n", " ") for cell in row] for row in csv.reader(extract.text.splitlines(keepends=True), dialect)]
+        rows = [
+            [cell.replace("\n", " ") for cell in row]
+            for row in csv.reader(extract.text.splitlines(keepends=True), dialect)
+        ]
     except csv.Error as err:
         raise Unreadable("damaged", f"not a readable table ({err}); expected CSV. Save it again") from err
     lines = ("\t" if dialect is csv.excel_tab else ",").join

@@ -23,7 +23,9 @@ def read_jsonl(path: Path, content: bytes, options: ReadOptions) -> Reading:
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as err:
-            problems.append(RowProblem(number, f"not JSON ({err}); expected one object a line; the other lines were kept"))
+            problems.append(
+                RowProblem(number, f"not JSON ({err}); expected one object a line; the other lines were kept")
+            )
             continue
         extract = _extract(row, str(number)) if isinstance(row, dict) else None
         if extract is None:
@@ -69,7 +71,12 @@ def _extract(row: dict[str, Any], fallback_id: str) -> Extract | None:
     if isinstance(given, dict):
         meta = {str(key): _flat(value) for key, value in given.items() if value not in (None, "", [], {})}
     title = row.get("title")
-    return Extract(_clean(text if text.strip() else str(title)), _clean(title) if isinstance(title, str) else "", meta, _clean(row_id))
+    return Extract(
+        _clean(text if text.strip() else str(title)),
+        _clean(title) if isinstance(title, str) else "",
+        meta,
+        _clean(row_id),
+    )
 
 
 def _flat(value: Any) -> str:
@@ -78,7 +85,9 @@ def _flat(value: Any) -> str:
 
 def _clean(text: str) -> str:
     """JSON escapes can spell NUL and lone surrogates, which the decoder has not seen."""
-    return text.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\r\n", "\n")
+    return (
+        text.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\r\n", "\n")
+    )
 
 
 def _lines(value: Any, path: str) -> Iterator[str]:

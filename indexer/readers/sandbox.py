@@ -51,7 +51,9 @@ class Sandbox:
             line = self._replies.get(timeout=self._options.parser_seconds)
         except queue.Empty as err:
             self.close()
-            raise Unreadable("time limit", f"reading it took longer than {self._options.parser_seconds:.0f} s; split the file") from err
+            raise Unreadable(
+                "time limit", f"reading it took longer than {self._options.parser_seconds:.0f} s; split the file"
+            ) from err
         except OSError:
             line = ""
         if not line:

@@ -169,7 +169,9 @@ def check_addition(ids: Sequence[str], vectors: Vectors, dim: int, known: Collec
     seen: set[str] = set()
     for chunk_id in ids:
         if chunk_id in seen or chunk_id in known:
-            raise ValueError(f"the id {chunk_id!r} is there already; expected new ids. Nothing was added: remove it first")
+            raise ValueError(
+                f"the id {chunk_id!r} is there already; expected new ids. Nothing was added: remove it first"
+            )
         seen.add(chunk_id)
 
 

@@ -51,7 +51,7 @@ class FaissStore:
         self._facts: dict[str, Any] = {"kind": KIND, "index": "flat", "search": 0, "refine": 1, "recall@10": 1.0}
 
     @classmethod
-    def create(cls, folder: Path, dim: int, options: FaissOptions = FaissOptions()) -> Self:  # noqa: B008 (frozen)
+    def create(cls, folder: Path, dim: int, options: FaissOptions = FaissOptions()) -> Self:
         """Make an empty store. Raises ValueError if dim < 1."""
         return cls(folder, ExactStore.create(folder, dim), options)
 
@@ -66,7 +66,9 @@ class FaissStore:
         path = folder / _INDEX_NAME
         try:
             facts = loads((folder / _FACTS_NAME).read_text(encoding="utf-8"))
-            sound = facts["kind"] == KIND and path.stat().st_size == facts["bytes"] and file_sha256(path) == facts["sha256"]
+            sound = (
+                facts["kind"] == KIND and path.stat().st_size == facts["bytes"] and file_sha256(path) == facts["sha256"]
+            )
         except (OSError, ValueError, KeyError, TypeError) as err:
             raise IndexFormatError(f"{folder} is no readable FAISS store ({err}); index again or roll back") from err
         if not sound:
@@ -160,7 +162,14 @@ class FaissStore:
         self._vectors.flush()
         kind = self._kind()
         self._index = _build(kind, self._vectors.vectors_of(np.arange(len(self))), self.dim)
-        self._facts = {"kind": KIND, "option": self._options.index, "index": kind, "search": 0, "refine": 1, "recall@10": 1.0}
+        self._facts = {
+            "kind": KIND,
+            "option": self._options.index,
+            "index": kind,
+            "search": 0,
+            "refine": 1,
+            "recall@10": 1.0,
+        }
         if kind != "flat":
             self._tune(kind)
         path = self._folder / _INDEX_NAME
@@ -181,7 +190,7 @@ class FaissStore:
         """Raise the search effort until recall@10 on queries between stored vectors reaches the target."""
         queries = tuning_queries(self._vectors.vectors_of(np.arange(len(self))), _TUNING_QUERIES)
         truth = [{hit.chunk_id for hit in hits} for hits in self._vectors.search(queries, 10)]
-        efforts = (16, 32, 64, 128, 256, 512) if kind == "hnsw-sq8" else (1, 2, 4, 8, 16, 32, 64, 128, 256)
+        efforts = (64, 128, 256, 512) if kind == "hnsw-sq8" else (1, 2, 4, 8, 16, 32, 64, 128, 256)
         for refine in (2,) if kind == "hnsw-sq8" else (10, 30, 100):
             for effort in efforts:
                 self._set_effort(effort)

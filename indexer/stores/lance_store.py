@@ -60,12 +60,16 @@ class LanceStore:
             facts = loads((folder / _FACTS_NAME).read_text(encoding="utf-8"))
             store = cls(folder, facts["dim"], facts["search"])
             store._table = store._db.open_table(_TABLE)
-            store._ids = store._table.search().select(["id"]).limit(None).to_arrow()["id"].to_pylist() if facts["count"] else []
+            store._ids = (
+                store._table.search().select(["id"]).limit(None).to_arrow()["id"].to_pylist() if facts["count"] else []
+            )
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as err:
             raise IndexFormatError(f"{folder} is no readable LanceDB store ({err}); index again or roll back") from err
         store._known = set(store._ids)
         if len(store._ids) != facts["count"]:
-            raise IndexFormatError(f"{folder} holds {len(store._ids)} vectors, expected {facts['count']}; index again or roll back")
+            raise IndexFormatError(
+                f"{folder} holds {len(store._ids)} vectors, expected {facts['count']}; index again or roll back"
+            )
         return store
 
     def _schema(self) -> Any:
@@ -126,7 +130,9 @@ class LanceStore:
             return [_best(self._rows(query, k, None), k) for query in queries]
         wanted = sorted(self._known.intersection(allowed))
         parts = [wanted[first : first + _IDS_PER_FILTER] for first in range(0, len(wanted), _IDS_PER_FILTER)]
-        return [_best([row for part in parts for row in self._rows(query, k, _id_filter(part))], k) for query in queries]
+        return [
+            _best([row for part in parts for row in self._rows(query, k, _id_filter(part))], k) for query in queries
+        ]
 
     def _rows(self, query: Vectors, k: int, where: str | None, *, exact: bool = False) -> list[Neighbour]:
         search = self._table.search(np.ascontiguousarray(query, dtype=np.float32)).distance_type("dot")
@@ -150,14 +156,18 @@ class LanceStore:
             for column in ("id", "doc_id"):
                 self._table.create_index(column, config=BTree(), replace=True)
             if len(self._ids) > _INDEX_FROM:
-                self._table.create_index("vector", config=HnswSq(distance_type="dot", m=20, ef_construction=200), replace=True)
+                self._table.create_index(
+                    "vector", config=HnswSq(distance_type="dot", m=20, ef_construction=200), replace=True
+                )
                 self._facts["index"] = "ivf-hnsw-sq"
                 self._tune()
         facts = {"kind": KIND, "dim": self._dim, "count": len(self._ids), "search": self._facts}
         write_atomic(self._folder / _FACTS_NAME, dumps(facts).encode())
 
     def _tune(self) -> None:
-        sample = self._table.search().select(["vector"]).limit(2 * _TUNING_QUERIES).to_arrow()["vector"].combine_chunks()
+        sample = (
+            self._table.search().select(["vector"]).limit(2 * _TUNING_QUERIES).to_arrow()["vector"].combine_chunks()
+        )
         queries = tuning_queries(sample.values.to_numpy().reshape(-1, self._dim), _TUNING_QUERIES)
         truth = [{hit.chunk_id for hit in _best(self._rows(query, 10, None, exact=True), 10)} for query in queries]
         for refine in (10, 30):

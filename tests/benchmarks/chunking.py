@@ -24,7 +24,13 @@ def fixed(document: Document, size: int) -> list[Chunk]:
     """Cut every `size` characters: the naive way to compare with."""
     text = document.text
     return [
-        Chunk(f"{document.doc_id}#{start}-{start + size}", document.doc_id, text[start : start + size], start, min(len(text), start + size))
+        Chunk(
+            f"{document.doc_id}#{start}-{start + size}",
+            document.doc_id,
+            text[start : start + size],
+            start,
+            min(len(text), start + size),
+        )
         for start in range(0, len(text), size)
     ]
 
@@ -56,7 +62,9 @@ def questions() -> Iterator[dict]:
 
 
 def main() -> None:
-    documents = [Document(path.stem, path.read_text(encoding="utf-8")) for path in sorted((FOLDER / "docs").glob("*.md"))]
+    documents = [
+        Document(path.stem, path.read_text(encoding="utf-8")) for path in sorted((FOLDER / "docs").glob("*.md"))
+    ]
     asked = list(questions())
     print(f"{len(asked)} questions, {BUDGET} tokens read for each")
     print(f"{'cut':24} passages  recall  precision")

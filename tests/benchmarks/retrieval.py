@@ -49,7 +49,9 @@ def subsample(lines: list[str], needed: set[str], size: int | None) -> list[str]
         return lines
     ids = [json.loads(line)["_id"] for line in lines]
     kept = {doc_id for doc_id in ids if doc_id in needed}
-    others = sorted((doc_id for doc_id in ids if doc_id not in kept), key=lambda doc_id: sha256(doc_id.encode()).hexdigest())
+    others = sorted(
+        (doc_id for doc_id in ids if doc_id not in kept), key=lambda doc_id: sha256(doc_id.encode()).hexdigest()
+    )
     kept.update(others[: max(0, size - len(kept))])
     return [line for line, doc_id in zip(lines, ids, strict=True) if doc_id in kept]
 
@@ -66,7 +68,10 @@ def build(work: Path) -> None:
         started = perf_counter()
         settings = BuildSettings(model_folder=chosen.folder, notes=chosen.notes)
         report = build_index(folder / "index", [folder / "corpus.jsonl"], chosen.embedder, settings)
-        print(f"{name}: {report.documents} documents, {report.chunks} passages, {perf_counter() - started:.0f} s", flush=True)
+        print(
+            f"{name}: {report.documents} documents, {report.chunks} passages, {perf_counter() - started:.0f} s",
+            flush=True,
+        )
 
 
 def score(work: Path) -> None:
@@ -79,7 +84,9 @@ def score(work: Path) -> None:
         searcher = Searcher.open(work / name / "index")
         cells = []
         for route in ROUTES:
-            _, run = document_run(searcher, dataset.queries, 100, SearchOptions(route=route, rerank=False, dense_budget_ms=1e7))
+            _, run = document_run(
+                searcher, dataset.queries, 100, SearchOptions(route=route, rerank=False, dense_budget_ms=1e7)
+            )
             found = evaluate(run, dataset.qrels, measures, queries=dataset.queries)
             cells += [f"{found.means[str(measure)].value:.4f}" for measure in measures]
         documents = searcher.index.manifest.documents

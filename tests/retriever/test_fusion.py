@@ -20,7 +20,13 @@ def bm25(*triples: tuple[str, float, tuple[str, ...]]) -> list[Hit]:
 
 
 def test_full_coverage_gives_bm25_four_tenths():
-    hits = fuse(QUERY, dense(("a", 0.9), ("b", 0.8), ("c", 0.7)), bm25(("c", 10.0, ("x",)), ("b", 5.0, ("x",))), k=3, evidence=LexicalEvidence(1.0))
+    hits = fuse(
+        QUERY,
+        dense(("a", 0.9), ("b", 0.8), ("c", 0.7)),
+        bm25(("c", 10.0, ("x",)), ("b", 5.0, ("x",))),
+        k=3,
+        evidence=LexicalEvidence(1.0),
+    )
     assert {hit.chunk_id: pytest.approx(hit.score) for hit in hits} == {"a": 0.6, "b": 0.6 * 0.5 + 0.4 * 0.5, "c": 0.4}
     assert [hit.chunk_id for hit in hits] == ["a", "b", "c"]
     middle = hits[1].evidence
@@ -29,9 +35,17 @@ def test_full_coverage_gives_bm25_four_tenths():
 
 
 def test_without_coverage_the_dense_order_stands_whatever_bm25_says():
-    hits = fuse(QUERY, dense(("a", 0.9), ("b", 0.8)), bm25(("z", 99.0, ("7",)), ("b", 98.0, ("7",))), k=4, evidence=LexicalEvidence(0.0))
+    hits = fuse(
+        QUERY,
+        dense(("a", 0.9), ("b", 0.8)),
+        bm25(("z", 99.0, ("7",)), ("b", 98.0, ("7",))),
+        k=4,
+        evidence=LexicalEvidence(0.0),
+    )
     assert [hit.chunk_id for hit in hits] == ["a", "b", "z"]
-    by_rank = reciprocal_rank_fusion(QUERY, dense(("a", 0.9), ("b", 0.8)), bm25(("z", 99.0, ("7",)), ("b", 98.0, ("7",))), k=4)
+    by_rank = reciprocal_rank_fusion(
+        QUERY, dense(("a", 0.9), ("b", 0.8)), bm25(("z", 99.0, ("7",)), ("b", 98.0, ("7",))), k=4
+    )
     assert by_rank[0].chunk_id == "b"
 
 
@@ -41,8 +55,13 @@ def test_reciprocal_ranks():
 
 
 def test_one_side_alone_keeps_its_order():
-    assert [h.chunk_id for h in fuse(QUERY, [], bm25(("b", 3.0, ()), ("a", 1.0, ())), k=9, evidence=LexicalEvidence(0.0))] == ["b", "a"]
-    assert [h.chunk_id for h in fuse(QUERY, dense(("b", 0.3), ("a", 0.2)), [], k=9, evidence=LexicalEvidence(0.0))] == ["b", "a"]
+    assert [
+        h.chunk_id for h in fuse(QUERY, [], bm25(("b", 3.0, ()), ("a", 1.0, ())), k=9, evidence=LexicalEvidence(0.0))
+    ] == ["b", "a"]
+    assert [h.chunk_id for h in fuse(QUERY, dense(("b", 0.3), ("a", 0.2)), [], k=9, evidence=LexicalEvidence(0.0))] == [
+        "b",
+        "a",
+    ]
     assert fuse(QUERY, [], [], k=9, evidence=LexicalEvidence(0.0)) == []
 
 
@@ -51,6 +70,8 @@ def test_coverage_is_the_share_of_idf_mass_that_a_hit_matched():
     hit = index.search(["red", "bus", "unknown"], 3)
     hits = bm25(*((h.chunk_id, h.score, h.terms) for h in hit))
     red, bus = index.idf("red"), index.idf("bus")
-    assert lexical_evidence(["red", "bus", "unknown"], index, hits).coverage == pytest.approx((red + bus) / (red + bus + math.log(8)))
+    assert lexical_evidence(["red", "bus", "unknown"], index, hits).coverage == pytest.approx(
+        (red + bus) / (red + bus + math.log(8))
+    )
     assert lexical_evidence(["unknown"], index, []).coverage == 0.0
     assert lexical_evidence(["red"], index, hits).weight == pytest.approx(0.4)

@@ -27,7 +27,9 @@ def test_the_result_does_not_depend_on_the_order_of_the_input(given_hits, seed, 
     assert one == [(hit.chunk_id, hit.score) for hit in Ranking.of(QUERY, shuffled, k).hits]
     assert one == sorted(one, key=lambda pair: (-pair[1], pair[0]))
     assert len({chunk_id for chunk_id, _ in one}) == len(one) <= k
-    best = {hit.chunk_id: max(other.score for other in given_hits if other.chunk_id == hit.chunk_id) for hit in given_hits}
+    best = {
+        hit.chunk_id: max(other.score for other in given_hits if other.chunk_id == hit.chunk_id) for hit in given_hits
+    }
     assert all(best[chunk_id] == score for chunk_id, score in one)
 
 
