@@ -49,5 +49,7 @@ class OverlapReranker:
     def score(self, query: str, passages: Sequence[str]) -> NDArray[np.float32]:
         self.passages_scored += len(passages)
         wanted = set(analyzer("bigram").tokens(query))
-        shares = [len(wanted.intersection(analyzer("bigram").tokens(passage))) / max(1, len(wanted)) for passage in passages]
+        shares = [
+            len(wanted.intersection(analyzer("bigram").tokens(passage))) / max(1, len(wanted)) for passage in passages
+        ]
         return np.array(shares, dtype=np.float32)
