@@ -8,7 +8,7 @@ with the *coverage*: the share of the query's idf mass that its best BM25 hit ma
     weight = 0.4 * min(1, coverage / 0.3)
     score  = (1 - weight) * scaled dense + weight * scaled BM25
 
-The two constants were chosen on development data only, 15 sets in four language settings, none of them a test set of
+The two constants were chosen on development data only, 12 sets in four language settings, none of them a test set of
 docs/results.md: highest mean nDCG@10 among those that lose at most 0.001 to the better of BM25 and dense on any set
 (`python -m tests.benchmarks.fusion` prints the table).
 """
@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from math import log
 
 from indexer.lexical import LexicalIndex
-from retriever.ranking import Evidence, Hit, Query, StageScore
+from retriever.ranking import Evidence, Hit, StageScore
 
 LEXICAL_WEIGHT = 0.4
 FULL_COVERAGE = 0.3
@@ -57,11 +57,10 @@ def lexical_evidence(tokens: Sequence[str], index: LexicalIndex, hits: Sequence[
     return LexicalEvidence(min(1.0, matched / total) if total > 0 else 0.0)
 
 
-def fuse(query: Query, dense: Sequence[Hit], bm25: Sequence[Hit], *, k: int, evidence: LexicalEvidence) -> list[Hit]:
+def fuse(dense: Sequence[Hit], bm25: Sequence[Hit], *, k: int, evidence: LexicalEvidence) -> list[Hit]:
     """Fuse two rankings of one query by weighted, scaled scores.
 
     Args:
-        query: What was asked (for the signature of a fusion; this one reads only scores).
         dense: Dense hits, best first.
         bm25: BM25 hits, best first.
         k: How many come out.
@@ -83,7 +82,7 @@ def fuse(query: Query, dense: Sequence[Hit], bm25: Sequence[Hit], *, k: int, evi
     return _fused_hits(scores, dense, bm25, k)
 
 
-def reciprocal_rank_fusion(query: Query, dense: Sequence[Hit], bm25: Sequence[Hit], *, k: int) -> list[Hit]:
+def reciprocal_rank_fusion(dense: Sequence[Hit], bm25: Sequence[Hit], *, k: int) -> list[Hit]:
     """Fuse by ranks alone, sum of 1 / (60 + rank): the method that most systems use, for comparison."""
     scores: dict[str, float] = {}
     for hits in (dense, bm25):

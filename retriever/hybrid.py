@@ -74,7 +74,7 @@ class HybridRetriever:
         started = perf_counter()
         query = dense.query
         evidence = lexical_evidence(self.analyzer.query_tokens(query.text), self.index, lexical.hits)
-        hits = fuse(query, dense.hits, lexical.hits, k=k, evidence=evidence)
+        hits = fuse(dense.hits, lexical.hits, k=k, evidence=evidence)
         elapsed = (perf_counter() - started) * 1000
         report = StageReport("fusion", "ran", milliseconds=elapsed, candidates=len(hits))
         return Ranking.of(query, hits, k, (*dense.stages, *lexical.stages, report))

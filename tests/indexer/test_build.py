@@ -48,7 +48,10 @@ def content(index: Path) -> tuple:
     """All that an index answers with: documents, chunks, vectors, terms."""
     opened = Index.open(index)
     ids = opened.chunks.digests()[0]
-    rows = {hit.chunk_id: hit.similarity for hit in opened.vectors.search(np.eye(1, opened.vectors.dim, dtype=np.float32), 99)[0]}
+    rows = {
+        hit.chunk_id: hit.similarity
+        for hit in opened.vectors.search(np.eye(1, opened.vectors.dim, dtype=np.float32), 99)[0]
+    }
     return (
         [(d.doc_id, d.title, d.text) for d in opened.chunks.documents()],
         opened.chunks.chunks(ids),
@@ -61,7 +64,11 @@ def test_documents_are_indexed_with_ids_from_their_paths(corpus, index):
     report = build_index(index, [corpus], WordEmbedder())
     assert (report.generation, report.documents, report.added, report.switched) == ("000001", 3, 3, True)
     opened = Index.open(index)
-    assert [d.doc_id for d in opened.chunks.documents()] == ["corpus/en/loans.md", "corpus/en/printer.txt", "corpus/zh/借书.md"]
+    assert [d.doc_id for d in opened.chunks.documents()] == [
+        "corpus/en/loans.md",
+        "corpus/en/printer.txt",
+        "corpus/zh/借书.md",
+    ]
     document = opened.chunks.document("corpus/zh/借书.md")
     assert document.title == "借书规则"
     for chunk in opened.chunks.chunks(opened.chunks.digests()[0]):
@@ -258,7 +265,9 @@ def test_a_full_disk_costs_the_new_work_only(corpus, index, monkeypatch):
     assert [path.name for path in (index / "generations").iterdir()] == ["000001"]
 
 
-@pytest.mark.parametrize("name", ["chunks.sqlite", "vectors/vectors.npy", "vectors/store.json", "lexical/ids.json", "manifest.json"])
+@pytest.mark.parametrize(
+    "name", ["chunks.sqlite", "vectors/vectors.npy", "vectors/store.json", "lexical/ids.json", "manifest.json"]
+)
 def test_damage_is_noticed_at_open_and_the_file_is_named(corpus, index, name):
     build_index(index, [corpus], WordEmbedder())
     path = Generations(index).live() / name
@@ -298,7 +307,9 @@ def _kill_while_building(corpus: Path, index: Path, kills: int) -> None:
     acknowledged = 0
     for _ in range(kills):
         child = subprocess.Popen(
-            [sys.executable, "-c", CHILD, str(corpus), str(index), str(acknowledged + 1)], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", CHILD, str(corpus), str(index), str(acknowledged + 1)],
+            stdout=subprocess.PIPE,
+            text=True,
         )
         lines = [child.stdout.readline()]  # at least one build is acknowledged, then any moment may be the last
         time.sleep(rng.random() * 0.4)

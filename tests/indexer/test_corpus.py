@@ -74,9 +74,15 @@ def test_every_difficult_file_gives_its_text_or_the_right_reason(shared_data):
     assert problem.source.endswith("jsonl-broken-line.jsonl:4")
 
 
-@pytest.mark.parametrize("charset", ["gb18030", "gbk", "big5", "utf-16-le", "utf-16-be", "utf-16", "utf-32", "utf-8", "utf-8-sig"])
+@pytest.mark.parametrize(
+    "charset", ["gb18030", "gbk", "big5", "utf-16-le", "utf-16-be", "utf-16", "utf-32", "utf-8", "utf-8-sig"]
+)
 def test_chinese_is_read_in_every_encoding(charset):
-    text = "图书馆的开放时间是上午九点到晚上八点，周一闭馆。" if charset != "big5" else "圖書館的開放時間是上午九點到晚上八點，週一閉館。"
+    text = (
+        "图书馆的开放时间是上午九点到晚上八点，周一闭馆。"
+        if charset != "big5"
+        else "圖書館的開放時間是上午九點到晚上八點，週一閉館。"
+    )
     assert decode(text.encode(charset)).text == text
 
 
@@ -94,14 +100,17 @@ def test_structure_becomes_headings_rows_and_metadata(tmp_path):
     assert text == "## Hours\n\nOpen daily\n\n- one\n- two"
     markdown = one(tmp_path, "a.md", "---\ntitle: 规则\ntags: [a, b]\n---\n# One\n\ntext".encode()).documents[0]
     assert (markdown.title, markdown.meta["tags"], markdown.text) == ("规则", "a, b", "# One\n\ntext")
-    table = one(tmp_path, "a.csv", "名称,价格\n\"a, b\",3\n".encode("gb18030")).documents[0]
+    table = one(tmp_path, "a.csv", '名称,价格\n"a, b",3\n'.encode("gb18030")).documents[0]
     assert table.text == "名称,价格\na, b,3"
 
 
 def test_rows_of_json_become_documents(tmp_path):
     folder = tmp_path / "beir"
     (folder / "qrels").mkdir(parents=True)
-    rows = [{"_id": "d1", "title": "T", "text": "one", "metadata": {"lang": "en", "n": 3}}, {"_id": "d2", "title": "only a title", "text": ""}]
+    rows = [
+        {"_id": "d1", "title": "T", "text": "one", "metadata": {"lang": "en", "n": 3}},
+        {"_id": "d2", "title": "only a title", "text": ""},
+    ]
     with gzip.open(folder / "corpus.jsonl.gz", "wt", encoding="utf-8") as handle:
         handle.write("\n".join(map(json.dumps, rows)))
     (folder / "queries.jsonl").write_text('{"_id": "q1", "text": "?"}')
@@ -109,10 +118,16 @@ def test_rows_of_json_become_documents(tmp_path):
     (folder / "notes.jsonl").write_text('{"id": 7, "content": "note"}\nnot json\n{"id": 8}\n')
     events = read(folder)
     assert set(events) == {"corpus.jsonl.gz", "notes.jsonl"}
-    assert [(d.doc_id, d.title, d.text) for d in events["corpus.jsonl.gz"].documents] == [("d1", "T", "one"), ("d2", "only a title", "only a title")]
+    assert [(d.doc_id, d.title, d.text) for d in events["corpus.jsonl.gz"].documents] == [
+        ("d1", "T", "one"),
+        ("d2", "only a title", "only a title"),
+    ]
     assert events["corpus.jsonl.gz"].documents[0].meta["n"] == "3"
     assert [d.doc_id for d in events["notes.jsonl"].documents] == ["c/notes.jsonl/7"]
-    assert [(Path(p.source).name, p.reason) for p in events["notes.jsonl"].problems] == [("notes.jsonl:2", "wrong row"), ("notes.jsonl:3", "wrong row")]
+    assert [(Path(p.source).name, p.reason) for p in events["notes.jsonl"].problems] == [
+        ("notes.jsonl:2", "wrong row"),
+        ("notes.jsonl:3", "wrong row"),
+    ]
 
 
 def test_unchanged_files_are_not_opened(tmp_path, monkeypatch):
@@ -148,7 +163,13 @@ def test_what_is_no_ordinary_file_is_counted_and_never_followed_out(tmp_path):
     (folder / "gone").symlink_to(folder / "nothing")
     events = read(folder)
     reasons = {name: event.reason for name, event in events.items() if isinstance(event, Skipped)}
-    assert reasons == {"pipe": "not a regular file", "loop": "link loop", "self": "link loop", "out": "not a regular file", "gone": "link loop"}
+    assert reasons == {
+        "pipe": "not a regular file",
+        "loop": "link loop",
+        "self": "link loop",
+        "out": "not a regular file",
+        "gone": "link loop",
+    }
     assert isinstance(events["a.txt"], ReadFile)
     assert len(events) == 6
 
@@ -169,7 +190,10 @@ def test_archives_cannot_explode_or_escape(tmp_path):
     assert one(tmp_path, "feed.xml", entities).reason == "archive bomb"
     book = _zip(tmp_path / "z", {"mimetype": b"application/epub+zip", "META-INF/container.xml": entities})
     assert one(tmp_path, "book.epub", book).reason == "archive bomb"
-    assert one(tmp_path, "big.txt.gz", gzip.compress(b"a" * 5000), ReadOptions(unpacked_bytes=1000)).reason == "archive bomb"
+    assert (
+        one(tmp_path, "big.txt.gz", gzip.compress(b"a" * 5000), ReadOptions(unpacked_bytes=1000)).reason
+        == "archive bomb"
+    )
 
 
 def test_odd_content_is_read_or_refused_with_a_reason(tmp_path):
@@ -207,8 +231,40 @@ def test_a_parser_that_hangs_or_dies_costs_one_file():
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.binary(max_size=600),
-    st.sampled_from(["txt", "md", "html", "xml", "csv", "tsv", "json", "jsonl", "pdf", "docx", "xlsx", "pptx", "epub", "xls", "msg", "gz", "txt.gz", ""]),
-    st.sampled_from([b"", b"PK\x03\x04", b"%PDF-1.7\n", b"\xff\xfe", b"\x1f\x8b", bytes.fromhex("d0cf11e0a1b11ae1"), b"<?xml ", b"{"]),
+    st.sampled_from(
+        [
+            "txt",
+            "md",
+            "html",
+            "xml",
+            "csv",
+            "tsv",
+            "json",
+            "jsonl",
+            "pdf",
+            "docx",
+            "xlsx",
+            "pptx",
+            "epub",
+            "xls",
+            "msg",
+            "gz",
+            "txt.gz",
+            "",
+        ]
+    ),
+    st.sampled_from(
+        [
+            b"",
+            b"PK\x03\x04",
+            b"%PDF-1.7\n",
+            b"\xff\xfe",
+            b"\x1f\x8b",
+            bytes.fromhex("d0cf11e0a1b11ae1"),
+            b"<?xml ",
+            b"{",
+        ]
+    ),
 )
 def test_random_bytes_under_any_name_are_read_or_refused(tmp_path, content, ending, head):
     event = one(tmp_path, f"file.{ending}" if ending else "file", head + content)

@@ -6,9 +6,7 @@ import pytest
 
 from indexer.lexical import Bm25sIndex
 from retriever.fusion import LexicalEvidence, fuse, lexical_evidence, reciprocal_rank_fusion
-from retriever.ranking import Evidence, Hit, Query, StageScore
-
-QUERY = Query("q", "q")
+from retriever.ranking import Evidence, Hit, StageScore
 
 
 def dense(*pairs: tuple[str, float]) -> list[Hit]:
@@ -21,7 +19,6 @@ def bm25(*triples: tuple[str, float, tuple[str, ...]]) -> list[Hit]:
 
 def test_full_coverage_gives_bm25_four_tenths():
     hits = fuse(
-        QUERY,
         dense(("a", 0.9), ("b", 0.8), ("c", 0.7)),
         bm25(("c", 10.0, ("x",)), ("b", 5.0, ("x",))),
         k=3,
@@ -36,33 +33,31 @@ def test_full_coverage_gives_bm25_four_tenths():
 
 def test_without_coverage_the_dense_order_stands_whatever_bm25_says():
     hits = fuse(
-        QUERY,
         dense(("a", 0.9), ("b", 0.8)),
         bm25(("z", 99.0, ("7",)), ("b", 98.0, ("7",))),
         k=4,
         evidence=LexicalEvidence(0.0),
     )
     assert [hit.chunk_id for hit in hits] == ["a", "b", "z"]
-    by_rank = reciprocal_rank_fusion(
-        QUERY, dense(("a", 0.9), ("b", 0.8)), bm25(("z", 99.0, ("7",)), ("b", 98.0, ("7",))), k=4
-    )
+    by_rank = reciprocal_rank_fusion(dense(("a", 0.9), ("b", 0.8)), bm25(("z", 99.0, ("7",)), ("b", 98.0, ("7",))), k=4)
     assert by_rank[0].chunk_id == "b"
 
 
 def test_reciprocal_ranks():
-    hits = reciprocal_rank_fusion(QUERY, dense(("a", 0.9), ("b", 0.8)), bm25(("b", 3.0, ())), k=2)
+    hits = reciprocal_rank_fusion(dense(("a", 0.9), ("b", 0.8)), bm25(("b", 3.0, ())), k=2)
     assert [(hit.chunk_id, pytest.approx(hit.score)) for hit in hits] == [("b", 1 / 62 + 1 / 61), ("a", 1 / 61)]
 
 
 def test_one_side_alone_keeps_its_order():
-    assert [
-        h.chunk_id for h in fuse(QUERY, [], bm25(("b", 3.0, ()), ("a", 1.0, ())), k=9, evidence=LexicalEvidence(0.0))
-    ] == ["b", "a"]
-    assert [h.chunk_id for h in fuse(QUERY, dense(("b", 0.3), ("a", 0.2)), [], k=9, evidence=LexicalEvidence(0.0))] == [
+    assert [h.chunk_id for h in fuse([], bm25(("b", 3.0, ()), ("a", 1.0, ())), k=9, evidence=LexicalEvidence(0.0))] == [
         "b",
         "a",
     ]
-    assert fuse(QUERY, [], [], k=9, evidence=LexicalEvidence(0.0)) == []
+    assert [h.chunk_id for h in fuse(dense(("b", 0.3), ("a", 0.2)), [], k=9, evidence=LexicalEvidence(0.0))] == [
+        "b",
+        "a",
+    ]
+    assert fuse([], [], k=9, evidence=LexicalEvidence(0.0)) == []
 
 
 def test_coverage_is_the_share_of_idf_mass_that_a_hit_matched():
