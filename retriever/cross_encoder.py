@@ -42,7 +42,7 @@ def load_reranker(
     name = model_id or stored_id(folder, config) or str(folder)
     architectures = [str(entry) for entry in config.get("architectures") or []]
     if any(entry.endswith("ForSequenceClassification") for entry in architectures):
-        labels = len(config.get("id2label") or {}) or int(config.get("num_labels", 1))
+        labels = len(config.get("id2label") or ()) or 2  # transformers leaves the default of two out
         if labels != 1:
             raise ModelError(f"{name} classifies into {labels} labels; expected one relevance logit. Choose a reranker")
         return SequenceReranker(folder, name, config, choose_device(device))

@@ -1,10 +1,11 @@
 """`quarry models`: every model that Quarry knows, what it needs, and whether it is here."""
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from app.cli.console import out, out_json, table
+from app.cli.console import note, out_json, table
 
 
 def register(cli: typer.Typer) -> None:
@@ -14,13 +15,27 @@ def register(cli: typer.Typer) -> None:
 
 def models(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False) -> None:
     """List the models."""
-    from dataclasses import asdict
-
-    from indexer.model_source import list_models
+    from indexer.model_source import hub_cache, list_models
 
     rows = list_models()
     if as_json:
         out_json([asdict(row) for row in rows])
         return
-    out("see indexer.model_source.list_models")
-    table([], ("model",))
+    header = ("model", "kind", "languages", "dim", "tokens", "memory", "here", "note")
+    table(
+        [
+            (
+                row.model,
+                row.kind,
+                row.languages,
+                str(row.dim or "-"),
+                str(row.max_tokens),
+                f"{row.memory_mb / 1000:.1f} GB",
+                f"{row.here} ({row.megabytes_on_disk} MB)" if row.here else "no",
+                row.note,
+            )
+            for row in rows
+        ],
+        header,
+    )
+    note(f"looked in {hub_cache()}; a model folder anywhere else can be given by its path (--model FOLDER)")
