@@ -1,10 +1,9 @@
 """Reading a corpus: files and folders in, documents or counted skips out, one file after another.
 
-Whatever a file is, the run goes on: each gives its documents, or a reason why not. Files that have not changed since the
-last run are not opened again.
+Whatever a file is, the run goes on: each gives its documents, or a reason. Those that have not
+changed since the last run are not opened again.
 """
 
-import gzip
 import os
 import stat
 import zlib
@@ -19,11 +18,16 @@ from indexer.readers.base import Extract, Reading, ReadOptions, Reason, Unreadab
 from indexer.readers.formats import format_of, read_content
 from indexer.readers.sandbox import Sandbox
 from indexer.records import Document
+from indexer.textcode import storable
 
 __all__ = ["ReadFile", "ReadOptions", "Skipped", "SourceFile", "UnchangedFile", "list_files", "read_corpus"]
 
 # Characters that stay as they are in document ids; controls, `%`, `#` and what is not UTF-8 are percent-encoded
 _PLAIN = "/ !\"$&'()*+,-.:;<=>?@[\\]^_`{|}~"
+
+
+_SPECIAL = "a device, socket or pipe; only files are read"
+_GZIP = b"\x1f\x8b"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,54 +81,70 @@ def path_of(text: str) -> Path:
 
 
 def list_files(root: Path) -> Iterator[Path | Skipped]:
-    """Walk a folder in a fixed order; hidden files and folders are left out silently.
+    """Walk a folder in a fixed order (by name, byte by byte); hidden files and folders are left out silently.
 
-    Links are followed inside the root only, and a folder is entered once.
+    Links are followed inside the root only. A folder that has two names is read under its own name, once.
+
+    Args:
+        root: A folder, or a single file, which is given back.
     """
-    if root.is_file():
-        yield root
+    try:
+        mode = root.stat().st_mode
+    except (OSError, ValueError) as err:
+        yield Skipped(printable(root), "unreadable", f"it cannot be found ({err}); check that it exists")
+        return
+    if not stat.S_ISDIR(mode):
+        special = Skipped(printable(root), "not a regular file", _SPECIAL)
+        yield root if stat.S_ISREG(mode) else special
         return
     real_root = root.resolve()
     entered: set[tuple[int, int]] = set()
-
-    def walk(folder: Path) -> Iterator[Path | Skipped]:
-        facts = folder.stat()
-        if (facts.st_dev, facts.st_ino) in entered:
-            yield Skipped(printable(folder), "link loop", "it was entered already by another name; it is read once")
-            return
-        entered.add((facts.st_dev, facts.st_ino))
-        try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-        except OSError as err:
-            yield Skipped(
-                printable(folder), "unreadable", f"the folder cannot be opened ({err.strerror}); check its rights"
-            )
-            return
-        for entry in entries:
-            if entry.name.startswith((".", "~$")):
-                continue
-            yield from visit(Path(entry.path), entry)
-
-    def visit(path: Path, entry: "os.DirEntry[str]") -> Iterator[Path | Skipped]:
-        try:
-            if entry.is_symlink() and not path.resolve(strict=True).is_relative_to(real_root):
-                yield Skipped(
-                    printable(path), "not a regular file", "a link that leaves the folder; index its target instead"
-                )
-                return
-            mode = path.stat().st_mode
-        except (OSError, RuntimeError) as err:
-            reason: Reason = "link loop" if entry.is_symlink() else "unreadable"
-            yield Skipped(printable(path), reason, f"it cannot be followed ({type(err).__name__}); mend or remove it")
-            return
-        if stat.S_ISDIR(mode):
-            yield from walk(path)
-        elif stat.S_ISREG(mode):
+    waiting: list[tuple[Path, bool]] = [(root, True)]  # a stack, not recursion: folders can be nested very deeply
+    while waiting:
+        path, is_folder = waiting.pop()
+        if not is_folder:
             yield path
-        else:
-            yield Skipped(printable(path), "not a regular file", "a device, socket or pipe; only files are read")
+            continue
+        try:
+            facts = path.stat()
+            entries = sorted(os.scandir(path), key=lambda entry: os.fsencode(entry.name), reverse=True)
+        except OSError as err:
+            detail = f"the folder cannot be opened ({err.strerror}); check its rights"
+            yield Skipped(printable(path), "unreadable", detail)
+            continue
+        if (facts.st_dev, facts.st_ino) in entered:
+            yield Skipped(printable(path), "link loop", "a second name of a folder that was read; it is read once")
+            continue
+        entered.add((facts.st_dev, facts.st_ino))
+        for entry in entries:
+            if not entry.name.startswith((".", "~$")):
+                found = _entry(Path(entry.path), real_root)
+                if isinstance(found, Skipped):
+                    yield found
+                else:
+                    waiting.append((Path(entry.path), found))
 
-    yield from walk(root)
+
+def _entry(path: Path, real_root: Path) -> bool | Skipped:
+    """Return whether an entry is a folder, or why it is neither that nor a file to read."""
+    name = printable(path)
+    try:
+        if path.is_symlink():
+            target = path.resolve(strict=True)
+            if not target.is_relative_to(real_root):
+                return Skipped(name, "not a regular file", "a link that leaves the folder; index its target instead")
+            inside = target.relative_to(real_root)
+            if target.is_dir() and not any(part.startswith((".", "~$")) for part in inside.parts):
+                return Skipped(name, "link loop", f"another name of {printable(inside)}/, which is read under its own")
+        mode = path.stat().st_mode
+    except (OSError, RuntimeError) as err:
+        reason: Reason = "link loop" if path.is_symlink() else "unreadable"
+        return Skipped(name, reason, f"it cannot be followed ({type(err).__name__}); mend or remove it")
+    if stat.S_ISDIR(mode):
+        return True
+    if stat.S_ISREG(mode):
+        return False
+    return Skipped(name, "not a regular file", _SPECIAL)
 
 
 def read_corpus(
@@ -157,9 +177,10 @@ def read_corpus(
 
 def _is_beir_companion(path: Path) -> bool:
     """Queries and judgements beside a BEIR corpus are not documents."""
-    folder = path.parent.parent if path.parent.name == "qrels" else path.parent
+    judged = path.parent.name == "qrels"
+    folder = path.parent.parent if judged else path.parent
     name = path.name.removesuffix(".gz")
-    belongs = path.parent.name == "qrels" or name.endswith(("queries.jsonl", "qrels.jsonl", "qrels.tsv"))
+    belongs = judged or (name.startswith(("queries", "qrels")) and name.endswith((".jsonl", ".tsv")))
     return belongs and any((folder / corpus).is_file() for corpus in ("corpus.jsonl", "corpus.jsonl.gz"))
 
 
@@ -175,42 +196,57 @@ def _read_file(
     try:
         facts = path.stat()
         before = known(absolute)
-        if before and (before.size, before.mtime_ns, before.root) == (facts.st_size, facts.st_mtime_ns, prefix):
+        if before and before.root != prefix:
+            before = None
+        if before and (before.size, before.mtime_ns) == (facts.st_size, facts.st_mtime_ns):
             return UnchangedFile(before)
-        if facts.st_size > options.max_bytes:
-            detail = f"{facts.st_size} bytes; expected at most {options.max_bytes}. Split it"
-            return Skipped(printable(path), "too large", detail)
-        if facts.st_size == 0:
-            return Skipped(printable(path), "empty", "0 bytes")
-        raw = path.read_bytes()
+        raw = _whole(path, facts.st_size, options)
         file = SourceFile(absolute, prefix, facts.st_size, facts.st_mtime_ns, sha256(raw).hexdigest())
-        if before and before.sha256 == file.sha256 and before.root == prefix:
+        if before and before.sha256 == file.sha256:
             return UnchangedFile(file)
-        content = _unpacked(path, raw, options)
-        kind = format_of(path, content[:2048])
+        content = _unpacked(raw, options)
+        kind = format_of(path, content)
         reading = read_content(path, kind, content, options, sandbox)
         return _documents(path, prefix, root, file, kind, reading)
     except Unreadable as err:
         return Skipped(printable(path), err.reason, err.detail)
     except OSError as err:
         return Skipped(printable(path), "unreadable", f"{err.strerror or err}; check that it exists and may be read")
-    except LookupError as err:
-        return Skipped(printable(path), "unreadable", f"{err}; expected a charset that Python knows")
+    except MemoryError:
+        return Skipped(printable(path), "memory limit", "reading it takes more memory than there is; split it")
 
 
-def _unpacked(path: Path, raw: bytes, options: ReadOptions) -> bytes:
-    if not raw.startswith(b"\x1f\x8b"):
+def _unpacked(raw: bytes, options: ReadOptions) -> bytes:
+    """Return what a gzip file holds, all of its members; other content as it is."""
+    if not raw.startswith(_GZIP):
         return raw
-    unpacker = zlib.decompressobj(wbits=31)
-    try:
-        content = unpacker.decompress(raw, options.unpacked_bytes)
-        if unpacker.unconsumed_tail:
-            raise Unreadable(
-                "archive bomb", f"it unpacks to more than {options.unpacked_bytes} bytes; unpack and split it"
-            )
-        return content if not unpacker.unused_data else gzip.decompress(raw)
-    except (zlib.error, EOFError, gzip.BadGzipFile) as err:
-        raise Unreadable("damaged", f"not a readable gzip file ({err}); copy it again") from err
+    parts: list[bytes] = []
+    left = options.unpacked_bytes
+    while raw.startswith(_GZIP):
+        unpacker = zlib.decompressobj(wbits=31)
+        try:
+            parts.append(unpacker.decompress(raw, left + 1))
+        except zlib.error as err:
+            raise Unreadable("damaged", f"not a readable gzip file ({err}); copy it again") from err
+        left -= len(parts[-1])
+        if left < 0:
+            raise Unreadable("archive bomb", f"it unpacks to over {options.unpacked_bytes} bytes; unpack and split it")
+        if not unpacker.eof:
+            raise Unreadable("damaged", "the gzip file ends too early; expected a whole one. Copy it again")
+        raw = unpacker.unused_data
+    return _something(b"".join(parts))
+
+
+def _whole(path: Path, size: int, options: ReadOptions) -> bytes:
+    if size > options.max_bytes:
+        raise Unreadable("too large", f"{size} bytes; expected at most {options.max_bytes}. Split it")
+    return _something(path.read_bytes())
+
+
+def _something(content: bytes) -> bytes:
+    if not content:
+        raise Unreadable("empty", "0 bytes; expected a file with something in it")
+    return content
 
 
 def _documents(path: Path, prefix: str, root: Path, file: SourceFile, kind: str, reading: Reading) -> ReadFile:
@@ -220,25 +256,33 @@ def _documents(path: Path, prefix: str, root: Path, file: SourceFile, kind: str,
     common = {"source": file_id, "format": kind, "modified": modified}
     keeps_ids = path.name.removesuffix(".gz") == "corpus.jsonl"
     documents: list[Document] = []
-    problems = [
-        Skipped(f"{printable(path)}:{problem.line}", "wrong row", problem.detail) for problem in reading.problems
-    ]
+    shown = printable(path)
+    problems = [Skipped(f"{shown}:{problem.line}", "wrong row", problem.detail) for problem in reading.problems]
     for extract in reading.extracts:
-        doc_id = (
-            (extract.row_id if keeps_ids else f"{file_id}/{printable(extract.row_id)}") if extract.row_id else file_id
-        )
-        document = _document(doc_id, path, extract, common)
+        document = _document(_doc_id(file_id, extract, keeps_ids=keeps_ids), path, extract, common)
         if document.text.strip():
             documents.append(document)
         elif len(reading.extracts) > 1:
-            problems.append(Skipped(f"{printable(path)}:{extract.row_id}", "no text", "the row has no text"))
+            problems.append(Skipped(f"{shown}:{printable(extract.row_id)}", "no text", "the row has no text"))
     if not documents:
         raise Unreadable("no text", "nothing but white space came out of it; expected text")
     return ReadFile(file, tuple(documents), tuple(problems))
 
 
+def _doc_id(file_id: str, extract: Extract, *, keeps_ids: bool) -> str:
+    if not extract.row_id:
+        return file_id
+    row_id = storable(extract.row_id)[0]
+    return row_id if keeps_ids and extract.beir else f"{file_id}/{printable(row_id)}"
+
+
 def _document(doc_id: str, path: Path, extract: Extract, common: Mapping[str, str]) -> Document:
-    document = Document(doc_id, extract.text, extract.title, {**extract.meta, **common})
+    """Make the record; what a parser gave may still hold what cannot be stored."""
+    text, damaged = storable(extract.text)
+    meta = {storable(name)[0]: storable(value)[0] for name, value in extract.meta.items()}
+    if damaged:
+        meta["damaged"] = str(damaged)
+    document = Document(doc_id, text, " ".join(storable(extract.title)[0].split()), {**meta, **common})
     if document.title or extract.row_id:
         return document
-    return replace(document, title=first_heading(document.text) or stem(path))
+    return replace(document, title=first_heading(document.text) or printable(stem(path)))

@@ -1,7 +1,7 @@
-"""From bytes to text: which charset a file is in, with Chinese in all of its encodings first.
+"""From bytes to text: which charset a file is in, with Chinese in all of its encodings first. Never fails on any bytes.
 
-Byte order mark -> strict UTF-8 -> UTF-16/32 without mark -> what the file declares -> GB18030, Big5, Shift-JIS or CP949,
-whichever gives the most plausible characters -> charset-normalizer. UTF-8 with a few broken bytes keeps the rest.
+Byte order mark -> strict UTF-8 -> UTF-16/32 without mark -> UTF-8 with a few broken bytes -> what the file declares ->
+the East Asian double-byte charset whose reading looks most like writing -> the single-byte charset, in the same way.
 """
 
 import codecs
@@ -16,8 +16,14 @@ _BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _SAMPLE = 1 << 16
-_EAST_ASIAN = ("gb18030", "big5", "cp932", "cp949")
-_UNSTORABLE = dict.fromkeys([0, *range(0xD800, 0xE000)], "\ufffd")
+_BLANK = "\t\r\n\f"
+_SUPERSETS = {"gb2312": "gb18030", "gbk": "gb18030", "cp936": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949"}
+_ESCAPES = ("iso2022_jp_2", "iso2022_kr")  # seven-bit, so they are valid UTF-8 as well
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+_DECLARED = re.compile(
+    rb"<meta[^>]+?charset\s*=\s*[\"']?([A-Za-z0-9_\-]+)|<\?xml[^>]+?encoding\s*=\s*[\"']([A-Za-z0-9_\-]+)",
+    re.IGNORECASE,
+)
 # The 500 or so most frequent characters hold about three quarters of running Chinese text, simplified or traditional
 _COMMON_HAN = frozenset(
     "的一是不了人我在有他这中大来上国个到说们为子和你地出道也时年得就那要下以生会自着去之过家学对可她里后小么心多天而能好都然没日于起还发成事只作"
@@ -26,151 +32,252 @@ _COMMON_HAN = frozenset(
     "九笑性通目华报立马命张活难神数件安表原车白应路期叫死常提感金何更反合放做系计或司利受光王果亲界及今京务制解各任至清物台象记边共风战干接它许八特"
     "這個來們為會過學對後時說國開無發經頭動長現實點種聲話給業間電門東關並內產場師書員報馬難張應車親務記邊戰許區號萬與於從還沒將見當樣"
 )
-_COMMON_HANGUL = frozenset("이다는의에을를고가은로한하지도사자기나시서리어그대인")
-_KANA = re.compile(r"[\u3041-\u3096\u30a1-\u30fa]")
-_HALF_KANA = re.compile(r"[\uff61-\uff9f]")
+_COMMON_KANJI = frozenset(
+    "日一人年大本中長出三時行生分会者月東子上業見部事間社場学方員明作国前田山川藤佐木"
+    "高橋井村原野林小渡辺松金郎美名所都道府県市町"
+)
+_COMMON_HANGUL = frozenset("이다는의에을를고가은로한하지도사자기나시서리어그대인들와과정부수일해있것전구보적제성")
+_USUAL = _COMMON_HAN | _COMMON_KANJI | _COMMON_HANGUL
+_KANA = re.compile(r"[\u3041-\u3096\u30a1-\u30fa\u30fc]")
 _HAN = re.compile(r"[\u3400-\u9fff]")
 _HANGUL = re.compile(r"[\uac00-\ud7a3]")
-_PRIVATE = re.compile(r"[\ue000-\uf8ff\x80-\x9f]")
-_META = re.compile(
-    rb"<meta[^>]+charset\s*=\s*[\"']?([A-Za-z0-9_\-]+)|<\?xml[^>]+encoding\s*=\s*[\"']([A-Za-z0-9_\-]+)", re.IGNORECASE
+_CJK_PUNCTUATION = re.compile(
+    r"[\u3000-\u3002\u3008-\u3011\u3014\u3015\uff01-\uff5e\u2014\u2018-\u201d\u2026\u00b7\u30fb]"
 )
+# Readings that hold these are wrong: replacement, private use, C1 controls
+_IMPOSSIBLE = re.compile(r"[\ufffd\ue000-\uf8ff\x80-\x84\x86-\x9f]")
+
+
+@dataclass(frozen=True, slots=True)
+class _DoubleByte:
+    """A double-byte charset and how its language shows.
+
+    Attributes:
+        name: Python's codec.
+        lead: First bytes of the everyday characters, inclusive range.
+        trail: Lowest second byte of these.
+        script: Matches the characters of the language.
+        common: Its most frequent ones.
+    """
+
+    name: str
+    lead: tuple[int, int]
+    trail: int
+    script: re.Pattern[str]
+    common: frozenset[str]
+
+
+_CHINESE = _DoubleByte("gb18030", (0xB0, 0xD7), 0xA1, _HAN, _COMMON_HAN)
+_JAPANESE_SCRIPT = re.compile(f"{_HAN.pattern[:-1]}{_KANA.pattern[1:]}")
+_EAST_ASIAN = (
+    _CHINESE,
+    _DoubleByte("big5", (0xA4, 0xC6), 0x40, _HAN, _COMMON_HAN),
+    _DoubleByte("cp932", (0x88, 0x97), 0x40, _JAPANESE_SCRIPT, _COMMON_KANJI),
+    _DoubleByte("euc_jp", (0xB0, 0xCF), 0xA1, _JAPANESE_SCRIPT, _COMMON_KANJI),
+    _DoubleByte("cp949", (0xB0, 0xC8), 0xA1, _HANGUL, _COMMON_HANGUL),
+)  # fmt: skip
+_PLAUSIBLE = 0.45  # right readings of real texts score 0.6 to 1, wrong ones below 0.35
+_CHINESE_FIRST = 0.03  # decides for a few words only, which can be read as Korean too
+_SINGLE_BYTE = (
+    "cp1252", "cp1251", "koi8_r", "mac_cyrillic", "cp866", "iso8859_5", "cp1253", "iso8859_7", "cp1250", "iso8859_2",
+    "cp1254", "cp1255", "cp1256", "cp874", "mac_roman", "cp437",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """Text without NUL and lone surrogates, newlines as `\\n`; its charset; how many characters could not be read."""
+    r"""Text that can be stored.
+
+    Attributes:
+        text: Without NUL and lone surrogates; newlines are `\n`.
+        charset: What it was read with, a name that Python knows.
+        damaged: How many characters could not be read and stand as U+FFFD.
+    """
 
     text: str
     charset: str
     damaged: int
 
 
-def decode(content: bytes, *, charset: str | None = None) -> Decoded:
-    """Turn a file's bytes into text.
+def decode(content: bytes, declared: str | None = None, *, charset: str | None = None) -> Decoded:
+    """Turn a file's bytes into text; every byte sequence gives some text.
 
     Args:
         content: The whole file.
+        declared: What the file says of itself; believed only when the bytes agree, unknown names are passed over.
         charset: Use this one and do not guess; bytes that do not fit become U+FFFD.
 
     Raises:
-        LookupError: If the charset's name is unknown.
+        LookupError: If `charset` is no charset that Python knows.
     """
     if charset:
-        return _finished(content.decode(charset, "replace"), charset)
+        return _decoded(content, codecs.lookup(charset).name)
     for mark, name in _BOMS:
         if content.startswith(mark):
-            return _finished(content[len(mark) :].decode(name, "replace"), name)
+            return _decoded(content[len(mark) :], name)
+    name = (
+        _escaped(content) or _utf8(content) or _wide(content) or _nearly_utf8(content) or _believable(content, declared)
+        or _east_asian(content) or _single_byte(content)
+    )  # fmt: skip
+    return _decoded(content, name)
+
+
+def declared_charset(content: bytes) -> str | None:
+    """Return the charset that an HTML `meta` or an XML declaration names in the first 4096 bytes, None without one."""
+    match = _DECLARED.search(content[:4096])
+    return (match.group(1) or match.group(2)).decode("ascii") if match else None
+
+
+def storable(text: str) -> tuple[str, int]:
+    """Replace what no index can hold (NUL, lone surrogates) and unify newlines.
+
+    Returns:
+        The text, and how many U+FFFD it holds now.
+    """
+    if _UNSTORABLE.search(text):
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    clean = text.replace("\0", "\ufffd").replace("\r\n", "\n").replace("\r", "\n")
+    return clean, clean.count("\ufffd")
+
+
+def _decoded(content: bytes, charset: str) -> Decoded:
+    text, damaged = storable(content.decode(charset, "replace"))
+    return Decoded(text.removeprefix("\ufeff"), charset, damaged)
+
+
+def _escaped(content: bytes) -> str | None:
+    """Japanese and Korean in seven bits, as old mail has it."""
+    if b"\x1b$" not in content[:_SAMPLE]:
+        return None
+    return next((name for name in _ESCAPES if _reads(content, name)), None)
+
+
+def _reads(content: bytes, name: str) -> bool:
     try:
-        return _finished(content.decode("utf-8"), "utf-8")
+        content.decode(name)
     except UnicodeDecodeError:
-        pass
-    name = _wide(content) or _declared(content) or _east_asian(content) or _nearly_utf8(content) or _western(content)
-    return _finished(content.decode(name, "replace"), name)
+        return False
+    return True
 
 
-def _finished(text: str, charset: str) -> Decoded:
-    clean = text.translate(_UNSTORABLE).replace("\r\n", "\n").replace("\r", "\n")
-    return Decoded(clean, charset, clean.count("\ufffd"))
+def _utf8(content: bytes) -> str | None:
+    """Strict UTF-8; one that is half zero bytes is UTF-16 of Latin text, which is valid UTF-8 too."""
+    zeros = content[:_SAMPLE].count(0)
+    if 4 * zeros >= min(len(content), _SAMPLE) > 0:
+        return None
+    return "utf-8" if _reads(content, "utf-8") else None
 
 
 def _wide(content: bytes) -> str | None:
     """UTF-16 or UTF-32 without a mark: zero bytes in a pattern, or plausible Chinese."""
     sample = content[: _SAMPLE & ~3]
+    whole = sample[: len(sample) & ~3]
     if len(sample) < 4:
         return None
-    zeros = [sample[offset::4].count(0) * 4 / len(sample) for offset in range(4)]
-    if min(zeros[2], zeros[3]) > 0.9:
+    zeros = [whole[offset::4].count(0) * 4 / len(whole) for offset in range(4)]
+    if min(zeros[2], zeros[3]) > 0.9 and zeros[0] < 0.5:
         return "utf-32-le"
-    if min(zeros[0], zeros[1]) > 0.9:
+    if min(zeros[0], zeros[1]) > 0.9 and zeros[3] < 0.5:
         return "utf-32-be"
     if len(content) % 2:
         return None
-    best, best_score = None, 0.5
-    for name in ("utf-16-le", "utf-16-be"):
-        try:
-            text = sample.decode(name)
-        except UnicodeDecodeError:
-            continue
-        common = sum(character in _COMMON_HAN or (character.isascii() and character.isprintable()) for character in text)
-        score = common / len(text)
-        if score > best_score or (
-            score > 0.3 and len(_HAN.findall(text)) > 0.8 * len(text) and not _PRIVATE.search(text)
-        ):
-            best, best_score = name, max(score, best_score)
-    return best
+    even = sample[: len(sample) & ~1]
+    scores = {name: _wide_score(even.decode(name, "replace")) for name in ("utf-16-le", "utf-16-be")}
+    best = max(scores, key=scores.__getitem__)
+    return best if scores[best] > 0.2 else None
 
 
-def _declared(content: bytes) -> str | None:
-    match = _META.search(content[:4096])
-    if not match:
+def _wide_score(text: str) -> float:
+    """Share of characters that are frequent in some language we know; 0 for a reading that cannot be right.
+
+    Two bytes of GBK or Latin text, read as one unit, fall among the Han and Hangul too, but seldom on frequent ones.
+    """
+    controls = sum(character < " " and character not in _BLANK for character in text)
+    if len(_IMPOSSIBLE.findall(text)) + controls > len(text) / 200:
+        return 0.0
+    ascii_signs = sum(character.isascii() and (character.isprintable() or character in _BLANK) for character in text)
+    frequent = sum(character in _USUAL for character in text)
+    return (ascii_signs + frequent + len(_KANA.findall(text)) + len(_CJK_PUNCTUATION.findall(text))) / len(text)
+
+
+def _nearly_utf8(content: bytes) -> str | None:
+    """UTF-8 with a few broken bytes: ten right characters for each that is not."""
+    text = content.decode("utf-8", "replace")
+    broken = text.count("\ufffd")
+    right = sum(not character.isascii() for character in text) - broken
+    return "utf-8" if right >= 10 * broken and 4 * text.count("\0") < len(text) else None
+
+
+def _believable(content: bytes, declared: str | None) -> str | None:
+    if not declared:
         return None
-    name = (match.group(1) or match.group(2)).decode("ascii").lower()
-    name = "gb18030" if name in ("gb2312", "gbk", "gb_2312-80") else name
     try:
-        content[:_SAMPLE].decode(name, "ignore")
-        return name if content.decode(name, "replace").count("\ufffd") <= len(content) / 1000 else None
-    except LookupError:
+        name = codecs.lookup(declared).name
+        name = _SUPERSETS.get(name, name)
+        text = content[:_SAMPLE].decode(name, "replace")
+    except (LookupError, ValueError):  # a name that Python does not know, or a codec that is not of text
         return None
+    return name if len(_IMPOSSIBLE.findall(text)) <= max(1, len(text) / 500) else None
 
 
 def _east_asian(content: bytes) -> str | None:
     """The double-byte charset whose reading looks most like writing, None when none does."""
     sample = content[:_SAMPLE]
-    if sum(byte >= 0x80 for byte in sample) < 0.02 * len(sample):
+    foreign = sum(byte >= 0x80 for byte in sample)
+    if foreign < 2 or foreign < 0.01 * len(sample):
         return None
-    scores = {name: score for name in _EAST_ASIAN if (score := _plausibility(sample, name)) is not None}
-    if not scores:
-        return None
-    name = max(scores, key=scores.__getitem__)
-    return name if scores[name] > 0.2 else None
+    scores = {one.name: _double_byte_score(sample, one) for one in _EAST_ASIAN}
+    scores["gb18030"] += _CHINESE_FIRST
+    best = max(scores, key=scores.__getitem__)
+    return best if scores[best] > _PLAUSIBLE else None
 
 
-def _plausibility(sample: bytes, name: str) -> float | None:
-    """Share of the non-ASCII characters that are frequent in the languages of a charset; None when it cannot be read."""
-    text = ""
-    for cut in range(4):  # the sample may end inside a character
-        try:
-            text = sample[: len(sample) - cut].decode(name)
-            break
-        except UnicodeDecodeError as err:
-            if err.start < len(sample) - 4:
-                return None
-    foreign = [character for character in text if not character.isascii()]
-    if not foreign or len(_PRIVATE.findall(text)) > 0.01 * len(foreign):
-        return None
-    joined = "".join(foreign)
-    han = _HAN.findall(joined)
-    common = sum(character in _COMMON_HAN for character in han)
-    if name == "cp949":
-        hangul = _HANGUL.findall(joined)
-        return (
-            sum(character in _COMMON_HANGUL for character in hangul) * 2 / len(foreign)
-            if len(hangul) > len(han)
-            else 0.0
-        )
-    if name == "cp932":
-        kana = len(_KANA.findall(joined))
-        penalty = len(_HALF_KANA.findall(joined))
-        # short lists of Japanese names have few kana: any reading without half-width kana that is all kanji is taken late
-        return (1.5 * kana + 0.6 * common + 0.3 * (len(han) - common) - penalty) / len(foreign)
-    everyday = 0
-    if name == "gb18030":  # level 1 of GB 2312 holds the 3,755 everyday characters; it decides for a few words
-        everyday = sum(0xB0 <= character.encode("gb18030")[0] <= 0xD7 and len(character.encode("gb18030")) == 2 for character in han)
-    punctuation = len(re.findall(r"[，。、；：（）《》“”！？「」]", joined))
-    return (common + 0.2 * punctuation + 0.25 * everyday) / len(foreign)
+def _double_byte_score(sample: bytes, kind: _DoubleByte) -> float:
+    """Mean weight of the characters beyond ASCII, 1 at most: frequent 1, everyday 0.7, rare less than nothing."""
+    foreign = "".join(character for character in sample.decode(kind.name, "replace") if not character.isascii())
+    if not foreign:
+        return 0.0
+    japanese = kind.script is _JAPANESE_SCRIPT
+    total = 0.0
+    for character in foreign[:8192]:
+        code = character.encode(kind.name, "replace")
+        if character in kind.common or (japanese and _KANA.match(character)):
+            total += 1.0
+        elif _CJK_PUNCTUATION.match(character):
+            total += 0.7
+        elif kind is _CHINESE and _KANA.match(character):
+            total += 0.3
+        elif not kind.script.match(character):
+            total -= 2.0 if _IMPOSSIBLE.match(character) else 0.4
+        elif len(code) == 2 and kind.lead[0] <= code[0] <= kind.lead[1] and code[1] >= kind.trail:
+            total += 0.7
+        else:
+            total -= 0.1
+    return total / min(len(foreign), 8192)
 
 
-def _nearly_utf8(content: bytes) -> str | None:
-    """UTF-8 with a few broken bytes: at most one character in fifty, and some that are right."""
-    text = content.decode("utf-8", "replace")
-    broken = text.count("\ufffd")
-    right = sum(not character.isascii() for character in text) - broken
-    return "utf-8" if right > 4 * broken else None
+def _single_byte(content: bytes) -> str:
+    """The single-byte charset in which words look like words; among equals, the earlier in our list."""
+    sample = content[:_SAMPLE]
+    scores = {name: _word_score(sample.decode(name, "replace")) for name in _SINGLE_BYTE}
+    return max(_SINGLE_BYTE, key=scores.__getitem__)
 
 
-def _western(content: bytes) -> str:
-    from charset_normalizer import from_bytes
+_FOREIGN_WORD = re.compile(r"[^\W\d_]*[^\W\d_\x00-\x7f][^\W\d_]*")
+_FREQUENT = frozenset("éèêàâçôûîïäöüßñáíóúãõåæøоеаинтсрвлкмдпуяыьгзαοιετσνηυρπκμςόίάέήύώłąęśżźćńčřšžěůűőğışیהוילארמא")
 
-    best = from_bytes(content[:_SAMPLE]).best()
-    return best.encoding if best is not None else "cp1252"
+
+def _word_score(text: str) -> float:
+    """Mean weight of the characters beyond ASCII: frequent, in words of one script, small after the first letter."""
+    foreign = sum(not character.isascii() for character in text)
+    total = -float(2 * len(_IMPOSSIBLE.findall(text)))
+    for word in _FOREIGN_WORD.findall(text):
+        letters = [character for character in word if not character.isascii()]
+        mixed = any(character.isascii() for character in word) and any(character > "\u0250" for character in letters)
+        shaped = word.islower() or word[1:].islower() or word.isupper() or word.lower() == word.upper()
+        crowded = letters[0] < "\u0250" and len(word) > 2 and 2 * len(letters) > len(word)  # Latin has few accents
+        if mixed or crowded or not shaped:
+            total -= len(letters)
+        else:
+            total += sum(1.0 if character.lower() in _FREQUENT else 0.3 for character in letters)
+    return total / max(1, foreign)

@@ -1,0 +1,1 @@
+"""One reader per format: bytes in, text with headings and pages out, or a refusal with its reason."""

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from indexer.textcode import Decoded
+
 Reason = Literal[
     "empty", "no text", "encrypted", "unsupported format", "damaged", "too large", "archive bomb", "not a regular file",
     "link loop", "time limit", "memory limit", "duplicate id", "missing extra", "unreadable", "wrong row",
@@ -12,7 +14,7 @@ Reason = Literal[
 
 
 class Unreadable(Exception):
-    """A file cannot be read: a countable reason and one sentence."""
+    """A refusal that the border of the corpus turns into a counted skip: a reason and one sentence."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)
@@ -22,19 +24,21 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Extract:
-    """Text out of a file, or out of one row of it.
+    r"""Text out of a file, or out of one row of it.
 
     Attributes:
-        text: Headings as ATX lines, pages separated by form feeds, newlines as `\\n`.
+        text: Headings as ATX lines, pages separated by form feeds, newlines as `\n`.
         title: Empty when the file tells none.
         meta: What the file tells about itself.
-        row_id: For rows of a data file: the id that the row carries.
+        row_id: For rows of a data file: the id that the row carries, or its number from 1.
+        beir: Whether the id stands under `_id`, as in BEIR, where it is unique in the corpus.
     """
 
     text: str
     title: str = ""
     meta: Mapping[str, str] = field(default_factory=dict)
     row_id: str = ""
+    beir: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,21 @@ class ReadOptions:
     parser_bytes: int = 4 << 30
     unpacked_bytes: int = 1 << 30
 
+    def __post_init__(self) -> None:
+        """Refuse what no file could be read with.
+
+        Raises:
+            ValueError: If a limit is not above 0, or the charset is no text encoding that Python knows.
+        """
+        limits = (self.max_bytes, self.parser_seconds, self.parser_bytes, self.unpacked_bytes)
+        if min(limits) <= 0:
+            raise ValueError(f"limits of reading are {limits}; expected all above 0. Leave them out for the defaults")
+        try:
+            if self.charset is not None:
+                b" ".decode(self.charset)
+        except LookupError as err:
+            raise ValueError(f"{err}; expected a text encoding such as gb18030 or utf-8, or none to detect it") from err
+
 
 def first_heading(text: str) -> str:
     """Return the first ATX heading's words, empty when there is none."""
@@ -78,6 +97,12 @@ def first_heading(text: str) -> str:
         if line.startswith("#") and line.lstrip("#").startswith(" "):
             return line.lstrip("#").strip()
     return ""
+
+
+def text_meta(decoded: Decoded) -> dict[str, str]:
+    """Return the charset of a text file, and how many characters of it could not be read."""
+    damaged = {"damaged": str(decoded.damaged)} if decoded.damaged else {}
+    return {"charset": decoded.charset, **damaged}
 
 
 def stem(path: Path) -> str:

@@ -1,6 +1,7 @@
 """PDF, EPUB and Outlook mail. Runs in the worker process."""
 
 import posixpath
+import re
 import zipfile
 from pathlib import Path
 from urllib.parse import unquote
@@ -8,7 +9,11 @@ from xml.parsers import expat
 
 from indexer.readers.base import Extract, Reading, Unreadable, first_heading, stem
 from indexer.readers.markup import html_text
-from indexer.textcode import decode
+from indexer.textcode import declared_charset, decode
+
+_TOLD = frozenset({"title", "creator", "language", "description"})
+_WORD = re.compile(r"(?<![\ufffe\w])[^\W\d_]+(?![\ufffe\w])")
+_DIVIDED = re.compile(r"([^\W\d_][\w-]*)\ufffe([^\W\d_]+)")
 
 
 def read_pdf(path: Path) -> Reading:
@@ -23,10 +28,12 @@ def read_pdf(path: Path) -> Reading:
         raise Unreadable("damaged", f"not a readable PDF ({err}); expected a whole file. Copy it again") from err
     pages: list[str] = []
     try:
-        for number in range(len(document)):
-            page = document[number]
+        if len(document) == 0:
+            raise Unreadable("damaged", "it has no pages; expected a whole file. Copy it again")
+        for page in document:
             text_page = page.get_textpage()
-            pages.append(text_page.get_text_range().replace("\r\n", "\n").replace("\ufffe", "").replace("\x02", "-"))
+            text = text_page.get_text_range()
+            pages.append(text.replace("\r\n", "\n").replace("\x02", "\ufffe").replace("\f", "\n"))
             text_page.close()
             page.close()
         title = str(document.get_metadata_value("Title") or "").strip()
@@ -35,10 +42,30 @@ def read_pdf(path: Path) -> Reading:
     finally:
         document.close()
     if not any(page.strip() for page in pages):
-        raise Unreadable(
-            "no text", f"{len(pages)} pages without a text layer (a scan?); run text recognition (OCR) first"
-        )
-    return Reading((Extract("\n\f\n".join(pages), title or stem(path), {"pages": str(len(pages))}),))
+        detail = f"{len(pages)} pages without a text layer (a scan?); run text recognition (OCR) first"
+        raise Unreadable("no text", detail)
+    text = _whole_words("\n\f\n".join(pages))
+    return Reading((Extract(text, title or stem(path), {"pages": str(len(pages))}),))
+
+
+def _whole_words(text: str) -> str:
+    """Put words together that were divided at a line's end; pdfium writes U+FFFE for the hyphen and the break.
+
+    The rest of the text shows whether the hyphen belongs to the word: not in `con-firming`, but in `chat-optimized`.
+    """
+    if "\ufffe" not in text:
+        return text
+    words = {word.lower() for word in _WORD.findall(text)}
+
+    def whole(match: re.Match[str]) -> str:
+        before, after = match[1], match[2]
+        joined, two = f"{before}{after}", f"{before}-{after}"
+        if joined.lower() in words:
+            return joined
+        parts = "-" in before or (len(before) > 2 and len(after) > 2 and {before.lower(), after.lower()} <= words)
+        return two if parts or not after.islower() else joined
+
+    return _DIVIDED.sub(whole, text).replace("\ufffe", "-")
 
 
 def read_epub(path: Path) -> Reading:
@@ -49,29 +76,26 @@ def read_epub(path: Path) -> Reading:
             package_path = next(attributes["full-path"] for name, attributes, _ in container if name == "rootfile")
             package = _elements(archive.read(package_path))
         except (KeyError, StopIteration, expat.ExpatError, RuntimeError, zipfile.BadZipFile) as err:
-            raise Unreadable(
-                "damaged", f"not a readable EPUB ({err}); expected container and package. Copy it again"
-            ) from err
-        files = {
-            attributes.get("id", ""): attributes.get("href", "") for name, attributes, _ in package if name == "item"
-        }
-        spine = [attributes.get("idref", "") for name, attributes, _ in package if name == "itemref"]
-        facts = {
-            name: text
-            for name, _, text in reversed(package)
-            if name in ("title", "creator", "language", "description") and text
-        }
+            detail = f"not a readable EPUB ({err!r}); expected container and package. Copy it again"
+            raise Unreadable("damaged", detail) from err
+        files = {facts.get("id", ""): facts.get("href", "") for name, facts, _ in package if name == "item"}
+        spine = [facts.get("idref", "") for name, facts, _ in package if name == "itemref"]
+        told = {name: text for name, _, text in reversed(package) if name in _TOLD and text}
         base = posixpath.dirname(package_path)
-        chapters: list[str] = [facts["description"]] if "description" in facts else []
+        chapters: list[str] = [told["description"]] if "description" in told else []
         for entry in spine:
             name = posixpath.normpath(posixpath.join(base, unquote(files.get(entry, ""))))
             try:
-                chapters.append(html_text(decode(archive.read(name)).text)[1])
+                chapters.append(html_text(_html(archive.read(name)))[1])
             except (KeyError, RuntimeError, zipfile.BadZipFile):
                 continue  # a chapter that the archive lacks; what is there is read
-    meta = {key: facts[key] for key in ("creator", "language") if key in facts}
+    meta: dict[str, str] = {key: told[key] for key in ("creator", "language") if key in told}
     text = "\n\n".join(chapter for chapter in chapters if chapter)
-    return Reading((Extract(text, facts.get("title", "") or first_heading(text) or stem(path), meta),))
+    return Reading((Extract(text, told.get("title", "") or first_heading(text) or stem(path), meta),))
+
+
+def _html(content: bytes) -> str:
+    return decode(content, declared_charset(content)).text
 
 
 def _elements(content: bytes) -> list[tuple[str, dict[str, str], str]]:
@@ -102,15 +126,14 @@ def read_msg(path: Path) -> Reading:
         raise Unreadable("missing extra", "Outlook mail needs `pip install 'quarry-search[mail]'`") from err
     try:
         message = Message.load(str(path))
-        people = ", ".join(f"{person.name} <{person.email_address}>" for person in message.recipients)
+        recipients = [(person.name, person.email_address) for person in message.recipients]
+        people = ", ".join(f"{name} <{address}>" for name, address in recipients if name or address)
         body = message.body or (html_text(message.html_body)[1] if message.html_body else "")
         named = {prop.name: prop.value for prop in message.properties if hasattr(prop, "name")}
-        sender = (
-            f"{named.get('PidTagSenderName') or ''} <{named.get('PidTagSenderEmailAddress') or message.sender or ''}>"
-        )
+        name, address = (str(named.get(key) or "") for key in ("PidTagSenderName", "PidTagSenderEmailAddress"))
+        sender = f"{name} <{address or message.sender or ''}>"
         lines = [f"# {message.subject or ''}", f"From: {sender.strip()}", f"To: {people}", "", body]
     except (OSError, ValueError, KeyError, IndexError, AttributeError, TypeError) as err:
-        raise Unreadable(
-            "damaged", f"not a readable Outlook mail ({type(err).__name__}: {err}); save it again"
-        ) from err
+        found = f"{type(err).__name__}: {err}"
+        raise Unreadable("damaged", f"not a readable Outlook mail ({found}); save it again") from err
     return Reading((Extract("\n".join(lines).replace("\r\n", "\n"), message.subject or stem(path), {}),))

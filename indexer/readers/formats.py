@@ -1,10 +1,11 @@
 """Which reader a file gets: by its first bytes where they tell, by its name otherwise."""
 
+import io
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from indexer.readers.archive import check_archive
+from indexer.readers.archive import ZIP_ERRORS, check_archive
 from indexer.readers.base import Reading, ReadOptions, Unreadable
 from indexer.readers.markup import read_html, read_xml
 from indexer.readers.plain import read_markdown, read_table, read_text
@@ -14,8 +15,8 @@ from indexer.readers.sandbox import Sandbox
 TextReader = Callable[[Path, bytes, ReadOptions], Reading]
 
 _TEXT_READERS: dict[str, TextReader] = {
-    "txt": read_text, "markdown": read_markdown, "csv": read_table, "tsv": read_table, "html": read_html, "xml": read_xml,
-    "json": read_json, "jsonl": read_jsonl,
+    "txt": read_text, "markdown": read_markdown, "csv": read_table, "tsv": read_table, "html": read_html,
+    "xml": read_xml, "json": read_json, "jsonl": read_jsonl,
 }  # fmt: skip
 _ENDINGS = {
     "txt": "txt", "text": "txt", "log": "txt", "rst": "txt", "org": "txt", "tex": "txt", "srt": "txt", "": "txt",
@@ -26,57 +27,77 @@ _ENDINGS = {
     "xls": "xls", "epub": "epub", "msg": "msg",
 }  # fmt: skip
 _ZIPPED = frozenset({"docx", "pptx", "xlsx", "epub"})
+_BINARY = _ZIPPED | {"pdf", "xls", "msg"}
+_MEMBERS = (
+    ("word/document.xml", "docx"), ("ppt/presentation.xml", "pptx"), ("xl/workbook.xml", "xlsx"),
+    ("META-INF/container.xml", "epub"),
+)  # fmt: skip
 _OLE = bytes.fromhex("d0cf11e0a1b11ae1")
 _CONVERT = "convert it to txt, md, html, pdf, docx, pptx, xlsx, epub, csv or json"
 
 
-def format_of(path: Path, head: bytes) -> str:
-    """Return the format of a file.
+def format_of(path: Path, content: bytes) -> str:
+    """Return the format of a file: what its content says, and where that says nothing, its name.
 
     Args:
         path: Its name; a `.gz` at the end is looked through.
-        head: Its first bytes, unpacked.
+        content: Its bytes, unpacked.
 
     Raises:
         Unreadable: If it is no format that can be read, or its content contradicts its name beyond repair.
     """
-    ending = path.name.removesuffix(".gz").rpartition(".")[2].lower() if "." in path.name.removesuffix(".gz") else ""
+    name = path.name.removesuffix(".gz")
+    ending = name.rpartition(".")[2].lower() if "." in name else ""
     named = _ENDINGS.get(ending)
-    if b"%PDF-" in head[:1024]:
+    if b"%PDF-" in content[:1024] and named not in _TEXT_READERS:
         return "pdf"
-    if head.startswith(b"PK\x03\x04"):
-        return named if named in _ZIPPED else _zip_format(path)
-    if head.startswith(_OLE):
-        return _ole_format(named)
-    start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:64].lower()
-    if named in (None, "pdf", "txt", *_ZIPPED) and start.startswith((b"<!doctype html", b"<html")):
+    if content.startswith(b"%PDF-"):
+        return "pdf"
+    if content.startswith(b"PK\x03\x04"):
+        return _zip_format(content, named)
+    if content.startswith(_OLE):
+        return _ole_format(content, named)
+    start = content[:512].lstrip(b"\xef\xbb\xbf \t\r\n")[:64].lower()
+    if (named is None or named in _BINARY) and start.startswith((b"<!doctype html", b"<html")):
         return "html"
     if named is None:
-        raise Unreadable("unsupported format", f"files ending in .{ending} cannot be read; {_CONVERT}")
-    if named in _ZIPPED or named in ("pdf", "xls", "msg"):
+        raise Unreadable("unsupported format", f"files ending in {'.' + ending[:20]!a} cannot be read; {_CONVERT}")
+    if named in _BINARY:
         raise Unreadable("damaged", f"the content is no {named}; expected what its name says. Copy the file again")
     return named
 
 
-def _zip_format(path: Path) -> str:
+def _zip_format(content: bytes, named: str | None) -> str:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
             names = set(archive.namelist())
-    except (zipfile.BadZipFile, OSError, ValueError) as err:
-        raise Unreadable("damaged", f"not a readable archive ({err}); copy the file again") from err
-    for member, kind in (("word/document.xml", "docx"), ("ppt/presentation.xml", "pptx"), ("xl/workbook.xml", "xlsx"),
-                         ("META-INF/container.xml", "epub")):  # fmt: skip
+    except ZIP_ERRORS as err:
+        if named in _TEXT_READERS:
+            return named
+        raise Unreadable("damaged", f"not a readable archive ({err}); expected a whole file. Copy it again") from err
+    for member, kind in _MEMBERS:
         if member in names:
             return kind
+    if named in _ZIPPED:
+        return named
     raise Unreadable("unsupported format", "archives are not read; unpack it and index the folder")
 
 
-def _ole_format(named: str | None) -> str:
-    if named in ("docx", "pptx", "xlsx"):
+def _ole_format(content: bytes, named: str | None) -> str:
+    """Tell old Office files, mails and encrypted new Office files apart by the names of their streams."""
+    old_word = _stream("WordDocument") in content or _stream("PowerPoint Document") in content
+    is_book = _stream("Workbook") in content or _stream("Book") in content
+    if _stream("EncryptedPackage") in content or (named in _ZIPPED and not old_word and not is_book):
         raise Unreadable("encrypted", "it is protected by a password; expected an open file. Save it without one")
-    if named in ("xls", "msg"):
-        return named
+    if _stream("__properties_version1.0") in content:
+        return "msg"
+    if is_book:
+        return "xls"
     raise Unreadable("unsupported format", f"an old Office file; {_CONVERT}")
+
+
+def _stream(name: str) -> bytes:
+    return name.encode("utf-16-le")
 
 
 def read_content(path: Path, kind: str, content: bytes, options: ReadOptions, sandbox: Sandbox) -> Reading:
@@ -94,6 +115,8 @@ def read_content(path: Path, kind: str, content: bytes, options: ReadOptions, sa
     """
     if kind in _TEXT_READERS:
         return _TEXT_READERS[kind](path, content, options)
+    if path.stat().st_size != len(content):
+        raise Unreadable("unsupported format", f"a packed {kind}; only text formats are read from .gz. Unpack it")
     if kind in _ZIPPED:
-        check_archive(path, options)
+        check_archive(path, kind, options)
     return sandbox.read(kind, path)

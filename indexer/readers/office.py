@@ -2,48 +2,75 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime, time
 from pathlib import Path
 from typing import Any
 
-from indexer.readers.base import Extract, Reading, Unreadable, first_heading, stem
+from indexer.readers.base import Extract, Reading, Reason, Unreadable, first_heading, stem
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
+# Left out: paragraph and run settings (they hold tabs), deleted text, and the second copy of drawings for old readers
+_SKIPPED = frozenset(
+    {
+        f"{_W}pPr",
+        f"{_W}rPr",
+        f"{_W}del",
+        f"{_W}moveFrom",
+        "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback",
+    }
+)
 _HEADING_STYLE = re.compile(r"(?:heading|标题)\s*(\d)", re.IGNORECASE)
 
 
 def read_docx(path: Path) -> Reading:
-    """Read paragraphs, headings and tables in order."""
+    """Read paragraphs, headings, lists and tables in order, those inside of content controls too.
+
+    Raises:
+        Unreadable: If it is not a Word file.
+    """
     from docx import Document as open_docx
     from docx.opc.exceptions import PackageNotFoundError
-    from docx.table import Table
 
     try:
         document = open_docx(str(path))
     except (PackageNotFoundError, KeyError, ValueError) as err:
         raise Unreadable("damaged", f"not a readable Word file ({err}); expected docx. Save it again") from err
-    parts: list[str] = []
-    for block in document.iter_inner_content():
-        parts.extend(_table_lines(block) if isinstance(block, Table) else _paragraph(block))
-    text = "\n\n".join(part for part in parts if part.strip())
-    return Reading(
-        (Extract(text, (document.core_properties.title or "").strip() or first_heading(text) or stem(path), {}),)
-    )
+    styles = {style.style_id: style.name or "" for style in document.styles}
+    text = "\n\n".join(part for part in _blocks(document.element.body, styles) if part.strip(" \t\n"))
+    pages = {"pages": str(text.count("\f") + 1)} if "\f" in text else {}
+    title = (document.core_properties.title or "").strip() or first_heading(text) or stem(path)
+    return Reading((Extract(text, title, pages),))
 
 
-def _paragraph(paragraph: Any) -> Iterator[str]:
-    text = "".join(_runs(paragraph._p)).strip()
-    style = paragraph.style.name if paragraph.style is not None else ""
-    match = _HEADING_STYLE.match(style or "")
-    if text and (match or style == "Title"):
-        text = f"{'#' * int(match.group(1) if match else 1)} {text}"
-    elif text and (style or "").startswith("List"):
-        text = f"- {text}"
-    yield text
+def _blocks(body: Any, styles: dict[str, str]) -> Iterator[str]:
+    for child in body:
+        if child.tag == f"{_W}p":
+            yield _paragraph(child, styles)
+        elif child.tag == f"{_W}tbl":
+            yield _table(child)
+        elif child.tag in (f"{_W}sdt", f"{_W}sdtContent", f"{_W}ins", f"{_W}customXml", f"{_W}smartTag"):
+            yield from _blocks(child, styles)
+
+
+def _paragraph(paragraph: Any, styles: dict[str, str]) -> str:
+    text = "".join(_runs(paragraph)).strip(" \t\n")
+    named = paragraph.find(f"{_W}pPr/{_W}pStyle")
+    style = styles.get(named.get(f"{_W}val"), "") if named is not None else ""
+    match = _HEADING_STYLE.match(style)
+    if text.strip() and (match or style == "Title"):
+        before, words = ("\f", text.lstrip("\f \n")) if text.startswith("\f") else ("", text)
+        return f"{before}{'#' * min(6, int(match.group(1)) if match else 1)} {' '.join(words.split())}"
+    listed = style.startswith("List") or paragraph.find(f"{_W}pPr/{_W}numPr") is not None
+    return f"- {text}" if text.strip() and listed and not text.startswith("\f") else text
 
 
 def _runs(element: Any) -> Iterator[str]:
-    for node in element.iter():
+    """Yield the text below a paragraph or cell: links, equations (between dollar signs) and text boxes included."""
+    for node in element:
+        if node.tag in _SKIPPED:
+            continue
         if node.tag == f"{_M}oMath":
             yield f"${''.join(part.text or '' for part in node.iter(f'{_M}t'))}$"
         elif node.tag == f"{_W}t":
@@ -52,19 +79,29 @@ def _runs(element: Any) -> Iterator[str]:
             yield "\t"
         elif node.tag in (f"{_W}br", f"{_W}cr"):
             yield "\f" if node.get(f"{_W}type") == "page" else "\n"
+        elif node.tag == f"{_W}noBreakHyphen":
+            yield "-"
+        else:
+            yield from _runs(node)
+            if node.tag == f"{_W}p":  # a paragraph inside: of a text box, or of a cell
+                yield "\n"
 
 
-def _table_lines(table: Any) -> Iterator[str]:
+def _below(element: Any, tag: str) -> Iterator[Any]:
+    """Yield the nearest elements of a tag: rows of this table, not of the tables inside of its cells."""
+    for child in element:
+        if child.tag == tag:
+            yield child
+        elif child.tag != f"{_W}tbl":
+            yield from _below(child, tag)
+
+
+def _table(table: Any) -> str:
     lines = []
-    for row in table.rows:
-        cells: list[str] = []
-        previous = None
-        for cell in row.cells:
-            if cell._tc is not previous:
-                cells.append(" ".join(cell.text.split()))
-            previous = cell._tc
+    for row in _below(table, f"{_W}tr"):
+        cells = [" ".join("".join(_runs(cell)).split()) for cell in _below(row, f"{_W}tc")]
         lines.append(" | ".join(cells))
-    yield "\n".join(lines)
+    return "\n".join(line for line in lines if line.strip(" |"))
 
 
 def read_pptx(path: Path) -> Reading:
@@ -78,22 +115,15 @@ def read_pptx(path: Path) -> Reading:
         raise Unreadable("damaged", f"not a readable PowerPoint file ({err}); expected pptx. Save it again") from err
     pages: list[str] = []
     for slide in deck.slides:
-        title = slide.shapes.title
-        parts = [f"# {' '.join(title.text.split())}"] if title is not None and title.text.strip() else []
-        parts += [text for shape in slide.shapes if shape != title for text in _shape(shape)]
+        head = slide.shapes.title
+        parts = [f"# {' '.join(head.text.split())}"] if head is not None and head.text.strip() else []
+        parts += [text for shape in slide.shapes if shape != head for text in _shape(shape)]
         if slide.has_notes_slide and slide.notes_slide.notes_text_frame is not None:
             parts.append(slide.notes_slide.notes_text_frame.text)
         pages.append("\n\n".join(part for part in parts if part.strip()))
     text = "\n\f\n".join(pages)
-    return Reading(
-        (
-            Extract(
-                text,
-                (deck.core_properties.title or "").strip() or first_heading(text) or stem(path),
-                {"pages": str(len(pages))},
-            ),
-        )
-    )
+    title = (deck.core_properties.title or "").strip() or first_heading(text) or stem(path)
+    return Reading((Extract(text, title, {"pages": str(len(pages))}),))
 
 
 def _shape(shape: Any) -> Iterator[str]:
@@ -106,7 +136,7 @@ def _shape(shape: Any) -> Iterator[str]:
             yield from _shape(inner)
     elif getattr(shape, "has_text_frame", False):
         yield shape.text_frame.text
-    elif alt := shape._element.xpath(".//p:cNvPr/@descr"):
+    elif alt := shape._element.xpath(".//p:cNvPr/@descr"):  # the description of a picture
         yield str(alt[0])
 
 
@@ -119,7 +149,10 @@ def read_xlsx(path: Path) -> Reading:
         book = load_workbook(path, read_only=True, data_only=True)
     except (InvalidFileException, KeyError, ValueError) as err:
         raise Unreadable("damaged", f"not a readable Excel file ({err}); expected xlsx. Save it again") from err
-    sheets = [(sheet.title, [list(row) for row in sheet.iter_rows(values_only=True)]) for sheet in book.worksheets]
+    sheets = []
+    for sheet in book.worksheets:
+        sheet.reset_dimensions()  # some programs write wrong ones, and rows would be missing
+        sheets.append((sheet.title, [[_cell(value) for value in row] for row in sheet.iter_rows(values_only=True)]))
     book.close()
     return _sheets(path, sheets)
 
@@ -129,23 +162,24 @@ def read_xls(path: Path) -> Reading:
     try:
         import xlrd
     except ImportError as err:
-        raise Unreadable(
-            "missing extra", "old Excel files need `pip install 'quarry-search[xls]'`, or save it as xlsx"
-        ) from err
+        detail = "old Excel files need `pip install 'quarry-search[xls]'`; install it, or save the file as xlsx"
+        raise Unreadable("missing extra", detail) from err
     try:
         book = xlrd.open_workbook(str(path))
-    except (xlrd.XLRDError, AssertionError, ValueError, KeyError, IndexError) as err:
-        reason = "encrypted" if "encrypted" in str(err).lower() else "damaged"
+    except (xlrd.XLRDError, xlrd.compdoc.CompDocError, AssertionError, ValueError, KeyError, IndexError) as err:
+        reason: Reason = "encrypted" if "encrypted" in str(err).lower() else "damaged"
         raise Unreadable(reason, f"not a readable Excel file ({err}); save it as xlsx") from err
-    return _sheets(
-        path, [(sheet.name, [sheet.row_values(number) for number in range(sheet.nrows)]) for sheet in book.sheets()]
-    )
+    sheets = []
+    for sheet in book.sheets():
+        rows = [[_xls_cell(cell, book.datemode) for cell in sheet.row(number)] for number in range(sheet.nrows)]
+        sheets.append((sheet.name, rows))
+    return _sheets(path, sheets)
 
 
-def _sheets(path: Path, sheets: list[tuple[str, list[list[Any]]]]) -> Reading:
+def _sheets(path: Path, sheets: list[tuple[str, list[list[str]]]]) -> Reading:
     parts = []
     for title, rows in sheets:
-        lines = [" | ".join(_cell(value) for value in row).strip(" |") for row in rows]
+        lines = [" | ".join(row).strip(" |") for row in rows]
         lines = [line for line in lines if line]
         if lines:
             parts.append(f"## {title}\n\n" + "\n".join(lines))
@@ -157,4 +191,17 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
+    if isinstance(value, datetime):
+        return value.date().isoformat() if value.time() == time() else value.isoformat(" ", "seconds")
     return " ".join(str(value).split())
+
+
+def _xls_cell(cell: Any, datemode: int) -> str:
+    from xlrd import XL_CELL_BOOLEAN, XL_CELL_DATE, XL_CELL_ERROR, XLDateError, error_text_from_code, xldate_as_datetime
+
+    if cell.ctype == XL_CELL_DATE:
+        with suppress(XLDateError, ValueError, OverflowError):  # it stays a number when it is no date of the calendar
+            return _cell(xldate_as_datetime(cell.value, datemode))
+    if cell.ctype == XL_CELL_ERROR:
+        return str(error_text_from_code.get(cell.value, ""))
+    return _cell(bool(cell.value) if cell.ctype == XL_CELL_BOOLEAN else cell.value)

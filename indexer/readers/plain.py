@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from indexer.readers.base import Extract, Reading, ReadOptions, Unreadable, first_heading, stem
+from indexer.readers.base import Extract, Reading, ReadOptions, Unreadable, first_heading, stem, text_meta
 from indexer.textcode import decode
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?\n)---[ \t]*(?:\n|\Z)", re.DOTALL)
@@ -12,15 +12,18 @@ _CONTROLS = 0.1  # a "text" with more control characters than this is binary
 
 
 def read_text(path: Path, content: bytes, options: ReadOptions) -> Reading:
-    """Read a text file. Raises Unreadable when it is binary or empty."""
+    """Read a text file.
+
+    Raises:
+        Unreadable: `unsupported format` when the content is binary.
+    """
+    del path  # a text tells nothing about its name
     decoded = decode(content, charset=options.charset)
-    controls = sum(character < " " and character not in "\n\t\f" for character in decoded.text[:10_000])
-    if controls + decoded.text[:10_000].count("\ufffd") > _CONTROLS * min(len(decoded.text), 10_000):
+    start = decoded.text[:10_000]
+    controls = sum((character < " " and character not in "\n\t\f\x1b") or character == "\ufffd" for character in start)
+    if controls > _CONTROLS * len(start):
         raise Unreadable("unsupported format", "the content is binary; expected text. Convert it to a known format")
-    meta = {"charset": decoded.charset}
-    if decoded.damaged:
-        meta["damaged"] = str(decoded.damaged)
-    return Reading((Extract(decoded.text, "", meta),))
+    return Reading((Extract(decoded.text, "", text_meta(decoded)),))
 
 
 def read_markdown(path: Path, content: bytes, options: ReadOptions) -> Reading:
@@ -44,9 +47,8 @@ def _fields(block: str) -> dict[str, str]:
         if match := _FIELD.match(line):
             key = match.group(1).lower()
             value = match.group(2).strip().strip("\"'")
-            fields[key] = (
-                ", ".join(part.strip().strip("\"'") for part in value[1:-1].split(",")) if value[:1] == "[" else value
-            )
+            listed = value[:1] == "[" and value[-1:] == "]"
+            fields[key] = ", ".join(part.strip().strip("\"'") for part in value[1:-1].split(",")) if listed else value
         elif key and line.lstrip().startswith("- "):
             item = line.lstrip()[2:].strip().strip("\"'")
             fields[key] = f"{fields[key]}, {item}" if fields[key] else item
@@ -56,6 +58,7 @@ def _fields(block: str) -> dict[str, str]:
 def read_table(path: Path, content: bytes, options: ReadOptions) -> Reading:
     """Read CSV or TSV as text, one row a line, as it stands; a field with line breaks in it stays one row."""
     import csv
+    import io
 
     extract = read_text(path, content, options).extracts[0]
     if extract.text.count('"') % 2:
@@ -63,10 +66,8 @@ def read_table(path: Path, content: bytes, options: ReadOptions) -> Reading:
     csv.field_size_limit(1 << 27)
     try:
         dialect: type[csv.Dialect] = csv.excel_tab if path.name.lower().endswith((".tsv", ".tsv.gz")) else csv.excel
-        rows = [
-            [cell.replace("\n", " ") for cell in row]
-            for row in csv.reader(extract.text.splitlines(keepends=True), dialect)
-        ]
+        reader = csv.reader(io.StringIO(extract.text, newline=""), dialect)
+        rows = [[cell.replace("\n", " ") for cell in row] for row in reader]
     except csv.Error as err:
         raise Unreadable("damaged", f"not a readable table ({err}); expected CSV. Save it again") from err
     lines = ("\t" if dialect is csv.excel_tab else ",").join

@@ -51,26 +51,37 @@ class Sandbox:
             line = self._replies.get(timeout=self._options.parser_seconds)
         except queue.Empty as err:
             self.close()
-            raise Unreadable(
-                "time limit", f"reading it took longer than {self._options.parser_seconds:.0f} s; split the file"
-            ) from err
+            detail = f"reading it took longer than {self._options.parser_seconds:.0f} s; split the file"
+            raise Unreadable("time limit", detail) from err
         except OSError:
             line = ""
         if not line:
             self.close()
             raise Unreadable("damaged", "the parser died while reading it; expected an ordinary file. Save it again")
-        return _reading(json.loads(line))
+        reply = json.loads(line)
+        if reply.get("reason") == "memory limit":
+            self.close()  # what is left of its memory may not serve the next file
+        return _reading(reply)
 
     def _running(self) -> subprocess.Popen[str]:
         if self._process is None or self._process.poll() is not None:
             self.close()
             self._process = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
-                [sys.executable, "-m", "indexer.readers.worker", str(self._options.parser_bytes)],
+                # -P: what lies in the current folder is no module of ours. A session of its own: Ctrl-C is for us
+                [sys.executable, "-P", "-m", "indexer.readers.worker", str(self._options.parser_bytes)],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, encoding="utf-8",
+                env=_environment(), start_new_session=True,
             )  # fmt: skip
             self._replies = queue.Queue()
             threading.Thread(target=_pump, args=(self._process.stdout, self._replies), daemon=True).start()
         return self._process
+
+
+def _environment() -> dict[str, str]:
+    """Our own, with the folder of this package first on the path, so that the worker runs the same code."""
+    ours = str(Path(__file__).resolve().parents[2])
+    before = os.environ.get("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": f"{ours}{os.pathsep}{before}" if before else ours}
 
 
 def _pump(stream: IO[str], replies: "queue.Queue[str]") -> None:

@@ -1,0 +1,101 @@
+"""HTML and XML: what is shown comes out, in order, with its structure; what is not shown does not."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from indexer.readers.base import ReadOptions, Unreadable
+from indexer.readers.markup import html_text, read_html, read_xml
+
+OPTIONS = ReadOptions()
+
+
+def test_headings_lists_tables_and_breaks():
+    html = (
+        "<title> 标题\n here </title><h1>甲 <b>A</b></h1><p>one<br>two</p><ul><li>x</li><li><p>y</p></li></ul>"
+        "<h3>B</h3><table><tr><th>k</th><th>v</th></tr><tr><td>a</td><td></td></tr></table>"
+    )
+    title, text = html_text(html)
+    assert title == "标题 here"
+    assert [line for line in text.split("\n") if line] == ["# 甲 A", "one", "two", "- x", "y", "### B", "k | v", "a"]
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    ["<script>不应出现</script>", "<style>不应出现</style>", "<nav>不应出现</nav>", "<!-- 不应出现 -->",
+     "<template>不应出现</template>",
+     "<div role='navigation'>不应出现</div>", "<p hidden>不应出现</p>", "<select><option>不应出现</select>"],
+)  # fmt: skip
+def test_what_is_not_shown_is_left_out(hidden):
+    assert html_text(f"<body><p>前</p>{hidden}<p>后</p></body>")[1] == "前\n\n后"
+
+
+def test_code_keeps_its_lines():
+    assert (
+        html_text("<p>see</p><pre>def f():\n    return 1\n</pre><p>a\nb</p>")[1] == "see\n\ndef f():\nreturn 1\n\na b"
+    )
+
+
+def test_the_title_is_the_first_heading_or_the_name_when_there_is_none():
+    assert read_html(Path("page.html"), b"<h2>Only heading</h2>x", OPTIONS).extracts[0].title == "Only heading"
+    assert read_html(Path("page.html"), b"<p>x", OPTIONS).extracts[0].title == "page"
+
+
+def test_the_declared_charset_is_used():
+    content = "<meta charset=windows-1251><p>Привет".encode("cp1251")
+    (extract,) = read_html(Path("a.html"), content, OPTIONS).extracts
+    assert (extract.text, extract.meta) == ("Привет", {"charset": "cp1251"})
+
+
+@pytest.mark.timeout(20)
+def test_nesting_is_read_up_to_a_depth_that_ends_in_time():
+    assert html_text("<div>" * 4_000 + "deep" + "</div>" * 4_000)[1] == "deep"
+    assert html_text("<div><p>x</p></div>" * 20_000)[1].count("x") == 20_000
+    with pytest.raises(Unreadable, match="more than 5000 elements deep") as refusal:
+        html_text("<div>" * 1_000_000)
+    assert refusal.value.reason == "damaged"
+
+
+def test_a_feed_has_headings():
+    xml = (
+        "<rss><channel><title>频道</title><item><title>First</title>"
+        "<description>&lt;p&gt;Hello &lt;b&gt;you&lt;/b&gt;&lt;/p&gt;"
+        "</description></item></channel></rss>"
+    )
+    (extract,) = read_xml(Path("feed.xml"), xml.encode(), OPTIONS).extracts
+    assert (extract.title, extract.text) == ("频道", "# 频道\n\n## First\n\nHello you")
+
+
+@pytest.mark.parametrize("charset", ["gb2312", "big5", "utf-16", "iso-8859-1"])
+def test_xml_in_other_charsets_is_read(charset):
+    words = "名稱" if charset == "big5" else "café" if charset.startswith("iso") else "名称和内容都是中文的"
+    content = f'<?xml version="1.0" encoding="{charset}"?><a>{words}</a>'.encode(charset)
+    assert read_xml(Path("a.xml"), content, OPTIONS).extracts[0].text == words
+
+
+@pytest.mark.parametrize(
+    "declaration",
+    [
+        '<!ENTITY a "xx"><!ENTITY b "&a;&a;">',
+        '<!ENTITY f SYSTEM "file:///etc/passwd">',
+        '<!ENTITY % p SYSTEM "http://x.invalid/">',
+    ],
+)
+def test_entities_are_refused(declaration):
+    with pytest.raises(Unreadable, match="entities") as refusal:
+        read_xml(Path("a.xml"), f"<!DOCTYPE a [{declaration}]><a>&b;</a>".encode(), OPTIONS)
+    assert refusal.value.reason == "archive bomb"
+
+
+def test_xml_that_is_not_well_formed_is_damaged():
+    with pytest.raises(Unreadable, match="not well-formed"):
+        read_xml(Path("a.xml"), b"<a><b></a>", OPTIONS)
+
+
+@given(st.text(alphabet="<>/abdhi1p&;= \n\"'中", max_size=60))
+def test_any_html_gives_text(html):
+    title, text = html_text(html)
+    assert text == text.strip()
+    assert "\n" not in title

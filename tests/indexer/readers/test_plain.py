@@ -1,0 +1,46 @@
+"""Plain text, Markdown and tables: as they stand, with what they tell about themselves."""
+
+from pathlib import Path
+
+import pytest
+
+from indexer.readers.base import ReadOptions, Unreadable
+from indexer.readers.plain import read_markdown, read_table, read_text
+
+OPTIONS = ReadOptions()
+
+
+def test_text_stands_as_it_is():
+    assert read_text(Path("a.txt"), b"one\r\n\r\n# two\n", OPTIONS).extracts[0].text == "one\n\n# two\n"
+
+
+def test_binary_content_is_refused():
+    with pytest.raises(Unreadable, match="binary"):
+        read_text(Path("a.txt"), bytes(range(1, 32)) * 4, OPTIONS)
+
+
+def test_front_matter_becomes_metadata():
+    content = '---\ntitle: "标题 One"\ntags: [甲, "b"]\nauthors:\n  - Ann\n  - 李四\nempty:\n---\n# Heading\ntext\n'
+    (extract,) = read_markdown(Path("a.md"), content.encode(), OPTIONS).extracts
+    assert extract.title == "标题 One"
+    assert extract.text == "# Heading\ntext\n"
+    assert extract.meta == {"tags": "甲, b", "authors": "Ann, 李四", "charset": "utf-8"}
+
+
+def test_a_rule_is_not_front_matter():
+    (extract,) = read_markdown(Path("a.md"), b"text\n---\na: b\n---\n# H\n", OPTIONS).extracts
+    assert extract.text == "text\n---\na: b\n---\n# H\n"
+    assert extract.title == "H"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "text"),
+    [
+        ("a.csv", 'Name,Age\n"John Doe",27\n"two\nlines",3\n', "Name,Age\nJohn Doe,27\ntwo lines,3"),
+        ("a.tsv", "名称\t数量\n苹果\t3\n", "名称\t数量\n苹果\t3"),
+        ("a.csv", "a,b\u2028c\n1,2\n", "a,b\u2028c\n1,2"),
+        ("a.csv", 'id,text\n1,"open\n2,x\n', 'id,text\n1,"open\n2,x\n'),
+    ],
+)
+def test_tables_are_one_row_a_line(name, content, text):
+    assert read_table(Path(name), content.encode(), OPTIONS).extracts[0].text == text
