@@ -86,7 +86,7 @@ class SequenceReranker:
         self._tokenizer = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        self._segments = bool(config.get("type_vocab_size", 1) > 1)
+        self._segments = "token_type_ids" in tokenizer.model_input_names
         self.forwards = 0
 
     @property

@@ -3,7 +3,6 @@
 import os
 import sys
 
-import click
 import typer
 
 from app.cli import demo_command, doctor_command, generations_command, index_command, models_command, search_command
@@ -44,26 +43,18 @@ def main() -> None:
 
 
 def _run() -> int:
+    """Usage errors and Ctrl-C are typer's to print (2 and 130); ours are one line each."""
     try:
-        code = typer.main.get_command(cli).main(standalone_mode=False, prog_name="quarry")
+        typer.main.get_command(cli)(prog_name="quarry")
         sys.stdout.flush()
-    except click.exceptions.Exit as stop:
-        return stop.exit_code
-    except click.ClickException as err:
-        err.show()
-        return err.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        note("interrupted; what was encoded is kept, run the same command again to go on")
-        return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except SearchError as err:
         note(f"error: {err}")
         return 1
     except ValueError as err:
-        note(f"error: {err}")
         if os.environ.get("QUARRY_DEBUG"):
             raise
+        note(f"error: {err}")
         return 2
-    return code if isinstance(code, int) else 0
+    return 0

@@ -13,6 +13,7 @@ from indexer.build import BuildReport, BuildSettings, build_index
 
 _SHOWN_SKIPS = 10
 EXIT_SKIPPED = 3
+EXIT_INTERRUPTED = 130
 
 
 def register(cli: typer.Typer) -> None:
@@ -71,6 +72,9 @@ def index(
     bar = ProgressBar(quiet=quiet)
     try:
         report = build_index(into, paths, chosen.embedder, settings, bar)
+    except KeyboardInterrupt as err:
+        note("interrupted; what was encoded is kept, run the same command again to go on")
+        raise typer.Exit(EXIT_INTERRUPTED) from err
     finally:
         bar.close()
     if as_json:
