@@ -19,6 +19,8 @@ def highlight(text: str, terms: Collection[str], analyzer: Analyzer) -> tuple[Sp
     Chinese terms are found as they stand; other words match when the analyser makes one of the terms of them.
     """
     wanted = set(terms)
+    if any(len(term) > 1 for term in wanted):
+        wanted = {term for term in wanted if len(term) > 1 or not _HAN.match(term)}  # lone characters only distract
     spans = [
         (match.start(), match.end())
         for term in wanted
@@ -83,7 +85,7 @@ def snippet(text: str, spans: Sequence[Span], width: int = 240) -> Span:
 def pieces(text: str, spans: Sequence[Span]) -> list[tuple[str, bool]]:
     """Cut a text into (piece, is highlighted) for display."""
     edges = sorted({0, len(text), *(edge for span in spans for edge in span if 0 <= edge <= len(text))})
-    inside = set()
+    inside: set[int] = set()
     for start, end in spans:
         inside.update(edge for edge in edges if start <= edge < end)
     return [(text[a:b], a in inside) for a, b in pairwise(edges) if b > a]

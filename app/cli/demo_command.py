@@ -7,13 +7,10 @@ import typer
 
 from app.cli.console import ProgressBar, note, out
 from app.cli.index_command import print_report
-from app.cli.search_command import _print_answer
+from app.cli.search_command import print_answer
 from app.wiring import choose_model
 from indexer.build import BuildSettings, build_index
 from retriever.searcher import Searcher
-
-QUESTIONS: tuple[str, ...] = ()
-
 
 def register(cli: typer.Typer) -> None:
     """Add the command."""
@@ -26,7 +23,7 @@ def demo(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
     """Show the main job on the demo corpus."""
-    from demo_corpus import documents_path
+    from demo_corpus import QUESTIONS, documents_path
 
     chosen = choose_model(model, device=device)
     for sentence in chosen.trail:
@@ -41,7 +38,7 @@ def demo(
     searcher = Searcher.open(into, embedder=chosen.embedder, device=device)
     for question in QUESTIONS:
         out(f"\nQ: {question}")
-        _print_answer(searcher.search(question, k=2), explain=False, many=False)
+        print_answer(searcher.search(question, k=2), explain=question == QUESTIONS[0], many=False)
     out("Next:")
     out(f'  quarry search {into} "your question" --explain')
     out("  quarry index YOUR_FOLDER --into my-index")

@@ -72,7 +72,7 @@ def search(
         if as_json:
             out_json(answer.to_dict())
         else:
-            _print_answer(answer, explain=explain, many=len(answers) > 1)
+            print_answer(answer, explain=explain, many=len(answers) > 1)
 
 
 def parse_filters(expressions: list[str]) -> dict[str, list[str]] | None:
@@ -124,7 +124,8 @@ def _write_run(searcher: Searcher, asked: list[Query], k: int, options: SearchOp
         note(f"degraded: {reason}")
 
 
-def _print_answer(answer: Answer, *, explain: bool, many: bool) -> None:
+def print_answer(answer: Answer, *, explain: bool, many: bool) -> None:
+    """Print the results of one query for people, notices and degradations on stderr."""
     if many:
         out(f"== {answer.query.query_id}: {answer.query.text}")
     for notice in answer.notices:
