@@ -5,10 +5,10 @@ from pathlib import Path
 _FOLDER = Path(__file__).resolve().parent
 
 QUESTIONS: tuple[str, ...] = (
-    "Why do steam engines waste heat?",
-    "叶绿体是怎么起源的？",
-    "Who discovered oxygen first?",
-    "亚马逊雨林有多大面积？",
+    "How long ago did cyanobacteria enter a cell?",
+    "什么是最有效的抗炎药?",
+    "Who was the world's second largest oil producer?",
+    "What is an additional meaning intended when the word prime is used?",  # answered by a Chinese document
 )
 
 

@@ -1,7 +1,7 @@
 """Makes the demo corpus out of XQuAD: `python -m demo_corpus.make FOLDER`, where FOLDER holds xquad-en and xquad-zh.
 
-Of each article the English document has the first paragraphs and the Chinese one the others, so that a fact stands in one
-language only and a question in the other has to cross over. Needs reportlab, for the PDF files, at making time only.
+Every other article is taken in Chinese, the others in English, each as two documents: a fact stands in one language only,
+and a question in the other language has to cross over. Needs reportlab, for the PDF files, at making time only.
 """
 
 import csv
@@ -31,7 +31,7 @@ ARTICLES = {
     "a40": ("Prime number", "素数"), "a41": ("Rhine", "莱茵河"), "a47": ("Force", "力"),
 }  # fmt: skip
 FORMATS = ("md", "txt", "html", "docx", "pdf", "epub", "pptx", "xlsx", "csv", "jsonl", "json")
-ENGLISH_PARAGRAPHS = 3  # of five; the other two are Chinese
+FIRST_PARAGRAPHS = 3  # of five; the other two make the second document
 
 
 def rows(path: Path) -> list[dict]:
@@ -65,7 +65,7 @@ def write(path: Path, title: str, paragraphs: list[str], language: str) -> None:
         content = json.dumps({"title": title, "paragraphs": paragraphs}, ensure_ascii=False, indent=1) + "\n"
     else:
         content = f"{title}\n\n{body}\n"
-    charset = {"氧": "gb18030", "素数": "utf-16"}.get(title, "utf-8") if kind == "txt" else "utf-8"
+    charset = {"氧 (1)": "gb18030", "素数 (1)": "utf-16"}.get(title, "utf-8") if kind == "txt" else "utf-8"
     path.write_bytes(content.encode(charset))
 
 
@@ -139,20 +139,19 @@ def main() -> None:
     shutil.rmtree(documents_path(), ignore_errors=True)
     queries, qrels = [], ["query-id\tcorpus-id\tscore"]
     for number, (article, titles) in enumerate(ARTICLES.items()):
-        for side, lang in enumerate(("en", "zh")):
-            wanted = range(ENGLISH_PARAGRAPHS) if lang == "en" else range(ENGLISH_PARAGRAPHS, 5)
+        lang, other = ("en", "zh") if number % 2 == 0 else ("zh", "en")
+        title = titles[number % 2]
+        for part, wanted in enumerate((range(FIRST_PARAGRAPHS), range(FIRST_PARAGRAPHS, 5)), start=1):
             ids = [f"{article}p{i}" for i in wanted if f"{article}p{i}" in texts[lang]]
-            kind = FORMATS[(number + 3 * side) % len(FORMATS)]
-            name = f"{lang}/{titles[side].lower().replace(' ', '-').replace(',', '')}.{kind}"
+            kind = FORMATS[(number + 3 * part) % len(FORMATS)]
+            name = f"{lang}/{title.lower().replace(' ', '-').replace(',', '')}-{part}.{kind}"
             path = documents_path() / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            write(path, titles[side], [tidy(texts[lang][i]) for i in ids], lang)
-            doc_id = f"documents/{name}" + ("/1" if kind == "jsonl" else "")
+            write(path, f"{title} ({part})", [tidy(texts[lang][i]) for i in ids], lang)
             candidates = [query_id for query_id, paragraph in judged if paragraph in ids]
-            asks = lang if number % 2 else ("zh" if lang == "en" else "en")  # every other article is asked across languages
-            query_id = candidates[(7 * number + side) % len(candidates)]
-            queries.append({"_id": f"{article}-{lang}", "text": asked[asks][query_id]})
-            qrels.append(f"{article}-{lang}\t{doc_id}\t1")
+            query_id = candidates[(7 * number + part) % len(candidates)]
+            queries.append({"_id": f"{article}-{part}", "text": asked[lang if part == 1 else other][query_id]})
+            qrels.append(f"{article}-{part}\tdocuments/{name}{'/1' if kind == 'jsonl' else ''}\t1")
     queries_path().write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in queries), encoding="utf-8")
     qrels_path().parent.mkdir(exist_ok=True)
     qrels_path().write_text("\n".join(qrels) + "\n", encoding="utf-8")

@@ -164,17 +164,22 @@ class _SectionCutter:
 
     def cut(self, begin: int, end: int) -> Iterator[tuple[int, int]]:
         """Yield the ranges of the passages of `text[begin:end]`, white space trimmed."""
-        position = begin
+        position, fresh = begin, begin  # where the next passage starts, with and without overlap
+        reached = -1
         while True:
             start, stop = self._trim(position, end)
             if start >= stop:
                 return
             cut = self._end_of_passage(start, stop)
             trimmed = self._trim(start, cut)
+            if trimmed[1] <= reached:  # nothing but overlap: start behind it
+                position = fresh
+                continue
             yield trimmed
             if cut >= stop:
                 return
-            position = self._start_of_next(trimmed[0], cut)
+            reached, fresh = trimmed[1], cut
+            position = self._start_of_next(start, cut)
 
     def _trim(self, begin: int, end: int) -> tuple[int, int]:
         while begin < end and self._text[begin].isspace():

@@ -1,5 +1,7 @@
 """Opening a model folder safely: local files only, safetensors only, no code from the folder, nothing missing unnoticed."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from json import JSONDecodeError, loads
 from pathlib import Path
 from typing import Any
@@ -71,6 +73,22 @@ def stored_id(folder: Path, config: dict[str, Any]) -> str:
     return name if isinstance(name, str) and name.count("/") == 1 and not name.startswith((".", "/")) else ""
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers from printing warnings and progress bars while something is loaded; failures are errors here."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
 def load_tokenizer(folder: Path, config: dict[str, Any], *, trust_remote_code: bool = False) -> Any:
     """Load the tokenizer; one that does not fit the model's vocabulary is refused.
 
@@ -80,7 +98,10 @@ def load_tokenizer(folder: Path, config: dict[str, Any], *, trust_remote_code: b
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
+        with _quiet():
+            tokenizer = AutoTokenizer.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=trust_remote_code
+            )
     except (OSError, ValueError, KeyError) as err:
         raise ModelError(
             f"the tokenizer in {folder} cannot be loaded ({err}); copy or download the model again"
@@ -97,43 +118,46 @@ def load_tokenizer(folder: Path, config: dict[str, Any], *, trust_remote_code: b
     return tokenizer
 
 
-def load_weights(auto_class: Any, folder: Path, *, device: str, trust_remote_code: bool = False) -> Any:
+def load_weights(
+    auto_class: Any,
+    folder: Path,
+    *,
+    device: str,
+    trust_remote_code: bool = False,
+    config: Any = None,
+    optional: str = "pooler",
+) -> Any:
     """Load a model for inference: fp32 on CPU, bf16 on GPU, every weight from the file.
 
     Args:
-        auto_class: A transformers Auto class.
+        auto_class: A transformers Auto class, or a model class.
         folder: The model folder.
         device: A torch device.
         trust_remote_code: Whether code in the folder may run.
+        config: A transformers config to use instead of the folder's.
+        optional: Weights with this in their name may be missing, because nothing reads them; empty for none.
 
     Raises:
         ModelError: If weights are missing, truncated, or the folder needs code that is not allowed.
     """
     import torch
     from safetensors import SafetensorError
-    from transformers.utils import logging
 
     dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
     try:
-        model, report = auto_class.from_pretrained(
-            folder, dtype=dtype, local_files_only=True, use_safetensors=True, trust_remote_code=trust_remote_code,
-            output_loading_info=True,
-        )  # fmt: skip
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as err:
+        with _quiet():
+            model, report = auto_class.from_pretrained(
+                folder, dtype=dtype, local_files_only=True, use_safetensors=True, trust_remote_code=trust_remote_code,
+                output_loading_info=True, **({"config": config} if config is not None else {}),
+            )  # fmt: skip
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as err:
         hint = (
             "allow its own code with --trust-remote-code if you trust it"
             if "trust_remote_code" in str(err)
             else "copy it again"
         )
         raise ModelError(f"the model in {folder} cannot be loaded ({err}); {hint}") from err
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
-    missing = sorted(key for key in report["missing_keys"] if "pooler" not in key)
+    missing = sorted(key for key in report["missing_keys"] if not (optional and optional in key))
     if missing:
         raise ModelError(
             f"{folder} lacks {len(missing)} weights, first {missing[0]}; expected all of them. Copy it again"

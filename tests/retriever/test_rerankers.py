@@ -1,8 +1,11 @@
 """Rerankers against plain transformers, written as their model cards do it, on tiny random models."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
     AutoModelForCausalLM,
@@ -15,6 +18,8 @@ from transformers import (
     Gemma2ForCausalLM,
     GemmaConfig,
     GemmaForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
     PreTrainedTokenizerFast,
     XLMRobertaConfig,
     XLMRobertaForSequenceClassification,
@@ -29,6 +34,7 @@ PASSAGES = ["Books are renewed online.", "续借 网上 办理", "x", "long pass
 CHARACTERS = sorted(set(QUERY + "".join(PASSAGES) + "".join(chr(c) for c in range(32, 127)) + "\n"))
 SIZE = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64, "vocab_size": len(CHARACTERS) + 5}
 DECODER = {**SIZE, "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 4096, "pad_token_id": 0}
+DECODERS = ("gemma", "gemma2", "llama")
 MODELS = {
     "xlm-roberta": lambda: XLMRobertaForSequenceClassification(XLMRobertaConfig(**SIZE, num_labels=1, max_position_embeddings=514, pad_token_id=0)),
     "bert": lambda: BertForSequenceClassification(BertConfig(**SIZE, num_labels=1, max_position_embeddings=512, pad_token_id=0)),
@@ -36,6 +42,7 @@ MODELS = {
     "encoder": lambda: BertModel(BertConfig(**SIZE, max_position_embeddings=512, pad_token_id=0)),
     "gemma": lambda: GemmaForCausalLM(GemmaConfig(**DECODER)),
     "gemma2": lambda: Gemma2ForCausalLM(Gemma2Config(**DECODER)),
+    "llama": lambda: LlamaForCausalLM(LlamaConfig(**DECODER, tie_word_embeddings=False)),
 }
 
 
@@ -45,7 +52,7 @@ def make(folder, kind):
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
     tokenizer.add_tokens(["Yes"])
-    if "gemma" not in kind:
+    if kind not in DECODERS:
         tokenizer.post_processor = processors.TemplateProcessing(
             single="<s> $A </s>", pair="<s>:0 $A:0 </s>:0 $B:1 </s>:1", special_tokens=[("<s>", 1), ("</s>", 2)]
         )
@@ -85,7 +92,7 @@ def test_a_long_query_leaves_room_for_the_passage(tmp_path):
     assert one != other
 
 
-@pytest.mark.parametrize(("kind", "cutoff"), [("gemma", None), ("gemma2", None), ("gemma", 2), ("gemma2", 1)])
+@pytest.mark.parametrize(("kind", "cutoff"), [("gemma", None), ("gemma2", None), ("llama", None), ("gemma", 2), ("gemma2", 1), ("llama", 1)])
 def test_a_decoder_reranker_gives_the_yes_logit_of_the_documented_prompt(tmp_path, kind, cutoff):
     folder = make(tmp_path, kind)
     name = "BAAI/bge-reranker-v2-gemma"
@@ -124,8 +131,6 @@ def test_what_is_no_reranker_is_refused(tmp_path):
 
 
 def test_code_from_a_folder_runs_only_when_allowed(tmp_path):
-    import json
-
     folder = make(tmp_path, "gemma")
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "auto_map": {"AutoModelForCausalLM": "evil.Model"}}))
@@ -156,3 +161,96 @@ def test_broken_weights_are_noticed(tmp_path):
         reranker._model.classifier.weight.fill_(float("nan"))
     with pytest.raises(ModelError, match="not a finite number"):
         reranker.score(QUERY, PASSAGES)
+
+
+def test_passages_of_wildly_different_lengths_score_as_each_one_alone(tmp_path):
+    texts = ["", "书", "renew " * 3000, "续借" * 700, *PASSAGES] * 3
+    for kind, name in (("bert", None), ("xlm-roberta", None), ("gemma", "BAAI/bge-reranker-v2-gemma")):
+        reranker = load_reranker(make(tmp_path / kind, kind), model_id=name, device="cpu")
+        together = reranker.score(QUERY, texts)
+        alone = np.concatenate([reranker.score(QUERY, [text]) for text in texts])
+        assert np.abs(together - alone).max() <= 2e-5
+        rounded = np.round(alone, 4)
+        assert all(together[i] > together[j] for i in range(9) for j in range(9) if rounded[i] > rounded[j])
+
+
+def test_a_few_pairs_take_one_forward_and_many_stay_within_the_budget(tmp_path):
+    reranker = load_reranker(make(tmp_path, "bert"), device="cpu")
+    reranker.score(QUERY, PASSAGES[:3])
+    assert reranker.forwards == 1
+    shapes = []
+    reranker._model.register_forward_pre_hook(lambda _, __, inputs: shapes.append(inputs["input_ids"].shape), with_kwargs=True)
+    reranker.score(QUERY, ["long " * 300, *["x"] * 500])
+    assert max(rows * length for rows, length in shapes) <= 4096
+
+
+@pytest.mark.parametrize("kind", ["bert", "xlm-roberta"])
+def test_the_head_computes_in_float32_when_the_body_does_not(tmp_path, monkeypatch, kind):
+    from retriever import cross_encoder
+
+    real = cross_encoder.load_weights
+    monkeypatch.setattr(cross_encoder, "load_weights", lambda *args, **kept: real(*args, **kept).bfloat16())
+    reranker = load_reranker(make(tmp_path, kind), device="cpu")
+    scores = torch.tensor(reranker.score(QUERY, PASSAGES))
+    assert not torch.equal(scores, scores.bfloat16().float())
+    monkeypatch.undo()
+    assert np.abs(load_reranker(tmp_path, device="cpu").score(QUERY, PASSAGES) - scores.numpy()).max() < 0.2
+
+
+def test_a_decoders_logit_is_float32_when_its_body_is_not(tmp_path, monkeypatch):
+    from retriever import decoder_reranker
+
+    real = decoder_reranker.load_weights
+    monkeypatch.setattr(decoder_reranker, "load_weights", lambda *args, **kept: real(*args, **kept).bfloat16())
+    scores = torch.tensor(load_reranker(make(tmp_path, "gemma"), model_id="BAAI/bge-reranker-v2-gemma", device="cpu").score(QUERY, PASSAGES))
+    assert not torch.equal(scores, scores.bfloat16().float())
+
+
+def test_a_folder_of_the_sentence_transformers_cross_encoder_scores_the_same(tmp_path):
+    from sentence_transformers import CrossEncoder
+
+    theirs = CrossEncoder(str(make(tmp_path / "plain", "bert")), device="cpu", max_length=512)
+    theirs.save_pretrained(str(tmp_path / "saved"))
+    expected = theirs.predict([(QUERY, passage) for passage in PASSAGES], activation_fn=torch.nn.Identity())
+    assert np.abs(load_reranker(tmp_path / "saved", device="cpu").score(QUERY, PASSAGES) - expected).max() <= 1e-4
+
+
+def without(folder, part):
+    weights = {name: tensor for name, tensor in load_file(folder / "model.safetensors").items() if part not in name}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize("part", ["pooler", "classifier"])
+def test_a_lost_pooler_or_head_is_not_made_up(tmp_path, part):
+    without(make(tmp_path, "bert"), part)
+    with pytest.raises(ModelError, match="lacks [0-9]+ weights"):
+        load_reranker(tmp_path, device="cpu")
+
+
+def test_pickled_weights_and_lost_or_foreign_tokenizers_are_refused(tmp_path):
+    folder = make(tmp_path / "a", "bert")
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="pickled weights"):
+        load_reranker(folder, device="cpu")
+    folder = make(tmp_path / "b", "bert")
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(ModelError, match="lost its tokenizer"):
+        load_reranker(folder, device="cpu")
+    folder = make(tmp_path / "c", "bert")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "vocab_size": 30_000}))
+    with pytest.raises(ModelError, match="they do not belong together"):
+        load_reranker(folder, device="cpu")
+    folder = make(tmp_path / "d", "gemma")
+    text = (folder / "tokenizer.json").read_text()
+    (folder / "tokenizer.json").write_text(text.replace('"Yes"', '"Ja!"'))
+    with pytest.raises(ModelError, match="does not know the word Yes"):
+        load_reranker(folder, model_id="BAAI/bge-reranker-v2-gemma", device="cpu")
+
+
+def test_a_decoders_query_is_cut_to_three_quarters_and_its_passage_to_the_rest(tmp_path):
+    reranker = load_reranker(make(tmp_path, "gemma"), model_id="BAAI/bge-reranker-v2-gemma", device="cpu")
+    prompt = len(reranker_profile("BAAI/bge-reranker-v2-gemma").prompt) - 2  # a token per character, and one for Yes
+    (ids,) = reranker.inputs("q" * 5000, ["p" * 5000])
+    assert len(ids) == 1024 + (1 + prompt) + (1 + prompt)  # the reference's max_length, then separator and prompt again
+    assert ids[1:769].count(CHARACTERS.index("q") + 5) == 765  # `A: ` and the query
