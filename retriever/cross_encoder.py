@@ -42,7 +42,7 @@ def load_reranker(
     name = model_id or stored_id(folder, config) or str(folder)
     architectures = [str(entry) for entry in config.get("architectures") or []]
     if any(entry.endswith("ForSequenceClassification") for entry in architectures):
-        labels = len(config.get("id2label") or ()) or 2  # transformers leaves the default of two out
+        labels = len(config.get("id2label") or ()) or int(config.get("num_labels", 2))  # transformers leaves two out
         if labels != 1:
             raise ModelError(f"{name} classifies into {labels} labels; expected one relevance logit. Choose a reranker")
         return SequenceReranker(folder, name, config, choose_device(device))
@@ -64,6 +64,17 @@ def load_reranker(
     )
 
 
+def _full_precision_head(model: Any) -> None:
+    """Turn the last layers, from the pooled state to the logit, to float32: half precision makes ties and wrong orders."""
+    import torch
+
+    head = getattr(model, "classifier", None) or getattr(model, "score", None)
+    if head is None or next(head.parameters()).dtype == torch.float32:
+        return
+    head.float()
+    head.register_forward_pre_hook(lambda _, args: tuple(value.float() for value in args))
+
+
 class SequenceReranker:
     """A cross-encoder with one logit, computed in float32 at the head whatever the model's precision."""
 
@@ -72,15 +83,16 @@ class SequenceReranker:
         from transformers import AutoModelForSequenceClassification
 
         tokenizer = load_tokenizer(folder, config)
-        self._model = load_weights(AutoModelForSequenceClassification, folder, device=device)
+        self._model = load_weights(AutoModelForSequenceClassification, folder, device=device, optional="")
+        _full_precision_head(self._model)
         self._name = name
         self._device = device
         positions = int(config.get("max_position_embeddings") or _MAX_TOKENS + 2)
         if config.get("model_type") in ("xlm-roberta", "roberta", "camembert"):
             positions -= 2
-        self._max_tokens = min(
-            positions, (reranker_profile(name).max_tokens if reranker_profile(name) else _MAX_TOKENS)
-        )  # type: ignore[union-attr]
+        profile = reranker_profile(name)
+        wanted = profile.max_tokens if profile is not None else min(_MAX_TOKENS, tokenizer.model_max_length)
+        self._max_tokens = min(positions, wanted)
         self._budget = _BUDGET_GPU if device.startswith("cuda") else _BUDGET_CPU
         self._pad = int(tokenizer.pad_token_id or 0)
         self._tokenizer = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())

@@ -1,16 +1,17 @@
-"""Rerankers that are language models: the logit of `Yes` after query, passage and question. bge-reranker-v2-gemma and kin.
+r"""Rerankers that are language models: the logit of `Yes` after query, passage and question. bge-reranker-v2-gemma and kin.
 
 The input is built as FlagEmbedding's reference does (`inference/reranker/decoder_only/base.py`):
 
-    <bos> A: {query} \\n B: {passage} \\n {prompt}
+    <bos> A: {query} \n B: {passage} \n {prompt}
 
 The query is cut to three quarters of the length, then the passage to what is left; separator and prompt come on top.
-A layer cut-off runs the first N layers, then the final norm and the head.
+A layer cut-off runs the first N layers, then the final norm and the head. Only the last position goes through the head,
+only for `Yes`, and in float32: the order of near-equal passages would be lost in half precision.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +20,16 @@ from indexer.batches import by_length, token_batches
 from indexer.errors import ModelError
 from indexer.loading import is_out_of_memory, load_tokenizer, load_weights
 from indexer.profiles import RerankerProfile
+from retriever.layerwise_minicpm import ARCHITECTURE as LAYERWISE
+from retriever.layerwise_minicpm import LayerwiseMiniCPM, check_settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _BUDGET_CPU, _BUDGET_GPU = 2048, 32_768  # padded tokens per forward
 _QUERY_SHARE = 0.75
+LastLogits: TypeAlias = Callable[["Tensor", "Tensor", "Tensor"], "Tensor"]
+"""Token ids, attention mask and positions, each (rows, length), padded on the left, to float32 logits (rows,)."""
 
 
 def load_decoder_reranker(
@@ -38,54 +46,99 @@ def load_decoder_reranker(
     Raises:
         ModelError: If the folder needs code of its own that is not allowed or not supported, or the cut-off is out of range.
     """
-    if profile.kind == "lightweight" and "auto_map" in config:
+    architectures = config.get("architectures") or []
+    if profile.kind == "lightweight":
         raise ModelError(
             f"{profile.model} compresses tokens between its layers with code of its own, which is not supported; expected a "
             "standard architecture. Choose BAAI/bge-reranker-v2-m3 or BAAI/bge-reranker-v2-gemma"
         )
-    if "auto_map" in config and not trust_remote_code:
+    layers = cutoff_layers or profile.cutoff_layers
+    if LAYERWISE in architectures:
+        cut = layers or int(config["num_hidden_layers"])
+        check_settings(config, cut)
+        tokenizer = load_tokenizer(folder, config)
+        return DecoderReranker(folder, tokenizer, profile, device, LayerwiseMiniCPM(folder, config, cut, device))
+    remote = "auto_map" in config
+    if remote and not trust_remote_code:
         raise ModelError(
             f"{profile.model} needs code from its own folder, which runs only when you allow it; expected trust_remote_code=True. "
             "Read that code first, or choose BAAI/bge-reranker-v2-m3"
         )
-    return DecoderReranker(folder, config, profile, device, cutoff_layers or profile.cutoff_layers)
+    tokenizer = load_tokenizer(folder, config, trust_remote_code=remote)
+    _check_cutoff(layers, config)
+    return DecoderReranker(
+        folder, tokenizer, profile, device, _yes_logits(folder, tokenizer, device, layers, remote=remote)
+    )
+
+
+def _check_cutoff(layers: int | None, config: dict[str, Any]) -> None:
+    count = int(config["num_hidden_layers"])
+    if layers is not None and not 1 <= layers <= count:
+        raise ModelError(f"the layer cut-off is {layers}; expected 1 to {count}, the layers of this reranker")
+
+
+def _yes_logits(folder: Path, tokenizer: Any, device: str, layers: int | None, *, remote: bool) -> LastLogits:
+    """Return what scores with a causal language model whose head is reduced to the row of `Yes`, in float32."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    yes = tokenizer("Yes", add_special_tokens=False)["input_ids"]
+    if len(yes) != 1 or yes[0] == tokenizer.unk_token_id:
+        raise ModelError(
+            f"the tokenizer in {folder} does not know the word Yes; expected the reranker's own. Copy it again"
+        )
+    model = load_weights(AutoModelForCausalLM, folder, device=device, trust_remote_code=remote)
+    if layers is not None:
+        model.model.layers = model.model.layers[:layers]
+    whole = model.get_output_embeddings()
+    head = torch.nn.Linear(whole.in_features, 1, bias=whole.bias is not None, device=device, dtype=torch.float32)
+    with torch.no_grad():
+        head.weight.copy_(whole.weight[yes[0]].float())
+        if whole.bias is not None:
+            head.bias.copy_(whole.bias[yes[0]].float())
+    head.register_forward_pre_hook(lambda _, args: (args[0].float(),))
+    model.set_output_embeddings(head)
+
+    def last_logits(ids: "Tensor", mask: "Tensor", positions: "Tensor") -> "Tensor":
+        found = model(input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=1, use_cache=False)
+        logits: Tensor = found.logits[:, -1, 0]
+        return logits
+
+    return last_logits
 
 
 class DecoderReranker:
-    """Scores by the `Yes` logit at the last position, in float32."""
+    """Scores by one logit at the last position, in float32.
 
-    def __init__(
-        self, folder: Path, config: dict[str, Any], profile: RerankerProfile, device: str, cutoff_layers: int | None
-    ) -> None:
+    Args:
+        folder: The model folder.
+        tokenizer: Its transformers tokenizer.
+        profile: Prompt and length.
+        device: Where the scorer runs.
+        scorer: From padded token ids to logits.
+    """
+
+    def __init__(self, folder: Path, tokenizer: Any, profile: RerankerProfile, device: str, scorer: LastLogits) -> None:
         from tokenizers import Tokenizer
-        from transformers import AutoModelForCausalLM
 
-        remote = "auto_map" in config
-        tokenizer = load_tokenizer(folder, config, trust_remote_code=remote)
-        self._model = load_weights(AutoModelForCausalLM, folder, device=device, trust_remote_code=remote)
-        self._layers = None if cutoff_layers is None else self._checked_cutoff(cutoff_layers, config, remote=remote)
+        self._scorer = scorer
         self._profile = profile
         self._device = device
         self._budget = _BUDGET_GPU if device.startswith("cuda") else _BUDGET_CPU
-        self._tokenizer = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+        stored = folder / "tokenizer.json"  # as released; transformers may rebuild its rules from a class name
+        self._tokenizer = (
+            Tokenizer.from_file(str(stored))
+            if stored.is_file()
+            else Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+        )
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        self._bos = [tokenizer.bos_token_id] if tokenizer.bos_token_id is not None else []
+        bos = tokenizer.bos_token_id
+        self._bos = [] if bos is None or (bos == tokenizer.pad_token_id and profile.kind == "decoder") else [bos]
         self._separator = self._ids("\n")
         self._prompt = self._ids(profile.prompt)
-        self._yes = self._ids("Yes")[0]
         self._pad = int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0)
         self.forwards = 0
-
-    def _checked_cutoff(self, layers: int, config: dict[str, Any], *, remote: bool) -> int | None:
-        """Cut a standard decoder to its first layers; a layer-wise one of its own code is told at each call."""
-        count = int(config["num_hidden_layers"])
-        if not 1 <= layers <= count:
-            raise ModelError(f"the layer cut-off is {layers}; expected 1 to {count}, the layers of this reranker")
-        if remote:
-            return layers
-        self._model.model.layers = self._model.model.layers[:layers]
-        return None
 
     @property
     def name(self) -> str:
@@ -120,7 +173,9 @@ class DecoderReranker:
         for batch in token_batches(lengths, by_length(lengths), self._budget):
             self._score_batch([pairs[row] for row in batch], batch, out)
         if not np.isfinite(out).all():
-            raise ModelError(f"{self.name} gave a score that is not a finite number; its weights or precision are broken")
+            raise ModelError(
+                f"{self.name} gave a score that is not a finite number; its weights or precision are broken"
+            )
         return out
 
     def _score_batch(self, pairs: list[list[int]], rows: list[int], out: NDArray[np.float32]) -> None:
@@ -136,22 +191,18 @@ class DecoderReranker:
         try:
             self.forwards += 1
             with torch.inference_mode():
-                logits = self._last_logits(padded.to(self._device), mask.to(self._device))
+                positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+                logits = self._scorer(padded.to(self._device), mask.to(self._device), positions.to(self._device))
         except RuntimeError as err:
             if not is_out_of_memory(err):
                 raise
             if len(pairs) == 1:
-                raise ModelError(f"memory ran out for one pair of {longest} tokens on {self._device}; use --rerank none") from err
+                raise ModelError(
+                    f"memory ran out for one pair of {longest} tokens on {self._device}; use --rerank none"
+                ) from err
             self._budget = max(1, longest * len(pairs) // 2)
             middle = len(pairs) // 2
             self._score_batch(pairs[:middle], rows[:middle], out)
             self._score_batch(pairs[middle:], rows[middle:], out)
             return
         out[rows] = logits.float().cpu().numpy()
-
-    def _last_logits(self, ids: Any, mask: Any) -> Any:
-        if self._layers is not None:  # a layer-wise model of its own code gives one logit per layer asked for
-            return self._model(input_ids=ids, attention_mask=mask, cutoff_layers=[self._layers]).logits[0][:, -1].view(-1)
-        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
-        found = self._model(input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=1)
-        return found.logits[:, -1, self._yes]

@@ -56,4 +56,6 @@ class Guard:
             return Outcome(None, f"{self._what} took longer than the time budget of {timeout_s:.1f} s", elapsed)
         if reasons:
             return Outcome(None, f"{self._what} failed: {reasons[0]}", elapsed)
+        if not values:  # the thread was told to exit
+            return Outcome(None, f"{self._what} ended without an answer", elapsed)
         return Outcome(values[0], "", elapsed)

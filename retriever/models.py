@@ -90,6 +90,7 @@ class RerankerSupply:
         self._device = device
         self._report = StageReport("rerank", "off", "no reranker was asked for")
         self._lock = threading.Lock()
+        self.guard = Guard("the reranker")
 
     def get(self) -> tuple[Reranker | None, StageReport]:
         """Return the reranker, loading it when needed; or None and the report that says why."""

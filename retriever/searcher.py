@@ -140,7 +140,7 @@ class Searcher:
         if reranker is None:
             return _WithReport(first, report)
         plan = RerankPlan(depth=options.rerank_depth, budget_ms=options.rerank_budget_ms)
-        return TwoStage(first, reranker, self.index.chunks, plan)
+        return TwoStage(first, reranker, self.index.chunks, plan, self._reranker.guard)
 
     def _first_stage(self, options: SearchOptions) -> Retriever:
         if options.route == "bm25":

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from time import perf_counter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from retriever.base import Passages, Reranker, Retriever
 from retriever.guard import Guard
@@ -76,8 +77,12 @@ class TwoStage:
 
     def _score_slice(self, query: Query, part: Sequence[Hit], scores: list[float], left: float | None) -> str:
         """Append the logits of some candidates; returns why that failed, or an empty string."""
-        texts = self.passages.texts([hit.chunk_id for hit in part])
-        outcome = self.guard.run(lambda: self.reranker.score(query.text, texts), left)
+
+        def work() -> NDArray[np.float32]:
+            texts = self.passages.texts([hit.chunk_id for hit in part])
+            return np.asarray(self.reranker.score(query.text, texts), dtype=np.float32)
+
+        outcome = self.guard.run(work, left)
         if outcome.value is None:
             return outcome.reason
         if outcome.value.shape != (len(part),) or not np.isfinite(outcome.value).all():

@@ -29,7 +29,10 @@ CONFIG = {
 def folder(tmp_path):
     make(tmp_path, "llama")  # for the tokenizer
     torch.manual_seed(3)
-    weights = {"model.embed_tokens.weight": torch.randn(CONFIG["vocab_size"], HIDDEN), "model.norm.weight": torch.rand(HIDDEN) + 0.5}
+    weights = {
+        "model.embed_tokens.weight": torch.randn(CONFIG["vocab_size"], HIDDEN),
+        "model.norm.weight": torch.rand(HIDDEN) + 0.5,
+    }
     for layer in range(LAYERS):
         shapes = {f"self_attn.{part}_proj": (HIDDEN, HIDDEN) for part in "qkvo"}
         shapes |= {"mlp.gate_proj": (INNER, HIDDEN), "mlp.up_proj": (INNER, HIDDEN), "mlp.down_proj": (HIDDEN, INNER)}
@@ -90,7 +93,9 @@ def test_a_cutoff_without_a_head_is_refused(folder):
         load_reranker(folder, model_id=NAME, device="cpu")  # the released model's default
 
 
-@pytest.mark.parametrize(("key", "value"), [("head_type", "raw"), ("rope_scaling", {"type": "linear"}), ("attention_bias", True)])
+@pytest.mark.parametrize(
+    ("key", "value"), [("head_type", "raw"), ("rope_scaling", {"type": "linear"}), ("attention_bias", True)]
+)
 def test_other_settings_than_the_released_ones_are_refused(folder, key, value):
     (folder / "config.json").write_text(json.dumps({**CONFIG, key: value}))
     with pytest.raises(ModelError, match="as the released one has"):
@@ -114,7 +119,9 @@ def test_heads_are_found_in_sharded_weights(folder):
     expected = load_reranker(folder, model_id=NAME, device="cpu", cutoff_layers=3).score(QUERY, PASSAGES)
     names = {"model-00001-of-00002.safetensors": [], "model-00002-of-00002.safetensors": []}
     for name in weights:
-        names["model-00002-of-00002.safetensors" if "lm_head" in name else "model-00001-of-00002.safetensors"].append(name)
+        names["model-00002-of-00002.safetensors" if "lm_head" in name else "model-00001-of-00002.safetensors"].append(
+            name
+        )
     for file, parts in names.items():
         save_file({name: weights[name] for name in parts}, folder / file, metadata={"format": "pt"})
     index = {"metadata": {}, "weight_map": {name: file for file, parts in names.items() for name in parts}}

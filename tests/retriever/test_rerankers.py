@@ -30,15 +30,33 @@ from indexer.profiles import reranker_profile
 from retriever.cross_encoder import load_reranker
 
 QUERY = "怎么 renew a book?"
-PASSAGES = ["Books are renewed online.", "续借 网上 办理", "x", "long passage about filament and 打印机 " * 40, "renew a book"]
+PASSAGES = [
+    "Books are renewed online.",
+    "续借 网上 办理",
+    "x",
+    "long passage about filament and 打印机 " * 40,
+    "renew a book",
+]
 CHARACTERS = sorted(set(QUERY + "".join(PASSAGES) + "".join(chr(c) for c in range(32, 127)) + "\n"))
-SIZE = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64, "vocab_size": len(CHARACTERS) + 5}
+SIZE = {
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "vocab_size": len(CHARACTERS) + 5,
+}
 DECODER = {**SIZE, "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 4096, "pad_token_id": 0}
 DECODERS = ("gemma", "gemma2", "llama")
 MODELS = {
-    "xlm-roberta": lambda: XLMRobertaForSequenceClassification(XLMRobertaConfig(**SIZE, num_labels=1, max_position_embeddings=514, pad_token_id=0)),
-    "bert": lambda: BertForSequenceClassification(BertConfig(**SIZE, num_labels=1, max_position_embeddings=512, pad_token_id=0)),
-    "two-labels": lambda: BertForSequenceClassification(BertConfig(**SIZE, num_labels=2, max_position_embeddings=512, pad_token_id=0)),
+    "xlm-roberta": lambda: XLMRobertaForSequenceClassification(
+        XLMRobertaConfig(**SIZE, num_labels=1, max_position_embeddings=514, pad_token_id=0)
+    ),
+    "bert": lambda: BertForSequenceClassification(
+        BertConfig(**SIZE, num_labels=1, max_position_embeddings=512, pad_token_id=0)
+    ),
+    "two-labels": lambda: BertForSequenceClassification(
+        BertConfig(**SIZE, num_labels=2, max_position_embeddings=512, pad_token_id=0)
+    ),
     "encoder": lambda: BertModel(BertConfig(**SIZE, max_position_embeddings=512, pad_token_id=0)),
     "gemma": lambda: GemmaForCausalLM(GemmaConfig(**DECODER)),
     "gemma2": lambda: Gemma2ForCausalLM(Gemma2Config(**DECODER)),
@@ -72,10 +90,15 @@ def make(folder, kind):
 def test_a_sequence_reranker_gives_the_logits_of_the_model_card(tmp_path, kind):
     folder = make(tmp_path, kind)
     reranker = load_reranker(folder, model_id="BAAI/bge-reranker-base", device="cpu")
-    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
+    tokenizer, model = (
+        AutoTokenizer.from_pretrained(folder),
+        AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval(),
+    )
     with torch.no_grad():
         expected = [
-            float(model(**tokenizer(QUERY, passage, truncation="only_second", max_length=512, return_tensors="pt")).logits)
+            float(
+                model(**tokenizer(QUERY, passage, truncation="only_second", max_length=512, return_tensors="pt")).logits
+            )
             for passage in PASSAGES
         ]
     found = reranker.score(QUERY, PASSAGES)
@@ -92,12 +115,17 @@ def test_a_long_query_leaves_room_for_the_passage(tmp_path):
     assert one != other
 
 
-@pytest.mark.parametrize(("kind", "cutoff"), [("gemma", None), ("gemma2", None), ("llama", None), ("gemma", 2), ("gemma2", 1), ("llama", 1)])
+@pytest.mark.parametrize(
+    ("kind", "cutoff"), [("gemma", None), ("gemma2", None), ("llama", None), ("gemma", 2), ("gemma2", 1), ("llama", 1)]
+)
 def test_a_decoder_reranker_gives_the_yes_logit_of_the_documented_prompt(tmp_path, kind, cutoff):
     folder = make(tmp_path, kind)
     name = "BAAI/bge-reranker-v2-gemma"
     reranker = load_reranker(folder, model_id=name, device="cpu", cutoff_layers=cutoff)
-    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    tokenizer, model = (
+        AutoTokenizer.from_pretrained(folder),
+        AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval(),
+    )
 
     def ids(text):
         return tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -138,7 +166,9 @@ def test_code_from_a_folder_runs_only_when_allowed(tmp_path):
     with pytest.raises(ModelError, match="needs code from its own folder, which runs only when you allow it"):
         load_reranker(folder, model_id="BAAI/bge-reranker-v2-minicpm-layerwise", device="cpu")
     with pytest.raises(ModelError, match="compresses tokens between its layers"):
-        load_reranker(folder, model_id="BAAI/bge-reranker-v2.5-gemma2-lightweight", device="cpu", trust_remote_code=True)
+        load_reranker(
+            folder, model_id="BAAI/bge-reranker-v2.5-gemma2-lightweight", device="cpu", trust_remote_code=True
+        )
 
 
 def test_memory_that_runs_out_halves_the_batch(tmp_path, monkeypatch):
@@ -179,7 +209,9 @@ def test_a_few_pairs_take_one_forward_and_many_stay_within_the_budget(tmp_path):
     reranker.score(QUERY, PASSAGES[:3])
     assert reranker.forwards == 1
     shapes = []
-    reranker._model.register_forward_pre_hook(lambda _, __, inputs: shapes.append(inputs["input_ids"].shape), with_kwargs=True)
+    reranker._model.register_forward_pre_hook(
+        lambda _, __, inputs: shapes.append(inputs["input_ids"].shape), with_kwargs=True
+    )
     reranker.score(QUERY, ["long " * 300, *["x"] * 500])
     assert max(rows * length for rows, length in shapes) <= 4096
 
@@ -202,7 +234,11 @@ def test_a_decoders_logit_is_float32_when_its_body_is_not(tmp_path, monkeypatch)
 
     real = decoder_reranker.load_weights
     monkeypatch.setattr(decoder_reranker, "load_weights", lambda *args, **kept: real(*args, **kept).bfloat16())
-    scores = torch.tensor(load_reranker(make(tmp_path, "gemma"), model_id="BAAI/bge-reranker-v2-gemma", device="cpu").score(QUERY, PASSAGES))
+    scores = torch.tensor(
+        load_reranker(make(tmp_path, "gemma"), model_id="BAAI/bge-reranker-v2-gemma", device="cpu").score(
+            QUERY, PASSAGES
+        )
+    )
     assert not torch.equal(scores, scores.bfloat16().float())
 
 
@@ -223,7 +259,7 @@ def without(folder, part):
 @pytest.mark.parametrize("part", ["pooler", "classifier"])
 def test_a_lost_pooler_or_head_is_not_made_up(tmp_path, part):
     without(make(tmp_path, "bert"), part)
-    with pytest.raises(ModelError, match="lacks [0-9]+ weights"):
+    with pytest.raises(ModelError, match=r"lacks \d+ weights"):
         load_reranker(tmp_path, device="cpu")
 
 
