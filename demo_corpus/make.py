@@ -60,7 +60,10 @@ def write(path: Path, title: str, paragraphs: list[str], language: str) -> None:
         csv.writer(buffer).writerows([("paragraph", "text"), *enumerate([title, *paragraphs])])
         content = buffer.getvalue()
     elif kind == "jsonl":
-        content = json.dumps({"id": "1", "title": title, "text": body, "metadata": {"lang": language}}, ensure_ascii=False) + "\n"
+        content = (
+            json.dumps({"id": "1", "title": title, "text": body, "metadata": {"lang": language}}, ensure_ascii=False)
+            + "\n"
+        )
     elif kind == "json":
         content = json.dumps({"title": title, "paragraphs": paragraphs}, ensure_ascii=False, indent=1) + "\n"
     else:
@@ -109,7 +112,14 @@ def _pdf(path: Path, title: str, paragraphs: list[str]) -> None:
     from reportlab.platypus import Paragraph, SimpleDocTemplate
 
     pdfmetrics.registerFont(UnicodeCIDFont("STSong-Light"))
-    style = ParagraphStyle("body", fontName="STSong-Light", fontSize=11, leading=16, spaceAfter=10, wordWrap="CJK" if not title.isascii() else None)
+    style = ParagraphStyle(
+        "body",
+        fontName="STSong-Light",
+        fontSize=11,
+        leading=16,
+        spaceAfter=10,
+        wordWrap="CJK" if not title.isascii() else None,
+    )
     head = ParagraphStyle("head", parent=style, fontSize=16, leading=22)
     story = [Paragraph(escape(title), head), *(Paragraph(escape(text), style) for text in paragraphs)]
     SimpleDocTemplate(str(path), title=title, invariant=1).build(story)
@@ -133,9 +143,17 @@ def _epub(path: Path, title: str, paragraphs: list[str]) -> None:
 
 def main() -> None:
     source = Path(sys.argv[1])
-    texts = {lang: {row["_id"]: row["text"] for row in rows(source / f"xquad-{lang}" / "corpus.jsonl")} for lang in ("en", "zh")}
-    asked = {lang: {row["_id"]: row["text"] for row in rows(source / f"xquad-{lang}" / "queries.jsonl")} for lang in ("en", "zh")}
-    judged = [line.split("\t")[:2] for line in (source / "xquad-en" / "qrels" / "test.tsv").read_text().splitlines()[1:]]
+    texts = {
+        lang: {row["_id"]: row["text"] for row in rows(source / f"xquad-{lang}" / "corpus.jsonl")}
+        for lang in ("en", "zh")
+    }
+    asked = {
+        lang: {row["_id"]: row["text"] for row in rows(source / f"xquad-{lang}" / "queries.jsonl")}
+        for lang in ("en", "zh")
+    }
+    judged = [
+        line.split("\t")[:2] for line in (source / "xquad-en" / "qrels" / "test.tsv").read_text().splitlines()[1:]
+    ]
     shutil.rmtree(documents_path(), ignore_errors=True)
     queries, qrels = [], ["query-id\tcorpus-id\tscore"]
     for number, (article, titles) in enumerate(ARTICLES.items()):

@@ -1,5 +1,7 @@
-"""BM25 over analysed terms. The index is built and persisted by bm25s; scores are summed here, so that zero scores never
-come out, ties are in id order, filters hold before the cut, and every hit says which terms it matched.
+"""BM25 over analysed terms, built and persisted by bm25s.
+
+Scores are summed here, so that zero scores never come out, ties are in id order, filters hold before the cut, and every
+hit says which terms it matched.
 """
 
 from collections import Counter
@@ -86,7 +88,11 @@ class Bm25sIndex:
             raise ValueError(f"{len(lists)} lists of terms for {len(ids)} ids; expected one list per id")
         ordered = [ids[row] for row in order]
         if not any(lists):
-            empty = {"data": np.zeros(0, np.float32), "indices": np.zeros(0, np.int32), "indptr": np.zeros(1, np.int64)}
+            empty: dict[str, NDArray[Any]] = {
+                "data": np.zeros(0, np.float32),
+                "indices": np.zeros(0, np.int32),
+                "indptr": np.zeros(1, np.int64),
+            }
             return cls(ordered, {}, empty, None)
         import bm25s
 

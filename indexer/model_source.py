@@ -249,7 +249,7 @@ class ModelRow:
 
 def list_models() -> list[ModelRow]:
     """Return every known model, embedders first."""
-    return [_row(profile) for profile in (*EMBEDDERS, *RERANKERS)]
+    return [*(_row(profile) for profile in EMBEDDERS), *(_row(profile) for profile in RERANKERS)]
 
 
 def _row(profile: EmbedderProfile | RerankerProfile) -> ModelRow:

@@ -219,7 +219,7 @@ def _write_folder(source: Path, folder: Path) -> None:
         model = BertModel(BertConfig(**{**parsed.config, "vocab_size": len(keep)}), add_pooling_layer=False)
     state = {key: torch.from_numpy(value) for key, value in weights.items()}
     model.load_state_dict({**model.state_dict(), **state}, strict=True, assign=True)
-    model.half().save_pretrained(folder)
+    model.to(torch.float16).save_pretrained(folder)
     spec = EmbedderSpec(
         model=MODEL, revision=REVISION, dim=parsed.config["hidden_size"], max_tokens=512, pooling="mean",
         query_format="query: {query}", document_format="passage: {text}", origin="offline bundle",
@@ -249,7 +249,8 @@ def _write_tokenizer(parsed: _Parsed, keep: list[int], folder: Path) -> None:
         pair="<s> $A </s> </s> $B </s>",
         special_tokens=[("<s>", special["bos"]), ("</s>", special["eos"])],
     )
-    PreTrainedTokenizerFast(
+    wrap: Any = PreTrainedTokenizerFast
+    wrap(
         tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>", pad_token="<pad>", cls_token="<s>",
         sep_token="</s>", model_max_length=512, model_input_names=["input_ids", "attention_mask"],
     ).save_pretrained(folder)  # fmt: skip

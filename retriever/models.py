@@ -62,10 +62,8 @@ class EmbedderSupply:
             raise ModelError("the index names no embedder; expected one beside its vectors")
         spec = facts.to_spec()
         folder = Path(facts.folder)
-        if facts.folder and folder.is_dir():
-            source = resolve_model(str(folder))  # a folder's content is digested, so a changed model is noticed
-        else:
-            source = resolve_model(spec.model)
+        # a folder's content is digested, so a changed model is noticed
+        source = resolve_model(str(folder) if facts.folder and folder.is_dir() else spec.model)
         if source is None:
             raise ModelError(f"{spec.model} is not on this machine; expected it in {facts.folder or 'the model cache'}")
         kept = source.folder.name == spec.revision  # a snapshot in the hub's cache: its name is its commit

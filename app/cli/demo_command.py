@@ -12,6 +12,7 @@ from app.wiring import choose_model
 from indexer.build import BuildSettings, build_index
 from retriever.searcher import Searcher
 
+
 def register(cli: typer.Typer) -> None:
     """Add the command."""
     cli.command("demo", help="Index the demo corpus and answer a few Chinese and English questions.")(demo)

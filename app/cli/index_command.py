@@ -3,13 +3,17 @@
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app.cli.console import ProgressBar, note, out, out_json
 from app.wiring import ChosenModel, choose_model, live_manifest
 from indexer.build import BuildReport, BuildSettings, build_index
+
+if TYPE_CHECKING:
+    from indexer.chunking import ChunkSpec
+    from indexer.corpus import ReadOptions
 
 _SHOWN_SKIPS = 10
 EXIT_SKIPPED = 3
@@ -100,7 +104,7 @@ def model_for(into: Path, wanted: str | None, *, device: str, dim: int | None, d
     return ChosenModel(embedder, manifest.embedder.folder, (), manifest.notes)
 
 
-def _chunking(into: Path, chunk_tokens: int | None, overlap: int | None):  # noqa: ANN202 (ChunkSpec, imported late)
+def _chunking(into: Path, chunk_tokens: int | None, overlap: int | None) -> "ChunkSpec | None":
     if chunk_tokens is None and overlap is None:
         return None
     from indexer.chunking import ChunkSpec
@@ -112,7 +116,7 @@ def _chunking(into: Path, chunk_tokens: int | None, overlap: int | None):  # noq
     )
 
 
-def _read_options(encoding: str | None):  # noqa: ANN202 (ReadOptions, imported late)
+def _read_options(encoding: str | None) -> "ReadOptions":
     from indexer.corpus import ReadOptions
 
     return ReadOptions(charset=encoding) if encoding else ReadOptions()

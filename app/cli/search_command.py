@@ -58,7 +58,7 @@ def search(
         raise typer.BadParameter("give either a QUERY or --queries FILE")
     asked = [Query(query, query)] if query is not None else read_queries(str(queries))
     options = SearchOptions(
-        route=route.value,  # type: ignore[arg-type]
+        route=route.value,
         rerank=rerank != "none",
         rerank_depth=rerank_depth,
         filters=parse_filters(filters or []),

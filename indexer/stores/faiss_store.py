@@ -73,8 +73,7 @@ class FaissStore:
             raise IndexFormatError(f"{folder} is no readable FAISS store ({err}); index again or roll back") from err
         if not sound:
             raise IndexFormatError(f"{path} does not match its recorded size and SHA-256; index again or roll back")
-        import faiss
-
+        faiss = _faiss()
         store = cls(folder, vectors, FaissOptions(facts["option"]))
         try:
             store._index = faiss.read_index(str(path))
@@ -138,8 +137,7 @@ class FaissStore:
         return out
 
     def _candidates(self, queries: Vectors, count: int, selected: NDArray[np.int64] | None) -> NDArray[np.int64]:
-        import faiss
-
+        faiss = _faiss()
         count = min(count, len(self))
         if selected is None:
             rows: NDArray[np.int64] = self._index.search(np.ascontiguousarray(queries, dtype=np.float32), count)[1]
@@ -157,8 +155,7 @@ class FaissStore:
 
     def flush(self) -> None:
         """Write the vectors, then build, tune and write the index; its record, with size and digest, comes last."""
-        import faiss
-
+        faiss = _faiss()
         self._vectors.flush()
         kind = self._kind()
         self._index = _build(kind, self._vectors.vectors_of(np.arange(len(self))), self.dim)
@@ -210,9 +207,15 @@ class FaissStore:
             self._index.nprobe = effort
 
 
-def _build(kind: IndexKind, vectors: Vectors, dim: int) -> Any:
-    import faiss
+def _faiss() -> Any:
+    """The library, untyped: its stubs lack the search parameters."""
+    from importlib import import_module
 
+    return import_module("faiss")
+
+
+def _build(kind: IndexKind, vectors: Vectors, dim: int) -> Any:
+    faiss = _faiss()
     if kind == "flat":
         index = faiss.IndexFlatIP(dim)
     elif kind == "hnsw-sq8":

@@ -76,11 +76,16 @@ def test_many_queries_write_a_trec_run(folder, tmp_path):
     (tmp_path / "queries.jsonl").write_bytes(queries)
     done = quarry("search", folder / "index", "--queries", tmp_path / "queries.jsonl", "--run", tmp_path / "run.trec")
     assert done.returncode == 0, done.stderr
-    rows = [line.split("\t") if "\t" in line else line.split() for line in (tmp_path / "run.trec").read_text().splitlines()]
+    rows = [
+        line.split("\t") if "\t" in line else line.split() for line in (tmp_path / "run.trec").read_text().splitlines()
+    ]
     assert ("q1", "docs/loans.md", "1") in {(row[0], row[2], row[3]) for row in rows}
     assert ("q2", "docs/借书.md", "1") in {(row[0], row[2], row[3]) for row in rows}
     lines = quarry("search", folder / "index", "--queries", "-", "--json", stdin="renew books\n续借\n".encode())
-    assert [json.loads(line)["results"][0]["doc_id"] for line in lines.stdout.splitlines()] == ["docs/loans.md", "docs/借书.md"]
+    assert [json.loads(line)["results"][0]["doc_id"] for line in lines.stdout.splitlines()] == [
+        "docs/loans.md",
+        "docs/借书.md",
+    ]
 
 
 def test_generations_roll_back_and_forth(folder, tmp_path):
@@ -135,7 +140,11 @@ def test_models_lists_what_is_known():
         (["doctor", "/nowhere"], 1, ""),
         (["index", "/nowhere", "--into", "TEMP"], 1, "does not exist; expected a file or folder"),
         (["index", "DOCS", "--into", "TEMP", "--store", "chroma", "--model", "none"], 2, "unknown store 'chroma'"),
-        (["index", "DOCS", "--into", "TEMP", "--chunk-tokens", "3", "--model", "none"], 2, "chunk tokens is 3; expected at least 16"),
+        (
+            ["index", "DOCS", "--into", "TEMP", "--chunk-tokens", "3", "--model", "none"],
+            2,
+            "chunk tokens is 3; expected at least 16",
+        ),
         (["index", "DOCS", "--into", "TEMP", "--model", "no/such"], 1, "no/such cannot be had"),
         (["index", "DOCS", "--into", "TEMP", "--model", "none", "--strict"], 3, ""),
     ],
@@ -172,6 +181,8 @@ def test_text_of_documents_cannot_move_the_terminals_cursor():
 
 def test_a_closed_pipe_is_no_error(folder):
     command = f"'{sys.executable}' -m app.cli models | head -1"
-    done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, env=ENVIRONMENT)
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, env=ENVIRONMENT
+    )
     assert "Traceback" not in done.stderr
     assert done.stdout.startswith("model")

@@ -88,7 +88,14 @@ def test_white_space_gives_nothing():
     assert cut("") == cut(" \n\f ") == []
 
 
-@pytest.mark.parametrize(("max_tokens", "overlap", "message"), [(15, 0, "chunk tokens is 15; expected at least 16"), (32, 17, "overlap is 17 tokens; expected 0 to 16"), (32, -1, "overlap is -1")])
+@pytest.mark.parametrize(
+    ("max_tokens", "overlap", "message"),
+    [
+        (15, 0, "chunk tokens is 15; expected at least 16"),
+        (32, 17, "overlap is 17 tokens; expected 0 to 16"),
+        (32, -1, "overlap is -1"),
+    ],
+)
 def test_impossible_lengths_are_refused(max_tokens, overlap, message):
     with pytest.raises(ValueError, match=message):
         ChunkSpec(max_tokens, overlap)

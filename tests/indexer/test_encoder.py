@@ -34,8 +34,19 @@ TEXTS = [
     "a much longer passage, with many words, about printers and 打印机 and filament of 1.75 mm " * 4,
     "",
 ]
-WORDS = sorted(set("".join(TEXTS) + "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ:<>,.!?'\n 为这个句子生成表示以用于检索相关文章："))
-SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64, "vocab_size": len(WORDS) + 4}
+WORDS = sorted(
+    set(
+        "".join(TEXTS)
+        + "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ:<>,.!?'\n 为这个句子生成表示以用于检索相关文章："
+    )
+)
+SMALL = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "vocab_size": len(WORDS) + 4,
+}
 DECODER = {**SMALL, "num_key_value_heads": 2, "max_position_embeddings": 600, "pad_token_id": 0, "head_dim": 8}
 ARCHITECTURES = {
     "bert": lambda: BertModel(BertConfig(**SMALL, max_position_embeddings=600, pad_token_id=0)),
@@ -92,7 +103,10 @@ def reference(folder: Path, texts: list[str], pooling: str, length: int = 512) -
     """One text at a time, without padding, as the model cards describe."""
     from transformers import AutoModel, AutoTokenizer
 
-    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
+    tokenizer, model = (
+        AutoTokenizer.from_pretrained(folder),
+        AutoModel.from_pretrained(folder, dtype=torch.float32).eval(),
+    )
     rows = []
     for text in texts:
         inputs = tokenizer(text, truncation=True, max_length=length, return_tensors="pt", return_token_type_ids=False)
@@ -103,8 +117,12 @@ def reference(folder: Path, texts: list[str], pooling: str, length: int = 512) -
     return np.stack(rows)
 
 
-@pytest.mark.parametrize(("model", "architecture", "before", "after", "passage", "pooling"), CARDS, ids=[card[0] for card in CARDS])
-def test_every_profile_computes_what_its_model_card_says(tmp_path, model, architecture, before, after, passage, pooling):
+@pytest.mark.parametrize(
+    ("model", "architecture", "before", "after", "passage", "pooling"), CARDS, ids=[card[0] for card in CARDS]
+)
+def test_every_profile_computes_what_its_model_card_says(
+    tmp_path, model, architecture, before, after, passage, pooling
+):
     folder = make_model(tmp_path, architecture)
     embedder = load_embedder(folder, model_id=model, device="cpu")
     assert embedder.spec.pooling == pooling
@@ -208,7 +226,9 @@ def test_surrogates_and_braces_in_texts_do_no_harm(tmp_path):
 def test_several_replicas_give_the_same_vectors(tmp_path):
     folder = make_model(tmp_path, "bert")
     one = load_embedder(folder, model_id="BAAI/bge-small-en-v1.5", device="cpu")
-    two = load_embedder(folder, model_id="BAAI/bge-small-en-v1.5", device="cpu,cpu", options=EncoderOptions(token_budget=64))
+    two = load_embedder(
+        folder, model_id="BAAI/bge-small-en-v1.5", device="cpu,cpu", options=EncoderOptions(token_budget=64)
+    )
     texts = [f"passage {i} " * (i % 5 + 1) for i in range(50)]
     assert np.abs(one.embed_documents(texts) - two.embed_documents(texts)).max() < 1e-5
 

@@ -10,7 +10,7 @@ import pytest
 
 from indexer.analyzer import analyzer
 from indexer.errors import IndexFormatError
-from indexer.lexical import B, K1, Bm25sIndex
+from indexer.lexical import K1, B, Bm25sIndex
 from indexer.lexical_reference import RankBm25Index
 from retriever.measures import ndcg
 
@@ -37,7 +37,9 @@ def test_terms(text, terms):
 def test_stop_words_leave_a_query_only_when_something_else_is_there():
     assert JIEBA.query_tokens("what is the loan") == ["what", "loan"]
     assert JIEBA.query_tokens("to be or not to be") == ["to", "be", "or", "not", "to", "be"]
-    assert JIEBA.query_tokens("图书馆的开放时间是什么") == [t for t in JIEBA.tokens("图书馆的开放时间是什么") if t not in ("的", "是")]
+    assert JIEBA.query_tokens("图书馆的开放时间是什么") == [
+        t for t in JIEBA.tokens("图书馆的开放时间是什么") if t not in ("的", "是")
+    ]
 
 
 def test_the_identity_names_versions_and_cutters_differ():
@@ -103,7 +105,9 @@ def test_both_engines_agree_on_the_order():
     for _ in range(20):
         query = rng.sample("abcdefghijklmnop", 3)
         found, expected = one.search(query, 20), other.search(query, 20)
-        assert [round(hit.score / found[0].score, 3) for hit in found] == pytest.approx([hit.score / expected[0].score for hit in expected], abs=0.05)
+        assert [round(hit.score / found[0].score, 3) for hit in found] == pytest.approx(
+            [hit.score / expected[0].score for hit in expected], abs=0.05
+        )
         assert len({h.chunk_id for h in found} & {h.chunk_id for h in expected}) >= 16
 
 
@@ -135,17 +139,30 @@ def test_a_very_long_query_is_answered_quickly():
 
 @pytest.mark.data
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "least"), [("scifact-en", 0.676), ("cmrc2018sent-zh", 0.705), ("sqlfaq-zh", 0.485), ("codebase-en", 0.567)])
+@pytest.mark.parametrize(
+    ("name", "least"), [("scifact-en", 0.676), ("cmrc2018sent-zh", 0.705), ("sqlfaq-zh", 0.485), ("codebase-en", 0.567)]
+)
 def test_real_sets_reach_the_published_bm25(shared_data, name, least):
     folder = shared_data / name
     plain = folder / "corpus.jsonl"
-    lines = plain.read_text("utf-8").splitlines() if plain.is_file() else gzip.open(f"{plain}.gz", "rt", encoding="utf-8").read().splitlines()
+    lines = (
+        plain.read_text("utf-8").splitlines()
+        if plain.is_file()
+        else gzip.open(f"{plain}.gz", "rt", encoding="utf-8").read().splitlines()
+    )
     rows = [json.loads(line) for line in lines]
-    index = Bm25sIndex.build([row["_id"] for row in rows], [JIEBA.tokens(f"{row.get('title', '')} {row['text']}") for row in rows])
-    queries = {row["_id"]: row["text"] for row in map(json.loads, (folder / "queries.jsonl").read_text("utf-8").splitlines())}
+    index = Bm25sIndex.build(
+        [row["_id"] for row in rows], [JIEBA.tokens(f"{row.get('title', '')} {row['text']}") for row in rows]
+    )
+    queries = {
+        row["_id"]: row["text"] for row in map(json.loads, (folder / "queries.jsonl").read_text("utf-8").splitlines())
+    }
     qrels: dict[str, dict[str, int]] = {}
     for line in (folder / "qrels" / "test.tsv").read_text("utf-8").splitlines()[1:]:
         query_id, doc_id, grade = line.split("\t")
         qrels.setdefault(query_id, {})[doc_id] = int(grade)
-    scores = [ndcg([h.chunk_id for h in index.search(JIEBA.query_tokens(queries[q]), 10)], grades, 10) for q, grades in qrels.items()]
+    scores = [
+        ndcg([h.chunk_id for h in index.search(JIEBA.query_tokens(queries[q]), 10)], grades, 10)
+        for q, grades in qrels.items()
+    ]
     assert sum(scores) / len(scores) >= least

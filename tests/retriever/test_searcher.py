@@ -14,8 +14,12 @@ from retriever.searcher import MAX_QUERY_CHARS, Searcher, SearchOptions, documen
 from tests.fakes import OverlapReranker, WordEmbedder
 
 DOCUMENTS = [
-    Document("loans.md", "# Loans\n\nBorrow ten books for thirty days. Renew books twice online.", "Loans", {"lang": "en"}),
-    Document("printer.md", "# 3D printer\n\nThe PR-200 takes PLA filament. Clean the nozzle.", "3D printer", {"lang": "en"}),
+    Document(
+        "loans.md", "# Loans\n\nBorrow ten books for thirty days. Renew books twice online.", "Loans", {"lang": "en"}
+    ),
+    Document(
+        "printer.md", "# 3D printer\n\nThe PR-200 takes PLA filament. Clean the nozzle.", "3D printer", {"lang": "en"}
+    ),
     Document("借书.md", "# 借书\n\n每位读者可以借十本书，借期三十天，可以在网上续借两次。", "借书", {"lang": "zh"}),
     Document("hours.md", "Page one.\n\f\nThe library opens at nine and closes at eight.", "Hours", {"lang": "en"}),
 ]
@@ -81,7 +85,9 @@ def test_a_filter_is_applied_before_the_cut(searcher):
     for route in ("dense", "bm25", "hybrid"):
         answer = searcher.search("借十本书 books", k=3, options=SearchOptions(route=route, filters={"lang": ["en"]}))
         assert {result.meta["lang"] for result in answer.results} == {"en"}
-    assert len(searcher.search("books", k=3, options=SearchOptions(route="dense", filters={"lang": ["en"]})).results) == 3
+    assert (
+        len(searcher.search("books", k=3, options=SearchOptions(route="dense", filters={"lang": ["en"]})).results) == 3
+    )
     assert searcher.search("books", options=SearchOptions(filters={"lang": ["fr"]})).results == ()
 
 
@@ -119,7 +125,9 @@ def test_a_failing_reranker_leaves_the_fused_order_and_says_so(index):
     plain = Searcher.open(index, embedder=WordEmbedder()).search("renew books")
     answer = Searcher.open(index, embedder=WordEmbedder(), rerank=Failing()).search("renew books")
     assert [r.chunk_id for r in answer.results] == [r.chunk_id for r in plain.results]
-    assert answer.degraded == ("rerank: the reranker failed: RuntimeError: CUDA error: out of luck; the order of the first stage stands",)
+    assert answer.degraded == (
+        "rerank: the reranker failed: RuntimeError: CUDA error: out of luck; the order of the first stage stands",
+    )
 
 
 def test_a_hanging_reranker_costs_its_budget_only(index):
@@ -206,7 +214,10 @@ def test_a_query_of_100000_characters_is_cut_with_a_notice(searcher):
 
 
 def test_odd_characters_in_a_query_do_no_harm(searcher):
-    assert searcher.search("renew\ud800 books\0 \x1b[31m", options=SearchOptions(route="bm25")).results[0].doc_id == "loans.md"
+    assert (
+        searcher.search("renew\ud800 books\0 \x1b[31m", options=SearchOptions(route="bm25")).results[0].doc_id
+        == "loans.md"
+    )
 
 
 def test_a_batch_answers_as_one_by_one(searcher):
@@ -228,7 +239,9 @@ def test_threads_can_share_a_searcher(searcher):
     expected = [r.chunk_id for r in searcher.search("renew books").results]
     found, threads = [], []
     for _ in range(8):
-        thread = threading.Thread(target=lambda: found.extend([r.chunk_id for r in searcher.search("renew books").results] for _ in range(10)))
+        thread = threading.Thread(
+            target=lambda: found.extend([r.chunk_id for r in searcher.search("renew books").results] for _ in range(10))
+        )
         threads.append(thread)
         thread.start()
     for thread in threads:
@@ -246,4 +259,7 @@ def test_five_lines_of_library_use(tmp_path):
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "a.md").write_text("# Ticket\n\nThe ticket costs four euros.")
     build_index(tmp_path / "index", [tmp_path / "docs"], WordEmbedder())
-    assert Searcher.open(tmp_path / "index", embedder=WordEmbedder()).search("price of a ticket").results[0].source == "docs/a.md"
+    assert (
+        Searcher.open(tmp_path / "index", embedder=WordEmbedder()).search("price of a ticket").results[0].source
+        == "docs/a.md"
+    )
