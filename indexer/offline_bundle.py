@@ -219,7 +219,8 @@ def _write_folder(source: Path, folder: Path) -> None:
         model = BertModel(BertConfig(**{**parsed.config, "vocab_size": len(keep)}), add_pooling_layer=False)
     state = {key: torch.from_numpy(value) for key, value in weights.items()}
     model.load_state_dict({**model.state_dict(), **state}, strict=True, assign=True)
-    model.to(torch.float16).save_pretrained(folder)
+    halved: Any = model
+    halved.half().save_pretrained(folder)
     spec = EmbedderSpec(
         model=MODEL, revision=REVISION, dim=parsed.config["hidden_size"], max_tokens=512, pooling="mean",
         query_format="query: {query}", document_format="passage: {text}", origin="offline bundle",

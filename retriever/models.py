@@ -19,6 +19,7 @@ class EmbedderSupply:
         self._embedder = embedder
         self._device = device
         self._failure = ""
+        self.notice = ""  # what the user should know of how the model runs
         self._lock = threading.Lock()
         self.guard = Guard("dense search")
 
@@ -66,17 +67,27 @@ class EmbedderSupply:
         source = resolve_model(str(folder) if facts.folder and folder.is_dir() else spec.model)
         if source is None:
             raise ModelError(f"{spec.model} is not on this machine; expected it in {facts.folder or 'the model cache'}")
+        device, self.notice = usable_device(self._device)
         kept = source.folder.name == spec.revision  # a snapshot in the hub's cache: its name is its commit
         embedder = load_embedder(
             source.folder,
             model_id=spec.model,
             revision=spec.revision if kept else source.revision,
             origin=spec.origin,
-            device=self._device,
+            device=device,
             dim=spec.dim,
         )
         self._index.check_embedder(embedder.spec)
         return embedder
+
+
+def usable_device(wanted: str) -> tuple[str, str]:
+    """Return the device to run on and a notice: the CPU where CUDA is asked for and not there, so that no query is lost."""
+    import torch
+
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        return "cpu", f"device {wanted!r} is not there; the CPU is used"
+    return wanted, ""
 
 
 class RerankerSupply:
@@ -113,7 +124,8 @@ class RerankerSupply:
                 reason = "no reranker is on this machine; see `quarry models`"
                 self._report = StageReport("rerank", "off", reason)
                 return
-            self._reranker = load_reranker(source.folder, model_id=source.model, device=self._device)
+            device, _ = usable_device(self._device)
+            self._reranker = load_reranker(source.folder, model_id=source.model, device=device)
         except (SearchError, OSError, RuntimeError, ValueError, ImportError, MemoryError) as err:
             self._report = StageReport(
                 "rerank", "missing", f"the reranker could not be loaded: {err}; the fused order stands"

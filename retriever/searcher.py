@@ -162,7 +162,7 @@ class Searcher:
             route=options.route,
             results=self._results(ranking),
             stages=ranking.stages,
-            notices=notices,
+            notices=(*notices, *([self._embedder.notice] if self._embedder.notice else [])),
             generation=self.index.generation,
             model=facts.to_spec().model if facts else "",
             milliseconds=milliseconds,

@@ -16,10 +16,13 @@ import numpy as np
 
 from app.wiring import choose_model
 from indexer.build import BuildSettings, build_index
+from retriever.collapse import by_document
 from retriever.datasets import load_dataset
 from retriever.evaluate import evaluate
+from retriever.fusion import reciprocal_rank_fusion
 from retriever.measures import parse_measures
-from retriever.searcher import Searcher, SearchOptions, document_run
+from retriever.ranking import Ranking
+from retriever.searcher import Searcher, SearchOptions, document_of, document_run
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 # data set, split, documents kept (None: all)
@@ -76,18 +79,29 @@ def build(work: Path) -> None:
 
 def score(work: Path) -> None:
     measures = parse_measures(["nDCG@10", "R@100"])
-    print("| set | documents | queries | " + " | ".join(f"{route} nDCG@10 | R@100" for route in ROUTES) + " |")
+    names = ("bm25", "dense", "plain RRF", "hybrid")
+    print("| set | documents | queries | " + " | ".join(f"{name} nDCG@10 | R@100" for name in names) + " |")
+    print("|---" * (3 + 2 * len(names)) + "|")
     for name, split, _ in SETS:
         if not (work / name / "index" / "quarry-index.json").is_file():
             continue
         dataset = load_dataset(DATA / name, split)
         searcher = Searcher.open(work / name / "index")
-        cells = []
+        runs, rankings = {}, {}
         for route in ROUTES:
-            _, run = document_run(
-                searcher, dataset.queries, 100, SearchOptions(route=route, rerank=False, dense_budget_ms=1e7)
+            options = SearchOptions(route=route, rerank=False, dense_budget_ms=1e7)
+            rankings[route], runs[route] = document_run(searcher, dataset.queries, 100, options)
+        runs["plain RRF"] = {
+            dense.query.query_id: by_document(
+                Ranking.of(dense.query, reciprocal_rank_fusion(dense.hits[:100], bm25.hits[:100], k=200), 200),
+                document_of,
+                100,
             )
-            found = evaluate(run, dataset.qrels, measures, queries=dataset.queries)
+            for dense, bm25 in zip(rankings["dense"], rankings["bm25"], strict=True)
+        }
+        cells = []
+        for route in names:
+            found = evaluate(runs[route], dataset.qrels, measures, queries=dataset.queries)
             cells += [f"{found.means[str(measure)].value:.4f}" for measure in measures]
         documents = searcher.index.manifest.documents
         print(f"| {name} | {documents} | {len(dataset.queries)} | " + " | ".join(cells) + " |", flush=True)

@@ -190,6 +190,18 @@ def test_an_encoder_that_fails_or_hangs_at_query_time_loses_no_query(index):
     assert "time budget" in slow.degraded[0]
 
 
+def test_without_the_gpu_that_was_asked_for_the_cpu_answers_and_says_so():
+    import torch
+
+    from retriever.models import usable_device
+
+    if torch.cuda.is_available():
+        assert usable_device("cuda") == ("cuda", "")
+    else:
+        assert usable_device("cuda") == ("cpu", "device 'cuda' is not there; the CPU is used")
+    assert usable_device("auto") == ("auto", "")
+
+
 def test_another_embedder_is_refused(index):
     with pytest.raises(IndexMismatchError, match="this embedder differs: revision '1' against '2'"):
         Searcher.open(index, embedder=WordEmbedder(revision="2"))
