@@ -196,7 +196,7 @@ def _texts_fault(name: str, value: object) -> str:
     return (
         ""
         if all(isinstance(entry, str) and entry.strip() for entry in value)
-        else f"{name} holds {_shown(bad)}; expected texts"
+        else f"{name} holds {bad!r:.60}; expected texts"
     )
 
 

@@ -65,7 +65,7 @@ def test_rows_survive_the_way_to_a_file_and_back(tmp_path):
         ('{"query": "q", "pos": ["p"]}', "neg is missing; expected a list of texts"),
         ('{"query": "q", "pos": [], "neg": []}', "pos is empty; expected at least one"),
         ('{"query": "q", "pos": [1], "neg": []}', "pos holds 1; expected texts"),
-        ('{"query": "q", "pos": ["p", null], "neg": []}', "pos holds missing; expected texts"),
+        ('{"query": "q", "pos": ["p", null], "neg": []}', "pos holds None; expected texts"),
         ('{"query": "q", "pos": ["p"], "neg": [" "]}', "neg holds ' '; expected texts"),
         ('{"query": " ", "pos": ["p"], "neg": []}', "query is ' '; expected text"),
         ('{"pos": ["p"], "neg": []}', "query is missing; expected text"),
