@@ -207,6 +207,7 @@ def _weights(content: bytes, at: dict[str, int], config: dict[str, Any]) -> dict
 def _write_folder(source: Path, folder: Path) -> None:
     import torch
     from transformers import BertConfig, BertModel
+    from transformers.utils import logging
 
     from indexer.model_format import write_profile
 
@@ -220,7 +221,9 @@ def _write_folder(source: Path, folder: Path) -> None:
     state = {key: torch.from_numpy(value) for key, value in weights.items()}
     model.load_state_dict({**model.state_dict(), **state}, strict=True, assign=True)
     halved: Any = model
+    logging.disable_progress_bar()
     halved.half().save_pretrained(folder)
+    logging.enable_progress_bar()
     spec = EmbedderSpec(
         model=MODEL, revision=REVISION, dim=parsed.config["hidden_size"], max_tokens=512, pooling="mean",
         query_format="query: {query}", document_format="passage: {text}", origin="offline bundle",

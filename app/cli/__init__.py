@@ -5,7 +5,15 @@ import sys
 
 import typer
 
-from app.cli import demo_command, doctor_command, generations_command, index_command, models_command, search_command
+from app.cli import (
+    demo_command,
+    doctor_command,
+    evaluate_command,
+    generations_command,
+    index_command,
+    models_command,
+    search_command,
+)
 from app.cli.console import note
 from indexer.errors import SearchError
 
@@ -18,7 +26,15 @@ cli = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (index_command, search_command, generations_command, models_command, doctor_command, demo_command):
+for module in (
+    index_command,
+    search_command,
+    evaluate_command,
+    generations_command,
+    models_command,
+    doctor_command,
+    demo_command,
+):
     module.register(cli)
 
 

@@ -186,3 +186,32 @@ def test_a_closed_pipe_is_no_error(folder):
     )
     assert "Traceback" not in done.stderr
     assert done.stdout.startswith("model")
+
+
+def test_evaluate_measures_routes_and_gives_a_verdict(folder, tmp_path):
+    data = tmp_path / "set"
+    (data / "qrels").mkdir(parents=True)
+    (data / "queries.jsonl").write_text(
+        '{"_id": "1", "text": "renew books"}\n{"_id": "2", "text": "续借"}\n{"_id": "3", "text": "zzz"}\n'
+    )
+    qrels = "query-id\tcorpus-id\tscore\n1\tdocs/loans.md\t1\n2\tdocs/借书.md\t2\n3\tdocs/nowhere.md\t1\n"
+    (data / "qrels" / "test.tsv").write_text(qrels)
+    (data / "corpus.jsonl").write_text('{"_id": "docs/loans.md", "text": "x"}\n')
+    done = quarry(
+        "evaluate", data, "--index", folder / "index", "--routes", "bm25,hybrid", "--json", "--save", tmp_path / "saved"
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["routes"]["bm25"]["means"]["nDCG@10"]["value"] == pytest.approx(2 / 3)
+    assert report["routes"]["bm25"]["per_query"]["3"]["nDCG@10"] == 0
+    assert report["comparisons"]["hybrid"]["verdict"] == "too few queries"
+    assert report["routes"]["hybrid"]["degraded"]
+    assert "1 of 3 judged documents are not in the index (first docs/nowhere.md)" in done.stderr
+    from retriever.saved_evaluation import list_evaluations, load_evaluation
+
+    saved = [load_evaluation(path) for path in list_evaluations(tmp_path / "saved")]
+    assert {one.meta.route for one in saved} == {"bm25", "hybrid"}
+    none = quarry("evaluate", data, "--index", folder / "index", "--routes", "bm25+rerank")
+    assert (none.returncode, "no reranker is on this machine" in none.stderr) == (1, True)
+    wrong = quarry("evaluate", data, "--index", folder / "index", "--routes", "magic")
+    assert "unknown route 'magic'; expected one of bm25, dense, hybrid" in wrong.stderr

@@ -290,3 +290,24 @@ def test_a_decoders_query_is_cut_to_three_quarters_and_its_passage_to_the_rest(t
     (ids,) = reranker.inputs("q" * 5000, ["p" * 5000])
     assert len(ids) == 1024 + (1 + prompt) + (1 + prompt)  # the reference's max_length, then separator and prompt again
     assert ids[1:769].count(CHARACTERS.index("q") + 5) == 765  # `A: ` and the query
+
+
+def test_a_long_pair_is_cut_as_flag_embedding_cuts_it(tmp_path):
+    folder = make(tmp_path, "bert")
+    tokenizer, model = (
+        AutoTokenizer.from_pretrained(folder),
+        AutoModelForSequenceClassification.from_pretrained(folder).eval(),
+    )
+    query, passage = "renew q" * 200, "long p" * 400
+
+    def ids(text, longest):
+        return tokenizer(text, add_special_tokens=False, truncation=True, max_length=longest)["input_ids"]
+
+    first = ids(query, 512 * 3 // 4)
+    second = ids(passage, 512)[: 512 - len(first) - 3]
+    tokens = torch.tensor([[1, *first, 2, *second, 2]])
+    segments = torch.tensor([[0] * (len(first) + 2) + [1] * (len(second) + 1)])
+    assert tokens.shape == (1, 512)
+    with torch.no_grad():
+        expected = float(model(input_ids=tokens, token_type_ids=segments).logits)
+    assert abs(load_reranker(folder, device="cpu").score(query, [passage])[0] - expected) <= 1e-4
