@@ -221,9 +221,10 @@ def _write_folder(source: Path, folder: Path) -> None:
     state = {key: torch.from_numpy(value) for key, value in weights.items()}
     model.load_state_dict({**model.state_dict(), **state}, strict=True, assign=True)
     halved: Any = model
-    logging.disable_progress_bar()
+    bars: Any = logging
+    bars.disable_progress_bar()
     halved.half().save_pretrained(folder)
-    logging.enable_progress_bar()
+    bars.enable_progress_bar()
     spec = EmbedderSpec(
         model=MODEL, revision=REVISION, dim=parsed.config["hidden_size"], max_tokens=512, pooling="mean",
         query_format="query: {query}", document_format="passage: {text}", origin="offline bundle",
