@@ -135,7 +135,7 @@ RERANKERS: tuple[RerankerProfile, ...] = (
     RerankerProfile("BAAI/bge-reranker-v2-m3", "sequence", 568, "multilingual"),
     RerankerProfile("BAAI/bge-reranker-v2-gemma", "decoder", 2506, "multilingual", 1024, _YES_NO),
     RerankerProfile(
-        "BAAI/bge-reranker-v2-minicpm-layerwise", "layerwise", 2725, "multilingual", 1024, _YES_NO, 28, remote_code=True
+        "BAAI/bge-reranker-v2-minicpm-layerwise", "layerwise", 2725, "multilingual", 1024, _YES_NO, 28
     ),
     RerankerProfile(
         "BAAI/bge-reranker-v2.5-gemma2-lightweight", "lightweight", 9242, "multilingual", 1024,
