@@ -4,7 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from indexer.build import BuildReport, BuildSettings, build_index, delete_documents, index_documents
+    from indexer.build import BuildReport, build_index, delete_documents, index_documents
+    from indexer.build_plan import BuildSettings
     from indexer.embedder import Embedder, EmbedderSpec
     from indexer.encoder import EncoderOptions, load_embedder
     from indexer.errors import SearchError
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from indexer.records import Chunk, Document
 
 _HOMES = {
-    "BuildReport": "build", "BuildSettings": "build", "build_index": "build", "delete_documents": "build",
+    "BuildReport": "build", "BuildSettings": "build_plan", "build_index": "build", "delete_documents": "build",
     "index_documents": "build", "Embedder": "embedder", "EmbedderSpec": "embedder", "EncoderOptions": "encoder",
     "load_embedder": "encoder", "SearchError": "errors", "resolve_model": "model_source", "Index": "opened",
     "Chunk": "records", "Document": "records",

@@ -7,26 +7,23 @@ import errno
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from time import perf_counter
-from typing import Protocol
 
-from indexer.analyzer import analyzer
+from indexer.build_plan import BuildSettings, Plan
+from indexer.build_progress import Clock, Observer, Unobserved
 from indexer.chunk_table import ChunkTable, document_sha256
-from indexer.chunking import ChunkSpec
-from indexer.corpus import ReadOptions, Skipped, SourceFile
+from indexer.corpus import Skipped, SourceFile
 from indexer.cutter import Cutter
 from indexer.embedder import Embedder
-from indexer.errors import CorpusError, IndexMismatchError, SearchError
+from indexer.errors import CorpusError, SearchError
 from indexer.generations import Generations, writer_lock
 from indexer.intake import LIBRARY_ROOT, Intake, name_roots, put_file, recut, storable, sync_roots
 from indexer.lexical import Bm25sIndex
 from indexer.manifest import EmbedderFacts, Lexical, Manifest, Store, describe_files
 from indexer.records import Document
-from indexer.script_tokens import ScriptTokens
 from indexer.stores import store_class
 from indexer.vector_cache import VectorCache
 
@@ -35,55 +32,6 @@ VECTORS_NAME = "vectors"
 LEXICAL_NAME = "lexical"
 _ENCODE_SLICE = 512  # passages committed at once: what a crash can cost (about 40 s of encoding on two cores)
 _STORE_SLICE = 8192
-
-
-class Observer(Protocol):
-    """Told how far a build is."""
-
-    def phase(self, name: str, total: int | None) -> None:
-        """A phase begins: `reading`, `cutting`, `encoding`, `storing` or `lexical`; total is in its own units."""
-        ...
-
-    def advance(self, amount: int) -> None:
-        """So many units of the phase were finished since the last call."""
-        ...
-
-
-class Unobserved:
-    """An observer that looks away."""
-
-    def phase(self, name: str, total: int | None) -> None:
-        """Ignore it."""
-
-    def advance(self, amount: int) -> None:
-        """Ignore it."""
-
-
-@dataclass(frozen=True, slots=True)
-class BuildSettings:
-    """How to build. None inherits from the live generation, or takes the default for a new index.
-
-    Attributes:
-        chunking: Passage limits in tokens of the model (of `script/1` for a lexical-only index).
-        store: `exact`, `faiss` or `lance`.
-        analyzer: `jieba`, `rjieba` or `bigram`.
-        read: Limits and charset override for the readers.
-        rebuild: Allows another model than the live generation's, and encodes everything again with it.
-        allow_empty: Allows a root that has lost all of its files.
-        keep: How many generations stay after the build, the live one included.
-        model_folder: Where the embedder was loaded from, recorded as a hint for later searches.
-        notes: Sentences for the manifest, such as that the offline bundle stands in for a BGE model.
-    """
-
-    chunking: ChunkSpec | None = None
-    store: str | None = None
-    analyzer: str | None = None
-    read: ReadOptions = field(default_factory=ReadOptions)
-    rebuild: bool = False
-    allow_empty: bool = False
-    keep: int = 3
-    model_folder: str = ""
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +131,7 @@ def _guarded(
     with writer_lock(index):
         generations = Generations(index)
         live = Manifest.read(generations.live()) if generations.exists() else None
-        plan = _Plan.of(index, live, embedder, settings)
+        plan = Plan.of(index, live, embedder, settings)
         building = generations.begin()
         try:
             return _build(generations, building, plan, observer, take_in)
@@ -204,56 +152,8 @@ def _is_disk_full(err: OSError | sqlite3.Error) -> bool:
     return "full" in str(err) or "disk I/O" in str(err)
 
 
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """Settings with everything inherited and decided."""
-
-    index: Path
-    live: Manifest | None
-    embedder: Embedder | None
-    cutter: Cutter
-    store: str
-    settings: BuildSettings
-    fresh_cut: bool  # stored documents must be cut again
-
-    @classmethod
-    def of(cls, index: Path, live: Manifest | None, embedder: Embedder | None, settings: BuildSettings) -> "_Plan":
-        _check_model(index, live, embedder, rebuild=settings.rebuild)
-        spec = settings.chunking or (
-            ChunkSpec(live.chunking.max_tokens, live.chunking.overlap_tokens) if live else ChunkSpec()
-        )
-        chosen = settings.analyzer or (live.lexical.analyzer if live else "jieba")
-        cutter = Cutter(spec, embedder.tokens if embedder else ScriptTokens(), analyzer(chosen))
-        store = settings.store or (live.store.kind if live and live.store else "exact")
-        store_class(store)  # an unknown kind is refused before any work
-        fresh = live is not None and (live.chunking != cutter.chunking or live.lexical.identity != cutter.analyzer.name)
-        return cls(index, live, embedder, cutter, store, settings, fresh)
-
-    def same_as_live(self) -> bool:
-        """Whether only the documents could make a difference."""
-        if self.live is None or self.fresh_cut:
-            return False
-        live_print = self.live.embedder.fingerprint if self.live.embedder else None
-        mine = self.embedder.spec.fingerprint if self.embedder else None
-        live_store = self.live.store.kind if self.live.store else None
-        return live_print == mine and live_store == (self.store if self.embedder else None)
-
-
-def _check_model(index: Path, live: Manifest | None, embedder: Embedder | None, *, rebuild: bool) -> None:
-    if live is None or rebuild or live.embedder is None:
-        return
-    theirs = live.embedder.to_spec()
-    if embedder is None or embedder.spec.fingerprint != theirs.fingerprint:
-        mine = f"{embedder.spec.model} ({embedder.spec.revision[:12]})" if embedder else "no model (lexical only)"
-        raise IndexMismatchError(
-            f"{index} was built with {theirs.model} ({theirs.revision[:12]}), and this run has {mine}; vectors of two models "
-            f"cannot be mixed. Run it with --model of that model, or change the model with "
-            f"`quarry index PATH --into {index} --model MODEL --rebuild`"
-        )
-
-
-def _build(generations: Generations, building: Path, plan: _Plan, observer: Observer, take_in: TakeIn) -> BuildReport:
-    clock = _Clock(observer)
+def _build(generations: Generations, building: Path, plan: Plan, observer: Observer, take_in: TakeIn) -> BuildReport:
+    clock = Clock(observer)
     table = _start_table(generations, building, plan)
     table.begin()
     if plan.fresh_cut:
@@ -281,7 +181,7 @@ def _build(generations: Generations, building: Path, plan: _Plan, observer: Obse
     return _report(name, intake, (documents, chunks), encoded, clock.finish(), switched=True)
 
 
-def _start_table(generations: Generations, building: Path, plan: _Plan) -> ChunkTable:
+def _start_table(generations: Generations, building: Path, plan: Plan) -> ChunkTable:
     path = building / CHUNKS_NAME
     if plan.live is None:
         return ChunkTable.create(path)
@@ -292,7 +192,7 @@ def _start_table(generations: Generations, building: Path, plan: _Plan) -> Chunk
         old.close()
 
 
-def _encode(table: ChunkTable, plan: _Plan, clock: "_Clock") -> int:
+def _encode(table: ChunkTable, plan: Plan, clock: "Clock") -> int:
     """Encode the passages that have no vector yet, longest first, committing every slice; returns how many."""
     embedder = plan.embedder
     if embedder is None:
@@ -316,7 +216,7 @@ def _encode(table: ChunkTable, plan: _Plan, clock: "_Clock") -> int:
         cache.close()
 
 
-def _store_vectors(table: ChunkTable, building: Path, plan: _Plan, clock: "_Clock") -> Store | None:
+def _store_vectors(table: ChunkTable, building: Path, plan: Plan, clock: "Clock") -> Store | None:
     embedder = plan.embedder
     if embedder is None:
         return None
@@ -345,7 +245,7 @@ def _index_terms(table: ChunkTable, building: Path) -> str:
     return lexical.engine
 
 
-def _manifest(building: Path, plan: _Plan, table: ChunkTable, store: Store | None, engine: str) -> Manifest:
+def _manifest(building: Path, plan: Plan, table: ChunkTable, store: Store | None, engine: str) -> Manifest:
     documents, chunks = table.counts()
     embedder = plan.embedder
     chosen = plan.settings.analyzer or (plan.live.lexical.analyzer if plan.live else "jieba")
@@ -364,28 +264,6 @@ def _manifest(building: Path, plan: _Plan, table: ChunkTable, store: Store | Non
         notes=plan.settings.notes,
         files={},
     )
-
-
-class _Clock:
-    """Announces phases and measures them."""
-
-    def __init__(self, observer: Observer) -> None:
-        self.observer = observer
-        self._seconds: dict[str, float] = {}
-        self._phase = ""
-        self._since = perf_counter()
-
-    def phase(self, name: str, total: int | None) -> None:
-        self.finish()
-        self._phase = name
-        self.observer.phase(name, total)
-
-    def finish(self) -> dict[str, float]:
-        now = perf_counter()
-        if self._phase:
-            self._seconds[self._phase] = self._seconds.get(self._phase, 0.0) + now - self._since
-        self._since = now
-        return dict(self._seconds)
 
 
 def _report(

@@ -151,7 +151,7 @@ def read_corpus(
     roots: Mapping[str, Path],
     *,
     known: Callable[[str], SourceFile | None] = lambda _path: None,
-    options: ReadOptions = ReadOptions(),  # noqa: B008 (frozen)
+    options: ReadOptions = ReadOptions(),
 ) -> Iterator[ReadFile | UnchangedFile | Skipped]:
     """Read all files below the roots.
 

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from indexer.batches import by_length, token_batches
-from indexer.embedder import EmbedderSpec, Progress, Spans, Vectors
+from indexer.embedder import EmbedderSpec, Progress, Vectors
 from indexer.errors import ModelError
 from indexer.loading import check_folder, choose_device, is_out_of_memory, load_tokenizer, load_weights, stored_id
 from indexer.model_format import model_format
+from indexer.model_tokens import HfTokenSpans
 from indexer.profiles import embedder_profile
 
 _WINDOW = 8192  # texts tokenised and sorted together: bounds the memory for tokens
@@ -26,7 +27,6 @@ _BUDGET_CPU = (
 )
 _BUDGET_GPU = 131_072
 _CHARS_PER_TOKEN = 64  # no tokenizer here makes tokens that long, so text past it is cut before tokenising
-_SPAN_SLICE = 200_000  # characters tokenised at once when passages are cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,40 +304,3 @@ class TransformerEmbedder:
         clone.__dict__.update(self.__dict__)
         clone._spec = replace(self._spec, query_format=query_format, document_format=document_format)
         return clone
-
-
-class HfTokenSpans:
-    """The tokens of a model's own tokenizer, as character ranges."""
-
-    def __init__(self, tokenizer: Any, model: str) -> None:
-        from hashlib import sha256
-
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
-        self._tokenizer = tokenizer
-        self._name = f"{model}/{sha256(tokenizer.to_str().encode()).hexdigest()[:12]}"
-
-    @property
-    def name(self) -> str:
-        """Identity of the tokenizer: model and digest."""
-        return self._name
-
-    def spans(self, text: str) -> Spans:
-        """Return the tokens of `text`, special tokens left out, shape (n_tokens, 2).
-
-        A long text is tokenised in slices cut at white space, or anywhere where there is none.
-        """
-        parts: list[Spans] = []
-        start = 0
-        while start < len(text):
-            end = min(len(text), start + _SPAN_SLICE)
-            if (
-                end < len(text)
-                and (space := max(text.rfind(" ", start + 1, end), text.rfind("\n", start + 1, end))) > start
-            ):
-                end = space
-            piece = text[start:end].encode("utf-8", "replace").decode("utf-8")
-            offsets = self._tokenizer.encode(piece, add_special_tokens=False).offsets
-            parts.append(np.array(offsets, dtype=np.int64).reshape(-1, 2) + start)
-            start = end
-        return np.concatenate(parts) if parts else np.zeros((0, 2), dtype=np.int64)

@@ -9,7 +9,8 @@ from app.cli.console import ProgressBar, note, out
 from app.cli.index_command import print_report
 from app.cli.search_command import print_answer
 from app.wiring import choose_model
-from indexer.build import BuildSettings, build_index
+from indexer.build import build_index
+from indexer.build_plan import BuildSettings
 from retriever.searcher import Searcher
 
 

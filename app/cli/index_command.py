@@ -9,7 +9,8 @@ import typer
 
 from app.cli.console import ProgressBar, note, out, out_json
 from app.wiring import ChosenModel, choose_model, live_manifest
-from indexer.build import BuildReport, BuildSettings, build_index
+from indexer.build import BuildReport, build_index
+from indexer.build_plan import BuildSettings
 
 if TYPE_CHECKING:
     from indexer.chunking import ChunkSpec

@@ -15,7 +15,8 @@ from time import perf_counter
 import numpy as np
 
 from app.wiring import choose_model
-from indexer.build import BuildSettings, build_index
+from indexer.build import build_index
+from indexer.build_plan import BuildSettings
 from retriever.collapse import by_document
 from retriever.datasets import load_dataset
 from retriever.evaluate import evaluate

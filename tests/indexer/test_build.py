@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexer.build import BuildSettings, build_index, delete_documents, index_documents
+from indexer.build import build_index, delete_documents, index_documents
+from indexer.build_plan import BuildSettings
 from indexer.chunking import ChunkSpec
 from indexer.errors import CorpusError, IndexFormatError, IndexMismatchError, SearchError
 from indexer.generations import Generations
@@ -292,7 +293,8 @@ def test_damage_is_noticed_at_open_and_the_file_is_named(corpus, index, name):
 CHILD = """
 import sys
 from pathlib import Path
-from indexer.build import build_index, BuildSettings
+from indexer.build import build_index
+from indexer.build_plan import BuildSettings
 from tests.fakes import WordEmbedder
 corpus, index = Path(sys.argv[1]), Path(sys.argv[2])
 for number in range(int(sys.argv[3]), 10_000):

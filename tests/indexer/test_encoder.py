@@ -307,6 +307,6 @@ def test_token_spans_are_the_models_tokens(tmp_path, monkeypatch):
     text = "renew 续借 book\nnext line " * 30
     whole = tokens.spans(text)
     assert [text[a:b] for a, b in whole] == list(text)
-    monkeypatch.setattr("indexer.encoder._SPAN_SLICE", 50)
+    monkeypatch.setattr("indexer.model_tokens._SPAN_SLICE", 50)
     assert np.array_equal(tokens.spans(text), whole)
     assert tokens.spans("").shape == (0, 2)

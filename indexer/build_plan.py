@@ -1,0 +1,90 @@
+"""What a build will do: the settings asked for, with everything inherited from the live generation and decided."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from indexer.analyzer import analyzer
+from indexer.chunking import ChunkSpec
+from indexer.corpus import ReadOptions
+from indexer.cutter import Cutter
+from indexer.embedder import Embedder
+from indexer.errors import IndexMismatchError
+from indexer.manifest import Manifest
+from indexer.script_tokens import ScriptTokens
+from indexer.stores import store_class
+
+
+@dataclass(frozen=True, slots=True)
+class BuildSettings:
+    """How to build. None inherits from the live generation, or takes the default for a new index.
+
+    Attributes:
+        chunking: Passage limits in tokens of the model (of `script/1` for a lexical-only index).
+        store: `exact`, `faiss` or `lance`.
+        analyzer: `jieba`, `rjieba` or `bigram`.
+        read: Limits and charset override for the readers.
+        rebuild: Allows another model than the live generation's, and encodes everything again with it.
+        allow_empty: Allows a root that has lost all of its files.
+        keep: How many generations stay after the build, the live one included.
+        model_folder: Where the embedder was loaded from, recorded as a hint for later searches.
+        notes: Sentences for the manifest, such as that the offline bundle stands in for a BGE model.
+    """
+
+    chunking: ChunkSpec | None = None
+    store: str | None = None
+    analyzer: str | None = None
+    read: ReadOptions = field(default_factory=ReadOptions)
+    rebuild: bool = False
+    allow_empty: bool = False
+    keep: int = 3
+    model_folder: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Settings with everything inherited and decided."""
+
+    index: Path
+    live: Manifest | None
+    embedder: Embedder | None
+    cutter: Cutter
+    store: str
+    settings: BuildSettings
+    fresh_cut: bool  # stored documents must be cut again
+
+    @classmethod
+    def of(cls, index: Path, live: Manifest | None, embedder: Embedder | None, settings: BuildSettings) -> "Plan":
+        """Decide everything. Raises IndexMismatchError for another model, ValueError for an unknown store or analyser."""
+        _check_model(index, live, embedder, rebuild=settings.rebuild)
+        spec = settings.chunking or (
+            ChunkSpec(live.chunking.max_tokens, live.chunking.overlap_tokens) if live else ChunkSpec()
+        )
+        chosen = settings.analyzer or (live.lexical.analyzer if live else "jieba")
+        cutter = Cutter(spec, embedder.tokens if embedder else ScriptTokens(), analyzer(chosen))
+        store = settings.store or (live.store.kind if live and live.store else "exact")
+        store_class(store)  # an unknown kind is refused before any work
+        fresh = live is not None and (live.chunking != cutter.chunking or live.lexical.identity != cutter.analyzer.name)
+        return cls(index, live, embedder, cutter, store, settings, fresh)
+
+    def same_as_live(self) -> bool:
+        """Whether only the documents could make a difference."""
+        if self.live is None or self.fresh_cut:
+            return False
+        live_print = self.live.embedder.fingerprint if self.live.embedder else None
+        mine = self.embedder.spec.fingerprint if self.embedder else None
+        live_store = self.live.store.kind if self.live.store else None
+        return live_print == mine and live_store == (self.store if self.embedder else None)
+
+
+def _check_model(index: Path, live: Manifest | None, embedder: Embedder | None, *, rebuild: bool) -> None:
+    if live is None or rebuild or live.embedder is None:
+        return
+    theirs = live.embedder.to_spec()
+    if embedder is None or embedder.spec.fingerprint != theirs.fingerprint:
+        mine = f"{embedder.spec.model} ({embedder.spec.revision[:12]})" if embedder else "no model (lexical only)"
+        raise IndexMismatchError(
+            f"{index} was built with {theirs.model} ({theirs.revision[:12]}), and this run has {mine}; vectors of two models "
+            f"cannot be mixed. Run it with --model of that model, or change the model with "
+            f"`quarry index PATH --into {index} --model MODEL --rebuild`"
+        )

@@ -1,0 +1,50 @@
+"""How far a build is: told to an observer phase by phase, and measured."""
+
+from time import perf_counter
+from typing import Protocol
+
+
+class Observer(Protocol):
+    """Told how far a build is."""
+
+    def phase(self, name: str, total: int | None) -> None:
+        """A phase begins: `reading`, `cutting`, `encoding`, `storing` or `lexical`; total is in its own units."""
+        ...
+
+    def advance(self, amount: int) -> None:
+        """So many units of the phase were finished since the last call."""
+        ...
+
+
+class Unobserved:
+    """An observer that looks away."""
+
+    def phase(self, name: str, total: int | None) -> None:
+        """Ignore it."""
+
+    def advance(self, amount: int) -> None:
+        """Ignore it."""
+
+
+class Clock:
+    """Announces phases and measures them."""
+
+    def __init__(self, observer: Observer) -> None:
+        self.observer = observer
+        self._seconds: dict[str, float] = {}
+        self._phase = ""
+        self._since = perf_counter()
+
+    def phase(self, name: str, total: int | None) -> None:
+        """End the phase before and begin another."""
+        self.finish()
+        self._phase = name
+        self.observer.phase(name, total)
+
+    def finish(self) -> dict[str, float]:
+        """End the phase; return the seconds of each phase so far."""
+        now = perf_counter()
+        if self._phase:
+            self._seconds[self._phase] = self._seconds.get(self._phase, 0.0) + now - self._since
+        self._since = now
+        return dict(self._seconds)
