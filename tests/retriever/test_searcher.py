@@ -6,8 +6,8 @@ import threading
 import numpy as np
 import pytest
 
-from indexer.build import build_index
-from indexer.build_plan import BuildSettings, index_documents
+from indexer.build import build_index, index_documents
+from indexer.build_plan import BuildSettings
 from indexer.errors import IndexMismatchError
 from indexer.records import Document
 from retriever.ranking import Query
