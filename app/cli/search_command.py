@@ -64,6 +64,8 @@ def search(
         filters=parse_filters(filters or []),
     )
     searcher = Searcher.open(index, rerank=rerank, device=device, generation=generation)
+    if options.route != "bm25":
+        searcher.warm()  # so that the times of --explain are those of searching; what cannot be loaded shows in the answer
     if run is not None:
         _write_run(searcher, asked, k, options, run)
         return
