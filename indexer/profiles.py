@@ -139,7 +139,7 @@ RERANKERS: tuple[RerankerProfile, ...] = (
     ),
     RerankerProfile(
         "BAAI/bge-reranker-v2.5-gemma2-lightweight", "lightweight", 9242, "multilingual", 1024,
-        "Predict whether passage B contains an answer to query A.", 28, remote_code=True,
+        "Predict whether passage B contains an answer to query A.", 28,
     ),
 )  # fmt: skip
 

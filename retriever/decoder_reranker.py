@@ -22,6 +22,8 @@ from indexer.loading import is_out_of_memory, load_tokenizer, load_weights
 from indexer.profiles import RerankerProfile
 from retriever.layerwise_minicpm import ARCHITECTURE as LAYERWISE
 from retriever.layerwise_minicpm import LayerwiseMiniCPM, check_settings
+from retriever.lightweight_gemma import ARCHITECTURE as LIGHTWEIGHT
+from retriever.lightweight_gemma import LightweightGemma
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,12 +49,10 @@ def load_decoder_reranker(
         ModelError: If the folder needs code of its own that is not allowed or not supported, or the cut-off is out of range.
     """
     architectures = config.get("architectures") or []
-    if profile.kind == "lightweight":
-        raise ModelError(
-            f"{profile.model} compresses tokens between its layers with code of its own, which is not supported; expected a "
-            "standard architecture. Choose BAAI/bge-reranker-v2-m3 or BAAI/bge-reranker-v2-gemma"
-        )
     layers = cutoff_layers or profile.cutoff_layers
+    if LIGHTWEIGHT in architectures:
+        scorer = LightweightGemma(folder, config, layers, device)
+        return DecoderReranker(folder, load_tokenizer(folder, config), profile, device, scorer)
     if LAYERWISE in architectures:
         cut = layers or int(config["num_hidden_layers"])
         check_settings(config, cut)

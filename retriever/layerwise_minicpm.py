@@ -58,7 +58,7 @@ class LayerwiseMiniCPM:
         head = (
             f"lm_head.{layers - first}.linear_head.weight" if config.get("head_multi") else "lm_head.linear_head.weight"
         )
-        self._head = _weight(folder, head).float().to(device)
+        self._head = head_weight(folder, head).float().to(device)
 
     def __call__(self, ids: "Tensor", mask: "Tensor", positions: "Tensor") -> "Tensor":
         """Return the logit at the last position, shape (rows,), float32."""
@@ -85,7 +85,8 @@ def _as_granite(config: dict[str, Any], layers: int) -> Any:
     )
 
 
-def _weight(folder: Path, name: str) -> "Tensor":
+def head_weight(folder: Path, name: str) -> "Tensor":
+    """Return one tensor of a model folder. Raises ModelError when it is not there."""
     from safetensors import safe_open
 
     index = read_json(folder / "model.safetensors.index.json").get("weight_map", {})
