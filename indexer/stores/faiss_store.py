@@ -48,6 +48,7 @@ class FaissStore:
         self._vectors = vectors
         self._options = options
         self._index: Any = None
+        self._on_gpu = False  # GPU indexes take no selectors: filtered searches are exact then
         self._facts: dict[str, Any] = {"kind": KIND, "index": "flat", "search": 0, "refine": 1, "recall@10": 1.0}
 
     @classmethod
@@ -83,6 +84,7 @@ class FaissStore:
             raise IndexFormatError(f"{path} holds {store._index.ntotal} vectors, expected {len(vectors)}; index again")
         store._facts = facts
         store._set_effort(facts["search"])
+        store._move_to_gpu()
         return store
 
     def __len__(self) -> int:
@@ -120,7 +122,7 @@ class FaissStore:
     def search(self, queries: Vectors, k: int, *, allowed: Collection[str] | None = None) -> list[list[Neighbour]]:
         """Find the most similar chunks; see `VectorStore.search`. Raises ValueError if k < 1 or queries is not (n, dim)."""
         check_search(queries, k, self.dim)
-        if self._index is None or (allowed is not None and len(allowed) <= _EXACT_BELOW):
+        if self._index is None or (allowed is not None and (self._on_gpu or len(allowed) <= _EXACT_BELOW)):
             return self._vectors.search(queries, k, allowed=allowed)
         selected = self._vectors.rows_of(allowed) if allowed is not None else None
         wanted = min(k, len(self) if selected is None else len(selected))
@@ -199,6 +201,13 @@ class FaissStore:
                     return
         if self._facts["recall@10"] < TARGET_RECALL:
             self._facts["note"] = f"recall@10 of {TARGET_RECALL} was not reached; use --store exact for full recall"
+
+    def _move_to_gpu(self) -> None:
+        """Search on the GPUs where faiss-gpu is installed in place of faiss-cpu; HNSW stays on the CPU, which it is made for."""
+        faiss = _faiss()
+        if hasattr(faiss, "StandardGpuResources") and faiss.get_num_gpus() > 0 and self._facts["index"] != "hnsw-sq8":
+            self._index = faiss.index_cpu_to_all_gpus(self._index)
+            self._on_gpu = True
 
     def _set_effort(self, effort: int) -> None:
         if hasattr(self._index, "hnsw"):
