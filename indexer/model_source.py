@@ -5,21 +5,19 @@ says what was tried before it and why it was not there.
 """
 
 import os
-import threading
 from dataclasses import dataclass
 from hashlib import sha256
 from json import JSONDecodeError, dumps, loads
 from pathlib import Path
-from typing import Literal
-from urllib.parse import urlsplit
+from typing import Any, Literal
 
-from indexer import offline_bundle
+from indexer import hub, offline_bundle
 from indexer.analyzer import cache_folder
 from indexer.durable import write_atomic
 from indexer.errors import ModelError
 from indexer.loading import check_folder, read_json, stored_id
 from indexer.model_format import PROFILE_NAME
-from indexer.profiles import EMBEDDERS, RERANKERS, EmbedderProfile, RerankerProfile
+from indexer.profiles import EMBEDDERS, RERANKERS, EmbedderProfile, RerankerProfile, embedder_profile
 
 Origin = Literal["path", "cache", "hub", "offline bundle"]
 Kind = Literal["embedder", "reranker"]
@@ -29,8 +27,9 @@ Kind = Literal["embedder", "reranker"]
 AUTO_EMBEDDERS = ("BAAI/bge-m3", "Qwen/Qwen3-Embedding-0.6B", "intfloat/multilingual-e5-small", "BAAI/bge-small-zh-v1.5",
                   "BAAI/bge-base-zh-v1.5", "BAAI/bge-small-en-v1.5", "BAAI/bge-base-en-v1.5")  # fmt: skip
 AUTO_RERANKERS = ("BAAI/bge-reranker-base", "BAAI/bge-reranker-v2-m3", "BAAI/bge-reranker-large")
-_PROBE_SECONDS = 3.0
-_PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model", "1_Pooling/*", "2_Normalize/*", "2_Dense/*"]
+# What `auto` downloads: Chinese and English in one model, fast on a CPU, published as safetensors. BAAI/bge-m3 is not
+# published as safetensors, and the BGE models of this size speak one language each.
+DOWNLOADED = {"embedder": "intfloat/multilingual-e5-small", "reranker": "BAAI/bge-reranker-base"}
 _DIGESTED = (".safetensors", ".json", ".txt", ".model")
 
 
@@ -53,13 +52,16 @@ class ModelSource:
     trail: tuple[str, ...]
 
 
-def resolve_model(ref: str = "auto", *, allow_download: bool = False, kind: Kind = "embedder") -> ModelSource | None:
+def resolve_model(
+    ref: str = "auto", *, allow_download: bool = False, kind: Kind = "embedder", trail: list[str] | None = None
+) -> ModelSource | None:
     """Find a model.
 
     Args:
         ref: `auto`, a repository id (`BAAI/bge-m3`), or a folder.
         allow_download: Whether the hub may be asked; HF_HUB_OFFLINE forbids it all the same.
         kind: `embedder` or `reranker`; it decides what `auto` means.
+        trail: Filled with what was tried, for the caller who wants to say it when nothing was found.
 
     Returns:
         The source; None when `auto` finds nothing.
@@ -67,143 +69,158 @@ def resolve_model(ref: str = "auto", *, allow_download: bool = False, kind: Kind
     Raises:
         ModelError: If a named model cannot be had; the message says what to do.
     """
+    tried: list[str] = [] if trail is None else trail
     if ref == "auto":
-        return _auto(kind, allow_download=allow_download)
+        return _auto(kind, tried, allow_download=allow_download)
     path = Path(ref).expanduser()
     if path.is_dir():
-        return _from_path(path.resolve())
+        return _from_path(path.resolve(), tried)
     if ref.startswith((".", "/", "~")) or ref.count("/") != 1:
         raise ModelError(
             f"{ref} is not a folder; expected a model folder or an id such as BAAI/bge-m3. See `quarry models`"
         )
     cached, reason = _cached(ref)
     if cached:
-        return cached
-    trail = [reason]
-    if allow_download:
-        found, reason = _download(ref)
-        if found:
-            return ModelSource(found.folder, ref, found.revision, "hub", (*trail, reason))
-        trail.append(reason)
+        return _found(cached, reason, tried, ref, "cache")
+    tried.append(reason)
+    if allow_download and (source := _download(ref, tried)):
+        return source
     if ref == offline_bundle.MODEL and offline_bundle.is_installed():
-        return _bundle(trail)
+        return _bundle(tried)
     advice = "" if allow_download else "; allow a download with --download, or set HF_HOME to a cache that has it"
-    raise ModelError(f"{ref} cannot be had: {'; '.join(trail)}{advice}; or give a folder. See `quarry models`")
+    raise ModelError(f"{ref} cannot be had: {'; '.join(tried)}{advice}; or give a folder. See `quarry models`")
 
 
-def _auto(kind: Kind, *, allow_download: bool) -> ModelSource | None:
-    wanted = AUTO_EMBEDDERS if kind == "embedder" else AUTO_RERANKERS
-    for model in wanted:
-        cached, _ = _cached(model)
+def _auto(kind: Kind, tried: list[str], *, allow_download: bool) -> ModelSource | None:
+    absent: list[str] = []
+    for model in AUTO_EMBEDDERS if kind == "embedder" else AUTO_RERANKERS:
+        cached, reason = _cached(model)
         if cached:
-            return cached
-    trail = [f"none of {', '.join(wanted)} is in the local model cache"]
-    if allow_download:
-        found, reason = _download(wanted[0])
-        trail.append(reason)
-        if found:
-            return ModelSource(found.folder, wanted[0], found.revision, "hub", tuple(trail))
-    if kind == "embedder" and offline_bundle.is_installed():
-        return _bundle(trail)
+            tried.extend([f"none of {', '.join(absent)} is in the local model cache"] if absent else [])
+            return _found(cached, reason + _one_language(model), tried, model, "cache")
+        if _repository(model).is_dir():
+            tried.append(reason)
+        else:
+            absent.append(model)
+    tried.extend([f"none of {', '.join(absent)} is in the local model cache"] if absent else [])
+    if allow_download and (source := _download(DOWNLOADED[kind], tried)):
+        return source
+    if kind == "embedder":
+        if not (reason := offline_bundle.absence()):
+            return _bundle(tried)
+        tried.append(reason)
+    tried.append(f"no {kind} is used: " + ("lexical search (BM25) only" if kind == "embedder" else "the order stands"))
     return None
 
 
-def _bundle(trail: list[str]) -> ModelSource:
-    sentence = (
-        f"using {offline_bundle.MODEL} from the offline bundle ({offline_bundle.PACKAGE} {offline_bundle.VERSION})"
-    )
-    return ModelSource(
-        offline_bundle.bundle_folder(),
-        offline_bundle.MODEL,
-        offline_bundle.REVISION,
-        "offline bundle",
-        (*trail, sentence),
-    )
+def _one_language(model: str) -> str:
+    profile = embedder_profile(model)
+    known = {"zh": "Chinese", "en": "English"}.get(profile.languages if profile else "")
+    return f", a model for {known} only" if known else ""
 
 
-def _from_path(folder: Path) -> ModelSource:
+def _found(folder: Path, sentence: str, tried: list[str], model: str, origin: Origin) -> ModelSource:
+    tried.append(sentence)
+    return ModelSource(folder, model, folder.name, origin, tuple(tried))
+
+
+def _download(model: str, tried: list[str]) -> ModelSource | None:
+    folder, sentence = hub.download(model, hub_cache())
+    if folder is None:
+        tried.append(sentence)
+        return None
+    try:
+        _check_whole(folder)
+    except ModelError as err:
+        tried.append(f"the downloaded {model} is incomplete: {err}")
+        return None
+    return _found(folder, sentence, tried, model, "hub")
+
+
+def _bundle(tried: list[str], folder: Path | None = None) -> ModelSource:
+    folder = folder or offline_bundle.bundle_folder()
+    package = f"{offline_bundle.PACKAGE} {offline_bundle.VERSION}"
+    tried.append(f"using {offline_bundle.MODEL} from the offline bundle ({package})")
+    return ModelSource(folder, offline_bundle.MODEL, offline_bundle.REVISION, "offline bundle", tuple(tried))
+
+
+def _from_path(folder: Path, tried: list[str]) -> ModelSource:
+    if offline_bundle.is_sound(
+        folder
+    ):  # its own place, or an unchanged copy; what was trained from it is another model
+        return _bundle(tried, folder)
+    if folder == offline_bundle.made_folder().resolve() and offline_bundle.is_installed():
+        return _bundle(tried)  # damaged, so it is made again
+    config = _check_whole(folder)
+    model = read_json(folder / PROFILE_NAME).get("model") or stored_id(folder, config) or str(folder)
+    tried.append(f"using the model in {folder}")
+    return ModelSource(folder, model, content_digest(folder), "path", tuple(tried))
+
+
+def _check_whole(folder: Path) -> dict[str, Any]:
+    """Check that every file that a model folder speaks of is there, and return its `config.json`.
+
+    An interrupted download lacks some of several weight files, and a cleaned cache leaves links that lead nowhere.
+
+    Raises:
+        ModelError: If something is missing; it is named.
+    """
     config = check_folder(folder)
-    own = read_json(folder / PROFILE_NAME)
-    if own.get("origin") == "offline bundle" and own.get("revision") == offline_bundle.REVISION:
-        return _bundle([])
-    model = own.get("model") or stored_id(folder, config) or str(folder)
-    return ModelSource(folder, model, content_digest(folder), "path", (f"using the model in {folder}",))
+    expected = {path.name for path in folder.glob("*.safetensors")}
+    for index in folder.glob("*.safetensors.index.json"):
+        expected |= set(read_json(index).get("weight_map", {}).values())
+    for module in _modules(folder):
+        if str(module.get("type", "")).rpartition(".")[2] in ("Pooling", "Dense"):
+            expected.add(f"{module['path']}/config.json")
+    missing = sorted(name for name in expected if not (folder / name).is_file())
+    if missing:
+        raise ModelError(f"{folder} lacks {', '.join(missing)}; copy or download the model again")
+    return config
+
+
+def _modules(folder: Path) -> list[dict[str, Any]]:
+    path = folder / "modules.json"
+    try:
+        content = loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    except (OSError, ValueError) as err:
+        raise ModelError(f"{path} is not readable JSON ({err}); copy or download the model again") from err
+    return [module for module in content if isinstance(module, dict) and module.get("path")]
 
 
 def hub_cache() -> Path:
     """Return the hub's cache folder: $HF_HUB_CACHE, else $HF_HOME/hub, else ~/.cache/huggingface/hub."""
-    if chosen := os.environ.get("HF_HUB_CACHE"):
-        return Path(chosen).expanduser()
+    if chosen := os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE"):
+        return Path(os.path.expandvars(chosen)).expanduser()
     home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface"
-    return Path(home).expanduser() / "hub"
+    return Path(os.path.expandvars(home)).expanduser() / "hub"
 
 
-def _cached(model: str) -> tuple[ModelSource | None, str]:
-    """Look a repository up in the local cache; a snapshot that lacks files does not count."""
-    repository = hub_cache() / f"models--{model.replace('/', '--')}"
+def _repository(model: str) -> Path:
+    return hub_cache() / f"models--{model.replace('/', '--')}"
+
+
+def _cached(model: str) -> tuple[Path | None, str]:
+    """Look a repository up in the local cache: the snapshot of `main`, else any other that lacks no file.
+
+    Returns:
+        The snapshot's folder, or None; and a sentence that says what was found.
+    """
+    repository = _repository(model)
     if not repository.is_dir():
         return None, f"{model} is not in the local model cache"
     reference = repository / "refs" / "main"
     names = [reference.read_text(encoding="utf-8").strip()] if reference.is_file() else []
     snapshots = repository / "snapshots"
     names += sorted((path.name for path in snapshots.iterdir()), reverse=True) if snapshots.is_dir() else []
-    reason = f"{model} is in the local model cache without a snapshot"
+    reason = ""
     for name in names:
-        folder = snapshots / name
         try:
-            check_folder(folder)
+            _check_whole(snapshots / name)
         except ModelError as err:
-            reason = f"the cached {model} is incomplete: {err}"
+            reason = reason or f"the cached {model} is incomplete: {err}"
             continue
-        return ModelSource(folder, model, name, "cache", (f"using {model} from the local model cache",)), ""
-    return None, reason
-
-
-def _download(model: str) -> tuple[ModelSource | None, str]:
-    """Ask the hub after one bounded probe; returns the source, or None, and a sentence."""
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
-        return None, "HF_HUB_OFFLINE forbids to ask the model hub"
-    endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
-    problem = probe(endpoint, _PROBE_SECONDS)
-    if problem:
-        return None, f"the model hub does not answer ({problem})"
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        folder = Path(snapshot_download(model, allow_patterns=_PATTERNS))
-        check_folder(folder)
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ModelError) as err:
-        return None, f"{model} could not be downloaded ({type(err).__name__}: {str(err).splitlines()[0]})"
-    return ModelSource(folder, model, folder.name, "hub", ()), f"using {model}, downloaded from the model hub"
-
-
-def probe(endpoint: str, seconds: float) -> str:
-    """Ask an HTTP endpoint for an answer within a hard limit; returns what is wrong, or an empty string.
-
-    The limit holds for name resolution, connection and the first byte together, because it is kept by a thread of its own.
-    """
-    result = [f"no answer within {seconds:.0f} s"]
-
-    def ask() -> None:
-        from http.client import HTTPConnection, HTTPException, HTTPSConnection
-
-        parts = urlsplit(endpoint)
-        connection_class = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-        connection = connection_class(parts.hostname or "", parts.port, timeout=seconds)
-        try:
-            connection.request("HEAD", parts.path or "/")
-            connection.getresponse()
-            result[0] = ""
-        except (OSError, HTTPException) as err:
-            result[0] = f"{type(err).__name__}: {err}"
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    return result[0]
+        return snapshots / name, f"using {model} from the local model cache"
+    return None, reason or f"{model} is in the local model cache without a snapshot"
 
 
 def content_digest(folder: Path) -> str:
@@ -226,8 +243,11 @@ def content_digest(folder: Path) -> str:
             while block := handle.read(1 << 20):
                 digest.update(block)
     value = digest.hexdigest()[:40]
-    memory.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(memory, dumps(value).encode())
+    try:
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(memory, dumps(value).encode())
+    except OSError:  # a read-only or full cache costs time at the next call, nothing else
+        pass
     return value
 
 
@@ -253,18 +273,19 @@ def list_models() -> list[ModelRow]:
 
 
 def _row(profile: EmbedderProfile | RerankerProfile) -> ModelRow:
-    cached, reason = _cached(profile.model)
-    here, folder = ("cache", cached.folder) if cached else ("", None)
-    note = (
-        reason
-        if "incomplete" in reason
-        else ("needs code of its own (--trust-remote-code)" if profile.remote_code else "")
+    folder, reason = _cached(profile.model)
+    here, note = (
+        ("cache" if folder else ""),
+        ("needs code of its own (--trust-remote-code)" if profile.remote_code else ""),
     )
-    if profile.model == offline_bundle.MODEL and not cached:
-        here = "offline bundle" if offline_bundle.is_installed() else ""
-        folder = offline_bundle.bundle_folder() if here else None
-        note = "" if here else "pip install 'quarry-search[offline]'"
+    if folder is None and profile.model == offline_bundle.MODEL:
+        note = offline_bundle.absence()
+        here, folder = ("", None) if note else ("offline bundle", offline_bundle.made_folder())
+    if not here and _repository(profile.model).is_dir():
+        note = reason
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) >> 20 if folder else None
+    if here == "offline bundle" and not size:
+        note = "made on first use, in about ten seconds"
     return ModelRow(
         model=profile.model,
         kind="embedder" if isinstance(profile, EmbedderProfile) else f"reranker ({profile.kind})",
