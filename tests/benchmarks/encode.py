@@ -20,7 +20,7 @@ from indexer.encoder import load_embedder
 from indexer.offline_bundle import bundle_folder
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-BLOCK = 40  # texts
+BLOCK = 16  # texts
 
 
 def mixed_texts(count: int, seed: int) -> list[str]:
