@@ -67,16 +67,15 @@ def fuse(dense: Sequence[Hit], bm25: Sequence[Hit], *, k: int, evidence: Lexical
         evidence: Decides the weight of BM25.
 
     Returns:
-        At most k hits of stage `fusion`, best first, scores at most 1, with the ranks and scores of both sides in their
-        evidence. A passage that one side did not find gets that side's lowest scaled score, and 0 from BM25.
+        At most k hits of stage `fusion`, best first, scores in [0, 1], with the ranks and scores of both sides in their
+        evidence. A passage that one side did not find gets 0 from it. The first results are the same at any depth above 100.
     """
     weight = evidence.weight if dense else 1.0
     dense_scaled = _dense_scale(dense)
-    floor = min(dense_scaled.values(), default=0.0)
     top = bm25[0].score if bm25 else 1.0
     bm25_scaled = {hit.chunk_id: hit.score / top for hit in bm25}
     scores = {
-        chunk_id: (1 - weight) * dense_scaled.get(chunk_id, floor) + weight * bm25_scaled.get(chunk_id, 0.0)
+        chunk_id: (1 - weight) * dense_scaled.get(chunk_id, 0.0) + weight * bm25_scaled.get(chunk_id, 0.0)
         for chunk_id in {**dense_scaled, **bm25_scaled}
     }
     return _fused_hits(scores, dense, bm25, k)
@@ -92,13 +91,13 @@ def reciprocal_rank_fusion(dense: Sequence[Hit], bm25: Sequence[Hit], *, k: int)
 
 
 def _dense_scale(hits: Sequence[Hit]) -> dict[str, float]:
-    """Scale similarities so that the best is 1 and the last of the first hundred 0 (all 1 when they are equal)."""
+    """Scale similarities so that the best is 1 and the hundredth and all below it 0 (all 1 when they are equal)."""
     if not hits:
         return {}
     best, worst = hits[0].score, hits[min(len(hits), _SCALED_OVER) - 1].score
     if best == worst:
         return {hit.chunk_id: 1.0 for hit in hits}
-    return {hit.chunk_id: (hit.score - worst) / (best - worst) for hit in hits}
+    return {hit.chunk_id: max(0.0, (hit.score - worst) / (best - worst)) for hit in hits}  # the same at any depth
 
 
 def _fused_hits(scores: dict[str, float], dense: Sequence[Hit], bm25: Sequence[Hit], k: int) -> list[Hit]:

@@ -70,3 +70,12 @@ def test_coverage_is_the_share_of_idf_mass_that_a_hit_matched():
     )
     assert lexical_evidence(["unknown"], index, []).coverage == 0.0
     assert lexical_evidence(["red"], index, hits).weight == pytest.approx(0.4)
+
+
+def test_the_first_results_are_the_same_at_any_depth():
+    deep = [(f"d{rank:03d}", 1.0 - rank / 400) for rank in range(300)]
+    lexical = bm25(("x", 9.0, ("t",)), ("d150", 8.0, ("t",)), ("d050", 7.0, ("t",)))
+    shallow = fuse(dense(*deep[:100]), lexical, k=50, evidence=LexicalEvidence(1.0))
+    deeper = fuse(dense(*deep), lexical, k=50, evidence=LexicalEvidence(1.0))
+    assert [(hit.chunk_id, hit.score) for hit in shallow] == [(hit.chunk_id, hit.score) for hit in deeper]
+    assert all(0.0 <= hit.score <= 1.0 for hit in fuse(dense(*deep), lexical, k=400, evidence=LexicalEvidence(0.5)))
