@@ -7,7 +7,7 @@ import errno
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -36,7 +36,10 @@ _STORE_SLICE = 8192
 
 @dataclass(frozen=True, slots=True)
 class BuildReport:
-    """What a build did. `generation` is the live one; `switched` is False when nothing had to change."""
+    """What a build did.
+
+    `generation` is the one that was made, or the live one when nothing had to change; `switched` says whether it went live.
+    """
 
     generation: str
     switched: bool
@@ -122,6 +125,23 @@ def delete_documents(index: Path, doc_ids: Iterable[str], embedder: Embedder | N
     return _guarded(index, embedder, BuildSettings(allow_empty=True), Unobserved(), take_in)
 
 
+def build_candidate(
+    index: Path,
+    embedder: Embedder,
+    settings: BuildSettings = BuildSettings(),
+    observer: Observer | None = None,
+) -> BuildReport:
+    """Encode the live generation's passages with another model, into a generation beside the live one, which goes on answering.
+
+    `Generations.switch` makes it live, `Generations.discard` removes it. Raises as `build_index` does.
+    """
+
+    def take_in(_table: ChunkTable, _cutter: Cutter, _advance: Callable[[int], None]) -> Intake:
+        return Intake()
+
+    return _guarded(index, embedder, replace(settings, rebuild=True, go_live=False), observer or Unobserved(), take_in)
+
+
 TakeIn = Callable[[ChunkTable, Cutter, Callable[[int], None]], Intake]
 
 
@@ -176,6 +196,9 @@ def _build(generations: Generations, building: Path, plan: Plan, observer: Obser
     manifest = _manifest(building, plan, table, store, engine)
     table.close()
     manifest.model_copy(update={"files": describe_files(building)}).write(building)
+    if not plan.settings.go_live:
+        name = generations.finish(building)
+        return _report(name, intake, (documents, chunks), encoded, clock.finish(), switched=False)
     name = generations.commit(building, manifest.reason)
     generations.prune(plan.settings.keep)
     return _report(name, intake, (documents, chunks), encoded, clock.finish(), switched=True)
@@ -262,6 +285,7 @@ def _manifest(building: Path, plan: Plan, table: ChunkTable, store: Store | None
         embedder=EmbedderFacts.of(embedder.spec, plan.settings.model_folder) if embedder else None,
         store=store,
         notes=plan.settings.notes,
+        lineage=plan.lineage(),
         files={},
     )
 

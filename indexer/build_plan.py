@@ -9,7 +9,7 @@ from indexer.corpus import ReadOptions
 from indexer.cutter import Cutter
 from indexer.embedder import Embedder
 from indexer.errors import IndexMismatchError
-from indexer.manifest import Manifest
+from indexer.manifest import Lineage, Manifest
 from indexer.script_tokens import ScriptTokens
 from indexer.stores import store_class
 
@@ -28,6 +28,7 @@ class BuildSettings:
         keep: How many generations stay after the build, the live one included.
         model_folder: Where the embedder was loaded from, recorded as a hint for later searches.
         notes: Sentences for the manifest, such as that the offline bundle stands in for a BGE model.
+        go_live: Whether the new generation answers from now on; otherwise it stands beside the live one, to be judged.
     """
 
     chunking: ChunkSpec | None = None
@@ -39,6 +40,7 @@ class BuildSettings:
     keep: int = 3
     model_folder: str = ""
     notes: tuple[str, ...] = ()
+    go_live: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,12 @@ class Plan:
         mine = self.embedder.spec.fingerprint if self.embedder else None
         live_store = self.live.store.kind if self.live.store else None
         return live_print == mine and live_store == (self.store if self.embedder else None)
+
+    def lineage(self) -> Lineage | None:
+        """Return how the live model came to be, when it stays the same model."""
+        if self.live is None or self.live.embedder is None or self.embedder is None:
+            return None
+        return self.live.lineage if self.live.embedder.fingerprint == self.embedder.spec.fingerprint else None
 
 
 def _check_model(index: Path, live: Manifest | None, embedder: Embedder | None, *, rebuild: bool) -> None:

@@ -121,12 +121,17 @@ class Generations:
         building.mkdir()
         return building
 
-    def commit(self, building: Path, reason: str) -> str:
-        """Make a built folder live: fsync, rename, switch the pointer. Returns the generation's name."""
+    def finish(self, building: Path) -> str:
+        """Make a built folder a finished generation beside the live one: fsync, rename. Returns its name."""
         sync_tree(building)
         name = building.name.removeprefix(".")
         building.rename(self.folder / name)
         sync_folder(self.folder)
+        return name
+
+    def commit(self, building: Path, reason: str) -> str:
+        """Finish a built folder and make it live. Returns the generation's name."""
+        name = self.finish(building)
         self.switch(name, reason)
         return name
 
@@ -146,13 +151,14 @@ class Generations:
         write_atomic(self.root / POINTER_NAME, pointer.model_dump_json(indent=1).encode())
 
     def previous(self) -> str:
-        """The finished generation before the live one.
+        """The finished generation before the live one that was live itself: a refused candidate is never rolled back to.
 
         Raises:
             IndexFormatError: If there is none.
         """
-        live = self.pointer().generation
-        older = [name for name in self.finished() if name < live]
+        pointer = self.pointer()
+        live, lived = pointer.generation, {step.generation for step in pointer.history}
+        older = [name for name in self.finished() if name < live and name in lived]
         if not older:
             raise IndexFormatError(f"generation {live} is the oldest one here; there is nothing to roll back to")
         return older[-1]
@@ -169,9 +175,24 @@ class Generations:
         others = [name for name in self.finished() if name != live]
         removed = others[: max(0, len(others) - (keep - 1))]
         for name in removed:
-            (self.folder / name / MANIFEST_NAME).unlink(missing_ok=True)  # from here on it is no generation
-            shutil.rmtree(self.folder / name)
+            self._remove(name)
         return removed
+
+    def discard(self, name: str) -> None:
+        """Remove a finished generation that is not live.
+
+        Raises:
+            IndexFormatError: If it is live, or not here.
+        """
+        if name == self.pointer().generation:
+            raise IndexFormatError(f"generation {name} is live and answers; expected another one. Roll back first")
+        if name not in self.finished():
+            raise IndexFormatError(f"generation {name!r} is not here; expected one of {', '.join(self.finished())}")
+        self._remove(name)
+
+    def _remove(self, name: str) -> None:
+        (self.folder / name / MANIFEST_NAME).unlink(missing_ok=True)  # from here on it is no generation
+        shutil.rmtree(self.folder / name)
 
 
 @contextmanager

@@ -70,8 +70,30 @@ class EmbedderFacts(_Part):
         return EmbedderSpec(**self.spec)
 
 
+class Lineage(_Part):
+    """How a tuned model came to be, and what its scores mean.
+
+    Attributes:
+        parent: The generation whose model was tuned.
+        base: That model's id and revision.
+        run: Name of the run's folder below INDEX/tuning.
+        verdict: The gate's verdict in words, with its numbers.
+        forced: Whether it was promoted against the verdict.
+        promoted: UTC time, ISO 8601.
+        calibration: Cosines of this model on judged data: `relevant_median`, `random_p99`, ...
+    """
+
+    parent: str
+    base: str
+    run: str
+    verdict: str
+    forced: bool
+    promoted: str
+    calibration: dict[str, float]
+
+
 class Manifest(_Part):
-    """All facts of one generation. `embedder` and `store` are None for a lexical-only index."""
+    """All facts of one generation. `embedder` and `store` are None for a lexical-only index, `lineage` for an untuned model."""
 
     format: int = FORMAT
     quarry: str
@@ -86,6 +108,7 @@ class Manifest(_Part):
     embedder: EmbedderFacts | None
     store: Store | None
     notes: tuple[str, ...] = ()
+    lineage: Lineage | None = None
     files: dict[str, FileFact]
 
     def write(self, folder: Path) -> None:

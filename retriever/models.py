@@ -1,7 +1,6 @@
 """Where a searcher gets its models from: loaded once, at the first need, with the reason kept when one cannot be had."""
 
 import threading
-from pathlib import Path
 
 from indexer.embedder import Embedder
 from indexer.errors import ModelError, SearchError
@@ -62,7 +61,7 @@ class EmbedderSupply:
         if facts is None:
             raise ModelError("the index names no embedder; expected one beside its vectors")
         spec = facts.to_spec()
-        folder = Path(facts.folder)
+        folder = self._index.root / facts.folder  # a tuned model lives inside its index; other folders are absolute
         # a folder's content is digested, so a changed model is noticed
         source = resolve_model(str(folder) if facts.folder and folder.is_dir() else spec.model)
         if source is None:
