@@ -13,19 +13,20 @@ from typing import Any
 
 import numpy as np
 
-from indexer.batches import by_length, token_batches
 from indexer.embedder import EmbedderSpec, Progress, Vectors
 from indexer.errors import ModelError
-from indexer.loading import check_folder, choose_device, is_out_of_memory, load_tokenizer, load_weights, stored_id
+from indexer.loading import check_folder, choose_device, load_tokenizer, load_weights, stored_id
 from indexer.model_format import model_format
 from indexer.model_tokens import HfTokenSpans
 from indexer.profiles import embedder_profile
+from indexer.token_budget import TokenBudget
 
 _WINDOW = 8192  # texts tokenised and sorted together: bounds the memory for tokens
 _BUDGET_CPU = (
     2048  # padded tokens per forward: few texts of like length, so 96 % of a sorted slice of 512 is real tokens
 )
 _BUDGET_GPU = 131_072
+_TOO_LONG = "use shorter passages (--chunk-tokens), a smaller model, or --device cpu"
 _CHARS_PER_TOKEN = 64  # no tokenizer here makes tokens that long, so text past it is cut before tokenising
 
 
@@ -193,7 +194,8 @@ class TransformerEmbedder:
         self._spec = spec
         self._replicas = replicas
         gpu = replicas[0].device.startswith("cuda")
-        self._budget = options.token_budget or (_BUDGET_GPU if gpu else _BUDGET_CPU)
+        tokens = options.token_budget or (_BUDGET_GPU if gpu else _BUDGET_CPU)
+        self._budget = TokenBudget(tokens, "text", _TOO_LONG)
         self._pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (tokenizer.eos_token_id or 0)
         fast = tokenizer.backend_tokenizer.to_str()
         self._tokenizer = Tokenizer.from_str(fast)  # a copy with fixed truncation: no state is set per call
@@ -251,52 +253,35 @@ class TransformerEmbedder:
         clean = [text[:longest].encode("utf-8", "replace").decode("utf-8") for text in texts]
         ids = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(clean)]
         lengths = [len(row) for row in ids]
-        batches = list(token_batches(lengths, by_length(lengths), self._budget))
+        batches = self._budget.batches(lengths)
+
+        def run(replica: _Replica, batch: list[int]) -> Iterator[tuple[list[int], Vectors]]:
+            return self._budget.run(batch, lengths, lambda rows: self._forward(replica, [ids[row] for row in rows]))
+
         if len(self._replicas) == 1 or len(batches) == 1:
             for batch in batches:
-                yield from self._forward(self._replicas[0], batch, ids)
+                yield from run(self._replicas[0], batch)
             return
         with ThreadPoolExecutor(len(self._replicas)) as pool:
             tasks = [
-                pool.submit(
-                    lambda r, b: list(self._forward(r, b, ids)), self._replicas[number % len(self._replicas)], batch
-                )
+                pool.submit(lambda r, b: list(run(r, b)), self._replicas[number % len(self._replicas)], batch)
                 for number, batch in enumerate(batches)
             ]
             for task in tasks:
                 yield from task.result()
 
-    def _forward(
-        self, replica: _Replica, batch: list[int], ids: list[list[int]]
-    ) -> Iterator[tuple[list[int], Vectors]]:
-        """Run one batch; when memory runs out, its halves, and smaller batches from then on."""
+    def _forward(self, replica: _Replica, rows: list[list[int]]) -> Vectors:
+        """Pad some rows of token ids and run them at once."""
         import torch
 
-        longest = max(1, *(len(ids[row]) for row in batch)) if len(batch) > 1 else max(1, len(ids[batch[0]]))
-        padded = torch.full((len(batch), longest), self._pad, dtype=torch.long)
-        mask = torch.zeros((len(batch), longest), dtype=torch.long)
-        for line, row in enumerate(batch):
-            padded[line, : len(ids[row])] = torch.tensor(ids[row], dtype=torch.long)
-            mask[line, : max(1, len(ids[row]))] = 1
-        try:
-            self.forwards += 1
-            vectors = replica.forward(padded, mask, self._spec)
-        except RuntimeError as err:
-            if not is_out_of_memory(err):
-                raise
-            if len(batch) == 1:
-                raise ModelError(
-                    f"memory ran out for one text of {longest} tokens on {replica.device}; use shorter passages "
-                    "(--chunk-tokens), a smaller model, or --device cpu"
-                ) from err
-            self._budget = max(1, longest * len(batch) // 2)
-            if replica.device.startswith("cuda"):
-                torch.cuda.empty_cache()
-            middle = len(batch) // 2
-            yield from self._forward(replica, batch[:middle], ids)
-            yield from self._forward(replica, batch[middle:], ids)
-            return
-        yield batch, vectors
+        self.forwards += 1
+        longest = max(1, *(len(ids) for ids in rows))
+        padded = torch.full((len(rows), longest), self._pad, dtype=torch.long)
+        mask = torch.zeros((len(rows), longest), dtype=torch.long)
+        for line, ids in enumerate(rows):
+            padded[line, : len(ids)] = torch.tensor(ids, dtype=torch.long)
+            mask[line, : max(1, len(ids))] = 1
+        return replica.forward(padded, mask, self._spec)
 
     def with_formats(self, query_format: str, document_format: str) -> "TransformerEmbedder":
         """Return the same model with other formats; for ablations."""

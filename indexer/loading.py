@@ -178,10 +178,3 @@ def choose_device(wanted: str) -> str:
     if wanted.startswith("cuda") and not torch.cuda.is_available():
         raise ModelError(f"device {wanted!r} was asked for and there is no CUDA device here; use --device cpu or auto")
     return wanted
-
-
-def is_out_of_memory(err: RuntimeError) -> bool:
-    """Whether torch ran out of memory, on a GPU or on the CPU."""
-    import torch
-
-    return isinstance(err, torch.OutOfMemoryError) or "out of memory" in str(err) or "can't allocate memory" in str(err)

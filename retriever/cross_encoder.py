@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.batches import by_length, token_batches
 from indexer.errors import ModelError
-from indexer.loading import check_folder, choose_device, is_out_of_memory, load_tokenizer, load_weights, stored_id
+from indexer.loading import check_folder, choose_device, load_tokenizer, load_weights, stored_id
 from indexer.profiles import reranker_profile
+from indexer.token_budget import TokenBudget
 from retriever.base import Reranker
 
 _BUDGET_CPU, _BUDGET_GPU = 4096, 65_536  # padded tokens per forward
@@ -93,7 +93,8 @@ class SequenceReranker:
         profile = reranker_profile(name)
         wanted = profile.max_tokens if profile is not None else min(_MAX_TOKENS, tokenizer.model_max_length)
         self._max_tokens = min(positions, wanted)
-        self._budget = _BUDGET_GPU if device.startswith("cuda") else _BUDGET_CPU
+        tokens = _BUDGET_GPU if device.startswith("cuda") else _BUDGET_CPU
+        self._budget = TokenBudget(tokens, "pair", "use --rerank none, or a smaller model")
         self._pad = int(tokenizer.pad_token_id or 0)
         self._tokenizer = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
         self._tokenizer.no_padding()
@@ -117,8 +118,9 @@ class SequenceReranker:
             return out
         pairs = self._pairs(query, passages)
         lengths = [len(ids) for ids, _ in pairs]
-        for batch in token_batches(lengths, by_length(lengths), self._budget):
-            self._score_batch([pairs[row] for row in batch], batch, out)
+        for batch in self._budget.batches(lengths):
+            for rows, logits in self._budget.run(batch, lengths, lambda rows: self._forward([pairs[r] for r in rows])):
+                out[rows] = logits
         if not np.isfinite(out).all():
             raise ModelError(
                 f"{self._name} gave a score that is not a finite number; its weights or precision are broken"
@@ -142,10 +144,11 @@ class SequenceReranker:
             pairs.append((pair.ids, pair.type_ids))
         return pairs
 
-    def _score_batch(self, pairs: list[tuple[list[int], list[int]]], rows: list[int], out: NDArray[np.float32]) -> None:
-        """Score one batch; when memory runs out, its halves, and smaller batches from then on."""
+    def _forward(self, pairs: list[tuple[list[int], list[int]]]) -> NDArray[np.float32]:
+        """Score some pairs at once, shape (len(pairs),)."""
         import torch
 
+        self.forwards += 1
         longest = max(len(ids) for ids, _ in pairs)
         padded = torch.full((len(pairs), longest), self._pad, dtype=torch.long)
         mask = torch.zeros((len(pairs), longest), dtype=torch.long)
@@ -157,20 +160,6 @@ class SequenceReranker:
         inputs = {"input_ids": padded.to(self._device), "attention_mask": mask.to(self._device)}
         if self._segments:
             inputs["token_type_ids"] = segments.to(self._device)
-        try:
-            self.forwards += 1
-            with torch.inference_mode():
-                logits = self._model(**inputs).logits
-        except RuntimeError as err:
-            if not is_out_of_memory(err):
-                raise
-            if len(pairs) == 1:
-                raise ModelError(
-                    f"memory ran out for one pair of {longest} tokens on {self._device}; use --rerank none"
-                ) from err
-            self._budget = max(1, longest * len(pairs) // 2)
-            middle = len(pairs) // 2
-            self._score_batch(pairs[:middle], rows[:middle], out)
-            self._score_batch(pairs[middle:], rows[middle:], out)
-            return
-        out[rows] = logits.view(-1).float().cpu().numpy()
+        with torch.inference_mode():
+            logits: NDArray[np.float32] = self._model(**inputs).logits.view(-1).float().cpu().numpy()
+        return logits

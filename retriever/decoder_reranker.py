@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.batches import by_length, token_batches
 from indexer.errors import ModelError
-from indexer.loading import is_out_of_memory, load_tokenizer, load_weights
+from indexer.loading import load_tokenizer, load_weights
 from indexer.profiles import RerankerProfile
+from indexer.token_budget import TokenBudget
 from retriever.layerwise_minicpm import ARCHITECTURE as LAYERWISE
 from retriever.layerwise_minicpm import LayerwiseMiniCPM, check_settings
 from retriever.lightweight_gemma import ARCHITECTURE as LIGHTWEIGHT
@@ -124,7 +124,8 @@ class DecoderReranker:
         self._scorer = scorer
         self._profile = profile
         self._device = device
-        self._budget = _BUDGET_GPU if device.startswith("cuda") else _BUDGET_CPU
+        tokens = _BUDGET_GPU if device.startswith("cuda") else _BUDGET_CPU
+        self._budget = TokenBudget(tokens, "pair", "use --rerank none, or a smaller model")
         stored = folder / "tokenizer.json"  # as released; transformers may rebuild its rules from a class name
         self._tokenizer = (
             Tokenizer.from_file(str(stored))
@@ -170,39 +171,28 @@ class DecoderReranker:
             return out
         pairs = self.inputs(query, passages)
         lengths = [len(ids) for ids in pairs]
-        for batch in token_batches(lengths, by_length(lengths), self._budget):
-            self._score_batch([pairs[row] for row in batch], batch, out)
+        for batch in self._budget.batches(lengths):
+            for rows, logits in self._budget.run(batch, lengths, lambda rows: self._forward([pairs[r] for r in rows])):
+                out[rows] = logits
         if not np.isfinite(out).all():
             raise ModelError(
                 f"{self.name} gave a score that is not a finite number; its weights or precision are broken"
             )
         return out
 
-    def _score_batch(self, pairs: list[list[int]], rows: list[int], out: NDArray[np.float32]) -> None:
-        """Score one batch, padded on the left so that all end at the last position; halve it when memory runs out."""
+    def _forward(self, pairs: list[list[int]]) -> NDArray[np.float32]:
+        """Score some pairs at once, padded on the left so that all end at the last position; shape (len(pairs),)."""
         import torch
 
+        self.forwards += 1
         longest = max(len(ids) for ids in pairs)
         padded = torch.full((len(pairs), longest), self._pad, dtype=torch.long)
         mask = torch.zeros((len(pairs), longest), dtype=torch.long)
         for line, ids in enumerate(pairs):
             padded[line, longest - len(ids) :] = torch.tensor(ids)
             mask[line, longest - len(ids) :] = 1
-        try:
-            self.forwards += 1
-            with torch.inference_mode():
-                positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
-                logits = self._scorer(padded.to(self._device), mask.to(self._device), positions.to(self._device))
-        except RuntimeError as err:
-            if not is_out_of_memory(err):
-                raise
-            if len(pairs) == 1:
-                raise ModelError(
-                    f"memory ran out for one pair of {longest} tokens on {self._device}; use --rerank none"
-                ) from err
-            self._budget = max(1, longest * len(pairs) // 2)
-            middle = len(pairs) // 2
-            self._score_batch(pairs[:middle], rows[:middle], out)
-            self._score_batch(pairs[middle:], rows[middle:], out)
-            return
-        out[rows] = logits.float().cpu().numpy()
+        with torch.inference_mode():
+            positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+            found = self._scorer(padded.to(self._device), mask.to(self._device), positions.to(self._device))
+            logits: NDArray[np.float32] = found.float().cpu().numpy()
+        return logits

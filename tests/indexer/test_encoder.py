@@ -1,5 +1,6 @@
 """Pooling, formats and batches against plain transformers, written as the model cards do it, on tiny random models."""
 
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -183,13 +184,18 @@ def test_memory_that_runs_out_halves_the_batches_and_loses_nothing(tmp_path, mon
     replica = embedder._replicas[0]
     real = replica.forward
 
+    failed = []
+
     def tight(ids, mask, spec):
+        assert not [batch for batch in failed if batch() is not None]  # a failed batch would take memory from its retry
         if len(ids) > 3:
-            raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
+            failed.append(weakref.ref(ids))
+            raise torch.OutOfMemoryError("CUDA out of memory")
         return real(ids, mask, spec)
 
     monkeypatch.setattr(replica, "forward", tight)
     assert np.abs(embedder.embed_documents([f"text {i}" for i in range(40)]) - expected).max() < 1e-5
+    assert failed
 
     def none(ids, mask, spec):
         raise RuntimeError("CUDA out of memory")
