@@ -42,10 +42,11 @@ def choose_model(wanted: str, *, device: str, dim: int | None = None, allow_down
     from indexer.encoder import load_embedder
     from indexer.model_source import resolve_model
 
-    source = resolve_model(wanted, allow_download=allow_download)
+    tried: list[str] = []
+    source = resolve_model(wanted, allow_download=allow_download, trail=tried)
     if source is None:
-        trail = ("no embedding model is on this machine: lexical search (BM25) only; see `quarry models`",)
-        return ChosenModel(None, "", trail, trail)
+        note = "no embedding model was on this machine when this index was built: lexical search (BM25) only"
+        return ChosenModel(None, "", (*tried, "`quarry models` shows what there is"), (note,))
     embedder = load_embedder(
         source.folder, model_id=source.model, revision=source.revision, origin=source.origin, device=device, dim=dim
     )

@@ -96,7 +96,8 @@ def model_for(into: Path, wanted: str | None, *, device: str, dim: int | None, d
     if manifest is None:
         return choose_model(wanted or "auto", device=device, dim=dim, allow_download=download)
     if manifest.embedder is None:
-        return choose_model("none", device=device)
+        reason = "this index has none: lexical search (BM25) only; add one with --model auto"
+        return ChosenModel(None, "", (reason,), manifest.notes)
     from indexer.opened import Index
     from retriever.models import EmbedderSupply
 
