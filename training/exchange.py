@@ -150,7 +150,7 @@ def read_training_rows(path: Path) -> list[TrainingRow]:
     try:
         for number, line in numbered_lines(path):
             content = json_object(line)
-            row = content if isinstance(content, str) else _row(content)
+            row = content if isinstance(content, str) else parse_row(content)
             if isinstance(row, str):
                 faults.add(number, row)
             else:
@@ -161,8 +161,13 @@ def read_training_rows(path: Path) -> list[TrainingRow]:
     return rows
 
 
-def _row(content: Mapping[str, Any]) -> TrainingRow | str:
-    """The row, or what is wrong with it."""
+def parse_row(content: Mapping[str, Any], *, plain: bool = False) -> TrainingRow | str:
+    """Return the row in a JSON object, or what is wrong with it.
+
+    Args:
+        content: FlagEmbedding's fields; others are left alone.
+        plain: Whether `neg` may be missing, as in files of plain pairs.
+    """
     query, prompt, kind = content.get("query"), content.get("prompt") or "", content.get("type") or ""
     if not isinstance(query, str) or not query.strip():
         return f"query is {_shown(query)}; expected text"
@@ -170,10 +175,11 @@ def _row(content: Mapping[str, Any]) -> TrainingRow | str:
         return "prompt or type is not text"
     texts = {}
     for name in ("pos", "neg"):
-        fault = _texts_fault(name, content.get(name))
+        value = content.get(name, [] if plain and name == "neg" else None)
+        fault = _texts_fault(name, value)
         if fault:
             return fault
-        texts[name] = tuple(content[name])
+        texts[name] = tuple(value or ())
     if not texts["pos"]:
         return "pos is empty; expected at least one relevant passage"
     scores = {}
