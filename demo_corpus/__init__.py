@@ -25,3 +25,8 @@ def queries_path() -> Path:
 def qrels_path() -> Path:
     """Return the judgements, BEIR TSV; document ids are those of an index made of `documents_path()`."""
     return _FOLDER / "qrels" / "test.tsv"
+
+
+def general_path() -> Path:
+    """Return the general regression set, BEIR layout: 288 paragraphs and 288 questions, half Chinese, half English."""
+    return _FOLDER / "general"

@@ -75,21 +75,23 @@ class Lineage(_Part):
 
     Attributes:
         parent: The generation whose model was tuned.
-        base: That model's id and revision.
+        base: That model.
         run: Name of the run's folder below INDEX/tuning.
         verdict: The gate's verdict in words, with its numbers.
         forced: Whether it was promoted against the verdict.
         promoted: UTC time, ISO 8601.
-        calibration: Cosines of this model on judged data: `relevant_median`, `random_p99`, ...
+        calibration: Cosines of this model on judged data: `threshold`, `low`, `high` as in `retriever.diagnostics.ScoreBand`.
+        before: The lineage of the base, when that was tuned too.
     """
 
     parent: str
-    base: str
+    base: EmbedderFacts
     run: str
     verdict: str
     forced: bool
     promoted: str
     calibration: dict[str, float]
+    before: "Lineage | None" = None
 
 
 class Manifest(_Part):

@@ -6,7 +6,7 @@ from indexer.build import build_candidate, build_index, index_documents
 from indexer.build_plan import BuildSettings
 from indexer.errors import IndexFormatError
 from indexer.generations import Generations
-from indexer.manifest import Lineage, Manifest
+from indexer.manifest import EmbedderFacts, Lineage, Manifest
 from indexer.opened import Index
 from indexer.records import Document
 from tests.fakes import WordEmbedder
@@ -53,7 +53,13 @@ def test_the_lineage_stays_as_long_as_the_model_does(index):
     name = build_candidate(index, WordEmbedder("2")).generation
     folder = generations.folder / name
     lineage = Lineage(
-        parent="000001", base="tests/words 1", run="r", verdict="better", forced=False, promoted="2026", calibration={}
+        parent="000001",
+        base=EmbedderFacts.of(WordEmbedder("1").spec, ""),
+        run="r",
+        verdict="better",
+        forced=False,
+        promoted="2026",
+        calibration={},
     )
     Manifest.read(folder).model_copy(update={"lineage": lineage}).write(folder)
     generations.switch(name, "promoted")

@@ -1,0 +1,104 @@
+"""Promotion is one unit: documents, vectors, model and lineage change together, and one call goes back."""
+
+import pytest
+
+from indexer.build import build_candidate, delete_documents, index_documents
+from indexer.errors import IndexFormatError, IndexMismatchError
+from indexer.generations import Generations
+from indexer.opened import Index
+from indexer.records import Document
+from tests.fakes import WordEmbedder
+from training.promotion import history, lineage_of, promote, roll_back
+
+DOCUMENTS = [Document("a", "图书馆可以续借两次。"), Document("b", "Renew a book twice before it is due.")]
+
+
+@pytest.fixture
+def index(tmp_path):
+    index_documents(tmp_path / "index", DOCUMENTS, WordEmbedder("base"))
+    return tmp_path / "index"
+
+
+def load(facts):
+    return WordEmbedder(facts.to_spec().revision)
+
+
+def tune(index, revision, *, forced=False):
+    parent = Index.open(index).manifest
+    name = build_candidate(index, WordEmbedder(revision)).generation
+    promote(index, name, lineage_of(parent, f"run-{revision}", "better", forced=forced, calibration={"threshold": 0.5}))
+    return name
+
+
+def revision(index):
+    return Index.open(index).manifest.embedder.to_spec().revision
+
+
+def test_a_promotion_is_live_with_its_lineage(index):
+    tune(index, "tuned", forced=True)
+    manifest = Index.open(index).manifest
+    assert (manifest.generation, manifest.lineage.parent, manifest.lineage.forced) == ("000002", "000001", True)
+    assert manifest.lineage.base.to_spec().revision == "base"
+    assert manifest.lineage.calibration == {"threshold": 0.5}
+    assert Generations(index).pointer().history[-1].reason == "promoted against the verdict"
+
+
+def test_rollback_goes_to_the_old_generation_when_the_documents_are_the_same(index):
+    tune(index, "tuned")
+    assert roll_back(index, load) == "000001"
+    assert revision(index) == "base"
+    with pytest.raises(IndexFormatError, match="the model of generation 000001 was not tuned here"):
+        roll_back(index, load)
+
+
+def test_rollback_keeps_documents_that_came_later(index):
+    tune(index, "tuned")
+    index_documents(index, [Document("c", "第三篇文档")], WordEmbedder("tuned"))
+    delete_documents(index, ["a"], WordEmbedder("tuned"))
+    loaded = []
+    roll_back(index, lambda facts: loaded.append(load(facts)) or loaded[-1])
+    opened = Index.open(index)
+    assert revision(index) == "base"
+    assert [document.doc_id for document in opened.chunks.documents()] == ["b", "c"]
+    assert loaded[0].texts_encoded == 1  # only the passage that the base model had never seen
+
+
+def test_two_promotions_are_walked_back_one_by_one(index):
+    tune(index, "first")
+    tune(index, "second")
+    index_documents(index, [Document("c", "第三篇文档")], WordEmbedder("second"))
+    roll_back(index, load)
+    assert revision(index) == "first"
+    roll_back(index, load)
+    assert revision(index) == "base"
+
+
+def test_a_candidate_of_other_documents_is_not_promoted(index):
+    parent = Index.open(index).manifest
+    name = build_candidate(index, WordEmbedder("tuned")).generation
+    index_documents(index, [Document("c", "第三篇文档")], WordEmbedder("base"))
+    lineage = lineage_of(parent, "run", "better", forced=False, calibration={})
+    with pytest.raises(IndexMismatchError, match="generation 000002 has other documents than 000003"):
+        promote(index, name, lineage)
+    assert revision(index) == "base"
+    with pytest.raises(IndexFormatError, match="generation '000009' is not here"):
+        promote(index, "000009", lineage)
+
+
+def test_history_names_each_model_once(index):
+    index_documents(index, [Document("c", "第三篇文档")], WordEmbedder("base"))
+    tune(index, "tuned")
+    roll_back(index, load)
+    steps = history(index)
+    assert [(step.generation, step.revision, step.live) for step in steps] == [
+        ("000001", "base", False),
+        ("000003", "tuned", False),
+        ("000002", "base", True),
+    ]
+    assert steps[1].lineage.run == "run-tuned"
+
+
+def test_an_index_without_vectors_has_no_model_to_tune(tmp_path):
+    index_documents(tmp_path / "index", DOCUMENTS, None)
+    with pytest.raises(IndexFormatError, match="generation 000001 has no model to be tuned"):
+        lineage_of(Index.open(tmp_path / "index").manifest, "run", "", forced=False, calibration={})
