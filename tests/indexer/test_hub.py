@@ -33,7 +33,7 @@ class Hub(ThreadingHTTPServer):
 
     def __init__(self, files, fault=""):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.files, self.fault, self.asked = files, fault, []
+        self.files, self.fault, self.asked, self.status = files, fault, [], 200
         self.over = threading.Event()
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -56,7 +56,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         self.server.asked.append(f"{self.command} {self.path}")
         if self.path == "/":
-            return self.reply(b"")
+            return self.send_error(self.server.status) if self.server.status != 200 else self.reply(b"")
         if self.server.fault == "stalls":
             return self.server.over.wait(30)
         if self.server.fault == "drops":
@@ -73,6 +73,9 @@ class Handler(BaseHTTPRequestHandler):
             facts = {"_id": "1", "id": self.path[12:], "sha": SHA, "siblings": [{"rfilename": name} for name in files]}
             return self.reply(json.dumps(facts).encode(), **{"Content-Type": "application/json"})
         name = self.path.partition(f"/resolve/{SHA}/")[2]
+        if self.server.fault == "cut" and name == "model.safetensors" and self.command == "GET":
+            self.reply(files[name][: len(files[name]) // 2], **{"Content-Length": len(files[name])})
+            return self.connection.shutdown(socket.SHUT_RDWR)
         return self.reply(files[name], ETag=f'"{list(files).index(name):040}"')
 
     do_HEAD = do_GET
@@ -161,6 +164,30 @@ def test_a_hub_that_fails_after_the_probe_is_a_sentence_and_costs_seconds(serve,
     with pytest.raises(ModelError, match="the model hub at 127.0.0.1 gives no file list of BAAI/bge-m3"):
         resolve_model("BAAI/bge-m3", allow_download=True)
     assert perf_counter() - started < 10
+
+
+@pytest.mark.parametrize("status", [403, 405, 500])
+def test_an_error_status_is_an_answer(tmp_path, serve, status):
+    """A proxy or mirror may refuse HEAD, or its front page, and serve models all the same."""
+    server = serve(model_files(tmp_path))
+    server.status = status
+    assert hub.probe(f"http://127.0.0.1:{server.server_port}", 3.0) == ""
+    assert resolve_model("BAAI/bge-small-zh-v1.5", allow_download=True).origin == "hub"
+
+
+def test_a_connection_lost_in_the_middle_of_a_download_leaves_no_model_and_costs_seconds(tmp_path, serve):
+    server = serve(model_files(tmp_path), "cut")
+    started = perf_counter()
+    with pytest.raises(ModelError, match=r"BAAI/bge-m3 could not be downloaded \(") as raised:
+        resolve_model("BAAI/bge-m3", allow_download=True)
+    assert perf_counter() - started < 30
+    assert "\n" not in str(raised.value)
+    with pytest.raises(ModelError, match="the cached BAAI/bge-m3 is incomplete"):
+        resolve_model("BAAI/bge-m3")
+    server.fault = ""
+    source = resolve_model("BAAI/bge-m3", allow_download=True)
+    assert source.origin == "hub"
+    assert (source.folder / "model.safetensors").read_bytes() == server.files["model.safetensors"]
 
 
 @pytest.mark.parametrize("kind", ["refused", "silent", "not http"])

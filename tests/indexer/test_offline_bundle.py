@@ -99,6 +99,54 @@ def test_the_folder_says_what_it_is(made):
     }
 
 
+CONVERTING = """
+import sys, time
+from contextlib import nullcontext
+from pathlib import Path
+from indexer import offline_bundle
+
+log, name, lock = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+
+def slow(source, folder):
+    with log.open("a") as lines:
+        lines.write(f"{name} begins\\n")
+    time.sleep(2)
+    (folder / "model.safetensors").write_text(name)
+    with log.open("a") as lines:
+        lines.write(f"{name} ends\\n")
+
+offline_bundle._write_folder, offline_bundle._weights_file = slow, lambda: Path(sys.executable)
+if lock == "unlocked":
+    offline_bundle._exclusive = lambda path: nullcontext()
+(log.parent / name).touch()
+while not all((log.parent / other).exists() for other in ("first", "second")):
+    time.sleep(0.01)
+print((offline_bundle.bundle_folder() / "model.safetensors").read_text())
+"""
+
+
+@pytest.mark.parametrize("lock", ["locked", "unlocked"])
+def test_of_two_processes_one_converts_and_the_other_waits(tmp_path, lock):
+    """The second case takes the lock away, to show that the first one is the lock's doing."""
+    environment = {**os.environ, "QUARRY_CACHE": str(tmp_path / "cache")}
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", CONVERTING, str(tmp_path / "log"), name, lock],
+            cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for name in ("first", "second")
+    ]  # fmt: skip
+    answers = [process.communicate(timeout=60) for process in both]
+    lines = (tmp_path / "log").read_text().splitlines()
+    if lock == "unlocked":
+        assert len([line for line in lines if line.endswith("begins")]) == 2
+        return
+    assert [process.returncode for process in both] == [0, 0], answers
+    winner = lines[0].split()[0]
+    assert lines == [f"{winner} begins", f"{winner} ends"]
+    assert [out.strip() for out, _ in answers] == [winner, winner]
+
+
 @needs_bundle
 def test_a_made_model_is_found_at_once_and_without_torch(made):
     code = (
