@@ -1,9 +1,11 @@
 """Where a searcher gets its models from: loaded once, at the first need, with the reason kept when one cannot be had."""
 
 import threading
+from pathlib import Path
 
 from indexer.embedder import Embedder
 from indexer.errors import ModelError, SearchError
+from indexer.manifest import EmbedderFacts
 from indexer.opened import Index
 from retriever.base import Reranker
 from retriever.guard import Guard
@@ -54,30 +56,44 @@ class EmbedderSupply:
         return self._failure
 
     def _load(self) -> Embedder:
-        from indexer.encoder import load_embedder
-        from indexer.model_source import resolve_model
-
         facts = self._index.manifest.embedder
         if facts is None:
             raise ModelError("the index names no embedder; expected one beside its vectors")
-        spec = facts.to_spec()
-        folder = self._index.root / facts.folder  # a tuned model lives inside its index; other folders are absolute
-        # a folder's content is digested, so a changed model is noticed
-        source = resolve_model(str(folder) if facts.folder and folder.is_dir() else spec.model)
-        if source is None:
-            raise ModelError(f"{spec.model} is not on this machine; expected it in {facts.folder or 'the model cache'}")
         device, self.notice = usable_device(self._device)
-        kept = source.folder.name == spec.revision  # a snapshot in the hub's cache: its name is its commit
-        embedder = load_embedder(
-            source.folder,
-            model_id=spec.model,
-            revision=spec.revision if kept else source.revision,
-            origin=spec.origin,
-            device=device,
-            dim=spec.dim,
-        )
+        embedder = recorded_embedder(self._index.root, facts, device)
         self._index.check_embedder(embedder.spec)
         return embedder
+
+
+def recorded_embedder(root: Path, facts: EmbedderFacts, device: str) -> Embedder:
+    """Load an embedder by what a manifest says of it. Whether it is still the same is for the caller to check.
+
+    Args:
+        root: The index folder: a tuned model lives inside its index, other models' folders are absolute.
+        facts: Out of the manifest.
+        device: Where to run it.
+
+    Raises:
+        ModelError: If it is not on this machine, or cannot be loaded.
+    """
+    from indexer.encoder import load_embedder
+    from indexer.model_source import resolve_model
+
+    spec = facts.to_spec()
+    folder = root / facts.folder
+    # a folder's content is digested, so a changed model is noticed
+    source = resolve_model(str(folder) if facts.folder and folder.is_dir() else spec.model)
+    if source is None:
+        raise ModelError(f"{spec.model} is not on this machine; expected it in {facts.folder or 'the model cache'}")
+    kept = source.folder.name == spec.revision  # a snapshot in the hub's cache: its name is its commit
+    return load_embedder(
+        source.folder,
+        model_id=spec.model,
+        revision=spec.revision if kept else source.revision,
+        origin=spec.origin,
+        device=device,
+        dim=spec.dim,
+    )
 
 
 def usable_device(wanted: str) -> tuple[str, str]:

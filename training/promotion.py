@@ -91,7 +91,7 @@ def roll_back(
 
     Raises:
         IndexFormatError: If the live model was not promoted here.
-        IndexMismatchError: If documents were indexed meanwhile; try again.
+        IndexMismatchError: If documents were indexed meanwhile (try again), or the base model was changed where it lies.
         ModelError: If the base model has to be loaded and is not on this machine.
     """
     generations = Generations(index)
@@ -120,8 +120,15 @@ def _same_documents(generations: Generations, live: Manifest) -> str | None:
 def _built_again(
     index: Path, lineage: Lineage, load: LoadEmbedder, settings: BuildSettings, observer: Observer | None
 ) -> str:
+    embedder = load(lineage.base)
+    if embedder.spec.fingerprint != lineage.base.fingerprint:
+        wanted = lineage.base.to_spec()
+        raise IndexMismatchError(
+            f"what is found as {wanted.model} is revision {embedder.spec.revision[:12]}, expected {wanted.revision[:12]}, the base of "
+            "the live model. Put that revision back, or go on with the live model"
+        )
     settings = replace(settings, model_folder=lineage.base.folder)
-    return build_candidate(index, load(lineage.base), settings, observer).generation
+    return build_candidate(index, embedder, settings, observer).generation
 
 
 def history(index: Path) -> list[Step]:

@@ -1,20 +1,50 @@
-"""`quarry models`: every model that Quarry knows, what it needs, and whether it is here."""
+"""`quarry models`: every model that Quarry knows and whether it is here; and which models an index has had."""
 
 from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from app.cli.console import note, out_json, table
+from app.cli.console import ProgressBar, note, out, out_json, table
+
+
+class Action(StrEnum):
+    """What to do."""
+
+    list = "list"
+    history = "history"
+    rollback = "rollback"
 
 
 def register(cli: typer.Typer) -> None:
     """Add the command."""
-    cli.command("models", help="List the known models, what they need, and which are on this machine.")(models)
+    cli.command(
+        "models",
+        help="List the known models (list); show which models an index has had and why (history INDEX); "
+        "go back to the model before the promoted one (rollback INDEX).",
+    )(models)
 
 
-def models(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False) -> None:
-    """List the models."""
+def models(
+    action: Annotated[Action, typer.Argument(help="list, history or rollback.")] = Action.list,
+    index: Annotated[Path | None, typer.Argument(help="The index, for history and rollback.")] = None,
+    device: Annotated[str, typer.Option(help="Where a rollback encodes what is new: auto, cpu, cuda.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """List models, or walk those of an index."""
+    if action is Action.list:
+        _list(as_json=as_json)
+        return
+    if index is None:
+        raise typer.BadParameter(f"{action} needs the index: quarry models {action} INDEX")
+    if action is Action.rollback:
+        _roll_back(index, device)
+    _history(index, as_json=as_json)
+
+
+def _list(*, as_json: bool) -> None:
     from indexer.model_source import hub_cache, list_models
 
     rows = list_models()
@@ -39,3 +69,34 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON."
         header,
     )
     note(f"looked in {hub_cache()}; a model folder anywhere else can be given by its path (--model FOLDER)")
+
+
+def _roll_back(index: Path, device: str) -> None:
+    from retriever.models import recorded_embedder, usable_device
+    from training.promotion import roll_back
+
+    bar = ProgressBar()
+    try:
+        name = roll_back(index, lambda facts: recorded_embedder(index, facts, usable_device(device)[0]), observer=bar)
+    finally:
+        bar.close()
+    note(f"generation {name} answers now, with the model from before the promotion")
+
+
+def _history(index: Path, *, as_json: bool) -> None:
+    from training.promotion import history
+
+    steps = history(index)
+    if as_json:
+        out_json([{**asdict(step), "lineage": step.lineage and step.lineage.model_dump()} for step in steps])
+        return
+    for step in steps:
+        state = "live" if step.live else "" if step.kept else "generation removed"
+        model = f"{step.model} {step.revision[:12]}" if step.model else "BM25 only" if step.kept else "-"
+        out(f"{step.generation}  {step.at}  {model}  {step.reason}" + (f"  ({state})" if state else ""))
+        if step.lineage is not None:
+            base = step.lineage.base.to_spec()
+            out(
+                f"    tuned from {base.model} {base.revision[:12]} of generation {step.lineage.parent}, run {step.lineage.run}"
+            )
+            out(f"    {step.lineage.verdict}")
