@@ -1,13 +1,13 @@
 """BM25 over analysed terms, built and persisted by bm25s.
 
 Scores are summed here, so that zero scores never come out, ties are in id order, filters hold before the cut, and every
-hit says which terms it matched.
+hit says which terms it matched. The files are those of bm25s; they are read here, so that damage is told by file.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib.metadata import version
-from json import dumps, loads
+from json import dumps
 from math import log
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
@@ -15,10 +15,22 @@ from typing import Any, NamedTuple, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.errors import IndexFormatError
+from indexer.lexical_files import (
+    ARRAYS,
+    PARAMETERS_NAME,
+    VOCABULARY_NAME,
+    damaged,
+    is_list_of_str,
+    read_arrays,
+    read_object,
+    read_vocabulary,
+)
 
 K1, B = 1.5, 0.75  # bm25s's and Lucene-in-bm25s's defaults; the published BM25 figures of our data sets use them
-_MAX_REPEAT = 3  # a query term counts at most so often, which keeps a pasted page from being one word's search
+MAX_REPEAT = 3  # a query term counts at most so often, which keeps a pasted page from being one word's search
+MAX_TERMS = (
+    1024  # different terms of a query that are searched for, the rarest; Lucene's limit, so that time is bounded
+)
 _IDS_NAME = "ids.json"
 
 
@@ -66,14 +78,11 @@ class LexicalIndex(Protocol):
 class Bm25sIndex:
     """The default engine: bm25s with Lucene's idf (never negative), scored eagerly at build time."""
 
-    def __init__(
-        self, ids: Sequence[str], vocabulary: dict[str, int], scores: dict[str, NDArray[Any]], model: Any
-    ) -> None:
+    def __init__(self, ids: Sequence[str], vocabulary: Mapping[str, int], scores: Mapping[str, NDArray[Any]]) -> None:
         self._ids = list(ids)
         self._vocabulary = vocabulary
-        self._data, self._chunks, self._starts = scores["data"], scores["indices"], scores["indptr"]
+        self._data, self._chunks, self._starts = (np.asarray(scores[name]) for name in ARRAYS)
         self._rows: dict[str, int] | None = None
-        self._model = model
 
     @classmethod
     def build(cls, ids: Sequence[str], tokens: Iterable[Sequence[str]]) -> Self:
@@ -93,12 +102,12 @@ class Bm25sIndex:
                 "indices": np.zeros(0, np.int32),
                 "indptr": np.zeros(1, np.int64),
             }
-            return cls(ordered, {}, empty, None)
+            return cls(ordered, {}, empty)
         import bm25s
 
         model = bm25s.BM25(k1=K1, b=B, method="lucene")
         model.index([lists[row] for row in order], show_progress=False, create_empty_token=False)
-        return cls(ordered, model.vocab_dict, model.scores, model)
+        return cls(ordered, model.vocab_dict, model.scores)
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -107,31 +116,29 @@ class Bm25sIndex:
         Raises:
             IndexFormatError: If a file is missing or damaged.
         """
-        try:
-            content = loads((folder / _IDS_NAME).read_text(encoding="utf-8"))
-            ids = content["ids"]
-            if not content["terms"]:
-                return cls.build(ids, [[] for _ in ids])
-            import bm25s
-
-            model = bm25s.BM25.load(str(folder), mmap=True)
-            index = cls(ids, model.vocab_dict, model.scores, model)
-        except (OSError, ValueError, KeyError, TypeError) as err:
-            raise IndexFormatError(
-                f"the lexical index in {folder} cannot be read ({err}); index again or roll back"
-            ) from err
-        if len(ids) != model.scores["num_docs"]:
-            raise IndexFormatError(
-                f"{folder} holds {len(ids)} ids for {model.scores['num_docs']} chunks; index again or roll back"
-            )
-        return index
+        content = read_object(folder / _IDS_NAME)
+        ids, terms = content.get("ids"), content.get("terms")
+        if not isinstance(terms, int) or not is_list_of_str(ids):
+            raise damaged(folder / _IDS_NAME, f"the keys {sorted(content)}", "a list `ids` and a number `terms`")
+        if terms == 0:
+            return cls.build(ids, [[] for _ in ids])
+        chunks = read_object(folder / PARAMETERS_NAME).get("num_docs")
+        if len(ids) != chunks:
+            raise damaged(folder / _IDS_NAME, f"{len(ids)} ids", f"{chunks}, one per chunk")
+        return cls(ids, read_vocabulary(folder / VOCABULARY_NAME, terms), read_arrays(folder, terms))
 
     def save(self, folder: Path) -> None:
         """Write to an existing folder."""
         content = {"engine": self.engine, "terms": len(self._vocabulary), "ids": self._ids}
         (folder / _IDS_NAME).write_text(dumps(content, ensure_ascii=False), encoding="utf-8")
-        if self._model is not None:
-            self._model.save(str(folder), show_progress=False)
+        if not self._vocabulary:
+            return
+        import bm25s
+
+        model = bm25s.BM25(k1=K1, b=B, method="lucene")
+        model.vocab_dict, model.nonoccurrence_array = self._vocabulary, None
+        model.scores = {"data": self._data, "indices": self._chunks, "indptr": self._starts, "num_docs": len(self)}
+        model.save(str(folder), show_progress=False)
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -141,38 +148,48 @@ class Bm25sIndex:
         """Library and version."""
         return f"bm25s-{version('bm25s')}"
 
-    def _postings(self, token: str) -> slice | None:
-        number = self._vocabulary.get(token)
-        return None if number is None else slice(int(self._starts[number]), int(self._starts[number + 1]))
-
     def idf(self, token: str) -> float | None:
         """Return ln(1 + (N - df + 0.5) / (df + 0.5)), None for a term that is in no chunk."""
-        postings = self._postings(token)
-        if postings is None or postings.stop == postings.start:
-            return None
-        df = postings.stop - postings.start
-        return log(1 + (len(self._ids) - df + 0.5) / (df + 0.5))
+        number = self._vocabulary.get(token)
+        df = 0 if number is None else int(self._starts[number + 1] - self._starts[number])
+        return log(1 + (len(self._ids) - df + 0.5) / (df + 0.5)) if df else None
 
     def search(self, tokens: Sequence[str], k: int, *, allowed: Collection[str] | None = None) -> list[LexicalHit]:
         """Return at most k chunks with a score above zero, best first, ties in id order.
 
-        A term that the query repeats counts up to three times.
+        A term that the query repeats counts up to three times; of more than 1,024 different terms, the rarest count.
 
         Raises:
             ValueError: If k < 1.
         """
         if k < 1:
             raise ValueError(f"k is {k}; expected at least 1")
-        counts = {token: min(count, _MAX_REPEAT) for token, count in Counter(tokens).items()}
-        known = {token: postings for token in counts if (postings := self._postings(token)) is not None}
+        postings = self._postings(tokens)
+        if not postings:
+            return []
         scores = np.zeros(len(self._ids), dtype=np.float32)
-        for token, postings in known.items():
-            scores[self._chunks[postings]] += self._data[postings] * np.float32(counts[token])
+        for one in postings:
+            scores[self._chunks[one.where]] += self._data[one.where] * one.times
         if allowed is not None:
             scores *= self._mask(allowed)
+        rows = _top(scores, k)
+        terms = self._matched(rows, postings)
+        return [LexicalHit(self._ids[row], float(scores[row]), terms[row]) for row in rows]
+
+    def _postings(self, tokens: Sequence[str]) -> list["_Postings"]:
+        """The query's terms that the index knows, in the order of the query, at most MAX_TERMS of them."""
+        counts = {token: count for token, count in Counter(tokens).items() if token in self._vocabulary}
+        numbers = np.fromiter((self._vocabulary[token] for token in counts), dtype=np.int64, count=len(counts))
+        starts, stops = self._starts[numbers], self._starts[numbers + 1]
+        if len(counts) > MAX_TERMS:
+            rarest = np.sort(np.argsort(stops - starts, kind="stable")[:MAX_TERMS])
+            names = list(counts)
+            counts = {names[place]: counts[names[place]] for place in rarest}
+            starts, stops = starts[rarest], stops[rarest]
         return [
-            LexicalHit(self._ids[row], float(scores[row]), self._matched(int(row), counts, known))
-            for row in _top(scores, k)
+            _Postings(token, slice(start, stop), np.float32(min(count, MAX_REPEAT)))
+            for (token, count), start, stop in zip(counts.items(), starts.tolist(), stops.tolist(), strict=True)
+            if stop > start
         ]
 
     def _mask(self, allowed: Collection[str]) -> NDArray[np.bool_]:
@@ -182,14 +199,27 @@ class Bm25sIndex:
         mask[[self._rows[chunk_id] for chunk_id in allowed if chunk_id in self._rows]] = True
         return mask
 
-    def _matched(self, row: int, counts: dict[str, int], known: dict[str, slice]) -> tuple[str, ...]:
-        contributions: list[tuple[float, str]] = []
-        for token, postings in known.items():
-            chunks = self._chunks[postings]
-            at = int(np.searchsorted(chunks, row))
-            if at < len(chunks) and chunks[at] == row:
-                contributions.append((-float(self._data[postings.start + at]) * counts[token], token))
-        return tuple(token for _, token in sorted(contributions))
+    def _matched(self, rows: Sequence[int], postings: Sequence["_Postings"]) -> dict[int, tuple[str, ...]]:
+        """The matched terms of each row, strongest first: one binary search per term for all rows together."""
+        found: dict[int, list[tuple[float, str]]] = {row: [] for row in rows}
+        wanted = np.sort(np.asarray(rows, dtype=self._chunks.dtype))
+        for token, where, times in postings:
+            chunks = self._chunks[where]
+            at = np.searchsorted(chunks, wanted)
+            at[at == len(chunks)] = 0
+            hit = np.flatnonzero(chunks[at] == wanted)
+            contributions = self._data[where][at[hit]] * times
+            for row, contribution in zip(wanted[hit].tolist(), contributions.tolist(), strict=True):
+                found[row].append((-contribution, token))
+        return {row: tuple(token for _, token in sorted(terms)) for row, terms in found.items()}
+
+
+class _Postings(NamedTuple):
+    """One term of a query: where its postings stand, and how often it counts."""
+
+    token: str
+    where: slice
+    times: np.float32
 
 
 def _top(scores: NDArray[np.float32], k: int) -> list[int]:

@@ -3,22 +3,25 @@
 It keeps nothing on disk but the terms, and is linear in the number of chunks per query.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from importlib.metadata import version
-from json import dumps, loads
+from json import dumps
+from math import log
 from pathlib import Path
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
-from indexer.errors import IndexFormatError
-from indexer.lexical import K1, B, LexicalHit
+from indexer.lexical import K1, MAX_REPEAT, MAX_TERMS, B, LexicalHit
+from indexer.lexical_files import damaged, is_list_of_str, read_object
 
 _NAME = "rank-bm25.json"
 
 
 class RankBm25Index:
-    """BM25Plus of rank-bm25 with delta 0: the Lucene-like form, whose idf is never negative."""
+    """BM25Plus of rank-bm25 with delta 0, with Lucene's idf and without the constant factor k1 + 1: `Bm25sIndex`'s scores."""
 
     def __init__(self, ids: Sequence[str], tokens: Sequence[Sequence[str]]) -> None:
         order = sorted(range(len(ids)), key=ids.__getitem__)
@@ -29,6 +32,8 @@ class RankBm25Index:
             from rank_bm25 import BM25Plus
 
             self._engine = BM25Plus(self._tokens, k1=K1, b=B, delta=0)
+            dfs = Counter(token for frequencies in self._engine.doc_freqs for token in frequencies)
+            self._engine.idf = {token: log(1 + (len(ids) - df + 0.5) / (df + 0.5)) for token, df in dfs.items()}
 
     @classmethod
     def build(cls, ids: Sequence[str], tokens: Iterable[Sequence[str]]) -> Self:
@@ -41,13 +46,13 @@ class RankBm25Index:
     @classmethod
     def open(cls, folder: Path) -> Self:
         """Open what `save` wrote. Raises IndexFormatError on damage."""
-        try:
-            content = loads((folder / _NAME).read_text(encoding="utf-8"))
-            return cls(content["ids"], content["tokens"])
-        except (OSError, ValueError, KeyError, TypeError) as err:
-            raise IndexFormatError(
-                f"the lexical index in {folder} cannot be read ({err}); index again or roll back"
-            ) from err
+        content = read_object(folder / _NAME)
+        ids, tokens = content.get("ids"), content.get("tokens")
+        if not (is_list_of_str(ids) and isinstance(tokens, list) and len(ids) == len(tokens)):
+            raise damaged(folder / _NAME, f"the keys {sorted(content)}", "`ids` and `tokens`, one list for each id")
+        if not all(is_list_of_str(terms) for terms in tokens):
+            raise damaged(folder / _NAME, "`tokens` of another type", "a list of terms for each id")
+        return cls(ids, tokens)
 
     def save(self, folder: Path) -> None:
         """Write to an existing folder."""
@@ -64,22 +69,28 @@ class RankBm25Index:
         return f"rank-bm25-{version('rank-bm25')}"
 
     def idf(self, token: str) -> float | None:
-        """Return the engine's idf, None for a term that is in no chunk."""
+        """Return ln(1 + (N - df + 0.5) / (df + 0.5)), None for a term that is in no chunk."""
         return None if self._engine is None else self._engine.idf.get(token)
 
     def search(self, tokens: Sequence[str], k: int, *, allowed: Collection[str] | None = None) -> list[LexicalHit]:
         """Return at most k chunks with a score above zero, best first, ties in id order. Raises ValueError if k < 1."""
         if k < 1:
             raise ValueError(f"k is {k}; expected at least 1")
-        if self._engine is None:
+        engine = self._engine
+        if engine is None:
             return []
-        scores = np.asarray(self._engine.get_scores(list(tokens)))
-        rows = [row for row in np.lexsort((np.arange(len(scores)), -scores)) if scores[row] > 0]
+        counts = {token: min(count, MAX_REPEAT) for token, count in Counter(tokens).items() if self.idf(token)}
+        rarest = sorted(counts, key=lambda token: -engine.idf[token])[:MAX_TERMS]
+        parts = {token: np.asarray(engine.get_scores([token])) * counts[token] / (K1 + 1) for token in rarest}
+        scores = np.sum(list(parts.values()), axis=0) if parts else np.zeros(len(self._ids))
+        rows = [int(row) for row in np.lexsort((np.arange(len(scores)), -scores)) if scores[row] > 0]
         if allowed is not None:
             wanted = set(allowed)
             rows = [row for row in rows if self._ids[row] in wanted]
-        return [LexicalHit(self._ids[row], float(scores[row]), self._matched(int(row), tokens)) for row in rows[:k]]
+        return [LexicalHit(self._ids[row], float(scores[row]), _matched(row, parts)) for row in rows[:k]]
 
-    def _matched(self, row: int, tokens: Sequence[str]) -> tuple[str, ...]:
-        present = set(self._tokens[row]).intersection(tokens)
-        return tuple(sorted(present, key=lambda token: (-(self.idf(token) or 0.0), token)))
+
+def _matched(row: int, parts: dict[str, NDArray[np.float64]]) -> tuple[str, ...]:
+    """Return the terms that gave this row its score, strongest first."""
+    contributions = sorted((-float(part[row]), token) for token, part in parts.items() if part[row] > 0)
+    return tuple(token for _, token in contributions)
