@@ -1,6 +1,7 @@
 """The fusion by scores and evidence, with numbers that a pencil can check."""
 
 import math
+import random
 
 import pytest
 
@@ -24,7 +25,11 @@ def test_full_coverage_gives_bm25_four_tenths():
         k=3,
         evidence=LexicalEvidence(1.0),
     )
-    assert {hit.chunk_id: pytest.approx(hit.score) for hit in hits} == {"a": 0.6, "b": 0.6 * 0.5 + 0.4 * 0.5, "c": 0.4}
+    assert {hit.chunk_id: pytest.approx(hit.score, abs=1e-5) for hit in hits} == {
+        "a": 0.6,
+        "b": 0.6 * 0.5 + 0.4 * 0.5,
+        "c": 0.4,
+    }
     assert [hit.chunk_id for hit in hits] == ["a", "b", "c"]
     middle = hits[1].evidence
     assert (middle.dense, middle.bm25, middle.terms) == (StageScore(2, 0.8), StageScore(2, 5.0), ("x",))
@@ -72,10 +77,34 @@ def test_coverage_is_the_share_of_idf_mass_that_a_hit_matched():
     assert lexical_evidence(["red"], index, hits).weight == pytest.approx(0.4)
 
 
-def test_the_first_results_are_the_same_at_any_depth():
-    deep = [(f"d{rank:03d}", 1.0 - rank / 400) for rank in range(300)]
-    lexical = bm25(("x", 9.0, ("t",)), ("d150", 8.0, ("t",)), ("d050", 7.0, ("t",)))
-    shallow = fuse(dense(*deep[:100]), lexical, k=50, evidence=LexicalEvidence(1.0))
-    deeper = fuse(dense(*deep), lexical, k=50, evidence=LexicalEvidence(1.0))
-    assert [(hit.chunk_id, hit.score) for hit in shallow] == [(hit.chunk_id, hit.score) for hit in deeper]
-    assert all(0.0 <= hit.score <= 1.0 for hit in fuse(dense(*deep), lexical, k=400, evidence=LexicalEvidence(0.5)))
+def ranked(stage, scores):
+    return [Hit(chunk_id, score, stage) for chunk_id, score in sorted(scores.items(), key=lambda pair: -pair[1])]
+
+
+def test_the_first_results_are_the_same_at_any_depth_and_scores_stay_in_bounds():
+    rng = random.Random(0)
+    for _ in range(20):
+        near = ranked("dense", {f"d{n}": rng.uniform(-0.2, 0.9) for n in range(400)})
+        words = ranked("bm25", {f"{rng.choice('dx')}{n}": rng.uniform(1, 20) for n in range(300)})
+        evidence = LexicalEvidence(rng.random())
+        few = fuse(near[:100], words[:100], k=10, evidence=evidence)
+        many = fuse(near, words, k=1000, evidence=evidence)
+        assert [hit.chunk_id for hit in few] == [hit.chunk_id for hit in many[:10]]
+        assert {hit.chunk_id for hit in many} == {hit.chunk_id for hit in [*near, *words]}
+        assert all(0 <= hit.score <= 1 for hit in many)
+
+
+def test_beyond_the_scored_hits_reciprocal_ranks_decide():
+    near = ranked("dense", {f"{149 - n:03d}": 1 - n / 1000 for n in range(150)})
+    hits = fuse(near, [], k=150, evidence=LexicalEvidence(0.0))
+    assert [hit.chunk_id for hit in hits] == [hit.chunk_id for hit in near]
+    assert hits[120].score == pytest.approx(1e-6 / 181)
+
+
+@pytest.mark.parametrize("k", [0, -1])
+def test_k_must_be_positive(k):
+    near = dense(("a", 0.9))
+    with pytest.raises(ValueError, match=f"k is {k}; expected at least 1"):
+        fuse(near, [], k=k, evidence=LexicalEvidence(0.0))
+    with pytest.raises(ValueError, match=f"k is {k}; expected at least 1"):
+        reciprocal_rank_fusion(near, [], k=k)
