@@ -10,7 +10,7 @@ from retriever.datasets import Dataset
 from retriever.evaluate import Evaluation, evaluate
 from retriever.measures import Measure
 from retriever.ranking import Ranking, Route
-from retriever.saved_evaluation import Meta, SavedEvaluation
+from retriever.saved_evaluation import Meta, Questions, SavedEvaluation
 from retriever.searcher import Searcher, SearchOptions, document_run
 from retriever.trec import Run
 
@@ -62,7 +62,8 @@ class RouteEvaluation:
             depth=self.ceiling.depth if rerank else 0,
             more=more,
         )
-        return SavedEvaluation(meta, self.evaluation, self.run)
+        questions = Questions(dataset.queries, dataset.qrels, dataset.metadata)
+        return SavedEvaluation(meta, self.evaluation, self.run, questions)
 
 
 def route_options(route: str, rerank_depth: int) -> SearchOptions:

@@ -1,6 +1,12 @@
-"""An evaluation kept as a folder: `evaluation.json` and `run.trec`. A folder appears whole or not at all.
+"""An evaluation kept as a folder, which appears whole or not at all.
 
-Nothing is overwritten: two evaluations never share a folder, whatever their models are called.
+    evaluation.json   what was evaluated, and every measure of every query
+    run.trec          documents per query, a TREC run file
+    queries.jsonl     the questions, with their metadata (BEIR)
+    qrels.tsv         the judgements (BEIR)
+
+So it can be compared, cut into slices and measured anew without the data set. Evaluations saved without the last two are
+read as well. Nothing is overwritten: two evaluations never share a folder, whatever their models are called.
 """
 
 import json
@@ -15,10 +21,12 @@ from typing import Any
 from indexer.durable import file_sha256, sync_folder, sync_tree
 from indexer.errors import CorpusError
 from retriever.evaluate import Evaluation, Mean
-from retriever.trec import Run, read_run, write_run
+from retriever.ranking import Query
+from retriever.topics import read_queries
+from retriever.trec import Qrels, Run, read_qrels, read_run, write_qrels, write_run
 
 FORMAT = 1
-_REPORT, _RUN = "evaluation.json", "run.trec"
+_REPORT, _RUN, _QUERIES, _QRELS = "evaluation.json", "run.trec", "queries.jsonl", "qrels.tsv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +59,28 @@ class Meta:
 
 
 @dataclass(frozen=True, slots=True)
+class Questions:
+    """What was asked, and what is known of the answers.
+
+    Attributes:
+        queries: The questions.
+        qrels: The judgements.
+        metadata: Query id to further fields, for slices; queries without any may be absent.
+    """
+
+    queries: tuple[Query, ...]
+    qrels: Qrels
+    metadata: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class SavedEvaluation:
-    """An evaluation with its run and what was evaluated."""
+    """An evaluation with its run and what was evaluated; `questions` is None in those that kept none."""
 
     meta: Meta
     evaluation: Evaluation
     run: Run
+    questions: Questions | None = None
 
 
 def save_evaluation(folder: Path, saved: SavedEvaluation) -> None:
@@ -75,10 +99,13 @@ def save_evaluation(folder: Path, saved: SavedEvaluation) -> None:
     temp.mkdir()
     try:
         write_run(temp / _RUN, saved.run)
+        if saved.questions is not None:
+            _write_questions(temp, saved.questions)
         report = {
             "format": FORMAT,
             "meta": asdict(saved.meta),
             "run_sha256": file_sha256(temp / _RUN),
+            "questions_sha256": _sums(temp) if saved.questions is not None else None,
             "evaluation": asdict(saved.evaluation),
         }
         (temp / _REPORT).write_text(json.dumps(report, ensure_ascii=False, indent=1, allow_nan=False), encoding="utf-8")
@@ -113,7 +140,11 @@ def load_evaluation(folder: Path) -> SavedEvaluation:
         raise CorpusError(f"{path}: damaged ({err!r}); expected a whole evaluation. Evaluate again") from err
     if not (folder / _RUN).is_file() or file_sha256(folder / _RUN) != saved_sha:
         raise CorpusError(f"{folder / _RUN}: missing, or not the run of {path.name}. Evaluate again")
-    return SavedEvaluation(meta, evaluation, read_run(folder / _RUN))
+    sums = report.get("questions_sha256")
+    if sums is not None and sums != _sums(folder):
+        raise CorpusError(f"{folder}: {_QUERIES} or {_QRELS} is missing, or not that of {path.name}. Evaluate again")
+    questions = _read_questions(folder) if sums is not None else None
+    return SavedEvaluation(meta, evaluation, read_run(folder / _RUN), questions)
 
 
 def list_evaluations(parent: Path) -> list[Path]:
@@ -121,6 +152,25 @@ def list_evaluations(parent: Path) -> list[Path]:
     if not parent.is_dir():
         return []
     return sorted(path.parent for path in parent.glob(f"*/{_REPORT}") if not path.parent.name.startswith("."))
+
+
+def _write_questions(folder: Path, questions: Questions) -> None:
+    rows = (
+        {"_id": query.query_id, "text": query.text, "metadata": dict(questions.metadata.get(query.query_id, {}))}
+        for query in questions.queries
+    )
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    (folder / _QUERIES).write_text(lines, encoding="utf-8")
+    write_qrels(folder / _QRELS, questions.qrels)
+
+
+def _read_questions(folder: Path) -> Questions:
+    found = read_queries(folder / _QUERIES)
+    return Questions(found.queries, read_qrels(folder / _QRELS).qrels, found.metadata)
+
+
+def _sums(folder: Path) -> list[str]:
+    return [file_sha256(folder / name) if (folder / name).is_file() else "" for name in (_QUERIES, _QRELS)]
 
 
 def _evaluation(report: Mapping[str, Any]) -> Evaluation:

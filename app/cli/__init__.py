@@ -6,6 +6,7 @@ import sys
 import typer
 
 from app.cli import (
+    compare_command,
     demo_command,
     doctor_command,
     evaluate_command,
@@ -31,6 +32,7 @@ for module in (
     index_command,
     search_command,
     evaluate_command,
+    compare_command,
     feedback_command,
     generations_command,
     models_command,

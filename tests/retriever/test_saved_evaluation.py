@@ -8,7 +8,14 @@ from indexer.errors import CorpusError
 from retriever.evaluate import evaluate
 from retriever.measures import parse_measures
 from retriever.ranking import Query
-from retriever.saved_evaluation import Meta, SavedEvaluation, list_evaluations, load_evaluation, save_evaluation
+from retriever.saved_evaluation import (
+    Meta,
+    Questions,
+    SavedEvaluation,
+    list_evaluations,
+    load_evaluation,
+    save_evaluation,
+)
 
 META = Meta("集合", "test", "abc", generation="g1", model="m@1", route="hybrid", rerank="none", more={"p50 ms": 3.5})
 
@@ -34,6 +41,32 @@ def test_one_query_without_interval_survives(tmp_path):
     )
     save_evaluation(tmp_path / "one", one)
     assert load_evaluation(tmp_path / "one").evaluation.means["AP"].low is None
+
+
+def with_questions():
+    one = saved()
+    queries = (Query("q1", "一\n二"), Query("q2", "two"), Query("q3", "三"))
+    questions = Questions(
+        queries, {"q1": {"b": 1, "文 档.md": 0}, "q2": {"b": 2}}, {"q1": {"topic": "数"}, "q2": {}, "q3": {}}
+    )
+    return SavedEvaluation(META, one.evaluation, one.run, questions)
+
+
+def test_the_questions_are_kept_for_later_comparisons(tmp_path):
+    save_evaluation(tmp_path / "one", with_questions())
+    assert load_evaluation(tmp_path / "one") == with_questions()
+
+
+@pytest.mark.parametrize("name", ["queries.jsonl", "qrels.tsv"])
+def test_changed_or_missing_questions_are_noticed(tmp_path, name):
+    save_evaluation(tmp_path / "one", with_questions())
+    path = tmp_path / "one" / name
+    path.write_text(path.read_text() + " ")
+    with pytest.raises(CorpusError, match="is missing, or not that of evaluation.json"):
+        load_evaluation(tmp_path / "one")
+    path.unlink()
+    with pytest.raises(CorpusError, match="is missing, or not that of evaluation.json"):
+        load_evaluation(tmp_path / "one")
 
 
 def test_the_time_is_noted():
