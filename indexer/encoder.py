@@ -19,6 +19,7 @@ from indexer.loading import check_folder, choose_device, load_tokenizer, load_we
 from indexer.model_format import model_format
 from indexer.model_tokens import HfTokenSpans
 from indexer.profiles import embedder_profile
+from indexer.stored_tokenizer import ModelTokenizer
 from indexer.token_budget import TokenBudget
 
 _WINDOW = 8192  # texts tokenised and sorted together: bounds the memory for tokens
@@ -188,20 +189,18 @@ def _dense(folder: Path, device: str) -> Any:
 class TransformerEmbedder:
     """An Embedder on transformers and torch. Safe to use from several threads."""
 
-    def __init__(self, spec: EmbedderSpec, tokenizer: Any, replicas: list[_Replica], options: EncoderOptions) -> None:
-        from tokenizers import Tokenizer
-
+    def __init__(
+        self, spec: EmbedderSpec, tokenizer: ModelTokenizer, replicas: list[_Replica], options: EncoderOptions
+    ) -> None:
         self._spec = spec
         self._replicas = replicas
         gpu = replicas[0].device.startswith("cuda")
         tokens = options.token_budget or (_BUDGET_GPU if gpu else _BUDGET_CPU)
         self._budget = TokenBudget(tokens, "text", _TOO_LONG)
         self._pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (tokenizer.eos_token_id or 0)
-        fast = tokenizer.backend_tokenizer.to_str()
-        self._tokenizer = Tokenizer.from_str(fast)  # a copy with fixed truncation: no state is set per call
-        self._tokenizer.no_padding()
+        self._tokenizer = tokenizer.copy()  # with fixed truncation: no state is set per call
         self._tokenizer.enable_truncation(max_length=spec.max_tokens)
-        self._tokens = HfTokenSpans(Tokenizer.from_str(fast), spec.model)
+        self._tokens = HfTokenSpans(tokenizer.copy(), spec.model)
         self.forwards = 0  # forward passes so far, for tests and reports
 
     @property

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from indexer.errors import ModelError
+from indexer.stored_tokenizer import ModelTokenizer, apply_settings, read_stored
 
 _TOKENIZER_FILES = (
     "tokenizer.json",
@@ -89,33 +90,36 @@ def _quiet() -> Iterator[None]:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
-def load_tokenizer(folder: Path, config: dict[str, Any], *, trust_remote_code: bool = False) -> Any:
-    """Load the tokenizer; one that does not fit the model's vocabulary is refused.
+def load_tokenizer(folder: Path, config: dict[str, Any], *, trust_remote_code: bool = False) -> ModelTokenizer:
+    """Load the tokenizer, as stored in `tokenizer.json`; one that does not fit the model's vocabulary is refused.
 
     Raises:
         ModelError: If it cannot be loaded, is not a fast one, or its size does not fit.
     """
     from transformers import AutoTokenizer
 
+    stored = read_stored(folder)
     try:
         with _quiet():
-            tokenizer = AutoTokenizer.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=trust_remote_code
-            )
+            known = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, KeyError) as err:
         raise ModelError(
             f"the tokenizer in {folder} cannot be loaded ({err}); copy or download the model again"
         ) from err
-    size, expected = len(tokenizer), int(config.get("vocab_size", 0))
+    if not getattr(known, "is_fast", False):
+        raise ModelError(
+            f"the tokenizer in {folder} has no tokenizer.json; expected a fast tokenizer. Convert it first"
+        )
+    if stored is None:
+        stored = known.backend_tokenizer
+    else:
+        apply_settings(stored, read_json(folder / "tokenizer_config.json"), known)
+    size, expected = stored.get_vocab_size(), int(config.get("vocab_size", 0))
     if expected and not 0.9 * expected <= size <= expected + 1024:
         raise ModelError(
             f"the tokenizer in {folder} has {size} tokens and the model {expected}; they do not belong together. Copy it again"
         )
-    if not getattr(tokenizer, "is_fast", False):
-        raise ModelError(
-            f"the tokenizer in {folder} has no tokenizer.json; expected a fast tokenizer. Convert it first"
-        )
-    return tokenizer
+    return ModelTokenizer.of(stored, known)
 
 
 def load_weights(

@@ -79,7 +79,6 @@ class SequenceReranker:
     """A cross-encoder with one logit, computed in float32 at the head whatever the model's precision."""
 
     def __init__(self, folder: Path, name: str, config: dict[str, Any], device: str) -> None:
-        from tokenizers import Tokenizer
         from transformers import AutoModelForSequenceClassification
 
         tokenizer = load_tokenizer(folder, config)
@@ -96,9 +95,7 @@ class SequenceReranker:
         tokens = _BUDGET_GPU if device.startswith("cuda") else _BUDGET_CPU
         self._budget = TokenBudget(tokens, "pair", "use --rerank none, or a smaller model")
         self._pad = int(tokenizer.pad_token_id or 0)
-        self._tokenizer = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
+        self._tokenizer = tokenizer.backend_tokenizer
         self._segments = "token_type_ids" in tokenizer.model_input_names
         self.forwards = 0
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from indexer.errors import ModelError
 from indexer.loading import load_tokenizer, load_weights
 from indexer.profiles import RerankerProfile
+from indexer.stored_tokenizer import ModelTokenizer
 from indexer.token_budget import TokenBudget
 from retriever.layerwise_minicpm import ARCHITECTURE as LAYERWISE
 from retriever.layerwise_minicpm import LayerwiseMiniCPM, check_settings
@@ -52,12 +53,12 @@ def load_decoder_reranker(
     layers = cutoff_layers or profile.cutoff_layers
     if LIGHTWEIGHT in architectures:
         scorer = LightweightGemma(folder, config, layers, device)
-        return DecoderReranker(folder, load_tokenizer(folder, config), profile, device, scorer)
+        return DecoderReranker(load_tokenizer(folder, config), profile, device, scorer)
     if LAYERWISE in architectures:
         cut = layers or int(config["num_hidden_layers"])
         check_settings(config, cut)
         tokenizer = load_tokenizer(folder, config)
-        return DecoderReranker(folder, tokenizer, profile, device, LayerwiseMiniCPM(folder, config, cut, device))
+        return DecoderReranker(tokenizer, profile, device, LayerwiseMiniCPM(folder, config, cut, device))
     remote = "auto_map" in config
     if remote and not trust_remote_code:
         raise ModelError(
@@ -66,9 +67,7 @@ def load_decoder_reranker(
         )
     tokenizer = load_tokenizer(folder, config, trust_remote_code=remote)
     _check_cutoff(layers, config)
-    return DecoderReranker(
-        folder, tokenizer, profile, device, _yes_logits(folder, tokenizer, device, layers, remote=remote)
-    )
+    return DecoderReranker(tokenizer, profile, device, _yes_logits(folder, tokenizer, device, layers, remote=remote))
 
 
 def _check_cutoff(layers: int | None, config: dict[str, Any]) -> None:
@@ -77,12 +76,14 @@ def _check_cutoff(layers: int | None, config: dict[str, Any]) -> None:
         raise ModelError(f"the layer cut-off is {layers}; expected 1 to {count}, the layers of this reranker")
 
 
-def _yes_logits(folder: Path, tokenizer: Any, device: str, layers: int | None, *, remote: bool) -> LastLogits:
+def _yes_logits(
+    folder: Path, tokenizer: ModelTokenizer, device: str, layers: int | None, *, remote: bool
+) -> LastLogits:
     """Return what scores with a causal language model whose head is reduced to the row of `Yes`, in float32."""
     import torch
     from transformers import AutoModelForCausalLM
 
-    yes = tokenizer("Yes", add_special_tokens=False)["input_ids"]
+    yes = tokenizer.ids("Yes")
     if len(yes) != 1 or yes[0] == tokenizer.unk_token_id:
         raise ModelError(
             f"the tokenizer in {folder} does not know the word Yes; expected the reranker's own. Copy it again"
@@ -111,29 +112,20 @@ class DecoderReranker:
     """Scores by one logit at the last position, in float32.
 
     Args:
-        folder: The model folder.
-        tokenizer: Its transformers tokenizer.
+        tokenizer: The model's own.
         profile: Prompt and length.
         device: Where the scorer runs.
         scorer: From padded token ids to logits.
     """
 
-    def __init__(self, folder: Path, tokenizer: Any, profile: RerankerProfile, device: str, scorer: LastLogits) -> None:
-        from tokenizers import Tokenizer
-
+    def __init__(self, tokenizer: ModelTokenizer, profile: RerankerProfile, device: str, scorer: LastLogits) -> None:
         self._scorer = scorer
         self._profile = profile
         self._device = device
         tokens = _BUDGET_GPU if device.startswith("cuda") else _BUDGET_CPU
         self._budget = TokenBudget(tokens, "pair", "use --rerank none, or a smaller model")
-        stored = folder / "tokenizer.json"  # as released; transformers may rebuild its rules from a class name
-        self._tokenizer = (
-            Tokenizer.from_file(str(stored))
-            if stored.is_file()
-            else Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-        )
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
+        self._ids = tokenizer.ids
+        self._tokenizer = tokenizer.backend_tokenizer
         bos = tokenizer.bos_token_id
         self._bos = [] if bos is None or (bos == tokenizer.pad_token_id and profile.kind == "decoder") else [bos]
         self._separator = self._ids("\n")
@@ -145,10 +137,6 @@ class DecoderReranker:
     def name(self) -> str:
         """The model."""
         return self._profile.model
-
-    def _ids(self, text: str) -> list[int]:
-        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
-        return ids
 
     def inputs(self, query: str, passages: Sequence[str]) -> list[list[int]]:
         """Return the token ids of every pair, as the model reads them."""

@@ -101,18 +101,16 @@ def make_model(folder: Path, architecture: str) -> Path:
 
 
 def reference(folder: Path, texts: list[str], pooling: str, length: int = 512) -> np.ndarray:
-    """One text at a time, without padding, as the model cards describe."""
-    from transformers import AutoModel, AutoTokenizer
+    """One text at a time, without padding, as the model cards describe; tokens as in `tokenizer.json`."""
+    from transformers import AutoModel
 
-    tokenizer, model = (
-        AutoTokenizer.from_pretrained(folder),
-        AutoModel.from_pretrained(folder, dtype=torch.float32).eval(),
-    )
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.enable_truncation(length)
+    model = AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
     rows = []
     for text in texts:
-        inputs = tokenizer(text, truncation=True, max_length=length, return_tensors="pt", return_token_type_ids=False)
         with torch.no_grad():
-            states = model(**inputs).last_hidden_state[0]
+            states = model(input_ids=torch.tensor([tokenizer.encode(text).ids])).last_hidden_state[0]
         row = {"cls": states[0], "last_token": states[-1], "mean": states.mean(dim=0)}[pooling]
         rows.append(torch.nn.functional.normalize(row, dim=0).numpy())
     return np.stack(rows)
