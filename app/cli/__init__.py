@@ -15,6 +15,7 @@ from app.cli import (
     index_command,
     models_command,
     search_command,
+    ui_command,
 )
 from app.cli.console import note
 from indexer.errors import SearchError
@@ -38,6 +39,7 @@ for module in (
     models_command,
     doctor_command,
     demo_command,
+    ui_command,
 ):
     module.register(cli)
 

@@ -8,9 +8,13 @@ from uuid import uuid4
 
 import streamlit as st
 
+from app.ui.password import ask_password
 from indexer.generations import Generations
 
 if TYPE_CHECKING:
+    from indexer.embedder import Embedder
+    from indexer.opened import Index
+    from retriever.models import EmbedderSupply, RerankerSupply
     from retriever.searcher import Searcher
     from training.feedback import FeedbackLog
 
@@ -43,8 +47,17 @@ class Session:
         return chinese if self.language == "zh" else english
 
     def searcher(self) -> "Searcher":
-        """Return the searcher of the live generation; it is opened and its models are loaded once, for all visitors."""
+        """Return the searcher of the live generation; it is opened and its models are loaded once, for all visitors.
+
+        Raises:
+            IndexFormatError: If the index is gone or damaged.
+        """
         return _searcher(str(self.index), Generations(self.index).pointer().generation, self.rerank, self.device)
+
+    def embedder(self) -> "Embedder | None":
+        """Return the loaded model of the live generation; None for a lexical-only index, or when it cannot be had."""
+        facts = self.searcher().index.manifest.embedder
+        return _embedders().get(f"{facts.fingerprint} {self.device}") if facts else None
 
     def feedback(self) -> "FeedbackLog":
         """Return the index's feedback log."""
@@ -52,27 +65,61 @@ class Session:
 
 
 def current() -> Session:
-    """Return the session of the page that is being drawn."""
+    """Return the session of the page that is being drawn; the page stops here until the password was given, where one is set.
+
+    Every page asks for its session first, so none can be reached without the password.
+    """
     state = st.session_state
     if "visitor" not in state:
         state.visitor = uuid4().hex
-    return Session(
+    session = Session(
         index=Path(os.environ[INDEX_VARIABLE]),
         visitor=state.visitor,
-        language=state.get("language", "en"),
+        language="zh" if state.get("language") == "zh" else "en",
         rerank=os.environ.get(RERANK_VARIABLE, "auto"),
         device=os.environ.get(DEVICE_VARIABLE, "auto"),
     )
+    ask_password(session.say)
+    return session
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
 def _searcher(index: str, generation: str, rerank: str, device: str) -> "Searcher":
     """One searcher for each generation; two are kept, so that a switch does not stop those who are reading."""
+    from indexer.opened import Index
     from retriever.searcher import Searcher
 
-    searcher = Searcher.open(index, rerank=rerank, device=device, generation=generation)
+    opened = Index.open(Path(index), generation=generation)
+    searcher = Searcher(opened, _embedder_supply(opened, device), _reranker_supply(rerank, device))
     searcher.warm()
     return searcher
+
+
+def _embedder_supply(index: "Index", device: str) -> "EmbedderSupply":
+    """A new generation of the same model takes over the loaded model."""
+    from retriever.models import EmbedderSupply
+
+    facts = index.manifest.embedder
+    if facts is None or index.vectors is None:
+        return EmbedderSupply(index, None, device)
+    loaded, key = _embedders(), f"{facts.fingerprint} {device}"
+    supply = EmbedderSupply(index, loaded.get(key), device)
+    if not supply.warm():
+        loaded[key] = supply.get()
+    return supply
+
+
+@st.cache_resource(show_spinner=False)
+def _embedders() -> "dict[str, Embedder]":
+    """The loaded embedders by fingerprint and device."""
+    return {}
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _reranker_supply(rerank: str, device: str) -> "RerankerSupply":
+    from retriever.models import RerankerSupply
+
+    return RerankerSupply(rerank, device)
 
 
 @st.cache_resource(show_spinner=False)

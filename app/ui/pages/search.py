@@ -1,0 +1,142 @@
+"""The search page: ask, read, judge."""
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from app.ui import hit_view
+from app.ui import search_presenter as words
+from app.ui.judging import Subject, confirmation
+from app.ui.search_export import to_csv, to_json
+from app.ui.search_form import ask
+from app.ui.search_presenter import Asked
+from app.ui.session import Session, current
+from app.ui.shown_text import inert, plain
+from app.ui.upload_panel import upload_panel
+from indexer.errors import SearchError
+from retriever.searcher import MAX_QUERY_CHARS, SearchOptions
+
+if TYPE_CHECKING:
+    from retriever.answer import Answer
+    from retriever.searcher import Searcher
+
+
+def page() -> None:
+    """Draw the page."""
+    session = current()
+    st.html(hit_view.STYLE)
+    st.header(session.say("Search your documents", "搜索您的文档"), anchor=False)
+    searcher = _opened(session)
+    if searcher is None:
+        return
+    if searcher.index.manifest.chunks == 0:
+        _empty_index(session)
+    else:
+        asked = ask(session, searcher)
+        if asked.query.strip():
+            _answer(session, searcher, asked)
+        else:
+            _welcome(session, searcher)
+    upload_panel(session)
+
+
+def _opened(session: Session) -> "Searcher | None":
+    try:
+        with st.spinner(
+            session.say(
+                "Opening the index and loading its model; only the first visit takes some seconds.",
+                "正在打开索引并加载模型；只有第一次需要几秒钟。",
+            )
+        ):
+            return session.searcher()
+    except SearchError as err:
+        st.error(session.say(f"The index cannot be opened. {plain(str(err))}", f"无法打开索引。{plain(str(err))}"))
+        st.button(session.say("Try again", "重试"))
+        return None
+
+
+def _empty_index(session: Session) -> None:
+    st.info(
+        session.say(
+            f"This index has no documents yet. Add some below, or run `quarry index FOLDER --into {plain(str(session.index))}`.",
+            f"这个索引里还没有文档。可以在下面添加，或运行 `quarry index FOLDER --into {plain(str(session.index))}`。",
+        )
+    )
+
+
+def _welcome(session: Session, searcher: "Searcher") -> None:
+    facts = searcher.index.manifest
+    model = (
+        inert(facts.embedder.to_spec().model)
+        if facts.embedder
+        else session.say("no model, words only", "无模型，仅关键词")
+    )
+    documents = session.say(
+        f"{facts.documents:,} documents in {facts.chunks:,} passages",
+        f"{facts.documents:,} 个文档，{facts.chunks:,} 个段落",
+    )
+    st.html(f"<div class='q-times'>{documents} · {model}</div>")
+
+
+def _answer(session: Session, searcher: "Searcher", asked: Asked) -> None:
+    answer = _searched(session, searcher, asked)
+    if answer is None:
+        return
+    whole = Subject(session, answer)
+    hit_view.degraded(answer.stages, whole)
+    if len(asked.query) > MAX_QUERY_CHARS:
+        st.info(
+            session.say(
+                f"The question is very long; its first {MAX_QUERY_CHARS:,} characters were used.",
+                f"问题太长，只使用了前 {MAX_QUERY_CHARS:,} 个字符。",
+            )
+        )
+    if not answer.results:
+        _no_result(session, asked)
+        return
+    st.html(words.times_html(answer, session.say))
+    for result in answer.results:
+        hit_view.hit(Subject(session, answer, result), result, searcher)
+    _below(session, whole)
+
+
+def _searched(session: Session, searcher: "Searcher", asked: Asked) -> "Answer | None":
+    """Search, or take what the last run of the page found for the same question."""
+    key = (asked, searcher.index.generation)
+    kept = st.session_state.get("answer")
+    if kept and kept[0] == key:
+        return kept[1]  # type: ignore[no-any-return]
+    options = SearchOptions(route=asked.route, rerank=asked.rerank, filters=dict(asked.filters) or None)
+    try:
+        with st.spinner(session.say("Searching …", "正在搜索……"), show_time=True):
+            answer = searcher.search(asked.query, asked.k, options)
+    except (SearchError, ValueError) as err:
+        st.error(session.say(f"The search failed: {plain(str(err))}", f"搜索失败：{plain(str(err))}"))
+        return None
+    st.session_state.answer = (key, answer)
+    return answer
+
+
+def _no_result(session: Session, asked: Asked) -> None:
+    advice = session.say("Try other words, or search by meaning.", "可以换个说法，或按语义检索。")
+    if asked.filters:
+        advice = session.say("Try it without the filters.", "可以去掉筛选条件再试。")
+    st.info(session.say(f"No passage matches. {advice}", f"没有找到匹配的段落。{advice}"))
+
+
+def _below(session: Session, whole: Subject) -> None:
+    say, answer = session.say, whole.answer
+    with st.container(horizontal=True, vertical_alignment="center"):
+        with st.popover(say("Nothing here answers it?", "没有想要的答案？"), icon=":material/edit_note:"):
+            hit_view.note_field(whole, say("What did you look for?", "您想找的是什么？"))
+        st.download_button(
+            "JSON", to_json(answer), "quarry-results.json", "application/json",
+            icon=":material/download:", on_click="ignore",
+        )  # fmt: skip
+        st.download_button(
+            "CSV", to_csv(answer), "quarry-results.csv", "text/csv", icon=":material/download:", on_click="ignore"
+        )
+    confirmation(whole)
+
+
+page()

@@ -1,0 +1,145 @@
+"""Files that visitors of the app hand over: checked, read and added to the index as a new generation.
+
+A visitor's file name never becomes a path: files are written under numbers to a temporary folder that is removed, and the
+documents get ids made of their content. Nothing here draws.
+"""
+
+import re
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from indexer.build import BuildReport, index_documents
+from indexer.build_plan import BuildSettings
+from indexer.corpus import ReadFile, ReadOptions, Skipped, printable, read_corpus
+from indexer.embedder import Embedder
+from indexer.errors import SearchError
+from indexer.generations import Generations
+from indexer.manifest import Manifest
+from indexer.records import Document
+
+MAX_FILE_MEGABYTES = 20
+MAX_FILES = 20
+MAX_NAME_CHARS = 120
+PREFIX = "upload"
+
+_LIMITS = ReadOptions(
+    max_bytes=MAX_FILE_MEGABYTES << 20, parser_seconds=30.0, parser_bytes=2 << 30, unpacked_bytes=256 << 20
+)
+_ENDING = re.compile(r"(\.[A-Za-z0-9]{1,8}(?:\.gz)?)\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file as the browser sent it; the name is only ever shown."""
+
+    name: str
+    content: bytes
+
+    @property
+    def doc_id(self) -> str:
+        """The id of its document: of its content, so that the same file is there once, whatever it is called."""
+        return f"{PREFIX}/{sha256(self.content).hexdigest()[:16]}"
+
+    @property
+    def shown_name(self) -> str:
+        """The last part of the name, printable and at most 120 characters long."""
+        return printable(re.split(r"[/\\]", self.name)[-1])[-MAX_NAME_CHARS:] or "file"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job is: the phase of the build, and how much of it; total is None where it is not known."""
+
+    phase: str
+    done: int
+    total: int | None
+
+
+def read_uploads(uploads: Sequence[Upload]) -> tuple[list[Document], list[Skipped]]:
+    """Read files into documents; what cannot be read is left out with a reason.
+
+    Args:
+        uploads: At most 20 are read; the others are skipped.
+
+    Returns:
+        The documents, and one entry per file or row that was left out, under the file's own name.
+    """
+    skipped = [
+        Skipped(upload.shown_name, "too large", f"only {MAX_FILES} files are taken at once; hand it over again")
+        for upload in uploads[MAX_FILES:]
+    ]
+    documents: list[Document] = []
+    with TemporaryDirectory(prefix="quarry-upload-") as folder:
+        for number, upload in enumerate(uploads[:MAX_FILES]):
+            ending = _ENDING.search(upload.name)
+            path = Path(folder) / f"{number:03d}{ending.group(1).lower() if ending else ''}"
+            path.write_bytes(upload.content)
+            for event in read_corpus({upload.doc_id: path}, options=_LIMITS):
+                if isinstance(event, ReadFile):
+                    documents.extend(_named(document, upload, path) for document in event.documents)
+                    skipped.extend(_own(problem, upload, path) for problem in event.problems)
+                elif isinstance(event, Skipped):
+                    skipped.append(_own(event, upload, path))
+    return documents, skipped
+
+
+def _named(document: Document, upload: Upload, path: Path) -> Document:
+    """Put the visitor's file name where a reader would put the name of a file."""
+    stem = path.name.split(".")[0]
+    own = upload.shown_name.removesuffix(".gz").rsplit(".", 1)[0] or upload.shown_name
+    title = own if document.title == stem else document.title
+    return replace(document, title=title, meta={**document.meta, "source": f"{PREFIX}/{upload.shown_name}"})
+
+
+def _own(skip: Skipped, upload: Upload, path: Path) -> Skipped:
+    return replace(skip, source=skip.source.replace(printable(path), upload.shown_name))
+
+
+class UploadJob(threading.Thread):
+    """Adds files to an index beside the running app: a visitor who leaves the page loses nothing.
+
+    Attributes:
+        report: What the build did; None before it is over, and when there was nothing to add.
+        skipped: What was left out.
+        error: Why nothing was added, empty when all went well.
+    """
+
+    def __init__(self, index: Path, uploads: Sequence[Upload], embedder: Embedder | None) -> None:
+        super().__init__(name="quarry-upload", daemon=True)
+        self.report: BuildReport | None = None
+        self.skipped: tuple[Skipped, ...] = ()
+        self.error = ""
+        self.progress = Progress("reading", 0, None)
+        self._index = index
+        self._uploads = tuple(uploads)
+        self._embedder = embedder
+
+    def run(self) -> None:
+        """Read, index, switch; a failure becomes `error` and leaves the live generation as it was."""
+        try:
+            documents, skipped = read_uploads(self._uploads)
+            self.skipped = tuple(skipped)
+            if documents:
+                self.report = self._build(documents)
+                self.skipped += self.report.skipped
+        except (SearchError, OSError, ValueError, RuntimeError, MemoryError) as err:
+            self.error = str(err) or type(err).__name__
+        finally:
+            self._uploads = ()  # the files' bytes are not kept
+
+    def _build(self, documents: Sequence[Document]) -> BuildReport:
+        live = Manifest.read(Generations(self._index).live())
+        settings = BuildSettings(model_folder=live.embedder.folder if live.embedder else "", notes=live.notes)
+        return index_documents(self._index, documents, self._embedder, settings, self)
+
+    def phase(self, name: str, total: int | None) -> None:
+        """Take note of a phase of the build."""
+        self.progress = Progress(name, 0, total)
+
+    def advance(self, amount: int) -> None:
+        """Take note of progress within the phase."""
+        self.progress = replace(self.progress, done=self.progress.done + amount)
