@@ -41,11 +41,6 @@ class Progress:
         """Share of the steps that is behind, in [0, 1]."""
         return min(1.0, self.done / self.total) if self.total else 0.0
 
-    @property
-    def left(self) -> float | None:
-        """Seconds that are left at this speed; None when nothing can be said."""
-        return self.seconds / self.done * (self.total - self.done) if self.total and self.done else None
-
 
 class Job:
     """One piece of work. Safe to read from any thread; only its own thread changes it."""

@@ -17,10 +17,8 @@ def ended(job: Job) -> Job:
     return job
 
 
-def test_progress_knows_its_share_and_what_is_left():
+def test_progress_knows_its_share():
     assert Progress(25, 100, "bm25", 5.0).share == 0.25
-    assert Progress(25, 100, "bm25", 5.0).left == 15.0
-    assert Progress(0, 100, "", 5.0).left is None
     assert Progress(3, 0, "", 5.0).share == 0.0
     assert Progress(7, 5, "", 1.0).share == 1.0
 

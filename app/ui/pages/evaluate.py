@@ -1,0 +1,193 @@
+"""The page of evaluations: order one, watch it, open and compare those that were saved."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from app.ui.data_folders import DataChoice, allowed_roots, data_choices
+from app.ui.evaluation_job import EvaluationOrder, run_evaluation
+from app.ui.evaluation_panel import remembered, show_runs
+from app.ui.evaluation_presenter import judged_documents, named_runs, offered_routes, read_saved
+from app.ui.jobs import Job, board
+from app.ui.session import Session, current, evaluations_path
+from indexer.errors import CorpusError, IndexBusyError, SearchError
+from indexer.generations import Generations
+from indexer.manifest import Manifest
+
+_KIND = "evaluation"
+_MEASURES = ("nDCG@10", "R@100", "RR@10", "AP", "P@10", "Success@5")
+
+
+def page() -> None:
+    """Draw the page."""
+    session = current()
+    say = session.say
+    st.title(say("Evaluate", "评测"), anchor=False)
+    st.caption(
+        say(
+            "How good are the answers? Questions with known answers are asked by several routes, and the routes compared.",
+            "检索效果如何？用已知答案的问题测试多条路线，并相互比较。",
+        )
+    )
+    folder = evaluations_path(session.index)
+    job = board(session.index).latest(_KIND)
+    _open_what_is_finished(job)
+    labels, faults = read_saved(folder, remembered)
+    with st.expander(say("New evaluation", "新建评测"), expanded=not labels, icon=":material/add:"):
+        _order(session, _choices(session), job)
+    if job is not None:
+        running = job.state == "running"
+        st.fragment(_progress, run_every=0.5 if running else None)(session, job)
+    for name, reason in faults.items():
+        st.warning(say("A saved evaluation cannot be read.", "有一个保存的评测无法读取。"), icon=":material/warning:")
+        st.code(f"{name}: {reason}", language=None, wrap_lines=True)
+    _saved(session, folder, labels)
+
+
+def _choices(session: Session) -> tuple[DataChoice, ...]:
+    say, roots = session.say, allowed_roots()
+    typed = st.text_input(
+        say("Folder of your data sets (optional)", "您的数据集所在的文件夹（可选）"),
+        key="evaluate.folder",
+        placeholder=str(roots[0]),
+        help=say(
+            "A folder with data sets in it, each a folder with queries and judgements (BEIR, FlagEmbedding or TREC files).",
+            "其中每个子文件夹是一个数据集，包含查询和判定（BEIR、FlagEmbedding 或 TREC 格式）。",
+        ),
+    )
+    try:
+        return data_choices(typed, roots)
+    except SearchError as err:
+        _error(say("This folder cannot be used.", "不能使用该文件夹。"), err)
+        return data_choices("", roots)
+
+
+def _order(session: Session, choices: tuple[DataChoice, ...], job: Job | None) -> None:
+    say = session.say
+    try:
+        manifest = Manifest.read(Generations(session.index).live())
+    except SearchError as err:
+        _error(say("The index cannot be opened.", "无法打开索引。"), err)
+        return
+    names = [choice.name for choice in choices]
+    left, right = st.columns(2)
+    place = left.selectbox(
+        say("Data set", "数据集"), range(len(choices)), format_func=names.__getitem__, key="evaluate.dataset"
+    )
+    measures = right.multiselect(
+        say("Measures, the main one first", "指标，主要指标在前"),
+        _MEASURES, default=_MEASURES[:3], key="evaluate.measures", accept_new_options=True,
+    )  # fmt: skip
+    offered = offered_routes(dense=manifest.store is not None, rerank=_has_reranker(session))
+    routes = st.pills(
+        say("Routes, the first one chosen is the baseline", "路线，最先选的是基线"),
+        offered, selection_mode="multi", default=[name for name in offered if "+" not in name], key="evaluate.routes",
+    )  # fmt: skip
+    if manifest.store is None:
+        st.caption(say("This index has no vectors, so only BM25 can be measured.", "该索引没有向量，只能评测 BM25。"))
+    split_box, depth_box, go = st.columns([1, 1, 2], vertical_alignment="bottom")
+    split = split_box.text_input(say("Split", "划分"), key="evaluate.split", placeholder="test, dev")
+    depth = depth_box.number_input(say("Reranked candidates", "重排候选数"), 1, 1000, 50, key="evaluate.depth")
+    running = job is not None and job.state == "running"
+    blocked = running or not routes or not measures
+    label = say("Evaluate", "开始评测")
+    if go.button(label, key="evaluate.go", type="primary", disabled=blocked, width="stretch"):
+        _start(session, choices[place or 0].folder, split.strip() or None, (routes, measures, int(depth)))
+
+
+def _start(session: Session, folder: Path, split: str | None, chosen: tuple[list[str], list[str], int]) -> None:
+    from retriever.datasets import load_dataset, unknown_documents
+    from retriever.measures import parse_measures
+
+    say = session.say
+    routes, names, depth = chosen
+    try:
+        measures = parse_measures(names)
+        with st.spinner(say("Opening index and data set ...", "正在打开索引和数据集……")):
+            dataset = load_dataset(folder, split)
+            searcher = session.searcher()
+        known = searcher.index.chunks.titles(list(judged_documents(dataset.qrels)))
+        unknown = unknown_documents(dataset.qrels, known)
+        if unknown.count == unknown.judged:
+            raise CorpusError(
+                f"none of the {unknown.judged} judged documents is in this index (first {unknown.first[0]!r}); expected the "
+                f"data set's own corpus. Index it: quarry index {folder} --into INDEX"
+            )
+        order = EvaluationOrder(dataset, tuple(routes), measures, depth, evaluations_path(session.index))
+        job = board(session.index).start(_KIND, lambda job: run_evaluation(job, searcher, order))
+    except (SearchError, IndexBusyError) as err:
+        _error(say("It was not started.", "未能开始。"), err)
+        return
+    st.session_state["evaluate.mine"] = job.number
+    st.rerun()
+
+
+def _has_reranker(session: Session) -> bool:
+    if session.rerank != "auto":
+        return session.rerank != "none"
+    from indexer.model_source import resolve_model
+
+    return resolve_model("auto", kind="reranker") is not None
+
+
+def _open_what_is_finished(job: Job | None) -> None:
+    """Choose the runs of the visitor's own evaluation when it has just ended."""
+    state = st.session_state
+    if job is not None and job.state == "done" and state.get("evaluate.mine") == job.number:
+        del state["evaluate.mine"]
+        state["evaluate.kept"] = state["evaluate.shown"] = list(job.result)
+
+
+def _progress(session: Session, job: Job) -> None:
+    say, progress = session.say, job.progress
+    if job.state == "running":
+        words = f"{progress.doing}: {progress.done} / {progress.total}, {progress.seconds:.0f} s"
+        bar, stop = st.columns([5, 1], vertical_alignment="center")
+        bar.progress(progress.share, text=say(f"{words} (questions)", f"{words}（问题数）"))
+        if stop.button(say("Cancel", "取消"), key="evaluate.cancel", disabled=job.stopping, width="stretch"):
+            job.cancel()
+        if job.stopping:
+            st.caption(say("It stops after the questions at hand.", "将在当前一批问题之后停止。"))
+        return
+    if st.session_state.get("evaluate.seen") != job.number:
+        st.session_state["evaluate.seen"] = job.number
+        st.rerun()
+    if job.state == "failed":
+        _error(say("The last evaluation failed.", "上一次评测失败。"), job.error)
+    elif job.state == "cancelled":
+        st.info(
+            say("Cancelled. Routes that were finished by then are among the saved ones.",
+                "已取消。此前完成的路线在已保存的评测中。"),
+            icon=":material/cancel:",
+        )  # fmt: skip
+
+
+def _saved(session: Session, folder: Path, labels: dict[str, str]) -> None:
+    say, state = session.say, st.session_state
+    st.subheader(say("Saved evaluations", "保存的评测"), anchor=False)
+    if not labels:
+        st.info(
+            say("None yet. Press Evaluate above: the demo corpus takes a few seconds, and every run is kept here.",
+                "还没有。请在上方点击“开始评测”：示例语料只需数秒，每次结果都会保存在这里。"),
+            icon=":material/inbox:",
+        )  # fmt: skip
+        return
+    kept = [name for name in state.get("evaluate.kept", []) if name in labels]
+    if "evaluate.shown" in state:  # a run may have been removed from the folder since it was chosen
+        state["evaluate.shown"] = [name for name in state["evaluate.shown"] if name in labels]
+    names = st.multiselect(
+        say("Open one, or compare several; the first is the baseline", "打开一个，或比较多个；第一个是基线"),
+        list(labels), format_func=labels.__getitem__, key="evaluate.shown",
+        default=None if "evaluate.shown" in state else kept,
+    )  # fmt: skip
+    state["evaluate.kept"] = list(names)  # widgets forget when another page is opened, this does not
+    if names:
+        show_runs(session, named_runs([remembered(folder / name) for name in names]))
+
+
+def _error(headline: str, reason: object) -> None:
+    st.error(headline, icon=":material/error:")
+    st.code(str(reason), language=None, wrap_lines=True)
+
+
+page()
