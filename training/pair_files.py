@@ -120,6 +120,8 @@ def _tsv_row(line: str) -> TrainingRow | str:
 
 def _without_contradiction(row: TrainingRow) -> tuple[TrainingRow, int]:
     """Leave out negatives that read like a positive, with their scores; returns how many."""
+    if not row.neg:
+        return row, 0
     good = {text_key(text) for text in row.pos}
     keep = [place for place, text in enumerate(row.neg) if text_key(text) not in good]
     if len(keep) == len(row.neg):
