@@ -8,6 +8,8 @@
       x ModelError           a model could not be found or loaded; says what to do
       x MissingExtraError    an optional package is needed; names the extra that brings it
       x FeedbackError        a judgement or training row is not valid; names the line
+      x TrainingError        a training run could not go on; what it was given and the folder of the run are as before
+        + TrainingStopped    somebody stopped it; it can go on from its checkpoint
       x SettingsError        an unknown key or a value out of bounds; gives its name
 
 Every message has three parts: what was found, what was expected, what to do.
@@ -45,6 +47,14 @@ class MissingExtraError(SearchError):
 
 class FeedbackError(SearchError):
     """A judgement or training row is not valid."""
+
+
+class TrainingError(SearchError):
+    """A training run could not begin or go on."""
+
+
+class TrainingStopped(TrainingError):
+    """Somebody stopped a training run; a checkpoint was saved and the message says how to go on."""
 
 
 class SettingsError(SearchError):

@@ -73,6 +73,15 @@ def model_format(folder: Path, config: dict[str, Any], model: str) -> ModelForma
     return known
 
 
+def with_instruction(query_format: str, instruction: str) -> str:
+    """Return a query format with another task sentence; where the format has no place for one, it replaces the prefix."""
+    head, tail = query_format.split("{query}", 1)
+    for before, after in (("<instruct>", "\n<query>"), ("Instruct: ", "\nQuery:"), ("Instruct: ", " \n Query:")):
+        if head.startswith(before) and after in head:
+            return f"{before}{instruction}{head[head.index(after) :]}{{query}}{tail}"
+    return f"{instruction}{{query}}{tail}"
+
+
 def _longest(config: dict[str, Any]) -> int:
     positions = int(config.get("max_position_embeddings") or 1 << 20)
     return positions - 2 if config.get("model_type") in ("xlm-roberta", "roberta", "camembert") else positions
