@@ -16,7 +16,7 @@ import numpy as np
 from indexer.embedder import EmbedderSpec, Progress, Vectors
 from indexer.errors import ModelError
 from indexer.loading import check_folder, choose_device, load_tokenizer, load_weights, stored_id
-from indexer.model_format import model_format
+from indexer.model_format import model_format, with_instruction
 from indexer.model_tokens import HfTokenSpans
 from indexer.profiles import embedder_profile
 from indexer.stored_tokenizer import ModelTokenizer
@@ -114,14 +114,9 @@ def _devices(wanted: str) -> list[str]:
 def _query_format(model: str, known: str, options: EncoderOptions) -> str:
     """Fill another instruction and few-shot examples into a query format."""
     profile = embedder_profile(model)
-    head, tail = known.split("{query}", 1)
     if options.instruction is not None:
-        for before, after in (("<instruct>", "\n<query>"), ("Instruct: ", "\nQuery:"), ("Instruct: ", " \n Query:")):
-            if head.startswith(before) and after in head:
-                head = before + options.instruction + head[head.index(after) :]
-                break
-        else:
-            head = options.instruction
+        known = with_instruction(known, options.instruction)
+    head, tail = known.split("{query}", 1)
     if options.examples:
         if profile is None or not profile.example_format:
             raise ModelError(f"{model} takes no examples; expected an in-context model such as BAAI/bge-en-icl")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from indexer.model_format import ModelFormat, with_instruction
+from indexer.stored_tokenizer import ModelTokenizer
 from training.batch_plan import Draw
 from training.contrastive import Roles
 from training.exchange import TrainingRow
@@ -35,14 +36,11 @@ class Tokens:
 class Tokenizer:
     """The model's tokenizer, cutting at a length of its own; no state is set per call."""
 
-    def __init__(self, tokenizer: Any, max_tokens: int) -> None:
-        from tokenizers import Tokenizer as Fast
-
+    def __init__(self, tokenizer: ModelTokenizer, max_tokens: int) -> None:
         pad = tokenizer.pad_token_id
         self.pad = int(pad if pad is not None else (tokenizer.eos_token_id or 0))
         self._max_tokens = max_tokens
-        self._fast = Fast.from_str(tokenizer.backend_tokenizer.to_str())
-        self._fast.no_padding()
+        self._fast = tokenizer.copy()
         self._fast.enable_truncation(max_length=max_tokens)
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
@@ -68,7 +66,9 @@ def padded(ids: Sequence[Sequence[int]], pad: int) -> Tokens:
 class Collator:
     """Turns the draws of one batch into what the trainer and the loss read."""
 
-    def __init__(self, rows: Sequence[TrainingRow], spec: TrainSpec, tokenizer: Any, shape: ModelFormat) -> None:
+    def __init__(
+        self, rows: Sequence[TrainingRow], spec: TrainSpec, tokenizer: ModelTokenizer, shape: ModelFormat
+    ) -> None:
         self._rows = rows
         self._spec = spec
         self._shape = shape

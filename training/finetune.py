@@ -185,7 +185,7 @@ def _explained(spec: TrainSpec, out: Path) -> Iterator[None]:
     """Turn memory and disk that run out into sentences; everything else passes."""
     from safetensors import SafetensorError
 
-    from indexer.loading import is_out_of_memory
+    from indexer.token_budget import is_out_of_memory
 
     again = "what was saved before is whole: the same call goes on from it"
     try:

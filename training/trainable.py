@@ -15,6 +15,7 @@ from indexer.embedder import Vectors
 from indexer.errors import MissingExtraError, ModelError, SettingsError
 from indexer.loading import check_folder, choose_device, load_tokenizer, load_weights, stored_id
 from indexer.model_format import ModelFormat, model_format, with_instruction
+from indexer.stored_tokenizer import ModelTokenizer
 from training.collation import Tokenizer, padded
 from training.train_spec import LoraSpec, TrainSpec
 
@@ -30,15 +31,17 @@ class Trainable:
 
     Attributes:
         model: Transformer, Pooling, Dense layers when there are any, Normalize.
-        tokenizer: The transformers tokenizer.
+        tokenizer: As the folder stores it, the one that the encoder uses.
         shape: Pooling, formats and length, as the folder wants them.
         dim: Length of the vectors.
+        folder: Where it came from; only read.
     """
 
     model: "SentenceTransformer"
-    tokenizer: Any
+    tokenizer: ModelTokenizer
     shape: ModelFormat
     dim: int
+    folder: Path
 
     def query_text(self, query: str, prompt: str = "") -> str:
         """Return a query in the model's format, with another instruction when `prompt` is one."""
@@ -128,7 +131,7 @@ def open_trainable(folder: Path, spec: TrainSpec, *, model_id: str | None = None
     dim = int(modules[-1].out_features) if shape.dense else hidden
     model = SentenceTransformer(modules=[*modules, Normalize()], device=choose_device(device))
     _prepare(model, spec, dim)
-    return Trainable(model, tokenizer, shape, dim)
+    return Trainable(model, tokenizer, shape, dim, folder)
 
 
 def _drop_unread(weights: Any) -> None:

@@ -4,6 +4,7 @@ It carries its pooling, formats, base model and data digest. No time and no path
 that the same run gives the same model.
 """
 
+import shutil
 from collections.abc import Mapping
 from json import dumps
 from pathlib import Path
@@ -15,6 +16,10 @@ from indexer.model_format import write_profile
 from training.trainable import Trainable, merge_adapters
 
 _MARK = "+tuned-"
+_TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt", "vocab.json",
+    "merges.txt", "sentencepiece.bpe.model", "tokenizer.model", "spiece.model",
+)  # fmt: skip
 
 
 def tuned_name(base: str, digest: str) -> str:
@@ -36,6 +41,11 @@ def write_tuned(trainable: Trainable, folder: Path, *, digest: str, record: Mapp
     heads = shape.query_format.split("{query}", 1)[0], shape.document_format.split("{text}", 1)[0]
     trainable.model.prompts = {"query": heads[0], "document": heads[1]}
     trainable.model.save(str(folder), create_model_card=False)
+    for (
+        path
+    ) in trainable.folder.iterdir():  # transformers writes a tokenizer of its own making, with other ids at times
+        if path.name in _TOKENIZER_FILES:
+            shutil.copyfile(path, folder / path.name)
     spec = EmbedderSpec(
         model=tuned_name(shape.model, digest), revision=digest, dim=trainable.dim, max_tokens=shape.max_tokens,
         pooling=shape.pooling, query_format=shape.query_format, document_format=shape.document_format, origin="path",

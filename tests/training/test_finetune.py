@@ -123,8 +123,7 @@ def test_the_model_is_known_by_its_own_name_and_digest(trained):
     assert source.revision == result.digest
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_seed_others(base, trained, tmp_path):
-    result, _ = trained
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(base, tmp_path):
     again = finetune(base, ROWS, SPEC, tmp_path / "b")  # without a dev set the last step is kept
     other = finetune(base, ROWS, SPEC.model_copy(update={"seed": 1}), tmp_path / "c")
     third = finetune(base, ROWS, SPEC, tmp_path / "d")
