@@ -19,7 +19,7 @@ from indexer.vector_cache import passage_digest
 
 _SCHEMA = """
 CREATE TABLE roots (prefix TEXT PRIMARY KEY, path TEXT NOT NULL);
-CREATE TABLE files (path TEXT PRIMARY KEY, root TEXT NOT NULL, size INTEGER, mtime_ns INTEGER, sha256 TEXT);
+CREATE TABLE files (path TEXT PRIMARY KEY, root TEXT NOT NULL, size INTEGER, mtime_ns INTEGER, sha256 TEXT, readers INTEGER);
 CREATE INDEX files_root ON files (root);
 CREATE TABLE documents (doc_id TEXT PRIMARY KEY, file TEXT NOT NULL, title TEXT, text TEXT, meta TEXT, sha256 TEXT);
 CREATE INDEX documents_file ON documents (file);
@@ -63,9 +63,11 @@ class ChunkTable:
 
     @classmethod
     def copy(cls, source: "ChunkTable", path: Path) -> Self:
-        """Make a table for writing that starts with the content of another."""
+        """Make a table for writing that starts with the content of another, which may know no version of the readers."""
         db = sqlite3.connect(path, isolation_level=None)
         source._db.backup(db)
+        if "readers" not in {row[1] for row in db.execute("PRAGMA table_info(files)")}:
+            db.execute("ALTER TABLE files ADD COLUMN readers INTEGER")
         db.executescript("PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF;")
         return cls(db, path)
 
@@ -108,15 +110,14 @@ class ChunkTable:
 
     def file(self, path: str) -> SourceFile | None:
         """Return what is known of a file from the last run."""
-        row = self._db.execute(
-            "SELECT path, root, size, mtime_ns, sha256 FROM files WHERE path = ?", (path,)
-        ).fetchone()
+        columns = "path, root, size, mtime_ns, sha256, coalesce(readers, 0)"
+        row = self._db.execute(f"SELECT {columns} FROM files WHERE path = ?", (path,)).fetchone()  # noqa: S608 (names only)
         return SourceFile(*row) if row else None
 
     def put_file(self, file: SourceFile) -> None:
         """Remember a file as read."""
-        row = (file.path, file.root, file.size, file.mtime_ns, file.sha256)
-        self._db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", row)
+        row = (file.path, file.root, file.size, file.mtime_ns, file.sha256, file.readers)
+        self._db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", row)
 
     def files_of(self, root: str) -> list[str]:
         """Return the paths of the files of one root."""

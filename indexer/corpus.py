@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes
 
-from indexer.readers.base import Extract, Reading, ReadOptions, Reason, Unreadable, first_heading, stem
+from indexer.readers.base import READERS_VERSION, Extract, Reading, ReadOptions, Reason, Unreadable, first_heading, stem
 from indexer.readers.formats import format_of, read_content
 from indexer.readers.sandbox import Sandbox
 from indexer.records import Document
@@ -32,13 +32,14 @@ _GZIP = b"\x1f\x8b"
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file as it was read: absolute path (percent-encoded), the prefix of its root, size, time and SHA-256."""
+    """A file as it was read: absolute path (percent-encoded), prefix of its root, size, time, SHA-256, version of the readers."""
 
     path: str
     root: str
     size: int
     mtime_ns: int
     sha256: str
+    readers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,12 +197,13 @@ def _read_file(
     try:
         facts = path.stat()
         before = known(absolute)
-        if before and before.root != prefix:
+        if before and (before.root, before.readers) != (prefix, READERS_VERSION):
             before = None
         if before and (before.size, before.mtime_ns) == (facts.st_size, facts.st_mtime_ns):
             return UnchangedFile(before)
         raw = _whole(path, facts.st_size, options)
-        file = SourceFile(absolute, prefix, facts.st_size, facts.st_mtime_ns, sha256(raw).hexdigest())
+        digest = sha256(raw).hexdigest()
+        file = SourceFile(absolute, prefix, facts.st_size, facts.st_mtime_ns, digest, READERS_VERSION)
         if before and before.sha256 == file.sha256:
             return UnchangedFile(file)
         content = _unpacked(raw, options)

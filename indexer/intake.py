@@ -27,11 +27,12 @@ class Intake:
     unchanged: int = 0
     skipped: list[Skipped] = field(default_factory=list)
     files: int = 0
+    other_readers: int = 0  # files that were read before by readers of another version
 
     @property
     def touched(self) -> bool:
         """Whether the table differs from before."""
-        return bool(self.added or self.changed or self.removed)
+        return bool(self.added or self.changed or self.removed or self.other_readers)
 
 
 def name_roots(paths: Sequence[Path], known: Mapping[str, str]) -> dict[str, Path]:
@@ -115,6 +116,8 @@ def put_file(
 ) -> None:
     """Replace what the table holds of one file by these documents; equal versions are left alone."""
     old = table.documents_of(file.path)
+    known = table.file(file.path)
+    intake.other_readers += known is not None and known.readers != file.readers
     kept: set[str] = set()
     for document in documents:
         clean = storable(document)

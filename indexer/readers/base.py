@@ -7,6 +7,9 @@ from typing import Literal
 
 from indexer.textcode import Decoded
 
+# Raise it when a reader gives other text or metadata for the same bytes: the next `quarry index` reads every file again.
+READERS_VERSION = 1
+
 Reason = Literal[
     "empty", "no text", "encrypted", "unsupported format", "damaged", "too large", "archive bomb", "not a regular file",
     "link loop", "time limit", "memory limit", "duplicate id", "missing extra", "unreadable", "wrong row",

@@ -6,17 +6,21 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from indexer import corpus as corpus_module
 from indexer.build import build_index, delete_documents, index_documents
 from indexer.build_plan import BuildSettings
 from indexer.chunking import ChunkSpec
+from indexer.durable import file_sha256
 from indexer.errors import CorpusError, IndexFormatError, IndexMismatchError, SearchError
 from indexer.generations import Generations
 from indexer.opened import Index
@@ -102,6 +106,49 @@ def test_an_update_equals_a_build_from_scratch_and_encodes_only_what_changed(cor
 def test_a_touched_file_with_the_same_content_is_unchanged(corpus, index):
     build_index(index, [corpus], WordEmbedder())
     os.utime(corpus / "en/printer.txt", ns=(1, 1))
+    assert not build_index(index, [corpus], WordEmbedder()).switched
+
+
+def test_other_readers_read_unchanged_files_again_and_once(corpus, index, tmp_path, monkeypatch):
+    """Better readers give other text for the same bytes; what they give alike is not encoded again."""
+    (tmp_path / "second").mkdir()
+    (tmp_path / "second" / "hours.txt").write_text("The library closes at 8 p.m., 晚上八点闭馆。")
+    build_index(index, [corpus, tmp_path / "second"], WordEmbedder())
+    real = corpus_module.read_content
+
+    def better(path, *rest):
+        reading = real(path, *rest)
+        extra = "\n\nTable: 1.75 mm." if path.name == "printer.txt" else ""
+        return replace(reading, extracts=tuple(replace(e, text=e.text + extra) for e in reading.extracts))
+
+    monkeypatch.setattr(corpus_module, "read_content", better)
+    assert not build_index(index, [corpus], WordEmbedder()).switched
+    monkeypatch.setattr(corpus_module, "READERS_VERSION", 99)
+    embedder = WordEmbedder()
+    report = build_index(index, [corpus], embedder)
+    assert (report.switched, report.changed, report.unchanged, embedder.texts_encoded) == (True, 1, 2, 1)
+    assert "1.75 mm" in next(d.text for d in Index.open(index).chunks.documents() if d.doc_id.endswith("printer.txt"))
+    assert not build_index(index, [corpus], WordEmbedder()).switched
+    report = build_index(index, [tmp_path / "second"], embedder)  # another root was not read by them yet
+    assert (report.switched, report.unchanged, report.encoded) == (True, 1, 0)
+    assert not build_index(index, [corpus, tmp_path / "second"], WordEmbedder()).switched
+
+
+def test_an_index_that_knows_no_version_of_the_readers_opens_and_is_read_again(corpus, index):
+    build_index(index, [corpus], WordEmbedder())
+    before = content(index)
+    path = index / "generations" / "000001" / "chunks.sqlite"
+    with sqlite3.connect(path) as table:
+        table.execute("ALTER TABLE files DROP COLUMN readers")
+    table.close()
+    manifest = path.with_name("manifest.json")
+    facts = json.loads(manifest.read_text())
+    facts["files"]["chunks.sqlite"] = {"size": path.stat().st_size, "sha256": file_sha256(path)}
+    manifest.write_text(json.dumps(facts))
+    assert content(index) == before
+    report = build_index(index, [corpus], WordEmbedder())
+    assert (report.switched, report.unchanged, report.encoded) == (True, 3, 0)
+    assert content(index) == before
     assert not build_index(index, [corpus], WordEmbedder()).switched
 
 
@@ -293,6 +340,7 @@ def test_damage_is_noticed_at_open_and_the_file_is_named(corpus, index, name):
 CHILD = """
 import sys
 from pathlib import Path
+from indexer import corpus as corpus_module
 from indexer.build import build_index
 from indexer.build_plan import BuildSettings
 from tests.fakes import WordEmbedder
