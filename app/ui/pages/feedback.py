@@ -1,0 +1,182 @@
+"""The page of feedback: what was judged, by whom and when, how far people agree, and files for training and evaluation."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import altair as alt
+import streamlit as st
+
+from app.ui import feedback_presenter as shown
+from app.ui.session import Session, current, feedback_path
+from indexer.build import CHUNKS_NAME
+from indexer.chunk_table import ChunkTable
+from indexer.errors import SearchError
+from indexer.generations import Generations
+from training.feedback_events import StoredEvent
+from training.judgements import judgements, summary
+
+_PERIODS = {"all": None, "day": 1, "week": 7, "month": 30}
+
+
+def page() -> None:
+    """Draw the page."""
+    session = current()
+    say = session.say
+    st.title(say("Feedback and training", "反馈与训练"), anchor=False)
+    path = feedback_path(session.index)
+    try:
+        events = _events(str(path), len(session.feedback()), session) if path.is_file() else ()
+    except SearchError as err:
+        st.error(say("The feedback cannot be read.", "无法读取反馈。"), icon=":material/error:")
+        st.code(str(err), language=None, wrap_lines=True)
+        return
+    if not events:
+        st.info(
+            say(
+                "Nobody has judged anything yet. On the search page, a thumb or “this is the answer” beside a result is "
+                "kept here at once; it becomes training data and a test set of your own.",
+                "还没有任何反馈。在搜索页中，结果旁的“赞/踩”或“正是答案”会立即保存到这里，成为您自己的训练数据和测试集。",
+            ),
+            icon=":material/thumbs_up_down:",
+        )
+        return
+    chosen = _filter(session, events).of(events)
+    if not chosen:
+        st.info(say("Nothing in this selection.", "所选范围内没有反馈。"), icon=":material/filter_alt:")
+        return
+    counts = summary(chosen)
+    figures = shown.headline(counts, say)
+    for column, (label, value) in zip(st.columns(len(figures)), figures, strict=True):
+        column.metric(label, value, border=True)
+    st.text(shown.agreement_words(counts, say))
+    titles, texts = _passages(session, chosen)
+    _lists(session, chosen, titles)
+    _export(session, chosen, texts)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _events(path: str, count: int, _session: Session) -> tuple[StoredEvent, ...]:  # noqa: ARG001 (the key: the log only grows)
+    return tuple(_session.feedback().events())
+
+
+def _filter(session: Session, events: Sequence[StoredEvent]) -> shown.FeedbackFilter:
+    say = session.say
+    languages = sorted({stored.event.language for stored in events})
+    periods = {"all": say("all time", "全部时间"), "day": say("24 hours", "24 小时"), "week": say("7 days", "7 天"),
+               "month": say("30 days", "30 天")}  # fmt: skip
+    left, right = st.columns(2)
+    language = left.selectbox(
+        say("Language of the question", "问题的语言"), ["", *languages], key="feedback.language",
+        format_func=lambda one: shown.language_name(one, say) if one else say("all", "全部"),
+    )  # fmt: skip
+    period = right.selectbox(
+        say("Period", "时间范围"), list(periods), key="feedback.period", format_func=periods.__getitem__
+    )
+    days = _PERIODS[period or "all"]
+    return shown.FeedbackFilter(language or "", datetime.now(UTC) - timedelta(days=days) if days else None)
+
+
+def _lists(session: Session, events: tuple[StoredEvent, ...], titles: Mapping[str, str]) -> None:
+    say, counts = session.say, summary(events)
+    notes = shown.note_rows(events, say)
+    tabs = st.tabs([
+        say("Log", "日志"), say("Judgements", "判定"),
+        say(f"Without a good answer: {len(counts.unanswered)}", f"没有好答案：{len(counts.unanswered)}"),
+        say(f"Disputed: {len(counts.disputed)}", f"有争议：{len(counts.disputed)}"),
+        say(f"Notes: {len(notes)}", f"留言：{len(notes)}"), say("Visitors", "访客"),
+    ])  # fmt: skip
+    tables = (
+        shown.event_rows(events, titles, say),
+        shown.judgement_rows(judgements(events), titles, say),
+        shown.unanswered_rows(counts, events, say),
+        shown.disputed_rows(counts, events, titles, say),
+        notes,
+        shown.visitor_rows(events, say),
+    )
+    for tab, rows in zip(tabs, tables, strict=True):
+        with tab:
+            if tab is tabs[0]:
+                _days(session, events)
+            if rows:
+                st.dataframe(rows, hide_index=True)
+            else:
+                st.caption(say("None.", "没有。"))
+            if len(rows) == shown.MOST_SHOWN:
+                st.caption(say(f"The newest {len(rows)} are shown.", f"仅显示最新的 {len(rows)} 条。"))
+
+
+def _days(session: Session, events: Sequence[StoredEvent]) -> None:
+    say = session.say
+    rows = shown.day_rows(events, say)
+    if len({row["day"] for row in rows}) < 2:  # one bar tells nothing
+        return
+    chart = (
+        alt.Chart(alt.InlineData(values=rows))
+        .mark_bar()
+        .encode(
+            x=alt.X("day:O", title=say("day (UTC)", "日期 (UTC)"), axis=alt.Axis(labelAngle=0, labelOverlap=True)),
+            y=alt.Y("count:Q", title=say("events", "事件"), axis=alt.Axis(tickMinStep=1)),
+            color=alt.Color("action:N", title=None, legend=alt.Legend(orient="top")),
+        )
+        .properties(height=180)
+    )
+    st.altair_chart(chart)
+
+
+def _export(session: Session, events: tuple[StoredEvent, ...], texts: Mapping[str, str]) -> None:
+    say = session.say
+    st.subheader(say("Export", "导出"), anchor=False)
+    st.caption(say("Of what is selected above.", "导出以上所选范围的内容。"))
+    rows, for_training = shown.training_file(events, texts.get)
+    packed, for_testing = shown.beir_zip(events)
+    left, right = st.columns(2, border=True)
+    with left:
+        st.text(say("Training rows (FlagEmbedding JSONL)", "训练数据（FlagEmbedding JSONL）"))
+        for sentence in shown.training_words(for_training, say):
+            st.caption(sentence)
+        st.download_button(
+            say("Download rows", "下载训练数据"), rows, "feedback.jsonl", "application/jsonl",
+            key="feedback.rows", disabled=not for_training.rows, icon=":material/download:", on_click="ignore",
+        )  # fmt: skip
+    with right:
+        st.text(say("Test set (BEIR queries and qrels, zip)", "测试集（BEIR 查询与 qrels，zip）"))
+        for sentence in shown.beir_words(for_testing, say):
+            st.caption(sentence)
+        st.download_button(
+            say("Download judgements", "下载判定"), packed, "feedback-beir.zip", "application/zip",
+            key="feedback.beir", disabled=not for_testing.rows, icon=":material/download:", on_click="ignore",
+        )  # fmt: skip
+
+
+def _passages(session: Session, events: Sequence[StoredEvent]) -> tuple[dict[str, str], dict[str, str]]:
+    """Titles by document and texts by passage of what was judged, as far as the live generation has them."""
+    documents = {stored.event.doc_id for stored in events if stored.event.doc_id}
+    passages = {stored.event.chunk_id for stored in events if stored.event.chunk_id and stored.event.grade is not None}
+    try:
+        with closing(ChunkTable.open(_table(session))) as table:
+            titles = table.titles(sorted(documents))
+            return titles, {chunk_id: text for chunk_id in sorted(passages) if (text := _text(table, chunk_id))}
+    except SearchError as err:
+        st.warning(
+            session.say("The index cannot be read, so there are no titles and no training rows.",
+                        "无法读取索引，因此没有标题，也不能导出训练数据。"),
+            icon=":material/warning:",
+        )  # fmt: skip
+        st.code(str(err), language=None, wrap_lines=True)
+        return {}, {}
+
+
+def _table(session: Session) -> Path:
+    return Generations(session.index).live() / CHUNKS_NAME
+
+
+def _text(table: ChunkTable, chunk_id: str) -> str | None:
+    try:
+        return table.texts([chunk_id])[0]
+    except KeyError:  # the passage was changed or removed since it was judged
+        return None
+
+
+page()
