@@ -6,6 +6,7 @@ import sys
 import typer
 
 from app.cli import (
+    benchmark_command,
     compare_command,
     demo_command,
     doctor_command,
@@ -34,6 +35,7 @@ for module in (
     search_command,
     evaluate_command,
     compare_command,
+    benchmark_command,
     feedback_command,
     generations_command,
     models_command,
