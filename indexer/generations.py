@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from indexer.durable import sync_folder, sync_tree, write_atomic
 from indexer.errors import IndexBusyError, IndexFormatError
 from indexer.manifest import FORMAT, MANIFEST_NAME, check_format
+from indexer.sealing import seal, unseal
 
 POINTER_NAME = "quarry-index.json"
 
@@ -67,13 +68,10 @@ class Generations:
         path = self.root / POINTER_NAME
         if not path.is_file():
             raise IndexFormatError(self._why_no_index())
+        content = unseal(path)
+        check_format(content, path)
         try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as err:
-            raise IndexFormatError(f"{path} cannot be read: {err}; restore it or index again") from err
-        check_format(text, path)
-        try:
-            pointer = Pointer.model_validate_json(text)
+            pointer = Pointer.model_validate(content)
         except ValidationError as err:
             raise IndexFormatError(f"{path} is damaged ({err.error_count()} wrong fields); index again") from err
         if "/" in pointer.generation or pointer.generation.startswith("."):
@@ -148,7 +146,7 @@ class Generations:
         history = self.pointer().history if self.exists() else ()
         step = Switch(generation=name, at=datetime.now(UTC).isoformat(timespec="seconds"), reason=reason)
         pointer = Pointer(generation=name, history=(*history[-49:], step))
-        write_atomic(self.root / POINTER_NAME, pointer.model_dump_json(indent=1).encode())
+        write_atomic(self.root / POINTER_NAME, seal(pointer.model_dump(mode="json")))
 
     def previous(self) -> str:
         """The finished generation before the live one that was live itself: a refused candidate is never rolled back to.

@@ -3,31 +3,24 @@
 It is written last, so a folder without one is not a generation. It never holds document text.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict
-from json import JSONDecodeError
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from indexer.durable import file_sha256, write_atomic
+from indexer.durable import write_atomic
 from indexer.embedder import EmbedderSpec
 from indexer.errors import IndexFormatError
+from indexer.sealing import FileFact, describe, differences, seal, unseal
 
 FORMAT = 1
 MANIFEST_NAME = "manifest.json"
-_VERIFY_AT_OPEN_BYTES = 256 << 20  # hashing 256 MiB takes about half a second here; larger indexes: `quarry doctor`
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class FileFact(_Part):
-    """Size in bytes and SHA-256 (hex) of one file of the generation."""
-
-    size: int
-    sha256: str
 
 
 class Chunking(_Part):
@@ -114,8 +107,8 @@ class Manifest(_Part):
     files: dict[str, FileFact]
 
     def write(self, folder: Path) -> None:
-        """Write `manifest.json`, durably."""
-        write_atomic(folder / MANIFEST_NAME, self.model_dump_json(indent=1).encode())
+        """Write `manifest.json`, with a checksum of itself, durably."""
+        write_atomic(folder / MANIFEST_NAME, seal(self.model_dump(mode="json")))
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -126,15 +119,15 @@ class Manifest(_Part):
         """
         path = folder / MANIFEST_NAME
         try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as err:
+            content = unseal(path)
+        except (FileNotFoundError, NotADirectoryError) as err:
             raise IndexFormatError(
                 f"no readable {MANIFEST_NAME} in {folder}: {err}; expected one in every finished generation. "
                 "Run `quarry index PATH --into INDEX` again"
             ) from err
-        check_format(text, path)
+        check_format(content, path)
         try:
-            return cls.model_validate_json(text)
+            return cls.model_validate(content)
         except ValidationError as err:
             raise IndexFormatError(
                 f"{path} is damaged: {err.error_count()} wrong fields, first {err.errors()[0]['loc']}. "
@@ -151,33 +144,16 @@ class Manifest(_Part):
         Returns:
             One sentence per missing or changed file, naming it; empty when all is well.
         """
-        total = sum(fact.size for fact in self.files.values())
-        compare_hashes = total <= _VERIFY_AT_OPEN_BYTES if hashes is None else hashes
-        found: list[str] = []
-        for name, fact in sorted(self.files.items()):
-            path = folder / name
-            if not path.is_file():
-                found.append(f"{path} is missing")
-            elif path.stat().st_size != fact.size:
-                found.append(f"{path} has {path.stat().st_size} bytes, expected {fact.size}")
-            elif compare_hashes and file_sha256(path) != fact.sha256:
-                found.append(f"{path} has another SHA-256 than the manifest records")
-        return found
+        return differences(folder, self.files, hashes=hashes)
 
 
-def check_format(text: str, path: Path) -> None:
+def check_format(content: Mapping[str, Any], path: Path) -> None:
     """Refuse JSON that is not ours or of a newer format.
 
     Raises:
-        IndexFormatError: If the text is no JSON object with `"format": 1`.
+        IndexFormatError: If it does not say `"format": 1`.
     """
-    from json import loads
-
-    try:
-        content = loads(text)
-    except (JSONDecodeError, RecursionError) as err:
-        raise IndexFormatError(f"{path} is not valid JSON ({err}); the index is damaged, index again") from err
-    found = content.get("format") if isinstance(content, dict) else None
+    found = content.get("format")
     if found != FORMAT:
         raise IndexFormatError(
             f"{path} has format {found!r}; this version of Quarry reads format {FORMAT}. "
@@ -187,8 +163,4 @@ def check_format(text: str, path: Path) -> None:
 
 def describe_files(folder: Path) -> dict[str, FileFact]:
     """Return size and digest of every file below a folder, by relative POSIX path."""
-    return {
-        path.relative_to(folder).as_posix(): FileFact(size=path.stat().st_size, sha256=file_sha256(path))
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != MANIFEST_NAME
-    }
+    return describe(folder, (path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST_NAME))

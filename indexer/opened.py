@@ -53,7 +53,9 @@ class Index:
             manifest=manifest,
             chunks=ChunkTable.open(folder / CHUNKS_NAME),
             lexical=Bm25sIndex.open(folder / LEXICAL_NAME),
-            vectors=store_class(manifest.store.kind).open(folder / VECTORS_NAME) if manifest.store else None,
+            vectors=store_class(manifest.store.kind).open(folder / VECTORS_NAME, verified=True)
+            if manifest.store
+            else None,
             analyzer=analyzer(manifest.lexical.analyzer),
         )
 

@@ -23,8 +23,17 @@ class VectorStore(Protocol):
         ...
 
     @classmethod
-    def open(cls, folder: Path) -> Self:
-        """Open what `flush` wrote. Raises IndexFormatError when the folder is not such a store."""
+    def open(cls, folder: Path, *, verified: bool = False) -> Self:
+        """Open what the last finished `flush` wrote; what came after it is not there.
+
+        Args:
+            folder: The folder given to `create`.
+            verified: The caller has compared the digests of all files already (an index's manifest does). Otherwise
+                they are compared here, for stores of up to 256 MiB; sizes always are.
+
+        Raises:
+            IndexFormatError: If the folder is not such a store, or a file is missing or damaged; the file is named.
+        """
         ...
 
     def __len__(self) -> int: ...
@@ -65,9 +74,13 @@ class VectorStore(Protocol):
 
         Raises:
             ValueError: If k < 1 or queries is not (n, dim).
+            IndexFormatError: If a file that is read only now is damaged.
         """
         ...
 
     def flush(self) -> None:
-        """Write everything to the folder, fsynced; approximate stores train and tune themselves here."""
+        """Write everything to the folder, fsynced and as one step: a crash leaves what was flushed before.
+
+        Approximate stores train and tune themselves here.
+        """
         ...

@@ -3,19 +3,23 @@
 from collections.abc import Collection, Sequence
 from json import dumps, loads
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.durable import write_atomic
 from indexer.embedder import Vectors
 from indexer.errors import IndexFormatError
+from indexer.sealing import unseal
 from indexer.stores.base import Neighbour
+from indexer.stores.checks import check_addition, check_search
+from indexer.stores.sealed import HEADER_NAME, REMEDY, Header, State, new_state, numbered
 
 KIND = "exact"
-_FACTS_NAME, _VECTORS_NAME = "store.json", "vectors.npy"
 _BLOCK_BYTES = 64 << 20  # similarities held at once
+_GROUP = 16  # similarities whose maximum stands for them when the best are looked for
+_PRECISE_ROWS = 4096  # vectors held in double precision at once
 
 
 class ExactStore:
@@ -38,20 +42,41 @@ class ExactStore:
         return cls(folder, [], np.zeros((0, dim), dtype=np.float32))
 
     @classmethod
-    def open(cls, folder: Path) -> Self:
+    def open(cls, folder: Path, *, verified: bool = False) -> Self:
         """Open what `flush` wrote. Raises IndexFormatError when it is not such a store or is damaged."""
+        return cls.of_header(folder, Header.read(folder, KIND, verified=verified))
+
+    @classmethod
+    def of_header(cls, folder: Path, header: Header | None) -> Self:
+        """Open the vectors and ids that a header names; None reads a folder of the first format.
+
+        Raises:
+            IndexFormatError: If a file is missing or damaged, or they do not belong together.
+        """
+        if header is None:
+            return cls._of_first_format(folder)
+        path = numbered(folder, "ids", header.number, ".json")
         try:
-            facts = loads((folder / _FACTS_NAME).read_text(encoding="utf-8"))
-            matrix = np.load(folder / _VECTORS_NAME, mmap_mode="r", allow_pickle=False)
-            ids, expected = facts["ids"], (len(facts["ids"]), facts["dim"])
-            kind = facts["kind"]
-        except (OSError, ValueError, KeyError, TypeError, EOFError) as err:
-            raise IndexFormatError(f"{folder} is no readable exact store ({err}); index again or roll back") from err
-        if kind != KIND or matrix.shape != expected or matrix.dtype != np.float32:
+            ids = loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as err:
+            raise IndexFormatError(f"{path} cannot be read ({err}); expected a list of ids. {REMEDY}") from err
+        vectors = numbered(folder, "vectors", header.number, ".npy")
+        return cls(folder, _sound_ids(ids, header.count, path), _load(vectors, (header.count, header.dim)))
+
+    @classmethod
+    def _of_first_format(cls, folder: Path) -> Self:
+        path = folder / HEADER_NAME
+        try:
+            facts = unseal(path)
+        except (FileNotFoundError, NotADirectoryError) as err:
             raise IndexFormatError(
-                f"{folder} holds a {kind!r} store with vectors {matrix.shape}; expected {KIND!r} and {expected}. Index again"
-            )
-        return cls(folder, ids, matrix)
+                f"{folder} is no readable store: it has no {HEADER_NAME}; expected the folder of a flushed store. {REMEDY}"
+            ) from err
+        kind, ids, dim = facts.get("kind"), facts.get("ids"), facts.get("dim")
+        if kind != KIND or not isinstance(dim, int) or dim < 1:
+            raise IndexFormatError(f"{path} says kind {kind!r}, dim {dim!r}; expected {KIND!r} and a number. {REMEDY}")
+        ids = _sound_ids(ids, None, path)
+        return cls(folder, ids, _load(folder / "vectors.npy", (len(ids), dim)))
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -105,9 +130,27 @@ class ExactStore:
         """Return the row numbers of those ids that are stored, increasing."""
         return np.array(sorted(self._rows[chunk_id] for chunk_id in ids if chunk_id in self._rows), dtype=np.int64)
 
-    def best_of(self, query: Vectors, rows: NDArray[np.int64], k: int) -> list[Neighbour]:
-        """Return the k best of some rows for one query of shape (dim,), by exact similarity."""
-        return self._best(self.vectors_of(rows) @ query, min(k, len(rows)), rows)
+    def best_of(
+        self, query: Vectors, rows: NDArray[np.int64], k: int, *, complete: bool = False
+    ) -> list[Neighbour] | None:
+        """Return the k best of some candidate rows for one query of shape (dim,), by exact similarity.
+
+        Args:
+            query: The query.
+            rows: The candidates, each once.
+            k: How many to return at most.
+            complete: Whether there are no other rows that could come out.
+
+        Returns:
+            None when the candidates end inside a run of equal similarities, so that others may belong before them.
+        """
+        similarities = self.vectors_of(rows) @ query
+        k = min(k, len(rows))
+        if not complete:
+            threshold = np.partition(similarities, len(rows) - k)[len(rows) - k]
+            if similarities.min() >= threshold - _rounding(self.dim, threshold):
+                return None
+        return self._best(query, similarities, k, rows)
 
     def search(self, queries: Vectors, k: int, *, allowed: Collection[str] | None = None) -> list[list[Neighbour]]:
         """Find the most similar chunks for each query, exactly; see `VectorStore.search`.
@@ -126,17 +169,47 @@ class ExactStore:
         block = max(1, _BLOCK_BYTES // (4 * len(matrix)))
         found: list[list[Neighbour]] = []
         for first in range(0, len(queries), block):
-            similarities = queries[first : first + block] @ matrix.T
-            found.extend(self._best(row, min(k, len(matrix)), rows) for row in similarities)
+            part = queries[first : first + block]
+            lines = zip(part, part @ matrix.T, strict=True)
+            found.extend(self._best(query, line, min(k, len(matrix)), rows) for query, line in lines)
         return found
 
-    def _best(self, similarities: NDArray[np.float32], k: int, rows: NDArray[np.int64] | None) -> list[Neighbour]:
-        n = len(similarities)
-        threshold = np.partition(similarities, n - k)[n - k]
-        local = np.flatnonzero(similarities >= threshold)
+    def _best(
+        self, query: Vectors, similarities: NDArray[np.float32], k: int, rows: NDArray[np.int64] | None
+    ) -> list[Neighbour]:
+        """Sort the k best, and compute again whatever rounding could have put in a wrong order.
+
+        The last bits of a matrix product depend on where in the matrix a vector stands.
+        """
+        bound = _reached(similarities, k)
+        local = np.flatnonzero(similarities >= bound - _rounding(self.dim, bound))
+        values = similarities[local]
+        order = np.argsort(-values)
+        values = values[order]
+        doubt = _rounding(self.dim, values[k - 1])
+        count = int(np.searchsorted(-values, doubt - values[k - 1], side="right"))  # those that may be among the k best
+        values, local = values[:count], local[order[:count]]
         stored = local if rows is None else rows[local]
-        order = np.lexsort((self._order_of_ids()[stored], -similarities[local]))[:k]
-        return [Neighbour(self._ids[stored[i]], float(similarities[local[i]])) for i in order]
+        close = values[:-1] - values[1:] <= doubt
+        if close.any():
+            unsure = np.zeros(len(values), dtype=np.bool_)
+            unsure[:-1] = close
+            unsure[1:] |= close
+            values[unsure] = self._precise(query, stored[unsure])
+            order = np.lexsort((self._order_of_ids()[stored], -values))
+            stored, values = stored[order], values[order]
+        return [
+            Neighbour(self._ids[row], value)
+            for row, value in zip(stored[:k].tolist(), values[:k].tolist(), strict=True)
+        ]
+
+    def _precise(self, query: Vectors, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Similarities that depend on nothing but the two vectors: products and sums in double precision."""
+        matrix, out = self._vectors(), np.empty(len(rows), dtype=np.float32)
+        for first in range(0, len(rows), _PRECISE_ROWS):
+            part = slice(first, first + _PRECISE_ROWS)
+            out[part] = (matrix[rows[part]].astype(np.float64) * query).sum(axis=1)
+        return out
 
     def _order_of_ids(self) -> NDArray[np.int64]:
         if self._id_order is None:
@@ -146,55 +219,55 @@ class ExactStore:
         return self._id_order
 
     def flush(self) -> None:
-        """Write everything to the folder, durably; the facts last."""
-        temp = self._folder / f".{_VECTORS_NAME}.tmp.npy"
-        with temp.open("wb") as handle:
+        """Write everything to the folder, durably and as one step; a crash leaves what was flushed before."""
+        with new_state(self._folder) as state:
+            self.write_into(state)
+            state.seal(KIND, self.dim, len(self), {})
+
+    def write_into(self, state: State) -> None:
+        """Write vectors and ids as data files of a state that is still to be sealed."""
+        with state.path("vectors", ".npy").open("wb") as handle:
             np.save(handle, self._vectors(), allow_pickle=False)
-        temp.replace(self._folder / _VECTORS_NAME)
-        facts = {"kind": KIND, "dim": self.dim, "ids": self._ids}
-        write_atomic(self._folder / _FACTS_NAME, dumps(facts, ensure_ascii=False).encode())
+        state.path("ids", ".json").write_text(dumps(self._ids, ensure_ascii=False), encoding="utf-8")
 
 
-def check_addition(ids: Sequence[str], vectors: Vectors, dim: int, known: Collection[str]) -> None:
-    """Refuse an addition that would leave a store inconsistent, before anything is changed.
+def _sound_ids(ids: Any, count: int | None, path: Path) -> list[str]:
+    if not isinstance(ids, list) or not all(isinstance(chunk_id, str) for chunk_id in ids):
+        raise IndexFormatError(f"{path} holds no list of ids; expected one id per vector. {REMEDY}")
+    if len(set(ids)) != len(ids) or len(ids) != (len(ids) if count is None else count):
+        raise IndexFormatError(
+            f"{path} holds {len(ids)} ids, {len(set(ids))} of them different; expected {count or len(ids)}. {REMEDY}"
+        )
+    return ids
 
-    Raises:
-        ValueError: On a wrong shape, a non-finite value, or an id that is stored already or given twice.
+
+def _load(path: Path, shape: tuple[int, int]) -> Vectors:
+    try:
+        matrix: Vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, SyntaxError, TokenError) as err:  # the last two from NumPy's header parser
+        raise IndexFormatError(f"{path} cannot be read ({err}); expected vectors of shape {shape}. {REMEDY}") from err
+    if matrix.shape != shape or matrix.dtype != np.float32 or not matrix.flags.c_contiguous:
+        raise IndexFormatError(
+            f"{path} holds {matrix.dtype} of shape {matrix.shape}; expected float32 of shape {shape}. {REMEDY}"
+        )
+    return matrix
+
+
+def _reached(similarities: NDArray[np.float32], k: int) -> float:
+    """A value that at least k similarities reach: the k-th highest of the maxima of groups, or of all when there are few.
+
+    It lies closely below the k-th best and costs a fraction of finding that one.
     """
-    if vectors.ndim != 2 or vectors.shape != (len(ids), dim):
-        raise ValueError(f"vectors have shape {vectors.shape}; expected ({len(ids)}, {dim})")
-    if not np.isfinite(vectors).all():
-        row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
-        raise ValueError(f"the vector of {ids[row]!r} is not finite; nothing was added")
-    seen: set[str] = set()
-    for chunk_id in ids:
-        if chunk_id in seen or chunk_id in known:
-            raise ValueError(
-                f"the id {chunk_id!r} is there already; expected new ids. Nothing was added: remove it first"
-            )
-        seen.add(chunk_id)
+    groups = len(similarities) // _GROUP
+    if groups < k:
+        return float(np.partition(similarities, len(similarities) - k)[len(similarities) - k])
+    highest = similarities[: groups * _GROUP].reshape(_GROUP, groups).max(axis=0)
+    return float(np.partition(highest, groups - k)[groups - k])
 
 
-def check_search(queries: Vectors, k: int, dim: int) -> None:
-    """Refuse a search with a wrong shape or k.
+def _rounding(dim: int, similarity: float) -> float:
+    """How far apart two float32 computations of one similarity of unit vectors can be, at most.
 
-    Raises:
-        ValueError: If k < 1 or queries is not (n, dim).
+    Each is off by up to dim / 2**24 (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 3.1).
     """
-    if k < 1:
-        raise ValueError(f"k is {k}; expected at least 1")
-    if queries.ndim != 2 or queries.shape[1] != dim:
-        raise ValueError(f"queries have shape {queries.shape}; expected (n, {dim})")
-
-
-def tuning_queries(vectors: Vectors, count: int) -> Vectors:
-    """Make queries for tuning an approximate index: halfway between two stored vectors, where real queries lie too.
-
-    Returns:
-        Unit rows, shape (min(count, len(vectors)), dim); the same for the same vectors.
-    """
-    rng = np.random.default_rng(0)
-    rows = rng.choice(len(vectors), size=(min(count, len(vectors)), 2))
-    between = np.asarray(vectors[rows[:, 0]]) + np.asarray(vectors[rows[:, 1]])
-    unit: Vectors = between / np.maximum(np.linalg.norm(between, axis=1, keepdims=True), 1e-9)
-    return unit.astype(np.float32)
+    return dim * 2.0**-23 * max(1.0, abs(float(similarity)))

@@ -2,29 +2,30 @@
 
 Vectors and ids live in an `ExactStore`; FAISS numbers are its row numbers, so ids never shift. The FAISS index is built
 by `flush`, chosen by size, and tuned against exact search until recall@10 reaches 0.95; what was tuned is kept with it.
+Vectors, ids and index are sealed by one header, so they are always of one flush.
 Until the next flush, after an addition or removal, searches are exact. The only module that imports faiss.
 """
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from json import dumps, loads
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.durable import file_sha256, write_atomic
 from indexer.embedder import Vectors
 from indexer.errors import IndexFormatError
+from indexer.sealing import FileFact, unseal
 from indexer.stores.base import Neighbour
-from indexer.stores.exact import ExactStore, check_search, tuning_queries
+from indexer.stores.checks import check_search, tuning_queries
+from indexer.stores.exact import ExactStore
+from indexer.stores.sealed import HEADER_NAME, REMEDY, Header, check_tuned, new_state, numbered, refuse_damage
 
 KIND = "faiss"
 IndexKind = Literal["flat", "hnsw-sq8", "ivf-pq"]
 TARGET_RECALL = 0.95
 _AIM = 0.98  # the effort is raised until here, so that other queries than the tuning ones reach the target too
-_FACTS_NAME, _INDEX_NAME = "faiss.json", "index.faiss"
 _HNSW_FROM, _IVF_FROM = 50_000, 2_000_000  # vectors; below, flat search takes a few milliseconds here
 _POINTS_PER_CENTROID = 39  # FAISS wants so many to train one, and prints warnings below
 _TUNING_QUERIES = 200
@@ -57,31 +58,18 @@ class FaissStore:
         return cls(folder, ExactStore.create(folder, dim), options)
 
     @classmethod
-    def open(cls, folder: Path) -> Self:
-        """Open what `flush` wrote; the FAISS file is read only after its size and SHA-256 agree with the record.
+    def open(cls, folder: Path, *, verified: bool = False) -> Self:
+        """Open what `flush` wrote; FAISS reads its file only after size and SHA-256 agree, verified before or not.
 
         Raises:
             IndexFormatError: If the folder is not such a store, or is damaged.
         """
-        vectors = ExactStore.open(folder)
-        path = folder / _INDEX_NAME
-        try:
-            facts = loads((folder / _FACTS_NAME).read_text(encoding="utf-8"))
-            sound = (
-                facts["kind"] == KIND and path.stat().st_size == facts["bytes"] and file_sha256(path) == facts["sha256"]
-            )
-        except (OSError, ValueError, KeyError, TypeError) as err:
-            raise IndexFormatError(f"{folder} is no readable FAISS store ({err}); index again or roll back") from err
-        if not sound:
-            raise IndexFormatError(f"{path} does not match its recorded size and SHA-256; index again or roll back")
-        faiss = _faiss()
-        store = cls(folder, vectors, FaissOptions(facts["option"]))
-        try:
-            store._index = faiss.read_index(str(path))
-        except RuntimeError as err:
-            raise IndexFormatError(f"{path} cannot be read by FAISS ({err}); index again or roll back") from err
-        if store._index.ntotal != len(vectors):
-            raise IndexFormatError(f"{path} holds {store._index.ntotal} vectors, expected {len(vectors)}; index again")
+        header = Header.read(folder, KIND, verified=verified)
+        path, facts, digest = _first_format(folder) if header is None else _named_by(folder, header)
+        refuse_damage(folder, {path.name: digest}, hashes=True)
+        check_tuned(facts, folder / HEADER_NAME)
+        store = cls(folder, ExactStore.of_header(folder, header), FaissOptions(facts.get("option", "auto")))
+        store._index = _read(path, len(store), store.dim)
         store._facts = facts
         store._set_effort(facts["search"])
         store._move_to_gpu()
@@ -129,13 +117,14 @@ class FaissStore:
         if wanted == 0:
             return [[] for _ in range(len(queries))]
         rows = self._candidates(queries, wanted * self._facts["refine"] + _TIES, selected)
+        everything = len(self) if selected is None else len(selected)
         out: list[list[Neighbour]] = []
         for query, line in zip(queries, rows, strict=True):
             found = line[line >= 0]
-            if len(found) < wanted:  # the graph ended early: exact search keeps the promise of k
-                out.extend(self._vectors.search(query[None], k, allowed=allowed))
-            else:
-                out.append(self._vectors.best_of(query, found, k))
+            best = None  # where the graph ended early, or ties run past the candidates, exact search keeps the promise
+            if len(found) >= wanted:
+                best = self._vectors.best_of(query, found, k, complete=len(found) == everything)
+            out.append(self._vectors.search(query[None], k, allowed=allowed)[0] if best is None else best)
         return out
 
     def _candidates(self, queries: Vectors, count: int, selected: NDArray[np.int64] | None) -> NDArray[np.int64]:
@@ -156,9 +145,8 @@ class FaissStore:
         return filtered
 
     def flush(self) -> None:
-        """Write the vectors, then build, tune and write the index; its record, with size and digest, comes last."""
+        """Write the vectors, then build, tune and write the index; a crash leaves what was flushed before."""
         faiss = _faiss()
-        self._vectors.flush()
         kind = self._kind()
         self._index = _build(kind, self._vectors.vectors_of(np.arange(len(self))), self.dim)
         self._facts = {
@@ -171,12 +159,10 @@ class FaissStore:
         }
         if kind != "flat":
             self._tune(kind)
-        path = self._folder / _INDEX_NAME
-        temp = self._folder / f".{_INDEX_NAME}.tmp"
-        faiss.write_index(self._index, str(temp))
-        temp.replace(path)
-        self._facts |= {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
-        write_atomic(self._folder / _FACTS_NAME, dumps(self._facts).encode())
+        with new_state(self._folder) as state:
+            self._vectors.write_into(state)
+            faiss.write_index(self._index, str(state.path("index", ".faiss")))
+            state.seal(KIND, self.dim, len(self), self._facts)
 
     def _kind(self) -> IndexKind:
         if self._options.index == "ivf-pq" and len(self) < _IVF_LEAST:
@@ -221,6 +207,42 @@ def _faiss() -> Any:
     from importlib import import_module
 
     return import_module("faiss")
+
+
+def _read(path: Path, count: int, dim: int) -> Any:
+    try:
+        index = _faiss().read_index(str(path))
+    except RuntimeError as err:
+        raise IndexFormatError(f"{path} cannot be read by FAISS ({err}); expected a FAISS index. {REMEDY}") from err
+    if (index.ntotal, index.d) != (count, dim):
+        found = f"{index.ntotal} vectors of length {index.d}"
+        raise IndexFormatError(f"{path} holds {found}; expected {count} of length {dim}. {REMEDY}")
+    return index
+
+
+def _named_by(folder: Path, header: Header) -> tuple[Path, dict[str, Any], FileFact]:
+    """The FAISS index of a header, its facts, and its recorded size and digest."""
+    path = numbered(folder, "index", header.number, ".faiss")
+    if path.name not in header.files:
+        raise IndexFormatError(f"{folder / HEADER_NAME} does not name {path.name}; expected it to. {REMEDY}")
+    return path, header.facts, header.files[path.name]
+
+
+def _first_format(folder: Path) -> tuple[Path, dict[str, Any], FileFact]:
+    """Where format 1 kept the FAISS index, its facts, and its recorded size and digest."""
+    path = folder / "faiss.json"
+    try:
+        facts = unseal(path)
+    except (FileNotFoundError, NotADirectoryError) as err:
+        raise IndexFormatError(
+            f"{folder} is no readable FAISS store: it has no {HEADER_NAME} that names a FAISS index. {REMEDY}"
+        ) from err
+    size, digest = facts.pop("bytes", None), facts.pop("sha256", None)
+    if facts.get("kind") != KIND or not isinstance(size, int) or not isinstance(digest, str):
+        raise IndexFormatError(
+            f"{path} says kind {facts.get('kind')!r}, size {size!r}; expected {KIND!r}, size and SHA-256. {REMEDY}"
+        )
+    return folder / "index.faiss", facts, FileFact(size=size, sha256=digest)
 
 
 def _build(kind: IndexKind, vectors: Vectors, dim: int) -> Any:

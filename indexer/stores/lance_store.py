@@ -2,44 +2,45 @@
 
 Up to 100,000 vectors search is exact; above, `flush` builds an IVF-HNSW-SQ index and tunes it, with exact rescoring
 (refine), until recall@10 against exact search reaches 0.95. Rows that are not indexed yet are found by scan.
+
+`flush` copies the rows into a new table, which compacts them, and seals it with its version. Additions after that are
+later versions of the sealed table; opening goes to the sealed version, so what was not flushed is rolled back.
 """
 
 import os
-from collections.abc import Collection, Sequence
-from datetime import timedelta
-from json import dumps, loads
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
-from indexer.durable import write_atomic
 from indexer.embedder import Vectors
 from indexer.errors import IndexFormatError
+from indexer.sealing import unseal
 from indexer.stores.base import Neighbour
-from indexer.stores.exact import check_addition, check_search, tuning_queries
+from indexer.stores.checks import check_addition, check_search, tuning_queries
+from indexer.stores.sealed import HEADER_NAME, REMEDY, Header, State, check_tuned, new_state, numbered
 
 KIND = "lance"
 TARGET_RECALL = 0.95
-_FACTS_NAME, _DATABASE, _TABLE = "lance.json", "lance", "vectors"
 _INDEX_FROM = 100_000
 _IDS_PER_FILTER = 2_000  # ids in one `id IN (...)`; more are searched in parts and merged
-_TIES = 16  # rows read past k, so that equal similarities at the cut come in id order
+_TIES = 16  # rows read past k, so that equal similarities at the cut come in id order; more when they do not suffice
+_COPY_ROWS = 8_192  # rows copied at once by `flush`
 _TUNING_QUERIES = 100
+_UNTUNED = {"index": "none", "search": 0, "refine": 1, "recall@10": 1.0}
 
 
 class LanceStore:
     """A VectorStore on LanceDB."""
 
     def __init__(self, folder: Path, dim: int, facts: dict[str, Any]) -> None:
-        os.environ.setdefault("LANCE_LOG", "error")
-        import lancedb
-
         self._folder = folder
         self._dim = dim
         self._facts = facts
-        self._db = lancedb.connect(str(folder / _DATABASE), read_consistency_interval=timedelta(seconds=0))
         self._table: Any = None
+        self._pinned = False  # to the sealed version; the first change goes on from there
         self._ids: list[str] = []
         self._known: set[str] = set()
 
@@ -49,27 +50,60 @@ class LanceStore:
         if dim < 1:
             raise ValueError(f"dim is {dim}; expected at least 1")
         folder.mkdir(parents=True, exist_ok=True)
-        store = cls(folder, dim, {"index": "none", "search": 0, "refine": 1, "recall@10": 1.0})
-        store._table = store._db.create_table(_TABLE, schema=store._schema())
+        store = cls(folder, dim, dict(_UNTUNED))
+        path = State(folder).path("vectors", ".lance")
+        store._table = _connect(folder).create_table(path.stem, schema=store._schema())
         return store
 
     @classmethod
-    def open(cls, folder: Path) -> Self:
+    def open(cls, folder: Path, *, verified: bool = False) -> Self:
         """Open what `flush` wrote. Raises IndexFormatError when it is not such a store or is damaged."""
-        try:
-            facts = loads((folder / _FACTS_NAME).read_text(encoding="utf-8"))
-            store = cls(folder, facts["dim"], facts["search"])
-            store._table = store._db.open_table(_TABLE)
-            store._ids = (
-                store._table.search().select(["id"]).limit(None).to_arrow()["id"].to_pylist() if facts["count"] else []
-            )
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as err:
-            raise IndexFormatError(f"{folder} is no readable LanceDB store ({err}); index again or roll back") from err
+        header = Header.read(folder, KIND, verified=verified)
+        if header is None:
+            return cls._of_first_format(folder)
+        facts = dict(header.facts)
+        version = facts.pop("version", None)
+        return cls._of_table(
+            numbered(folder, "vectors", header.number, ".lance"), version, facts, (header.count, header.dim)
+        )
+
+    @classmethod
+    def _of_table(cls, path: Path, version: int | None, facts: dict[str, Any], shape: tuple[int, int]) -> Self:
+        """Open a table at a version, or at its newest, and compare its shape (rows, dim)."""
+        if not path.is_dir():
+            raise IndexFormatError(f"{path} is missing; expected the folder of a Lance table. {REMEDY}")
+        header = path.parent / HEADER_NAME
+        check_tuned(facts, header)
+        store = cls(path.parent, shape[1], facts)
+        database = _connect(path.parent)
+        with _translated(path):
+            store._table = database.open_table(path.stem)
+            store._table.checkout(store._table.version if version is None else version)
+            store._pinned = True
+            length = store._table.schema.field("vector").type.list_size
+            rows = store._table.search().select(["id"]).limit(None).to_arrow() if shape[0] else None
+        store._ids = rows["id"].to_pylist() if rows is not None else []
         store._known = set(store._ids)
-        if len(store._ids) != facts["count"]:
+        if (len(store._ids), len(store._known), length) != (shape[0], shape[0], shape[1]):
             raise IndexFormatError(
-                f"{folder} holds {len(store._ids)} vectors, expected {facts['count']}; index again or roll back"
+                f"{path} holds {len(store._ids)} vectors of length {length}; expected {shape[0]} of length {shape[1]}. {REMEDY}"
             )
+        return store
+
+    @classmethod
+    def _of_first_format(cls, folder: Path) -> Self:
+        path = folder / "lance.json"
+        try:
+            content = unseal(path)
+        except (FileNotFoundError, NotADirectoryError) as err:
+            raise IndexFormatError(
+                f"{folder} is no readable LanceDB store: it has no {HEADER_NAME}; expected a flushed store. {REMEDY}"
+            ) from err
+        count, dim, facts = content.get("count"), content.get("dim"), content.get("search")
+        if not isinstance(count, int) or not isinstance(dim, int) or not isinstance(facts, dict):
+            raise IndexFormatError(f"{path} has no sound count, dim and search; expected all three. {REMEDY}")
+        store = cls._of_table(folder / "lance" / "vectors.lance", None, facts, (count, dim))
+        store._folder = folder
         return store
 
     def _schema(self) -> Any:
@@ -108,6 +142,7 @@ class LanceStore:
         values = pa.array(np.ascontiguousarray(vectors, dtype=np.float32).reshape(-1))
         documents = [chunk_id.rpartition("#")[0] or chunk_id for chunk_id in ids]
         columns = [pa.array(ids), pa.array(documents), pa.FixedSizeListArray.from_arrays(values, self._dim)]
+        self._unpin()
         self._table.add(pa.Table.from_arrays(columns, schema=self._schema()))
         self._ids.extend(ids)
         self._known.update(ids)
@@ -115,11 +150,19 @@ class LanceStore:
     def remove(self, ids: Collection[str]) -> int:
         """Remove these; return how many were there."""
         gone = sorted(self._known.intersection(ids))
+        if gone:
+            self._unpin()
         for first in range(0, len(gone), _IDS_PER_FILTER):
             self._table.delete(_id_filter(gone[first : first + _IDS_PER_FILTER]))
         self._known.difference_update(gone)
         self._ids = [chunk_id for chunk_id in self._ids if chunk_id in self._known]
         return len(gone)
+
+    def _unpin(self) -> None:
+        """Go on from the sealed version: what an earlier process added after it without a flush is left behind."""
+        if self._pinned:
+            self._table.restore()
+            self._pinned = False
 
     def search(self, queries: Vectors, k: int, *, allowed: Collection[str] | None = None) -> list[list[Neighbour]]:
         """Find the most similar chunks; see `VectorStore.search`. Raises ValueError if k < 1 or queries is not (n, dim)."""
@@ -127,49 +170,65 @@ class LanceStore:
         if not self._ids:
             return [[] for _ in range(len(queries))]
         if allowed is None:
-            return [_best(self._rows(query, k, None), k) for query in queries]
+            return [_best(self._nearest(query, k, None), k) for query in queries]
         wanted = sorted(self._known.intersection(allowed))
         parts = [wanted[first : first + _IDS_PER_FILTER] for first in range(0, len(wanted), _IDS_PER_FILTER)]
-        return [
-            _best([row for part in parts for row in self._rows(query, k, _id_filter(part))], k) for query in queries
-        ]
+        filters = [_id_filter(part) for part in parts]
+        return [_best([row for where in filters for row in self._nearest(query, k, where)], k) for query in queries]
 
-    def _rows(self, query: Vectors, k: int, where: str | None, *, exact: bool = False) -> list[Neighbour]:
+    def _nearest(self, query: Vectors, k: int, where: str | None, *, exact: bool = False) -> list[Neighbour]:
+        """At least the k nearest rows, with all those that are exactly as near as the k-th."""
+        count = k + _TIES
+        while True:
+            rows = self._rows(query, count, where, exact=exact)
+            if len(rows) < count or _best(rows, k)[-1].similarity > min(row.similarity for row in rows):
+                return rows
+            count *= 4
+
+    def _rows(self, query: Vectors, count: int, where: str | None, *, exact: bool) -> list[Neighbour]:
         search = self._table.search(np.ascontiguousarray(query, dtype=np.float32)).distance_type("dot")
         if self._facts["index"] == "none" or exact:
             search = search.bypass_vector_index()
         else:
             search = search.nprobes(self._facts["search"]).refine_factor(self._facts["refine"])
-            search = search.ef(2 * (k + _TIES) * self._facts["refine"])
+            search = search.ef(2 * count * self._facts["refine"])
         if where is not None:
             search = search.where(where, prefilter=True)
-        table = search.select(["id", "_distance"]).limit(k + _TIES).to_arrow()
+        with _translated(self._folder):
+            table = search.select(["id", "_distance"]).limit(count).to_arrow()
         distances = table["_distance"].to_pylist()
         return [Neighbour(i, 1.0 - distance) for i, distance in zip(table["id"].to_pylist(), distances, strict=True)]
 
     def flush(self) -> None:
-        """Compact the table, build its indexes, tune the vector index when there is one, and write the facts last."""
+        """Copy the rows into a new table, build and tune its indexes, and seal it; a crash leaves what was flushed before."""
         from lancedb.index import BTree, HnswSq
 
-        if self._ids:
-            self._table.optimize(cleanup_older_than=timedelta(days=7))
-            for column in ("id", "doc_id"):
-                self._table.create_index(column, config=BTree(), replace=True)
-            if len(self._ids) > _INDEX_FROM:
-                self._table.create_index(
-                    "vector", config=HnswSq(distance_type="dot", m=20, ef_construction=200), replace=True
-                )
-                self._facts["index"] = "ivf-hnsw-sq"
-                self._tune()
-        facts = {"kind": KIND, "dim": self._dim, "count": len(self._ids), "search": self._facts}
-        write_atomic(self._folder / _FACTS_NAME, dumps(facts).encode())
+        before = self._table, self._pinned, self._facts
+        try:
+            with new_state(self._folder) as state:
+                name = state.path("vectors", ".lance").stem
+                rows = self._table.search().limit(None).to_batches(_COPY_ROWS) if self._ids else None
+                self._table = _connect(self._folder).create_table(name, data=rows, schema=self._schema())
+                self._pinned, self._facts = False, dict(_UNTUNED)
+                for column in ("id", "doc_id") if self._ids else ():
+                    self._table.create_index(column, config=BTree(), replace=True)
+                if len(self._ids) > _INDEX_FROM:
+                    self._table.create_index(
+                        "vector", config=HnswSq(distance_type="dot", m=20, ef_construction=200), replace=True
+                    )
+                    self._facts["index"] = "ivf-hnsw-sq"
+                    self._tune()
+                state.seal(KIND, self._dim, len(self), {**self._facts, "version": self._table.version})
+        except BaseException:
+            self._table, self._pinned, self._facts = before
+            raise
 
     def _tune(self) -> None:
         sample = (
             self._table.search().select(["vector"]).limit(2 * _TUNING_QUERIES).to_arrow()["vector"].combine_chunks()
         )
         queries = tuning_queries(sample.values.to_numpy().reshape(-1, self._dim), _TUNING_QUERIES)
-        truth = [{hit.chunk_id for hit in _best(self._rows(query, 10, None, exact=True), 10)} for query in queries]
+        truth = [{hit.chunk_id for hit in _best(self._nearest(query, 10, None, exact=True), 10)} for query in queries]
         for refine in (10, 30):
             for probes in (1, 4, 16, 64):
                 self._facts |= {"search": probes, "refine": refine}
@@ -179,6 +238,25 @@ class LanceStore:
                 if recall >= TARGET_RECALL:
                     return
         self._facts["note"] = f"recall@10 of {TARGET_RECALL} was not reached; use --store exact for full recall"
+
+
+def _connect(folder: Path) -> Any:
+    os.environ.setdefault("LANCE_LOG", "error")
+    import lancedb
+
+    return lancedb.connect(str(folder))  # a table handle sees its own changes, and no other process makes any
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """Turn what Lance raises for a damaged table into IndexFormatError; a panic of its Rust code has no class to import."""
+    try:
+        yield
+    except Exception as err:
+        raise IndexFormatError(
+            f"{path} cannot be read by LanceDB ({str(err)[:300]}); expected a sound Lance table. {REMEDY}, "
+            "and see `quarry doctor INDEX` for which file is damaged"
+        ) from err
 
 
 def _best(rows: list[Neighbour], k: int) -> list[Neighbour]:

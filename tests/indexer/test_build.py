@@ -314,7 +314,15 @@ def test_a_full_disk_costs_the_new_work_only(corpus, index, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["chunks.sqlite", "vectors/vectors.npy", "vectors/store.json", "lexical/ids.json", "manifest.json"]
+    "name",
+    [
+        "chunks.sqlite",
+        "vectors/vectors.000001.npy",
+        "vectors/ids.000001.json",
+        "vectors/store.json",
+        "lexical/ids.json",
+        "manifest.json",
+    ],
 )
 def test_damage_is_noticed_at_open_and_the_file_is_named(corpus, index, name):
     build_index(index, [corpus], WordEmbedder())
@@ -324,12 +332,8 @@ def test_damage_is_noticed_at_open_and_the_file_is_named(corpus, index, name):
         damaged = bytearray(sound)
         damaged[position] ^= 1 << random.Random(position).randrange(8)
         path.write_bytes(damaged)
-        try:
+        with pytest.raises(IndexFormatError, match=path.name.replace(".", r"\.")):
             Index.open(index)
-        except IndexFormatError as err:
-            assert name == "manifest.json" or path.name in str(err)
-        else:
-            assert name == "manifest.json"  # a note or date of the manifest may change harmlessly
         path.write_bytes(sound[:position])
         with pytest.raises(IndexFormatError):
             Index.open(index)

@@ -63,7 +63,8 @@ def test_what_a_crash_left_is_removed_by_the_next_build(tmp_path):
         ('{"format": 2, "generation": "000001"}', "has format 2; this version of Quarry reads format 1. Upgrade"),
         ('{"format": 1}', "is damaged"),
         ('{"format": 1, "generation": "../../etc"}', "is not a plain name"),
-        ("[]", "has format None"),
+        ("{}", "has format None"),
+        ("[]", "holds a JSON list; expected an object"),
     ],
 )
 def test_a_bad_pointer_is_refused(tmp_path, content, message):

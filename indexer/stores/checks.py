@@ -1,0 +1,52 @@
+"""What all stores refuse, and the queries that approximate ones are tuned with."""
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from indexer.embedder import Vectors
+
+
+def check_addition(ids: Sequence[str], vectors: Vectors, dim: int, known: Collection[str]) -> None:
+    """Refuse an addition that would leave a store inconsistent, before anything is changed.
+
+    Raises:
+        ValueError: On a wrong shape, a non-finite value, or an id that is stored already or given twice.
+    """
+    if vectors.ndim != 2 or vectors.shape != (len(ids), dim):
+        raise ValueError(f"vectors have shape {vectors.shape}; expected ({len(ids)}, {dim})")
+    if not np.isfinite(vectors).all():
+        row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
+        raise ValueError(f"the vector of {ids[row]!r} is not finite; nothing was added")
+    seen: set[str] = set()
+    for chunk_id in ids:
+        if chunk_id in seen or chunk_id in known:
+            raise ValueError(
+                f"the id {chunk_id!r} is there already; expected new ids. Nothing was added: remove it first"
+            )
+        seen.add(chunk_id)
+
+
+def check_search(queries: Vectors, k: int, dim: int) -> None:
+    """Refuse a search with a wrong shape or k.
+
+    Raises:
+        ValueError: If k < 1 or queries is not (n, dim).
+    """
+    if k < 1:
+        raise ValueError(f"k is {k}; expected at least 1")
+    if queries.ndim != 2 or queries.shape[1] != dim:
+        raise ValueError(f"queries have shape {queries.shape}; expected (n, {dim})")
+
+
+def tuning_queries(vectors: Vectors, count: int) -> Vectors:
+    """Make queries for tuning an approximate index: halfway between two stored vectors, where real queries lie too.
+
+    Returns:
+        Unit rows, shape (min(count, len(vectors)), dim); the same for the same vectors.
+    """
+    rng = np.random.default_rng(0)
+    rows = rng.choice(len(vectors), size=(min(count, len(vectors)), 2))
+    between = np.asarray(vectors[rows[:, 0]]) + np.asarray(vectors[rows[:, 1]])
+    unit: Vectors = between / np.maximum(np.linalg.norm(between, axis=1, keepdims=True), 1e-9)
+    return unit.astype(np.float32)

@@ -1,0 +1,173 @@
+"""A store's folder as one unit, so that a crash leaves the state before or the state after, and never a mixture.
+
+    store.json             the header: kind, facts, and size and SHA-256 of every data file; replaced atomically, last
+    vectors.000002.npy     data files carry the number of their flush, so no flush writes over what the header names
+    ids.000002.json
+
+What the header does not name is left by a crash; the next flush removes it.
+"""
+
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from indexer.durable import sync_tree, write_atomic
+from indexer.errors import IndexFormatError
+from indexer.sealing import FileFact, describe, differences, seal, unseal
+
+FORMAT = 2
+HEADER_NAME = "store.json"
+REMEDY = "Roll back with `quarry generations INDEX --rollback`, or index again with --rebuild"
+_NUMBERED = re.compile(r"^(?:vectors|ids|index)\.(\d{6})\.\w+$")
+_FIRST_FORMAT = ("vectors.npy", "index.faiss", "faiss.json", "lance", "lance.json")
+_CHANGING = "latest_version_hint.json"  # Lance rewrites this one with every version; it can do without it
+_TUNED: dict[str, tuple[type, ...]] = {
+    "index": (str,),
+    "search": (int,),
+    "refine": (int,),
+    "recall@10": (int, float),
+}
+
+
+class Header(BaseModel):
+    """What `store.json` says.
+
+    Attributes:
+        kind: `exact`, `faiss` or `lance`.
+        number: The flush whose data files are meant.
+        dim: Length of the vectors.
+        count: How many there are.
+        facts: What the store tuned itself to.
+        files: Every data file by its path in the folder.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    format: int = FORMAT
+    kind: str
+    number: int
+    dim: int = Field(ge=1)
+    count: int = Field(ge=0)
+    facts: dict[str, Any]
+    files: dict[str, FileFact]
+
+    @classmethod
+    def read(cls, folder: Path, kind: str, *, verified: bool) -> Self | None:
+        """Read the header and compare the data files with it.
+
+        Args:
+            folder: The store's folder.
+            kind: The kind of store that is expected.
+            verified: Whether the caller has compared digests already; sizes are compared all the same.
+
+        Returns:
+            The header, or None when the folder has none or one of the first format.
+
+        Raises:
+            IndexFormatError: If it is damaged, of another kind or of a newer format, or a file is missing or changed.
+        """
+        path = folder / HEADER_NAME
+        try:
+            content = unseal(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        if "format" not in content and "checksum" not in content and "ids" in content:
+            return None
+        if content.get("format") != FORMAT:
+            raise IndexFormatError(
+                f"{path} has format {content.get('format')!r}; this version of Quarry reads store formats 1 and {FORMAT}. "
+                f"Upgrade quarry-search. {REMEDY}"
+            )
+        try:
+            header = cls.model_validate(content)
+        except ValidationError as err:
+            raise IndexFormatError(
+                f"{path} is damaged: {err.error_count()} wrong fields, first {err.errors()[0]['loc']}. {REMEDY}"
+            ) from err
+        if header.kind != kind:
+            raise IndexFormatError(f"{path} is that of a {header.kind!r} store; expected {kind!r}. {REMEDY}")
+        refuse_damage(folder, header.files, hashes=False if verified else None)
+        return header
+
+
+def refuse_damage(folder: Path, files: Mapping[str, FileFact], *, hashes: bool | None) -> None:
+    """Raise IndexFormatError, naming the files, when some differ from what was recorded."""
+    wrong = differences(folder, files, hashes=hashes)
+    if wrong:
+        raise IndexFormatError(f"the store is damaged: {'; '.join(wrong[:3])}. {REMEDY}")
+
+
+def check_tuned(facts: Mapping[str, Any], path: Path) -> None:
+    """Refuse the record of an approximate index that lacks a fact. Raises IndexFormatError."""
+    wrong = [key for key, types in _TUNED.items() if not isinstance(facts.get(key), types)]
+    if wrong:
+        raise IndexFormatError(f"{path} has no sound {', '.join(wrong)} of the vector index. {REMEDY}")
+
+
+class State:
+    """The data files of one flush, on the way to being sealed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+        self.number = max((_number(name) or 0 for name in names), default=0) + 1
+
+    def path(self, stem: str, suffix: str) -> Path:
+        """Where a data file of this flush belongs."""
+        return numbered(self.folder, stem, self.number, suffix)
+
+    def seal(self, kind: str, dim: int, count: int, facts: Mapping[str, Any]) -> None:
+        """Make the data files durable and then, in one step, the current ones; those of other flushes go."""
+        mine = [path for path in self.folder.iterdir() if _number(path.name) == self.number]
+        files = [inner for path in mine for inner in (path.rglob("*") if path.is_dir() else [path])]
+        facts_of_files = describe(self.folder, (path for path in files if path.is_file() and path.name != _CHANGING))
+        sync_tree(self.folder)
+        header = Header(kind=kind, number=self.number, dim=dim, count=count, facts=dict(facts), files=facts_of_files)
+        write_atomic(self.folder / HEADER_NAME, seal(header.model_dump()))
+        for path in self.folder.iterdir():
+            stale = _number(path.name) not in (None, self.number) or path.name in _FIRST_FORMAT
+            if stale or path.name.startswith(f".{HEADER_NAME}."):
+                _remove(path)
+
+    def drop(self) -> None:
+        """Remove the data files of this flush, unless the header names them: it may have failed after sealing."""
+        try:
+            sealed = unseal(self.folder / HEADER_NAME).get("number") == self.number
+        except FileNotFoundError:
+            sealed = False
+        for path in [] if sealed else list(self.folder.iterdir()):
+            if _number(path.name) == self.number:
+                _remove(path)
+
+
+@contextmanager
+def new_state(folder: Path) -> Iterator[State]:
+    """Give the state of the next flush; its files are removed when writing or sealing them fails."""
+    state = State(folder)
+    try:
+        yield state
+    except BaseException:
+        state.drop()
+        raise
+
+
+def numbered(folder: Path, stem: str, number: int, suffix: str) -> Path:
+    """Return the path of a data file of one flush."""
+    return folder / f"{stem}.{number:06d}{suffix}"
+
+
+def _number(name: str) -> int | None:
+    found = _NUMBERED.match(name)
+    return int(found[1]) if found else None
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):  # the next flush tries again
+            path.unlink()
