@@ -1,0 +1,144 @@
+"""Curation: which examples a log gives, and that every event left out is counted with its reason."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.training.test_clicks import clicks
+from training.curation import ONE_PERSON, STANDARD, curate
+from training.exchange import TrainingRow
+from training.feedback_events import FeedbackEvent, StoredEvent
+
+START = datetime(2026, 11, 1, 9, tzinfo=UTC)
+TEXTS = {f"d#{name}": f"passage {name}" for name in "abcdefgh"} | {"书#1": "到服务台续借", "书#2": "开放时间"}
+
+
+def votes(*rows, first=1):
+    """Rows of (session, action, query, passage)."""
+    return [
+        StoredEvent(n, FeedbackEvent(query, action, session, "000001", chunk, chunk.partition("#")[0] or "d", at=START + timedelta(hours=n)))
+        for n, (session, action, query, chunk) in enumerate(rows, start=first)
+    ]  # fmt: skip
+
+
+def run(*rows, rules=STANDARD):
+    return curate(votes(*rows), TEXTS.get, rules)
+
+
+def test_two_voters_make_an_example_with_what_they_judged_bad():
+    found = run(
+        ("a", "answer", "怎么续借？", "书#1"),
+        ("b", "thumb_up", "怎么续借？", "书#1"),
+        ("a", "thumb_down", "怎么续借？", "书#2"),
+        ("b", "thumb_down", "怎么续借？", "书#2"),
+        ("b", "thumb_down", "怎么续借？", "d#a"),
+    )
+    (example,) = found.examples
+    assert example.row == TrainingRow("怎么续借？", ("到服务台续借",), ("开放时间",))
+    assert (example.origin, example.weight, example.language, example.positive_ids) == (
+        "feedback",
+        1.0,
+        "zh",
+        ("书#1",),
+    )
+    assert found.dropped == {"judgements with fewer than 2 voters": 1}
+    assert found.events == 5
+
+
+def test_one_session_cannot_decide_alone_unless_the_log_is_one_persons():
+    rows = [("a", "answer", "opening hours", "d#a")] * 3
+    alone = run(*rows)
+    assert alone.examples == ()
+    assert alone.dropped == {
+        "judgements replaced or withdrawn by their session": 2,
+        "judgements with fewer than 2 voters": 1,
+    }
+    assert run(*rows, rules=ONE_PERSON).examples[0].row.pos == ("passage a",)
+
+
+def test_a_burst_of_fresh_sessions_cannot_decide_alone():
+    events = [replace(s, event=replace(s.event, at=START + timedelta(seconds=n))) for n, s in enumerate(
+        votes(*((f"fresh{n}", "answer", "opening hours", "d#h") for n in range(30)))
+    )]  # fmt: skip
+    found = curate(events, TEXTS.get)
+    assert found.examples == ()
+    assert found.dropped["votes in a burst, one voice with another"] == 29
+
+
+def test_conflicts_follow_the_majority_and_ties_are_listed():
+    rows = [(s, "thumb_up", "q one", "d#a") for s in "ab"] + [("c", "thumb_down", "q one", "d#a")]
+    rows += [("a", "thumb_up", "r two", "d#b"), ("b", "thumb_down", "r two", "d#b")]
+    found = run(*rows)
+    assert [e.row for e in found.examples] == [TrainingRow("q one", ("passage a",))]
+    assert found.disputed == (("r two", "d#b"),)
+    assert found.dropped == {"disputed judgements": 1}
+
+
+def test_near_duplicate_queries_whose_users_agree_become_one():
+    found = run(
+        ("a", "thumb_up", "how do I renew a book", "d#a"),
+        ("b", "thumb_up", "How do I renew a book?", "d#a"),
+        ("c", "thumb_up", "how do I renew a books", "d#a"),
+        ("a", "answer", "如何续借图书馆的图书", "书#1"),
+        ("b", "answer", "如何续借图书馆图书", "书#1"),
+        ("a", "answer", "error 404 in the log of the server", "d#b"),
+        ("b", "answer", "error 405 in the log of the server", "d#b"),  # another number, another question
+        ("a", "answer", "how do I enable full text search", "d#c"),
+        ("b", "answer", "how do I disable full text search", "d#d"),  # alike, but the users want different passages
+    )
+    assert {e.row.pos for e in found.examples} == {("passage a",), ("到服务台续借",)}
+    assert len(found.merged) == 2
+    assert {frozenset(group) for group in found.merged} == {
+        frozenset({"how do I renew a book", "How do I renew a book?", "how do I renew a books"}),
+        frozenset({"如何续借图书馆的图书", "如何续借图书馆图书"}),
+    }
+
+
+def test_clicks_are_weak_positives_where_nobody_judged():
+    events = clicks(*((f"s{n}", "opening hours", "d#c", ["d#a", "d#b", "d#c"]) for n in range(3)))
+    events += clicks(*((f"s{n}", "parking", "d#c", ["d#a", "d#c"]) for n in range(2)))
+    events += clicks(*((f"s{n}", "签证", "d#a", ["d#a", "d#c"]) for n in range(9)))
+    events = [
+        replace(s, number=n, event=replace(s.event, at=START + timedelta(hours=n))) for n, s in enumerate(events, 1)
+    ]
+    found = curate(events, TEXTS.get)
+    (example,) = found.examples
+    assert example.row == TrainingRow("opening hours", ("passage c",), ("passage a", "passage b"))
+    assert (example.origin, example.weight) == ("clicks", 0.3)
+    assert found.dropped == {"passages with too few or contradicting clicks": 2}
+    judged = votes(("x", "answer", "opening hours", "d#d"), ("y", "answer", "opening hours", "d#d"), first=100)
+    (example,) = curate([*events, *judged], TEXTS.get).examples
+    assert example.row == TrainingRow("opening hours", ("passage d",), ("passage a", "passage b"))
+    assert example.positive_ids == ("d#d", "d#c")  # clicked: no positive beside a judged one, and never a negative
+    single = votes(("x", "answer", "opening hours", "d#c"), first=100)
+    (example,) = curate([*events, *single], TEXTS.get).examples
+    assert example.origin == "feedback"  # one voter and three who preferred it
+
+
+def test_what_cannot_be_used_is_counted():
+    rows = [(s, "answer", "q", "gone#1") for s in "ab"]
+    rows += [(s, "answer", "???", "d#a") for s in "ab"]
+    rows += [(s, "answer", "whole", "") for s in "ab"]
+    rows += [(s, "thumb_down", "nothing good", "d#a") for s in "ab"]
+    found = run(*rows)
+    assert found.examples == ()
+    assert found.dropped == {
+        "judgements of whole documents": 1,
+        "passages that are not in the index any more": 1,
+        "queries that are no question (no letter, or too long)": 1,
+        "queries without a positive": 2,
+    }
+
+
+def test_robots_and_saboteurs_are_named_and_their_events_counted():
+    rows = [("bot", "thumb_up", f"q{n}", "d#h") for n in range(25)]
+    events = [replace(s, event=replace(s.event, at=START + timedelta(seconds=n))) for n, s in enumerate(votes(*rows))]
+    found = curate(events, TEXTS.get)
+    assert (found.robots, found.dropped) == (("bot",), {"events of robots": 25})
+
+
+@pytest.mark.parametrize("rules", [STANDARD, ONE_PERSON])
+def test_an_empty_log_gives_nothing(rules):
+    found = curate([], TEXTS.get, rules)
+    assert (found.examples, found.events, found.dropped) == ((), 0, {})
