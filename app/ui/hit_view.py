@@ -93,7 +93,7 @@ def _context(subject: Subject, result: "Result", searcher: "Searcher") -> None:
 
 def _explanation(answer: "Answer", result: "Result", subject: Subject) -> None:
     say = subject.session.say
-    left, right = st.columns([5, 4], gap="medium")
+    left, right = st.columns([3, 2], gap="medium")
     with left:
         st.caption(
             say(

@@ -128,10 +128,11 @@ def _try_buttons(session: Session, tries: list[str]) -> None:
     if not tries:
         return
     st.caption(session.say("For example:", "例如："))
-    for number, text in enumerate(tries):
-        st.button(
-            label(text), key=f"try-{number}", icon=":material/search:", type="tertiary", on_click=_try, args=(text,)
-        )
+    with st.container(gap=None):
+        for number, text in enumerate(tries):
+            st.button(
+                label(text), key=f"try-{number}", icon=":material/search:", type="tertiary", on_click=_try, args=(text,)
+            )
 
 
 def _try(text: str) -> None:

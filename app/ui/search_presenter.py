@@ -18,6 +18,7 @@ DEFAULT_COUNT = 10
 MAX_URL_QUERY_CHARS = 1_500  # a longer query stays out of the address: servers refuse long ones
 SNIPPET_CHARS = 420
 CONTEXT_CHARS = 2_000  # before and after the passage
+_NO_MENU = {"source", "charset", "damaged", "pages", "sheets"}  # facts about files that nobody chooses by
 _MENU_VALUES = range(2, 51)  # how many values a metadata key may have to be offered as a menu
 _STAGES = ("dense", "bm25", "fusion", "rerank")
 
@@ -124,7 +125,9 @@ def filter_name(key: str, say: Say) -> str:
 
 def filter_menus(values: Mapping[str, Sequence[tuple[str, int]]]) -> dict[str, dict[str, int]]:
     """Return the metadata keys worth a menu, with their values and document counts: those with 2 to 50 values."""
-    return {key: dict(counted) for key, counted in values.items() if len(counted) in _MENU_VALUES and key != "source"}
+    return {
+        key: dict(counted) for key, counted in values.items() if len(counted) in _MENU_VALUES and key not in _NO_MENU
+    }
 
 
 def examples(questions: Sequence[str], titles: Sequence[str]) -> list[str]:
@@ -215,12 +218,12 @@ def _seen(result: Result) -> Iterator[tuple[str, StageScore]]:
 
 
 def score_rows(result: Result, say: Say) -> list[dict[str, str]]:
-    """Return the table of one result: per stage its rank, its score and what the score means."""
-    meanings = {
-        "dense": say("cosine, at most 1", "余弦相似度，最大为 1"),
-        "bm25": say("word weight, no limit", "词语权重，无上限"),
+    """Return the table of one result: per stage its rank, its score, and what scores it gives; a dash where it did not see the passage."""
+    scales = {
+        "dense": say("up to 1", "最大 1"),
+        "bm25": say("0 and up", "0 以上"),
         "fusion": say("0 to 1", "0 到 1"),
-        "rerank": say("logit, any number", "原始分，不限范围"),
+        "rerank": say("any", "不限"),
     }
     rows = []
     for stage in _STAGES:
@@ -228,8 +231,8 @@ def score_rows(result: Result, say: Say) -> list[dict[str, str]]:
         rows.append({
             say("Stage", "阶段"): stage_name(stage, say),
             say("Rank", "名次"): str(seen.rank) if seen else "–",
-            say("Score", "得分"): f"{seen.score:.4f}" if seen else say("not seen", "未出现"),
-            say("Scale", "取值"): meanings[stage],
+            say("Score", "得分"): f"{seen.score:.4f}" if seen else "–",
+            say("Scale", "取值"): scales[stage],
         })  # fmt: skip
     return rows
 

@@ -92,6 +92,7 @@ def _searcher(index: str, generation: str, rerank: str, device: str) -> "Searche
     opened = Index.open(Path(index), generation=generation)
     searcher = Searcher(opened, _embedder_supply(opened, device), _reranker_supply(rerank, device))
     searcher.warm()
+    opened.analyzer.query_tokens("预热")  # the Chinese dictionary is read now, not by the first question
     return searcher
 
 

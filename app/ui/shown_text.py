@@ -15,6 +15,11 @@ _UNSAFE = re.compile(
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 _JOINER = "\u2060"  # invisible; it keeps `:name:` and `www.` from being what Streamlit's Markdown looks for
 _LABEL_CHARS = 70
+# Chinese is written without spaces, so a line broken in the middle of it (PDF) is joined without one. The mark is a
+# noncharacter that stands in for the line break until the HTML is made, so that offsets hold.
+_HAN_BREAK = re.compile("(?<=[\u3001-\u9fff\uff01-\uff60])\n(?=[\u3001-\u9fff\uff01-\uff60])")
+_JOINT = "\ufdd0"
+_WIDE = re.compile("[\u3000-\u9fff\uac00-\ud7af\uff01-\uff60]")
 
 
 def safe(text: str) -> str:
@@ -29,8 +34,9 @@ def inert(text: str) -> str:
 
 def marked(text: str, spans: Sequence[Span]) -> str:
     """Return HTML of the text with the spans in `<mark>`; line and page breaks become spaces."""
-    flat = re.sub(r"[\n\f\t]", " ", text)
-    return _marked(flat, spans)
+    joined = _HAN_BREAK.sub(_JOINT, text.replace(_JOINT, "\ufffd"))
+    flat = re.sub(r"[\n\f\t]", " ", joined)
+    return _marked(flat, spans).replace(_JOINT, "")
 
 
 def marked_lines(text: str, spans: Sequence[Span]) -> str:
@@ -43,8 +49,9 @@ def _marked(text: str, spans: Sequence[Span]) -> str:
 
 
 def excerpt(text: str, spans: Sequence[Span], width: int) -> str:
-    """Return HTML of the part of a passage that shows most of the spans, about `width` characters long."""
-    start, end = snippet(text, spans, width)
+    """Return HTML of the part of a passage that shows most of the spans, about `width` Latin letters wide."""
+    wide = len(_WIDE.findall(text)) / max(1, len(text))
+    start, end = snippet(text, spans, round(width / (1 + wide)))
     inside = [(max(a, start) - start, min(b, end) - start) for a, b in spans if a < end and b > start]
     before, after = "… " if start else "", " …" if end < len(text) else ""
     return f"{before}{marked(text[start:end], inside)}{after}"

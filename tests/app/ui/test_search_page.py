@@ -239,3 +239,25 @@ def test_results_can_be_taken_away(app, lexical_index):
     answer = Searcher.open(lexical_index).search("renew books", 5, SearchOptions(route="bm25"))
     assert json.loads(to_json(answer))["results"][0]["doc_id"] == "loans.md"
     assert to_csv(answer).decode("utf-8-sig").splitlines()[0].startswith("query,rank,score,stage,title")
+
+
+def test_uploads_are_added_and_found_and_bad_ones_are_named(app, vector_index, model_loads):
+    test = app(vector_index, q="pumps")
+    files = [
+        ("泵.md", b"# Pumps\n\nPumps are checked in May.", "text/markdown"),
+        ("broken.pdf", b"%PDF-1.7 <b>", "x"),
+    ]
+    test.file_uploader[0].set_value(files)
+    button(test, "Add to the index").click().run()
+    assert not test.exception
+    assert any("1 documents added; generation 000002 with 4 documents" in message.value for message in test.success)
+    assert "<b>broken.pdf</b>: damaged" in html(test)
+    assert "<b>Pumps</b>" in html(test)
+    assert "upload/泵.md" in html(test)
+    assert len(model_loads) == 1
+
+
+def test_uploading_nothing_says_so(app, lexical_index):
+    test = app(lexical_index)
+    button(test, "Add to the index").click().run()
+    assert any("Choose a file first" in message.value for message in test.warning)

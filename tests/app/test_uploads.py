@@ -1,0 +1,108 @@
+"""Files of visitors: names stay names, contents become documents, bad ones are left out with a reason."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.uploads import MAX_FILE_MEGABYTES, MAX_FILES, MAX_NAME_CHARS, Upload, UploadJob, read_uploads
+from indexer.build import index_documents
+from indexer.records import Document
+from retriever.searcher import Searcher
+from tests.fakes import WordEmbedder
+
+
+def test_a_file_becomes_a_document_with_an_id_of_its_content_and_its_own_name_on_show():
+    documents, skipped = read_uploads([Upload("报告 2026.md", b"# Heating\n\nPumps are checked in May.")])
+    (document,) = documents
+    assert not skipped
+    assert document.doc_id == Upload("other name", b"# Heating\n\nPumps are checked in May.").doc_id
+    assert document.doc_id.startswith("upload/")
+    assert document.title == "Heating"
+    assert document.meta["source"] == "upload/报告 2026.md"
+    assert document.meta["format"] == "markdown"
+
+
+def test_a_file_without_a_heading_is_titled_by_its_name():
+    documents, _ = read_uploads([Upload("电话表.txt", "前台的电话是 1234，门卫的电话是 5678。".encode("gb18030"))])
+    assert documents[0].title == "电话表"
+    assert documents[0].text == "前台的电话是 1234，门卫的电话是 5678。"
+
+
+def test_rows_of_a_data_file_are_documents_of_their_own():
+    rows = b'{"id": "a", "text": "first row"}\nnot json\n{"id": "b", "text": "second row"}\n'
+    documents, skipped = read_uploads([Upload("rows.jsonl", rows)])
+    assert [document.text for document in documents] == ["first row", "second row"]
+    assert len({document.doc_id for document in documents}) == 2
+    assert skipped[0].source == "rows.jsonl:2"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("a.exe", b"MZ", "unsupported format"),
+        ("empty.txt", b"", "empty"),
+        ("blank.md", b"  \n ", "no text"),
+        ("broken.pdf", b"%PDF-1.7 nothing", "damaged"),
+        ("not.docx", b"PK\x03\x04 nothing", "damaged"),
+        ("big.txt", b"x" * ((MAX_FILE_MEGABYTES << 20) + 1), "too large"),
+    ],
+)
+def test_what_cannot_be_read_is_left_out_under_its_own_name(name, content, reason):
+    documents, (skip,) = read_uploads([Upload(name, content)])
+    assert not documents
+    assert (skip.source, skip.reason) == (name, reason)
+    assert "quarry-upload-" not in skip.detail
+
+
+def test_more_files_than_allowed_are_named():
+    uploads = [Upload(f"{number}.txt", f"text {number}".encode()) for number in range(MAX_FILES + 2)]
+    documents, skipped = read_uploads(uploads)
+    assert len(documents) == MAX_FILES
+    assert [skip.source for skip in skipped] == ["20.txt", "21.txt"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    name=st.text(max_size=300) | st.sampled_from(["../../etc/passwd", "..\\..\\x.md", "/root/.ssh/id.txt", "a/../b.md"])
+)
+def test_no_name_is_ever_a_path(name, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cwd")
+    upload = Upload(name, b"some text")
+    documents, skipped = read_uploads([upload])
+    assert not list(folder.iterdir())
+    assert len(upload.shown_name) <= MAX_NAME_CHARS
+    assert "/" not in upload.shown_name
+    assert upload.shown_name.isprintable()
+    assert len(documents) + len(skipped) == 1
+    assert all(".." not in document.doc_id for document in documents)
+
+
+def test_a_job_makes_a_new_generation_that_finds_the_file(tmp_path):
+    index_documents(tmp_path / "i", [Document("a", "An old text.", "Old")], WordEmbedder())
+    job = UploadJob(
+        tmp_path / "i", [Upload("pumps.txt", b"Pumps are checked in May."), Upload("x.bin", b"\0")], WordEmbedder()
+    )
+    job.start()
+    job.join(60)
+    assert (job.error, job.report.added, job.report.generation) == ("", 1, "000002")
+    assert [skip.source for skip in job.skipped] == ["x.bin"]
+    answer = Searcher.open(tmp_path / "i", embedder=WordEmbedder()).search("when are pumps checked", 1)
+    assert answer.results[0].source == "upload/pumps.txt"
+    assert not answer.degraded
+
+
+def test_a_job_with_another_model_than_the_index_changes_nothing_and_says_so(tmp_path):
+    index_documents(tmp_path / "i", [Document("a", "An old text.", "Old")], WordEmbedder())
+    job = UploadJob(tmp_path / "i", [Upload("pumps.txt", b"Pumps.")], None)
+    job.run()
+    assert "vectors of two models cannot be mixed" in job.error
+    assert Searcher.open(tmp_path / "i").index.generation == "000001"
+
+
+def test_a_job_with_nothing_readable_leaves_the_index_alone(tmp_path):
+    index_documents(tmp_path / "i", [Document("a", "An old text.", "Old")], None)
+    job = UploadJob(tmp_path / "i", [Upload("x.bin", b"\0")], None)
+    job.run()
+    assert (job.error, job.report) == ("", None)
+    assert job.skipped[0].reason == "unsupported format"
+    assert Searcher.open(tmp_path / "i").index.generation == "000001"
