@@ -1,0 +1,89 @@
+"""The report says what was done in both languages, survives JSON, and no text breaks its form."""
+
+import json
+
+import pytest
+
+from indexer.errors import FeedbackError
+from tests.fakes import WordEmbedder
+from training.curation import Curated
+from training.examples import Example
+from training.exchange import TrainingRow
+from training.mining_corpus import MiningCorpus
+from training.mining_report import curation_report, markdown, mining_report, write_report
+from training.negative_spec import NegativeSpec
+from training.negatives import mine_negatives
+
+TEXTS = [
+    f"The {word} of the library is on floor {n}." for n, word in enumerate(["archive", "cinema", "garden", "museum"])
+]
+TEXTS += [
+    "续借图书请到服务台办理",
+    "停车场在图书馆后面的街上",
+    "食堂中午十二点开门营业",
+    "Renew loans | at <b>the desk</b> `now`.",
+]
+
+
+@pytest.fixture
+def mined():
+    examples = [
+        Example.of(TrainingRow("renew loans at the desk", (TEXTS[7],)), source="a.jsonl:1"),
+        Example.of(TrainingRow("怎么续借图书", (TEXTS[4],)), source="a.jsonl:2"),
+        Example.of(TrainingRow("zebra quagga", (TEXTS[5],)), source="a.jsonl:3"),
+    ]
+    spec = NegativeSpec(ranks=(0, 8), number=3, consistent_within=2, relative=None)
+    return mine_negatives(examples, MiningCorpus.from_texts(TEXTS, WordEmbedder()), spec)
+
+
+def test_facts_and_shares(mined):
+    report = mining_report(mined)
+    assert report["facts"]["examples"] == 3
+    assert report["facts"]["kept"] + report["facts"]["dropped: positive not within the first ranks"] == 3
+    assert report["facts"]["negatives mined"] == sum(len(one.negatives) for one in mined.kept)
+    assert report["left_out"] == mined.removed
+    assert sum(report["distributions"]["similarity of negatives"]["counts"]) == report["facts"]["negatives mined"]
+    assert len(report["listed"]["Dropped, with the rank of the positive"]) == len(mined.dropped)
+
+
+def test_markdown_shows_examples_in_both_languages_and_breaks_on_none(mined):
+    text = markdown(mining_report(mined))
+    assert "**怎么续借图书**" in text
+    assert "+ 续借图书请到服务台办理" in text
+    assert r"Renew loans \| at \<b\>the desk\</b\> \`now\`." in text
+    assert "| share dropped |" in text
+    assert "█" in text
+    assert "- mined #" in text
+
+
+def test_a_report_is_written_twice(tmp_path, mined):
+    report = mining_report(mined, shown=1)
+    page, data = write_report(tmp_path / "run", "negatives", report)
+    assert page.read_text(encoding="utf-8") == markdown(report)
+    assert markdown(json.loads(data.read_text(encoding="utf-8"))) == markdown(report)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(FeedbackError, match="could not be written"):
+        write_report(tmp_path / "file", "negatives", report)
+
+
+def test_nothing_mined_and_nothing_curated_are_reports_too():
+    nothing = mine_negatives([], MiningCorpus.from_texts(["a"], WordEmbedder()))
+    assert "| examples | 0 |" in markdown(mining_report(nothing))
+    assert "| events | 0 |" in markdown(curation_report(Curated((), 0, (), (), (), (), {})))
+
+
+def test_curation_names_what_was_left_out():
+    example = Example.of(
+        TrainingRow("怎么续借", ("到服务台",), ("开放时间",)), origin="feedback", source="feedback log"
+    )
+    curated = Curated((example,), 9, ("bot",), (), (("a", "A?"),), (("q", "d#1"),), {"votes in a burst": 4})
+    text = markdown(curation_report(curated))
+    for part in (
+        "| from feedback | 1 |",
+        "| votes in a burst | 4 |",
+        "- a = A?",
+        "- q: d#1",
+        "- bot",
+        "| queries merged | 1 |",
+    ):
+        assert part in text
