@@ -15,6 +15,7 @@ from typing import Protocol
 from unicodedata import combining, normalize
 
 from indexer.errors import MissingExtraError
+from indexer.stop_words import STOP_WORDS
 
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af\u3007"
 _KANA_HANGUL = "\u3040-\u30ff\u31f0-\u31ff\u1100-\u11ff\uac00-\ud7af"
@@ -24,70 +25,8 @@ _SEGMENT = re.compile(
 )
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+")
 _LONGEST_TERM = 64
-# the words that Lucene leaves out of English text; they stay in the index, so that a query of nothing else still works
-_STOP_WORDS = frozenset(
-    [
-        "a",
-        "an",
-        "and",
-        "are",
-        "as",
-        "at",
-        "be",
-        "but",
-        "by",
-        "for",
-        "if",
-        "in",
-        "into",
-        "is",
-        "it",
-        "no",
-        "not",
-        "of",
-        "on",
-        "or",
-        "such",
-        "that",
-        "the",
-        "their",
-        "then",
-        "there",
-        "these",
-        "they",
-        "this",
-        "to",
-        "was",
-        "will",
-        "with",
-    ]
-)
-# particles and pronouns without meaning of their own; dropped from queries in the same way
-_STOP_WORDS_ZH = frozenset(
-    [
-        "的",
-        "了",
-        "吗",
-        "呢",
-        "吧",
-        "啊",
-        "是",
-        "在",
-        "和",
-        "与",
-        "及",
-        "或",
-        "也",
-        "都",
-        "就",
-        "着",
-        "呀",
-        "么",
-        "我",
-        "你",
-        "您",
-    ]
-)
+_HAN_CHARACTER = re.compile(f"[{_HAN}]")
+_RULES = 1  # raise it with any change of the terms of a passage: indexes keep it and say when theirs is another
 
 
 class Analyzer(Protocol):
@@ -95,7 +34,7 @@ class Analyzer(Protocol):
 
     @property
     def name(self) -> str:
-        """Identity with library versions, such as `jieba-0.42.1+snowball-en/1`."""
+        """Identity with library versions, such as `jieba-0.42.1+pystemmer-3.1.0/1`."""
         ...
 
     def tokens(self, text: str) -> list[str]:
@@ -118,7 +57,7 @@ class ScriptAnalyzer:
     def __init__(self, name: str, cut_han: Callable[[str], Iterable[str]]) -> None:
         import Stemmer
 
-        self._name = f"{name}+snowball-en/1"
+        self._name = f"{name}+pystemmer-{version('PyStemmer')}/{_RULES}"
         self._cut_han = cut_han
         self._stem = lru_cache(maxsize=200_000)(Stemmer.Stemmer("english").stemWord)
 
@@ -129,33 +68,43 @@ class ScriptAnalyzer:
 
     def tokens(self, text: str) -> list[str]:
         """Return all terms of a passage, in order, repetitions included."""
-        return list(self._terms(normalize("NFKC", text)))
+        return list(self._terms(normalize("NFKC", text), frozenset()))
 
     def query_tokens(self, text: str) -> list[str]:
-        """Return the terms to search for: as `tokens`, without stop words unless there is nothing else."""
-        terms = self.tokens(text)
-        return [term for term in terms if term not in _STOP_WORDS and term not in _STOP_WORDS_ZH] or terms
+        """Return the terms to search for: as `tokens`, without stop words unless there is nothing else.
 
-    def _terms(self, text: str) -> Iterator[str]:
+        Stop words are told by their form, before stemming (`cans` is none), and acronyms are none (`CAN bus`), unless the
+        whole of an English query is in capitals.
+        """
+        folded = normalize("NFKC", text)
+        if folded.isupper() and len(folded.split()) > 2 and not _HAN_CHARACTER.search(folded):
+            folded = folded.lower()
+        return list(self._terms(folded, STOP_WORDS)) or self.tokens(text)
+
+    def _terms(self, text: str, left_out: frozenset[str]) -> Iterator[str]:
         for match in _SEGMENT.finditer(text):
             piece = match.group()
             if match.lastgroup == "han":
-                yield from (word for word in self._cut_han(piece) if word.strip())
+                yield from (word for word in self._cut_han(piece) if word.strip() and word not in left_out)
             elif match.lastgroup == "syllables":
                 yield from bigrams(piece)
-            else:
-                yield from self._word(piece)
+            elif not left_out or _is_acronym(piece) or _folded(piece).removesuffix("'s") not in left_out:
+                yield from self._word(piece, left_out)
 
-    def _word(self, word: str) -> Iterator[str]:
+    def _word(self, word: str, left_out: frozenset[str]) -> Iterator[str]:
         whole = _folded(word)[:_LONGEST_TERM]
         base = whole.removesuffix("'s")
         if base.isalpha() and (word.islower() or word.isupper() or word[1:].islower()):
             yield self._stem(base)
             return
-        parts = [self._stem(_folded(part))[:_LONGEST_TERM] for part in _PART.findall(word)]
+        parts = [_folded(part) for part in _PART.findall(word)]
         yield whole if len(parts) > 1 or any(not character.isalnum() for character in whole) else self._stem(whole)
         if len(parts) > 1:
-            yield from parts
+            yield from (self._stem(part)[:_LONGEST_TERM] for part in parts if part not in left_out)
+
+
+def _is_acronym(word: str) -> bool:
+    return len(word) > 1 and word.isupper()
 
 
 def _folded(word: str) -> str:

@@ -42,14 +42,6 @@ def test_terms(text, terms):
     assert JIEBA.tokens(text) == terms
 
 
-def test_stop_words_leave_a_query_only_when_something_else_is_there():
-    assert JIEBA.query_tokens("what is the loan") == ["what", "loan"]
-    assert JIEBA.query_tokens("to be or not to be") == ["to", "be", "or", "not", "to", "be"]
-    assert JIEBA.query_tokens("图书馆的开放时间是什么") == [
-        t for t in JIEBA.tokens("图书馆的开放时间是什么") if t not in ("的", "是")
-    ]
-
-
 def test_the_identity_names_versions_and_cutters_differ():
     assert JIEBA.name.startswith("jieba-0.42")
     assert analyzer("bigram").tokens("图书馆 book") == ["图书", "书馆", "book"]
