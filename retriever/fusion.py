@@ -3,7 +3,8 @@
 Reciprocal rank fusion (Cormack et al., SIGIR 2009) sees ranks only: when a Chinese question meets English pages, BM25's
 first hit, matched by a stray number, counts as much as dense search's. Here each side's scores are scaled to [0, 1] per
 query and combined convexly (Bruch et al., "An Analysis of Fusion Functions", TOIS 2023), and the lexical weight shrinks
-with the *coverage*: the share of the query's idf mass that its best BM25 hit matched.
+with the *coverage*: the share of the query's idf mass that its best BM25 hit matched. Stop words, which are not searched
+for, are in that mass: those of another language than the corpus's are unknown to it and shrink the coverage.
 
     weight = 0.4 * min(1, coverage / 0.3)
     score  = (1 - weight) * scaled dense + weight * scaled BM25
@@ -47,7 +48,7 @@ def lexical_evidence(tokens: Sequence[str], index: LexicalIndex, hits: Sequence[
     """Measure the coverage of a query.
 
     Args:
-        tokens: The query's analysed terms. One that is in no passage has the idf of a term with no document.
+        tokens: All of the query's terms, stop words too. One that is in no passage has the idf of a term with no document.
         index: Where their idf comes from.
         hits: BM25 hits, best first, with their matched terms.
     """

@@ -73,7 +73,7 @@ class HybridRetriever:
     def _fuse(self, dense: Ranking, lexical: Ranking, k: int) -> Ranking:
         started = perf_counter()
         query = dense.query
-        evidence = lexical_evidence(self.analyzer.query_tokens(query.text), self.index, lexical.hits)
+        evidence = lexical_evidence(self.analyzer.tokens(query.text), self.index, lexical.hits)
         hits = fuse(dense.hits, lexical.hits, k=k, evidence=evidence)
         elapsed = (perf_counter() - started) * 1000
         report = StageReport("fusion", "ran", milliseconds=elapsed, candidates=len(hits))

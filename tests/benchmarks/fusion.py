@@ -105,16 +105,15 @@ def candidates(name: str, cache: Path) -> list[Candidates]:
     index = Bm25sIndex.build(ids, [words.tokens(dev.documents[doc_id]) for doc_id in ids])
     out = []
     for (query_id, text), line in zip(dev.queries.items(), queries @ documents.T, strict=True):
-        tokens = words.query_tokens(text)
         bm25 = [
             Hit(found.chunk_id, found.score, "bm25", Evidence(bm25=StageScore(rank, found.score), terms=found.terms))
-            for rank, found in enumerate(index.search(tokens, 100), 1)
+            for rank, found in enumerate(index.search(words.query_tokens(text), 100), 1)
         ]
         dense = [
             Hit(ids[row], float(line[row]), "dense", Evidence(dense=StageScore(rank, float(line[row]))))
             for rank, row in enumerate(np.argsort(-line, kind="stable")[:100], 1)
         ]
-        evidence = lexical_evidence(tokens, index, bm25)
+        evidence = lexical_evidence(words.tokens(text), index, bm25)
         out.append(Candidates(Query(query_id, text), dense, bm25, evidence.coverage, dev.qrels[query_id]))
     return out
 

@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from indexer.analyzer import analyzer
 from indexer.lexical import Bm25sIndex
 from retriever.fusion import LexicalEvidence, fuse, lexical_evidence, reciprocal_rank_fusion
 from retriever.ranking import Evidence, Hit, StageScore
@@ -108,3 +109,18 @@ def test_k_must_be_positive(k):
         fuse(near, [], k=k, evidence=LexicalEvidence(0.0))
     with pytest.raises(ValueError, match=f"k is {k}; expected at least 1"):
         reciprocal_rank_fusion(near, [], k=k)
+
+
+def test_the_stop_words_of_another_language_shrink_the_coverage():
+    words = analyzer("jieba")
+    passages = ["北京大学图书馆 2024 年开放", "上海的图书馆", "广州"]
+    index = Bm25sIndex.build(["1", "2", "3"], [words.tokens(text) for text in passages])
+
+    def coverage(question):
+        found = index.search(words.query_tokens(question), 3)
+        return lexical_evidence(
+            words.tokens(question), index, bm25(*((h.chunk_id, h.score, h.terms) for h in found))
+        ).coverage
+
+    assert coverage("2024 年的图书馆") > 0.7
+    assert coverage("what is it that was there in 2024") < 0.2
