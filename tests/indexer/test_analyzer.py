@@ -110,7 +110,9 @@ def test_the_terms_of_a_passage_change_only_with_the_version(monkeypatch):
     rules = module.ScriptAnalyzer("rules alone", module.bigrams)  # the libraries' part is in the name by their versions
     monkeypatch.setattr(rules, "_stem", str)
     digest = sha256(" ".join(rules.tokens(SAMPLE)).encode()).hexdigest()
-    assert digest[:16] == "c752570431a5468f", "terms have changed: raise _RULES in indexer/analyzer.py, then this digest and the name"
+    assert digest[:16] == "c752570431a5468f", (
+        "terms have changed: raise _RULES in indexer/analyzer.py, then this digest and the name"
+    )
 
 
 def test_an_index_of_older_rules_answers_and_is_told_what_to_do(tmp_path, monkeypatch):
