@@ -59,7 +59,8 @@ class ScriptAnalyzer:
 
         self._name = f"{name}+pystemmer-{version('PyStemmer')}/{_RULES}"
         self._cut_han = cut_han
-        self._stem = lru_cache(maxsize=200_000)(Stemmer.Stemmer("english").stemWord)
+        self._stem = Stemmer.Stemmer("english").stemWord
+        self._known_word = lru_cache(maxsize=200_000)(self._word)
 
     @property
     def name(self) -> str:
@@ -89,18 +90,17 @@ class ScriptAnalyzer:
             elif match.lastgroup == "syllables":
                 yield from bigrams(piece)
             elif not left_out or _is_acronym(piece) or _folded(piece).removesuffix("'s") not in left_out:
-                yield from self._word(piece, left_out)
+                yield from (self._known_word if len(piece) <= _LONGEST_TERM else self._word)(piece, left_out)
 
-    def _word(self, word: str, left_out: frozenset[str]) -> Iterator[str]:
+    def _word(self, word: str, left_out: frozenset[str]) -> tuple[str, ...]:
         whole = _folded(word)[:_LONGEST_TERM]
         base = whole.removesuffix("'s")
         if base.isalpha() and (word.islower() or word.isupper() or word[1:].islower()):
-            yield self._stem(base)
-            return
+            return (self._stem(base),)
         parts = [_folded(part) for part in _PART.findall(word)]
-        yield whole if len(parts) > 1 or any(not character.isalnum() for character in whole) else self._stem(whole)
         if len(parts) > 1:
-            yield from (self._stem(part)[:_LONGEST_TERM] for part in parts if part not in left_out)
+            return (whole, *(self._stem(part)[:_LONGEST_TERM] for part in parts if part not in left_out))
+        return (whole if any(not character.isalnum() for character in whole) else self._stem(whole),)
 
 
 def _is_acronym(word: str) -> bool:
