@@ -178,7 +178,7 @@ def read_rows(choice: Choice, limit: int | None) -> RowData:
 
 def languages_of(texts: Sequence[str]) -> list[str]:
     """Return the languages as mteb writes them (`cmn-Hans`, `eng-Latn`), of at least a tenth of the texts looked at."""
-    looked_at = texts[:: max(1, len(texts) // _LANGUAGE_SAMPLE)]
+    looked_at = Random(0).sample(texts, min(len(texts), _LANGUAGE_SAMPLE))
     counts: dict[str, int] = defaultdict(int)
     for text in looked_at:
         counts[language_of(text)] += 1

@@ -131,3 +131,7 @@ def test_languages_are_told_as_mteb_writes_them():
     assert languages_of(["怎么续借图书"] * 9 + ["how to renew"]) == ["cmn-Hans", "eng-Latn"]
     assert languages_of(["how to renew books"] * 30 + ["怎么续借"]) == ["eng-Latn"]
     assert languages_of(["без слов"]) == ["und"]
+    assert languages_of(["怎么续借图书", "how to renew"] * 1000) == [
+        "cmn-Hans",
+        "eng-Latn",
+    ]  # pairs, one after the other
