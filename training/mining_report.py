@@ -15,6 +15,7 @@ from training.curation import Curated
 from training.examples import Example
 from training.histogram import Histogram
 from training.negatives import MinedExample, MinedSet
+from training.pair_mining import MinedPairs
 
 Report: TypeAlias = dict[str, Any]
 """JSON-able: `title`, `facts` (name -> number or text), `left_out` (reason -> count), `distributions`, `shown`, `listed`."""
@@ -96,6 +97,33 @@ def curation_report(curated: Curated, *, shown: int = SHOWN, listed: int = 20) -
             "Disputed": [f"{_cut(query)}: {name}" for query, name in curated.disputed[:listed]],
             "Sessions left out as robots": list(curated.robots[:listed]),
             "Sessions left out because they contradict the others": list(curated.contrary[:listed]),
+        },
+    }
+
+
+def pair_report(pairs: MinedPairs, *, shown: int = SHOWN) -> Report:
+    """Describe pairs mined from documents."""
+    threshold = "no model filter" if pairs.threshold is None else round(pairs.threshold, 4)
+    distributions = {"similarity of pairs": pairs.scores, "similarity of random pairs": pairs.random_scores}
+    return {
+        "title": "Pairs mined from the documents",
+        "facts": {
+            "examples": len(pairs.examples),
+            **{f"found, {name}": count for name, count in sorted(pairs.found.items())},
+            **{f"kept, {name}": count for name, count in sorted(pairs.kept.items())},
+            "share kept": _share(sum(pairs.kept.values()), sum(pairs.found.values())),
+            "threshold of similarity": threshold,
+            **_by_language(pairs.examples),
+        },
+        "left_out": pairs.dropped,
+        "distributions": {name: asdict(found) for name, found in distributions.items()},
+        "shown": [
+            _plain(example) for example in pairs.examples[:: max(1, len(pairs.examples) // max(1, shown))][:shown]
+        ],
+        "listed": {
+            "Left out by the model filter, the most alike first": [
+                f"{score:.3f}: {_cut(query)} = {_cut(passage)}" for query, passage, score in pairs.weakest
+            ]
         },
     }
 

@@ -5,14 +5,16 @@ import json
 import pytest
 
 from indexer.errors import FeedbackError
+from indexer.records import Document
 from tests.fakes import WordEmbedder
 from training.curation import Curated
 from training.examples import Example
 from training.exchange import TrainingRow
 from training.mining_corpus import MiningCorpus
-from training.mining_report import curation_report, markdown, mining_report, write_report
+from training.mining_report import curation_report, markdown, mining_report, pair_report, write_report
 from training.negative_spec import NegativeSpec
 from training.negatives import mine_negatives
+from training.pair_mining import mine_pairs
 
 TEXTS = [
     f"The {word} of the library is on floor {n}." for n, word in enumerate(["archive", "cinema", "garden", "museum"])
@@ -87,3 +89,21 @@ def test_curation_names_what_was_left_out():
         "| queries merged | 1 |",
     ):
         assert part in text
+
+
+def test_pairs_are_shown_with_their_threshold_and_what_fell_below_it():
+    documents = [
+        Document(
+            f"d{n}",
+            f"{chr(0x4E00 + n) * 9}，{chr(0x5E00 + n) * 9}。\n\n## {chr(0x6E00 + n) * 4}\n\n{chr(0x7E00 + n) * 9}",
+            f"{chr(0x4E00 + n) * 5}",
+        )
+        for n in range(30)
+    ]
+    pairs = mine_pairs(documents, WordEmbedder())
+    text = markdown(pair_report(pairs, shown=4))
+    assert f"| threshold of similarity | {round(pairs.threshold, 4)} |" in text
+    assert "| found, heading | 30 |" in text
+    assert text.count("mined, zh") == 4
+    assert "## Left out by the model filter" in text
+    assert "| threshold of similarity | no model filter |" in markdown(pair_report(mine_pairs([], None)))
