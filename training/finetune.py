@@ -21,7 +21,7 @@ from training.exchange import TrainingRow
 from training.run_folder import RunFolder, digest_of, losses, rows_digest, versions
 from training.train_progress import TrainObserver
 from training.train_spec import TrainSpec
-from training.trainable import Trainable, open_trainable, require_training
+from training.trainable import Trainable, open_trainable, quiet_libraries, require_training
 from training.tuned_folder import write_curves, write_tuned
 
 
@@ -91,7 +91,7 @@ def finetune(
         )
     run = RunFolder(out, writes=rank == 0)
     plan = plan_batches(rows, spec, processes=processes)
-    with _explained(spec, out):
+    with _explained(spec, out), quiet_libraries():
         trainable = _opened(model_folder, spec, device)
         config = _config(model_folder, trainable, rows, dev, (spec, processes))
         if run.writes:

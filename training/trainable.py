@@ -3,7 +3,8 @@
 Nothing is ever written into the folder.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,6 +83,22 @@ class Trainable:
         return out
 
 
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Keep transformers from printing bars and remarks while models are read, trained and written; failures are errors."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
 def require_training() -> None:
     """Check that the packages of the extra are there.
 
@@ -119,10 +136,11 @@ def open_trainable(folder: Path, spec: TrainSpec, *, model_id: str | None = None
     tokenizer = load_tokenizer(folder, config)
     load_weights(AutoModel, folder, device="cpu")  # says what is missing or damaged; sentence-transformers would not
     local = {"local_files_only": True}
-    transformer = Transformer(
-        str(folder), max_seq_length=shape.max_tokens, config_kwargs=dict(local), processor_kwargs=dict(local),
-        model_kwargs={**local, "dtype": torch.float32, "use_safetensors": True},
-    )  # fmt: skip
+    with quiet_libraries():
+        transformer = Transformer(
+            str(folder), max_seq_length=shape.max_tokens, config_kwargs=dict(local), processor_kwargs=dict(local),
+            model_kwargs={**local, "dtype": torch.float32, "use_safetensors": True},
+        )  # fmt: skip
     _drop_unread(transformer.model)
     hidden = int(config["hidden_size"])
     modes = {"last_token": "lasttoken"}

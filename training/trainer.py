@@ -71,7 +71,8 @@ class ContrastiveLoss(CachedLossMixin, nn.Module):
                 and torch.distributed.is_initialized()
             ):
                 texts, roles = _across_processes(texts, roles)
-            return batch_loss(queries.float(), texts.float(), roles, self.spec)
+            precision = torch.promote_types(queries.dtype, torch.float32)
+            return batch_loss(queries.to(precision), texts.to(precision), roles, self.spec)
 
 
 def _across_processes(texts: Tensor, roles: Roles) -> tuple[Tensor, Roles]:

@@ -15,7 +15,7 @@ from indexer.embedder import EmbedderSpec
 from indexer.model_format import write_profile
 from training.trainable import Trainable, merge_adapters
 
-_MARK = "+tuned-"
+MARK = "+tuned-"
 _TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt", "vocab.json",
     "merges.txt", "sentencepiece.bpe.model", "tokenizer.model", "spiece.model",
@@ -24,7 +24,7 @@ _TOKENIZER_FILES = (
 
 def tuned_name(base: str, digest: str) -> str:
     """Return the name of a model tuned from `base`; tuning it again gives another digest, not a longer name."""
-    return f"{base.partition(_MARK)[0]}{_MARK}{digest[:8]}"
+    return f"{base.partition(MARK)[0]}{MARK}{digest[:8]}"
 
 
 def write_tuned(trainable: Trainable, folder: Path, *, digest: str, record: Mapping[str, Any]) -> None:
