@@ -53,7 +53,7 @@ class PairRules:
     generic_from: int = 4
     passages_per_query: int = 3
     same_passage: float = 0.9
-    random_quantile: float = 0.95
+    random_quantile: float = 0.9
     limit: int | None = None
     seed: int = 0
 

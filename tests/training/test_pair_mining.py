@@ -95,9 +95,9 @@ def related(count, noise):
 def test_the_model_filter_takes_out_what_is_like_random_pairs():
     seen = []
     documents = [Document(f"d{n}", text, title) for n, (title, text) in enumerate(related(600, 60))]
-    found = mine_pairs(documents, WordEmbedder(dim=256), PairRules(random_quantile=0.95), progress=seen.append)
+    found = mine_pairs(documents, WordEmbedder(dim=256), PairRules(), progress=seen.append)
     kept = {int(e.source.removeprefix("title of d")) for e in found.examples}
-    assert sum(n < 60 for n in kept) <= 8  # one in twenty of the unrelated pairs may pass
+    assert sum(n < 60 for n in kept) <= 14  # one in ten of the unrelated pairs may pass
     assert sum(n >= 60 for n in kept) >= 535
     assert found.dropped["no more alike to the model than random texts"] == 600 - len(kept)
     assert found.random_scores.mean < found.threshold < found.scores.median
