@@ -17,7 +17,6 @@ from app.cli import (
     index_command,
     models_command,
     search_command,
-    tune_command,
     ui_command,
 )
 from app.cli.console import note
@@ -40,7 +39,6 @@ for module in (
     diagnose_command,
     benchmark_command,
     feedback_command,
-    tune_command,
     generations_command,
     models_command,
     doctor_command,

@@ -24,7 +24,6 @@ _FLAGS = {
     "server.showEmailPrompt": "false",
     "client.toolbarMode": "minimal",
     "client.showErrorDetails": "none",
-    "client.showSidebarNavigation": "false",  # the list made of the folder `pages`; ours is made by st.navigation
     "logger.hideWelcomeMessage": "true",  # it would ask a server on the internet for our address
     "theme.primaryColor": "#b45309",
     "theme.baseRadius": "medium",

@@ -238,16 +238,23 @@ def score_rows(result: Result, say: Say) -> list[dict[str, str]]:
 
 
 def terms_html(result: Result, say: Say) -> str:
-    """Return the query's words that were found, strongest first."""
-    words = " ".join(f"<mark>{inert(term)}</mark>" for term in result.evidence.terms)
+    """Return the query's words that were found, strongest first, as they stand in the passage where they do."""
+    written = [result.text[start:end] for start, end in result.highlights]
+    words = " ".join(f"<mark>{inert(_as_written(term, written))}</mark>" for term in result.evidence.terms)
     found = say("Words found, strongest first: ", "找到的词（由强到弱）：") + words
     return (
         f"<div class='q-place'>{found if words else say('None of the words was found.', '没有找到查询中的词。')}</div>"
     )
 
 
-def times_html(answer: Answer, say: Say) -> str:
-    """Return the line under the results: how many, how long, and what answered."""
+def _as_written(term: str, written: Sequence[str]) -> str:
+    """Terms are stems such as `addit`; a word of the passage that begins like one is what a reader knows."""
+    start = term[: max(3, len(term) - 1)]
+    return next((word for word in written if word.casefold().startswith(start)), term)
+
+
+def times_html(answer: Answer, say: Say, *, rerank: bool) -> str:
+    """Return the line above the results: how many, how long, and what answered; and that a wanted reranker is not there."""
     stages = " · ".join(
         f"{stage_name(report.stage, say)} {_milliseconds(report.milliseconds)}"
         for report in answer.stages
@@ -257,7 +264,9 @@ def times_html(answer: Answer, say: Say) -> str:
     head = say(f"{count} results in ", f"{count} 条结果，用时 ") + _milliseconds(answer.milliseconds)
     tail = say("generation ", "索引版本 ") + inert(answer.generation)
     model = f" · {inert(answer.model)}" if answer.model else ""
-    return f"<div class='q-times'><b>{head}</b> · {stages} · {tail}{model}</div>"
+    absent = rerank and any(report.stage == "rerank" and report.status == "off" for report in answer.stages)
+    hint = say(" · not reranked: no reranker on this machine", " · 未重排：本机没有重排模型") if absent else ""
+    return f"<div class='q-times'><b>{head}</b> · {stages} · {tail}{model}{hint}</div>"
 
 
 def _milliseconds(value: float) -> str:

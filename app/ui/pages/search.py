@@ -94,7 +94,7 @@ def _answer(session: Session, searcher: "Searcher", asked: Asked) -> None:
     if not answer.results:
         _no_result(session, asked)
         return
-    st.html(words.times_html(answer, session.say))
+    st.html(words.times_html(answer, session.say, rerank=asked.rerank))
     for result in answer.results:
         hit_view.hit(Subject(session, answer, result), result, searcher)
     _below(session, whole)

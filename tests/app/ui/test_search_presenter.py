@@ -102,9 +102,19 @@ def test_the_table_of_scores_has_every_stage():
 
 
 def test_times_name_what_ran_and_what_answered():
-    assert words.times_html(ANSWER, english) == (
-        "<div class='q-times'><b>1 results in 43 ms</b> · Meaning 40 ms · Words (BM25) 1.2 ms · generation 000007 · a/model</div>"
+    line = "<b>1 results in 43 ms</b> · Meaning 40 ms · Words (BM25) 1.2 ms · generation 000007 · a/model"
+    assert words.times_html(ANSWER, english, rerank=False) == f"<div class='q-times'>{line}</div>"
+    assert words.times_html(ANSWER, english, rerank=True) == (
+        f"<div class='q-times'>{line} · not reranked: no reranker on this machine</div>"
     )
+
+
+def test_stems_are_shown_as_the_words_of_the_passage():
+    evidence = replace(RESULT.evidence, terms=("addit", "续借", "cheap"))
+    result = replace(RESULT, text="Additional 续借", highlights=((0, 10), (11, 13)), evidence=evidence)
+    found = words.terms_html(result, english)
+    assert "<mark>Additional</mark> <mark>续借</mark> <mark>cheap</mark>" in found
+    assert "没有找到" in words.terms_html(replace(RESULT, evidence=Evidence()), chinese)
 
 
 @pytest.mark.parametrize(

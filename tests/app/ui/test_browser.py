@@ -1,0 +1,261 @@
+"""The app as a person meets it: `quarry ui` in a process of its own, driven through headless chromium."""
+
+import json
+import re
+
+import pytest
+
+pytest.importorskip("playwright.sync_api", reason="needs playwright (pip install 'quarry-search[test]')")
+
+from app.ui.session import feedback_path
+from app.ui.shown_text import safe
+from indexer.build import index_documents
+from indexer.offline_bundle import absence
+from indexer.records import Document
+from tests.app.ui.browser import chromium, served, visitor, without_its_model
+from tests.app.ui.poison import PAYLOADS
+from training.feedback import FeedbackLog
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+ENGLISH = "How long ago did cyanobacteria enter a cell?"
+CHINESE = "什么是最有效的抗炎药?"
+_FOREIGN_MARKUP = """() => [...document.querySelectorAll('.q-hit, .q-place, .q-context, .q-times')].flatMap(
+    (shown) => [...shown.querySelectorAll('*')].filter(
+        (element) => !['DIV', 'SPAN', 'B', 'MARK'].includes(element.tagName)
+            || [...element.attributes].some((attribute) => attribute.name !== 'class')
+    ).map((element) => element.outerHTML.slice(0, 200)))"""
+_FOREIGN_ANYWHERE = """() => [...document.querySelectorAll('#root *')].filter(
+    (element) => [...element.attributes].some((attribute) => attribute.name.startsWith('on')
+        || /evil|pwned|javascript:/.test(attribute.value))
+        || ['IFRAME', 'OBJECT', 'EMBED', 'BASE', 'MATH', 'TEMPLATE'].includes(element.tagName)
+    ).filter((element) => element.tagName !== 'INPUT' && element.getAttribute('aria-label') === null)
+    .map((element) => element.outerHTML.slice(0, 200))"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def demo_index(tmp_path_factory):
+    if reason := absence():
+        pytest.skip(reason)
+    from app.wiring import choose_model
+    from demo_corpus import documents_path
+    from indexer.build import build_index
+    from indexer.build_plan import BuildSettings
+
+    chosen = choose_model("intfloat/multilingual-e5-small", device="cpu")
+    folder = tmp_path_factory.mktemp("demo") / "index"
+    build_index(folder, [documents_path()], chosen.embedder, BuildSettings(model_folder=chosen.folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def demo(demo_index):
+    with served(demo_index) as url:
+        yield url
+
+
+def events(index):
+    with FeedbackLog.open(feedback_path(index)) as log:
+        return [stored.event for stored in log.events()]
+
+
+@pytest.mark.model
+def test_a_visitor_searches_reads_and_judges_in_english(browser, demo, demo_index):
+    with visitor(browser, demo) as person:
+        person.go()
+        person.click(ENGLISH)
+        assert person.hits()[0] == "Chloroplast (1)"
+        assert "documents/en/chloroplast-1.md" in person.page.locator(".q-place").first.inner_text()
+        assert person.page.locator(".q-hit mark").first.inner_text() == "ago"
+        assert "q=How" in person.page.url
+
+        person.click("Open in context")
+        shown = person.page.get_by_role("dialog").inner_text()
+        assert "Chloroplasts have their own DNA" in shown, "what stands after the passage"
+        person.page.keyboard.press("Escape")
+
+        person.page.locator("[data-testid=stFeedback] button").first.click()
+        person.page.get_by_text("Stored: helpful.").wait_for()
+        stored = events(demo_index)
+        assert [event.action for event in stored] == ["click", "thumb_up"]
+        assert stored[1].query == ENGLISH
+        assert stored[1].shown[0].doc_id == "documents/en/chloroplast-1.md"
+
+        person.click("Why this result?")
+        person.page.locator("canvas, svg.marks").first.wait_for()
+        person.page.reload()
+        person.settle()
+        assert person.page.locator("input[type=search]").input_value() == ENGLISH
+        assert person.hits()[0] == "Chloroplast (1)"
+        assert person.troubles == []
+
+
+@pytest.mark.model
+def test_a_visitor_searches_in_chinese_and_changes_the_options(browser, demo):
+    with visitor(browser, demo, locale="zh-CN") as person:
+        person.go()
+        assert person.page.get_by_role("heading", name="搜索您的文档").is_visible()
+        assert "索引与模型" in person.page.locator("[data-testid=stSidebarNav]").inner_text()
+        person.ask(CHINESE)
+        assert person.hits()[0].startswith("免疫系统")
+        person.page.get_by_text("关键词", exact=True).click()
+        person.settle()
+        assert "route=bm25" in person.page.url
+        person.page.go_back()
+        person.settle()
+        person.page.get_by_text("English", exact=True).click()
+        person.settle()
+        assert person.page.get_by_role("heading", name="Search your documents").is_visible()
+        assert person.page.locator("input[type=search]").input_value() == CHINESE, "the question stays"
+        assert person.troubles == []
+
+
+@pytest.mark.model
+def test_an_uploaded_file_is_found_at_once(browser, demo):
+    note = "# 水泵\n\n地下室的水泵每年五月检查一次，负责人是周工程师。"
+    with visitor(browser, demo) as person:
+        person.go()
+        person.page.get_by_text("Add documents").click()
+        person.page.locator("[data-testid=stFileUploaderDropzoneInput]").set_input_files(
+            [
+                {"name": "../../泵.md", "mimeType": "text/markdown", "buffer": note.encode()},
+                {"name": "broken.pdf", "mimeType": "application/pdf", "buffer": b"%PDF-1.7 nothing"},
+            ]
+        )
+        person.page.get_by_text("broken.pdf").first.wait_for()
+        person.click("Add to the index")
+        person.page.get_by_text("1 documents added; generation 000002 with 69 documents").wait_for()
+        assert "broken.pdf: damaged" in person.page.inner_text("[data-testid=stExpander]")
+        person.ask("谁负责检查水泵")
+        assert person.hits()[0] == "水泵"
+        assert "upload/泵.md" in person.page.locator(".q-place").first.inner_text()
+        assert person.troubles == []
+
+
+@pytest.mark.model
+def test_an_answer_without_its_model_says_so_and_still_finds_words(browser, demo_index, tmp_path):
+    moved = without_its_model(demo_index, tmp_path / "moved")
+    with served(moved) as url, visitor(browser, url, locale="zh-CN") as person:
+        person.go(f"/?q={CHINESE}")
+        assert "语义检索没有运行" in person.page.locator(".q-degraded").inner_text()
+        assert person.hits()
+        assert person.troubles == []
+
+
+@pytest.fixture(scope="module")
+def poisoned(tmp_path_factory):
+    documents = [
+        Document(f"{number:02d}", f"text {payload} poisonword", payload, {"lang": payload, "source": payload})
+        for number, payload in enumerate(PAYLOADS)
+    ]
+    folder = tmp_path_factory.mktemp("poisoned") / "index"
+    index_documents(folder, documents, None)
+    with served(folder) as url:
+        yield url
+
+
+def plainly(text: str) -> str:
+    return re.sub(r"\s+", " ", safe(text)).strip()
+
+
+def test_poisoned_documents_are_shown_as_text(browser, poisoned):
+    assert len(PAYLOADS) >= 40
+    with visitor(browser, poisoned) as person:
+        person.go("/?q=poisonword&k=50")
+        assert len(person.hits()) == len(PAYLOADS)
+        shown = {plainly(text) for text in person.page.locator(".q-hit .q-title b").all_text_contents()}
+        assert shown == {plainly(payload) for payload in PAYLOADS}
+        texts = plainly(" ".join(person.page.locator(".q-hit .q-text").all_text_contents()))
+        sources = plainly(" ".join(person.page.locator(".q-source").all_text_contents()))
+        for payload in PAYLOADS:
+            assert plainly(payload) in sources
+            assert plainly(payload) in texts
+        assert person.page.evaluate(_FOREIGN_MARKUP) == []
+        assert person.page.evaluate(_FOREIGN_ANYWHERE) == []
+        assert not re.search("[\x1b\u202a-\u202e\u2066-\u2069]", person.page.inner_text("[data-testid=stMain]"))
+        assert person.page.evaluate("window.pwned") is None
+        assert person.page.url.startswith(poisoned)
+        assert person.troubles == []
+
+
+def test_poison_is_inert_in_the_context_the_explanation_the_menus_and_the_examples(browser, poisoned):
+    with visitor(browser, poisoned) as person:
+        person.go()
+        examples = person.page.locator("[data-testid=stMain] [data-testid=stButton] button").all_inner_texts()
+        for payload in PAYLOADS[:4]:
+            assert any(plainly(payload) in example.replace("\u2060", "").replace("\n", " ") for example in examples), (
+                examples
+            )
+        buttons = person.page.locator("[data-testid=stMain] [data-testid=stButton]")
+        assert buttons.locator("img, a, [style*=color], .katex").count() == 0
+        for number in (5, 23, 26, 42):
+            word = PAYLOADS[number]
+            person.go("/?q=poisonword&k=50")
+            card = person.page.locator(".q-hit").all_text_contents()
+            place = next(i for i, text in enumerate(card) if plainly(word) in plainly(text))
+            person.click("Open in context", nth=place)
+            assert plainly(word) in plainly(person.page.get_by_role("dialog").inner_text())
+            assert person.page.evaluate(_FOREIGN_MARKUP) == []
+            person.page.keyboard.press("Escape")
+        person.click("Why this result?")
+        person.page.locator("canvas, svg.marks").first.wait_for()
+        person.click("Filters")
+        person.page.locator("[data-testid=stMultiSelect] input").first.click()
+        person.page.locator("[role=option]").first.wait_for()
+        assert person.page.locator("[role=listbox] :is(img, a, iframe, script)").count() == 0
+        assert person.page.evaluate("window.pwned") is None
+        assert person.troubles == []
+
+
+def test_a_poisoned_question_is_text_as_well(browser, poisoned):
+    with visitor(browser, poisoned) as person:
+        person.go()
+        for payload in PAYLOADS[2:9]:
+            person.ask(f"{payload} poisonword")
+            assert person.page.locator(".q-hit").count() > 0
+        assert person.page.evaluate("window.pwned") is None
+        assert person.troubles == []
+
+
+def test_the_password_stands_before_every_address(browser, tmp_path):
+    index_documents(tmp_path / "index", [Document("a", "Secret text of the board.", "Secret")], None)
+    with served(tmp_path / "index", QUARRY_UI_PASSWORD="correct horse") as url, visitor(browser, url) as person:
+        for path in (
+            "/search?q=secret",
+            "/?q=secret",
+            "/index",
+        ):  # the first visitor of all asks for a page by its file
+            person.go(path)
+            assert "Secret text" not in person.page.content()
+            assert person.page.locator("input[type=password]").is_visible()
+        person.go("/?q=secret")
+        for _ in range(3):
+            person.page.locator("input[type=password]").fill("wrong")
+            person.click("Open")
+        assert "Try again in" in person.page.inner_text("[data-testid=stMain]")
+        person.page.wait_for_timeout(1500)
+        person.page.locator("input[type=password]").fill("correct horse")
+        person.click("Open")
+        assert person.hits() == ["Secret"]
+
+
+def test_a_narrow_screen_is_usable(browser, poisoned):
+    with visitor(browser, poisoned, width=390, height=800) as person:
+        person.go("/?q=poisonword")
+        assert person.page.evaluate("document.documentElement.scrollWidth") <= 390
+        card = person.page.locator(".q-hit").first.bounding_box()
+        assert card["width"] > 250
+
+
+def test_results_are_taken_away_as_json(browser, poisoned, tmp_path):
+    with visitor(browser, poisoned) as person:
+        person.go("/?q=poisonword&k=5")
+        with person.page.expect_download() as waiting:
+            person.page.get_by_role("button", name="JSON").click()
+        waiting.value.save_as(tmp_path / "results.json")
+        assert len(json.loads((tmp_path / "results.json").read_text())["results"]) == 5
