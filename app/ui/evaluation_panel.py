@@ -11,6 +11,7 @@ from app.ui import evaluation_presenter as shown
 from app.ui import evaluation_queries as queries
 from app.ui.evaluation_presenter import NamedRun
 from app.ui.session import Session
+from app.ui.shown_text import safe
 from indexer.build import CHUNKS_NAME
 from indexer.chunk_table import ChunkTable
 from indexer.errors import SearchError
@@ -98,7 +99,7 @@ def _details(
     compared: Mapping[str, Comparison],
 ) -> None:
     say, asked = session.say, runs[0].saved.questions
-    texts = {query.query_id: query.text for query in asked.queries} if asked else {}
+    texts = {query.query_id: safe(query.text) for query in asked.queries} if asked else {}
     names = [say("Questions", "问题"), say("Quality and time", "质量与耗时")]
     names += [say("Gains and losses", "增益与损失")] if compared else []
     names += [say("Recall", "召回"), say("Slices", "分组")] if asked else []
@@ -122,7 +123,9 @@ def _details(
 def _slices(session: Session, runs: Sequence[NamedRun], asked: Questions, measure: str) -> None:
     say = session.say
     own = {"language": say("language", "语言"), "length": say("length in words", "长度（词/字）")}
-    by = _one_of(say("Cut by", "分组依据"), list(shown.slice_properties(asked)), "evaluate.slice", own)
+    by = _one_of(
+        say("Cut by", "分组依据"), list(shown.slice_properties(asked)), f"evaluate.slice.{session.language}", own
+    )
     st.altair_chart(charts.slice_chart(shown.slice_rows(runs, asked, by, measure), measure, say))
     for other in runs[1:]:
         st.dataframe(shown.slice_verdicts((runs[0], other), asked, by, measure, say), hide_index=True)
@@ -139,9 +142,9 @@ def _queries(session: Session, runs: Sequence[NamedRun], titles: Mapping[str, st
         orders = {"losses": say("largest losses", "损失最大"), "wins": say("largest gains", "增益最大"),
                   "lowest": say("lowest value", "数值最低")}  # fmt: skip
         with right:
-            order = _one_of(say("Order", "排序"), list(orders), "evaluate.order", orders)
+            order = _one_of(say("Order", "排序"), list(orders), f"evaluate.order.{session.language}", orders)
         pair.append(by_label[other])
-    texts = {query.query_id: query.text for query in asked.queries} if asked else {}
+    texts = {query.query_id: safe(query.text) for query in asked.queries} if asked else {}
     rows = queries.query_rows(pair, measure, texts, order, say)
     st.dataframe(rows, hide_index=True, height=280)
     ids = [str(row["id"]) for row in rows]
@@ -171,6 +174,6 @@ def _titles(session: Session, asked: Questions | None, runs: Sequence[NamedRun])
     wanted |= {doc_id for run in runs for found in run.saved.run.values() for doc_id, _ in found[:10]}
     try:
         with closing(ChunkTable.open(Generations(session.index).live() / CHUNKS_NAME)) as table:
-            return table.titles(sorted(wanted))
+            return {doc_id: safe(title) for doc_id, title in table.titles(sorted(wanted)).items()}
     except SearchError:
         return {}

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
+from app.ui.shown_text import safe
 from training.exchange import ExportReport, TextOf, training_rows, write_beir, write_training_rows
 from training.feedback_events import StoredEvent
 from training.judgements import FeedbackSummary, Judgement, document_grades, judgements, query_key
@@ -21,10 +22,10 @@ Row: TypeAlias = dict[str, Any]
 MOST_SHOWN = 500  # newest rows of a list; exports hold all
 _SESSION_CHARS = 8
 _ACTIONS = {
-    "thumb_up": ("👍 good", "👍 有用"),
-    "thumb_down": ("👎 not relevant", "👎 不相关"),
-    "answer": ("★ the answer", "★ 正是答案"),
-    "note": ("✎ note", "✎ 留言"),
+    "thumb_up": ("good", "有用"),
+    "thumb_down": ("not relevant", "不相关"),
+    "answer": ("the answer", "正是答案"),
+    "note": ("note", "留言"),
     "click": ("opened", "打开"),
     "withdraw": ("taken back", "撤回"),
 }
@@ -58,6 +59,19 @@ class FeedbackFilter:
         )
 
 
+def action_colours(say: Say) -> tuple[list[str], list[str]]:
+    """Return the actions in words and a colour for each, in one order."""
+    colours = {
+        "answer": "#1b7f4d",
+        "thumb_up": "#7cc79a",
+        "thumb_down": "#d9694f",
+        "note": "#5b7db1",
+        "click": "#b9c4d0",
+    }
+    colours["withdraw"] = "#9e9e9e"
+    return [say(*_ACTIONS[action]) for action in colours], list(colours.values())
+
+
 def language_name(language: str, say: Say) -> str:
     """Return a language of queries in words."""
     return say(*_LANGUAGES.get(language, (language, language)))
@@ -71,7 +85,7 @@ def headline(summary: FeedbackSummary, say: Say) -> list[tuple[str, str]]:
         (say("Judged questions", "已判定的问题"), f"{summary.judged_queries:,}"),
         (say("Visitors", "访客"), f"{len(summary.by_session):,}"),
         (say("Agreement", "一致率"), agreement),
-        (say("Without a good answer", "没有好答案"), f"{len(summary.unanswered):,}"),
+        (say("Open questions", "待解答的问题"), f"{len(summary.unanswered):,}"),
     ]
 
 
@@ -104,11 +118,11 @@ def event_rows(events: Sequence[StoredEvent], titles: Mapping[str, str], say: Sa
     return [
         {
             say("When (UTC)", "时间 (UTC)"): _moment(stored.event.at),
-            say("Visitor", "访客"): stored.event.session[:_SESSION_CHARS],
+            say("Visitor", "访客"): safe(stored.event.session[:_SESSION_CHARS]),
             say("Said", "反馈"): say(*_ACTIONS[stored.event.action]),
-            say("Question", "问题"): stored.event.query,
-            say("Document", "文档"): titles.get(stored.event.doc_id) or stored.event.doc_id,
-            say("Note", "留言"): stored.event.note,
+            say("Question", "问题"): safe(stored.event.query),
+            say("Document", "文档"): safe(titles.get(stored.event.doc_id) or stored.event.doc_id),
+            say("Note", "留言"): safe(stored.event.note),
             say("Language", "语言"): language_name(stored.event.language, say),
             say("Generation", "代"): stored.event.generation,
         }
@@ -121,10 +135,10 @@ def judgement_rows(judged: Sequence[Judgement], titles: Mapping[str, str], say: 
     newest = sorted(judged, key=lambda one: one.at, reverse=True)
     return [
         {
-            say("Question", "问题"): one.query,
+            say("Question", "问题"): safe(one.query),
             say("Grade", "等级"): _grade(one.grade, say),
-            say("Document", "文档"): titles.get(one.doc_id) or one.doc_id,
-            say("Passage", "段落"): one.chunk_id or say("(whole document)", "（整篇文档）"),
+            say("Document", "文档"): safe(titles.get(one.doc_id) or one.doc_id),
+            say("Passage", "段落"): safe(one.chunk_id) or say("(whole document)", "（整篇文档）"),
             say("Visitors", "访客"): str(one.sessions),
             say("Last (UTC)", "最近 (UTC)"): _moment(one.at),
         }
@@ -144,7 +158,7 @@ def visitor_rows(events: Sequence[StoredEvent], say: Say) -> list[Row]:
     ordered = sorted(by_session.items(), key=lambda pair: (-len(pair[1]), pair[0]))
     return [
         {
-            say("Visitor", "访客"): session[:_SESSION_CHARS],
+            say("Visitor", "访客"): safe(session[:_SESSION_CHARS]),
             say("Events", "事件"): len(found),
             say("Judgements", "判定"): sum(stored.event.grade is not None for stored in found),
             say("Questions", "问题"): len({query_key(stored.event.query) for stored in found}),
@@ -166,9 +180,9 @@ def unanswered_rows(summary: FeedbackSummary, events: Sequence[StoredEvent], say
             said.setdefault(key, []).append(stored.event.note)
     return [
         {
-            say("Question", "问题"): query,
+            say("Question", "问题"): safe(query),
             say("Not relevant", "不相关"): downs[query_key(query)],
-            say("Notes", "留言"): " / ".join(said.get(query_key(query), [])),
+            say("Notes", "留言"): safe(" / ".join(said.get(query_key(query), []))),
         }
         for query in summary.unanswered[:MOST_SHOWN]
     ]
@@ -184,10 +198,10 @@ def disputed_rows(
             visitors.setdefault((query_key(stored.event.query), stored.event.doc_id), set()).add(stored.event.session)
     return [
         {
-            say("Question", "问题"): query,
-            say("Document", "文档"): titles.get(doc_id) or doc_id,
+            say("Question", "问题"): safe(query),
+            say("Document", "文档"): safe(titles.get(doc_id) or doc_id),
             say("Visitors", "访客"): ", ".join(
-                sorted(one[:_SESSION_CHARS] for one in visitors.get((query_key(query), doc_id), ()))
+                sorted(safe(one[:_SESSION_CHARS]) for one in visitors.get((query_key(query), doc_id), ()))
             ),
         }
         for query, doc_id in summary.disputed[:MOST_SHOWN]
@@ -200,9 +214,9 @@ def note_rows(events: Sequence[StoredEvent], say: Say) -> list[Row]:
     return [
         {
             say("When (UTC)", "时间 (UTC)"): _moment(event.at),
-            say("Question", "问题"): event.query,
-            say("Note", "留言"): event.note,
-            say("Visitor", "访客"): event.session[:_SESSION_CHARS],
+            say("Question", "问题"): safe(event.query),
+            say("Note", "留言"): safe(event.note),
+            say("Visitor", "访客"): safe(event.session[:_SESSION_CHARS]),
         }
         for event in noted[:MOST_SHOWN]
     ]

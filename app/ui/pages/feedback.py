@@ -68,11 +68,14 @@ def _filter(session: Session, events: Sequence[StoredEvent]) -> shown.FeedbackFi
                "month": say("30 days", "30 天")}  # fmt: skip
     left, right = st.columns(2)
     language = left.selectbox(
-        say("Language of the question", "问题的语言"), ["", *languages], key="feedback.language",
+        say("Language of the question", "问题的语言"), ["", *languages], key=f"feedback.language.{session.language}",
         format_func=lambda one: shown.language_name(one, say) if one else say("all", "全部"),
     )  # fmt: skip
     period = right.selectbox(
-        say("Period", "时间范围"), list(periods), key="feedback.period", format_func=periods.__getitem__
+        say("Period", "时间范围"),
+        list(periods),
+        key=f"feedback.period.{session.language}",
+        format_func=periods.__getitem__,
     )
     days = _PERIODS[period or "all"]
     return shown.FeedbackFilter(language or "", datetime.now(UTC) - timedelta(days=days) if days else None)
@@ -83,7 +86,7 @@ def _lists(session: Session, events: tuple[StoredEvent, ...], titles: Mapping[st
     notes = shown.note_rows(events, say)
     tabs = st.tabs([
         say("Log", "日志"), say("Judgements", "判定"),
-        say(f"Without a good answer: {len(counts.unanswered)}", f"没有好答案：{len(counts.unanswered)}"),
+        say(f"Open questions: {len(counts.unanswered)}", f"待解答的问题：{len(counts.unanswered)}"),
         say(f"Disputed: {len(counts.disputed)}", f"有争议：{len(counts.disputed)}"),
         say(f"Notes: {len(notes)}", f"留言：{len(notes)}"), say("Visitors", "访客"),
     ])  # fmt: skip
@@ -95,12 +98,14 @@ def _lists(session: Session, events: tuple[StoredEvent, ...], titles: Mapping[st
         notes,
         shown.visitor_rows(events, say),
     )
+    question, note = say("Question", "问题"), say("Note", "留言")
+    widths = {question: st.column_config.TextColumn(width=280), note: st.column_config.TextColumn(width=160)}
     for tab, rows in zip(tabs, tables, strict=True):
         with tab:
             if tab is tabs[0]:
                 _days(session, events)
             if rows:
-                st.dataframe(rows, hide_index=True)
+                st.dataframe(rows, hide_index=True, column_config=widths)
             else:
                 st.caption(say("None.", "没有。"))
             if len(rows) == shown.MOST_SHOWN:
@@ -112,15 +117,18 @@ def _days(session: Session, events: Sequence[StoredEvent]) -> None:
     rows = shown.day_rows(events, say)
     if len({row["day"] for row in rows}) < 2:  # one bar tells nothing
         return
+    actions, colours = shown.action_colours(say)
     chart = (
         alt.Chart(alt.InlineData(values=rows))
         .mark_bar()
         .encode(
             x=alt.X("day:O", title=say("day (UTC)", "日期 (UTC)"), axis=alt.Axis(labelAngle=0, labelOverlap=True)),
             y=alt.Y("count:Q", title=say("events", "事件"), axis=alt.Axis(tickMinStep=1)),
-            color=alt.Color("action:N", title=None, legend=alt.Legend(orient="top")),
+            color=alt.Color(
+                "action:N", title=None, legend=alt.Legend(orient="top"), scale=alt.Scale(domain=actions, range=colours)
+            ),
         )
-        .properties(height=180)
+        .properties(height=260)
     )
     st.altair_chart(chart)
 
