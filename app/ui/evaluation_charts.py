@@ -10,7 +10,7 @@ from app.ui.evaluation_presenter import Row, Say
 Layers: TypeAlias = alt.LayerChart | alt.FacetChart
 """What altair calls charts drawn over each other."""
 
-_HEIGHT = 300
+_HEIGHT = 340
 _GREEN, _RED, _GREY = "#2e8b57", "#c0392b", "#9e9e9e"
 
 

@@ -146,7 +146,7 @@ def _queries(session: Session, runs: Sequence[NamedRun], titles: Mapping[str, st
         pair.append(by_label[other])
     texts = {query.query_id: safe(query.text) for query in asked.queries} if asked else {}
     rows = queries.query_rows(pair, measure, texts, order, say)
-    st.dataframe(rows, hide_index=True, height=280)
+    st.dataframe(rows, hide_index=True, height=280, column_config={"id": say("Id", "标识")})
     ids = [str(row["id"]) for row in rows]
     named = {query_id: f"{query_id}  {texts.get(query_id, '')}"[:120] for query_id in ids}
     key = f"evaluate.query {order} {[run.label for run in pair]}"  # another list begins with its first question
