@@ -45,6 +45,12 @@ class VectorCache:
         db.execute(_SCHEMA)
         return cls(db, dim)
 
+    @staticmethod
+    def remove(root: Path, fingerprint: str) -> None:
+        """Remove the cache of an embedder that no generation uses; nothing happens when there is none."""
+        for ending in ("", "-wal", "-shm"):
+            (root / "embeddings" / f"{fingerprint}.sqlite{ending}").unlink(missing_ok=True)
+
     def close(self) -> None:
         """Close the file."""
         self._db.close()

@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from indexer.embedder import Embedder
 from indexer.errors import ModelError, SearchError
@@ -10,6 +11,9 @@ from indexer.opened import Index
 from retriever.base import Reranker
 from retriever.guard import Guard
 from retriever.ranking import StageReport
+
+if TYPE_CHECKING:
+    from indexer.model_source import ModelSource
 
 
 class EmbedderSupply:
@@ -65,18 +69,16 @@ class EmbedderSupply:
         return embedder
 
 
-def recorded_embedder(root: Path, facts: EmbedderFacts, device: str) -> Embedder:
-    """Load an embedder by what a manifest says of it. Whether it is still the same is for the caller to check.
+def recorded_source(root: Path, facts: EmbedderFacts) -> "ModelSource":
+    """Find the model that a manifest speaks of.
 
     Args:
         root: The index folder: a tuned model lives inside its index, other models' folders are absolute.
         facts: Out of the manifest.
-        device: Where to run it.
 
     Raises:
-        ModelError: If it is not on this machine, or cannot be loaded.
+        ModelError: If it is not on this machine.
     """
-    from indexer.encoder import load_embedder
     from indexer.model_source import resolve_model
 
     spec = facts.to_spec()
@@ -85,6 +87,19 @@ def recorded_embedder(root: Path, facts: EmbedderFacts, device: str) -> Embedder
     source = resolve_model(str(folder) if facts.folder and folder.is_dir() else spec.model)
     if source is None:
         raise ModelError(f"{spec.model} is not on this machine; expected it in {facts.folder or 'the model cache'}")
+    return source
+
+
+def recorded_embedder(root: Path, facts: EmbedderFacts, device: str) -> Embedder:
+    """Load an embedder by what a manifest says of it. Whether it is still the same is for the caller to check.
+
+    Raises:
+        ModelError: If it is not on this machine, or cannot be loaded.
+    """
+    from indexer.encoder import load_embedder
+
+    spec = facts.to_spec()
+    source = recorded_source(root, facts)
     kept = source.folder.name == spec.revision  # a snapshot in the hub's cache: its name is its commit
     return load_embedder(
         source.folder,

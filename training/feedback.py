@@ -23,7 +23,16 @@ from indexer.errors import FeedbackError
 from training.feedback_events import ACTIONS, Action, FeedbackEvent, ShownHit, StoredEvent
 from training.judgements import Conflict, FeedbackSummary, Judgement, document_grades, judgements, summary
 
-__all__ = ["Action", "FeedbackEvent", "FeedbackLog", "FeedbackSummary", "Judgement", "ShownHit", "StoredEvent"]
+__all__ = [
+    "Action",
+    "FeedbackEvent",
+    "FeedbackLog",
+    "FeedbackSummary",
+    "Judgement",
+    "ShownHit",
+    "StoredEvent",
+    "feedback_path",
+]
 
 SCHEMA_VERSION = 1
 
@@ -131,6 +140,11 @@ class FeedbackLog:
         self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def feedback_path(index: Path) -> Path:
+    """Return where an index keeps what its users said; it stays when generations come and go."""
+    return index / "feedback.sqlite"
 
 
 def _prepare(db: sqlite3.Connection, path: Path) -> None:

@@ -17,6 +17,7 @@ from app.cli import (
     index_command,
     models_command,
     search_command,
+    tune_command,
     ui_command,
 )
 from app.cli.console import note
@@ -39,6 +40,7 @@ for module in (
     diagnose_command,
     benchmark_command,
     feedback_command,
+    tune_command,
     generations_command,
     models_command,
     doctor_command,

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from training.exchange import ExportReport
     from training.judgements import Conflict, FeedbackSummary, Judgement
 
-LOG_NAME = "feedback.sqlite"
 _SHOWN = 20  # judgements and queries listed for people; --json lists all
 _ANSWER_GRADE = 2  # from here on a judgement says "this is the answer"
 
@@ -62,7 +61,7 @@ def feedback(
 def _add(root: Path, query: str, chunk_id: str, grade: int, session: str) -> None:
     from indexer.errors import FeedbackError
     from indexer.opened import Index
-    from training.feedback import Action, FeedbackEvent, FeedbackLog
+    from training.feedback import Action, FeedbackEvent, FeedbackLog, feedback_path
 
     index = Index.open(root)
     try:
@@ -73,7 +72,7 @@ def _add(root: Path, query: str, chunk_id: str, grade: int, session: str) -> Non
         ) from err
     action: Action = "thumb_down" if grade == 0 else "thumb_up" if grade < _ANSWER_GRADE else "answer"
     event = FeedbackEvent(query, action, session, index.generation, chunk_id, chunk.doc_id, grade)
-    with FeedbackLog.open(root / LOG_NAME) as log:
+    with FeedbackLog.open(feedback_path(root)) as log:
         number = log.append(event)
     note(f"event {number} stored: {action}, grade {grade}, {chunk_id}")
 
@@ -82,11 +81,11 @@ def _show(
     root: Path, export: Path | None, qrels: Path | None, conflict: "Conflict", *, as_json: bool, quiet: bool
 ) -> None:
     from indexer.generations import Generations
-    from training.feedback import FeedbackLog
+    from training.feedback import FeedbackLog, feedback_path
     from training.judgements import document_grades, judgements, summary
 
     Generations(root).pointer()  # a folder that is no index is an error, not an empty log
-    path = root / LOG_NAME
+    path = feedback_path(root)
     events = []
     if path.is_file():
         with FeedbackLog.open(path) as log:

@@ -10,13 +10,15 @@ import streamlit as st
 
 from app.ui.password import ask_password
 from indexer.generations import Generations
+from training.feedback import FeedbackLog, feedback_path
 
 if TYPE_CHECKING:
     from indexer.embedder import Embedder
     from indexer.opened import Index
     from retriever.models import EmbedderSupply, RerankerSupply
     from retriever.searcher import Searcher
-    from training.feedback import FeedbackLog
+
+__all__ = ["Language", "Session", "current", "evaluations_path", "feedback_path"]
 
 Language = Literal["en", "zh"]
 INDEX_VARIABLE = "QUARRY_UI_INDEX"
@@ -59,7 +61,7 @@ class Session:
         facts = self.searcher().index.manifest.embedder
         return _embedders().get(f"{facts.fingerprint} {self.device}") if facts else None
 
-    def feedback(self) -> "FeedbackLog":
+    def feedback(self) -> FeedbackLog:
         """Return the index's feedback log."""
         return _feedback(str(self.index))
 
@@ -124,15 +126,8 @@ def _reranker_supply(rerank: str, device: str) -> "RerankerSupply":
 
 
 @st.cache_resource(show_spinner=False)
-def _feedback(index: str) -> "FeedbackLog":
-    from training.feedback import FeedbackLog
-
+def _feedback(index: str) -> FeedbackLog:
     return FeedbackLog.open(feedback_path(Path(index)))
-
-
-def feedback_path(index: Path) -> Path:
-    """Return where an index keeps what its users said; it stays when generations come and go."""
-    return index / "feedback.sqlite"
 
 
 def evaluations_path(index: Path) -> Path:

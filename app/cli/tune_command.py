@@ -1,0 +1,159 @@
+"""`quarry tune`: from what users said to a better model, proven on held-out queries, or a refusal with its reasons."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.cli.console import ProgressBar, note, out, out_json
+from app.cli.search_command import RouteName
+
+if TYPE_CHECKING:
+    from training.train_progress import TrainProgress
+    from training.train_spec import TrainSpec
+    from training.tuning import TuningReport
+    from training.tuning_plan import TuningPlan
+
+EXIT_REFUSED = 4
+EXIT_INTERRUPTED = 130
+
+
+def register(cli: typer.Typer) -> None:
+    """Add the command."""
+    cli.command(
+        "tune",
+        help="Fine-tune the index's model on feedback and pairs; it goes live only if it is shown to be better. "
+        "Exit code 4: refused.",
+    )(tune)
+
+
+def tune(
+    index: Annotated[Path, typer.Argument(help="The index folder.")],
+    pairs: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--pairs", help="Also learn from these: FlagEmbedding JSONL, BEIR folder (train), pairs as jsonl or tsv."
+        ),
+    ] = None,
+    mine_corpus: Annotated[
+        bool, typer.Option("--mine-corpus", help="Also make pairs of the documents: titles, headings, questions.")
+    ] = False,
+    no_feedback: Annotated[bool, typer.Option("--no-feedback", help="Leave the index's feedback log out.")] = False,
+    one_person: Annotated[
+        bool, typer.Option("--one-person", help="One voice is enough evidence: for an index that one person uses.")
+    ] = False,
+    evaluate: Annotated[
+        Path | None,
+        typer.Option(help="Judged queries (BEIR folder) for the verdict, instead of a share of the examples."),
+    ] = None,
+    most: Annotated[int | None, typer.Option(help="Use at most so many examples.", min=1)] = None,
+    settings: Annotated[Path | None, typer.Option(help="TOML file with training settings (TrainSpec).")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the examples.", min=1)] = None,
+    negatives: Annotated[int, typer.Option(help="Mined negatives per example.", min=1)] = 4,
+    ranks: Annotated[str, typer.Option("--range-for-sampling", help="Ranks that negatives are drawn from.")] = "2-200",
+    route: Annotated[RouteName, typer.Option(help="The route that the verdict is about.")] = RouteName.hybrid,
+    seed: Annotated[int, typer.Option(help="Same seed, same split, negatives and order.", min=0)] = 0,
+    run: Annotated[
+        str | None, typer.Option(help="Name of the run; that of an interrupted one goes on with it.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Promote even against the verdict; this is recorded.")] = False,
+    dry_run: Annotated[bool, typer.Option("--no-promote", help="Only train and judge; nothing goes live.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
+) -> None:
+    """Tune the model of an index."""
+    from demo_corpus import general_path
+    from training.negative_spec import NegativeSpec, rank_window
+    from training.split import SplitPlan
+    from training.tuning import tune as run_loop
+    from training.tuning_plan import TuningPlan, TuningSources
+
+    plan = TuningPlan(
+        general=general_path(),
+        sources=TuningSources(
+            feedback=not no_feedback, pairs=tuple(pairs or ()), corpus=mine_corpus, most=most, one_person=one_person
+        ),
+        split=SplitPlan(seed=seed),
+        evaluate=evaluate,
+        negatives=NegativeSpec(ranks=rank_window(ranks), number=negatives, seed=seed),
+        spec=_spec(settings, epochs, seed),
+        route=route.value,
+        force=force,
+        promote=not dry_run,
+        device=device,
+    )
+    watch = _Watch(quiet=quiet)
+    try:
+        report = run_loop(index, plan, run=run, observer=watch)
+    except KeyboardInterrupt as err:
+        note(
+            "interrupted; what was reached is kept: give the run's name with --run to go on. The live model answers as before"
+        )
+        raise typer.Exit(EXIT_INTERRUPTED) from err
+    finally:
+        watch.close()
+    if as_json:
+        out_json(report.to_dict())
+    else:
+        _print(index, report, plan)
+    if not (report.promoted or report.verdict.promote):
+        raise typer.Exit(EXIT_REFUSED)
+
+
+def _spec(settings: Path | None, epochs: int | None, seed: int) -> "TrainSpec":
+    import tomllib
+
+    from indexer.errors import SettingsError
+    from training.train_spec import TrainSpec
+
+    given: dict[str, object] = {}
+    if settings is not None:
+        try:
+            given = tomllib.loads(settings.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as err:
+            raise SettingsError(
+                f"{settings} cannot be read ({err}); expected TOML with training settings. Mend it"
+            ) from err
+    given.setdefault("seed", seed)
+    if epochs is not None:
+        given["epochs"] = epochs
+    return TrainSpec.of(given)
+
+
+class _Watch(ProgressBar):
+    """A build's progress bar that also tells stages and training steps."""
+
+    def stage(self, sentence: str) -> None:
+        """Print a sentence."""
+        self.close()
+        if not self._quiet:
+            note(sentence)
+
+    def training(self, progress: "TrainProgress") -> None:
+        """Print a training step."""
+        from training.train_progress import terminal_observer
+
+        if not self._quiet:
+            terminal_observer()(progress)
+
+
+def _print(index: Path, report: "TuningReport", plan: "TuningPlan") -> None:
+    counts = ", ".join(f"{count} {name}" for name, count in report.examples.items())
+    out(f"run {report.run}: {counts}")
+    before, after = report.dev
+    if before is not None and after is not None:
+        out(f"  dev nDCG@10 {before:.4f} -> {after:.4f}, {report.share:.0%} of the tuned weights kept")
+    out(f"  held-out queries by {plan.route}: {report.verdict.held_out.words()}")
+    out(f"  general set: {report.verdict.general.words()}")
+    for refusal in report.verdict.refusals:
+        out(f"  refused: {refusal.english}")
+    if report.promoted:
+        against = ", against the verdict" if report.forced else ""
+        out(
+            f"generation {report.generation} answers now with the tuned model{against}; back: quarry models rollback {index}"
+        )
+    elif report.verdict.promote:
+        out(f"it may be promoted, and was not (--no-promote); generation {report.generation} answers as before")
+    else:
+        out(f"generation {report.generation} answers as before; the tuned model is in {report.folder}")

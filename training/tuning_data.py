@@ -1,0 +1,183 @@
+"""What a run trains on, chooses by and is judged by: gathered, split by query, mined, and kept in the run's folder."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from indexer.embedder import Embedder
+from indexer.errors import FeedbackError
+from indexer.opened import Index
+from retriever.datasets import Dataset, load_dataset
+from training.dev_score import DevSet
+from training.examples import Example, text_key
+from training.exchange import TrainingRow, read_training_rows, write_beir, write_training_rows
+from training.held_out import Places, held_out
+from training.mining_corpus import MiningCorpus
+from training.mining_report import mining_report, write_report
+from training.near_duplicates import near_duplicates_between
+from training.negatives import MinedSet, mine_negatives
+from training.split import SAME_QUERY, Split, SplitPlan, check_no_leak, split_examples
+from training.tuning_examples import gather
+from training.tuning_plan import TuningObserver, TuningPlan
+from training.tuning_run import TuningRun
+
+DEV_QUERIES = 100  # ten evaluations of 300 passages are two minutes of the offline model on two cores
+DEV_PASSAGES = 300
+LEAST = 10  # examples in all; fewer teach nothing that can be told from chance
+_TRAIN, _DEV, _OTHERS, _HELD_OUT = "train.jsonl", "dev.jsonl", "dev-passages.json", "held-out"
+
+
+@dataclass(frozen=True, slots=True)
+class TuningData:
+    """The three sides.
+
+    Attributes:
+        train: Rows with mined negatives.
+        dev: For early stopping and merging.
+        held_out: For the verdict; documents of the index.
+        counts: How many of each, and what was left out.
+    """
+
+    train: tuple[TrainingRow, ...]
+    dev: DevSet
+    held_out: Dataset
+    counts: dict[str, int]
+
+
+def tuning_data(
+    index: Index, embedder: Embedder, plan: TuningPlan, run: TuningRun, watch: TuningObserver
+) -> TuningData:
+    """Make the data of a run, or read those that an interrupted run made.
+
+    Raises:
+        FeedbackError: If there are too few examples, or none of the held-out queries is answered by the index.
+        CorpusError: If the data set for the verdict cannot be read.
+        ModelError: If mining needs the model and it fails.
+    """
+    if run.begin_data():
+        _make(index, embedder, plan, run, watch)
+    return _read(plan, run)
+
+
+def _make(index: Index, embedder: Embedder, plan: TuningPlan, run: TuningRun, watch: TuningObserver) -> None:
+    examples, left_out = gather(index, embedder, plan, watch)
+    places = Places(index)
+    judges = load_dataset(plan.evaluate) if plan.evaluate else None
+    clean, leaks = _without_leaks(examples, _as_examples(judges, index) if judges else ())
+    if len(clean) < LEAST:
+        raise FeedbackError(
+            f"there are {len(clean)} examples; expected at least {LEAST}. Judge more answers, or give pairs with --pairs or "
+            f"--mine-corpus. Left out: {left_out or 'none'}, {leaks} because they ask like a judged query"
+        )
+    split = split_examples(clean, _split_plan(plan))
+    watch.stage(f"mining negatives for {len(split.train)} examples")
+    mined = _mined(split.train, index, embedder, plan, watch)
+    dev = _mined(split.dev[:DEV_QUERIES], index, embedder, plan, watch)
+    counts = _write(run, mined, dev, _others(index, plan.spec.seed), (split, left_out, leaks))
+    if judges is None:
+        counts["held-out queries that the index has no answer to"] = _write_held_out(run, split, places)
+    run.seal_data(counts)
+
+
+def _split_plan(plan: TuningPlan) -> SplitPlan:
+    if plan.evaluate is None:
+        return plan.split
+    return SplitPlan(plan.split.dev, 0.0, plan.split.seed, plan.split.similarity)
+
+
+def _as_examples(dataset: Dataset, index: Index) -> tuple[Example, ...]:
+    """The judged queries as examples, so that the guard can compare them with what is trained on."""
+    known = {document.doc_id: document for document in index.chunks.documents()}
+    found = []
+    for query in dataset.queries:
+        relevant = [name for name, grade in dataset.qrels[query.query_id].items() if grade > 0]
+        texts = [known[name].text for name in relevant if name in known] or ["(not in the index)"]
+        found.append(Example.of(TrainingRow(query.text, tuple(texts)), positive_ids=relevant))
+    return tuple(found)
+
+
+def _without_leaks(examples: Sequence[Example], judges: Sequence[Example]) -> tuple[tuple[Example, ...], int]:
+    """Leave out what asks or answers like a query of the verdict; the guard then finds nothing, or says so loudly."""
+    if not judges:
+        return tuple(examples), 0
+    traits = {trait for judge in judges for trait in _traits(judge)}
+    near = {
+        pair.first
+        for pair in near_duplicates_between(
+            [example.row.query for example in examples], [judge.row.query for judge in judges], SAME_QUERY
+        )
+    }
+    kept = tuple(
+        example
+        for place, example in enumerate(examples)
+        if place not in near and not any(trait in traits for trait in _traits(example))
+    )
+    check_no_leak(kept, judges)
+    return kept, len(examples) - len(kept)
+
+
+def _traits(example: Example) -> Iterable[tuple[str, str]]:
+    yield "query", example.key
+    yield from (("id", name) for name in example.positive_ids)
+    yield from (("text", text_key(text)) for text in example.row.pos)
+
+
+def _mined(
+    examples: Sequence[Example], index: Index, embedder: Embedder, plan: TuningPlan, watch: TuningObserver
+) -> MinedSet:
+    watch.phase("mining", len(examples))
+    corpus = MiningCorpus.from_index(index, embedder)
+    return mine_negatives(examples, corpus, plan.negatives, progress=watch.advance)
+
+
+def _others(index: Index, seed: int) -> list[str]:
+    """Passages that no dev query asks for: the dev score is meant to be about finding, not only about choosing."""
+    chunk_ids, _ = index.chunks.digests()
+    rng = np.random.default_rng(seed)
+    drawn = rng.choice(len(chunk_ids), min(DEV_PASSAGES, len(chunk_ids)), replace=False)
+    return index.chunks.texts([chunk_ids[place] for place in sorted(drawn)])
+
+
+def _write(
+    run: TuningRun,
+    mined: MinedSet,
+    dev: MinedSet,
+    others: Sequence[str],
+    found: tuple[Split, dict[str, int], int],
+) -> dict[str, int]:
+    split, left_out, leaks = found
+    write_training_rows(run.data / _TRAIN, [example.row for example in mined.examples])
+    write_training_rows(run.data / _DEV, [example.row for example in dev.examples])
+    (run.data / _OTHERS).write_text(json.dumps(list(others), ensure_ascii=False), encoding="utf-8")
+    write_report(run.data, "mining", mining_report(mined))
+    return {
+        "to train on": len(mined.examples),
+        "to choose by": len(dev.examples),
+        "held out for the verdict": len(split.test),
+        "dropped because the model does not find their positive": len(mined.dropped),
+        "left out because they ask like a judged query": leaks,
+        **left_out,
+    }
+
+
+def _write_held_out(run: TuningRun, split: Split, places: Places) -> int:
+    found = held_out(split.test, places)
+    texts = {query.query_id: query.text for query in found.dataset.queries}
+    write_beir(run.data / _HELD_OUT, {texts[name]: grades for name, grades in found.dataset.qrels.items()})
+    return len(found.nowhere)
+
+
+def _read(plan: TuningPlan, run: TuningRun) -> TuningData:
+    counts = {name: count for name, count in run.data_facts().items() if count}
+    held = load_dataset(plan.evaluate) if plan.evaluate else load_dataset(run.data / _HELD_OUT)
+    counts["held out for the verdict"] = len(held.queries)
+    rows = read_training_rows(run.data / _DEV)
+    others: list[str] = json.loads((run.data / _OTHERS).read_text(encoding="utf-8"))
+    return TuningData(
+        train=tuple(read_training_rows(run.data / _TRAIN)),
+        dev=DevSet.of_rows(rows, others),
+        held_out=held,
+        counts=counts,
+    )

@@ -1,0 +1,76 @@
+"""All examples of a run: out of the feedback log, out of files, out of the documents themselves; and what was left out."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from indexer.embedder import Embedder
+from indexer.opened import Index
+from training.curation import ONE_PERSON, STANDARD, curate
+from training.examples import Example
+from training.feedback import FeedbackLog, feedback_path
+from training.pair_files import read_pairs
+from training.pair_mining import STANDARD as PAIR_RULES
+from training.pair_mining import MinedPairs, mine_pairs
+from training.tuning_plan import TuningObserver, TuningPlan
+
+
+def gather(
+    index: Index, embedder: Embedder, plan: TuningPlan, watch: TuningObserver
+) -> tuple[tuple[Example, ...], dict[str, int]]:
+    """Return the examples of all sources, at most `plan.sources.most`, and counts of what was left out.
+
+    Args:
+        index: Whose passages are trained on.
+        embedder: Its model, for the filter of mined pairs.
+        plan: Which sources.
+        watch: Told what each source gave.
+
+    Raises:
+        FeedbackError: If the log or a file is not valid; file and line are named.
+    """
+    found: list[Example] = []
+    left_out: Counter[str] = Counter()
+    if plan.sources.feedback and feedback_path(index.root).is_file():
+        examples, counts = _from_feedback(index, one_person=plan.sources.one_person)
+        watch.stage(f"{len(examples)} examples out of the feedback log")
+        found += examples
+        left_out.update(counts)
+    for path in plan.sources.pairs:
+        read = read_pairs(path)
+        watch.stage(f"{len(read.examples)} examples out of {path}")
+        found += read.examples
+        left_out.update(read.left_out)
+    if plan.sources.corpus:
+        mined = _from_corpus(index, embedder, plan, watch)
+        watch.stage(f"{len(mined.examples)} examples out of the documents")
+        found += mined.examples
+        left_out.update(mined.dropped)
+    return _at_most(found, plan.sources.most, plan.split.seed), dict(left_out)
+
+
+def _from_feedback(index: Index, *, one_person: bool) -> tuple[Sequence[Example], dict[str, int]]:
+    known = set(index.chunks.digests()[0])
+
+    def text_of(chunk_id: str) -> str | None:
+        return index.chunks.texts([chunk_id])[0] if chunk_id in known else None
+
+    with FeedbackLog.open(feedback_path(index.root)) as log:
+        curated = curate(log.events(), text_of, ONE_PERSON if one_person else STANDARD)
+    return curated.examples, curated.dropped
+
+
+def _from_corpus(index: Index, embedder: Embedder, plan: TuningPlan, watch: TuningObserver) -> MinedPairs:
+    watch.phase("mining", None)
+    rules = replace(PAIR_RULES, limit=plan.sources.most, seed=plan.split.seed)
+    return mine_pairs(index.chunks.documents(), embedder, rules, progress=watch.advance)
+
+
+def _at_most(examples: Sequence[Example], most: int | None, seed: int) -> tuple[Example, ...]:
+    """Draw by the seed, in the order of the input."""
+    if most is None or len(examples) <= most:
+        return tuple(examples)
+    drawn = np.random.default_rng(seed).choice(len(examples), most, replace=False)
+    return tuple(examples[place] for place in sorted(drawn))

@@ -1,0 +1,110 @@
+"""What `quarry tune` is asked to do, and what it tells while it works. Imports no torch."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from indexer.build_progress import Observer
+from retriever.ranking import Route
+from training.gate import GateRule
+from training.negative_spec import NegativeSpec
+from training.split import SplitPlan
+from training.train_progress import TrainProgress
+from training.train_spec import TrainSpec
+
+MERGE_SHARES = (1.0, 0.7, 0.5, 0.3)
+
+
+@dataclass(frozen=True, slots=True)
+class TuningSources:
+    """Where examples come from.
+
+    Attributes:
+        feedback: Whether the index's own log is used.
+        pairs: Files and folders of pairs: FlagEmbedding JSONL, BEIR with train judgements, plain pairs.
+        corpus: Whether pairs are mined from the index's documents (title and body, headings, questions and answers).
+        most: At most so many examples, drawn by the seed; None for all.
+        one_person: Whether one voice is enough (`training.curation.ONE_PERSON`): for an index that one person uses.
+    """
+
+    feedback: bool = True
+    pairs: tuple[Path, ...] = ()
+    corpus: bool = False
+    most: int | None = None
+    one_person: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TuningPlan:
+    """One run of the loop.
+
+    Attributes:
+        general: Folder of the general set (BEIR) on which the model must not become worse.
+        sources: Where examples come from.
+        split: Shares for choosing and for the verdict.
+        evaluate: Folder of judged queries (BEIR) for the verdict, instead of a share of the examples.
+        negatives: How negatives are mined.
+        spec: How it is trained.
+        merge: Shares of the tuned weights to choose from on the dev queries; the rest is the base model's
+            (LM-Cocktail, arXiv 2311.13534). `(1.0,)` switches merging off.
+        route: The route by which the held-out queries are answered for the verdict.
+        rule: What a model must hold to be promoted.
+        force: Promote against the verdict; it is recorded.
+        promote: Whether a model that may be promoted is; otherwise it stays in the run's folder.
+        device: Where models run.
+    """
+
+    general: Path
+    sources: TuningSources = TuningSources()
+    split: SplitPlan = SplitPlan()
+    evaluate: Path | None = None
+    negatives: NegativeSpec = NegativeSpec()
+    spec: TrainSpec = field(default_factory=TrainSpec)
+    merge: tuple[float, ...] = MERGE_SHARES
+    route: Route = "hybrid"
+    rule: GateRule = GateRule()
+    force: bool = False
+    promote: bool = True
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if not self.merge or not all(0 < share <= 1 for share in self.merge):
+            raise ValueError(f"merge is {self.merge}; expected shares above 0 and up to 1, at least one")
+
+    def facts(self) -> Mapping[str, Any]:
+        """Return all of it in the types of JSON, for the run's folder; a run goes on only under the same facts."""
+        facts = {**asdict(self), "spec": self.spec.model_dump(mode="json")}
+        for name in ("force", "promote", "device"):
+            del facts[name]  # they do not change what is made
+        facts["general"], facts["evaluate"] = self.general.name, str(self.evaluate) if self.evaluate else None
+        facts["sources"] = {**asdict(self.sources), "pairs": [str(path) for path in self.sources.pairs]}
+        return facts
+
+
+class TuningObserver(Observer, Protocol):
+    """Told how far a run is; `phase` and `advance` as for a build."""
+
+    def stage(self, sentence: str) -> None:
+        """Something began or was found out; for a person to read."""
+        ...
+
+    def training(self, progress: TrainProgress) -> None:
+        """A training step was made."""
+        ...
+
+
+class Unwatched:
+    """An observer that looks away."""
+
+    def stage(self, sentence: str) -> None:
+        """Ignore it."""
+
+    def training(self, progress: TrainProgress) -> None:
+        """Ignore it."""
+
+    def phase(self, name: str, total: int | None) -> None:
+        """Ignore it."""
+
+    def advance(self, amount: int) -> None:
+        """Ignore it."""
