@@ -7,7 +7,8 @@
       generations/.000008/  one in the making; a crash leaves it, the next build removes it
       embeddings/           vectors by passage digest, so that nothing is ever encoded twice
 
-A generation is built beside the live one and becomes live by one rename. Readers keep theirs until they reopen.
+A generation is built beside the live one and becomes live by one rename. Readers keep theirs until they reopen: each
+holds a shared lock (flock) on the manifest, and what is locked is not pruned.
 """
 
 import fcntl
@@ -15,10 +16,11 @@ import os
 import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from json import dumps, loads
 from pathlib import Path
+from weakref import finalize
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -46,6 +48,29 @@ class Pointer(BaseModel):
     format: int = FORMAT
     generation: str
     history: tuple[Switch, ...] = ()
+
+
+class Hold:
+    """Keeps a generation from being pruned, until it is let go or forgotten, or the process ends in whatever way."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.let_go = finalize(self, os.close, descriptor)
+
+    @classmethod
+    def on(cls, folder: Path) -> "Hold | None":
+        """Hold the generation in this folder; None when it is not there (any more)."""
+        try:
+            descriptor = os.open(folder / MANIFEST_NAME, os.O_RDONLY)
+        except OSError:
+            return None
+        hold = cls(descriptor)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:  # it is being pruned
+            return None
+        except OSError:  # a file system without locks: readers work there, unprotected
+            return hold
+        return hold if os.fstat(descriptor).st_nlink else None
 
 
 class Generations:
@@ -95,6 +120,23 @@ class Generations:
     def live(self) -> Path:
         """Return the folder of the live generation."""
         return self.folder / self.pointer().generation
+
+    def hold(self, name: str | None = None) -> tuple[str, Hold | None]:
+        """Hold a generation, or the live one, for reading, even while others are made, switched to and pruned.
+
+        Returns:
+            Its name, and None instead of a hold when it is not there or is damaged.
+
+        Raises:
+            IndexFormatError: If no name is given and the pointer cannot be read.
+        """
+        before = ""
+        while True:
+            chosen = name or self.pointer().generation
+            hold = Hold.on(self.folder / chosen)
+            if hold is not None or chosen in (name, before):
+                return chosen, hold
+            before = chosen  # pruned since the pointer was read: look again
 
     def finished(self) -> list[str]:
         """Names of all finished generations, oldest first."""
@@ -162,7 +204,10 @@ class Generations:
         return older[-1]
 
     def prune(self, keep: int) -> list[str]:
-        """Remove all but the live generation and the `keep - 1` newest others; returns the removed names.
+        """Remove all but the live generation, the `keep - 1` newest others, and those that are being read.
+
+        Returns:
+            The removed names.
 
         Raises:
             ValueError: If keep < 1.
@@ -171,26 +216,23 @@ class Generations:
             raise ValueError(f"keep is {keep}; expected at least 1, for the live generation")
         live = self.pointer().generation
         others = [name for name in self.finished() if name != live]
-        removed = others[: max(0, len(others) - (keep - 1))]
-        for name in removed:
-            self._remove(name)
-        return removed
+        return [name for name in others[: max(0, len(others) - (keep - 1))] if self._remove(name)]
 
-    def discard(self, name: str) -> None:
-        """Remove a finished generation that is not live.
-
-        Raises:
-            IndexFormatError: If it is live, or not here.
-        """
-        if name == self.pointer().generation:
-            raise IndexFormatError(f"generation {name} is live and answers; expected another one. Roll back first")
-        if name not in self.finished():
-            raise IndexFormatError(f"generation {name!r} is not here; expected one of {', '.join(self.finished())}")
-        self._remove(name)
-
-    def _remove(self, name: str) -> None:
-        (self.folder / name / MANIFEST_NAME).unlink(missing_ok=True)  # from here on it is no generation
-        shutil.rmtree(self.folder / name)
+    def _remove(self, name: str) -> bool:
+        """Remove a generation, unless somebody reads it."""
+        manifest = self.folder / name / MANIFEST_NAME
+        descriptor = os.open(manifest, os.O_RDONLY)
+        try:
+            with suppress(OSError):  # a file system without locks
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return False
+            manifest.unlink()  # from here on it is no generation
+            shutil.rmtree(manifest.parent)
+        finally:
+            os.close(descriptor)
+        return True
 
 
 @contextmanager

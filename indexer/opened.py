@@ -9,7 +9,7 @@ from indexer.build import CHUNKS_NAME, LEXICAL_NAME, VECTORS_NAME
 from indexer.chunk_table import ChunkTable
 from indexer.embedder import EmbedderSpec
 from indexer.errors import IndexFormatError, IndexMismatchError
-from indexer.generations import Generations
+from indexer.generations import Generations, Hold
 from indexer.lexical import Bm25sIndex, LexicalIndex
 from indexer.manifest import Manifest
 from indexer.stores import store_class
@@ -27,6 +27,7 @@ class Index:
     lexical: LexicalIndex
     vectors: VectorStore | None
     analyzer: Analyzer
+    hold: Hold | None  # keeps the generation's files from being removed
 
     @classmethod
     def open(cls, root: Path, *, generation: str | None = None) -> Self:
@@ -36,9 +37,7 @@ class Index:
             IndexFormatError: If the folder is not an index, is half-written, damaged (the file is named), or newer.
         """
         generations = Generations(root)
-        name = generation or generations.pointer().generation
-        if name not in generations.finished():
-            name = generation or generations.pointer().generation  # pruned between two looks: look again
+        name, hold = generations.hold(generation)
         folder = generations.folder / name
         manifest = Manifest.read(folder)
         damage = manifest.damage(folder)
@@ -57,6 +56,7 @@ class Index:
             if manifest.store
             else None,
             analyzer=analyzer(manifest.lexical.analyzer),
+            hold=hold,
         )
 
     @property

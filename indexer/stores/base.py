@@ -73,7 +73,7 @@ class VectorStore(Protocol):
             One list per query, best first, equal similarities in id order. Never padded.
 
         Raises:
-            ValueError: If k < 1 or queries is not (n, dim).
+            ValueError: If k < 1, queries is not (n, dim), or a value is not finite.
             IndexFormatError: If a file that is read only now is damaged.
         """
         ...

@@ -28,15 +28,20 @@ def check_addition(ids: Sequence[str], vectors: Vectors, dim: int, known: Collec
 
 
 def check_search(queries: Vectors, k: int, dim: int) -> None:
-    """Refuse a search with a wrong shape or k.
+    """Refuse a search with a wrong shape, value or k.
 
     Raises:
-        ValueError: If k < 1 or queries is not (n, dim).
+        ValueError: If k < 1, queries is not (n, dim), or a value is not finite.
     """
     if k < 1:
         raise ValueError(f"k is {k}; expected at least 1")
     if queries.ndim != 2 or queries.shape[1] != dim:
         raise ValueError(f"queries have shape {queries.shape}; expected (n, {dim})")
+    if not np.isfinite(queries).all():
+        row = int(np.flatnonzero(~np.isfinite(queries).all(axis=1))[0])
+        raise ValueError(
+            f"query {row} holds a value that is not finite; expected unit vectors. See the embedding model"
+        )
 
 
 def tuning_queries(vectors: Vectors, count: int) -> Vectors:

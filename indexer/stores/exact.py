@@ -183,6 +183,10 @@ class ExactStore:
         """
         bound = _reached(similarities, k)
         local = np.flatnonzero(similarities >= bound - _rounding(self.dim, bound))
+        if len(local) < k:  # only what is not a number is not ordered, and the queries were checked
+            raise IndexFormatError(
+                f"a vector stored in {self._folder} is not finite; expected numbers. See `quarry doctor INDEX`. {REMEDY}"
+            )
         values = similarities[local]
         order = np.argsort(-values)
         values = values[order]

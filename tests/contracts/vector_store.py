@@ -130,6 +130,8 @@ class VectorStoreContract:
             store.add(["x#0-1"], np.full((1, 8), np.nan, np.float32))
         with pytest.raises(ValueError, match=r"queries have shape \(1, 9\); expected \(n, 8\)"):
             store.search(unit(1, 9), 3)
+        with pytest.raises(ValueError, match="query 1 holds a value that is not finite; expected unit vectors"):
+            store.search(np.array([[0] * 8, [np.inf] * 8], np.float32), 3)
         with pytest.raises(ValueError, match="k is 0; expected at least 1"):
             store.search(unit(1, 8), 0)
         assert len(store) == 60

@@ -144,6 +144,7 @@ def test_an_index_that_knows_no_version_of_the_readers_opens_and_is_read_again(c
     manifest = path.with_name("manifest.json")
     facts = json.loads(manifest.read_text())
     facts["files"]["chunks.sqlite"] = {"size": path.stat().st_size, "sha256": file_sha256(path)}
+    del facts["checksum"]  # an older index has none
     manifest.write_text(json.dumps(facts))
     assert content(index) == before
     report = build_index(index, [corpus], WordEmbedder())

@@ -1,5 +1,7 @@
 """Generations: beside each other, switched by one rename, never half."""
 
+import errno
+import fcntl
 import json
 import subprocess
 import sys
@@ -7,7 +9,7 @@ import sys
 import pytest
 
 from indexer.errors import IndexBusyError, IndexFormatError
-from indexer.generations import POINTER_NAME, Generations, writer_lock
+from indexer.generations import POINTER_NAME, Generations, Hold, writer_lock
 
 
 def make(generations: Generations, reason: str = "built") -> str:
@@ -43,6 +45,58 @@ def test_prune_never_removes_the_live_one(tmp_path):
     assert generations.finished() == ["000001", "000004"]
     with pytest.raises(ValueError, match="keep is 0; expected at least 1"):
         generations.prune(0)
+
+
+def test_what_is_being_read_is_not_pruned_until_it_is_let_go(tmp_path):
+    generations = Generations(tmp_path)
+    for _ in range(3):
+        make(generations)
+    name, hold = generations.hold("000001")
+    again = Generations(tmp_path).hold("000001")[1]  # readers do not disturb each other
+    assert (name, hold is not None, again is not None) == ("000001", True, True)
+    assert generations.prune(1) == ["000002"]
+    assert generations.finished() == ["000001", "000003"]
+    again.let_go()
+    assert generations.prune(1) == []
+    del hold
+    assert generations.prune(1) == ["000001"]
+    assert generations.hold("000001") == ("000001", None)
+
+
+def test_a_reader_looks_again_when_its_generation_is_pruned_before_it_holds_it(tmp_path, monkeypatch):
+    generations = Generations(tmp_path)
+    make(generations)
+    on = Hold.on
+
+    def late(folder):
+        if folder.name == "000001":
+            make(generations)
+            assert generations.prune(1) == ["000001"]
+        return on(folder)
+
+    monkeypatch.setattr(Hold, "on", late)
+    name, hold = generations.hold()
+    assert (name, hold is not None) == ("000002", True)
+
+
+def test_a_generation_that_is_just_being_pruned_cannot_be_held(tmp_path):
+    generations = Generations(tmp_path)
+    manifest = generations.folder / make(generations) / "manifest.json"
+    with manifest.open("rb") as pruning:
+        fcntl.flock(pruning, fcntl.LOCK_EX)
+        assert generations.hold() == ("000001", None)
+    assert generations.hold()[1] is not None
+
+
+def test_without_locks_readers_work_and_pruning_goes_on(tmp_path, monkeypatch):
+    def unsupported(*_args):
+        raise OSError(errno.ENOTSUP, "no locks here")
+
+    generations = Generations(tmp_path)
+    make(generations), make(generations)
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    assert generations.hold("000001")[1] is not None
+    assert generations.prune(1) == ["000001"]
 
 
 def test_what_a_crash_left_is_removed_by_the_next_build(tmp_path):

@@ -5,15 +5,22 @@ import multiprocessing
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
-from indexer.generations import POINTER_NAME
+from app.doctor import examine
+from indexer.build import index_documents
+from indexer.build_plan import BuildSettings
+from indexer.errors import SearchError
+from indexer.generations import POINTER_NAME, Generations
+from indexer.opened import Index
+from indexer.records import Document
 from indexer.stores import STORE_KINDS, store_class
-from tests.indexer.writing import read_index, state_of, vector_of, write_index, write_store
+from tests.fakes import WordEmbedder
+from tests.indexer.writing import DIM, read_index, state_of, text_of, vector_of, write_index, write_store
 
 pytestmark = pytest.mark.slow
 _PROCESSES = multiprocessing.get_context("forkserver")  # children of a warm process that has never searched
@@ -118,3 +125,94 @@ def test_kill_9_while_a_store_is_flushed(folder, kind):
         for chunk_id in ids:
             hit = opened.search(vector_of(chunk_id), 1)[0][0]
             assert (hit.chunk_id, round(hit.similarity, 4)) == (chunk_id, 1.0)
+
+
+def _answers(index: Path) -> list[object]:
+    """All that an index answers with; raises SearchError where damage is noticed."""
+    opened = Index.open(index)
+    ids, _ = opened.chunks.digests()
+    queries = WordEmbedder(dim=DIM).embed_queries([f"version{number} 第{number}版" for number in range(1, 9)])
+    return [
+        [(document.doc_id, document.title, document.text) for document in opened.chunks.documents()],
+        opened.chunks.chunks(ids),
+        opened.vectors.search(queries, 5),
+        [opened.lexical.search(opened.analyzer.tokens(f"version{number} of d1"), 9) for number in range(1, 9)],
+    ]
+
+
+def _complaint(index: Path) -> str:
+    """What `quarry doctor` finds wrong with the files; empty when nothing is."""
+    for check in examine(index):
+        if check.severity == "failure":
+            return check.message
+        if check.name == "analyzer":  # what follows is about the model, which is a fake here
+            break
+    return ""
+
+
+def _two_generations(folder: Path, kind: str) -> Path:
+    index = folder / "index"
+    settings = BuildSettings(store=kind, analyzer="bigram")
+    for first in (1, 4):
+        documents = [Document(f"d{number}", text_of(f"d{number}", number)) for number in range(first, first + 5)]
+        index_documents(index, documents, WordEmbedder(dim=DIM), settings)
+    return index
+
+
+def _damage(index: Path, times: int, seed: str) -> Iterator[tuple[Path, str]]:
+    """Flip a bit or cut a file, every file as often as any other; yields it while it is damaged, and what was done."""
+    files = [path for path in sorted(index.rglob("*")) if path.is_file()]
+    rng = random.Random(seed)
+    for number in range(times):
+        path = files[number % len(files)]
+        sound = path.read_bytes()
+        position = rng.randrange(max(1, len(sound)))
+        content = bytearray(sound)
+        if number % 3 and content:
+            content[position] ^= 1 << rng.randrange(8)
+            what = f"{path} with a flipped bit in byte {position}"
+        else:
+            content = content[:position]
+            what = f"{path} cut at {position}"
+        path.write_bytes(content)
+        yield path, what
+        path.write_bytes(sound)
+
+
+@pytest.mark.parametrize("kind", STORE_KINDS)
+def test_200_flipped_bits_and_cut_files_are_refused_by_name_or_harmless(folder, kind):
+    index = _two_generations(folder, kind)
+    expected, live = _answers(index), Generations(index).live()
+    refused = 0
+    for path, what in _damage(index, 200, kind):
+        try:
+            answers = _answers(index)
+        except SearchError as err:
+            assert path.name in str(err), f"{what}, and the error says {err}"
+            refused += 1
+        else:
+            assert answers == expected, what
+            assert live not in path.parents, f"{what}, and it was opened"
+    assert refused > 60
+    assert _answers(index) == expected
+
+
+@pytest.mark.parametrize("kind", STORE_KINDS)
+def test_what_is_not_compared_at_opening_is_named_by_the_doctor(folder, monkeypatch, kind):
+    monkeypatch.setattr("indexer.sealing._VERIFY_BELOW", 0)  # as if the index were larger than 256 MiB
+    index = _two_generations(folder, kind)
+    expected, live = _answers(index), Generations(index).live()
+    for path, what in _damage(index, 100, kind):
+        complaint = _complaint(index)
+        if live in path.parents or _fails(lambda: _answers(index)):
+            assert path.name in complaint, f"{what}, and the doctor says {complaint!r}"
+        else:
+            assert _answers(index) == expected
+
+
+def _fails(act: Callable[[], object]) -> bool:
+    try:
+        act()
+    except SearchError:
+        return True
+    return False

@@ -121,6 +121,15 @@ class TestExact(VectorStoreContract):
             with pytest.raises(IndexFormatError, match=message):
                 ExactStore.open(tmp_path)
 
+    @pytest.mark.parametrize("rows", [5, 400])
+    def test_a_stored_vector_that_is_not_finite_is_noticed(self, tmp_path, rows):
+        store, vectors = self.filled(tmp_path, rows=rows)
+        store.flush()
+        path = tmp_path / "vectors.000001.npy"
+        np.save(path, np.where(np.arange(rows)[:, None] == 3, np.nan, vectors).astype(np.float32))
+        with pytest.raises(IndexFormatError, match="a vector stored in .* is not finite; expected numbers"):
+            ExactStore.open(tmp_path, verified=True).search(vectors[:1], 4)
+
     def test_ids_that_are_no_list_of_ids_are_refused(self, tmp_path):
         store, _ = self.filled(tmp_path)
         store.flush()
