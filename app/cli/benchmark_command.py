@@ -66,7 +66,11 @@ def benchmark(
     if not choices:
         raise typer.BadParameter(f"{data} holds no data set of a known layout; see `quarry benchmark --help`")
     check_mteb()
+    from datasets import disable_progress_bars
+
     from app.wiring import choose_model
+
+    disable_progress_bars()  # one bar per small data set is noise
 
     chosen = choose_model(model, device=device, dim=dim)
     for sentence in chosen.trail:
