@@ -77,13 +77,14 @@ def load_embedder(
     config = check_folder(folder)
     shape = model_format(folder, config, model_id or stored_id(folder, config))
     devices = _devices(device)
-    trust = options.trust_remote_code
+    trust = _own_code(folder, config, shape.model, allowed=options.trust_remote_code)
     tokenizer = load_tokenizer(folder, config, trust_remote_code=trust)
     replicas = [
         _Replica(
             load_weights(AutoModel, folder, device=name, trust_remote_code=trust),
             [_dense(path, name) for path in shape.dense],
             name,
+            bidirectional=shape.bidirectional,
         )
         for name in devices
     ]
@@ -101,6 +102,22 @@ def load_embedder(
         origin=origin,
     )
     return TransformerEmbedder(spec, tokenizer, replicas, options)
+
+
+def _own_code(folder: Path, config: dict[str, Any], model: str, *, allowed: bool) -> bool:
+    """Return whether code of the folder computes the model; known models are computed without theirs.
+
+    Raises:
+        ModelError: If an unknown model brings code that is not allowed: transformers would quietly use its own class instead.
+    """
+    if "AutoModel" not in (config.get("auto_map") or {}) or embedder_profile(model) is not None:
+        return False
+    if not allowed:
+        raise ModelError(
+            f"{folder} brings code of its own that computes the model, and may differ from transformers' in what tokens see; "
+            "expected trust_remote_code=True in EncoderOptions. Read that code first, or choose a model of `quarry models`"
+        )
+    return True
 
 
 def _devices(wanted: str) -> list[str]:
@@ -134,10 +151,11 @@ def _query_format(model: str, known: str, options: EncoderOptions) -> str:
 class _Replica:
     """The model on one device."""
 
-    def __init__(self, model: Any, dense: list[Any], device: str) -> None:
+    def __init__(self, model: Any, dense: list[Any], device: str, *, bidirectional: bool) -> None:
         self.model = model
         self.dense = dense
         self.device = device
+        self.bidirectional = bidirectional
         self.lock = threading.Lock()
 
     def width(self, hidden: int) -> int:
@@ -147,11 +165,12 @@ class _Replica:
         """Return unit rows of one padded batch, shape (n, spec.dim)."""
         import torch
 
-        from indexer.pooling import pool
+        from indexer.pooling import full_attention, pool
 
         with torch.inference_mode(), self.lock:
-            states = self.model(input_ids=ids.to(self.device), attention_mask=mask.to(self.device)).last_hidden_state
-            pooled = pool(states, mask.to(self.device), spec.pooling)
+            ids, mask = ids.to(self.device), mask.to(self.device)
+            seen = full_attention(mask, self.model.dtype) if self.bidirectional else mask
+            pooled = pool(self.model(input_ids=ids, attention_mask=seen).last_hidden_state, mask, spec.pooling)
             for layer in self.dense:
                 pooled = layer(pooled)
             unit = torch.nn.functional.normalize(pooled[:, : spec.dim], dim=1)

@@ -21,7 +21,10 @@ _ST_POOLING = {"cls": "cls", "mean": "mean", "lasttoken": "last_token"}
 
 @dataclass(frozen=True, slots=True)
 class ModelFormat:
-    """What `TransformerEmbedder` needs besides the weights. `dense` are folders of sentence-transformers Dense layers."""
+    """What `TransformerEmbedder` needs besides the weights.
+
+    `dense` are folders of sentence-transformers Dense layers. `bidirectional` is for decoders: every token sees all others.
+    """
 
     model: str
     pooling: Pooling
@@ -29,6 +32,7 @@ class ModelFormat:
     query_format: str = "{query}"
     document_format: str = "{text}"
     dense: tuple[Path, ...] = ()
+    bidirectional: bool = False
 
 
 def model_format(folder: Path, config: dict[str, Any], model: str) -> ModelFormat:
@@ -42,6 +46,13 @@ def model_format(folder: Path, config: dict[str, Any], model: str) -> ModelForma
     Raises:
         ModelError: If neither the folder nor the profiles tell the pooling.
     """
+    found = _model_format(folder, config, model)
+    profile = embedder_profile(model)
+    looks_ahead = config.get("is_causal") is False or config.get("use_bidirectional_attention") is True
+    return replace(found, bidirectional=looks_ahead or (profile is not None and profile.bidirectional))
+
+
+def _model_format(folder: Path, config: dict[str, Any], model: str) -> ModelFormat:
     longest = _longest(config)
     own = read_json(folder / PROFILE_NAME)
     if own:

@@ -274,10 +274,7 @@ def list_models() -> list[ModelRow]:
 
 def _row(profile: EmbedderProfile | RerankerProfile) -> ModelRow:
     folder, reason = _cached(profile.model)
-    here, note = (
-        ("cache" if folder else ""),
-        ("needs code of its own (--trust-remote-code)" if profile.remote_code else ""),
-    )
+    here, note = ("cache" if folder else ""), ""
     if folder is None and profile.model == offline_bundle.MODEL:
         note = offline_bundle.absence()
         here, folder = ("", None) if note else ("offline bundle", offline_bundle.made_folder())

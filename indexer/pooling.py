@@ -1,11 +1,11 @@
-"""From token states to one vector per text: pure functions over torch tensors, for left and right padding alike."""
+"""What tokens see, and from their states to one vector per text: pure functions over torch tensors, for left and right padding alike."""
 
 from typing import TYPE_CHECKING
 
 from indexer.embedder import Pooling
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, dtype
 
 
 def pool(states: "Tensor", mask: "Tensor", pooling: Pooling) -> "Tensor":
@@ -36,3 +36,21 @@ def pool(states: "Tensor", mask: "Tensor", pooling: Pooling) -> "Tensor":
     else:
         raise ValueError(f"unknown pooling {pooling!r}; expected cls, mean or last_token")
     return states[torch.arange(states.shape[0], device=states.device), position]
+
+
+def full_attention(mask: "Tensor", kind: "dtype") -> "Tensor":
+    """Return what makes every token of a decoder see all real tokens, those after it too.
+
+    transformers takes a mask of four dimensions as it is; one of two it would join with the causal mask.
+
+    Args:
+        mask: 1 for real tokens, 0 for padding, shape (n, length).
+        kind: The model's dtype.
+
+    Returns:
+        What is added to the attention scores, shape (n, 1, length, length).
+    """
+    import torch
+
+    hidden = (1 - mask[:, None, None, :]).to(kind) * torch.finfo(kind).min
+    return hidden.expand(-1, 1, mask.shape[1], -1)

@@ -12,6 +12,7 @@ from indexer.embedder import Pooling
 _EN = "Represent this sentence for searching relevant passages: {query}"
 _ZH = "为这个句子生成表示以用于检索相关文章：{query}"
 _ASK = "Given a question, retrieve passages that answer the question."
+_KALM = "Given a query, retrieve documents that answer the query"
 _WEB = "Given a web search query, retrieve relevant passages that answer the query"
 
 
@@ -31,7 +32,7 @@ class EmbedderProfile:
         document_format: With `{text}`.
         example_format: For few-shot queries, with `{instruct}`, `{query}`, `{response}`; empty when it takes no examples.
         matryoshka: Dimensions that it was trained to be cut to; empty when it was not.
-        remote_code: Whether the released folder needs code of its own.
+        bidirectional: Whether a decoder's attention looks ahead, which its `config.json` does not tell.
     """
 
     model: str
@@ -45,7 +46,7 @@ class EmbedderProfile:
     document_format: str = "{text}"
     example_format: str = ""
     matryoshka: tuple[int, ...] = ()
-    remote_code: bool = False
+    bidirectional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +60,22 @@ class RerankerProfile:
     max_tokens: int = 512
     prompt: str = ""
     cutoff_layers: int | None = None
-    remote_code: bool = False
 
 
 def _bge(name: str, dim: int, size: float, language: str, query_format: str) -> EmbedderProfile:
     return EmbedderProfile(f"BAAI/{name}", "bert", "cls", dim, 512, size, language, query_format)
+
+
+def _kalm(name: str, *, bidirectional: bool = False) -> EmbedderProfile:
+    """Version 1 keeps Qwen2's causal mask, version 2 drops it (arXiv 2506.20923, section 1), by code in its folder.
+
+    The instruction is that of the authors' own evaluation (HITsz-TMG/KaLM-Embedding, `evaluate/utils.py`; mteb for version 2).
+    """
+    stop = "" if bidirectional else "."
+    return EmbedderProfile(
+        name, "qwen2", "mean", 896, 512, 494, "multilingual", f"Instruct: {_KALM}{stop} \n Query: {{query}}",
+        matryoshka=(896, 512, 256, 128, 64), bidirectional=bidirectional,
+    )  # fmt: skip
 
 
 EMBEDDERS: tuple[EmbedderProfile, ...] = (
@@ -89,14 +101,10 @@ EMBEDDERS: tuple[EmbedderProfile, ...] = (
         f"<instruct>{_ASK}\n<query>{{query}}\n<response>",
         example_format="<instruct>{instruct}\n<query>{query}\n<response>{response}\n\n",
     ),
-    EmbedderProfile(
-        "HIT-TMG/KaLM-embedding-multilingual-mini-instruct-v1", "qwen2", "mean", 896, 512, 494, "multilingual",
-        f"Instruct: {_ASK} \n Query: {{query}}", matryoshka=(896, 512, 256, 128, 64),
-    ),
-    EmbedderProfile(
-        "HIT-TMG/KaLM-embedding-multilingual-mini-instruct-v2", "qwen2", "mean", 896, 512, 494, "multilingual",
-        f"Instruct: {_ASK} \n Query: {{query}}", matryoshka=(896, 512, 256, 128, 64), remote_code=True,
-    ),
+    _kalm("HIT-TMG/KaLM-embedding-multilingual-mini-instruct-v1"),
+    _kalm("HIT-TMG/KaLM-embedding-multilingual-mini-instruct-v1.5"),
+    _kalm("HIT-TMG/KaLM-embedding-multilingual-mini-instruct-v2", bidirectional=True),
+    _kalm("KaLM-Embedding/KaLM-embedding-multilingual-mini-instruct-v2.5", bidirectional=True),
     EmbedderProfile(
         "Qwen/Qwen3-Embedding-0.6B", "qwen3", "last_token", 1024, 8192, 596, "multilingual",
         f"Instruct: {_WEB}\nQuery:{{query}}", matryoshka=(1024, 768, 512, 256, 128, 64, 32),
