@@ -15,6 +15,7 @@ import numpy as np
 
 from indexer.embedder import EmbedderSpec, Progress, Vectors
 from indexer.errors import ModelError
+from indexer.heap import give_back
 from indexer.loading import check_folder, choose_device, load_tokenizer, load_weights, stored_id
 from indexer.model_format import model_format, with_instruction
 from indexer.model_tokens import HfTokenSpans
@@ -101,6 +102,7 @@ def load_embedder(
         document_format=shape.document_format,
         origin=origin,
     )
+    give_back()  # loading leaves about 150 MB of freed memory behind
     return TransformerEmbedder(spec, tokenizer, replicas, options)
 
 
@@ -212,9 +214,9 @@ class TransformerEmbedder:
         tokens = options.token_budget or (_BUDGET_GPU if gpu else _BUDGET_CPU)
         self._budget = TokenBudget(tokens, "text", _TOO_LONG)
         self._pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (tokenizer.eos_token_id or 0)
-        self._tokenizer = tokenizer.copy()  # with fixed truncation: no state is set per call
-        self._tokenizer.enable_truncation(max_length=spec.max_tokens)
-        self._tokens = HfTokenSpans(tokenizer.copy(), spec.model)
+        self._tokenizer = tokenizer.backend_tokenizer  # one, and never changed: each takes 100 MB with 128,000 tokens
+        self._room = spec.max_tokens - self._tokenizer.num_special_tokens_to_add(False)
+        self._tokens = HfTokenSpans(self._tokenizer, spec.model)
         self.forwards = 0  # forward passes so far, for tests and reports
 
     @property
@@ -264,7 +266,7 @@ class TransformerEmbedder:
     def _encoded(self, texts: list[str]) -> Iterator[tuple[list[int], Vectors]]:
         longest = self._spec.max_tokens * _CHARS_PER_TOKEN
         clean = [text[:longest].encode("utf-8", "replace").decode("utf-8") for text in texts]
-        ids = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(clean)]
+        ids = [self._whole(encoding) for encoding in self._tokenizer.encode_batch_fast(clean, add_special_tokens=False)]
         lengths = [len(row) for row in ids]
         batches = self._budget.batches(lengths)
 
@@ -282,6 +284,12 @@ class TransformerEmbedder:
             ]
             for task in tasks:
                 yield from task.result()
+
+    def _whole(self, encoding: Any) -> list[int]:
+        """Cut to the model's length and add the special tokens."""
+        encoding.truncate(self._room)
+        ids: list[int] = self._tokenizer.post_process(encoding, None, True).ids
+        return ids
 
     def _forward(self, replica: _Replica, rows: list[list[int]]) -> Vectors:
         """Pad some rows of token ids and run them at once."""

@@ -10,13 +10,11 @@ _SPAN_SLICE = 200_000  # characters tokenised at once
 
 
 class HfTokenSpans:
-    """The tokens of a model's own tokenizer, as character ranges."""
+    """The tokens of a model's own tokenizer, which neither truncates nor pads, as character ranges."""
 
     def __init__(self, tokenizer: Any, model: str) -> None:
         from hashlib import sha256
 
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
         self._tokenizer = tokenizer
         self._name = f"{model}/{sha256(tokenizer.to_str().encode()).hexdigest()[:12]}"
 

@@ -5,6 +5,9 @@ from typing import TypeVar
 
 from indexer.batches import by_length, token_batches
 from indexer.errors import ModelError
+from indexer.heap import give_back
+
+_GIVE_BACK_EVERY = 8  # forwards of several rows; one alone, as for a query, leaves little behind
 
 Result = TypeVar("Result")
 
@@ -20,6 +23,7 @@ class TokenBudget:
 
     def __init__(self, tokens: int, unit: str, advice: str) -> None:
         self.tokens = tokens
+        self._forwards = 0
         self._unit = unit
         self._advice = advice
 
@@ -50,6 +54,7 @@ class TokenBudget:
             if len(rows) == 1 or size <= self.tokens:
                 result = _unless_memory_runs_out(forward, rows)
                 if result is not None:
+                    self._tidy(rows)
                     yield rows, result
                     continue
                 if len(rows) == 1:
@@ -57,6 +62,11 @@ class TokenBudget:
                 self.tokens = min(self.tokens, size // 2)
             middle = len(rows) // 2
             waiting += [rows[middle:], rows[:middle]]
+
+    def _tidy(self, rows: list[int]) -> None:
+        self._forwards += len(rows) > 1
+        if len(rows) > 1 and self._forwards % _GIVE_BACK_EVERY == 0:
+            give_back()
 
 
 def _unless_memory_runs_out(forward: Callable[[list[int]], Result], rows: list[int]) -> Result | None:

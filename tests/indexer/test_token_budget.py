@@ -75,3 +75,15 @@ def test_other_errors_pass():
 
     with pytest.raises(RuntimeError, match="shape mismatch"):
         list(budget(100).run([0], [1], forward))
+
+
+def test_memory_is_given_back_every_eighth_batch_and_not_for_single_rows(monkeypatch):
+    given = []
+    monkeypatch.setattr("indexer.token_budget.give_back", lambda: given.append(1))
+    several = budget(20)
+    for batch in several.batches([10] * 40):
+        list(several.run(batch, [10] * 40, list))
+    assert len(given) == 2
+    for _ in range(40):
+        list(several.run([0], [10], list))
+    assert len(given) == 2
