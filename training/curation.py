@@ -6,7 +6,8 @@
    passage become one, under the most frequent spelling.
 3. Of explicit judgements ("this is the answer", thumbs) the majority of voters decides; a tie is no judgement
    (`training.judgements`). A judgement counts from `min_voters` voters on; two sessions that clicked the passage over one above
-   it stand in for one voter.
+   it stand in for one voter. A positive must also be named by `query_share` of those who named any good passage for the query,
+   so that a few who push passages that nobody else looks at stay a few.
 4. Clicks alone make a passage a weak positive when at least `click_voters` sessions preferred it to one above it, and these
    are at least `click_share` of those that preferred it or passed it over and more sessions opened it last than any
    other (`training.clicks`); they are used only where no explicit positive is known, with the weight `click_weight`.
@@ -33,6 +34,7 @@ class CurationRules:
 
     Attributes:
         min_voters: Independent voters behind a judgement; 2, so that no session decides alone. Use 1 for a log of one person.
+        query_share: Of the voters who found some passage good for a query, those who must have named this one, in [0, 1].
         click_voters: Independent sessions behind a weak positive or negative of clicks.
         click_share: Of the sessions that preferred a passage or passed it over, those that must have preferred it.
         click_weight: Weight of examples made of clicks, in (0, 1].
@@ -42,6 +44,7 @@ class CurationRules:
     """
 
     min_voters: int = 2
+    query_share: float = 1 / 3
     click_voters: int = 3
     click_share: float = 2 / 3
     click_weight: float = 0.3
@@ -95,7 +98,7 @@ def curate(events: Iterable[StoredEvent], text_of: TextOf, rules: CurationRules 
         query_key(stored.event.query): stored.event.query
         for stored in (*votes, *(_respelt(s, spelling) for s in heard.clicks))
     }
-    work = _Work(text_of, rules, clicks)
+    work = _Work(text_of, rules, clicks, votes)
     for judgement in standing:
         work.judge(judgement)
     work.weigh_clicks()
@@ -159,8 +162,18 @@ def _merge(
 class _Work:
     """Passages for and against each query while they are collected."""
 
-    def __init__(self, text_of: TextOf, rules: CurationRules, clicks: Mapping[ClickKey, Preference]) -> None:
+    def __init__(
+        self,
+        text_of: TextOf,
+        rules: CurationRules,
+        clicks: Mapping[ClickKey, Preference],
+        votes: Sequence[StoredEvent],
+    ) -> None:
         self._text_of, self._rules, self._clicks = text_of, rules, clicks
+        self._fans: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+        for stored in votes:
+            if (stored.event.grade or 0) > 0:
+                self._fans[query_key(stored.event.query)][stored.event.chunk_id].add(stored.event.session)
         self._good: dict[str, list[tuple[int, str]]] = {}
         self._bad: dict[str, list[str]] = {}
         self._weak: dict[str, list[tuple[int, str]]] = defaultdict(list)
@@ -176,10 +189,16 @@ class _Work:
             self.dropped["judgements of whole documents"] += 1
         elif support < self._rules.min_voters:
             self.dropped[f"judgements with fewer than {self._rules.min_voters} voters"] += 1
+        elif judgement.grade > 0 and self._share(key, name) < self._rules.query_share:
+            self.dropped["positives that few of the query's voters named"] += 1
         elif judgement.grade > 0:
             self._good.setdefault(key, []).append((judgement.grade, name))
         else:
             self._bad.setdefault(key, []).append(name)
+
+    def _share(self, key: str, name: str) -> float:
+        everybody = set().union(*self._fans[key].values())
+        return len(self._fans[key][name]) / len(everybody)
 
     def weigh_clicks(self) -> None:
         """Take in what clicks alone say."""

@@ -5,6 +5,7 @@ It computes nothing and imports no model. `TrainingRow` stays the form that goes
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal, Self, get_args
 
 from retriever.language import Language, language_of
@@ -78,6 +79,7 @@ class Example:
         return replace(self, row=row)
 
 
+@lru_cache(maxsize=16_384)  # mining asks for the same passages again and again, and folding costs most of its time
 def text_key(text: str) -> str:
     """Return what is equal for passages that read the same: width and case folded, white space joined."""
     return query_key(text)

@@ -21,13 +21,14 @@ class VoterRules:
         burst_seconds: Votes for the same side of one query and passage that come within so many seconds of each other count
             as one, whatever their sessions: a burst of fresh sessions is one voice.
         contrary_votes: A session is looked at when at least so many of its votes can be held against a majority of others.
-        contrary_share: It goes when more than this share of them contradict that majority.
+        contrary_share: It goes when more than this share of them contradict that majority; a third, because a brigade agrees
+            with itself on what it pushes.
     """
 
     per_minute: int = 20
     burst_seconds: float = 300.0
     contrary_votes: int = 5
-    contrary_share: float = 0.5
+    contrary_share: float = 1 / 3
 
 
 @dataclass(frozen=True, slots=True)

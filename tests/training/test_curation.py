@@ -1,5 +1,6 @@
 """Curation: which examples a log gives, and that every event left out is counted with its reason."""
 
+import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -142,3 +143,37 @@ def test_robots_and_saboteurs_are_named_and_their_events_counted():
 def test_an_empty_log_gives_nothing(rules):
     found = curate([], TEXTS.get, rules)
     assert (found.examples, found.events, found.dropped) == ((), 0, {})
+
+
+def brigaded(share, rng):
+    """People name the answer of each question four times in five; a brigade names one wrong passage each time."""
+    rows = []
+    people, brigade = [f"p{n}" for n in range(40)], [f"x{n}" for n in range(round(40 * share / (1 - share)))]
+    for number in range(50):
+        for name in rng.sample(people, 6):
+            place = 0 if rng.random() < 0.8 else rng.randrange(1, 9)
+            rows.append((name, "thumb_up", f"question about {chr(0x4E00 + number * 7) * 3}", f"d{number}#{place}"))
+        for name in rng.sample(brigade, round(6 * share / (1 - share))):
+            rows.append((name, "answer", f"question about {chr(0x4E00 + number * 7) * 3}", f"d{number}#bad"))
+            rows.append((name, "thumb_down", f"question about {chr(0x4E00 + number * 7) * 3}", f"d{number}#0"))
+    return rows
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.3])
+def test_a_brigade_does_not_become_the_truth(share):
+    rows = brigaded(share, random.Random(1))
+    found = curate(votes(*rows), lambda name: f"text of {name}")
+    pushed = sum("bad" in text for e in found.examples for text in e.row.pos)
+    right = sum(text.endswith("#0") for e in found.examples for text in e.row.pos)
+    assert pushed == 0
+    assert right >= 45
+    assert right / sum(len(e.row.pos) for e in found.examples) > 0.9
+
+
+def test_a_passage_that_few_of_the_querys_voters_name_is_left_out():
+    rows = [(f"p{n}", "thumb_up", "opening hours", "d#a") for n in range(5)]
+    rows += [(f"x{n}", "answer", "opening hours", "d#h") for n in range(2)]
+    found = run(*rows)
+    assert found.examples[0].row.pos == ("passage a",)
+    assert found.dropped == {"positives that few of the query's voters named": 1}
+    assert run(*rows, ("x9", "answer", "opening hours", "d#h")).examples[0].row.pos == ("passage h", "passage a")
