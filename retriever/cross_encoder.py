@@ -75,6 +75,27 @@ def _full_precision_head(model: Any) -> None:
     head.register_forward_pre_hook(lambda _, args: tuple(value.float() for value in args))
 
 
+def pair_tokens(
+    tokenizer: Any, max_tokens: int, query: str, passages: Sequence[str]
+) -> list[tuple[list[int], list[int]]]:
+    """Return tokens and segment ids of the query with each passage, at most `max_tokens` each, special ones counted.
+
+    Training reads its pairs through this function too, so that a reranker sees what it was trained on.
+    """
+    clean = [text.encode("utf-8", "replace").decode("utf-8")[: max_tokens * 64] for text in (query, *passages)]
+    special = tokenizer.num_special_tokens_to_add(True)
+    query_tokens = tokenizer.encode(clean[0], add_special_tokens=False)
+    query_tokens.truncate(int(max_tokens * _MAX_QUERY_SHARE))
+    room = max_tokens - special - len(query_tokens.ids)
+    encoded = tokenizer.encode_batch(clean[1:], add_special_tokens=False)
+    pairs = []
+    for passage in encoded:
+        passage.truncate(room)
+        pair = tokenizer.post_process(query_tokens, passage, True)
+        pairs.append((pair.ids, pair.type_ids))
+    return pairs
+
+
 class SequenceReranker:
     """A cross-encoder with one logit, computed in float32 at the head whatever the model's precision."""
 
@@ -113,7 +134,7 @@ class SequenceReranker:
         out = np.empty(len(passages), dtype=np.float32)
         if not passages:
             return out
-        pairs = self._pairs(query, passages)
+        pairs = pair_tokens(self._tokenizer, self._max_tokens, query, passages)
         lengths = [len(ids) for ids, _ in pairs]
         for batch in self._budget.batches(lengths):
             for rows, logits in self._budget.run(batch, lengths, lambda rows: self._forward([pairs[r] for r in rows])):
@@ -123,23 +144,6 @@ class SequenceReranker:
                 f"{self._name} gave a score that is not a finite number; its weights or precision are broken"
             )
         return out
-
-    def _pairs(self, query: str, passages: Sequence[str]) -> list[tuple[list[int], list[int]]]:
-        """Tokens and segment ids of each pair."""
-        clean = [
-            text.encode("utf-8", "replace").decode("utf-8")[: self._max_tokens * 64] for text in (query, *passages)
-        ]
-        special = self._tokenizer.num_special_tokens_to_add(True)
-        query_tokens = self._tokenizer.encode(clean[0], add_special_tokens=False)
-        query_tokens.truncate(int(self._max_tokens * _MAX_QUERY_SHARE))
-        room = self._max_tokens - special - len(query_tokens.ids)
-        encoded = self._tokenizer.encode_batch(clean[1:], add_special_tokens=False)
-        pairs = []
-        for passage in encoded:
-            passage.truncate(room)
-            pair = self._tokenizer.post_process(query_tokens, passage, True)
-            pairs.append((pair.ids, pair.type_ids))
-        return pairs
 
     def _forward(self, pairs: list[tuple[list[int], list[int]]]) -> NDArray[np.float32]:
         """Score some pairs at once, shape (len(pairs),)."""

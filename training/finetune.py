@@ -1,55 +1,18 @@
-"""Fine-tuning an embedder: rows in, a plain model folder out. The base model's folder and every live index stay untouched.
+"""Fine-tuning an embedder: rows in, a plain model folder out. The base model's folder and every live index stay untouched."""
 
-A run can be killed at any moment; the same call goes on from the last whole checkpoint and ends with the same weights.
-"""
-
-import os
-import shutil
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from indexer.durable import sync_folder, sync_tree
-from indexer.errors import TrainingError, TrainingStopped
-from indexer.model_source import content_digest
-from training.batch_plan import plan_batches
+from training.batch_plan import Draw
+from training.collation import Collator
 from training.dev_score import DevSet, dev_score
 from training.exchange import TrainingRow
-from training.run_folder import RunFolder, digest_of, losses, rows_digest, versions
 from training.train_progress import TrainObserver
 from training.train_spec import TrainSpec
-from training.trainable import Trainable, open_trainable, quiet_libraries, require_training
-from training.tuned_folder import write_curves, write_tuned
-
-
-@dataclass(frozen=True, slots=True)
-class TrainedModel:
-    """What came of a run.
-
-    Attributes:
-        folder: The model, ready for `indexer.encoder.load_embedder`.
-        run: The run's folder, with log and curves.
-        digest: Of the model's files (40 hex digits).
-        steps: Steps that were run.
-        best_step: The step whose weights these are; the last one without a dev set.
-        dev_before: nDCG@10 of the base model on the dev set, in [0, 1]; None without one.
-        dev_after: The same of this model. It is not better for certain: the verdict is reached elsewhere.
-        stopped_early: Whether the dev score stopped getting better.
-        seconds: Wall time of this call.
-    """
-
-    folder: Path
-    run: Path
-    digest: str
-    steps: int
-    best_step: int
-    dev_before: float | None
-    dev_after: float | None
-    stopped_early: bool
-    seconds: float
+from training.trainable import Trainable, open_trainable
+from training.training_run import TrainedModel, run_training
+from training.tuned_folder import write_tuned
 
 
 def finetune(
@@ -82,125 +45,51 @@ def finetune(
         TrainingError: If `out` holds another run, dev queries are among the rows, memory or disk runs out, or the loss is
             not a number.
     """
-    require_training()
-    began = time.monotonic()
-    processes, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
-    if dev is not None and (shared := {query.text for query in dev.queries} & {row.query for row in rows}):
-        raise TrainingError(
-            f"{len(shared)} dev queries are also training rows, first {sorted(shared)[0]!r}; expected none. Split by query"
-        )
-    run = RunFolder(out, writes=rank == 0)
-    plan = plan_batches(rows, spec, processes=processes)
-    with _explained(spec, out), quiet_libraries():
-        trainable = _opened(model_folder, spec, device)
-        config = _config(model_folder, trainable, rows, dev, (spec, processes))
-        if run.writes:
-            run.begin(config)
-        if done := run.result():
-            return _trained(run, done, time.monotonic() - began)
-        from training.train_session import train_session
-
-        session = train_session(
-            trainable, rows, spec, plan=plan, run=run, dev=_scorer(trainable, dev, spec), observer=observer
-        )
-        if rank == 0:
-            _finish(run, trainable, config, session, len(dev.queries) if dev is not None else 0)
-    if processes > 1:
-        import torch.distributed
-
-        torch.distributed.barrier()  # the others return when the model is there
-    return _trained(run, run.result(), time.monotonic() - began)
-
-
-def _opened(folder: Path, spec: TrainSpec, device: str) -> Trainable:
-    from transformers import set_seed
-
-    set_seed(spec.seed)  # what LoRA draws comes before the trainer sets its own
-    return open_trainable(folder, spec, device=device)
-
-
-def _config(
-    folder: Path, trainable: Trainable, rows: Sequence[TrainingRow], dev: DevSet | None, how: tuple[TrainSpec, int]
-) -> dict[str, Any]:
-    spec, processes = how
-    return {
-        "what": "embedder",
-        "base": {"model": trainable.shape.model, "revision": content_digest(folder)},
-        "rows": len(rows),
-        "rows_digest": rows_digest(rows),
-        "dev_digest": digest_of([asdict(query) for query in dev.queries] + [dev.passages, dev.qrels]) if dev else "",
-        "spec": spec.model_dump(mode="json"),
-        "processes": processes,
-        "versions": versions(),
-    }
-
-
-def _scorer(trainable: Trainable, dev: DevSet | None, spec: TrainSpec) -> Any:
-    if dev is None:
-        return None
-    return lambda: dev_score(
-        trainable, dev, max_query_tokens=spec.max_query_tokens, max_passage_tokens=spec.max_passage_tokens
-    )
-
-
-def _finish(run: RunFolder, trainable: Trainable, config: dict[str, Any], session: Any, queries: int) -> None:
-    """Write the model beside its place, move it there whole, and record the run as done."""
-    scores = dict(session.scores)
-    dev = {"queries": queries, "before": scores[0], "after": scores[session.best_step]} if scores else None
-    record = {key: value for key, value in config.items() if key != "processes"} | {
-        "steps": session.best_step,
-        "dev": dev,
-    }
-    digest = digest_of([config["base"], config["rows_digest"], config["spec"], config["processes"]])
-    part = run.folder / ".model.part"
-    shutil.rmtree(part, ignore_errors=True)
-    shutil.rmtree(run.model, ignore_errors=True)
-    write_tuned(trainable, part, digest=digest, record=record)
-    sync_tree(part)
-    part.rename(run.model)
-    sync_folder(run.folder)
-    write_curves(run.folder / "curves.png", losses(run.lines()), session.scores)
-    run.finish(
-        {
-            "digest": content_digest(run.model),
-            "steps": session.steps,
-            "best_step": session.best_step,
-            "dev": dev,
-            "stopped_early": session.stopped_early,
-            "left_out": session.left_out,
-        }
-    )
-
-
-def _trained(run: RunFolder, result: dict[str, Any], seconds: float) -> TrainedModel:
-    dev = result["dev"] or {}
-    return TrainedModel(
-        folder=run.model, run=run.folder, digest=result["digest"], steps=result["steps"], best_step=result["best_step"],
-        dev_before=dev.get("before"), dev_after=dev.get("after"), stopped_early=result["stopped_early"], seconds=seconds,
+    return run_training(
+        lambda: _EmbedderSubject(open_trainable(model_folder, spec, device=device), rows, spec),
+        model_folder, rows, spec, out, dev=dev, observer=observer,
     )  # fmt: skip
 
 
-@contextmanager
-def _explained(spec: TrainSpec, out: Path) -> Iterator[None]:
-    """Turn memory and disk that run out into sentences; everything else passes."""
-    from safetensors import SafetensorError
+class _EmbedderSubject:
+    """An embedder as a run sees it."""
 
-    from indexer.token_budget import is_out_of_memory
+    what = "embedder"
 
-    again = "what was saved before is whole: the same call goes on from it"
-    try:
-        yield
-    except (OSError, SafetensorError) as err:
-        raise TrainingError(f"the run in {out} could not write or read a file ({err}); make room; {again}") from err
-    except (MemoryError, RuntimeError) as err:
-        if isinstance(err, RuntimeError) and "PytorchStreamWriter" in str(err):
-            raise TrainingError(f"the run in {out} could not save a checkpoint ({err}); make room; {again}") from err
-        if isinstance(err, RuntimeError) and not is_out_of_memory(err):
-            raise
-        raise TrainingError(
-            f"memory ran out with batch_size {spec.batch_size}, {spec.max_passage_tokens} passage tokens and mini_batch "
-            f"{spec.mini_batch}; set mini_batch (such as 8), freeze_embeddings, lora, or fewer tokens. The base model is as it was"
-        ) from err
+    def __init__(self, trainable: Trainable, rows: Sequence[TrainingRow], spec: TrainSpec) -> None:
+        self._trainable = trainable
+        self._spec = spec
+        self._collator = Collator(rows, spec, trainable.tokenizer, trainable.shape)
+        self.base = trainable.shape.model
+        self.model = trainable.model
 
+    def trainer(self, arguments: Mapping[str, Any], callback: Any) -> Any:
+        """See `training.training_run.Subject`."""
+        from sentence_transformers import SentenceTransformerTrainingArguments
 
-__all__ = ["TrainedModel", "TrainingStopped", "finetune"]
+        from training.trainer import ContrastiveLoss, PlannedTrainer, rows_placeholder
+
+        return PlannedTrainer(
+            model=self.model,
+            args=SentenceTransformerTrainingArguments(**arguments),
+            train_dataset=rows_placeholder(),
+            loss=ContrastiveLoss(self.model, self._spec),
+            callbacks=[callback],
+        )
+
+    def collate(self, draws: Sequence[Draw]) -> dict[str, Any]:
+        """See `training.training_run.Subject`."""
+        return self._collator(draws)
+
+    def score(self, dev: DevSet) -> float:
+        """See `training.training_run.Subject`."""
+        return dev_score(
+            self._trainable,
+            dev,
+            max_query_tokens=self._spec.max_query_tokens,
+            max_passage_tokens=self._spec.max_passage_tokens,
+        )
+
+    def write(self, folder: Path, digest: str, record: Mapping[str, Any]) -> None:
+        """See `training.training_run.Subject`."""
+        write_tuned(self._trainable, folder, digest=digest, record=record)

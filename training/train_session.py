@@ -3,23 +3,20 @@
 Like `training.trainer` it is imported only where a run begins.
 """
 
-from collections.abc import Callable, Sequence
+import os
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from sentence_transformers import SentenceTransformerTrainingArguments
 
 from indexer.errors import TrainingStopped
 from training.batch_plan import BatchPlan
-from training.collation import Collator
-from training.exchange import TrainingRow
+from training.dev_score import DevSet
 from training.run_callback import RunCallback, RunParts
 from training.run_folder import RunFolder, step_of
 from training.train_progress import TrainObserver
 from training.train_spec import TrainSpec
-from training.trainable import Trainable
-from training.trainer import ContrastiveLoss, PlannedTrainer, rows_placeholder
+from training.training_run import Subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +39,12 @@ class Session:
 
 
 def train_session(
-    trainable: Trainable,
-    rows: Sequence[TrainingRow],
+    subject: Subject,
     spec: TrainSpec,
     *,
     plan: BatchPlan,
     run: RunFolder,
-    dev: Callable[[], float] | None,
+    dev: DevSet | None,
     observer: TrainObserver | None,
 ) -> Session:
     """Train, keep the best weights, and leave them in the model.
@@ -56,20 +52,15 @@ def train_session(
     Raises:
         TrainingStopped: After Ctrl-C, when the checkpoint is saved.
     """
-    arguments = _arguments(spec, run, len(plan.batches), trainable.model.device)
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
     checkpoint = run.last_checkpoint()
     first = step_of(checkpoint) if checkpoint else -1
     run.forget_after(first)
-    parts = RunParts(run, spec, plan, arguments.world_size, first, dev, observer)
-    callback = RunCallback(parts, trainable.model)
-    trainer = PlannedTrainer(
-        model=trainable.model,
-        args=arguments,
-        train_dataset=rows_placeholder(len(rows)),
-        loss=ContrastiveLoss(trainable.model, spec),
-        callbacks=[callback],
-    )
-    trainer.plan(plan.batches, Collator(rows, spec, trainable.tokenizer, trainable.shape))
+    score = None if dev is None else lambda: subject.score(dev)
+    parts = RunParts(run, spec, plan, processes, first, score, observer)
+    callback = RunCallback(parts, subject.model)
+    trainer = subject.trainer(_arguments(spec, run, parts.steps, subject.model.device), callback)
+    trainer.plan(plan.batches, subject.collate)
     _quiet(trainer)
     with callback.catching_interrupt():
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -82,32 +73,31 @@ def train_session(
     return Session(steps, best or steps, callback.scores(), callback.stopped_early, plan.left_out)
 
 
-def _arguments(spec: TrainSpec, run: RunFolder, batches: int, device: torch.device) -> Any:
+def _arguments(spec: TrainSpec, run: RunFolder, steps: int, device: torch.device) -> dict[str, Any]:
     gpu = device.type == "cuda"
-    arguments = SentenceTransformerTrainingArguments(
-        output_dir=str(run.checkpoints),
-        per_device_train_batch_size=spec.batch_size,
-        num_train_epochs=1,  # the plan holds every epoch
-        learning_rate=spec.learning_rate,
-        weight_decay=spec.weight_decay,
-        lr_scheduler_type="linear",
-        seed=spec.seed,
-        use_cpu=not gpu,
-        bf16=gpu and torch.cuda.is_bf16_supported(),
-        optim="adamw_torch_fused",
-        logging_steps=1 if not gpu else max(1, batches // 200),
-        logging_nan_inf_filter=False,
-        save_strategy="steps" if spec.checkpoint_steps else "no",
-        save_steps=spec.checkpoint_steps or 1,
-        save_total_limit=2,  # the older one stays whole while the newer one is written
-        eval_strategy="no",
-        report_to=[],
-        disable_tqdm=True,
-        dataloader_pin_memory=gpu,
-        ddp_find_unused_parameters=False,
-    )
-    arguments.warmup_steps = int(spec.warmup * batches / max(1, arguments.world_size))
-    return arguments
+    return {
+        "output_dir": str(run.checkpoints),
+        "per_device_train_batch_size": spec.batch_size,
+        "num_train_epochs": 1,  # the plan holds every epoch
+        "learning_rate": spec.learning_rate,
+        "warmup_steps": int(spec.warmup * steps),
+        "weight_decay": spec.weight_decay,
+        "lr_scheduler_type": "linear",
+        "seed": spec.seed,
+        "use_cpu": not gpu,
+        "bf16": gpu and torch.cuda.is_bf16_supported(),
+        "optim": "adamw_torch_fused",
+        "logging_steps": 1 if not gpu else max(1, steps // 200),
+        "logging_nan_inf_filter": False,
+        "save_strategy": "steps" if spec.checkpoint_steps else "no",
+        "save_steps": spec.checkpoint_steps or 1,
+        "save_total_limit": 2,  # the older one stays whole while the newer one is written
+        "eval_strategy": "no",
+        "report_to": [],
+        "disable_tqdm": True,
+        "dataloader_pin_memory": gpu,
+        "ddp_find_unused_parameters": False,
+    }
 
 
 def _quiet(trainer: Any) -> None:

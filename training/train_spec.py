@@ -180,3 +180,34 @@ class TrainSpec(_Part):
             raise SettingsError(
                 f"the training settings have {len(faults)} faults: {'; '.join(faults)}. See `training.train_spec.TrainSpec`"
             ) from err
+
+
+class RerankerSpec(TrainSpec):
+    """One run that trains a cross-encoder.
+
+    Of `TrainSpec`, temperature, margin and the two lengths are not read; what else would change nothing is refused.
+
+    Attributes:
+        objective: `listwise`: softmax over the candidates of a query, as FlagEmbedding trains rerankers; `binary`: each pair
+            alone, cross entropy of its sigmoid.
+        max_tokens: Of query and passage together, special tokens counted; 16 to 8192. FlagEmbedding: 512.
+        learning_rate: As above. FlagEmbedding's rerankers: 6e-5.
+        loss: `hard_negatives` is how many negatives each query has, 1 at least; where a row has fewer they are filled with
+            positives of other rows, unless `in_batch_negatives` is off. FlagEmbedding: 7.
+    """
+
+    objective: Literal["listwise", "binary"] = "listwise"
+    max_tokens: Annotated[int, Field(ge=16, le=8192)] = 256
+    learning_rate: Annotated[float, Field(ge=1e-7, le=1e-2)] = 6e-5
+    batch_size: Annotated[int, Field(ge=2, le=65_536)] = 8
+
+    @model_validator(mode="after")
+    def _applies(self) -> Self:
+        idle = [name for name in ("matryoshka", "lora", "mini_batch") if getattr(self, name)]
+        if idle:
+            raise ValueError(f"{', '.join(idle)} do not apply to rerankers; expected them not to be set")
+        if not self.loss.hard_negatives:
+            raise ValueError(
+                "loss.hard_negatives is 0; expected at least 1, the negatives that each query is compared with"
+            )
+        return self

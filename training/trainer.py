@@ -11,14 +11,15 @@ from typing import Any
 import torch
 from datasets import Dataset
 from safetensors.torch import load_file, save_file
-from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
+from sentence_transformers import CrossEncoder, CrossEncoderTrainer, SentenceTransformer, SentenceTransformerTrainer
 from sentence_transformers.base.losses.gradcache import CachedLossMixin
 from torch import Tensor, nn
 
 from indexer.batches import token_batches
 from training.batch_plan import Draw
 from training.contrastive import Roles, batch_loss, with_texts
-from training.train_spec import TrainSpec
+from training.pair_loss import rerank_loss
+from training.train_spec import RerankerSpec, TrainSpec
 from training.trainable import restore_weights, trainable_weights
 
 WEIGHTS = "trained.safetensors"
@@ -110,8 +111,13 @@ class _InOrder:
         return iter([number] for number in range(self._count))
 
 
-class PlannedTrainer(SentenceTransformerTrainer):
-    """Runs the batches of a plan in order; a checkpoint holds only what is trained."""
+class Planned:
+    """Runs the batches of a plan in order; a checkpoint holds only what is trained. Mixed into a trainer, before it."""
+
+    model: Any
+    args: Any
+    _batches: Sequence[tuple[Draw, ...]]
+    _collate: Callable[[Sequence[Draw]], dict[str, Any]]
 
     def plan(self, batches: Sequence[tuple[Draw, ...]], collate: Callable[[Sequence[Draw]], dict[str, Any]]) -> None:
         """Set what is run; before `train`."""
@@ -137,6 +143,44 @@ class PlannedTrainer(SentenceTransformerTrainer):
         restore_weights(self.model, load_file(Path(resume_from_checkpoint) / WEIGHTS))
 
 
-def rows_placeholder(count: int) -> Dataset:
-    """Return what the trainer wants to see as a data set; the plan has the data."""
-    return Dataset.from_dict({"query": [""] * min(count, 1), "passage": [""] * min(count, 1)})
+class PlannedTrainer(Planned, SentenceTransformerTrainer):
+    """Trains an embedder."""
+
+
+class PlannedRerankerTrainer(Planned, CrossEncoderTrainer):
+    """Trains a reranker."""
+
+
+def rows_placeholder() -> Dataset:
+    """Return what the trainers want to see as a data set; the plan has the data."""
+    return Dataset.from_dict({"query": [""], "passage": [""], "label": [0]})
+
+
+class PairLoss(nn.Module):
+    """`rerank_loss` over a cross-encoder, in pieces of like length."""
+
+    def __init__(self, model: CrossEncoder, spec: RerankerSpec) -> None:
+        super().__init__()
+        self.model = model
+        self.spec = spec
+
+    def forward(
+        self,
+        features: Sequence[Features],
+        labels: dict[str, Tensor],
+        prompt: str | None = None,
+        task: str | None = None,
+    ) -> Tensor:
+        """Return the loss; `features` holds the pairs, `labels` the table and the teacher of `PairCollator`.
+
+        sentence-transformers hands `prompt` and `task` over; they are not used, because pairs come as tokens.
+        """
+        del prompt, task
+        pairs, table = features[0], labels["table"]
+        lengths = pairs["attention_mask"].sum(dim=1).tolist()
+        logits = []
+        for rows in token_batches(lengths, range(len(lengths)), self.spec.token_budget):
+            piece = {name: column[rows[0] : rows[-1] + 1, : lengths[rows[0]]] for name, column in pairs.items()}
+            logits.append(self.model(piece)["scores"].view(-1).float())
+        scores = torch.cat(logits)[table.clamp(min=0)]  # (B, K)
+        return rerank_loss(scores, table >= 0, labels["teacher"], self.spec)

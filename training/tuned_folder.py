@@ -16,7 +16,7 @@ from indexer.model_format import write_profile
 from training.trainable import Trainable, merge_adapters
 
 MARK = "+tuned-"
-_TOKENIZER_FILES = (
+TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt", "vocab.json",
     "merges.txt", "sentencepiece.bpe.model", "tokenizer.model", "spiece.model",
 )  # fmt: skip
@@ -44,7 +44,7 @@ def write_tuned(trainable: Trainable, folder: Path, *, digest: str, record: Mapp
     for (
         path
     ) in trainable.folder.iterdir():  # transformers writes a tokenizer of its own making, with other ids at times
-        if path.name in _TOKENIZER_FILES:
+        if path.name in TOKENIZER_FILES:
             shutil.copyfile(path, folder / path.name)
     spec = EmbedderSpec(
         model=tuned_name(shape.model, digest), revision=digest, dim=trainable.dim, max_tokens=shape.max_tokens,
