@@ -148,11 +148,14 @@ def load_weights(
     from safetensors import SafetensorError
 
     dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32
+    extra = {} if config is None else {"config": config}
+    if _caps_attention(folder, config):
+        extra["attn_implementation"] = "eager"
     try:
         with _quiet():
             model, report = auto_class.from_pretrained(
                 folder, dtype=dtype, local_files_only=True, use_safetensors=True, trust_remote_code=trust_remote_code,
-                output_loading_info=True, **({"config": config} if config is not None else {}),
+                output_loading_info=True, **extra,
             )  # fmt: skip
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as err:
         hint = (
@@ -167,6 +170,17 @@ def load_weights(
             f"{folder} lacks {len(missing)} weights, first {missing[0]}; expected all of them. Copy it again"
         )
     return model.to(device).eval()
+
+
+def _caps_attention(folder: Path, config: Any) -> bool:
+    """Whether attention scores are soft-capped, as Gemma 2's are: fused attention leaves the cap out without a word.
+
+    transformers takes fused attention for Gemma 2 by default up to some version 5 (5.10 does, 5.23 does not).
+    """
+    if config is not None:
+        return getattr(config, "attn_logit_softcapping", None) is not None
+    stored = read_json(folder / "config.json")
+    return stored.get("attn_logit_softcapping") is not None or stored.get("model_type") == "gemma2"
 
 
 def choose_device(wanted: str) -> str:
