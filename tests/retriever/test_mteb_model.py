@@ -39,6 +39,13 @@ def test_mtebs_own_prompt_types_are_understood():
     assert np.array_equal(encode(MtebEncoder(model), TEXTS, types.PromptType.document), model.embed_documents(TEXTS))
 
 
+def test_mteb_takes_it_for_an_encoder_and_nothing_else():
+    protocols = pytest.importorskip("mteb.models")
+    encoder = MtebEncoder(WordEmbedder())
+    assert isinstance(encoder, protocols.EncoderProtocol)
+    assert not isinstance(encoder, (protocols.SearchProtocol, protocols.CrossEncoderProtocol))
+
+
 def test_similarities_are_cosines():
     model = WordEmbedder()
     vectors, encoder = model.embed_documents(TEXTS), MtebEncoder(model)
