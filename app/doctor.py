@@ -39,7 +39,7 @@ def examine(root: Path) -> Iterator[CheckResult]:
         folder = generations.folder / pointer.generation
         manifest = Manifest.read(folder)
     except SearchError as err:
-        yield CheckResult("manifest", "failure", str(err), f"quarry index PATH --into {root}")
+        yield CheckResult("manifest", "failure", str(err), _remedy_without_manifest(generations))
         return
     yield CheckResult(
         "manifest", "ok", f"generation {pointer.generation}, {manifest.documents} documents, made {manifest.created}"
@@ -64,6 +64,17 @@ def examine(root: Path) -> Iterator[CheckResult]:
     if leftovers:
         message = f"unfinished builds: {', '.join(leftovers)} (the next run removes them)"
         yield CheckResult("leftovers", "warning", message, f"quarry index PATH --into {root}")
+
+
+def _remedy_without_manifest(generations: Generations) -> str:
+    root = generations.root
+    if not generations.exists():
+        return f"quarry index PATH --into {root}"
+    try:
+        generations.previous()
+    except SearchError:  # the pointer is damaged too, or there is nothing to go back to
+        return f"quarry index PATH --into {root} --model auto --rebuild"
+    return f"quarry generations {root} --rollback"
 
 
 def _check_database(index: Index, remedy: str) -> CheckResult:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from indexer.build_plan import BuildSettings, Plan
+from indexer.build_plan import BuildSettings, Plan, live_to_go_on_from
 from indexer.build_progress import Clock, Observer, Unobserved
 from indexer.chunk_table import ChunkTable, document_sha256
 from indexer.corpus import Skipped, SourceFile
@@ -150,8 +150,8 @@ def _guarded(
 ) -> BuildReport:
     with writer_lock(index):
         generations = Generations(index)
-        live = Manifest.read(generations.live()) if generations.exists() else None
-        plan = Plan.of(index, live, embedder, settings)
+        live, damage = live_to_go_on_from(generations, settings, CHUNKS_NAME)
+        plan = replace(Plan.of(index, live, embedder, settings), live_is_sound=not damage)
         building = generations.begin()
         try:
             return _build(generations, building, plan, observer, take_in)

@@ -8,7 +8,8 @@ from indexer.chunking import ChunkSpec
 from indexer.corpus import ReadOptions
 from indexer.cutter import Cutter
 from indexer.embedder import Embedder
-from indexer.errors import IndexMismatchError
+from indexer.errors import IndexFormatError, IndexMismatchError, OtherFormatError
+from indexer.generations import Generations
 from indexer.manifest import Lineage, Manifest
 from indexer.script_tokens import ScriptTokens
 from indexer.stores import store_class
@@ -54,6 +55,7 @@ class Plan:
     store: str
     settings: BuildSettings
     fresh_cut: bool  # stored documents must be cut again
+    live_is_sound: bool = True  # otherwise a new generation is made even when nothing else changed
 
     @classmethod
     def of(cls, index: Path, live: Manifest | None, embedder: Embedder | None, settings: BuildSettings) -> "Plan":
@@ -71,7 +73,7 @@ class Plan:
 
     def same_as_live(self) -> bool:
         """Whether only the documents could make a difference."""
-        if self.live is None or self.fresh_cut:
+        if self.live is None or self.fresh_cut or not self.live_is_sound:
             return False
         live_print = self.live.embedder.fingerprint if self.live.embedder else None
         mine = self.embedder.spec.fingerprint if self.embedder else None
@@ -95,4 +97,44 @@ def _check_model(index: Path, live: Manifest | None, embedder: Embedder | None, 
             f"{index} was built with {theirs.model} ({theirs.revision[:12]}), and this run has {mine}; vectors of two models "
             f"cannot be mixed. Run it with --model of that model, or change the model with "
             f"`quarry index PATH --into {index} --model MODEL --rebuild`"
+        )
+
+
+def live_to_go_on_from(
+    generations: Generations, settings: BuildSettings, texts: str
+) -> tuple[Manifest | None, list[str]]:
+    """Read the live manifest, and list what is damaged in its generation.
+
+    Damaged vectors and terms are made again from the texts. A rebuild goes on from nothing when the texts are lost too.
+
+    Args:
+        generations: Those of the index.
+        settings: How to build.
+        texts: Name of the file of the texts.
+
+    Raises:
+        IndexFormatError: If the texts cannot be taken over, and this is no rebuild.
+    """
+    if not generations.exists():
+        return None, []
+    try:
+        folder = generations.live()
+        manifest = Manifest.read(folder)
+        damage = manifest.damage(folder, hashes=True if settings.rebuild else None)
+        _refuse_lost_texts(generations.root, folder / texts, damage)
+    except OtherFormatError:
+        raise
+    except IndexFormatError:
+        if settings.rebuild and settings.go_live:
+            return None, []
+        raise
+    return manifest, damage
+
+
+def _refuse_lost_texts(index: Path, texts: Path, damage: list[str]) -> None:
+    lost = [sentence for sentence in damage if sentence.startswith(f"{texts} ")]
+    if lost:
+        raise IndexFormatError(
+            f"the texts of the live generation cannot be taken over: {lost[0]}. Run `quarry generations {index} --rollback`, "
+            "or index every PATH again, the first one with --rebuild"
         )

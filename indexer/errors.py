@@ -3,6 +3,7 @@
     * SearchError
       x CorpusError          a document or data set could not be read; names the file and the reason
       x IndexFormatError     the folder is not an index, is damaged, or has another format version
+        + OtherFormatError   of another format version than this program reads
       x IndexMismatchError   the index was built with another model or setting than the one given
       x IndexBusyError       another process is writing to the index; names it
       x ModelError           a model could not be found or loaded; says what to do
@@ -27,6 +28,10 @@ class CorpusError(SearchError):
 
 class IndexFormatError(SearchError):
     """The folder is not an index, is damaged, or was written by another format version."""
+
+
+class OtherFormatError(IndexFormatError):
+    """The folder was written by a version of Quarry with another format; nothing is damaged."""
 
 
 class IndexMismatchError(SearchError):

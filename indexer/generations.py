@@ -25,7 +25,7 @@ from weakref import finalize
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from indexer.durable import sync_folder, sync_tree, write_atomic
-from indexer.errors import IndexBusyError, IndexFormatError
+from indexer.errors import IndexBusyError, IndexFormatError, OtherFormatError
 from indexer.manifest import FORMAT, MANIFEST_NAME, check_format
 from indexer.sealing import seal, unseal
 
@@ -185,7 +185,12 @@ class Generations:
             raise IndexFormatError(
                 f"generation {name!r} is not here; expected one of {', '.join(self.finished()) or 'none'}"
             )
-        history = self.pointer().history if self.exists() else ()
+        try:
+            history = self.pointer().history if self.exists() else ()
+        except OtherFormatError:
+            raise
+        except IndexFormatError:  # damaged: this mends it
+            history = ()
         step = Switch(generation=name, at=datetime.now(UTC).isoformat(timespec="seconds"), reason=reason)
         pointer = Pointer(generation=name, history=(*history[-49:], step))
         write_atomic(self.root / POINTER_NAME, seal(pointer.model_dump(mode="json")))
@@ -218,8 +223,20 @@ class Generations:
         others = [name for name in self.finished() if name != live]
         return [name for name in others[: max(0, len(others) - (keep - 1))] if self._remove(name)]
 
-    def _remove(self, name: str) -> bool:
-        """Remove a generation, unless somebody reads it."""
+    def discard(self, name: str) -> None:
+        """Remove a finished generation that is not live, even when somebody reads it.
+
+        Raises:
+            IndexFormatError: If it is live, or not here.
+        """
+        if name == self.pointer().generation:
+            raise IndexFormatError(f"generation {name} is live and answers; expected another one. Roll back first")
+        if name not in self.finished():
+            raise IndexFormatError(f"generation {name!r} is not here; expected one of {', '.join(self.finished())}")
+        self._remove(name, even_held=True)
+
+    def _remove(self, name: str, *, even_held: bool = False) -> bool:
+        """Remove a generation, unless somebody reads it; returns whether it is gone."""
         manifest = self.folder / name / MANIFEST_NAME
         descriptor = os.open(manifest, os.O_RDONLY)
         try:
@@ -227,7 +244,8 @@ class Generations:
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
-                    return False
+                    if not even_held:
+                        return False
             manifest.unlink()  # from here on it is no generation
             shutil.rmtree(manifest.parent)
         finally:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from indexer.durable import write_atomic
 from indexer.embedder import EmbedderSpec
-from indexer.errors import IndexFormatError
+from indexer.errors import IndexFormatError, OtherFormatError
 from indexer.sealing import FileFact, describe, differences, seal, unseal
 
 FORMAT = 1
@@ -151,11 +151,11 @@ def check_format(content: Mapping[str, Any], path: Path) -> None:
     """Refuse JSON that is not ours or of a newer format.
 
     Raises:
-        IndexFormatError: If it does not say `"format": 1`.
+        OtherFormatError: If it does not say `"format": 1`.
     """
     found = content.get("format")
     if found != FORMAT:
-        raise IndexFormatError(
+        raise OtherFormatError(
             f"{path} has format {found!r}; this version of Quarry reads format {FORMAT}. "
             "Upgrade quarry-search, or index again into a new folder"
         )

@@ -6,6 +6,7 @@ finished slice is committed) and lets a store be rebuilt, or changed for another
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -30,20 +31,27 @@ def passage_digest(text: str) -> bytes:
 class VectorCache:
     """Vectors of one embedder, keyed by `passage_digest`."""
 
-    def __init__(self, connection: sqlite3.Connection, dim: int) -> None:
+    def __init__(self, connection: sqlite3.Connection, dim: int, path: Path) -> None:
         self._db = connection
+        self._path = path
         self.dim = dim
 
     @classmethod
     def open(cls, root: Path, fingerprint: str, dim: int) -> Self:
-        """Open or make the cache of one embedder in an index folder."""
+        """Open or make the cache of one embedder in an index folder.
+
+        Raises:
+            IndexFormatError: If the file is damaged.
+        """
         folder = root / "embeddings"
         folder.mkdir(parents=True, exist_ok=True)
-        db = sqlite3.connect(folder / f"{fingerprint}.sqlite", isolation_level=None)
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute("PRAGMA synchronous=NORMAL")
-        db.execute(_SCHEMA)
-        return cls(db, dim)
+        path = folder / f"{fingerprint}.sqlite"
+        db = sqlite3.connect(path, isolation_level=None)
+        with _damage_named(path):
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=NORMAL")
+            db.execute(_SCHEMA)
+        return cls(db, dim, path)
 
     @staticmethod
     def remove(root: Path, fingerprint: str) -> None:
@@ -56,27 +64,35 @@ class VectorCache:
         self._db.close()
 
     def missing(self, digests: Sequence[bytes]) -> set[bytes]:
-        """Return those digests that have no vector here."""
+        """Return those digests that have no vector here. Raises IndexFormatError when the file is damaged."""
         absent = set(digests)
-        for part in _batches(digests):
-            marks = ",".join("?" * len(part))
-            rows = self._db.execute(f"SELECT digest FROM vectors WHERE digest IN ({marks})", part)  # noqa: S608 (marks only)
-            absent.difference_update(row[0] for row in rows)
+        with _damage_named(self._path):
+            for part in _batches(digests):
+                marks = ",".join("?" * len(part))
+                rows = self._db.execute(f"SELECT digest FROM vectors WHERE digest IN ({marks})", part)  # noqa: S608
+                absent.difference_update(row[0] for row in rows)
         return absent
 
     def put(self, digests: Sequence[bytes], vectors: Vectors) -> None:
-        """Store vectors, shape (len(digests), dim), in one transaction."""
+        """Store vectors, shape (len(digests), dim), in one transaction.
+
+        Raises:
+            ValueError: If they have another shape.
+            IndexFormatError: If the file is damaged.
+        """
         if vectors.shape != (len(digests), self.dim):
             raise ValueError(f"vectors have shape {vectors.shape}; expected ({len(digests)}, {self.dim})")
         blobs = [row.tobytes() for row in vectors.astype("<f4", copy=False)]
         rows = [(digest, blob, crc32(blob)) for digest, blob in zip(digests, blobs, strict=True)]
-        self._db.execute("BEGIN")
-        try:
-            self._db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", rows)
-            self._db.execute("COMMIT")
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
+        with _damage_named(self._path):
+            self._db.execute("BEGIN")
+            try:
+                self._db.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", rows)
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:  # a full disk may have ended it
+                    self._db.execute("ROLLBACK")
+                raise
 
     def get(self, digests: Sequence[bytes]) -> Vectors:
         """Return the vectors in order, shape (len(digests), dim).
@@ -91,17 +107,33 @@ class VectorCache:
         out = np.empty((len(digests), self.dim), dtype=np.float32)
         for part in _batches(list(rows)):
             marks = ",".join("?" * len(part))
-            found = self._db.execute(f"SELECT digest, vector, crc FROM vectors WHERE digest IN ({marks})", part)  # noqa: S608
+            with _damage_named(self._path):
+                sql = f"SELECT digest, vector, crc FROM vectors WHERE digest IN ({marks})"  # noqa: S608 (marks only)
+                found = self._db.execute(sql, part).fetchall()
             for digest, blob, crc in found:
-                if crc32(blob) != crc or len(blob) != 4 * self.dim:
-                    raise IndexFormatError(
-                        "a stored embedding does not match its checksum, so the `embeddings` folder of the index is damaged; "
-                        "remove that folder and index again (the live generation is untouched)"
-                    )
+                if not isinstance(blob, bytes) or crc32(blob) != crc or len(blob) != 4 * self.dim:
+                    raise _damaged(self._path, "a stored embedding does not match its checksum")
                 out[rows.pop(digest)] = np.frombuffer(blob, dtype="<f4")
         if rows:
             raise KeyError(f"{len(rows)} passages have no embedding yet, first {next(iter(rows)).hex()}")
         return out
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.DatabaseError as err:
+        if err.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise _damaged(path, str(err)) from err
+        raise
+
+
+def _damaged(path: Path, what: str) -> IndexFormatError:
+    return IndexFormatError(
+        f"{path} is damaged ({what}); expected the embeddings of earlier runs. Remove this file and index again: the "
+        "live generation is untouched, its passages are encoded once more"
+    )
 
 
 def _batches(digests: Sequence[bytes]) -> Iterator[list[bytes]]:

@@ -21,10 +21,11 @@ from indexer.build import build_index, delete_documents, index_documents
 from indexer.build_plan import BuildSettings
 from indexer.chunking import ChunkSpec
 from indexer.durable import file_sha256
-from indexer.errors import CorpusError, IndexFormatError, IndexMismatchError, SearchError
-from indexer.generations import Generations
+from indexer.errors import CorpusError, IndexFormatError, IndexMismatchError, OtherFormatError, SearchError
+from indexer.generations import POINTER_NAME, Generations
 from indexer.opened import Index
 from indexer.records import Document
+from indexer.sealing import seal, unseal
 from tests.fakes import WordEmbedder
 
 TEXTS = {
@@ -398,3 +399,58 @@ def test_a_reader_keeps_its_generation_while_a_new_one_is_built(corpus, index):
     assert reader.chunks.document("corpus/en/printer.txt").text == before
     assert reader.vectors.search(np.eye(1, 64, dtype=np.float32), 1)[0]
     assert Index.open(index).chunks.document("corpus/en/printer.txt").text == "changed"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "vectors/vectors.000001.npy",
+        "vectors/store.json",
+        "lexical/ids.json",
+        "chunks.sqlite",
+        "manifest.json",
+        "pointer",
+    ],
+)
+def test_a_damaged_index_is_mended_by_the_command_that_its_error_names(corpus, index, name):
+    build_index(index, [corpus], WordEmbedder())
+    sound = content(index)
+    path = index / POINTER_NAME if name == "pointer" else Generations(index).live() / name
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(IndexFormatError, match="--rebuild"):
+        Index.open(index)
+    if name.startswith(("vectors", "lexical")):
+        report = build_index(index, [corpus], WordEmbedder())  # made again from the texts, without encoding
+        assert (report.switched, report.encoded, report.unchanged) == (True, 0, 3)
+    else:
+        with pytest.raises(IndexFormatError, match="--rebuild"):
+            build_index(index, [corpus], WordEmbedder())
+        report = build_index(index, [corpus], WordEmbedder(), BuildSettings(rebuild=True))
+        assert (report.switched, report.encoded) == (True, 0)
+    assert content(index) == sound
+    assert not build_index(index, [corpus], WordEmbedder()).switched
+
+
+def test_a_newer_index_is_never_written_over(corpus, index):
+    build_index(index, [corpus], WordEmbedder())
+    path = index / POINTER_NAME
+    pointer = {**unseal(path), "format": 2}
+    path.write_bytes(seal(pointer))
+    for settings in (BuildSettings(), BuildSettings(rebuild=True)):
+        with pytest.raises(OtherFormatError, match="has format 2; this version of Quarry reads format 1. Upgrade"):
+            build_index(index, [corpus], WordEmbedder(), settings)
+    with pytest.raises(OtherFormatError, match="has format 2"):
+        Generations(index).switch("000001", "by hand")
+    assert unseal(path) == pointer
+
+
+def test_damaged_embeddings_of_earlier_runs_are_named_and_cost_only_themselves(corpus, index):
+    build_index(index, [corpus], WordEmbedder())
+    (cache,) = (index / "embeddings").glob("*.sqlite")
+    cache.write_bytes(b"no database at all" * 300)
+    (corpus / "new.txt").write_text("new words")
+    with pytest.raises(IndexFormatError, match=r"\.sqlite is damaged .*Remove this file and index again"):
+        build_index(index, [corpus], WordEmbedder())
+    assert Index.open(index).manifest.documents == 3
+    cache.unlink()
+    assert build_index(index, [corpus], WordEmbedder()).documents == 4
