@@ -142,6 +142,8 @@ def open_trainable(folder: Path, spec: TrainSpec, *, model_id: str | None = None
             model_kwargs={**local, "dtype": torch.float32, "use_safetensors": True},
         )  # fmt: skip
     _drop_unread(transformer.model)
+    if shape.bidirectional:
+        _look_both_ways(transformer)
     hidden = int(config["hidden_size"])
     modes = {"last_token": "lasttoken"}
     modules: list[Any] = [transformer, Pooling(hidden, modes.get(shape.pooling, shape.pooling))]
@@ -150,6 +152,28 @@ def open_trainable(folder: Path, spec: TrainSpec, *, model_id: str | None = None
     model = SentenceTransformer(modules=[*modules, Normalize()], device=choose_device(device))
     _prepare(model, spec, dim)
     return Trainable(model, tokenizer, shape, dim, folder)
+
+
+def _look_both_ways(transformer: Any) -> None:
+    """Let every token of a decoder see all real ones, as the encoder does; pooling gets its own mask back.
+
+    The saved configuration says so too, because the tuned model has a name that no profile knows.
+    """
+    from indexer.pooling import full_attention
+
+    masks: list[Any] = []
+
+    def widen(_: Any, given: tuple[dict[str, Any], ...]) -> None:
+        features = given[0]
+        masks.append(features["attention_mask"])
+        features["attention_mask"] = full_attention(masks[-1], next(transformer.model.parameters()).dtype)
+
+    def narrow(_: Any, __: Any, features: dict[str, Any]) -> None:
+        features["attention_mask"] = masks.pop()
+
+    transformer.register_forward_pre_hook(widen)
+    transformer.register_forward_hook(narrow)
+    transformer.model.config.is_causal = False
 
 
 def _drop_unread(weights: Any) -> None:

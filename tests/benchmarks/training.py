@@ -42,15 +42,15 @@ Step = Callable[[list[TrainingRow]], float]
 
 
 def rows_of(count: int) -> list[TrainingRow]:
-    """Chinese and English pairs by turns; the hard negative is the passage of the next pair of the same language."""
+    """Chinese and English pairs by turns; the negative is another pair's passage, and no text comes twice in a batch."""
     pairs: list[list[tuple[str, str]]] = []
     for name in ("train-pairs-zh", "train-pairs-en"):
         with gzip.open(DATA / name / "train.jsonl.gz", "rt", encoding="utf-8") as handle:
-            found = [json.loads(line) for line, _ in zip(handle, range(count), strict=False)]
+            found = [json.loads(line) for line, _ in zip(handle, range(2 * count), strict=False)]
         pairs.append([(row["query"], row["pos"][0]) for row in found])
     rows: list[TrainingRow] = []
     for number in range(count // 2):
-        rows += [TrainingRow(side[number][0], (side[number][1],), (side[number + 1][1],)) for side in pairs]
+        rows += [TrainingRow(side[number][0], (side[number][1],), (side[count + number][1],)) for side in pairs]
     return rows
 
 

@@ -167,6 +167,29 @@ def test_adapters_merge_into_the_same_function(tmp_path):
     assert (before * after).sum(axis=1).min() > 0.99999
 
 
+def test_a_decoder_that_attends_both_ways_is_trained_and_saved_so(tmp_path):
+    import json
+
+    from training.finetune import finetune
+
+    folder = tiny_model(tmp_path / "m", "qwen3")
+    causal = load_embedder(folder, device="cpu").embed_documents(["garden 3", "花园的说明"])
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"is_causal": False}))
+    served = load_embedder(folder, device="cpu")
+    both_ways = served.embed_documents(["garden 3", "花园的说明"])
+    opened = open_trainable(folder, SPEC, device="cpu")
+    found = opened.embed(["garden 3", "花园的说明"], max_tokens=64, token_budget=512)
+    assert (found * both_ways).sum(axis=1).min() > 0.9999
+    assert (found * causal).sum(axis=1).min() < 0.999
+    for lora in (None, {"rank": 2}):
+        spec = TrainSpec.of({"batch_size": 16, "learning_rate": 1e-3, "checkpoint_steps": 0, "lora": lora})
+        tuned = finetune(folder, topic_rows(16), spec, tmp_path / f"run{bool(lora)}", device="cpu").folder
+        assert json.loads((tuned / "config.json").read_text())["is_causal"] is False
+        again = open_trainable(tuned, SPEC, device="cpu").embed(["garden 3"], max_tokens=64, token_budget=512)
+        assert (again * load_embedder(tuned, device="cpu").embed_documents(["garden 3"])).sum() > 0.9999
+
+
 TWO = """
 import os, sys, torch
 from pathlib import Path
