@@ -2,7 +2,7 @@
 
 They stay in the index, so that a query of nothing else still finds something. English: Lucene's list, then question words,
 auxiliaries and persons; not `who`, which is also an organisation. Chinese: particles, pronouns and question words. Leaving
-the question words out raised the mean nDCG@10 of BM25 and of the fusion on development sets (docs/results.md).
+the question words out raised the mean nDCG@10 of BM25 on twelve development sets from 0.728 to 0.735, fused 0.873 to 0.874.
 """
 
 STOP_WORDS = frozenset((
