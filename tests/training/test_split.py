@@ -43,7 +43,7 @@ EXAMPLES = st.lists(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(EXAMPLES, st.integers(0, 5), st.sampled_from([(0.1, 0.2), (0.0, 0.5), (0.3, 0.3)]))
 def test_nothing_that_belongs_together_crosses(examples, seed, shares):
     try:
