@@ -27,8 +27,7 @@ Kind = Literal["embedder", "reranker"]
 AUTO_EMBEDDERS = ("BAAI/bge-m3", "Qwen/Qwen3-Embedding-0.6B", "intfloat/multilingual-e5-small", "BAAI/bge-small-zh-v1.5",
                   "BAAI/bge-base-zh-v1.5", "BAAI/bge-small-en-v1.5", "BAAI/bge-base-en-v1.5")  # fmt: skip
 AUTO_RERANKERS = ("BAAI/bge-reranker-base", "BAAI/bge-reranker-v2-m3", "BAAI/bge-reranker-large")
-# What `auto` downloads: Chinese and English in one model, fast on a CPU, published as safetensors. BAAI/bge-m3 is not
-# published as safetensors, and the BGE models of this size speak one language each.
+# What `auto` downloads; why these is said at their profiles.
 DOWNLOADED = {"embedder": "intfloat/multilingual-e5-small", "reranker": "BAAI/bge-reranker-base"}
 _DIGESTED = (".safetensors", ".json", ".txt", ".model")
 

@@ -117,6 +117,9 @@ EMBEDDERS: tuple[EmbedderProfile, ...] = (
         "Qwen/Qwen3-Embedding-8B", "qwen3", "last_token", 4096, 8192, 7568, "multilingual",
         f"Instruct: {_WEB}\nQuery:{{query}}", matryoshka=(4096, 2560, 1024, 512, 256, 128, 64, 32),
     ),
+    # What `--model auto --download` fetches: the one small model here that has both languages and is published as safetensors
+    # (bge-m3 is published as a pickle, which is never loaded, and needs 2.3 GB; the small BGE models have one language each).
+    # It is also the model of the offline bundle (there in four bits), so a machine that gets a hub later meets nothing new.
     EmbedderProfile(
         "intfloat/multilingual-e5-small", "bert", "mean", 384, 512, 118, "multilingual", "query: {query}", "passage: {text}"
     ),
