@@ -50,17 +50,18 @@ def show_runs(session: Session, runs: Sequence[NamedRun]) -> None:
     unknown = unknown_documents(asked.qrels, titles) if asked and titles else None
     for sentence in shown.remarks(runs, asked, unknown, say):
         st.text(f"• {sentence}")
-    _explained(session)
-    measure = str(
-        st.segmented_control(
-            say("Measure of what follows", "以下各图的指标"), shown.shared_measures(runs),
-            default=shown.shared_measures(runs)[0], key="evaluate.measure",
-        ) or shown.shared_measures(runs)[0]
-    )  # fmt: skip
+    heading, choice = st.columns([1, 2], vertical_alignment="bottom")
+    heading.subheader(say("Verdict", "结论") if len(runs) > 1 else say("Details", "详情"), anchor=False)
+    measures = shown.shared_measures(runs)
+    chosen = choice.segmented_control(
+        say("Measure of what follows", "以下内容的指标"), measures, default=measures[0], key="evaluate.measure"
+    )
+    measure = str(chosen or measures[0])
     compared = _compared(tuple(runs), measure) if len(runs) > 1 else {}
     if compared:
         _verdicts(session, runs[0].label, compared)
     _details(session, runs, titles, measure, compared)
+    _explained(session)
 
 
 def _explained(session: Session) -> None:
@@ -83,12 +84,11 @@ def _explained(session: Session) -> None:
 
 def _verdicts(session: Session, baseline: str, compared: Mapping[str, Comparison]) -> None:
     say = session.say
-    st.subheader(say("Verdict", "结论"), anchor=False)
     marks = {"better": "▲", "worse": "▼", "no difference shown": "=", "too few queries": "?"}
-    for label, comparison in compared.items():
-        with st.container(border=True):
-            st.text(f"{marks[comparison.verdict]}  {label} {say('against', '对比')} {baseline}")
-            st.text(comparison.words(session.language))
+    with st.container(border=True, gap="small"):
+        for label, comparison in compared.items():
+            against = say(f"{label} against {baseline}", f"{label} 对比 {baseline}")
+            st.text(f"{marks[comparison.verdict]}  {against}\n{comparison.words(session.language)}")
 
 
 def _details(
