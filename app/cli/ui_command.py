@@ -74,7 +74,7 @@ def server_command(host: str, port: int, *, headless: bool) -> list[str]:
     """Return the command that serves the app. `-P` keeps the current folder from shadowing modules."""
     flags = {**_FLAGS, "server.address": host, "server.port": str(port), "server.headless": str(headless).lower()}
     arguments = [f"--{name}={value}" for name, value in flags.items()]
-    return [sys.executable, "-P", "-m", "streamlit", "run", str(_MAIN), *arguments]
+    return [sys.executable, "-P", "-m", "app.ui.server", "run", str(_MAIN), *arguments]
 
 
 def set_password(environment: dict[str, str], host: str) -> str:

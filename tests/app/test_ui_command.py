@@ -73,7 +73,7 @@ def test_only_loopback_goes_without_a_password():
 
 def test_the_server_sends_nothing_out_and_watches_no_files():
     command = server_command("127.0.0.1", 8501, headless=True)
-    assert command[1:5] == ["-P", "-m", "streamlit", "run"]
+    assert command[1:5] == ["-P", "-m", "app.ui.server", "run"]
     for flag in (
         "--browser.gatherUsageStats=false", "--server.headless=true", "--server.address=127.0.0.1", "--server.port=8501",
         "--server.fileWatcherType=none", "--logger.hideWelcomeMessage=true", "--server.maxUploadSize=20",
@@ -106,6 +106,21 @@ def test_it_serves_from_any_folder_and_stops_when_told(index, tmp_path, stop):
         finally:
             server.kill()
     assert "password" not in server.args
+
+
+def test_a_thread_that_cannot_be_stopped_does_not_hold_the_end_up():
+    code = (
+        "import sys, threading, time, streamlit.web.cli as cli, app.ui.server as server\n"
+        "def main(**_):\n threading.Thread(target=time.sleep, args=(60,)).start(); print('served'); sys.exit({})\n"
+        "cli.main = main; server.main()"
+    )
+    for given, code_expected in (("0", 0), ("None", 0), ("7", 7), ("'broken'", 1)):
+        begun = monotonic()
+        done = subprocess.run(
+            [sys.executable, "-c", code.format(given)], capture_output=True, text=True, env=ENVIRONMENT, timeout=50
+        )
+        assert (done.returncode, done.stdout) == (code_expected, "served\n")
+        assert monotonic() - begun < 50
 
 
 def wait_for(url, server):
