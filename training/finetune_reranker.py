@@ -11,7 +11,7 @@ import numpy as np
 from indexer.batches import by_length, token_batches
 from indexer.durable import write_atomic
 from indexer.errors import ModelError
-from indexer.loading import check_folder, choose_device, load_tokenizer, read_json, stored_id
+from indexer.loading import check_folder, load_tokenizer, read_json, stored_id
 from indexer.model_format import PROFILE_NAME
 from retriever.cross_encoder import pair_tokens
 from retriever.measures import ndcg
@@ -21,6 +21,7 @@ from training.exchange import TrainingRow
 from training.pair_collation import PairCollator, padded_pairs
 from training.train_progress import TrainObserver
 from training.train_spec import RerankerSpec
+from training.trainable import own_device
 from training.training_run import TrainedModel, run_training
 from training.tuned_folder import TOKENIZER_FILES, tuned_name
 
@@ -163,7 +164,7 @@ def _open(folder: Path, config: dict[str, Any], spec: RerankerSpec, device: str)
         config_kwargs={**local, "num_labels": 1},
         model_kwargs={**local, "dtype": torch.float32, "use_safetensors": True},
     )  # fmt: skip
-    model: CrossEncoder = CrossEncoder(modules=[transformer], device=choose_device(device))
+    model: CrossEncoder = CrossEncoder(modules=[transformer], device=own_device(device))
     inner: Any = transformer.model
     if inner.config.pad_token_id is None:
         raise ModelError(f"{folder} has no padding token; expected one in config.json, or pairs cannot be batched")
@@ -196,5 +197,5 @@ A reranker with one logit, tuned from `{record["base"]["model"]}` (revision `{re
 
 {measured}
 
-Settings, digests and package versions are in `training.json`.
+Settings and digests are in `training.json`.
 """

@@ -74,7 +74,9 @@ class RunFolder:
         """
         path = self.folder / "config.json"
         earlier = _read(path)
-        if earlier:
+        if earlier and (
+            self.result() or self.last_checkpoint()
+        ):  # else nothing is lost: it may begin with other settings
             other = [name for name in _COMPARED if digest_of(earlier.get(name)) != digest_of(config.get(name))]
             if other:
                 raise TrainingError(
@@ -82,7 +84,7 @@ class RunFolder:
                     "Choose another folder, or remove this one"
                 )
             return
-        if self.folder.is_dir() and any(self.folder.iterdir()):
+        if not earlier and self.folder.is_dir() and any(self.folder.iterdir()):
             raise TrainingError(f"{self.folder} is not empty and holds no run; expected a new folder. Choose another")
         if self.writes:
             self.checkpoints.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 Nothing is ever written into the folder.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -112,6 +113,17 @@ def require_training() -> None:
         raise MissingExtraError(_EXTRA.format(", ".join(missing)))
 
 
+def own_device(wanted: str) -> str:
+    """Turn `auto` into the best device; under torchrun each process takes the GPU of its local rank.
+
+    Raises:
+        ModelError: If CUDA is asked for and not there.
+    """
+    chosen = choose_device(wanted)
+    rank = os.environ.get("LOCAL_RANK")
+    return f"cuda:{rank}" if chosen == "cuda" and rank is not None else chosen
+
+
 def open_trainable(folder: Path, spec: TrainSpec, *, model_id: str | None = None, device: str = "auto") -> Trainable:
     """Open a folder for training, in float32 whatever it is stored in.
 
@@ -149,7 +161,7 @@ def open_trainable(folder: Path, spec: TrainSpec, *, model_id: str | None = None
     modules: list[Any] = [transformer, Pooling(hidden, modes.get(shape.pooling, shape.pooling))]
     modules += [Dense.load(str(path.parent), subfolder=path.name, local_files_only=True) for path in shape.dense]
     dim = int(modules[-1].out_features) if shape.dense else hidden
-    model = SentenceTransformer(modules=[*modules, Normalize()], device=choose_device(device))
+    model = SentenceTransformer(modules=[*modules, Normalize()], device=own_device(device))
     _prepare(model, spec, dim)
     return Trainable(model, tokenizer, shape, dim, folder)
 

@@ -22,7 +22,7 @@ from training.run_folder import RunFolder, digest_of, losses, rows_digest, versi
 from training.train_progress import TrainObserver
 from training.train_spec import TrainSpec
 from training.trainable import quiet_libraries, require_training
-from training.tuned_folder import write_curves
+from training.tuned_folder import add_versions, write_curves
 
 
 class Subject(Protocol):
@@ -166,7 +166,8 @@ def _finish(run: RunFolder, subject: Subject, config: dict[str, Any], session: A
     """Write the model beside its place, move it there whole, and record the run as done."""
     scores = dict(session.scores)
     dev = {"queries": queries, "before": scores[0], "after": scores[session.best_step]} if scores else None
-    record = {key: value for key, value in config.items() if key != "processes"} | {
+    kept = ("what", "base", "rows", "rows_digest", "dev_digest", "spec")
+    record = {key: config[key] for key in kept} | {
         "steps": session.best_step,
         "dev": dev,
     }
@@ -175,6 +176,7 @@ def _finish(run: RunFolder, subject: Subject, config: dict[str, Any], session: A
     shutil.rmtree(part, ignore_errors=True)
     shutil.rmtree(run.model, ignore_errors=True)
     subject.write(part, digest, record)
+    add_versions(part / "README.md", config["versions"])
     sync_tree(part)
     part.rename(run.model)
     sync_folder(run.folder)

@@ -80,8 +80,14 @@ Use it as it was trained: pooling `{spec.pooling}`; queries as `{spec.query_form
 `{spec.document_format!r}`; at most {spec.max_tokens} tokens. Quarry reads all that from `quarry.json`. With
 sentence-transformers: `model.encode_query(...)` and `model.encode_document(...)`.
 
-Settings, digests and package versions are in `training.json`.
+Settings and digests are in `training.json`.
 """
+
+
+def add_versions(card: Path, versions: Mapping[str, str]) -> None:
+    """Add package versions to a model card: there they do not decide the model's digest, as they would in a JSON file."""
+    told = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+    write_atomic(card, f"{card.read_text(encoding='utf-8')}\nMade with {told}.\n".encode())
 
 
 def write_curves(path: Path, losses: list[tuple[int, float]], scores: list[tuple[int, float]]) -> bool:

