@@ -98,11 +98,10 @@ def model_for(into: Path, wanted: str | None, *, device: str, dim: int | None, d
     if manifest.embedder is None:
         reason = "this index has none: lexical search (BM25) only; add one with --model auto"
         return ChosenModel(None, "", (reason,), manifest.notes)
-    from indexer.opened import Index
-    from retriever.models import EmbedderSupply
+    from retriever.models import recorded_embedder, usable_device
 
-    supply = EmbedderSupply(Index.open(into), None, device)
-    embedder = supply.get()
+    # the index is not opened: it may be damaged, and building mends it
+    embedder = recorded_embedder(into, manifest.embedder, usable_device(device)[0])
     return ChosenModel(embedder, manifest.embedder.folder, (), manifest.notes)
 
 

@@ -121,6 +121,20 @@ def test_doctor_is_quiet_on_a_sound_index_and_names_the_damaged_file(folder, tmp
     assert failures[0]["remedy"].startswith("quarry ")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["lexical/ids.json", "chunks.sqlite", "manifest.json", "pointer"])
+def test_the_command_that_the_doctor_names_mends_the_index(folder, tmp_path, name):
+    index = tmp_path / "i"
+    assert quarry("index", folder / "docs", "--into", index, "--model", "none", "-q").returncode == 0
+    path = index / "quarry-index.json" if name == "pointer" else index / "generations" / "000001" / name
+    path.write_bytes(path.read_bytes()[:-20])
+    failures = [row for row in json.loads(quarry("doctor", index, "--json").stdout) if row["severity"] == "failure"]
+    command = failures[0]["remedy"].replace("PATH", str(folder / "docs")).replace("--model auto", "--model none")
+    mended = quarry(*command.split()[1:])
+    assert mended.returncode == 0, mended.stderr
+    assert quarry("doctor", index).returncode == 0
+
+
 def test_models_lists_what_is_known():
     rows = json.loads(quarry("models", "--json").stdout)
     assert {"BAAI/bge-m3", "BAAI/bge-reranker-v2-m3", "Qwen/Qwen3-Embedding-0.6B"} <= {row["model"] for row in rows}

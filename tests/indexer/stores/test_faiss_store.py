@@ -1,0 +1,159 @@
+"""The FAISS store: tuned to its recall, ids stable, and no byte read by FAISS that was not compared before."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from indexer.errors import IndexFormatError
+from indexer.sealing import describe, seal, unseal
+from indexer.stores.exact import ExactStore
+from indexer.stores.faiss_store import FaissOptions, FaissStore
+from tests.contracts.vector_store import VectorStoreContract, names, unit
+from tests.indexer.stores.first_format import write_first_exact
+
+
+def faiss_bytes(path: Path, rows: int, dim: int) -> bytes:
+    import faiss
+
+    index = faiss.IndexFlatIP(dim)
+    index.add(unit(rows, dim))
+    faiss.write_index(index, str(path))
+    return path.read_bytes()
+
+
+class TestFaissFlat(VectorStoreContract):
+    kind = "flat"
+
+    def make(self, folder, dim):
+        return FaissStore.create(folder, dim, FaissOptions(self.kind))
+
+    def reopen(self, folder):
+        return FaissStore.open(folder)
+
+    def test_a_changed_file_is_never_read_by_faiss(self, tmp_path, monkeypatch):
+        store, _ = self.filled(tmp_path)
+        store.flush()
+        path = tmp_path / "index.000001.faiss"
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+        monkeypatch.setattr("indexer.stores.faiss_store._read", None)
+        with pytest.raises(IndexFormatError, match="index.000001.faiss has another SHA-256 than the one recorded"):
+            FaissStore.open(tmp_path, verified=True)
+        path.write_bytes(content[:50])
+        with pytest.raises(IndexFormatError, match="index.000001.faiss has 50 bytes, expected"):
+            FaissStore.open(tmp_path, verified=True)
+
+    def test_what_faiss_cannot_read_is_refused(self, tmp_path):
+        store, _ = self.filled(tmp_path)
+        store.flush()
+        header, path = tmp_path / "store.json", tmp_path / "index.000001.faiss"
+        for content, message in (
+            (b"no index", "index.000001.faiss cannot be read by FAISS .*; expected a FAISS index"),
+            (faiss_bytes(tmp_path / "other", 60, 4), "holds 60 vectors of length 4; expected 60 of length 8"),
+            (faiss_bytes(tmp_path / "fewer", 59, 8), "holds 59 vectors of length 8; expected 60 of length 8"),
+        ):
+            path.write_bytes(content)
+            facts = unseal(header)
+            facts["files"] |= {key: fact.model_dump() for key, fact in describe(tmp_path, [path]).items()}
+            header.write_bytes(seal(facts))
+            with pytest.raises(IndexFormatError, match=message):
+                FaissStore.open(tmp_path)
+        header.write_bytes(seal({**facts, "files": {}}))
+        with pytest.raises(IndexFormatError, match="store.json does not name index.000001.faiss; expected it to"):
+            FaissStore.open(tmp_path)
+
+    def test_a_record_without_its_tuning_is_refused(self, tmp_path):
+        store, _ = self.filled(tmp_path)
+        store.flush()
+        facts = unseal(tmp_path / "store.json")
+        facts["facts"]["search"] = "64"
+        del facts["facts"]["refine"]
+        (tmp_path / "store.json").write_bytes(seal(facts))
+        with pytest.raises(IndexFormatError, match="store.json has no sound search, refine of the vector index"):
+            FaissStore.open(tmp_path)
+
+    def test_a_folder_of_the_first_format_is_read_and_the_next_flush_renews_it(self, tmp_path):
+        store, vectors = self.filled(tmp_path)
+        store.flush()
+        expected = store.search(vectors, 7)
+        facts = unseal(tmp_path / "store.json")["facts"]
+        (tmp_path / "index.000001.faiss").rename(tmp_path / "index.faiss")
+        fact = next(iter(describe(tmp_path, [tmp_path / "index.faiss"]).values()))
+        old = {**facts, "bytes": fact.size, "sha256": fact.sha256}
+        (tmp_path / "faiss.json").write_text(json.dumps(old))
+        write_first_exact(tmp_path)
+        again = FaissStore.open(tmp_path)
+        assert (again.search(vectors, 7), again.ids) == (expected, names(60))
+        for wrong, message in (
+            ({"sha256": "0" * 64}, "index.faiss has another SHA-256"),
+            ({"bytes": None}, "faiss.json says kind 'faiss', size None; expected 'faiss', size and SHA-256"),
+            ({"search": None}, "store.json has no sound search"),
+        ):
+            (tmp_path / "faiss.json").write_text(json.dumps({**old, **wrong}))
+            with pytest.raises(IndexFormatError, match=message):
+                FaissStore.open(tmp_path)
+        again.flush()
+        assert FaissStore.open(tmp_path).search(vectors, 7) == expected
+        assert sorted(path.name for path in tmp_path.iterdir()) == [
+            "ids.000001.json",
+            "index.000001.faiss",
+            "store.json",
+            "vectors.000001.npy",
+        ]
+
+
+class TestFaissHnsw(TestFaissFlat):
+    exact = False
+    kind = "hnsw-sq8"
+
+
+class TestFaissIvf(TestFaissFlat):
+    exact = False
+    kind = "ivf-pq"
+
+
+@pytest.mark.parametrize("kind", ["hnsw-sq8", "ivf-pq"])
+def test_approximate_indexes_are_tuned_until_their_recall_is_reached(tmp_path, kind):
+    rng = np.random.default_rng(1)
+    centres = rng.standard_normal((100, 64)).astype(np.float32)
+    vectors = centres[rng.integers(0, 100, 5000)] + 0.4 * rng.standard_normal((5000, 64)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    store = FaissStore.create(tmp_path / "a", 64, FaissOptions(kind))
+    reference = ExactStore.create(tmp_path / "b", 64)
+    for one in (store, reference):
+        one.add(names(5000), vectors)
+    store.flush()
+    assert store.details["recall@10"] >= 0.95
+    assert "note" not in store.details
+    queries = vectors[rng.choice(5000, 100, replace=False)] + 0.05 * rng.standard_normal((100, 64)).astype(np.float32)
+    queries /= np.linalg.norm(queries, axis=1, keepdims=True)
+    opened = FaissStore.open(tmp_path / "a")
+    shared = [
+        len({h.chunk_id for h in a} & {h.chunk_id for h in b}) / 10
+        for a, b in zip(opened.search(queries, 10), reference.search(queries, 10), strict=True)
+    ]
+    assert np.mean(shared) >= 0.94
+
+
+def test_the_size_decides_which_faiss_index_is_built(tmp_path, monkeypatch):
+    monkeypatch.setattr("indexer.stores.faiss_store._HNSW_FROM", 100)
+    monkeypatch.setattr("indexer.stores.faiss_store._IVF_FROM", 1000)
+    for rows, expected in ((50, "flat"), (200, "hnsw-sq8"), (1200, "ivf-pq")):
+        store = FaissStore.create(tmp_path / str(rows), 16)
+        store.add(names(rows), unit(rows, 16))
+        store.flush()
+        assert store.details["index"] == expected
+
+
+def test_a_wide_filter_on_an_approximate_index_keeps_k(tmp_path, monkeypatch):
+    monkeypatch.setattr("indexer.stores.faiss_store._EXACT_BELOW", 10)
+    for kind in ("flat", "hnsw-sq8", "ivf-pq"):
+        store = FaissStore.create(tmp_path / kind, 16, FaissOptions(kind))
+        store.add(names(1000), unit(1000, 16))
+        store.flush()
+        allowed = set(names(1000)[::20])
+        hits = store.search(unit(3, 16, seed=4), 8, allowed=allowed)
+        assert all(len(line) == 8 and {hit.chunk_id for hit in line} <= allowed for line in hits)
