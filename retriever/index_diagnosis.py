@@ -33,6 +33,7 @@ from retriever.trec import Qrels
 
 DIMS = (32, 64, 128, 192, 256, 384, 512, 768, 1024)
 KS = (1, 3, 5, 10, 20, 50, 100)
+_BINS = 80  # 0.025 wide: the cosines of models such as E5 all lie between 0.7 and 1
 _NO_RERANKING = 1  # depth, unused without reranking
 
 
@@ -129,7 +130,7 @@ def diagnose(
         queries=len(queries.ids),
         passages=len(passages.ids),
         relevant_pairs=pairs,
-        histograms=similarity_histograms(queries, passages, qrels),
+        histograms=similarity_histograms(queries, passages, qrels, bins=_BINS),
         passage_anisotropy=anisotropy(passages.vectors),
         query_anisotropy=anisotropy(queries.vectors) if len(np.unique(queries.vectors, axis=0)) > 1 else None,
         band=score_band(positive.tolist(), random.tolist()),

@@ -98,7 +98,7 @@ def _print_histogram(found: "SimilarityHistograms") -> None:
     longest = max(max(found.positives) / relevant, max(found.random) / random)
     rows = [
         (
-            f"{found.edges[place]:+.2f} .. {found.edges[place + 1]:+.2f}",
+            f"{found.edges[place]:+.3f} .. {found.edges[place + 1]:+.3f}",
             *_bar(found.positives[place] / relevant, longest),
             *_bar(found.random[place] / random, longest),
         )
