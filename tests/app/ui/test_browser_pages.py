@@ -44,7 +44,8 @@ def served(index: Path):
                     break
             yield found[0]
         finally:
-            server.kill()  # a graceful end waits for the open page
+            server.terminate()
+            server.communicate(timeout=60)  # read on: its farewell would hang on a pipe that is closed
 
 
 @pytest.fixture(scope="module")
