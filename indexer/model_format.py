@@ -5,7 +5,7 @@ profile alone. A folder that tells nothing is refused: a guessed pooling gives p
 """
 
 from dataclasses import dataclass, replace
-from json import dumps
+from json import dumps, loads
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,7 @@ def _model_format(folder: Path, config: dict[str, Any], model: str) -> ModelForm
                 min(own["max_tokens"], longest),
                 own["query_format"],
                 own["document_format"],
+                dense=tuple(path for kind, path in _modules(folder) if kind == "Dense"),
             )
         except KeyError as err:
             raise ModelError(f"{folder / PROFILE_NAME} lacks {err}; expected what `write_profile` writes") from err
@@ -99,10 +100,7 @@ def _longest(config: dict[str, Any]) -> int:
 
 
 def _sentence_transformers(folder: Path, model: str, known: ModelFormat | None, longest: int) -> ModelFormat:
-    import json
-
-    modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
-    kinds = [(str(module["type"]).rpartition(".")[2], folder / module["path"]) for module in modules]
+    kinds = _modules(folder)
     unknown = [kind for kind, _ in kinds if kind not in ("Transformer", "Pooling", "Normalize", "Dense")]
     if unknown:
         raise ModelError(f"{folder} has modules {unknown}; expected Transformer, Pooling, Dense and Normalize only")
@@ -120,6 +118,13 @@ def _sentence_transformers(folder: Path, model: str, known: ModelFormat | None, 
     if query or document:
         return replace(found, query_format=f"{query}{{query}}", document_format=f"{document}{{text}}")
     return found
+
+
+def _modules(folder: Path) -> list[tuple[str, Path]]:
+    """Kind and folder of each sentence-transformers module, in order; empty when the folder lists none."""
+    path = folder / "modules.json"
+    modules = loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    return [(str(module["type"]).rpartition(".")[2], folder / module["path"]) for module in modules]
 
 
 def _pooling(folder: Path) -> Pooling:

@@ -117,6 +117,29 @@ def test_three_libraries_give_the_same_vectors(architecture, lora, tmp_path):
         assert plain @ vector / np.linalg.norm(plain) >= 0.9999
 
 
+def test_a_model_with_a_dense_layer_keeps_it(tmp_path):
+    """Trained with the rest, and read back by Quarry although the folder has a profile of its own."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
+
+    bare = tiny_model(tmp_path / "bare")
+    modules = [
+        Transformer(str(bare)),
+        Pooling(32, "mean"),
+        Dense(32, 16, activation_function=torch.nn.Tanh()),
+        Normalize(),
+    ]
+    SentenceTransformer(modules=modules, device="cpu").save(str(tmp_path / "base"), create_model_card=False)
+    spec = TrainSpec(batch_size=16, learning_rate=3e-3, checkpoint_steps=0)
+    tuned = finetune(tmp_path / "base", ROWS, spec, tmp_path / "run", device="cpu").folder
+    ours, before = load_embedder(tuned, device="cpu"), load_embedder(tmp_path / "base", device="cpu")
+    assert ours.spec.dim == before.spec.dim == 16
+    assert (ours.embed_documents(PASSAGES) * before.embed_documents(PASSAGES)).sum(axis=1).max() < 0.9999
+    st = SentenceTransformer(str(tuned), device="cpu", local_files_only=True)
+    assert (st.encode_document(PASSAGES) * ours.embed_documents(PASSAGES)).sum(axis=1).min() >= 0.9999
+
+
 def test_the_model_is_known_by_its_own_name_and_digest(trained):
     result, _ = trained
     source = resolve_model(str(result.folder))
