@@ -16,7 +16,11 @@ from demo_corpus import documents_path
 from indexer import offline_bundle
 
 ROOT = Path(__file__).resolve().parents[1]
-ADAPTERS = ("training.run_callback", "training.train_session", "training.trainer")  # subclasses of the trainer's classes
+ADAPTERS = (
+    "training.run_callback",
+    "training.train_session",
+    "training.trainer",
+)  # subclasses of the trainer's classes
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

@@ -1,7 +1,7 @@
 """Files of visitors: names stay names, contents become documents, bad ones are left out with a reason."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.uploads import MAX_FILE_MEGABYTES, MAX_FILES, MAX_NAME_CHARS, Upload, UploadJob, read_uploads
@@ -61,7 +61,7 @@ def test_more_files_than_allowed_are_named():
     assert [skip.source for skip in skipped] == ["20.txt", "21.txt"]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     name=st.text(max_size=300) | st.sampled_from(["../../etc/passwd", "..\\..\\x.md", "/root/.ssh/id.txt", "a/../b.md"])
 )

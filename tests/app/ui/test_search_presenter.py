@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.ui import search_presenter as words
@@ -33,6 +33,7 @@ ANSWER = Answer(
 )  # fmt: skip
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.builds(
         Asked,
@@ -50,6 +51,7 @@ def test_an_address_gives_back_what_was_asked(asked, default):
     assert Asked.from_params(asked.to_params(default), default) == asked
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(["q", "route", "rerank", "k", "f", "x"]), st.lists(st.text(max_size=20))))
 def test_any_address_can_be_read(params):
     asked = Asked.from_params(params, Asked())

@@ -3,7 +3,7 @@
 import re
 from html import unescape
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.ui.shown_text import excerpt, inert, label, marked, marked_lines, plain, safe
@@ -11,6 +11,7 @@ from app.ui.shown_text import excerpt, inert, label, marked, marked_lines, plain
 TAG = re.compile(r"<(?!/?mark>)")
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text())
 def test_html_holds_no_tag_and_reads_as_the_text(text):
     assert not TAG.search(inert(text))
@@ -18,6 +19,7 @@ def test_html_holds_no_tag_and_reads_as_the_text(text):
     assert len(safe(text)) == len(text)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.text(alphabet=st.sampled_from("ab <>&\"'\n\f书籍。")),
     st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=4),
