@@ -16,11 +16,14 @@ from demo_corpus import documents_path
 from indexer import offline_bundle
 
 ROOT = Path(__file__).resolve().parents[1]
-ADAPTERS = (
+ADAPTERS = (  # subclasses of other libraries' classes
     "training.run_callback",
     "training.train_session",
     "training.trainer",
-)  # subclasses of the trainer's classes
+    "app.integrations.langchain",
+    "app.integrations.llama_index",
+    "app.integrations.haystack",
+)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

@@ -1,0 +1,107 @@
+"""What the adapters share: one shape of metadata, and models by name. No framework is imported here."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from app.wiring import choose_model, live_manifest
+from indexer.embedder import Embedder
+from indexer.errors import ModelError
+from retriever.answer import Answer, Result
+from retriever.base import Reranker
+from retriever.ranking import StageScore
+
+TECHNICAL_KEYS = ("doc_id", "start", "end", "score", "stage", "stage_scores", "stage_ranks", "degraded")
+"""Metadata for programs: of no use in a prompt or in an embedding."""
+
+
+def passage_metadata(result: Result, answer: Answer) -> dict[str, Any]:
+    """Return what a framework should know of a passage, JSON-able.
+
+    The document's own metadata come first; these keys are always Quarry's: `doc_id`, `source`, `title`, `page` (from 1, None
+    for formats without pages), `start` and `end` (characters in the document), `score` of `stage`, `stage_scores` and
+    `stage_ranks` (per stage that saw the passage), and `degraded` (a sentence per stage that did not fully run).
+    """
+    evidence = result.evidence
+    seen: dict[str, StageScore | None] = {
+        "dense": evidence.dense,
+        "bm25": evidence.bm25,
+        "fusion": evidence.fusion,
+        "rerank": evidence.rerank,
+    }
+    return {
+        **result.meta,
+        "doc_id": result.doc_id,
+        "source": result.source,
+        "title": result.title,
+        "page": result.page,
+        "start": result.start,
+        "end": result.end,
+        "score": float(result.score),
+        "stage": result.stage,
+        "stage_scores": {stage: float(at.score) for stage, at in seen.items() if at is not None},
+        "stage_ranks": {stage: at.rank for stage, at in seen.items() if at is not None},
+        "degraded": list(answer.degraded),
+    }
+
+
+def embedder_for(model: str, device: str = "auto") -> Embedder:
+    """Load an embedder.
+
+    Args:
+        model: `auto`, a repository id, a model folder, or an index folder (the model that it was built with).
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+
+    Raises:
+        ModelError: If there is none, or it cannot be loaded.
+        IndexMismatchError: If an index's model is no longer the one that it was built with.
+    """
+    manifest = live_manifest(Path(model))
+    if manifest is None:
+        chosen = choose_model(model, device=device)
+        if chosen.embedder is None:
+            raise ModelError(
+                "; ".join((*chosen.trail, "expected an embedder: `pip install 'quarry-search[offline]'` has one"))
+            )
+        return chosen.embedder
+    from indexer.opened import Index
+    from retriever.models import recorded_embedder
+
+    if manifest.embedder is None:
+        raise ModelError(
+            f"the index {model} was built without a model; expected the name of one, or an index with vectors"
+        )
+    embedder = recorded_embedder(Path(model), manifest.embedder, device)
+    Index.open(Path(model)).check_embedder(embedder.spec)
+    return embedder
+
+
+def reranker_for(model: str, device: str = "auto") -> Reranker:
+    """Load a reranker.
+
+    Args:
+        model: `auto` (the best one on this machine), a repository id, or a folder.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+
+    Raises:
+        ModelError: If there is none, or it cannot be loaded.
+    """
+    from indexer.model_source import resolve_model
+    from retriever.cross_encoder import load_reranker
+
+    source = resolve_model(model, kind="reranker")
+    if source is None:
+        raise ModelError("no reranker is on this machine; expected one of `quarry models`, or a folder")
+    return load_reranker(source.folder, model_id=source.model, device=device)
+
+
+def reranked(reranker: Reranker, query: str, texts: Sequence[str], top_n: int) -> list[tuple[int, float]]:
+    """Return the (position, logit) of the best texts, best first; equal scores keep their order.
+
+    Raises:
+        ValueError: If top_n < 1 or the query is blank.
+    """
+    if top_n < 1 or not query.strip():
+        raise ValueError(f"top_n is {top_n} and the query {query!r}; expected at least 1 and a question")
+    scores = [float(score) for score in reranker.score(query, texts)] if texts else []
+    return sorted(enumerate(scores), key=lambda pair: -pair[1])[:top_n]

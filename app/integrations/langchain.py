@@ -1,0 +1,103 @@
+"""Quarry for LangChain: `QuarryRetriever` (a Runnable) and `QuarryEmbeddings`. The extra is `langchain`.
+
+    retriever = QuarryRetriever.open("my-index", k=5, rerank="auto")
+    chain = {"context": retriever, "question": RunnablePassthrough()} | prompt | chat_model
+
+What `Searcher.open` does for safety holds here too: a missing model or reranker costs quality, not the answer, and every
+document's `metadata["degraded"]` says so.
+"""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, SkipValidation
+
+from app.integrations.common import embedder_for, passage_metadata
+from indexer.embedder import Embedder
+from indexer.errors import MissingExtraError
+from retriever.base import Reranker
+from retriever.searcher import Searcher, SearchOptions
+
+try:
+    from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
+    from langchain_core.documents import Document
+    from langchain_core.embeddings import Embeddings
+    from langchain_core.retrievers import BaseRetriever
+    from langchain_core.runnables import run_in_executor
+except ImportError as err:
+    raise MissingExtraError(
+        f"LangChain could not be imported ({err}); expected langchain-core. Run `pip install 'quarry-search[langchain]'`"
+    ) from err
+
+
+class QuarryRetriever(BaseRetriever):
+    """Searches an index. `invoke(question, k=3)` asks for another number of passages than `k` in that call.
+
+    Attributes:
+        searcher: The opened index.
+        k: Passages per question, at least 1.
+        options: Route, reranking, time budgets and filters.
+    """
+
+    searcher: SkipValidation[Searcher]
+    k: int = Field(default=10, ge=1)
+    options: SkipValidation[SearchOptions] = SearchOptions()
+
+    @classmethod
+    def open(
+        cls,
+        index: str | Path,
+        *,
+        k: int = 10,
+        options: SearchOptions = SearchOptions(),
+        embedder: Embedder | None = None,
+        rerank: str | Reranker | None = "none",
+        device: str = "auto",
+    ) -> Self:
+        """Open an index folder; arguments and errors are those of `Searcher.open`."""
+        return cls(searcher=Searcher.open(index, embedder=embedder, rerank=rerank, device=device), k=k, options=options)
+
+    def _get_relevant_documents(
+        self,
+        query: str,
+        *,
+        run_manager: CallbackManagerForRetrieverRun | None = None,  # noqa: ARG002 (LangChain hands it over)
+        k: int | None = None,
+    ) -> list[Document]:
+        """Return the best passages. Raises ValueError for an empty query, or k < 1."""
+        answer = self.searcher.search(query, self.k if k is None else k, self.options)
+        return [
+            Document(id=result.chunk_id, page_content=result.text, metadata=passage_metadata(result, answer))
+            for result in answer.results
+        ]
+
+    async def _aget_relevant_documents(
+        self,
+        query: str,
+        *,
+        run_manager: AsyncCallbackManagerForRetrieverRun | None = None,  # noqa: ARG002
+        k: int | None = None,
+    ) -> list[Document]:
+        return await run_in_executor(None, self._get_relevant_documents, query, k=k)
+
+
+class QuarryEmbeddings(Embeddings):
+    """Quarry's embedder for LangChain's vector stores: queries and passages each with the model's own format."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self.embedder = embedder
+
+    @classmethod
+    def load(cls, model: str = "auto", device: str = "auto") -> Self:
+        """Load a model: `auto`, a repository id, a model folder, or an index folder (its model). Raises ModelError."""
+        return cls(embedder_for(model, device))
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Return one unit vector per passage; `aembed_documents` does it in a thread."""
+        vectors: list[list[float]] = self.embedder.embed_documents(texts).tolist()
+        return vectors
+
+    def embed_query(self, text: str) -> list[float]:
+        """Return the unit vector of a question; `aembed_query` does it in a thread."""
+        vector: list[float] = self.embedder.embed_queries([text])[0].tolist()
+        return vector
