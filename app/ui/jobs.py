@@ -51,6 +51,7 @@ class Job:
         self.state: State = "running"
         self.result: Any = None
         self.error = ""
+        self.detail: Any = None  # what the work tells beyond its steps, for whoever draws this kind of job
         self._stop = threading.Event()
         self._began, self._ended = monotonic(), 0.0
         self._steps = (0, 0, "")

@@ -1,4 +1,4 @@
-"""The page of feedback: what was judged, by whom and when, how far people agree, and files for training and evaluation."""
+"""The page of feedback: what was judged, by whom and when, how far people agree, files for other tools, and training."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -10,6 +10,7 @@ import streamlit as st
 
 from app.ui import feedback_presenter as shown
 from app.ui.session import Session, current, feedback_path
+from app.ui.training_panel import training_section
 from indexer.build import CHUNKS_NAME
 from indexer.chunk_table import ChunkTable
 from indexer.errors import SearchError
@@ -23,8 +24,13 @@ _PERIODS = {"all": None, "day": 1, "week": 7, "month": 30}
 def page() -> None:
     """Draw the page."""
     session = current()
+    st.title(session.say("Feedback and training", "反馈与训练"), anchor=False)
+    _feedback(session)
+    training_section(session)
+
+
+def _feedback(session: Session) -> None:
     say = session.say
-    st.title(say("Feedback and training", "反馈与训练"), anchor=False)
     path = feedback_path(session.index)
     try:
         events = _events(str(path), len(session.feedback()), session) if path.is_file() else ()

@@ -1,0 +1,188 @@
+"""The section of training: what there is to learn from, starting a run, how far it is. Outcomes: `training_outcomes`."""
+
+from contextlib import closing
+from pathlib import Path
+
+import streamlit as st
+
+from app.ui import training_job, training_outcomes
+from app.ui import training_presenter as shown
+from app.ui.data_folders import allowed_roots
+from app.ui.jobs import Job, board
+from app.ui.session import Session, feedback_path
+from app.ui.training_job import TrainingOrder, TrainingState
+from indexer.build import CHUNKS_NAME
+from indexer.chunk_table import ChunkTable
+from indexer.errors import MissingExtraError, SearchError
+from indexer.generations import Generations
+from indexer.manifest import Manifest
+from training import trainable
+from training.curation import ONE_PERSON, STANDARD, Curated, curate
+from training.tuning_plan import TuningSources
+
+KIND = "training"
+
+
+def training_section(session: Session) -> None:
+    """Draw the section."""
+    say = session.say
+    st.subheader(say("Training", "训练"), anchor=False)
+    try:
+        live = Manifest.read(Generations(session.index).live())
+    except SearchError as err:
+        _fault(say("The index cannot be read.", "无法读取索引。"), str(err))
+        return
+    if live.embedder is None:
+        st.info(
+            say("This index has no vectors, so there is no model to tune. Index again with a model:",
+                "该索引没有向量，因此没有可微调的模型。请用模型重新建立索引："),
+            icon=":material/info:",
+        )  # fmt: skip
+        st.code(f"quarry index PATH --into {session.index} --model auto --rebuild", language=None, wrap_lines=True)
+        return
+    st.caption(
+        say("Tunes the model on what users said, and lets it answer only when held-out questions show that it is better. "
+            "Searching goes on meanwhile.",
+            "用用户的反馈微调模型；只有留出的问题证明它更好时才会上线。期间搜索照常进行。")
+    )  # fmt: skip
+    job = board(session.index).latest(KIND)
+    if _can_train(session):
+        _order(session, job)
+    if job is not None:
+        running = job.state == "running"
+        st.fragment(_progress, run_every=1.0 if running else None)(session, job)
+    training_outcomes.runs(session, _running(job), lambda order: _start(session, order))
+    training_outcomes.models(session)
+
+
+def _can_train(session: Session) -> bool:
+    """Whether the packages are there; otherwise it says how to get them."""
+    try:
+        trainable.require_training()
+    except MissingExtraError as err:
+        st.warning(session.say("Training is not installed.", "未安装训练所需的软件包。"), icon=":material/download:")
+        st.code(str(err), language=None, wrap_lines=True)
+        return False
+    return True
+
+
+def _order(session: Session, job: Job | None) -> None:
+    say = session.say
+    alone = st.toggle(
+        say("One person uses this index: one voice is enough", "此索引由一人使用：一人的意见即可"), key="training.alone"
+    )
+    curated = _curated(session, alone=alone)
+    if curated is not None:
+        for sentence in shown.evidence_words(curated, say):
+            st.text(sentence)
+        if curated.dropped:
+            with st.expander(say("What is left out, and why", "未采用的内容及原因")):
+                st.dataframe(shown.count_rows(curated.dropped, say), hide_index=True, width="content")
+    left, right = st.columns(2)
+    feedback = left.checkbox(say("Learn from the feedback log", "使用反馈日志"), value=True, key="training.feedback")
+    corpus = left.checkbox(say("Also make pairs of the documents (titles, headings, questions)",
+                               "同时从文档中生成样本（标题、小节、问答）"), key="training.corpus")  # fmt: skip
+    promote = left.checkbox(
+        say("Let it answer when it is shown to be better", "证明更好时即上线"), value=True, key="training.promote"
+    )
+    typed = right.text_area(
+        say("Also learn from these files, one a line (optional)", "同时使用这些文件，每行一个（可选）"),
+        key="training.pairs", placeholder=str(allowed_roots()[0]), height=80,
+        help=say("FlagEmbedding JSONL, a BEIR folder with train judgements, or pairs as JSONL or TSV.",
+                 "FlagEmbedding JSONL、带训练判定的 BEIR 文件夹，或 JSONL/TSV 格式的样本。"),
+    )  # fmt: skip
+    most = right.number_input(say("At most so many examples (empty: all)", "最多使用的样本数（留空为全部）"),
+                              min_value=10, value=None, step=100, key="training.most")  # fmt: skip
+    seed = right.number_input(say("Seed", "随机种子"), min_value=0, value=0, step=1, key="training.seed")
+    busy = job is not None and job.state == "running"
+    if st.button(say("Start training", "开始训练"), key="training.go", type="primary", disabled=busy):
+        try:
+            pairs = training_job.pair_paths(typed or "", allowed_roots())
+            sources = TuningSources(feedback, pairs, corpus, int(most) if most else None, one_person=alone)
+            _start(session, TrainingOrder(sources, int(seed), promote, training_job.new_run_name()))
+        except SearchError as err:
+            _fault(say("Training cannot begin.", "无法开始训练。"), str(err))
+
+
+def _start(session: Session, order: TrainingOrder) -> None:
+    """Start a run, or go on with one.
+
+    Raises:
+        IndexBusyError: If one is running.
+    """
+    index, device = session.index, session.device
+    board(index).start(KIND, lambda job: training_job.run_training(job, index, order, device))
+    st.rerun()
+
+
+def _running(job: Job | None) -> str:
+    detail = job.detail if job is not None and job.state == "running" else None
+    return detail.run if isinstance(detail, TrainingState) else ""
+
+
+def _progress(session: Session, job: Job) -> None:
+    say, progress = session.say, job.progress
+    state = job.detail if isinstance(job.detail, TrainingState) else None
+    if job.state == "running":
+        first, *rest = shown.progress_words(progress, state, say)
+        bar, stop = st.columns([5, 1], vertical_alignment="center")
+        with bar:
+            st.text(first)
+            st.progress(progress.share)
+            st.text(say(" · ", " · ").join(rest))
+        if stop.button(say("Stop", "停止"), key="training.cancel", disabled=job.stopping, width="stretch"):
+            job.cancel()
+        if job.stopping:
+            st.caption(
+                say(
+                    "It stops after the step at hand; what was reached is kept.",
+                    "将在当前步骤之后停止，已完成的部分会保留。",
+                )
+            )
+        if state is not None:
+            training_outcomes.curves(session, state.run)
+        return
+    if st.session_state.get("training.seen") != job.number:
+        st.session_state["training.seen"] = job.number
+        st.rerun()
+    if job.state == "failed":
+        _fault(
+            say("The last run failed. The live model answers as before.", "上一次运行失败，使用中的模型不受影响。"),
+            job.error,
+        )
+    elif job.state == "cancelled":
+        st.info(
+            say("Stopped. What was reached is kept: choose the run below to go on with it.",
+                "已停止。已完成的部分都保留着，可在下方选择该运行并继续。"),
+            icon=":material/cancel:",
+        )  # fmt: skip
+
+
+def _curated(session: Session, *, alone: bool) -> Curated | None:
+    """What the log gives now; None without a log or when it cannot be read, which the page says above."""
+    path = feedback_path(session.index)
+    if not path.is_file():
+        return None
+    try:
+        log = session.feedback()
+        return _curate(str(path), len(log), Generations(session.index).pointer().generation, alone, session)
+    except SearchError as err:
+        _fault(session.say("The log cannot be turned into examples.", "无法从日志得到样本。"), str(err))
+        return None
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _curate(path: str, count: int, generation: str, alone: bool, _session: Session) -> Curated:  # noqa: ARG001 (the key)
+    folder: Path = Generations(_session.index).folder / generation
+    with closing(ChunkTable.open(folder / CHUNKS_NAME)) as table:
+        known = set(table.digests()[0])
+
+        def text_of(chunk_id: str) -> str | None:
+            return table.texts([chunk_id])[0] if chunk_id in known else None
+
+        return curate(_session.feedback().events(), text_of, ONE_PERSON if alone else STANDARD)
+
+
+def _fault(words: str, reason: str) -> None:
+    st.error(words, icon=":material/error:")
+    st.code(reason, language=None, wrap_lines=True)

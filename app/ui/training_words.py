@@ -1,0 +1,97 @@
+"""What training tells in English sentences, in the interface's language. An unknown sentence stays as it is."""
+
+import re
+from collections.abc import Callable
+from typing import TypeAlias
+
+from app.ui.index_presenter import ROLLED_BACK, SWITCHED
+from app.ui.shown_text import safe
+
+Say: TypeAlias = Callable[[str, str], str]
+"""Picks the English or the Chinese one of two texts."""
+
+_STAGES = (
+    (r"run (\S+): tuning (.+) of generation (\S+)", r"运行 \1：微调第 \3 代的 \2"),
+    (r"(\d+) examples out of the feedback log", r"反馈日志中有 \1 个样本"),
+    (r"(\d+) examples out of the documents", r"文档中有 \1 个样本"),
+    (r"(\d+) examples out of (.+)", r"\2 中有 \1 个样本"),
+    (r"mining negatives for (\d+) examples", r"为 \1 个样本挖掘负例"),
+    (r"training on (\d+) examples", r"用 \1 个样本训练"),
+    (r"choosing how much of the tuned weights to keep", "选择保留多少微调后的权重"),
+    (r"encoding the passages with the tuned model, beside the live ones", "用微调后的模型编码段落，不影响使用中的一代"),
+    (r"asking (\d+) held-out queries of both, by (\S+)", r"用两个模型回答 \1 个留出查询（\2）"),
+    (r"measuring both on the general set", "在通用集上评测两个模型"),
+)
+_REASONS = (
+    (r"judgements replaced or withdrawn by their session", "被本人更改或撤回的判定"),
+    (r"votes in a burst, one voice with another", "短时间内连续的投票，合并为一票"),
+    (r"events of robots", "疑似机器人的事件"),
+    (r"events of sessions that contradict the others", "与其他访客相反的访客的事件"),
+    (r"disputed judgements", "有争议的判定"),
+    (r"judgements of whole documents", "对整篇文档的判定"),
+    (r"judgements with fewer than (\d+) voters", r"少于 \1 人的判定"),
+    (r"positives that few of the query's voters named", "该问题的投票者中少有人认可的答案"),
+    (r"passages with too few or contradicting clicks", "点击太少或相互矛盾的段落"),
+    (r"queries that are no question \(no letter, or too long\)", "不是问题的查询（没有文字，或过长）"),
+    (r"queries without a positive", "没有相关段落的问题"),
+    (r"passages that are not in the index any more", "已不在索引中的段落"),
+    (r"beyond the limit, drawn at random", "超出上限，随机抽取后剩余的"),
+    (r"no more alike to the model than random texts", "模型看来与随机文本无异的"),
+    (r"query too short", "查询过短"),
+    (r"query too long", "查询过长"),
+    (r"passage too short", "段落过短"),
+    (r"mostly signs or digits, or broken characters", "多为符号、数字或乱码"),
+    (r"neither Chinese nor Latin script", "既非中文也非拉丁文字"),
+    (r"passage is a copy of another one", "段落与另一段重复"),
+    (r"query stands for too many passages", "查询对应的段落过多"),
+    (r"to train on", "用于训练"),
+    (r"to choose by", "用于选择"),
+    (r"held out for the verdict", "留出用于结论"),
+    (r"dropped because the model does not find their positive", "模型找不到其答案而去掉的"),
+    (r"left out because they ask like a judged query", "与评判查询相似而去掉的"),
+    (r"held-out queries that the index has no answer to", "索引中没有答案的留出查询"),
+)
+_SWITCHES = (
+    (r"promoted", "上线"),
+    (r"promoted against the verdict", "不顾结论而上线"),
+    (r"rolled back the model of (\S+)", r"从第 \1 代的模型回退"),
+    (r"built", "首次建立"),
+    (r"updated", "更新"),
+    (r"rebuilt", "重建"),
+    (r"rolled back", "回退"),
+    (r"switched by hand", "手动切换"),
+    (re.escape(ROLLED_BACK), "在应用中回退"),
+    (re.escape(SWITCHED), "在应用中切换"),
+)
+
+
+def stage_words(sentence: str, say: Say) -> str:
+    """Return what a run is at."""
+    return _said(sentence, _STAGES, say)
+
+
+def reason_words(reason: str, say: Say) -> str:
+    """Return why something was left out, or what a count is of."""
+    return _said(reason, _REASONS, say)
+
+
+def switch_words(reason: str, say: Say) -> str:
+    """Return why a generation went live."""
+    return _said(reason, _SWITCHES, say)
+
+
+def _said(sentence: str, table: tuple[tuple[str, str], ...], say: Say) -> str:
+    for pattern, chinese in table:
+        if found := re.fullmatch(pattern, sentence):
+            return safe(say(sentence, found.expand(chinese)))
+    return safe(sentence)
+
+
+def seconds_words(seconds: float, say: Say) -> str:
+    """Return a time in two units at most."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return say(f"{whole} s", f"{whole} 秒")
+    if whole < 3600:
+        return say(f"{whole // 60} min {whole % 60:02d} s", f"{whole // 60} 分 {whole % 60:02d} 秒")
+    return say(f"{whole // 3600} h {whole % 3600 // 60:02d} min", f"{whole // 3600} 小时 {whole % 3600 // 60:02d} 分")

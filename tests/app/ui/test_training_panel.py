@@ -1,0 +1,278 @@
+"""The section of training in the page: the whole loop with a tiny real model, stopping and going on, rollback, drift, faults."""
+
+import json
+import shutil
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from app.ui import training_job
+from app.ui.data_folders import DATA_VARIABLE
+from app.ui.jobs import board
+from app.ui.session import feedback_path
+from indexer.build import index_documents
+from indexer.build_plan import BuildSettings
+from indexer.encoder import load_embedder
+from indexer.errors import MissingExtraError
+from indexer.generations import Generations
+from indexer.model_source import resolve_model
+from indexer.records import Document
+from retriever.searcher import Searcher, SearchOptions
+from tests.app.ui.pages_support import POISON, demo_index, markdown, open_page, texts
+from tests.training.test_tuning import rows
+from tests.training.tiny_model import tiny_model
+from training.exchange import write_training_rows
+from training.feedback import FeedbackEvent, FeedbackLog
+from training.gate import GateRule
+from training.negative_spec import NegativeSpec
+from training.split import SplitPlan
+from training.train_spec import TrainSpec
+from training.tuning_plan import TuningPlan
+
+LEARNS = {"epochs": 4, "batch_size": 16, "learning_rate": 5e-3, "eval_steps": 6, "checkpoint_steps": 6, "patience": 0}
+LEARNS_NOTHING = {"epochs": 1, "batch_size": 16, "learning_rate": 1e-7}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Path:
+    """An index of a tiny model, and beside it the general set and pairs."""
+    base = tmp_path_factory.mktemp("built")
+    source = resolve_model(str(tiny_model(base / "model")))
+    embedder = load_embedder(source.folder, model_id=source.model, revision=source.revision, device="cpu")
+    made = rows(160)
+    documents = [Document(f"d{number}", row.pos[0], POISON) for number, row in enumerate(made)]
+    index_documents(base / "index", documents, embedder, BuildSettings(model_folder=str(base / "model")))
+    (base / "data").mkdir()
+    write_training_rows(base / "data" / "pairs.jsonl", made)
+    general = base / "general"
+    (general / "qrels").mkdir(parents=True)
+    lines = [json.dumps({"_id": f"g{n}", "title": "", "text": row.pos[0]}) for n, row in enumerate(made[:40])]
+    (general / "corpus.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    (general / "queries.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    judged = "".join(f"g{n}\tg{n}\t1\n" for n in range(40))
+    (general / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n" + judged, encoding="utf-8")
+    return base
+
+
+@pytest.fixture
+def index(built, tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("QUARRY_UI_DEVICE", "cpu")
+    monkeypatch.setenv(DATA_VARIABLE, str(built / "data"))
+    return Path(shutil.copytree(built / "index", tmp_path / "index"))
+
+
+@pytest.fixture
+def small(built, monkeypatch):
+    """Makes plans small; what it is given goes into the settings of training."""
+
+    def set_to(spec):
+        def plan_of(order, device):
+            return TuningPlan(
+                general=built / "general",
+                sources=order.sources,
+                split=SplitPlan(dev=0.15, test=0.3, seed=order.seed),
+                negatives=NegativeSpec(number=2, ranks=(0, 40), consistent_within=None),
+                spec=TrainSpec(**spec, seed=order.seed),
+                merge=(1.0,),
+                route="dense",
+                rule=GateRule(general_drop=1.0, language_drop=1.0),
+                promote=order.promote,
+                device=device,
+            )
+
+        monkeypatch.setattr(training_job, "plan_of", plan_of)
+
+    return set_to
+
+
+def write_log(index: Path, count: int = 12) -> None:
+    """Two visitors name the same answer for each query; not in one burst."""
+    with FeedbackLog.open(feedback_path(index)) as log:
+        for number, row in enumerate(rows(count)):
+            chunk_id = f"d{number}#0-{len(row.pos[0])}"
+            for day, voter in enumerate(("a", "b")):
+                at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=day, minutes=number)
+                log.append(FeedbackEvent(row.query, "answer", voter, "000001", chunk_id, f"d{number}", at=at))
+
+
+def finished(at, index, kind="training", *, seconds=120):
+    """Wait for the end of a job, then draw as the page's own timer would."""
+    job = board(index).latest(kind)
+    deadline = time.monotonic() + seconds
+    while job.state == "running":
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert not at.run().exception
+    return job
+
+
+def start(at, pairs="pairs.jsonl"):
+    at.text_area(key="training.pairs").set_value(pairs)
+    at.checkbox(key="training.feedback").uncheck()
+    return at.button(key="training.go").click().run()
+
+
+def table_with(at, column):
+    return next((table.value for table in at.dataframe if column in table.value), None)
+
+
+def has_button(at, key):
+    return any(button.key == key for button in at.button)
+
+
+@pytest.mark.slow
+def test_a_better_model_goes_live_drift_is_shown_and_it_is_taken_back(index, small, monkeypatch):
+    small(LEARNS)
+    write_log(index)
+    at = open_page(index, monkeypatch, "feedback")
+    assert not at.exception
+    assert "The feedback log of 24 events gives 12 examples now, 0 of them from clicks alone." in texts(at)
+    start(at)
+    job = finished(at, index)
+    assert (job.state, job.error) == ("done", "")
+    assert job.result.promoted
+    runs = table_with(at, "Outcome")
+    assert runs["Outcome"].tolist() == ["promoted"]
+    assert job.result.verdict.words() in texts(at)
+    assert len(at.get("vega_lite_chart")) >= 2
+    assert any("mining" in code.value.lower() for code in at.code)
+    models = table_with(at, "Why")
+    assert models["Why"].tolist() == ["promoted", "built"]
+    assert models["State"].tolist() == ["live", ""]
+    at.button(key="training.drift").click().run()
+    assert finished(at, index, "drift").error == ""
+    at.run()
+    assert "Generation 000001 against 000002 on the newest 12 different questions of the log:" in texts(at)
+    at.button(key="training.rollback").click().run()
+    assert Generations(index).pointer().generation == "000002"
+    at.button(key="training.no").click().run()
+    assert not has_button(at, "training.yes")
+    at.button(key="training.rollback").click().run()
+    assert "stops answering" in texts(at)
+    at.button(key="training.yes").click().run()
+    assert finished(at, index, "rollback").result == "000001" == Generations(index).pointer().generation
+    at.run()
+    assert not has_button(at, "training.rollback") and not has_button(at, "training.drift")
+    assert "000001 answers" in texts(at)
+    assert "<script>" not in markdown(at)
+
+
+@pytest.mark.slow
+def test_a_refused_model_is_said_in_chinese_and_searching_goes_on(index, small, monkeypatch):
+    small(LEARNS_NOTHING)
+    at = open_page(index, monkeypatch, "feedback", "zh")
+    start(at)
+    answers = 0
+    searcher = Searcher.open(index, embedder=None)
+    while board(index).latest("training").state == "running":
+        assert searcher.search("printer", 3, SearchOptions(route="bm25", rerank=False)).hits
+        answers += 1
+        time.sleep(0.05)
+    assert answers
+    job = finished(at, index)
+    assert job.error == ""
+    assert not job.result.promoted
+    assert table_with(at, "结果")["结果"].tolist() == ["未上线：被拒绝"]
+    assert "不上线：在留出查询上没有显示出提升" in texts(at)
+    assert "来源：pairs.jsonl" in texts(at)
+    assert Generations(index).finished() == ["000001"]
+    assert not has_button(at, "training.rollback")
+
+
+@pytest.mark.slow
+def test_a_stopped_run_goes_on_where_it_was(index, small, monkeypatch):
+    small(LEARNS)
+    at = open_page(index, monkeypatch, "feedback")
+    reached, go_on = threading.Event(), threading.Event()
+    tell = training_job._Watch.training
+
+    def slow(self, progress):
+        if progress.step == 8:  # past the checkpoint of step 6
+            reached.set()
+            go_on.wait(30)
+        tell(self, progress)
+
+    monkeypatch.setattr(training_job._Watch, "training", slow)
+    start(at)
+    assert reached.wait(60)
+    at.run()
+    assert "step 7 of" in texts(at)
+    assert at.button(key="training.go").disabled
+    at.button(key="training.cancel").click().run()
+    assert at.button(key="training.cancel").disabled
+    go_on.set()
+    assert finished(at, index).state == "cancelled"
+    assert "Stopped. What was reached is kept" in texts(at)
+    (folder,) = (index / "tuning").iterdir()
+    assert (folder / "finetune" / "checkpoints" / "checkpoint-6").is_dir()
+    data = (folder / "data" / "train.jsonl").read_bytes()
+    steps = []
+    monkeypatch.setattr(training_job._Watch, "training", lambda _self, progress: steps.append(progress.step))
+    assert table_with(at, "Outcome")["Outcome"].tolist() == ["not finished"]
+    at.button(key="training.continue").click().run()
+    assert finished(at, index).result.promoted
+    assert min(steps) > 6
+    assert (folder / "data" / "train.jsonl").read_bytes() == data
+    assert table_with(at, "Outcome")["Outcome"].tolist() == ["promoted"]
+
+
+def test_too_few_examples_and_paths_outside_are_said(index, monkeypatch):
+    write_log(index, 2)
+    at = open_page(index, monkeypatch, "feedback")
+    assert "At least 10 are needed" in texts(at)
+    start(at, "../../etc/passwd")
+    assert "Training cannot begin." in texts(at)
+    assert any("is not below" in code.value for code in at.code)
+    assert board(index).latest("training") is None
+    at.text_area(key="training.pairs").set_value("")
+    at.checkbox(key="training.feedback").check()
+    at.button(key="training.go").click().run()
+    job = finished(at, index)
+    assert "there are 2 examples; expected at least 10" in job.error
+    assert "The last run failed. The live model answers as before." in texts(at)
+    assert any(job.error == code.value for code in at.code)
+
+
+def test_one_voice_counts_where_one_person_uses_the_index(index, monkeypatch):
+    with FeedbackLog.open(feedback_path(index)) as log:
+        text = rows(1)[0].pos[0]
+        log.append(FeedbackEvent("how", "answer", "a", "000001", f"d0#0-{len(text)}", "d0"))
+    at = open_page(index, monkeypatch, "feedback")
+    assert "gives 0 examples now" in texts(at)
+    assert table_with(at, "What")["What"].tolist() == ["judgements with fewer than 2 voters"]
+    at.toggle(key="training.alone").set_value(True).run()
+    assert "gives 1 examples now" in texts(at)
+
+
+def test_without_the_packages_it_says_how_to_get_them(index, monkeypatch):
+    def missing():
+        raise MissingExtraError("training needs accelerate; install it with `pip install 'quarry-search[train]'`")
+
+    monkeypatch.setattr("training.trainable.require_training", missing)
+    at = open_page(index, monkeypatch, "feedback", "zh")
+    assert not at.exception
+    assert "未安装训练所需的软件包。" in texts(at)
+    assert any("pip install 'quarry-search[train]'" in code.value for code in at.code)
+    assert not has_button(at, "training.go")
+
+
+def test_runs_that_somebody_wrote_into_stay_text(index, monkeypatch):
+    folder = index / "tuning" / "**x** <script>"
+    (folder / "data").mkdir(parents=True)
+    (folder / "plan.json").write_text(json.dumps({"sources": {"pairs": [POISON]}}), encoding="utf-8")
+    (folder / "data" / "mining.md").write_text(POISON, encoding="utf-8")
+    at = open_page(index, monkeypatch, "feedback")
+    assert not at.exception
+    assert "<script>" not in markdown(at) and "**" not in markdown(at)
+    at.button(key="training.continue").click().run()
+    assert not at.exception
+    assert "It cannot go on here." in texts(at)
+
+
+def test_an_index_without_a_model_has_nothing_to_train(tmp_path, monkeypatch):
+    at = open_page(demo_index(tmp_path), monkeypatch, "feedback")
+    assert "there is no model to tune" in at.info[-1].value
+    assert not has_button(at, "training.go")

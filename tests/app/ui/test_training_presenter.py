@@ -1,0 +1,217 @@
+"""What the section of training says: golden words and rows of small logs, runs, histories and drifts, in both languages."""
+
+import json
+import os
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from app.ui import training_presenter as shown
+from app.ui.jobs import Progress
+from app.ui.training_job import MeasuredDrift, TrainingState
+from app.ui.training_words import reason_words, seconds_words, stage_words, switch_words
+from indexer.manifest import EmbedderFacts, Lineage
+from retriever.compare import compare
+from retriever.evaluate import evaluate
+from retriever.measures import Measure
+from tests.app.ui.pages_support import POISON
+from tests.fakes import WordEmbedder
+from training.curation import ONE_PERSON, curate
+from training.feedback_events import FeedbackEvent, StoredEvent
+from training.promotion import Step
+from training.shadow import Drift
+from training.train_progress import TrainProgress
+from training.tuning_run import TuningRun
+
+DAY = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
+COMPARED = {"difference": 0.0512, "low": 0.0201, "high": 0.0813, "p": 0.00123}
+
+
+def english(first: str, second: str) -> str:
+    return first
+
+
+def chinese(first: str, second: str) -> str:
+    return second
+
+
+def report(**changes):
+    verdict = {"promote": True, "held_out": COMPARED, "general": {"difference": -0.004}}
+    known = {
+        "promoted": True,
+        "forced": False,
+        "verdict": verdict,
+        "dev": [0.5, 0.6123],
+        "examples": {"to train on": 80},
+    }
+    return {**known, "words": {"en": "Promote. ok", "zh": "可以上线。"}, **changes}
+
+
+def a_run(index, name, content=None, *, at=0):
+    folder = index / "tuning" / name
+    (folder / "data").mkdir(parents=True)
+    sources = {"feedback": True, "corpus": True, "pairs": ["/data/成对.jsonl"]}
+    (folder / "plan.json").write_text(json.dumps({"sources": sources}), encoding="utf-8")
+    os.utime(folder / "plan.json", (DAY.timestamp() + at,) * 2)
+    if content is not None:
+        text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+        (folder / "report.json").write_text(text, encoding="utf-8")
+    return TuningRun(folder)
+
+
+def step(generation, *, lineage=None, **changes):
+    known = {"at": "2026-11-20T09:30:00+00:00", "reason": "built", "model": "acme/m", "revision": "0123456789abcdef"}
+    return Step(generation, **{**known, "lineage": lineage, "live": False, "kept": True, **changes})
+
+
+LINEAGE = Lineage(
+    parent="000001", base=EmbedderFacts.of(WordEmbedder().spec, "words"), run="first", verdict="Promote", forced=False,
+    promoted="2026-11-20T09:30:00+00:00", calibration={},
+)  # fmt: skip
+
+
+def test_evidence_says_how_many_and_what_is_missing():
+    events = [
+        StoredEvent(number, FeedbackEvent(f"question {word}", "answer", "anne", "1", "c#0-1", "c", at=DAY + timedelta(hours=number)))
+        for number, word in enumerate(("alpha", "beta", "gamma"), start=1)
+    ]  # fmt: skip
+    strict, alone = (curate(events, {"c#0-1": "text"}.get, *rules) for rules in ((), (ONE_PERSON,)))
+    assert shown.evidence_words(alone, english) == [
+        "The feedback log of 3 events gives 3 examples now, 0 of them from clicks alone.",
+        "At least 10 are needed: judge more answers, or add other sources below.",
+    ]
+    assert shown.evidence_words(strict, chinese)[0] == "反馈日志有 3 个事件，现在可得 0 个样本，其中 0 个仅来自点击。"
+    assert shown.count_rows(strict.dropped, chinese) == [{"内容": "少于 2 人的判定", "数量": 3}]
+    assert shown.count_rows({"a": 1, "disputed judgements": 4}, english) == [
+        {"What": "disputed judgements", "Count": 4}, {"What": "a", "Count": 1},
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sentence", "words"),
+    [
+        ("run r-1: tuning acme/m of generation 000001", "运行 r-1：微调第 000001 代的 acme/m"),
+        ("160 examples out of the feedback log", "反馈日志中有 160 个样本"),
+        ("12 examples out of /data/a b.jsonl", "/data/a b.jsonl 中有 12 个样本"),
+        ("asking 48 held-out queries of both, by hybrid", "用两个模型回答 48 个留出查询（hybrid）"),
+        ("something new", "something new"),
+    ],
+)
+def test_stages_in_chinese(sentence, words):
+    assert stage_words(sentence, chinese) == words
+    assert stage_words(sentence, english) == sentence
+
+
+def test_reasons_switches_and_times():
+    assert reason_words("queries without a positive", chinese) == "没有相关段落的问题"
+    assert switch_words("rolled back the model of 000002", chinese) == "从第 000002 代的模型回退"
+    assert switch_words("promoted against the verdict", chinese) == "不顾结论而上线"
+    assert [seconds_words(s, english) for s in (-1, 59.4, 61, 3725)] == ["0 s", "59 s", "1 min 01 s", "1 h 02 min"]
+    assert seconds_words(3725, chinese) == "1 小时 02 分"
+
+
+def test_progress_of_training_of_counting_and_of_the_start():
+    state = TrainingState("r", ("training on 80 examples",), TrainProgress(12, 90, 0.13, 0.4123, None, 250.0), 0.7312)
+    at = Progress(12, 90, "training on 80 examples", 75.0)
+    assert shown.progress_words(at, state, english) == [
+        "training on 80 examples",
+        "step 12 of 90, loss 0.412, dev nDCG@10 0.731, training ends in about 4 min 10 s",
+        "1 min 15 s since the start",
+    ]
+    assert (
+        shown.progress_words(at, state, chinese)[1]
+        == "第 12 步，共 90 步，损失 0.412，开发集 nDCG@10 0.731，训练约 4 分 10 秒后结束"
+    )
+    mining = Progress(1200, 5000, "mining negatives for 5000 examples", 3.0)
+    assert shown.progress_words(mining, TrainingState("r"), english)[1] == "1,200 / 5,000"
+    assert shown.progress_words(Progress(0, 0, "", 1.0), None, chinese) == ["载入模型", "已用 1 秒"]
+
+
+def test_runs_newest_first_with_their_outcome(tmp_path):
+    refused = {"promote": False, "held_out": COMPARED, "general": {"difference": -0.05}}
+    a_run(tmp_path, "one", report(), at=0)
+    a_run(tmp_path, "two", report(promoted=False, verdict=refused), at=1)
+    a_run(tmp_path, "three", report(forced=True, verdict=refused), at=2)
+    a_run(tmp_path, "four", report(promoted=False), at=3)
+    a_run(tmp_path, "five", at=4)
+    a_run(tmp_path, "six", "{no json", at=5)
+    a_run(tmp_path, "seven", {"promoted": True}, at=6)
+    a_run(tmp_path, "eight", at=7)
+    views = shown.run_views(tmp_path, "eight")
+    assert [(view.name, view.state) for view in views] == [
+        ("eight", "running"), ("seven", "damaged"), ("six", "damaged"), ("five", "unfinished"), ("four", "kept"),
+        ("three", "forced"), ("two", "refused"), ("one", "promoted"),
+    ]  # fmt: skip
+    assert shown.run_rows(views, english)[-1] == {
+        "Run": "one", "Begun (UTC)": "2026-11-20 09:30", "Outcome": "promoted",
+        "Held-out nDCG@10, 95 % interval": "+0.0512 [+0.0201, +0.0813]", "p": "0.0012", "General set": "-0.0040",
+        "Dev before and after": "0.5000 → 0.6123",
+    }  # fmt: skip
+    assert [row["结果"] for row in shown.run_rows(views, chinese)][3:5] == ["未完成", "可以上线，但未上线"]
+    assert shown.verdict_words(views[-1], chinese) == "可以上线。"
+    assert "no verdict" in shown.verdict_words(views[3], english)
+    assert shown.source_words(views[3], chinese) == "来源：反馈日志、文档、成对.jsonl"
+    assert shown.source_words(views[1], english) == "Sources: -"
+    assert shown.run_views(tmp_path / "none") == []
+
+
+def test_curves_leave_out_points_that_nobody_sees(tmp_path):
+    run = a_run(tmp_path, "one")
+    run.finetune.mkdir()
+    lines = [
+        {"step": 0, "dev": 0.25},
+        *({"step": n, "loss": 1 / n} for n in range(1, 1002)),
+        {"step": 1001, "dev": 0.5},
+    ]
+    text = "\n".join(json.dumps(line) for line in lines)
+    (run.finetune / "log.jsonl").write_text(text + '\n{"step": 10', encoding="utf-8")
+    loss, dev = shown.curve_rows(run)
+    assert dev == [{"step": 0, "value": 0.25}, {"step": 1001, "value": 0.5}]
+    assert (len(loss), loss[0], loss[1]["step"], loss[-1]["step"]) == (335, {"step": 1, "value": 1.0}, 4, 1001)
+    (run.finetune / "log.jsonl").write_text('{"step": "x", "loss": "y"}', encoding="utf-8")
+    assert shown.curve_rows(run) == ([], [])
+    assert shown.curve_rows(TuningRun(tmp_path / "none")) == ([], [])
+
+
+def test_the_mining_report_is_cut_and_made_safe(tmp_path):
+    run = a_run(tmp_path, "one")
+    assert shown.mining_text(run) == ""
+    (run.data / "mining.md").write_text("a\u202eb" + "文" * shown.MOST_REPORT, encoding="utf-8")
+    text = shown.mining_text(run)
+    assert text.startswith("a\ufffdb文") and text.endswith("文\n…")
+    assert len(text) == shown.MOST_REPORT + 2
+
+
+def test_the_history_and_the_way_back():
+    steps = [
+        step("000001", kept=False, model="", revision=""),
+        step("000002", reason="promoted", lineage=LINEAGE, live=True),
+    ]
+    assert shown.history_rows(steps, english) == [
+        {"Generation": "000002", "Since (UTC)": "2026-11-20 09:30", "Model": "acme/m 0123456789ab", "Why": "promoted",
+         "Run": "first", "State": "live"},
+        {"Generation": "000001", "Since (UTC)": "2026-11-20 09:30", "Model": "-", "Why": "built", "Run": "-",
+         "State": "generation removed"},
+    ]  # fmt: skip
+    assert shown.rollback_words(steps[0], english) == []
+    base = LINEAGE.base.to_spec()
+    assert shown.rollback_words(steps[1], english)[0] == (
+        f"The model of generation 000002 (run first) stops answering; {base.model} {base.revision[:12]} answers again."
+    )
+    assert "重新回答" in shown.rollback_words(steps[1], chinese)[0]
+
+
+def test_drift_in_words():
+    measure, qrels = Measure("nDCG", 10), {f"q{n}": {"a": 1} for n in range(3)}
+    runs = [{name: [(doc, 1.0)] for name in qrels} for doc in ("b", "a")]
+    judged = compare(*(evaluate(run, qrels, [measure]) for run in runs), str(measure))
+    seen = Drift(40, 0.8425, 0.7, (("怎么续借？", 0.1), (POISON, 0.25)), judged)
+    found = MeasuredDrift("000001", "000002", True, seen)
+    words = shown.drift_words(found, english)
+    assert words[0] == "Generation 000001 against 000002 on the newest 40 different questions of the log:"
+    assert words[1].startswith("of the first ten documents 84% are the same on average; 70% of the questions")
+    assert judged.words() in words[2]
+    assert words[3] == "Documents were indexed in between; part of the difference is theirs."
+    assert judged.words("zh") in shown.drift_words(found, chinese)[2]
+    assert len(shown.drift_words(MeasuredDrift("1", "2", False, Drift(1, 1.0, 1.0, (), None)), chinese)) == 2
+    assert shown.drift_rows(found, english)[0] == {"Question": "怎么续借？", "Same of the first ten": "10%"}
