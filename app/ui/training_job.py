@@ -81,7 +81,7 @@ def plan_of(order: TrainingOrder, device: str) -> TuningPlan:
         general=general_path(),
         sources=order.sources,
         split=SplitPlan(seed=order.seed),
-        negatives=NegativeSpec(ranks=rank_window("2-200"), seed=order.seed),
+        negatives=NegativeSpec(ranks=rank_window("2-200"), number=4, seed=order.seed),
         spec=TrainSpec(seed=order.seed),
         promote=order.promote,
         device=device,

@@ -124,7 +124,8 @@ def _view(run: TuningRun, running: str) -> RunView:
         if report is None:
             return RunView(run.name, begun, "unfinished", facts, {}, None, None, (None, None), {})
         verdict = report["verdict"]
-        held, before, after = verdict["held_out"], *report["dev"]
+        held = verdict["held_out"]
+        before, after = report["dev"]
         return RunView(
             name=run.name,
             begun=begun,

@@ -26,8 +26,9 @@ def test_an_order_comes_back_out_of_the_plan_of_its_run(tmp_path):
 
 
 def test_the_plan_is_that_of_the_command(tmp_path, monkeypatch):
-    from app.cli.main import cli
     from typer.testing import CliRunner
+
+    from app.cli import cli
 
     asked = []
 

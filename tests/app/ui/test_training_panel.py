@@ -43,7 +43,7 @@ def built(tmp_path_factory) -> Path:
     source = resolve_model(str(tiny_model(base / "model")))
     embedder = load_embedder(source.folder, model_id=source.model, revision=source.revision, device="cpu")
     made = rows(160)
-    documents = [Document(f"d{number}", row.pos[0], POISON) for number, row in enumerate(made)]
+    documents = [Document(f"d{number}", row.pos[0]) for number, row in enumerate(made)]
     index_documents(base / "index", documents, embedder, BuildSettings(model_folder=str(base / "model")))
     (base / "data").mkdir()
     write_training_rows(base / "data" / "pairs.jsonl", made)
@@ -138,7 +138,9 @@ def test_a_better_model_goes_live_drift_is_shown_and_it_is_taken_back(index, sma
     assert runs["Outcome"].tolist() == ["promoted"]
     assert job.result.verdict.words() in texts(at)
     assert len(at.get("vega_lite_chart")) >= 2
-    assert any("mining" in code.value.lower() for code in at.code)
+    assert (job.result.folder / "data" / "mining.md").read_text(encoding="utf-8").strip() in [
+        code.value.strip() for code in at.code
+    ]
     models = table_with(at, "Why")
     assert models["Why"].tolist() == ["promoted", "built"]
     assert models["State"].tolist() == ["live", ""]
@@ -168,7 +170,7 @@ def test_a_refused_model_is_said_in_chinese_and_searching_goes_on(index, small, 
     answers = 0
     searcher = Searcher.open(index, embedder=None)
     while board(index).latest("training").state == "running":
-        assert searcher.search("printer", 3, SearchOptions(route="bm25", rerank=False)).hits
+        assert searcher.search("printer", 3, SearchOptions(route="bm25", rerank=False)).results
         answers += 1
         time.sleep(0.05)
     assert answers
@@ -202,7 +204,7 @@ def test_a_stopped_run_goes_on_where_it_was(index, small, monkeypatch):
     assert "step 7 of" in texts(at)
     assert at.button(key="training.go").disabled
     at.button(key="training.cancel").click().run()
-    assert at.button(key="training.cancel").disabled
+    assert "It stops after the step at hand" in texts(at)
     go_on.set()
     assert finished(at, index).state == "cancelled"
     assert "Stopped. What was reached is kept" in texts(at)

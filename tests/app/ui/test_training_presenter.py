@@ -14,6 +14,7 @@ from indexer.manifest import EmbedderFacts, Lineage
 from retriever.compare import compare
 from retriever.evaluate import evaluate
 from retriever.measures import Measure
+from retriever.ranking import Query
 from tests.app.ui.pages_support import POISON
 from tests.fakes import WordEmbedder
 from training.curation import ONE_PERSON, curate
@@ -204,7 +205,9 @@ def test_the_history_and_the_way_back():
 def test_drift_in_words():
     measure, qrels = Measure("nDCG", 10), {f"q{n}": {"a": 1} for n in range(3)}
     runs = [{name: [(doc, 1.0)] for name in qrels} for doc in ("b", "a")]
-    judged = compare(*(evaluate(run, qrels, [measure]) for run in runs), str(measure))
+    judged = compare(
+        *(evaluate(run, qrels, [measure], queries=[Query(name, name) for name in qrels]) for run in runs), str(measure)
+    )
     seen = Drift(40, 0.8425, 0.7, (("怎么续借？", 0.1), (POISON, 0.25)), judged)
     found = MeasuredDrift("000001", "000002", True, seen)
     words = shown.drift_words(found, english)
