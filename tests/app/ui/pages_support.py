@@ -13,7 +13,7 @@ from demo_corpus import documents_path
 from indexer.build import build_index
 from indexer.build_plan import BuildSettings
 
-MAIN = Path(session.__file__).with_name("main.py")
+MAIN = Path(session.__file__).with_name("entry") / "main.py"
 POISON = '<script>document.title="owned"</script> **bold** [link](http://x.invalid) $x^2$ :red[red] <img src=x onerror=alert(1)>'
 
 
@@ -45,7 +45,7 @@ def open_page(index: Path, monkeypatch, page: str, language: str = "en") -> AppT
     at = AppTest.from_file(str(MAIN), default_timeout=60)
     at.session_state["language"] = language
     at.run()
-    return at.switch_page(f"pages/{page}.py").run()
+    return at.switch_page(f"../pages/{page}.py").run()
 
 
 def texts(at: AppTest) -> str:
