@@ -1,0 +1,161 @@
+"""Quarry for LlamaIndex: `QuarryRetriever`, `QuarryEmbedding` and `QuarryReranker`. The extra is `llama-index`.
+
+    engine = RetrieverQueryEngine.from_args(QuarryRetriever.open("my-index", k=5, rerank="auto"))
+
+Give the retriever its reranker where you can: there it has a time budget and a fallback. `QuarryReranker` is for nodes of
+other retrievers. Every node's `metadata["degraded"]` says which stage did not fully run.
+"""
+
+import asyncio
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, PrivateAttr, SkipValidation
+
+from app.integrations.common import TECHNICAL_KEYS, embedder_for, passage_metadata, reranked, reranker_for
+from indexer.embedder import Embedder
+from indexer.errors import MissingExtraError
+from retriever.answer import Answer, Result
+from retriever.base import Reranker
+from retriever.searcher import Searcher, SearchOptions
+
+try:
+    from llama_index.core.base.embeddings.base import BaseEmbedding
+    from llama_index.core.postprocessor.types import BaseNodePostprocessor
+    from llama_index.core.retrievers import BaseRetriever
+    from llama_index.core.schema import (
+        MetadataMode,
+        NodeRelationship,
+        NodeWithScore,
+        QueryBundle,
+        RelatedNodeInfo,
+        TextNode,
+    )
+except ImportError as err:
+    raise MissingExtraError(
+        f"LlamaIndex could not be imported ({err}); expected llama-index-core. "
+        "Run `pip install 'quarry-search[llama-index]'`"
+    ) from err
+
+
+class QuarryRetriever(BaseRetriever):
+    """Searches an index. Embeddings and other strings of a QueryBundle are not used: Quarry embeds the query itself."""
+
+    def __init__(self, searcher: Searcher, *, k: int = 10, options: SearchOptions = SearchOptions()) -> None:
+        """Take an opened index, the number of passages per question, and how to search.
+
+        Raises:
+            ValueError: If k < 1.
+        """
+        if k < 1:
+            raise ValueError(f"k is {k}; expected at least 1 passage to be asked for")
+        super().__init__()
+        self.searcher = searcher
+        self.k = k
+        self.options = options
+
+    @classmethod
+    def open(
+        cls,
+        index: str | Path,
+        *,
+        k: int = 10,
+        options: SearchOptions = SearchOptions(),
+        embedder: Embedder | None = None,
+        rerank: str | Reranker | None = "none",
+        device: str = "auto",
+    ) -> Self:
+        """Open an index folder; arguments and errors are those of `Searcher.open`."""
+        return cls(Searcher.open(index, embedder=embedder, rerank=rerank, device=device), k=k, options=options)
+
+    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        answer = self.searcher.search(query_bundle.query_str, self.k, self.options)
+        return [NodeWithScore(node=_node(result, answer), score=float(result.score)) for result in answer.results]
+
+    async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        return await asyncio.to_thread(self._retrieve, query_bundle)
+
+
+def _node(result: Result, answer: Answer) -> TextNode:
+    """Return a passage as a node of its document; prompts and embeddings see its source, title and page only."""
+    return TextNode(
+        id_=result.chunk_id,
+        text=result.text,
+        metadata=passage_metadata(result, answer),
+        excluded_llm_metadata_keys=list(TECHNICAL_KEYS),
+        excluded_embed_metadata_keys=list(TECHNICAL_KEYS),
+        start_char_idx=result.start,
+        end_char_idx=result.end,
+        relationships={NodeRelationship.SOURCE: RelatedNodeInfo(node_id=result.doc_id)},
+    )
+
+
+class QuarryEmbedding(BaseEmbedding):
+    """Quarry's embedder for LlamaIndex: queries and passages each with the model's own format."""
+
+    _embedder: Embedder = PrivateAttr()
+
+    def __init__(self, embedder: Embedder) -> None:
+        super().__init__(model_name=embedder.spec.model)
+        self._embedder = embedder
+
+    @classmethod
+    def load(cls, model: str = "auto", device: str = "auto") -> Self:
+        """Load a model: `auto`, a repository id, a model folder, or an index folder (its model). Raises ModelError."""
+        return cls(embedder_for(model, device))
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Return the name in LlamaIndex's events."""
+        return "QuarryEmbedding"
+
+    def _get_query_embedding(self, query: str) -> list[float]:
+        vector: list[float] = self._embedder.embed_queries([query])[0].tolist()
+        return vector
+
+    def _get_text_embedding(self, text: str) -> list[float]:
+        return self._get_text_embeddings([text])[0]
+
+    def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
+        vectors: list[list[float]] = self._embedder.embed_documents(texts).tolist()
+        return vectors
+
+    async def _aget_query_embedding(self, query: str) -> list[float]:
+        return await asyncio.to_thread(self._get_query_embedding, query)
+
+    async def _aget_text_embedding(self, text: str) -> list[float]:
+        return await asyncio.to_thread(self._get_text_embedding, text)
+
+    async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
+        return await asyncio.to_thread(self._get_text_embeddings, texts)
+
+
+class QuarryReranker(BaseNodePostprocessor):
+    """Reorders nodes of any retriever by a cross-encoder. The nodes stay as they are; scores become its logits.
+
+    Attributes:
+        reranker: The loaded model.
+        top_n: How many nodes are kept at most, at least 1.
+    """
+
+    reranker: SkipValidation[Reranker] = Field(exclude=True)
+    top_n: int = Field(default=10, ge=1)
+
+    @classmethod
+    def load(cls, model: str = "auto", device: str = "auto", top_n: int = 10) -> Self:
+        """Load a reranker: `auto` (the best one on this machine), a repository id, or a folder. Raises ModelError."""
+        return cls(reranker=reranker_for(model, device), top_n=top_n)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Return the name in LlamaIndex's events."""
+        return "QuarryReranker"
+
+    def _postprocess_nodes(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+    ) -> list[NodeWithScore]:
+        if query_bundle is None:
+            raise ValueError("no query was given; expected query_bundle or query_str beside the nodes")
+        texts = [node.get_content(metadata_mode=MetadataMode.NONE) for node in nodes]
+        order = reranked(self.reranker, query_bundle.query_str, texts, self.top_n)
+        return [NodeWithScore(node=nodes[position].node, score=score) for position, score in order]
