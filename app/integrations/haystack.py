@@ -1,0 +1,224 @@
+"""Quarry for Haystack: `QuarryRetriever`, `QuarryTextEmbedder`, `QuarryDocumentEmbedder`, `QuarryRanker`. The extra is `haystack`.
+
+    pipeline.add_component("retriever", QuarryRetriever("my-index", top_k=5, rerank="auto"))
+
+Components are made of plain values, so pipelines can be saved; models are loaded by `warm_up` or at the first run. A saved
+pipeline is loaded with `Pipeline.loads(text, allowed_modules=["app.integrations.haystack"])`.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from app.integrations.common import embedder_for, passage_metadata, reranked, reranker_for
+from indexer.embedder import Embedder
+from indexer.errors import MissingExtraError
+from retriever.base import Reranker
+from retriever.ranking import Route
+from retriever.searcher import Filters, Searcher, SearchOptions
+
+try:
+    from haystack import Document, component
+except ImportError as err:
+    raise MissingExtraError(
+        f"Haystack could not be imported ({err}); expected haystack-ai. Run `pip install 'quarry-search[haystack]'`"
+    ) from err
+
+
+@component
+class QuarryRetriever:
+    """Searches an index; a missing model or reranker costs quality, not the answer, and `meta["degraded"]` says so."""
+
+    def __init__(
+        self,
+        index: str,
+        top_k: int = 10,
+        filters: dict[str, Any] | None = None,
+        route: Route = "hybrid",
+        rerank: str = "none",
+        device: str = "auto",
+    ) -> None:
+        """Say what to search; nothing is opened yet.
+
+        Args:
+            index: The index folder.
+            top_k: Passages per question, at least 1.
+            filters: Haystack filters on the documents' metadata: `==`, `in`, and `AND` of these.
+            route: `hybrid`, `dense` or `bm25`.
+            rerank: `none`, `auto`, or the id or folder of a reranker.
+            device: `auto`, `cpu`, `cuda` or `cuda:N`.
+
+        Raises:
+            ValueError: If top_k < 1, or the filters have another operator.
+        """
+        if top_k < 1:
+            raise ValueError(f"top_k is {top_k}; expected at least 1 passage to be asked for")
+        accepted_values(filters)
+        self.index = str(index)
+        self.top_k = top_k
+        self.filters = filters
+        self.route = route
+        self.rerank = rerank
+        self.device = device
+        self._searcher: Searcher | None = None
+
+    def warm_up(self) -> None:
+        """Open the index and load its models. Raises IndexFormatError if the folder is not an index, or is damaged."""
+        self._opened().warm()
+
+    @component.output_types(documents=list[Document])
+    def run(
+        self, query: str, filters: dict[str, Any] | None = None, top_k: int | None = None
+    ) -> dict[str, list[Document]]:
+        """Return the best passages; filters and top_k take the place of those of the component.
+
+        Raises:
+            ValueError: If the query is empty, top_k < 1, or the filters name unknown metadata or another operator.
+        """
+        options = SearchOptions(self.route, filters=accepted_values(filters if filters is not None else self.filters))
+        answer = self._opened().search(query, self.top_k if top_k is None else top_k, options)
+        return {
+            "documents": [
+                Document(
+                    id=result.chunk_id,
+                    content=result.text,
+                    meta=passage_metadata(result, answer),
+                    score=float(result.score),
+                )
+                for result in answer.results
+            ]
+        }
+
+    @component.output_types(documents=list[Document])
+    async def run_async(
+        self, query: str, filters: dict[str, Any] | None = None, top_k: int | None = None
+    ) -> dict[str, list[Document]]:
+        """Do the same in a thread."""
+        return await asyncio.to_thread(self.run, query, filters, top_k)
+
+    def _opened(self) -> Searcher:
+        if self._searcher is None:
+            self._searcher = Searcher.open(Path(self.index), rerank=self.rerank, device=self.device)
+        return self._searcher
+
+
+def accepted_values(filters: dict[str, Any] | None) -> Filters | None:
+    """Translate Haystack filters to metadata key -> accepted values. `*` in a value is a wildcard, as always in Quarry.
+
+    Raises:
+        ValueError: If there is another operator than `==`, `in` and `AND`, or a value that is no string.
+    """
+    if not filters:
+        return None
+    accepted: dict[str, list[str]] = {}
+    for key, values in _conditions(filters):
+        accepted[key] = [value for value in values if value in accepted[key]] if key in accepted else values
+    return accepted
+
+
+def _conditions(filters: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    operator, value = filters.get("operator"), filters.get("value")
+    if operator == "AND":
+        for condition in filters["conditions"]:
+            yield from _conditions(condition)
+        return
+    values = [value] if operator == "==" else value if operator == "in" else None
+    if "field" not in filters or not isinstance(values, list) or not all(isinstance(entry, str) for entry in values):
+        raise ValueError(
+            f"the filter is {filters!r}; expected `==` or `in` with strings on a metadata field, or `AND` of such"
+        )
+    yield str(filters["field"]).removeprefix("meta."), values
+
+
+class _HasEmbedder:
+    """Loads an embedder once, at the first need."""
+
+    def __init__(self, model: str = "auto", device: str = "auto") -> None:
+        self.model = str(model)
+        self.device = device
+        self._embedder: Embedder | None = None
+
+    def warm_up(self) -> None:
+        """Load the model. Raises ModelError if it cannot be had."""
+        self._loaded()
+
+    def _loaded(self) -> Embedder:
+        if self._embedder is None:
+            self._embedder = embedder_for(self.model, self.device)
+        return self._embedder
+
+
+@component
+class QuarryTextEmbedder(_HasEmbedder):
+    """Embeds questions. `model`: `auto`, a repository id, a model folder, or an index folder (its model)."""
+
+    @component.output_types(embedding=list[float])
+    def run(self, text: str) -> dict[str, list[float]]:
+        """Return the unit vector of a question, in the model's format for queries."""
+        return {"embedding": self._loaded().embed_queries([text])[0].tolist()}
+
+    @component.output_types(embedding=list[float])
+    async def run_async(self, text: str) -> dict[str, list[float]]:
+        """Do the same in a thread."""
+        return await asyncio.to_thread(self.run, text)
+
+
+@component
+class QuarryDocumentEmbedder(_HasEmbedder):
+    """Embeds documents. `model`: `auto`, a repository id, a model folder, or an index folder (its model)."""
+
+    @component.output_types(documents=list[Document])
+    def run(self, documents: list[Document]) -> dict[str, list[Document]]:
+        """Return copies of the documents with unit vectors of their content, in the model's format for passages."""
+        vectors = self._loaded().embed_documents([document.content or "" for document in documents]).tolist()
+        return {
+            "documents": [replace(document, embedding=row) for document, row in zip(documents, vectors, strict=True)]
+        }
+
+    @component.output_types(documents=list[Document])
+    async def run_async(self, documents: list[Document]) -> dict[str, list[Document]]:
+        """Do the same in a thread."""
+        return await asyncio.to_thread(self.run, documents)
+
+
+@component
+class QuarryRanker:
+    """Reorders documents of any retriever by a cross-encoder. `QuarryRetriever(rerank=...)` has a time budget besides."""
+
+    def __init__(self, model: str = "auto", top_k: int = 10, device: str = "auto") -> None:
+        """Say what to load: `auto` (the best reranker on this machine), a repository id, or a folder.
+
+        Raises:
+            ValueError: If top_k < 1.
+        """
+        if top_k < 1:
+            raise ValueError(f"top_k is {top_k}; expected at least 1 document to be kept")
+        self.model = str(model)
+        self.top_k = top_k
+        self.device = device
+        self._reranker: Reranker | None = None
+
+    def warm_up(self) -> None:
+        """Load the model. Raises ModelError if it cannot be had."""
+        self._loaded()
+
+    @component.output_types(documents=list[Document])
+    def run(self, query: str, documents: list[Document], top_k: int | None = None) -> dict[str, list[Document]]:
+        """Return copies of the best documents with logits as scores, best first. Raises ValueError if top_k < 1."""
+        texts = [document.content or "" for document in documents]
+        order = reranked(self._loaded(), query, texts, self.top_k if top_k is None else top_k)
+        return {"documents": [replace(documents[position], score=score) for position, score in order]}
+
+    @component.output_types(documents=list[Document])
+    async def run_async(
+        self, query: str, documents: list[Document], top_k: int | None = None
+    ) -> dict[str, list[Document]]:
+        """Do the same in a thread."""
+        return await asyncio.to_thread(self.run, query, documents, top_k)
+
+    def _loaded(self) -> Reranker:
+        if self._reranker is None:
+            self._reranker = reranker_for(self.model, self.device)
+        return self._reranker
