@@ -17,6 +17,7 @@ from app.cli import (
     index_command,
     models_command,
     search_command,
+    serve_command,
     tune_command,
     ui_command,
 )
@@ -46,6 +47,7 @@ for module in (
     doctor_command,
     demo_command,
     ui_command,
+    serve_command,
 ):
     module.register(cli)
 

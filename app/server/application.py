@@ -1,0 +1,86 @@
+"""The application: routes, guard, errors, and the services that live as long as it does."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.server import document_routes, model_routes, search_routes
+from app.server.guard import Guard
+from app.server.metrics import CONTENT_TYPE
+from app.server.problems import ErrorBody, answer_invalid, answer_problem, from_message, response
+from app.server.services import Services, services_of
+from app.server.shapes import Health
+from indexer.errors import SearchError
+
+_ERRORS = (400, 401, 403, 404, 408, 409, 413, 421, 422, 429, 500, 503, 504)
+Shared = Annotated[Services, Depends(services_of)]
+
+
+def create_app(services: Services) -> FastAPI:
+    """Return the application over opened services; it closes them when it ends.
+
+    There is no page of documentation: the ones that FastAPI brings load scripts from the internet.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await run_in_threadpool(services.close)
+
+    errors: dict[int | str, dict[str, Any]] = {status: {"model": ErrorBody} for status in _ERRORS}
+    app = FastAPI(
+        title="Quarry",
+        version=version("quarry-search"),
+        lifespan=lifespan,
+        responses=errors,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.services = services
+    for routes in (search_routes, document_routes, model_routes):
+        app.include_router(routes.router)
+    app.add_api_route("/health", health, operation_id="health", tags=["server"], response_model=Health)
+    app.add_api_route(
+        "/metrics", metrics, operation_id="metrics", tags=["server"], response_class=PlainTextResponse, methods=["GET"]
+    )
+    app.add_exception_handler(HTTPException, answer_problem)
+    app.add_exception_handler(RequestValidationError, answer_invalid)
+    app.add_exception_handler(SearchError, _answer_ours)
+    app.add_middleware(Guard, settings=services.settings, metrics=services.metrics)
+    return app
+
+
+def health(services: Shared) -> Health:
+    """Tell whether the server answers fully, and from which generation."""
+    manifest = services.live.searcher.index.manifest
+    writer = services.writer.problem if services.writer else ""
+    problems = [problem for problem in (*services.live.warnings, services.live.problem, writer) if problem]
+    return Health(
+        status="degraded" if problems else "ok",
+        generation=manifest.generation,
+        documents=manifest.documents,
+        passages=manifest.chunks,
+        model=manifest.embedder.to_spec().model if manifest.embedder else "",
+        waiting_jobs=services.inbox.waiting() if services.inbox else 0,
+        problems=problems,
+    )
+
+
+def metrics(services: Shared) -> Response:
+    """Return the metrics in Prometheus' text format."""
+    return Response(services.metrics.text(), media_type=CONTENT_TYPE)
+
+
+async def _answer_ours(_request: Request, err: Exception) -> JSONResponse:
+    return response(from_message(503, "unavailable", str(err)))

@@ -1,0 +1,125 @@
+"""A bounded queue in front of the models: what waits together is computed together.
+
+One thread computes. While it does, requests pile up; the next batch takes all that are alike. So a lone request waits for
+nobody, and under load the batches grow by themselves; there is no delay to tune.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class QueueFullError(Exception):
+    """As many requests wait as may."""
+
+
+class QueueClosedError(Exception):
+    """The server is stopping."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    key: Hashable
+    work: Callable[[Sequence[Any]], Sequence[Any]]
+    item: Any
+    future: "Future[Any]" = field(default_factory=Future)
+
+
+class BatchQueue:
+    """The queue and its thread."""
+
+    def __init__(self, capacity: int, batch: int, observe: Callable[[int], None] = lambda _size: None) -> None:
+        """Start the thread.
+
+        Args:
+            capacity: Requests that may wait, those being computed left out.
+            batch: Requests of one batch at most.
+            observe: Told of the size of every batch.
+        """
+        self._capacity, self._batch, self._observe = capacity, batch, observe
+        self._waiting: deque[_Waiting] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="quarry-batches", daemon=True)
+        self._thread.start()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def submit(self, key: Hashable, work: Callable[[Sequence[T]], Sequence[R]], item: T) -> "Future[R]":
+        """Queue an item. Items with equal keys may be handed to `work` together; it returns one result for each.
+
+        Raises:
+            QueueFullError: If the queue is full.
+            QueueClosedError: If the queue was closed.
+        """
+        waiting = _Waiting(key, work, item)
+        with self._changed:
+            if self._closed:
+                raise QueueClosedError
+            if len(self._waiting) >= self._capacity:
+                self._drop_cancelled()
+            if len(self._waiting) >= self._capacity:
+                raise QueueFullError
+            self._waiting.append(waiting)
+            self._changed.notify()
+        return waiting.future
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Refuse what waits and end the thread, unless it computes for longer than the timeout."""
+        with self._changed:
+            self._closed = True
+            left = list(self._waiting)
+            self._waiting.clear()
+            self._changed.notify()
+        for waiting in left:
+            if waiting.future.set_running_or_notify_cancel():
+                waiting.future.set_exception(QueueClosedError())
+        self._thread.join(timeout_s)
+
+    def _drop_cancelled(self) -> None:
+        """Forget those whose clients have gone or whose time is up."""
+        self._waiting = deque(waiting for waiting in self._waiting if not waiting.future.cancelled())
+
+    def _run(self) -> None:
+        while taken := self._take():
+            started = [waiting for waiting in taken if waiting.future.set_running_or_notify_cancel()]
+            if started:
+                self._observe(len(started))
+                _compute(started)
+
+    def _take(self) -> list[_Waiting]:
+        with self._changed:
+            while not self._waiting and not self._closed:
+                self._changed.wait()
+            if self._closed:
+                return []
+            key = self._waiting[0].key
+            taken: list[_Waiting] = []
+            others: deque[_Waiting] = deque()
+            for waiting in self._waiting:
+                alike = waiting.key == key and len(taken) < self._batch
+                (taken if alike else others).append(waiting)
+            self._waiting = others
+            return taken
+
+
+def _compute(started: Sequence[_Waiting]) -> None:
+    """Compute a batch; when it fails, each alone, so that one wrong request does not fail its neighbours."""
+    try:
+        results = started[0].work([waiting.item for waiting in started])
+    except Exception as err:  # noqa: BLE001 (the boundary of the thread: the error goes to the one who asked)
+        if len(started) == 1:
+            started[0].future.set_exception(err)
+            return
+        for waiting in started:
+            _compute([waiting])
+        return
+    for waiting, result in zip(started, results, strict=True):
+        waiting.future.set_result(result)

@@ -1,0 +1,124 @@
+"""In front of every route: the Host header, the token, the size of the body, the log line and the metrics.
+
+Logged are method, route template, status and time: no path, query or document text.
+"""
+
+import asyncio
+import hmac
+import logging
+import re
+from time import perf_counter
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.server.metrics import Metrics
+from app.server.problems import Problem, response
+from app.server.settings import ServeSettings
+
+_OPEN = frozenset({"/health"})  # answered without a token, for load balancers
+_PORT = re.compile(r":\d+$")
+log = logging.getLogger("quarry.serve")
+
+
+class Guard:
+    """ASGI middleware with the rules of one server."""
+
+    def __init__(self, app: ASGIApp, settings: ServeSettings, metrics: Metrics) -> None:
+        self._app, self._settings, self._metrics = app, settings, metrics
+        self._token = settings.token.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request pass, or answer it here."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = perf_counter(), 0
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            self._check(Request(scope))
+            await self._app(scope, self._limited(receive), watched)
+        except Problem as problem:
+            if not status:
+                await response(problem)(scope, receive, watched)
+        except Exception as err:  # noqa: BLE001 (the outermost boundary: its message may hold text, so only its type is told)
+            log.error("unexpected %s at %s", type(err).__name__, _place(err))  # noqa: TRY400 (no traceback: see above)
+            if not status:
+                await response(_unexpected(err))(scope, receive, watched)
+        finally:
+            self._note(scope, status or 499, perf_counter() - started)
+
+    def _check(self, request: Request) -> None:
+        host = _PORT.sub("", request.headers.get("host", ""))
+        if self._settings.hosts and host.lower() not in self._settings.hosts:
+            raise Problem(
+                421,
+                "wrong_host",
+                "the Host header names another host",
+                f"one of {', '.join(self._settings.hosts)}",
+                "Use the address that the server printed",
+            )
+        if self._token and request.url.path not in _OPEN:
+            scheme, _, given = request.headers.get("authorization", "").partition(" ")
+            right = hmac.compare_digest(given.strip().encode("utf-8", "replace"), self._token)
+            if scheme.lower() != "bearer" or not right:
+                raise Problem(
+                    401,
+                    "unauthorized",
+                    "no token, or a wrong one",
+                    "the header `Authorization: Bearer TOKEN`",
+                    "Send the token that was printed at the start, or set with QUARRY_TOKEN",
+                )
+        length = request.headers.get("content-length", "0")
+        if length.isdigit() and int(length) > self._settings.max_body_bytes:
+            raise self._too_large()
+
+    def _limited(self, receive: Receive) -> Receive:
+        size, ended = 0, False
+
+        async def limited() -> Message:
+            nonlocal size, ended
+            if ended:  # waits for the client to leave, which may take as long as it likes
+                return await receive()
+            try:
+                message = await asyncio.wait_for(receive(), self._settings.time_limit_s)
+            except TimeoutError as err:
+                raise Problem(
+                    408, "slow_body", "the body did not arrive", "it within the time limit", "Send it"
+                ) from err
+            size += len(message.get("body", b""))
+            ended = not message.get("more_body", False)
+            if size > self._settings.max_body_bytes:
+                raise self._too_large()
+            return message
+
+        return limited
+
+    def _too_large(self) -> Problem:
+        limit = self._settings.max_body_bytes
+        return Problem(413, "too_large", "the body is too large", f"at most {limit} bytes", "Send it in parts")
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "other")
+        method = scope["method"] if scope["method"] in ("GET", "POST", "DELETE") else "other"
+        self._metrics.requests.labels(route, method, str(status)).inc()
+        self._metrics.seconds.labels(route, method).observe(seconds)
+        log.info("%s %s %d %.1f ms", method, route, status, seconds * 1000)
+
+
+def _place(err: BaseException) -> str:
+    trace = err.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_name}:{trace.tb_lineno}" if trace else "an unknown place"
+
+
+def _unexpected(err: Exception) -> Problem:
+    found = f"an unexpected error ({type(err).__name__})"
+    return Problem(500, "unexpected", found, "an answer", "Try again; the server's log names the place")

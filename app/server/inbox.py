@@ -1,0 +1,225 @@
+"""Documents that were acknowledged and wait to be indexed: a SQLite file in the index folder that survives kill -9.
+
+`put` returns after the job is on disk (WAL, synchronous=FULL). A job leaves its texts here until a generation with them is
+live and durable, so a crash at any moment costs at most doing the same work again.
+"""
+
+import fcntl
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from json import dumps, loads
+from pathlib import Path
+from typing import Any, Literal, Self
+from uuid import uuid4
+
+from indexer.durable import sync_folder
+from indexer.errors import IndexBusyError, IndexFormatError, SearchError
+from indexer.records import Document
+
+JobKind = Literal["add", "delete"]
+JobState = Literal["queued", "done", "failed"]
+INBOX_NAME = "inbox.sqlite"
+_APPLICATION_ID = 0x51494231  # marks the file as an inbox
+_KEPT = 10_000  # finished jobs that are remembered
+_BUSY_SECONDS = 10.0
+_COLUMNS = "number, id, kind, documents, state, result, at"
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS jobs (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, "
+    "kind TEXT NOT NULL, documents INTEGER NOT NULL, state TEXT NOT NULL, result TEXT NOT NULL, at TEXT NOT NULL, "
+    "payload TEXT, bytes INTEGER NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS waiting ON jobs (number) WHERE state = 'queued'",
+    f"PRAGMA application_id = {_APPLICATION_ID}",
+)
+
+
+class InboxFullError(Exception):
+    """More text waits than may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One acknowledged request.
+
+    Attributes:
+        number: Jobs are done in the order of their numbers.
+        id: What the client knows it by.
+        kind: Whether documents are added or deleted.
+        documents: How many.
+        state: `queued` (being indexed included), `done` or `failed`.
+        result: What came of it, empty while it is queued.
+        at: When it was acknowledged, UTC.
+    """
+
+    number: int
+    id: str
+    kind: JobKind
+    documents: int
+    state: JobState
+    result: dict[str, Any]
+    at: str
+
+
+class Inbox:
+    """The inbox of one index. Safe to share between threads; one process owns it at a time."""
+
+    def __init__(self, db: sqlite3.Connection, path: Path, lock: int, max_bytes: int) -> None:
+        self._db, self.path, self._lock_file, self._max_bytes = db, path, lock, max_bytes
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(cls, index: Path, max_bytes: int = 256 * 2**20) -> Self:
+        """Open the inbox of an index, making it when it is not there.
+
+        Args:
+            index: The index folder.
+            max_bytes: UTF-8 bytes of text that may wait.
+
+        Raises:
+            IndexBusyError: If another server owns it.
+            IndexFormatError: If the file is something else.
+            SearchError: If it cannot be read or written.
+        """
+        path = index / INBOX_NAME
+        lock = _own(index)
+        try:
+            with _explained(path):
+                db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+                _prepare(db, path)
+        except BaseException:
+            os.close(lock)
+            raise
+        sync_folder(index)
+        return cls(db, path, lock, max_bytes)
+
+    def put_documents(self, documents: Sequence[Document]) -> Job:
+        """Acknowledge documents. Raises as `put` does."""
+        return self._put("add", [asdict(document) for document in documents])
+
+    def put_deletion(self, doc_ids: Sequence[str]) -> Job:
+        """Acknowledge a deletion. Raises as `put` does."""
+        return self._put("delete", list(doc_ids))
+
+    def _put(self, kind: JobKind, content: Sequence[Any]) -> Job:
+        """Store a job and return it after it is on disk.
+
+        Raises:
+            InboxFullError: If too much waits already.
+            SearchError: If it could not be stored.
+        """
+        payload = dumps(content, ensure_ascii=False)
+        size, job_id, at = len(payload.encode()), uuid4().hex, datetime.now(UTC).isoformat(timespec="milliseconds")
+        with self._lock, _explained(self.path):
+            (waiting,) = self._db.execute("SELECT COALESCE(SUM(bytes), 0) FROM jobs WHERE state = 'queued'").fetchone()
+            if waiting and waiting + size > self._max_bytes:
+                raise InboxFullError
+            cursor = self._db.execute(
+                "INSERT INTO jobs (id, kind, documents, state, result, at, payload, bytes) "
+                "VALUES (?, ?, ?, 'queued', '{}', ?, ?, ?)",
+                (job_id, kind, len(content), at, payload, size),
+            )
+        return Job(int(cursor.lastrowid or 0), job_id, kind, len(content), "queued", {}, at)
+
+    def job(self, job_id: str) -> Job | None:
+        """Return a job, None when there is none of this id (any more)."""
+        with self._lock, _explained(self.path):
+            row = self._db.execute(
+                f"SELECT {_COLUMNS} FROM jobs WHERE id = ?",  # noqa: S608 (constants only)
+                (job_id,),
+            ).fetchone()
+        return _job(row) if row else None
+
+    def waiting(self) -> int:
+        """Return how many jobs are not finished."""
+        with self._lock, _explained(self.path):
+            (count,) = self._db.execute("SELECT COUNT(*) FROM jobs WHERE state = 'queued'").fetchone()
+        return int(count)
+
+    def next_jobs(self, max_documents: int) -> list[Job]:
+        """Return the oldest unfinished jobs that can be done together: of one kind, up to this many documents (or one job)."""
+        with self._lock, _explained(self.path):
+            rows = self._db.execute(
+                f"SELECT {_COLUMNS} FROM jobs WHERE state = 'queued' ORDER BY number LIMIT ?",  # noqa: S608
+                (max_documents,),
+            ).fetchall()
+        taken: list[Job] = []
+        for row in rows:
+            job = _job(row)
+            many = sum(before.documents for before in taken) + job.documents > max_documents
+            if taken and (many or job.kind != taken[0].kind):
+                break
+            taken.append(job)
+        return taken
+
+    def documents(self, job: Job) -> list[Document]:
+        """Return what a job adds."""
+        return [Document(**fields) for fields in self._payload(job)]
+
+    def doc_ids(self, job: Job) -> list[str]:
+        """Return what a job deletes."""
+        return [str(doc_id) for doc_id in self._payload(job)]
+
+    def _payload(self, job: Job) -> list[Any]:
+        with self._lock, _explained(self.path):
+            row = self._db.execute("SELECT payload FROM jobs WHERE number = ?", (job.number,)).fetchone()
+        return list(loads(row[0])) if row and row[0] else []
+
+    def finish(self, job: Job, state: JobState, result: dict[str, Any]) -> None:
+        """Record the end of a job. The texts of a job that is done are let go, those of a failed one are kept."""
+        keep = "payload" if state == "failed" else "NULL"
+        with self._lock, _explained(self.path):
+            self._db.execute(
+                f"UPDATE jobs SET state = ?, result = ?, payload = {keep} WHERE number = ?",  # noqa: S608
+                (state, dumps(result, ensure_ascii=False), job.number),
+            )
+            self._db.execute("DELETE FROM jobs WHERE state = 'done' AND number <= ?", (job.number - _KEPT,))
+
+    def close(self) -> None:
+        """Close the file and let another server have it. What was acknowledged is safe without it."""
+        with self._lock:
+            self._db.close()
+            os.close(self._lock_file)
+
+
+def _own(index: Path) -> int:
+    descriptor = os.open(index / "inbox.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as err:
+        os.close(descriptor)
+        raise IndexBusyError(
+            f"another server takes documents for {index}; expected to be the only one. Stop it, or use --read-only"
+        ) from err
+    return descriptor
+
+
+def _prepare(db: sqlite3.Connection, path: Path) -> None:
+    (application,) = db.execute("PRAGMA application_id").fetchone()
+    (tables,) = db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
+    if application != _APPLICATION_ID and tables:
+        db.close()
+        raise IndexFormatError(f"{path} is a database of something else; expected an inbox. Move it away")
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    for statement in _SCHEMA:
+        db.execute(statement)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as err:
+        raise SearchError(
+            f"{path} could not be used ({err}); expected a sound file on a disk with room. Nothing was acknowledged by "
+            "this call; mend that and try again"
+        ) from err
+
+
+def _job(row: Sequence[Any]) -> Job:
+    number, job_id, kind, documents, state, result, at = row
+    return Job(number, job_id, kind, documents, state, loads(result), at)

@@ -1,0 +1,101 @@
+"""The live generation of an index, kept open; a new one takes over without a restart and keeps the loaded model."""
+
+import threading
+from pathlib import Path
+
+from indexer.embedder import Embedder
+from indexer.errors import SearchError
+from indexer.generations import Generations
+from indexer.opened import Index
+from retriever.base import Reranker
+from retriever.models import EmbedderSupply, RerankerSupply
+from retriever.searcher import Searcher
+
+
+class LiveIndex:
+    """Gives out the searcher of the live generation. Safe to share between threads."""
+
+    def __init__(
+        self, root: Path, *, embedder: Embedder | None = None, rerank: str | Reranker = "none", device: str = "auto"
+    ) -> None:
+        """Open the live generation and load its models.
+
+        Args:
+            root: The index folder.
+            embedder: A loaded one to use; None loads the one the index was built with.
+            rerank: A reranker, or `none`, `auto`, an id or a folder.
+            device: Where models run.
+
+        Raises:
+            IndexFormatError: If the folder is not an index, or is damaged.
+            IndexMismatchError: If `embedder` is not the one the index was built with.
+        """
+        self.root = root
+        self.reranker = RerankerSupply(rerank, device)
+        self.problem = ""  # why a newer generation could not be taken
+        self._device, self._given = device, embedder
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._loaded: dict[str, Embedder] = {}
+        self._searcher, self._supply = self._open()
+        self.warnings = self._searcher.warm()
+
+    @property
+    def searcher(self) -> Searcher:
+        """The searcher of the newest generation that could be opened."""
+        return self._searcher
+
+    def embedder(self) -> Embedder | None:
+        """Return the model of the live generation, None for a lexical-only index.
+
+        Raises:
+            ModelError: If it cannot be had.
+        """
+        searcher, supply = self._searcher, self._supply
+        if searcher.index.vectors is None or searcher.index.manifest.embedder is None:
+            return None
+        return supply.get()
+
+    def refresh(self) -> None:
+        """Take a newer generation now, when there is one. When it cannot be opened, the old one goes on answering."""
+        with self._lock:
+            try:
+                if Generations(self.root).pointer().generation == self._searcher.index.generation:
+                    self.problem = ""
+                    return
+                searcher, supply = self._open()
+                searcher.warm()
+            except (SearchError, OSError) as err:
+                self.problem = f"a newer generation could not be opened: {err}"
+                return
+            self._searcher, self._supply, self.problem = searcher, supply, ""
+
+    def follow(self, every_s: float) -> None:
+        """Look for a new generation again and again, in a thread."""
+
+        def look() -> None:
+            while not self._stop.wait(every_s):
+                self.refresh()
+
+        self._thread = threading.Thread(target=look, name="quarry-follow", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(5.0)
+
+    def _open(self) -> tuple[Searcher, EmbedderSupply]:
+        index = Index.open(self.root)
+        facts = index.manifest.embedder
+        known = self._loaded.get(facts.fingerprint) if facts else None
+        if known is None and self._given is not None:
+            index.check_embedder(self._given.spec)
+            known = self._given
+        supply = EmbedderSupply(index, known, self._device)
+        if facts is not None and index.vectors is not None and not supply.warm():
+            self._loaded = {facts.fingerprint: supply.get()}  # of an older model's generation nothing is kept
+        index.analyzer.query_tokens("预热")  # the Chinese dictionary is read now, not by the first question
+        return Searcher(index, supply, self.reranker), supply

@@ -1,0 +1,43 @@
+"""Running the server until it is told to stop."""
+
+import logging
+import os
+import signal
+import sys
+
+import uvicorn
+from fastapi import FastAPI
+
+
+def run(app: FastAPI, host: str, port: int, *, time_limit_s: float) -> None:
+    """Serve until SIGTERM or Ctrl-C: requests in flight are answered, then the process ends with 0.
+
+    Args:
+        app: The application.
+        host: Address.
+        port: Port.
+        time_limit_s: Of a request; as long is waited for those in flight.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log = logging.getLogger("quarry.serve")
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    config = uvicorn.Config(
+        app,
+        host=host.strip("[]"),
+        port=port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=10,
+        timeout_graceful_shutdown=int(time_limit_s) + 5,
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)  # uvicorn raises the signal once more after it has shut down
+    server = uvicorn.Server(config)
+    server.run()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # a model that still computes in a thread nobody can stop would hold the process up; all that was acknowledged is on disk
+    os._exit(0 if server.started else 1)

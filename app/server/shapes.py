@@ -1,0 +1,253 @@
+"""Requests and answers of the HTTP interface, with their limits; OpenAPI is made from these."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from retriever.answer import Answer, Result
+from retriever.ranking import Evidence, Route, Stage, Status
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=2_048, pattern=r"^[^\x00]+$")]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=32_768, pattern=r"\S")]
+MAX_DOCUMENTS = 1_000
+MAX_INPUTS = 256
+
+
+class Strict(BaseModel):
+    """A request of ours: unknown fields are errors."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class SearchRequest(Strict):
+    """A question. Characters past the 8,192nd are cut with a notice."""
+
+    query: Text
+    k: int = Field(10, ge=1, le=100, description="How many passages.")
+    route: Route = "hybrid"
+    rerank: bool = Field(True, description="Whether the server's reranker, when it has one, orders the candidates.")
+    rerank_depth: int = Field(50, ge=1, le=200)
+    filters: dict[Name, Annotated[list[Annotated[str, StringConstraints(max_length=2_048)]], Field(min_length=1)]] = (
+        Field(default_factory=dict, description="Metadata key to accepted values; * is a wildcard.", max_length=32)
+    )
+
+
+class StageOut(BaseModel):
+    """What happened to one stage."""
+
+    stage: Stage
+    status: Status
+    reason: str
+    milliseconds: float
+    candidates: int
+
+
+class ResultOut(BaseModel):
+    """One passage; `score` belongs to `stage` and compares only within this answer."""
+
+    rank: int
+    score: float
+    stage: Stage
+    chunk_id: str
+    doc_id: str
+    title: str
+    heading: str
+    source: str
+    page: int | None
+    start: int
+    end: int
+    text: str
+    highlights: list[tuple[int, int]]
+    meta: dict[str, str]
+    evidence: Evidence
+
+
+class SearchAnswer(BaseModel):
+    """The passages, and what has to be known to judge them."""
+
+    query: str
+    route: Route
+    results: list[ResultOut]
+    stages: list[StageOut]
+    degraded: list[str] = Field(description="One sentence per stage that did not fully run; empty for a full answer.")
+    notices: list[str]
+    generation: str
+    model: str
+    milliseconds: float
+
+    @classmethod
+    def of(cls, answer: Answer) -> "SearchAnswer":
+        """Make the JSON of an answer."""
+        return cls(
+            query=answer.query.text,
+            route=answer.route,
+            results=[_result(result) for result in answer.results],
+            stages=[
+                StageOut(
+                    stage=report.stage,
+                    status=report.status,
+                    reason=report.reason,
+                    milliseconds=report.milliseconds,
+                    candidates=report.candidates,
+                )
+                for report in answer.stages
+            ],
+            degraded=list(answer.degraded),
+            notices=list(answer.notices),
+            generation=answer.generation,
+            model=answer.model,
+            milliseconds=answer.milliseconds,
+        )
+
+
+def _result(result: Result) -> ResultOut:
+    fields = {name: getattr(result, name) for name in ResultOut.model_fields}
+    return ResultOut(**{**fields, "highlights": [tuple(span) for span in result.highlights]})
+
+
+class DocumentIn(Strict):
+    """A document; one with the same id is replaced."""
+
+    id: Name
+    text: Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
+    title: Annotated[str, StringConstraints(max_length=2_048)] = ""
+    meta: dict[Name, Annotated[str, StringConstraints(max_length=8_192)]] = Field(default_factory=dict, max_length=64)
+
+
+class DocumentsRequest(Strict):
+    """Documents to add."""
+
+    documents: list[DocumentIn] = Field(min_length=1, max_length=MAX_DOCUMENTS)
+
+
+class SkippedOut(BaseModel):
+    """A document that was not indexed, and why."""
+
+    id: str
+    reason: str
+    detail: str
+
+
+class JobOut(BaseModel):
+    """An acknowledged job. `queued` is safe on disk; `done` can be found from `generation` on."""
+
+    job: str
+    kind: Literal["add", "delete"]
+    state: Literal["queued", "done", "failed"]
+    documents: int
+    acknowledged: str
+    generation: str = ""
+    skipped: list[SkippedOut] = []
+    not_found: list[str] = []
+    reason: str = Field("", description="Why it failed, or why it still waits.")
+
+
+class ShownIn(Strict):
+    """A result as the user saw it."""
+
+    chunk_id: Name
+    doc_id: Name
+    rank: int = Field(ge=1)
+    score: float = Field(allow_inf_nan=False)
+    stage: Stage
+
+
+class FeedbackRequest(Strict):
+    """What a user did with an answer."""
+
+    query: Annotated[str, StringConstraints(min_length=1, max_length=8_192, pattern=r"\S")]
+    action: Literal["thumb_up", "thumb_down", "answer", "note", "click", "withdraw"]
+    session: Name
+    generation: Annotated[str, StringConstraints(max_length=2_048)] = Field(
+        "", description="That answered; empty for the live one."
+    )
+    chunk_id: Annotated[str, StringConstraints(max_length=2_048)] = ""
+    doc_id: Annotated[str, StringConstraints(max_length=2_048)] = ""
+    grade: int | None = Field(None, ge=0, le=3)
+    note: Annotated[str, StringConstraints(max_length=10_000)] = ""
+    shown: list[ShownIn] = Field(default_factory=list, max_length=200)
+
+
+class FeedbackAnswer(BaseModel):
+    """The number of the stored event."""
+
+    number: int
+
+
+class EmbeddingsRequest(BaseModel):
+    """As OpenAI's `/v1/embeddings`; fields it has and we do not need are let pass."""
+
+    input: Text | Annotated[list[Text], Field(min_length=1, max_length=MAX_INPUTS)]
+    model: str = Field("", description="The index's model, or empty.")
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: int | None = Field(None, ge=1)
+    input_type: Literal["query", "document"] = Field(
+        "document", description="Not OpenAI's: queries and passages are encoded differently."
+    )
+
+
+class EmbeddingOut(BaseModel):
+    """One vector of unit length: numbers, or little-endian float32 in base64."""
+
+    object: Literal["embedding"] = "embedding"
+    index: int
+    embedding: list[float] | str
+
+
+class Usage(BaseModel):
+    """Tokens of the inputs."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingsAnswer(BaseModel):
+    """Vectors in the order of the inputs."""
+
+    object: Literal["list"] = "list"
+    data: list[EmbeddingOut]
+    model: str
+    usage: Usage
+
+
+class PassageIn(BaseModel):
+    """A passage as an object, as Cohere and Jina allow."""
+
+    text: Text
+
+
+class RerankRequest(BaseModel):
+    """As Jina's and Cohere's `/rerank`."""
+
+    query: Text
+    documents: list[Text | PassageIn] = Field(min_length=1, max_length=MAX_INPUTS)
+    model: str = Field("", description="The server's reranker, or empty.")
+    top_n: int | None = Field(None, ge=1)
+    return_documents: bool = False
+
+
+class RerankedOut(BaseModel):
+    """One passage, by its place in the request; `relevance_score` is the sigmoid of the logit."""
+
+    index: int
+    relevance_score: float
+    document: PassageIn | None = None
+
+
+class RerankAnswer(BaseModel):
+    """Passages, best first."""
+
+    model: str
+    results: list[RerankedOut]
+
+
+class Health(BaseModel):
+    """Whether the server answers, and from what."""
+
+    status: Literal["ok", "degraded"]
+    generation: str
+    documents: int
+    passages: int
+    model: str
+    waiting_jobs: int
+    problems: list[str]

@@ -1,0 +1,107 @@
+"""The one background writer: takes jobs out of the inbox, builds a generation with them, and marks them done."""
+
+import logging
+import threading
+from typing import Any
+
+from app.server.inbox import Inbox, Job
+from app.server.live import LiveIndex
+from indexer.build import BuildReport, delete_documents, index_documents
+from indexer.build_plan import BuildSettings
+from indexer.errors import SearchError
+from retriever.searcher import Searcher
+
+_DOCUMENTS = 512  # that go into one generation at most
+_RETRY_S = 2.0
+log = logging.getLogger("quarry.serve")
+
+
+class Writer:
+    """Indexes what was acknowledged, in order. An error of the index (busy, disk full) is waited out, and no job is lost."""
+
+    def __init__(self, inbox: Inbox, live: LiveIndex) -> None:
+        self._inbox, self._live = inbox, live
+        self.problem = ""  # why nothing is indexed at present
+        self._wake, self._stop = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="quarry-writer", daemon=True)
+
+    def start(self) -> None:
+        """Begin, with what an earlier process left."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Say that there is something to do."""
+        self._wake.set()
+
+    def stop(self, timeout_s: float = 5.0) -> bool:
+        """Stop after the jobs at hand; returns whether it did in time. What it leaves is done by the next process."""
+        self._stop.set()
+        self._wake.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._wake.clear()
+            try:
+                jobs = self._inbox.next_jobs(_DOCUMENTS)
+                if jobs:
+                    self._do(jobs)
+                self.problem = ""
+            except (SearchError, OSError, MemoryError) as err:
+                self.problem = str(err) or type(err).__name__
+                log.warning("documents wait: %s", type(err).__name__)
+                self._stop.wait(_RETRY_S)
+                continue
+            if not jobs:
+                self._wake.wait(60.0)
+
+    def _do(self, jobs: list[Job]) -> None:
+        try:
+            results = self._build(jobs)
+        except (SearchError, OSError, MemoryError):
+            raise
+        except Exception as err:  # noqa: BLE001 (one document that breaks a library must not hold the others up)
+            if len(jobs) > 1:
+                for job in jobs:
+                    self._do([job])
+                return
+            log.warning("job %s failed: %s", jobs[0].id, type(err).__name__)
+            reason = f"{type(err).__name__} while it was indexed; expected text that can be cut and encoded. Change it"
+            self._inbox.finish(jobs[0], "failed", {"reason": reason})
+            return
+        self._live.refresh()  # so that who sees the job done finds its documents
+        for job, result in zip(jobs, results, strict=True):
+            self._inbox.finish(job, "done", result)
+
+    def _build(self, jobs: list[Job]) -> list[dict[str, Any]]:
+        self._live.refresh()  # the generation to go on from may be another program's
+        embedder = self._live.embedder()
+        if jobs[0].kind == "add":
+            texts = [self._inbox.documents(job) for job in jobs]
+            every = [document for documents in texts for document in documents]
+            report = index_documents(self._live.root, every, embedder, BuildSettings(allow_empty=True))
+            return [_added(report, [document.doc_id for document in documents]) for documents in texts]
+        ids = [self._inbox.doc_ids(job) for job in jobs]
+        searcher = self._live.searcher
+        known = {doc_id for some in ids for doc_id in some if _is_known(searcher, doc_id)}
+        report = delete_documents(self._live.root, [doc_id for some in ids for doc_id in some], embedder)
+        return [
+            {"generation": report.generation, "not_found": [doc_id for doc_id in some if doc_id not in known]}
+            for some in ids
+        ]
+
+
+def _added(report: BuildReport, doc_ids: list[str]) -> dict[str, Any]:
+    ours = {f"document:{doc_id}": doc_id for doc_id in doc_ids}
+    skipped = [
+        {"id": ours[skip.source], "reason": skip.reason, "detail": skip.detail}
+        for skip in report.skipped
+        if skip.source in ours
+    ]
+    return {"generation": report.generation, "skipped": skipped}
+
+
+def _is_known(searcher: Searcher, doc_id: str) -> bool:
+    return searcher.index.chunks.owner(doc_id) is not None
