@@ -130,7 +130,11 @@ def test_kill_9_loses_no_acknowledged_document(tmp_path, kills):
         process.terminate()
         process.communicate(timeout=30)
     chunks = Searcher.open(index).index.chunks
-    lost = {doc_id for doc_id, text in acknowledged.items() if chunks.owner(doc_id) is None or chunks.document(doc_id).text != text}
+    lost = {
+        doc_id
+        for doc_id, text in acknowledged.items()
+        if chunks.owner(doc_id) is None or chunks.document(doc_id).text != text
+    }
     assert not lost
     inbox = Inbox.open(index)
     assert inbox.waiting() == 0
