@@ -247,22 +247,22 @@ class SlowEmbedder(WordEmbedder):
 def test_what_waits_together_is_computed_together_and_the_rest_gets_429(tmp_path):
     embedder = SlowEmbedder()
     index = small_index(tmp_path / "index", embedder)
-    with served(ServeSettings(index, queue=20, batch=8), embedder) as running, ThreadPoolExecutor(30) as pool:
+    with served(ServeSettings(index, queue=20, batch=8), embedder) as running, ThreadPoolExecutor(40) as pool:
         words = ["renew", "monday", "library", "续借", "读者"]
 
         def ask(number):
-            return httpx.post(f"{running.url}/search", json={"query": f"{words[number % 5]} {number}"}, timeout=30)
+            return running.client.post("/search", json={"query": f"{words[number % 5]} {number}"})
 
-        futures = [pool.submit(ask, number) for number in range(30)]
+        futures = [pool.submit(ask, number) for number in range(40)]
         for _ in range(500):
-            if running.services.metrics.rejected._value.get() >= 5:
+            if running.services.metrics.rejected._value.get() >= 12:
                 break
             threading.Event().wait(0.02)
         embedder.gate.set()
         answers = [future.result() for future in futures]
     served_ones = [number for number, answer in enumerate(answers) if answer.status_code == 200]
     refused = [answer for answer in answers if answer.status_code != 200]
-    assert len(refused) >= 5
+    assert 12 <= len(refused) <= 19  # the first batch took 1 to 8
     for answer in refused:
         problem(answer, 429, "queue_full")
         assert answer.headers["retry-after"] == "1"
