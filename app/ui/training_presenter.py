@@ -27,7 +27,7 @@ _STATES = {
     "running": ("running", "运行中"),
     "promoted": ("promoted", "已上线"),
     "forced": ("promoted against the verdict", "不顾结论而上线"),
-    "refused": ("refused", "未上线：被拒绝"),
+    "refused": ("refused", "被拒绝"),
     "kept": ("may be promoted, was not", "可以上线，但未上线"),
     "unfinished": ("not finished", "未完成"),
     "damaged": ("report cannot be read", "报告无法读取"),

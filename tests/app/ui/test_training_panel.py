@@ -177,7 +177,7 @@ def test_a_refused_model_is_said_in_chinese_and_searching_goes_on(index, small, 
     job = finished(at, index)
     assert job.error == ""
     assert not job.result.promoted
-    assert table_with(at, "结果")["结果"].tolist() == ["未上线：被拒绝"]
+    assert table_with(at, "结果")["结果"].tolist() == ["被拒绝"]
     assert "不上线：在留出查询上没有显示出提升" in texts(at)
     assert "来源：pairs.jsonl" in texts(at)
     assert Generations(index).finished() == ["000001"]
