@@ -13,7 +13,7 @@ from app.integrations.haystack import QuarryRetriever
 
 QUESTIONS = ("How long ago did cyanobacteria enter a cell?", "黑死病是怎样传播的？")
 TEMPLATE = """Answer from these passages only:
-{% for d in documents %}[{{ loop.index }}] {{ d.content[:160] }} ({{ d.meta.source }}, score {{ d.score | round(3) }})
+{% for d in documents %}[{{ loop.index }}] {{ d.meta.source }}, score {{ d.score | round(3) }}: {{ d.content | replace("\\n", " ") }}
 {% endfor %}
 Question: {{ question }}
 """
@@ -24,4 +24,6 @@ pipeline.add_component("prompt", PromptBuilder(TEMPLATE, required_variables=["do
 pipeline.connect("retriever.documents", "prompt.documents")  # and "prompt" to your generator
 for question in QUESTIONS:
     made = pipeline.run({"retriever": {"query": question}, "prompt": {"question": question}})
-    print(made["prompt"]["prompt"])
+    for line in made["prompt"]["prompt"].splitlines():
+        print(line[:160])
+    print()

@@ -19,7 +19,7 @@ PROMPT = ChatPromptTemplate.from_template("Answer from these passages only:\n{pa
 def numbered(documents: list[Document]) -> str:
     """Return the passages with their sources, as a chat model should see and cite them."""
     return "\n".join(
-        f"[{number}] {document.page_content[:160]!r} ({document.metadata['source']}, score {document.metadata['score']:.3f})"
+        f"[{number}] {document.metadata['source']}, score {document.metadata['score']:.3f}: {document.page_content!r}"
         for number, document in enumerate(documents, start=1)
     )
 
@@ -27,4 +27,6 @@ def numbered(documents: list[Document]) -> str:
 retriever = QuarryRetriever.open(sys.argv[1], k=2)
 chain = {"passages": retriever | numbered, "question": RunnablePassthrough()} | PROMPT  # | your chat model
 for question in QUESTIONS:
-    print(chain.invoke(question).to_string(), end="\n\n")
+    for line in chain.invoke(question).to_string().splitlines():
+        print(line[:160])
+    print()

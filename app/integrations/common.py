@@ -56,7 +56,8 @@ def embedder_for(model: str, device: str = "auto") -> Embedder:
         ModelError: If there is none, or it cannot be loaded.
         IndexMismatchError: If an index's model is no longer the one that it was built with.
     """
-    manifest = live_manifest(Path(model))
+    folder = Path(model).expanduser()
+    manifest = live_manifest(folder)
     if manifest is None:
         chosen = choose_model(model, device=device)
         if chosen.embedder is None:
@@ -71,8 +72,8 @@ def embedder_for(model: str, device: str = "auto") -> Embedder:
         raise ModelError(
             f"the index {model} was built without a model; expected the name of one, or an index with vectors"
         )
-    embedder = recorded_embedder(Path(model), manifest.embedder, device)
-    Index.open(Path(model)).check_embedder(embedder.spec)
+    embedder = recorded_embedder(folder, manifest.embedder, device)
+    Index.open(folder).check_embedder(embedder.spec)
     return embedder
 
 

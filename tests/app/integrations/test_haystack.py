@@ -158,8 +158,8 @@ def test_the_ranker_keeps_the_order_of_equals_and_the_given_documents(fake_model
 
 def test_the_example_prints_passages_with_sources(run_example):
     out = run_example("haystack_rag.py")
-    assert "(documents/chloroplast-1.md, score " in out
-    assert "(documents/黑死病-1.jsonl, score " in out
+    assert "[1] documents/chloroplast-1.md, score " in out
+    assert "[1] documents/黑死病-1.jsonl, score " in out
 
 
 def test_without_haystack_the_extra_is_named(import_without):

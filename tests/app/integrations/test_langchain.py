@@ -129,8 +129,8 @@ def test_embeddings_by_name(index, lexical_index):
 
 def test_the_example_prints_passages_with_sources(run_example):
     out = run_example("langchain_rag.py")
-    assert "(documents/chloroplast-1.md, score " in out
-    assert "(documents/黑死病-1.jsonl, score " in out
+    assert "[1] documents/chloroplast-1.md, score " in out
+    assert "[1] documents/黑死病-1.jsonl, score " in out
     assert out.count("[1]") == 2
 
 

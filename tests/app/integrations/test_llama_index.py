@@ -118,8 +118,8 @@ def test_the_reranker_orders_cuts_and_leaves_the_nodes_alone():
 
 def test_the_example_prints_passages_with_sources(run_example):
     out = run_example("llama_index_rag.py")
-    assert "(documents/chloroplast-1.md, score " in out
-    assert "(documents/黑死病-1.jsonl, score " in out
+    assert "[1] documents/chloroplast-1.md, score " in out
+    assert "[1] documents/黑死病-1.jsonl, score " in out
 
 
 def test_without_llama_index_the_extra_is_named(import_without):
