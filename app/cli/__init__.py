@@ -15,6 +15,7 @@ from app.cli import (
     feedback_command,
     generations_command,
     index_command,
+    mcp_command,
     models_command,
     search_command,
     serve_command,
@@ -48,6 +49,7 @@ for module in (
     demo_command,
     ui_command,
     serve_command,
+    mcp_command,
 ):
     module.register(cli)
 

@@ -1,1 +1,1 @@
-"""`quarry serve`: the search of the command line over HTTP. Needs the extra `serve` (FastAPI, uvicorn, Prometheus client)."""
+"""The search of the command line for other programs: over HTTP (`quarry serve`, extra `serve`) and MCP (`quarry mcp`, extra `mcp`)."""

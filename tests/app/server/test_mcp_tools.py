@@ -1,0 +1,48 @@
+"""The tools, through the real client library: in this process, and over stdio with the command."""
+
+import asyncio
+import os
+import sys
+
+import pytest
+
+pytest.importorskip("mcp")
+
+from mcp import Client, StdioServerParameters
+from mcp.client.stdio import stdio_client
+
+from app.server.live import LiveIndex
+from app.server.mcp_tools import mcp_server
+from tests.app.server.serving import DOCUMENTS, small_index
+from tests.fakes import WordEmbedder
+
+
+async def use(client):
+    async with client as session:
+        tools = {tool.name: tool for tool in (await session.list_tools()).tools}
+        assert set(tools) == {"search", "fetch"}
+        assert all(tool.annotations.read_only_hint for tool in tools.values())
+        found = (await session.call_tool("search", {"query": "网上续借"})).structured_content
+        assert found["results"][0]["title"] == "借书"
+        whole = (await session.call_tool("fetch", {"id": found["results"][0]["id"]})).structured_content
+        assert (whole["id"], whole["text"]) == ("借书.md", DOCUMENTS[2].text)
+        assert (await session.call_tool("fetch", {"id": "loans.md"})).structured_content["title"] == "Loans"
+        for name, arguments in (("search", {"query": " "}), ("search", {}), ("fetch", {"id": "nothing#0-1"})):
+            wrong = await session.call_tool(name, arguments)
+            assert wrong.is_error
+        assert "there is no such document; expected" in wrong.content[0].text
+        return found
+
+
+def test_search_and_fetch_in_process(tmp_path):
+    embedder = WordEmbedder()
+    live = LiveIndex(small_index(tmp_path / "index", embedder), embedder=embedder)
+    assert asyncio.run(use(Client(mcp_server(live))))["notes"] == []
+
+
+def test_search_and_fetch_over_stdio(tmp_path):
+    index = small_index(tmp_path / "index")
+    arguments = ["-m", "app.cli", "mcp", str(index), "--rerank", "none"]
+    server = StdioServerParameters(command=sys.executable, args=arguments, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    found = asyncio.run(use(Client(stdio_client(server))))
+    assert "this index has no vectors" in found["notes"][0]
