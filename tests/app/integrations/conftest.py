@@ -24,6 +24,13 @@ DOCUMENTS = [
 ]
 
 
+class TwoFormats(WordEmbedder):
+    """Puts the kind of text in front, as e5 does."""
+
+    def embed_queries(self, texts):
+        return super().embed_queries([f"query {text}" for text in texts])
+
+
 @pytest.fixture
 def index(tmp_path):
     index_documents(tmp_path / "index", DOCUMENTS, WordEmbedder())

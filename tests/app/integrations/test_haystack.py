@@ -17,7 +17,7 @@ from app.integrations import haystack as adapter
 from app.integrations.haystack import QuarryDocumentEmbedder, QuarryRanker, QuarryRetriever, QuarryTextEmbedder
 from indexer.errors import IndexFormatError, ModelError
 from retriever.searcher import Searcher, SearchOptions
-from tests.app.integrations.conftest import DOCUMENTS
+from tests.app.integrations.conftest import DOCUMENTS, TwoFormats
 from tests.fakes import OverlapReranker, WordEmbedder
 
 ZH = {"field": "meta.lang", "operator": "==", "value": "zh"}
@@ -137,6 +137,12 @@ def test_embedders_serve_a_document_store(fake_models):
     assert QuarryDocumentEmbedder().run([])["documents"] == []
     asked = QuarryTextEmbedder()
     assert asyncio.run(asked.run_async("续借")) == asked.run("续借")
+
+
+def test_queries_and_passages_keep_their_own_formats(monkeypatch):
+    monkeypatch.setattr(adapter, "embedder_for", lambda _model, _device: TwoFormats())
+    (document,) = QuarryDocumentEmbedder().run([Document(content="query book")])["documents"]
+    assert np.allclose(QuarryTextEmbedder().run("book")["embedding"], document.embedding)
 
 
 def test_a_saved_embedder_is_the_same():

@@ -15,7 +15,7 @@ from langchain_core.vectorstores import InMemoryVectorStore
 from app.integrations.langchain import QuarryEmbeddings, QuarryRetriever
 from indexer.errors import IndexFormatError, ModelError
 from retriever.searcher import Searcher, SearchOptions
-from tests.app.integrations.conftest import DOCUMENTS
+from tests.app.integrations.conftest import DOCUMENTS, TwoFormats
 from tests.fakes import OverlapReranker, WordEmbedder
 
 
@@ -116,6 +116,11 @@ def test_embeddings_are_the_embedders_and_serve_a_vector_store():
     store = InMemoryVectorStore(embeddings)
     store.add_documents([Document(page_content=text) for text in texts])
     assert store.similarity_search("在网上续借两次", k=1)[0].page_content == texts[2]
+
+
+def test_queries_and_passages_keep_their_own_formats():
+    embeddings = QuarryEmbeddings(TwoFormats())
+    assert np.allclose(embeddings.embed_query("book"), embeddings.embed_documents(["query book"])[0])
 
 
 def test_embeddings_by_name(index, lexical_index):

@@ -14,7 +14,7 @@ from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle, Te
 from app.integrations.llama_index import QuarryEmbedding, QuarryReranker, QuarryRetriever
 from indexer.errors import ModelError
 from retriever.searcher import Searcher, SearchOptions
-from tests.app.integrations.conftest import DOCUMENTS
+from tests.app.integrations.conftest import DOCUMENTS, TwoFormats
 from tests.fakes import OverlapReranker, WordEmbedder
 
 
@@ -82,13 +82,6 @@ def test_embeddings_are_the_embedders_and_serve_an_index():
     assert made.as_retriever(similarity_top_k=1).retrieve("在网上续借两次")[0].text == texts[2]
     with pytest.raises(ModelError, match="expected an embedder"):
         QuarryEmbedding.load("none")
-
-
-class TwoFormats(WordEmbedder):
-    """Puts the kind of text in front, as e5 does."""
-
-    def embed_queries(self, texts):
-        return super().embed_queries([f"query {text}" for text in texts])
 
 
 def test_queries_and_passages_keep_their_own_formats():
