@@ -1,5 +1,6 @@
 """Fixtures shared by all tests: where the real data is, and the offline model."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,3 +14,11 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("needs the real data sets of ../shared/data, which are not on this machine")
     return SHARED_DATA
+
+
+@pytest.fixture(autouse=True)
+def same_main_module():
+    """Put `__main__` back: streamlit's AppTest leaves its script there, which processes started later would run."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main

@@ -233,7 +233,7 @@ def test_two_processes_are_one_large_batch(mini_batch, tmp_path):
     assert [process.wait(timeout=240) for process in processes] == [0, 0]
     spec = TrainSpec(batch_size=8, learning_rate=1e-3, checkpoint_steps=0, warmup=0)
     rows = topic_rows(16)
-    import training.finetune as module
+    import training.training_run as module
 
     small = plan_batches(rows, spec.model_copy(update={"batch_size": 4}), processes=2)
     paired = tuple(small.batches[i] + small.batches[i + 1] for i in (0, 2))
