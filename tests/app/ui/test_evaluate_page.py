@@ -321,8 +321,8 @@ def test_what_is_open_survives_a_visit_to_another_page(index, monkeypatch):
     save_evaluation(evaluations_path(index) / "one", saved(BEFORE))
     at = open_page(index, monkeypatch, "evaluate")
     at.multiselect(key="evaluate.shown").set_value(["one"]).run()
-    at.switch_page("pages/index.py").run()
-    at.switch_page("pages/evaluate.py").run()
+    at.switch_page("../pages/index.py").run()
+    at.switch_page("../pages/evaluate.py").run()
     assert at.multiselect(key="evaluate.shown").value == ["one"]
     assert table_with(at, "Route") is not None
 
