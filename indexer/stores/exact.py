@@ -1,6 +1,8 @@
 """The exact store: every vector compared with every query by one matrix product. The reference for all other stores."""
 
 from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from json import dumps, loads
 from pathlib import Path
 from tokenize import TokenError
@@ -8,6 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from indexer.embedder import Vectors
 from indexer.errors import IndexFormatError
@@ -19,6 +22,7 @@ from indexer.stores.sealed import HEADER_NAME, REMEDY, Header, State, new_state,
 KIND = "exact"
 _BLOCK_BYTES = 64 << 20  # similarities held at once
 _GROUP = 16  # similarities whose maximum stands for them when the best are looked for
+_MANY_QUERIES = 8  # from here on the product is worth several threads
 _PRECISE_ROWS = 4096  # vectors held in double precision at once
 
 
@@ -170,7 +174,8 @@ class ExactStore:
         found: list[list[Neighbour]] = []
         for first in range(0, len(queries), block):
             part = queries[first : first + block]
-            lines = zip(part, part @ matrix.T, strict=True)
+            with _blas_threads(len(part)):
+                lines = zip(part, part @ matrix.T, strict=True)
             found.extend(self._best(query, line, min(k, len(matrix)), rows) for query, line in lines)
         return found
 
@@ -255,6 +260,20 @@ def _load(path: Path, shape: tuple[int, int]) -> Vectors:
             f"{path} holds {matrix.dtype} of shape {matrix.shape}; expected float32 of shape {shape}. {REMEDY}"
         )
     return matrix
+
+
+def _blas_threads(queries: int) -> AbstractContextManager[object]:
+    """One thread for the product with a few queries: bound by memory, it gains nothing from more.
+
+    More of them also wait, spinning, for cores on which the threads of torch still spin after the query was encoded: on two cores
+    a search took 122 ms instead of 21 (`python -m tests.benchmarks.retrieval WORK latency`).
+    """
+    return _blas().limit(limits=1) if queries < _MANY_QUERIES else nullcontext()
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController().select(user_api="blas")
 
 
 def _reached(similarities: NDArray[np.float32], k: int) -> float:
