@@ -75,8 +75,8 @@ def stored_id(folder: Path, config: dict[str, Any]) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep transformers from printing warnings and progress bars while something is loaded; failures are errors here."""
+def quiet_libraries() -> Iterator[None]:
+    """Keep transformers from printing bars and remarks while models are read, trained and written; failures are errors."""
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -100,7 +100,7 @@ def load_tokenizer(folder: Path, config: dict[str, Any], *, trust_remote_code: b
 
     stored = read_stored(folder)
     try:
-        with _quiet():
+        with quiet_libraries():
             known = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, KeyError) as err:
         raise ModelError(
@@ -152,7 +152,7 @@ def load_weights(
     if _caps_attention(folder, config):
         extra["attn_implementation"] = "eager"
     try:
-        with _quiet():
+        with quiet_libraries():
             model, report = auto_class.from_pretrained(
                 folder, dtype=dtype, local_files_only=True, use_safetensors=True, trust_remote_code=trust_remote_code,
                 output_loading_info=True, **extra,

@@ -96,10 +96,10 @@ def check_no_leak(train: Sequence[Example], held_out: Sequence[Example], similar
     """
     seen: dict[str, Example] = {}
     for example in train:
-        for name, _ in _traits(example):
+        for name, _ in traits_of(example):
             seen.setdefault(name, example)
     for example in held_out:
-        for name, what in _traits(example):
+        for name, what in traits_of(example):
             if name in seen:
                 raise FeedbackError(_leak(seen[name], example, what))
     ours, theirs = [list({e.key: e for e in side}.values()) for side in (train, held_out)]
@@ -110,8 +110,8 @@ def check_no_leak(train: Sequence[Example], held_out: Sequence[Example], similar
         )
 
 
-def _traits(example: Example) -> Iterator[tuple[str, str]]:
-    """What two examples must not have in common, and how to say it."""
+def traits_of(example: Example) -> Iterator[tuple[str, str]]:
+    """Yield what two examples on different sides must not have in common: its name, and how to say it."""
     yield f"query {example.key}", "have the same query"
     for name in example.positive_ids:
         yield f"id {name}", f"share the positive {name!r}"
@@ -133,7 +133,7 @@ def _groups(examples: Sequence[Example], similarity: float) -> list[tuple[str, .
     places = {key: place for place, key in enumerate(keys)}
     shared: dict[str, set[int]] = defaultdict(set)
     for example in examples:
-        for name, _ in _traits(example):
+        for name, _ in traits_of(example):
             shared[name].add(places[example.key])
     links = [(min(found), place) for found in shared.values() for place in found]
     links += [(pair.first, pair.second) for pair in near_duplicates(keys, similarity)]

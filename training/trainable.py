@@ -4,8 +4,7 @@ Nothing is ever written into the folder.
 """
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ import numpy as np
 from indexer.batches import by_length, token_batches
 from indexer.embedder import Vectors
 from indexer.errors import MissingExtraError, ModelError, SettingsError
-from indexer.loading import check_folder, choose_device, load_tokenizer, load_weights, stored_id
+from indexer.loading import check_folder, choose_device, load_tokenizer, load_weights, quiet_libraries, stored_id
 from indexer.model_format import ModelFormat, model_format, with_instruction
 from indexer.stored_tokenizer import ModelTokenizer
 from training.collation import Tokenizer, padded
@@ -82,22 +81,6 @@ class Trainable:
         finally:
             self.model.train(was_training)
         return out
-
-
-@contextmanager
-def quiet_libraries() -> Iterator[None]:
-    """Keep transformers from printing bars and remarks while models are read, trained and written; failures are errors."""
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def require_training() -> None:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from indexer.durable import sync_folder, sync_tree
 from indexer.errors import TrainingError
+from indexer.loading import quiet_libraries
 from indexer.model_source import content_digest
 from training.batch_plan import Draw, plan_batches
 from training.dev_score import DevSet
@@ -21,7 +22,7 @@ from training.exchange import TrainingRow
 from training.run_folder import RunFolder, digest_of, losses, rows_digest, versions
 from training.train_progress import TrainObserver
 from training.train_spec import TrainSpec
-from training.trainable import quiet_libraries, require_training
+from training.trainable import require_training
 from training.tuned_folder import add_versions, write_curves
 
 

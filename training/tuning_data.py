@@ -1,7 +1,7 @@
 """What a run trains on, chooses by and is judged by: gathered, split by query, mined, and kept in the run's folder."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,14 +11,14 @@ from indexer.errors import FeedbackError
 from indexer.opened import Index
 from retriever.datasets import Dataset, load_dataset
 from training.dev_score import DevSet
-from training.examples import Example, text_key
+from training.examples import Example
 from training.exchange import TrainingRow, read_training_rows, write_beir, write_training_rows
 from training.held_out import Places, held_out
 from training.mining_corpus import MiningCorpus
 from training.mining_report import mining_report, write_report
 from training.near_duplicates import near_duplicates_between
 from training.negatives import MinedSet, mine_negatives
-from training.split import SAME_QUERY, Split, SplitPlan, check_no_leak, split_examples
+from training.split import SAME_QUERY, Split, SplitPlan, check_no_leak, split_examples, traits_of
 from training.tuning_examples import gather
 from training.tuning_plan import TuningObserver, TuningPlan
 from training.tuning_run import TuningRun
@@ -63,7 +63,6 @@ def tuning_data(
 
 def _make(index: Index, embedder: Embedder, plan: TuningPlan, run: TuningRun, watch: TuningObserver) -> None:
     examples, left_out = gather(index, embedder, plan, watch)
-    places = Places(index)
     judges = load_dataset(plan.evaluate) if plan.evaluate else None
     clean, leaks = _without_leaks(examples, _as_examples(judges, index) if judges else ())
     if len(clean) < LEAST:
@@ -73,11 +72,12 @@ def _make(index: Index, embedder: Embedder, plan: TuningPlan, run: TuningRun, wa
         )
     split = split_examples(clean, _split_plan(plan))
     watch.stage(f"mining negatives for {len(split.train)} examples")
-    mined = _mined(split.train, index, embedder, plan, watch)
-    dev = _mined(split.dev[:DEV_QUERIES], index, embedder, plan, watch)
+    corpus = MiningCorpus.from_index(index, embedder)
+    mined = _mined(split.train, corpus, plan, watch)
+    dev = _mined(split.dev[:DEV_QUERIES], corpus, plan, watch)
     counts = _write(run, mined, dev, _others(index, plan.spec.seed), (split, left_out, leaks))
     if judges is None:
-        counts["held-out queries that the index has no answer to"] = _write_held_out(run, split, places)
+        counts["held-out queries that the index has no answer to"] = _write_held_out(run, split, Places(index))
     run.seal_data(counts)
 
 
@@ -102,7 +102,7 @@ def _without_leaks(examples: Sequence[Example], judges: Sequence[Example]) -> tu
     """Leave out what asks or answers like a query of the verdict; the guard then finds nothing, or says so loudly."""
     if not judges:
         return tuple(examples), 0
-    traits = {trait for judge in judges for trait in _traits(judge)}
+    taken = {name for judge in judges for name, _ in traits_of(judge)}
     near = {
         pair.first
         for pair in near_duplicates_between(
@@ -112,23 +112,14 @@ def _without_leaks(examples: Sequence[Example], judges: Sequence[Example]) -> tu
     kept = tuple(
         example
         for place, example in enumerate(examples)
-        if place not in near and not any(trait in traits for trait in _traits(example))
+        if place not in near and not any(name in taken for name, _ in traits_of(example))
     )
     check_no_leak(kept, judges)
     return kept, len(examples) - len(kept)
 
 
-def _traits(example: Example) -> Iterable[tuple[str, str]]:
-    yield "query", example.key
-    yield from (("id", name) for name in example.positive_ids)
-    yield from (("text", text_key(text)) for text in example.row.pos)
-
-
-def _mined(
-    examples: Sequence[Example], index: Index, embedder: Embedder, plan: TuningPlan, watch: TuningObserver
-) -> MinedSet:
+def _mined(examples: Sequence[Example], corpus: MiningCorpus, plan: TuningPlan, watch: TuningObserver) -> MinedSet:
     watch.phase("mining", len(examples))
-    corpus = MiningCorpus.from_index(index, embedder)
     return mine_negatives(examples, corpus, plan.negatives, progress=watch.advance)
 
 
