@@ -12,6 +12,7 @@ import torch
 from indexer.errors import TrainingStopped
 from training.batch_plan import BatchPlan
 from training.dev_score import DevSet
+from training.precision import chosen_precision
 from training.run_callback import RunCallback, RunParts
 from training.run_folder import RunFolder, step_of
 from training.train_progress import TrainObserver
@@ -85,7 +86,7 @@ def _arguments(spec: TrainSpec, run: RunFolder, steps: int, device: torch.device
         "lr_scheduler_type": "linear",
         "seed": spec.seed,
         "use_cpu": not gpu,
-        "bf16": gpu and torch.cuda.is_bf16_supported(),
+        "bf16": chosen_precision(spec.precision, device) == "bfloat16",
         "optim": "adamw_torch_fused",
         "logging_steps": 1 if not gpu else max(1, steps // 200),
         "logging_nan_inf_filter": False,

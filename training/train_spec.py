@@ -125,6 +125,8 @@ class TrainSpec(_Part):
         distillation: See `DistillationSpec`; None when teacher scores are not used.
         batches: See `BatchSpec`.
         lora: See `LoraSpec`; None trains all weights.
+        precision: `bfloat16` computes products in it while weights and loss stay float32; `auto` takes it where the device has
+            it natively (GPUs since Ampere, processors with AVX512_BF16 or AMX), else `float32`.
         freeze_embeddings: Whether the table of token embeddings stays as it is. In a small multilingual model it holds most
             of the weights and is read, not computed with.
         max_query_tokens: Longer queries are cut, instruction and special tokens counted; 8 to 8192.
@@ -148,6 +150,7 @@ class TrainSpec(_Part):
     distillation: DistillationSpec | None = None
     batches: BatchSpec = BatchSpec()
     lora: LoraSpec | None = None
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     freeze_embeddings: bool = False
     max_query_tokens: Annotated[int, Field(ge=8, le=8192)] = 64
     max_passage_tokens: Annotated[int, Field(ge=8, le=8192)] = 256

@@ -19,6 +19,7 @@ from indexer.model_source import content_digest
 from training.batch_plan import Draw, plan_batches
 from training.dev_score import DevSet
 from training.exchange import TrainingRow
+from training.precision import chosen_precision
 from training.run_folder import RunFolder, digest_of, losses, rows_digest, versions
 from training.train_progress import TrainObserver
 from training.train_spec import TrainSpec
@@ -158,6 +159,7 @@ def _config(
         "rows_digest": rows_digest(rows),
         "dev_digest": digest_of([asdict(query) for query in dev.queries] + [dev.passages, dev.qrels]) if dev else "",
         "spec": spec.model_dump(mode="json"),
+        "precision": chosen_precision(spec.precision, subject.model.device),
         "processes": processes,
         "versions": versions(),
     }
@@ -167,7 +169,7 @@ def _finish(run: RunFolder, subject: Subject, config: dict[str, Any], session: A
     """Write the model beside its place, move it there whole, and record the run as done."""
     scores = dict(session.scores)
     dev = {"queries": queries, "before": scores[0], "after": scores[session.best_step]} if scores else None
-    kept = ("what", "base", "rows", "rows_digest", "dev_digest", "spec")
+    kept = ("what", "base", "rows", "rows_digest", "dev_digest", "spec", "precision")
     record = {key: config[key] for key in kept} | {
         "steps": session.best_step,
         "dev": dev,

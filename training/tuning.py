@@ -185,7 +185,7 @@ def _judged(
     held = held_out_trial(live, candidate, data.held_out, plan.route, run.trials)
     watch.stage("measuring both on the general set")
     watch.phase("encoding", None)
-    general = general_trial(live, candidate, plan.general, run.trials, watch.advance)
+    general = general_trial(live, candidate, plan.general, run.general, watch.advance)
     band = calibration(candidate.searcher.index, candidate.embedder, data.held_out)
     return judge(held, general, plan.rule), band
 

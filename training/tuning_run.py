@@ -3,7 +3,8 @@
 plan.json         what was asked for
 data/             train.jsonl, dev.jsonl (FlagEmbedding), held-out (BEIR), report.md, report.json; sealed by data/complete.json
 finetune/         training/run_folder.py
-trials/           saved evaluations: held-out and general, live and tuned
+trials/           saved evaluations: held-out queries, live and tuned
+../.general/      saved evaluations of the general set, by model, for all runs of the index
 report.json       the verdict, written last
 """
 
@@ -29,6 +30,7 @@ class TuningRun:
         self.data = folder / "data"
         self.finetune = folder / "finetune"
         self.trials = folder / "trials"
+        self.general = folder.parent / ".general"
 
     @classmethod
     def open(cls, index: Path, name: str | None, facts: Mapping[str, Any]) -> "TuningRun":

@@ -53,7 +53,14 @@ def held_out_trial(live: Contender, tuned: Contender, dataset: Dataset, route: R
 def general_trial(
     live: Contender, tuned: Contender, general: Path, kept: Path, progress: Progress | None = None
 ) -> Trial:
-    """Measure both models on the general set.
+    """Measure both models on the general set; what a model was worth on it is kept for later runs of the same index.
+
+    Args:
+        live: The model that answers now.
+        tuned: The other one.
+        general: Folder of the set (BEIR).
+        kept: Where evaluations are kept, by model and set.
+        progress: Told how many texts were encoded.
 
     Raises:
         CorpusError: If the set cannot be read.
@@ -69,7 +76,7 @@ def general_trial(
             )
             return SavedEvaluation(meta, found, run)
 
-        return _once(kept / f"general-{contender.name}", measure)
+        return _once(kept / f"{contender.embedder.spec.fingerprint[:16]}-{dataset.digest[:16]}", measure)
 
     return Trial(evaluation(live), evaluation(tuned), dataset.queries)
 
@@ -112,5 +119,6 @@ def _once(folder: Path, make: Callable[[], SavedEvaluation]) -> Evaluation:
     if folder.is_dir():
         return load_evaluation(folder).evaluation
     saved = make()
-    save_evaluation(folder, saved)
+    if not folder.is_dir():  # another run of the same index may have made it meanwhile
+        save_evaluation(folder, saved)
     return saved.evaluation

@@ -1,0 +1,230 @@
+"""What `quarry tune` brings on four real sets: `python -m tests.benchmarks.tuning WORK build|run|table ...`.
+
+    build                          one small index per set below WORK, with the offline model
+    run SET PAIRS SEED [KEY=VALUE] one run of the loop on a copy of that index; result in WORK/SET/results
+    table                          the tables of docs/results.md out of all results
+
+Needs ../shared/data and the offline model. Corpora are subsampled to what two cores can encode again and again: every judged
+document, the three best BM25 answers to every question (which are the hard ones, and not chosen by the model that is tuned), and
+others by hash of their ids up to DOCUMENTS. At most QUERIES questions, by hash. Pairs come from the set's own domain: the part of
+train-pairs-zh and train-pairs-en that is SQL Server and Windows documentation (the judged pages are not among them), and the
+train judgements of scifact-en and nq-qed-en.
+
+A run is the loop as the command runs it, `--evaluate SET --no-feedback --pairs FILE --most PAIRS --seed SEED`, with `--force`
+so that both generations can be asked by the hybrid route afterwards; the verdict in the result is the gate's own. KEY=VALUE
+changes a training setting, such as `batch_size=16`, `loss.hard_negatives=0`, or `consistency=0`, `instruction=0` and
+`name=SOMETHING`; such runs are ablations and come into a table of their own.
+"""
+
+import gzip
+import json
+import shutil
+import sys
+from dataclasses import asdict, replace
+from hashlib import sha256
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from app.wiring import choose_model
+from demo_corpus import general_path
+from indexer.build import build_index
+from indexer.build_plan import BuildSettings
+from indexer.generations import Generations
+from retriever.compare import compare
+from retriever.datasets import load_dataset
+from retriever.measures import parse_measures
+from retriever.route_evaluation import evaluate_route
+from retriever.searcher import Searcher, SearchOptions
+from tests.benchmarks.retrieval import corpus_lines
+from training.negative_spec import NegativeSpec
+from training.split import SplitPlan
+from training.train_progress import TrainProgress
+from training.train_spec import TrainSpec
+from training.tuning import tune
+from training.tuning_plan import TuningPlan, TuningSources, Unwatched
+
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+# data set, split of the questions, where its pairs come from
+SETS = {
+    "sqlfaq-zh": ("test", ("train-pairs-zh", "sql-docs")),
+    "winfaq-en": ("test", ("train-pairs-en", "win32")),
+    "scifact-en": ("test", None),
+    "nq-qed-en": ("dev", None),
+}
+DOCUMENTS, QUERIES, HARD = 1000, 300, 3
+MOST_PAIRS = 4000
+
+
+def hashed(name: str) -> str:
+    return sha256(name.encode()).hexdigest()
+
+
+def build(work: Path) -> None:
+    chosen = choose_model("auto", device="cpu")
+    for name, (split, pairs) in SETS.items():
+        folder = work / name
+        if (folder / "index" / "quarry-index.json").is_file():
+            continue
+        folder.mkdir(parents=True, exist_ok=True)
+        dataset = load_dataset(DATA / name, split)
+        asked = sorted(dataset.queries, key=lambda query: hashed(query.query_id))[:QUERIES]
+        qrels = {query.query_id: dataset.qrels[query.query_id] for query in asked}
+        lines = {json.loads(line)["_id"]: line for line in corpus_lines(name)}
+        whole = folder / "whole" / "corpus.jsonl"  # only a file of this name keeps the ids of its documents
+        whole.parent.mkdir(exist_ok=True)
+        whole.write_text("\n".join(lines.values()) + "\n", encoding="utf-8")
+        build_index(folder / "lexical", [whole], None, BuildSettings())
+        lexical = Searcher.open(folder / "lexical")
+        kept = dict.fromkeys(doc_id for judged in qrels.values() for doc_id in judged)
+        for query in asked:
+            answer = lexical.search(query.text, HARD, SearchOptions(route="bm25", rerank=False))
+            kept.update(dict.fromkeys(found.doc_id for found in answer.results))
+        kept.update(dict.fromkeys(sorted(lines, key=hashed)[: max(0, DOCUMENTS - len(kept))]))
+        (folder / "corpus.jsonl").write_text("\n".join(lines[doc_id] for doc_id in kept) + "\n", encoding="utf-8")
+        write_judged(folder / "judged", folder / "corpus.jsonl", {query.query_id: query.text for query in asked}, qrels)
+        write_pairs(folder / "pairs", name, pairs)
+        shutil.rmtree(folder / "lexical")
+        shutil.rmtree(whole.parent)
+        started = perf_counter()
+        settings = BuildSettings(model_folder=chosen.folder, notes=chosen.notes)
+        report = build_index(folder / "index", [folder / "corpus.jsonl"], chosen.embedder, settings)
+        took = perf_counter() - started
+        print(
+            f"{name}: {len(asked)} queries, {report.documents} documents, {report.chunks} passages, {took:.0f} s",
+            flush=True,
+        )
+
+
+def write_judged(folder: Path, corpus: Path, queries: dict[str, str], qrels: dict[str, Any]) -> None:
+    (folder / "qrels").mkdir(parents=True, exist_ok=True)
+    shutil.copy(corpus, folder / "corpus.jsonl")
+    texts = [json.dumps({"_id": name, "text": text}, ensure_ascii=False) for name, text in queries.items()]
+    (folder / "queries.jsonl").write_text("\n".join(texts) + "\n", encoding="utf-8")
+    rows = [f"{name}\t{doc_id}\t{grade}" for name, judged in qrels.items() for doc_id, grade in judged.items()]
+    (folder / "qrels" / "test.tsv").write_text(
+        "query-id\tcorpus-id\tscore\n" + "\n".join(rows) + "\n", encoding="utf-8"
+    )
+
+
+def write_pairs(path: Path, name: str, source: tuple[str, str] | None) -> None:
+    """Write MOST_PAIRS pairs by hash: out of a file of pairs, or out of the set's train judgements."""
+    if source is not None:
+        file, kind = source
+        with gzip.open(DATA / file / "train.jsonl.gz", "rt", encoding="utf-8") as handle:
+            rows = [row for row in map(json.loads, handle) if row["source"].startswith(kind)]
+        found = [{"query": row["query"], "pos": row["pos"]} for row in rows]
+    else:
+        dataset = load_dataset(DATA / name, "train")
+        texts = {}
+        for line in corpus_lines(name):
+            document = json.loads(line)
+            texts[document["_id"]] = f"{document.get('title', '')}\n\n{document['text']}".strip()
+        found = [
+            {
+                "query": query.text,
+                "pos": [texts[doc_id] for doc_id, grade in dataset.qrels[query.query_id].items() if grade > 0],
+            }
+            for query in dataset.queries
+        ]
+    drawn = sorted((row for row in found if row["pos"]), key=lambda row: hashed(row["query"]))[:MOST_PAIRS]
+    text = "\n".join(json.dumps(row, ensure_ascii=False) for row in drawn)
+    path.with_suffix(".jsonl").write_text(text + "\n", encoding="utf-8")
+
+
+class Watch(Unwatched):
+    """Tells stages, and each tenth step."""
+
+    def stage(self, sentence: str) -> None:
+        print(f"  {sentence}", file=sys.stderr, flush=True)
+
+    def training(self, progress: TrainProgress) -> None:
+        if progress.step % 10 == 0 or progress.dev is not None:
+            found = f", dev {progress.dev:.4f}" if progress.dev is not None else ""
+            print(f"  step {progress.step}/{progress.steps} loss {progress.loss}{found}", file=sys.stderr, flush=True)
+
+
+SPEC: dict[str, Any] = {
+    "epochs": 1,
+    "batch_size": 32,
+    "learning_rate": 5e-5,
+    "freeze_embeddings": True,
+    "dropout": 0.0,
+    "max_query_tokens": 48,
+    "max_passage_tokens": 128,
+    "loss": {"hard_negatives": 1},
+}
+
+
+def run(work: Path, name: str, pairs: int, seed: int, changes: dict[str, str]) -> None:
+    label = changes.pop("name", "")
+    negatives = NegativeSpec(number=4, seed=seed)
+    if changes.pop("consistency", "1") == "0":
+        negatives = replace(negatives, consistent_within=None)
+    spec: dict[str, Any] = json.loads(json.dumps(SPEC))
+    for key, value in changes.items():
+        *parts, last = key.split(".")
+        place = spec
+        for part in parts:
+            place = place.setdefault(part, {})
+        place[last] = json.loads(value)
+    folder = work / name
+    result = folder / "results" / f"{label or 'main'}-{pairs}-{seed}.json"
+    if result.is_file():
+        return
+    copy = folder / f"copy-{label or 'main'}-{pairs}-{seed}"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(folder / "index", copy)
+    before = Generations(copy).pointer().generation
+    plan = TuningPlan(
+        general=general_path(),
+        sources=TuningSources(feedback=False, pairs=(folder / "pairs.jsonl",), most=pairs),
+        split=SplitPlan(seed=seed),
+        evaluate=folder / "judged",
+        negatives=negatives,
+        spec=TrainSpec.of({**spec, "seed": seed}),
+        route="dense",
+        force=True,
+    )
+    began = perf_counter()
+    report = tune(copy, plan, run="benchmark", observer=Watch())
+    seconds = perf_counter() - began
+    general = copy / "tuning" / ".general"
+    shutil.copytree(general, folder / "index" / "tuning" / ".general", dirs_exist_ok=True)
+    dataset = load_dataset(folder / "judged")
+    measures = parse_measures(["nDCG@10", "R@100"])
+    hybrid = [
+        evaluate_route(Searcher.open(copy, generation=generation), dataset, "hybrid", measures).evaluation
+        for generation in (before, report.generation)
+    ]
+    both = {"dense": report.verdict.held_out, "general": report.verdict.general, "hybrid": compare(*hybrid, "nDCG@10")}
+    facts = {
+        "set": name, "pairs": pairs, "seed": seed, "label": label, "changes": changes, "seconds": round(seconds),
+        "examples": dict(report.examples), "dev": report.dev, "share": report.share, "promote": report.verdict.promote,
+        "refusals": [refusal.english for refusal in report.verdict.refusals],
+        "general_languages": dict(report.verdict.languages),
+        "comparisons": {key: _numbers(asdict(found)) for key, found in both.items()},
+        "deltas": dict(report.verdict.held_out.deltas),
+        "hybrid_deltas": dict(both["hybrid"].deltas),
+    }  # fmt: skip
+    result.parent.mkdir(exist_ok=True)
+    result.write_text(json.dumps(facts, ensure_ascii=False, indent=1), encoding="utf-8")
+    shutil.rmtree(copy)
+    print(f"{result.stem} {name}: {report.verdict.words()} ({seconds:.0f} s)", flush=True)
+
+
+def _numbers(found: dict[str, Any]) -> dict[str, Any]:
+    return {key: found[key] for key in ("count", "before", "after", "difference", "low", "high", "p")}
+
+
+def main() -> None:
+    work, what, *rest = sys.argv[1:]
+    if what == "build":
+        build(Path(work))
+    elif what == "run":
+        name, pairs, seed, *changes = rest
+        run(Path(work), name, int(pairs), int(seed), dict(change.split("=", 1) for change in changes))
+
+
+if __name__ == "__main__":
+    main()
