@@ -1,0 +1,47 @@
+"""Training in bfloat16 learns what float32 does, and says in which it was."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.training.tiny_model import tiny_model, topic_rows
+from training.finetune import finetune
+from training.precision import chosen_precision
+from training.train_spec import TrainSpec
+
+
+def test_what_is_asked_for_is_taken() -> None:
+    assert chosen_precision("float32", torch.device("cpu")) == "float32"
+    assert chosen_precision("bfloat16", torch.device("cpu")) == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [({"avx512_bf16": True}, "bfloat16"), ({"amx_bf16": True}, "bfloat16"), ({"avx2": True, "avx512_bf16": False}, "float32"), ({}, "float32")],
+)  # fmt: skip
+def test_auto_follows_the_processor(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], expected: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert chosen_precision("auto", torch.device("cpu")) == expected
+
+
+def test_both_precisions_learn_alike_and_the_run_says_which(tmp_path: Path) -> None:
+    base = tiny_model(tmp_path / "base")
+    lost = {}
+    for precision in ("float32", "bfloat16"):
+        spec = TrainSpec.of(
+            {"epochs": 6, "batch_size": 8, "learning_rate": 1e-3, "dropout": 0.0, "precision": precision}
+        )
+        trained = finetune(base, topic_rows(16), spec, tmp_path / precision, device="cpu")
+        lines = [json.loads(line) for line in (trained.run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+        lost[precision] = [line["loss"] for line in lines if line.get("loss") is not None]
+        record = json.loads((trained.run / "config.json").read_text(encoding="utf-8"))
+        assert record["precision"] == precision
+        assert all(weight.dtype == torch.float32 for weight in load_file(trained.folder / "model.safetensors").values())
+    assert lost["float32"][-1] < 0.8 * lost["float32"][0]
+    assert lost["bfloat16"] == pytest.approx(lost["float32"], rel=0.1)
+    assert lost["bfloat16"] != lost["float32"]
