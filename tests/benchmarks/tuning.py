@@ -26,6 +26,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import numpy as np
+
 from app.wiring import choose_model
 from demo_corpus import general_path
 from indexer.build import build_index
@@ -217,6 +219,57 @@ def _numbers(found: dict[str, Any]) -> dict[str, Any]:
     return {key: found[key] for key in ("count", "before", "after", "difference", "low", "high", "p")}
 
 
+def table(work: Path) -> None:
+    """Print what was found: the main table, the curve, the ablations."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(work.glob("*/results/*.json"))]
+    main_runs = [one for one in found if not one["label"]]
+    print(
+        "| set | pairs | seeds | dense before | dense after | gain, 95 % interval | p per seed | hybrid gain | general set | gate |"
+    )
+    print("|---" * 10 + "|")
+    for name in SETS:
+        for pairs in sorted({one["pairs"] for one in main_runs if one["set"] == name}):
+            print(_line([one for one in main_runs if one["set"] == name and one["pairs"] == pairs]), flush=True)
+    print("\n| ablation | set | pairs | seeds | dense after | against the full recipe, 95 % interval | dev |")
+    print("|---" * 7 + "|")
+    for label in sorted({one["label"] for one in found if one["label"]}):
+        for one in (one for one in found if one["label"] == label):
+            same = [
+                r for r in main_runs if (r["set"], r["pairs"], r["seed"]) == (one["set"], one["pairs"], one["seed"])
+            ]
+            dense = one["comparisons"]["dense"]
+            against = _gain([_differences(one["deltas"], same[0]["deltas"])]) if same else "no such run"
+            print(
+                f"| {label} | {one['set']} | {one['pairs']} | {one['seed']} | {dense['after']:.4f} | {against} | {one['dev'][1]:.4f} |"
+            )
+
+
+def _line(runs: list[dict[str, Any]]) -> str:
+    first = runs[0]["comparisons"]["dense"]
+    after = np.mean([one["comparisons"]["dense"]["after"] for one in runs])
+    general = np.mean([one["comparisons"]["general"]["difference"] for one in runs])
+    cells = [
+        runs[0]["set"], str(runs[0]["pairs"]), str(len(runs)), f"{first['before']:.4f}", f"{after:.4f}",
+        _gain([one["deltas"] for one in runs]), ", ".join(f"{one['comparisons']['dense']['p']:.4f}" for one in runs),
+        _gain([one["hybrid_deltas"] for one in runs]), f"{general:+.4f}",
+        ", ".join("promotes" if one["promote"] else "refuses" for one in runs),
+    ]  # fmt: skip
+    return "| " + " | ".join(cells) + " |"
+
+
+def _gain(deltas: list[dict[str, float]]) -> str:
+    """The mean gain and its interval by bootstrap over queries; a query's gain is its mean over the seeds."""
+    values = np.array([np.mean([one[query] for one in deltas]) for query in deltas[0]])
+    rng = np.random.default_rng(0)
+    means = values[rng.integers(0, len(values), (10_000, len(values)))].mean(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return f"{values.mean():+.4f} ({low:+.4f} to {high:+.4f})"
+
+
+def _differences(first: dict[str, float], second: dict[str, float]) -> dict[str, float]:
+    return {query: first[query] - second[query] for query in first}
+
+
 def main() -> None:
     work, what, *rest = sys.argv[1:]
     if what == "build":
@@ -224,6 +277,8 @@ def main() -> None:
     elif what == "run":
         name, pairs, seed, *changes = rest
         run(Path(work), name, int(pairs), int(seed), dict(change.split("=", 1) for change in changes))
+    elif what == "table":
+        table(Path(work))
 
 
 if __name__ == "__main__":
