@@ -42,7 +42,7 @@ def test_sentences_cover_everything_once_and_in_order(text):
 
 def test_estimate_counts_each_script():
     assert tokens_at_most("续借两次") == 4
-    assert tokens_at_most("international books") == 3 + 1
+    assert tokens_at_most("international books") == 4 + 2
     assert tokens_at_most("2026-11, ok") == 2 + 1 + 1 + 1 + 1
     assert tokens_at_most(" \n") == 0
 
@@ -55,14 +55,15 @@ def test_estimate_is_above_a_real_tokenizer_on_the_demo_corpus():
 
     from demo_corpus import documents_path
     from indexer.model_source import resolve_model
+    from indexer.textcode import decode
 
     tokenizer = AutoTokenizer.from_pretrained(str(resolve_model("auto").folder))
     texts = [
-        path.read_text("utf-8", "ignore")
+        decode(path.read_bytes()).text
         for path in sorted(documents_path().rglob("*"))
         if path.suffix in (".md", ".txt", ".html", ".csv", ".jsonl")
     ]
     assert len(texts) > 10
     ratios = [tokens_at_most(text) / len(tokenizer(text, add_special_tokens=False)["input_ids"]) for text in texts]
-    assert min(ratios) > 0.9
-    assert sum(ratios) / len(ratios) < 1.6
+    assert min(ratios) >= 1.0, ratios
+    assert sum(ratios) / len(ratios) < 1.7, ratios
