@@ -286,6 +286,7 @@ def _manifest(building: Path, plan: Plan, table: ChunkTable, store: Store | None
         store=store,
         notes=plan.settings.notes,
         lineage=plan.lineage(),
+        reranker=plan.live.reranker if plan.live else None,
         files={},
     )
 

@@ -87,8 +87,39 @@ class Lineage(_Part):
     before: "Lineage | None" = None
 
 
+class RerankerFacts(_Part):
+    """A reranker that was tuned for this index, and how it came to be.
+
+    Attributes:
+        model: Its name.
+        digest: Content digest of its files, 40 hex digits.
+        folder: Where it lies, relative to the index.
+        base: Name of the model that it was tuned from.
+        parent: The generation that answered before.
+        run: Name of the run's folder below INDEX/tuning.
+        verdict: The gate's verdict in words, with its numbers.
+        forced: Whether it was promoted against the verdict.
+        promoted: UTC time, ISO 8601.
+        before: What was recorded before; None for no tuned reranker.
+    """
+
+    model: str
+    digest: str
+    folder: str
+    base: str
+    parent: str
+    run: str
+    verdict: str
+    forced: bool
+    promoted: str
+    before: "RerankerFacts | None" = None
+
+
 class Manifest(_Part):
-    """All facts of one generation. `embedder` and `store` are None for a lexical-only index, `lineage` for an untuned model."""
+    """All facts of one generation.
+
+    `embedder` and `store` are None for a lexical-only index, `lineage` for an untuned model, `reranker` when none was tuned.
+    """
 
     format: int = FORMAT
     quarry: str
@@ -104,6 +135,7 @@ class Manifest(_Part):
     store: Store | None
     notes: tuple[str, ...] = ()
     lineage: Lineage | None = None
+    reranker: RerankerFacts | None = None
     files: dict[str, FileFact]
 
     def write(self, folder: Path) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from indexer.embedder import Embedder
 from indexer.errors import ModelError, SearchError
-from indexer.manifest import EmbedderFacts
+from indexer.manifest import EmbedderFacts, RerankerFacts
 from indexer.opened import Index
 from retriever.base import Reranker
 from retriever.guard import Guard
@@ -111,6 +111,35 @@ def recorded_embedder(root: Path, facts: EmbedderFacts, device: str) -> Embedder
     )
 
 
+def served_reranker(root: Path, facts: RerankerFacts | None, wanted: str = "auto") -> "ModelSource | None":
+    """Find the reranker that a search with `wanted` uses.
+
+    Args:
+        root: The index folder.
+        facts: Out of the manifest; the tuned reranker that `auto` means, None when none is recorded.
+        wanted: `auto`, an id or a folder.
+
+    Returns:
+        None when `auto` finds none.
+
+    Raises:
+        ModelError: If it is named or recorded and not here, or was changed since.
+    """
+    from indexer.model_source import resolve_model
+
+    if facts is None or wanted != "auto":
+        return resolve_model(wanted, kind="reranker")
+    folder = root / facts.folder
+    source = resolve_model(str(folder.absolute()), kind="reranker") if folder.is_dir() else None
+    if source is None or source.revision != facts.digest:
+        state = "was changed" if source else "is not there"
+        raise ModelError(
+            f"the reranker {facts.model} that this index records {state} in {folder}; expected revision {facts.digest[:12]}. "
+            f"Put it back, or go back to what answered before it: quarry models rollback {root}"
+        )
+    return source
+
+
 def usable_device(wanted: str) -> tuple[str, str]:
     """Return the device to run on and a notice: the CPU where CUDA is asked for and not there, so that no query is lost."""
     import torch
@@ -121,9 +150,14 @@ def usable_device(wanted: str) -> tuple[str, str]:
 
 
 class RerankerSupply:
-    """The reranker of a searcher: none, one handed over, or one to be found and loaded."""
+    """The reranker of a searcher: none, one handed over, or one to be found and loaded.
 
-    def __init__(self, wanted: str | Reranker | None, device: str) -> None:
+    `auto` is the one that was tuned for the index, when it records one; else the best one on this machine.
+    """
+
+    def __init__(self, wanted: str | Reranker | None, device: str, index: Index | None = None) -> None:
+        self._root = index.root if index else Path()
+        self._recorded = index.manifest.reranker if index else None  # not the index itself, which holds its generation
         self._wanted = wanted if isinstance(wanted, str) else None
         self._reranker = None if isinstance(wanted, str) else wanted
         self._device = device
@@ -145,17 +179,18 @@ class RerankerSupply:
         return report.reason if report.degrades else ""
 
     def _load(self, wanted: str) -> None:
-        from indexer.model_source import resolve_model
         from retriever.cross_encoder import load_reranker
 
+        facts = self._recorded if wanted == "auto" else None
         try:
-            source = resolve_model(wanted, kind="reranker")
+            source = served_reranker(self._root, facts, wanted)
             if source is None:
                 reason = "no reranker is on this machine; see `quarry models`"
                 self._report = StageReport("rerank", "off", reason)
                 return
             device, _ = usable_device(self._device)
-            self._reranker = load_reranker(source.folder, model_id=source.model, device=device)
+            name = facts.model if facts else source.model
+            self._reranker = load_reranker(source.folder, model_id=name, device=device)
         except (SearchError, OSError, RuntimeError, ValueError, ImportError, MemoryError) as err:
             self._report = StageReport(
                 "rerank", "missing", f"the reranker could not be loaded: {err}; the fused order stands"

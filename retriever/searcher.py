@@ -78,7 +78,8 @@ class Searcher:
         Args:
             root: The index folder.
             embedder: A loaded embedder to use; None loads the one the index was built with.
-            rerank: A reranker, the id or folder of one, `auto` (the best one on this machine) or `none`.
+            rerank: A reranker, the id or folder of one, `auto` (the one tuned for this index, else the
+                best one on this machine) or `none`.
             device: `auto`, `cpu`, `cuda` or `cuda:N`.
             generation: A generation other than the live one.
 
@@ -89,7 +90,7 @@ class Searcher:
         index = Index.open(Path(root), generation=generation)
         if embedder is not None:
             index.check_embedder(embedder.spec)
-        return cls(index, EmbedderSupply(index, embedder, device), RerankerSupply(rerank, device))
+        return cls(index, EmbedderSupply(index, embedder, device), RerankerSupply(rerank, device, index))
 
     def warm(self) -> tuple[str, ...]:
         """Load the models now; returns one sentence for each that cannot be had (searches will work without it)."""

@@ -79,7 +79,7 @@ class _RerankerSubject:
         self._tokenizer = load_tokenizer(folder, config)
         self._backend = self._tokenizer.copy()
         self._collator = PairCollator(rows, spec, self._tokenizer)
-        self.base = read_json(folder / PROFILE_NAME).get("model") or stored_id(folder, config) or folder.name
+        self.base = name_of(folder, config)
         self.model = _open(folder, config, spec, device)
 
     def trainer(self, arguments: Mapping[str, Any], callback: Any) -> Any:
@@ -142,9 +142,16 @@ class _RerankerSubject:
         for path in self._folder.iterdir():
             if path.name in TOKENIZER_FILES:
                 shutil.copyfile(path, folder / path.name)
-        write_atomic(folder / "training.json", dumps(record, ensure_ascii=False, indent=1, sort_keys=True).encode())
         name = tuned_name(self.base, digest)
+        told = {**record, "model": name}
+        write_atomic(folder / "training.json", dumps(told, ensure_ascii=False, indent=1, sort_keys=True).encode())
         write_atomic(folder / "README.md", _card(name, self._spec, record).encode())
+
+
+def name_of(folder: Path, config: dict[str, Any]) -> str:
+    """Return the name of a model: as Quarry wrote it, else the id that the folder carries, else the folder's own name."""
+    own = read_json(folder / PROFILE_NAME).get("model") or read_json(folder / "training.json").get("model")
+    return str(own or stored_id(folder, config) or folder.name)
 
 
 def _open(folder: Path, config: dict[str, Any], spec: RerankerSpec, device: str) -> "CrossEncoder":

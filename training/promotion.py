@@ -2,7 +2,7 @@
 
 INDEX/models/NAME       a tuned model, inside the index that it was tuned for
 INDEX/tuning/RUN        the run that made it
-manifest.json           of the generation: the model's spec and its `Lineage`
+manifest.json           of the generation: the model's spec and its `Lineage`; a tuned reranker's `RerankerFacts`
 """
 
 from collections.abc import Callable
@@ -16,7 +16,8 @@ from indexer.build_progress import Observer
 from indexer.embedder import Embedder
 from indexer.errors import IndexFormatError, IndexMismatchError
 from indexer.generations import Generations, writer_lock
-from indexer.manifest import EmbedderFacts, Lineage, Manifest
+from indexer.manifest import EmbedderFacts, Lineage, Manifest, RerankerFacts
+from indexer.relabel import with_reranker
 
 LoadEmbedder = Callable[[EmbedderFacts], Embedder]
 
@@ -34,6 +35,7 @@ class Step:
         lineage: How it came to be, None for a model that was not tuned here or whose generation is gone.
         live: Whether it answers now.
         kept: Whether the generation is still on disk.
+        reranker: The tuned reranker that it answered with, None without one.
     """
 
     generation: str
@@ -44,6 +46,20 @@ class Step:
     lineage: Lineage | None
     live: bool
     kept: bool
+    reranker: RerankerFacts | None = None
+
+    @property
+    def run(self) -> str:
+        """The run of the newest promotion that it has; empty without one."""
+        newest = newest_promotion(self.lineage, self.reranker)
+        return newest.run if newest else ""
+
+
+def newest_promotion(lineage: Lineage | None, reranker: RerankerFacts | None) -> Lineage | RerankerFacts | None:
+    """Return which of the two went live last; the reranker when both have the same second."""
+    if lineage is None or reranker is None:
+        return lineage or reranker
+    return lineage if lineage.promoted > reranker.promoted else reranker
 
 
 def promote(index: Path, candidate: str, lineage: Lineage) -> None:
@@ -70,15 +86,15 @@ def _go_live(index: Path, name: str, lineage: Lineage | None, reason: str) -> No
                 f"generation {name} has other documents than {live.generation}, which went live after it was built; "
                 "expected the same. Build the candidate again: what was encoded is kept"
             )
-        if manifest.lineage != lineage:
-            manifest.model_copy(update={"lineage": lineage}).write(folder)
+        if (manifest.lineage, manifest.reranker) != (lineage, live.reranker):
+            manifest.model_copy(update={"lineage": lineage, "reranker": live.reranker}).write(folder)
         generations.switch(name, reason)
 
 
 def roll_back(
     index: Path, load: LoadEmbedder, settings: BuildSettings = BuildSettings(), observer: Observer | None = None
 ) -> str:
-    """Go back to the model that the live one was tuned from; documents indexed since then stay.
+    """Take back the newest promotion, of a model or of a reranker; documents indexed since then stay.
 
     Args:
         index: The index folder.
@@ -96,6 +112,9 @@ def roll_back(
     """
     generations = Generations(index)
     live = Manifest.read(generations.live())
+    newest = newest_promotion(live.lineage, live.reranker)
+    if isinstance(newest, RerankerFacts):
+        return with_reranker(index, newest.before, f"rolled back the reranker of {live.generation}", expected=live)
     if live.lineage is None:
         raise IndexFormatError(
             f"the model of generation {live.generation} was not tuned here; expected a promoted one to go back from. "
@@ -112,7 +131,7 @@ def _same_documents(generations: Generations, live: Manifest) -> str | None:
     for name in reversed(generations.finished()):
         other = Manifest.read(generations.folder / name)
         same_model = other.embedder and lineage and other.embedder.fingerprint == lineage.base.fingerprint
-        if same_model and other.corpus_sha256 == live.corpus_sha256:
+        if same_model and (other.corpus_sha256, other.reranker) == (live.corpus_sha256, live.reranker):
             return name
     return None
 
@@ -132,19 +151,20 @@ def _built_again(
 
 
 def history(index: Path) -> list[Step]:
-    """Return each change of the model, oldest first, out of the pointer's history (its last 50 switches)."""
+    """Return each change of the model or the reranker, oldest first, out of the pointer's history (its last 50 switches)."""
     generations = Generations(index)
     pointer = generations.pointer()
     kept = set(generations.finished())
     steps: list[Step] = []
-    seen = ""
+    seen = ("", "")
     for switch in pointer.history:
         manifest = Manifest.read(generations.folder / switch.generation) if switch.generation in kept else None
         facts = manifest.embedder if manifest else None
-        fingerprint = facts.fingerprint if facts else ""
-        if manifest is not None and fingerprint == seen and steps:
-            continue  # other documents, same model
-        seen = fingerprint
+        reranker = manifest.reranker if manifest else None
+        models = (facts.fingerprint if facts else "", reranker.digest if reranker else "")
+        if manifest is not None and models == seen and steps:
+            continue  # other documents, same models
+        seen = models
         spec = facts.to_spec() if facts else None
         steps.append(
             Step(
@@ -156,6 +176,7 @@ def history(index: Path) -> list[Step]:
                 lineage=manifest.lineage if manifest else None,
                 live=False,
                 kept=manifest is not None,
+                reranker=reranker,
             )
         )
     return [*steps[:-1], replace(steps[-1], live=True)] if steps else []

@@ -3,11 +3,14 @@
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app.cli.console import ProgressBar, note, out, out_json, table
+
+if TYPE_CHECKING:
+    from training.promotion import Step
 
 
 class Action(StrEnum):
@@ -23,7 +26,7 @@ def register(cli: typer.Typer) -> None:
     cli.command(
         "models",
         help="List the known models (list); show which models an index has had and why (history INDEX); "
-        "go back to the model before the promoted one (rollback INDEX).",
+        "take back the newest promotion of a model or reranker (rollback INDEX).",
     )(models)
 
 
@@ -80,7 +83,7 @@ def _roll_back(index: Path, device: str) -> None:
         name = roll_back(index, lambda facts: recorded_embedder(index, facts, usable_device(device)[0]), observer=bar)
     finally:
         bar.close()
-    note(f"generation {name} answers now, with the model from before the promotion")
+    note(f"generation {name} answers now, with what answered before the promotion")
 
 
 def _history(index: Path, *, as_json: bool) -> None:
@@ -88,7 +91,7 @@ def _history(index: Path, *, as_json: bool) -> None:
 
     steps = history(index)
     if as_json:
-        out_json([{**asdict(step), "lineage": step.lineage and step.lineage.model_dump()} for step in steps])
+        out_json([_as_json(step) for step in steps])
         return
     for step in steps:
         state = "live" if step.live else "" if step.kept else "generation removed"
@@ -100,3 +103,15 @@ def _history(index: Path, *, as_json: bool) -> None:
                 f"    tuned from {base.model} {base.revision[:12]} of generation {step.lineage.parent}, run {step.lineage.run}"
             )
             out(f"    {step.lineage.verdict}")
+        if step.reranker is not None:
+            facts = step.reranker
+            out(f"    reranker {facts.model} {facts.digest[:12]}, tuned from {facts.base}, run {facts.run}")
+            out(f"    {facts.verdict}")
+
+
+def _as_json(step: "Step") -> dict[str, object]:
+    return {
+        **asdict(step),
+        "lineage": step.lineage and step.lineage.model_dump(),
+        "reranker": step.reranker and step.reranker.model_dump(),
+    }

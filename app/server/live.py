@@ -31,14 +31,14 @@ class LiveIndex:
             IndexMismatchError: If `embedder` is not the one the index was built with.
         """
         self.root = root
-        self.reranker = RerankerSupply(rerank, device)
         self.problem = ""  # why a newer generation could not be taken
-        self._device, self._given = device, embedder
+        self._device, self._given, self._rerank = device, embedder, rerank
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._loaded: dict[str, Embedder] = {}
-        self._searcher, self._supply = self._open()
+        self._rerankers: dict[str, RerankerSupply] = {}
+        self._searcher, self._supply, self.reranker = self._open()
         self.warnings = self._searcher.warm()
 
     @property
@@ -64,12 +64,12 @@ class LiveIndex:
                 if Generations(self.root).pointer().generation == self._searcher.index.generation:
                     self.problem = ""
                     return
-                searcher, supply = self._open()
+                searcher, supply, reranker = self._open()
                 searcher.warm()
             except (SearchError, OSError) as err:
                 self.problem = f"a newer generation could not be opened: {err}"
                 return
-            self._searcher, self._supply, self.problem = searcher, supply, ""
+            self._searcher, self._supply, self.reranker, self.problem = searcher, supply, reranker, ""
 
     def follow(self, every_s: float) -> None:
         """Look for a new generation again and again, in a thread."""
@@ -87,7 +87,7 @@ class LiveIndex:
         if self._thread is not None:
             self._thread.join(5.0)
 
-    def _open(self) -> tuple[Searcher, EmbedderSupply]:
+    def _open(self) -> tuple[Searcher, EmbedderSupply, RerankerSupply]:
         index = Index.open(self.root)
         facts = index.manifest.embedder
         known = self._loaded.get(facts.fingerprint) if facts else None
@@ -98,4 +98,7 @@ class LiveIndex:
         if facts is not None and index.vectors is not None and not supply.warm():
             self._loaded = {facts.fingerprint: supply.get()}  # of an older model's generation nothing is kept
         index.analyzer.query_tokens("预热")  # the Chinese dictionary is read now, not by the first question
-        return Searcher(index, supply, self.reranker), supply
+        recorded = index.manifest.reranker.digest if index.manifest.reranker else ""
+        reranker = self._rerankers.get(recorded) or RerankerSupply(self._rerank, self._device, index)
+        self._rerankers = {recorded: reranker}
+        return Searcher(index, supply, reranker), supply, reranker

@@ -92,7 +92,7 @@ def _searcher(index: str, generation: str, rerank: str, device: str) -> "Searche
     from retriever.searcher import Searcher
 
     opened = Index.open(Path(index), generation=generation)
-    searcher = Searcher(opened, _embedder_supply(opened, device), _reranker_supply(rerank, device))
+    searcher = Searcher(opened, _embedder_supply(opened, device), _reranker_supply(rerank, device, opened))
     searcher.warm()
     opened.analyzer.query_tokens("预热")  # the Chinese dictionary is read now, not by the first question
     return searcher
@@ -118,11 +118,24 @@ def _embedders() -> "dict[str, Embedder]":
     return {}
 
 
-@st.cache_resource(max_entries=2, show_spinner=False)
-def _reranker_supply(rerank: str, device: str) -> "RerankerSupply":
+def _reranker_supply(rerank: str, device: str, index: "Index") -> "RerankerSupply":
+    """A new generation with the same reranker takes over the loaded one."""
     from retriever.models import RerankerSupply
 
-    return RerankerSupply(rerank, device)
+    recorded = index.manifest.reranker
+    key = f"{rerank} {recorded.digest if recorded else ''} {device}"
+    known = _rerankers()
+    if key not in known:
+        for older in list(known)[:-1]:
+            known.pop(older, None)
+        known[key] = RerankerSupply(rerank, device, index)
+    return known[key]
+
+
+@st.cache_resource(show_spinner=False)
+def _rerankers() -> "dict[str, RerankerSupply]":
+    """The two newest rerankers by what is asked for and recorded, and by device; each is loaded at the first need."""
+    return {}
 
 
 @st.cache_resource(show_spinner=False)

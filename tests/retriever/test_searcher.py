@@ -1,6 +1,7 @@
 """Asking an index: routes, explanations, filters, and every way in which a stage can be missing."""
 
 import json
+import shutil
 import threading
 
 import numpy as np
@@ -9,7 +10,12 @@ import pytest
 from indexer.build import build_index, index_documents
 from indexer.build_plan import BuildSettings
 from indexer.errors import IndexMismatchError
+from indexer.manifest import RerankerFacts
+from indexer.model_source import content_digest
+from indexer.opened import Index
 from indexer.records import Document
+from indexer.relabel import with_reranker
+from retriever.models import served_reranker
 from retriever.ranking import Query
 from retriever.searcher import MAX_QUERY_CHARS, Searcher, SearchOptions, document_run
 from tests.fakes import OverlapReranker, WordEmbedder
@@ -276,3 +282,41 @@ def test_five_lines_of_library_use(tmp_path):
         Searcher.open(tmp_path / "index", embedder=WordEmbedder()).search("price of a ticket").results[0].source
         == "docs/a.md"
     )
+
+
+@pytest.fixture
+def recorded(index):
+    """The index with a tiny real cross-encoder that it records as its own."""
+    from tests.retriever.test_rerankers import make
+
+    folder = make(index / "models" / "first", "xlm-roberta")
+    facts = RerankerFacts(
+        model="tests/own", digest=content_digest(folder.resolve()), folder="models/first", base="b", parent="000001", run="first",
+        verdict="better", forced=False, promoted="2026-01-01T00:00:00+00:00",
+    )  # fmt: skip
+    with_reranker(index, facts, "promoted the reranker", expected=Index.open(index).manifest)
+    return folder
+
+
+def rerank_stage(index, wanted):
+    answer = Searcher.open(index, embedder=WordEmbedder(), rerank=wanted, device="cpu").search("renew books")
+    return next(report for report in answer.stages if report.stage == "rerank"), answer
+
+
+def test_auto_is_the_reranker_that_the_index_records(index, recorded):
+    report, answer = rerank_stage(index, "auto")
+    assert report.status == "ran"
+    assert answer.degraded == ()
+    assert served_reranker(index, Index.open(index).manifest.reranker).folder == recorded.resolve()
+    assert rerank_stage(index, "none")[0].status == "off"
+
+
+def test_a_recorded_reranker_that_was_changed_or_lost_is_said_and_the_fused_order_stands(index, recorded):
+    (recorded / "added.json").write_text("{}")
+    report, answer = rerank_stage(index, "auto")
+    assert report.status == "missing"
+    assert "the reranker tests/own that this index records was changed in" in answer.degraded[0]
+    assert f"quarry models rollback {index}" in answer.degraded[0]
+    assert [r.chunk_id for r in answer.results] == [r.chunk_id for r in rerank_stage(index, "none")[1].results]
+    shutil.rmtree(recorded)
+    assert "is not there in" in rerank_stage(index, "auto")[1].degraded[0]

@@ -5,8 +5,10 @@ import pytest
 from indexer.build import build_candidate, delete_documents, index_documents
 from indexer.errors import IndexFormatError, IndexMismatchError
 from indexer.generations import Generations
+from indexer.manifest import RerankerFacts
 from indexer.opened import Index
 from indexer.records import Document
+from indexer.relabel import with_reranker
 from tests.fakes import WordEmbedder
 from training.promotion import history, lineage_of, promote, roll_back
 
@@ -110,3 +112,45 @@ def test_a_base_model_that_was_changed_where_it_lies_is_not_mistaken_for_it(inde
     with pytest.raises(IndexMismatchError, match="what is found as tests/words is revision other, expected base"):
         roll_back(index, lambda facts: WordEmbedder("other"))
     assert revision(index) == "tuned"
+
+
+def promote_reranker(index, name, *, promoted):
+    live = Index.open(index).manifest
+    facts = RerankerFacts(
+        model=name, digest=name * 40, folder=f"models/{name}", base="b", parent=live.generation, run=name, verdict="better",
+        forced=False, promoted=promoted, before=live.reranker,
+    )  # fmt: skip
+    return with_reranker(index, facts, "promoted the reranker", expected=live)
+
+
+def names(index):
+    manifest = Index.open(index).manifest
+    return manifest.embedder.to_spec().revision, manifest.reranker.model if manifest.reranker else ""
+
+
+def test_models_and_rerankers_are_walked_back_in_the_order_of_their_promotions(index):
+    promote_reranker(index, "a", promoted="2026-01-01T00:00:00+00:00")
+    tune(index, "tuned")  # promoted now, which is later
+    promote_reranker(index, "b", promoted="2999-01-01T00:00:00+00:00")
+    index_documents(index, [Document("c", "第三篇文档")], WordEmbedder("tuned"))
+    assert names(index) == ("tuned", "b")
+    seen = []
+    for _ in range(3):
+        roll_back(index, load)
+        seen.append(names(index))
+    assert seen == [("tuned", "a"), ("base", "a"), ("base", "")]
+    assert Index.open(index).chunks.counts()[0] == 3
+    with pytest.raises(IndexFormatError, match="was not tuned here"):
+        roll_back(index, load)
+    steps = history(index)
+    assert [step.run for step in steps][2:4] == ["run-tuned", "b"]
+    assert [(step.reranker.model if step.reranker else "") for step in steps][-3:] == ["a", "a", ""]
+    assert steps[-3].reason == "rolled back the reranker of 000005"
+
+
+def test_a_reranker_promoted_while_a_model_was_tuned_stays(index):
+    parent = Index.open(index).manifest
+    name = build_candidate(index, WordEmbedder("tuned")).generation
+    promote_reranker(index, "a", promoted="2026-01-01T00:00:00+00:00")
+    promote(index, name, lineage_of(parent, "run", "better", forced=False, calibration={}))
+    assert names(index) == ("tuned", "a")

@@ -78,7 +78,7 @@ def _order(session: Session, choices: tuple[DataChoice, ...], job: Job | None) -
         say("Measures, the main one first", "指标，主要指标在前"),
         _MEASURES, default=_MEASURES[:3], key="evaluate.measures", accept_new_options=True,
     )  # fmt: skip
-    offered = offered_routes(dense=manifest.store is not None, rerank=_has_reranker(session))
+    offered = offered_routes(dense=manifest.store is not None, rerank=_has_reranker(session, manifest))
     routes = st.pills(
         say("Routes, the first one chosen is the baseline", "路线，最先选的是基线"),
         offered, selection_mode="multi", default=[name for name in offered if "+" not in name], key="evaluate.routes",
@@ -122,12 +122,12 @@ def _start(session: Session, folder: Path, split: str | None, chosen: tuple[list
     st.rerun()
 
 
-def _has_reranker(session: Session) -> bool:
+def _has_reranker(session: Session, manifest: Manifest) -> bool:
     if session.rerank != "auto":
         return session.rerank != "none"
     from indexer.model_source import resolve_model
 
-    return resolve_model("auto", kind="reranker") is not None
+    return manifest.reranker is not None or resolve_model("auto", kind="reranker") is not None
 
 
 def _open_what_is_finished(job: Job | None) -> None:
