@@ -5,7 +5,7 @@ loses less elsewhere.
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,25 +35,36 @@ class KeptShare:
 
 
 def keep_share(
-    base: Path, tuned: Path, shares: Sequence[float], dev: DevSet, spec: TrainSpec, work: Path, *, device: str = "auto"
+    pair: tuple[Path, Path],
+    shares: Sequence[float],
+    dev: DevSet,
+    spec: TrainSpec,
+    work: Path,
+    *,
+    known: Mapping[float, float] | None = None,
+    device: str = "auto",
 ) -> KeptShare:
     """Measure mixtures on the dev queries, take the best one, and of equally good ones the one nearest to the base.
 
     Args:
-        base: Folder of the model that was tuned.
-        tuned: Folder of what came of it.
+        pair: Folders of the model that was tuned and of what came of it.
         shares: Of the tuned weights, above 0 and up to 1; 1 is the tuned model itself.
         dev: Queries that the model was not trained on.
         spec: Lengths are read.
         work: Where the mixture is written; what is there is replaced.
+        known: Share to nDCG@10 on `dev` where it was measured already, such as 0 and 1 while training.
         device: Where models run.
 
     Raises:
         ModelError: If the two folders do not hold the same weights.
     """
+    base, tuned = pair
     tried = sorted(set(shares))
-    scores = score_mixtures(base, tuned, [dev], spec, alphas=(0.0, *tried), device=device)
-    base_score, *rest = (found.scores[0] for found in scores)
+    scores = dict(known or {})
+    if unknown := [share for share in (0.0, *tried) if share not in scores]:
+        measured = score_mixtures(base, tuned, [dev], spec, alphas=unknown, device=device)
+        scores.update({found.alpha: found.scores[0] for found in measured})
+    base_score, *rest = (scores[share] for share in (0.0, *tried))
     best = max(rest)
     share, score = next((share, score) for share, score in zip(tried, rest, strict=True) if score >= best - _SAME)
     if share == 1:

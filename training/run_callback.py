@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import isfinite
+from math import ceil, isfinite
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -25,7 +25,9 @@ from training.train_progress import TrainObserver, TrainProgress
 from training.train_spec import TrainSpec
 from training.trainable import restore_weights, trainable_weights
 
-_EVALUATIONS = 10  # of a run, where the spec leaves it open
+_EVALUATIONS = 10  # of a run at most, where the spec leaves it open
+_FORWARDS_PER_STEP = 3  # what a step costs per text: forward, and backward for twice as much
+_SHARE = 0.25  # of the time of training that evaluating may take
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class RunParts:
         processes: How many share them.
         first: The step it goes on from, -1 for a new run.
         score: Evaluates the model as it is; None without a dev set.
+        dev_texts: How many texts it encodes for that.
         observer: Told how far it is; None for nobody.
     """
 
@@ -48,12 +51,22 @@ class RunParts:
     processes: int
     first: int
     score: Callable[[], float] | None
+    dev_texts: int
     observer: TrainObserver | None
 
     @property
     def steps(self) -> int:
         """Steps planned."""
         return len(self.plan.batches) // self.processes
+
+    @property
+    def every(self) -> int:
+        """Steps between evaluations: the spec's, or so many that there are ten at most and they take a quarter of the time."""
+        if self.spec.eval_steps:
+            return self.spec.eval_steps
+        texts = self.spec.batch_size * (2 + self.spec.loss.hard_negatives)
+        affordable = ceil(self.dev_texts / (_FORWARDS_PER_STEP * texts * _SHARE))
+        return max(1, self.steps // _EVALUATIONS, min(affordable, self.steps))
 
 
 class RunCallback(TrainerCallback):
@@ -62,7 +75,7 @@ class RunCallback(TrainerCallback):
     def __init__(self, parts: RunParts, model: Any) -> None:
         self._parts = parts
         self._model = model
-        self._every = parts.spec.eval_steps or max(1, parts.steps // _EVALUATIONS)
+        self._every = parts.every
         self._scores = [(step, score) for step, score in dev_scores(parts.run.lines()) if step <= parts.first]
         self._began = (0.0, 0)
         self._dev: float | None = None

@@ -58,7 +58,8 @@ def train_session(
     first = step_of(checkpoint) if checkpoint else -1
     run.forget_after(first)
     score = None if dev is None else lambda: subject.score(dev)
-    parts = RunParts(run, spec, plan, processes, first, score, observer)
+    texts = 0 if dev is None else len(dev.queries) + len(dev.passages)
+    parts = RunParts(run, spec, plan, processes, first, score, texts, observer)
     callback = RunCallback(parts, subject.model)
     trainer = subject.trainer(_arguments(spec, run, parts.steps, subject.model.device), callback)
     trainer.plan(plan.batches, subject.collate)

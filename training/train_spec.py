@@ -132,7 +132,8 @@ class TrainSpec(_Part):
         max_query_tokens: Longer queries are cut, instruction and special tokens counted; 8 to 8192.
         max_passage_tokens: The same for passages.
         seed: Order, draws and dropout follow from it; 0 to 2**31 - 1.
-        eval_steps: Steps between evaluations on the dev set, 0 for ten in a run.
+        eval_steps: Steps between evaluations on the dev set; 0 for ten in a run, fewer where they would take more than a quarter of
+            the time.
         patience: Evaluations without a better dev score before it ends; 0 never ends early.
         checkpoint_steps: Steps between checkpoints, 0 for none but that of Ctrl-C.
     """

@@ -145,9 +145,11 @@ def _trained(
         live.model, data.train, plan.spec, run.finetune, dev=data.dev, observer=watch.training, device=plan.device
     )
     watch.stage("choosing how much of the tuned weights to keep")
+    measured = {0.0: trained.dev_before, 1.0: trained.dev_after}
     chosen = keep_share(
-        live.model, trained.folder, plan.merge, data.dev, plan.spec, run.folder / "merged", device=plan.device
-    )
+        (live.model, trained.folder), plan.merge, data.dev, plan.spec, run.folder / "merged",
+        known={share: score for share, score in measured.items() if score is not None}, device=plan.device,
+    )  # fmt: skip
     target = index / MODELS / run.name
     if not target.is_dir():
         target.parent.mkdir(exist_ok=True)

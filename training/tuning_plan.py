@@ -13,7 +13,7 @@ from training.split import SplitPlan
 from training.train_progress import TrainProgress
 from training.train_spec import TrainSpec
 
-MERGE_SHARES = (1.0, 0.7, 0.5, 0.3)
+MERGE_SHARES = (1.0, 0.6, 0.3)
 
 
 @dataclass(frozen=True, slots=True)
