@@ -5,7 +5,7 @@
     table                          the tables of docs/results.md out of all results
 
 Needs ../shared/data and the offline model. Corpora are subsampled to what two cores can encode again and again: every judged
-document, the three best BM25 answers to every question (which are the hard ones, and not chosen by the model that is tuned), and
+document, the two best BM25 answers to every question (which are the hard ones, and not chosen by the model that is tuned), and
 others by hash of their ids up to DOCUMENTS. At most QUERIES questions, by hash. Pairs come from the set's own domain: the part of
 train-pairs-zh and train-pairs-en that is SQL Server and Windows documentation (the judged pages are not among them), and the
 train judgements of scifact-en and nq-qed-en.
@@ -54,7 +54,7 @@ SETS = {
     "scifact-en": ("test", None),
     "nq-qed-en": ("dev", None),
 }
-DOCUMENTS, QUERIES, HARD = 1000, 300, 3
+DOCUMENTS, QUERIES, HARD = 600, 300, 2
 MOST_PAIRS = 4000
 
 
