@@ -6,10 +6,10 @@ import signal
 import sys
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 
-def run(app: FastAPI, host: str, port: int, *, time_limit_s: float) -> None:
+def run(app: ASGIApp, host: str, port: int, *, time_limit_s: float, connections: int | None = None) -> None:
     """Serve until SIGTERM or Ctrl-C: requests in flight are answered, then the process ends with 0.
 
     Args:
@@ -17,6 +17,7 @@ def run(app: FastAPI, host: str, port: int, *, time_limit_s: float) -> None:
         host: Address.
         port: Port.
         time_limit_s: Of a request; as long is waited for those in flight.
+        connections: That are open at most, further ones get 503; None for no limit here.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -29,6 +30,7 @@ def run(app: FastAPI, host: str, port: int, *, time_limit_s: float) -> None:
         port=port,
         log_level="warning",
         access_log=False,
+        limit_concurrency=connections,
         server_header=False,
         timeout_keep_alive=10,
         timeout_graceful_shutdown=int(time_limit_s) + 5,
