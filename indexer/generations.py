@@ -14,19 +14,18 @@ holds a shared lock (flock) on the manifest, and what is locked is not pruned.
 import fcntl
 import os
 import shutil
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from json import dumps, loads
 from pathlib import Path
 from weakref import finalize
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from indexer.durable import sync_folder, sync_tree, write_atomic
-from indexer.errors import IndexBusyError, IndexFormatError, OtherFormatError
+from indexer.errors import IndexFormatError, OtherFormatError
 from indexer.manifest import FORMAT, MANIFEST_NAME, check_format
+from indexer.process_lock import process_lock
 from indexer.sealing import seal, unseal
 
 POINTER_NAME = "quarry-index.json"
@@ -261,29 +260,7 @@ def writer_lock(root: Path) -> Iterator[None]:
         IndexBusyError: If another process holds it; the message names that process.
     """
     root.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(root / "writer.lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as err:
-            raise IndexBusyError(
-                f"{root} is being written by {_owner(root)}; expected no other writer. Wait for it, or stop it"
-            ) from err
-        owner = {
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-            "since": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, dumps(owner).encode(), 0)
+    with process_lock(
+        root / "writer.lock", f"{root} is being written by", "expected no other writer. Wait for it, or stop it"
+    ):
         yield
-    finally:
-        os.close(descriptor)
-
-
-def _owner(root: Path) -> str:
-    try:
-        owner = loads((root / "writer.lock").read_text(encoding="utf-8"))
-        return f"process {owner['pid']} on {owner['host']} since {owner['since']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "another process"

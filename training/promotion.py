@@ -67,14 +67,16 @@ def promote(index: Path, candidate: str, lineage: Lineage) -> None:
 
     Raises:
         IndexFormatError: If the candidate is not here.
-        IndexMismatchError: If documents were indexed after the candidate was built; build it again, old vectors are reused.
+        IndexMismatchError: If documents were indexed after the candidate was built (build it again, old vectors are reused), or
+            another model went live than the lineage's base, with which it was compared.
         IndexBusyError: If another process is writing.
     """
     reason = "promoted against the verdict" if lineage.forced else "promoted"
-    _go_live(index, candidate, lineage, reason)
+    _go_live(index, candidate, lineage, reason, over=lineage.base)
 
 
-def _go_live(index: Path, name: str, lineage: Lineage | None, reason: str) -> None:
+def _go_live(index: Path, name: str, lineage: Lineage | None, reason: str, *, over: EmbedderFacts | None) -> None:
+    """Switch from the model `over`, and from no other, with the lineage in the manifest first."""
     generations = Generations(index)
     with writer_lock(index):
         if name not in generations.finished():
@@ -86,9 +88,18 @@ def _go_live(index: Path, name: str, lineage: Lineage | None, reason: str) -> No
                 f"generation {name} has other documents than {live.generation}, which went live after it was built; "
                 "expected the same. Build the candidate again: what was encoded is kept"
             )
+        if _print(live.embedder) != _print(over):
+            raise IndexMismatchError(
+                f"generation {live.generation} answers now with another model than the one that was looked at; expected that one "
+                "still. Compare with the new one, and try again"
+            )
         if (manifest.lineage, manifest.reranker) != (lineage, live.reranker):
             manifest.model_copy(update={"lineage": lineage, "reranker": live.reranker}).write(folder)
         generations.switch(name, reason)
+
+
+def _print(facts: EmbedderFacts | None) -> str:
+    return facts.fingerprint if facts else ""
 
 
 def roll_back(
@@ -121,7 +132,7 @@ def roll_back(
             "`quarry generations INDEX --rollback` goes back to older documents"
         )
     name = _same_documents(generations, live) or _built_again(index, live.lineage, load, settings, observer)
-    _go_live(index, name, live.lineage.before, f"rolled back the model of {live.generation}")
+    _go_live(index, name, live.lineage.before, f"rolled back the model of {live.generation}", over=live.embedder)
     return name
 
 

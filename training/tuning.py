@@ -12,7 +12,9 @@ Searches go on being answered by the live generation throughout. Read `tune` fro
 
 import shutil
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +22,25 @@ from indexer.build import build_candidate
 from indexer.build_plan import BuildSettings
 from indexer.durable import sync_folder, sync_tree
 from indexer.encoder import load_embedder
-from indexer.errors import IndexFormatError, ModelError
-from indexer.generations import Generations, writer_lock
-from indexer.manifest import Manifest
-from indexer.model_source import resolve_model
+from indexer.errors import IndexFormatError, IndexMismatchError, ModelError
+from indexer.generations import Generations
+from indexer.manifest import EmbedderFacts, Manifest
+from indexer.model_source import content_digest, resolve_model
 from indexer.opened import Index
-from indexer.vector_cache import VectorCache
 from retriever.diagnostics import ScoreBand
 from retriever.models import recorded_embedder, recorded_source, usable_device
 from retriever.searcher import Searcher
+from training.candidates import MODELS, sweep
 from training.gate import GateVerdict, judge
 from training.promotion import lineage_of, promote
 from training.tuning_data import TuningData, tuning_data
 from training.tuning_plan import TuningObserver, TuningPlan, Unwatched
 from training.tuning_run import TuningRun
 from training.tuning_trials import Contender, calibration, general_trial, held_out_trial
+from training.turns import in_turn
 
-MODELS = "models"
+__all__ = ["MODELS", "TuningReport", "tune"]
+_ROUNDS = 3  # of judging, when what answers changes meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,48 +90,80 @@ def tune(
         observer: Told how far it is.
 
     Raises:
-        IndexFormatError: If the index has no model that could be tuned.
+        IndexFormatError: If this is no index, or it has no model that could be tuned.
+        IndexBusyError: If another process works on the same run, or writes to the index for hours.
+        IndexMismatchError: If the run was begun with another model than the one that answers, or what answers changed again
+            and again while it was judged.
         FeedbackError: If there are too few examples, or the run's name belongs to other settings.
         TrainingError: If training fails; what was reached is kept, and the same call goes on.
         MissingExtraError: If the packages for training are not installed.
     """
     watch = observer or Unwatched()
-    folder = TuningRun.open(index, run, plan.facts())
-    live = _live(index, plan.device)
-    watch.stage(f"run {folder.name}: tuning {live.embedder.spec.model} of generation {live.searcher.index.generation}")
-    data = tuning_data(live.searcher.index, live.embedder, plan, folder, watch)
-    model, share, dev = _trained(index, live, data, plan, folder, watch)
-    candidate = _candidate(index, model, plan, watch)
-    try:
-        verdict, band = _judged(live, candidate, data, plan, folder, watch)
-        promoted = plan.promote and (verdict.promote or plan.force)
-        if promoted:
-            _promote(index, live, candidate, (verdict, band), folder)
-    finally:
-        _clear_away(index, candidate)
-    report = TuningReport(
-        run=folder.name,
-        folder=folder.folder,
-        examples=data.counts,
-        dev=dev,
-        share=share,
-        verdict=verdict,
-        generation=Generations(index).pointer().generation,
-        promoted=promoted,
-        forced=promoted and not verdict.promote,
-    )
-    folder.finish(report.to_dict())
+    live = Manifest.read(Generations(index).live())
+    _model_of(index, live)
+    with closing(TuningRun.open(index, run, plan.facts())) as folder:
+        folder.tunes(live)
+        sweep(index, folder.name)
+        done = False
+        try:
+            report = _run(index, plan, folder, watch)
+            done = True
+        finally:
+            sweep(index, folder.name, vectors=done)
+        folder.finish(report.to_dict())
     return report
 
 
-def _live(index: Path, device: str) -> Contender:
-    opened = Index.open(index)
-    facts = opened.manifest.embedder
-    if facts is None:
+def _model_of(index: Path, manifest: Manifest) -> EmbedderFacts:
+    if manifest.embedder is None:
         raise IndexFormatError(
             f"{index} has no vectors, so there is no model to tune; expected an index with one. "
             f"Build it with `quarry index PATH --into {index} --model auto --rebuild`"
         )
+    return manifest.embedder
+
+
+def _generation(contender: Contender) -> str:
+    return contender.searcher.index.generation
+
+
+def _run(index: Path, plan: TuningPlan, folder: TuningRun, watch: TuningObserver) -> TuningReport:
+    live = _live(index, plan.device)
+    watch.stage(f"run {folder.name}: tuning {live.embedder.spec.model} of generation {_generation(live)}")
+    data = tuning_data(live.searcher.index, live.embedder, plan, folder, watch)
+    model, share, dev = _trained(index, live, data, plan, folder, watch)
+    for _ in range(_ROUNDS):
+        candidate = _candidate(index, model, plan, watch)
+        if Generations(index).pointer().generation != _generation(live):
+            live = _live(index, plan.device)
+            watch.stage(f"generation {_generation(live)} answers now; the tuned model is compared with it")
+        verdict, band = _judged(live, candidate, data, plan, folder, watch)
+        promoted = plan.promote and (verdict.promote or plan.force)
+        report = TuningReport(
+            run=folder.name,
+            folder=folder.folder,
+            examples=data.counts,
+            dev=dev,
+            share=share,
+            verdict=verdict,
+            generation=_generation(candidate if promoted else live),
+            promoted=promoted,
+            forced=promoted and not verdict.promote,
+        )
+        if not promoted:
+            return report
+        folder.judged(report.to_dict())
+        if in_turn(partial(_promoted, index, live, candidate, (verdict, band), folder), watch):
+            return report
+    raise IndexMismatchError(
+        f"another generation went live {_ROUNDS} times while the tuned model was judged; expected the one that it was compared "
+        f"with. Go on with --run {folder.name} when nobody indexes"
+    )
+
+
+def _live(index: Path, device: str) -> Contender:
+    opened = Index.open(index)
+    facts = _model_of(index, opened.manifest)
     embedder = recorded_embedder(index, facts, usable_device(device)[0])
     searcher = Searcher.open(index, embedder=embedder, generation=opened.generation)
     return Contender(f"live-{opened.generation}", searcher, embedder, recorded_source(index, facts).folder)
@@ -151,14 +187,19 @@ def _trained(
         known={share: score for share, score in measured.items() if score is not None}, device=plan.device,
     )  # fmt: skip
     target = index / MODELS / run.name
-    if not target.is_dir():
-        target.parent.mkdir(exist_ok=True)
-        part = target.with_name(f".{run.name}.part")
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.copytree(chosen.folder, part)
-        sync_tree(part)
-        part.rename(target)
-        sync_folder(target.parent)
+    if target.is_dir():  # promoted once and rolled back
+        if content_digest(target.absolute()) != content_digest(chosen.folder.absolute()):
+            raise ModelError(
+                f"{target} holds another model, which a generation needs; expected none. Give another --run NAME"
+            )
+        return target, chosen.share, (chosen.base_score, chosen.score)
+    part = target.with_name(f".{run.name}.part")
+    target.parent.mkdir(exist_ok=True)
+    shutil.rmtree(part, ignore_errors=True)
+    shutil.copytree(chosen.folder, part)
+    sync_tree(part)
+    part.rename(target)
+    sync_folder(target.parent)
     return target, chosen.share, (chosen.base_score, chosen.score)
 
 
@@ -170,7 +211,7 @@ def _candidate(index: Path, folder: Path, plan: TuningPlan, watch: TuningObserve
     embedder = load_embedder(source.folder, model_id=source.model, revision=source.revision, device=device)
     watch.stage("encoding the passages with the tuned model, beside the live ones")
     settings = BuildSettings(model_folder=f"{MODELS}/{folder.name}")
-    report = build_candidate(index, embedder, settings, watch)
+    report = in_turn(lambda: build_candidate(index, embedder, settings, watch), watch)
     searcher = Searcher.open(index, embedder=embedder, generation=report.generation)
     return Contender(f"tuned-{report.generation}", searcher, embedder, folder)
 
@@ -192,9 +233,10 @@ def _judged(
     return judge(held, general, plan.rule), band
 
 
-def _promote(
+def _promoted(
     index: Path, live: Contender, candidate: Contender, found: tuple[GateVerdict, ScoreBand | None], run: TuningRun
-) -> None:
+) -> bool:
+    """Make the candidate live; False when it was compared with what does not answer any more."""
     verdict, band = found
     numbers = {name: float(value) for name, value in asdict(band).items()} if band else {}
     lineage = lineage_of(
@@ -204,22 +246,8 @@ def _promote(
         forced=not verdict.promote,
         calibration=numbers,
     )
-    promote(index, candidate.searcher.index.generation, lineage)
-
-
-def _clear_away(index: Path, candidate: Contender) -> None:
-    """Remove a candidate that did not go live: its generation, its copy of the model, its vectors. The run's folder stays."""
-    generations = Generations(index)
-    with writer_lock(index):
-        name = candidate.searcher.index.generation
-        if name == generations.pointer().generation or name not in generations.finished():
-            return
-        generations.discard(name)
-        used = {
-            facts.fingerprint
-            for other in generations.finished()
-            if (facts := Manifest.read(generations.folder / other).embedder) is not None
-        }
-        if candidate.embedder.spec.fingerprint not in used:
-            VectorCache.remove(index, candidate.embedder.spec.fingerprint)
-            shutil.rmtree(candidate.model, ignore_errors=True)
+    try:
+        promote(index, _generation(candidate), lineage)
+    except IndexMismatchError:
+        return False
+    return True

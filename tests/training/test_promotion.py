@@ -154,3 +154,30 @@ def test_a_reranker_promoted_while_a_model_was_tuned_stays(index):
     promote_reranker(index, "a", promoted="2026-01-01T00:00:00+00:00")
     promote(index, name, lineage_of(parent, "run", "better", forced=False, calibration={}))
     assert names(index) == ("tuned", "a")
+
+
+def test_what_was_compared_with_another_model_is_not_promoted(index):
+    parent = Index.open(index).manifest
+    late = build_candidate(index, WordEmbedder("late")).generation
+    tune(index, "first")
+    lineage = lineage_of(parent, "late", "better", forced=False, calibration={})
+    with pytest.raises(
+        IndexMismatchError, match="generation 000003 answers now with another model than the one that was"
+    ):
+        promote(index, late, lineage)
+    assert revision(index) == "first"
+    assert Index.open(index, generation=late).manifest.lineage is None
+
+
+def test_a_rollback_is_of_the_model_that_it_began_with(index):
+    """Documents were indexed since, so the base is encoded anew; meanwhile another model goes live."""
+    tune(index, "first")
+    index_documents(index, [Document("c", "第三篇文档")], WordEmbedder("first"))
+
+    def slow(facts):
+        tune(index, "second")
+        return load(facts)
+
+    with pytest.raises(IndexMismatchError, match="answers now with another model"):
+        roll_back(index, slow)
+    assert revision(index) == "second"
