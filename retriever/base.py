@@ -1,7 +1,7 @@
 """Protocols of searching: what answers queries, what rescores passages, where texts come from."""
 
 from collections.abc import Collection, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,22 @@ class Reranker(Protocol):
     def score(self, query: str, passages: Sequence[str]) -> NDArray[np.float32]:
         """Return one relevance logit per passage, shape (len(passages),), computed in float32; higher is better."""
         ...
+
+
+@runtime_checkable
+class BatchReranker(Reranker, Protocol):
+    """A reranker that computes the passages of several queries together."""
+
+    def score_many(self, asked: Sequence[tuple[str, Sequence[str]]]) -> list[NDArray[np.float32]]:
+        """Return for each query with its passages what `score` returns, up to rounding."""
+        ...
+
+
+def score_together(reranker: Reranker, asked: Sequence[tuple[str, Sequence[str]]]) -> list[NDArray[np.float32]]:
+    """Score the passages of several queries: together where the reranker can, one query after the other where it cannot."""
+    if asked and isinstance(reranker, BatchReranker):
+        return reranker.score_many(asked)
+    return [reranker.score(query, passages) for query, passages in asked]
 
 
 class Passages(Protocol):

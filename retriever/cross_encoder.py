@@ -131,10 +131,21 @@ class SequenceReranker:
         Raises:
             ModelError: If memory runs out for one pair, or a logit is not finite.
         """
-        out = np.empty(len(passages), dtype=np.float32)
-        if not passages:
-            return out
-        pairs = pair_tokens(self._tokenizer, self._max_tokens, query, passages)
+        return self.score_many([(query, passages)])[0]
+
+    def score_many(self, asked: Sequence[tuple[str, Sequence[str]]]) -> list[NDArray[np.float32]]:
+        """Return for each query with its passages what `score` returns; pairs of like length share a forward, whose they are.
+
+        Raises:
+            ModelError: If memory runs out for one pair, or a logit is not finite.
+        """
+        pairs = [
+            pair
+            for query, passages in asked
+            if passages
+            for pair in pair_tokens(self._tokenizer, self._max_tokens, query, passages)
+        ]
+        out = np.empty(len(pairs), dtype=np.float32)
         lengths = [len(ids) for ids, _ in pairs]
         for batch in self._budget.batches(lengths):
             for rows, logits in self._budget.run(batch, lengths, lambda rows: self._forward([pairs[r] for r in rows])):
@@ -143,7 +154,7 @@ class SequenceReranker:
             raise ModelError(
                 f"{self._name} gave a score that is not a finite number; its weights or precision are broken"
             )
-        return out
+        return np.split(out, np.cumsum([len(passages) for _, passages in asked])[:-1])
 
     def _forward(self, pairs: list[tuple[list[int], list[int]]]) -> NDArray[np.float32]:
         """Score some pairs at once, shape (len(pairs),)."""

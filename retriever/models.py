@@ -1,6 +1,7 @@
 """Where a searcher gets its models from: loaded once, at the first need, with the reason kept when one cannot be had."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -155,11 +156,19 @@ class RerankerSupply:
     `auto` is the one that was tuned for the index, when it records one; else the best one on this machine.
     """
 
-    def __init__(self, wanted: str | Reranker | None, device: str, index: Index | None = None) -> None:
+    def __init__(
+        self,
+        wanted: str | Reranker | None,
+        device: str,
+        index: Index | None = None,
+        shared: Callable[[Reranker], Reranker] = lambda reranker: reranker,
+    ) -> None:
+        """Say which one is wanted; `shared` makes of it what several callers use at once."""
         self._root = index.root if index else Path()
         self._recorded = index.manifest.reranker if index else None  # not the index itself, which holds its generation
         self._wanted = wanted if isinstance(wanted, str) else None
-        self._reranker = None if isinstance(wanted, str) else wanted
+        self._reranker = None if wanted is None or isinstance(wanted, str) else shared(wanted)
+        self._shared = shared
         self._device = device
         self._report = StageReport("rerank", "off", "no reranker was asked for")
         self._lock = threading.Lock()
@@ -190,7 +199,7 @@ class RerankerSupply:
                 return
             device, _ = usable_device(self._device)
             name = facts.model if facts else source.model
-            self._reranker = load_reranker(source.folder, model_id=name, device=device)
+            self._reranker = self._shared(load_reranker(source.folder, model_id=name, device=device))
         except (SearchError, OSError, RuntimeError, ValueError, ImportError, MemoryError) as err:
             self._report = StageReport(
                 "rerank", "missing", f"the reranker could not be loaded: {err}; the fused order stands"

@@ -1,6 +1,6 @@
 """A bounded queue in front of the models: what waits together is computed together.
 
-One thread computes. While it does, requests pile up; the next batch takes all that are alike. So a lone request waits for
+A thread computes. While it does, requests pile up; the next batch takes all that are alike. So a lone request waits for
 nobody, and under load the batches grow by themselves; there is no delay to tune.
 """
 
@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -28,60 +29,69 @@ class _Waiting:
     key: Hashable
     work: Callable[[Sequence[Any]], Sequence[Any]]
     item: Any
+    weight: int
     future: "Future[Any]" = field(default_factory=Future)
 
 
 class BatchQueue:
-    """The queue and its thread."""
+    """The queue and its threads."""
 
-    def __init__(self, capacity: int, batch: int, observe: Callable[[int], None] = lambda _size: None) -> None:
-        """Start the thread.
+    def __init__(
+        self, capacity: int, batch: int, observe: Callable[[int], None] = lambda _size: None, threads: int = 1
+    ) -> None:
+        """Start the threads.
 
         Args:
             capacity: Requests that may wait, those being computed left out.
-            batch: Requests of one batch at most.
-            observe: Told of the size of every batch.
+            batch: Weight of one batch at most; a heavier request makes one of its own.
+            observe: Told of the number of requests in every batch.
+            threads: Batches computed at a time.
         """
         self._capacity, self._batch, self._observe = capacity, batch, observe
         self._waiting: deque[_Waiting] = deque()
         self._changed = threading.Condition()
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="quarry-batches", daemon=True)
-        self._thread.start()
+        self._threads = [threading.Thread(target=self._run, name="quarry-batches", daemon=True) for _ in range(threads)]
+        for thread in self._threads:
+            thread.start()
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def submit(self, key: Hashable, work: Callable[[Sequence[T]], Sequence[R]], item: T) -> "Future[R]":
+    def submit(
+        self, key: Hashable, work: Callable[[Sequence[T]], Sequence[R]], item: T, weight: int = 1
+    ) -> "Future[R]":
         """Queue an item. Items with equal keys may be handed to `work` together; it returns one result for each.
 
         Raises:
             QueueFullError: If the queue is full.
             QueueClosedError: If the queue was closed.
         """
-        waiting = _Waiting(key, work, item)
+        waiting = _Waiting(key, work, item, weight)
         with self._changed:
             if self._closed:
                 raise QueueClosedError
             if len(self._waiting) >= self._capacity:
                 self._drop_cancelled()
             if len(self._waiting) >= self._capacity:
-                raise QueueFullError
+                raise QueueFullError(f"{self._capacity} requests wait already")
             self._waiting.append(waiting)
             self._changed.notify()
         return waiting.future
 
     def close(self, timeout_s: float = 5.0) -> None:
-        """Refuse what waits and end the thread, unless it computes for longer than the timeout."""
+        """Refuse what waits and end the threads, unless they compute for longer than the timeout."""
         with self._changed:
             self._closed = True
             left = list(self._waiting)
             self._waiting.clear()
-            self._changed.notify()
+            self._changed.notify_all()
         for waiting in left:
             if waiting.future.set_running_or_notify_cancel():
                 waiting.future.set_exception(QueueClosedError())
-        self._thread.join(timeout_s)
+        end = monotonic() + timeout_s
+        for thread in self._threads:
+            thread.join(max(0.0, end - monotonic()))
 
     def _drop_cancelled(self) -> None:
         """Forget those whose clients have gone or whose time is up."""
@@ -103,9 +113,13 @@ class BatchQueue:
             key = self._waiting[0].key
             taken: list[_Waiting] = []
             others: deque[_Waiting] = deque()
+            room = self._batch
             for waiting in self._waiting:
-                alike = waiting.key == key and len(taken) < self._batch
-                (taken if alike else others).append(waiting)
+                if waiting.key == key and (not taken or waiting.weight <= room):
+                    taken.append(waiting)
+                    room -= waiting.weight
+                else:
+                    others.append(waiting)
             self._waiting = others
             return taken
 

@@ -1,6 +1,7 @@
 """The live generation of an index, kept open; a new one takes over without a restart and keeps the loaded model."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from indexer.embedder import Embedder
@@ -16,7 +17,13 @@ class LiveIndex:
     """Gives out the searcher of the live generation. Safe to share between threads."""
 
     def __init__(
-        self, root: Path, *, embedder: Embedder | None = None, rerank: str | Reranker = "none", device: str = "auto"
+        self,
+        root: Path,
+        *,
+        embedder: Embedder | None = None,
+        rerank: str | Reranker = "none",
+        device: str = "auto",
+        shared: Callable[[Reranker], Reranker] = lambda reranker: reranker,
     ) -> None:
         """Open the live generation and load its models.
 
@@ -25,6 +32,7 @@ class LiveIndex:
             embedder: A loaded one to use; None loads the one the index was built with.
             rerank: A reranker, or `none`, `auto`, an id or a folder.
             device: Where models run.
+            shared: Makes of the reranker what several callers use at once.
 
         Raises:
             IndexFormatError: If the folder is not an index, or is damaged.
@@ -32,7 +40,7 @@ class LiveIndex:
         """
         self.root = root
         self.problem = ""  # why a newer generation could not be taken
-        self._device, self._given, self._rerank = device, embedder, rerank
+        self._device, self._given, self._rerank, self._shared = device, embedder, rerank, shared
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -99,6 +107,6 @@ class LiveIndex:
             self._loaded = {facts.fingerprint: supply.get()}  # of an older model's generation nothing is kept
         index.analyzer.query_tokens("预热")  # the Chinese dictionary is read now, not by the first question
         recorded = index.manifest.reranker.digest if index.manifest.reranker else ""
-        reranker = self._rerankers.get(recorded) or RerankerSupply(self._rerank, self._device, index)
+        reranker = self._rerankers.get(recorded) or RerankerSupply(self._rerank, self._device, index, self._shared)
         self._rerankers = {recorded: reranker}
         return Searcher(index, supply, reranker), supply, reranker

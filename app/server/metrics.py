@@ -25,6 +25,9 @@ class Metrics:
         self.batches = Histogram(
             "quarry_batch_size", "Requests computed together", registry=self.registry, buckets=_SIZES
         )
+        self.rerank_batches = Histogram(
+            "quarry_rerank_batch_size", "Pieces of requests reranked together", registry=self.registry, buckets=_SIZES
+        )
         self.rejected = Counter("quarry_rejected_total", "Requests refused with 429", registry=self.registry)
         self.degraded = Counter(
             "quarry_degraded_total", "Answers without a stage that was asked for", registry=self.registry

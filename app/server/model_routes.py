@@ -19,6 +19,7 @@ from app.server.shapes import (
     RerankRequest,
     Usage,
 )
+from app.server.shared_reranker import SharedReranker
 from indexer.embedder import Embedder, Vectors
 from indexer.errors import ModelError
 
@@ -63,7 +64,7 @@ async def embeddings(asked: EmbeddingsRequest, services: Shared) -> EmbeddingsAn
 async def rerank(asked: RerankRequest, services: Shared) -> RerankAnswer:
     """Order passages by their relevance to a query, with the server's reranker."""
     reranker, report = services.live.reranker.get()
-    if reranker is None:
+    if not isinstance(reranker, SharedReranker):
         raise Problem(
             409,
             "no_reranker",
@@ -74,10 +75,7 @@ async def rerank(asked: RerankRequest, services: Shared) -> RerankAnswer:
     _check_model(asked.model, reranker.name)
     texts = [document if isinstance(document, str) else document.text for document in asked.documents]
 
-    def work(items: Sequence[list[str]]) -> list[list[float]]:
-        return [reranker.score(asked.query, passages).astype(float).tolist() for passages in items]
-
-    logits = await services.compute(object(), work, texts)  # one query at a time: nothing is gained by mixing them
+    logits = np.concatenate(await services.answered(lambda: reranker.submit(asked.query, texts))).astype(float).tolist()
     order = sorted(range(len(texts)), key=lambda place: (-logits[place], place))[: asked.top_n]
     results = [
         RerankedOut(

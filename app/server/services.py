@@ -15,6 +15,7 @@ from app.server.live import LiveIndex
 from app.server.metrics import Metrics
 from app.server.problems import Problem
 from app.server.settings import ServeSettings
+from app.server.shared_reranker import SharedReranker
 from app.server.writer import Writer
 from indexer.embedder import Embedder
 from indexer.errors import IndexFormatError
@@ -24,16 +25,25 @@ from training.feedback import FeedbackLog, feedback_path
 T = TypeVar("T")
 R = TypeVar("R")
 RETRY_AFTER_S = 1
+_PASSAGES = 64  # that are reranked together: enough to fill forwards, and no one waits long for others
 log = logging.getLogger("quarry.serve")
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The opened index with everything around it. `inbox` and `writer` are None for a read-only server."""
+    """The opened index with everything around it. `inbox` and `writer` are None for a read-only server.
+
+    Attributes:
+        queue: Queries and texts to embed, for the one thread that answers them in batches.
+        searches: Searches that rerank, each in a thread that mostly waits for the reranker.
+        pairs: Passages to rerank, of searches and of `/rerank` together.
+    """
 
     settings: ServeSettings
     live: LiveIndex
     queue: BatchQueue
+    searches: BatchQueue
+    pairs: BatchQueue
     inbox: Inbox | None
     writer: Writer | None
     feedback: FeedbackLog
@@ -53,15 +63,26 @@ class Services:
         Raises:
             SearchError: If the index or its inbox cannot be used; the message says why.
         """
-        live = LiveIndex(settings.index, embedder=embedder, rerank=reranker or settings.rerank, device=settings.device)
-        inbox = None if settings.read_only else Inbox.open(settings.index, settings.max_waiting_bytes)
         metrics = Metrics()
+        pairs = BatchQueue(settings.queue, _PASSAGES, metrics.rerank_batches.observe)
+        live = LiveIndex(
+            settings.index,
+            embedder=embedder,
+            rerank=reranker or settings.rerank,
+            device=settings.device,
+            shared=lambda alone: SharedReranker(alone, pairs),
+        )
+        inbox = None if settings.read_only else Inbox.open(settings.index, settings.max_waiting_bytes)
         queue = BatchQueue(settings.queue, settings.batch, metrics.batches.observe)
+        searches = BatchQueue(settings.queue, 1, threads=settings.batch)
         writer = Writer(inbox, live) if inbox else None
-        metrics.watch("quarry_queue_length", "Requests that wait for the models", lambda: len(queue))
+        metrics.watch(
+            "quarry_queue_length", "Requests that wait for the models", lambda: len(queue) + len(searches) + len(pairs)
+        )
         if inbox:
             metrics.watch("quarry_waiting_jobs", "Acknowledged jobs that are not finished", inbox.waiting)
-        services = cls(settings, live, queue, inbox, writer, FeedbackLog.open(feedback_path(settings.index)), metrics)
+        feedback = FeedbackLog.open(feedback_path(settings.index))
+        services = cls(settings, live, queue, searches, pairs, inbox, writer, feedback, metrics)
         live.follow(settings.poll_s)
         if writer:
             writer.start()
@@ -69,7 +90,8 @@ class Services:
 
     def close(self) -> None:
         """Stop the threads. What was acknowledged and is not indexed yet waits on disk for the next start."""
-        self.queue.close()
+        for queue in (self.queue, self.pairs, self.searches):  # searches wait for pairs
+            queue.close()
         self.live.close()
         if self.writer is None or self.writer.stop():
             if self.inbox:
@@ -79,15 +101,26 @@ class Services:
         self.feedback.close()
 
     async def compute(self, key: Hashable, work: Callable[[Sequence[T]], Sequence[R]], item: T) -> R:
-        """Have an item computed by the models' thread, together with others of the same key.
+        """Have an item computed by the models' thread, together with others of the same key. Raises as `answered`."""
+        (result,) = await self.answered(lambda: [self.queue.submit(key, work, item)])
+        return result
+
+    async def search_apart(self, work: Callable[[], R]) -> R:
+        """Run a search that reranks, beside others. Raises as `answered`."""
+        (result,) = await self.answered(lambda: [self.searches.submit(object(), lambda _: [work()], None)])
+        return result
+
+    async def answered(self, submit: Callable[[], Sequence["Future[R]"]]) -> list[R]:
+        """Wait for what a queue was given; what is not begun when one fails or the time is up is taken back.
 
         Raises:
             Problem: 429 when the queue is full, 503 when the server stops, 504 when the time is up.
         """
         limit = self.settings.time_limit_s
+        futures: Sequence[Future[R]] = ()
         try:
-            future: Future[R] = self.queue.submit(key, work, item)
-            return await asyncio.wait_for(asyncio.wrap_future(future), limit)
+            futures = submit()
+            return await asyncio.wait_for(asyncio.gather(*map(asyncio.wrap_future, futures)), limit)
         except QueueFullError as err:
             self.metrics.rejected.inc()
             raise Problem(
@@ -110,6 +143,9 @@ class Services:
                 "one within this time",
                 "Ask for less (route bm25, no reranking), or try again later",
             ) from err
+        finally:
+            for future in futures:
+                future.cancel()
 
     def writing(self) -> tuple[Inbox, Writer]:
         """Return what takes documents.

@@ -27,6 +27,7 @@ from transformers import (
 
 from indexer.errors import ModelError
 from indexer.profiles import reranker_profile
+from retriever.base import score_together
 from retriever.cross_encoder import load_reranker
 
 QUERY = "怎么 renew a book?"
@@ -307,3 +308,18 @@ def test_a_long_pair_is_cut_as_flag_embedding_cuts_it(tmp_path):
     with torch.no_grad():
         expected = float(model(input_ids=tokens, token_type_ids=segments).logits)
     assert abs(load_reranker(folder, device="cpu").score(query, [passage])[0] - expected) <= 1e-4
+
+
+@pytest.mark.parametrize("kind", ["xlm-roberta", "bert", "gemma"])
+def test_several_queries_together_score_as_each_alone_in_fewer_forwards(tmp_path, kind):
+    names = {"gemma": "BAAI/bge-reranker-v2-gemma"}
+    reranker = load_reranker(make(tmp_path, kind), model_id=names.get(kind), device="cpu")
+    asked = [(QUERY, PASSAGES), ("续借", []), ("打印机 filament", PASSAGES[:1]), ("renew", PASSAGES[2:])]
+    alone = [reranker.score(query, passages) for query, passages in asked]
+    before = reranker.forwards
+    together = score_together(reranker, asked)
+    assert reranker.forwards - before < before
+    assert [len(scores) for scores in together] == [5, 0, 1, 3]
+    for ours, theirs in zip(together, alone, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    assert score_together(reranker, []) == []

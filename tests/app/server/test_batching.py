@@ -80,3 +80,21 @@ def test_closing_refuses_what_waits_and_what_comes():
     with pytest.raises(QueueClosedError):
         blocked.queue.submit("a", double, 1)
     assert blocked.first.result(5) == 0
+
+
+def test_batches_are_measured_in_weight_and_a_heavy_item_goes_alone():
+    blocked = Blocked(100, 10)
+    weights = [4, 4, 4, 25, 2]
+    futures = [blocked.queue.submit("a", double, number, weight) for number, weight in enumerate(weights)]
+    blocked.free.set()
+    assert [future.result(5) for future in futures] == [0, 2, 4, 6, 8]
+    assert blocked.sizes == [1, 3, 1, 1]  # 4 + 4 + 2, then 4, then 25
+    blocked.queue.close()
+
+
+def test_threads_compute_batches_beside_each_other():
+    queue, meeting = BatchQueue(10, 1, threads=3), threading.Barrier(3, timeout=5)
+    futures = [queue.submit(object(), lambda _: [meeting.wait()], None) for _ in range(3)]
+    assert sorted(future.result(5) for future in futures) == [0, 1, 2]
+    queue.close()
+    assert not any(thread.is_alive() for thread in queue._threads)
