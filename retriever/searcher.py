@@ -96,6 +96,10 @@ class Searcher:
         """Load the models now; returns one sentence for each that cannot be had (searches will work without it)."""
         return tuple(reason for reason in (self._embedder.warm(), self._reranker.warm()) if reason)
 
+    def embedder(self) -> Embedder | None:
+        """Return the index's embedder, loaded when needed; None for a lexical-only index, or when it cannot be had."""
+        return None if self._embedder.unavailable() else self._embedder.get()
+
     def search(self, query: str, k: int = 10, options: SearchOptions = SearchOptions()) -> Answer:
         """Answer one question with its k best passages.
 

@@ -1,4 +1,4 @@
-"""One question to an OpenAI-compatible chat endpoint, with timeout and retries. It is never called unless the user names one.
+"""Questions to an OpenAI-compatible chat endpoint, with timeout and retries. It is never called unless the user names one.
 
 The key comes from an environment variable only, is sent to the configured host only (redirects are not followed), not in the
 clear except to this machine, and appears in no message.
@@ -6,19 +6,22 @@ clear except to this machine, and appears in no message.
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPMessage
+from http.client import HTTPException, HTTPMessage, HTTPResponse
 from ipaddress import ip_address
 from json import dumps, loads
-from typing import IO, Any
+from typing import IO, Any, TypeAlias, TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Request, build_opener
+from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
 from indexer.errors import ModelError, SettingsError
 
+Message: TypeAlias = Mapping[str, str]
+T = TypeVar("T")
 KEY_VARIABLE = "QUARRY_LLM_API_KEY"
+NO_ANSWER = (URLError, TimeoutError, ConnectionError, HTTPException)  # what a broken connection raises
 _MOST_BYTES = 1 << 20
 _LONGEST_PAUSE_S = 30.0
 _TRY_AGAIN = (408, 409, 425, 429, 500, 502, 503, 504)
@@ -31,7 +34,7 @@ class Endpoint:
     Attributes:
         url: The base, such as `http://localhost:8000/v1`; `/chat/completions` is added.
         model: The model's name there.
-        timeout_s: For one request.
+        timeout_s: For one request; of a stream, for each of its pieces.
         retries: Further tries after a failure that may pass (no answer, 429, 5xx).
         pause_s: Before the first further try; doubled each time; a `Retry-After` of up to 30 s is kept.
         temperature: Of the sampling.
@@ -92,14 +95,27 @@ def ask(endpoint: Endpoint, prompt: str) -> str:
         ModelError: If the endpoint refuses the request (401, 403, 404, 400 and their like): no further try can help.
         Unanswered: If there was no answer after all tries.
     """
-    opener = build_opener(_NoRedirect(), *([ProxyHandler({})] if endpoint.is_local else []))
+    return with_tries(endpoint, lambda: _text(_read(endpoint, [{"role": "user", "content": prompt}])))
+
+
+def with_tries(endpoint: Endpoint, attempt: Callable[[], T]) -> T:
+    """Return what an attempt returns, trying again after failures that may pass.
+
+    Args:
+        endpoint: How often and with what pauses.
+        attempt: One request; it raises what `opened` and reading raise.
+
+    Raises:
+        ModelError: If the endpoint refuses the request: no further try can help.
+        Unanswered: If every attempt failed.
+    """
     pause, reason = endpoint.pause_s, ""
-    for attempt in range(endpoint.retries + 1):
-        if attempt:
+    for number in range(endpoint.retries + 1):
+        if number:
             time.sleep(min(pause, _LONGEST_PAUSE_S))
             pause *= 2
         try:
-            return _text(_post(opener, endpoint, prompt))
+            return attempt()
         except HTTPError as err:
             with err:
                 if err.code not in _TRY_AGAIN:
@@ -109,26 +125,37 @@ def ask(endpoint: Endpoint, prompt: str) -> str:
                     ) from None
                 reason = f"{err.code} {err.reason}"
                 pause = max(pause, _seconds(err.headers.get("Retry-After")))
-        except (URLError, TimeoutError, ConnectionError, HTTPException) as err:
+        except NO_ANSWER as err:
             reason = str(getattr(err, "reason", err)) or type(err).__name__
     raise Unanswered(f"{endpoint.url}: {reason}")
 
 
-def _post(opener: OpenerDirector, endpoint: Endpoint, prompt: str) -> bytes:
+def opened(endpoint: Endpoint, messages: Sequence[Message], *, stream: bool = False) -> HTTPResponse:
+    """Send one request and return the response, its body not yet read; to be closed by the caller.
+
+    Raises:
+        HTTPError: For any status but 2xx, redirects included: they are not followed, since the key would go with them.
+    """
     body = {
         "model": endpoint.model,
-        "messages": [{"role": "user", "content": prompt}],
+        "messages": list(messages),
         "temperature": endpoint.temperature,
         "max_tokens": endpoint.max_tokens,
+        **({"stream": True} if stream else {}),
     }
-    headers = {"Content-Type": "application/json", "Accept": "application/json"}
+    headers = {"Content-Type": "application/json", "Accept": "text/event-stream" if stream else "application/json"}
     if key := os.environ.get(endpoint.key_variable):
         headers["Authorization"] = f"Bearer {key}"
     url = endpoint.url.rstrip("/") + "/chat/completions"
     request = Request(url, dumps(body).encode(), headers, method="POST")  # noqa: S310 (the scheme was checked)
-    with opener.open(request, timeout=endpoint.timeout_s) as response:
-        content: bytes = response.read(_MOST_BYTES)
-        return content
+    opener = build_opener(_NoRedirect(), *([ProxyHandler({})] if endpoint.is_local else []))
+    response: HTTPResponse = opener.open(request, timeout=endpoint.timeout_s)
+    return response
+
+
+def _read(endpoint: Endpoint, messages: Sequence[Message]) -> bytes:
+    with opened(endpoint, messages) as response:
+        return response.read(_MOST_BYTES)
 
 
 def _text(content: bytes) -> str:
