@@ -6,12 +6,15 @@
    passage become one, under the most frequent spelling.
 3. Of explicit judgements ("this is the answer", thumbs) the majority of voters decides; a tie is no judgement
    (`training.judgements`). A judgement counts from `min_voters` voters on; two sessions that clicked the passage over one above
-   it stand in for one voter. A positive must also be named by `query_share` of those who named any good passage for the query,
-   so that a few who push passages that nobody else looks at stay a few.
+   it stand in for one voter. A positive must also be the choice of `query_share` of all who chose anything for the query, by a
+   judgement or by what they opened last (`training.choices`), so that a few who always judge stay a few. A negative is
+   none when more than `doubt` of those who chose it or judged it down chose it.
 4. Clicks alone make a passage a weak positive when at least `click_voters` sessions preferred it to one above it, and these
    are at least `click_share` of those that preferred it or passed it over and more sessions opened it last than any
    other (`training.clicks`); they are used only where no explicit positive is known, with the weight `click_weight`.
-5. Negatives are what enough voters judged not relevant, and what `click_voters` sessions passed over and none preferred.
+5. A passage that answers `pushed_queries` queries or more although many of their visitors chose others is no positive: one
+   document that a gang pushes everywhere.
+6. Negatives are what enough voters judged not relevant, and what `click_voters` sessions passed over and none preferred.
 """
 
 import re
@@ -19,6 +22,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from training.choices import Choices
 from training.clicks import ClickKey, Preference, preferences
 from training.examples import Example
 from training.exchange import TextOf, TrainingRow
@@ -34,7 +38,10 @@ class CurationRules:
 
     Attributes:
         min_voters: Independent voters behind a judgement; 2, so that no session decides alone. Use 1 for a log of one person.
-        query_share: Of the voters who found some passage good for a query, those who must have named this one, in [0, 1].
+        query_share: Of the visitors who chose some passage for a query, those who must have chosen this one, in [0, 1].
+        doubt: Of those who chose a passage or judged it down, those who may have chosen a negative at most, in [0, 1].
+        pushed_queries: From so many queries on, a passage must have `pushed_share` of their visitors on average.
+        pushed_share: In [0, 1].
         click_voters: Independent sessions behind a weak positive or negative of clicks.
         click_share: Of the sessions that preferred a passage or passed it over, those that must have preferred it.
         click_weight: Weight of examples made of clicks, in (0, 1].
@@ -44,7 +51,10 @@ class CurationRules:
     """
 
     min_voters: int = 2
-    query_share: float = 1 / 3
+    query_share: float = 1 / 2
+    doubt: float = 1 / 4
+    pushed_queries: int = 5
+    pushed_share: float = 3 / 4
     click_voters: int = 3
     click_share: float = 2 / 3
     click_weight: float = 0.3
@@ -92,16 +102,15 @@ def curate(events: Iterable[StoredEvent], text_of: TextOf, rules: CurationRules 
     heard = voices(log, rules.voters)
     spelling, merged = _merge(heard, preferences(heard.clicks, rules.voters.burst_seconds), rules.same_query)
     votes = [_respelt(stored, spelling) for stored in heard.votes]
-    clicks = preferences([_respelt(stored, spelling) for stored in heard.clicks], rules.voters.burst_seconds)
+    opened = [_respelt(stored, spelling) for stored in heard.clicks]
+    clicks = preferences(opened, rules.voters.burst_seconds)
     standing = judgements(votes)
-    queries = {
-        query_key(stored.event.query): stored.event.query
-        for stored in (*votes, *(_respelt(s, spelling) for s in heard.clicks))
-    }
-    work = _Work(text_of, rules, clicks, votes)
+    queries = {query_key(stored.event.query): stored.event.query for stored in (*votes, *opened)}
+    work = _Work(text_of, rules, clicks, Choices(votes, opened, rules.voters.burst_seconds))
     for judgement in standing:
         work.judge(judgement)
     work.weigh_clicks()
+    work.drop_pushed()
     examples = work.examples(queries)
     decided = {(query_key(j.query), j.doc_id, j.chunk_id) for j in standing}
     disputed = sorted({pair_of(stored) for stored in votes} - decided)
@@ -167,13 +176,10 @@ class _Work:
         text_of: TextOf,
         rules: CurationRules,
         clicks: Mapping[ClickKey, Preference],
-        votes: Sequence[StoredEvent],
+        choices: Choices,
     ) -> None:
-        self._text_of, self._rules, self._clicks = text_of, rules, clicks
-        self._fans: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-        for stored in votes:
-            if (stored.event.grade or 0) > 0:
-                self._fans[query_key(stored.event.query)][stored.event.chunk_id].add(stored.event.session)
+        self._text_of, self._rules, self._clicks, self._choices = text_of, rules, clicks, choices
+        self._typical = choices.typical()
         self._good: dict[str, list[tuple[int, str]]] = {}
         self._bad: dict[str, list[str]] = {}
         self._weak: dict[str, list[tuple[int, str]]] = defaultdict(list)
@@ -189,16 +195,16 @@ class _Work:
             self.dropped["judgements of whole documents"] += 1
         elif support < self._rules.min_voters:
             self.dropped[f"judgements with fewer than {self._rules.min_voters} voters"] += 1
-        elif judgement.grade > 0 and self._share(key, name) < self._rules.query_share:
-            self.dropped["positives that few of the query's voters named"] += 1
+        elif judgement.grade > 0 and 2 * self._choices.support(key, name) <= self._typical:
+            self.dropped["positives that far fewer visitors chose than is usual"] += 1
+        elif judgement.grade > 0 and self._choices.share(key, name) < self._rules.query_share:
+            self.dropped["positives that few of the query's visitors chose"] += 1
         elif judgement.grade > 0:
             self._good.setdefault(key, []).append((judgement.grade, name))
+        elif self._choices.doubt(key, name) > self._rules.doubt:
+            self.dropped["negatives that some of the query's visitors chose"] += 1
         else:
             self._bad.setdefault(key, []).append(name)
-
-    def _share(self, key: str, name: str) -> float:
-        everybody = set().union(*self._fans[key].values())
-        return len(self._fans[key][name]) / len(everybody)
 
     def weigh_clicks(self) -> None:
         """Take in what clicks alone say."""
@@ -210,6 +216,17 @@ class _Work:
                 self._passed[key].append(name)
             else:
                 self.dropped["passages with too few or contradicting clicks"] += 1
+
+    def drop_pushed(self) -> None:
+        """Take back positives that answer too much."""
+        rules = self._rules
+        for kept in (self._good, self._weak):
+            positives = {key: [name for _, name in found] for key, found in kept.items()}
+            pushed = self._choices.pushed(positives, rules.pushed_queries, rules.pushed_share)
+            for found in kept.values():
+                left = [pair for pair in found if pair[1] not in pushed]
+                self.dropped["positives of passages that are pushed for many queries"] += len(found) - len(left)
+                found[:] = left
 
     def examples(self, queries: Mapping[str, str]) -> tuple[Example, ...]:
         """Make the examples."""

@@ -14,6 +14,7 @@ from training.dev_score import DevSet
 from training.examples import Example
 from training.exchange import TrainingRow, read_training_rows, write_beir, write_training_rows
 from training.held_out import Places, held_out
+from training.judgements import query_key
 from training.mining_corpus import MiningCorpus
 from training.mining_report import mining_report, write_report
 from training.near_duplicates import near_duplicates_between
@@ -21,6 +22,7 @@ from training.negatives import MinedSet, mine_negatives
 from training.split import SAME_QUERY, Split, SplitPlan, check_no_leak, split_examples, traits_of
 from training.tuning_examples import gather
 from training.tuning_plan import TuningObserver, TuningPlan
+from training.tuning_run import FOLDER as TUNING
 from training.tuning_run import TuningRun
 
 DEV_QUERIES = 100
@@ -73,7 +75,7 @@ def _make(index: Index, embedder: Embedder, plan: TuningPlan, run: TuningRun, wa
             f"there are {len(clean)} examples; expected at least {LEAST}. Judge more answers, or give pairs with --pairs or "
             f"--mine-corpus. Left out: {left_out or 'none'}, {leaks} because they ask like a judged query"
         )
-    split = split_examples(clean, _split_plan(plan))
+    split = split_examples(clean, _split_plan(plan), trained_on=_trained_on(index))
     watch.stage(f"mining negatives for {len(split.train)} examples")
     corpus = MiningCorpus.from_index(index, embedder)
     mined = _mined(split.train, corpus, plan, watch)
@@ -88,6 +90,18 @@ def _split_plan(plan: TuningPlan) -> SplitPlan:
     if plan.evaluate is None:
         return plan.split
     return SplitPlan(plan.split.dev, 0.0, plan.split.seed, plan.split.similarity)
+
+
+def _trained_on(index: Index) -> set[str]:
+    """Return the query keys that the live model and those before it were tuned on: it must not be judged by them."""
+    keys: set[str] = set()
+    lineage = index.manifest.lineage
+    while lineage is not None:
+        rows = index.root / TUNING / lineage.run / "data" / _TRAIN
+        if rows.is_file():
+            keys |= {query_key(row.query) for row in read_training_rows(rows)}
+        lineage = lineage.before
+    return keys
 
 
 def _as_examples(dataset: Dataset, index: Index) -> tuple[Example, ...]:

@@ -82,7 +82,7 @@ def voices(events: Iterable[StoredEvent], rules: VoterRules) -> Voices:
         key=lambda stored: stored.number,
     )
     single = _without_bursts(given, rules.burst_seconds)
-    contrary = _contrary(single, rules)
+    contrary = _contrary(single, [stored for stored in heard if stored.event.action == "click"], rules)
     return Voices(
         votes=tuple(stored for stored in single if stored.event.session not in contrary),
         clicks=tuple(s for s in heard if s.event.action == "click" and s.event.session not in contrary),
@@ -95,10 +95,11 @@ def voices(events: Iterable[StoredEvent], rules: VoterRules) -> Voices:
 
 def independent(events: Sequence[StoredEvent], seconds: float) -> int:
     """Count the voices in events of one side about one query and passage: sessions, those within `seconds` being one."""
-    return len(_one_voice_each(events, seconds))
+    return len(one_voice_each(events, seconds))
 
 
-def _one_voice_each(events: Sequence[StoredEvent], seconds: float) -> list[StoredEvent]:
+def one_voice_each(events: Sequence[StoredEvent], seconds: float) -> list[StoredEvent]:
+    """Return the first event of each voice, as `independent` counts them, oldest first."""
     kept: list[StoredEvent] = []
     sessions: set[str] = set()
     for stored in sorted(events, key=lambda stored: (stored.event.at, stored.number)):
@@ -125,19 +126,25 @@ def _without_bursts(votes: Sequence[StoredEvent], seconds: float) -> list[Stored
     sides: dict[tuple[Pair, bool], list[StoredEvent]] = defaultdict(list)
     for stored in votes:
         sides[pair_of(stored), _is_for(stored)].append(stored)
-    kept = [stored for side in sides.values() for stored in _one_voice_each(side, seconds)]
+    kept = [stored for side in sides.values() for stored in one_voice_each(side, seconds)]
     return sorted(kept, key=lambda stored: stored.number)
 
 
-def _contrary(votes: Sequence[StoredEvent], rules: VoterRules) -> set[str]:
-    """Sessions that mostly vote against what a majority of at least two others said."""
+def _contrary(votes: Sequence[StoredEvent], clicks: Sequence[StoredEvent], rules: VoterRules) -> set[str]:
+    """Voters who mostly vote against what a majority of at least two others said, or showed by what they opened last."""
     opinions: dict[Pair, dict[str, bool]] = defaultdict(dict)
+    for found in last_opened(clicks).values():
+        for stored in one_voice_each(found, rules.burst_seconds):
+            opinions[pair_of(stored)][stored.event.session] = True
+    voters: dict[Pair, set[str]] = defaultdict(set)
     for stored in votes:
         opinions[pair_of(stored)][stored.event.session] = _is_for(stored)
+        voters[pair_of(stored)].add(stored.event.session)
     compared: dict[str, list[bool]] = defaultdict(list)
-    for sides in opinions.values():
+    for pair, sides in opinions.items():
         total, count = sum(sides.values()), len(sides)
-        for session, side in sides.items():
+        for session in voters[pair]:
+            side = sides[session]
             others_for, others = total - side, count - 1
             if others >= 2 and 2 * others_for != others:
                 compared[session].append(side != (2 * others_for > others))
@@ -150,3 +157,15 @@ def _contrary(votes: Sequence[StoredEvent], rules: VoterRules) -> set[str]:
 
 def _is_for(stored: StoredEvent) -> bool:
     return (stored.event.grade or 0) > 0
+
+
+def last_opened(clicks: Iterable[StoredEvent]) -> dict[tuple[str, str], list[StoredEvent]]:
+    """Return the event by which each session opened its last result, per query and passage."""
+    last: dict[tuple[str, str], StoredEvent] = {}
+    for stored in clicks:
+        if stored.event.chunk_id:
+            last[stored.event.session, query_key(stored.event.query)] = stored
+    found: dict[tuple[str, str], list[StoredEvent]] = defaultdict(list)
+    for (_, key), stored in last.items():
+        found[key, stored.event.chunk_id].append(stored)
+    return found

@@ -1,0 +1,230 @@
+"""Three rounds of simulated users and tuning on a real index: `python -m tests.benchmarks.users WORK SETTING ...`.
+
+Needs ../shared/data, the offline model, and about five minutes of one core per round. Each round, users ask the live index
+questions that were not asked before; what they do goes into the index's own log; `tune` runs once and promotes or refuses. How
+good the index is is measured on questions that nobody asks. Everything is seeded. A setting is LANGUAGE-NOISE, or
+LANGUAGE-NOISE-ATTACK for a gang of a fifth of the voices with a new name for every vote: `zh-0.15`, `en-0.3`, `zh-0.15-spam`;
+`zh-0.15-wrong-0.5` has the gang on half of the questions with all its voices. Results are in WORK/SETTING.json, and
+`python -m tests.benchmarks.users WORK table` prints those there are.
+"""
+
+import json
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from time import process_time
+from typing import Any
+
+from app.wiring import choose_model
+from demo_corpus import general_path
+from indexer.build import index_documents
+from indexer.build_plan import BuildSettings
+from retriever.compare import compare
+from retriever.datasets import load_dataset
+from retriever.evaluate import Evaluation
+from retriever.measures import parse_measures
+from retriever.ranking import Route
+from retriever.route_evaluation import evaluate_route
+from retriever.searcher import Searcher
+from tests.benchmarks.users_world import SPAM, SPAM_TEXT, World, make_world
+from tests.training.simulated_users import ATTACKS, Crowd, Shown, feedback_of
+from training.examples import text_key
+from training.exchange import read_training_rows, write_beir
+from training.feedback import FeedbackLog, feedback_path
+from training.feedback_events import ShownHit
+from training.split import SplitPlan
+from training.train_spec import LossSpec, TrainSpec
+from training.tuning import TuningReport, tune
+from training.tuning_plan import TuningPlan, Unwatched
+
+GANG = 0.2
+PER_ROUND, TRUTH, OTHERS = 300, 250, 50
+ROUTES: tuple[Route, ...] = ("dense", "hybrid")
+MEASURES = parse_measures(["nDCG@10"])
+SPEC = TrainSpec(
+    epochs=2,
+    batch_size=16,
+    learning_rate=5e-5,
+    dropout=0.0,
+    freeze_embeddings=True,
+    loss=LossSpec(hard_negatives=1),
+    max_query_tokens=48,
+    max_passage_tokens=96,
+    eval_steps=20,
+    patience=0,
+)
+
+
+class Told(Unwatched):
+    """Prints the stages."""
+
+    def stage(self, sentence: str) -> None:
+        print(f"  [{process_time():.0f} s] {sentence}", flush=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One simulation."""
+
+    name: str
+    language: str
+    crowd: Crowd
+
+    @classmethod
+    def of(cls, name: str) -> "Setting":
+        language, noise, *rest = name.split("-")
+        if not rest:
+            return cls(name, language, Crowd(noise=float(noise)))
+        attack = next(attack for attack in ATTACKS if attack == rest[0])
+        focus = float(rest[1]) if len(rest) > 1 else 1.0
+        return cls(name, language, Crowd(noise=float(noise), gang=GANG, attack=attack, focus=focus))
+
+
+def simulate(work: Path, setting: Setting) -> None:
+    """Run the rounds of one setting from a fresh index, writing results after each."""
+    folder = work / setting.name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    world = make_world(setting.language, per_round=PER_ROUND, truth=TRUTH, others=OTHERS)
+    index = _fresh_index(work, folder, setting.language, world)
+    write_beir(folder / "truth", {question: {doc_id: 1} for question, doc_id in world.truth.items()})
+    before = _truth(index, folder / "truth")
+    rounds: list[dict[str, Any]] = []
+    for number, right in enumerate(world.rounds, start=1):
+        events = _ask(index, setting, right, number)
+        run = f"round{number}"
+        report = tune(index, _plan(), run=run, observer=Told())
+        after = _truth(index, folder / "truth") if report.promoted else before
+        rounds.append({
+            "round": number,
+            "events": events,
+            "cpu_s": round(process_time()),
+            "labels": _labels(index / "tuning" / run / "data", world),
+            "tuning": _told(report),
+            "truth": {route: _change(before[route], after[route]) for route in ROUTES},
+        })  # fmt: skip
+        before = after
+        facts = {"setting": setting.name, "rounds": rounds}
+        (work / f"{setting.name}.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False), encoding="utf-8")
+        print(table([facts]), flush=True)
+
+
+def _fresh_index(work: Path, folder: Path, language: str, world: World) -> Path:
+    """Copy the index of the language, which is built once."""
+    built = work / f"built-{language}"
+    if not (built / "index" / "quarry-index.json").is_file():
+        chosen = choose_model("auto", device="cpu")
+        built.mkdir(parents=True, exist_ok=True)
+        index_documents(built / "index", world.documents, chosen.embedder, BuildSettings(model_folder=chosen.folder))
+    shutil.copytree(built / "index", folder / "index")
+    return folder / "index"
+
+
+def _plan() -> TuningPlan:
+    return TuningPlan(
+        general=general_path(), split=SplitPlan(dev=0.1, test=0.3), spec=SPEC, merge=(1.0, 0.5), device="cpu"
+    )
+
+
+def _ask(index: Path, setting: Setting, right: Mapping[str, str], number: int) -> int:
+    """Let the crowd ask the live index, and put what it does into the log."""
+    searcher = Searcher.open(index)
+
+    def ask(question: str) -> Shown:
+        answer = searcher.search(question, k=10)
+        return Shown(
+            answer.generation,
+            tuple(ShownHit(r.chunk_id, r.doc_id, r.rank, float(r.score), r.stage) for r in answer.results),
+        )
+
+    length = len(SPAM_TEXT[setting.language])
+    spam = ShownHit(f"{SPAM}#0-{length}", SPAM, 1, 1.0, "fusion")
+    events = feedback_of(setting.crowd, right, ask, spam=spam, day=30 * (number - 1))
+    with FeedbackLog.open(feedback_path(index)) as log:
+        for event in events:
+            log.append(event)
+    return len(events)
+
+
+def _truth(index: Path, folder: Path) -> dict[Route, Evaluation]:
+    searcher, dataset = Searcher.open(index), load_dataset(folder)
+    return {route: evaluate_route(searcher, dataset, route, MEASURES).evaluation for route in ROUTES}
+
+
+def _change(before: Evaluation, after: Evaluation) -> dict[str, float]:
+    found = compare(before, after, "nDCG@10")
+    return {name: round(getattr(found, name), 4) for name in ("before", "after", "difference", "low", "high", "p")}
+
+
+def _labels(data: Path, world: World) -> dict[str, list[int]]:
+    """Count, per side of the split, the questions and those whose positives leave out the right document."""
+    texts = {document.doc_id: text_key(document.text) for document in world.documents}
+    right = {text_key(question): doc_id for found in world.rounds for question, doc_id in found.items()}
+    found = {}
+    for side in ("train", "dev"):
+        rows = read_training_rows(data / f"{side}.jsonl")
+        wrong = sum(texts[right[text_key(row.query)]] not in {text_key(text) for text in row.pos} for row in rows)
+        found[side] = [len(rows), wrong]
+    held = load_dataset(data / "held-out")
+    wrong = sum(right[text_key(query.text)] not in held.qrels[query.query_id] for query in held.queries)
+    found["held-out"] = [len(held.queries), wrong]
+    return found
+
+
+def _told(report: TuningReport) -> dict[str, Any]:
+    verdict = report.verdict
+    return {
+        "promoted": report.promoted,
+        "share": report.share,
+        "held_out": [verdict.held_out.count, round(verdict.held_out.before, 4), round(verdict.held_out.after, 4)],
+        "p": round(verdict.held_out.p, 4),
+        "general": round(verdict.general.difference, 4),
+        "refusals": [refusal.english for refusal in verdict.refusals],
+        "examples": dict(report.examples),
+    }
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    """Return the results as a Markdown table."""
+    lines = [
+        "| setting | round | examples (wrong) | held out (wrong) | held-out hybrid | gate | true dense | true hybrid | change of hybrid |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for result in results:
+        for row in result["rounds"]:
+            told, truth, labels = row["tuning"], row["truth"], row["labels"]
+            dense, hybrid = truth["dense"], truth["hybrid"]
+            cells = (
+                result["setting"],
+                row["round"],
+                "{} ({})".format(*labels["train"]),
+                "{} ({})".format(*labels["held-out"]),
+                f"{told['held_out'][1]:.4f} to {told['held_out'][2]:.4f}, p {told['p']:.4f}",
+                "promoted" if told["promoted"] else "refused",
+                f"{dense['before']:.4f} to {dense['after']:.4f}",
+                f"{hybrid['before']:.4f} to {hybrid['after']:.4f}",
+                f"{hybrid['difference']:+.4f} ({hybrid['low']:+.4f} to {hybrid['high']:+.4f})"
+                if told["promoted"]
+                else "none",
+            )
+            lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return "\n".join(lines)
+
+
+def main(arguments: list[str]) -> None:
+    if len(arguments) < 2:
+        raise SystemExit(__doc__)
+    work = Path(arguments[0])
+    if arguments[1:] == ["table"]:
+        found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(work.glob("*.json"))]
+        print(table(found))
+        return
+    for name in arguments[1:]:
+        print(name, flush=True)
+        simulate(work, Setting.of(name))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
