@@ -7,8 +7,9 @@
 3. Of explicit judgements ("this is the answer", thumbs) the majority of voters decides; a tie is no judgement
    (`training.judgements`). A judgement counts from `min_voters` voters on; two sessions that clicked the passage over one above
    it stand in for one voter. A positive must also be the choice of `query_share` of all who chose anything for the query, by a
-   judgement or by what they opened last (`training.choices`), so that a few who always judge stay a few. A negative is
-   none when more than `doubt` of those who chose it or judged it down chose it.
+   judgement or by what they opened last (`training.choices`), and of more than `usual_share` of as many as usually choose the
+   answer of a query: so a few who always judge stay a few. A negative is none when more than `doubt` of those who chose it or
+   judged it down chose it.
 4. Clicks alone make a passage a weak positive when at least `click_voters` sessions preferred it to one above it, and these
    are at least `click_share` of those that preferred it or passed it over and more sessions opened it last than any
    other (`training.clicks`); they are used only where no explicit positive is known, with the weight `click_weight`.
@@ -39,6 +40,8 @@ class CurationRules:
     Attributes:
         min_voters: Independent voters behind a judgement; 2, so that no session decides alone. Use 1 for a log of one person.
         query_share: Of the visitors who chose some passage for a query, those who must have chosen this one, in [0, 1].
+        usual_share: Of the visitors who choose the answer of a query in this log (the median), a positive must have more than
+            this share, in [0, 1]: where most find nothing, the few who name something may be up to something.
         doubt: Of those who chose a passage or judged it down, those who may have chosen a negative at most, in [0, 1].
         pushed_queries: From so many queries on, a passage must have `pushed_share` of their visitors on average.
         pushed_share: In [0, 1].
@@ -52,6 +55,7 @@ class CurationRules:
 
     min_voters: int = 2
     query_share: float = 1 / 2
+    usual_share: float = 1 / 2
     doubt: float = 1 / 4
     pushed_queries: int = 5
     pushed_share: float = 3 / 4
@@ -64,7 +68,8 @@ class CurationRules:
 
 
 STANDARD = CurationRules()
-ONE_PERSON = CurationRules(min_voters=1, click_voters=2)
+_UNUSUAL = "positives that far fewer visitors chose than is usual"
+ONE_PERSON = CurationRules(min_voters=1, click_voters=2, query_share=0.0, usual_share=0.0, doubt=1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,8 +200,8 @@ class _Work:
             self.dropped["judgements of whole documents"] += 1
         elif support < self._rules.min_voters:
             self.dropped[f"judgements with fewer than {self._rules.min_voters} voters"] += 1
-        elif judgement.grade > 0 and 2 * self._choices.support(key, name) <= self._typical:
-            self.dropped["positives that far fewer visitors chose than is usual"] += 1
+        elif judgement.grade > 0 and not self._is_usual(key, name):
+            self.dropped[_UNUSUAL] += 1
         elif judgement.grade > 0 and self._choices.share(key, name) < self._rules.query_share:
             self.dropped["positives that few of the query's visitors chose"] += 1
         elif judgement.grade > 0:
@@ -206,11 +211,16 @@ class _Work:
         else:
             self._bad.setdefault(key, []).append(name)
 
+    def _is_usual(self, key: str, name: str) -> bool:
+        return self._choices.support(key, name) > self._rules.usual_share * self._typical
+
     def weigh_clicks(self) -> None:
         """Take in what clicks alone say."""
         for (key, name), preference in self._clicks.items():
             chosen = preference.share >= self._rules.click_share and preference.last > preference.rival
-            if preference.preferred >= self._rules.click_voters and chosen:
+            if preference.preferred >= self._rules.click_voters and chosen and not self._is_usual(key, name):
+                self.dropped[_UNUSUAL] += 1
+            elif preference.preferred >= self._rules.click_voters and chosen:
                 self._weak[key].append((preference.preferred, name))
             elif preference.skipped >= self._rules.click_voters and not preference.preferred:
                 self._passed[key].append(name)

@@ -1,11 +1,13 @@
 """Three rounds of simulated users and tuning on a real index: `python -m tests.benchmarks.users WORK SETTING ...`.
 
-Needs ../shared/data, the offline model, and about five minutes of one core per round. Each round, users ask the live index
-questions that were not asked before; what they do goes into the index's own log; `tune` runs once and promotes or refuses. How
-good the index is is measured on questions that nobody asks. Everything is seeded. A setting is LANGUAGE-NOISE, or
-LANGUAGE-NOISE-ATTACK for a gang of a fifth of the voices with a new name for every vote: `zh-0.15`, `en-0.3`, `zh-0.15-spam`;
-`zh-0.15-wrong-0.5` has the gang on half of the questions with all its voices. Results are in WORK/SETTING.json, and
-`python -m tests.benchmarks.users WORK table` prints those there are.
+Each round, users ask the live index questions that were not asked before; what they do goes into the index's own log; `tune`
+runs once and promotes or refuses. How good the index is is measured on questions that nobody asks. Everything is seeded.
+
+A setting is KIND-NOISE, KIND-NOISE-ATTACK for a gang of a fifth of the voices with a new name for every vote, or
+KIND-NOISE-ATTACK-FOCUS for one that works with all its voices on that share of the questions: `zh-0.15`, `tiny-0.3-spam`,
+`zh-0.15-wrong-0.5`. Kinds: `zh` and `en` are documentation with the offline model and hybrid search (../shared/data, about five
+minutes of one core a round); `tiny` is made-up text with a small random model and dense search (seconds a round). Results are in
+WORK/SETTING.json; `python -m tests.benchmarks.users WORK table` prints those there are.
 """
 
 import json
@@ -17,44 +19,32 @@ from pathlib import Path
 from time import process_time
 from typing import Any
 
-from app.wiring import choose_model
-from demo_corpus import general_path
 from indexer.build import index_documents
 from indexer.build_plan import BuildSettings
+from indexer.encoder import load_embedder
+from indexer.model_source import resolve_model
+from indexer.offline_bundle import bundle_folder
 from retriever.compare import compare
 from retriever.datasets import load_dataset
 from retriever.evaluate import Evaluation
 from retriever.measures import parse_measures
 from retriever.ranking import Route
 from retriever.route_evaluation import evaluate_route
-from retriever.searcher import Searcher
-from tests.benchmarks.users_world import SPAM, SPAM_TEXT, World, make_world
+from retriever.searcher import Searcher, SearchOptions
+from tests.benchmarks.users_plan import plan_of
+from tests.benchmarks.users_world import SPAM, SPAM_TEXT, TINY, World, make_world
 from tests.training.simulated_users import ATTACKS, Crowd, Shown, feedback_of
+from tests.training.tiny_model import tiny_model
 from training.examples import text_key
 from training.exchange import read_training_rows, write_beir
 from training.feedback import FeedbackLog, feedback_path
 from training.feedback_events import ShownHit
-from training.split import SplitPlan
-from training.train_spec import LossSpec, TrainSpec
 from training.tuning import TuningReport, tune
-from training.tuning_plan import TuningPlan, Unwatched
+from training.tuning_plan import Unwatched
 
 GANG = 0.2
-PER_ROUND, TRUTH, OTHERS = 300, 250, 50
-ROUTES: tuple[Route, ...] = ("dense", "hybrid")
+PER_ROUND, TRUTH, OTHERS = 150, 150, 50
 MEASURES = parse_measures(["nDCG@10"])
-SPEC = TrainSpec(
-    epochs=2,
-    batch_size=16,
-    learning_rate=5e-5,
-    dropout=0.0,
-    freeze_embeddings=True,
-    loss=LossSpec(hard_negatives=1),
-    max_query_tokens=48,
-    max_passage_tokens=96,
-    eval_steps=20,
-    patience=0,
-)
 
 
 class Told(Unwatched):
@@ -66,81 +56,81 @@ class Told(Unwatched):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One simulation."""
+    """One simulation; `route` is how users' questions are answered."""
 
     name: str
-    language: str
+    kind: str
     crowd: Crowd
 
     @classmethod
     def of(cls, name: str) -> "Setting":
-        language, noise, *rest = name.split("-")
+        kind, noise, *rest = name.split("-")
         if not rest:
-            return cls(name, language, Crowd(noise=float(noise)))
+            return cls(name, kind, Crowd(noise=float(noise)))
         attack = next(attack for attack in ATTACKS if attack == rest[0])
         focus = float(rest[1]) if len(rest) > 1 else 1.0
-        return cls(name, language, Crowd(noise=float(noise), gang=GANG, attack=attack, focus=focus))
+        return cls(name, kind, Crowd(noise=float(noise), gang=GANG, attack=attack, focus=focus))
+
+    @property
+    def route(self) -> Route:
+        return "dense" if self.kind == TINY else "hybrid"
 
 
-def simulate(work: Path, setting: Setting) -> None:
-    """Run the rounds of one setting from a fresh index, writing results after each."""
+def simulate(work: Path, setting: Setting, rounds: int = 3) -> dict[str, Any]:
+    """Run the rounds of one setting from a fresh index, writing results after each; return them."""
     folder = work / setting.name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    world = make_world(setting.language, per_round=PER_ROUND, truth=TRUTH, others=OTHERS)
-    index = _fresh_index(work, folder, setting.language, world)
+    world = make_world(setting.kind, per_round=PER_ROUND, truth=TRUTH, others=OTHERS)
+    index = _fresh_index(work, folder, setting.kind, world)
+    plan = plan_of(setting.kind, setting.route, folder / "general")
     write_beir(folder / "truth", {question: {doc_id: 1} for question, doc_id in world.truth.items()})
     before = _truth(index, folder / "truth")
-    rounds: list[dict[str, Any]] = []
-    for number, right in enumerate(world.rounds, start=1):
+    facts: dict[str, Any] = {"setting": setting.name, "rounds": []}
+    for number, right in enumerate(world.rounds[:rounds], start=1):
         events = _ask(index, setting, right, number)
-        run = f"round{number}"
-        report = tune(index, _plan(), run=run, observer=Told())
+        report = tune(index, plan, run=f"round{number}", observer=Told())
         after = _truth(index, folder / "truth") if report.promoted else before
-        rounds.append({
+        facts["rounds"].append({
             "round": number,
             "events": events,
             "cpu_s": round(process_time()),
-            "labels": _labels(index / "tuning" / run / "data", world),
+            "labels": _labels(index / "tuning" / f"round{number}" / "data", world),
             "tuning": _told(report),
-            "truth": {route: _change(before[route], after[route]) for route in ROUTES},
+            "truth": {route: _change(before[route], after[route]) for route in ("dense", "hybrid")},
         })  # fmt: skip
         before = after
-        facts = {"setting": setting.name, "rounds": rounds}
         (work / f"{setting.name}.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False), encoding="utf-8")
         print(table([facts]), flush=True)
+    return facts
 
 
-def _fresh_index(work: Path, folder: Path, language: str, world: World) -> Path:
-    """Copy the index of the language, which is built once."""
-    built = work / f"built-{language}"
+def _fresh_index(work: Path, folder: Path, kind: str, world: World) -> Path:
+    """Copy the index of the kind, which is built once."""
+    built = work / f"built-{kind}"
     if not (built / "index" / "quarry-index.json").is_file():
-        chosen = choose_model("auto", device="cpu")
-        built.mkdir(parents=True, exist_ok=True)
-        index_documents(built / "index", world.documents, chosen.embedder, BuildSettings(model_folder=chosen.folder))
+        model = tiny_model(built / "model") if kind == TINY else bundle_folder()
+        source = resolve_model(str(model))
+        if source is None:
+            raise SystemExit(f"{model} is no model; expected the offline bundle. Install '.[offline]'")
+        embedder = load_embedder(source.folder, model_id=source.model, revision=source.revision, device="cpu")
+        index_documents(built / "index", world.documents, embedder, BuildSettings(model_folder=str(model)))
     shutil.copytree(built / "index", folder / "index")
     return folder / "index"
 
 
-def _plan() -> TuningPlan:
-    return TuningPlan(
-        general=general_path(), split=SplitPlan(dev=0.1, test=0.3), spec=SPEC, merge=(1.0, 0.5), device="cpu"
-    )
-
-
 def _ask(index: Path, setting: Setting, right: Mapping[str, str], number: int) -> int:
     """Let the crowd ask the live index, and put what it does into the log."""
-    searcher = Searcher.open(index)
+    searcher, options = Searcher.open(index), SearchOptions(route=setting.route)
 
     def ask(question: str) -> Shown:
-        answer = searcher.search(question, k=10)
+        answer = searcher.search(question, k=10, options=options)
         return Shown(
             answer.generation,
             tuple(ShownHit(r.chunk_id, r.doc_id, r.rank, float(r.score), r.stage) for r in answer.results),
         )
 
-    length = len(SPAM_TEXT[setting.language])
-    spam = ShownHit(f"{SPAM}#0-{length}", SPAM, 1, 1.0, "fusion")
+    spam = ShownHit(f"{SPAM}#0-{len(SPAM_TEXT[setting.kind])}", SPAM, 1, 1.0, "fusion")
     events = feedback_of(setting.crowd, right, ask, spam=spam, day=30 * (number - 1))
     with FeedbackLog.open(feedback_path(index)) as log:
         for event in events:
@@ -148,9 +138,9 @@ def _ask(index: Path, setting: Setting, right: Mapping[str, str], number: int) -
     return len(events)
 
 
-def _truth(index: Path, folder: Path) -> dict[Route, Evaluation]:
+def _truth(index: Path, folder: Path) -> dict[str, Evaluation]:
     searcher, dataset = Searcher.open(index), load_dataset(folder)
-    return {route: evaluate_route(searcher, dataset, route, MEASURES).evaluation for route in ROUTES}
+    return {name: evaluate_route(searcher, dataset, name, MEASURES).evaluation for name in ("dense", "hybrid")}
 
 
 def _change(before: Evaluation, after: Evaluation) -> dict[str, float]:
@@ -189,13 +179,13 @@ def _told(report: TuningReport) -> dict[str, Any]:
 def table(results: list[dict[str, Any]]) -> str:
     """Return the results as a Markdown table."""
     lines = [
-        "| setting | round | examples (wrong) | held out (wrong) | held-out hybrid | gate | true dense | true hybrid | change of hybrid |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| setting | round | trained on (wrong) | held out (wrong) | held-out nDCG@10 | gate | true nDCG@10, dense | change, 95 % interval |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for result in results:
         for row in result["rounds"]:
-            told, truth, labels = row["tuning"], row["truth"], row["labels"]
-            dense, hybrid = truth["dense"], truth["hybrid"]
+            told, truth, labels = row["tuning"], row["truth"]["dense"], row["labels"]
+            gained = f"{truth['difference']:+.4f} ({truth['low']:+.4f} to {truth['high']:+.4f})"
             cells = (
                 result["setting"],
                 row["round"],
@@ -203,11 +193,8 @@ def table(results: list[dict[str, Any]]) -> str:
                 "{} ({})".format(*labels["held-out"]),
                 f"{told['held_out'][1]:.4f} to {told['held_out'][2]:.4f}, p {told['p']:.4f}",
                 "promoted" if told["promoted"] else "refused",
-                f"{dense['before']:.4f} to {dense['after']:.4f}",
-                f"{hybrid['before']:.4f} to {hybrid['after']:.4f}",
-                f"{hybrid['difference']:+.4f} ({hybrid['low']:+.4f} to {hybrid['high']:+.4f})"
-                if told["promoted"]
-                else "none",
+                f"{truth['before']:.4f} to {truth['after']:.4f}",
+                gained if told["promoted"] else "none",
             )
             lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)

@@ -108,7 +108,7 @@ def test_clicks_are_weak_positives_where_nobody_judged():
     assert example.row == TrainingRow("opening hours", ("passage c",), ("passage a", "passage b"))
     assert (example.origin, example.weight) == ("clicks", 0.3)
     assert found.dropped == {"passages with too few or contradicting clicks": 2}
-    judged = votes(("x", "answer", "opening hours", "d#d"), ("y", "answer", "opening hours", "d#d"), first=100)
+    judged = votes(*((voter, "answer", "opening hours", "d#d") for voter in "xyz"), first=100)
     (example,) = curate([*events, *judged], TEXTS.get).examples
     assert example.row == TrainingRow("opening hours", ("passage d",), ("passage a", "passage b"))
     assert example.positive_ids == ("d#d", "d#c")  # clicked: no positive beside a judged one, and never a negative
@@ -170,10 +170,92 @@ def test_a_brigade_does_not_become_the_truth(share):
     assert right / sum(len(e.row.pos) for e in found.examples) > 0.9
 
 
-def test_a_passage_that_few_of_the_querys_voters_name_is_left_out():
+def test_a_passage_that_few_of_the_querys_visitors_chose_is_left_out():
     rows = [(f"p{n}", "thumb_up", "opening hours", "d#a") for n in range(5)]
-    rows += [(f"x{n}", "answer", "opening hours", "d#h") for n in range(2)]
+    rows += [(f"x{n}", "answer", "opening hours", "d#h") for n in range(3)]
     found = run(*rows)
     assert found.examples[0].row.pos == ("passage a",)
-    assert found.dropped == {"positives that few of the query's voters named": 1}
-    assert run(*rows, ("x9", "answer", "opening hours", "d#h")).examples[0].row.pos == ("passage h", "passage a")
+    assert found.dropped == {"positives that few of the query's visitors chose": 1}
+    more = [(f"y{n}", "answer", "opening hours", "d#h") for n in range(2)]
+    assert run(*rows, *more).examples[0].row.pos == ("passage h", "passage a")
+
+
+def clicked_last(query, name, sessions, first):
+    """Sessions that opened the first result and said nothing."""
+    events = clicks(*((session, query, name, [name, "d#z"]) for session in sessions))
+    return [
+        replace(s, number=first + n, event=replace(s.event, at=START + timedelta(hours=first + n)))
+        for n, s in enumerate(events)
+    ]
+
+
+def test_a_few_who_always_judge_do_not_outvote_many_who_only_click():
+    gang = votes(("x", "answer", "opening hours", "d#h"), ("y", "answer", "opening hours", "d#h"))
+    found = curate([*gang, *clicked_last("opening hours", "d#a", ("s", "t", "u"), 10)], TEXTS.get)
+    assert found.examples == ()
+    assert found.dropped["positives that few of the query's visitors chose"] == 1
+    assert curate([*gang, *clicked_last("opening hours", "d#a", ("s", "t"), 10)], TEXTS.get).examples
+    burst = [
+        replace(s, event=replace(s.event, at=START + timedelta(seconds=n)))
+        for n, s in enumerate(clicked_last("opening hours", "d#a", ("s", "t", "u"), 10))
+    ]
+    assert curate([*gang, *burst], TEXTS.get).examples  # three clicks of one minute are one voice
+
+
+def unlike(number):
+    """A question that reads like no other."""
+    return "".join(chr(0x4E00 + 97 * number + 13 * place) for place in range(6))
+
+
+def test_where_most_find_nothing_a_few_are_not_believed():
+    rows = [(f"p{n}", "answer", unlike(q), f"d#{q}") for q in range(5) for n in range(4)]
+    rows += [(name, "answer", "opening hours", "d#h") for name in "xy"]
+    found = curate(votes(*rows), lambda name: f"text {name}")
+    assert len(found.examples) == 5
+    assert found.dropped == {"positives that far fewer visitors chose than is usual": 1}
+    assert len(curate(votes(*rows, ("z", "answer", "opening hours", "d#h")), lambda name: name).examples) == 6
+    assert len(curate(votes(*rows), lambda name: name, ONE_PERSON).examples) == 6
+
+
+def test_what_many_chose_is_no_negative_because_a_few_judged_it_down():
+    rows = [(name, "answer", "opening hours", "d#a") for name in "abcd"]
+    down = [(name, "thumb_down", "opening hours", "d#b") for name in "xyz"]
+    assert run(*rows, *down).examples[0].row.neg == ("passage b",)
+    clicked = clicked_last("opening hours", "d#b", ("s", "t"), 100)
+    found = curate([*votes(*rows, *down), *clicked], TEXTS.get)
+    assert found.examples[0].row.neg == ()
+    assert found.dropped["negatives that some of the query's visitors chose"] == 1
+
+
+@pytest.mark.parametrize("also", [False, True])
+def test_one_document_pushed_for_many_questions_is_dropped_when_others_disagree(also):
+    rows = []
+    for number in range(5):
+        query = unlike(number)
+        rows += [(f"p{n}", "answer", query, f"d#{number}") for n in range(3)]
+        rows += [(f"x{number}{n}", "answer", query, "d#hub") for n in range(3)]
+        rows += [(f"p{n}", "answer", query, "d#hub") for n in range(3 if also else 0)]  # it does answer them
+    found = curate(votes(*rows), lambda name: name)
+    named = {name for example in found.examples for name in example.row.pos}
+    assert named == ({"d#hub"} if also else {f"d#{number}" for number in range(5)})
+    assert found.dropped.get("positives of passages that are pushed for many queries", 0) == (0 if also else 5)
+
+
+def test_fresh_names_cannot_have_an_honest_voter_taken_for_a_saboteur():
+    rows = []
+    for number in range(6):
+        query = unlike(number)
+        rows += [("honest", "answer", query, f"d#{number}")]
+        rows += [(f"x{number}{n}", "thumb_down", query, f"d#{number}") for n in range(2)]
+    assert run(*rows).contrary == ("honest",)  # two against one, and nobody else was there
+    visits = [
+        event
+        for number in range(6)
+        for event in clicked_last(
+            unlike(number),
+            f"d#{number}",
+            [f"s{number}{n}" for n in range(3)],
+            100 + 10 * number,
+        )
+    ]
+    assert curate([*votes(*rows), *visits], TEXTS.get).contrary == ()
