@@ -1,8 +1,7 @@
 """What each visitor of a question took for its answer: what it named, or else what it opened last. It forms no examples.
 
 Few people judge and nearly all of them click, while a gang judges every time; so a passage is weighed against all who took
-part in a question, not only against those who judged. Simulated gangs of a fifth of the voices had their passages in 89 % of
-the examples before this, in none after it (`tests/training/test_simulated_users.py`).
+part in a question, not only against those who judged. `tests/training/test_simulated_users.py` shows what that is worth.
 """
 
 from collections import Counter, defaultdict

@@ -6,7 +6,7 @@
    passage become one, under the most frequent spelling.
 3. Of explicit judgements ("this is the answer", thumbs) the majority of voters decides; a tie is no judgement
    (`training.judgements`). A judgement counts from `min_voters` voters on; two sessions that clicked the passage over one above
-   it stand in for one voter. A positive must also be the choice of `query_share` of all who chose anything for the query, by a
+   it stand in for one voter. A positive must also be the choice of more than `query_share` of all who chose anything for the query, by a
    judgement or by what they opened last (`training.choices`), and of more than `usual_share` of as many as usually choose the
    answer of a query: so a few who always judge stay a few. A negative is none when more than `doubt` of those who chose it or
    judged it down chose it.
@@ -39,7 +39,8 @@ class CurationRules:
 
     Attributes:
         min_voters: Independent voters behind a judgement; 2, so that no session decides alone. Use 1 for a log of one person.
-        query_share: Of the visitors who chose some passage for a query, those who must have chosen this one, in [0, 1].
+        query_share: Of the visitors who chose some passage for a query, more than this share must have chosen this one, in
+            [0, 1].
         usual_share: Of the visitors who choose the answer of a query in this log (the median), a positive must have more than
             this share, in [0, 1]: where most find nothing, the few who name something may be up to something.
         doubt: Of those who chose a passage or judged it down, those who may have chosen a negative at most, in [0, 1].
@@ -202,7 +203,7 @@ class _Work:
             self.dropped[f"judgements with fewer than {self._rules.min_voters} voters"] += 1
         elif judgement.grade > 0 and not self._is_usual(key, name):
             self.dropped[_UNUSUAL] += 1
-        elif judgement.grade > 0 and self._choices.share(key, name) < self._rules.query_share:
+        elif judgement.grade > 0 and self._choices.share(key, name) <= self._rules.query_share:
             self.dropped["positives that few of the query's visitors chose"] += 1
         elif judgement.grade > 0:
             self._good.setdefault(key, []).append((judgement.grade, name))

@@ -108,7 +108,7 @@ def test_clicks_are_weak_positives_where_nobody_judged():
     assert example.row == TrainingRow("opening hours", ("passage c",), ("passage a", "passage b"))
     assert (example.origin, example.weight) == ("clicks", 0.3)
     assert found.dropped == {"passages with too few or contradicting clicks": 2}
-    judged = votes(*((voter, "answer", "opening hours", "d#d") for voter in "xyz"), first=100)
+    judged = votes(*((voter, "answer", "opening hours", "d#d") for voter in "wxyz"), first=100)
     (example,) = curate([*events, *judged], TEXTS.get).examples
     assert example.row == TrainingRow("opening hours", ("passage d",), ("passage a", "passage b"))
     assert example.positive_ids == ("d#d", "d#c")  # clicked: no positive beside a judged one, and never a negative
@@ -166,7 +166,7 @@ def test_a_brigade_does_not_become_the_truth(share):
     pushed = sum("bad" in text for e in found.examples for text in e.row.pos)
     right = sum(text.endswith("#0") for e in found.examples for text in e.row.pos)
     assert pushed == 0
-    assert right >= 45
+    assert right >= 43
     assert right / sum(len(e.row.pos) for e in found.examples) > 0.9
 
 
@@ -176,7 +176,7 @@ def test_a_passage_that_few_of_the_querys_visitors_chose_is_left_out():
     found = run(*rows)
     assert found.examples[0].row.pos == ("passage a",)
     assert found.dropped == {"positives that few of the query's visitors chose": 1}
-    more = [(f"y{n}", "answer", "opening hours", "d#h") for n in range(2)]
+    more = [(f"p{n}", "answer", "opening hours", "d#h") for n in range(2)]  # who names two chose both
     assert run(*rows, *more).examples[0].row.pos == ("passage h", "passage a")
 
 
@@ -194,7 +194,7 @@ def test_a_few_who_always_judge_do_not_outvote_many_who_only_click():
     found = curate([*gang, *clicked_last("opening hours", "d#a", ("s", "t", "u"), 10)], TEXTS.get)
     assert found.examples == ()
     assert found.dropped["positives that few of the query's visitors chose"] == 1
-    assert curate([*gang, *clicked_last("opening hours", "d#a", ("s", "t"), 10)], TEXTS.get).examples
+    assert curate([*gang, *clicked_last("opening hours", "d#a", ("s",), 10)], TEXTS.get).examples
     burst = [
         replace(s, event=replace(s.event, at=START + timedelta(seconds=n)))
         for n, s in enumerate(clicked_last("opening hours", "d#a", ("s", "t", "u"), 10))
@@ -233,11 +233,11 @@ def test_one_document_pushed_for_many_questions_is_dropped_when_others_disagree(
     for number in range(5):
         query = unlike(number)
         rows += [(f"p{n}", "answer", query, f"d#{number}") for n in range(3)]
-        rows += [(f"x{number}{n}", "answer", query, "d#hub") for n in range(3)]
+        rows += [(f"x{number}{n}", "answer", query, "d#hub") for n in range(4)]
         rows += [(f"p{n}", "answer", query, "d#hub") for n in range(3 if also else 0)]  # it does answer them
     found = curate(votes(*rows), lambda name: name)
     named = {name for example in found.examples for name in example.row.pos}
-    assert named == ({"d#hub"} if also else {f"d#{number}" for number in range(5)})
+    assert named == ({"d#hub"} if also else set())
     assert found.dropped.get("positives of passages that are pushed for many queries", 0) == (0 if also else 5)
 
 
