@@ -1,0 +1,105 @@
+"""How often the answer stands in the extracted sentences: `python -m tests.benchmarks.extract WORK` (after tests.benchmarks.evidence).
+
+200 questions each of xquad-en and xquad-zh on their indexes of 240 paragraphs, and chunkspans-en with BM25 over its five
+documents. Ten results are packed; three sentences are taken. Right means that one of them comes from the judged document and
+holds an answer of the data set; for chunkspans-en, at least half of the characters of an answer span. The baseline is the first
+three sentences of the best passage.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import perf_counter
+
+from app.answers.extract import Extracted, extract
+from app.answers.packing import Packed, pack
+from app.answers.sentences import sentence_spans
+from app.wiring import choose_model
+from indexer.build import build_index
+from indexer.build_plan import BuildSettings
+from retriever.datasets import load_dataset
+from retriever.searcher import Searcher, SearchOptions
+from tests.benchmarks.evidence import DATA, spread
+
+QUESTIONS = 200
+Right = Callable[[str, Sequence[Packed], Sequence[Extracted]], bool]
+
+
+def first_three(passages: Sequence[Packed]) -> list[Extracted]:
+    if not passages:
+        return []
+    text = passages[0].text
+    return [Extracted(text[a:b], 1, a, b, 0.0) for a, b in sentence_spans(text)[:3]]
+
+
+def by_answer(name: str) -> tuple[dict[str, str], Right]:
+    """Questions of xquad and whether the judged document's sentences hold the answer."""
+    dataset = load_dataset(DATA / name)
+    rows = [json.loads(line) for line in (DATA / name / "queries.jsonl").read_text(encoding="utf-8").splitlines()]
+    answers = {row["_id"]: row["answers"] for row in rows}
+
+    def right(query_id: str, passages: Sequence[Packed], found: Sequence[Extracted]) -> bool:
+        by_number = {passage.number: passage.doc_id for passage in passages}
+        texts = [
+            "".join(one.text.split()) for one in found if dataset.qrels[query_id].get(by_number[one.number], 0) > 0
+        ]
+        return any("".join(answer.split()) in text for answer in answers[query_id] for text in texts)
+
+    return {query.query_id: query.text for query in spread(list(dataset.queries), QUESTIONS)}, right
+
+
+def by_span() -> tuple[dict[str, str], Right]:
+    """Questions of chunkspans-en and whether the sentences cover half of a span."""
+    rows = [
+        json.loads(line) for line in (DATA / "chunkspans-en" / "spans.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
+    spans = {row["_id"]: (row["doc"], row["spans"]) for row in rows}
+
+    def right(query_id: str, passages: Sequence[Packed], found: Sequence[Extracted]) -> bool:
+        by_number = {passage.number: passage for passage in passages}
+        doc, wanted = spans[query_id]
+        read: set[int] = set()
+        for one in found:
+            passage = by_number[one.number]
+            if Path(passage.doc_id).stem == doc:
+                read.update(range(passage.start + one.start, passage.start + one.end))
+        return any(2 * len(read & set(range(a, b))) >= b - a for a, b in wanted)
+
+    return {row["_id"]: row["text"] for row in spread(rows, QUESTIONS)}, right
+
+
+def measure(name: str, searcher: Searcher, questions: dict[str, str], right: Right, embedder) -> None:
+    options = SearchOptions(rerank=False, dense_budget_ms=1e7)
+    hits = {"in the passages": 0, "first three": 0, "words": 0, "words and meaning": 0}
+    seconds = 0.0
+    for query_id, text in questions.items():
+        passages = pack(searcher.search(text, 10, options).results, searcher.index.chunks).passages
+        whole = [Extracted(passage.text, passage.number, 0, len(passage.text), 0.0) for passage in passages]
+        hits["in the passages"] += right(query_id, passages, whole)
+        hits["first three"] += right(query_id, passages, first_three(passages))
+        hits["words"] += right(query_id, passages, extract(text, passages, searcher.index.analyzer, None))
+        started = perf_counter()
+        found = extract(text, passages, searcher.index.analyzer, embedder)
+        seconds += perf_counter() - started
+        hits["words and meaning"] += right(query_id, passages, found)
+    cells = " | ".join(f"{count / len(questions):.3f}" for count in hits.values())
+    print(f"| {name} | {len(questions)} | {cells} | {1000 * seconds / len(questions):.0f} |", flush=True)
+
+
+def main() -> None:
+    work = Path(sys.argv[1])
+    chosen = choose_model("auto", device="cpu")
+    print("| set | questions | in the passages | first three sentences | by words | by words and meaning | ms |")
+    print("|---|---|---|---|---|---|---|")
+    for name in ("xquad-zh", "xquad-en"):
+        searcher = Searcher.open(work / name / "index", embedder=chosen.embedder)
+        measure(name, searcher, *by_answer(name), chosen.embedder)
+    index = work / "chunkspans-en" / "index"
+    if not index.is_dir():
+        build_index(index, [DATA / "chunkspans-en" / "docs"], None, BuildSettings())
+    measure("chunkspans-en", Searcher.open(index), *by_span(), chosen.embedder)
+
+
+if __name__ == "__main__":
+    main()
