@@ -82,9 +82,7 @@ def build_index(
 
     def take_in(table: ChunkTable, cutter: Cutter, advance: Callable[[int], None]) -> Intake:
         roots = name_roots(paths, table.roots())
-        return sync_roots(
-            table, roots, cutter, options=settings.read, allow_empty=settings.allow_empty, advance=advance
-        )
+        return sync_roots(table, roots, cutter, settings, advance)
 
     return _guarded(index, embedder, settings, observer or Unobserved(), take_in)
 

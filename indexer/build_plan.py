@@ -1,11 +1,12 @@
 """What a build will do: the settings asked for, with everything inherited from the live generation and decided."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from indexer.analyzer import analyzer
 from indexer.chunking import ChunkSpec
-from indexer.corpus import ReadOptions
+from indexer.corpus import ReadOptions, Skipped
 from indexer.cutter import Cutter
 from indexer.embedder import Embedder
 from indexer.errors import IndexFormatError, IndexMismatchError, OtherFormatError
@@ -29,6 +30,8 @@ class BuildSettings:
         keep: How many generations stay after the build, the live one included.
         model_folder: Where the embedder was loaded from, recorded as a hint for later searches.
         notes: Sentences for the manifest, such as that the offline bundle stands in for a BGE model.
+        leave: Files below the paths that are not opened this time, by printable absolute path, with the skip for the report;
+            documents that came from them before stay.
         go_live: Whether the new generation answers from now on; otherwise it stands beside the live one, to be judged.
     """
 
@@ -41,6 +44,7 @@ class BuildSettings:
     keep: int = 3
     model_folder: str = ""
     notes: tuple[str, ...] = ()
+    leave: Mapping[str, Skipped] = field(default_factory=dict)
     go_live: bool = True
 
 

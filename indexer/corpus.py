@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import quote, unquote_to_bytes
 
 from indexer.readers.base import READERS_VERSION, Extract, Reading, ReadOptions, Reason, Unreadable, first_heading, stem
@@ -24,8 +25,6 @@ __all__ = ["ReadFile", "ReadOptions", "Skipped", "SourceFile", "UnchangedFile", 
 
 # Characters that stay as they are in document ids; controls, `%`, `#` and what is not UTF-8 are percent-encoded
 _PLAIN = "/ !\"$&'()*+,-.:;<=>?@[\\]^_`{|}~"
-
-
 _SPECIAL = "a device, socket or pipe; only files are read"
 _GZIP = b"\x1f\x8b"
 
@@ -81,13 +80,14 @@ def path_of(text: str) -> Path:
     return Path(os.fsdecode(unquote_to_bytes(text)))
 
 
-def list_files(root: Path) -> Iterator[Path | Skipped]:
-    """Walk a folder in a fixed order (by name, byte by byte); hidden files and folders are left out silently.
+def list_files(root: Path, entering: Callable[[Path], None] = lambda _folder: None) -> Iterator[Path | Skipped]:
+    """Walk a folder in a fixed order (by name, byte by byte); what is hidden and Quarry's own indexes are left out silently.
 
     Links are followed inside the root only. A folder that has two names is read under its own name, once.
 
     Args:
         root: A folder, or a single file, which is given back.
+        entering: Told of each folder before it is read.
     """
     try:
         mode = root.stat().st_mode
@@ -117,13 +117,24 @@ def list_files(root: Path) -> Iterator[Path | Skipped]:
             yield Skipped(printable(path), "link loop", "a second name of a folder that was read; it is read once")
             continue
         entered.add((facts.st_dev, facts.st_ino))
+        entering(path)
         for entry in entries:
-            if not entry.name.startswith((".", "~$")):
+            if not _is_left_out(entry):
                 found = _entry(Path(entry.path), real_root)
                 if isinstance(found, Skipped):
                     yield found
                 else:
                     waiting.append((Path(entry.path), found))
+
+
+def _is_left_out(entry: "os.DirEntry[str]") -> bool:
+    """Hidden, or an index below its own documents: reading it would change it, and a watched one would never come to rest."""
+    if entry.name.startswith((".", "~$")):
+        return True
+    folder = Path(entry.path)
+    return (
+        entry.is_dir(follow_symlinks=False) and (folder / "writer.lock").is_file() and (folder / "generations").is_dir()
+    )
 
 
 def _entry(path: Path, real_root: Path) -> bool | Skipped:
@@ -153,6 +164,7 @@ def read_corpus(
     *,
     known: Callable[[str], SourceFile | None] = lambda _path: None,
     options: ReadOptions = ReadOptions(),
+    leave: Mapping[str, Skipped] = MappingProxyType({}),
 ) -> Iterator[ReadFile | UnchangedFile | Skipped]:
     """Read all files below the roots.
 
@@ -163,6 +175,7 @@ def read_corpus(
         roots: Prefix -> file or folder.
         known: What the last run knew of a path (`SourceFile.path`).
         options: Limits.
+        leave: Files that are not opened this time, by `SourceFile.path`, with the skip that is given for each.
 
     Yields:
         One event per file or skipped thing.
@@ -173,7 +186,8 @@ def read_corpus(
                 if isinstance(entry, Skipped):
                     yield entry
                 elif not _is_beir_companion(entry):
-                    yield _read_file(entry, prefix, root, known, options, sandbox)
+                    left = leave.get(printable(entry.absolute())) if leave else None
+                    yield left or _read_file(entry, prefix, root, known, options, sandbox)
 
 
 def _is_beir_companion(path: Path) -> bool:

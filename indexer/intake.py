@@ -3,12 +3,15 @@
 A file that cannot be read now but could before keeps its old documents: bad input never loses good data.
 """
 
+import errno
+import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from indexer.build_plan import BuildSettings
 from indexer.chunk_table import ChunkTable, document_sha256
-from indexer.corpus import ReadFile, ReadOptions, Skipped, SourceFile, UnchangedFile, path_of, read_corpus
+from indexer.corpus import ReadFile, Skipped, SourceFile, UnchangedFile, path_of, read_corpus
 from indexer.cutter import Cutter
 from indexer.errors import CorpusError
 from indexer.records import Document
@@ -63,24 +66,25 @@ def sync_roots(
     table: ChunkTable,
     roots: Mapping[str, Path],
     cutter: Cutter,
-    *,
-    options: ReadOptions,
-    allow_empty: bool,
+    settings: BuildSettings,
     advance: Callable[[int], None],
 ) -> Intake:
     """Read the roots and change the table to match; documents of other roots stay.
 
     Raises:
-        CorpusError: If a root that had documents has none now, unless `allow_empty`.
+        CorpusError: If a root that had documents has none now, unless `allow_empty`, or is taken away while it is read.
     """
     intake = Intake()
     for prefix, path in roots.items():
         table.put_root(prefix, str(path))
+        place = _place(path)
         seen: set[str] = set()
-        for event in read_corpus({prefix: path}, known=table.file, options=options):
+        for event in read_corpus({prefix: path}, known=table.file, options=settings.read, leave=settings.leave):
             match event:
                 case Skipped():
                     intake.skipped.append(event)
+                    if event.reason == "being written":  # it may be empty at this moment
+                        seen.add(event.source)
                 case UnchangedFile(file=file):
                     seen.add(file.path)
                     intake.unchanged += len(table.documents_of(file.path))
@@ -91,8 +95,22 @@ def sync_roots(
                     put_file(table, event.file, event.documents, cutter, intake)
             intake.files += 1
             advance(1)
-        _forget_vanished(table, prefix, seen, intake, allow_empty=allow_empty)
+        _forget_vanished(table, prefix, seen, intake, allow_empty=settings.allow_empty)
+        if _place(path) != place:
+            raise CorpusError(
+                f"{path} was taken away or replaced while it was read; expected the same folder from the first file to the last. "
+                "Nothing was changed; run the command again when it is there"
+            )
     return intake
+
+
+def _place(path: Path) -> tuple[int, int] | None:
+    """Return what tells a folder from another one under the same name, such as the empty one below a drive that went away."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return (facts.st_dev, facts.st_ino) if stat.S_ISDIR(facts.st_mode) else (0, 0)  # a file may be replaced
 
 
 def _forget_vanished(table: ChunkTable, prefix: str, seen: set[str], intake: Intake, *, allow_empty: bool) -> None:
@@ -108,7 +126,12 @@ def _forget_vanished(table: ChunkTable, prefix: str, seen: set[str], intake: Int
 
 
 def _is_gone(path: Path) -> bool:
-    return not path.exists() or (path.is_file() and path.stat().st_size == 0)
+    """Whether a file is not there, or empty. One that cannot be asked for (no rights, a network that fails) is not gone."""
+    try:
+        facts = path.stat()
+    except OSError as err:
+        return err.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+    return stat.S_ISREG(facts.st_mode) and facts.st_size == 0
 
 
 def put_file(

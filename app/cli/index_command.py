@@ -1,7 +1,7 @@
 """`quarry index`: bring an index in step with files and folders."""
 
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -56,13 +56,28 @@ def index(
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 when files were skipped.")] = False,
     keep: Annotated[int, typer.Option(help="Generations to keep for rollback, the live one included.", min=1)] = 3,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on: build again whenever the files change, until Ctrl-C.")
+    ] = False,
+    poll: Annotated[
+        float | None,
+        typer.Option(help="With --watch: look every so many seconds; for network drives, which send no events."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the report as JSON; with --watch one line for each build.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Index files and folders into an index folder."""
-    chosen = model_for(into, model, device=device, dim=dim, download=download)
-    for sentence in chosen.trail:
-        note(f"model: {sentence}")
+    if (poll is not None and not watch) or (strict and watch):
+        raise typer.BadParameter("--poll belongs to --watch, and --strict does not: a watch ends with Ctrl-C")
+
+    def load(wanted: str | None) -> ChosenModel:
+        found = model_for(into, wanted, device=device, dim=dim, download=download)
+        for sentence in found.trail:
+            note(f"model: {sentence}")
+        return found
+
     settings = BuildSettings(
         chunking=_chunking(into, chunk_tokens, overlap),
         store=store,
@@ -71,9 +86,22 @@ def index(
         rebuild=rebuild,
         allow_empty=allow_empty,
         keep=keep,
-        model_folder=chosen.folder,
-        notes=chosen.notes,
     )
+    if watch:
+        from app.cli.index_watch import keep_in_step
+
+        keep_in_step(
+            into,
+            paths,
+            lambda first: load(model if first else None),
+            settings,
+            poll_s=poll,
+            as_json=as_json,
+            quiet=quiet,
+        )
+        return
+    chosen = load(model)
+    settings = replace(settings, model_folder=chosen.folder, notes=chosen.notes)
     bar = ProgressBar(quiet=quiet)
     try:
         report = build_index(into, paths, chosen.embedder, settings, bar)

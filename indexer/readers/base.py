@@ -12,7 +12,7 @@ READERS_VERSION = 1
 
 Reason = Literal[
     "empty", "no text", "encrypted", "unsupported format", "damaged", "too large", "archive bomb", "not a regular file",
-    "link loop", "time limit", "memory limit", "duplicate id", "missing extra", "unreadable", "wrong row",
+    "link loop", "time limit", "memory limit", "duplicate id", "missing extra", "unreadable", "wrong row", "being written",
 ]  # fmt: skip
 
 

@@ -1,0 +1,242 @@
+"""Keeping an index in step with folders: one build after another, for as long as the process runs.
+
+Every round is an ordinary incremental build, so a reader never waits and a killed process costs at most one round. What a
+round cannot do it says, and the live generation goes on answering.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from app.wiring import ChosenModel, live_manifest
+from indexer.build import CHUNKS_NAME, BuildReport, build_index
+from indexer.build_plan import BuildSettings
+from indexer.build_progress import Observer
+from indexer.chunk_table import ChunkTable
+from indexer.corpus import Skipped, printable
+from indexer.errors import IndexBusyError, IndexMismatchError, SearchError
+from indexer.folder_state import FolderState, Signature, moved
+from indexer.generations import Generations
+from indexer.watching import FolderWatch, Rest
+
+_FIRST_RETRY_S, _LAST_RETRY_S = 1.0, 60.0
+_FOREVER_S = 3600.0
+_TRANSIENT = ("unreadable", "time limit", "memory limit", "being written", "duplicate id")  # skips worth another try
+_FAILURES = (SearchError, OSError, sqlite3.Error, MemoryError, RuntimeError, ValueError)
+
+
+class Stopped(Exception):
+    """The end was asked for while a round was going on; what it encoded is kept."""
+
+
+class Voice(Observer, Protocol):
+    """Told what happens, and as an `Observer` how far a build is."""
+
+    def round(self, report: BuildReport, model: str) -> None:
+        """A build was made, or found nothing to change; `model` is the embedder's name, empty for none."""
+        ...
+
+    def failure(self, error: str, retry_s: float) -> None:
+        """A build failed and is tried again after so long, or when the folders change. Told once for the same error."""
+        ...
+
+    def remark(self, sentence: str) -> None:
+        """Something that the user should know."""
+        ...
+
+
+class Keeper:
+    """Builds whenever the folders have changed and come to rest."""
+
+    def __init__(
+        self,
+        index: Path,
+        watch: FolderWatch,
+        loaded: ChosenModel,
+        settings: BuildSettings,
+        *,
+        voice: Voice,
+        stop: threading.Event,
+        reload: Callable[[], ChosenModel],
+    ) -> None:
+        """Make one; `run` does the work.
+
+        Args:
+            index: The index folder.
+            watch: Of the folders.
+            loaded: The model for the first build.
+            settings: Of every build; `rebuild` counts for the first one only.
+            voice: Told of each round.
+            stop: Ends it.
+            reload: Loads the model of the live generation, when that is another one than is loaded.
+        """
+        self._index, self._watch, self._loaded, self._settings = index, watch, loaded, settings
+        self._voice, self._observer, self._stop, self._reload = voice, _Stoppable(voice, stop), stop, reload
+        self._first = True
+        self._taken: Rest | None = None  # what the last build was made of
+        self._skips: dict[Path, tuple[Signature, Skipped]] = {}
+        self._absent: tuple[str, ...] = ()
+        self._error = ""
+
+    def run(self) -> None:
+        """Keep in step until the end is asked for.
+
+        Raises:
+            SearchError: If the first build can never succeed: the index has another model or format.
+            ValueError: If the settings are wrong.
+        """
+        retry_s = 0.0
+        try:
+            while not self._stop.is_set():
+                rest = self._watch.rest()
+                if self._stop.is_set():
+                    return
+                retry_s = self._attempt(rest, retry_s) if self._is_due(rest) else 0.0
+                self._watch.changed(rest, retry_s or _FOREVER_S)
+        except Stopped:
+            return
+        finally:
+            self._watch.close()
+
+    def _is_due(self, rest: Rest) -> bool:
+        """Whether something other than the files that are still being written differs from the last build."""
+        if self._taken is None:
+            return True
+        places = [root.place for root in rest.state.roots.values()]
+        before = [root.place for root in self._taken.state.roots.values()]
+        return (
+            places != before
+            or bool(moved(self._taken.state, rest.state) - rest.moving)
+            or bool(self._taken.moving - rest.moving)
+        )
+
+    def _attempt(self, rest: Rest, retry_s: float) -> float:
+        """Build once; returns after how many seconds to try again, 0 when it is done."""
+        try:
+            done = self._build(rest)
+        except IndexBusyError as err:
+            return self._failed(err, _FIRST_RETRY_S)
+        except IndexMismatchError as err:
+            if self._first:
+                raise
+            return self._failed(err, _FIRST_RETRY_S)  # promoted since it was looked; the next round loads it
+        except _FAILURES as err:
+            if self._first and isinstance(err, ValueError):
+                raise
+            return self._failed(err, min(_LAST_RETRY_S, 2 * retry_s or _FIRST_RETRY_S))
+        self._error = ""
+        if done:
+            self._first, self._taken = False, rest
+        return 0.0
+
+    def _failed(self, err: Exception, retry_s: float) -> float:
+        said = str(err) or type(err).__name__
+        if said != self._error:
+            self._voice.failure(said, retry_s)
+            self._error = said
+        return retry_s
+
+    def _build(self, rest: Rest) -> bool:
+        """Build from what is there; returns False when there is nothing to build from."""
+        roots = self._usable(rest.state)
+        if not roots:
+            return False
+        if not self._first:
+            self._follow_model()
+        settings = replace(
+            self._settings,
+            rebuild=self._settings.rebuild and self._first,
+            model_folder=self._loaded.folder,
+            notes=self._loaded.notes,
+            leave=self._leave(rest),
+        )
+        report = build_index(self._index, roots, self._loaded.embedder, settings, self._observer)
+        files = {printable(path): (path, signature) for path, signature in rest.state.files.items()}
+        self._skips = {
+            files[skip.source][0]: (files[skip.source][1], skip)
+            for skip in report.skipped
+            if skip.source in files and skip.reason not in _TRANSIENT
+        }
+        spec = self._loaded.embedder.spec if self._loaded.embedder else None
+        self._voice.round(report, spec.model if spec else "")
+        return True
+
+    def _leave(self, rest: Rest) -> dict[str, Skipped]:
+        """Files that are not opened: those being written, and those that were skipped and have not changed since."""
+        now = rest.state.files
+        leave = {printable(path): skip for path, (seen, skip) in self._skips.items() if now.get(path) == seen}
+        for path in rest.moving & now.keys():
+            name = printable(path)
+            leave[name] = Skipped(name, "being written", "it is still changing; it is read when it has come to rest")
+        return leave
+
+    def _usable(self, state: FolderState) -> Sequence[Path]:
+        """The roots to build from: one that vanished, or lost all of its files at once, keeps its documents."""
+        known = self._files_known() if any(not root.files for root in state.roots.values()) else {}
+        absent: list[str] = []
+        roots: list[Path] = []
+        for path, root in state.roots.items():
+            count = known.get(str(path), 0)
+            kept = f"; its {count} files stay in the index until it is back" if count else "; waiting for it"
+            if root.place is None:
+                absent.append(f"{path} is not there{kept}")
+            elif not root.files and count and not self._settings.allow_empty:
+                absent.append(f"{path} is empty now (is a drive not mounted?){kept}, or --allow-empty is given")
+            elif not root.files and not known and not self._settings.allow_empty:
+                absent.append(f"{path} has no files yet; waiting for some")
+            else:
+                roots.append(path)
+        for sentence in absent:
+            if sentence not in self._absent:
+                self._voice.remark(sentence)
+        self._absent = tuple(absent)
+        return roots
+
+    def _files_known(self) -> dict[str, int]:
+        """How many files of each root the live generation has."""
+        generations = Generations(self._index)
+        if not generations.exists():
+            return {}
+        table = ChunkTable.open(generations.live() / CHUNKS_NAME)
+        try:
+            return {path: len(table.files_of(prefix)) for prefix, path in table.roots().items()}
+        finally:
+            table.close()
+
+    def _follow_model(self) -> None:
+        """Load the live generation's model when another one was promoted meanwhile."""
+        manifest = live_manifest(self._index)
+        if manifest is None:
+            return
+        theirs = manifest.embedder.fingerprint if manifest.embedder else None
+        mine = self._loaded.embedder.spec.fingerprint if self._loaded.embedder else None
+        if theirs == mine:
+            return
+        self._loaded = ChosenModel(None, "", ())  # two models at once may not fit
+        self._loaded = self._reload()
+        spec = self._loaded.embedder.spec if self._loaded.embedder else None
+        self._voice.remark(
+            f"the live generation has another model; going on with {spec.model if spec else 'words only'}"
+        )
+
+
+class _Stoppable:
+    """An observer that ends the build at the next sign of progress after the end was asked for."""
+
+    def __init__(self, inner: Observer, stop: threading.Event) -> None:
+        self._inner, self._stop = inner, stop
+
+    def phase(self, name: str, total: int | None) -> None:
+        self._check()
+        self._inner.phase(name, total)
+
+    def advance(self, amount: int) -> None:
+        self._check()
+        self._inner.advance(amount)
+
+    def _check(self) -> None:
+        if self._stop.is_set():
+            raise Stopped
