@@ -39,6 +39,12 @@ class EmbedderSupply:
         self.warm()
         return self._failure and f"{self._failure}; BM25 answered"
 
+    def for_generation(self, index: Index) -> "EmbedderSupply":
+        """Return the supply of another generation of the index; a loaded model goes along when it is still the model."""
+        facts, loaded = index.manifest.embedder, self._embedder
+        same = loaded is not None and facts is not None and facts.fingerprint == loaded.spec.fingerprint
+        return EmbedderSupply(index, loaded if same else None, self._device)
+
     def get(self) -> Embedder:
         """Return the embedder, loading it when needed.
 
@@ -166,6 +172,7 @@ class RerankerSupply:
         """Say which one is wanted; `shared` makes of it what several callers use at once."""
         self._root = index.root if index else Path()
         self._recorded = index.manifest.reranker if index else None  # not the index itself, which holds its generation
+        self._asked = wanted
         self._wanted = wanted if isinstance(wanted, str) else None
         self._reranker = None if wanted is None or isinstance(wanted, str) else shared(wanted)
         self._shared = shared
@@ -173,6 +180,10 @@ class RerankerSupply:
         self._report = StageReport("rerank", "off", "no reranker was asked for")
         self._lock = threading.Lock()
         self.guard = Guard("the reranker")
+
+    def for_generation(self, index: Index) -> "RerankerSupply":
+        """Return the supply of another generation of the index: this one, unless that records another reranker."""
+        return self if index.manifest.reranker == self._recorded else RerankerSupply(self._asked, self._device, index)
 
     def get(self) -> tuple[Reranker | None, StageReport]:
         """Return the reranker, loading it when needed; or None and the report that says why."""

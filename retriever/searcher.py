@@ -15,6 +15,8 @@ from time import perf_counter
 from typing import Self
 
 from indexer.embedder import Embedder
+from indexer.errors import SearchError
+from indexer.generations import Generations
 from indexer.opened import Index
 from indexer.records import Chunk
 from retriever.answer import Answer, Result
@@ -62,6 +64,8 @@ class Searcher:
         self._embedder = embedder
         self._reranker = reranker
         self._lexical = LexicalRetriever(index.lexical, index.analyzer)
+        self._pinned = False  # a named generation was asked for
+        self._notice = ""  # why a newer generation does not answer
 
     @classmethod
     def open(
@@ -90,7 +94,28 @@ class Searcher:
         index = Index.open(Path(root), generation=generation)
         if embedder is not None:
             index.check_embedder(embedder.spec)
-        return cls(index, EmbedderSupply(index, embedder, device), RerankerSupply(rerank, device, index))
+        searcher = cls(index, EmbedderSupply(index, embedder, device), RerankerSupply(rerank, device, index))
+        searcher._pinned = generation is not None
+        return searcher
+
+    def newest(self) -> Self:
+        """Return a searcher of the generation that is live now, which keeps the loaded models.
+
+        It is this one as long as nothing newer is live (asking costs the reading of one small file), when a generation was
+        named at `open`, and when the live one cannot be opened: then answers say so in their notices. A searcher that is no
+        longer used lets its generation go by itself.
+        """
+        if self._pinned:
+            return self
+        try:
+            if Generations(self.index.root).pointer().generation == self.index.generation:
+                self._notice = ""
+                return self
+            index = Index.open(self.index.root)
+        except (SearchError, OSError) as err:
+            self._notice = f"generation {self.index.generation} answers; a newer one could not be opened: {err}"
+            return self
+        return type(self)(index, self._embedder.for_generation(index), self._reranker.for_generation(index))
 
     def warm(self) -> tuple[str, ...]:
         """Load the models now; returns one sentence for each that cannot be had (searches will work without it)."""
@@ -167,7 +192,7 @@ class Searcher:
             route=options.route,
             results=self._results(ranking),
             stages=ranking.stages,
-            notices=(*notices, *([self._embedder.notice] if self._embedder.notice else [])),
+            notices=(*notices, *(notice for notice in (self._embedder.notice, self._notice) if notice)),
             generation=self.index.generation,
             model=facts.to_spec().model if facts else "",
             milliseconds=milliseconds,

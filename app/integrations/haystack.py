@@ -101,6 +101,7 @@ class QuarryRetriever:
     def _opened(self) -> Searcher:
         if self._searcher is None:
             self._searcher = Searcher.open(Path(self.index), rerank=self.rerank, device=self.device)
+        self._searcher = self._searcher.newest()
         return self._searcher
 
 

@@ -65,6 +65,7 @@ class QuarryRetriever(BaseRetriever):
         k: int | None = None,
     ) -> list[Document]:
         """Return the best passages. Raises ValueError for an empty query, or k < 1."""
+        self.searcher = self.searcher.newest()
         answer = self.searcher.search(query, self.k if k is None else k, self.options)
         return [
             Document(id=result.chunk_id, page_content=result.text, metadata=passage_metadata(result, answer))

@@ -69,6 +69,7 @@ class QuarryRetriever(BaseRetriever):
         return cls(Searcher.open(index, embedder=embedder, rerank=rerank, device=device), k=k, options=options)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        self.searcher = self.searcher.newest()
         answer = self.searcher.search(query_bundle.query_str, self.k, self.options)
         return [NodeWithScore(node=_node(result, answer), score=float(result.score)) for result in answer.results]
 

@@ -73,7 +73,7 @@ class LiveIndex:
                     self.problem = ""
                     return
                 searcher, supply, reranker = self._open()
-                searcher.warm()
+                self.warnings = searcher.warm()
             except (SearchError, OSError) as err:
                 self.problem = f"a newer generation could not be opened: {err}"
                 return

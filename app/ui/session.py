@@ -9,6 +9,7 @@ from uuid import uuid4
 import streamlit as st
 
 from app.ui.password import ask_password
+from indexer.errors import IndexFormatError
 from indexer.generations import Generations
 from training.feedback import FeedbackLog, feedback_path
 
@@ -24,6 +25,7 @@ Language = Literal["en", "zh"]
 INDEX_VARIABLE = "QUARRY_UI_INDEX"
 RERANK_VARIABLE = "QUARRY_UI_RERANK"
 DEVICE_VARIABLE = "QUARRY_UI_DEVICE"
+_MODELS = 2  # that stay loaded: the live one, and the one before for who still reads its answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,15 @@ class Session:
         Raises:
             IndexFormatError: If the index is gone or damaged.
         """
-        return _searcher(str(self.index), Generations(self.index).pointer().generation, self.rerank, self.device)
+        generation = Generations(self.index).pointer().generation
+        while True:
+            try:
+                return _searcher(str(self.index), generation, self.rerank, self.device)
+            except IndexFormatError:
+                newer = Generations(self.index).pointer().generation
+                if newer == generation:
+                    raise
+                generation = newer  # pruned between looking and opening: another one is live
 
     def embedder(self) -> "Embedder | None":
         """Return the loaded model of the live generation; None for a lexical-only index, or when it cannot be had."""
@@ -109,6 +119,8 @@ def _embedder_supply(index: "Index", device: str) -> "EmbedderSupply":
     supply = EmbedderSupply(index, loaded.get(key), device)
     if not supply.warm():
         loaded[key] = supply.get()
+        for old in list(loaded)[:-_MODELS]:
+            del loaded[old]
     return supply
 
 

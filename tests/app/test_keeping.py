@@ -119,7 +119,9 @@ def test_a_folder_that_vanishes_keeps_its_documents(tmp_path, docs):
         (other / "d.txt").write_text("library", encoding="utf-8")  # the other one goes on
         wait_for(lambda: len(heard.rounds) == 3)
         docs.mkdir()  # as an empty mount point
-        wait_for(lambda: any("is empty now (is a drive not mounted?); its 2 files stay" in said for said in heard.remarks))
+        wait_for(
+            lambda: any("is empty now (is a drive not mounted?); its 2 files stay" in said for said in heard.remarks)
+        )
         assert ids(index) == ["docs/a.md", "docs/斑马.md", "other/c.txt", "other/d.txt"]
         docs.rmdir()
         (tmp_path / "away" / "a.md").write_text("changed while away", encoding="utf-8")

@@ -18,7 +18,6 @@ from indexer.opened import Index
 from indexer.watching import FolderWatch, WatchSettings
 from retriever.models import EmbedderSupply, RerankerSupply
 from retriever.searcher import Searcher
-from tests.fakes import WordEmbedder
 
 QUICK = WatchSettings(quiet_s=0.15, patience_s=5.0, sweep_s=2.0, absent_s=0.1)
 SETTINGS = BuildSettings(analyzer="bigram")
@@ -67,7 +66,7 @@ def kept(index: Path, *roots: Path, embedder=None, settings=SETTINGS, watching=Q
     def run():
         try:
             keeper.run()
-        except BaseException as err:
+        except BaseException as err:  # noqa: BLE001 (told to the test)
             errors.append(err)
 
     thread = threading.Thread(target=run, daemon=True)
@@ -87,10 +86,14 @@ def content(index: Path, embedder=None) -> list[object]:
     opened = Index.open(index)
     searcher = Searcher(opened, EmbedderSupply(opened, embedder, "cpu"), RerankerSupply("none", "cpu"))
     hits = [
-        [(hit.chunk_id, round(hit.score, 5)) for hit in searcher.search(query, 10).results] if opened.manifest.chunks else []
+        [(hit.chunk_id, round(hit.score, 5)) for hit in searcher.search(query, 10).results]
+        if opened.manifest.chunks
+        else []
         for query in QUERIES
     ]
-    documents = [(document.doc_id, document.title, document.text, document.meta) for document in opened.chunks.documents()]
+    documents = [
+        (document.doc_id, document.title, document.text, document.meta) for document in opened.chunks.documents()
+    ]
     return [documents, opened.chunks.digests(), opened.vectors and sorted(opened.vectors.ids), hits]
 
 

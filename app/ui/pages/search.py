@@ -75,7 +75,8 @@ def _welcome(session: Session, searcher: "Searcher") -> None:
         f"{facts.documents:,} documents in {facts.chunks:,} passages",
         f"{facts.documents:,} 个文档，{facts.chunks:,} 个段落",
     )
-    st.html(f"<div class='q-times'>{documents} · {model}</div>")
+    generation = session.say(f"generation {facts.generation}", f"索引版本 {facts.generation}")
+    st.html(f"<div class='q-times'>{documents} · {model} · {generation}</div>")
 
 
 def _answer(session: Session, searcher: "Searcher", asked: Asked) -> None:
