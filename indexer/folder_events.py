@@ -88,7 +88,10 @@ class SystemEvents:
             if self._changes is None:
                 self._stop.wait(max(0.0, end - monotonic()))
                 return False
-            if next(self._changes, None):
+            found = next(self._changes, None)
+            if found is None:  # it has ended
+                self._changes = None
+            if found or found is None:
                 return True
         return False
 

@@ -13,6 +13,7 @@ from time import monotonic
 from indexer.folder_events import Clock, FolderEvents, SystemEvents
 from indexer.folder_state import FolderState, look, moved
 
+_TRIES = 3  # to listen to folders that go on coming; the next look tries again
 _SHARE = 10  # looks without an event take at most a tenth of the time
 
 
@@ -112,27 +113,31 @@ class FolderWatch:
     def _wait_for_reason(self, end: float, *, absent: bool) -> None:
         every_s = self._settings.absent_s if absent else self._settings.sweep_s
         until = min(end, monotonic() + max(every_s, _SHARE * self._look_s))
-        while monotonic() < until and not self._stop.is_set():
-            if self._events.wait(until - monotonic()):
-                return
+        try:
+            while monotonic() < until and not self._stop.is_set():
+                if self._events.wait(until - monotonic()):
+                    return
+        except (OSError, RuntimeError):  # the system stopped telling: the next look listens anew
+            self._heard = None
 
     def _look(self) -> FolderState:
         """Look, and listen to the folders that were found; again when more had come until they were listened to."""
-        while True:
+        for _ in range(_TRIES):
             began = monotonic()
             state = look(self._roots)
             self._look_s = monotonic() - began
             wanted = (state.folders, _places(state))
             if self._heard == wanted or self._stop.is_set():
-                return state
-            self._listen(state.folders)
+                break
             self._heard = wanted
+            self._listen(state.folders)
+        return state
 
     def _listen(self, folders: frozenset[Path]) -> None:
         try:
             self._events.watch(folders)
         except FileNotFoundError:  # one is gone already: the next look sees that
-            return
+            self._heard = None
         except (OSError, RuntimeError) as err:
             every_s = max(2.0, self._settings.absent_s)
             self._remark(

@@ -3,6 +3,9 @@
 import json
 
 from app.ui.session import feedback_path
+from indexer.build import index_documents
+from indexer.records import Document
+from tests.fakes import WordEmbedder
 from training.feedback import FeedbackLog
 
 
@@ -261,3 +264,22 @@ def test_uploading_nothing_says_so(app, lexical_index):
     test = app(lexical_index)
     button(test, "Add to the index").click().run()
     assert any("Choose a file first" in message.value for message in test.warning)
+
+
+def test_a_new_generation_answers_the_next_question(app, vector_index, model_loads):
+    test = app(vector_index)
+    assert "generation 000001" in html(test)
+    ask(test, "quagga")
+    assert "Quaggas" not in html(test)
+    index_documents(
+        vector_index, [Document("quagga.md", "A quagga is a zebra. 斑驴是一种斑马。", "Quaggas")], WordEmbedder()
+    )
+    ask(test, "quagga")
+    assert "<b>Quaggas</b>" in html(test)
+    assert "generation 000002" in html(test)
+    assert len(model_loads) == 1  # the model stays loaded
+    for number in range(4):  # while it is looked at, as many as a watched folder makes
+        index_documents(vector_index, [Document(f"斑马{number}.md", f"斑马 {number}")], WordEmbedder())
+    ask(test, "斑马")
+    assert "generation 000006" in html(test)
+    assert not test.exception
