@@ -183,7 +183,9 @@ class RerankerSupply:
 
     def for_generation(self, index: Index) -> "RerankerSupply":
         """Return the supply of another generation of the index: this one, unless that records another reranker."""
-        return self if index.manifest.reranker == self._recorded else RerankerSupply(self._asked, self._device, index)
+        if index.manifest.reranker == self._recorded:
+            return self
+        return RerankerSupply(self._asked, self._device, index, self._shared)
 
     def get(self) -> tuple[Reranker | None, StageReport]:
         """Return the reranker, loading it when needed; or None and the report that says why."""
