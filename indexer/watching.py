@@ -138,7 +138,7 @@ class FolderWatch:
             self._events.watch(folders)
         except FileNotFoundError:  # one is gone already: the next look sees that
             self._heard = None
-        except (OSError, RuntimeError) as err:
+        except (OSError, RuntimeError, ImportError) as err:
             every_s = max(2.0, self._settings.absent_s)
             self._remark(
                 f"the system gives no events for {len(folders)} folders ({err}); looking every {every_s:g} s instead"

@@ -143,17 +143,20 @@ def test_rest_comes_when_nothing_moves_or_patience_ends(docs, watch):
     assert watch.rest().moving == frozenset()
 
 
-def test_without_events_it_looks_by_the_clock(docs, monkeypatch):
+@pytest.mark.parametrize(
+    "err",
+    [OSError(errno.ENOSPC, "OS file watch limit reached"), ImportError("No module named 'watchfiles'")],
+    ids=["limit", "absent"],
+)
+def test_without_events_it_looks_by_the_clock(docs, monkeypatch, err):
     def refuse(*_):
-        raise OSError(errno.ENOSPC, "OS file watch limit reached")
+        raise err
 
     monkeypatch.setattr(SystemEvents, "watch", refuse)
     stop, said = threading.Event(), []
     watch = FolderWatch([docs], stop, QUICK, said.append)
     rest = watch.rest()
-    assert said == [
-        "the system gives no events for 2 folders ([Errno 28] OS file watch limit reached); looking every 2 s instead"
-    ]
+    assert said == [f"the system gives no events for 2 folders ({err}); looking every 2 s instead"]
     threading.Timer(0.2, (docs / "c.md").write_text, ["x"]).start()
     assert watch.changed(rest, 10.0)
 
