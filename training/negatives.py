@@ -70,6 +70,20 @@ class MinedSet:
         """The examples to train on."""
         return tuple(mined.example for mined in self.kept)
 
+    def joined(self, other: "MinedSet") -> "MinedSet":
+        """Return both as one; the similarity of unrelated texts becomes the mean by examples."""
+        mine, theirs = (len(side.kept) + len(side.dropped) for side in (self, other))
+        floor = (self.floor * mine + other.floor * theirs) / max(1, mine + theirs)
+        return MinedSet(
+            self.kept + other.kept,
+            self.dropped + other.dropped,
+            dict(Counter(self.removed) + Counter(other.removed)),
+            self.candidates + other.candidates,
+            self.short + other.short,
+            floor,
+            self.spec,
+        )
+
 
 def mine_negatives(
     examples: Sequence[Example],

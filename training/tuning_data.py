@@ -4,8 +4,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from indexer.embedder import Embedder
 from indexer.errors import FeedbackError
 from indexer.opened import Index
@@ -15,10 +13,10 @@ from training.examples import Example
 from training.exchange import TrainingRow, read_training_rows, write_beir, write_training_rows
 from training.held_out import Places, held_out
 from training.judgements import query_key
-from training.mining_corpus import MiningCorpus
+from training.mining_pools import MiningPools
 from training.mining_report import mining_report, write_report
 from training.near_duplicates import near_duplicates_between
-from training.negatives import MinedSet, mine_negatives
+from training.negatives import MinedSet
 from training.split import SAME_QUERY, Split, SplitPlan, check_no_leak, split_examples, traits_of
 from training.tuning_examples import gather
 from training.tuning_plan import TuningObserver, TuningPlan
@@ -77,10 +75,11 @@ def _make(index: Index, embedder: Embedder, plan: TuningPlan, run: TuningRun, wa
         )
     split = split_examples(clean, _split_plan(plan), trained_on=_trained_on(index))
     watch.stage(f"mining negatives for {len(split.train)} examples")
-    corpus = MiningCorpus.from_index(index, embedder)
-    mined = _mined(split.train, corpus, plan, watch)
-    dev = _mined(split.dev[:DEV_QUERIES], corpus, plan, watch)
-    counts = _write(run, mined, dev, _others(index, plan.spec.seed), (split, left_out, leaks))
+    chosen = split.dev[:DEV_QUERIES]
+    pools = MiningPools(index, embedder, [*split.train, *chosen], watch)
+    mined, dev = pools.mine(split.train, plan), pools.mine(chosen, plan)
+    others = pools.others(chosen, DEV_PASSAGES, plan.spec.seed)
+    counts = _write(run, mined, dev, others, (split, left_out, leaks))
     if judges is None:
         counts["held-out queries that the index has no answer to"] = _write_held_out(run, split, Places(index))
     run.seal_data(counts)
@@ -133,19 +132,6 @@ def _without_leaks(examples: Sequence[Example], judges: Sequence[Example]) -> tu
     )
     check_no_leak(kept, judges)
     return kept, len(examples) - len(kept)
-
-
-def _mined(examples: Sequence[Example], corpus: MiningCorpus, plan: TuningPlan, watch: TuningObserver) -> MinedSet:
-    watch.phase("mining", len(examples))
-    return mine_negatives(examples, corpus, plan.negatives, progress=watch.advance)
-
-
-def _others(index: Index, seed: int) -> list[str]:
-    """Passages that no dev query asks for: the dev score is meant to be about finding, not only about choosing."""
-    chunk_ids, _ = index.chunks.digests()
-    rng = np.random.default_rng(seed)
-    drawn = rng.choice(len(chunk_ids), min(DEV_PASSAGES, len(chunk_ids)), replace=False)
-    return index.chunks.texts([chunk_ids[place] for place in sorted(drawn)])
 
 
 def _write(
