@@ -107,7 +107,7 @@ class _Voice:
             out_json({"round": self._rounds, "at": _now(), "error": error, "retry_s": retry_s})
             sys.stdout.flush()
         else:
-            self.remark(f"not built, the live generation answers: {error}; again in {retry_s:g} s")
+            self.remark(f"not built, the index is as it was: {error}; again in {retry_s:g} s")
 
     def remark(self, sentence: str) -> None:
         note(f"{_now()} {sentence}")
