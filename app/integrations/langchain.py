@@ -1,4 +1,4 @@
-"""Quarry for LangChain: `QuarryRetriever` (a Runnable) and `QuarryEmbeddings`. The extra is `langchain`.
+"""Quarry for LangChain: `QuarryRetriever` (a Runnable), `QuarryReranker` and `QuarryEmbeddings`. The extra is `langchain`.
 
     retriever = QuarryRetriever.open("my-index", k=5, rerank="auto")
     chain = {"context": retriever, "question": RunnablePassthrough()} | prompt | chat_model
@@ -7,20 +7,21 @@ What `Searcher.open` does for safety holds here too: a missing model or reranker
 document's `metadata["degraded"]` says so.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, SkipValidation
+from pydantic import ConfigDict, Field, SkipValidation
 
-from app.integrations.common import embedder_for, passage_metadata
+from app.integrations.common import embedder_for, passage_metadata, reranked, reranker_for
 from indexer.embedder import Embedder
 from indexer.errors import MissingExtraError
 from retriever.base import Reranker
 from retriever.searcher import Searcher, SearchOptions
 
 try:
-    from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
-    from langchain_core.documents import Document
+    from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun, Callbacks
+    from langchain_core.documents import BaseDocumentCompressor, Document
     from langchain_core.embeddings import Embeddings
     from langchain_core.retrievers import BaseRetriever
     from langchain_core.runnables import run_in_executor
@@ -102,3 +103,41 @@ class QuarryEmbeddings(Embeddings):
         """Return the unit vector of a question; `aembed_query` does it in a thread."""
         vector: list[float] = self.embedder.embed_queries([text])[0].tolist()
         return vector
+
+
+class QuarryReranker(BaseDocumentCompressor):
+    """Reorders documents of any retriever by a cross-encoder; `QuarryRetriever(rerank=...)` has a time budget besides.
+
+    Attributes:
+        reranker: The loaded model.
+        top_n: How many documents are kept at most, at least 1.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    reranker: SkipValidation[Reranker] = Field(exclude=True)
+    top_n: int = Field(default=10, ge=1)
+
+    @classmethod
+    def load(cls, model: str = "auto", device: str = "auto", top_n: int = 10) -> Self:
+        """Load a reranker: `auto` (the best one on this machine), a repository id, or a folder. Raises ModelError."""
+        return cls(reranker=reranker_for(model, device), top_n=top_n)
+
+    def compress_documents(
+        self,
+        documents: Sequence[Document],
+        query: str,
+        callbacks: Callbacks | None = None,  # noqa: ARG002 (LangChain hands it over)
+    ) -> list[Document]:
+        """Return copies of the best documents with the logit as `relevance_score` in their metadata, best first.
+
+        `acompress_documents` does it in a thread.
+
+        Raises:
+            ValueError: If the query is blank.
+        """
+        order = reranked(self.reranker, query, [document.page_content for document in documents], self.top_n)
+        return [
+            documents[place].model_copy(update={"metadata": {**documents[place].metadata, "relevance_score": score}})
+            for place, score in order
+        ]

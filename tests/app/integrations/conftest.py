@@ -31,6 +31,12 @@ class TwoFormats(WordEmbedder):
         return super().embed_queries([f"query {text}" for text in texts])
 
 
+def pytest_configure(config):
+    """Allow the marks in LangChain's standard tests of parts that we have none of."""
+    for mark in ("benchmark", "vcr"):
+        config.addinivalue_line("markers", f"{mark}: of langchain-tests")
+
+
 @pytest.fixture
 def index(tmp_path):
     index_documents(tmp_path / "index", DOCUMENTS, WordEmbedder())

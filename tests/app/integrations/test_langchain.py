@@ -12,7 +12,7 @@ from langchain_core.documents import Document
 from langchain_core.runnables import RunnableLambda
 from langchain_core.vectorstores import InMemoryVectorStore
 
-from app.integrations.langchain import QuarryEmbeddings, QuarryRetriever
+from app.integrations.langchain import QuarryEmbeddings, QuarryReranker, QuarryRetriever
 from indexer.errors import IndexFormatError, ModelError
 from retriever.searcher import Searcher, SearchOptions
 from tests.app.integrations.conftest import DOCUMENTS, TwoFormats
@@ -141,3 +141,22 @@ def test_the_example_prints_passages_with_sources(run_example):
 
 def test_without_langchain_the_extra_is_named(import_without):
     assert "pip install 'quarry-search[langchain]'" in import_without("app.integrations.langchain", "langchain_core")
+
+
+def test_the_reranker_orders_documents_of_any_retriever(retriever):
+    compressor = QuarryReranker(reranker=OverlapReranker(), top_n=2)
+    given = [Document(id=str(place), page_content=text, metadata={"n": place}) for place, text in enumerate(
+        ["closed on Mondays", "books", "renew books twice online", "可以在网上续借两次"])]  # fmt: skip
+    best = compressor.compress_documents(given, "renew books online")
+    assert [(document.id, document.metadata["n"]) for document in best] == [("2", 2), ("1", 1)]
+    assert best[0].metadata["relevance_score"] > best[1].metadata["relevance_score"]
+    assert "relevance_score" not in given[2].metadata
+    assert asyncio.run(compressor.acompress_documents(given, "网上续借"))[0].id == "3"
+    assert compressor.compress_documents([], "a") == []
+    with pytest.raises(ValueError, match="top_n is 2 and the query ' '"):
+        compressor.compress_documents(given, " ")
+    with pytest.raises(ValueError, match="greater than or equal to 1"):
+        QuarryReranker(reranker=OverlapReranker(), top_n=0)
+    with pytest.raises(ModelError, match="nothing/here"):
+        QuarryReranker.load("nothing/here")
+    json.dumps(best[0].metadata)
