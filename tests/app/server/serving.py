@@ -63,9 +63,11 @@ def served(settings: ServeSettings, embedder=None, reranker=None, work=None) -> 
         assert not thread.is_alive()
 
 
-def start(index: Path, *flags: str, token: str = "") -> tuple[subprocess.Popen, str, str]:
+def start(index: Path, *flags: str, token: str = "", threads: str = "1") -> tuple[subprocess.Popen, str, str]:
     """Start the command; returns the process, its address, and the rest of what it printed until then."""
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "QUARRY_TOKEN": token}
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": threads, "QUARRY_TOKEN": token}
+    if not threads:
+        del environment["OMP_NUM_THREADS"]
     command = [sys.executable, "-m", "app.cli", "serve", str(index), "--port", "0", "--rerank", "none", *flags]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True)
     line = process.stdout.readline()
