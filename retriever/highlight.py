@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 from indexer.analyzer import Analyzer
@@ -34,10 +35,16 @@ def highlight(text: str, terms: Collection[str], analyzer: Analyzer) -> tuple[Sp
             spans.extend(_latin_parts(text, match.start(), match.end(), wanted, analyzer))
             continue
         if word not in seen:
-            seen[word] = not wanted.isdisjoint(analyzer.tokens(word))
+            seen[word] = not wanted.isdisjoint(_terms(analyzer, word))
         if seen[word]:
             spans.append((match.start(), match.end()))
     return _merged(spans)
+
+
+@lru_cache(maxsize=50_000)
+def _terms(analyzer: Analyzer, word: str) -> tuple[str, ...]:
+    """The terms of one word. The same words stand in passage after passage, and cutting them costs more than all else here."""
+    return tuple(analyzer.tokens(word))
 
 
 def _latin_parts(text: str, start: int, end: int, wanted: set[str], analyzer: Analyzer) -> list[Span]:
@@ -45,7 +52,7 @@ def _latin_parts(text: str, start: int, end: int, wanted: set[str], analyzer: An
     return [
         (start + match.start(), start + match.end())
         for match in re.finditer(r"[A-Za-z0-9][A-Za-z0-9._+#-]*", text[start:end])
-        if not wanted.isdisjoint(analyzer.tokens(match.group()))
+        if not wanted.isdisjoint(_terms(analyzer, match.group()))
     ]
 
 
