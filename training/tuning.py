@@ -57,6 +57,7 @@ class TuningReport:
         generation: The one that is live now.
         promoted: Whether that is the tuned model's.
         forced: Whether it was promoted against the verdict.
+        against: What the tuned reranker was compared with; empty for an embedder, which is compared with the live one.
     """
 
     run: str
@@ -68,6 +69,7 @@ class TuningReport:
     generation: str
     promoted: bool
     forced: bool
+    against: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return it in the types of JSON, with the verdict in words."""

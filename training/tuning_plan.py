@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from indexer.build_progress import Observer
 from retriever.ranking import Route
@@ -11,7 +11,7 @@ from training.gate import GateRule
 from training.negative_spec import NegativeSpec
 from training.split import SplitPlan
 from training.train_progress import TrainProgress
-from training.train_spec import TrainSpec
+from training.train_spec import RerankerSpec, TrainSpec
 
 MERGE_SHARES = (1.0, 0.6, 0.3)
 
@@ -45,7 +45,10 @@ class TuningPlan:
         split: Shares for choosing and for the verdict.
         evaluate: Folder of judged queries (BEIR) for the verdict, instead of a share of the examples.
         negatives: How negatives are mined.
-        spec: How it is trained.
+        spec: How it is trained; a `RerankerSpec` tunes the reranker, else the embedder is tuned.
+        reranker: The reranker to begin with: `auto` (what a search with `--rerank auto` uses), `from-encoder` (the index's
+            embedder with a new head), an id or a folder. Of no meaning for embedders.
+        rerank_depth: Candidates per held-out query that are reranked for the verdict, as a search does.
         merge: Shares of the tuned weights to choose from on the dev queries; the rest is the base model's
             (LM-Cocktail, arXiv 2311.13534). `(1.0,)` switches merging off.
         route: The route by which the held-out queries are answered for the verdict.
@@ -61,6 +64,8 @@ class TuningPlan:
     evaluate: Path | None = None
     negatives: NegativeSpec = NegativeSpec()
     spec: TrainSpec = field(default_factory=TrainSpec)
+    reranker: str = "auto"
+    rerank_depth: int = 50
     merge: tuple[float, ...] = MERGE_SHARES
     route: Route = "hybrid"
     rule: GateRule = GateRule()
@@ -71,10 +76,17 @@ class TuningPlan:
     def __post_init__(self) -> None:
         if not self.merge or not all(0 < share <= 1 for share in self.merge):
             raise ValueError(f"merge is {self.merge}; expected shares above 0 and up to 1, at least one")
+        if self.rerank_depth < 1:
+            raise ValueError(f"rerank_depth is {self.rerank_depth}; expected at least 1 candidate")
+
+    @property
+    def what(self) -> Literal["embedder", "reranker"]:
+        """What is tuned."""
+        return "reranker" if isinstance(self.spec, RerankerSpec) else "embedder"
 
     def facts(self) -> Mapping[str, Any]:
         """Return all of it in the types of JSON, for the run's folder; a run goes on only under the same facts."""
-        facts = {**asdict(self), "spec": self.spec.model_dump(mode="json")}
+        facts = {**asdict(self), "what": self.what, "spec": self.spec.model_dump(mode="json")}
         for name in ("force", "promote", "device"):
             del facts[name]  # they do not change what is made
         facts["general"], facts["evaluate"] = self.general.name, str(self.evaluate) if self.evaluate else None

@@ -1,5 +1,6 @@
 """`quarry tune`: from what users said to a better model, proven on held-out queries, or a refusal with its reasons."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,15 @@ if TYPE_CHECKING:
     from training.tuning_plan import TuningPlan
 
 EXIT_REFUSED = 4
+
+
+class What(StrEnum):
+    """What is tuned."""
+
+    embedder = "embedder"
+    reranker = "reranker"
+
+
 EXIT_INTERRUPTED = 130
 
 
@@ -22,13 +32,21 @@ def register(cli: typer.Typer) -> None:
     """Add the command."""
     cli.command(
         "tune",
-        help="Fine-tune the index's model on feedback and pairs; it goes live only if it is shown to be better. "
+        help="Fine-tune the index's model, or its reranker, on feedback and pairs; it goes live only if it is shown to be better. "
         "Exit code 4: refused.",
     )(tune)
 
 
 def tune(
     index: Annotated[Path, typer.Argument(help="The index folder.")],
+    what: Annotated[What, typer.Option(help="What to tune.")] = What.embedder,
+    reranker: Annotated[
+        str,
+        typer.Option(
+            help="With --what reranker, the one to begin with: auto (what searching uses), from-encoder (made of the "
+            "index's own model and your pairs), an id or a folder."
+        ),
+    ] = "auto",
     pairs: Annotated[
         list[Path] | None,
         typer.Option(
@@ -66,7 +84,7 @@ def tune(
     from demo_corpus import general_path
     from training.negative_spec import NegativeSpec, rank_window
     from training.split import SplitPlan
-    from training.tuning import tune as run_loop
+    from training.tuning_loop import run_loop
     from training.tuning_plan import TuningPlan, TuningSources
 
     plan = TuningPlan(
@@ -77,7 +95,8 @@ def tune(
         split=SplitPlan(seed=seed),
         evaluate=evaluate,
         negatives=NegativeSpec(ranks=rank_window(ranks), number=negatives, seed=seed),
-        spec=_spec(settings, epochs, seed),
+        spec=_spec(settings, epochs, seed, what),
+        reranker=reranker,
         route=route.value,
         force=force,
         promote=not dry_run,
@@ -101,11 +120,11 @@ def tune(
         raise typer.Exit(EXIT_REFUSED)
 
 
-def _spec(settings: Path | None, epochs: int | None, seed: int) -> "TrainSpec":
+def _spec(settings: Path | None, epochs: int | None, seed: int, what: What) -> "TrainSpec":
     import tomllib
 
     from indexer.errors import SettingsError
-    from training.train_spec import TrainSpec
+    from training.train_spec import RerankerSpec, TrainSpec
 
     given: dict[str, object] = {}
     if settings is not None:
@@ -118,7 +137,7 @@ def _spec(settings: Path | None, epochs: int | None, seed: int) -> "TrainSpec":
     given.setdefault("seed", seed)
     if epochs is not None:
         given["epochs"] = epochs
-    return TrainSpec.of(given)
+    return (RerankerSpec if what is What.reranker else TrainSpec).of(given)
 
 
 class _Watch(ProgressBar):
@@ -143,7 +162,10 @@ def _print(index: Path, report: "TuningReport", plan: "TuningPlan") -> None:
     out(f"run {report.run}: {counts}")
     before, after = report.dev
     if before is not None and after is not None:
-        out(f"  dev nDCG@10 {before:.4f} -> {after:.4f}, {report.share:.0%} of the tuned weights kept")
+        kept = "" if report.against else f", {report.share:.0%} of the tuned weights kept"
+        out(f"  dev nDCG@10 {before:.4f} -> {after:.4f}{kept}")
+    if report.against:
+        out(f"  compared with {report.against}, each reordering the best {plan.rerank_depth}")
     out(f"  held-out queries by {plan.route}: {report.verdict.held_out.words()}")
     out(f"  general set: {report.verdict.general.words()}")
     for refusal in report.verdict.refusals:
@@ -151,9 +173,13 @@ def _print(index: Path, report: "TuningReport", plan: "TuningPlan") -> None:
     if report.promoted:
         against = ", against the verdict" if report.forced else ""
         out(
-            f"generation {report.generation} answers now with the tuned model{against}; back: quarry models rollback {index}"
+            f"generation {report.generation} answers now with the tuned {_noun(plan)}{against}; back: quarry models rollback {index}"
         )
     elif report.verdict.promote:
         out(f"it may be promoted, and was not (--no-promote); generation {report.generation} answers as before")
     else:
-        out(f"generation {report.generation} answers as before; the tuned model is in {report.folder}")
+        out(f"generation {report.generation} answers as before; the tuned {_noun(plan)} is in {report.folder}")
+
+
+def _noun(plan: "TuningPlan") -> str:
+    return "reranker" if plan.what == "reranker" else "model"

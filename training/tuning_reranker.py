@@ -1,0 +1,197 @@
+"""The closed loop for the reranker: the same data, the same gate, one switch; no vector of the index changes.
+
+    sources -> examples -> split by query -> mined negatives         tuning_data, as for the embedder
+    -> fine-tune the cross-encoder                                   finetune_reranker
+    -> held-out queries by the reranked route, and the general set   reranker_trials
+    -> verdict against each rival                                    gate
+    -> the index records the tuned reranker, or it is removed        indexer.relabel
+
+Rivals are what answers now and, when it is another one, the reranker that was tuned: the tuned one goes live only when it is
+shown to be better than each of them.
+"""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from indexer.durable import sync_folder, sync_tree
+from indexer.errors import IndexFormatError, ModelError
+from indexer.generations import Generations
+from indexer.loading import read_json
+from indexer.manifest import RerankerFacts
+from indexer.model_source import content_digest
+from indexer.opened import Index
+from indexer.relabel import with_reranker
+from retriever.datasets import load_dataset
+from retriever.models import recorded_embedder, usable_device
+from training.base_reranker import BaseReranker, base_reranker, loaded_ranker
+from training.gate import GateVerdict, Trial, judge
+from training.reranker_trials import FirstStage, Ranker, general_evaluation, held_out_evaluation
+from training.train_spec import RerankerSpec
+from training.tuning import MODELS, TuningReport
+from training.tuning_data import TuningData, tuning_data
+from training.tuning_plan import TuningObserver, TuningPlan, Unwatched
+from training.tuning_run import TuningRun
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """The verdict against the hardest rival."""
+
+    verdict: GateVerdict
+    against: str
+
+
+def tune_reranker(
+    index: Path, plan: TuningPlan, *, run: str | None = None, observer: TuningObserver | None = None
+) -> TuningReport:
+    """Run the loop once for the reranker.
+
+    Args:
+        index: The index whose answers are reranked.
+        plan: What to do; its spec is a `RerankerSpec`.
+        run: Name of the run below INDEX/tuning; that of an interrupted run goes on with it.
+        observer: Told how far it is.
+
+    Raises:
+        IndexFormatError: If the index has no vectors.
+        IndexMismatchError: If another model or reranker went live meanwhile.
+        ModelError: If there is no reranker to begin with, or a model cannot be loaded.
+        FeedbackError: If there are too few examples, or the run's name belongs to other settings.
+        TrainingError: If training fails; what was reached is kept, and the same call goes on.
+        MissingExtraError: If the packages for training are not installed.
+        ValueError: If the plan is for an embedder.
+    """
+    if not isinstance(plan.spec, RerankerSpec):
+        raise ValueError("the plan tunes the embedder; expected a RerankerSpec as its spec")
+    watch = observer or Unwatched()
+    first = _first_stage(index, plan.device)
+    base = base_reranker(index, first.index.manifest, plan.reranker)
+    folder = TuningRun.open(index, run, plan.facts())
+    head = "" if base.ranks else ", with a new head"
+    watch.stage(f"run {folder.name}: tuning the reranker {base.name}{head} for generation {first.index.generation}")
+    data = tuning_data(first.index, first.embedder, plan, folder, watch)
+    tuned, dev = _trained(index, base, data, plan, folder, watch)
+    promoted = False
+    try:
+        judged = _judged(first, base, tuned, data, (plan, folder, watch))
+        if plan.promote and (judged.verdict.promote or plan.force):
+            facts = _facts(first, base, tuned, judged, folder)
+            reason = "promoted the reranker against the verdict" if facts.forced else "promoted the reranker"
+            with_reranker(index, facts, reason, expected=first.index.manifest)
+            promoted = True
+    finally:
+        if not promoted:
+            shutil.rmtree(tuned, ignore_errors=True)  # the run's folder has it still
+    report = TuningReport(
+        run=folder.name,
+        folder=folder.folder,
+        examples=data.counts,
+        dev=dev,
+        share=1.0,
+        verdict=judged.verdict,
+        generation=Generations(index).pointer().generation,
+        promoted=promoted,
+        forced=promoted and not judged.verdict.promote,
+        against=judged.against,
+    )
+    folder.finish(report.to_dict())
+    return report
+
+
+def _first_stage(index: Path, device: str) -> FirstStage:
+    opened = Index.open(index)
+    facts = opened.manifest.embedder
+    if facts is None:
+        raise IndexFormatError(
+            f"{index} has no vectors, so the general set cannot be searched; expected an index with a model. "
+            f"Build it with `quarry index PATH --into {index} --model auto --rebuild`"
+        )
+    return FirstStage(opened, recorded_embedder(index, facts, usable_device(device)[0]))
+
+
+def _trained(
+    index: Path, base: BaseReranker, data: TuningData, plan: TuningPlan, run: TuningRun, watch: TuningObserver
+) -> tuple[Path, tuple[float | None, float | None]]:
+    """Fine-tune, and put the model inside the index. Returns its folder and the dev scores."""
+    from training.finetune_reranker import finetune_reranker
+
+    if not isinstance(plan.spec, RerankerSpec):
+        raise TypeError("the plan's spec is no RerankerSpec")
+    watch.stage(f"training on {len(data.train)} examples")
+    trained = finetune_reranker(
+        base.folder, data.train, plan.spec, run.finetune, dev=data.dev, observer=watch.training, device=plan.device
+    )
+    target = index / MODELS / run.name
+    if target.is_dir():  # of this run before it was interrupted, or promoted once and rolled back
+        if content_digest(target.absolute()) != trained.digest:
+            raise ModelError(
+                f"{target} holds another model, which the index may need; expected none. Give another --run NAME"
+            )
+    else:
+        part = target.with_name(f".{run.name}.part")
+        target.parent.mkdir(exist_ok=True)
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.copytree(trained.folder, part)
+        sync_tree(part)
+        part.rename(target)
+        sync_folder(target.parent)
+    return target, (trained.dev_before, trained.dev_after)
+
+
+def _judged(
+    first: FirstStage,
+    base: BaseReranker,
+    folder: Path,
+    data: TuningData,
+    how: tuple[TuningPlan, TuningRun, TuningObserver],
+) -> _Judged:
+    plan, run, watch = how
+    tuned = loaded_ranker(folder, f"the tuned {base.name}", plan.device)
+    rivals = base.rivals(plan.device)
+    watch.stage(
+        f"asking {len(data.held_out.queries)} held-out queries by {plan.route}, reranked by {_listed([*rivals, tuned])}"
+    )
+    route = (plan.route, plan.rerank_depth)
+    held = {
+        ranker.key: held_out_evaluation(ranker, first, data.held_out, route, run.trials) for ranker in (*rivals, tuned)
+    }
+    watch.stage(f"reranking the general set by {_listed([*rivals, tuned])}")
+    dataset = load_dataset(plan.general)
+    watch.phase("reranking", None)
+    general = {
+        ranker.key: general_evaluation(ranker, first.embedder, dataset, run.general, watch.advance)
+        for ranker in (*rivals, tuned)
+    }
+
+    def verdict(rival: Ranker) -> GateVerdict:
+        return judge(
+            Trial(held[rival.key], held[tuned.key], data.held_out.queries),
+            Trial(general[rival.key], general[tuned.key], dataset.queries),
+            plan.rule,
+        )
+
+    verdicts = [_Judged(verdict(rival), rival.name) for rival in rivals]
+    return min(verdicts, key=lambda one: (one.verdict.promote, one.verdict.held_out.difference))
+
+
+def _listed(rankers: Sequence[Ranker]) -> str:
+    return ", ".join(ranker.name for ranker in rankers)
+
+
+def _facts(first: FirstStage, base: BaseReranker, folder: Path, judged: _Judged, run: TuningRun) -> RerankerFacts:
+    digest = content_digest(folder.absolute())
+    return RerankerFacts(
+        model=str(read_json(folder / "training.json").get("model") or base.name),
+        digest=digest,
+        folder=f"{MODELS}/{folder.name}",
+        base=base.name,
+        parent=first.index.generation,
+        run=run.name,
+        verdict=f"Against {judged.against}: {judged.verdict.words()}",
+        forced=not judged.verdict.promote,
+        promoted=datetime.now(UTC).isoformat(timespec="seconds"),
+        before=first.index.manifest.reranker,
+    )
