@@ -117,7 +117,7 @@ def mine_pairs(
     threshold, weakest = None, list[tuple[str, str, float]]()
     scores, unrelated = np.zeros(0, np.float32), np.zeros(0, np.float32)
     if embedder is not None and rules.random_quantile and len(pairs) > 1:
-        scores, unrelated = _scored(pairs, embedder, rules.seed, progress)
+        scores, unrelated = pair_scores([(one.query, one.passage) for one in pairs], embedder, rules.seed, progress)
         threshold = float(np.quantile(unrelated, rules.random_quantile))
         out = [row for row in np.argsort(-scores, kind="stable") if scores[row] < threshold]
         weakest = [(pairs[row].query, pairs[row].passage, float(scores[row])) for row in out[:10]]
@@ -198,18 +198,21 @@ def _different(pairs: Sequence[RawPair], rules: PairRules, dropped: Counter[str]
     return kept
 
 
-def _scored(
-    pairs: Sequence[RawPair], embedder: Embedder, seed: int, progress: Progress | None
+def pair_scores(
+    pairs: Sequence[tuple[str, str]], embedder: Embedder, seed: int, progress: Progress | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the cosine of each pair, and of each query with another pair's passage; both of shape (len(pairs),)."""
+    """Return the cosine of each (query, passage), and of each query with another pair's passage; both of shape (len(pairs),).
+
+    At least two pairs are needed, or there is no other one.
+    """
     scores = np.empty(len(pairs), dtype=np.float32)
     unrelated = np.empty(len(pairs), dtype=np.float32)
     order = np.random.default_rng(seed).permutation(len(pairs))  # so that neighbours are not of one document
     starts = range(0, len(pairs), _BLOCK)
     for first in starts:
         rows = order[first : first + _BLOCK] if len(pairs) - first > 1 else order[first - 1 :]  # one alone has no other
-        queries = embedder.embed_queries([pairs[row].query for row in rows])
-        passages = embedder.embed_documents([pairs[row].passage for row in rows])
+        queries = embedder.embed_queries([pairs[row][0] for row in rows])
+        passages = embedder.embed_documents([pairs[row][1] for row in rows])
         scores[rows] = np.einsum("nd,nd->n", queries, passages)
         unrelated[rows] = np.einsum("nd,nd->n", queries, np.roll(passages, 1, axis=0))
         if progress is not None:

@@ -19,9 +19,12 @@ from retriever.language import language_of, length_in_words
 from training.chat_endpoint import Endpoint, Unanswered, ask
 from training.examples import Example, text_key
 from training.exchange import TrainingRow
+from training.synthetic_answers import KeptAnswers
 
 _PASSAGE_CHARS = 4_000  # of a passage that are sent
 _IN_A_ROW = 5  # passages without an answer, one after another, that end the run
+_SILENT, _REFUSED = "passage got no answer", "passage was refused by the endpoint"
+UNANSWERED = (_SILENT, _REFUSED)  # the reasons for which a passage has no answer at all
 PERSONAS_EN = (
     "a newcomer in the first week who does not know the terms yet",
     "an expert who is after one exact detail",
@@ -101,28 +104,34 @@ def synthetic_examples(
     spec: SyntheticSpec = STANDARD,
     *,
     progress: Progress | None = None,
+    kept: KeptAnswers | None = None,
 ) -> Synthetic:
-    """Have queries written for passages.
+    """Have queries written for passages. One that is refused when others were answered is left out (a content filter, say).
 
     Args:
         passages: (passage id, text).
         endpoint: Where to ask.
         spec: How many, and whose.
         progress: Told how many passages were finished.
+        kept: Answers of an earlier call, which are not asked for again; new ones are added.
 
     Raises:
-        ModelError: If the endpoint refuses requests, or answered none of the first ones.
+        ModelError: If the endpoint refuses the first requests, or answered none of them.
     """
     examples: dict[str, Example] = {}
     dropped: Counter[str] = Counter()
-    asked, silent, stopped = 0, 0, ""
+    asked, silent, stopped, heard = 0, 0, "", False
     with ThreadPoolExecutor(max(1, spec.parallel)) as pool:
         for first in range(0, len(passages), max(1, spec.parallel)):
             block = passages[first : first + max(1, spec.parallel)]
-            for (name, text), answer in zip(block, pool.map(lambda p: _answer(p, endpoint, spec), block), strict=True):
+            answers = list(pool.map(lambda passage: _answer(passage, endpoint, spec, kept), block))
+            heard = heard or any(isinstance(answer, str) for answer in answers)
+            for (name, text), answer in zip(block, answers, strict=True):
+                if isinstance(answer, ModelError) and not heard:
+                    raise answer
                 asked += 1
-                silent = silent + 1 if isinstance(answer, Unanswered) else 0
-                stopped = str(answer) if isinstance(answer, Unanswered) else stopped
+                silent = 0 if isinstance(answer, str) else silent + 1
+                stopped = stopped if isinstance(answer, str) else str(answer)
                 for query in _queries(answer, text, spec, dropped):
                     row = TrainingRow(query, (text,))
                     made = Example.of(
@@ -130,6 +139,9 @@ def synthetic_examples(
                     )
                     dropped["query came twice"] += made.key in examples
                     examples.setdefault(made.key, made)
+            if kept is not None:
+                said = zip(block, answers, strict=True)
+                kept.put(endpoint.model, [(prompt_for(one, spec), text) for one, text in said if isinstance(text, str)])
             if progress is not None:
                 progress(len(block))
             if silent >= _IN_A_ROW or (silent == asked and asked == len(passages)):
@@ -141,10 +153,16 @@ def synthetic_examples(
     return Synthetic(tuple(examples.values()), asked, dict(+dropped), stopped if asked < len(passages) else "")
 
 
-def _answer(passage: tuple[str, str], endpoint: Endpoint, spec: SyntheticSpec) -> str | Unanswered:
+def _answer(
+    passage: tuple[str, str], endpoint: Endpoint, spec: SyntheticSpec, kept: KeptAnswers | None
+) -> str | Unanswered | ModelError:
+    prompt = prompt_for(passage, spec)
+    known = kept.get(endpoint.model, prompt) if kept is not None else None
+    if known is not None:
+        return known
     try:
-        return ask(endpoint, prompt_for(passage, spec))
-    except Unanswered as err:
+        return ask(endpoint, prompt)
+    except (Unanswered, ModelError) as err:
         return err
 
 
@@ -159,10 +177,10 @@ def prompt_for(passage: tuple[str, str], spec: SyntheticSpec = STANDARD) -> str:
     return form.format(persona=personas[draw % len(personas)], number=spec.per_passage, passage=cut)
 
 
-def _queries(answer: str | Unanswered, text: str, spec: SyntheticSpec, dropped: Counter[str]) -> list[str]:
+def _queries(answer: str | Unanswered | ModelError, text: str, spec: SyntheticSpec, dropped: Counter[str]) -> list[str]:
     """Return the queries of an answer that can be used."""
-    if isinstance(answer, Unanswered):
-        dropped["passage got no answer"] += 1
+    if not isinstance(answer, str):
+        dropped[_SILENT if isinstance(answer, Unanswered) else _REFUSED] += 1
         return []
     found = _list_in(answer)
     if found is None:

@@ -65,7 +65,7 @@ def tuning_data(
 
 
 def _make(index: Index, embedder: Embedder, plan: TuningPlan, run: TuningRun, watch: TuningObserver) -> None:
-    examples, left_out = gather(index, embedder, plan, watch)
+    examples, left_out = gather(index, embedder, plan, run.folder, watch)
     judges = load_dataset(plan.evaluate) if plan.evaluate else None
     clean, leaks = _without_leaks(examples, _as_examples(judges, index) if judges else ())
     if len(clean) < LEAST:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -14,11 +15,12 @@ from training.feedback import FeedbackLog, feedback_path
 from training.pair_files import read_pairs
 from training.pair_mining import STANDARD as PAIR_RULES
 from training.pair_mining import MinedPairs, mine_pairs
+from training.synthetic_source import examples_by_language_model
 from training.tuning_plan import TuningObserver, TuningPlan
 
 
 def gather(
-    index: Index, embedder: Embedder, plan: TuningPlan, watch: TuningObserver
+    index: Index, embedder: Embedder, plan: TuningPlan, folder: Path, watch: TuningObserver
 ) -> tuple[tuple[Example, ...], dict[str, int]]:
     """Return the examples of all sources, at most `plan.sources.most`, and counts of what was left out.
 
@@ -26,10 +28,12 @@ def gather(
         index: Whose passages are trained on.
         embedder: Its model, for the filter of mined pairs.
         plan: Which sources.
+        folder: Of the run; what a language model writes is kept there.
         watch: Told what each source gave.
 
     Raises:
         FeedbackError: If the log or a file is not valid; file and line are named.
+        ModelError: If a language model is to write queries and its endpoint refuses or falls silent.
     """
     found: list[Example] = []
     left_out: Counter[str] = Counter()
@@ -48,6 +52,11 @@ def gather(
         watch.stage(f"{len(mined.examples)} examples out of the documents")
         found += mined.examples
         left_out.update(mined.dropped)
+    if plan.sources.synthetic:
+        written = examples_by_language_model(index, embedder, plan.sources.synthetic, plan.split.seed, folder, watch)
+        watch.stage(f"{len(written.examples)} examples by a language model")
+        found += written.examples
+        left_out.update(written.dropped)
     return _at_most(found, plan.sources.most, plan.split.seed), dict(left_out)
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 
 from indexer.build_progress import Observer
 from retriever.ranking import Route
+from training.chat_endpoint import Endpoint
 from training.gate import GateRule
 from training.negative_spec import NegativeSpec
 from training.split import SplitPlan
@@ -14,6 +15,27 @@ from training.train_progress import TrainProgress
 from training.train_spec import RerankerSpec, TrainSpec
 
 MERGE_SHARES = (1.0, 0.6, 0.3)
+
+
+@dataclass(frozen=True, slots=True)
+class SyntheticSource:
+    """Queries that a language model writes for passages of the index, which are sent to it.
+
+    Attributes:
+        passages: At most so many are sent, drawn by the seed; one call each.
+        endpoint: Where to ask.
+    """
+
+    passages: int
+    endpoint: Endpoint
+
+    def __post_init__(self) -> None:
+        if self.passages < 1:
+            raise ValueError(f"{self.passages} passages are to be sent; expected at least 1")
+
+    def facts(self) -> dict[str, str | int]:
+        """Return what decides the queries; where the endpoint is does not."""
+        return {"passages": self.passages, "model": self.endpoint.model}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +48,7 @@ class TuningSources:
         corpus: Whether pairs are mined from the index's documents (title and body, headings, questions and answers).
         most: At most so many examples, drawn by the seed; None for all.
         one_person: Whether one voice is enough (`training.curation.ONE_PERSON`): for an index that one person uses.
+        synthetic: A language model that writes queries; None, the default, asks none.
     """
 
     feedback: bool = True
@@ -33,6 +56,7 @@ class TuningSources:
     corpus: bool = False
     most: int | None = None
     one_person: bool = False
+    synthetic: SyntheticSource | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +114,12 @@ class TuningPlan:
         for name in ("force", "promote", "device"):
             del facts[name]  # they do not change what is made
         facts["general"], facts["evaluate"] = self.general.name, str(self.evaluate) if self.evaluate else None
-        facts["sources"] = {**asdict(self.sources), "pairs": [str(path) for path in self.sources.pairs]}
+        written = self.sources.synthetic
+        facts["sources"] = {
+            **asdict(self.sources),
+            "pairs": [str(path) for path in self.sources.pairs],
+            "synthetic": written.facts() if written else None,
+        }
         return facts
 
 

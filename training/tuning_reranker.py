@@ -62,10 +62,9 @@ def tune_reranker(
         FeedbackError: If there are too few examples, or the run's name belongs to other settings.
         TrainingError: If training fails; what was reached is kept, and the same call goes on.
         MissingExtraError: If the packages for training are not installed.
-        ValueError: If the plan is for an embedder.
+        TypeError: If the plan is for an embedder.
     """
-    if not isinstance(plan.spec, RerankerSpec):
-        raise ValueError("the plan tunes the embedder; expected a RerankerSpec as its spec")
+    _spec(plan)
     watch = observer or Unwatched()
     first = _first_stage(index, plan.device)
     base = base_reranker(index, first.index.manifest, plan.reranker)
@@ -101,6 +100,12 @@ def tune_reranker(
     return report
 
 
+def _spec(plan: TuningPlan) -> RerankerSpec:
+    if not isinstance(plan.spec, RerankerSpec):
+        raise TypeError(f"the plan's spec is a {type(plan.spec).__name__}; expected a RerankerSpec, to tune a reranker")
+    return plan.spec
+
+
 def _first_stage(index: Path, device: str) -> FirstStage:
     opened = Index.open(index)
     facts = opened.manifest.embedder
@@ -118,11 +123,9 @@ def _trained(
     """Fine-tune, and put the model inside the index. Returns its folder and the dev scores."""
     from training.finetune_reranker import finetune_reranker
 
-    if not isinstance(plan.spec, RerankerSpec):
-        raise TypeError("the plan's spec is no RerankerSpec")
     watch.stage(f"training on {len(data.train)} examples")
     trained = finetune_reranker(
-        base.folder, data.train, plan.spec, run.finetune, dev=data.dev, observer=watch.training, device=plan.device
+        base.folder, data.train, _spec(plan), run.finetune, dev=data.dev, observer=watch.training, device=plan.device
     )
     target = index / MODELS / run.name
     if target.is_dir():  # of this run before it was interrupted, or promoted once and rolled back

@@ -45,7 +45,7 @@ def held_out_trial(live: Contender, tuned: Contender, dataset: Dataset, route: R
         def ask() -> SavedEvaluation:
             return evaluate_route(contender.searcher, dataset, route, MEASURES).saved(contender.searcher, dataset)
 
-        return _once(kept / f"held-out-{route}-{contender.name}", ask)
+        return once(kept / f"held-out-{route}-{contender.name}", ask).evaluation
 
     return Trial(evaluation(live), evaluation(tuned), dataset.queries)
 
@@ -68,17 +68,21 @@ def general_trial(
     dataset = load_dataset(general)
 
     def evaluation(contender: Contender) -> Evaluation:
-        def measure() -> SavedEvaluation:
-            found, run = evaluate_embedder(contender.embedder, documents(dataset), dataset, MEASURES, progress=progress)
-            spec = contender.embedder.spec
-            meta = Meta(
-                dataset.name, dataset.split, dataset.digest, model=f"{spec.model} {spec.revision}", route="dense"
-            )
-            return SavedEvaluation(meta, found, run)
-
-        return _once(kept / f"{contender.embedder.spec.fingerprint[:16]}-{dataset.digest[:16]}", measure)
+        return general_ranking(contender.embedder, dataset, kept, progress).evaluation
 
     return Trial(evaluation(live), evaluation(tuned), dataset.queries)
+
+
+def general_ranking(embedder: Embedder, dataset: Dataset, kept: Path, progress: Progress | None) -> SavedEvaluation:
+    """Rank the documents of the general set by a model's cosines. The other arguments are those of `general_trial`."""
+
+    def measure() -> SavedEvaluation:
+        found, run = evaluate_embedder(embedder, documents(dataset), dataset, MEASURES, progress=progress)
+        spec = embedder.spec
+        meta = Meta(dataset.name, dataset.split, dataset.digest, model=f"{spec.model} {spec.revision}", route="dense")
+        return SavedEvaluation(meta, found, run)
+
+    return once(kept / f"{embedder.spec.fingerprint[:16]}-{dataset.digest[:16]}", measure)
 
 
 def calibration(index: Index, embedder: Embedder, dataset: Dataset, *, seed: int = 0) -> ScoreBand | None:
@@ -115,10 +119,11 @@ def calibration(index: Index, embedder: Embedder, dataset: Dataset, *, seed: int
     return score_band(positives, negatives) if positives else None
 
 
-def _once(folder: Path, make: Callable[[], SavedEvaluation]) -> Evaluation:
+def once(folder: Path, make: Callable[[], SavedEvaluation]) -> SavedEvaluation:
+    """Return the evaluation that is kept in a folder; it is made when there is none."""
     if folder.is_dir():
-        return load_evaluation(folder).evaluation
+        return load_evaluation(folder)
     saved = make()
     if not folder.is_dir():  # another run of the same index may have made it meanwhile
         save_evaluation(folder, saved)
-    return saved.evaluation
+    return saved

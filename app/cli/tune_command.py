@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from training.train_progress import TrainProgress
     from training.train_spec import TrainSpec
     from training.tuning import TuningReport
-    from training.tuning_plan import TuningPlan
+    from training.tuning_plan import SyntheticSource, TuningPlan
 
 EXIT_REFUSED = 4
 
@@ -56,6 +56,25 @@ def tune(
     mine_corpus: Annotated[
         bool, typer.Option("--mine-corpus", help="Also make pairs of the documents: titles, headings, questions.")
     ] = False,
+    synthetic: Annotated[
+        int,
+        typer.Option(
+            help="Also have a language model write queries for so many passages, one call each; the passages are sent to "
+            "--endpoint. 0 for none.",
+            min=0,
+        ),
+    ] = 0,
+    endpoint: Annotated[
+        str,
+        typer.Option(
+            envvar="QUARRY_LLM_ENDPOINT",
+            help="Base URL of an OpenAI-compatible endpoint, such as http://localhost:8000/v1. Its key comes from "
+            "QUARRY_LLM_API_KEY.",
+        ),
+    ] = "",
+    endpoint_model: Annotated[
+        str, typer.Option(envvar="QUARRY_LLM_MODEL", help="The language model's name there.")
+    ] = "",
     no_feedback: Annotated[bool, typer.Option("--no-feedback", help="Leave the index's feedback log out.")] = False,
     one_person: Annotated[
         bool, typer.Option("--one-person", help="One voice is enough evidence: for an index that one person uses.")
@@ -90,7 +109,12 @@ def tune(
     plan = TuningPlan(
         general=general_path(),
         sources=TuningSources(
-            feedback=not no_feedback, pairs=tuple(pairs or ()), corpus=mine_corpus, most=most, one_person=one_person
+            feedback=not no_feedback,
+            pairs=tuple(pairs or ()),
+            corpus=mine_corpus,
+            most=most,
+            one_person=one_person,
+            synthetic=_synthetic(synthetic, endpoint, endpoint_model),
         ),
         split=SplitPlan(seed=seed),
         evaluate=evaluate,
@@ -138,6 +162,21 @@ def _spec(settings: Path | None, epochs: int | None, seed: int, what: What) -> "
     if epochs is not None:
         given["epochs"] = epochs
     return (RerankerSpec if what is What.reranker else TrainSpec).of(given)
+
+
+def _synthetic(passages: int, url: str, model: str) -> "SyntheticSource | None":
+    from indexer.errors import SettingsError
+    from training.chat_endpoint import Endpoint
+    from training.tuning_plan import SyntheticSource
+
+    if not passages:
+        return None
+    if not url or not model:
+        raise SettingsError(
+            f"--synthetic {passages} was given without {'an endpoint' if not url else 'the name of a model'}; expected both. Give "
+            "--endpoint URL and --endpoint-model NAME, or set QUARRY_LLM_ENDPOINT and QUARRY_LLM_MODEL"
+        )
+    return SyntheticSource(passages, Endpoint(url, model))
 
 
 class _Watch(ProgressBar):

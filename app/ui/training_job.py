@@ -21,8 +21,9 @@ from training.promotion import roll_back
 from training.shadow import Drift, drift, logged_queries
 from training.split import SplitPlan
 from training.train_progress import TrainProgress
-from training.train_spec import TrainSpec
-from training.tuning import TuningReport, tune
+from training.train_spec import RerankerSpec, TrainSpec
+from training.tuning import TuningReport
+from training.tuning_loop import run_loop
 from training.tuning_plan import TuningPlan, TuningSources
 
 
@@ -35,12 +36,14 @@ class TrainingOrder:
         seed: Of split, negatives and order, at least 0.
         promote: Whether a model that is shown to be better goes live.
         run: Name of the run; that of an interrupted one goes on with it.
+        reranker: Empty to tune the embedder; else what the reranker is made of: `auto` or `from-encoder`.
     """
 
     sources: TuningSources
     seed: int
     promote: bool
     run: str
+    reranker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,8 @@ def plan_of(order: TrainingOrder, device: str) -> TuningPlan:
         sources=order.sources,
         split=SplitPlan(seed=order.seed),
         negatives=NegativeSpec(ranks=rank_window("2-200"), number=4, seed=order.seed),
-        spec=TrainSpec(seed=order.seed),
+        spec=RerankerSpec(seed=order.seed) if order.reranker else TrainSpec(seed=order.seed),
+        reranker=order.reranker or "auto",
         promote=order.promote,
         device=device,
     )
@@ -97,8 +101,11 @@ def order_of(run: str, facts: Mapping[str, Any], promote: bool, roots: Sequence[
     elsewhere = f"Go on in a terminal: quarry tune INDEX --run {run}, with the options that it was begun with"
     try:
         kept = dict(facts["sources"])
+        if kept.get("synthetic"):
+            raise SettingsError(f"run {run} asks a language model; expected a run of this page. {elsewhere}")
         sources = TuningSources(**{**kept, "pairs": tuple(Path(path) for path in kept["pairs"])})
-        order = TrainingOrder(sources, int(facts["split"]["seed"]), promote, run)
+        reranker = str(facts["reranker"]) if facts.get("what") == "reranker" else ""
+        order = TrainingOrder(sources, int(facts["split"]["seed"]), promote, run, reranker)
         same = _as_json(plan_of(order, device).facts()) == _as_json(facts)
     except (KeyError, TypeError, ValueError) as err:
         raise SettingsError(
@@ -146,11 +153,11 @@ def run_training(job: Job, index: Path, order: TrainingOrder, device: str) -> Tu
         SearchError: As `training.tuning.tune`.
     """
     watch = _Watch(job, order.run)
-    return tune(index, plan_of(order, device), run=order.run, observer=watch)
+    return run_loop(index, plan_of(order, device), run=order.run, observer=watch)
 
 
 def run_rollback(job: Job, index: Path, device: str) -> str:
-    """Go back to the model before the promoted one; returns the generation that is live now.
+    """Take back the newest promotion, of a model or of a reranker; returns the generation that is live now.
 
     Raises:
         JobCancelledError: If the job was asked to stop.

@@ -17,6 +17,7 @@ from indexer.errors import MissingExtraError, SearchError
 from indexer.generations import Generations
 from indexer.manifest import Manifest
 from training import trainable
+from training.base_reranker import FROM_ENCODER
 from training.curation import ONE_PERSON, STANDARD, Curated, curate
 from training.tuning_plan import TuningSources
 
@@ -78,6 +79,7 @@ def _order(session: Session, job: Job | None) -> None:
         if curated.dropped:
             with st.expander(say("What is left out, and why", "未采用的内容及原因")):
                 st.dataframe(shown.count_rows(curated.dropped, say), hide_index=True, width="content")
+    reranker = _what(session)
     left, right = st.columns(2)
     feedback = left.checkbox(say("Learn from the feedback log", "使用反馈日志"), value=True, key="training.feedback")
     corpus = left.checkbox(say("Also make pairs of the documents (titles, headings, questions)",
@@ -99,9 +101,33 @@ def _order(session: Session, job: Job | None) -> None:
         try:
             pairs = training_job.pair_paths(typed or "", allowed_roots())
             sources = TuningSources(feedback, pairs, corpus, int(most) if most else None, one_person=alone)
-            _start(session, TrainingOrder(sources, int(seed), promote, training_job.new_run_name()))
+            _start(session, TrainingOrder(sources, int(seed), promote, training_job.new_run_name(), reranker))
         except SearchError as err:
             _fault(say("Training cannot begin.", "无法开始训练。"), str(err))
+
+
+def _what(session: Session) -> str:
+    """Ask what is tuned; returns what a reranker is made of, empty for the embedder."""
+    say = session.say
+    names = {
+        "": say("the model that finds passages (embedder)", "检索段落的模型（向量模型）"),
+        "auto": say("the reranker", "重排模型"),
+        FROM_ENCODER: say("a new reranker out of this index's model", "由该索引的模型得到的新重排模型"),
+    }
+    chosen: str = st.radio(
+        say("What is tuned", "微调对象"),
+        list(names),
+        format_func=names.__getitem__,
+        horizontal=True,
+        key="training.what",
+    )
+    if chosen:
+        st.caption(
+            say("A reranker reads question and passage together and orders the best candidates; judging it takes many minutes "
+                "on a CPU.",
+                "重排模型同时读取问题和段落，为最佳候选排序；在 CPU 上评测需要较长时间。")
+        )  # fmt: skip
+    return chosen
 
 
 def _start(session: Session, order: TrainingOrder) -> None:

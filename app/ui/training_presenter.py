@@ -11,8 +11,9 @@ from app.ui.jobs import Progress
 from app.ui.shown_text import safe
 from app.ui.training_job import MeasuredDrift, TrainingState
 from app.ui.training_words import Say, reason_words, seconds_words, stage_words, switch_words
+from indexer.manifest import RerankerFacts
 from training.curation import Curated
-from training.promotion import Step
+from training.promotion import Step, newest_promotion
 from training.run_folder import RunFolder
 from training.tuning_data import LEAST
 from training.tuning_run import TuningRun, tuning_runs
@@ -220,14 +221,16 @@ def mining_text(run: TuningRun) -> str:
 
 
 def history_rows(steps: Sequence[Step], say: Say) -> list[Row]:
-    """Return the models of an index, newest first."""
+    """Return the models of an index, newest first; rerankers only where one was tuned."""
+    reranked = any(step.reranker for step in steps)
     return [
         {
             say("Generation", "代"): step.generation,
             say("Since (UTC)", "始于 (UTC)"): step.at[:16].replace("T", " "),
             say("Model", "模型"): safe(f"{step.model} {step.revision[:12]}".strip()) or "-",
+            **({say("Tuned reranker", "微调的重排模型"): safe(step.reranker.model) if step.reranker else "-"} if reranked else {}),
             say("Why", "原因"): switch_words(step.reason, say),
-            say("Run", "运行"): safe(step.lineage.run) if step.lineage else "-",
+            say("Run", "运行"): safe(step.run) or "-",
             say("State", "状态"): say("live", "使用中") if step.live else
                 "" if step.kept else say("generation removed", "该代已删除"),
         }
@@ -237,6 +240,9 @@ def history_rows(steps: Sequence[Step], say: Say) -> list[Row]:
 
 def rollback_words(live: Step, say: Say) -> list[str]:
     """Return what going back means; empty when the live model was not promoted here."""
+    newest = newest_promotion(live.lineage, live.reranker)
+    if isinstance(newest, RerankerFacts):
+        return _reranker_back(newest, say)
     if live.lineage is None:
         return []
     base = live.lineage.base.to_spec()
@@ -246,6 +252,17 @@ def rollback_words(live: Step, say: Say) -> list[str]:
             f"第 {live.generation} 代的模型（运行 {safe(live.lineage.run)}）停止回答，由 {model} 重新回答。"),
         say("Documents indexed since then stay; what is new is encoded with that model first. The tuned model is kept.",
             "此后加入的文档都保留，新文档会先用该模型编码。微调后的模型仍然保留。"),
+    ]  # fmt: skip
+
+
+def _reranker_back(facts: RerankerFacts, say: Say) -> list[str]:
+    before = safe(facts.before.model) if facts.before else ""
+    return [
+        say(f"The reranker {safe(facts.model)} (run {safe(facts.run)}) stops ordering the answers; "
+            + (f"{before} does it again." if before else "none of this index does it then."),
+            f"重排模型 {safe(facts.model)}（运行 {safe(facts.run)}）停止排序，"
+            + (f"由 {before} 重新排序。" if before else "此后该索引没有自己的重排模型。")),
+        say("Documents, vectors and the model stay as they are.", "文档、向量和检索模型保持不变。"),
     ]  # fmt: skip
 
 

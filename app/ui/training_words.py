@@ -12,6 +12,21 @@ Say: TypeAlias = Callable[[str, str], str]
 
 _STAGES = (
     (r"run (\S+): tuning (.+) of generation (\S+)", r"运行 \1：微调第 \3 代的 \2"),
+    (
+        r"run (\S+): tuning the reranker (.+), with a new head for generation (\S+)",
+        r"运行 \1：为第 \3 代从 \2 训练新的重排模型",
+    ),
+    (r"run (\S+): tuning the reranker (.+) for generation (\S+)", r"运行 \1：为第 \3 代微调重排模型 \2"),
+    (
+        r"(\d+) calls to (.+) at (\S+), (\d+) characters sent, at most (\d+) tokens back; (\d+) answers are kept from before",
+        r"将调用 \3 的 \2 共 \1 次，发送 \4 个字符，最多返回 \5 个词元；已有 \6 个回答",
+    ),
+    (
+        r"the endpoint fell silent; what it wrote for (\d+) of (\d+) passages is used",
+        r"语言模型不再回答；使用它已为 \2 个段落中的 \1 个写出的查询",
+    ),
+    (r"filtering (\d+) synthetic queries by the model", r"用模型过滤 \1 个生成的查询"),
+    (r"(\d+) examples by a language model", r"语言模型生成了 \1 个样本"),
     (r"(\d+) examples out of the feedback log", r"反馈日志中有 \1 个样本"),
     (r"(\d+) examples out of the documents", r"文档中有 \1 个样本"),
     (r"(\d+) examples out of (.+)", r"\2 中有 \1 个样本"),
@@ -20,6 +35,8 @@ _STAGES = (
     (r"choosing how much of the tuned weights to keep", "选择保留多少微调后的权重"),
     (r"encoding the passages with the tuned model, beside the live ones", "用微调后的模型编码段落，不影响使用中的一代"),
     (r"asking (\d+) held-out queries of both, by (\S+)", r"用两个模型回答 \1 个留出查询（\2）"),
+    (r"asking (\d+) held-out queries by (\S+), reranked by (.+)", r"回答 \1 个留出查询（\2），重排：\3"),
+    (r"reranking the general set by (.+)", r"在通用集上评测重排：\1"),
     (r"measuring both on the general set", "在通用集上评测两个模型"),
 )
 _REASONS = (
@@ -44,6 +61,13 @@ _REASONS = (
     (r"neither Chinese nor Latin script", "既非中文也非拉丁文字"),
     (r"passage is a copy of another one", "段落与另一段重复"),
     (r"query stands for too many passages", "查询对应的段落过多"),
+    (r"passage got no answer", "语言模型没有回答的段落"),
+    (r"passage was refused by the endpoint", "语言模型拒绝的段落"),
+    (r"answer is not a JSON list of texts", "语言模型的回答格式不对"),
+    (r"query came twice", "重复的查询"),
+    (r"query too short or too long", "查询过短或过长"),
+    (r"query in another language than its passage", "查询与段落语言不同"),
+    (r"query copied from the passage", "照抄段落的查询"),
     (r"to train on", "用于训练"),
     (r"to choose by", "用于选择"),
     (r"held out for the verdict", "留出用于结论"),
@@ -54,6 +78,9 @@ _REASONS = (
 _SWITCHES = (
     (r"promoted", "上线"),
     (r"promoted against the verdict", "不顾结论而上线"),
+    (r"promoted the reranker", "重排模型上线"),
+    (r"promoted the reranker against the verdict", "重排模型不顾结论而上线"),
+    (r"rolled back the reranker of (\S+)", r"从第 \1 代的重排模型回退"),
     (r"rolled back the model of (\S+)", r"从第 \1 代的模型回退"),
     (r"built", "首次建立"),
     (r"updated", "更新"),

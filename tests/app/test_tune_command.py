@@ -58,3 +58,14 @@ def test_too_few_examples(index):
     done = quarry("tune", index)
     assert done.returncode == 1
     assert "there are 0 examples; expected at least 10" in done.stderr
+
+
+def test_what_is_missing_for_a_reranker_or_a_language_model_is_said(index, pairs):
+    done = quarry("tune", index, "--what", "reranker", "--pairs", pairs)
+    assert done.returncode == 1
+    assert "there is no reranker to tune" in done.stderr
+    assert "--reranker from-encoder" in done.stderr
+    done = quarry("tune", index, "--synthetic", "20", "--endpoint-model", "m")
+    assert done.returncode == 1
+    assert "--synthetic 20 was given without an endpoint" in done.stderr
+    assert not (index / "tuning").exists()

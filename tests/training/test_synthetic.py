@@ -11,6 +11,7 @@ from indexer.errors import ModelError, SettingsError
 from training.chat_endpoint import KEY_VARIABLE, Endpoint, Unanswered, ask
 from training.exchange import TrainingRow
 from training.synthetic import PERSONAS_EN, PERSONAS_ZH, SyntheticSpec, prompt_for, synthetic_examples
+from training.synthetic_answers import KeptAnswers
 
 EN = ("loans.md#0-60", "Books may be renewed twice online, or once at the service desk in the hall.")
 ZH = ("借书.md#0-30", "每位读者可以借十本书，借期三十天，可以在网上续借两次。")
@@ -212,3 +213,35 @@ def test_the_key_does_not_travel_in_the_clear(monkeypatch):
     assert not Endpoint("https://example.org/v1", "m").is_local
     monkeypatch.delenv(KEY_VARIABLE)
     Endpoint("http://example.org/v1", "m")
+
+
+def test_a_refused_passage_is_left_out_when_others_were_answered(server):
+    """A content filter refuses with 400; the first request of all decides whether the settings are wrong."""
+    server.answers = [chat('["renew my loans"]'), (400, {}), chat('["books at the desk"]')]
+    found = synthetic_examples([(f"d#{n}", EN[1]) for n in range(3)], server.endpoint(), ONE)
+    assert [e.row.query for e in found.examples] == ["renew my loans", "books at the desk"]
+    assert (found.dropped, found.stopped) == ({"passage was refused by the endpoint": 1}, "")
+    server.answers = [chat('["renew my loans"]'), (401, {})]
+    stopped = synthetic_examples([(f"d#{n}", EN[1]) for n in range(20)], server.endpoint(), ONE)
+    assert stopped.asked == 6
+    assert "answered 401" in stopped.stopped
+
+
+def test_kept_answers_are_not_asked_for_again(server, tmp_path):
+    server.answers = [chat('["renew my loans"]'), chat('["一次能借几本书"]'), (500, {})]
+    kept = KeptAnswers(tmp_path / "run" / "answers.jsonl")
+    first = synthetic_examples([EN, ZH], server.endpoint(retries=0), ONE, kept=kept)
+    with (tmp_path / "run" / "answers.jsonl").open("ab") as handle:
+        handle.write(b'{"prompt": "torn')
+    again = KeptAnswers(tmp_path / "run" / "answers.jsonl")
+    found = synthetic_examples([EN, ZH, ("new", EN[1] + " More.")], server.endpoint(retries=0), ONE, kept=again)
+    assert found.examples == first.examples
+    assert found.dropped == {"passage got no answer": 1}
+    assert len(server.requests) == 3
+    again.put("tiny", [("p", ""), ("q", "an answer")])
+    read = KeptAnswers(tmp_path / "run" / "answers.jsonl")
+    assert (read.get("tiny", "p"), read.get("tiny", "q"), read.get("other", "q")) == (None, "an answer", None)
+    other = SyntheticSpec(parallel=1, seed=7, per_passage=3)  # another prompt is another question
+    server.answers = [chat('["renew my loans"]')]
+    synthetic_examples([EN], server.endpoint(), other, kept=read)
+    assert len(server.requests) == 4

@@ -9,8 +9,9 @@ import pytest
 from app.ui.jobs import Job, JobCancelledError
 from app.ui.training_job import TrainingOrder, _Watch, new_run_name, order_of, pair_paths, plan_of
 from indexer.errors import SettingsError
+from training.chat_endpoint import Endpoint
 from training.train_progress import TrainProgress
-from training.tuning_plan import TuningSources
+from training.tuning_plan import SyntheticSource, TuningSources
 
 
 def kept(plan):
@@ -20,6 +21,10 @@ def kept(plan):
 def test_an_order_comes_back_out_of_the_plan_of_its_run(tmp_path):
     order = TrainingOrder(TuningSources(True, (tmp_path / "a.jsonl",), True, 500, True), 7, True, "r")
     assert order_of("r", kept(plan_of(order, "cpu")), True, [tmp_path], "cpu") == order
+    for made_of in ("auto", "from-encoder"):
+        other = replace(order, reranker=made_of)
+        assert order_of("r", kept(plan_of(other, "cpu")), True, [tmp_path], "cpu") == other
+        assert kept(plan_of(other, "cpu"))["what"] == "reranker"
     assert (
         plan_of(order, "cpu").spec.seed == plan_of(order, "cpu").split.seed == plan_of(order, "cpu").negatives.seed == 7
     )
@@ -32,14 +37,19 @@ def test_the_plan_is_that_of_the_command(tmp_path, monkeypatch):
 
     asked = []
 
-    def tune(index, plan, **_more):
+    def loop(index, plan, **_more):
         asked.append(plan)
         raise SettingsError("enough")
 
-    monkeypatch.setattr("training.tuning.tune", tune)
+    monkeypatch.setattr("training.tuning_loop.run_loop", loop)
     CliRunner().invoke(cli, ["tune", str(tmp_path), "--seed", "3", "--mine-corpus", "--one-person", "--most", "90"])
     order = TrainingOrder(TuningSources(True, (), True, 90, True), 3, True, "r")
     assert asked == [plan_of(order, "auto")]
+    CliRunner().invoke(cli, ["tune", str(tmp_path), "--what", "reranker", "--reranker", "from-encoder", "--no-promote"])
+    assert asked[1] == plan_of(TrainingOrder(TuningSources(), 0, False, "r", "from-encoder"), "auto")
+    monkeypatch.setenv("QUARRY_LLM_ENDPOINT", "http://localhost:1/v1")
+    CliRunner().invoke(cli, ["tune", str(tmp_path), "--synthetic", "9", "--endpoint-model", "m"])
+    assert asked[2].sources.synthetic == SyntheticSource(9, Endpoint("http://localhost:1/v1", "m"))
 
 
 def test_runs_that_cannot_go_on_here(tmp_path):
@@ -48,6 +58,9 @@ def test_runs_that_cannot_go_on_here(tmp_path):
         order_of("r", {**facts, "route": "dense"}, True, [tmp_path], "cpu")
     with pytest.raises(SettingsError, match="the plan of run r cannot be read"):
         order_of("r", {"sources": 3}, True, [tmp_path], "cpu")
+    written = TuningSources(synthetic=SyntheticSource(5, Endpoint("http://localhost:1/v1", "m")))
+    with pytest.raises(SettingsError, match="run r asks a language model"):
+        order_of("r", kept(plan_of(TrainingOrder(written, 0, True, "r"), "cpu")), True, [tmp_path], "cpu")
     outside = TrainingOrder(TuningSources(pairs=(Path("/etc/hosts"),)), 0, True, "r")
     with pytest.raises(SettingsError, match="reads files outside of the data folders"):
         order_of("r", kept(plan_of(outside, "cpu")), True, [tmp_path], "cpu")

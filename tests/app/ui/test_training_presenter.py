@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,7 +11,7 @@ from app.ui import training_presenter as shown
 from app.ui.jobs import Progress
 from app.ui.training_job import MeasuredDrift, TrainingState
 from app.ui.training_words import reason_words, seconds_words, stage_words, switch_words
-from indexer.manifest import EmbedderFacts, Lineage
+from indexer.manifest import EmbedderFacts, Lineage, RerankerFacts
 from retriever.compare import compare
 from retriever.evaluate import evaluate
 from retriever.measures import Measure
@@ -95,6 +96,16 @@ def test_evidence_says_how_many_and_what_is_missing():
         ("160 examples out of the feedback log", "反馈日志中有 160 个样本"),
         ("12 examples out of /data/a b.jsonl", "/data/a b.jsonl 中有 12 个样本"),
         ("asking 48 held-out queries of both, by hybrid", "用两个模型回答 48 个留出查询（hybrid）"),
+        ("run r: tuning the reranker acme/r for generation 000001", "运行 r：为第 000001 代微调重排模型 acme/r"),
+        (
+            "run r: tuning the reranker acme/m, with a new head for generation 000001",
+            "运行 r：为第 000001 代从 acme/m 训练新的重排模型",
+        ),
+        ("asking 48 held-out queries by hybrid, reranked by a, b", "回答 48 个留出查询（hybrid），重排：a, b"),
+        (
+            "14 calls to m at 127.0.0.1, 900 characters sent, at most 5600 tokens back; 2 answers are kept from before",
+            "将调用 127.0.0.1 的 m 共 14 次，发送 900 个字符，最多返回 5600 个词元；已有 2 个回答",
+        ),
         ("something new", "something new"),
     ],
 )
@@ -200,6 +211,27 @@ def test_the_history_and_the_way_back():
         f"The model of generation 000002 (run first) stops answering; {base.model} {base.revision[:12]} answers again."
     )
     assert "重新回答" in shown.rollback_words(steps[1], chinese)[0]
+
+
+def test_a_tuned_reranker_is_shown_and_is_taken_back_first():
+    facts = RerankerFacts(
+        model="acme/m+tuned-1", digest="d" * 40, folder="models/two", base="acme/m", parent="000002", run="two", verdict="better",
+        forced=False, promoted="2999-01-01T00:00:00+00:00",
+    )  # fmt: skip
+    steps = [
+        step("000001", kept=True),
+        step("000003", reason="promoted the reranker", lineage=LINEAGE, live=True, reranker=facts),
+    ]
+    newest, oldest = shown.history_rows(steps, chinese)
+    assert (newest["微调的重排模型"], newest["运行"], newest["原因"]) == ("acme/m+tuned-1", "two", "重排模型上线")
+    assert (oldest["微调的重排模型"], oldest["运行"]) == ("-", "-")
+    assert shown.rollback_words(steps[1], english)[0] == (
+        "The reranker acme/m+tuned-1 (run two) stops ordering the answers; none of this index does it then."
+    )
+    before = replace(
+        steps[1], reranker=facts.model_copy(update={"before": facts.model_copy(update={"model": "older"})})
+    )
+    assert "由 older 重新排序" in shown.rollback_words(before, chinese)[0]
 
 
 def test_drift_in_words():
