@@ -59,6 +59,7 @@ def examine(root: Path) -> Iterator[CheckResult]:
     yield from _check_counts(index, rebuild)
     yield _check_analyzer(index, f"quarry index PATH --into {root}")
     yield from _check_model(index, rebuild)
+    yield from _check_reranker(index)
     yield _check_disk(root, manifest)
     leftovers = [path.name for path in generations.folder.glob(".*")]
     if leftovers:
@@ -158,6 +159,22 @@ def _check_model(index: Index, remedy: str) -> Iterator[CheckResult]:
         yield CheckResult(
             "vectors", "ok", f"{len(sample)} sampled passages find themselves (similarity at least {worst:.3f})"
         )
+
+
+def _check_reranker(index: Index) -> Iterator[CheckResult]:
+    from retriever.models import served_reranker
+
+    facts = index.manifest.reranker
+    if facts is None:
+        return
+    try:
+        served_reranker(index.root, facts)
+    except SearchError as err:
+        yield CheckResult("reranker", "failure", str(err), f"quarry models rollback {index.root}")
+        return
+    yield CheckResult(
+        "reranker", "ok", f"{facts.model} (run {facts.run}, revision {facts.digest[:12]}) is as it was recorded"
+    )
 
 
 def _check_disk(root: Path, manifest: Manifest) -> CheckResult:

@@ -53,13 +53,18 @@ def examples_by_language_model(
     watch.phase("asking", len(passages))
     found = synthetic_examples(passages, source.endpoint, spec, progress=watch.advance, kept=answers)
     answered = found.asked - sum(found.dropped.get(reason, 0) for reason in UNANSWERED)
-    if found.stopped and answered < ENOUGH * len(passages):
+    if answered < ENOUGH * len(passages):
+        why = found.stopped or ", ".join(
+            f"{found.dropped[reason]} {reason}" for reason in UNANSWERED if reason in found.dropped
+        )
         raise ModelError(
-            f"the endpoint fell silent: {answered} of {len(passages)} passages were answered ({found.stopped}); expected at least "
+            f"the endpoint fell silent: {answered} of {len(passages)} passages were answered ({why}); expected at least "
             f"{ENOUGH:.0%}. What it wrote is kept: go on with --run {folder.name}, or leave --synthetic out"
         )
-    if found.stopped:
-        watch.stage(f"the endpoint fell silent; what it wrote for {answered} of {len(passages)} passages is used")
+    if answered < len(passages):
+        watch.stage(
+            f"the endpoint did not answer all; what it wrote for {answered} of {len(passages)} passages is used"
+        )
     watch.stage(f"filtering {len(found.examples)} synthetic queries by the model")
     kept = _related(found.examples, embedder, seed)
     unlike = {"no more alike to the model than random texts": len(found.examples) - len(kept)}

@@ -12,7 +12,8 @@ shown to be better than each of them.
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,13 +28,15 @@ from indexer.relabel import with_reranker
 from retriever.datasets import load_dataset
 from retriever.models import recorded_embedder, usable_device
 from training.base_reranker import BaseReranker, base_reranker, loaded_ranker
+from training.candidates import MODELS, sweep
 from training.gate import GateVerdict, Trial, judge
 from training.reranker_trials import FirstStage, Ranker, general_evaluation, held_out_evaluation
 from training.train_spec import RerankerSpec
-from training.tuning import MODELS, TuningReport
+from training.tuning import TuningReport
 from training.tuning_data import TuningData, tuning_data
 from training.tuning_plan import TuningObserver, TuningPlan, Unwatched
 from training.tuning_run import TuningRun
+from training.turns import in_turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,8 @@ def tune_reranker(
 
     Raises:
         IndexFormatError: If the index has no vectors.
-        IndexMismatchError: If another model or reranker went live meanwhile.
+        IndexBusyError: If another process works on the same run, or writes to the index for hours.
+        IndexMismatchError: If another model or reranker went live meanwhile, or since the run was begun.
         ModelError: If there is no reranker to begin with, or a model cannot be loaded.
         FeedbackError: If there are too few examples, or the run's name belongs to other settings.
         TrainingError: If training fails; what was reached is kept, and the same call goes on.
@@ -68,22 +72,27 @@ def tune_reranker(
     watch = observer or Unwatched()
     first = _first_stage(index, plan.device)
     base = base_reranker(index, first.index.manifest, plan.reranker)
-    folder = TuningRun.open(index, run, plan.facts())
+    with closing(TuningRun.open(index, run, plan.facts())) as folder:
+        folder.tunes(first.index.manifest)
+        sweep(index, folder.name)
+        try:
+            report = _run(first, base, plan, folder, watch)
+        finally:
+            sweep(index, folder.name)  # what did not go live; the run's folder has it still
+        folder.finish(report.to_dict())
+    return report
+
+
+def _run(
+    first: FirstStage, base: BaseReranker, plan: TuningPlan, folder: TuningRun, watch: TuningObserver
+) -> TuningReport:
+    index = first.index.root
     head = "" if base.ranks else ", with a new head"
     watch.stage(f"run {folder.name}: tuning the reranker {base.name}{head} for generation {first.index.generation}")
     data = tuning_data(first.index, first.embedder, plan, folder, watch)
     tuned, dev = _trained(index, base, data, plan, folder, watch)
-    promoted = False
-    try:
-        judged = _judged(first, base, tuned, data, (plan, folder, watch))
-        if plan.promote and (judged.verdict.promote or plan.force):
-            facts = _facts(first, base, tuned, judged, folder)
-            reason = "promoted the reranker against the verdict" if facts.forced else "promoted the reranker"
-            with_reranker(index, facts, reason, expected=first.index.manifest)
-            promoted = True
-    finally:
-        if not promoted:
-            shutil.rmtree(tuned, ignore_errors=True)  # the run's folder has it still
+    judged = _judged(first, base, tuned, data, (plan, folder, watch))
+    promoted = plan.promote and (judged.verdict.promote or plan.force)
     report = TuningReport(
         run=folder.name,
         folder=folder.folder,
@@ -91,13 +100,19 @@ def tune_reranker(
         dev=dev,
         share=1.0,
         verdict=judged.verdict,
-        generation=Generations(index).pointer().generation,
+        generation=first.index.generation,
         promoted=promoted,
         forced=promoted and not judged.verdict.promote,
         against=judged.against,
     )
-    folder.finish(report.to_dict())
-    return report
+    if not promoted:
+        return replace(report, generation=Generations(index).pointer().generation)
+    folder.judged(report.to_dict())
+    facts = _facts(first, base, tuned, judged, folder)
+    reason = "promoted the reranker against the verdict" if facts.forced else "promoted the reranker"
+    return replace(
+        report, generation=in_turn(lambda: with_reranker(index, facts, reason, expected=first.index.manifest), watch)
+    )
 
 
 def _spec(plan: TuningPlan) -> RerankerSpec:

@@ -123,10 +123,11 @@ class TuningRun:
         now = {"generation": live.generation, "model": spec.model, "revision": spec.revision} if spec else {}
         path = self.folder / _BASE
         before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else now
-        if live.lineage is not None and live.lineage.run == self.name:
+        own = next((one for one in (live.lineage, live.reranker) if one is not None and one.run == self.name), None)
+        if own is not None:
             self._settle(live)
             raise IndexMismatchError(
-                f"run {self.name} is done: its model answers since {live.lineage.promoted}; expected a run to go on with. Begin another "
+                f"run {self.name} is done: its model answers since {own.promoted}; expected a run to go on with. Begin another "
                 "one, or take it back with `quarry models rollback INDEX`"
             )
         if any(before[key] != now[key] for key in ("model", "revision")):

@@ -22,8 +22,8 @@ _STAGES = (
         r"将调用 \3 的 \2 共 \1 次，发送 \4 个字符，最多返回 \5 个词元；已有 \6 个回答",
     ),
     (
-        r"the endpoint fell silent; what it wrote for (\d+) of (\d+) passages is used",
-        r"语言模型不再回答；使用它已为 \2 个段落中的 \1 个写出的查询",
+        r"the endpoint did not answer all; what it wrote for (\d+) of (\d+) passages is used",
+        r"语言模型未全部回答；使用它已为 \2 个段落中的 \1 个写出的查询",
     ),
     (r"filtering (\d+) synthetic queries by the model", r"用模型过滤 \1 个生成的查询"),
     (r"(\d+) examples by a language model", r"语言模型生成了 \1 个样本"),

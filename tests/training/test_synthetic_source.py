@@ -63,7 +63,7 @@ def test_related_queries_are_kept_and_the_cost_is_said_first(index, server, tmp_
     assert told[0].endswith("at most 5600 tokens back; 0 answers are kept from before")
     queries = {example.row.query for example in found.examples}
     assert "kiln in which room" in queries
-    assert "显微镜在哪个房间" in queries
+    assert any("在哪个房间" in query for query in queries)
     assert not queries & {"weather forecast tomorrow", "明天天气怎么样"}
     assert found.dropped["query came twice"] == 12
     assert found.dropped["no more alike to the model than random texts"] >= 2
@@ -93,7 +93,7 @@ def test_silence_is_an_error_unless_enough_was_written(index, server, tmp_path):
     assert len([line for line in (tmp_path / "early" / ANSWERS).read_text().split("\n") if line]) == 4
     server.answers = [*[writes] * 4, (500, {})]
     found, told = ask(index, server, tmp_path / "early", retries=0)  # the same run: eight of fourteen now
-    assert "the endpoint fell silent; what it wrote for 8 of 14 passages is used" in told
+    assert "the endpoint did not answer all; what it wrote for 8 of 14 passages is used" in told
     assert found.examples
 
 

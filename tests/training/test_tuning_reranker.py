@@ -9,7 +9,7 @@ import pytest
 from indexer.build import index_documents
 from indexer.build_plan import BuildSettings
 from indexer.encoder import load_embedder
-from indexer.errors import FeedbackError, ModelError
+from indexer.errors import FeedbackError, IndexMismatchError, ModelError
 from indexer.generations import Generations
 from indexer.model_source import resolve_model
 from indexer.opened import Index
@@ -112,9 +112,17 @@ def test_a_better_reranker_is_recorded_used_and_taken_back(index, general, pairs
     assert stage(index) == "ran"
     assert any("with a new head" in sentence for sentence in told.sentences)
     assert [step.run for step in history(index)] == ["", "first"]
-    index_documents(index, [Document("late", "第三篇文档 printer")], loads(index)(Index.open(index).manifest.embedder))
+    embedder = Index.open(index).manifest.embedder
+    index_documents(
+        index,
+        [Document("late", "第三篇文档 printer")],
+        loads(index)(embedder),
+        BuildSettings(model_folder=embedder.folder),
+    )
     assert stage(index) == "ran"
 
+    with pytest.raises(IndexMismatchError, match="run first is done: its model answers since"):
+        run_loop(index, plan(general, pairs), run="first")
     again = run_loop(index, plan(general, pairs, STANDS_STILL, reranker="auto"), run="second")  # from the recorded one
     assert (again.promoted, again.against) == (False, facts.model)
     assert "no gain is shown" in again.verdict.words()

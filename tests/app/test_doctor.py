@@ -1,0 +1,33 @@
+"""What the doctor says of a tuned reranker; the other checks are tested through the command in `test_cli`."""
+
+from app.doctor import examine
+from indexer.build import index_documents
+from indexer.manifest import RerankerFacts
+from indexer.model_source import content_digest
+from indexer.opened import Index
+from indexer.records import Document
+from indexer.relabel import with_reranker
+from tests.retriever.test_rerankers import make
+
+
+def found(index):
+    return [check for check in examine(index) if check.name == "reranker"]
+
+
+def test_a_recorded_reranker_is_looked_at(tmp_path):
+    index = tmp_path / "index"
+    index_documents(index, [Document("a", "图书馆可以续借两次。")], None)
+    assert found(index) == []
+    folder = make(index / "models" / "first", "bert")
+    facts = RerankerFacts(
+        model="tests/own", digest=content_digest(folder), folder="models/first", base="b", parent="000001", run="first",
+        verdict="better", forced=False, promoted="2026-01-01T00:00:00+00:00",
+    )  # fmt: skip
+    with_reranker(index, facts, "promoted the reranker", expected=Index.open(index).manifest)
+    (sound,) = found(index)
+    assert (sound.severity, sound.remedy) == ("ok", "")
+    assert sound.message == f"tests/own (run first, revision {facts.digest[:12]}) is as it was recorded"
+    (folder / "config.json").unlink()
+    (lost,) = found(index)
+    assert lost.severity == "failure"
+    assert lost.remedy == f"quarry models rollback {index}"
