@@ -24,12 +24,14 @@ class BaseReranker:
         folder: Where it lies; only read.
         ranks: Whether it is a reranker already; an encoder gets a new head first.
         served: The reranker that `--rerank auto` uses now, None when that leaves the first stage's order.
+        served_name: Its name, empty without one.
     """
 
     name: str
     folder: Path
     ranks: bool
     served: ModelSource | None
+    served_name: str
 
     def rivals(self, device: str) -> list[Ranker]:
         """Return what answers now, and the base when it is another reranker; the tuned one must beat them all.
@@ -40,7 +42,7 @@ class BaseReranker:
         if self.served is None:
             found = [Ranker("the first stage", "first-stage", None)]
         else:
-            found = [loaded_ranker(self.served.folder, self.served.model, device)]
+            found = [loaded_ranker(self.served.folder, self.served_name, device)]
         if self.ranks and (self.served is None or self.served.folder != self.folder):
             found.append(loaded_ranker(self.folder, self.name, device))
         return found
@@ -79,9 +81,10 @@ def base_reranker(root: Path, manifest: Manifest, wanted: str) -> BaseReranker:
             f"BAAI/bge-reranker-base, or --reranker {FROM_ENCODER}. Choose one of those"
         )
     ranks = any(kind.endswith("ForSequenceClassification") for kind in kinds)
-    facts = manifest.reranker
-    own = facts is not None and served is not None and source.folder == served.folder
-    return BaseReranker(facts.model if own and facts else source.model, source.folder, ranks, served)
+    recorded = manifest.reranker.model if manifest.reranker else ""
+    answers = recorded or served.model if served else ""
+    same = served is not None and source.folder == served.folder
+    return BaseReranker(answers if same else source.model, source.folder, ranks, served, answers)
 
 
 def loaded_ranker(folder: Path, name: str, device: str) -> Ranker:
