@@ -44,7 +44,7 @@ def writes(body):
     passage = json.loads(body)["messages"][0]["content"].split("<passage>\n")[1].split("\n</passage>")[0]
     if passage.startswith("The"):
         return chat(json.dumps([f"{passage.split()[1]} in which room", "weather forecast tomorrow"]))
-    return chat(json.dumps([f"{passage.split('在')[0]}在哪个房间", "明天天气怎么样"], ensure_ascii=False))
+    return chat(json.dumps([f"{passage.split('，')[0]}可以使用吗", "明天天气怎么样"], ensure_ascii=False))
 
 
 def ask(index, server, folder, count=50, **changes):
@@ -63,7 +63,7 @@ def test_related_queries_are_kept_and_the_cost_is_said_first(index, server, tmp_
     assert told[0].endswith("at most 5600 tokens back; 0 answers are kept from before")
     queries = {example.row.query for example in found.examples}
     assert "kiln in which room" in queries
-    assert any("在哪个房间" in query for query in queries)
+    assert any(query.endswith("可以使用吗") for query in queries)
     assert not queries & {"weather forecast tomorrow", "明天天气怎么样"}
     assert found.dropped["query came twice"] == 12
     assert found.dropped["no more alike to the model than random texts"] >= 2

@@ -278,3 +278,22 @@ def test_an_index_without_a_model_has_nothing_to_train(tmp_path, monkeypatch):
     at = open_page(demo_index(tmp_path), monkeypatch, "feedback")
     assert "there is no model to tune" in at.info[-1].value
     assert not has_button(at, "training.go")
+
+
+def test_what_is_tuned_can_be_chosen_in_both_languages(index, monkeypatch):
+    asked = []
+    monkeypatch.setattr(training_job, "run_loop", lambda _index, plan, **_more: asked.append(plan))
+    at = open_page(index, monkeypatch, "feedback", "zh")
+    assert "重排模型" in at.radio(key="training.what").options
+    at.session_state["language"] = "en"
+    at.run()
+    assert [option.split(" (")[0] for option in at.radio(key="training.what").options] == [
+        "the model that finds passages", "the reranker", "a new reranker out of this index's model",
+    ]  # fmt: skip
+    at.radio(key="training.what").set_value("from-encoder").run()
+    assert "orders the best candidates" in texts(at)
+    at.button(key="training.go").click().run()
+    ends = time.monotonic() + 60
+    while not asked and time.monotonic() < ends:
+        time.sleep(0.05)
+    assert (asked[0].what, asked[0].reranker) == ("reranker", "from-encoder")
