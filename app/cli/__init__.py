@@ -6,6 +6,7 @@ import sys
 import typer
 
 from app.cli import (
+    ask_command,
     benchmark_command,
     compare_command,
     demo_command,
@@ -37,6 +38,7 @@ cli = typer.Typer(
 for module in (
     index_command,
     search_command,
+    ask_command,
     evaluate_command,
     compare_command,
     diagnose_command,
@@ -66,7 +68,11 @@ def _version(
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 our error, 2 wrong usage, 3 done but files were skipped (--strict), 130 Ctrl-C."""
+    """Run the command line.
+
+    Exit codes: 0 done, 1 our error, 2 wrong usage, 3 done but files were skipped (--strict) or the answer is not in the documents
+    (ask), 130 Ctrl-C.
+    """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
