@@ -25,6 +25,8 @@ from indexer.errors import ModelError
 from retriever.language import language_of
 from retriever.searcher import Searcher, SearchOptions
 from training.chat_endpoint import Endpoint, Unanswered
+from training.chat_stream import STANDARD as STANDARD_LIMITS
+from training.chat_stream import StreamLimits
 
 if TYPE_CHECKING:
     from indexer.embedder import Embedder
@@ -44,12 +46,14 @@ class AskSettings:
         budget: Tokens of the passages that it is shown.
         k: Hits that are looked at; the evidence is weighed on ten.
         options: How to search.
+        limits: How much of the model's answer is read, and for how long.
     """
 
     endpoint: Endpoint | None = None
     budget: int = STANDARD_BUDGET
     k: int = 10
     options: SearchOptions = field(default_factory=SearchOptions)
+    limits: StreamLimits = STANDARD_LIMITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +134,7 @@ def ask(
     if not evidence.weak and packing.passages:
         asker = _Asker(searcher, found.query.text, packing.passages, listen or _nobody)
         if settings.endpoint is not None:
-            asker.generate(settings.endpoint, draft)
+            asker.generate(settings.endpoint, settings.limits, draft)
         if settings.endpoint is None or (draft.origin == "generated" and not draft.sentences):
             asker.extract(embedder, draft)
     return GroundedAnswer(
@@ -171,12 +175,12 @@ class _Asker:
         self._analyzer = searcher.index.analyzer
         self._listen = listen
 
-    def generate(self, endpoint: Endpoint, draft: _Draft) -> None:
+    def generate(self, endpoint: Endpoint, limits: StreamLimits, draft: _Draft) -> None:
         """Have a model answer. When it says that it cannot, that is a refusal; when it fails, nothing is decided."""
         draft.model, draft.origin = endpoint.model, "generated"
         checker = Checker(self._passages, self._analyzer)
         try:
-            for sentence in generated(self._question, self._passages, endpoint, checker):
+            for sentence in generated(self._question, self._passages, endpoint, checker, limits):
                 draft.sentences.append(sentence)
                 self._listen(sentence)
         except NotFoundError:

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.server import document_routes, model_routes, search_routes
+from app.server import ask_routes, document_routes, model_routes, search_routes
 from app.server.guard import Guard
 from app.server.metrics import CONTENT_TYPE
 from app.server.problems import ErrorBody, answer_invalid, answer_problem, from_message, response
@@ -50,6 +50,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     for routes in (search_routes, document_routes, model_routes):
         app.include_router(routes.router)
+    ask_routes.register(app, services.settings)
     app.add_api_route("/health", health, operation_id="health", tags=["server"], response_model=Health)
     app.add_api_route(
         "/metrics", metrics, operation_id="metrics", tags=["server"], response_class=PlainTextResponse, methods=["GET"]

@@ -18,7 +18,7 @@ from tests.fakes import OverlapReranker, WordEmbedder
 UNSAYABLE = [positive_data_acceptance]
 IN_URLS = [negative_data_rejection]  # a negative path parameter may be a valid id once it stands in a URL
 OPERATIONS = {
-    "search", "feedback", "add_documents", "delete_document", "document_job", "embeddings", "rerank", "rerank_v1",
+    "search", "ask", "feedback", "add_documents", "delete_document", "document_job", "embeddings", "rerank", "rerank_v1",
     "health", "metrics",
 }  # fmt: skip
 
