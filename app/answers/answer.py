@@ -157,7 +157,8 @@ def _nobody(_sentence: Sentence) -> None:
 
 def _left_out(packing: Packing) -> list[str]:
     notes = [f"{packing.left_out} more passages did not fit into the budget"] if packing.left_out else []
-    return notes + [f"passage {p.number} was cut {p.cut} to fit the budget" for p in packing.passages if p.cut]
+    cut = [f"passage {passage.number} was cut {passage.cut}" for passage in packing.passages if passage.cut]
+    return notes + ([f"{', '.join(cut)}, to fit the budget"] if cut else [])
 
 
 def _with_heading(text: str) -> str:

@@ -18,6 +18,7 @@ STANDARD_BUDGET = 2_000  # tokens: fits beside question and answer into the 4,09
 SMALLEST_BUDGET = 256
 SHOWN_CHARS = 80  # of a title or path that a model is shown
 _OVERHEAD = 24  # tokens around a passage: its number and fence
+_SMALLEST_PART = 32  # tokens: a shorter rest, such as a heading alone, helps nobody
 _GAP = 8  # characters of white space that chunking leaves out between neighbours
 
 
@@ -187,7 +188,8 @@ def _cut(piece: _Piece, left: int, *, first: bool) -> _Piece | None:
     best = _best_sentence(sentences, piece.best.highlights)
     start, end = sentences[best]
     if tokens_at_most(piece.text[start:end]) <= room:
-        return _part(piece, _window(piece.text, sentences, best, room), "between sentences")
+        part = _part(piece, _window(piece.text, sentences, best, room), "between sentences")
+        return part if first or tokens_at_most(part.text) >= _SMALLEST_PART else None
     if not first:
         return None
     while tokens_at_most(piece.text[start:end]) > room:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from training.chat_endpoint import Endpoint
 
 NOT_IN_DOCUMENTS = 3
-_SHOWN_CHARS = 160  # of a nearest passage
+_NEAREST = 3  # passages that a refusal shows
+_SHOWN_CHARS = 160  # of each
 
 
 def register(cli: typer.Typer) -> None:
@@ -29,7 +30,7 @@ def register(cli: typer.Typer) -> None:
 
 def ask(
     index: Annotated[Path, typer.Argument(help="The index folder.")],
-    question: Annotated[str, typer.Argument(help="The question, in Chinese or English.")],
+    question: Annotated[str | None, typer.Argument(help="The question, in Chinese or English.")] = None,
     endpoint: Annotated[
         str,
         typer.Option(
@@ -52,10 +53,21 @@ def ask(
     timeout: Annotated[
         float, typer.Option(help="Seconds to wait for each piece of the model's answer.", min=0.1)
     ] = 120.0,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            help="Instead of asking: fit to the judged questions of this data set when an answer is not in the documents."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
     """Ask a question."""
+    if (question is None) == (calibrate is None):
+        raise typer.BadParameter("give either a QUESTION or --calibrate DATASET")
+    if question is None:
+        _calibrate(index, str(calibrate), device)
+        return
     from app.answers.answer import AskSettings
     from app.answers.answer import ask as answer_from
     from retriever.searcher import Searcher, SearchOptions
@@ -75,6 +87,21 @@ def ask(
     if answer.refused:
         sys.stdout.flush()
         raise typer.Exit(NOT_IN_DOCUMENTS)
+
+
+def _calibrate(index: Path, dataset: str, device: str) -> None:
+    from app.answers.calibrate import calibrate
+    from retriever.datasets import load_dataset
+    from retriever.searcher import Searcher
+
+    searcher = Searcher.open(index, device=device)
+    made = calibrate(searcher, load_dataset(Path(dataset)), searcher.embedder())
+    out(f"saved: {made.calibration.origin}")
+    for name, quality in (("as shipped", made.shipped), ("own, on questions it was not fitted on", made.own)):
+        caught = ", ".join(f"{share:.0%} of {source}" for source, share in quality.caught.items())
+        out(
+            f"{name}: AUC {quality.auc:.3f}; {quality.refused:.1%} of {quality.answerable} answerable questions refused; caught {caught}"
+        )
 
 
 def _endpoint(url: str, model: str, timeout_s: float) -> "Endpoint | None":
@@ -125,7 +152,7 @@ class _Printer:
             out()
         for remark in answer.notes:
             note(f"note: {remark}")
-        shown = answer.sources if answer.refused else answer.cited
+        shown = answer.sources[:_NEAREST] if answer.refused else answer.cited
         if shown:
             out(word("nearest" if answer.refused else "sources", answer.language) + ":")
         for source in shown:

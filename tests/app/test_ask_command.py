@@ -110,3 +110,17 @@ def test_a_remote_endpoint_is_told_before_anything_is_sent(index, monkeypatch):
     monkeypatch.setattr("app.answers.answer._Asker.generate", lambda *_: None)
     done = quarry("ask", index, QUESTION, "--endpoint", "https://llm.example/v1", "--model", "m", "--route", "bm25")
     assert "note: the question and the best passages are sent to https://llm.example/v1" in done.stderr
+
+
+def test_calibrating_says_what_it_came_to(index, tmp_path):
+    (tmp_path / "qrels").mkdir()
+    (tmp_path / "corpus.jsonl").write_text('{"_id": "documents/loans.md", "text": "x"}\n', "utf-8")
+    (tmp_path / "queries.jsonl").write_text('{"_id": "1", "text": "renew books"}\n', "utf-8")
+    (tmp_path / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n1\tdocuments/loans.md\t1\n", "utf-8")
+    done = quarry("ask", index, "--calibrate", tmp_path)
+    assert done.returncode == 1
+    assert "queries of" in done.stderr
+    assert "expected at least" in done.stderr
+    neither = quarry("ask", index)
+    assert neither.returncode == 2
+    assert "either a QUESTION or --calibrate DATASET" in neither.stderr
