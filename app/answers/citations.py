@@ -18,6 +18,8 @@ from indexer.analyzer import Analyzer
 from retriever.language import language_of
 
 Support: TypeAlias = Literal["supported", "unsupported", "unchecked"]
+# Questions of demo_corpus/general, as stand-ins for a model's own wording: 79 % of the English and 79 % of the Chinese ones reach it on
+# their own paragraph, 10 % and 10 % on the other one that shares most words with them (29 questions each)
 ENOUGH_OVERLAP = 0.6
 _FOUND_OVERLAP = 0.8  # for a source that the model did not name: parts of an injected sentence are in its document too
 _NUMBERS = r"\d{1,40}(?:\s*[,，、;；\-–~]\s*\d{1,40})*"
