@@ -13,7 +13,7 @@ WORK/SETTING.json; `python -m tests.benchmarks.users WORK table` prints those th
 import json
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import process_time
@@ -82,7 +82,7 @@ def simulate(work: Path, setting: Setting, rounds: int = 3) -> dict[str, Any]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     world = make_world(setting.kind, per_round=PER_ROUND, truth=TRUTH, others=OTHERS)
-    index = _fresh_index(work, folder, setting.kind, world)
+    index = fresh_index(work, folder, setting.kind, world)
     plan = plan_of(setting.kind, setting.route, folder / "general")
     write_beir(folder / "truth", {question: {doc_id: 1} for question, doc_id in world.truth.items()})
     before = _truth(index, folder / "truth")
@@ -105,7 +105,7 @@ def simulate(work: Path, setting: Setting, rounds: int = 3) -> dict[str, Any]:
     return facts
 
 
-def _fresh_index(work: Path, folder: Path, kind: str, world: World) -> Path:
+def fresh_index(work: Path, folder: Path, kind: str, world: World) -> Path:
     """Copy the index of the kind, which is built once."""
     built = work / f"built-{kind}"
     if not (built / "index" / "quarry-index.json").is_file():
@@ -115,13 +115,13 @@ def _fresh_index(work: Path, folder: Path, kind: str, world: World) -> Path:
             raise SystemExit(f"{model} is no model; expected the offline bundle. Install '.[offline]'")
         embedder = load_embedder(source.folder, model_id=source.model, revision=source.revision, device="cpu")
         index_documents(built / "index", world.documents, embedder, BuildSettings(model_folder=str(model)))
-    shutil.copytree(built / "index", folder / "index")
+    shutil.copytree(built / "index", folder / "index", dirs_exist_ok=True)
     return folder / "index"
 
 
-def _ask(index: Path, setting: Setting, right: Mapping[str, str], number: int) -> int:
-    """Let the crowd ask the live index, and put what it does into the log."""
-    searcher, options = Searcher.open(index), SearchOptions(route=setting.route)
+def shown_by(searcher: Searcher, route: Route) -> Callable[[str], Shown]:
+    """Return how a question is answered, as users see it."""
+    options = SearchOptions(route=route)
 
     def ask(question: str) -> Shown:
         answer = searcher.search(question, k=10, options=options)
@@ -130,6 +130,12 @@ def _ask(index: Path, setting: Setting, right: Mapping[str, str], number: int) -
             tuple(ShownHit(r.chunk_id, r.doc_id, r.rank, float(r.score), r.stage) for r in answer.results),
         )
 
+    return ask
+
+
+def _ask(index: Path, setting: Setting, right: Mapping[str, str], number: int) -> int:
+    """Let the crowd ask the live index, and put what it does into the log."""
+    ask = shown_by(Searcher.open(index), setting.route)
     spam = ShownHit(f"{SPAM}#0-{len(SPAM_TEXT[setting.kind])}", SPAM, 1, 1.0, "fusion")
     events = feedback_of(setting.crowd, right, ask, spam=spam, day=30 * (number - 1))
     with FeedbackLog.open(feedback_path(index)) as log:
