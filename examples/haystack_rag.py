@@ -25,5 +25,5 @@ pipeline.connect("retriever.documents", "prompt.documents")  # and "prompt" to y
 for question in QUESTIONS:
     made = pipeline.run({"retriever": {"query": question}, "prompt": {"question": question}})
     for line in made["prompt"]["prompt"].splitlines():
-        print(line[:160])
+        print(line[:110])
     print()

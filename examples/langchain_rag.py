@@ -28,5 +28,5 @@ retriever = QuarryRetriever.open(sys.argv[1], k=2)
 chain = {"passages": retriever | numbered, "question": RunnablePassthrough()} | PROMPT  # | your chat model
 for question in QUESTIONS:
     for line in chain.invoke(question).to_string().splitlines():
-        print(line[:160])
+        print(line[:110])
     print()

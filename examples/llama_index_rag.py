@@ -18,5 +18,5 @@ for question in QUESTIONS:
     answer = engine.query(question)
     print(f"Question: {question}")
     for number, found in enumerate(answer.source_nodes, start=1):
-        print(f"[{number}] {found.metadata['source']}, score {found.score:.3f}: {found.text!r}"[:160])
+        print(f"[{number}] {found.metadata['source']}, score {found.score:.3f}: {found.text!r}"[:110])
     print()

