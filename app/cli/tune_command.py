@@ -84,7 +84,10 @@ def tune(
         typer.Option(help="Judged queries (BEIR folder) for the verdict, instead of a share of the examples."),
     ] = None,
     most: Annotated[int | None, typer.Option(help="Use at most so many examples.", min=1)] = None,
-    settings: Annotated[Path | None, typer.Option(help="TOML file with training settings (TrainSpec).")] = None,
+    settings: Annotated[
+        Path | None,
+        typer.Option(help="TOML file with training settings (TrainSpec), instead of those that suit the device."),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the examples.", min=1)] = None,
     negatives: Annotated[int, typer.Option(help="Mined negatives per example.", min=1)] = 4,
     ranks: Annotated[str, typer.Option("--range-for-sampling", help="Ranks that negatives are drawn from.")] = "2-200",
@@ -119,7 +122,7 @@ def tune(
         split=SplitPlan(seed=seed),
         evaluate=evaluate,
         negatives=NegativeSpec(ranks=rank_window(ranks), number=negatives, seed=seed),
-        spec=_spec(settings, epochs, seed, what),
+        spec=_spec(settings, epochs, seed, (what, device)),
         reranker=reranker,
         route=route.value,
         force=force,
@@ -144,24 +147,30 @@ def tune(
         raise typer.Exit(EXIT_REFUSED)
 
 
-def _spec(settings: Path | None, epochs: int | None, seed: int, what: What) -> "TrainSpec":
+def _spec(settings: Path | None, epochs: int | None, seed: int, where: tuple[What, str]) -> "TrainSpec":
     import tomllib
 
     from indexer.errors import SettingsError
+    from indexer.loading import choose_device
+    from retriever.models import usable_device
+    from training.train_preset import train_preset
     from training.train_spec import RerankerSpec, TrainSpec
 
-    given: dict[str, object] = {}
-    if settings is not None:
-        try:
-            given = tomllib.loads(settings.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as err:
-            raise SettingsError(
-                f"{settings} cannot be read ({err}); expected TOML with training settings. Mend it"
-            ) from err
+    what, device = where
+    reranker = what is What.reranker
+    if settings is None:
+        preset = train_preset(reranker=reranker, device=choose_device(usable_device(device)[0]), seed=seed)
+        return preset if epochs is None else preset.model_copy(update={"epochs": epochs})
+    try:
+        given: dict[str, object] = tomllib.loads(settings.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as err:
+        raise SettingsError(
+            f"{settings} cannot be read ({err}); expected TOML with training settings. Mend it"
+        ) from err
     given.setdefault("seed", seed)
     if epochs is not None:
         given["epochs"] = epochs
-    return (RerankerSpec if what is What.reranker else TrainSpec).of(given)
+    return (RerankerSpec if reranker else TrainSpec).of(given)
 
 
 def _synthetic(passages: int, url: str, model: str) -> "SyntheticSource | None":

@@ -12,6 +12,7 @@ from app.ui.jobs import Job
 from demo_corpus import general_path
 from indexer.errors import SettingsError
 from indexer.generations import Generations
+from indexer.loading import choose_device
 from indexer.manifest import Manifest
 from retriever.models import recorded_embedder, usable_device
 from retriever.searcher import Searcher, SearchOptions
@@ -20,8 +21,8 @@ from training.negative_spec import NegativeSpec, rank_window
 from training.promotion import roll_back
 from training.shadow import Drift, drift, logged_queries
 from training.split import SplitPlan
+from training.train_preset import train_preset
 from training.train_progress import TrainProgress
-from training.train_spec import RerankerSpec, TrainSpec
 from training.tuning import TuningReport
 from training.tuning_loop import run_loop
 from training.tuning_plan import TuningPlan, TuningSources
@@ -85,7 +86,9 @@ def plan_of(order: TrainingOrder, device: str) -> TuningPlan:
         sources=order.sources,
         split=SplitPlan(seed=order.seed),
         negatives=NegativeSpec(ranks=rank_window("2-200"), number=4, seed=order.seed),
-        spec=RerankerSpec(seed=order.seed) if order.reranker else TrainSpec(seed=order.seed),
+        spec=train_preset(
+            reranker=bool(order.reranker), device=choose_device(usable_device(device)[0]), seed=order.seed
+        ),
         reranker=order.reranker or "auto",
         promote=order.promote,
         device=device,
