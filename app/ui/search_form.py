@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 import streamlit as st
 
 from app.ui import search_presenter as words
+from app.ui.answer_presenter import answer_help
 from app.ui.search_presenter import Asked
 from app.ui.session import Session
 from app.ui.shown_text import label, safe
@@ -64,6 +65,7 @@ def _follow_address(default: Asked, menus: dict[str, dict[str, int]]) -> None:
 def _fill(asked: Asked, menus: dict[str, dict[str, int]]) -> None:
     state = st.session_state
     state.q, state.route, state.rerank, state.k = asked.query, asked.route, asked.rerank, asked.k
+    state.with_answer = asked.answer
     wanted = dict(asked.filters)
     state.f_source = (wanted.get(_SOURCE) or ("",))[0]
     for key, values in menus.items():
@@ -80,6 +82,7 @@ def _asked(menus: dict[str, dict[str, int]]) -> Asked:
         rerank=bool(state.rerank),
         k=state.k or words.DEFAULT_COUNT,
         filters=tuple((key, values) for key, values in filters.items() if values),
+        answer=bool(state.get("with_answer")),
     )
 
 
@@ -102,6 +105,7 @@ def _options(session: Session, menus: dict[str, dict[str, int]]) -> None:
         if session.rerank == "none":
             st.session_state.rerank = False
         st.toggle(say("Rerank", "重排"), key="rerank", help=words.rerank_help(say), disabled=session.rerank == "none")
+        st.toggle(say("Answer", "回答"), key="with_answer", help=answer_help(say))
         chosen = sum(bool(st.session_state.get(f"f-{key}")) for key in menus) + bool(st.session_state.get("f_source"))
         with st.popover(say("Filters", "筛选") + (f" ({chosen})" if chosen else ""), icon=":material/filter_list:"):
             _filters(session, menus)

@@ -33,6 +33,7 @@ class Asked:
         rerank: Whether the reranker is wanted.
         k: How many results.
         filters: Metadata keys with the accepted values.
+        answer: Whether an answer is wanted above the results.
     """
 
     query: str = ""
@@ -40,6 +41,7 @@ class Asked:
     rerank: bool = True
     k: int = DEFAULT_COUNT
     filters: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    answer: bool = False
 
     def to_params(self, default: "Asked") -> dict[str, list[str]]:
         """Return the address parameters; what is as in `default` is left out, and so is a query that is too long."""
@@ -52,6 +54,8 @@ class Asked:
             params["rerank"] = ["1" if self.rerank else "0"]
         if self.k != default.k:
             params["k"] = [str(self.k)]
+        if self.answer != default.answer:
+            params["answer"] = ["1" if self.answer else "0"]
         if self.filters:
             params["f"] = [f"{quote(key, safe='')}:{value}" for key, values in self.filters for value in values]
         return params
@@ -73,6 +77,7 @@ class Asked:
             rerank=last.get("rerank", "1" if default.rerank else "0") == "1",
             k=int(k) if k.isascii() and k.isdigit() and int(k) in COUNTS else default.k,
             filters=tuple((key, tuple(values)) for key, values in filters.items()),
+            answer=last.get("answer", "1" if default.answer else "0") == "1",
         )
 
 

@@ -1,6 +1,6 @@
 """How often the answer stands in the extracted sentences: `python -m tests.benchmarks.extract WORK` (after tests.benchmarks.evidence).
 
-200 questions each of xquad-en and xquad-zh on their indexes of 240 paragraphs, and chunkspans-en with BM25 over its five
+100 questions each of xquad-en and xquad-zh on their indexes of 240 paragraphs, and chunkspans-en with BM25 over its five
 documents. Ten results are packed; three sentences are taken. Right means that one of them comes from the judged document and
 holds an answer of the data set; for chunkspans-en, at least half of the characters of an answer span. The baseline is the first
 three sentences of the best passage.
@@ -22,7 +22,7 @@ from retriever.datasets import load_dataset
 from retriever.searcher import Searcher, SearchOptions
 from tests.benchmarks.evidence import DATA, spread
 
-QUESTIONS = 200
+QUESTIONS = 100
 Right = Callable[[str, Sequence[Packed], Sequence[Extracted]], bool]
 
 

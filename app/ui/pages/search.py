@@ -6,6 +6,7 @@ import streamlit as st
 
 from app.ui import hit_view
 from app.ui import search_presenter as words
+from app.ui.answer_panel import answer_panel
 from app.ui.judging import Subject, confirmation
 from app.ui.search_export import to_csv, to_json
 from app.ui.search_form import ask
@@ -92,6 +93,8 @@ def _answer(session: Session, searcher: "Searcher", asked: Asked) -> None:
                 f"问题太长，只使用了前 {MAX_QUERY_CHARS:,} 个字符。",
             )
         )
+    if asked.answer:
+        answer_panel(session, searcher, asked)
     if not answer.results:
         _no_result(session, asked)
         return
