@@ -1,7 +1,7 @@
-"""How often the answer stands in the extracted sentences: `python -m tests.benchmarks.extract WORK` (after tests.benchmarks.evidence).
+"""How often the answer stands in the extracted sentences: `python -m tests.benchmarks.extract WORK [QUESTIONS]`.
 
-100 questions each of xquad-en and xquad-zh on their indexes of 240 paragraphs, and chunkspans-en with BM25 over its five
-documents. Ten results are packed; three sentences are taken. Right means that one of them comes from the judged document and
+After tests.benchmarks.evidence, whose indexes it uses. 100 questions each, evenly spread, of xquad-en and xquad-zh on their
+indexes of 240 paragraphs, and of chunkspans-en with BM25 over its five documents. Ten results are packed; three sentences are taken. Right means that one of them comes from the judged document and
 holds an answer of the data set; for chunkspans-en, at least half of the characters of an answer span. The baseline is the first
 three sentences of the best passage.
 """
@@ -46,7 +46,7 @@ def by_answer(name: str) -> tuple[dict[str, str], Right]:
         ]
         return any("".join(answer.split()) in text for answer in answers[query_id] for text in texts)
 
-    return {query.query_id: query.text for query in spread(list(dataset.queries), QUESTIONS)}, right
+    return {query.query_id: query.text for query in dataset.queries}, right
 
 
 def by_span() -> tuple[dict[str, str], Right]:
@@ -66,14 +66,16 @@ def by_span() -> tuple[dict[str, str], Right]:
                 read.update(range(passage.start + one.start, passage.start + one.end))
         return any(2 * len(read & set(range(a, b))) >= b - a for a, b in wanted)
 
-    return {row["_id"]: row["text"] for row in spread(rows, QUESTIONS)}, right
+    return {row["_id"]: row["text"] for row in rows}, right
 
 
 def measure(name: str, searcher: Searcher, questions: dict[str, str], right: Right, embedder) -> None:
     options = SearchOptions(rerank=False, dense_budget_ms=1e7)
+    kept = spread(list(questions), int(sys.argv[2]) if len(sys.argv) > 2 else QUESTIONS)
     hits = {"in the passages": 0, "first three": 0, "words": 0, "words and meaning": 0}
     seconds = 0.0
-    for query_id, text in questions.items():
+    for query_id in kept:
+        text = questions[query_id]
         passages = pack(searcher.search(text, 10, options).results, searcher.index.chunks).passages
         whole = [Extracted(passage.text, passage.number, 0, len(passage.text), 0.0) for passage in passages]
         hits["in the passages"] += right(query_id, passages, whole)
@@ -83,8 +85,8 @@ def measure(name: str, searcher: Searcher, questions: dict[str, str], right: Rig
         found = extract(text, passages, searcher.index.analyzer, embedder)
         seconds += perf_counter() - started
         hits["words and meaning"] += right(query_id, passages, found)
-    cells = " | ".join(f"{count / len(questions):.3f}" for count in hits.values())
-    print(f"| {name} | {len(questions)} | {cells} | {1000 * seconds / len(questions):.0f} |", flush=True)
+    cells = " | ".join(f"{count / len(kept):.3f}" for count in hits.values())
+    print(f"| {name} | {len(kept)} | {cells} | {1000 * seconds / len(kept):.0f} |", flush=True)
 
 
 def main() -> None:
