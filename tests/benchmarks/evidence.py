@@ -1,7 +1,7 @@
 """Is "not in your documents" said when it is true? `python -m tests.benchmarks.evidence WORK [ship|extract]`.
 
-Needs ../shared/data, the offline model, and the indexes that `tests.benchmarks.retrieval WORK build` makes; small ones (the demo
-corpus, the general set, xquad, productdocs-en) are built in WORK. The signals of up to 300 judged queries of each set are kept
+Needs ../shared/data, the offline model, and the indexes that `tests.benchmarks.retrieval WORK build` makes; small ones (the
+general set, xquad, productdocs-en) are built in WORK. The signals of up to 300 judged queries of each set are kept
 in WORK/signals.json. Printed is what a model fitted on all families of data sets but one does on that one; `ship` writes the
 model of all into app/answers/evidence.json.
 """
@@ -19,7 +19,7 @@ from app.answers.calibrate import LEAST, Case, Quality, cases, fit_families, qua
 from app.answers.calibration import KINDS, Calibration, Kind
 from app.answers.signals import Signals
 from app.wiring import choose_model
-from demo_corpus import documents_path, general_path
+from demo_corpus import general_path
 from indexer.build import build_index
 from indexer.build_plan import BuildSettings
 from retriever.datasets import load_dataset
@@ -42,7 +42,6 @@ SETS = (
     ("xquad-zh2en", DATA / "xquad-zh", "test", "xquad"),
     ("xquad-en2zh", DATA / "xquad-en", "test", "xquad"),
     ("general", general_path(), "test", "xquad"),
-    ("demo", documents_path().parent, "test", "xquad"),
 )
 INDEX_OF = {"xquad-zh2en": "xquad-en", "xquad-en2zh": "xquad-zh"}  # the same ids in both languages
 SOURCES = ("answer left out", "other domain")
@@ -56,7 +55,7 @@ def spread(items: list, count: int) -> list:
 def opened(work: Path, name: str, folder: Path, chosen) -> Searcher:
     index = work / name / "index"
     if not (index / "quarry-index.json").is_file():
-        source = documents_path() if name == "demo" else next(folder.glob("corpus.jsonl*"))
+        source = next(folder.glob("corpus.jsonl*"))
         build_index(index, [source], chosen.embedder, BuildSettings(model_folder=chosen.folder, notes=chosen.notes))
     return Searcher.open(index, embedder=chosen.embedder)
 
@@ -91,7 +90,7 @@ def other_questions(name: str, family: str) -> list[str]:
     own = "zh" if name.endswith(("-zh", "zh2en")) else "en"
     pools: dict[str, list[str]] = {"zh": [], "en": []}
     for other, folder, split, theirs in SETS:
-        if theirs != family and other not in ("writerhelp-zh2en", "general", "demo", *INDEX_OF):
+        if theirs != family and other not in ("writerhelp-zh2en", "general", *INDEX_OF):
             for query in spread(list(load_dataset(folder, split).queries), 60):
                 pools["zh" if language_of(query.text) == "zh" else "en"].append(query.text)
     foreign = "en" if own == "zh" else "zh"
