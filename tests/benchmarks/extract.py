@@ -1,9 +1,9 @@
-"""How often the answer stands in the extracted sentences: `python -m tests.benchmarks.extract WORK [QUESTIONS]`.
+"""How often the answer stands in the extracted sentences: `python -m tests.benchmarks.extract WORK [QUESTIONS] [words]`.
 
 After tests.benchmarks.evidence, whose indexes it uses. 100 questions each, evenly spread, of xquad-en and xquad-zh on their
 indexes of 240 paragraphs, and of chunkspans-en with BM25 over its five documents. Ten results are packed; three sentences are taken. Right means that one of them comes from the judged document and
 holds an answer of the data set; for chunkspans-en, at least half of the characters of an answer span. The baseline is the first
-three sentences of the best passage.
+three sentences of the best passage. With `words` no model is loaded: BM25 searches, and words alone choose.
 """
 
 import json
@@ -70,7 +70,7 @@ def by_span() -> tuple[dict[str, str], Right]:
 
 
 def measure(name: str, searcher: Searcher, questions: dict[str, str], right: Right, embedder) -> None:
-    options = SearchOptions(rerank=False, dense_budget_ms=1e7)
+    options = SearchOptions(route="hybrid" if embedder else "bm25", rerank=False, dense_budget_ms=1e7)
     kept = spread(list(questions), int(sys.argv[2]) if len(sys.argv) > 2 else QUESTIONS)
     hits = {"in the passages": 0, "first three": 0, "words": 0, "words and meaning": 0}
     seconds = 0.0
@@ -91,16 +91,16 @@ def measure(name: str, searcher: Searcher, questions: dict[str, str], right: Rig
 
 def main() -> None:
     work = Path(sys.argv[1])
-    chosen = choose_model("auto", device="cpu")
+    embedder = None if "words" in sys.argv[2:] else choose_model("auto", device="cpu").embedder
     print("| set | questions | in the passages | first three sentences | by words | by words and meaning | ms |")
     print("|---|---|---|---|---|---|---|")
     for name in ("xquad-zh", "xquad-en"):
-        searcher = Searcher.open(work / name / "index", embedder=chosen.embedder)
-        measure(name, searcher, *by_answer(name), chosen.embedder)
+        searcher = Searcher.open(work / name / "index", embedder=embedder)  # without one, none is loaded for BM25
+        measure(name, searcher, *by_answer(name), embedder)
     index = work / "chunkspans-en" / "index"
     if not index.is_dir():
         build_index(index, [DATA / "chunkspans-en" / "docs"], None, BuildSettings())
-    measure("chunkspans-en", Searcher.open(index), *by_span(), chosen.embedder)
+    measure("chunkspans-en", Searcher.open(index), *by_span(), embedder)
 
 
 if __name__ == "__main__":
