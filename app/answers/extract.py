@@ -29,9 +29,7 @@ SENTENCES = 64  # encoded at most: about half a second on one core
 _SHORT = 4  # words: below it a sentence says too little alone
 _LONGEST = 600  # characters of what is joined
 _SAME = 0.8  # share of a sentence's terms that a better one has: above it the sentence is left out
-_MEANING = (
-    0.7  # weight of the cosine against the words; chosen with the next on xquad-zh and xquad-en, see docs/results.md
-)
+_MEANING = 0.7  # weight of the cosine against the words; chosen by hand, not tuned yet
 _RANK = 0.1  # what the best passage's sentences get more than the last one's
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)")
 _RULE = re.compile(r"[\s|:+=_*~`-]*")  # a table's ruler, a horizontal line, a fence: nothing to read
