@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from functools import cache, lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -29,7 +29,7 @@ _HAN_CHARACTER = re.compile(f"[{_HAN}]")
 _RULES = 1  # raise it with any change of the terms of a passage: indexes keep it and say when theirs is another
 
 
-class Analyzer(Protocol):
+class Analyzer(Hashable, Protocol):
     """Turns text into search terms."""
 
     @property
