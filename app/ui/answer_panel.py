@@ -91,7 +91,9 @@ def _endpoint() -> "Endpoint | None":
     if not url:
         return None
     if not model:
-        raise SettingsError(f"{URL_VARIABLE} is {url} and no model is named; expected its name there. Set {MODEL_VARIABLE}")
+        raise SettingsError(
+            f"{URL_VARIABLE} is {url} and no model is named; expected its name there. Set {MODEL_VARIABLE}"
+        )
     return endpoint_for(url, model)
 
 
