@@ -3,7 +3,6 @@
 read -> cut -> encode what is new -> store vectors -> lexical index -> manifest -> switch. Read `_build` from top to bottom.
 """
 
-import errno
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
@@ -17,6 +16,7 @@ from indexer.build_progress import Clock, Observer, Unobserved
 from indexer.chunk_table import ChunkTable, document_sha256
 from indexer.corpus import Skipped, SourceFile
 from indexer.cutter import Cutter
+from indexer.durable import is_disk_full
 from indexer.embedder import Embedder
 from indexer.errors import CorpusError, SearchError
 from indexer.generations import Generations, writer_lock
@@ -154,7 +154,7 @@ def _guarded(
         try:
             return _build(generations, building, plan, observer, take_in)
         except (OSError, sqlite3.Error) as err:
-            if _is_disk_full(err):
+            if is_disk_full(err):
                 raise SearchError(
                     f"the disk is full ({err}) below {index}; the live generation is untouched and what was encoded is kept. "
                     "Free some space and run the command again"
@@ -162,12 +162,6 @@ def _guarded(
             raise
         finally:
             shutil.rmtree(building, ignore_errors=True)  # after a commit it is gone already
-
-
-def _is_disk_full(err: OSError | sqlite3.Error) -> bool:
-    if isinstance(err, OSError):
-        return err.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
-    return "full" in str(err) or "disk I/O" in str(err)
 
 
 def _build(generations: Generations, building: Path, plan: Plan, observer: Observer, take_in: TakeIn) -> BuildReport:

@@ -1,10 +1,13 @@
 """Writing so that a crash leaves either the old file or the new one: temp file, fsync, rename, fsync folder."""
 
+import errno
 import os
 from hashlib import sha256
 from pathlib import Path
 
 _BLOCK = 1 << 20
+_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+_FULL_WORDS = ("disk is full", "disk I/O", *map(os.strerror, _FULL))  # of libraries that do not hand the number on
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -50,3 +53,8 @@ def file_sha256(path: Path) -> str:
         while block := handle.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def is_disk_full(err: Exception) -> bool:
+    """Whether an error of Python, SQLite, safetensors or torch says that there is no room."""
+    return (isinstance(err, OSError) and err.errno in _FULL) or any(words in str(err) for words in _FULL_WORDS)

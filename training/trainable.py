@@ -232,6 +232,11 @@ def trainable_weights(model: "SentenceTransformer") -> "dict[str, Any]":
     }
 
 
+def weights_without_numbers(model: "SentenceTransformer") -> list[str]:
+    """Return the names of weights with a value that is infinite or not a number."""
+    return sorted(name for name, weight in model.named_parameters() if not bool(weight.isfinite().all()))
+
+
 def restore_weights(model: "SentenceTransformer", weights: "dict[str, Any]") -> None:
     """Put saved weights back.
 

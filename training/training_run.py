@@ -23,7 +23,7 @@ from training.precision import chosen_precision
 from training.run_folder import RunFolder, digest_of, losses, rows_digest, versions
 from training.train_progress import TrainObserver
 from training.train_spec import TrainSpec
-from training.trainable import require_training
+from training.trainable import require_training, weights_without_numbers
 from training.tuned_folder import add_versions, write_curves
 
 
@@ -166,7 +166,16 @@ def _config(
 
 
 def _finish(run: RunFolder, subject: Subject, config: dict[str, Any], session: Any, queries: int) -> None:
-    """Write the model beside its place, move it there whole, and record the run as done."""
+    """Write the model beside its place, move it there whole, and record the run as done.
+
+    Raises:
+        TrainingError: If the last step made weights that are no numbers: the loss is looked at before the step.
+    """
+    if broken := weights_without_numbers(subject.model):
+        raise TrainingError(
+            f"after training {len(broken)} weights hold what is no number, first {broken[0]}; expected numbers. Use a lower learning_rate "
+            "or a higher temperature, in another run"
+        )
     scores = dict(session.scores)
     dev = {"queries": queries, "before": scores[0], "after": scores[session.best_step]} if scores else None
     kept = ("what", "base", "rows", "rows_digest", "dev_digest", "spec", "precision")
@@ -217,7 +226,7 @@ def _explained(spec: TrainSpec, out: Path) -> Iterator[None]:
     except (OSError, SafetensorError) as err:
         raise TrainingError(f"the run in {out} could not write or read a file ({err}); make room; {again}") from err
     except (MemoryError, RuntimeError) as err:
-        if isinstance(err, RuntimeError) and "PytorchStreamWriter" in str(err):
+        if isinstance(err, RuntimeError) and any(name in str(err) for name in ("PytorchStreamWriter", "inline_container")):
             raise TrainingError(f"the run in {out} could not save a checkpoint ({err}); make room; {again}") from err
         if isinstance(err, RuntimeError) and not is_out_of_memory(err):
             raise

@@ -11,8 +11,9 @@ Searches go on being answered by the live generation throughout. Read `tune` fro
 """
 
 import shutil
-from collections.abc import Mapping
-from contextlib import closing
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -20,9 +21,9 @@ from typing import Any
 
 from indexer.build import build_candidate
 from indexer.build_plan import BuildSettings
-from indexer.durable import sync_folder, sync_tree
+from indexer.durable import is_disk_full, sync_folder, sync_tree
 from indexer.encoder import load_embedder
-from indexer.errors import IndexFormatError, IndexMismatchError, ModelError
+from indexer.errors import IndexFormatError, IndexMismatchError, ModelError, TrainingError
 from indexer.generations import Generations
 from indexer.manifest import EmbedderFacts, Manifest
 from indexer.model_source import content_digest, resolve_model
@@ -107,13 +108,30 @@ def tune(
         folder.tunes(live)
         sweep(index, folder.name)
         done = False
-        try:
-            report = _run(index, plan, folder, watch)
-            done = True
-        finally:
-            sweep(index, folder.name, vectors=done)
-        folder.finish(report.to_dict())
+        with _room(folder):
+            try:
+                report = _run(index, plan, folder, watch)
+                done = True
+            finally:
+                sweep(index, folder.name, vectors=done)
+            folder.finish(report.to_dict())
     return report
+
+
+@contextmanager
+def _room(run: TuningRun) -> Iterator[None]:
+    """Turn a disk that is full into a sentence, at whatever a run is; everything else passes."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, sqlite3.Error, SafetensorError) as err:
+        if not is_disk_full(err):
+            raise
+        raise TrainingError(
+            f"the disk is full ({err}) in run {run.name}; expected room for its data, checkpoints, model and vectors. Make room and give "
+            f"the same command with --run {run.name}: what was reached is kept"
+        ) from err
 
 
 def _model_of(index: Path, manifest: Manifest) -> EmbedderFacts:

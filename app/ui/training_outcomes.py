@@ -35,6 +35,8 @@ def runs(session: Session, running: str, start: Callable[[TrainingOrder], None])
         return
     st.dataframe(shown.run_rows(views, say), hide_index=True)
     by_name = {view.name: view for view in views}
+    if running in by_name and st.session_state.get("training.followed") != running:
+        st.session_state["training.followed"] = st.session_state["training.run"] = running
     name = st.selectbox(say("Look at the run", "查看运行"), list(by_name), key="training.run")
     run = by_name.get(name) or views[0]
     if run.state == "running":

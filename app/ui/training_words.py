@@ -38,6 +38,11 @@ _STAGES = (
     (r"asking (\d+) held-out queries by (\S+), reranked by (.+)", r"回答 \1 个留出查询（\2），重排：\3"),
     (r"reranking the general set by (.+)", r"在通用集上评测重排：\1"),
     (r"measuring both on the general set", "在通用集上评测两个模型"),
+    (r"generation (\S+) answers now; the tuned model is compared with it", r"现由第 \1 代回答，改与它比较"),
+    (
+        r"waiting: .+ is being written by process (\d+) on (\S+) since (\S+); .+",
+        r"等待：\2 上的进程 \1 自 \3 起正在写入索引",
+    ),
 )
 _REASONS = (
     (r"judgements replaced or withdrawn by their session", "被本人更改或撤回的判定"),

@@ -106,6 +106,14 @@ def test_evidence_says_how_many_and_what_is_missing():
             "14 calls to m at 127.0.0.1, 900 characters sent, at most 5600 tokens back; 2 answers are kept from before",
             "将调用 127.0.0.1 的 m 共 14 次，发送 900 个字符，最多返回 5600 个词元；已有 2 个回答",
         ),
+        (
+            "generation 000003 answers now; the tuned model is compared with it",
+            "现由第 000003 代回答，改与它比较",
+        ),
+        (
+            "waiting: /i is being written by process 7 on h since 2026-11-21T09:00:00+00:00; expected no other writer. Wait for it, or stop it",
+            "等待：h 上的进程 7 自 2026-11-21T09:00:00+00:00 起正在写入索引",
+        ),
         ("something new", "something new"),
     ],
 )
