@@ -12,7 +12,7 @@ import torch
 from indexer.encoder import EncoderOptions, load_embedder
 from tests.training.tiny_model import tiny_model, topic_rows
 from training.batch_plan import plan_batches
-from training.collation import Collator
+from training.collation import Collator, Tokenizer, padded
 from training.contrastive import Roles, batch_loss
 from training.exchange import TrainingRow
 from training.train_spec import TrainSpec
@@ -188,6 +188,40 @@ def test_a_decoder_that_attends_both_ways_is_trained_and_saved_so(tmp_path):
         assert json.loads((tuned / "config.json").read_text())["is_causal"] is False
         again = open_trainable(tuned, SPEC, device="cpu").embed(["garden 3"], max_tokens=64, token_budget=512)
         assert (again * load_embedder(tuned, device="cpu").embed_documents(["garden 3"])).sum() > 0.9999
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("lora", [None, {"rank": 2}])
+@pytest.mark.parametrize(
+    ("architecture", "pooling", "causal"),
+    [("bert", "mean", None), ("bert", "cls", None), ("qwen3", "last_token", None), ("qwen3", "mean", None),
+     ("qwen3", "mean", False), ("qwen3", "last_token", False)],
+)  # fmt: skip
+def test_what_is_trained_is_what_is_served(architecture, pooling, causal, lora, precision, tmp_path):
+    """In training mode, padded, with gradients, as the loss sees it: the vectors that the encoder serves."""
+    import json
+
+    texts = ["garden 3", "花园的说明", "notes about the bicycle number 7. " * 4]
+    folder = tiny_model(tmp_path / "m", architecture, dropout=0.0)
+    for name, changes in (
+        ("config.json", {} if causal is None else {"is_causal": causal}),
+        ("quarry.json", {"pooling": pooling}),
+    ):
+        content = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps(content | changes))
+    spec = TrainSpec.of({"lora": lora, "max_passage_tokens": 300})
+    opened = open_trainable(folder, spec, device="cpu")
+    served = load_embedder(folder, device="cpu").embed_documents(texts)
+    tokenizer = Tokenizer(opened.tokenizer, 300)
+    ids = sorted(tokenizer.encode([opened.document_text(text) for text in texts]), key=len, reverse=True)
+    tokens = padded(ids, tokenizer.pad)
+    opened.model.train()
+    loss = ContrastiveLoss(opened.model, spec)
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+        found = loss._embed({"input_ids": tokens.ids, "attention_mask": tokens.mask})
+    assert found.requires_grad
+    same = (found.detach().float().numpy() * served[[2, 0, 1]]).sum(axis=1)
+    assert same.min() > (0.9999 if precision == "float32" else 0.995)
 
 
 TWO = """

@@ -309,6 +309,7 @@ def test_a_checkpoint_that_misses_a_file_is_passed_over(index, general, pairs):
 LIMITED = """
 import resource, sys
 from pathlib import Path
+import training.trainer  # its imports are not what is to fail
 from tests.training.test_tuning import plan
 from tests.training.test_tuning_faults import Until
 from indexer.errors import SearchError

@@ -1,0 +1,223 @@
+"""Forks that are killed with -9: before the n-th change that they make below a folder, or at a random moment.
+
+`test_survival` runs this in a process of its own that never searches and never trains itself, so that it may fork:
+
+    python -m tests.training.killing promotion|checkpoints FOLDER KILLS
+"""
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+Tell = Callable[[Any], None]
+_CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.link"}
+_WRITES = os.O_WRONLY | os.O_RDWR
+
+
+def forked(work: Callable[[Tell], None], *, after: float | None = None) -> tuple[int, list[Any]]:
+    """Run work in a fork; returns its exit code (-9 when killed) and what it told. `after`: seconds from its first word."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.close(read)
+            work(lambda said: (os.write(write, json.dumps(said).encode() + b"\n"), None)[1])
+            code = 0
+        finally:
+            if code:
+                traceback.print_exc()
+            os._exit(code)
+    os.close(write)
+    with os.fdopen(read, "rb") as words:
+        said = [words.readline()]
+        if after is not None:
+            time.sleep(after)
+            os.kill(child, signal.SIGKILL)
+        said += words.readlines()
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status), [json.loads(line) for line in said if line.endswith(b"\n")]
+
+
+def die_before(change: int | None, folder: Path) -> Callable[[], int]:
+    """Kill this process before its n-th change below a folder, from 0; returns what tells how many there were."""
+    seen, below = [0], str(folder)
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open":
+            path, mode, flags = arguments
+            counts = (isinstance(mode, str) and set(mode) & set("wax+")) or (mode is None and flags & _WRITES)
+        elif event in _CHANGES:
+            path, counts = arguments[0], True
+        else:
+            return
+        name = os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else ""
+        if counts and (name.startswith(below) or not os.path.isabs(name)):  # a tree is removed by names in its folders
+            if seen[0] == change:
+                os.kill(os.getpid(), signal.SIGKILL)
+            seen[0] += 1
+
+    sys.addaudithook(hook)
+    return lambda: seen[0]
+
+
+def promotion(folder: Path, kills: int) -> dict[str, Any]:
+    """Promote, roll back and index, killed in each; after every kill all is as before or as it was to become."""
+    from indexer.build import build_candidate, index_documents
+    from indexer.generations import Generations
+    from indexer.opened import Index
+    from indexer.records import Document
+    from tests.fakes import WordEmbedder
+    from training.promotion import history, lineage_of, promote, roll_back
+
+    index, rng = folder / "index", random.Random(0)
+    index_documents(index, [Document("a", "续借图书两次"), Document("b", "renew a book")], WordEmbedder("base"))
+
+    def load(facts: Any) -> WordEmbedder:
+        return WordEmbedder(facts.to_spec().revision)
+
+    def act(kind: str, number: int) -> None:
+        live = Index.open(index).manifest
+        if kind == "promote":
+            name = build_candidate(index, WordEmbedder(f"m{number}")).generation
+            numbers = {"threshold": float(number)}
+            promote(index, name, lineage_of(live, f"run{number}", f"v{number}", forced=False, calibration=numbers))
+        elif kind == "back":
+            roll_back(index, load)
+        else:
+            index_documents(index, [Document("c", f"version{number} 第{number}版")], load(live.embedder))
+
+    def look(tell: Tell) -> None:
+        opened = Index.open(index)
+        manifest, spec = opened.manifest, opened.manifest.embedder.to_spec()
+        chain, lineage = [], manifest.lineage
+        while lineage is not None:
+            number = lineage.run.removeprefix("run")
+            assert (lineage.verdict, lineage.calibration) == (f"v{number}", {"threshold": float(number)})
+            chain.append(f"m{number}")
+            lineage = lineage.before
+        assert spec.revision == (chain[0] if chain else "base"), "the lineage is of another model"
+        hits = opened.vectors.search(WordEmbedder(spec.revision).embed_queries(["renew a book"]), 1)[0]
+        assert hits[0].similarity > 0.999, "the vectors are of another model"
+        assert opened.lexical.search(opened.analyzer.tokens("续借"), 1)[0].chunk_id.startswith("a#")
+        pointer = Generations(index).pointer()
+        assert pointer.history[-1].generation == pointer.generation == manifest.generation
+        steps = history(index)
+        assert [step.live for step in steps] == [False] * (len(steps) - 1) + [True]
+        assert steps[-1].revision == spec.revision
+        texts = sorted(document.text for document in opened.chunks.documents())
+        tell({"chain": chain, "texts": texts, "switches": [(s.generation, s.reason) for s in pointer.history]})
+
+    def state() -> dict[str, Any]:
+        code, (found, *_) = forked(look)
+        assert code == 0
+        return dict(found)
+
+    most = {"promote": 40, "back": 6, "documents": 40}
+    done, finished, before = 0, dict.fromkeys(most, 0), state()
+    for number in range(10_000):
+        if done == kills:
+            break
+        kind = rng.choice(["promote", "promote", "back", "documents"])
+        if kind == "back" and not before["chain"]:
+            kind = "promote"
+        near_the_end = rng.randrange(max(0, most[kind] - 6), most[kind] + 1)
+        change = rng.choice([rng.randrange(most[kind]), near_the_end])
+
+        def work(tell: Tell, kind: str = kind, number: int = number, change: int = change) -> None:
+            changes = die_before(change, index)
+            act(kind, number)
+            tell(changes())
+
+        code, told = forked(work)
+        after = state()
+        told_before, told_after = before["switches"], after["switches"]
+        assert told_after == told_before or told_after[:-1] == told_before[-49:], (
+            f"{kind} {number}: the history changed"
+        )
+        if code == 0:
+            most[kind] = max(6, told[0])
+            finished[kind] += 1
+            assert told_after != told_before
+        else:
+            assert code == -9, f"{kind} {number} ended by itself"
+            done += 1
+        if told_after == told_before:
+            assert after == before, f"{kind} {number}: something else changed than the pointer"
+        elif kind == "promote":
+            assert after["chain"] == [f"m{number}", *before["chain"]]
+        elif kind == "back":
+            assert after["chain"] == before["chain"][1:]
+        else:
+            assert after["chain"] == before["chain"] and f"version{number} 第{number}版" in after["texts"]
+        before = after
+    return {"kills": done, "finished": finished, "changes": most}
+
+
+def checkpoints(folder: Path, kills: int) -> dict[str, Any]:
+    """Train with a checkpoint after each step, killed in saving; every step must give the weights of a run left alone."""
+    import training.training_run as training_run
+    from tests.training.tiny_model import tiny_model, topic_rows
+    from training.finetune import _EmbedderSubject
+    from training.run_folder import step_of
+    from training.train_spec import TrainSpec
+    from training.trainable import open_trainable, trainable_weights
+    from training.training_run import run_training
+
+    training_run.versions = dict  # type: ignore[assignment]  # git is not asked two hundred times
+    base, rows, rng = tiny_model(folder / "base"), topic_rows(96), random.Random(0)
+    spec = TrainSpec(epochs=100, batch_size=16, learning_rate=1e-3, warmup=0.0, checkpoint_steps=1)
+    alone = spec.model_copy(update={"checkpoint_steps": 0})
+    subject = _EmbedderSubject(open_trainable(base, spec, device="cpu"), rows, spec)
+
+    def train(tell: Tell, spec: TrainSpec, out: Path, last: int) -> None:
+        def observe(progress: Any) -> None:
+            weights = sorted(trainable_weights(subject.model).items())
+            tell([progress.step, sha256(b"".join(weight.numpy().tobytes() for _, weight in weights)).hexdigest()])
+            if progress.step == last:
+                os._exit(0)
+
+        run_training(lambda: subject, base, rows, spec, out, dev=None, observer=observe)
+
+    enough = min(590, kills + 20)
+    code, reference = forked(lambda tell: train(tell, alone, folder / "alone", enough))
+    assert code == 0
+    weights_of = dict(reference)
+    out, saving, most, done, furthest = folder / "run", 0.05, 20, 0, 0
+    for number in range(4 * kills):
+        if done == kills or furthest + 4 > enough:
+            break
+        sealed = [step_of(path.parent) for path in out.glob("checkpoints/*/complete.json")]
+        change = rng.randrange(2 * most) if number % 2 else None
+
+        def work(tell: Tell, change: int | None = change) -> None:
+            if change is not None:
+                die_before(change, out / "checkpoints")
+            train(tell, spec, out, enough)
+
+        code, told = forked(work, after=None if number % 2 else rng.random() * 2 * saving)
+        assert code == -9, f"round {number} ended by itself"
+        done += 1
+        if told:
+            assert told[0][0] == max(sealed, default=0) + 1, (
+                f"round {number} began at {told[0][0]}, sealed were {sealed}"
+            )
+            furthest = max(furthest, told[-1][0])
+        assert all(weights_of[step] == found for step, found in told), f"round {number}: other weights"
+    return {"kills": done, "steps": furthest}
+
+
+if __name__ == "__main__":
+    print(
+        json.dumps(
+            {"promotion": promotion, "checkpoints": checkpoints}[sys.argv[1]](Path(sys.argv[2]), int(sys.argv[3]))
+        )
+    )
