@@ -87,8 +87,8 @@ class Faults:
         """Raise CorpusError naming file, line and reason of the first faults, and how many there are."""
         if not self.count:
             return
-        more = f"\n... and {self.count - _SHOWN} more" if self.count > _SHOWN else ""
-        raise CorpusError("\n".join(self.shown) + f"{more}\nExpected {self.expected}. Correct the file and try again")
+        more = f"; and {self.count - _SHOWN} more" if self.count > _SHOWN else ""
+        raise CorpusError(f"{'; '.join(self.shown)}{more}. Expected {self.expected}. Correct the file and try again")
 
 
 def _open_binary(path: Path) -> BinaryIO | gzip.GzipFile:

@@ -226,7 +226,9 @@ def _explained(spec: TrainSpec, out: Path) -> Iterator[None]:
     except (OSError, SafetensorError) as err:
         raise TrainingError(f"the run in {out} could not write or read a file ({err}); make room; {again}") from err
     except (MemoryError, RuntimeError) as err:
-        if isinstance(err, RuntimeError) and any(name in str(err) for name in ("PytorchStreamWriter", "inline_container")):
+        if isinstance(err, RuntimeError) and any(
+            name in str(err) for name in ("PytorchStreamWriter", "inline_container")
+        ):
             raise TrainingError(f"the run in {out} could not save a checkpoint ({err}); make room; {again}") from err
         if isinstance(err, RuntimeError) and not is_out_of_memory(err):
             raise

@@ -42,6 +42,7 @@ def refused(index, *options, expected):
     done = quarry("tune", index, *options, "--quiet")
     assert done.returncode == 1, done
     assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1, done.stderr
     assert "Traceback" not in done.stderr
     assert expected in done.stderr
     assert done.stdout == ""
