@@ -365,7 +365,7 @@ def test_files_that_cannot_grow(index, general, pairs, most):
     """The data, the checkpoint or the candidate do not fit; with room the run goes on to the end."""
     before = digests(index)
     said = limited(index, general, pairs, str(most))
-    assert "File too large" in said or "disk" in said
+    assert any(words in said for words in ("File too large", "disk is full", "make room"))  # torch tells no reason
     assert said.split()[0] in ("TrainingError", "FeedbackError", "SearchError")
     after = digests(index)
     assert {name: after[name] for name in before} == before
