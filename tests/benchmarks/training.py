@@ -7,7 +7,8 @@ one thread that time hardly depends on what else the machine does; on several, t
 
 Modes: `st` is sentence-transformers' own collator and MultipleNegativesRankingLoss (one length for all columns: 128); `plain`
 is ours; `cached` is ours with mini batches of 8 (GradCache); `frozen` is ours without gradients for the token embeddings;
-`still` is ours without dropout, which lets torch use its fused attention on a CPU; `still-st` is sentence-transformers so.
+`still` is ours without dropout, which lets torch use its fused attention on a CPU; `still-st` is sentence-transformers so; `spared`
+is frozen and still, as on processors by default, and `bfloat16` the same in mixed precision.
 """
 
 import gzip
@@ -33,6 +34,7 @@ from training.trainer import ContrastiveLoss
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 BATCH = 32
 SPEC = TrainSpec(
+    precision="float32",
     batch_size=BATCH,
     loss=LossSpec(hard_negatives=1, temperature=0.05, false_negative_margin=None),
     max_query_tokens=32,
@@ -79,7 +81,8 @@ def ours(spec: TrainSpec) -> Step:
         batch = Collator(rows, spec, opened.tokenizer, opened.shape)([Draw(i, 0, (0,)) for i in range(len(rows))])
         names = ("input_ids", "attention_mask")
         features = [{key: batch[f"{name}_{key}"] for key in names} for name in ("query", "passage")]
-        return loss(features, batch["label"])
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=spec.precision == "bfloat16"):
+            return loss(features, batch["label"])
 
     return optimised(opened, loss_of)
 
@@ -106,6 +109,8 @@ def made(mode: str) -> Step:
         "cached": {"mini_batch": 8},
         "frozen": {"freeze_embeddings": True},
         "still": {"dropout": 0.0},
+        "spared": {"dropout": 0.0, "freeze_embeddings": True, "precision": "float32"},
+        "bfloat16": {"dropout": 0.0, "freeze_embeddings": True, "precision": "bfloat16"},
         "still-st": {"dropout": 0.0},
     }.get(mode, {})
     spec = SPEC.model_copy(update=changes)
