@@ -24,6 +24,7 @@ _FLAGS = {
     "server.showEmailPrompt": "false",
     "client.toolbarMode": "minimal",
     "client.showErrorDetails": "none",
+    "runner.postScriptGC": "false",  # a full collection, 0.3 s with torch loaded, after every draw
     "logger.hideWelcomeMessage": "true",  # it would ask a server on the internet for our address
     "theme.primaryColor": "#b45309",
     "theme.baseRadius": "medium",

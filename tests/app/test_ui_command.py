@@ -77,6 +77,7 @@ def test_the_server_sends_nothing_out_and_watches_no_files():
     for flag in (
         "--browser.gatherUsageStats=false", "--server.headless=true", "--server.address=127.0.0.1", "--server.port=8501",
         "--server.fileWatcherType=none", "--logger.hideWelcomeMessage=true", "--server.maxUploadSize=20",
+        "--runner.postScriptGC=false",
     ):  # fmt: skip
         assert flag in command
 
