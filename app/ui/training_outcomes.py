@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import altair as alt
 import streamlit as st
 
-from app.ui import training_job
+from app.ui import training_job, training_runs
 from app.ui import training_presenter as shown
 from app.ui.data_folders import allowed_roots
 from app.ui.jobs import Job, board
@@ -19,45 +19,53 @@ from training.tuning_run import FOLDER, TuningRun
 _ROLLBACK, _DRIFT = "rollback", "drift"
 
 
-def runs(session: Session, running: str, start: Callable[[TrainingOrder], None]) -> None:
+def runs(session: Session, newest: str, start: Callable[[TrainingOrder], None], *, running: bool) -> None:
     """Draw the runs, and one of them in detail.
 
     Args:
         session: Who looks.
-        running: Name of the run that the app is at, empty for none.
+        newest: Name of the run that the app was started on last, empty for none; it is looked at until another one is chosen.
         start: Starts an order; for going on with a run.
+        running: Whether the app is at it now.
     """
     say = session.say
     st.subheader(say("Runs", "运行记录"), anchor=False)
-    views = shown.run_views(session.index, running)
+    views = training_runs.run_views(session.index, newest if running else "")
     if not views:
-        st.caption(say("None yet.", "还没有。"))
+        st.caption(
+            say("The first one is at work.", "第一次运行正在进行。") if running else say("None yet.", "还没有。")
+        )
         return
-    st.dataframe(shown.run_rows(views, say), hide_index=True)
+    st.dataframe(training_runs.run_rows(views, say), hide_index=True)
+    for sentence in training_runs.column_words(say):
+        st.caption(sentence)
     by_name = {view.name: view for view in views}
-    if running in by_name and st.session_state.get("training.followed") != running:
-        st.session_state["training.followed"] = st.session_state["training.run"] = running
+    if newest in by_name and st.session_state.get("training.followed") != newest:
+        st.session_state["training.followed"] = st.session_state["training.run"] = newest
     name = st.selectbox(say("Look at the run", "查看运行"), list(by_name), key="training.run")
     run = by_name.get(name) or views[0]
     if run.state == "running":
         return  # drawn with its progress
     with st.container(border=True):
-        st.text(shown.verdict_words(run, say))
-        st.text(shown.source_words(run, say))
+        for sentence in training_runs.verdict_words(run, say):
+            st.text(sentence)
+        st.text(training_runs.source_words(run, say))
         if run.state == "unfinished":
-            _continue(session, run, running, start)
+            _continue(session, run, start, running=running)
         curves(session, run.name)
         if run.counts:
             with st.expander(say("Examples and what was left out", "样本及未采用的内容")):
                 st.dataframe(shown.count_rows(run.counts, say), hide_index=True, width="content")
-        if mined := shown.mining_text(TuningRun(session.index / FOLDER / run.name)):
+        if mined := training_runs.mining_text(TuningRun(session.index / FOLDER / run.name)):
             with st.expander(say("Mining report", "负例挖掘报告")):
                 st.code(mined, language=None, wrap_lines=True, height=400)
 
 
-def _continue(session: Session, run: shown.RunView, running: str, start: Callable[[TrainingOrder], None]) -> None:
+def _continue(
+    session: Session, run: training_runs.RunView, start: Callable[[TrainingOrder], None], *, running: bool
+) -> None:
     say = session.say
-    if st.button(say("Go on with this run", "继续该运行"), key="training.continue", disabled=bool(running)):
+    if st.button(say("Go on with this run", "继续该运行"), key="training.continue", disabled=running):
         try:
             promote = bool(st.session_state.get("training.promote", True))
             start(training_job.order_of(run.name, run.facts, promote, allowed_roots(), session.device))
@@ -68,28 +76,30 @@ def _continue(session: Session, run: shown.RunView, running: str, start: Callabl
 def curves(session: Session, name: str) -> None:
     """Draw loss and dev score of a run, as far as it came."""
     say = session.say
-    loss, dev = shown.curve_rows(TuningRun(session.index / FOLDER / name))
+    loss, dev = training_runs.curve_rows(TuningRun(session.index / FOLDER / name))
     if not (loss or dev):
         return
     left, right = st.columns(2)
+    step = say("step", "步")
     with left:
-        _curve(loss, say("loss", "损失"), say("step", "步"))
+        _curve(loss, say("Loss (lower is better)", "损失（越低越好）"), step)
     with right:
-        _curve(dev, say("nDCG@10 on the dev queries", "开发集 nDCG@10"), say("step", "步"))
+        _curve(dev, say("nDCG@10 on the dev queries (higher is better)", "开发集 nDCG@10（越高越好）"), step)
 
 
-def _curve(points: Sequence[shown.Row], value: str, step: str) -> None:
-    if not points:
+def _curve(points: Sequence[training_runs.Row], value: str, step: str) -> None:
+    if len(points) < 2:  # a line needs two
         return
+    st.caption(value)
     chart = (
         alt.Chart(alt.InlineData(values=list(points)))
         .mark_line(point=len(points) < 30)
         .encode(
-            x=alt.X("step:Q", title=step, axis=alt.Axis(tickMinStep=1)),
-            y=alt.Y("value:Q", title=value, scale=alt.Scale(zero=False)),
+            x=alt.X("step:Q", title=step, axis=alt.Axis(tickMinStep=1, format="d")),
+            y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False)),
             tooltip=[alt.Tooltip("step:Q", title=step), alt.Tooltip("value:Q", title=value, format=".4f")],
         )
-        .properties(height=240)
+        .properties(height=220)
     )
     st.altair_chart(chart)
 

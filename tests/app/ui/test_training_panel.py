@@ -136,7 +136,8 @@ def test_a_better_model_goes_live_drift_is_shown_and_it_is_taken_back(index, sma
     assert job.result.promoted
     runs = table_with(at, "Outcome")
     assert runs["Outcome"].tolist() == ["promoted"]
-    assert job.result.verdict.words() in texts(at)
+    assert "Promoted: it is better on questions that it had not seen." in texts(at)
+    assert job.result.verdict.held_out.words() in texts(at) and job.result.verdict.general.words() in texts(at)
     assert len(at.get("vega_lite_chart")) >= 2
     assert (job.result.folder / "data" / "mining.md").read_text(encoding="utf-8").strip() in [
         code.value.strip() for code in at.code
@@ -165,7 +166,10 @@ def test_a_better_model_goes_live_drift_is_shown_and_it_is_taken_back(index, sma
 @pytest.mark.slow
 def test_a_refused_model_is_said_in_chinese_and_searching_goes_on(index, small, monkeypatch):
     small(LEARNS_NOTHING)
+    (index / "tuning" / "earlier").mkdir(parents=True)
+    (index / "tuning" / "earlier" / "plan.json").write_text("{}", encoding="utf-8")
     at = open_page(index, monkeypatch, "feedback", "zh")
+    assert at.selectbox(key="training.run").value == "earlier"
     start(at)
     answers = 0
     searcher = Searcher.open(index, embedder=None)
@@ -177,7 +181,9 @@ def test_a_refused_model_is_said_in_chinese_and_searching_goes_on(index, small, 
     job = finished(at, index)
     assert job.error == ""
     assert not job.result.promoted
-    assert table_with(at, "结果")["结果"].tolist() == ["被拒绝"]
+    assert table_with(at, "结果")["结果"].tolist() == ["被拒绝", "未完成"]
+    assert at.selectbox(key="training.run").value == job.result.run  # the run that was started is looked at
+    assert "运行已结束，结论见下方。" in [told.value for told in at.success]
     assert "不上线：在留出查询上没有显示出提升" in texts(at)
     assert "来源：pairs.jsonl" in texts(at)
     assert Generations(index).finished() == ["000001"]
@@ -228,8 +234,10 @@ def test_too_few_examples_and_paths_outside_are_said(index, monkeypatch):
     start(at, "../../etc/passwd")
     assert "Training cannot begin." in texts(at)
     assert any("is not below" in code.value for code in at.code)
-    assert board(index).latest("training") is None
     at.text_area(key="training.pairs").set_value("")
+    at.button(key="training.go").click().run()
+    assert "Choose something to learn from" in at.warning[-1].value
+    assert board(index).latest("training") is None
     at.checkbox(key="training.feedback").check()
     at.button(key="training.go").click().run()
     job = finished(at, index)
@@ -247,6 +255,12 @@ def test_one_voice_counts_where_one_person_uses_the_index(index, monkeypatch):
     assert table_with(at, "What")["What"].tolist() == ["judgements with fewer than 2 voters"]
     at.toggle(key="training.alone").set_value(True).run()
     assert "gives 1 examples now" in texts(at)
+
+
+def test_without_a_log_the_sources_are_named(index, monkeypatch):
+    at = open_page(index, monkeypatch, "feedback")
+    assert "There is no feedback log yet: choose the documents or files as the source." in texts(at)
+    assert not at.toggle
 
 
 def test_without_the_packages_it_says_how_to_get_them(index, monkeypatch):

@@ -1,7 +1,5 @@
-"""What the section of training says: golden words and rows of small logs, runs, histories and drifts, in both languages."""
+"""What the section of training says: golden words and rows of small logs, histories and drifts, in both languages."""
 
-import json
-import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -23,10 +21,8 @@ from training.feedback_events import FeedbackEvent, StoredEvent
 from training.promotion import Step
 from training.shadow import Drift
 from training.train_progress import TrainProgress
-from training.tuning_run import TuningRun
 
 DAY = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
-COMPARED = {"difference": 0.0512, "low": 0.0201, "high": 0.0813, "p": 0.00123}
 
 
 def english(first: str, second: str) -> str:
@@ -35,30 +31,6 @@ def english(first: str, second: str) -> str:
 
 def chinese(first: str, second: str) -> str:
     return second
-
-
-def report(**changes):
-    verdict = {"promote": True, "held_out": COMPARED, "general": {"difference": -0.004}}
-    known = {
-        "promoted": True,
-        "forced": False,
-        "verdict": verdict,
-        "dev": [0.5, 0.6123],
-        "examples": {"to train on": 80},
-    }
-    return {**known, "words": {"en": "Promote. ok", "zh": "可以上线。"}, **changes}
-
-
-def a_run(index, name, content=None, *, at=0):
-    folder = index / "tuning" / name
-    (folder / "data").mkdir(parents=True)
-    sources = {"feedback": True, "corpus": True, "pairs": ["/data/成对.jsonl"]}
-    (folder / "plan.json").write_text(json.dumps({"sources": sources}), encoding="utf-8")
-    os.utime(folder / "plan.json", (DAY.timestamp() + at,) * 2)
-    if content is not None:
-        text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
-        (folder / "report.json").write_text(text, encoding="utf-8")
-    return TuningRun(folder)
 
 
 def step(generation, *, lineage=None, **changes):
@@ -144,62 +116,10 @@ def test_progress_of_training_of_counting_and_of_the_start():
     )
     mining = Progress(1200, 5000, "mining negatives for 5000 examples", 3.0)
     assert shown.progress_words(mining, TrainingState("r"), english)[1] == "1,200 / 5,000"
-    assert shown.progress_words(Progress(0, 0, "", 1.0), None, chinese) == ["载入模型", "已用 1 秒"]
-
-
-def test_runs_newest_first_with_their_outcome(tmp_path):
-    refused = {"promote": False, "held_out": COMPARED, "general": {"difference": -0.05}}
-    a_run(tmp_path, "one", report(), at=0)
-    a_run(tmp_path, "two", report(promoted=False, verdict=refused), at=1)
-    a_run(tmp_path, "three", report(forced=True, verdict=refused), at=2)
-    a_run(tmp_path, "four", report(promoted=False), at=3)
-    a_run(tmp_path, "five", at=4)
-    a_run(tmp_path, "six", "{no json", at=5)
-    a_run(tmp_path, "seven", {"promoted": True}, at=6)
-    a_run(tmp_path, "eight", at=7)
-    views = shown.run_views(tmp_path, "eight")
-    assert [(view.name, view.state) for view in views] == [
-        ("eight", "running"), ("seven", "damaged"), ("six", "damaged"), ("five", "unfinished"), ("four", "kept"),
-        ("three", "forced"), ("two", "refused"), ("one", "promoted"),
-    ]  # fmt: skip
-    assert shown.run_rows(views, english)[-1] == {
-        "Run": "one", "Begun (UTC)": "2026-11-20 09:30", "Outcome": "promoted",
-        "Held-out nDCG@10, 95 % interval": "+0.0512 [+0.0201, +0.0813]", "p": "0.0012", "General set": "-0.0040",
-        "Dev before and after": "0.5000 → 0.6123",
-    }  # fmt: skip
-    assert [row["结果"] for row in shown.run_rows(views, chinese)][3:5] == ["未完成", "可以上线，但未上线"]
-    assert shown.verdict_words(views[-1], chinese) == "可以上线。"
-    assert "no verdict" in shown.verdict_words(views[3], english)
-    assert shown.source_words(views[3], chinese) == "来源：反馈日志、文档、成对.jsonl"
-    assert shown.source_words(views[1], english) == "Sources: -"
-    assert shown.run_views(tmp_path / "none") == []
-
-
-def test_curves_leave_out_points_that_nobody_sees(tmp_path):
-    run = a_run(tmp_path, "one")
-    run.finetune.mkdir()
-    lines = [
-        {"step": 0, "dev": 0.25},
-        *({"step": n, "loss": 1 / n} for n in range(1, 1002)),
-        {"step": 1001, "dev": 0.5},
-    ]
-    text = "\n".join(json.dumps(line) for line in lines)
-    (run.finetune / "log.jsonl").write_text(text + '\n{"step": 10', encoding="utf-8")
-    loss, dev = shown.curve_rows(run)
-    assert dev == [{"step": 0, "value": 0.25}, {"step": 1001, "value": 0.5}]
-    assert (len(loss), loss[0], loss[1]["step"], loss[-1]["step"]) == (335, {"step": 1, "value": 1.0}, 4, 1001)
-    (run.finetune / "log.jsonl").write_text('{"step": "x", "loss": "y"}', encoding="utf-8")
-    assert shown.curve_rows(run) == ([], [])
-    assert shown.curve_rows(TuningRun(tmp_path / "none")) == ([], [])
-
-
-def test_the_mining_report_is_cut_and_made_safe(tmp_path):
-    run = a_run(tmp_path, "one")
-    assert shown.mining_text(run) == ""
-    (run.data / "mining.md").write_text("a\u202eb" + "文" * shown.MOST_REPORT, encoding="utf-8")
-    text = shown.mining_text(run)
-    assert text.startswith("a\ufffdb文") and text.endswith("文\n…")
-    assert len(text) == shown.MOST_REPORT + 2
+    assert shown.progress_words(Progress(0, 0, "", 1.0), None, chinese) == ["载入程序库和模型", "已用 1 秒"]
+    told = TrainingState("r", ("160 examples out of the feedback log", "training on 80 examples"))
+    assert shown.stages_behind(told, chinese) == ["反馈日志中有 160 个样本"]
+    assert shown.stages_behind(TrainingState("r"), english) == []
 
 
 def test_the_history_and_the_way_back():
