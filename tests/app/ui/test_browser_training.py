@@ -71,7 +71,7 @@ def test_a_run_is_followed_to_its_verdict_and_a_promoted_model_is_taken_back(ind
         page.get_by_role("button", name="Start training").click()
         page.get_by_role("button", name="Stop", exact=True).wait_for()
         page.get_by_text("since the start").wait_for()
-        page.get_by_text("Refused: no gain is shown").wait_for(timeout=RUN)  # the new run's, not the one looked at before
+        page.get_by_text("Refused: no gain is shown").wait_for(timeout=RUN)  # the new run, not the earlier one
         person.settle()
         page.get_by_text("The run has ended; its verdict is below.").wait_for()
         assert page.get_by_test_id("stVegaLiteChart").count() == 2
