@@ -37,8 +37,7 @@ def runs(session: Session, newest: str, start: Callable[[TrainingOrder], None], 
         )
         return
     st.dataframe(training_runs.run_rows(views, say), hide_index=True)
-    for sentence in training_runs.column_words(say):
-        st.caption(sentence)
+    st.caption(training_runs.column_words(say))
     by_name = {view.name: view for view in views}
     if newest in by_name and st.session_state.get("training.followed") != newest:
         st.session_state["training.followed"] = st.session_state["training.run"] = newest

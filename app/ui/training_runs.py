@@ -23,13 +23,13 @@ _STATES = {
     "running": ("running", "运行中"),
     "promoted": ("promoted", "已上线"),
     "forced": ("promoted against the verdict", "不顾结论而上线"),
-    "refused": ("refused", "被拒绝"),
+    "refused": ("refused", "不上线"),
     "kept": ("may be promoted, was not", "可以上线，但未上线"),
     "unfinished": ("not finished", "未完成"),
     "damaged": ("report cannot be read", "报告无法读取"),
 }
 _ENDS = {
-    "promoted": ("Promoted: it is better on questions that it had not seen.", "已上线：它在没有见过的问题上更好。"),
+    "promoted": ("Promoted: it is better on questions that it had not seen.", "已上线：它在训练时没有见过的问题上表现更好。"),
     "forced": ("Promoted against the verdict.", "不顾结论，已经上线。"),
     "kept": ("It may be promoted; this run was asked not to let it answer.", "可以上线，但该运行被要求不上线。"),
 }
@@ -147,15 +147,15 @@ def verdict_words(run: RunView, say: Say) -> list[str]:
     return [say(*_STATES[run.state])]
 
 
-def column_words(say: Say) -> list[str]:
+def column_words(say: Say) -> str:
     """Return what the columns of `run_rows` mean."""
-    return [
-        say("Held-out: the gain on questions that training did not see; the verdict rests on it. p: how easily chance alone makes "
-            "such a difference. General set: the change on 288 questions about other things, which must not fall. Dev: questions "
-            "that chose the best step, so they flatter.",
-            "留出：在训练未见过的问题上的提升，结论以此为准。p：仅凭偶然出现这种差异的可能性。通用集：在 288 个其他主题的问题上的变化，"
-            "不得下降。开发集：用来选择最佳步的问题，因此偏乐观。"),
-    ]  # fmt: skip
+    return say(
+        "Held-out: the gain on questions that training did not see; the verdict rests on it. p: how easily chance alone makes "
+        "such a difference. General set: the change on questions about other things, which must not fall. Dev: questions that "
+        "chose the best step, so they flatter.",
+        "留出：在训练未见过的问题上的提升，结论以此为准。p：仅凭偶然出现这种差异的可能性。通用集：在其他主题的问题上的变化，"
+        "不得下降。开发集：用来选择最佳步的问题，因此偏乐观。",
+    )
 
 
 def source_words(run: RunView, say: Say) -> str:

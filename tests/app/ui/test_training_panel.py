@@ -181,7 +181,7 @@ def test_a_refused_model_is_said_in_chinese_and_searching_goes_on(index, small, 
     job = finished(at, index)
     assert job.error == ""
     assert not job.result.promoted
-    assert table_with(at, "结果")["结果"].tolist() == ["被拒绝", "未完成"]
+    assert table_with(at, "结果")["结果"].tolist() == ["不上线", "未完成"]
     assert at.selectbox(key="training.run").value == job.result.run  # the run that was started is looked at
     assert "运行已结束，结论见下方。" in [told.value for told in at.success]
     assert "不上线：在留出查询上没有显示出提升" in texts(at)
