@@ -46,7 +46,7 @@ def training_section(session: Session) -> None:
         say("Tunes the model on what users said, and lets it answer only when held-out questions show that it is better. "
             "Searching goes on meanwhile, by the model that answers now. A thousand examples take about 20 minutes with a small "
             "model on a CPU; a run can be stopped, go on later, and be taken back after it went live.",
-            "用用户的反馈微调模型；只有留出的问题证明它更好时才会上线。期间搜索照常进行，仍由现在的模型回答。"
+            "根据用户的反馈微调模型；只有留出的问题证明它更好时才会上线。期间搜索照常进行，仍由现在的模型回答。"
             "小模型在 CPU 上用一千个样本训练约需 20 分钟；运行可以停止、以后继续，上线之后也可以回退。")
     )  # fmt: skip
     job = board(session.index).latest(KIND)
@@ -89,7 +89,7 @@ def _order(session: Session, job: Job | None) -> None:
     )  # fmt: skip
     most = right.number_input(say("Use at most this many examples (empty: all)", "最多使用的样本数（留空为全部）"),
                               min_value=LEAST, value=None, step=100, key="training.most")  # fmt: skip
-    seed = right.number_input(
+    seed = left.number_input(
         say("Seed", "随机种子"), min_value=0, value=0, step=1, key="training.seed",
         help=say("Another seed holds other questions out and draws in another order.", "换一个种子，留出的问题和抽取的顺序就不同。"),
     )  # fmt: skip
@@ -97,7 +97,7 @@ def _order(session: Session, job: Job | None) -> None:
     if st.button(say("Start training", "开始训练"), key="training.go", type="primary", disabled=busy):
         try:
             pairs = training_job.pair_paths(typed or "", allowed_roots())
-            if not (feedback or pairs or corpus):
+            if not (pairs or corpus or (feedback and feedback_path(session.index).is_file())):
                 st.warning(say("Choose something to learn from: the feedback log, the documents, or files.",
                                "请选择训练的来源：反馈日志、文档或文件。"), icon=":material/warning:")  # fmt: skip
                 return

@@ -29,7 +29,10 @@ _STATES = {
     "damaged": ("report cannot be read", "报告无法读取"),
 }
 _ENDS = {
-    "promoted": ("Promoted: it is better on questions that it had not seen.", "已上线：它在训练时没有见过的问题上表现更好。"),
+    "promoted": (
+        "Promoted: it is better on questions that it had not seen.",
+        "已上线：它在训练时没有见过的问题上表现更好。",
+    ),
     "forced": ("Promoted against the verdict.", "不顾结论，已经上线。"),
     "kept": ("It may be promoted; this run was asked not to let it answer.", "可以上线，但该运行被要求不上线。"),
 }

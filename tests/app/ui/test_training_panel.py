@@ -261,6 +261,9 @@ def test_without_a_log_the_sources_are_named(index, monkeypatch):
     at = open_page(index, monkeypatch, "feedback")
     assert "There is no feedback log yet: choose the documents or files as the source." in texts(at)
     assert not at.toggle
+    at.button(key="training.go").click().run()
+    assert "Choose something to learn from" in at.warning[-1].value
+    assert board(index).latest("training") is None
 
 
 def test_without_the_packages_it_says_how_to_get_them(index, monkeypatch):
@@ -304,6 +307,7 @@ def test_what_is_tuned_can_be_chosen_in_both_languages(index, monkeypatch):
     assert [option.split(" (")[0] for option in at.radio(key="training.what").options] == [
         "the model that finds passages", "the reranker", "a new reranker out of this index's model",
     ]  # fmt: skip
+    at.checkbox(key="training.corpus").check()
     at.radio(key="training.what").set_value("from-encoder").run()
     assert "orders the best candidates" in texts(at)
     at.button(key="training.go").click().run()
