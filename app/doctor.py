@@ -123,6 +123,7 @@ def _check_analyzer(index: Index, remedy: str) -> CheckResult:
 
 
 def _check_model(index: Index, remedy: str) -> Iterator[CheckResult]:
+    from indexer.encoder import TransformerEmbedder
     from retriever.models import EmbedderSupply
 
     facts = index.manifest.embedder
@@ -135,11 +136,14 @@ def _check_model(index: Index, remedy: str) -> Iterator[CheckResult]:
     if failure:
         yield CheckResult("model", "failure", failure, "quarry models")
         return
-    spec = supply.get().spec
+    embedder = supply.get()
+    spec = embedder.spec
+    numbers = f", computing in {embedder.precision} on the CPU" if isinstance(embedder, TransformerEmbedder) else ""
     severity: Severity = "warning" if spec.origin == "offline bundle" else "ok"
     yield CheckResult(
-        "model", "ok", f"{spec.model} ({spec.origin}, revision {spec.revision[:12]}) loads and matches the index"
-    )
+        "model", "ok",
+        f"{spec.model} ({spec.origin}, revision {spec.revision[:12]}) loads and matches the index{numbers}",
+    )  # fmt: skip
     if severity == "warning":
         for sentence in index.manifest.notes:
             yield CheckResult("model choice", "warning", sentence, "quarry models")
@@ -148,7 +152,7 @@ def _check_model(index: Index, remedy: str) -> Iterator[CheckResult]:
     rng = np.random.default_rng(0)
     ids, _ = index.chunks.digests()
     sample = [ids[row] for row in sorted(rng.choice(len(ids), size=min(_SELF_SEARCHES, len(ids)), replace=False))]
-    vectors = supply.get().embed_documents(index.chunks.texts(sample))
+    vectors = embedder.embed_documents(index.chunks.texts(sample))
     found = index.vectors.search(vectors, 1)
     worst = min((hits[0].similarity for hits in found if hits), default=0.0)
     if worst < 0.98:  # stored and fresh embeddings of one text: 1 up to rounding and the store's compression

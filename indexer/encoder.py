@@ -4,7 +4,6 @@ texts -> format -> tokens (once, in Rust) -> batches by token budget, longest fi
 one preallocated float32 array. One query is one forward. Memory that runs out halves the budget and goes on.
 """
 
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -19,7 +18,9 @@ from indexer.heap import give_back
 from indexer.loading import check_folder, choose_device, load_tokenizer, load_weights, stored_id
 from indexer.model_format import model_format, with_instruction
 from indexer.model_tokens import HfTokenSpans
+from indexer.precision import Compute, Precision, WantedPrecision, split_device
 from indexer.profiles import embedder_profile
+from indexer.replica import Replica, dense_layer
 from indexer.stored_tokenizer import ModelTokenizer
 from indexer.token_budget import TokenBudget
 
@@ -41,12 +42,15 @@ class EncoderOptions:
         examples: (query, response) pairs for few-shot queries of in-context models such as bge-en-icl.
         token_budget: Padded tokens per forward; None chooses by device.
         trust_remote_code: Whether code in the model's folder may run.
+        precision: `auto` takes bfloat16 for products on GPUs and on processors that compute in it natively, else float32.
+            Vectors of the two have a cosine of at least 0.9999, so an index may hold both, and the spec tells no difference.
     """
 
     instruction: str | None = None
     examples: tuple[tuple[str, str], ...] = ()
     token_budget: int | None = None
     trust_remote_code: bool = False
+    precision: WantedPrecision = "auto"
 
 
 def load_embedder(
@@ -66,7 +70,8 @@ def load_embedder(
         model_id: Repository id; None reads it from the folder.
         revision: Commit or content digest, kept in the spec.
         origin: How the folder was found, kept in the spec.
-        device: `auto`, `cpu`, `cuda`, `cuda:N`, or several devices separated by commas.
+        device: `auto`, `cpu`, `cuda`, `cuda:N`, or several devices separated by commas; a precision that `options` leave
+            open may follow, as in `cpu:float32`.
         dim: Matryoshka truncation; None keeps the model's dimension.
         options: How to run it.
 
@@ -77,17 +82,17 @@ def load_embedder(
 
     config = check_folder(folder)
     shape = model_format(folder, config, model_id or stored_id(folder, config))
-    devices = _devices(device)
+    where = _where(device, options.precision)
     trust = _own_code(folder, config, shape.model, allowed=options.trust_remote_code)
     tokenizer = load_tokenizer(folder, config, trust_remote_code=trust)
     replicas = [
-        _Replica(
-            load_weights(AutoModel, folder, device=name, trust_remote_code=trust),
-            [_dense(path, name) for path in shape.dense],
-            name,
+        Replica(
+            load_weights(AutoModel, folder, device=each.device, precision=each.precision, trust_remote_code=trust),
+            [dense_layer(path, each.device) for path in shape.dense],
+            each,
             bidirectional=shape.bidirectional,
         )
-        for name in devices
+        for each in where
     ]
     width = replicas[0].width(int(config["hidden_size"]))
     if dim is not None and not 1 <= dim <= width:
@@ -122,12 +127,14 @@ def _own_code(folder: Path, config: dict[str, Any], model: str, *, allowed: bool
     return True
 
 
-def _devices(wanted: str) -> list[str]:
+def _where(device: str, precision: WantedPrecision) -> list[Compute]:
     import torch
 
-    if wanted == "auto" and torch.cuda.device_count() > 1:
-        return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
-    return [choose_device(name.strip()) for name in wanted.split(",")]
+    names, behind = split_device(device)
+    if names == "auto" and torch.cuda.device_count() > 1:
+        names = ",".join(f"cuda:{number}" for number in range(torch.cuda.device_count()))
+    wanted = behind if precision == "auto" else precision
+    return [Compute.of(choose_device(name.strip()), wanted) for name in names.split(",")]
 
 
 def _query_format(model: str, known: str, options: EncoderOptions) -> str:
@@ -150,67 +157,15 @@ def _query_format(model: str, known: str, options: EncoderOptions) -> str:
     return f"{head}{{query}}{tail}"
 
 
-class _Replica:
-    """The model on one device."""
-
-    def __init__(self, model: Any, dense: list[Any], device: str, *, bidirectional: bool) -> None:
-        self.model = model
-        self.dense = dense
-        self.device = device
-        self.bidirectional = bidirectional
-        self.lock = threading.Lock()
-
-    def width(self, hidden: int) -> int:
-        return int(self.dense[-1][0].out_features) if self.dense else hidden
-
-    def forward(self, ids: Any, mask: Any, spec: EmbedderSpec) -> Vectors:
-        """Return unit rows of one padded batch, shape (n, spec.dim)."""
-        import torch
-
-        from indexer.pooling import full_attention, pool
-
-        with torch.inference_mode(), self.lock:
-            ids, mask = ids.to(self.device), mask.to(self.device)
-            seen = full_attention(mask, self.model.dtype) if self.bidirectional else mask
-            pooled = pool(self.model(input_ids=ids, attention_mask=seen).last_hidden_state, mask, spec.pooling)
-            for layer in self.dense:
-                pooled = layer(pooled)
-            unit = torch.nn.functional.normalize(pooled[:, : spec.dim], dim=1)
-            out: Vectors = unit.cpu().numpy()
-            return out
-
-
-def _dense(folder: Path, device: str) -> Any:
-    """Load a sentence-transformers Dense module: a linear layer and its activation."""
-    import torch
-    from safetensors.torch import load_file
-
-    from indexer.loading import read_json
-
-    config = read_json(folder / "config.json")
-    weights_file = folder / "model.safetensors"
-    if not weights_file.is_file():
-        raise ModelError(f"{folder} has no model.safetensors; expected the weights of a Dense module")
-    linear = torch.nn.Linear(config["in_features"], config["out_features"], bias=config.get("bias", True))
-    linear.load_state_dict(
-        {key.removeprefix("linear."): value.float() for key, value in load_file(weights_file).items()}
-    )
-    name = str(config.get("activation_function", "torch.nn.modules.linear.Identity")).rpartition(".")[2]
-    activations = {"Tanh": torch.nn.Tanh, "Identity": torch.nn.Identity, "GELU": torch.nn.GELU, "ReLU": torch.nn.ReLU}
-    if name not in activations:
-        raise ModelError(f"{folder} asks for the activation {name}; expected one of {', '.join(activations)}")
-    return torch.nn.Sequential(linear, activations[name]()).to(device).eval()
-
-
 class TransformerEmbedder:
     """An Embedder on transformers and torch. Safe to use from several threads."""
 
     def __init__(
-        self, spec: EmbedderSpec, tokenizer: ModelTokenizer, replicas: list[_Replica], options: EncoderOptions
+        self, spec: EmbedderSpec, tokenizer: ModelTokenizer, replicas: list[Replica], options: EncoderOptions
     ) -> None:
         self._spec = spec
         self._replicas = replicas
-        gpu = replicas[0].device.startswith("cuda")
+        gpu = replicas[0].where.device.startswith("cuda")
         tokens = options.token_budget or (_BUDGET_GPU if gpu else _BUDGET_CPU)
         self._budget = TokenBudget(tokens, "text", _TOO_LONG)
         self._pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (tokenizer.eos_token_id or 0)
@@ -223,6 +178,11 @@ class TransformerEmbedder:
     def spec(self) -> EmbedderSpec:
         """What its vectors mean."""
         return self._spec
+
+    @property
+    def precision(self) -> Precision:
+        """In what it computes products."""
+        return self._replicas[0].where.precision
 
     @property
     def tokens(self) -> "HfTokenSpans":
@@ -270,7 +230,7 @@ class TransformerEmbedder:
         lengths = [len(row) for row in ids]
         batches = self._budget.batches(lengths)
 
-        def run(replica: _Replica, batch: list[int]) -> Iterator[tuple[list[int], Vectors]]:
+        def run(replica: Replica, batch: list[int]) -> Iterator[tuple[list[int], Vectors]]:
             return self._budget.run(batch, lengths, lambda rows: self._forward(replica, [ids[row] for row in rows]))
 
         if len(self._replicas) == 1 or len(batches) == 1:
@@ -291,7 +251,7 @@ class TransformerEmbedder:
         ids: list[int] = self._tokenizer.post_process(encoding, None, True).ids
         return ids
 
-    def _forward(self, replica: _Replica, rows: list[list[int]]) -> Vectors:
+    def _forward(self, replica: Replica, rows: list[list[int]]) -> Vectors:
         """Pad some rows of token ids and run them at once."""
         import torch
 

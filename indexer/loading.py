@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from indexer.errors import ModelError
+from indexer.precision import Precision, lighten, split_device
 from indexer.stored_tokenizer import ModelTokenizer, apply_settings, read_stored
 
 _TOKENIZER_FILES = (
@@ -127,16 +128,18 @@ def load_weights(
     folder: Path,
     *,
     device: str,
+    precision: Precision = "float32",
     trust_remote_code: bool = False,
     config: Any = None,
     optional: str = "pooler",
 ) -> Any:
-    """Load a model for inference: fp32 on CPU, bf16 on GPU, every weight from the file.
+    """Load a model for inference, every weight from the file.
 
     Args:
         auto_class: A transformers Auto class, or a model class.
         folder: The model folder.
         device: A torch device.
+        precision: `bfloat16` on a GPU is the whole model, on a processor its linear layers: call it in `Compute.products`.
         trust_remote_code: Whether code in the folder may run.
         config: A transformers config to use instead of the folder's.
         optional: Weights with this in their name may be missing, because nothing reads them; empty for none.
@@ -147,7 +150,8 @@ def load_weights(
     import torch
     from safetensors import SafetensorError
 
-    dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32
+    gpu = device.startswith("cuda")
+    dtype = torch.bfloat16 if gpu and precision == "bfloat16" else torch.float32
     extra = {} if config is None else {"config": config}
     if _caps_attention(folder, config):
         extra["attn_implementation"] = "eager"
@@ -169,6 +173,8 @@ def load_weights(
         raise ModelError(
             f"{folder} lacks {len(missing)} weights, first {missing[0]}; expected all of them. Copy it again"
         )
+    if precision == "bfloat16" and not gpu:
+        lighten(model)
     return model.to(device).eval()
 
 
@@ -184,13 +190,14 @@ def _caps_attention(folder: Path, config: Any) -> bool:
 
 
 def choose_device(wanted: str) -> str:
-    """Turn `auto` into the best device here.
+    """Turn `auto` into the best device here; a precision behind it is dropped, see `split_device`.
 
     Raises:
         ModelError: If CUDA is asked for and not there.
     """
     import torch
 
+    wanted, _ = split_device(wanted)
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if wanted.startswith("cuda") and not torch.cuda.is_available():

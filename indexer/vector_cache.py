@@ -1,7 +1,9 @@
 """Embeddings by passage digest: what was encoded once is never encoded again, in any generation or store.
 
 One SQLite file per embedder fingerprint below `INDEX/embeddings/`. It makes an interrupted build resumable (every
-finished slice is committed) and lets a store be rebuilt, or changed for another kind, without a forward pass.
+finished slice is committed) and lets a store be rebuilt, or changed for another kind, without a forward pass. The fingerprint
+does not tell in which precision a vector was computed: the same text in float32 and in bfloat16 has a cosine above 0.9999,
+so machines of both kinds may fill one index.
 """
 
 import sqlite3

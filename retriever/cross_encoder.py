@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from indexer.errors import ModelError
 from indexer.loading import check_folder, choose_device, load_tokenizer, load_weights, stored_id
+from indexer.precision import Compute, Precision, WantedPrecision, compute_exactly, split_device
 from indexer.profiles import reranker_profile
 from indexer.token_budget import TokenBudget
 from retriever.base import Reranker
@@ -25,27 +26,31 @@ def load_reranker(
     device: str = "auto",
     cutoff_layers: int | None = None,
     trust_remote_code: bool = False,
+    precision: WantedPrecision = "auto",
 ) -> Reranker:
     """Load a reranker from a local folder; its kind follows from its architecture and its profile.
 
     Args:
         folder: A Hugging Face folder with safetensors weights.
         model_id: Repository id; None reads it from the folder.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`; a precision that is left `auto` may follow, as in `cpu:float32`.
         cutoff_layers: For decoder rerankers: how many layers are run; None takes the profile's, or all.
         trust_remote_code: Whether code in the folder may run.
+        precision: `auto` takes bfloat16 for products on GPUs and on processors that compute in it natively, else float32. The
+            head is always float32.
 
     Raises:
         ModelError: If the folder is incomplete or is no reranker; a bi-encoder would get a random head.
     """
     config = check_folder(folder)
+    where = Compute.of(choose_device(device), split_device(device)[1] if precision == "auto" else precision)
     name = model_id or stored_id(folder, config) or str(folder)
     architectures = [str(entry) for entry in config.get("architectures") or []]
     if any(entry.endswith("ForSequenceClassification") for entry in architectures):
         labels = len(config.get("id2label") or ()) or int(config.get("num_labels", 2))  # transformers leaves two out
         if labels != 1:
             raise ModelError(f"{name} classifies into {labels} labels; expected one relevance logit. Choose a reranker")
-        return SequenceReranker(folder, name, config, choose_device(device))
+        return SequenceReranker(folder, name, config, where)
     profile = reranker_profile(name)
     if any(entry.endswith("ForCausalLM") for entry in architectures) and profile is not None:
         from retriever.decoder_reranker import load_decoder_reranker
@@ -54,7 +59,7 @@ def load_reranker(
             folder,
             config,
             profile,
-            device=choose_device(device),
+            where=where,
             cutoff_layers=cutoff_layers,
             trust_remote_code=trust_remote_code,
         )
@@ -62,17 +67,6 @@ def load_reranker(
         f"{name} has the architecture {architectures or 'unknown'}; expected a sequence classifier with one label, or a known "
         "decoder reranker of `quarry models`. An embedding model cannot rerank: its head would be random"
     )
-
-
-def _full_precision_head(model: Any) -> None:
-    """Turn the last layers, from the pooled state to the logit, to float32: half precision makes ties and wrong orders."""
-    import torch
-
-    head = getattr(model, "classifier", None) or getattr(model, "score", None)
-    if head is None or next(head.parameters()).dtype == torch.float32:
-        return
-    head.float()
-    head.register_forward_pre_hook(lambda _, args: tuple(value.float() for value in args))
 
 
 def pair_tokens(
@@ -99,21 +93,25 @@ def pair_tokens(
 class SequenceReranker:
     """A cross-encoder with one logit, computed in float32 at the head whatever the model's precision."""
 
-    def __init__(self, folder: Path, name: str, config: dict[str, Any], device: str) -> None:
+    def __init__(self, folder: Path, name: str, config: dict[str, Any], where: Compute) -> None:
         from transformers import AutoModelForSequenceClassification
 
         tokenizer = load_tokenizer(folder, config)
-        self._model = load_weights(AutoModelForSequenceClassification, folder, device=device, optional="")
-        _full_precision_head(self._model)
+        self._model = load_weights(
+            AutoModelForSequenceClassification, folder, device=where.device, precision=where.precision, optional=""
+        )
+        head = getattr(self._model, "classifier", None) or getattr(self._model, "score", None)
+        if head is not None:
+            compute_exactly(head)
         self._name = name
-        self._device = device
+        self._where = where
         positions = int(config.get("max_position_embeddings") or _MAX_TOKENS + 2)
         if config.get("model_type") in ("xlm-roberta", "roberta", "camembert"):
             positions -= 2
         profile = reranker_profile(name)
         wanted = profile.max_tokens if profile is not None else min(_MAX_TOKENS, tokenizer.model_max_length)
         self._max_tokens = min(positions, wanted)
-        tokens = _BUDGET_GPU if device.startswith("cuda") else _BUDGET_CPU
+        tokens = _BUDGET_GPU if where.device.startswith("cuda") else _BUDGET_CPU
         self._budget = TokenBudget(tokens, "pair", "use --rerank none, or a smaller model")
         self._pad = int(tokenizer.pad_token_id or 0)
         self._tokenizer = tokenizer.backend_tokenizer
@@ -124,6 +122,11 @@ class SequenceReranker:
     def name(self) -> str:
         """The model."""
         return self._name
+
+    @property
+    def precision(self) -> Precision:
+        """In what it computes products; the head is float32."""
+        return self._where.precision
 
     def score(self, query: str, passages: Sequence[str]) -> NDArray[np.float32]:
         """Return one logit per passage, shape (len(passages),); a long pair is cut at the passage's end.
@@ -169,9 +172,9 @@ class SequenceReranker:
             padded[line, : len(ids)] = torch.tensor(ids)
             mask[line, : len(ids)] = 1
             segments[line, : len(ids)] = torch.tensor(types)
-        inputs = {"input_ids": padded.to(self._device), "attention_mask": mask.to(self._device)}
+        inputs = {"input_ids": padded.to(self._where.device), "attention_mask": mask.to(self._where.device)}
         if self._segments:
-            inputs["token_type_ids"] = segments.to(self._device)
-        with torch.inference_mode():
+            inputs["token_type_ids"] = segments.to(self._where.device)
+        with torch.inference_mode(), self._where.products():
             logits: NDArray[np.float32] = self._model(**inputs).logits.view(-1).float().cpu().numpy()
         return logits

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from indexer.errors import ModelError
 from indexer.loading import load_tokenizer, load_weights
+from indexer.precision import Compute, compute_exactly
 from indexer.profiles import RerankerProfile
 from indexer.stored_tokenizer import ModelTokenizer
 from indexer.token_budget import TokenBudget
@@ -40,7 +41,7 @@ def load_decoder_reranker(
     config: dict[str, Any],
     profile: RerankerProfile,
     *,
-    device: str,
+    where: Compute,
     cutoff_layers: int | None,
     trust_remote_code: bool,
 ) -> "DecoderReranker":
@@ -52,13 +53,13 @@ def load_decoder_reranker(
     architectures = config.get("architectures") or []
     layers = cutoff_layers or profile.cutoff_layers
     if LIGHTWEIGHT in architectures:
-        scorer = LightweightGemma(folder, config, layers, device)
-        return DecoderReranker(load_tokenizer(folder, config), profile, device, scorer)
+        scorer: LastLogits = LightweightGemma(folder, config, layers, where)
+        return DecoderReranker(load_tokenizer(folder, config), profile, where.device, scorer)
     if LAYERWISE in architectures:
         cut = layers or int(config["num_hidden_layers"])
         check_settings(config, cut)
         tokenizer = load_tokenizer(folder, config)
-        return DecoderReranker(tokenizer, profile, device, LayerwiseMiniCPM(folder, config, cut, device))
+        return DecoderReranker(tokenizer, profile, where.device, LayerwiseMiniCPM(folder, config, cut, where))
     remote = "auto_map" in config
     if remote and not trust_remote_code:
         raise ModelError(
@@ -67,7 +68,8 @@ def load_decoder_reranker(
         )
     tokenizer = load_tokenizer(folder, config, trust_remote_code=remote)
     _check_cutoff(layers, config)
-    return DecoderReranker(tokenizer, profile, device, _yes_logits(folder, tokenizer, device, layers, remote=remote))
+    scorer = _yes_logits(folder, tokenizer, where, layers, remote=remote)
+    return DecoderReranker(tokenizer, profile, where.device, scorer)
 
 
 def _check_cutoff(layers: int | None, config: dict[str, Any]) -> None:
@@ -77,7 +79,7 @@ def _check_cutoff(layers: int | None, config: dict[str, Any]) -> None:
 
 
 def _yes_logits(
-    folder: Path, tokenizer: ModelTokenizer, device: str, layers: int | None, *, remote: bool
+    folder: Path, tokenizer: ModelTokenizer, where: Compute, layers: int | None, *, remote: bool
 ) -> LastLogits:
     """Return what scores with a causal language model whose head is reduced to the row of `Yes`, in float32."""
     import torch
@@ -88,20 +90,23 @@ def _yes_logits(
         raise ModelError(
             f"the tokenizer in {folder} does not know the word Yes; expected the reranker's own. Copy it again"
         )
-    model = load_weights(AutoModelForCausalLM, folder, device=device, trust_remote_code=remote)
+    model = load_weights(
+        AutoModelForCausalLM, folder, device=where.device, precision=where.precision, trust_remote_code=remote
+    )
     if layers is not None:
         model.model.layers = model.model.layers[:layers]
     whole = model.get_output_embeddings()
-    head = torch.nn.Linear(whole.in_features, 1, bias=whole.bias is not None, device=device, dtype=torch.float32)
+    head = torch.nn.Linear(whole.in_features, 1, bias=whole.bias is not None, device=where.device)
     with torch.no_grad():
         head.weight.copy_(whole.weight[yes[0]].float())
         if whole.bias is not None:
             head.bias.copy_(whole.bias[yes[0]].float())
-    head.register_forward_pre_hook(lambda _, args: (args[0].float(),))
+    compute_exactly(head)
     model.set_output_embeddings(head)
 
     def last_logits(ids: "Tensor", mask: "Tensor", positions: "Tensor") -> "Tensor":
-        found = model(input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=1, use_cache=False)
+        with where.products():
+            found = model(input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=1, use_cache=False)
         logits: Tensor = found.logits[:, -1, 0]
         return logits
 

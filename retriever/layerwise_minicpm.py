@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from indexer.errors import ModelError
 from indexer.loading import load_weights, read_json
+from indexer.precision import Compute
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,25 +45,29 @@ class LayerwiseMiniCPM:
         folder: The model folder.
         config: Its `config.json`.
         layers: How many layers are run, from the first one with a head to the last.
-        device: A torch device.
+        where: Where and in which numbers it runs.
 
     Raises:
         ModelError: If a weight is missing.
     """
 
-    def __init__(self, folder: Path, config: dict[str, Any], layers: int, device: str) -> None:
+    def __init__(self, folder: Path, config: dict[str, Any], layers: int, where: Compute) -> None:
         from transformers import GraniteModel
 
         first = int(config["start_layer"])
-        self._model = load_weights(GraniteModel, folder, device=device, config=_as_granite(config, layers))
+        self._where = where
+        self._model = load_weights(
+            GraniteModel, folder, device=where.device, precision=where.precision, config=_as_granite(config, layers)
+        )
         head = (
             f"lm_head.{layers - first}.linear_head.weight" if config.get("head_multi") else "lm_head.linear_head.weight"
         )
-        self._head = head_weight(folder, head).float().to(device)
+        self._head = head_weight(folder, head).float().to(where.device)
 
     def __call__(self, ids: "Tensor", mask: "Tensor", positions: "Tensor") -> "Tensor":
         """Return the logit at the last position, shape (rows,), float32."""
-        states = self._model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False)
+        with self._where.products():
+            states = self._model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False)
         logits: Tensor = states.last_hidden_state[:, -1].float() @ self._head[0]
         return logits
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from indexer.errors import ModelError
 from indexer.loading import load_weights
+from indexer.precision import Compute
 from retriever.layerwise_minicpm import head_weight
 
 if TYPE_CHECKING:
@@ -31,13 +32,13 @@ class LightweightGemma:
         folder: The model folder.
         config: Its `config.json`.
         layers: How many layers are run; None runs all.
-        device: A torch device.
+        where: Where and in which numbers it runs.
 
     Raises:
         ModelError: If the cut-off has no head, or a weight is missing.
     """
 
-    def __init__(self, folder: Path, config: dict[str, Any], layers: int | None, device: str) -> None:
+    def __init__(self, folder: Path, config: dict[str, Any], layers: int | None, where: Compute) -> None:
         from transformers import Gemma2Config, Gemma2Model
 
         count, first, step = (
@@ -51,12 +52,14 @@ class LightweightGemma:
                 f"the layer cut-off is {wanted}; expected {first} to {count} in steps of {step}, the layers with a head"
             )
         shape = Gemma2Config(**{key: config[key] for key in _SAME if key in config}, num_hidden_layers=wanted)
-        self._model = load_weights(Gemma2Model, folder, device=device, config=shape)
-        self._head = head_weight(folder, "lm_head.0.linear_head.weight").float().to(device)
+        self._where = where
+        self._model = load_weights(Gemma2Model, folder, device=where.device, precision=where.precision, config=shape)
+        self._head = head_weight(folder, "lm_head.0.linear_head.weight").float().to(where.device)
         self._cap = config.get("final_logit_softcapping")
 
     def __call__(self, ids: "Tensor", mask: "Tensor", positions: "Tensor") -> "Tensor":
         """Return the logit at the last position, shape (rows,), float32."""
-        states = self._model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False)
+        with self._where.products():
+            states = self._model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False)
         logits: Tensor = states.last_hidden_state[:, -1].float() @ self._head[0]
         return logits if self._cap is None else (logits / self._cap).tanh() * self._cap

@@ -9,6 +9,7 @@ from indexer.embedder import Embedder
 from indexer.errors import ModelError, SearchError
 from indexer.manifest import EmbedderFacts, RerankerFacts
 from indexer.opened import Index
+from indexer.precision import split_device
 from retriever.base import Reranker
 from retriever.guard import Guard
 from retriever.ranking import StageReport
@@ -152,7 +153,8 @@ def usable_device(wanted: str) -> tuple[str, str]:
     import torch
 
     if wanted.startswith("cuda") and not torch.cuda.is_available():
-        return "cpu", f"device {wanted!r} is not there; the CPU is used"
+        precision = split_device(wanted)[1]
+        return "cpu" if precision == "auto" else f"cpu:{precision}", f"device {wanted!r} is not there; the CPU is used"
     return wanted, ""
 
 

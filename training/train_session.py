@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from indexer.errors import TrainingStopped
+from indexer.precision import chosen_precision
 from training.batch_plan import BatchPlan
 from training.dev_score import DevSet
-from training.precision import chosen_precision
 from training.run_callback import RunCallback, RunParts
 from training.run_folder import RunFolder, step_of
 from training.train_progress import TrainObserver

@@ -16,10 +16,10 @@ from indexer.durable import sync_folder, sync_tree
 from indexer.errors import TrainingError
 from indexer.loading import quiet_libraries
 from indexer.model_source import content_digest
+from indexer.precision import chosen_precision
 from training.batch_plan import Draw, plan_batches
 from training.dev_score import DevSet
 from training.exchange import TrainingRow
-from training.precision import chosen_precision
 from training.run_folder import RunFolder, digest_of, losses, rows_digest, versions
 from training.train_progress import TrainObserver
 from training.train_spec import TrainSpec

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.console import note, out, out_json, safe
+from app.cli.console import DeviceOption, note, out, out_json, safe
 from app.cli.search_command import RouteName, parse_filters
 from indexer.errors import SettingsError
 
@@ -60,7 +60,7 @@ def ask(
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: DeviceOption = "auto",
 ) -> None:
     """Ask a question."""
     if (question is None) == (calibrate is None):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.console import note, out, out_json, table
+from app.cli.console import DeviceOption, note, out, out_json, table
 
 if TYPE_CHECKING:
     from retriever.task_data import Choice
@@ -48,7 +48,7 @@ def benchmark(
     limit: Annotated[
         int | None, typer.Option(help="Score a sample of so many rows or queries; the task's name then says so.", min=2)
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: DeviceOption = "auto",
     show: Annotated[bool, typer.Option("--list", help="Only list the tasks that the data can serve.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:

@@ -4,9 +4,14 @@ import json
 import re
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from tqdm import tqdm
+
+DeviceOption = Annotated[
+    str, typer.Option(help="auto, cpu, cuda or cuda:N; with :float32 behind it, no product is computed in bfloat16.")
+]
 
 # C0 and C1 controls but tab and newline, bidirectional overrides and isolates, and other invisible format characters
 _UNSAFE = re.compile(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.console import ProgressBar, note, out
+from app.cli.console import DeviceOption, ProgressBar, note, out
 from app.cli.index_command import print_report
 from app.cli.search_command import print_answer
 from app.wiring import choose_model
@@ -22,7 +22,7 @@ def register(cli: typer.Typer) -> None:
 def demo(
     into: Annotated[Path, typer.Option("--into", help="Where to put the demo index.")] = Path("quarry-demo"),
     model: Annotated[str, typer.Option(help="auto, none (BM25 only), a repository id, or a folder.")] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: DeviceOption = "auto",
 ) -> None:
     """Show the main job on the demo corpus."""
     from demo_corpus import QUESTIONS, documents_path

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.console import note, out, out_json, table
+from app.cli.console import DeviceOption, note, out, out_json, table
 
 if TYPE_CHECKING:
     from retriever.diagnostics import Anisotropy, SimilarityHistograms
@@ -32,7 +32,7 @@ def diagnose(
         str | None, typer.Option(help="Comma-separated vector lengths to try; default 32, 64, ... below the full one.")
     ] = None,
     ks: Annotated[str, typer.Option(help="Comma-separated numbers of documents.")] = "1,3,5,10,20,50,100",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: DeviceOption = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Diagnose the embeddings of an index."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli.compare_words import WORDS
-from app.cli.console import note, out, out_json, table
+from app.cli.console import DeviceOption, note, out, out_json, table
 
 if TYPE_CHECKING:
     from retriever.compare import Comparison
@@ -67,7 +67,7 @@ def evaluate(
         Path | None, typer.Option("--runs-to", help="Write ROUTE.trec, a TREC run file per route, into this folder.")
     ] = None,
     lang: Annotated[str, typer.Option(help="Language of the verdicts: en or zh.")] = "en",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: DeviceOption = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Evaluate routes and compare them with the first one."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.console import ProgressBar, note, out, out_json
+from app.cli.console import DeviceOption, ProgressBar, note, out, out_json
 from app.wiring import ChosenModel, choose_model, live_manifest
 from indexer.build import BuildReport, build_index
 from indexer.build_plan import BuildSettings
@@ -37,7 +37,7 @@ def index(
         typer.Option(help="auto, none (BM25 only), a repository id, or a folder. Default: the index's own, or auto."),
     ] = None,
     store: Annotated[str | None, typer.Option(help="exact (default), faiss or lance.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: DeviceOption = "auto",
     chunk_tokens: Annotated[int | None, typer.Option(help="Longest passage, in tokens of the model.")] = None,
     overlap: Annotated[int | None, typer.Option(help="Overlap of neighbouring passages, in tokens.")] = None,
     dim: Annotated[int | None, typer.Option(help="Keep only the first DIM dimensions (Matryoshka models).")] = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli.console import note, out
+from app.cli.console import DeviceOption, note, out
 from app.cli.serve_command import token_for
 from app.cli.ui_command import address, free_port, is_loopback
 from indexer.errors import MissingExtraError
@@ -35,7 +35,7 @@ def mcp(
     rerank: Annotated[
         str, typer.Option(help="none, auto (one that is on this machine), a repository id or a folder.")
     ] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: DeviceOption = "auto",
 ) -> None:
     """Serve one client over stdin and stdout, where nothing else is printed; or any number over HTTP."""
     if find_spec("mcp") is None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli.console import bold, note, out, out_json, raw, safe, table
+from app.cli.console import DeviceOption, bold, note, out, out_json, raw, safe, table
 from retriever.answer import Answer, Result
 from retriever.highlight import pieces, snippet
 from retriever.ranking import Query, StageScore
@@ -50,7 +50,7 @@ def search(
         bool, typer.Option("--explain", help="Show ranks and scores of every stage, terms and times.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per query.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: DeviceOption = "auto",
     generation: Annotated[str | None, typer.Option(help="A generation other than the live one.")] = None,
 ) -> None:
     """Search an index."""

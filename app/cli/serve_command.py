@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.console import note, out
+from app.cli.console import DeviceOption, note, out
 from app.cli.ui_command import address, free_port, is_loopback
 from indexer.errors import MissingExtraError, SettingsError
 
@@ -30,7 +30,7 @@ def serve(
     rerank: Annotated[
         str, typer.Option(help="none, auto (one that is on this machine), a repository id or a folder.")
     ] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: DeviceOption = "auto",
     queue: Annotated[int, typer.Option(help="Requests that may wait; further ones get 429.", min=1)] = 256,
     batch: Annotated[int, typer.Option(help="Queries answered together at most.", min=1)] = 32,
     time_limit: Annotated[float, typer.Option(help="Seconds a request may take, waiting included.", min=0.1)] = 30.0,

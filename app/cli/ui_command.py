@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.console import note, out
+from app.cli.console import DeviceOption, note, out
 from app.uploads import MAX_FILE_MEGABYTES
 from indexer.errors import SettingsError
 
@@ -45,7 +45,7 @@ def ui(
     rerank: Annotated[
         str, typer.Option(help="none, auto (one that is on this machine), a repository id or a folder.")
     ] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: DeviceOption = "auto",
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser window.")] = False,
 ) -> None:
     """Start the app."""

@@ -4,6 +4,9 @@ Random weights of the shape of a 6-layer, 384-wide cross-encoder (speed does not
 model's tokenizer, fp32, both in one process, sentence-transformers at its defaults. One block is one query with 50 mixed Chinese
 and English passages. Blocks alternate ABBA; reported are the median of the paired time ratios with a 95 % bootstrap interval
 and the same for sentence-transformers against itself as the noise floor. Before the timing both must give the same logits.
+
+`python -m tests.benchmarks.rerank precision [ROUNDS]` sets bfloat16, float32 and sentence-transformers side by side as the mode of
+the same name in `tests.benchmarks.encode` does.
 """
 
 import sys
@@ -16,7 +19,7 @@ import torch
 
 from indexer.offline_bundle import bundle_folder
 from retriever.cross_encoder import load_reranker
-from tests.benchmarks.encode import interval, mixed_texts, ratios
+from tests.benchmarks.encode import cpu_seconds, interval, mixed_texts, ratios, report
 
 QUERY = "如何续借图书？ how long can a book be kept"
 CANDIDATES = 50
@@ -39,14 +42,16 @@ def make(folder: Path) -> None:
 
 
 def main() -> None:
-    threads = int(sys.argv[1]) if len(sys.argv) > 1 else 1
+    compared = sys.argv[1:2] == ["precision"]
+    threads = int(sys.argv[1]) if len(sys.argv) > 1 and not compared else 1
     pairs = int(sys.argv[2]) if len(sys.argv) > 2 else 15
     torch.set_num_threads(threads)
     from sentence_transformers import CrossEncoder
 
     with tempfile.TemporaryDirectory() as name:
         make(Path(name))
-        ours = load_reranker(Path(name), device="cpu")
+        ours = load_reranker(Path(name), device="cpu", precision="float32")
+        mixed = load_reranker(Path(name), device="cpu", precision="bfloat16")
         theirs = CrossEncoder(name, device="cpu", model_kwargs={"dtype": torch.float32})
 
     def reference(texts: list[str]) -> np.ndarray:
@@ -63,6 +68,17 @@ def main() -> None:
     )
     if difference > 1e-4:
         sys.exit(1)
+    if compared:
+        found, exact = mixed.score(QUERY, texts), mine(texts)
+        print(f"bfloat16 against float32: largest difference {np.abs(found - exact).max():.1e}, ", end="")
+        print(f"correlation {np.corrcoef(found, exact)[0, 1]:.6f}")
+        tasks = {
+            "bfloat16": lambda: mixed.score(QUERY, texts),
+            "float32": lambda: mine(texts),
+            "sentence-transformers": lambda: reference(texts),
+        }
+        report(f"one query with {CANDIDATES} passages, per pair", CANDIDATES, cpu_seconds(tasks, pairs))
+        return
     print(f"threads: {threads}; load average before: {Path('/proc/loadavg').read_text().split()[0]}")
     started = perf_counter()
     mine(texts)

@@ -132,7 +132,7 @@ def test_every_profile_computes_what_its_model_card_says(
     tmp_path, model, architecture, before, after, passage, pooling
 ):
     folder = make_model(tmp_path, architecture)
-    embedder = load_embedder(folder, model_id=model, device="cpu")
+    embedder = load_embedder(folder, model_id=model, device="cpu:float32")
     assert embedder.spec.pooling == pooling
     queries, documents = embedder.embed_queries(TEXTS), embedder.embed_documents(TEXTS)
     length = min(512, embedder.spec.max_tokens)
@@ -151,10 +151,10 @@ def test_a_decoder_looks_ahead_when_its_config_says_so(tmp_path, flag):
     folder = make_model(tmp_path, "qwen2")
     write_profile(folder, EmbedderSpec("me/tuned", "r", 32, 128, "mean"))
     config = json.loads((folder / "config.json").read_text())
-    causal = load_embedder(folder, device="cpu").embed_documents(TEXTS)
+    causal = load_embedder(folder, device="cpu:float32").embed_documents(TEXTS)
     assert (causal * reference(folder, TEXTS, "mean", 128)).sum(axis=1).min() >= 0.9999
     (folder / "config.json").write_text(json.dumps({**config, **flag}))
-    found = load_embedder(folder, device="cpu").embed_documents(TEXTS)
+    found = load_embedder(folder, device="cpu:float32").embed_documents(TEXTS)
     (folder / "config.json").write_text(json.dumps(config))
     assert (found * reference(folder, TEXTS, "mean", 128, bidirectional=True)).sum(axis=1).min() >= 0.9999
     assert np.abs(found - causal).max() > 1e-3
@@ -176,7 +176,9 @@ def test_code_of_a_folder_is_neither_run_nor_quietly_replaced(tmp_path):
 
 
 def bge(tmp_path: Path, **options) -> TransformerEmbedder:
-    return load_embedder(make_model(tmp_path, "bert"), model_id="BAAI/bge-small-en-v1.5", device="cpu", **options)
+    return load_embedder(
+        make_model(tmp_path, "bert"), model_id="BAAI/bge-small-en-v1.5", device="cpu:float32", **options
+    )
 
 
 def test_the_contract_of_an_embedder(tmp_path):
@@ -269,9 +271,9 @@ def test_surrogates_and_braces_in_texts_do_no_harm(tmp_path):
 
 def test_several_replicas_give_the_same_vectors(tmp_path):
     folder = make_model(tmp_path, "bert")
-    one = load_embedder(folder, model_id="BAAI/bge-small-en-v1.5", device="cpu")
+    one = load_embedder(folder, model_id="BAAI/bge-small-en-v1.5", device="cpu:float32")
     two = load_embedder(
-        folder, model_id="BAAI/bge-small-en-v1.5", device="cpu,cpu", options=EncoderOptions(token_budget=64)
+        folder, model_id="BAAI/bge-small-en-v1.5", device="cpu,cpu:float32", options=EncoderOptions(token_budget=64)
     )
     texts = [f"passage {i} " * (i % 5 + 1) for i in range(50)]
     assert np.abs(one.embed_documents(texts) - two.embed_documents(texts)).max() < 1e-5
@@ -342,7 +344,7 @@ def test_a_sentence_transformers_folder_gives_the_same_vectors():
 
     texts = [text for text in TEXTS if text]
     expected = SentenceTransformer(str(folder), device="cpu").encode(texts, normalize_embeddings=True)
-    found = load_embedder(folder, device="cpu").embed_documents(texts)
+    found = load_embedder(folder, device="cpu:float32").embed_documents(texts)
     assert (found * expected).sum(axis=1).min() >= 0.9999
 
 

@@ -65,7 +65,7 @@ def test_the_converted_model_is_the_packages_own(made):
 
     from indexer.encoder import load_embedder
 
-    ours = load_embedder(made[1], device="cpu", revision=offline_bundle.REVISION)
+    ours = load_embedder(made[1], device="cpu:float32", revision=offline_bundle.REVISION)
     assert (ours.spec.model, ours.spec.dim, ours.spec.pooling) == (offline_bundle.MODEL, 384, "mean")
     st = SentenceTransformer(str(made[1]), device="cpu", model_kwargs={"dtype": torch.float32})
     tokenizer, plain = AutoTokenizer.from_pretrained(made[1]), AutoModel.from_pretrained(made[1], dtype=torch.float32)

@@ -76,11 +76,13 @@ def reference(weights, ids, cutoff):
 
 @pytest.mark.parametrize("cutoff", [START, 3, LAYERS])
 def test_each_cutoff_gives_the_logit_of_its_own_head_without_running_the_folders_code(folder, cutoff):
-    reranker = load_reranker(folder, model_id=NAME, device="cpu", cutoff_layers=cutoff)
+    reranker = load_reranker(folder, model_id=NAME, device="cpu:float32", cutoff_layers=cutoff)
     weights = load_file(folder / "model.safetensors")
     expected = [reference(weights, ids, cutoff) for ids in reranker.inputs(QUERY, PASSAGES)]
     found = reranker.score(QUERY, PASSAGES)
     assert np.abs(found - expected).max() <= 1e-4
+    mixed = load_reranker(folder, model_id=NAME, device="cpu", cutoff_layers=cutoff, precision="bfloat16")
+    assert np.abs(mixed.score(QUERY, PASSAGES) - expected).max() <= 0.05 * np.ptp(expected)
     assert list(np.argsort(found)) == list(np.argsort(expected))
     assert len(set(np.round(found, 3))) == len(PASSAGES)
     assert reranker.inputs(QUERY, ["x"])[0][0] == 1  # <s>
@@ -116,7 +118,7 @@ def test_a_missing_head_or_layer_is_not_made_up(folder):
 
 def test_heads_are_found_in_sharded_weights(folder):
     weights = load_file(folder / "model.safetensors")
-    expected = load_reranker(folder, model_id=NAME, device="cpu", cutoff_layers=3).score(QUERY, PASSAGES)
+    expected = load_reranker(folder, model_id=NAME, device="cpu:float32", cutoff_layers=3).score(QUERY, PASSAGES)
     names = {"model-00001-of-00002.safetensors": [], "model-00002-of-00002.safetensors": []}
     for name in weights:
         names["model-00002-of-00002.safetensors" if "lm_head" in name else "model-00001-of-00002.safetensors"].append(
@@ -127,5 +129,5 @@ def test_heads_are_found_in_sharded_weights(folder):
     index = {"metadata": {}, "weight_map": {name: file for file, parts in names.items() for name in parts}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     (folder / "model.safetensors").unlink()
-    found = load_reranker(folder, model_id=NAME, device="cpu", cutoff_layers=3).score(QUERY, PASSAGES)
+    found = load_reranker(folder, model_id=NAME, device="cpu:float32", cutoff_layers=3).score(QUERY, PASSAGES)
     assert np.array_equal(found, expected)

@@ -39,7 +39,7 @@ def folder(tmp_path):
 
 @pytest.mark.parametrize("cutoff", [2, 3])
 def test_scores_are_those_of_the_reference(folder, tmp_path, cutoff):
-    reranker = load_reranker(folder, model_id=NAME, device="cpu", cutoff_layers=cutoff)
+    reranker = load_reranker(folder, model_id=NAME, device="cpu:float32", cutoff_layers=cutoff)
     plain = make(tmp_path / "plain", "gemma2")  # the same seed, so the same layers
     tokenizer, model = (
         AutoTokenizer.from_pretrained(plain),
@@ -67,6 +67,8 @@ def test_scores_are_those_of_the_reference(folder, tmp_path, cutoff):
         expected.append(float(cap * torch.tanh(last @ head / cap)))
     found = reranker.score(QUERY, PASSAGES)
     assert np.abs(found - expected).max() <= 1e-3
+    mixed = load_reranker(folder, model_id=NAME, device="cpu", cutoff_layers=cutoff, precision="bfloat16")
+    assert np.abs(mixed.score(QUERY, PASSAGES) - expected).max() <= 0.05 * np.ptp(expected)
     assert len(set(np.round(found, 4))) == len(PASSAGES)  # a canary: the passages matter
 
 

@@ -90,7 +90,7 @@ def make(folder, kind):
 @pytest.mark.parametrize("kind", ["xlm-roberta", "bert"])
 def test_a_sequence_reranker_gives_the_logits_of_the_model_card(tmp_path, kind):
     folder = make(tmp_path, kind)
-    reranker = load_reranker(folder, model_id="BAAI/bge-reranker-base", device="cpu")
+    reranker = load_reranker(folder, model_id="BAAI/bge-reranker-base", device="cpu:float32")
     tokenizer, model = (
         AutoTokenizer.from_pretrained(folder),
         AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval(),
@@ -122,7 +122,7 @@ def test_a_long_query_leaves_room_for_the_passage(tmp_path):
 def test_a_decoder_reranker_gives_the_yes_logit_of_the_documented_prompt(tmp_path, kind, cutoff):
     folder = make(tmp_path, kind)
     name = "BAAI/bge-reranker-v2-gemma"
-    reranker = load_reranker(folder, model_id=name, device="cpu", cutoff_layers=cutoff)
+    reranker = load_reranker(folder, model_id=name, device="cpu:float32", cutoff_layers=cutoff)
     tokenizer, model = (
         AutoTokenizer.from_pretrained(folder),
         AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval(),
@@ -169,7 +169,7 @@ def test_code_from_a_folder_runs_only_when_allowed(tmp_path):
 
 
 def test_memory_that_runs_out_halves_the_batch(tmp_path, monkeypatch):
-    reranker = load_reranker(make(tmp_path, "bert"), device="cpu")
+    reranker = load_reranker(make(tmp_path, "bert"), device="cpu:float32")
     expected = reranker.score(QUERY, PASSAGES * 4)
     real = reranker._model.forward
 
@@ -193,7 +193,7 @@ def test_broken_weights_are_noticed(tmp_path):
 def test_passages_of_wildly_different_lengths_score_as_each_one_alone(tmp_path):
     texts = ["", "书", "renew " * 3000, "续借" * 700, *PASSAGES] * 3
     for kind, name in (("bert", None), ("xlm-roberta", None), ("gemma", "BAAI/bge-reranker-v2-gemma")):
-        reranker = load_reranker(make(tmp_path / kind, kind), model_id=name, device="cpu")
+        reranker = load_reranker(make(tmp_path / kind, kind), model_id=name, device="cpu:float32")
         together = reranker.score(QUERY, texts)
         alone = np.concatenate([reranker.score(QUERY, [text]) for text in texts])
         assert np.abs(together - alone).max() <= 2e-5
@@ -219,11 +219,11 @@ def test_the_head_computes_in_float32_when_the_body_does_not(tmp_path, monkeypat
 
     real = cross_encoder.load_weights
     monkeypatch.setattr(cross_encoder, "load_weights", lambda *args, **kept: real(*args, **kept).bfloat16())
-    reranker = load_reranker(make(tmp_path, kind), device="cpu")
+    reranker = load_reranker(make(tmp_path, kind), device="cpu:float32")
     scores = torch.tensor(reranker.score(QUERY, PASSAGES))
     assert not torch.equal(scores, scores.bfloat16().float())
     monkeypatch.undo()
-    assert np.abs(load_reranker(tmp_path, device="cpu").score(QUERY, PASSAGES) - scores.numpy()).max() < 0.2
+    assert np.abs(load_reranker(tmp_path, device="cpu:float32").score(QUERY, PASSAGES) - scores.numpy()).max() < 0.2
 
 
 def test_a_decoders_logit_is_float32_when_its_body_is_not(tmp_path, monkeypatch):
@@ -232,7 +232,7 @@ def test_a_decoders_logit_is_float32_when_its_body_is_not(tmp_path, monkeypatch)
     real = decoder_reranker.load_weights
     monkeypatch.setattr(decoder_reranker, "load_weights", lambda *args, **kept: real(*args, **kept).bfloat16())
     scores = torch.tensor(
-        load_reranker(make(tmp_path, "gemma"), model_id="BAAI/bge-reranker-v2-gemma", device="cpu").score(
+        load_reranker(make(tmp_path, "gemma"), model_id="BAAI/bge-reranker-v2-gemma", device="cpu:float32").score(
             QUERY, PASSAGES
         )
     )
@@ -245,7 +245,9 @@ def test_a_folder_of_the_sentence_transformers_cross_encoder_scores_the_same(tmp
     theirs = CrossEncoder(str(make(tmp_path / "plain", "bert")), device="cpu", max_length=512)
     theirs.save_pretrained(str(tmp_path / "saved"))
     expected = theirs.predict([(QUERY, passage) for passage in PASSAGES], activation_fn=torch.nn.Identity())
-    assert np.abs(load_reranker(tmp_path / "saved", device="cpu").score(QUERY, PASSAGES) - expected).max() <= 1e-4
+    assert (
+        np.abs(load_reranker(tmp_path / "saved", device="cpu:float32").score(QUERY, PASSAGES) - expected).max() <= 1e-4
+    )
 
 
 def without(folder, part):
@@ -307,13 +309,13 @@ def test_a_long_pair_is_cut_as_flag_embedding_cuts_it(tmp_path):
     assert tokens.shape == (1, 512)
     with torch.no_grad():
         expected = float(model(input_ids=tokens, token_type_ids=segments).logits)
-    assert abs(load_reranker(folder, device="cpu").score(query, [passage])[0] - expected) <= 1e-4
+    assert abs(load_reranker(folder, device="cpu:float32").score(query, [passage])[0] - expected) <= 1e-4
 
 
 @pytest.mark.parametrize("kind", ["xlm-roberta", "bert", "gemma"])
 def test_several_queries_together_score_as_each_alone_in_fewer_forwards(tmp_path, kind):
     names = {"gemma": "BAAI/bge-reranker-v2-gemma"}
-    reranker = load_reranker(make(tmp_path, kind), model_id=names.get(kind), device="cpu")
+    reranker = load_reranker(make(tmp_path, kind), model_id=names.get(kind), device="cpu:float32")
     asked = [(QUERY, PASSAGES), ("续借", []), ("打印机 filament", PASSAGES[:1]), ("renew", PASSAGES[2:])]
     alone = [reranker.score(query, passages) for query, passages in asked]
     before = reranker.forwards

@@ -99,9 +99,9 @@ def test_three_libraries_give_the_same_vectors(architecture, lora, tmp_path):
     folder = tiny_model(tmp_path / "base", architecture)
     spec = TrainSpec(batch_size=16, learning_rate=3e-3, checkpoint_steps=0, lora=lora)
     tuned = finetune(folder, ROWS, spec, tmp_path / "run").folder
-    ours = load_embedder(tuned, device="cpu")
+    ours = load_embedder(tuned, device="cpu:float32")
     queries, passages = ours.embed_queries(QUERIES), ours.embed_documents(PASSAGES)
-    moved = (queries * load_embedder(folder, device="cpu").embed_queries(QUERIES)).sum(axis=1)
+    moved = (queries * load_embedder(folder, device="cpu:float32").embed_queries(QUERIES)).sum(axis=1)
     assert (moved < 0.9999).all()  # else nothing was trained
 
     st = SentenceTransformer(str(tuned), device="cpu", local_files_only=True)
@@ -133,7 +133,7 @@ def test_a_model_with_a_dense_layer_keeps_it(tmp_path):
     SentenceTransformer(modules=modules, device="cpu").save(str(tmp_path / "base"), create_model_card=False)
     spec = TrainSpec(batch_size=16, learning_rate=3e-3, checkpoint_steps=0)
     tuned = finetune(tmp_path / "base", ROWS, spec, tmp_path / "run", device="cpu").folder
-    ours, before = load_embedder(tuned, device="cpu"), load_embedder(tmp_path / "base", device="cpu")
+    ours, before = load_embedder(tuned, device="cpu:float32"), load_embedder(tmp_path / "base", device="cpu:float32")
     assert ours.spec.dim == before.spec.dim == 16
     assert (ours.embed_documents(PASSAGES) * before.embed_documents(PASSAGES)).sum(axis=1).max() < 0.9999
     st = SentenceTransformer(str(tuned), device="cpu", local_files_only=True)
@@ -327,10 +327,10 @@ def test_the_offline_model_is_tuned_into_a_folder_for_three_libraries(tmp_path):
     )
     tuned = finetune(folder, topic_rows(8), spec, tmp_path / "run", device="cpu").folder
     assert offline_bundle.is_sound(folder)
-    ours = load_embedder(tuned, device="cpu")
+    ours = load_embedder(tuned, device="cpu:float32")
     assert ours.spec.model.startswith("intfloat/multilingual-e5-small+tuned-")
     queries, passages = ours.embed_queries(QUERIES), ours.embed_documents(PASSAGES)
-    assert (queries * load_embedder(folder, device="cpu").embed_queries(QUERIES)).sum(axis=1).max() < 0.9999
+    assert (queries * load_embedder(folder, device="cpu:float32").embed_queries(QUERIES)).sum(axis=1).max() < 0.9999
     st = SentenceTransformer(str(tuned), device="cpu", local_files_only=True)
     assert (st.encode_query(QUERIES) * queries).sum(axis=1).min() >= 0.9999
     assert (st.encode_document(PASSAGES) * passages).sum(axis=1).min() >= 0.9999

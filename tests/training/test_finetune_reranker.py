@@ -42,7 +42,7 @@ def test_an_encoder_becomes_a_reranker_that_learns_and_loads(trained):
     from sentence_transformers import CrossEncoder
 
     assert trained.dev_after > trained.dev_before + 0.2
-    reranker = load_reranker(trained.folder, device="cpu")
+    reranker = load_reranker(trained.folder, device="cpu:float32")
     passages = ["notes about the printer number 3.", "厨房 5", "budget 9"]
     scores = reranker.score("how to fix printer 3?", passages)
     assert scores.argmax() == 0
@@ -57,7 +57,7 @@ def test_an_encoder_becomes_a_reranker_that_learns_and_loads(trained):
 def test_a_reranker_can_be_trained_further(trained, tmp_path):
     spec = SPEC.model_copy(update={"epochs": 1, "objective": "binary", "freeze_embeddings": True})
     again = finetune_reranker(trained.folder, ROWS[:32], spec, tmp_path / "run", device="cpu")
-    first, second = (load_reranker(path, device="cpu").score("how to fix printer 3?", ["notes about the printer number 3.", "厨房 5"]) for path in
+    first, second = (load_reranker(path, device="cpu:float32").score("how to fix printer 3?", ["notes about the printer number 3.", "厨房 5"]) for path in
                      (trained.folder, again.folder))  # fmt: skip
     assert not np.array_equal(first, second)
     assert np.sign(first[0] - first[1]) == np.sign(second[0] - second[1]) == 1
@@ -68,7 +68,7 @@ def test_pairs_are_those_of_the_serving_reranker(trained):
     tokenizer = load_tokenizer(trained.folder, check_folder(trained.folder))
     spec = SPEC.model_copy(update={"batch_size": 2})
     batch = PairCollator(rows, spec, tokenizer)(plan_batches(rows, spec).batches[0])
-    served = load_reranker(trained.folder, device="cpu")
+    served = load_reranker(trained.folder, device="cpu:float32")
     seen = {}
     served._forward = lambda pairs: (
         seen.update({tuple(ids): types for ids, types in pairs}) or np.zeros(len(pairs), "f4")

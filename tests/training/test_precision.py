@@ -9,24 +9,7 @@ from safetensors.torch import load_file
 
 from tests.training.tiny_model import tiny_model, topic_rows
 from training.finetune import finetune
-from training.precision import chosen_precision
 from training.train_spec import TrainSpec
-
-
-def test_what_is_asked_for_is_taken() -> None:
-    assert chosen_precision("float32", torch.device("cpu")) == "float32"
-    assert chosen_precision("bfloat16", torch.device("cpu")) == "bfloat16"
-
-
-@pytest.mark.parametrize(
-    ("capabilities", "expected"),
-    [({"avx512_bf16": True}, "bfloat16"), ({"amx_bf16": True}, "bfloat16"), ({"avx2": True, "avx512_bf16": False}, "float32"), ({}, "float32")],
-)  # fmt: skip
-def test_auto_follows_the_processor(
-    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], expected: str
-) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
-    assert chosen_precision("auto", torch.device("cpu")) == expected
 
 
 def test_both_precisions_learn_alike_and_the_run_says_which(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def test_the_loss_over_the_model_is_the_loss_of_its_vectors(tmp_path):
     features = [
         {key: batch[f"{name}_{key}"] for key in ("input_ids", "attention_mask")} for name in ("query", "passage")
     ]
-    embedder = load_embedder(tmp_path / "m", device="cpu")
+    embedder = load_embedder(tmp_path / "m", device="cpu:float32")
     numbers = {int(n): column for column, n in enumerate(batch["label"]["text"])}
     texts = sorted(
         {t for d in draws for t in (rows[d.row].pos[d.positive], *(rows[d.row].neg[n] for n in d.negatives))}
@@ -109,8 +109,8 @@ def test_the_loss_over_the_model_is_the_loss_of_its_vectors(tmp_path):
 @pytest.mark.parametrize("architecture", ["bert", "qwen3"])
 def test_queries_and_passages_are_formatted_as_at_serving_time(architecture, tmp_path):
     opened = open_trainable(tiny_model(tmp_path / "m", architecture), SPEC, device="cpu")
-    embedder = load_embedder(tmp_path / "m", device="cpu")
-    asked = load_embedder(tmp_path / "m", device="cpu", options=EncoderOptions(instruction="window"))
+    embedder = load_embedder(tmp_path / "m", device="cpu:float32")
+    asked = load_embedder(tmp_path / "m", device="cpu:float32", options=EncoderOptions(instruction="window"))
     for query_format, prompt in ((embedder.spec.query_format, ""), (asked.spec.query_format, "window")):
         row = TrainingRow("花园 3", ("notes",), ("garden",), prompt=prompt)
         batch = Collator([row], SPEC, opened.tokenizer, opened.shape)(plan_batches([row], SPEC).batches[0])
@@ -159,7 +159,7 @@ def test_adapters_merge_into_the_same_function(tmp_path):
                 weight.normal_(0, 0.1)
     texts = ["how to fix printer", "怎么修理花园"]
     before = opened.embed(texts, max_tokens=64, token_budget=512)
-    base = load_embedder(tmp_path / "m", device="cpu").with_formats("{query}", "{text}").embed_documents(texts)
+    base = load_embedder(tmp_path / "m", device="cpu:float32").with_formats("{query}", "{text}").embed_documents(texts)
     assert (before * base).sum(axis=1).max() < 0.999
     merge_adapters(opened.model)
     assert not any("lora" in name for name, _ in opened.model.named_parameters())
@@ -173,10 +173,10 @@ def test_a_decoder_that_attends_both_ways_is_trained_and_saved_so(tmp_path):
     from training.finetune import finetune
 
     folder = tiny_model(tmp_path / "m", "qwen3")
-    causal = load_embedder(folder, device="cpu").embed_documents(["garden 3", "花园的说明"])
+    causal = load_embedder(folder, device="cpu:float32").embed_documents(["garden 3", "花园的说明"])
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"is_causal": False}))
-    served = load_embedder(folder, device="cpu")
+    served = load_embedder(folder, device="cpu:float32")
     both_ways = served.embed_documents(["garden 3", "花园的说明"])
     opened = open_trainable(folder, SPEC, device="cpu")
     found = opened.embed(["garden 3", "花园的说明"], max_tokens=64, token_budget=512)
@@ -187,7 +187,7 @@ def test_a_decoder_that_attends_both_ways_is_trained_and_saved_so(tmp_path):
         tuned = finetune(folder, topic_rows(16), spec, tmp_path / f"run{bool(lora)}", device="cpu").folder
         assert json.loads((tuned / "config.json").read_text())["is_causal"] is False
         again = open_trainable(tuned, SPEC, device="cpu").embed(["garden 3"], max_tokens=64, token_budget=512)
-        assert (again * load_embedder(tuned, device="cpu").embed_documents(["garden 3"])).sum() > 0.9999
+        assert (again * load_embedder(tuned, device="cpu:float32").embed_documents(["garden 3"])).sum() > 0.9999
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -211,7 +211,7 @@ def test_what_is_trained_is_what_is_served(architecture, pooling, causal, lora, 
         (folder / name).write_text(json.dumps(content | changes))
     spec = TrainSpec.of({"lora": lora, "max_passage_tokens": 300})
     opened = open_trainable(folder, spec, device="cpu")
-    served = load_embedder(folder, device="cpu").embed_documents(texts)
+    served = load_embedder(folder, device="cpu:float32").embed_documents(texts)
     tokenizer = Tokenizer(opened.tokenizer, 300)
     ids = sorted(tokenizer.encode([opened.document_text(text) for text in texts]), key=len, reverse=True)
     tokens = padded(ids, tokenizer.pad)
