@@ -5,6 +5,7 @@ into: encoding for an hour grew the process to three times its need. One call co
 `mmap` (MALLOC_MMAP_THRESHOLD_) bounds the growth as well, and costs 7 % of the speed, because every buffer is zeroed anew.
 """
 
+import gc
 from collections.abc import Callable
 from ctypes import CDLL
 from functools import cache
@@ -14,6 +15,12 @@ def give_back() -> None:
     """Return freed memory to the operating system, where the C library can."""
     if trim := _malloc_trim():
         trim(0)
+
+
+def collect() -> None:
+    """Free what refers to itself in a circle, such as a trainer and its callbacks, and give it back: 0.3 s with torch loaded."""
+    gc.collect()
+    give_back()
 
 
 @cache

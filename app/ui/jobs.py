@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias
 from uuid import uuid4
 
 from indexer.errors import IndexBusyError, SearchError
+from indexer.heap import collect
 
 State = Literal["running", "done", "cancelled", "failed"]
 
@@ -95,6 +96,7 @@ class Job:
         finally:
             self._ended = monotonic()
             self.state = state
+            collect()  # a model in training is hundreds of megabytes, and the app makes too little garbage for Python to look soon
 
 
 Work: TypeAlias = Callable[[Job], Any]

@@ -11,6 +11,7 @@ import streamlit as st
 from app.ui.password import ask_password
 from indexer.errors import IndexFormatError
 from indexer.generations import Generations
+from indexer.heap import collect
 from training.feedback import FeedbackLog, feedback_path
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ def _searcher(index: str, generation: str, rerank: str, device: str) -> "Searche
     from indexer.opened import Index
     from retriever.searcher import Searcher
 
+    collect()  # what earlier generations left: the server does not collect after each draw (`app.cli.ui_command`)
     opened = Index.open(Path(index), generation=generation)
     searcher = Searcher(opened, _embedder_supply(opened, device), _reranker_supply(rerank, device, opened))
     searcher.warm()

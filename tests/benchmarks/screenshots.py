@@ -20,7 +20,7 @@ ENGLISH = "How long ago did cyanobacteria enter a cell?"
 CHINESE = "什么是最有效的抗炎药?"
 MIXED = "What is an additional meaning intended when the word prime is used?"
 COLOURS = 160  # no difference to the eye, and half the size
-TALL = 1190  # pixels; from the runs to the models
+TALL = 1155  # pixels; from the runs to the models
 LARGEST = 200_000  # bytes; pictures travel with the repository
 
 

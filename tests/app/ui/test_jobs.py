@@ -1,7 +1,9 @@
 """Jobs: progress, stopping, failures in words, one at a time."""
 
+import gc
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -27,6 +29,28 @@ def test_a_job_ends_with_its_result():
     job = ended(JobBoard().start("evaluation", lambda job: job.report(1, 2, "bm25") or 42))
     assert (job.state, job.result, job.error) == ("done", 42, "")
     assert (job.progress.done, job.progress.total, job.progress.doing) == (1, 2, "bm25")
+
+
+def test_what_a_job_leaves_in_a_circle_is_freed():
+    class Trainer:
+        pass
+
+    left = []
+
+    def work(job):
+        trainer = Trainer()
+        trainer.callbacks = [trainer]
+        left.append(weakref.ref(trainer))
+
+    gc.disable()
+    try:
+        ended(JobBoard().start("training", work))
+        deadline = time.monotonic() + 10
+        while left[0]() is not None and time.monotonic() < deadline:
+            time.sleep(0.005)
+        assert left[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_an_error_of_ours_is_kept_in_its_words():
