@@ -154,10 +154,10 @@ def column_words(say: Say) -> str:
     """Return what the columns of `run_rows` mean."""
     return say(
         "Held-out: the gain on questions that training did not see; the verdict rests on it. p: how easily chance alone makes "
-        "such a difference. General set: the change on questions about other things, which must not fall. Dev: questions that "
+        "such a difference. General set: the change on questions about other things, which may hardly fall. Dev: questions that "
         "chose the best step, so they flatter.",
         "留出：在训练未见过的问题上的提升，结论以此为准。p：仅凭偶然出现这种差异的可能性。通用集：在其他主题的问题上的变化，"
-        "不得下降。开发集：用来选择最佳步的问题，因此偏乐观。",
+        "几乎不得下降。开发集：用来选择最佳步的问题，因此偏乐观。",
     )
 
 
