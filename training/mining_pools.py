@@ -3,12 +3,18 @@
 A model that always sees positives of one style and negatives of another learns the style. Pairs from a file are often bodies
 without titles, while the passages of an index carry theirs; mined against the index, a matching title becomes a sign of a wrong
 answer: on sqlfaq-zh held-out nDCG@10 fell from 0.753 to 0.726 while the dev score, measured on pairs of the file, rose by 0.06.
-So examples whose positive is a passage of the index are mined in the index, all others among their own positives, as
+So examples whose positive is a passage of the index are mined in the index, all others among the positives of the files, as
 FlagEmbedding's `hn_mine` does where no candidate pool is given.
+
+Files are searched twice. The model ranks the positives of the drawn examples, which tells whether it finds an example's positive
+at all. BM25 searches the positives of all examples, drawn or not, for what stands nearest: sections of the same page, which
+among a thousand pairs out of forty thousand are hardly to be met, and which are what search has to tell apart. Their
+similarity is not measured, as encoding them takes as long as training; so no margin holds for them, only that they are neither
+known to be good nor copies of a positive. Without them sqlfaq-zh and winfaq-en got worse, with them better (docs/results.md).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,8 +23,14 @@ from indexer.opened import Index
 from indexer.vector_cache import passage_digest
 from training.examples import Example
 from training.mining_corpus import MiningCorpus
+from training.negative_spec import NegativeSpec
 from training.negatives import MinedSet, mine_negatives
 from training.tuning_plan import TuningObserver, TuningPlan
+
+NEAREST = 10  # places of BM25's ranking that neighbours are drawn from
+_NEIGHBOURS = NegativeSpec(
+    pool="bm25", ranks=(0, NEAREST), relative=None, above_random=False, consistent_within=None, fill=False
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +52,23 @@ class Sides:
 class MiningPools:
     """The index, and the positives that are not in it."""
 
-    def __init__(self, index: Index, embedder: Embedder, examples: Sequence[Example], watch: TuningObserver) -> None:
-        """Open both pools.
+    def __init__(
+        self,
+        index: Index,
+        embedder: Embedder,
+        examples: Sequence[Example],
+        watch: TuningObserver,
+        *,
+        passages: Sequence[str] = (),
+    ) -> None:
+        """Open the pools.
 
         Args:
             index: The live index.
             embedder: Its model; encodes the positives that are not in the index, once.
             examples: Of all that will be mined for; held-out ones must not be among them.
             watch: Told about the encoding.
+            passages: Of the files, for neighbours, besides the examples' own positives; held-out ones must not be among them.
 
         Raises:
             ModelError: If encoding fails.
@@ -57,7 +78,9 @@ class MiningPools:
         self._own = MiningCorpus.from_index(index, embedder)
         self._texts = list(dict.fromkeys(text for one in Sides.of(examples, index).outside for text in one.row.pos))
         self._other: MiningCorpus | None = None
+        self._near: MiningCorpus | None = None
         if self._texts:
+            self._near = MiningCorpus.from_texts([*self._texts, *passages], None)
             watch.phase("encoding", len(self._texts))
             self._other = MiningCorpus.from_texts(self._texts, embedder, progress=watch.advance)
 
@@ -70,10 +93,12 @@ class MiningPools:
         sides = Sides.of(examples, self._index)
         self._watch.phase("mining", len(examples))
         found = mine_negatives(sides.inside, self._own, plan.negatives, progress=self._watch.advance)
-        if not sides.outside or self._other is None:
+        if not sides.outside or self._other is None or self._near is None:
             return found
-        other = mine_negatives(sides.outside, self._other, plan.negatives, progress=self._watch.advance)
-        return found.joined(other)
+        rules = replace(_NEIGHBOURS, number=plan.negatives.number, seed=plan.negatives.seed)
+        near = mine_negatives(sides.outside, self._near, rules)
+        other = mine_negatives(near.examples, self._other, plan.negatives, progress=self._watch.advance)
+        return found.joined(other.after(near))
 
     def others(self, examples: Sequence[Example], number: int, seed: int) -> list[str]:
         """Draw passages that complete the candidates of dev examples, from each pool in proportion to its examples."""

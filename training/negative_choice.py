@@ -16,13 +16,16 @@ _RERANKED_TOGETHER = 8
 
 @dataclass(frozen=True, slots=True)
 class Negative:
-    """A negative as it was found: passage (empty when it was in the row), text, rank from 1 (0: none) and similarity."""
+    """A negative as it was found: passage (empty when it was in the row), text, rank from 1 (0: none) and similarity.
+
+    A neighbour stood in the row when its rank and similarity were to be measured: an earlier pass by BM25 had put it there.
+    """
 
     passage_id: str
     text: str
     rank: int
     score: float | None
-    kind: Literal["given", "mined", "random"]
+    kind: Literal["given", "mined", "random", "neighbour"]
 
 
 class Choice:

@@ -15,7 +15,7 @@ mostly it is.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 import numpy as np
@@ -69,6 +69,22 @@ class MinedSet:
     def examples(self) -> tuple[Example, ...]:
         """The examples to train on."""
         return tuple(mined.example for mined in self.kept)
+
+    def after(self, earlier: "MinedSet") -> "MinedSet":
+        """Return this one as a second pass over the examples that an earlier one gave neighbours to."""
+        near = {(one.example.query_id, found.text) for one in earlier.kept for found in one.negatives if found.rank}
+        kept = tuple(
+            replace(
+                one,
+                negatives=tuple(
+                    replace(found, kind="neighbour") if (one.example.query_id, found.text) in near else found
+                    for found in one.negatives
+                ),
+            )
+            for one in self.kept
+        )
+        removed = dict(Counter(self.removed) + Counter(earlier.removed))
+        return replace(self, kept=kept, removed=removed, candidates=self.candidates + earlier.candidates)
 
     def joined(self, other: "MinedSet") -> "MinedSet":
         """Return both as one; the similarity of unrelated texts becomes the mean by examples."""

@@ -65,7 +65,8 @@ def tuning_data(
 
 
 def _make(index: Index, embedder: Embedder, plan: TuningPlan, run: TuningRun, watch: TuningObserver) -> None:
-    examples, left_out = gather(index, embedder, plan, run.folder, watch)
+    found = gather(index, embedder, plan, run.folder, watch)
+    examples, left_out = found.examples, found.left_out
     judges = load_dataset(plan.evaluate) if plan.evaluate else None
     clean, leaks = _without_leaks(examples, _as_examples(judges, index) if judges else ())
     if len(clean) < LEAST:
@@ -76,7 +77,9 @@ def _make(index: Index, embedder: Embedder, plan: TuningPlan, run: TuningRun, wa
     split = split_examples(clean, _split_plan(plan), trained_on=_trained_on(index))
     watch.stage(f"mining negatives for {len(split.train)} examples")
     chosen = split.dev[:DEV_QUERIES]
-    pools = MiningPools(index, embedder, [*split.train, *chosen], watch)
+    held = {text for example in split.test for text in example.row.pos}
+    passages = [text for text in found.passages if text not in held]
+    pools = MiningPools(index, embedder, [*split.train, *chosen], watch, passages=passages)
     mined, dev = pools.mine(split.train, plan), pools.mine(chosen, plan)
     others = pools.others(chosen, DEV_PASSAGES, plan.spec.seed)
     counts = _write(run, mined, dev, others, (split, left_out, leaks))

@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -18,11 +19,27 @@ from training.pair_mining import MinedPairs, mine_pairs
 from training.synthetic_source import examples_by_language_model
 from training.tuning_plan import TuningObserver, TuningPlan
 
+T = TypeVar("T")
+MOST_PASSAGES = 50_000  # of files, for negatives: their BM25 index takes a minute and half a gigabyte
 
-def gather(
-    index: Index, embedder: Embedder, plan: TuningPlan, folder: Path, watch: TuningObserver
-) -> tuple[tuple[Example, ...], dict[str, int]]:
-    """Return the examples of all sources, at most `plan.sources.most`, and counts of what was left out.
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What the sources gave.
+
+    Attributes:
+        examples: At most `plan.sources.most`.
+        left_out: Counts of what was left out, by reason.
+        passages: Positives of the files, those of examples that were not drawn included: places for negatives.
+    """
+
+    examples: tuple[Example, ...]
+    left_out: dict[str, int]
+    passages: tuple[str, ...]
+
+
+def gather(index: Index, embedder: Embedder, plan: TuningPlan, folder: Path, watch: TuningObserver) -> Gathered:
+    """Return the examples of all sources.
 
     Args:
         index: Whose passages are trained on.
@@ -47,6 +64,7 @@ def gather(
         watch.stage(f"{len(read.examples)} examples out of {path}")
         found += read.examples
         left_out.update(read.left_out)
+    filed = [text for example in found if example.origin == "file" for text in example.row.pos]
     if plan.sources.corpus:
         mined = _from_corpus(index, embedder, plan, watch)
         watch.stage(f"{len(mined.examples)} examples out of the documents")
@@ -57,7 +75,8 @@ def gather(
         watch.stage(f"{len(written.examples)} examples by a language model")
         found += written.examples
         left_out.update(written.dropped)
-    return _at_most(found, plan.sources.most, plan.split.seed), dict(left_out)
+    drawn = _at_most(found, plan.sources.most, plan.split.seed)
+    return Gathered(drawn, dict(left_out), _at_most(list(dict.fromkeys(filed)), MOST_PASSAGES, plan.split.seed))
 
 
 def _from_feedback(index: Index, *, one_person: bool) -> tuple[Sequence[Example], dict[str, int]]:
@@ -77,9 +96,9 @@ def _from_corpus(index: Index, embedder: Embedder, plan: TuningPlan, watch: Tuni
     return mine_pairs(index.chunks.documents(), embedder, rules, progress=watch.advance)
 
 
-def _at_most(examples: Sequence[Example], most: int | None, seed: int) -> tuple[Example, ...]:
+def _at_most(found: Sequence[T], most: int | None, seed: int) -> tuple[T, ...]:
     """Draw by the seed, in the order of the input."""
-    if most is None or len(examples) <= most:
-        return tuple(examples)
-    drawn = np.random.default_rng(seed).choice(len(examples), most, replace=False)
-    return tuple(examples[place] for place in sorted(drawn))
+    if most is None or len(found) <= most:
+        return tuple(found)
+    drawn = np.random.default_rng(seed).choice(len(found), most, replace=False)
+    return tuple(found[place] for place in sorted(drawn))

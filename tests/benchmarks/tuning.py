@@ -45,6 +45,7 @@ from retriever.searcher import Searcher, SearchOptions
 from tests.benchmarks.retrieval import corpus_lines
 from training.negative_spec import NegativeSpec
 from training.split import SplitPlan
+from training.train_preset import train_preset
 from training.train_progress import TrainProgress
 from training.train_spec import TrainSpec
 from training.tuning import tune
@@ -175,16 +176,7 @@ class Watch(Unwatched):
             print(f"  step {progress.step}/{progress.steps} loss {progress.loss}{found}", file=sys.stderr, flush=True)
 
 
-SPEC: dict[str, Any] = {
-    "epochs": 1,
-    "batch_size": 32,
-    "learning_rate": 5e-5,
-    "freeze_embeddings": True,
-    "dropout": 0.0,
-    "max_query_tokens": 48,
-    "max_passage_tokens": 128,
-    "loss": {"hard_negatives": 1},
-}
+SPEC: dict[str, Any] = train_preset(reranker=False, device="cpu").model_dump(mode="json")
 
 
 def run(work: Path, name: str, pairs: int, seed: int, changes: dict[str, str]) -> None:

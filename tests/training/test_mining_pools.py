@@ -1,5 +1,7 @@
 """Negatives are written like the positive: those of the index for its passages, those of the file for its pairs."""
 
+from dataclasses import replace
+
 import pytest
 
 from demo_corpus import general_path
@@ -63,6 +65,26 @@ def test_negatives_come_from_where_the_positive_stands(index, judged, plan):
         seen[titled] += 1
     assert min(seen.values()) >= 8
     assert mined.candidates >= 20
+
+
+def test_the_nearest_of_the_whole_file_come_first_and_count_as_neighbours(index, plan):
+    drawn = PAIRS[:4]
+    sibling = "rule 2 says 规定2 does not hold on holidays 节假日不适用"
+    copy = "Rule 2 says 规定2是 2 days!"  # reads like the positive
+    passages = [sibling, copy, *(f"unrelated remark {chr(97 + n)}x 无关" for n in range(20))]
+    four = replace(plan, negatives=replace(plan.negatives, number=4))
+    pools = MiningPools(index, WordEmbedder(), drawn, Unwatched(), passages=passages)
+    mined = pools.mine(drawn, four)
+    (second,) = (one for one in mined.kept if one.example.row.query == "rule 2 规定2")
+    assert sibling in second.example.row.neg
+    assert copy not in second.example.row.neg
+    (found,) = (negative for negative in second.negatives if negative.text == sibling)
+    assert (found.kind, found.rank, found.score) == ("neighbour", 0, None)
+    assert len(second.example.row.neg) == 4
+    assert not any(text.startswith("Hours") for text in second.example.row.neg)
+    assert mined.removed["known to be good, or reads like it"] > 0
+    without = MiningPools(index, WordEmbedder(), drawn, Unwatched()).mine(drawn, four)
+    assert not any(sibling in one.example.row.neg for one in without.kept)
 
 
 def test_dev_candidates_follow_the_dev_examples(index, judged, plan):

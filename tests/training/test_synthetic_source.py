@@ -102,9 +102,9 @@ def test_a_plan_has_it_as_a_source_without_where_the_endpoint_is(index, server, 
     sources = TuningSources(feedback=False, synthetic=SyntheticSource(50, server.endpoint()))
     plan = TuningPlan(tmp_path, sources=sources)
     told = Told()
-    examples, left_out = gather(index, WordEmbedder(), plan, tmp_path / "run", told)
-    assert f"{len(examples)} examples by a language model" in told.sentences
-    assert left_out["no more alike to the model than random texts"] > 0
+    found = gather(index, WordEmbedder(), plan, tmp_path / "run", told)
+    assert f"{len(found.examples)} examples by a language model" in told.sentences
+    assert found.left_out["no more alike to the model than random texts"] > 0
     assert json.loads(json.dumps(plan.facts()))["sources"]["synthetic"] == {"passages": 50, "model": "tiny"}
     with pytest.raises(ValueError, match="0 passages are to be sent"):
         SyntheticSource(0, server.endpoint())

@@ -6,7 +6,7 @@ from training.train_spec import RerankerSpec, TrainSpec
 
 def test_a_processor_is_spared_and_a_gpu_gets_the_defaults():
     cpu = train_preset(reranker=False, device="cpu", seed=3)
-    assert (cpu.freeze_embeddings, cpu.dropout, cpu.loss.hard_negatives, cpu.seed) == (True, 0.0, 1, 3)
+    assert (cpu.freeze_embeddings, cpu.dropout, cpu.loss.hard_negatives, cpu.seed) == (True, 0.0, 2, 3)
     assert cpu.max_passage_tokens < TrainSpec().max_passage_tokens
     assert train_preset(reranker=False, device="cuda:1") == TrainSpec()
     assert train_preset(reranker=True, device="cpu", seed=2) == RerankerSpec(seed=2)
