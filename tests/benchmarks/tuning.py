@@ -52,7 +52,7 @@ from training.tuning import tune
 from training.tuning_plan import TuningPlan, TuningSources, Unwatched
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-MOST_PAIRS = 8000
+MOST_PAIRS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
