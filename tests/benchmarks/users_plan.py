@@ -19,10 +19,10 @@ SPLIT = SplitPlan(dev=0.1, test=0.35)
 SPEC = TrainSpec(
     epochs=2,
     batch_size=16,
-    learning_rate=5e-5,
+    learning_rate=3e-5,
     dropout=0.0,
     freeze_embeddings=True,
-    loss=LossSpec(hard_negatives=1),
+    loss=LossSpec(temperature=0.01, hard_negatives=2),
     max_query_tokens=48,
     max_passage_tokens=96,
     eval_steps=10_000,
@@ -45,7 +45,7 @@ def plan_of(kind: str, route: Route, general: Path) -> TuningPlan:
             _tiny_general(general), split=SPLIT, negatives=NegativeSpec(number=2, ranks=(0, 40)), spec=TINY_SPEC,
             merge=(1.0,), route=route, rule=GateRule(general_drop=1.0, language_drop=1.0), device="cpu",
         )  # fmt: skip
-    return TuningPlan(_small_general(general), split=SPLIT, spec=SPEC, merge=(1.0,), route=route, device="cpu")
+    return TuningPlan(_small_general(general), split=SPLIT, spec=SPEC, route=route, device="cpu")
 
 
 def _small_general(folder: Path) -> Path:
