@@ -10,7 +10,7 @@ Files are searched twice. The model ranks the positives of the drawn examples, w
 at all. BM25 searches the positives of all examples, drawn or not, for what stands nearest: sections of the same page, which
 among a thousand pairs out of forty thousand are hardly to be met, and which are what search has to tell apart. Their
 similarity is not measured, as encoding them takes as long as training; so no margin holds for them, only that they are neither
-known to be good nor copies of a positive. Without them sqlfaq-zh and winfaq-en got worse, with them better (docs/results.md).
+known to be good nor copies of a positive. What they bring is in docs/results.md, "What tuning brings".
 """
 
 from collections.abc import Sequence
