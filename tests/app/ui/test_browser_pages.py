@@ -22,7 +22,7 @@ from training.feedback import FeedbackEvent, FeedbackLog
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-WAIT = 60_000  # milliseconds; the machine may be busy with other tests
+WAIT = 180_000  # milliseconds; the machine may be busy with other tests
 
 
 @contextmanager
