@@ -22,6 +22,13 @@ _SETTLED = """() => document.querySelector('[data-testid=stApp]')?.dataset.testS
     && !document.querySelector('[data-testid=stSkeleton]')"""
 
 
+def wait_until_drawn(page: Page) -> None:
+    """Wait until the app has drawn everything; a click before that may be lost."""
+    page.wait_for_timeout(400)
+    page.wait_for_function(_SETTLED)
+    page.wait_for_timeout(200)
+
+
 @contextmanager
 def served(index: Path, *options: str, **environment: str) -> Iterator[str]:
     """Run `quarry ui` on an index; gives its address, and leaves no process behind."""
@@ -92,9 +99,7 @@ class Visitor:
 
     def settle(self) -> None:
         """Wait until the app has drawn everything."""
-        self.page.wait_for_timeout(400)
-        self.page.wait_for_function(_SETTLED)
-        self.page.wait_for_timeout(200)
+        wait_until_drawn(self.page)
 
     def go(self, path: str = "/") -> None:
         """Open an address of the app."""

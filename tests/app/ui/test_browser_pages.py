@@ -17,6 +17,7 @@ from retriever.evaluate import evaluate
 from retriever.measures import parse_measures
 from retriever.ranking import Query
 from retriever.saved_evaluation import Meta, Questions, SavedEvaluation, save_evaluation
+from tests.app.ui.browser import wait_until_drawn
 from tests.app.ui.pages_support import POISON, demo_index
 from training.feedback import FeedbackEvent, FeedbackLog
 
@@ -72,6 +73,7 @@ def open_at(browser, address: str, path: str):
 
 
 def run_one_evaluation(page):
+    wait_until_drawn(page)
     page.get_by_role("button", name="Evaluate", exact=True).click()
     page.get_by_text("What the columns mean").wait_for()
 
