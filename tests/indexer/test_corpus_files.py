@@ -165,29 +165,30 @@ def test_folders_nested_deeply_do_not_exhaust_the_stack(tmp_path):
     assert [path.name for path in found] == ["a.txt"]
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "reason"),
-    [
-        ("empty.txt", b"", "empty"),
-        ("empty.pdf", b"", "empty"),
-        ("empty.txt.gz", gzip.compress(b""), "empty"),
-        ("blank.md", b" \n\t\n", "no text"),
-        ("tags.html", b"<html><script>x</script></html>", "no text"),
-        ("program.exe", b"MZ\x90", "unsupported format"),
-        ("binary.txt", bytes(range(32)) * 9, "unsupported format"),
-        ("picture", b"\x89PNG\r\n\x1a\n" + bytes(500), "unsupported format"),
-        ("not.pdf", b"plain words", "damaged"),
-        ("not.docx", b"plain words", "damaged"),
-        ("cut.docx", b"PK\x03\x04 and no directory", "damaged"),
-        ("not.json", b"{broken", "damaged"),
-        ("not.xml", b"<a><b></a>", "damaged"),
-        ("cut.txt.gz", gzip.compress(b"text" * 99)[:-9], "damaged"),
-        ("bad.txt.gz", b"\x1f\x8b" + b"x" * 99, "damaged"),
-        ("deep.json", b"[" * 100_000 + b"]" * 100_000, "damaged"),
-        ("packed.docx.gz", gzip.compress(b"PK\x03\x04"), "damaged"),
-        ("packed.pdf.gz", gzip.compress(b"%PDF-1.4 ..."), "unsupported format"),
-    ],
-)
+BAD_FILES = [
+    ("empty.txt", b"", "empty"),
+    ("empty.pdf", b"", "empty"),
+    ("empty.txt.gz", gzip.compress(b""), "empty"),
+    ("blank.md", b" \n\t\n", "no text"),
+    ("tags.html", b"<html><script>x</script></html>", "no text"),
+    ("program.exe", b"MZ\x90", "unsupported format"),
+    ("binary.txt", bytes(range(32)) * 9, "unsupported format"),
+    ("picture", b"\x89PNG\r\n\x1a\n" + bytes(500), "unsupported format"),
+    ("not.pdf", b"plain words", "damaged"),
+    ("not.docx", b"plain words", "damaged"),
+    ("cut.docx", b"PK\x03\x04 and no directory", "damaged"),
+    ("not.json", b"{broken", "damaged"),
+    ("not.xml", b"<a><b></a>", "damaged"),
+    ("cut.txt.gz", gzip.compress(b"text" * 99)[:-9], "damaged"),
+    ("bad.txt.gz", b"\x1f\x8b" + b"x" * 99, "damaged"),
+    ("deep.json", b"[" * 100_000 + b"]" * 100_000, "damaged"),
+    ("packed.docx.gz", gzip.compress(b"PK\x03\x04"), "damaged"),
+    ("packed.pdf.gz", gzip.compress(b"%PDF-1.4 ..."), "unsupported format"),
+]
+
+
+# Named by the file: gzip writes the time into its bytes, and all workers of pytest-xdist must see the same names.
+@pytest.mark.parametrize(("name", "content", "reason"), BAD_FILES, ids=[name for name, _, _ in BAD_FILES])
 def test_bad_files_are_skipped_with_their_reason(tmp_path, name, content, reason):
     (tmp_path / name).write_bytes(content)
     skip = only_skip(tmp_path)
