@@ -130,10 +130,9 @@ def _own_code(folder: Path, config: dict[str, Any], model: str, *, allowed: bool
 def _where(device: str, precision: WantedPrecision) -> list[Compute]:
     import torch
 
-    names, behind = split_device(device)
+    names, wanted = split_device(device, precision)
     if names == "auto" and torch.cuda.device_count() > 1:
         names = ",".join(f"cuda:{number}" for number in range(torch.cuda.device_count()))
-    wanted = behind if precision == "auto" else precision
     return [Compute.of(choose_device(name.strip()), wanted) for name in names.split(",")]
 
 

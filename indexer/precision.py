@@ -72,14 +72,19 @@ class Compute:
         return torch.autocast(kind, dtype=torch.bfloat16, enabled=mixed)
 
 
-def split_device(wanted: str) -> tuple[str, WantedPrecision]:
-    """Split what `--device` takes, such as `cpu:float32` or `auto`, into device and precision (`auto` when not said)."""
+def split_device(wanted: str, precision: WantedPrecision = "auto") -> tuple[str, WantedPrecision]:
+    """Split what `--device` takes, such as `cpu:float32` or `auto`, into device and precision (`auto` when not said).
+
+    Args:
+        wanted: A device, several separated by commas, or `auto`; a precision may follow.
+        precision: What was asked for elsewhere; unless it is `auto` it holds, and what follows the device is dropped.
+    """
     device, _, last = wanted.rpartition(":")
     if last == "float32":
-        return device, "float32"
+        return device, "float32" if precision == "auto" else precision
     if last == "bfloat16":
-        return device, "bfloat16"
-    return wanted, "auto"
+        return device, "bfloat16" if precision == "auto" else precision
+    return wanted, precision
 
 
 def lighten(model: Any) -> None:

@@ -43,7 +43,8 @@ def load_reranker(
         ModelError: If the folder is incomplete or is no reranker; a bi-encoder would get a random head.
     """
     config = check_folder(folder)
-    where = Compute.of(choose_device(device), split_device(device)[1] if precision == "auto" else precision)
+    device, wanted = split_device(device, precision)
+    where = Compute.of(choose_device(device), wanted)
     name = model_id or stored_id(folder, config) or str(folder)
     architectures = [str(entry) for entry in config.get("architectures") or []]
     if any(entry.endswith("ForSequenceClassification") for entry in architectures):

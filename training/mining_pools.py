@@ -49,6 +49,14 @@ class Sides:
         return cls(inside, tuple(example for example, there in zip(examples, held, strict=True) if not there))
 
 
+@dataclass(frozen=True, slots=True)
+class _FilePools:
+    """The positives of files: of all of them without vectors, of the drawn examples with the model's."""
+
+    near: MiningCorpus
+    ranked: MiningCorpus
+
+
 class MiningPools:
     """The index, and the positives that are not in it."""
 
@@ -77,12 +85,13 @@ class MiningPools:
         self._watch = watch
         self._own = MiningCorpus.from_index(index, embedder)
         self._texts = list(dict.fromkeys(text for one in Sides.of(examples, index).outside for text in one.row.pos))
-        self._other: MiningCorpus | None = None
-        self._near: MiningCorpus | None = None
+        self._filed: _FilePools | None = None
         if self._texts:
-            self._near = MiningCorpus.from_texts([*self._texts, *passages], None)
             watch.phase("encoding", len(self._texts))
-            self._other = MiningCorpus.from_texts(self._texts, embedder, progress=watch.advance)
+            self._filed = _FilePools(
+                near=MiningCorpus.from_texts([*self._texts, *passages], None),
+                ranked=MiningCorpus.from_texts(self._texts, embedder, progress=watch.advance),
+            )
 
     def mine(self, examples: Sequence[Example], plan: TuningPlan) -> MinedSet:
         """Mine negatives for examples, each where its positive stands.
@@ -93,12 +102,12 @@ class MiningPools:
         sides = Sides.of(examples, self._index)
         self._watch.phase("mining", len(examples))
         found = mine_negatives(sides.inside, self._own, plan.negatives, progress=self._watch.advance)
-        if not sides.outside or self._other is None or self._near is None:
+        if not sides.outside or self._filed is None:
             return found
         rules = replace(_NEIGHBOURS, number=plan.negatives.number, seed=plan.negatives.seed)
-        near = mine_negatives(sides.outside, self._near, rules)
-        other = mine_negatives(near.examples, self._other, plan.negatives, progress=self._watch.advance)
-        return found.joined(other.after(near))
+        near = mine_negatives(sides.outside, self._filed.near, rules)
+        ranked = mine_negatives(near.examples, self._filed.ranked, plan.negatives, progress=self._watch.advance)
+        return found.joined(ranked.after(near))
 
     def others(self, examples: Sequence[Example], number: int, seed: int) -> list[str]:
         """Draw passages that complete the candidates of dev examples, from each pool in proportion to its examples."""

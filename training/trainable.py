@@ -129,9 +129,7 @@ def open_trainable(folder: Path, spec: TrainSpec, *, model_id: str | None = None
     config = check_folder(folder)
     shape = model_format(folder, config, model_id or stored_id(folder, config))
     tokenizer = load_tokenizer(folder, config)
-    load_weights(
-        AutoModel, folder, device="cpu", precision="float32"
-    )  # says what is missing or damaged; sentence-transformers would not
+    load_weights(AutoModel, folder, device="cpu")  # says what is missing or damaged; sentence-transformers would not
     local = {"local_files_only": True}
     with quiet_libraries():
         transformer = Transformer(

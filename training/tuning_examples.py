@@ -53,6 +53,7 @@ def gather(index: Index, embedder: Embedder, plan: TuningPlan, folder: Path, wat
         ModelError: If a language model is to write queries and its endpoint refuses or falls silent.
     """
     found: list[Example] = []
+    filed: list[str] = []
     left_out: Counter[str] = Counter()
     if plan.sources.feedback and feedback_path(index.root).is_file():
         examples, counts = _from_feedback(index, one_person=plan.sources.one_person)
@@ -63,8 +64,8 @@ def gather(index: Index, embedder: Embedder, plan: TuningPlan, folder: Path, wat
         read = read_pairs(path)
         watch.stage(f"{len(read.examples)} examples out of {path}")
         found += read.examples
+        filed += [text for example in read.examples for text in example.row.pos]
         left_out.update(read.left_out)
-    filed = [text for example in found if example.origin == "file" for text in example.row.pos]
     if plan.sources.corpus:
         mined = _from_corpus(index, embedder, plan, watch)
         watch.stage(f"{len(mined.examples)} examples out of the documents")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from app.answers.words import heading, marks, word
-from app.ui.search_presenter import Say
+from app.ui.presenter_types import Say
 from app.ui.shown_text import inert, label, marked
 
 if TYPE_CHECKING:

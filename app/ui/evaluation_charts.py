@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 import altair as alt
 
-from app.ui.evaluation_presenter import Row, Say
+from app.ui.presenter_types import Row, Say
 
 Layers: TypeAlias = alt.LayerChart | alt.FacetChart
 """What altair calls charts drawn over each other."""

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
 
+from app.ui.presenter_types import Row, Say
 from indexer.errors import CorpusError
 from retriever.compare import Comparison, Verdict, compare_many
 from retriever.datasets import UnknownDocuments
@@ -15,10 +15,6 @@ from retriever.slice_comparison import compare_slices
 from retriever.slices import slices
 from retriever.sweeps import quality_by_depth
 from retriever.trec import Qrels
-
-Say: TypeAlias = Callable[[str, str], str]
-"""Picks the English or the Chinese one of two texts."""
-Row: TypeAlias = dict[str, Any]
 
 DEPTHS = (1, 2, 3, 5, 10, 20, 30, 50, 100)
 VERDICTS: Mapping[Verdict, str] = {

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from app.ui.evaluation_presenter import NamedRun, Row, Say
+from app.ui.evaluation_presenter import NamedRun
+from app.ui.presenter_types import Row, Say
 
 _MOST_SHOWN = 200  # rows of the list of queries
 _RESULTS = 10  # documents shown of each ranking

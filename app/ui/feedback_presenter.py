@@ -1,23 +1,19 @@
 """What the page of feedback shows and hands out, out of the events of a log: rows of plain text, files as bytes. It draws nothing."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeAlias
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
+from app.ui.presenter_types import Row, Say
 from app.ui.shown_text import safe
 from training.exchange import ExportReport, TextOf, training_rows, write_beir, write_training_rows
 from training.feedback_events import StoredEvent
 from training.judgements import FeedbackSummary, Judgement, document_grades, judgements, query_key
-
-Say: TypeAlias = Callable[[str, str], str]
-"""Picks the English or the Chinese one of two texts."""
-Row: TypeAlias = dict[str, Any]
 
 MOST_SHOWN = 500  # newest rows of a list; exports hold all
 _SESSION_CHARS = 8

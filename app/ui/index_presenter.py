@@ -1,19 +1,16 @@
 """What the page of index and models shows: generations, disk, checks, models, as rows of plain text. It draws nothing."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 from app.doctor import CheckResult
+from app.ui.presenter_types import Say
 from indexer.errors import IndexFormatError
 from indexer.generations import Generations
 from indexer.manifest import Manifest
 from indexer.model_source import ModelRow
-
-Say: TypeAlias = Callable[[str, str], str]
-"""Picks the English or the Chinese one of two texts."""
 
 ROLLED_BACK, SWITCHED = "rolled back in the app", "switched in the app"
 _CHECKS = {

@@ -1,17 +1,17 @@
 """The words and rows of the search page. Pure: no streamlit, no files; texts of documents leave it as inert HTML only."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote
 
+from app.ui.presenter_types import Say
 from app.ui.shown_text import excerpt, inert, marked_lines
 from retriever.answer import Answer, Result
 from retriever.highlight import Span
 from retriever.ranking import Route, StageReport, StageScore
 from training.feedback_events import MAX_SHOWN, ShownHit
 
-Say = Callable[[str, str], str]
 ROUTES: tuple[Route, ...] = ("hybrid", "dense", "bm25")
 COUNTS = (5, 10, 20, 50)
 DEFAULT_COUNT = 10

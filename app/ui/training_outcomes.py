@@ -9,6 +9,7 @@ from app.ui import training_job, training_runs
 from app.ui import training_presenter as shown
 from app.ui.data_folders import allowed_roots
 from app.ui.jobs import Job, board
+from app.ui.presenter_types import Row
 from app.ui.session import Session, feedback_path
 from app.ui.training_job import MeasuredDrift, TrainingOrder
 from app.ui.training_words import stage_words
@@ -86,7 +87,7 @@ def curves(session: Session, name: str) -> None:
         _curve(dev, say("nDCG@10 on the dev queries (higher is better)", "开发集 nDCG@10（越高越好）"), step)
 
 
-def _curve(points: Sequence[training_runs.Row], value: str, step: str) -> None:
+def _curve(points: Sequence[Row], value: str, step: str) -> None:
     if len(points) < 2:  # a line needs two
         return
     st.caption(value)

@@ -4,18 +4,16 @@ Runs, with verdicts and curves: `training_runs`.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
 
 from app.ui.jobs import Progress
+from app.ui.presenter_types import Row, Say
 from app.ui.shown_text import safe
 from app.ui.training_job import MeasuredDrift, TrainingState
-from app.ui.training_words import Say, reason_words, seconds_words, stage_words, switch_words
+from app.ui.training_words import reason_words, seconds_words, stage_words, switch_words
 from indexer.manifest import RerankerFacts
 from training.curation import Curated
 from training.promotion import Step, newest_promotion
 from training.tuning_data import LEAST
-
-Row: TypeAlias = dict[str, Any]
 
 
 def evidence_words(curated: Curated, say: Say) -> list[str]:

@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
+from app.ui.presenter_types import Row, Say
 from app.ui.shown_text import safe
-from app.ui.training_words import Say
 from training.run_folder import RunFolder
 from training.tuning_run import TuningRun, tuning_runs
 
-Row: TypeAlias = dict[str, Any]
 RunState = Literal["running", "promoted", "forced", "refused", "kept", "unfinished", "damaged"]
 
 MOST_POINTS = 400  # of a curve; more are not seen

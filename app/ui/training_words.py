@@ -1,14 +1,10 @@
 """What training tells in English sentences, in the interface's language. An unknown sentence stays as it is."""
 
 import re
-from collections.abc import Callable
-from typing import TypeAlias
 
 from app.ui.index_presenter import ROLLED_BACK, SWITCHED
+from app.ui.presenter_types import Say
 from app.ui.shown_text import safe
-
-Say: TypeAlias = Callable[[str, str], str]
-"""Picks the English or the Chinese one of two texts."""
 
 _STAGES = (
     (r"run (\S+): tuning (.+) of generation (\S+)", r"运行 \1：微调第 \3 代的 \2"),

@@ -54,6 +54,7 @@ def test_a_gpu_keeps_bfloat16_unless_float32_is_asked_for():
 )
 def test_a_precision_may_follow_the_device(wanted, expected):
     assert split_device(wanted) == expected
+    assert split_device(wanted, "bfloat16") == (expected[0], "bfloat16")
 
 
 def test_linear_layers_are_converted_and_nothing_else(tmp_path):
