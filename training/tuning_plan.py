@@ -14,8 +14,8 @@ from training.split import SplitPlan
 from training.train_progress import TrainProgress
 from training.train_spec import RerankerSpec, TrainSpec
 
-# Not 1: whole tuned weights were best on dev queries, which are like the pairs, and worse than a mixture on other questions:
-# sqlfaq-zh lost 0.004 with them and gained 0.015 at 0.6; the general set fell by 0.019 after winfaq-en.
+# Not 1: the dev queries are like the pairs and choose whole tuned weights, which are worse than a mixture on other questions
+# and on the general set.
 MERGE_SHARES = (0.6, 0.3)
 
 

@@ -70,6 +70,9 @@ def test_an_unforeseen_error_ends_the_job_and_is_not_swallowed():
     job = ended(JobBoard().start("evaluation", work))
     assert job.state == "failed"
     assert "unforeseen" in job.error
+    for thread in threading.enumerate():  # the error reaches pytest when the thread ends, just after the job
+        if thread.name == "quarry-evaluation":
+            thread.join(10)
 
 
 def test_a_stopped_job_ends_at_its_next_report():
