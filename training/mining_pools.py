@@ -76,7 +76,8 @@ class MiningPools:
             embedder: Its model; encodes the positives that are not in the index, once.
             examples: Of all that will be mined for; held-out ones must not be among them.
             watch: Told about the encoding.
-            passages: Of the files, for neighbours, besides the examples' own positives; held-out ones must not be among them.
+            passages: Of the files and the candidate pool, for neighbours, besides the examples' own positives; held-out ones
+                must not be among them.
 
         Raises:
             ModelError: If encoding fails.

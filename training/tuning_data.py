@@ -9,7 +9,7 @@ from indexer.errors import FeedbackError
 from indexer.opened import Index
 from retriever.datasets import Dataset, load_dataset
 from training.dev_score import DevSet
-from training.examples import Example
+from training.examples import Example, text_key
 from training.exchange import TrainingRow, read_training_rows, write_beir, write_training_rows
 from training.held_out import Places, held_out
 from training.judgements import query_key
@@ -25,7 +25,7 @@ from training.tuning_run import TuningRun
 
 DEV_QUERIES = 100
 DEV_NEGATIVES = (
-    2  # of each dev query; with DEV_PASSAGES one evaluation is half a minute of the offline model on one core
+    2  # of each dev query; with DEV_PASSAGES an evaluation is half a minute of the offline model on one core
 )
 DEV_PASSAGES = 200
 LEAST = 10  # examples in all; fewer teach nothing that can be told from chance
@@ -68,7 +68,8 @@ def _make(index: Index, embedder: Embedder, plan: TuningPlan, run: TuningRun, wa
     found = gather(index, embedder, plan, run.folder, watch)
     examples, left_out = found.examples, found.left_out
     judges = load_dataset(plan.evaluate) if plan.evaluate else None
-    clean, leaks = _without_leaks(examples, _as_examples(judges, index) if judges else ())
+    judging = _as_examples(judges, index) if judges else ()
+    clean, leaks = _without_leaks(examples, judging)
     if len(clean) < LEAST:
         raise FeedbackError(
             f"there are {len(clean)} examples; expected at least {LEAST}. Judge more answers, or give pairs with --pairs or "
@@ -77,8 +78,8 @@ def _make(index: Index, embedder: Embedder, plan: TuningPlan, run: TuningRun, wa
     split = split_examples(clean, _split_plan(plan), trained_on=_trained_on(index))
     watch.stage(f"mining negatives for {len(split.train)} examples")
     chosen = split.dev[:DEV_QUERIES]
-    held = {text for example in split.test for text in example.row.pos}
-    passages = [text for text in found.passages if text not in held]
+    held = {text_key(text) for example in (*split.test, *judging) for text in example.row.pos}
+    passages = [text for text in found.passages if text_key(text) not in held]
     pools = MiningPools(index, embedder, [*split.train, *chosen], watch, passages=passages)
     mined, dev = pools.mine(split.train, plan), pools.mine(chosen, plan)
     others = pools.others(chosen, DEV_PASSAGES, plan.spec.seed)

@@ -10,6 +10,7 @@ import numpy as np
 
 from indexer.embedder import Embedder
 from indexer.opened import Index
+from training.candidate_pool import read_pool
 from training.curation import ONE_PERSON, STANDARD, curate
 from training.examples import Example
 from training.feedback import FeedbackLog, feedback_path
@@ -30,7 +31,8 @@ class Gathered:
     Attributes:
         examples: At most `plan.sources.most`.
         left_out: Counts of what was left out, by reason.
-        passages: Positives of the files, those of examples that were not drawn included: places for negatives.
+        passages: Positives of the files, those of examples that were not drawn included, and the candidate pool: places for
+            negatives, at most `MOST_PASSAGES`.
     """
 
     examples: tuple[Example, ...]
@@ -66,6 +68,10 @@ def gather(index: Index, embedder: Embedder, plan: TuningPlan, folder: Path, wat
         found += read.examples
         filed += [text for example in read.examples for text in example.row.pos]
         left_out.update(read.left_out)
+    for path in plan.sources.candidate_pool:
+        pool = read_pool(path)
+        watch.stage(f"{len(pool)} passages for negatives out of {path}")
+        filed += pool
     if plan.sources.corpus:
         mined = _from_corpus(index, embedder, plan, watch)
         watch.stage(f"{len(mined.examples)} examples out of the documents")

@@ -51,6 +51,7 @@ class TuningSources:
         most: At most so many examples, drawn by the seed; None for all.
         one_person: Whether one voice is enough (`training.curation.ONE_PERSON`): for an index that one person uses.
         synthetic: A language model that writes queries; None, the default, asks none.
+        candidate_pool: Files of more passages that negatives are drawn from, for pairs whose passage is not in the index.
     """
 
     feedback: bool = True
@@ -59,6 +60,7 @@ class TuningSources:
     most: int | None = None
     one_person: bool = False
     synthetic: SyntheticSource | None = None
+    candidate_pool: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,7 @@ class TuningPlan:
         facts["sources"] = {
             **asdict(self.sources),
             "pairs": [str(path) for path in self.sources.pairs],
+            "candidate_pool": [str(path) for path in self.sources.candidate_pool],
             "synthetic": written.facts() if written else None,
         }
         return facts

@@ -53,6 +53,14 @@ def tune(
             "--pairs", help="Also learn from these: FlagEmbedding JSONL, BEIR folder (train), pairs as jsonl or tsv."
         ),
     ] = None,
+    candidate_pool: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--candidate-pool",
+            help='More passages that negatives are drawn from, for pairs whose passage is not in the index: JSON lines {"text": '
+            "...}, or a BEIR corpus.jsonl.",
+        ),
+    ] = None,
     mine_corpus: Annotated[
         bool, typer.Option("--mine-corpus", help="Also make pairs of the documents: titles, headings, questions.")
     ] = False,
@@ -114,6 +122,7 @@ def tune(
         sources=TuningSources(
             feedback=not no_feedback,
             pairs=tuple(pairs or ()),
+            candidate_pool=tuple(candidate_pool or ()),
             corpus=mine_corpus,
             most=most,
             one_person=one_person,

@@ -106,7 +106,8 @@ def order_of(run: str, facts: Mapping[str, Any], promote: bool, roots: Sequence[
         kept = dict(facts["sources"])
         if kept.get("synthetic"):
             raise SettingsError(f"run {run} asks a language model; expected a run of this page. {elsewhere}")
-        sources = TuningSources(**{**kept, "pairs": tuple(Path(path) for path in kept["pairs"])})
+        files = {name: tuple(Path(path) for path in kept[name]) for name in ("pairs", "candidate_pool")}
+        sources = TuningSources(**{**kept, **files})
         reranker = str(facts["reranker"]) if facts.get("what") == "reranker" else ""
         order = TrainingOrder(sources, int(facts["split"]["seed"]), promote, run, reranker)
         same = _as_json(plan_of(order, device).facts()) == _as_json(facts)
@@ -116,7 +117,7 @@ def order_of(run: str, facts: Mapping[str, Any], promote: bool, roots: Sequence[
         ) from err
     if not same:
         raise SettingsError(f"run {run} has settings that this page does not offer; expected its own. {elsewhere}")
-    if not all(inside(path, roots) for path in sources.pairs):
+    if not all(inside(path, roots) for path in (*sources.pairs, *sources.candidate_pool)):
         raise SettingsError(f"run {run} reads files outside of the data folders; expected them inside. {elsewhere}")
     return order
 

@@ -23,15 +23,18 @@ def settings(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_refusal_has_its_own_exit_code_and_its_reasons(index, pairs, settings):
-    done = quarry("tune", index, "--pairs", pairs, "--route", "dense", "--settings", settings(1e-7, 1), "--run", "one")
+def test_a_refusal_has_its_own_exit_code_and_its_reasons(index, pairs, settings, tmp_path):
+    pool = tmp_path / "pool.jsonl"
+    pool.write_text('{"text": "The desk opens at nine."}\n{"text": "服务台九点开放。"}\n', encoding="utf-8")
+    given = ("tune", index, "--pairs", pairs, "--candidate-pool", pool, "--route", "dense", "--run", "one")
+    done = quarry(*given, "--settings", settings(1e-7, 1))
     assert done.returncode == 4, done.stderr
     assert "refused: no gain is shown on the held-out queries" in done.stdout
     assert "general set: No difference shown" in done.stdout
     assert "generation 000001 answers as before" in done.stdout
     assert "mining negatives for" in done.stderr
-    again = quarry("tune", index, "--pairs", pairs, "--route", "dense", "--settings", settings(1e-7, 1), "--run", "one",
-                   "--force", "--json")  # fmt: skip
+    assert f"2 passages for negatives out of {pool}" in done.stderr
+    again = quarry(*given, "--settings", settings(1e-7, 1), "--force", "--json")
     assert again.returncode == 0, again.stderr
     report = json.loads(again.stdout)
     assert (report["promoted"], report["forced"], report["verdict"]["promote"]) == (True, True, False)

@@ -61,9 +61,12 @@ def test_runs_that_cannot_go_on_here(tmp_path):
     written = TuningSources(synthetic=SyntheticSource(5, Endpoint("http://localhost:1/v1", "m")))
     with pytest.raises(SettingsError, match="run r asks a language model"):
         order_of("r", kept(plan_of(TrainingOrder(written, 0, True, "r"), "cpu")), True, [tmp_path], "cpu")
-    outside = TrainingOrder(TuningSources(pairs=(Path("/etc/hosts"),)), 0, True, "r")
-    with pytest.raises(SettingsError, match="reads files outside of the data folders"):
-        order_of("r", kept(plan_of(outside, "cpu")), True, [tmp_path], "cpu")
+    for outside in (
+        TuningSources(pairs=(Path("/etc/hosts"),)),
+        TuningSources(candidate_pool=(Path("/etc/hosts"),)),
+    ):
+        with pytest.raises(SettingsError, match="reads files outside of the data folders"):
+            order_of("r", kept(plan_of(TrainingOrder(outside, 0, True, "r"), "cpu")), True, [tmp_path], "cpu")
 
 
 def test_pairs_below_the_roots(tmp_path):
