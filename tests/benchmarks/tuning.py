@@ -2,20 +2,20 @@
 
     build                          one small index per set below WORK, with the offline model
     run SET PAIRS SEED [KEY=VALUE] one run of the loop on a copy of that index; result in WORK/SET/results
-    table                          the tables of docs/results.md out of all results
+    table                          the tables of docs/results.md out of all results, and WORK/curve.png
 
 Needs ../shared/data and the offline model. Corpora are subsampled to what two cores can encode again and again: every judged
 document, the best BM25 answers to every question (which are the hard ones, and not chosen by the model that is tuned), and others
 by hash of their ids; see SETS. nq-qed-en has more documents and no such answers: on 624 documents the model is at 0.98 before
 training. Pairs come from the set's own domain: the part of train-pairs-zh and train-pairs-en that is SQL Server and Windows
-documentation (the judged pages are not among them), and the train judgements of scifact-en and nq-qed-en. `sqlfaq-plain` is
-sqlfaq-zh indexed without the titles of its pages, as the texts of its pairs are.
+documentation (the judged pages are not among them), and the train judgements of scifact-en and nq-qed-en.
 
 A run is the loop as the command runs it, `--evaluate SET --no-feedback --pairs FILE --most PAIRS --seed SEED`, with `--force`
 so that both generations can be asked by the hybrid route afterwards; the verdict in the result is the gate's own. KEY=VALUE
 changes a training setting, such as `batch_size=16`, `loss.hard_negatives=0`; `consistency=0` leaves the consistency filter out,
-`instruction=0` the model's words before a query (in training, mining and search alike), `source=FILE` takes WORK/SET/FILE.jsonl
-for the pairs. Such runs need a `name=SOMETHING`; they are ablations and come into a table of their own.
+`instruction=0` the model's words before a query (in training, mining and search alike), `asking=1` takes the pairs whose heading
+asks something, and all passages of the file as `--candidate-pool`. Such runs need a `name=SOMETHING`; they are ablations and come
+into a table of their own.
 """
 
 import gzip
@@ -27,8 +27,6 @@ from hashlib import sha256
 from pathlib import Path
 from time import perf_counter
 from typing import Any
-
-import numpy as np
 
 from app.wiring import choose_model
 from demo_corpus import general_path
@@ -43,7 +41,9 @@ from retriever.measures import parse_measures
 from retriever.route_evaluation import evaluate_route
 from retriever.searcher import Searcher, SearchOptions
 from tests.benchmarks.retrieval import corpus_lines
+from tests.benchmarks.tuning_tables import write_tables
 from training.negative_spec import NegativeSpec
+from training.pair_patterns import is_question
 from training.split import SplitPlan
 from training.train_preset import train_preset
 from training.train_progress import TrainProgress
@@ -65,12 +65,10 @@ class Setting:
     documents: int = 600
     queries: int = 300
     hard: int = 2
-    titles: bool = True
 
 
 SETS = {
     "sqlfaq-zh": Setting("sqlfaq-zh", "test", ("train-pairs-zh", "sql-docs")),
-    "sqlfaq-plain": Setting("sqlfaq-zh", "test", ("train-pairs-zh", "sql-docs"), titles=False),
     "winfaq-en": Setting("winfaq-en", "test", ("train-pairs-en", "win32")),
     "scifact-en": Setting("scifact-en", "test", None),
     "nq-qed-en": Setting("nq-qed-en", "dev", None, documents=5000, queries=1360, hard=0),
@@ -96,8 +94,7 @@ def build(work: Path) -> None:
         if plan.hard:
             kept.update(dict.fromkeys(hard_documents(folder, lines, [query.text for query in asked], plan.hard)))
         kept.update(dict.fromkeys(sorted(lines, key=hashed)[: max(0, plan.documents - len(kept))]))
-        texts = [lines[doc_id] if plan.titles else without_title(lines[doc_id]) for doc_id in kept]
-        (folder / "corpus.jsonl").write_text("\n".join(texts) + "\n", encoding="utf-8")
+        (folder / "corpus.jsonl").write_text("\n".join(lines[doc_id] for doc_id in kept) + "\n", encoding="utf-8")
         write_judged(folder / "judged", folder / "corpus.jsonl", {query.query_id: query.text for query in asked}, qrels)
         write_pairs(folder / "pairs", plan)
         started = perf_counter()
@@ -122,10 +119,6 @@ def hard_documents(folder: Path, lines: dict[str, str], queries: list[str], numb
     shutil.rmtree(folder / "lexical")
     shutil.rmtree(whole.parent)
     return found
-
-
-def without_title(line: str) -> str:
-    return json.dumps({**json.loads(line), "title": ""}, ensure_ascii=False)
 
 
 def write_judged(folder: Path, corpus: Path, queries: dict[str, str], qrels: dict[str, Any]) -> None:
@@ -180,7 +173,7 @@ SPEC: dict[str, Any] = train_preset(reranker=False, device="cpu").model_dump(mod
 
 
 def run(work: Path, name: str, pairs: int, seed: int, changes: dict[str, str]) -> None:
-    label, source = changes.pop("name", ""), changes.pop("source", "pairs")
+    label, asking = changes.pop("name", ""), changes.pop("asking", "0") == "1"
     negatives = NegativeSpec(number=4, seed=seed)
     if changes.pop("consistency", "1") == "0":
         negatives = replace(negatives, consistent_within=None)
@@ -202,7 +195,10 @@ def run(work: Path, name: str, pairs: int, seed: int, changes: dict[str, str]) -
     before = Generations(copy).pointer().generation
     plan = TuningPlan(
         general=general_path(),
-        sources=TuningSources(feedback=False, pairs=(folder / f"{source}.jsonl",), most=pairs),
+        sources=replace(
+            only_asking(folder) if asking else TuningSources(feedback=False, pairs=(folder / "pairs.jsonl",)),
+            most=pairs,
+        ),
         split=SplitPlan(seed=seed),
         evaluate=folder / "judged",
         negatives=negatives,
@@ -241,6 +237,19 @@ def run(work: Path, name: str, pairs: int, seed: int, changes: dict[str, str]) -
     print(f"{result.stem} {name}: {report.verdict.words()} ({seconds:.0f} s)", flush=True)
 
 
+def only_asking(folder: Path) -> TuningSources:
+    """Return the pairs whose heading asks something, with the passages of all pairs to draw negatives from."""
+    rows = [json.loads(line) for line in (folder / "pairs.jsonl").read_text(encoding="utf-8").splitlines()]
+    kept = {
+        "asking": [row for row in rows if is_question(row["query"])],
+        "pool": [{"text": text} for row in rows for text in row["pos"]],
+    }
+    for name, found in kept.items():
+        text = "\n".join(json.dumps(row, ensure_ascii=False) for row in found)
+        (folder / f"{name}.jsonl").write_text(text + "\n", encoding="utf-8")
+    return TuningSources(feedback=False, pairs=(folder / "asking.jsonl",), candidate_pool=(folder / "pool.jsonl",))
+
+
 def without_instruction(folder: Path) -> Path:
     """Return an index of the same corpus by the same model that puts nothing before a query; built when it is not there."""
     index, model = folder / "index-without-instruction", folder / "model-without-instruction"
@@ -259,57 +268,6 @@ def _numbers(found: dict[str, Any]) -> dict[str, Any]:
     return {key: found[key] for key in ("count", "before", "after", "difference", "low", "high", "p")}
 
 
-def table(work: Path) -> None:
-    """Print what was found: the main table, the curve, the ablations."""
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(work.glob("*/results/*.json"))]
-    main_runs = [one for one in found if not one["label"]]
-    print(
-        "| set | pairs | seeds | dense before | dense after | gain, 95 % interval | p per seed | hybrid gain | general set | gate |"
-    )
-    print("|---" * 10 + "|")
-    for name in SETS:
-        for pairs in sorted({one["pairs"] for one in main_runs if one["set"] == name}):
-            print(_line([one for one in main_runs if one["set"] == name and one["pairs"] == pairs]), flush=True)
-    print("\n| ablation | set | pairs | seeds | dense after | against the full recipe, 95 % interval | dev |")
-    print("|---" * 7 + "|")
-    for label in sorted({one["label"] for one in found if one["label"]}):
-        for one in (one for one in found if one["label"] == label):
-            same = [
-                r for r in main_runs if (r["set"], r["pairs"], r["seed"]) == (one["set"], one["pairs"], one["seed"])
-            ]
-            dense = one["comparisons"]["dense"]
-            against = _gain([_differences(one["deltas"], same[0]["deltas"])]) if same else "no such run"
-            print(
-                f"| {label} | {one['set']} | {one['pairs']} | {one['seed']} | {dense['after']:.4f} | {against} | {one['dev'][1]:.4f} |"
-            )
-
-
-def _line(runs: list[dict[str, Any]]) -> str:
-    first = runs[0]["comparisons"]["dense"]
-    after = np.mean([one["comparisons"]["dense"]["after"] for one in runs])
-    general = np.mean([one["comparisons"]["general"]["difference"] for one in runs])
-    cells = [
-        runs[0]["set"], str(runs[0]["pairs"]), str(len(runs)), f"{first['before']:.4f}", f"{after:.4f}",
-        _gain([one["deltas"] for one in runs]), ", ".join(f"{one['comparisons']['dense']['p']:.4f}" for one in runs),
-        _gain([one["hybrid_deltas"] for one in runs]), f"{general:+.4f}",
-        ", ".join("promotes" if one["promote"] else "refuses" for one in runs),
-    ]  # fmt: skip
-    return "| " + " | ".join(cells) + " |"
-
-
-def _gain(deltas: list[dict[str, float]]) -> str:
-    """The mean gain and its interval by bootstrap over queries; a query's gain is its mean over the seeds."""
-    values = np.array([np.mean([one[query] for one in deltas]) for query in deltas[0]])
-    rng = np.random.default_rng(0)
-    means = values[rng.integers(0, len(values), (10_000, len(values)))].mean(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return f"{values.mean():+.4f} ({low:+.4f} to {high:+.4f})"
-
-
-def _differences(first: dict[str, float], second: dict[str, float]) -> dict[str, float]:
-    return {query: first[query] - second[query] for query in first}
-
-
 def main() -> None:
     work, what, *rest = sys.argv[1:]
     if what == "build":
@@ -318,7 +276,7 @@ def main() -> None:
         name, pairs, seed, *changes = rest
         run(Path(work), name, int(pairs), int(seed), dict(change.split("=", 1) for change in changes))
     elif what == "table":
-        table(Path(work))
+        write_tables(Path(work), list(SETS))
 
 
 if __name__ == "__main__":
