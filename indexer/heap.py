@@ -9,6 +9,9 @@ import gc
 from collections.abc import Callable
 from ctypes import CDLL
 from functools import cache
+from threading import RLock
+
+_COLLECTING = RLock()  # Python skips a collection while another thread's is under way
 
 
 def give_back() -> None:
@@ -19,7 +22,8 @@ def give_back() -> None:
 
 def collect() -> None:
     """Free what refers to itself in a circle, such as a trainer and its callbacks, and give it back: 0.3 s with torch loaded."""
-    gc.collect()
+    with _COLLECTING:
+        gc.collect()
     give_back()
 
 
