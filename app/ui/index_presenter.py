@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.doctor import CheckResult
+from app.ui.library_words import note_words, seen_words, why_words
 from app.ui.presenter_types import Say
 from indexer.errors import IndexFormatError
 from indexer.generations import Generations
 from indexer.manifest import Manifest
 from indexer.model_source import ModelRow
 
-ROLLED_BACK, SWITCHED = "rolled back in the app", "switched in the app"
 _CHECKS = {
     "manifest": "清单",
     "files": "文件",
@@ -25,17 +25,9 @@ _CHECKS = {
     "model": "模型",
     "model choice": "模型选择",
     "vectors": "向量",
+    "reranker": "重排模型",
     "disk": "磁盘",
     "leftovers": "残留",
-}
-_REASONS = {
-    "built": "首次建立",
-    "updated": "更新",
-    "rebuilt": "重建",
-    "rolled back": "回退",
-    "switched by hand": "手动切换",
-    ROLLED_BACK: "在应用中回退",
-    SWITCHED: "在应用中切换",
 }
 _LANGUAGES = {"zh": ("Chinese", "中文"), "en": ("English", "英文"), "multilingual": ("many, zh and en too", "多语言")}
 _PARTS = (
@@ -101,7 +93,7 @@ def generation_rows(views: Sequence[GenerationView], say: Say) -> list[dict[str,
             say("Passages", "段落"): f"{view.manifest.chunks:,}" if view.manifest else "-",
             say("Model", "模型"): _model(view, say),
             say("Made", "创建时间"): moment(view.manifest.created) if view.manifest else "-",
-            say("Reason", "原因"): _reason(view.manifest.reason, say) if view.manifest else view.fault,
+            say("Reason", "原因"): why_words(view.manifest.reason, say) if view.manifest else view.fault,
             say("Size", "大小"): megabytes(view.size),
         }
         for view in views
@@ -117,10 +109,6 @@ def _model(view: GenerationView, say: Say) -> str:
     if view.manifest is None:
         return "-"
     return view.model or say("none: BM25 only", "无：仅 BM25")
-
-
-def _reason(reason: str, say: Say) -> str:
-    return say(reason, _REASONS.get(reason, reason))
 
 
 def notes(manifest: Manifest, say: Say) -> tuple[str, ...]:
@@ -159,7 +147,7 @@ def history_rows(index: Path, say: Say) -> list[dict[str, str]]:
         {
             say("When", "时间"): moment(step.at),
             say("Generation", "代"): step.generation,
-            say("Reason", "原因"): _reason(step.reason, say),
+            say("Reason", "原因"): why_words(step.reason, say),
         }
         for step in reversed(Generations(index).pointer().history)
     ]
@@ -185,7 +173,7 @@ def check_rows(results: Sequence[CheckResult], say: Say) -> list[dict[str, str]]
         {
             say("Result", "结果"): marks[result.severity],
             say("Check", "检查"): say(result.name, _CHECKS.get(result.name, result.name)),
-            say("Seen", "所见"): result.message,
+            say("Seen", "所见"): seen_words(result.message, say),
         }
         for result in sorted(results, key=lambda result: order.index(result.severity))
     ]
@@ -209,7 +197,7 @@ def model_rows(models: Sequence[ModelRow], say: Say) -> list[dict[str, str]]:
             say("Dimensions", "维数"): str(row.dim or "-"),
             say("Tokens", "最大词元"): f"{row.max_tokens:,}",
             say("Memory", "内存"): f"{row.memory_mb / 1000:.1f} GB",
-            say("Note", "备注"): row.note,
+            say("Note", "备注"): note_words(row.note, say),
         }
         for row in sorted(models, key=lambda row: not row.here)
     ]

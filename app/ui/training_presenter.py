@@ -6,10 +6,11 @@ Runs, with verdicts and curves: `training_runs`.
 from collections.abc import Mapping, Sequence
 
 from app.ui.jobs import Progress
+from app.ui.library_words import why_words
 from app.ui.presenter_types import Row, Say
 from app.ui.shown_text import safe
 from app.ui.training_job import MeasuredDrift, TrainingState
-from app.ui.training_words import reason_words, seconds_words, stage_words, switch_words
+from app.ui.training_words import reason_words, seconds_words, stage_words
 from indexer.manifest import RerankerFacts
 from training.curation import Curated
 from training.promotion import Step, newest_promotion
@@ -72,7 +73,7 @@ def history_rows(steps: Sequence[Step], say: Say) -> list[Row]:
             say("Since (UTC)", "始于 (UTC)"): step.at[:16].replace("T", " "),
             say("Model", "模型"): safe(f"{step.model} {step.revision[:12]}".strip()) or "-",
             **({say("Tuned reranker", "微调的重排模型"): safe(step.reranker.model) if step.reranker else "-"} if reranked else {}),
-            say("Why", "原因"): switch_words(step.reason, say),
+            say("Why", "原因"): why_words(step.reason, say),
             say("Run", "运行"): safe(step.run) or "-",
             say("State", "状态"): say("live", "使用中") if step.live else
                 "" if step.kept else say("generation removed", "该代已删除"),

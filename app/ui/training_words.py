@@ -1,10 +1,7 @@
 """What training tells in English sentences, in the interface's language. An unknown sentence stays as it is."""
 
-import re
-
-from app.ui.index_presenter import ROLLED_BACK, SWITCHED
+from app.ui.library_words import said
 from app.ui.presenter_types import Say
-from app.ui.shown_text import safe
 
 _STAGES = (
     (r"run (\S+): tuning (.+) of generation (\S+)", r"运行 \1：微调第 \3 代的 \2"),
@@ -26,6 +23,7 @@ _STAGES = (
     (r"(\d+) examples out of the feedback log", r"反馈日志中有 \1 个样本"),
     (r"(\d+) examples out of the documents", r"文档中有 \1 个样本"),
     (r"(\d+) examples out of (.+)", r"\2 中有 \1 个样本"),
+    (r"(\d+) passages for negatives out of (.+)", r"\2 中有 \1 个段落可作负例"),
     (r"mining negatives for (\d+) examples", r"为 \1 个样本挖掘负例"),
     (r"training on (\d+) examples", r"用 \1 个样本训练"),
     (r"choosing how much of the tuned weights to keep", "选择保留多少微调后的权重"),
@@ -79,43 +77,16 @@ _REASONS = (
     (r"left out because they ask like a judged query", "与评判查询相似而去掉的"),
     (r"held-out queries that the index has no answer to", "索引中没有答案的留出查询"),
 )
-_SWITCHES = (
-    (r"promoted", "上线"),
-    (r"promoted against the verdict", "不顾结论而上线"),
-    (r"promoted the reranker", "重排模型上线"),
-    (r"promoted the reranker against the verdict", "重排模型不顾结论而上线"),
-    (r"rolled back the reranker of (\S+)", r"从第 \1 代的重排模型回退"),
-    (r"rolled back the model of (\S+)", r"从第 \1 代的模型回退"),
-    (r"built", "首次建立"),
-    (r"updated", "更新"),
-    (r"rebuilt", "重建"),
-    (r"rolled back", "回退"),
-    (r"switched by hand", "手动切换"),
-    (re.escape(ROLLED_BACK), "在应用中回退"),
-    (re.escape(SWITCHED), "在应用中切换"),
-)
 
 
 def stage_words(sentence: str, say: Say) -> str:
     """Return what a run is at."""
-    return _said(sentence, _STAGES, say)
+    return said(sentence, _STAGES, say)
 
 
 def reason_words(reason: str, say: Say) -> str:
     """Return why something was left out, or what a count is of."""
-    return _said(reason, _REASONS, say)
-
-
-def switch_words(reason: str, say: Say) -> str:
-    """Return why a generation went live."""
-    return _said(reason, _SWITCHES, say)
-
-
-def _said(sentence: str, table: tuple[tuple[str, str], ...], say: Say) -> str:
-    for pattern, chinese in table:
-        if found := re.fullmatch(pattern, sentence):
-            return safe(say(sentence, found.expand(chinese)))
-    return safe(sentence)
+    return said(reason, _REASONS, say)
 
 
 def seconds_words(seconds: float, say: Say) -> str:

@@ -7,6 +7,7 @@ import streamlit as st
 from app.doctor import CheckResult, examine
 from app.ui import index_presenter as shown
 from app.ui.jobs import Job, board
+from app.ui.library_words import ROLLED_BACK, SWITCHED
 from app.ui.session import Session, current
 from indexer.errors import SearchError
 from indexer.generations import Generations, writer_lock
@@ -109,9 +110,9 @@ def _switching(session: Session, views: tuple[shown.GenerationView, ...]) -> Non
         placeholder=say("there is no other", "没有其他代"),
     )  # fmt: skip
     if switch.button(say("Switch to it", "切换到它"), key="index.switch", disabled=not others, width="stretch"):
-        state["index.wanted"] = (target, shown.SWITCHED)
+        state["index.wanted"] = (target, SWITCHED)
     if back.button(say("Roll back", "回退一代"), key="index.rollback", disabled=not older, width="stretch"):
-        state["index.wanted"] = (older[0], shown.ROLLED_BACK)
+        state["index.wanted"] = (older[0], ROLLED_BACK)
     if reload.button(
         say("Reload", "重新载入"), key="index.reload", width="stretch",
         help=say("Forget opened indexes and models; the next search loads them anew.",

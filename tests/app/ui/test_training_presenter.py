@@ -7,8 +7,9 @@ import pytest
 
 from app.ui import training_presenter as shown
 from app.ui.jobs import Progress
+from app.ui.library_words import why_words
 from app.ui.training_job import MeasuredDrift, TrainingState
-from app.ui.training_words import reason_words, seconds_words, stage_words, switch_words
+from app.ui.training_words import reason_words, seconds_words, stage_words
 from indexer.manifest import EmbedderFacts, Lineage, RerankerFacts
 from retriever.compare import compare
 from retriever.evaluate import evaluate
@@ -67,6 +68,7 @@ def test_evidence_says_how_many_and_what_is_missing():
         ("run r-1: tuning acme/m of generation 000001", "运行 r-1：微调第 000001 代的 acme/m"),
         ("160 examples out of the feedback log", "反馈日志中有 160 个样本"),
         ("12 examples out of /data/a b.jsonl", "/data/a b.jsonl 中有 12 个样本"),
+        ("9 passages for negatives out of /data/池.jsonl", "/data/池.jsonl 中有 9 个段落可作负例"),
         ("asking 48 held-out queries of both, by hybrid", "用两个模型回答 48 个留出查询（hybrid）"),
         ("run r: tuning the reranker acme/r for generation 000001", "运行 r：为第 000001 代微调重排模型 acme/r"),
         (
@@ -96,8 +98,8 @@ def test_stages_in_chinese(sentence, words):
 
 def test_reasons_switches_and_times():
     assert reason_words("queries without a positive", chinese) == "没有相关段落的问题"
-    assert switch_words("rolled back the model of 000002", chinese) == "从第 000002 代的模型回退"
-    assert switch_words("promoted against the verdict", chinese) == "不顾结论而上线"
+    assert why_words("rolled back the model of 000002", chinese) == "从第 000002 代的模型回退"
+    assert why_words("promoted against the verdict", chinese) == "不顾结论而上线"
     assert [seconds_words(s, english) for s in (-1, 59.4, 61, 3725)] == ["0 s", "59 s", "1 min 01 s", "1 h 02 min"]
     assert seconds_words(3725, chinese) == "1 小时 02 分"
 
