@@ -35,6 +35,7 @@ from indexer.build_plan import BuildSettings
 from indexer.encoder import load_embedder
 from indexer.generations import Generations
 from indexer.model_format import write_profile
+from indexer.model_source import resolve_model
 from retriever.compare import compare
 from retriever.datasets import load_dataset
 from retriever.measures import parse_measures
@@ -260,7 +261,11 @@ def without_instruction(folder: Path) -> Path:
         shutil.copytree(chosen.folder, model, dirs_exist_ok=True)
         write_profile(model, replace(chosen.embedder.spec, query_format="{query}"))
         settings = BuildSettings(model_folder=str(model))
-        build_index(index, [folder / "corpus.jsonl"], load_embedder(model, device="cpu"), settings)
+        source = resolve_model(str(model))
+        if source is None:
+            raise SystemExit(f"{model} is no model; expected the copy that was just made")
+        embedder = load_embedder(source.folder, model_id=source.model, revision=source.revision, device="cpu")
+        build_index(index, [folder / "corpus.jsonl"], embedder, settings)
     return index
 
 
