@@ -51,8 +51,8 @@ def test_sigterm_answers_what_is_in_flight_and_ends_with_0(tmp_path):
         while True:
             try:
                 statuses.append(httpx.post(f"{url}/search", json={"query": "renew 续借"}).status_code)
-            except httpx.ConnectError:
-                return
+            except (httpx.ConnectError, httpx.ReadError, httpx.RemoteProtocolError):
+                return  # refused, or connected and not yet read from: what was read is in the log
 
     clients = [threading.Thread(target=ask) for _ in range(4)]
     for client in clients:
@@ -65,7 +65,7 @@ def test_sigterm_answers_what_is_in_flight_and_ends_with_0(tmp_path):
     assert process.returncode == 0, log
     assert statuses
     assert set(statuses) == {200}
-    assert "POST /search 200" in log
+    assert log.count("POST /search") == log.count("POST /search 200") == len(statuses)
     assert "renew" not in log
 
 

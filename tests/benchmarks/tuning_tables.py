@@ -15,7 +15,17 @@ MAIN = (
     "minutes",
 )  # fmt: skip
 CURVE = ("set", "pairs", "trained on", "after", "gain", "general set", "gate")
-ABLATION = ("without or with", "set", "after", "gain", "against the full recipe", "general set", "dev", "minutes")
+ABLATION = (
+    "without or with",
+    "set",
+    "dense before",
+    "after",
+    "gain",
+    "against the full recipe",
+    "general set",
+    "dev",
+    "minutes",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +105,20 @@ def _curve_row(one: Result) -> list[str]:
 def _ablation_row(one: Result, whole: Sequence[Result]) -> list[str]:
     key = (one["set"], one["pairs"], one["seed"])
     full = [other for other in whole if (other["set"], other["pairs"], other["seed"]) == key]
-    against = "no such run"
-    if full:
-        against = str(Gain.of([{query: one["deltas"][query] - full[0]["deltas"][query] for query in one["deltas"]}]))
-    after = f"{one['comparisons']['dense']['after']:.4f}"
+    dense = one["comparisons"]["dense"]
+    against = _against(one, full[0]) if full else "no such run"
+    after = f"{dense['after']:.4f}"
     general = f"{one['comparisons']['general']['difference']:+.4f}"
-    return [one["label"], one["set"], after, str(_gain([one])), against, general, f"{one['dev'][1]:.4f}", _minutes(one)]
+    shown = [one["label"], one["set"], f"{dense['before']:.4f}", after, str(_gain([one])), against, general]
+    return [*shown, f"{one['dev'][1]:.4f}", _minutes(one)]
+
+
+def _against(one: Result, full: Result) -> str:
+    """The paired difference with the full recipe; without interval when they begin at different scores."""
+    first, other = one["comparisons"]["dense"], full["comparisons"]["dense"]
+    if abs(first["before"] - other["before"]) > 1e-9:
+        return f"{first['after'] - other['after']:+.4f}"
+    return str(Gain.of([{query: one["deltas"][query] - full["deltas"][query] for query in one["deltas"]}]))
 
 
 def draw_curve(path: Path, sets: Sequence[Sequence[Result]]) -> None:
