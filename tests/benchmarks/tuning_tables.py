@@ -136,6 +136,9 @@ def draw_curve(path: Path, sets: Sequence[Sequence[Result]]) -> None:
                       label=runs[0]["set"])  # fmt: skip
     axes.axhline(0, color="grey", linewidth=0.8)
     axes.set_xscale("symlog", linthresh=50)
+    ticks = (0, 100, 300, 1000, 3000)
+    axes.set_xlim(-5, 5000)
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.set_xlabel("examples trained on")
     axes.set_ylabel("gain in dense nDCG@10, 95 % interval")
     axes.legend()
