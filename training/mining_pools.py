@@ -94,6 +94,11 @@ class MiningPools:
                 ranked=MiningCorpus.from_texts(self._texts, embedder, progress=watch.advance),
             )
 
+    @property
+    def beyond_index(self) -> bool:
+        """Whether some positives are not in the index, so that passages of files are searched."""
+        return self._filed is not None
+
     def mine(self, examples: Sequence[Example], plan: TuningPlan) -> MinedSet:
         """Mine negatives for examples, each where its positive stands.
 

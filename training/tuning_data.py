@@ -24,10 +24,8 @@ from training.tuning_run import FOLDER as TUNING
 from training.tuning_run import TuningRun
 
 DEV_QUERIES = 100
-DEV_NEGATIVES = (
-    2  # of each dev query; with DEV_PASSAGES an evaluation is half a minute of the offline model on one core
-)
-DEV_PASSAGES = 200
+DEV_NEGATIVES = 2  # of each dev query
+DEV_PASSAGES = 200  # beside them: so an evaluation is half a minute of the offline model on one core
 LEAST = 10  # examples in all; fewer teach nothing that can be told from chance
 _TRAIN, _DEV, _OTHERS, _HELD_OUT = "train.jsonl", "dev.jsonl", "dev-passages.json", "held-out"
 
@@ -81,6 +79,10 @@ def _make(index: Index, embedder: Embedder, plan: TuningPlan, run: TuningRun, wa
     held = {text_key(text) for example in (*split.test, *judging) for text in example.row.pos}
     passages = [text for text in found.passages if text_key(text) not in held]
     pools = MiningPools(index, embedder, [*split.train, *chosen], watch, passages=passages)
+    if plan.sources.candidate_pool and not pools.beyond_index:
+        watch.stage(
+            "the candidate pool is not used: negatives come from the index, which holds the passages of all pairs"
+        )
     mined, dev = pools.mine(split.train, plan), pools.mine(chosen, plan)
     others = pools.others(chosen, DEV_PASSAGES, plan.spec.seed)
     counts = _write(run, mined, dev, others, (split, left_out, leaks))

@@ -58,7 +58,7 @@ def tune(
         typer.Option(
             "--candidate-pool",
             help='More passages that negatives are drawn from, for pairs whose passage is not in the index: JSON lines {"text": '
-            "...}, or a BEIR corpus.jsonl.",
+            "...}, or a BEIR corpus.jsonl. 100,000 at most are used.",
         ),
     ] = None,
     mine_corpus: Annotated[

@@ -24,6 +24,10 @@ _STAGES = (
     (r"(\d+) examples out of the documents", r"文档中有 \1 个样本"),
     (r"(\d+) examples out of (.+)", r"\2 中有 \1 个样本"),
     (r"(\d+) passages for negatives out of (.+)", r"\2 中有 \1 个段落可作负例"),
+    (
+        r"the candidate pool is not used: negatives come from the index, which holds the passages of all pairs",
+        "未使用候选池：所有样本的段落都在索引中，负例取自索引",
+    ),
     (r"mining negatives for (\d+) examples", r"为 \1 个样本挖掘负例"),
     (r"training on (\d+) examples", r"用 \1 个样本训练"),
     (r"choosing how much of the tuned weights to keep", "选择保留多少微调后的权重"),

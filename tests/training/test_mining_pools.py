@@ -94,6 +94,8 @@ def test_dev_candidates_follow_the_dev_examples(index, judged, plan):
     assert len(mixed) == 8
     assert mixed == pools.others([*judged[:4], *PAIRS[:4]], 8, seed=1)
     assert not any(text.startswith("Hours") for text in pools.others(PAIRS, 8, seed=1))
-    alone = MiningPools(index, WordEmbedder(), judged, Unwatched())
+    assert pools.beyond_index
+    alone = MiningPools(index, WordEmbedder(), judged, Unwatched(), passages=["rule 9 规定9"])
+    assert not alone.beyond_index
     assert all(text.startswith("Hours") for text in alone.others(judged, 5, seed=0))
     assert len(alone.mine(judged, plan).kept) == 8
