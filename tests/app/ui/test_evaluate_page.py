@@ -21,6 +21,7 @@ from retriever.measures import parse_measures
 from retriever.ranking import Query
 from retriever.saved_evaluation import Meta, Questions, SavedEvaluation, load_evaluation, save_evaluation
 from retriever.searcher import Searcher
+from tests.app.ui.languages import chinese, english
 from tests.app.ui.pages_support import POISON, demo_index, markdown, open_page, texts
 
 QUESTIONS = Questions(
@@ -30,14 +31,6 @@ QUESTIONS = Questions(
 )
 BEFORE = {"q1": [("d9", 2.0), ("d1", 1.0)], "q2": [("d2", 3.0), ("d3", 1.0)], "q3": []}
 AFTER = {"q1": [("d1", 2.0), ("d9", 1.0)], "q2": [("d3", 3.0), ("d2", 1.0)], "q3": []}
-
-
-def english(first: str, second: str) -> str:
-    return first
-
-
-def chinese(first: str, second: str) -> str:
-    return second
 
 
 def saved(run, *, route="bm25", generation="000001", questions=QUESTIONS, digest="a" * 16, **more) -> SavedEvaluation:

@@ -14,6 +14,7 @@ from indexer.build import CHUNKS_NAME
 from indexer.chunk_table import ChunkTable
 from indexer.generations import Generations
 from retriever.datasets import load_dataset
+from tests.app.ui.languages import chinese, english
 from tests.app.ui.pages_support import POISON, demo_index, markdown, open_page, texts
 from training.exchange import read_training_rows
 from training.feedback import FeedbackEvent, FeedbackLog, StoredEvent
@@ -21,14 +22,6 @@ from training.judgements import judgements, summary
 
 DAY = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 ANNE, BO = "anne" + "0" * 28, "bo" + "0" * 30
-
-
-def english(first: str, second: str) -> str:
-    return first
-
-
-def chinese(first: str, second: str) -> str:
-    return second
 
 
 def stored(*events: FeedbackEvent) -> tuple[StoredEvent, ...]:

@@ -10,15 +10,8 @@ from app.doctor import CheckResult
 from app.ui import index_presenter as shown
 from indexer.generations import Generations, writer_lock
 from indexer.model_source import ModelRow
+from tests.app.ui.languages import chinese, english
 from tests.app.ui.pages_support import demo_index, markdown, open_page, texts
-
-
-def english(first: str, second: str) -> str:
-    return first
-
-
-def chinese(first: str, second: str) -> str:
-    return second
 
 
 @pytest.fixture

@@ -9,16 +9,9 @@ from app.ui.library_words import note_words, seen_words, why_words
 from indexer.build import index_documents
 from indexer.offline_bundle import absence
 from indexer.records import Document
+from tests.app.ui.languages import chinese, english
 from tests.app.ui.pages_support import demo_index
 from tests.fakes import WordEmbedder
-
-
-def chinese(first: str, second: str) -> str:
-    return second
-
-
-def english(first: str, second: str) -> str:
-    return first
 
 
 def is_chinese(text: str) -> bool:

@@ -11,15 +11,7 @@ from app.ui.search_export import to_csv
 from app.ui.search_presenter import Asked
 from retriever.answer import Answer, Result
 from retriever.ranking import Evidence, Query, StageReport, StageScore
-
-
-def english(text: str, _chinese: str) -> str:
-    return text
-
-
-def chinese(_english: str, text: str) -> str:
-    return text
-
+from tests.app.ui.languages import chinese, english
 
 RESULT = Result(
     rank=1, score=0.9, stage="fusion", chunk_id="a#0-30", doc_id="a", title="Loans", heading="Loans > Rules", source="docs/a.pdf",

@@ -15,6 +15,7 @@ from retriever.compare import compare
 from retriever.evaluate import evaluate
 from retriever.measures import Measure
 from retriever.ranking import Query
+from tests.app.ui.languages import chinese, english
 from tests.app.ui.pages_support import POISON
 from tests.fakes import WordEmbedder
 from training.curation import ONE_PERSON, curate
@@ -24,14 +25,6 @@ from training.shadow import Drift
 from training.train_progress import TrainProgress
 
 DAY = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
-
-
-def english(first: str, second: str) -> str:
-    return first
-
-
-def chinese(first: str, second: str) -> str:
-    return second
 
 
 def step(generation, *, lineage=None, **changes):

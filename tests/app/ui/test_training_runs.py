@@ -5,18 +5,11 @@ import os
 from datetime import UTC, datetime
 
 from app.ui import training_runs as shown
+from tests.app.ui.languages import chinese, english
 from training.tuning_run import TuningRun
 
 DAY = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 COMPARED = {"difference": 0.0512, "low": 0.0201, "high": 0.0813, "p": 0.00123}
-
-
-def english(first: str, second: str) -> str:
-    return first
-
-
-def chinese(first: str, second: str) -> str:
-    return second
 
 
 def report(**changes):
