@@ -22,6 +22,7 @@ import gzip
 import json
 import shutil
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -125,8 +126,7 @@ def hard_documents(folder: Path, lines: dict[str, str], queries: list[str], numb
 def write_judged(folder: Path, corpus: Path, queries: dict[str, str], qrels: dict[str, Any]) -> None:
     (folder / "qrels").mkdir(parents=True, exist_ok=True)
     shutil.copy(corpus, folder / "corpus.jsonl")
-    texts = [json.dumps({"_id": name, "text": text}, ensure_ascii=False) for name, text in queries.items()]
-    (folder / "queries.jsonl").write_text("\n".join(texts) + "\n", encoding="utf-8")
+    write_rows(folder / "queries.jsonl", [{"_id": name, "text": text} for name, text in queries.items()])
     rows = [f"{name}\t{doc_id}\t{grade}" for name, judged in qrels.items() for doc_id, grade in judged.items()]
     (folder / "qrels" / "test.tsv").write_text(
         "query-id\tcorpus-id\tscore\n" + "\n".join(rows) + "\n", encoding="utf-8"
@@ -154,8 +154,13 @@ def write_pairs(path: Path, plan: Setting) -> None:
             for query in dataset.queries
         ]
     drawn = sorted((row for row in found if row["pos"]), key=lambda row: hashed(row["query"]))[:MOST_PAIRS]
-    text = "\n".join(json.dumps(row, ensure_ascii=False) for row in drawn)
-    path.with_suffix(".jsonl").write_text(text + "\n", encoding="utf-8")
+    write_rows(path.with_suffix(".jsonl"), drawn)
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write one object a line."""
+    text = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 class Watch(Unwatched):
@@ -194,12 +199,10 @@ def run(work: Path, name: str, pairs: int, seed: int, changes: dict[str, str]) -
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(base, copy)
     before = Generations(copy).pointer().generation
+    sources = only_asking(folder) if asking else TuningSources(feedback=False, pairs=(folder / "pairs.jsonl",))
     plan = TuningPlan(
         general=general_path(),
-        sources=replace(
-            only_asking(folder) if asking else TuningSources(feedback=False, pairs=(folder / "pairs.jsonl",)),
-            most=pairs,
-        ),
+        sources=replace(sources, most=pairs),
         split=SplitPlan(seed=seed),
         evaluate=folder / "judged",
         negatives=negatives,
@@ -241,14 +244,10 @@ def run(work: Path, name: str, pairs: int, seed: int, changes: dict[str, str]) -
 def only_asking(folder: Path) -> TuningSources:
     """Return the pairs whose heading asks something, with the passages of all pairs to draw negatives from."""
     rows = [json.loads(line) for line in (folder / "pairs.jsonl").read_text(encoding="utf-8").splitlines()]
-    kept = {
-        "asking": [row for row in rows if is_question(row["query"])],
-        "pool": [{"text": text} for row in rows for text in row["pos"]],
-    }
-    for name, found in kept.items():
-        text = "\n".join(json.dumps(row, ensure_ascii=False) for row in found)
-        (folder / f"{name}.jsonl").write_text(text + "\n", encoding="utf-8")
-    return TuningSources(feedback=False, pairs=(folder / "asking.jsonl",), candidate_pool=(folder / "pool.jsonl",))
+    asking, pool = folder / "asking.jsonl", folder / "pool.jsonl"
+    write_rows(asking, [row for row in rows if is_question(row["query"])])
+    write_rows(pool, [{"text": text} for row in rows for text in row["pos"]])
+    return TuningSources(feedback=False, pairs=(asking,), candidate_pool=(pool,))
 
 
 def without_instruction(folder: Path) -> Path:

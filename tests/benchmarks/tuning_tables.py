@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from retriever.bootstrap import mean_intervals
+from retriever.compare import RESAMPLES
+
 Result = Mapping[str, Any]  # a file of WORK/SET/results
 MAIN = (
     "set", "seed", "pairs", "trained on", "dense before", "after", "gain", "p", "hybrid gain", "general set", "gate",
@@ -40,10 +43,8 @@ class Gain:
     def of(cls, deltas: Sequence[Mapping[str, float]]) -> "Gain":
         """From the differences of each query, one mapping per seed; a query's gain is its mean over the seeds."""
         values = np.array([np.mean([one[query] for one in deltas]) for query in deltas[0]])
-        rng = np.random.default_rng(0)
-        means = values[rng.integers(0, len(values), (10_000, len(values)))].mean(axis=1)
-        low, high = np.percentile(means, [2.5, 97.5])
-        return cls(float(values.mean()), float(low), float(high))
+        low, high = mean_intervals(values[:, None], resamples=RESAMPLES, seed=0)
+        return cls(float(values.mean()), float(low[0]), float(high[0]))
 
     def __str__(self) -> str:
         return f"{self.mean:+.4f} ({self.low:+.4f} to {self.high:+.4f})"
@@ -80,10 +81,9 @@ def _main_rows(runs: Sequence[Result]) -> list[list[str]]:
         seeds = list(group)
         rows += [_main_row(one) for one in seeds]
         if len(seeds) > 1:
-            mean = [_mean(one["comparisons"]["dense"]["after"] for one in seeds), str(_gain(seeds)), ""]
-            general = f"{np.mean([one['comparisons']['general']['difference'] for one in seeds]):+.4f}"
-            hybrid = str(Gain.of([one["hybrid_deltas"] for one in seeds]))
-            rows.append([name, "mean", "", "", "", *mean, hybrid, general, "", ""])
+            after = f"{np.mean([one['comparisons']['dense']['after'] for one in seeds]):.4f}"
+            gains = [str(_gain(seeds)), "", _hybrid_gain(seeds), _general(seeds)]
+            rows.append([name, "mean", "", "", "", after, *gains, "", ""])
     return rows
 
 
@@ -92,14 +92,14 @@ def _main_row(one: Result) -> list[str]:
     return [
         one["set"], str(one["seed"]), _count(one["pairs"]), _count(one["examples"]["to train on"]),
         f"{dense['before']:.4f}", f"{dense['after']:.4f}", str(_gain([one])), f"{dense['p']:.4f}",
-        str(Gain.of([one["hybrid_deltas"]])), *_outcome(one), _minutes(one),
+        _hybrid_gain([one]), _general([one]), _gate(one), _minutes(one),
     ]  # fmt: skip
 
 
 def _curve_row(one: Result) -> list[str]:
     after = f"{one['comparisons']['dense']['after']:.4f}"
     trained = _count(one["examples"]["to train on"])
-    return [one["set"], _count(one["pairs"]), trained, after, str(_gain([one])), *_outcome(one)]
+    return [one["set"], _count(one["pairs"]), trained, after, str(_gain([one])), _general([one]), _gate(one)]
 
 
 def _ablation_row(one: Result, whole: Sequence[Result]) -> list[str]:
@@ -108,9 +108,8 @@ def _ablation_row(one: Result, whole: Sequence[Result]) -> list[str]:
     dense = one["comparisons"]["dense"]
     against = _against(one, full[0]) if full else "no such run"
     after = f"{dense['after']:.4f}"
-    general = f"{one['comparisons']['general']['difference']:+.4f}"
-    shown = [one["label"], one["set"], f"{dense['before']:.4f}", after, str(_gain([one])), against, general]
-    return [*shown, f"{one['dev'][1]:.4f}", _minutes(one)]
+    shown = [one["label"], one["set"], f"{dense['before']:.4f}", after, str(_gain([one])), against]
+    return [*shown, _general([one]), f"{one['dev'][1]:.4f}", _minutes(one)]
 
 
 def _against(one: Result, full: Result) -> str:
@@ -149,15 +148,16 @@ def _gain(runs: Sequence[Result]) -> Gain:
     return Gain.of([one["deltas"] for one in runs])
 
 
-def _outcome(one: Result) -> list[str]:
-    return [
-        f"{one['comparisons']['general']['difference']:+.4f}",
-        "promotes" if one["promote"] else "refuses",
-    ]
+def _hybrid_gain(runs: Sequence[Result]) -> str:
+    return str(Gain.of([one["hybrid_deltas"] for one in runs]))
 
 
-def _mean(values: Iterable[float]) -> str:
-    return f"{np.mean(list(values)):.4f}"
+def _general(runs: Sequence[Result]) -> str:
+    return f"{np.mean([one['comparisons']['general']['difference'] for one in runs]):+.4f}"
+
+
+def _gate(one: Result) -> str:
+    return "promotes" if one["promote"] else "refuses"
 
 
 def _count(number: int) -> str:

@@ -11,22 +11,14 @@ from training.exchange import write_beir
 from training.gate import GateRule
 from training.negative_spec import NegativeSpec
 from training.split import SplitPlan
-from training.train_spec import LossSpec, TrainSpec
+from training.train_preset import train_preset
+from training.train_spec import TrainSpec
 from training.tuning_plan import TuningPlan
 
 GENERAL_EVERY = 3  # of the general set's questions, with the passages that answer them
 SPLIT = SplitPlan(dev=0.1, test=0.35)
-SPEC = TrainSpec(
-    epochs=2,
-    batch_size=16,
-    learning_rate=3e-5,
-    dropout=0.0,
-    freeze_embeddings=True,
-    loss=LossSpec(temperature=0.01, hard_negatives=2),
-    max_query_tokens=48,
-    max_passage_tokens=96,
-    eval_steps=10_000,
-    patience=0,
+SPEC = train_preset(reranker=False, device="cpu").model_copy(
+    update={"epochs": 2, "batch_size": 16, "max_passage_tokens": 96, "eval_steps": 10_000, "patience": 0}
 )
 TINY_SPEC = TrainSpec(epochs=4, batch_size=16, learning_rate=5e-3, eval_steps=10_000, checkpoint_steps=0, patience=0)
 
