@@ -88,11 +88,9 @@ class MiningPools:
         self._texts = list(dict.fromkeys(text for one in Sides.of(examples, index).outside for text in one.row.pos))
         self._filed: _FilePools | None = None
         if self._texts:
+            near = MiningCorpus.from_texts([*self._texts, *passages], None)
             watch.phase("encoding", len(self._texts))
-            self._filed = _FilePools(
-                near=MiningCorpus.from_texts([*self._texts, *passages], None),
-                ranked=MiningCorpus.from_texts(self._texts, embedder, progress=watch.advance),
-            )
+            self._filed = _FilePools(near, MiningCorpus.from_texts(self._texts, embedder, progress=watch.advance))
 
     @property
     def beyond_index(self) -> bool:
