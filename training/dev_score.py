@@ -28,12 +28,15 @@ class DevSet:
         passages: Candidate id to text; every judged id must be there.
         qrels: Query id to candidate id to grade.
         prompts: Query id to instruction, for queries that have one of their own.
+        hard: Query id to the candidates that are hard to tell from its answers. A reranker, which cannot score them all, is
+            shown these first.
     """
 
     queries: tuple[Query, ...]
     passages: Mapping[str, str]
     qrels: Qrels
     prompts: Mapping[str, str] = field(default_factory=dict)
+    hard: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         judged = [
@@ -58,14 +61,16 @@ class DevSet:
         ids = {text: str(number) for number, text in enumerate(texts)}
         grades: dict[str, dict[str, int]] = {}
         prompts = {}
+        hard: dict[str, list[str]] = {}
         numbers: dict[str, str] = {}
         for row in rows:
             query_id = numbers.setdefault(row.query, f"q{len(numbers)}")
             grades.setdefault(query_id, {}).update({ids[text]: 1 for text in row.pos})
+            hard.setdefault(query_id, []).extend(ids[text] for text in row.neg)
             if row.prompt:
                 prompts[query_id] = row.prompt
         queries = tuple(Query(query_id, text) for text, query_id in numbers.items())
-        return cls(queries, {number: text for text, number in ids.items()}, grades, prompts)
+        return cls(queries, {number: text for text, number in ids.items()}, grades, prompts, hard)
 
 
 def dev_score(trainable: Trainable, dev: DevSet, *, max_query_tokens: int, max_passage_tokens: int) -> float:

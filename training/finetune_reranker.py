@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ from training.tuned_folder import TOKENIZER_FILES, tuned_name
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
 
-_DEV_CANDIDATES = 30  # passages scored per dev query: its judged ones, then others by id
+_DEV_CANDIDATES = 30  # passages scored per dev query: its judged and its hard ones, then others by id
 
 
 def finetune_reranker(
@@ -101,17 +102,16 @@ class _RerankerSubject:
         return self._collator(draws)
 
     def score(self, dev: DevSet) -> float:
-        """Return nDCG@10 of each dev query's judged passages among others, `_DEV_CANDIDATES` together."""
+        """Return nDCG@10 of each dev query's judged passages among its hard ones and others, `_DEV_CANDIDATES` at least."""
         values = []
         ids = sorted(dev.passages)
         for number, query in enumerate(dev.queries):
             grades = dev.qrels.get(query.query_id, {})
             if not any(grade > 0 for grade in grades.values()):
                 continue
-            others = [
-                ids[(number * _DEV_CANDIDATES + step) % len(ids)] for step in range(min(len(ids), _DEV_CANDIDATES))
-            ]
-            shown = sorted(dict.fromkeys([*grades, *others]))
+            others = (ids[(number * _DEV_CANDIDATES + step) % len(ids)] for step in range(len(ids)))
+            known = dict.fromkeys([*grades, *dev.hard.get(query.query_id, ())])
+            shown = sorted(dict.fromkeys([*known, *islice(others, max(0, _DEV_CANDIDATES - len(known)))]))
             scores = self._scores(query.text, [dev.passages[doc_id] for doc_id in shown])
             ranking = [shown[place] for place in np.argsort(-scores, kind="stable")]
             values.append(ndcg(ranking, grades, CUTOFF))
@@ -187,7 +187,7 @@ def _open(folder: Path, config: dict[str, Any], spec: RerankerSpec, device: str)
 def _card(name: str, spec: RerankerSpec, record: Mapping[str, Any]) -> str:
     scores = record.get("dev") or {}
     measured = (
-        f"nDCG@10 of the {scores['queries']} queries of its dev split over at most {_DEV_CANDIDATES} candidates each, which "
+        f"nDCG@10 of the {scores['queries']} queries of its dev split over about {_DEV_CANDIDATES} candidates each, which "
         f"chose among its checkpoints and is therefore no proof: {scores['before']:.4f} before, {scores['after']:.4f} after."
         if scores
         else "It was not measured while it was trained."

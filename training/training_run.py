@@ -157,7 +157,9 @@ def _config(
         "base": {"model": subject.base, "revision": content_digest(base)},
         "rows": len(rows),
         "rows_digest": rows_digest(rows),
-        "dev_digest": digest_of([asdict(query) for query in dev.queries] + [dev.passages, dev.qrels]) if dev else "",
+        "dev_digest": digest_of([asdict(query) for query in dev.queries] + [dev.passages, dev.qrels, dev.hard])
+        if dev
+        else "",
         "spec": spec.model_dump(mode="json"),
         "precision": chosen_precision(spec.precision, subject.model.device),
         "processes": processes,

@@ -24,7 +24,7 @@ from training.tuning_run import FOLDER as TUNING
 from training.tuning_run import TuningRun
 
 DEV_QUERIES = 100
-DEV_NEGATIVES = 2  # of each dev query
+DEV_NEGATIVES = 2  # of each dev query; a reranker, which is shown each query's own, gets all that were mined
 DEV_PASSAGES = 200  # beside them: so an evaluation is half a minute of the offline model on one core
 LEAST = 10  # examples in all; fewer teach nothing that can be told from chance
 _TRAIN, _DEV, _OTHERS, _HELD_OUT = "train.jsonl", "dev.jsonl", "dev-passages.json", "held-out"
@@ -85,7 +85,8 @@ def _make(index: Index, embedder: Embedder, plan: TuningPlan, run: TuningRun, wa
         )
     mined, dev = pools.mine(split.train, plan), pools.mine(chosen, plan)
     others = pools.others(chosen, DEV_PASSAGES, plan.spec.seed)
-    counts = _write(run, mined, dev, others, (split, left_out, leaks))
+    rows = [example.row if plan.what == "reranker" else _fewer_negatives(example.row) for example in dev.examples]
+    counts = _write(run, mined, rows, others, (split, left_out, leaks))
     if judges is None:
         counts["held-out queries that the index has no answer to"] = _write_held_out(run, split, Places(index))
     run.seal_data(counts)
@@ -143,18 +144,18 @@ def _without_leaks(examples: Sequence[Example], judges: Sequence[Example]) -> tu
 def _write(
     run: TuningRun,
     mined: MinedSet,
-    dev: MinedSet,
+    dev: Sequence[TrainingRow],
     others: Sequence[str],
     found: tuple[Split, dict[str, int], int],
 ) -> dict[str, int]:
     split, left_out, leaks = found
     write_training_rows(run.data / _TRAIN, [example.row for example in mined.examples])
-    write_training_rows(run.data / _DEV, [_fewer_negatives(example.row) for example in dev.examples])
+    write_training_rows(run.data / _DEV, dev)
     (run.data / _OTHERS).write_text(json.dumps(list(others), ensure_ascii=False), encoding="utf-8")
     write_report(run.data, "mining", mining_report(mined))
     return {
         "to train on": len(mined.examples),
-        "to choose by": len(dev.examples),
+        "to choose by": len(dev),
         "held out for the verdict": len(split.test),
         "dropped because the model does not find their positive": len(mined.dropped),
         "left out because they ask like a judged query": leaks,

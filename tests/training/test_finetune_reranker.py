@@ -63,6 +63,25 @@ def test_a_reranker_can_be_trained_further(trained, tmp_path):
     assert np.sign(first[0] - first[1]) == np.sign(second[0] - second[1]) == 1
 
 
+def test_the_dev_score_shows_each_query_its_own_hard_passages(tmp_path, monkeypatch):
+    rows = [TrainingRow(f"query {number}", (f"answer {number}",), (f"near {number}",) * 2) for number in range(3)]
+    dev = DevSet.of_rows(rows, distractors=[f"far {number}" for number in range(100)])
+    assert [dev.passages[name] for name in dev.hard["q1"]] == ["near 1", "near 1"]
+    shown = {}
+
+    def scores(self, query, passages):
+        shown[query] = passages
+        return np.array([float(text.startswith("near")) for text in passages], dtype="f4")  # as bad as can be
+
+    monkeypatch.setattr("training.finetune_reranker._RerankerSubject._scores", scores)
+    done = finetune_reranker(tiny_model(tmp_path / "base"), ROWS[:16], SPEC.model_copy(update={"epochs": 1}),
+                             tmp_path / "run", dev=dev, device="cpu")  # fmt: skip
+    for number in range(3):
+        assert {f"answer {number}", f"near {number}"} <= set(shown[f"query {number}"])
+        assert 30 == len(shown[f"query {number}"]) == len(set(shown[f"query {number}"]))
+    assert done.dev_before < 1
+
+
 def test_pairs_are_those_of_the_serving_reranker(trained):
     rows = [TrainingRow("打印机 " * 30, ("notes",), ("garden " * 30,)), TrainingRow("how", ("so",), pos_scores=(0.5,))]
     tokenizer = load_tokenizer(trained.folder, check_folder(trained.folder))
