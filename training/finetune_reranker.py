@@ -109,9 +109,10 @@ class _RerankerSubject:
             grades = dev.qrels.get(query.query_id, {})
             if not any(grade > 0 for grade in grades.values()):
                 continue
-            others = (ids[(number * _DEV_CANDIDATES + step) % len(ids)] for step in range(len(ids)))
-            known = dict.fromkeys([*grades, *dev.hard.get(query.query_id, ())])
-            shown = sorted(dict.fromkeys([*known, *islice(others, max(0, _DEV_CANDIDATES - len(known)))]))
+            start = number * _DEV_CANDIDATES % len(ids)
+            known = {*grades, *dev.hard.get(query.query_id, ())}
+            candidates = dict.fromkeys([*sorted(known), *ids[start:], *ids[:start]])
+            shown = sorted(islice(candidates, max(len(known), _DEV_CANDIDATES)))
             scores = self._scores(query.text, [dev.passages[doc_id] for doc_id in shown])
             ranking = [shown[place] for place in np.argsort(-scores, kind="stable")]
             values.append(ndcg(ranking, grades, CUTOFF))
