@@ -26,6 +26,7 @@ from indexer.model_source import resolve_model
 from indexer.offline_bundle import bundle_folder
 from retriever.compare import compare
 from retriever.datasets import load_dataset
+from retriever.embedder_evaluation import evaluate_embedder
 from retriever.evaluate import Evaluation
 from retriever.measures import parse_measures
 from retriever.ranking import Route
@@ -98,6 +99,7 @@ def simulate(work: Path, setting: Setting, rounds: int = 3) -> dict[str, Any]:
             "labels": _labels(index / "tuning" / f"round{number}" / "data", world),
             "tuning": _told(report),
             "truth": {route: _change(before[route], after[route]) for route in ("dense", "hybrid")},
+            "refused": None if report.promoted else _change(before["dense"], _truth_of_refused(report, world, folder)),
         })  # fmt: skip
         before = after
         (work / f"{setting.name}.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -149,6 +151,13 @@ def _truth(index: Path, folder: Path) -> dict[str, Evaluation]:
     return {name: evaluate_route(searcher, dataset, name, MEASURES).evaluation for name in ("dense", "hybrid")}
 
 
+def _truth_of_refused(report: TuningReport, world: World, folder: Path) -> Evaluation:
+    """Measure, on questions that nobody asks, the model that the gate refused: the gate itself cannot know."""
+    tuned = report.folder / ("finetune/model" if report.share == 1 else "merged")
+    embedder = load_embedder(tuned, model_id="refused", revision=report.run, device="cpu")
+    return evaluate_embedder(embedder, world.documents, load_dataset(folder / "truth"), MEASURES)[0]
+
+
 def _change(before: Evaluation, after: Evaluation) -> dict[str, float]:
     found = compare(before, after, "nDCG@10")
     return {name: round(getattr(found, name), 4) for name in ("before", "after", "difference", "low", "high", "p")}
@@ -185,13 +194,13 @@ def _told(report: TuningReport) -> dict[str, Any]:
 def table(results: list[dict[str, Any]]) -> str:
     """Return the results as a Markdown table."""
     lines = [
-        "| setting | round | trained on (wrong) | held out (wrong) | held-out nDCG@10 | gate | true nDCG@10, dense | change, 95 % interval |",
-        "|---|---|---|---|---|---|---|---|",
+        "| setting | round | trained on (wrong) | held out (wrong) | held-out nDCG@10 | gate | true nDCG@10, dense | change, 95 % interval "
+        "| the refused model's |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for result in results:
         for row in result["rounds"]:
             told, truth, labels = row["tuning"], row["truth"]["dense"], row["labels"]
-            gained = f"{truth['difference']:+.4f} ({truth['low']:+.4f} to {truth['high']:+.4f})"
             cells = (
                 result["setting"],
                 row["round"],
@@ -200,10 +209,15 @@ def table(results: list[dict[str, Any]]) -> str:
                 f"{told['held_out'][1]:.4f} to {told['held_out'][2]:.4f}, p {told['p']:.4f}",
                 "promoted" if told["promoted"] else "refused",
                 f"{truth['before']:.4f} to {truth['after']:.4f}",
-                gained if told["promoted"] else "none",
+                _gain(truth) if told["promoted"] else "none",
+                _gain(row["refused"]) if row["refused"] else "",
             )
             lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)
+
+
+def _gain(change: Mapping[str, float]) -> str:
+    return f"{change['difference']:+.4f} ({change['low']:+.4f} to {change['high']:+.4f})"
 
 
 def main(arguments: list[str]) -> None:

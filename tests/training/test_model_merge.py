@@ -13,6 +13,7 @@ from indexer.model_source import resolve_model
 from tests.training.tiny_model import tiny_model, topic_rows
 from training.dev_score import DevSet
 from training.finetune import finetune
+from training.kept_share import KeptShare, keep_share
 from training.merge_choice import score_mixtures
 from training.model_merge import merge_models
 from training.train_spec import TrainSpec
@@ -50,6 +51,18 @@ def test_a_mixture_is_a_model_of_its_own(pair, tmp_path):
     assert "0.5 of the tuned weights" in card
     assert embedder.spec.model in card
     assert tuned.spec.model not in card
+
+
+def test_a_few_dev_queries_do_not_move_the_share_from_the_usual_one(pair, tmp_path):
+    dev = DevSet.of_rows(topic_rows(24, first=200))  # 24 queries: less than 0.0167 is no difference
+
+    def chosen(scores):
+        known = {0.0: 0.5, **dict(zip((0.3, 0.6, 1.0), scores, strict=True))}
+        return keep_share(pair, (1.0, 0.6, 0.3), dev, SPEC, tmp_path / "kept", known=known, device="cpu")
+
+    assert chosen((0.71, 0.70, 0.71)).share == 0.6
+    assert chosen((0.72, 0.70, 0.71)).share == 0.3
+    assert chosen((0.69, 0.68, 0.71)) == KeptShare(pair[1], 1.0, 0.71, 0.5)
 
 
 def test_scores_of_mixtures_are_those_of_the_folders(pair, tmp_path):
