@@ -5,7 +5,8 @@ runs once and promotes or refuses. How good the index is is measured on question
 
 A setting is KIND-NOISE, KIND-NOISE-ATTACK for a gang of a fifth of the voices with a new name for every vote, or
 KIND-NOISE-ATTACK-FOCUS for one that works with all its voices on that share of the questions: `zh-0.15`, `tiny-0.3-spam`,
-`zh-0.15-wrong-0.5`. Kinds: `zh` and `en` are documentation with the offline model and hybrid search (../shared/data, about five
+`zh-0.15-wrong-0.5`. With KIND-NOISE-editor somebody writes the answers that were not among the ten results into a file, and `tune`
+reads it too (`--pairs`). Kinds: `zh` and `en` are documentation with the offline model and hybrid search (../shared/data, about five
 minutes of one core a round); `tiny` is made-up text with a small random model and dense search (seconds a round). Results are in
 WORK/SETTING.json; `python -m tests.benchmarks.users WORK table` prints those there are.
 """
@@ -14,7 +15,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -41,10 +42,11 @@ from training.exchange import read_training_rows, write_beir
 from training.feedback import FeedbackLog, feedback_path
 from training.feedback_events import ShownHit
 from training.tuning import TuningReport, tune
-from training.tuning_plan import Unwatched
+from training.tuning_plan import TuningSources, Unwatched
 
 GANG = 0.2
 PER_ROUND, TRUTH, OTHERS = 150, 150, 50
+EDITOR = "editor"
 MEASURES = parse_measures(["nDCG@10"])
 
 
@@ -57,17 +59,18 @@ class Told(Unwatched):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One simulation; `route` is how users' questions are answered."""
+    """One simulation; `route` is how users' questions are answered, `edited` whether somebody answers those left open."""
 
     name: str
     kind: str
     crowd: Crowd
+    edited: bool = False
 
     @classmethod
     def of(cls, name: str) -> "Setting":
         kind, noise, *rest = name.split("-")
-        if not rest:
-            return cls(name, kind, Crowd(noise=float(noise)))
+        if not rest or rest == [EDITOR]:
+            return cls(name, kind, Crowd(noise=float(noise)), edited=bool(rest))
         attack = next(attack for attack in ATTACKS if attack == rest[0])
         focus = float(rest[1]) if len(rest) > 1 else 1.0
         return cls(name, kind, Crowd(noise=float(noise), gang=GANG, attack=attack, focus=focus))
@@ -89,6 +92,8 @@ def simulate(work: Path, setting: Setting, rounds: int = 3) -> dict[str, Any]:
     before = _truth(index, folder / "truth")
     facts: dict[str, Any] = {"setting": setting.name, "rounds": []}
     for number, right in enumerate(world.rounds[:rounds], start=1):
+        if setting.edited:
+            plan = replace(plan, sources=TuningSources(pairs=(_edited(index, setting, right, world, folder),)))
         events = _ask(index, setting, right, number)
         report = tune(index, plan, run=f"round{number}", observer=Told())
         after = _truth(index, folder / "truth") if report.promoted else before
@@ -144,6 +149,21 @@ def _ask(index: Path, setting: Setting, right: Mapping[str, str], number: int) -
         for event in events:
             log.append(event)
     return len(events)
+
+
+def _edited(index: Path, setting: Setting, right: Mapping[str, str], world: World, folder: Path) -> Path:
+    """Add the questions of a round that the index does not answer, with their answers, to the editor's file."""
+    ask = shown_by(Searcher.open(index), setting.route)
+    texts = {document.doc_id: document.text for document in world.documents}
+    open_questions = [
+        {"query": question, "pos": [texts[doc_id]]}
+        for question, doc_id in right.items()
+        if doc_id not in {hit.doc_id for hit in ask(question).hits}
+    ]
+    path = folder / "editor.jsonl"
+    with path.open("a", encoding="utf-8") as lines:
+        lines.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in open_questions)
+    return path
 
 
 def _truth(index: Path, folder: Path) -> dict[str, Evaluation]:
