@@ -187,7 +187,7 @@ def checkpoints(folder: Path, kills: int) -> dict[str, Any]:
 
         run_training(lambda: subject, base, rows, spec, out, dev=None, observer=observe)
 
-    enough = min(590, kills + 20)
+    enough = min(590, 2 * kills + 20)
     code, reference = forked(lambda tell: train(tell, alone, folder / "alone", enough))
     assert code == 0
     weights_of = dict(reference)
