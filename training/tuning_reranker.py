@@ -38,6 +38,8 @@ from training.tuning_plan import TuningObserver, TuningPlan, Unwatched
 from training.tuning_run import TuningRun
 from training.turns import in_turn
 
+FEW_FOR_A_HEAD = 1000  # 425 taught it next to nothing: docs/results.md
+
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
@@ -90,6 +92,11 @@ def _run(
     head = "" if base.ranks else ", with a new head"
     watch.stage(f"run {folder.name}: tuning the reranker {base.name}{head} for generation {first.index.generation}")
     data = tuning_data(first.index, first.embedder, plan, folder, watch)
+    if not base.ranks and len(data.train) < FEW_FOR_A_HEAD:
+        watch.stage(
+            f"a new head learns little from {len(data.train)} examples, so a refusal is likely; give more pairs, or begin with a "
+            "released reranker (--reranker FOLDER)"
+        )
     tuned, dev = _trained(index, base, data, plan, folder, watch)
     judged = _judged(first, base, tuned, data, (plan, folder, watch))
     promoted = plan.promote and (judged.verdict.promote or plan.force)

@@ -44,7 +44,7 @@ def tune(
         str,
         typer.Option(
             help="With --what reranker, the one to begin with: auto (what searching uses), from-encoder (made of the "
-            "index's own model and your pairs), an id or a folder."
+            "index's own model and your pairs, of which it needs thousands), an id or a folder."
         ),
     ] = "auto",
     pairs: Annotated[

@@ -111,6 +111,7 @@ def test_a_better_reranker_is_recorded_used_and_taken_back(index, general, pairs
     assert Index.open(index).manifest.lineage is None
     assert stage(index) == "ran"
     assert any("with a new head" in sentence for sentence in told.sentences)
+    assert any("a new head learns little from" in sentence for sentence in told.sentences)
     assert [step.run for step in history(index)] == ["", "first"]
     embedder = Index.open(index).manifest.embedder
     index_documents(
