@@ -171,7 +171,7 @@ def test_mistakes_are_one_clear_line_and_the_right_exit_code(folder, tmp_path, a
     assert "Traceback" not in done.stderr
 
 
-def test_ctrl_c_exits_with_130_and_the_index_can_be_built_afterwards(tmp_path):
+def test_ctrl_c_exits_with_130_and_the_index_can_be_built_afterwards(ctrl_c, tmp_path):
     docs = tmp_path / "docs"
     docs.mkdir()
     for number in range(2000):

@@ -193,15 +193,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_weights(base, dev, trained,
     assert logs[0] == logs[1]
 
 
-@pytest.fixture
-def listening():
-    """SIGINT as in a terminal: a job in the background inherits that it is ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-def test_ctrl_c_saves_and_says_how_to_go_on(listening, base, dev, trained, tmp_path):
+def test_ctrl_c_saves_and_says_how_to_go_on(ctrl_c, base, dev, trained, tmp_path):
     def observe(progress: TrainProgress) -> None:
         if progress.step == 5:
             os.kill(os.getpid(), signal.SIGINT)
