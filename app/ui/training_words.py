@@ -28,6 +28,11 @@ _STAGES = (
         r"the candidate pool is not used: negatives come from the index, which holds the passages of all pairs",
         "未使用候选池：所有样本的段落都在索引中，负例取自索引",
     ),
+    (
+        r"a new head learns little from (\d+) examples, so a refusal is likely; give more pairs, or begin with a released "
+        r"reranker \(--reranker FOLDER\)",
+        r"仅 \1 个样本，新的输出层学到的很少，很可能被拒绝；请提供更多样本，或从已发布的重排模型开始（--reranker FOLDER）",
+    ),
     (r"mining negatives for (\d+) examples", r"为 \1 个样本挖掘负例"),
     (r"training on (\d+) examples", r"用 \1 个样本训练"),
     (r"choosing how much of the tuned weights to keep", "选择保留多少微调后的权重"),

@@ -9,13 +9,11 @@ kept in WORK/SET/rerankers. KEY=VALUE changes a training setting.
 import json
 import shutil
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 from demo_corpus import general_path
-from tests.benchmarks.tuning import Watch
+from tests.benchmarks.tuning import Watch, changed, numbers
 from training.base_reranker import FROM_ENCODER
 from training.negative_spec import NegativeSpec
 from training.split import SplitPlan
@@ -32,15 +30,13 @@ def run(work: Path, name: str, pairs: int, seed: int, changes: dict[str, str]) -
     copy = folder / f"copy-reranker-{pairs}-{seed}"
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(folder / "index", copy)
-    settings: dict[str, Any] = train_preset(reranker=True, device="cpu", seed=seed).model_dump(mode="json")
-    settings.update({key: json.loads(value) for key, value in changes.items()})
     plan = TuningPlan(
         general=general_path(),
         sources=TuningSources(feedback=False, pairs=(folder / "pairs.jsonl",), most=pairs),
         split=SplitPlan(seed=seed),
         evaluate=folder / "judged",
         negatives=NegativeSpec(number=7, seed=seed),
-        spec=RerankerSpec.of(settings),
+        spec=RerankerSpec.of(changed(train_preset(reranker=True, device="cpu", seed=seed), changes)),
         reranker=FROM_ENCODER,
         route="hybrid",
         rerank_depth=DEPTH,
@@ -52,11 +48,11 @@ def run(work: Path, name: str, pairs: int, seed: int, changes: dict[str, str]) -
     facts = {
         "set": name, "pairs": pairs, "seed": seed, "changes": changes, "seconds": round(seconds), "dev": report.dev,
         "examples": dict(report.examples), "verdict": report.verdict.words("en"),
-        "held_out": {key: value for key, value in asdict(report.verdict.held_out).items() if key != "deltas"},
+        "held_out": numbers(report.verdict.held_out),
     }  # fmt: skip
     result = folder / "rerankers" / f"{pairs}-{seed}{''.join(f'-{key}={value}' for key, value in changes.items())}.json"
     result.parent.mkdir(exist_ok=True)
-    result.write_text(json.dumps(facts, ensure_ascii=False, indent=1, default=str), encoding="utf-8")
+    result.write_text(json.dumps(facts, ensure_ascii=False, indent=1), encoding="utf-8")
     shutil.rmtree(copy)
     print(f"{name} {result.stem}: dev {report.dev}; {report.verdict.words()} ({seconds:.0f} s)", flush=True)
 

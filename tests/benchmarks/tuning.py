@@ -23,7 +23,7 @@ import json
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from time import perf_counter
@@ -37,7 +37,7 @@ from indexer.encoder import load_embedder
 from indexer.generations import Generations
 from indexer.model_format import write_profile
 from indexer.model_source import resolve_model
-from retriever.compare import compare
+from retriever.compare import Comparison, compare
 from retriever.datasets import load_dataset
 from retriever.measures import parse_measures
 from retriever.route_evaluation import evaluate_route
@@ -175,7 +175,16 @@ class Watch(Unwatched):
             print(f"  step {progress.step}/{progress.steps} loss {progress.loss}{found}", file=sys.stderr, flush=True)
 
 
-SPEC: dict[str, Any] = train_preset(reranker=False, device="cpu").model_dump(mode="json")
+def changed(spec: TrainSpec, changes: Mapping[str, str]) -> dict[str, Any]:
+    """Return the settings with those named `KEY` or `PART.KEY` replaced by values in JSON."""
+    settings: dict[str, Any] = spec.model_dump(mode="json")
+    for key, value in changes.items():
+        *parts, last = key.split(".")
+        place = settings
+        for part in parts:
+            place = place.setdefault(part, {})
+        place[last] = json.loads(value)
+    return settings
 
 
 def run(work: Path, name: str, pairs: int, seed: int, changes: dict[str, str]) -> None:
@@ -184,13 +193,6 @@ def run(work: Path, name: str, pairs: int, seed: int, changes: dict[str, str]) -
     if changes.pop("consistency", "1") == "0":
         negatives = replace(negatives, consistent_within=None)
     base = work / name / "index" if changes.pop("instruction", "1") == "1" else without_instruction(work / name)
-    spec: dict[str, Any] = json.loads(json.dumps(SPEC))
-    for key, value in changes.items():
-        *parts, last = key.split(".")
-        place = spec
-        for part in parts:
-            place = place.setdefault(part, {})
-        place[last] = json.loads(value)
     folder = work / name
     result = folder / "results" / f"{label or 'main'}-{pairs}-{seed}.json"
     if result.is_file():
@@ -206,7 +208,7 @@ def run(work: Path, name: str, pairs: int, seed: int, changes: dict[str, str]) -
         split=SplitPlan(seed=seed),
         evaluate=folder / "judged",
         negatives=negatives,
-        spec=TrainSpec.of({**spec, "seed": seed}),
+        spec=TrainSpec.of(changed(train_preset(reranker=False, device="cpu", seed=seed), changes)),
         route="dense",
         force=True,
     )
@@ -231,7 +233,7 @@ def run(work: Path, name: str, pairs: int, seed: int, changes: dict[str, str]) -
         "examples": dict(report.examples), "dev": report.dev, "share": report.share, "promote": report.verdict.promote,
         "refusals": [refusal.english for refusal in report.verdict.refusals],
         "general_languages": dict(report.verdict.languages),
-        "comparisons": {key: _numbers(asdict(found)) for key, found in both.items()},
+        "comparisons": {key: numbers(found) for key, found in both.items()},
         "deltas": dict(report.verdict.held_out.deltas),
         "hybrid_deltas": dict(both["hybrid"].deltas),
     }  # fmt: skip
@@ -268,8 +270,9 @@ def without_instruction(folder: Path) -> Path:
     return index
 
 
-def _numbers(found: dict[str, Any]) -> dict[str, Any]:
-    return {key: found[key] for key in ("count", "before", "after", "difference", "low", "high", "p")}
+def numbers(found: Comparison) -> dict[str, Any]:
+    """Return what a comparison comes to, without its queries."""
+    return {key: getattr(found, key) for key in ("count", "before", "after", "difference", "low", "high", "p")}
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from time import process_time
 from typing import Any
@@ -92,9 +93,10 @@ def simulate(work: Path, setting: Setting, rounds: int = 3) -> dict[str, Any]:
     before = _truth(index, folder / "truth")
     facts: dict[str, Any] = {"setting": setting.name, "rounds": []}
     for number, right in enumerate(world.rounds[:rounds], start=1):
+        ask = lru_cache(maxsize=None)(shown_by(Searcher.open(index), setting.route))
         if setting.edited:
-            plan = replace(plan, sources=TuningSources(pairs=(_edited(index, setting, right, world, folder),)))
-        events = _ask(index, setting, right, number)
+            plan = replace(plan, sources=TuningSources(pairs=(_edited(ask, right, world, folder),)))
+        events = _ask(index, setting, right, ask, number)
         report = tune(index, plan, run=f"round{number}", observer=Told())
         after = _truth(index, folder / "truth") if report.promoted else before
         facts["rounds"].append({
@@ -140,9 +142,8 @@ def shown_by(searcher: Searcher, route: Route) -> Callable[[str], Shown]:
     return ask
 
 
-def _ask(index: Path, setting: Setting, right: Mapping[str, str], number: int) -> int:
+def _ask(index: Path, setting: Setting, right: Mapping[str, str], ask: Callable[[str], Shown], number: int) -> int:
     """Let the crowd ask the live index, and put what it does into the log."""
-    ask = shown_by(Searcher.open(index), setting.route)
     spam = ShownHit(f"{SPAM}#0-{len(SPAM_TEXT[setting.kind])}", SPAM, 1, 1.0, "fusion")
     events = feedback_of(setting.crowd, right, ask, spam=spam, day=30 * (number - 1))
     with FeedbackLog.open(feedback_path(index)) as log:
@@ -151,9 +152,8 @@ def _ask(index: Path, setting: Setting, right: Mapping[str, str], number: int) -
     return len(events)
 
 
-def _edited(index: Path, setting: Setting, right: Mapping[str, str], world: World, folder: Path) -> Path:
+def _edited(ask: Callable[[str], Shown], right: Mapping[str, str], world: World, folder: Path) -> Path:
     """Add the questions of a round that the index does not answer, with their answers, to the editor's file."""
-    ask = shown_by(Searcher.open(index), setting.route)
     texts = {document.doc_id: document.text for document in world.documents}
     open_questions = [
         {"query": question, "pos": [texts[doc_id]]}
