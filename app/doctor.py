@@ -9,10 +9,10 @@ from typing import Literal
 
 import numpy as np
 
-from indexer.errors import SearchError
-from indexer.generations import Generations
-from indexer.manifest import Manifest
-from indexer.opened import Index
+from quarry.indexer.errors import SearchError
+from quarry.indexer.opened import Index
+from quarry.indexer.storage.generations import Generations
+from quarry.indexer.storage.manifest import Manifest
 
 Severity = Literal["ok", "warning", "failure"]
 _FREE_DISK_FACTOR = 2.0  # a new generation is built beside the live one, so twice its size should be free
@@ -123,8 +123,8 @@ def _check_analyzer(index: Index, remedy: str) -> CheckResult:
 
 
 def _check_model(index: Index, remedy: str) -> Iterator[CheckResult]:
-    from indexer.encoder import TransformerEmbedder
-    from retriever.models import EmbedderSupply
+    from quarry.indexer.models.encoder import TransformerEmbedder
+    from quarry.retriever.stages.models import EmbedderSupply
 
     facts = index.manifest.embedder
     if facts is None:
@@ -166,7 +166,7 @@ def _check_model(index: Index, remedy: str) -> Iterator[CheckResult]:
 
 
 def _check_reranker(index: Index) -> Iterator[CheckResult]:
-    from retriever.models import served_reranker
+    from quarry.retriever.stages.models import served_reranker
 
     facts = index.manifest.reranker
     if facts is None:

@@ -11,16 +11,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from app.wiring import ChosenModel, live_manifest
-from indexer.build import CHUNKS_NAME, BuildReport, build_index
-from indexer.build_plan import BuildSettings
-from indexer.build_progress import Observer
-from indexer.chunk_table import ChunkTable
-from indexer.corpus import Skipped, printable
-from indexer.errors import IndexBusyError, IndexMismatchError, SearchError
-from indexer.folder_state import FolderState, Signature, moved
-from indexer.generations import Generations
-from indexer.watching import FolderWatch, Rest
+from quarry.app.wiring import ChosenModel, live_manifest
+from quarry.indexer.build import BuildReport, build_index
+from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.progress import Observer
+from quarry.indexer.corpus.snapshot import FolderState, Signature, moved
+from quarry.indexer.corpus.walk import Skipped, printable
+from quarry.indexer.corpus.watcher import FolderWatch, Rest
+from quarry.indexer.errors import IndexBusyError, IndexMismatchError, SearchError
+from quarry.indexer.storage.chunk_table import ChunkTable
+from quarry.indexer.storage.generations import Generations
+from quarry.indexer.storage.layout import CHUNKS_NAME
 
 _FIRST_RETRY_S, _LAST_RETRY_S = 1.0, 60.0
 _FOREVER_S = 3600.0

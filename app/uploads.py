@@ -12,14 +12,14 @@ from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from indexer.build import BuildReport, index_documents
-from indexer.build_plan import BuildSettings
-from indexer.corpus import ReadFile, ReadOptions, Skipped, printable, read_corpus
-from indexer.embedder import Embedder
-from indexer.errors import SearchError
-from indexer.generations import Generations
-from indexer.manifest import Manifest
-from indexer.records import Document
+from quarry.indexer.build import BuildReport, index_documents
+from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.corpus.walk import ReadFile, ReadOptions, Skipped, printable, read_corpus
+from quarry.indexer.embedder import Embedder
+from quarry.indexer.errors import SearchError
+from quarry.indexer.records import Document
+from quarry.indexer.storage.generations import Generations
+from quarry.indexer.storage.manifest import Manifest
 
 MAX_FILE_MEGABYTES = 20
 MAX_FILES = 20

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from indexer.embedder import Embedder
-from indexer.generations import Generations
-from indexer.manifest import Manifest
+from quarry.indexer.embedder import Embedder
+from quarry.indexer.storage.generations import Generations
+from quarry.indexer.storage.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ def choose_model(wanted: str, *, device: str, dim: int | None = None, allow_down
     """
     if wanted == "none":
         return ChosenModel(None, "", ("no model was asked for: lexical search only",))
-    from indexer.encoder import load_embedder
-    from indexer.model_source import resolve_model
+    from quarry.indexer.models.encoder import load_embedder
+    from quarry.indexer.models.source import resolve_model
 
     tried: list[str] = []
     source = resolve_model(wanted, allow_download=allow_download, trail=tried)

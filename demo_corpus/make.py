@@ -1,4 +1,4 @@
-"""Makes the demo corpus out of XQuAD: `python -m demo_corpus.make FOLDER`, where FOLDER holds xquad-en and xquad-zh.
+"""Makes the demo corpus out of XQuAD: `python -m quarry.demo_corpus.make FOLDER`, where FOLDER holds xquad-en and xquad-zh.
 
 Every other article is taken in Chinese, the others in English, each as two documents: a fact stands in one language only,
 and a question in the other language has to cross over. Needs reportlab, for the PDF files, at making time only.
@@ -14,7 +14,7 @@ import zipfile
 from html import escape
 from pathlib import Path
 
-from demo_corpus import documents_path, qrels_path, queries_path
+from quarry.demo_corpus import documents_path, qrels_path, queries_path
 
 ARTICLES = {
     "a1": ("Warsaw", "华沙"), "a2": ("Normans", "诺曼人"), "a3": ("Nikola Tesla", "尼古拉·特斯拉"),

@@ -1,4 +1,4 @@
-"""Makes the general regression set out of XQuAD: `python -m demo_corpus.make_general FOLDER` (it holds xquad-en and xquad-zh).
+"""Makes the general regression set out of XQuAD: `python -m quarry.demo_corpus.make_general FOLDER` (it holds xquad-en and xquad-zh).
 
 Three paragraphs of each of the 48 articles, in both languages, and for each paragraph one question in English and another one
 in Chinese. Both languages' paragraphs count as relevant, so the set notices a model that loses either language or the bridge
@@ -11,8 +11,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from demo_corpus import general_path
-from demo_corpus.make import rows, tidy
+from quarry.demo_corpus import general_path
+from quarry.demo_corpus.make import rows, tidy
 
 PARAGRAPHS = ("p0", "p2", "p4")
 LANGUAGES = ("en", "zh")

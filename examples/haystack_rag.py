@@ -9,7 +9,7 @@ os.environ.setdefault("HAYSTACK_TELEMETRY_ENABLED", "False")  # nothing leaves t
 from haystack import Pipeline
 from haystack.components.builders import PromptBuilder
 
-from app.integrations.haystack import QuarryRetriever
+from quarry.app.integrations.haystack import QuarryRetriever
 
 QUESTIONS = ("How long ago did cyanobacteria enter a cell?", "黑死病是怎样传播的？")
 TEMPLATE = """Answer from these passages only:

@@ -10,7 +10,7 @@ from langchain_core.documents import Document
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnablePassthrough
 
-from app.integrations.langchain import QuarryRetriever
+from quarry.app.integrations.langchain import QuarryRetriever
 
 QUESTIONS = ("How long ago did cyanobacteria enter a cell?", "黑死病是怎样传播的？")
 PROMPT = ChatPromptTemplate.from_template("Answer from these passages only:\n{passages}\n\nQuestion: {question}")

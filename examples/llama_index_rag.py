@@ -6,7 +6,7 @@ import sys
 from llama_index.core.llms import MockLLM
 from llama_index.core.query_engine import RetrieverQueryEngine
 
-from app.integrations.llama_index import QuarryRetriever
+from quarry.app.integrations.llama_index import QuarryRetriever
 
 QUESTIONS = ("How long ago did cyanobacteria enter a cell?", "黑死病是怎样传播的？")
 

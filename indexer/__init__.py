@@ -4,19 +4,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from indexer.build import BuildReport, build_index, delete_documents, index_documents
-    from indexer.build_plan import BuildSettings
-    from indexer.embedder import Embedder, EmbedderSpec
-    from indexer.encoder import EncoderOptions, load_embedder
-    from indexer.errors import SearchError
-    from indexer.model_source import resolve_model
-    from indexer.opened import Index
-    from indexer.records import Chunk, Document
+    from quarry.indexer.build import BuildReport, build_index, delete_documents, index_documents
+    from quarry.indexer.build.plan import BuildSettings
+    from quarry.indexer.embedder import Embedder, EmbedderSpec
+    from quarry.indexer.errors import SearchError
+    from quarry.indexer.models.encoder import EncoderOptions, load_embedder
+    from quarry.indexer.models.source import resolve_model
+    from quarry.indexer.opened import Index
+    from quarry.indexer.records import Chunk, Document
 
 _HOMES = {
-    "BuildReport": "build", "BuildSettings": "build_plan", "build_index": "build", "delete_documents": "build",
-    "index_documents": "build", "Embedder": "embedder", "EmbedderSpec": "embedder", "EncoderOptions": "encoder",
-    "load_embedder": "encoder", "SearchError": "errors", "resolve_model": "model_source", "Index": "opened",
+    "BuildReport": "build", "BuildSettings": "build.plan", "build_index": "build", "delete_documents": "build",
+    "index_documents": "build", "Embedder": "embedder", "EmbedderSpec": "embedder", "EncoderOptions": "models.encoder",
+    "load_embedder": "models.encoder", "SearchError": "errors", "resolve_model": "models.source", "Index": "opened",
     "Chunk": "records", "Document": "records",
 }  # fmt: skip
 __all__ = [
@@ -28,5 +28,5 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Import a public name from its module at the first use."""
     if name not in _HOMES:
-        raise AttributeError(f"module 'indexer' has no attribute {name!r}; public names: {', '.join(__all__)}")
-    return getattr(import_module(f"indexer.{_HOMES[name]}"), name)
+        raise AttributeError(f"module 'quarry.indexer' has no attribute {name!r}; public names: {', '.join(__all__)}")
+    return getattr(import_module(f"quarry.indexer.{_HOMES[name]}"), name)

@@ -14,8 +14,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.lexical import K1, MAX_REPEAT, MAX_TERMS, B, LexicalHit
-from indexer.lexical_files import damaged, is_list_of_str, read_object
+from quarry.indexer.lexical.bm25 import K1, MAX_REPEAT, MAX_TERMS, B, LexicalHit
+from quarry.indexer.lexical.files import damaged, is_list_of_str, read_object
 
 _NAME = "rank-bm25.json"
 

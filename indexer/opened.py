@@ -4,16 +4,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from indexer.analyzer import Analyzer, analyzer
-from indexer.build import CHUNKS_NAME, LEXICAL_NAME, VECTORS_NAME
-from indexer.chunk_table import ChunkTable
-from indexer.embedder import EmbedderSpec
-from indexer.errors import IndexFormatError, IndexMismatchError
-from indexer.generations import Generations, Hold
-from indexer.lexical import Bm25sIndex, LexicalIndex
-from indexer.manifest import Manifest
-from indexer.stores import store_class
-from indexer.stores.base import VectorStore
+from quarry.indexer.embedder import EmbedderSpec
+from quarry.indexer.errors import IndexFormatError, IndexMismatchError
+from quarry.indexer.lexical.analyzer import Analyzer, analyzer
+from quarry.indexer.lexical.bm25 import Bm25sIndex, LexicalIndex
+from quarry.indexer.storage.chunk_table import ChunkTable
+from quarry.indexer.storage.generations import Generations, Hold
+from quarry.indexer.storage.layout import CHUNKS_NAME, LEXICAL_NAME, VECTORS_NAME
+from quarry.indexer.storage.manifest import Manifest
+from quarry.indexer.stores import store_class
+from quarry.indexer.stores.base import VectorStore
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from retriever.ranking import Query, Ranking
+from quarry.retriever.ranking import Query, Ranking
 
 
 class Retriever(Protocol):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from retriever.ranking import Ranking
+from quarry.retriever.ranking import Ranking
 
 
 def by_document(ranking: Ranking, doc_of: Callable[[str], str], k: int) -> list[tuple[str, float]]:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from functools import lru_cache
 from itertools import pairwise
 
-from indexer.analyzer import Analyzer
+from quarry.indexer.lexical.analyzer import Analyzer
 
 _WORD = re.compile(r"[^\W_]+(?:[-_.+#'][^\W_]+)*[+#]*")
 _HAN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")

@@ -14,21 +14,21 @@ from pathlib import Path
 from time import perf_counter
 from typing import Self
 
-from indexer.embedder import Embedder
-from indexer.errors import SearchError
-from indexer.generations import Generations
-from indexer.opened import Index
-from indexer.records import Chunk
-from retriever.answer import Answer, Result
-from retriever.base import Reranker, Retriever
-from retriever.collapse import by_document
-from retriever.dense import DenseRetriever
-from retriever.highlight import highlight
-from retriever.hybrid import HybridRetriever, WithFallback
-from retriever.lexical import LexicalRetriever
-from retriever.models import EmbedderSupply, RerankerSupply
-from retriever.ranking import Hit, Query, Ranking, Route, StageReport
-from retriever.two_stage import RerankPlan, TwoStage
+from quarry.indexer.embedder import Embedder
+from quarry.indexer.errors import SearchError
+from quarry.indexer.opened import Index
+from quarry.indexer.records import Chunk
+from quarry.indexer.storage.generations import Generations
+from quarry.retriever.base import Reranker, Retriever
+from quarry.retriever.collapse import by_document
+from quarry.retriever.highlight import highlight
+from quarry.retriever.ranking import Hit, Query, Ranking, Route, StageReport
+from quarry.retriever.results import Answer, Result
+from quarry.retriever.stages.hybrid import HybridRetriever, WithFallback
+from quarry.retriever.stages.lexical import LexicalRetriever
+from quarry.retriever.stages.models import EmbedderSupply, RerankerSupply
+from quarry.retriever.stages.rerank import RerankPlan, TwoStage
+from quarry.retriever.stages.single import DenseRetriever
 
 MAX_QUERY_CHARS = 8_192  # longer queries are cut with a notice; every encoder here reads fewer tokens than this
 _PASSAGES_PER_DOCUMENT = 3  # asked for per wanted document, so that long documents do not crowd out others

@@ -6,9 +6,9 @@ from hashlib import sha256
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.analyzer import analyzer
-from indexer.embedder import EmbedderSpec, Progress, Vectors
-from indexer.script_tokens import ScriptTokens
+from quarry.indexer.embedder import EmbedderSpec, Progress, Vectors
+from quarry.indexer.lexical.analyzer import analyzer
+from quarry.indexer.models.script_tokens import ScriptTokens
 
 
 class WordEmbedder:

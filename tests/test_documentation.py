@@ -11,18 +11,18 @@ from pathlib import Path
 import pytest
 import typer
 
-from app.cli import cli
-from demo_corpus import documents_path
-from indexer import offline_bundle
+from quarry.app.cli import cli
+from quarry.demo_corpus import documents_path
+from quarry.indexer.models import offline_bundle
 
 ROOT = Path(__file__).resolve().parents[1]
 ADAPTERS = (  # subclasses of other libraries' classes
-    "training.run_callback",
-    "training.train_session",
-    "training.trainer",
-    "app.integrations.langchain",
-    "app.integrations.llama_index",
-    "app.integrations.haystack",
+    "quarry.training.fit.callback",
+    "quarry.training.fit.session",
+    "quarry.training.fit.trainer",
+    "quarry.app.integrations.langchain",
+    "quarry.app.integrations.llama_index",
+    "quarry.app.integrations.haystack",
 )
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -56,7 +56,7 @@ def test_the_quickstart_runs_as_it_stands(tmp_path):
     docs.mkdir()
     for name in ("en/rhine-1.html", "zh/黑死病-1.jsonl", "en/steam-engine-2.docx"):
         shutil.copy(documents_path() / name, docs)
-    code = f"import sys; sys.argv = ['quarry', 'index', {str(docs)!r}, '--into', 'my-index']; from app.cli import main; main()"
+    code = f"import sys; sys.argv = ['quarry', 'index', {str(docs)!r}, '--into', 'my-index']; from quarry.app.cli import main; main()"
     built = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert built.returncode == 0, built.stderr
     (snippet,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -69,9 +69,9 @@ def test_importing_the_packages_loads_no_heavy_library_and_prints_nothing():
     modules = [
         module.name
         for package in ("indexer", "retriever", "training", "app")
-        for module in pkgutil.walk_packages([str(ROOT / package)], prefix=f"{package}.")
+        for module in pkgutil.walk_packages([str(ROOT / package)], prefix=f"quarry.{package}.")
         if not module.name.endswith(("__main__", "readers.worker"))
-        and not module.name.startswith("app.ui.")  # scripts that streamlit runs
+        and not module.name.startswith("quarry.app.ui.")  # scripts that streamlit runs
         and module.name not in ADAPTERS
     ]
     assert len(modules) > 60
@@ -97,7 +97,7 @@ def test_nothing_is_pickled_and_no_process_is_forked():
 
 def test_public_names_resolve():
     for package in ("indexer", "retriever"):
-        module = import_module(package)
+        module = import_module(f"quarry.{package}")
         for name in module.__all__:
             assert getattr(module, name).__doc__
         with pytest.raises(AttributeError, match="public names"):

@@ -5,26 +5,24 @@ import sys
 
 import typer
 
-from app.cli import (
-    ask_command,
-    benchmark_command,
-    compare_command,
-    demo_command,
-    diagnose_command,
-    doctor_command,
-    evaluate_command,
-    feedback_command,
-    generations_command,
-    index_command,
-    mcp_command,
-    models_command,
-    search_command,
-    serve_command,
-    tune_command,
-    ui_command,
-)
-from app.cli.console import note
-from indexer.errors import SearchError
+from quarry.app.cli.commands import ask as ask_command
+from quarry.app.cli.commands import benchmark as benchmark_command
+from quarry.app.cli.commands import compare as compare_command
+from quarry.app.cli.commands import demo as demo_command
+from quarry.app.cli.commands import diagnose as diagnose_command
+from quarry.app.cli.commands import doctor as doctor_command
+from quarry.app.cli.commands import evaluate as evaluate_command
+from quarry.app.cli.commands import feedback as feedback_command
+from quarry.app.cli.commands import generations as generations_command
+from quarry.app.cli.commands import index as index_command
+from quarry.app.cli.commands import mcp as mcp_command
+from quarry.app.cli.commands import models as models_command
+from quarry.app.cli.commands import search as search_command
+from quarry.app.cli.commands import serve as serve_command
+from quarry.app.cli.commands import tune as tune_command
+from quarry.app.cli.commands import ui as ui_command
+from quarry.app.cli.console import note
+from quarry.indexer.errors import SearchError
 
 cli = typer.Typer(
     name="quarry",

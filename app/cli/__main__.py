@@ -1,5 +1,5 @@
-"""`python -m app.cli`: the `quarry` command without its console script."""
+"""`python -m quarry.app.cli`: the `quarry` command without its console script."""
 
-from app.cli import main
+from quarry.app.cli import main
 
 main()

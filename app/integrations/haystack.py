@@ -3,7 +3,7 @@
     pipeline.add_component("retriever", QuarryRetriever("my-index", top_k=5, rerank="auto"))
 
 Components are made of plain values, so pipelines can be saved; models are loaded by `warm_up` or at the first run. A saved
-pipeline is loaded with `Pipeline.loads(text, allowed_modules=["app.integrations.haystack"])`.
+pipeline is loaded with `Pipeline.loads(text, allowed_modules=["quarry.app.integrations.haystack"])`.
 """
 
 import asyncio
@@ -12,12 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from app.integrations.common import embedder_for, passage_metadata, reranked, reranker_for
-from indexer.embedder import Embedder
-from indexer.errors import MissingExtraError
-from retriever.base import Reranker
-from retriever.ranking import Route
-from retriever.searcher import Filters, Searcher, SearchOptions
+from quarry.app.integrations.common import embedder_for, passage_metadata, reranked, reranker_for
+from quarry.indexer.embedder import Embedder
+from quarry.indexer.errors import MissingExtraError
+from quarry.retriever.base import Reranker
+from quarry.retriever.ranking import Route
+from quarry.retriever.searcher import Filters, Searcher, SearchOptions
 
 try:
     from haystack import Document, component

@@ -13,11 +13,11 @@ from typing import Self
 
 from pydantic import ConfigDict, Field, SkipValidation
 
-from app.integrations.common import embedder_for, passage_metadata, reranked, reranker_for
-from indexer.embedder import Embedder
-from indexer.errors import MissingExtraError
-from retriever.base import Reranker
-from retriever.searcher import Searcher, SearchOptions
+from quarry.app.integrations.common import embedder_for, passage_metadata, reranked, reranker_for
+from quarry.indexer.embedder import Embedder
+from quarry.indexer.errors import MissingExtraError
+from quarry.retriever.base import Reranker
+from quarry.retriever.searcher import Searcher, SearchOptions
 
 try:
     from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun, Callbacks

@@ -16,15 +16,15 @@ from uuid import uuid4
 
 import numpy as np
 
-from app.integrations.langchain import QuarryEmbeddings
-from app.server.live import LiveIndex
-from app.wiring import live_manifest
-from indexer.build import delete_documents, index_documents
-from indexer.build_plan import BuildSettings
-from indexer.errors import MissingExtraError
-from indexer.records import Document as Stored
-from retriever.ranking import Query
-from retriever.searcher import Filters, Searcher, SearchOptions, document_of, document_run
+from quarry.app.integrations.langchain import QuarryEmbeddings
+from quarry.app.server.live import LiveIndex
+from quarry.app.wiring import live_manifest
+from quarry.indexer.build import delete_documents, index_documents
+from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.errors import MissingExtraError
+from quarry.indexer.records import Document as Stored
+from quarry.retriever.ranking import Query
+from quarry.retriever.searcher import Filters, Searcher, SearchOptions, document_of, document_run
 
 try:
     from langchain_core.documents import Document

@@ -12,12 +12,12 @@ from typing import Self
 
 from pydantic import Field, PrivateAttr, SkipValidation
 
-from app.integrations.common import TECHNICAL_KEYS, embedder_for, passage_metadata, reranked, reranker_for
-from indexer.embedder import Embedder
-from indexer.errors import MissingExtraError
-from retriever.answer import Answer, Result
-from retriever.base import Reranker
-from retriever.searcher import Searcher, SearchOptions
+from quarry.app.integrations.common import TECHNICAL_KEYS, embedder_for, passage_metadata, reranked, reranker_for
+from quarry.indexer.embedder import Embedder
+from quarry.indexer.errors import MissingExtraError
+from quarry.retriever.base import Reranker
+from quarry.retriever.results import Answer, Result
+from quarry.retriever.searcher import Searcher, SearchOptions
 
 try:
     from llama_index.core.base.embeddings.base import BaseEmbedding

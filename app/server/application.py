@@ -13,13 +13,16 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.server import ask_routes, document_routes, model_routes, search_routes
-from app.server.guard import Guard
-from app.server.metrics import CONTENT_TYPE
-from app.server.problems import ErrorBody, answer_invalid, answer_problem, from_message, response
-from app.server.services import Services, services_of
-from app.server.shapes import Health
-from indexer.errors import SearchError
+from quarry.app.server.guard import Guard
+from quarry.app.server.metrics import CONTENT_TYPE
+from quarry.app.server.problems import ErrorBody, answer_invalid, answer_problem, from_message, response
+from quarry.app.server.routes import ask as ask_routes
+from quarry.app.server.routes import documents as document_routes
+from quarry.app.server.routes import models as model_routes
+from quarry.app.server.routes import search as search_routes
+from quarry.app.server.services import Services, services_of
+from quarry.app.server.shapes import Health
+from quarry.indexer.errors import SearchError
 
 _ERRORS = (400, 401, 403, 404, 408, 409, 413, 421, 422, 429, 500, 503, 504)
 Shared = Annotated[Services, Depends(services_of)]

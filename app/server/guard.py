@@ -11,10 +11,10 @@ from time import perf_counter
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.server.metrics import Metrics
-from app.server.problems import Problem, response
-from app.server.settings import ServeSettings
-from app.server.tokens import carries
+from quarry.app.server.bearer import carries
+from quarry.app.server.metrics import Metrics
+from quarry.app.server.problems import Problem, response
+from quarry.app.server.settings import ServeSettings
 
 _OPEN = frozenset({"/health"})  # answered without a token, for load balancers
 _PORT = re.compile(r":\d+$")

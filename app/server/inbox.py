@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, Literal, Self
 from uuid import uuid4
 
-from indexer.durable import sync_folder
-from indexer.errors import IndexBusyError, IndexFormatError, SearchError
-from indexer.records import Document
+from quarry.indexer.errors import IndexBusyError, IndexFormatError, SearchError
+from quarry.indexer.records import Document
+from quarry.indexer.storage.durable import sync_folder
 
 JobKind = Literal["add", "delete"]
 JobState = Literal["queued", "done", "failed"]

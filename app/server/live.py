@@ -4,13 +4,13 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from indexer.embedder import Embedder
-from indexer.errors import SearchError
-from indexer.generations import Generations
-from indexer.opened import Index
-from retriever.base import Reranker
-from retriever.models import EmbedderSupply, RerankerSupply
-from retriever.searcher import Searcher
+from quarry.indexer.embedder import Embedder
+from quarry.indexer.errors import SearchError
+from quarry.indexer.opened import Index
+from quarry.indexer.storage.generations import Generations
+from quarry.retriever.base import Reranker
+from quarry.retriever.searcher import Searcher
+from quarry.retriever.stages.models import EmbedderSupply, RerankerSupply
 
 
 class LiveIndex:

@@ -9,18 +9,18 @@ from typing import TypeVar, cast
 
 from starlette.requests import Request
 
-from app.server.batching import BatchQueue, QueueClosedError, QueueFullError
-from app.server.inbox import Inbox
-from app.server.live import LiveIndex
-from app.server.metrics import Metrics
-from app.server.problems import Problem
-from app.server.settings import ServeSettings
-from app.server.shared_reranker import SharedReranker
-from app.server.writer import Writer
-from indexer.embedder import Embedder
-from indexer.errors import IndexFormatError
-from retriever.base import Reranker
-from training.feedback import FeedbackLog, feedback_path
+from quarry.app.server.batching import BatchQueue, QueueClosedError, QueueFullError
+from quarry.app.server.inbox import Inbox
+from quarry.app.server.live import LiveIndex
+from quarry.app.server.metrics import Metrics
+from quarry.app.server.problems import Problem
+from quarry.app.server.settings import ServeSettings
+from quarry.app.server.shared_reranker import SharedReranker
+from quarry.app.server.writer import Writer
+from quarry.indexer.embedder import Embedder
+from quarry.indexer.errors import IndexFormatError
+from quarry.retriever.base import Reranker
+from quarry.training.feedback.log import FeedbackLog, feedback_path
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from retriever.answer import Answer, Result
-from retriever.ranking import Evidence, Route, Stage, Status
+from quarry.retriever.ranking import Evidence, Route, Stage, Status
+from quarry.retriever.results import Answer, Result
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=2_048, pattern=r"^[^\x00]+$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=32_768, pattern=r"\S")]

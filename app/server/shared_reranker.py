@@ -6,8 +6,8 @@ from concurrent.futures import Future
 import numpy as np
 from numpy.typing import NDArray
 
-from app.server.batching import BatchQueue
-from retriever.base import Reranker, score_together
+from quarry.app.server.batching import BatchQueue
+from quarry.retriever.base import Reranker, score_together
 
 _PART = 16  # passages queued as one piece, so that a long request lets short ones pass
 

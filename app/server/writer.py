@@ -4,12 +4,12 @@ import logging
 import threading
 from typing import Any
 
-from app.server.inbox import Inbox, Job
-from app.server.live import LiveIndex
-from indexer.build import BuildReport, delete_documents, index_documents
-from indexer.build_plan import BuildSettings
-from indexer.errors import SearchError
-from retriever.searcher import Searcher
+from quarry.app.server.inbox import Inbox, Job
+from quarry.app.server.live import LiveIndex
+from quarry.indexer.build import BuildReport, delete_documents, index_documents
+from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.errors import SearchError
+from quarry.retriever.searcher import Searcher
 
 _DOCUMENTS = 512  # that go into one generation at most
 _RETRY_S = 2.0

@@ -5,7 +5,7 @@ import zlib
 from pathlib import Path, PurePosixPath
 from xml.parsers import expat
 
-from indexer.readers.base import ReadOptions, Unreadable
+from quarry.indexer.readers.base import ReadOptions, Unreadable
 
 _MAX_MEMBERS = 20_000
 _MAX_RATIO = 1000

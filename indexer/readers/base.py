@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from indexer.textcode import Decoded
+from quarry.indexer.readers.charset import Decoded
 
 # Raise it when a reader gives other text or metadata for the same bytes: the next `quarry index` reads every file again.
 READERS_VERSION = 1

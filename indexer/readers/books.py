@@ -7,9 +7,9 @@ from pathlib import Path
 from urllib.parse import unquote
 from xml.parsers import expat
 
-from indexer.readers.base import Extract, Reading, Unreadable, first_heading, stem
-from indexer.readers.markup import html_text
-from indexer.textcode import declared_charset, decode
+from quarry.indexer.readers.base import Extract, Reading, Unreadable, first_heading, stem
+from quarry.indexer.readers.charset import declared_charset, decode
+from quarry.indexer.readers.markup import html_text
 
 _TOLD = frozenset({"title", "creator", "language", "description"})
 _WORD = re.compile(r"(?<![\ufffe\w])[^\W\d_]+(?![\ufffe\w])")

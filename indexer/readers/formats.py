@@ -5,12 +5,12 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from indexer.readers.archive import ZIP_ERRORS, check_archive
-from indexer.readers.base import Reading, ReadOptions, Unreadable
-from indexer.readers.markup import read_html, read_xml
-from indexer.readers.plain import read_markdown, read_table, read_text
-from indexer.readers.rows import read_json, read_jsonl
-from indexer.readers.sandbox import Sandbox
+from quarry.indexer.readers.archive import ZIP_ERRORS, check_archive
+from quarry.indexer.readers.base import Reading, ReadOptions, Unreadable
+from quarry.indexer.readers.markup import read_html, read_xml
+from quarry.indexer.readers.plain import read_markdown, read_table, read_text
+from quarry.indexer.readers.rows import read_json, read_jsonl
+from quarry.indexer.readers.sandbox import Sandbox
 
 TextReader = Callable[[Path, bytes, ReadOptions], Reading]
 

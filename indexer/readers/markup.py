@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.parsers import expat
 
-from indexer.readers.base import Extract, Reading, ReadOptions, Unreadable, first_heading, stem, text_meta
-from indexer.textcode import Decoded, declared_charset, decode
+from quarry.indexer.readers.base import Extract, Reading, ReadOptions, Unreadable, first_heading, stem, text_meta
+from quarry.indexer.readers.charset import Decoded, declared_charset, decode
 
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborNode

@@ -7,7 +7,7 @@ from datetime import datetime, time
 from pathlib import Path
 from typing import Any
 
-from indexer.readers.base import Extract, Reading, Reason, Unreadable, first_heading, stem
+from quarry.indexer.readers.base import Extract, Reading, Reason, Unreadable, first_heading, stem
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from indexer.readers.base import Extract, Reading, ReadOptions, Unreadable, first_heading, stem, text_meta
-from indexer.textcode import decode
+from quarry.indexer.readers.base import Extract, Reading, ReadOptions, Unreadable, first_heading, stem, text_meta
+from quarry.indexer.readers.charset import decode
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?\n)---[ \t]*(?:\n|\Z)", re.DOTALL)
 _FIELD = re.compile(r"^([A-Za-z_][\w-]*):[ \t]*(.*)$")

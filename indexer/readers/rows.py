@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from indexer.readers.base import Extract, Reading, ReadOptions, RowProblem, Unreadable, stem, text_meta
-from indexer.textcode import decode
+from quarry.indexer.readers.base import Extract, Reading, ReadOptions, RowProblem, Unreadable, stem, text_meta
+from quarry.indexer.readers.charset import decode
 
 _TEXT_KEYS = ("text", "contents", "content", "body", "passage")
 _ID_KEYS = ("_id", "id", "doc_id", "docid")

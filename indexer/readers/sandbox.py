@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import IO, Any, Self
 
-from indexer.readers.base import Extract, Reading, ReadOptions, RowProblem, Unreadable
+from quarry.indexer.readers.base import Extract, Reading, ReadOptions, RowProblem, Unreadable
 
 
 class Sandbox:
@@ -68,7 +68,7 @@ class Sandbox:
             self.close()
             self._process = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
                 # -P: what lies in the current folder is no module of ours. A session of its own: Ctrl-C is for us
-                [sys.executable, "-P", "-m", "indexer.readers.worker", str(self._options.parser_bytes)],
+                [sys.executable, "-P", "-m", "quarry.indexer.readers.worker", str(self._options.parser_bytes)],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, encoding="utf-8",
                 env=_environment(), start_new_session=True,
             )  # fmt: skip
@@ -78,8 +78,8 @@ class Sandbox:
 
 
 def _environment() -> dict[str, str]:
-    """Our own, with the folder of this package first on the path, so that the worker runs the same code."""
-    ours = str(Path(__file__).resolve().parents[2])
+    """Return our environment with the folder that holds `quarry` first on the path, so that the worker runs the same code."""
+    ours = str(Path(__file__).absolute().parents[3])
     before = os.environ.get("PYTHONPATH")
     return {**os.environ, "PYTHONPATH": f"{ours}{os.pathsep}{before}" if before else ours}
 

@@ -1,7 +1,7 @@
 """The parser process: reads one JSON request a line on stdin, answers with one JSON line on stdout.
 
 It runs the libraries that could hang, crash or eat memory on a bad file. It holds a memory limit set at its start; its
-parent holds the time limit and kills it. Run as `python -m indexer.readers.worker BYTES`.
+parent holds the time limit and kills it. Run as `python -m quarry.indexer.readers.worker BYTES`.
 """
 
 import json
@@ -12,16 +12,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from indexer.readers.base import Unreadable
+from quarry.indexer.readers.base import Unreadable
 
 _KINDS = {
-    "pdf": ("indexer.readers.books", "read_pdf"),
-    "epub": ("indexer.readers.books", "read_epub"),
-    "msg": ("indexer.readers.books", "read_msg"),
-    "docx": ("indexer.readers.office", "read_docx"),
-    "pptx": ("indexer.readers.office", "read_pptx"),
-    "xlsx": ("indexer.readers.office", "read_xlsx"),
-    "xls": ("indexer.readers.office", "read_xls"),
+    "pdf": ("quarry.indexer.readers.books", "read_pdf"),
+    "epub": ("quarry.indexer.readers.books", "read_epub"),
+    "msg": ("quarry.indexer.readers.books", "read_msg"),
+    "docx": ("quarry.indexer.readers.office", "read_docx"),
+    "pptx": ("quarry.indexer.readers.office", "read_pptx"),
+    "xlsx": ("quarry.indexer.readers.office", "read_xlsx"),
+    "xls": ("quarry.indexer.readers.office", "read_xls"),
 }
 
 

@@ -2,12 +2,12 @@
 
 from importlib import import_module
 
-from indexer.stores.base import Neighbour, VectorStore
+from quarry.indexer.stores.base import Neighbour, VectorStore
 
 _CLASSES = {
-    "exact": ("indexer.stores.exact", "ExactStore"),
-    "faiss": ("indexer.stores.faiss_store", "FaissStore"),
-    "lance": ("indexer.stores.lance_store", "LanceStore"),
+    "exact": ("quarry.indexer.stores.exact", "ExactStore"),
+    "faiss": ("quarry.indexer.stores.faiss_store", "FaissStore"),
+    "lance": ("quarry.indexer.stores.lance_store", "LanceStore"),
 }
 STORE_KINDS = tuple(_CLASSES)
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
 
-from indexer.embedder import Vectors
+from quarry.indexer.embedder import Vectors
 
 
 class Neighbour(NamedTuple):

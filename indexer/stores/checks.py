@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from indexer.embedder import Vectors
+from quarry.indexer.embedder import Vectors
 
 
 def check_addition(ids: Sequence[str], vectors: Vectors, dim: int, known: Collection[str]) -> None:

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-from indexer.embedder import Vectors
-from indexer.errors import IndexFormatError
-from indexer.sealing import unseal
-from indexer.stores.base import Neighbour
-from indexer.stores.checks import check_addition, check_search
-from indexer.stores.sealed import HEADER_NAME, REMEDY, Header, State, new_state, numbered
+from quarry.indexer.embedder import Vectors
+from quarry.indexer.errors import IndexFormatError
+from quarry.indexer.storage.sealing import unseal
+from quarry.indexer.stores.base import Neighbour
+from quarry.indexer.stores.checks import check_addition, check_search
+from quarry.indexer.stores.sealed import HEADER_NAME, REMEDY, Header, State, new_state, numbered
 
 KIND = "exact"
 _BLOCK_BYTES = 64 << 20  # similarities held at once

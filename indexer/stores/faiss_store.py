@@ -14,13 +14,13 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.embedder import Vectors
-from indexer.errors import IndexFormatError
-from indexer.sealing import FileFact, unseal
-from indexer.stores.base import Neighbour
-from indexer.stores.checks import check_search, tuning_queries
-from indexer.stores.exact import ExactStore
-from indexer.stores.sealed import HEADER_NAME, REMEDY, Header, check_tuned, new_state, numbered, refuse_damage
+from quarry.indexer.embedder import Vectors
+from quarry.indexer.errors import IndexFormatError
+from quarry.indexer.storage.sealing import FileFact, unseal
+from quarry.indexer.stores.base import Neighbour
+from quarry.indexer.stores.checks import check_search, tuning_queries
+from quarry.indexer.stores.exact import ExactStore
+from quarry.indexer.stores.sealed import HEADER_NAME, REMEDY, Header, check_tuned, new_state, numbered, refuse_damage
 
 KIND = "faiss"
 IndexKind = Literal["flat", "hnsw-sq8", "ivf-pq"]

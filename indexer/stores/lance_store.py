@@ -15,12 +15,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from indexer.embedder import Vectors
-from indexer.errors import IndexFormatError
-from indexer.sealing import unseal
-from indexer.stores.base import Neighbour
-from indexer.stores.checks import check_addition, check_search, tuning_queries
-from indexer.stores.sealed import HEADER_NAME, REMEDY, Header, State, check_tuned, new_state, numbered
+from quarry.indexer.embedder import Vectors
+from quarry.indexer.errors import IndexFormatError
+from quarry.indexer.storage.sealing import unseal
+from quarry.indexer.stores.base import Neighbour
+from quarry.indexer.stores.checks import check_addition, check_search, tuning_queries
+from quarry.indexer.stores.sealed import HEADER_NAME, REMEDY, Header, State, check_tuned, new_state, numbered
 
 KIND = "lance"
 TARGET_RECALL = 0.95

@@ -16,9 +16,9 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from indexer.durable import sync_tree, write_atomic
-from indexer.errors import IndexFormatError
-from indexer.sealing import FileFact, describe, differences, seal, unseal
+from quarry.indexer.errors import IndexFormatError
+from quarry.indexer.storage.durable import sync_tree, write_atomic
+from quarry.indexer.storage.sealing import FileFact, describe, differences, seal, unseal
 
 FORMAT = 2
 HEADER_NAME = "store.json"

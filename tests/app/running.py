@@ -6,7 +6,7 @@ from io import StringIO
 from typing import NamedTuple
 from unittest.mock import patch
 
-from app.cli import main
+from quarry.app.cli import main
 
 
 class Done(NamedTuple):

@@ -1,13 +1,13 @@
 """What the doctor says of a tuned reranker; the other checks are tested through the command in `test_cli`."""
 
-from app.doctor import examine
-from indexer.build import index_documents
-from indexer.manifest import RerankerFacts
-from indexer.model_source import content_digest
-from indexer.opened import Index
-from indexer.records import Document
-from indexer.relabel import with_reranker
-from tests.retriever.test_rerankers import make
+from quarry.app.doctor import examine
+from quarry.indexer.build import index_documents
+from quarry.indexer.models.source import content_digest
+from quarry.indexer.opened import Index
+from quarry.indexer.records import Document
+from quarry.indexer.storage.manifest import RerankerFacts
+from quarry.indexer.storage.relabel import with_reranker
+from tests.retriever.rerankers.test_rerankers import make
 
 
 def found(index):

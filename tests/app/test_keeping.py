@@ -9,15 +9,15 @@ from dataclasses import replace
 
 import pytest
 
-from app.keeping import Keeper
-from app.wiring import ChosenModel
-from indexer.build import build_index, index_documents
-from indexer.errors import IndexMismatchError
-from indexer.generations import Generations, writer_lock
-from indexer.opened import Index
-from indexer.records import Document
-from indexer.watching import FolderWatch
-from tests.app.watched_folders import QUICK, SETTINGS, Editor, Heard, assert_like_built_from_nothing, kept, wait_for
+from quarry.app.keeping import Keeper
+from quarry.app.wiring import ChosenModel
+from quarry.indexer.build import build_index, index_documents
+from quarry.indexer.corpus.watcher import FolderWatch
+from quarry.indexer.errors import IndexMismatchError
+from quarry.indexer.opened import Index
+from quarry.indexer.records import Document
+from quarry.indexer.storage.generations import Generations, writer_lock
+from tests.app.cli.watched_folders import QUICK, SETTINGS, Editor, Heard, assert_like_built_from_nothing, kept, wait_for
 from tests.fakes import WordEmbedder
 
 
@@ -159,7 +159,7 @@ def test_files_that_were_skipped_are_not_opened_again_until_they_change(tmp_path
     (docs / "scan.bin").write_bytes(bytes(range(256)) * 8)
     (docs / "blank.txt").write_text("  \n", encoding="utf-8")
     read = []
-    import indexer.corpus as corpus
+    import quarry.indexer.corpus.walk as corpus
 
     whole = corpus._whole
     monkeypatch.setattr(corpus, "_whole", lambda path, *rest: (read.append(path.name), whole(path, *rest))[1])
@@ -193,7 +193,7 @@ def test_a_busy_index_is_waited_for_and_named(tmp_path, docs):
 
 def test_a_failed_round_keeps_the_live_index_and_is_tried_again(tmp_path, docs, monkeypatch):
     index = tmp_path / "index"
-    import app.keeping as keeping
+    import quarry.app.keeping as keeping
 
     with kept(index, docs) as heard:
         wait_for(lambda: heard.rounds)

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.uploads import MAX_FILE_MEGABYTES, MAX_FILES, MAX_NAME_CHARS, Upload, UploadJob, read_uploads
-from indexer.build import index_documents
-from indexer.records import Document
-from retriever.searcher import Searcher
+from quarry.app.uploads import MAX_FILE_MEGABYTES, MAX_FILES, MAX_NAME_CHARS, Upload, UploadJob, read_uploads
+from quarry.indexer.build import index_documents
+from quarry.indexer.records import Document
+from quarry.retriever.searcher import Searcher
 from tests.fakes import WordEmbedder
 
 

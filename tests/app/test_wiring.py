@@ -3,9 +3,9 @@
 import pytest
 from typer.testing import CliRunner
 
-from app.cli import cli
-from app.wiring import choose_model, live_manifest
-from indexer import offline_bundle
+from quarry.app.cli import cli
+from quarry.app.wiring import choose_model, live_manifest
+from quarry.indexer.models import offline_bundle
 
 WHY = "the offline bundle is not installed; install it with `pip install 'quarry-search[offline]'`"
 

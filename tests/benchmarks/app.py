@@ -75,7 +75,7 @@ def timed(person: Visitor, question: str) -> float:
 
 def questions(count: int) -> list[str]:
     """Return so many different questions, those of the demo corpus with a number at the end where they begin again."""
-    from demo_corpus import queries_path
+    from quarry.demo_corpus import queries_path
 
     texts = [json.loads(line)["text"] for line in queries_path().read_text(encoding="utf-8").splitlines()]
     return [

@@ -10,11 +10,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from indexer.analyzer import analyzer
-from indexer.chunking import ChunkSpec, split
-from indexer.lexical import Bm25sIndex
-from indexer.records import Chunk, Document, passage_text
-from indexer.script_tokens import ScriptTokens
+from quarry.indexer.build.chunking import ChunkSpec, split
+from quarry.indexer.lexical.analyzer import analyzer
+from quarry.indexer.lexical.bm25 import Bm25sIndex
+from quarry.indexer.models.script_tokens import ScriptTokens
+from quarry.indexer.records import Chunk, Document, passage_text
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data" / "chunkspans-en"
 BUDGET = 1200  # tokens read per question

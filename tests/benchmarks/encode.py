@@ -20,10 +20,10 @@ from time import perf_counter, process_time
 import numpy as np
 import torch
 
-from indexer.batches import by_length, padding_ratio, token_batches
-from indexer.embedder import Embedder
-from indexer.encoder import EncoderOptions, load_embedder
-from indexer.offline_bundle import bundle_folder
+from quarry.indexer.embedder import Embedder
+from quarry.indexer.models.batches import by_length, padding_ratio, token_batches
+from quarry.indexer.models.encoder import EncoderOptions, load_embedder
+from quarry.indexer.models.offline_bundle import bundle_folder
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 BLOCK = 16  # texts
@@ -122,8 +122,8 @@ def precision(rounds: int = 9, documents: int = 500) -> None:
 
 def gains(name: str, embedders: dict[str, Embedder], size: int) -> None:
     """Print nDCG@10 of the exact search in a subsample of a real set, for every pair of precisions."""
-    from retriever.datasets import load_dataset
-    from retriever.measures import ndcg
+    from quarry.retriever.data.datasets import load_dataset
+    from quarry.retriever.evaluation.measures import ndcg
     from tests.benchmarks.retrieval import corpus_lines, subsample
 
     data = load_dataset(DATA / name, "test")

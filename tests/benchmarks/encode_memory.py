@@ -10,9 +10,9 @@ from time import perf_counter
 
 import torch
 
-from indexer import heap
-from indexer.encoder import load_embedder
-from indexer.offline_bundle import bundle_folder
+from quarry.indexer.models import heap
+from quarry.indexer.models.encoder import load_embedder
+from quarry.indexer.models.offline_bundle import bundle_folder
 from tests.benchmarks.encode import mixed_texts
 
 

@@ -14,17 +14,17 @@ from time import perf_counter
 
 import numpy as np
 
-from app.answers import calibration as kept
-from app.answers.calibrate import LEAST, Case, Quality, cases, fit_families, quality
-from app.answers.calibration import KINDS, Calibration, Kind
-from app.answers.signals import Signals
-from app.wiring import choose_model
-from demo_corpus import general_path
-from indexer.build import build_index
-from indexer.build_plan import BuildSettings
-from retriever.datasets import load_dataset
-from retriever.language import language_of
-from retriever.searcher import Searcher
+from quarry.app.wiring import choose_model
+from quarry.demo_corpus import general_path
+from quarry.indexer.build import build_index
+from quarry.indexer.build.plan import BuildSettings
+from quarry.retriever.answers import calibration as kept
+from quarry.retriever.answers.calibrate import LEAST, Case, Quality, cases, fit_families, quality
+from quarry.retriever.answers.calibration import KINDS, Calibration, Kind
+from quarry.retriever.answers.signals import Signals
+from quarry.retriever.data.datasets import load_dataset
+from quarry.retriever.language import language_of
+from quarry.retriever.searcher import Searcher
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 QUERIES, OTHERS = 300, 120  # of each set: judged, and of other domains

@@ -12,14 +12,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter
 
-from app.answers.extract import Extracted, extract
-from app.answers.packing import Packed, pack
-from app.answers.sentences import sentence_spans
-from app.wiring import choose_model
-from indexer.build import build_index
-from indexer.build_plan import BuildSettings
-from retriever.datasets import load_dataset
-from retriever.searcher import Searcher, SearchOptions
+from quarry.app.wiring import choose_model
+from quarry.indexer.build import build_index
+from quarry.indexer.build.plan import BuildSettings
+from quarry.retriever.answers.extract import Extracted, extract
+from quarry.retriever.answers.packing import Packed, pack
+from quarry.retriever.answers.sentences import sentence_spans
+from quarry.retriever.data.datasets import load_dataset
+from quarry.retriever.searcher import Searcher, SearchOptions
 from tests.benchmarks.evidence import DATA, spread
 
 QUESTIONS = 100

@@ -18,14 +18,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-import retriever.fusion as fusion
-from indexer.analyzer import analyzer
-from indexer.encoder import load_embedder
-from indexer.lexical import Bm25sIndex
-from indexer.offline_bundle import bundle_folder
-from retriever.fusion import LexicalEvidence, fuse, lexical_evidence, reciprocal_rank_fusion
-from retriever.measures import ndcg
-from retriever.ranking import Evidence, Hit, Query, StageScore
+import quarry.retriever.stages.fusion as fusion
+from quarry.indexer.lexical.analyzer import analyzer
+from quarry.indexer.lexical.bm25 import Bm25sIndex
+from quarry.indexer.models.encoder import load_embedder
+from quarry.indexer.models.offline_bundle import bundle_folder
+from quarry.retriever.evaluation.measures import ndcg
+from quarry.retriever.ranking import Evidence, Hit, Query, StageScore
+from quarry.retriever.stages.fusion import LexicalEvidence, fuse, lexical_evidence, reciprocal_rank_fusion
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 CHARACTERS = 1500  # of a document that are encoded

@@ -17,8 +17,8 @@ from time import perf_counter
 import numpy as np
 import torch
 
-from indexer.offline_bundle import bundle_folder
-from retriever.cross_encoder import load_reranker
+from quarry.indexer.models.offline_bundle import bundle_folder
+from quarry.retriever.rerankers.cross_encoder import load_reranker
 from tests.benchmarks.encode import cpu_seconds, interval, mixed_texts, ratios, report
 
 QUERY = "如何续借图书？ how long can a book be kept"

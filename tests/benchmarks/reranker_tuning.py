@@ -12,15 +12,15 @@ import sys
 from pathlib import Path
 from time import perf_counter
 
-from demo_corpus import general_path
+from quarry.demo_corpus import general_path
+from quarry.training.examples.split import SplitPlan
+from quarry.training.fit.spec import RerankerSpec
+from quarry.training.fit.train_preset import train_preset
+from quarry.training.negatives.spec import NegativeSpec
+from quarry.training.tuning.base_reranker import FROM_ENCODER
+from quarry.training.tuning.plan import TuningPlan, TuningSources
+from quarry.training.tuning.reranker_loop import tune_reranker
 from tests.benchmarks.tuning import Watch, changed, numbers
-from training.base_reranker import FROM_ENCODER
-from training.negative_spec import NegativeSpec
-from training.split import SplitPlan
-from training.train_preset import train_preset
-from training.train_spec import RerankerSpec
-from training.tuning_plan import TuningPlan, TuningSources
-from training.tuning_reranker import tune_reranker
 
 DEPTH = 20
 

@@ -14,16 +14,16 @@ from time import perf_counter
 
 import numpy as np
 
-from app.wiring import choose_model
-from indexer.build import build_index
-from indexer.build_plan import BuildSettings
-from retriever.collapse import by_document
-from retriever.datasets import load_dataset
-from retriever.evaluate import evaluate
-from retriever.fusion import reciprocal_rank_fusion
-from retriever.measures import parse_measures
-from retriever.ranking import Ranking
-from retriever.searcher import Searcher, SearchOptions, document_of, document_run
+from quarry.app.wiring import choose_model
+from quarry.indexer.build import build_index
+from quarry.indexer.build.plan import BuildSettings
+from quarry.retriever.collapse import by_document
+from quarry.retriever.data.datasets import load_dataset
+from quarry.retriever.evaluation.evaluate import evaluate
+from quarry.retriever.evaluation.measures import parse_measures
+from quarry.retriever.ranking import Ranking
+from quarry.retriever.searcher import Searcher, SearchOptions, document_of, document_run
+from quarry.retriever.stages.fusion import reciprocal_rank_fusion
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 # data set, split, documents kept (None: all)

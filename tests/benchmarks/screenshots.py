@@ -44,10 +44,10 @@ def main() -> None:
 
 def demo_index(folder: Path) -> Path:
     """Index the demo corpus with the model that `quarry demo` would take."""
-    from app.wiring import choose_model
-    from demo_corpus import documents_path
-    from indexer.build import build_index
-    from indexer.build_plan import BuildSettings
+    from quarry.app.wiring import choose_model
+    from quarry.demo_corpus import documents_path
+    from quarry.indexer.build import build_index
+    from quarry.indexer.build.plan import BuildSettings
 
     chosen = choose_model("auto", device="cpu")
     build_index(folder, [documents_path()], chosen.embedder, BuildSettings(model_folder=chosen.folder))

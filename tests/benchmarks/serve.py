@@ -24,7 +24,7 @@ from time import perf_counter
 import httpx
 import numpy as np
 
-from demo_corpus import queries_path
+from quarry.demo_corpus import queries_path
 from tests.app.server.serving import start
 from tests.benchmarks.screenshots import demo_index
 

@@ -23,13 +23,13 @@ import torch
 from sentence_transformers.sentence_transformer.data_collator import SentenceTransformerDataCollator
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
-from indexer.offline_bundle import bundle_folder
-from training.batch_plan import Draw
-from training.collation import Collator
-from training.exchange import TrainingRow
-from training.train_spec import LossSpec, TrainSpec
-from training.trainable import Trainable, open_trainable
-from training.trainer import ContrastiveLoss
+from quarry.indexer.models.offline_bundle import bundle_folder
+from quarry.training.examples.rows import TrainingRow
+from quarry.training.fit.batches import Draw
+from quarry.training.fit.collation import Collator
+from quarry.training.fit.spec import LossSpec, TrainSpec
+from quarry.training.fit.trainable import Trainable, open_trainable
+from quarry.training.fit.trainer import ContrastiveLoss
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 BATCH = 32

@@ -29,29 +29,29 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from app.wiring import choose_model
-from demo_corpus import general_path
-from indexer.build import build_index
-from indexer.build_plan import BuildSettings
-from indexer.encoder import load_embedder
-from indexer.generations import Generations
-from indexer.model_format import write_profile
-from indexer.model_source import resolve_model
-from retriever.compare import Comparison, compare
-from retriever.datasets import load_dataset
-from retriever.measures import parse_measures
-from retriever.route_evaluation import evaluate_route
-from retriever.searcher import Searcher, SearchOptions
+from quarry.app.wiring import choose_model
+from quarry.demo_corpus import general_path
+from quarry.indexer.build import build_index
+from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.models.encoder import load_embedder
+from quarry.indexer.models.format import write_profile
+from quarry.indexer.models.source import resolve_model
+from quarry.indexer.storage.generations import Generations
+from quarry.retriever.data.datasets import load_dataset
+from quarry.retriever.evaluation.compare import Comparison, compare
+from quarry.retriever.evaluation.measures import parse_measures
+from quarry.retriever.evaluation.routes import evaluate_route
+from quarry.retriever.searcher import Searcher, SearchOptions
+from quarry.training.examples.patterns import is_question
+from quarry.training.examples.split import SplitPlan
+from quarry.training.fit.progress import TrainProgress
+from quarry.training.fit.spec import TrainSpec
+from quarry.training.fit.train_preset import train_preset
+from quarry.training.negatives.spec import NegativeSpec
+from quarry.training.tuning.embedder_loop import tune
+from quarry.training.tuning.plan import TuningPlan, TuningSources, Unwatched
 from tests.benchmarks.retrieval import corpus_lines
 from tests.benchmarks.tuning_tables import write_tables
-from training.negative_spec import NegativeSpec
-from training.pair_patterns import is_question
-from training.split import SplitPlan
-from training.train_preset import train_preset
-from training.train_progress import TrainProgress
-from training.train_spec import TrainSpec
-from training.tuning import tune
-from training.tuning_plan import TuningPlan, TuningSources, Unwatched
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 MOST_PAIRS = 100_000

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from retriever.bootstrap import mean_intervals
-from retriever.compare import RESAMPLES
+from quarry.retriever.evaluation.bootstrap import mean_intervals
+from quarry.retriever.evaluation.compare import RESAMPLES
 
 Result = Mapping[str, Any]  # a file of WORK/SET/results
 MAIN = (

@@ -21,29 +21,29 @@ from pathlib import Path
 from time import process_time
 from typing import Any
 
-from indexer.build import index_documents
-from indexer.build_plan import BuildSettings
-from indexer.encoder import load_embedder
-from indexer.model_source import resolve_model
-from indexer.offline_bundle import bundle_folder
-from retriever.compare import compare
-from retriever.datasets import load_dataset
-from retriever.embedder_evaluation import evaluate_embedder
-from retriever.evaluate import Evaluation
-from retriever.measures import parse_measures
-from retriever.ranking import Route
-from retriever.route_evaluation import evaluate_route
-from retriever.searcher import Searcher, SearchOptions
+from quarry.indexer.build import index_documents
+from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.models.encoder import load_embedder
+from quarry.indexer.models.offline_bundle import bundle_folder
+from quarry.indexer.models.source import resolve_model
+from quarry.retriever.data.datasets import load_dataset
+from quarry.retriever.evaluation.compare import compare
+from quarry.retriever.evaluation.embedder import evaluate_embedder
+from quarry.retriever.evaluation.evaluate import Evaluation
+from quarry.retriever.evaluation.measures import parse_measures
+from quarry.retriever.evaluation.routes import evaluate_route
+from quarry.retriever.ranking import Route
+from quarry.retriever.searcher import Searcher, SearchOptions
+from quarry.training.examples.example import text_key
+from quarry.training.examples.rows import read_training_rows, write_beir
+from quarry.training.feedback.events import ShownHit
+from quarry.training.feedback.log import FeedbackLog, feedback_path
+from quarry.training.tuning.embedder_loop import TuningReport, tune
+from quarry.training.tuning.plan import TuningSources, Unwatched
 from tests.benchmarks.users_plan import plan_of
 from tests.benchmarks.users_world import SPAM, SPAM_TEXT, TINY, World, make_world
 from tests.training.simulated_users import ATTACKS, Crowd, Shown, feedback_of
 from tests.training.tiny_model import tiny_model
-from training.examples import text_key
-from training.exchange import read_training_rows, write_beir
-from training.feedback import FeedbackLog, feedback_path
-from training.feedback_events import ShownHit
-from training.tuning import TuningReport, tune
-from training.tuning_plan import TuningSources, Unwatched
 
 GANG = 0.2
 PER_ROUND, TRUTH, OTHERS = 150, 150, 50

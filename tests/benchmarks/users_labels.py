@@ -1,7 +1,7 @@
 """How many wrong examples a crowd's feedback gives, without training: `python -m tests.benchmarks.users_labels WORK KIND`.
 
 The questions of the first round are asked of the real index once (WORK and KIND as for `tests.benchmarks.users`); then each crowd
-looks at the same answers, and `training.curation` makes examples of what it does. Wrong: the right passage is not a positive, or
+looks at the same answers, and `quarry.training.examples.from_feedback` makes examples of what it does. Wrong: the right passage is not a positive, or
 not the only one.
 """
 
@@ -9,13 +9,13 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 
-from retriever.searcher import Searcher
+from quarry.retriever.searcher import Searcher
+from quarry.training.examples.from_feedback import curate
+from quarry.training.feedback.events import ShownHit, StoredEvent
+from quarry.training.feedback.judgements import query_key
 from tests.benchmarks.users import GANG, OTHERS, PER_ROUND, TRUTH, fresh_index, shown_by
 from tests.benchmarks.users_world import SPAM, SPAM_TEXT, make_world
 from tests.training.simulated_users import ATTACKS, Crowd, feedback_of
-from training.curation import curate
-from training.feedback_events import ShownHit, StoredEvent
-from training.judgements import query_key
 
 GANG_NAMES = 8
 

@@ -3,17 +3,17 @@
 import json
 from pathlib import Path
 
-from demo_corpus import general_path
-from retriever.datasets import documents, load_dataset
-from retriever.ranking import Route
+from quarry.demo_corpus import general_path
+from quarry.retriever.data.datasets import documents, load_dataset
+from quarry.retriever.ranking import Route
+from quarry.training.examples.rows import write_beir
+from quarry.training.examples.split import SplitPlan
+from quarry.training.fit.spec import TrainSpec
+from quarry.training.fit.train_preset import train_preset
+from quarry.training.negatives.spec import NegativeSpec
+from quarry.training.tuning.gate import GateRule
+from quarry.training.tuning.plan import TuningPlan
 from tests.benchmarks.users_world import TINY, make_world
-from training.exchange import write_beir
-from training.gate import GateRule
-from training.negative_spec import NegativeSpec
-from training.split import SplitPlan
-from training.train_preset import train_preset
-from training.train_spec import TrainSpec
-from training.tuning_plan import TuningPlan
 
 GENERAL_EVERY = 3  # of the general set's questions, with the passages that answer them
 SPLIT = SplitPlan(dev=0.1, test=0.35)

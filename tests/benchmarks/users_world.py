@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from indexer.records import Document
+from quarry.indexer.records import Document
+from quarry.training.examples.near_duplicates import near_duplicates
 from tests.training.tiny_model import TOPICS
-from training.near_duplicates import near_duplicates
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 ROUNDS = 3

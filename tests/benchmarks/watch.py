@@ -16,8 +16,8 @@ from time import perf_counter, sleep
 
 import numpy as np
 
-from demo_corpus import documents_path
-from retriever.searcher import Searcher, SearchOptions
+from quarry.demo_corpus import documents_path
+from quarry.retriever.searcher import Searcher, SearchOptions
 
 _BURST = 1000
 
@@ -30,7 +30,7 @@ def main() -> None:
     with TemporaryDirectory(prefix="quarry-watch-") as name:
         docs, index = Path(name) / "docs", Path(name) / "index"
         shutil.copytree(documents_path(), docs)
-        command = [sys.executable, "-m", "app.cli", "index", str(docs), "--into", str(index), "--watch", "--json", "-q",
+        command = [sys.executable, "-m", "quarry.app.cli", "index", str(docs), "--into", str(index), "--watch", "--json", "-q",
                    "--model", arguments.model, "--device", "cpu"]  # fmt: skip
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         try:

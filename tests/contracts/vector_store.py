@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexer.embedder import Vectors
-from indexer.errors import IndexFormatError
-from indexer.sealing import seal, unseal
-from indexer.stores.base import VectorStore
-from indexer.stores.exact import ExactStore
+from quarry.indexer.embedder import Vectors
+from quarry.indexer.errors import IndexFormatError
+from quarry.indexer.storage.sealing import seal, unseal
+from quarry.indexer.stores.base import VectorStore
+from quarry.indexer.stores.exact import ExactStore
 
 
 def unit(rows: int, dim: int, seed: int = 0) -> Vectors:
@@ -208,9 +208,9 @@ class VectorStoreContract:
             raise OSError(errno.ENOSPC, "No space left on device")
 
         with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
-            patch.setattr("indexer.stores.sealed.write_atomic", full)
+            patch.setattr("quarry.indexer.stores.sealed.write_atomic", full)
             if leftovers:  # as a killed process leaves them
-                patch.setattr("indexer.stores.sealed.State.drop", lambda _state: None)
+                patch.setattr("quarry.indexer.stores.sealed.State.drop", lambda _state: None)
             store.flush()
         before = self.reopen(tmp_path)
         assert before.ids == names(60)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer.build import build_index, delete_documents, index_documents
-from indexer.build_plan import BuildSettings
-from indexer.embedder import Vectors
-from indexer.generations import Generations
-from indexer.opened import Index
-from indexer.records import Document
-from indexer.stores import store_class
+from quarry.indexer.build import build_index, delete_documents, index_documents
+from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.embedder import Vectors
+from quarry.indexer.opened import Index
+from quarry.indexer.records import Document
+from quarry.indexer.storage.generations import Generations
+from quarry.indexer.stores import store_class
 from tests.fakes import WordEmbedder
 
 warnings.filterwarnings("ignore", "lancedb fork support")  # the process that forks has never searched

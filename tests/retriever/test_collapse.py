@@ -2,8 +2,8 @@
 
 import pytest
 
-from retriever.collapse import by_document
-from retriever.ranking import Hit, Query, Ranking
+from quarry.retriever.collapse import by_document
+from quarry.retriever.ranking import Hit, Query, Ranking
 
 QUERY = Query("q", "q")
 

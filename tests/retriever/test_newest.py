@@ -4,10 +4,10 @@ import shutil
 
 import pytest
 
-from indexer.build import build_candidate, index_documents
-from indexer.generations import Generations
-from indexer.records import Document
-from retriever.searcher import Searcher
+from quarry.indexer.build import build_candidate, index_documents
+from quarry.indexer.records import Document
+from quarry.indexer.storage.generations import Generations
+from quarry.retriever.searcher import Searcher
 from tests.fakes import OverlapReranker, WordEmbedder
 
 NEW = Document("new", "A quagga is a kind of zebra 斑驴")
@@ -53,7 +53,7 @@ def test_the_old_generation_is_let_go_when_its_searcher_is(index):
 
 def test_another_model_is_not_taken_along(index, monkeypatch):
     tuned = WordEmbedder("tuned")
-    monkeypatch.setattr("retriever.models.recorded_embedder", lambda *_: tuned)
+    monkeypatch.setattr("quarry.retriever.stages.models.recorded_embedder", lambda *_: tuned)
     searcher = Searcher.open(index, embedder=WordEmbedder())
     Generations(index).switch(build_candidate(index, tuned).generation, "promoted")
     assert searcher.newest()._embedder.get() is tuned

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retriever.ranking import Hit, Query, Ranking, StageReport
+from quarry.retriever.ranking import Hit, Query, Ranking, StageReport
 
 QUERY = Query("q", "q")
 hits = st.lists(

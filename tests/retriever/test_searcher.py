@@ -7,17 +7,17 @@ import threading
 import numpy as np
 import pytest
 
-from indexer.build import build_index, index_documents
-from indexer.build_plan import BuildSettings
-from indexer.errors import IndexMismatchError
-from indexer.manifest import RerankerFacts
-from indexer.model_source import content_digest
-from indexer.opened import Index
-from indexer.records import Document
-from indexer.relabel import with_reranker
-from retriever.models import served_reranker
-from retriever.ranking import Query
-from retriever.searcher import MAX_QUERY_CHARS, Searcher, SearchOptions, document_run
+from quarry.indexer.build import build_index, index_documents
+from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.errors import IndexMismatchError
+from quarry.indexer.models.source import content_digest
+from quarry.indexer.opened import Index
+from quarry.indexer.records import Document
+from quarry.indexer.storage.manifest import RerankerFacts
+from quarry.indexer.storage.relabel import with_reranker
+from quarry.retriever.ranking import Query
+from quarry.retriever.searcher import MAX_QUERY_CHARS, Searcher, SearchOptions, document_run
+from quarry.retriever.stages.models import served_reranker
 from tests.fakes import OverlapReranker, WordEmbedder
 
 DOCUMENTS = [
@@ -200,7 +200,7 @@ def test_an_encoder_that_fails_or_hangs_at_query_time_loses_no_query(index):
 def test_without_the_gpu_that_was_asked_for_the_cpu_answers_and_says_so():
     import torch
 
-    from retriever.models import usable_device
+    from quarry.retriever.stages.models import usable_device
 
     if torch.cuda.is_available():
         assert usable_device("cuda") == ("cuda", "")
@@ -287,7 +287,7 @@ def test_five_lines_of_library_use(tmp_path):
 @pytest.fixture
 def recorded(index):
     """The index with a tiny real cross-encoder that it records as its own."""
-    from tests.retriever.test_rerankers import make
+    from tests.retriever.rerankers.test_rerankers import make
 
     folder = make(index / "models" / "first", "xlm-roberta")
     facts = RerankerFacts(

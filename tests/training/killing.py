@@ -71,12 +71,12 @@ def die_before(change: int | None, folder: Path) -> Callable[[], int]:
 
 def promotion(folder: Path, kills: int) -> dict[str, Any]:
     """Promote, roll back and index, killed in each; after every kill all is as before or as it was to become."""
-    from indexer.build import build_candidate, index_documents
-    from indexer.generations import Generations
-    from indexer.opened import Index
-    from indexer.records import Document
+    from quarry.indexer.build import build_candidate, index_documents
+    from quarry.indexer.opened import Index
+    from quarry.indexer.records import Document
+    from quarry.indexer.storage.generations import Generations
+    from quarry.training.tuning.promotion import history, lineage_of, promote, roll_back
     from tests.fakes import WordEmbedder
-    from training.promotion import history, lineage_of, promote, roll_back
 
     index, rng = folder / "index", random.Random(0)
     index_documents(index, [Document("a", "续借图书两次"), Document("b", "renew a book")], WordEmbedder("base"))
@@ -164,13 +164,13 @@ def promotion(folder: Path, kills: int) -> dict[str, Any]:
 
 def checkpoints(folder: Path, kills: int) -> dict[str, Any]:
     """Train with a checkpoint after each step, killed in saving; every step must give the weights of a run left alone."""
-    import training.training_run as training_run
+    import quarry.training.fit.run as training_run
+    from quarry.training.fit.embedder import _EmbedderSubject
+    from quarry.training.fit.run import run_training
+    from quarry.training.fit.run_folder import step_of
+    from quarry.training.fit.spec import TrainSpec
+    from quarry.training.fit.trainable import open_trainable, trainable_weights
     from tests.training.tiny_model import tiny_model, topic_rows
-    from training.finetune import _EmbedderSubject
-    from training.run_folder import step_of
-    from training.train_spec import TrainSpec
-    from training.trainable import open_trainable, trainable_weights
-    from training.training_run import run_training
 
     training_run.versions = dict  # type: ignore[assignment]  # git is not asked two hundred times
     base, rows, rng = tiny_model(folder / "base"), topic_rows(96), random.Random(0)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from training.feedback_events import Action, FeedbackEvent, ShownHit
+from quarry.training.feedback.events import Action, FeedbackEvent, ShownHit
 
 Attack = Literal["wrong", "spam", "down"]
 ATTACKS: tuple[Attack, ...] = ("wrong", "spam", "down")

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from indexer.embedder import EmbedderSpec
-from indexer.model_format import write_profile
-from training.exchange import TrainingRow
+from quarry.indexer.embedder import EmbedderSpec
+from quarry.indexer.models.format import write_profile
+from quarry.training.examples.rows import TrainingRow
 
 TOPICS = (
     "printer",

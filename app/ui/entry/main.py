@@ -4,6 +4,6 @@ It stands in a folder of its own for two reasons. Streamlit puts this folder fir
 it. And where a folder `pages` is beside the main script, Streamlit serves each file in it by its own address, without this frame.
 """
 
-from app.ui.frame import frame
+from quarry.app.ui.shared.frame import frame
 
 frame()

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import streamlit as st
 
-from app.ui.data_folders import DataChoice, allowed_roots, data_choices
-from app.ui.evaluation_job import EvaluationOrder, run_evaluation
-from app.ui.evaluation_panel import remembered, show_runs
-from app.ui.evaluation_presenter import judged_documents, named_runs, offered_routes, read_saved
-from app.ui.jobs import Job, board
-from app.ui.session import Session, current, evaluations_path
-from indexer.errors import CorpusError, IndexBusyError, SearchError
-from indexer.generations import Generations
-from indexer.manifest import Manifest
+from quarry.app.ui.evaluate.job import EvaluationOrder, run_evaluation
+from quarry.app.ui.evaluate.panel import remembered, show_runs
+from quarry.app.ui.evaluate.presenter import judged_documents, named_runs, offered_routes, read_saved
+from quarry.app.ui.shared.data_folders import DataChoice, allowed_roots, data_choices
+from quarry.app.ui.shared.jobs import Job, board
+from quarry.app.ui.shared.session import Session, current, evaluations_path
+from quarry.indexer.errors import CorpusError, IndexBusyError, SearchError
+from quarry.indexer.storage.generations import Generations
+from quarry.indexer.storage.manifest import Manifest
 
 _KIND = "evaluation"
 _MEASURES = ("nDCG@10", "R@100", "RR@10", "AP", "P@10", "Success@5")
@@ -96,8 +96,8 @@ def _order(session: Session, choices: tuple[DataChoice, ...], job: Job | None) -
 
 
 def _start(session: Session, folder: Path, split: str | None, chosen: tuple[list[str], list[str], int]) -> None:
-    from retriever.datasets import load_dataset, unknown_documents
-    from retriever.measures import parse_measures
+    from quarry.retriever.data.datasets import load_dataset, unknown_documents
+    from quarry.retriever.evaluation.measures import parse_measures
 
     say = session.say
     routes, names, depth = chosen
@@ -125,7 +125,7 @@ def _start(session: Session, folder: Path, split: str | None, chosen: tuple[list
 def _has_reranker(session: Session, manifest: Manifest) -> bool:
     if session.rerank != "auto":
         return session.rerank != "none"
-    from indexer.model_source import resolve_model
+    from quarry.indexer.models.source import resolve_model
 
     return manifest.reranker is not None or resolve_model("auto", kind="reranker") is not None
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import altair as alt
 import streamlit as st
 
-from app.ui import feedback_presenter as shown
-from app.ui.session import Session, current, feedback_path
-from app.ui.training_panel import training_section
-from indexer.build import CHUNKS_NAME
-from indexer.chunk_table import ChunkTable
-from indexer.errors import SearchError
-from indexer.generations import Generations
-from training.feedback_events import StoredEvent
-from training.judgements import judgements, summary
+from quarry.app.ui.feedback import presenter as shown
+from quarry.app.ui.shared.session import Session, current, feedback_path
+from quarry.app.ui.training.panel import training_section
+from quarry.indexer.errors import SearchError
+from quarry.indexer.storage.chunk_table import ChunkTable
+from quarry.indexer.storage.generations import Generations
+from quarry.indexer.storage.layout import CHUNKS_NAME
+from quarry.training.feedback.events import StoredEvent
+from quarry.training.feedback.judgements import judgements, summary
 
 _PERIODS = {"all": None, "day": 1, "week": 7, "month": 30}
 

@@ -4,13 +4,13 @@ import json
 
 import streamlit as st
 
-from app.doctor import CheckResult, examine
-from app.ui import index_presenter as shown
-from app.ui.jobs import Job, board
-from app.ui.library_words import ROLLED_BACK, SWITCHED
-from app.ui.session import Session, current
-from indexer.errors import SearchError
-from indexer.generations import Generations, writer_lock
+from quarry.app.doctor import CheckResult, examine
+from quarry.app.ui.index import presenter as shown
+from quarry.app.ui.index.words import ROLLED_BACK, SWITCHED
+from quarry.app.ui.shared.jobs import Job, board
+from quarry.app.ui.shared.session import Session, current
+from quarry.indexer.errors import SearchError
+from quarry.indexer.storage.generations import Generations, writer_lock
 
 _CHECKS = "checks"
 
@@ -205,7 +205,7 @@ def _outcome(session: Session, job: Job) -> None:
 
 
 def _models(session: Session) -> None:
-    from indexer.model_source import hub_cache, list_models
+    from quarry.indexer.models.source import hub_cache, list_models
 
     say = session.say
     wide = {say("Here", "本机"): st.column_config.TextColumn(width=120)}

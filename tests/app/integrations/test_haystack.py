@@ -13,10 +13,10 @@ from haystack import Document, Pipeline
 from haystack.components.retrievers.in_memory import InMemoryEmbeddingRetriever
 from haystack.document_stores.in_memory import InMemoryDocumentStore
 
-from app.integrations import haystack as adapter
-from app.integrations.haystack import QuarryDocumentEmbedder, QuarryRanker, QuarryRetriever, QuarryTextEmbedder
-from indexer.errors import IndexFormatError, ModelError
-from retriever.searcher import Searcher, SearchOptions
+from quarry.app.integrations import haystack as adapter
+from quarry.app.integrations.haystack import QuarryDocumentEmbedder, QuarryRanker, QuarryRetriever, QuarryTextEmbedder
+from quarry.indexer.errors import IndexFormatError, ModelError
+from quarry.retriever.searcher import Searcher, SearchOptions
 from tests.app.integrations.conftest import DOCUMENTS, TwoFormats
 from tests.fakes import OverlapReranker, WordEmbedder
 
@@ -111,7 +111,7 @@ def test_a_pipeline_runs_survives_saving_and_runs_async(lexical_index, fake_mode
     assert documents[0].meta["source"] == "loans.md"
     assert documents[0].score == pytest.approx(OverlapReranker().score(question, [documents[0].content])[0])
     text = rag(lexical_index).dumps()
-    again = Pipeline.loads(text, allowed_modules=["app.integrations.haystack"])
+    again = Pipeline.loads(text, allowed_modules=["quarry.app.integrations.haystack"])
     assert again.dumps() == text
     assert again.run(inputs)["ranker"]["documents"] == documents
     assert asyncio.run(again.run_async(inputs))["ranker"]["documents"] == documents
@@ -149,7 +149,7 @@ def test_a_saved_embedder_is_the_same():
     pipeline = Pipeline()
     pipeline.add_component("embedder", QuarryTextEmbedder("some/model", device="cpu"))
     pipeline.add_component("documents", QuarryDocumentEmbedder("other/model"))
-    again = Pipeline.loads(pipeline.dumps(), allowed_modules=["app.integrations.haystack"])
+    again = Pipeline.loads(pipeline.dumps(), allowed_modules=["quarry.app.integrations.haystack"])
     embedder, documents = again.get_component("embedder"), again.get_component("documents")
     assert (embedder.model, embedder.device, documents.model) == ("some/model", "cpu", "other/model")
 
@@ -169,4 +169,4 @@ def test_the_example_prints_passages_with_sources(run_example):
 
 
 def test_without_haystack_the_extra_is_named(import_without):
-    assert "pip install 'quarry-search[haystack]'" in import_without("app.integrations.haystack", "haystack")
+    assert "pip install 'quarry-search[haystack]'" in import_without("quarry.app.integrations.haystack", "haystack")

@@ -12,9 +12,9 @@ from langchain_core.documents import Document
 from langchain_core.runnables import RunnableLambda
 from langchain_core.vectorstores import InMemoryVectorStore
 
-from app.integrations.langchain import QuarryEmbeddings, QuarryReranker, QuarryRetriever
-from indexer.errors import IndexFormatError, ModelError
-from retriever.searcher import Searcher, SearchOptions
+from quarry.app.integrations.langchain import QuarryEmbeddings, QuarryReranker, QuarryRetriever
+from quarry.indexer.errors import IndexFormatError, ModelError
+from quarry.retriever.searcher import Searcher, SearchOptions
 from tests.app.integrations.conftest import DOCUMENTS, TwoFormats
 from tests.fakes import OverlapReranker, WordEmbedder
 
@@ -140,7 +140,9 @@ def test_the_example_prints_passages_with_sources(run_example):
 
 
 def test_without_langchain_the_extra_is_named(import_without):
-    assert "pip install 'quarry-search[langchain]'" in import_without("app.integrations.langchain", "langchain_core")
+    assert "pip install 'quarry-search[langchain]'" in import_without(
+        "quarry.app.integrations.langchain", "langchain_core"
+    )
 
 
 def test_the_reranker_orders_documents_of_any_retriever(retriever):

@@ -6,10 +6,10 @@ pytest.importorskip("langchain_tests", reason="needs LangChain's standard tests 
 pytest.importorskip("pytest_asyncio")
 from langchain_tests.integration_tests import RetrieversIntegrationTests, VectorStoreIntegrationTests
 
-from app.integrations.langchain import QuarryEmbeddings, QuarryRetriever
-from app.integrations.langchain_store import QuarryVectorStore
-from indexer.build import index_documents
-from retriever.searcher import Searcher
+from quarry.app.integrations.langchain import QuarryEmbeddings, QuarryRetriever
+from quarry.app.integrations.langchain_store import QuarryVectorStore
+from quarry.indexer.build import index_documents
+from quarry.retriever.searcher import Searcher
 from tests.app.integrations.conftest import DOCUMENTS
 from tests.fakes import WordEmbedder
 

@@ -10,12 +10,12 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.vectorstores.utils import maximal_marginal_relevance
 
-from app.integrations.langchain import QuarryEmbeddings
-from app.integrations.langchain_store import QuarryVectorStore
-from indexer.build import index_documents
-from indexer.errors import IndexMismatchError
-from indexer.records import Document as Stored
-from retriever.searcher import Searcher, SearchOptions
+from quarry.app.integrations.langchain import QuarryEmbeddings
+from quarry.app.integrations.langchain_store import QuarryVectorStore
+from quarry.indexer.build import index_documents
+from quarry.indexer.errors import IndexMismatchError
+from quarry.indexer.records import Document as Stored
+from quarry.retriever.searcher import Searcher, SearchOptions
 from tests.app.integrations.conftest import DOCUMENTS
 from tests.fakes import WordEmbedder
 
@@ -114,5 +114,5 @@ def test_what_cannot_be_a_store(index, tmp_path):
 
 def test_without_langchain_the_extra_is_named(import_without):
     assert "pip install 'quarry-search[langchain]'" in import_without(
-        "app.integrations.langchain_store", "langchain_core"
+        "quarry.app.integrations.langchain_store", "langchain_core"
     )

@@ -11,9 +11,9 @@ from llama_index.core.llms import MockLLM
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle, TextNode
 
-from app.integrations.llama_index import QuarryEmbedding, QuarryReranker, QuarryRetriever
-from indexer.errors import ModelError
-from retriever.searcher import Searcher, SearchOptions
+from quarry.app.integrations.llama_index import QuarryEmbedding, QuarryReranker, QuarryRetriever
+from quarry.indexer.errors import ModelError
+from quarry.retriever.searcher import Searcher, SearchOptions
 from tests.app.integrations.conftest import DOCUMENTS, TwoFormats
 from tests.fakes import OverlapReranker, WordEmbedder
 
@@ -116,4 +116,6 @@ def test_the_example_prints_passages_with_sources(run_example):
 
 
 def test_without_llama_index_the_extra_is_named(import_without):
-    assert "pip install 'quarry-search[llama-index]'" in import_without("app.integrations.llama_index", "llama_index")
+    assert "pip install 'quarry-search[llama-index]'" in import_without(
+        "quarry.app.integrations.llama_index", "llama_index"
+    )

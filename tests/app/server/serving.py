@@ -13,11 +13,11 @@ from pathlib import Path
 import httpx
 import uvicorn
 
-from app.server.application import create_app
-from app.server.services import Services
-from app.server.settings import ServeSettings
-from indexer.build import index_documents
-from indexer.records import Document
+from quarry.app.server.application import create_app
+from quarry.app.server.services import Services
+from quarry.app.server.settings import ServeSettings
+from quarry.indexer.build import index_documents
+from quarry.indexer.records import Document
 from tests.fakes import WordEmbedder
 
 DOCUMENTS = [
@@ -68,7 +68,7 @@ def start(index: Path, *flags: str, token: str = "", threads: str = "1") -> tupl
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": threads, "QUARRY_TOKEN": token}
     if not threads:
         del environment["OMP_NUM_THREADS"]
-    command = [sys.executable, "-m", "app.cli", "serve", str(index), "--port", "0", "--rerank", "none", *flags]
+    command = [sys.executable, "-m", "quarry.app.cli", "serve", str(index), "--port", "0", "--rerank", "none", *flags]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True)
     line = process.stdout.readline()
     if "answers at" not in line:

@@ -10,10 +10,10 @@ import pytest
 
 pytest.importorskip("fastapi")
 
-from app.server.settings import ServeSettings
-from indexer.build import index_documents
-from indexer.records import Document
-from retriever.searcher import Searcher
+from quarry.app.server.settings import ServeSettings
+from quarry.indexer.build import index_documents
+from quarry.indexer.records import Document
+from quarry.retriever.searcher import Searcher
 from tests.app.server.serving import finished, served, small_index
 from tests.fakes import OverlapReranker, WordEmbedder
 

@@ -7,14 +7,14 @@ import pytest
 
 pytest.importorskip("fastapi")
 
-from app.answers import answer as module
-from app.answers.evidence import Evidence
-from app.server.ask_routes import AT_A_TIME, register
-from app.server.settings import ServeSettings
-from indexer.errors import SettingsError
-from tests.app.answers.gullible import Gullible
+from quarry.app.server.routes.ask import AT_A_TIME, register
+from quarry.app.server.settings import ServeSettings
+from quarry.indexer.errors import SettingsError
+from quarry.retriever.answers import answer as module
+from quarry.retriever.answers.evidence import Evidence
+from quarry.retriever.llm.endpoint import KEY_VARIABLE
 from tests.app.server.serving import served, small_index
-from training.chat_endpoint import KEY_VARIABLE
+from tests.retriever.answers.gullible import Gullible
 
 QUESTION = {"question": "How often can I renew books online?", "route": "bm25"}
 

@@ -4,9 +4,9 @@ import pytest
 
 pytest.importorskip("fastapi")
 
-from app.server.inbox import INBOX_NAME, Inbox, InboxFullError
-from indexer.errors import IndexBusyError, IndexFormatError, SearchError
-from indexer.records import Document
+from quarry.app.server.inbox import INBOX_NAME, Inbox, InboxFullError
+from quarry.indexer.errors import IndexBusyError, IndexFormatError, SearchError
+from quarry.indexer.records import Document
 
 
 def doc(number, text="text 文本"):

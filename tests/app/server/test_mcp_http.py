@@ -18,9 +18,9 @@ import uvicorn
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
-from app.server.live import LiveIndex
-from app.server.mcp_http import MAX_BODY_BYTES, http_app
-from app.server.mcp_tools import mcp_server
+from quarry.app.server.live import LiveIndex
+from quarry.app.server.mcp.http import MAX_BODY_BYTES, http_app
+from quarry.app.server.mcp.tools import mcp_server
 from tests.app.server.serving import small_index
 from tests.app.server.test_mcp_tools import use
 from tests.fakes import WordEmbedder
@@ -142,7 +142,7 @@ def test_elsewhere_the_token_opens_and_nothing_else(serve):
 @pytest.mark.slow
 def test_the_command_prints_its_address_and_token_and_ends_with_0(tmp_path):
     index = small_index(tmp_path / "index")
-    command = [sys.executable, "-m", "app.cli", "mcp", str(index), "--rerank", "none", "--http", "--port", "0"]
+    command = [sys.executable, "-m", "quarry.app.cli", "mcp", str(index), "--rerank", "none", "--http", "--port", "0"]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "QUARRY_TOKEN": ""}
     process = subprocess.Popen(
         [*command, "--host", "0.0.0.0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True

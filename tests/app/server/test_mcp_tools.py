@@ -11,8 +11,8 @@ pytest.importorskip("mcp")
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
-from app.server.live import LiveIndex
-from app.server.mcp_tools import mcp_server
+from quarry.app.server.live import LiveIndex
+from quarry.app.server.mcp.tools import mcp_server
 from tests.app.server.serving import DOCUMENTS, small_index
 from tests.fakes import WordEmbedder
 
@@ -42,7 +42,7 @@ def test_search_and_fetch_in_process(tmp_path):
 
 def test_search_and_fetch_over_stdio(tmp_path):
     index = small_index(tmp_path / "index")
-    arguments = ["-m", "app.cli", "mcp", str(index), "--rerank", "none"]
+    arguments = ["-m", "quarry.app.cli", "mcp", str(index), "--rerank", "none"]
     server = StdioServerParameters(command=sys.executable, args=arguments, env={**os.environ, "OMP_NUM_THREADS": "1"})
     found = asyncio.run(use(Client(stdio_client(server))))
     assert "this index has no vectors" in found["notes"][0]

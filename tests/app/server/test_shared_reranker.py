@@ -9,11 +9,11 @@ import pytest
 
 pytest.importorskip("fastapi")
 
-from app.server.batching import BatchQueue, QueueFullError
-from app.server.settings import ServeSettings
-from app.server.shared_reranker import SharedReranker
-from indexer.errors import ModelError
-from retriever.searcher import Searcher
+from quarry.app.server.batching import BatchQueue, QueueFullError
+from quarry.app.server.settings import ServeSettings
+from quarry.app.server.shared_reranker import SharedReranker
+from quarry.indexer.errors import ModelError
+from quarry.retriever.searcher import Searcher
 from tests.app.server.serving import served, small_index
 from tests.fakes import OverlapReranker, WordEmbedder
 

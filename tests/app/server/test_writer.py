@@ -4,13 +4,13 @@ import pytest
 
 pytest.importorskip("fastapi")
 
-from app.server import writer as writer_module
-from app.server.inbox import Inbox
-from app.server.live import LiveIndex
-from app.server.writer import Writer
-from indexer.build import index_documents
-from indexer.generations import writer_lock
-from indexer.records import Document
+from quarry.app.server import writer as writer_module
+from quarry.app.server.inbox import Inbox
+from quarry.app.server.live import LiveIndex
+from quarry.app.server.writer import Writer
+from quarry.indexer.build import index_documents
+from quarry.indexer.records import Document
+from quarry.indexer.storage.generations import writer_lock
 from tests.app.server.serving import small_index
 
 

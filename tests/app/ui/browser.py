@@ -32,7 +32,7 @@ def wait_until_drawn(page: Page) -> None:
 @contextmanager
 def served(index: Path, *options: str, **environment: str) -> Iterator[str]:
     """Run `quarry ui` on an index; gives its address, and leaves no process behind."""
-    command = [sys.executable, "-m", "app.cli", "ui", str(index), "--port", "0", "--no-browser", *options]
+    command = [sys.executable, "-m", "quarry.app.cli", "ui", str(index), "--port", "0", "--no-browser", *options]
     env = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "QUARRY_UI_PASSWORD": "", **environment}
     server = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:

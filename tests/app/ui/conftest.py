@@ -6,8 +6,8 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from indexer.build import index_documents
-from indexer.records import Document
+from quarry.indexer.build import index_documents
+from quarry.indexer.records import Document
 from tests.fakes import WordEmbedder
 
 MAIN = str(Path(__file__).resolve().parents[3] / "app" / "ui" / "entry" / "main.py")
@@ -50,8 +50,8 @@ def model_loads(monkeypatch):
         return WordEmbedder()
 
     source = SimpleNamespace(folder=Path("words"), model="tests/words", revision="1", origin="folder", trail=())
-    monkeypatch.setattr("indexer.model_source.resolve_model", lambda *_a, **_k: source)
-    monkeypatch.setattr("indexer.encoder.load_embedder", load)
+    monkeypatch.setattr("quarry.indexer.models.source.resolve_model", lambda *_a, **_k: source)
+    monkeypatch.setattr("quarry.indexer.models.encoder.load_embedder", load)
     return loads
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from app.ui import session
-from demo_corpus import documents_path
-from indexer.build import build_index
-from indexer.build_plan import BuildSettings
+from quarry.app.ui.shared import session
+from quarry.demo_corpus import documents_path
+from quarry.indexer.build import build_index
+from quarry.indexer.build.plan import BuildSettings
 
-MAIN = Path(session.__file__).with_name("entry") / "main.py"
+MAIN = Path(session.__file__).parents[1] / "entry" / "main.py"
 POISON = '<script>document.title="owned"</script> **bold** [link](http://x.invalid) $x^2$ :red[red] <img src=x onerror=alert(1)>'
 
 

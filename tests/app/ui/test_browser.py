@@ -7,14 +7,14 @@ import pytest
 
 pytest.importorskip("playwright.sync_api", reason="needs playwright (pip install 'quarry-search[test]')")
 
-from app.ui.session import feedback_path
-from app.ui.shown_text import safe
-from indexer.build import index_documents
-from indexer.offline_bundle import absence
-from indexer.records import Document
+from quarry.app.ui.shared.session import feedback_path
+from quarry.app.ui.shared.shown_text import safe
+from quarry.indexer.build import index_documents
+from quarry.indexer.models.offline_bundle import absence
+from quarry.indexer.records import Document
+from quarry.training.feedback.log import FeedbackLog
 from tests.app.ui.browser import chromium, served, visitor, without_its_model
 from tests.app.ui.poison import PAYLOADS
-from training.feedback import FeedbackLog
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 ENGLISH = "How long ago did cyanobacteria enter a cell?"
@@ -42,10 +42,10 @@ def browser():
 def demo_index(tmp_path_factory):
     if reason := absence():
         pytest.skip(reason)
-    from app.wiring import choose_model
-    from demo_corpus import documents_path
-    from indexer.build import build_index
-    from indexer.build_plan import BuildSettings
+    from quarry.app.wiring import choose_model
+    from quarry.demo_corpus import documents_path
+    from quarry.indexer.build import build_index
+    from quarry.indexer.build.plan import BuildSettings
 
     chosen = choose_model("intfloat/multilingual-e5-small", device="cpu")
     folder = tmp_path_factory.mktemp("demo") / "index"

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from app.ui.session import evaluations_path, feedback_path
-from indexer.generations import Generations
-from retriever.evaluate import evaluate
-from retriever.measures import parse_measures
-from retriever.ranking import Query
-from retriever.saved_evaluation import Meta, Questions, SavedEvaluation, save_evaluation
+from quarry.app.ui.shared.session import evaluations_path, feedback_path
+from quarry.indexer.storage.generations import Generations
+from quarry.retriever.evaluation.evaluate import evaluate
+from quarry.retriever.evaluation.measures import parse_measures
+from quarry.retriever.evaluation.saved import Meta, Questions, SavedEvaluation, save_evaluation
+from quarry.retriever.ranking import Query
+from quarry.training.feedback.log import FeedbackEvent, FeedbackLog
 from tests.app.ui.browser import wait_until_drawn
 from tests.app.ui.pages_support import POISON, demo_index
-from training.feedback import FeedbackEvent, FeedbackLog
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -30,7 +30,18 @@ WAIT = 180_000  # milliseconds; the machine may be busy with other tests
 def served(index: Path):
     """Run `quarry ui` on an index and give its address."""
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "app.cli", "ui", str(index), "--port", "0", "--rerank", "none", "--no-browser"]
+    command = [
+        sys.executable,
+        "-m",
+        "quarry.app.cli",
+        "ui",
+        str(index),
+        "--port",
+        "0",
+        "--rerank",
+        "none",
+        "--no-browser",
+    ]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, text=True
     ) as server:

@@ -4,8 +4,8 @@ import zipfile
 
 import pytest
 
-from indexer.readers.base import Unreadable
-from indexer.readers.books import _whole_words, read_epub, read_msg, read_pdf
+from quarry.indexer.readers.base import Unreadable
+from quarry.indexer.readers.books import _whole_words, read_epub, read_msg, read_pdf
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from indexer.corpus import ReadFile, ReadOptions, Skipped, read_corpus
-from indexer.readers.archive import check_archive
-from indexer.readers.base import Reading, Unreadable
-from indexer.readers.formats import format_of, read_content
-from indexer.readers.sandbox import Sandbox
+from quarry.indexer.corpus.walk import ReadFile, ReadOptions, Skipped, read_corpus
+from quarry.indexer.readers.archive import check_archive
+from quarry.indexer.readers.base import Reading, Unreadable
+from quarry.indexer.readers.formats import format_of, read_content
+from quarry.indexer.readers.sandbox import Sandbox
 
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504)
 

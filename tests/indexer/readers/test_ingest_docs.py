@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from indexer.corpus import ReadFile, ReadOptions, Skipped, path_of, read_corpus
+from quarry.indexer.corpus.walk import ReadFile, ReadOptions, Skipped, path_of, read_corpus
 
 pytestmark = pytest.mark.data
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexer.readers.base import ReadOptions, Unreadable
-from indexer.readers.markup import html_text, read_html, read_xml
+from quarry.indexer.readers.base import ReadOptions, Unreadable
+from quarry.indexer.readers.markup import html_text, read_html, read_xml
 
 OPTIONS = ReadOptions()
 

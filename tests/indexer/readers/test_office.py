@@ -4,8 +4,8 @@ import zipfile
 
 import pytest
 
-from indexer.readers.base import Unreadable
-from indexer.readers.office import read_docx, read_pptx, read_xls, read_xlsx
+from quarry.indexer.readers.base import Unreadable
+from quarry.indexer.readers.office import read_docx, read_pptx, read_xls, read_xlsx
 
 W = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from indexer.readers.base import ReadOptions, Unreadable
-from indexer.readers.plain import read_markdown, read_table, read_text
+from quarry.indexer.readers.base import ReadOptions, Unreadable
+from quarry.indexer.readers.plain import read_markdown, read_table, read_text
 
 OPTIONS = ReadOptions()
 

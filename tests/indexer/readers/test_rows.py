@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from indexer.readers.base import ReadOptions, Unreadable
-from indexer.readers.rows import read_json, read_jsonl
+from quarry.indexer.readers.base import ReadOptions, Unreadable
+from quarry.indexer.readers.rows import read_json, read_jsonl
 
 OPTIONS = ReadOptions()
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from indexer.readers.base import ReadOptions, Unreadable
-from indexer.readers.sandbox import Sandbox
-from indexer.readers.worker import answer
+from quarry.indexer.readers.base import ReadOptions, Unreadable
+from quarry.indexer.readers.sandbox import Sandbox
+from quarry.indexer.readers.worker import answer
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_an_unexpected_failure_of_a_parser_is_a_reason(monkeypatch, tmp_path):
     def broken(_):
         raise ZeroDivisionError("inside")
 
-    monkeypatch.setattr("indexer.readers.office.read_docx", broken)
+    monkeypatch.setattr("quarry.indexer.readers.office.read_docx", broken)
     assert answer("docx", tmp_path) == {
         "reason": "damaged",
         "detail": "the parser failed with ZeroDivisionError: inside",

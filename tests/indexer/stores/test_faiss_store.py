@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexer.errors import IndexFormatError
-from indexer.sealing import describe, seal, unseal
-from indexer.stores.exact import ExactStore
-from indexer.stores.faiss_store import FaissOptions, FaissStore
+from quarry.indexer.errors import IndexFormatError
+from quarry.indexer.storage.sealing import describe, seal, unseal
+from quarry.indexer.stores.exact import ExactStore
+from quarry.indexer.stores.faiss_store import FaissOptions, FaissStore
 from tests.contracts.vector_store import VectorStoreContract, names, unit
 from tests.indexer.stores.first_format import write_first_exact
 
@@ -39,7 +39,7 @@ class TestFaissFlat(VectorStoreContract):
         content = bytearray(path.read_bytes())
         content[len(content) // 2] ^= 1
         path.write_bytes(content)
-        monkeypatch.setattr("indexer.stores.faiss_store._read", None)
+        monkeypatch.setattr("quarry.indexer.stores.faiss_store._read", None)
         with pytest.raises(IndexFormatError, match="index.000001.faiss has another SHA-256 than the one recorded"):
             FaissStore.open(tmp_path, verified=True)
         path.write_bytes(content[:50])
@@ -139,8 +139,8 @@ def test_approximate_indexes_are_tuned_until_their_recall_is_reached(tmp_path, k
 
 
 def test_the_size_decides_which_faiss_index_is_built(tmp_path, monkeypatch):
-    monkeypatch.setattr("indexer.stores.faiss_store._HNSW_FROM", 100)
-    monkeypatch.setattr("indexer.stores.faiss_store._IVF_FROM", 1000)
+    monkeypatch.setattr("quarry.indexer.stores.faiss_store._HNSW_FROM", 100)
+    monkeypatch.setattr("quarry.indexer.stores.faiss_store._IVF_FROM", 1000)
     for rows, expected in ((50, "flat"), (200, "hnsw-sq8"), (1200, "ivf-pq")):
         store = FaissStore.create(tmp_path / str(rows), 16)
         store.add(names(rows), unit(rows, 16))
@@ -149,7 +149,7 @@ def test_the_size_decides_which_faiss_index_is_built(tmp_path, monkeypatch):
 
 
 def test_a_wide_filter_on_an_approximate_index_keeps_k(tmp_path, monkeypatch):
-    monkeypatch.setattr("indexer.stores.faiss_store._EXACT_BELOW", 10)
+    monkeypatch.setattr("quarry.indexer.stores.faiss_store._EXACT_BELOW", 10)
     for kind in ("flat", "hnsw-sq8", "ivf-pq"):
         store = FaissStore.create(tmp_path / kind, 16, FaissOptions(kind))
         store.add(names(1000), unit(1000, 16))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from indexer.stores import STORE_KINDS, store_class
+from quarry.indexer.stores import STORE_KINDS, store_class
 
 
 def test_every_kind_has_its_class():

@@ -1,0 +1,110 @@
+"""`quarry benchmark`: an embedding model scored on local data by mteb, the six kinds of C-MTEB, without a network."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from quarry.app.cli.console import DeviceOption, note, out, out_json, table
+
+if TYPE_CHECKING:
+    from quarry.retriever.benchmark.task_data import Choice
+
+_HELP = """Score an embedding model on local data by mteb: retrieval, reranking, STS, classification, pair classification,
+clustering and bitext mining.
+
+--data holds one folder per data set; files may be .gz:
+
+\b
+corpus.jsonl queries.jsonl qrels/test.tsv         Retrieval, or Reranking of BM25 candidates
+test.jsonl with sentence1 sentence2 score         STS
+test.jsonl with sentence1 sentence2 label (0, 1)  PairClassification
+test.jsonl with sentence1 sentence2               BitextMining
+test.jsonl and train.jsonl with text label        Classification, or Clustering
+test.jsonl with text label                        Clustering
+
+Results are mteb's own: INTO/results/MODEL/REVISION/TASK.json. What is there already is not run again."""
+
+
+def register(cli: typer.Typer) -> None:
+    """Add the command."""
+    cli.command("benchmark", help=_HELP, short_help="Score an embedding model on local data by mteb (C-MTEB's tasks).")(
+        benchmark
+    )
+
+
+def benchmark(
+    into: Annotated[Path | None, typer.Option("--into", help="Folder for mteb's results.")] = None,
+    data: Annotated[Path, typer.Option(help="Folder that holds a folder per data set.")] = Path("data"),
+    tasks: Annotated[
+        str | None,
+        typer.Option(
+            help="Comma-separated NAME or NAME:KIND, such as banking77-en:clustering; default all that are there."
+        ),
+    ] = None,
+    model: Annotated[str, typer.Option(help="auto, a repository id, or a folder.")] = "auto",
+    dim: Annotated[int | None, typer.Option(help="Cut vectors to this length (Matryoshka).", min=1)] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Score a sample of so many rows or queries; the task's name then says so.", min=2)
+    ] = None,
+    device: DeviceOption = "auto",
+    show: Annotated[bool, typer.Option("--list", help="Only list the tasks that the data can serve.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Run the benchmark."""
+    from quarry.retriever.benchmark.run import BenchmarkResult, check_mteb, run_benchmark
+    from quarry.retriever.benchmark.task_data import choose_tasks, find_tasks
+
+    names = [name.strip() for name in (tasks or "").split(",") if name.strip()]
+    choices = choose_tasks(data, names) if names else find_tasks(data)
+    if show:
+        _list(choices, as_json=as_json)
+        return
+    if into is None:
+        raise typer.BadParameter("give --into FOLDER for the results")
+    if not choices:
+        raise typer.BadParameter(f"{data} holds no data set of a known layout; see `quarry benchmark --help`")
+    check_mteb()
+    from datasets import disable_progress_bars
+
+    from quarry.app.wiring import choose_model
+
+    disable_progress_bars()  # one bar per small data set is noise
+
+    chosen = choose_model(model, device=device, dim=dim)
+    for sentence in chosen.trail:
+        note(f"model: {sentence}")
+    if chosen.embedder is None:
+        from quarry.indexer.errors import ModelError
+
+        raise ModelError("there is no embedding model to score; expected one. Give --model, or see `quarry models`")
+    experiment = {"dim": dim} if dim is not None else None
+    results: list[BenchmarkResult] = []
+    for result in run_benchmark(chosen.embedder, choices, into, limit=limit, experiment=experiment, progress=note):
+        note(f"  {result.measure} {result.score:.4f}" + (" (from an earlier run)" if result.reused else ""))
+        results.append(result)
+    if as_json:
+        spec = chosen.embedder.spec
+        out_json(
+            {"model": spec.model, "revision": spec.revision, "dim": spec.dim, "tasks": [asdict(r) for r in results]}
+        )
+        return
+    table(
+        [
+            (r.task, r.kind, r.measure, f"{r.score:.4f}", r.size, " ".join(r.languages), f"{r.seconds:.0f}")
+            for r in results
+        ],
+        ("task", "kind", "measure", "score", "scored", "languages", "seconds"),
+    )
+    out(f"mteb's results: {into / 'results'}")
+
+
+def _list(choices: "list[Choice]", *, as_json: bool) -> None:
+    from quarry.retriever.benchmark.task_data import kinds_of
+
+    rows = [(choice.folder.name, kinds_of(choice.folder)) for choice in choices]
+    if as_json:
+        out_json([{"name": name, "kinds": kinds} for name, kinds in rows])
+    else:
+        table([(name, ", ".join(kinds)) for name, kinds in rows], ("data set", "kinds"))

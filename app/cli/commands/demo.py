@@ -1,0 +1,47 @@
+"""`quarry demo`: index the demo corpus and answer a few questions, to see what Quarry does."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from quarry.app.cli.commands.index import print_report
+from quarry.app.cli.commands.search import print_answer
+from quarry.app.cli.console import DeviceOption, ProgressBar, note, out
+from quarry.app.wiring import choose_model
+from quarry.indexer.build import build_index
+from quarry.indexer.build.plan import BuildSettings
+from quarry.retriever.searcher import Searcher
+
+
+def register(cli: typer.Typer) -> None:
+    """Add the command."""
+    cli.command("demo", help="Index the demo corpus and answer a few Chinese and English questions.")(demo)
+
+
+def demo(
+    into: Annotated[Path, typer.Option("--into", help="Where to put the demo index.")] = Path("quarry-demo"),
+    model: Annotated[str, typer.Option(help="auto, none (BM25 only), a repository id, or a folder.")] = "auto",
+    device: DeviceOption = "auto",
+) -> None:
+    """Show the main job on the demo corpus."""
+    from quarry.demo_corpus import QUESTIONS, documents_path
+
+    chosen = choose_model(model, device=device)
+    for sentence in chosen.trail:
+        note(f"model: {sentence}")
+    bar = ProgressBar()
+    settings = BuildSettings(model_folder=chosen.folder, notes=chosen.notes, rebuild=True)
+    try:
+        report = build_index(into, [documents_path()], chosen.embedder, settings, bar)
+    finally:
+        bar.close()
+    print_report(into, report, chosen)
+    searcher = Searcher.open(into, embedder=chosen.embedder, device=device)
+    for question in QUESTIONS:
+        out(f"\nQ: {question}")
+        print_answer(searcher.search(question, k=2), explain=question == QUESTIONS[0], many=False)
+    out("Next:")
+    out(f'  quarry search {into} "your question" --explain')
+    out("  quarry index YOUR_FOLDER --into my-index")
+    out(f"  quarry doctor {into}")

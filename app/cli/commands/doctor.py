@@ -1,0 +1,35 @@
+"""`quarry doctor`: is this index sound, and what mends it?"""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from quarry.app.cli.console import out, out_json
+
+_MARKS = {"ok": "ok     ", "warning": "WARNING", "failure": "FAILED "}
+
+
+def register(cli: typer.Typer) -> None:
+    """Add the command."""
+    cli.command("doctor", help="Check an index; exit code 1 when something is broken.")(doctor)
+
+
+def doctor(
+    index: Annotated[Path, typer.Argument(help="The index folder.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Check an index."""
+    from quarry.app.doctor import examine
+
+    results = list(examine(index))
+    if as_json:
+        out_json([asdict(result) for result in results])
+    else:
+        for result in results:
+            out(f"{_MARKS[result.severity]} {result.name}: {result.message}")
+            if result.remedy:
+                out(f"        run: {result.remedy}")
+    if any(result.severity == "failure" for result in results):
+        raise typer.Exit(1)

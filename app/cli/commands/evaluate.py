@@ -1,0 +1,260 @@
+"""`quarry evaluate`: what every route of an index is worth on judged questions, and whether the difference is real.
+
+Kept on request: a TREC run file per route (`--runs-to`), and everything per query (`--save`, or `--json`).
+"""
+
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from quarry.app.cli.compare_words import WORDS
+from quarry.app.cli.console import DeviceOption, note, out, out_json, table
+
+if TYPE_CHECKING:
+    from quarry.retriever.data.datasets import Dataset
+    from quarry.retriever.evaluation.compare import Comparison
+    from quarry.retriever.evaluation.routes import RouteEvaluation
+    from quarry.retriever.evaluation.slices import Slice
+    from quarry.retriever.searcher import Searcher
+
+DEFAULT_MEASURES = "nDCG@10,R@100,RR@10"
+PRESETS = {"air-bench-qa": "nDCG@10,R@10", "air-bench-long-doc": "R@10,nDCG@10"}
+"""Measures by benchmark, its main one first: AIR-Bench compares by nDCG@10 in QA and by Recall@10 in Long-Doc, where the
+documents are the chunks of one long text."""
+
+
+def register(cli: typer.Typer) -> None:
+    """Add the command."""
+    cli.command(
+        "evaluate", help="Measure the routes of an index on a data set with judgements (BEIR, FlagEmbedding, TREC)."
+    )(evaluate)
+
+
+def evaluate(
+    dataset: Annotated[Path, typer.Argument(help="Folder of a data set: queries and judgements.")],
+    index: Annotated[Path, typer.Option("--index", help="The index that answers.")],
+    routes: Annotated[
+        str,
+        typer.Option(
+            help="bm25, dense, hybrid, each with or without +rerank, comma-separated; the first is the baseline."
+        ),
+    ] = "bm25,dense,hybrid",
+    measures: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Comma-separated, as in ir-measures; routes are compared by the first. Default {DEFAULT_MEASURES}."
+        ),
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help=f"Measures of a benchmark instead: {' or '.join(PRESETS)}.")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Which split of the judgements; default test, else dev.")] = None,
+    rerank: Annotated[
+        str, typer.Option(help="Reranker for +rerank routes: auto, a repository id or a folder.")
+    ] = "auto",
+    rerank_depth: Annotated[int, typer.Option(help="How many candidates are reranked.", min=1)] = 50,
+    slices: Annotated[
+        str | None, typer.Option(help="Comma-separated: language, length, or a metadata field of the queries.")
+    ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(help="Write a folder per route below this one, with everything per query: for `quarry compare`."),
+    ] = None,
+    runs_to: Annotated[
+        Path | None, typer.Option("--runs-to", help="Write ROUTE.trec, a TREC run file per route, into this folder.")
+    ] = None,
+    lang: Annotated[str, typer.Option(help="Language of the verdicts: en or zh.")] = "en",
+    device: DeviceOption = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Evaluate routes and compare them with the first one."""
+    from quarry.retriever.data.datasets import load_dataset
+    from quarry.retriever.evaluation.compare import compare_many
+    from quarry.retriever.evaluation.measures import parse_measures
+    from quarry.retriever.evaluation.routes import RERANKED, evaluate_route, route_options
+    from quarry.retriever.searcher import Searcher
+
+    if lang not in WORDS:
+        raise typer.BadParameter(f"--lang is {lang!r}; expected en or zh")
+    names = list(dict.fromkeys(name.strip() for name in routes.split(",") if name.strip()))
+    if not names:
+        raise typer.BadParameter("--routes names no route; expected at least one, such as hybrid")
+    wanted = parse_measures(name.strip() for name in _measures(measures, preset).split(","))
+    for name in names:
+        route_options(name, rerank_depth)
+    data = load_dataset(dataset, split)
+    wants_rerank = any(name.endswith(RERANKED) for name in names)
+    searcher = Searcher.open(index, rerank=rerank if wants_rerank else "none", device=device)
+    _check_fit(data, searcher)
+    found = {}
+    for name in names:
+        note(f"asking {len(data.queries)} queries by {name}")
+        found[name] = evaluate_route(searcher, data, name, wanted, rerank_depth=rerank_depth)
+    baseline, *others = names
+    compared = (
+        compare_many(found[baseline].evaluation, {name: found[name].evaluation for name in others}, str(wanted[0]))
+        if others
+        else {}
+    )
+    sliced = _slices(data, found, slices)
+    _keep(save, runs_to, searcher, data, found)
+    if as_json:
+        out_json(_report(data, found, dict(compared), sliced))
+    else:
+        _print(data, found, dict(compared), baseline, lang)
+        _print_slices(sliced, str(wanted[0]))
+
+
+def _measures(measures: str | None, preset: str | None) -> str:
+    if measures is not None and preset is not None:
+        raise typer.BadParameter("give either --measures or --preset")
+    if preset is not None and preset not in PRESETS:
+        raise typer.BadParameter(f"--preset is {preset!r}; expected {' or '.join(PRESETS)}")
+    return PRESETS[preset] if preset is not None else measures or DEFAULT_MEASURES
+
+
+def _check_fit(data: "Dataset", searcher: "Searcher") -> None:
+    """Say what is odd about the data set and the index together.
+
+    Raises:
+        CorpusError: If the index has none of the judged documents.
+    """
+    from quarry.indexer.errors import CorpusError
+    from quarry.retriever.data.datasets import unknown_documents
+
+    for sentence in data.notes():
+        note(f"note: {sentence}")
+    unknown = unknown_documents(data.qrels, {document.doc_id for document in searcher.index.chunks.documents()})
+    if unknown.count and unknown.count == unknown.judged:
+        raise CorpusError(
+            f"none of the {unknown.judged} judged documents of {data.name} is in the index (first {', '.join(unknown.first)}); "
+            "expected the index of this data set's documents. Index them, or give the data set that belongs to the index"
+        )
+    if unknown.count:
+        note(
+            f"note: {unknown.count} of {unknown.judged} judged documents are not in the index (first {', '.join(unknown.first)}); "
+            "queries whose answers are among them cannot win"
+        )
+
+
+def _slices(
+    data: "Dataset", found: "dict[str, RouteEvaluation]", by: str | None
+) -> "dict[str, dict[str, tuple[Slice, ...]]]":
+    """By field and route."""
+    from quarry.retriever.evaluation.slices import slices
+
+    fields = [field.strip() for field in (by or "").split(",") if field.strip()]
+    return {
+        field: {
+            route: slices(result.evaluation, data.queries, field, metadata=data.metadata)
+            for route, result in found.items()
+        }
+        for field in fields
+    }
+
+
+def _keep(
+    save: Path | None,
+    runs_to: Path | None,
+    searcher: "Searcher",
+    data: "Dataset",
+    found: "dict[str, RouteEvaluation]",
+) -> None:
+    from quarry.indexer.errors import CorpusError
+    from quarry.retriever.data.trec import write_run
+
+    if runs_to is not None:
+        try:
+            runs_to.mkdir(parents=True, exist_ok=True)
+            for name, result in found.items():
+                write_run(runs_to / f"{name}.trec", result.run, tag=f"quarry-{name}")
+        except OSError as err:
+            raise CorpusError(
+                f"{runs_to} cannot be written ({err}); expected a folder with room. Choose another"
+            ) from err
+        note(f"wrote {', '.join(f'{name}.trec' for name in found)} in {runs_to}")
+    if save is not None:
+        _save(save, searcher, data, found)
+
+
+def _save(folder: Path, searcher: "Searcher", data: "Dataset", found: "dict[str, RouteEvaluation]") -> None:
+    from quarry.retriever.evaluation.saved import save_evaluation
+
+    for name, result in found.items():
+        path = folder / f"{data.name}-{data.split}-{name}-{searcher.index.generation}"
+        save_evaluation(path, result.saved(searcher, data))
+        note(f"saved {path}")
+
+
+def _report(
+    data: "Dataset",
+    found: "dict[str, RouteEvaluation]",
+    compared: "dict[str, Comparison]",
+    sliced: "dict[str, dict[str, tuple[Slice, ...]]]",
+) -> dict[str, Any]:
+    return {
+        "dataset": data.name,
+        "split": data.split,
+        "queries": len(data.queries),
+        "routes": {
+            name: {
+                "means": {measure: asdict(mean) for measure, mean in result.evaluation.means.items()},
+                "ceiling": result.ceiling.value,
+                "milliseconds": result.milliseconds,
+                "degraded": result.degraded,
+                "judged@10": result.evaluation.judged,
+                "excluded": result.evaluation.excluded,
+                "unanswered": result.evaluation.unanswered,
+                "slices": {by: [asdict(part) for part in routes[name]] for by, routes in sliced.items()},
+                "per_query": result.evaluation.per_query,
+            }
+            for name, result in found.items()
+        },
+        "comparisons": {name: {**asdict(one), "verdict": one.verdict} for name, one in compared.items()},
+    }
+
+
+def _print(
+    data: "Dataset", found: "dict[str, RouteEvaluation]", compared: "dict[str, Comparison]", baseline: str, lang: str
+) -> None:
+    first = next(iter(found.values()))
+    names = list(first.evaluation.measures)
+    out(f"{data.name}, split {data.split}: {first.evaluation.means[names[0]].count} judged queries")
+    rows = []
+    for route, result in found.items():
+        means = result.evaluation.means
+        cells = [f"{means[name].value:.4f}" for name in names]
+        low, high = means[names[0]].low, means[names[0]].high
+        interval = f"{low:.4f}-{high:.4f}" if low is not None and high is not None else "-"
+        times = " ".join(f"{stage} {value:.1f}" for stage, value in result.milliseconds.items())
+        rows.append((route, *cells, interval, f"{result.ceiling.value:.4f}", times))
+    table(rows, ("route", *names, f"{names[0]} 95 %", f"ceiling@{first.ceiling.depth}", "ms per query"))
+    for name, comparison in compared.items():
+        out(f"{name} {WORDS[lang]['against']} {baseline}: {comparison.words('zh' if lang == 'zh' else 'en')}")
+    for reason, count in Counter(first.evaluation.excluded.values()).items():
+        note(f"note: {count} queries have {reason}: left out")
+    for route, result in found.items():
+        if result.evaluation.unanswered:
+            ids = result.evaluation.unanswered
+            note(f"note: {route}: {len(ids)} queries have no result and score 0 (first {ids[0]})")
+        for reason in result.degraded:
+            note(f"degraded ({route}): {reason}")
+
+
+def _print_slices(sliced: "dict[str, dict[str, tuple[Slice, ...]]]", measure: str) -> None:
+    for by, routes in sliced.items():
+        out()
+        out(f"{measure} by {by}")
+        parts = next(iter(routes.values()))
+        rows = [
+            (
+                part.name,
+                str(len(part.query_ids)),
+                *(f"{found[place].means[measure].value:.4f}" for found in routes.values()),
+            )
+            for place, part in enumerate(parts)
+        ]
+        table(rows, (by, "queries", *routes))

@@ -1,0 +1,185 @@
+"""`quarry feedback`: what users said about the answers of an index, exported for training and evaluation, and added to."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from quarry.app.cli.console import note, out, out_json, table
+
+if TYPE_CHECKING:
+    from quarry.indexer.opened import Index
+    from quarry.training.examples.rows import ExportReport
+    from quarry.training.feedback.judgements import Conflict, FeedbackSummary, Judgement
+
+_SHOWN = 20  # judgements and queries listed for people; --json lists all
+_ANSWER_GRADE = 2  # from here on a judgement says "this is the answer"
+
+
+def register(cli: typer.Typer) -> None:
+    """Add the command."""
+    cli.command("feedback", help="Show, export or add to what users said about the answers of an index.")(feedback)
+
+
+def feedback(
+    index: Annotated[Path, typer.Argument(help="The index folder.")],
+    export: Annotated[
+        Path | None, typer.Option(help="Write training rows (FlagEmbedding JSON lines) to this file.")
+    ] = None,
+    qrels: Annotated[
+        Path | None, typer.Option(help="Write queries.jsonl and qrels/test.tsv (BEIR) below this folder.")
+    ] = None,
+    conflict: Annotated[
+        str, typer.Option(help="Who is right when sessions differ on a passage: majority, or latest.")
+    ] = "majority",
+    add: Annotated[bool, typer.Option("--add", help="Record a judgement: needs --query, --chunk and --grade.")] = False,
+    query: Annotated[str | None, typer.Option(help="With --add: the question.")] = None,
+    chunk: Annotated[
+        str | None, typer.Option(help="With --add: the passage's chunk_id, as `quarry search --json` prints it.")
+    ] = None,
+    grade: Annotated[
+        int | None, typer.Option(help="With --add: 0 not relevant, 1 relevant, 2 or 3 the answer.")
+    ] = None,
+    session: Annotated[str, typer.Option(help="With --add: who judges; one opinion per session counts.")] = "cli",
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Summarise, export or record feedback."""
+    if conflict not in ("majority", "latest"):
+        raise typer.BadParameter(f"--conflict is {conflict!r}; expected majority or latest")
+    given = (query, chunk, grade)
+    if add and any(value is None for value in given):
+        raise typer.BadParameter("--add needs --query, --chunk and --grade")
+    if not add and any(value is not None for value in given):
+        raise typer.BadParameter("--query, --chunk and --grade go with --add")
+    if add:
+        _add(index, str(query), str(chunk), int(grade or 0), session)
+    _show(index, export, qrels, "latest" if conflict == "latest" else "majority", as_json=as_json, quiet=add)
+
+
+def _add(root: Path, query: str, chunk_id: str, grade: int, session: str) -> None:
+    from quarry.indexer.errors import FeedbackError
+    from quarry.indexer.opened import Index
+    from quarry.training.feedback.log import Action, FeedbackEvent, FeedbackLog, feedback_path
+
+    index = Index.open(root)
+    try:
+        (chunk,) = index.chunks.chunks([chunk_id])
+    except KeyError as err:
+        raise FeedbackError(
+            f"the index has no passage {chunk_id!r}; expected a chunk_id. Take one from `quarry search {root} QUERY --json`"
+        ) from err
+    action: Action = "thumb_down" if grade == 0 else "thumb_up" if grade < _ANSWER_GRADE else "answer"
+    event = FeedbackEvent(query, action, session, index.generation, chunk_id, chunk.doc_id, grade)
+    with FeedbackLog.open(feedback_path(root)) as log:
+        number = log.append(event)
+    note(f"event {number} stored: {action}, grade {grade}, {chunk_id}")
+
+
+def _show(
+    root: Path, export: Path | None, qrels: Path | None, conflict: "Conflict", *, as_json: bool, quiet: bool
+) -> None:
+    from quarry.indexer.storage.generations import Generations
+    from quarry.training.feedback.judgements import document_grades, judgements, summary
+    from quarry.training.feedback.log import FeedbackLog, feedback_path
+
+    Generations(root).pointer()  # a folder that is no index is an error, not an empty log
+    path = feedback_path(root)
+    events = []
+    if path.is_file():
+        with FeedbackLog.open(path) as log:
+            events = list(log.events())
+    counts, judged = summary(events), judgements(events, conflict)
+    exports = {
+        name: _exported(report)
+        for name, report in (
+            ("training", _export_rows(root, export, judged) if export else None),
+            ("qrels", _export_qrels(qrels, document_grades(events)) if qrels else None),
+        )
+        if report is not None
+    }
+    if as_json:
+        out_json({**asdict(counts), "judgements": [asdict(one) for one in judged], "exports": exports})
+    elif not quiet and not exports:
+        _print(path, counts, judged)
+
+
+def _export_rows(root: Path, file: Path, judged: "Sequence[Judgement]") -> "ExportReport":
+    from quarry.indexer.errors import FeedbackError
+    from quarry.indexer.opened import Index
+    from quarry.training.examples.rows import training_rows, write_training_rows
+
+    index = Index.open(root)
+    rows, report = training_rows(judged, lambda chunk_id: _text(index, chunk_id))
+    if not rows:
+        raise FeedbackError(
+            f"{file} was not written: none of {len(judged)} judgements is a relevant passage of this index; expected at "
+            "least one. Judge answers in `quarry ui`, or with --add"
+        )
+    write_training_rows(file, rows)
+    note(
+        f"{file}: {report.rows} rows, {report.without_negatives} of them without negatives; left out: "
+        f"{report.without_positives} queries without a relevant passage, {report.missing} judgements of passages that are gone"
+    )
+    return report
+
+
+def _text(index: "Index", chunk_id: str) -> str | None:
+    try:
+        return index.chunks.texts([chunk_id])[0]
+    except KeyError:
+        return None
+
+
+def _export_qrels(folder: Path, grades: dict[str, dict[str, int]]) -> "ExportReport":
+    from quarry.indexer.errors import FeedbackError
+    from quarry.training.examples.rows import write_beir
+
+    if not grades:
+        raise FeedbackError(
+            f"{folder} was not written: there are no judgements; expected at least one. "
+            "Judge answers in `quarry ui`, or with --add"
+        )
+    report = write_beir(folder, grades)
+    note(
+        f"{folder}: {report.rows} judged queries, {report.unwritable} judgements left out (ids that qrels cannot hold)"
+    )
+    return report
+
+
+def _exported(report: "ExportReport | None") -> dict[str, Any] | None:
+    return asdict(report) if report is not None else None
+
+
+def _print(path: Path, counts: "FeedbackSummary", judged: "Sequence[Judgement]") -> None:
+    if not counts.events:
+        out(f"{path}: nothing was judged yet; judge answers in `quarry ui`, or with --add")
+        return
+    actions = ", ".join(f"{count} {name}" for name, count in counts.by_action.items())
+    out(f"{path}: {counts.events} events of {len(counts.by_session)} sessions ({actions})")
+    languages = ", ".join(f"{count} {name}" for name, count in counts.by_language.items())
+    out(f"  {counts.judged_queries} judged queries; events by language: {languages}")
+    agreement = "no two sessions judged the same" if counts.agreement is None else f"{counts.agreement:.0%}"
+    out(f"  agreement between sessions: {agreement} ({counts.compared} pairs), {len(counts.disputed)} disputed")
+    _listed("queries without a good answer", counts.unanswered)
+    _listed("disputed", [f"{query}  {document}" for query, document in counts.disputed])
+    if judged:
+        out()
+    newest = sorted(judged, key=lambda one: one.at, reverse=True)[:_SHOWN]
+    table(
+        [(one.query, str(one.grade), str(one.sessions), f"{one.at:%Y-%m-%d %H:%M}", one.chunk_id or one.doc_id)
+         for one in newest],
+        ("query", "grade", "sessions", "at (UTC)", "passage"),
+    )  # fmt: skip
+    if len(judged) > _SHOWN:
+        out(f"... and {len(judged) - _SHOWN} more (--json lists all)")
+
+
+def _listed(name: str, lines: Sequence[str]) -> None:
+    if lines:
+        out(f"  {name}:")
+    for line in lines[:_SHOWN]:
+        out(f"    {line}")
+    if len(lines) > _SHOWN:
+        out(f"    ... and {len(lines) - _SHOWN} more (--json lists all)")

@@ -1,0 +1,180 @@
+"""`quarry index`: bring an index in step with files and folders."""
+
+from collections import Counter
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from quarry.app.cli.console import DeviceOption, ProgressBar, note, out, out_json
+from quarry.app.wiring import ChosenModel, choose_model, live_manifest
+from quarry.indexer.build import BuildReport, build_index
+from quarry.indexer.build.plan import BuildSettings
+
+if TYPE_CHECKING:
+    from quarry.indexer.build.chunking import ChunkSpec
+    from quarry.indexer.corpus.walk import ReadOptions
+
+_SHOWN_SKIPS = 10
+EXIT_SKIPPED = 3
+EXIT_INTERRUPTED = 130
+
+
+def register(cli: typer.Typer) -> None:
+    """Add the command."""
+    cli.command("index", help="Index files and folders; a second run touches only what changed.")(index)
+
+
+def index(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(help="Files and folders: txt md html pdf docx pptx xlsx epub csv json jsonl, BEIR corpora."),
+    ],
+    into: Annotated[Path, typer.Option("--into", help="The index folder; made when absent.")],
+    model: Annotated[
+        str | None,
+        typer.Option(help="auto, none (BM25 only), a repository id, or a folder. Default: the index's own, or auto."),
+    ] = None,
+    store: Annotated[str | None, typer.Option(help="exact (default), faiss or lance.")] = None,
+    device: DeviceOption = "auto",
+    chunk_tokens: Annotated[int | None, typer.Option(help="Longest passage, in tokens of the model.")] = None,
+    overlap: Annotated[int | None, typer.Option(help="Overlap of neighbouring passages, in tokens.")] = None,
+    dim: Annotated[int | None, typer.Option(help="Keep only the first DIM dimensions (Matryoshka models).")] = None,
+    analyzer: Annotated[
+        str | None, typer.Option(help="Chinese word cutter: jieba (default), rjieba or bigram.")
+    ] = None,
+    encoding: Annotated[str | None, typer.Option(help="Charset of text files; default: detected per file.")] = None,
+    download: Annotated[
+        bool, typer.Option("--download", help="Allow the model hub to be asked for the model.")
+    ] = False,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Allow another model: everything is encoded again.")
+    ] = False,
+    allow_empty: Annotated[
+        bool, typer.Option("--allow-empty", help="Allow that all files of a folder are gone.")
+    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 when files were skipped.")] = False,
+    keep: Annotated[int, typer.Option(help="Generations to keep for rollback, the live one included.", min=1)] = 3,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on: build again whenever the files change, until Ctrl-C.")
+    ] = False,
+    poll: Annotated[
+        float | None,
+        typer.Option(help="With --watch: look every so many seconds; for network drives, which send no events."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the report as JSON; with --watch one line for each build.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress bar.")] = False,
+) -> None:
+    """Index files and folders into an index folder."""
+    if (poll is not None and not watch) or (strict and watch):
+        raise typer.BadParameter("--poll belongs to --watch, and --strict does not: a watch ends with Ctrl-C")
+
+    def load(wanted: str | None) -> ChosenModel:
+        found = model_for(into, wanted, device=device, dim=dim, download=download)
+        for sentence in found.trail:
+            note(f"model: {sentence}")
+        return found
+
+    settings = BuildSettings(
+        chunking=_chunking(into, chunk_tokens, overlap),
+        store=store,
+        analyzer=analyzer,
+        read=_read_options(encoding),
+        rebuild=rebuild,
+        allow_empty=allow_empty,
+        keep=keep,
+    )
+    if watch:
+        from quarry.app.cli.watching import keep_in_step
+
+        keep_in_step(
+            into,
+            paths,
+            lambda first: load(model if first else None),
+            settings,
+            poll_s=poll,
+            as_json=as_json,
+            quiet=quiet,
+        )
+        return
+    chosen = load(model)
+    settings = replace(settings, model_folder=chosen.folder, notes=chosen.notes)
+    bar = ProgressBar(quiet=quiet)
+    try:
+        report = build_index(into, paths, chosen.embedder, settings, bar)
+    except KeyboardInterrupt as err:
+        note("interrupted; what was encoded is kept, run the same command again to go on")
+        raise typer.Exit(EXIT_INTERRUPTED) from err
+    finally:
+        bar.close()
+    if as_json:
+        out_json({**asdict(report), "model": chosen.embedder.spec.model if chosen.embedder else None})
+    else:
+        print_report(into, report, chosen)
+    if strict and report.skipped:
+        raise typer.Exit(EXIT_SKIPPED)
+
+
+def model_for(into: Path, wanted: str | None, *, device: str, dim: int | None, download: bool) -> ChosenModel:
+    """Return the model to build with: the one asked for, else the index's own, else `auto`."""
+    manifest = live_manifest(into) if wanted is None else None
+    if manifest is None:
+        return choose_model(wanted or "auto", device=device, dim=dim, allow_download=download)
+    if manifest.embedder is None:
+        reason = "this index has none: lexical search (BM25) only; add one with --model auto"
+        return ChosenModel(None, "", (reason,), manifest.notes)
+    from quarry.retriever.stages.models import recorded_embedder, usable_device
+
+    # the index is not opened: it may be damaged, and building mends it
+    embedder = recorded_embedder(into, manifest.embedder, usable_device(device)[0])
+    return ChosenModel(embedder, manifest.embedder.folder, (), manifest.notes)
+
+
+def _chunking(into: Path, chunk_tokens: int | None, overlap: int | None) -> "ChunkSpec | None":
+    if chunk_tokens is None and overlap is None:
+        return None
+    from quarry.indexer.build.chunking import ChunkSpec
+
+    manifest = live_manifest(into)
+    base = ChunkSpec(manifest.chunking.max_tokens, manifest.chunking.overlap_tokens) if manifest else ChunkSpec()
+    return ChunkSpec(
+        base.max_tokens if chunk_tokens is None else chunk_tokens, base.overlap_tokens if overlap is None else overlap
+    )
+
+
+def _read_options(encoding: str | None) -> "ReadOptions":
+    from quarry.indexer.corpus.walk import ReadOptions
+
+    return ReadOptions(charset=encoding) if encoding else ReadOptions()
+
+
+def print_report(into: Path, report: BuildReport, chosen: ChosenModel) -> None:
+    """Print what a build did, for people."""
+    if report.switched:
+        out(f"{into}: {report.documents} documents, {report.chunks} passages, generation {report.generation}")
+    else:
+        out(
+            f"{into}: nothing changed, {report.documents} documents, {report.chunks} passages, generation {report.generation}"
+        )
+    out(f"  {report.added} added, {report.changed} changed, {report.removed} removed, {report.unchanged} unchanged")
+    if chosen.embedder is not None:
+        spec = chosen.embedder.spec
+        seconds = report.seconds.get("encoding", 0.0)
+        speed = f", {report.encoded / seconds:.1f} passages/s" if report.encoded and seconds else ""
+        out(f"  {spec.model} ({spec.origin}, {spec.dim} dimensions): {report.encoded} passages encoded{speed}")
+    else:
+        out("  no embedding model: BM25 only")
+    out("  " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report.seconds.items()))
+    if report.skipped:
+        counts = Counter(skip.reason for skip in report.skipped)
+        out(
+            f"  {len(report.skipped)} skipped: "
+            + ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
+        )
+        for skip in report.skipped[:_SHOWN_SKIPS]:
+            out(f"    {skip.source}: {skip.reason}: {skip.detail}")
+        if len(report.skipped) > _SHOWN_SKIPS:
+            out(f"    ... and {len(report.skipped) - _SHOWN_SKIPS} more (--json lists all)")

@@ -1,0 +1,117 @@
+"""`quarry models`: every model that Quarry knows and whether it is here; and which models an index has had."""
+
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from quarry.app.cli.console import ProgressBar, note, out, out_json, table
+
+if TYPE_CHECKING:
+    from quarry.training.tuning.promotion import Step
+
+
+class Action(StrEnum):
+    """What to do."""
+
+    list = "list"
+    history = "history"
+    rollback = "rollback"
+
+
+def register(cli: typer.Typer) -> None:
+    """Add the command."""
+    cli.command(
+        "models",
+        help="List the known models (list); show which models an index has had and why (history INDEX); "
+        "take back the newest promotion of a model or reranker (rollback INDEX).",
+    )(models)
+
+
+def models(
+    action: Annotated[Action, typer.Argument(help="list, history or rollback.")] = Action.list,
+    index: Annotated[Path | None, typer.Argument(help="The index, for history and rollback.")] = None,
+    device: Annotated[str, typer.Option(help="Where a rollback encodes what is new: auto, cpu, cuda.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """List models, or walk those of an index."""
+    if action is Action.list:
+        _list(as_json=as_json)
+        return
+    if index is None:
+        raise typer.BadParameter(f"{action} needs the index: quarry models {action} INDEX")
+    if action is Action.rollback:
+        _roll_back(index, device)
+    _history(index, as_json=as_json)
+
+
+def _list(*, as_json: bool) -> None:
+    from quarry.indexer.models.source import hub_cache, list_models
+
+    rows = list_models()
+    if as_json:
+        out_json([asdict(row) for row in rows])
+        return
+    header = ("model", "kind", "languages", "dim", "tokens", "memory", "here", "note")
+    table(
+        [
+            (
+                row.model,
+                row.kind,
+                row.languages,
+                str(row.dim or "-"),
+                str(row.max_tokens),
+                f"{row.memory_mb / 1000:.1f} GB",
+                f"{row.here} ({row.megabytes_on_disk} MB)" if row.here else "no",
+                row.note,
+            )
+            for row in rows
+        ],
+        header,
+    )
+    note(f"looked in {hub_cache()}; a model folder anywhere else can be given by its path (--model FOLDER)")
+
+
+def _roll_back(index: Path, device: str) -> None:
+    from quarry.retriever.stages.models import recorded_embedder, usable_device
+    from quarry.training.tuning.promotion import roll_back
+
+    bar = ProgressBar()
+    try:
+        name = roll_back(index, lambda facts: recorded_embedder(index, facts, usable_device(device)[0]), observer=bar)
+    finally:
+        bar.close()
+    note(f"generation {name} answers now, with what answered before the promotion")
+
+
+def _history(index: Path, *, as_json: bool) -> None:
+    from quarry.training.tuning.promotion import history
+
+    steps = history(index)
+    if as_json:
+        out_json([_as_json(step) for step in steps])
+        return
+    for step in steps:
+        state = "live" if step.live else "" if step.kept else "generation removed"
+        model = f"{step.model} {step.revision[:12]}" if step.model else "BM25 only" if step.kept else "-"
+        out(f"{step.generation}  {step.at}  {model}  {step.reason}" + (f"  ({state})" if state else ""))
+        if step.lineage is not None:
+            base = step.lineage.base.to_spec()
+            out(
+                f"    tuned from {base.model} {base.revision[:12]} of generation {step.lineage.parent}, run {step.lineage.run}"
+            )
+            out(f"    {step.lineage.verdict}")
+        if step.reranker is not None:
+            facts = step.reranker
+            out(f"    reranker {facts.model} {facts.digest[:12]}, tuned from {facts.base}, run {facts.run}")
+            out(f"    {facts.verdict}")
+
+
+def _as_json(step: "Step") -> dict[str, object]:
+    return {
+        **asdict(step),
+        "lineage": step.lineage and step.lineage.model_dump(),
+        "reranker": step.reranker and step.reranker.model_dump(),
+    }

@@ -1,0 +1,180 @@
+"""`quarry search`: ranked passages for one question, or a TREC run for many."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from quarry.app.cli.console import DeviceOption, bold, note, out, out_json, raw, safe, table
+from quarry.retriever.highlight import pieces, snippet
+from quarry.retriever.ranking import Query, StageScore
+from quarry.retriever.results import Answer, Result
+from quarry.retriever.searcher import Searcher, SearchOptions
+
+_SNIPPET_WIDTH = 240  # characters, about three lines of a terminal
+
+
+class RouteName(StrEnum):
+    """The routes of the first stage."""
+
+    hybrid = "hybrid"
+    dense = "dense"
+    bm25 = "bm25"
+
+
+def register(cli: typer.Typer) -> None:
+    """Add the command."""
+    cli.command("search", help="Answer a question (or many, with --queries) from an index.")(search)
+
+
+def search(
+    index: Annotated[Path, typer.Argument(help="The index folder.")],
+    query: Annotated[str | None, typer.Argument(help="The question or keywords, in Chinese or English.")] = None,
+    k: Annotated[int, typer.Option("-k", help="How many passages (or documents, with --run).")] = 10,
+    route: Annotated[RouteName, typer.Option(help="First stage.")] = RouteName.hybrid,
+    rerank: Annotated[
+        str, typer.Option(help="none, auto (one that is on this machine), a repository id or a folder.")
+    ] = "auto",
+    rerank_depth: Annotated[int, typer.Option(help="How many candidates are reranked.", min=1)] = 50,
+    filters: Annotated[
+        list[str] | None,
+        typer.Option("--filter", help="KEY=VALUE on metadata; repeat a key for any-of; * is a wildcard."),
+    ] = None,
+    queries: Annotated[
+        str | None, typer.Option(help="File of queries: BEIR queries.jsonl, or one a line; - for stdin.")
+    ] = None,
+    run: Annotated[Path | None, typer.Option(help="Write a TREC run of documents here.")] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show ranks and scores of every stage, terms and times.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per query.")] = False,
+    device: DeviceOption = "auto",
+    generation: Annotated[str | None, typer.Option(help="A generation other than the live one.")] = None,
+) -> None:
+    """Search an index."""
+    if (query is None) == (queries is None):
+        raise typer.BadParameter("give either a QUERY or --queries FILE")
+    asked = [Query(query, query)] if query is not None else read_queries(str(queries))
+    options = SearchOptions(
+        route=route.value,
+        rerank=rerank != "none",
+        rerank_depth=rerank_depth,
+        filters=parse_filters(filters or []),
+    )
+    searcher = Searcher.open(index, rerank=rerank, device=device, generation=generation)
+    if options.route != "bm25":
+        searcher.warm()  # so that the times of --explain are those of searching; what cannot be loaded shows in the answer
+    if run is not None:
+        _write_run(searcher, asked, k, options, run)
+        return
+    answers = searcher.search_many(asked, k, options)
+    for answer in answers:
+        if as_json:
+            out_json(answer.to_dict())
+        else:
+            print_answer(answer, explain=explain, many=len(answers) > 1)
+
+
+def parse_filters(expressions: list[str]) -> dict[str, list[str]] | None:
+    """Turn KEY=VALUE expressions into filters.
+
+    Raises:
+        ValueError: If one has no `=`.
+    """
+    filters: dict[str, list[str]] = {}
+    for expression in expressions:
+        key, equals, value = expression.partition("=")
+        if not equals or not key:
+            raise ValueError(f"the filter {expression!r} is not KEY=VALUE, such as lang=zh or source=manual/*")
+        filters.setdefault(key, []).append(value)
+    return filters or None
+
+
+def read_queries(source: str) -> list[Query]:
+    """Read queries from a file or stdin (`-`): BEIR JSON lines, or one query a line, numbered from 1.
+
+    Raises:
+        CorpusError: If a line is malformed; the message names it.
+    """
+    from quarry.retriever.data.datasets import parse_queries
+
+    if source == "-":
+        return list(parse_queries(sys.stdin.buffer.read(), "standard input"))
+    from quarry.indexer.errors import CorpusError
+
+    try:
+        return list(parse_queries(Path(source).read_bytes(), source))
+    except OSError as err:
+        raise CorpusError(
+            f"the queries file {source} cannot be read: {err}; give a readable file, or - for stdin"
+        ) from err
+
+
+def _write_run(searcher: Searcher, asked: list[Query], k: int, options: SearchOptions, path: Path) -> None:
+    from quarry.retriever.data.trec import write_run
+    from quarry.retriever.searcher import document_run
+
+    rankings, ranked = document_run(searcher, asked, k, options)
+    write_run(path, ranked, tag=f"quarry-{options.route}")
+    without = sum(1 for hits in ranked.values() if not hits)
+    note(
+        f"{path}: {len(ranked)} queries, {sum(len(hits) for hits in ranked.values())} documents, {without} queries without a result"
+    )
+    for reason in sorted({reason for ranking in rankings for reason in ranking.degraded}):
+        note(f"degraded: {reason}")
+
+
+def print_answer(answer: Answer, *, explain: bool, many: bool) -> None:
+    """Print the results of one query for people, notices and degradations on stderr."""
+    if many:
+        out(f"== {answer.query.query_id}: {answer.query.text}")
+    for notice in answer.notices:
+        note(f"note: {notice}")
+    for reason in answer.degraded:
+        note(f"degraded: {reason}")
+    if not answer.results:
+        out("no passage matches")
+    for result in answer.results:
+        _print_result(result, explain=explain)
+    if explain:
+        _print_stages(answer)
+
+
+def _print_result(result: Result, *, explain: bool) -> None:
+    place = f", page {result.page}" if result.page else ""
+    heading = f" > {result.heading}" if result.heading and result.heading != result.title else ""
+    out(f"{result.rank}. {result.title}{heading}")
+    out(f"   {result.source}{place}, characters {result.start}-{result.end}, {result.stage} {result.score:.4f}")
+    start, end = snippet(result.text, result.highlights, _SNIPPET_WIDTH)
+    spans = [(max(a, start) - start, min(b, end) - start) for a, b in result.highlights if a < end and b > start]
+    shown = "".join(
+        bold(_one_line(piece)) if marked else safe(_one_line(piece))
+        for piece, marked in pieces(result.text[start:end], spans)
+    )
+    raw("   " + ("... " if start else "") + shown.strip() + (" ..." if end < len(result.text) else ""))
+    if explain:
+        evidence = result.evidence
+        stages = {"dense": evidence.dense, "BM25": evidence.bm25, "fused": evidence.fusion, "rerank": evidence.rerank}
+        out("   " + " | ".join(f"{name} {_stage(score)}" for name, score in stages.items()))
+        if evidence.terms:
+            out(f"   terms: {' '.join(evidence.terms)}")
+    out()
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\n", " ").replace("\f", " ").replace("\t", " ")
+
+
+def _stage(score: StageScore | None) -> str:
+    return f"#{score.rank} {score.score:.4f}" if score else "-"
+
+
+def _print_stages(answer: Answer) -> None:
+    rows: list[tuple[Any, ...]] = [
+        (report.stage, report.status, f"{report.milliseconds:.1f}", str(report.candidates), report.reason)
+        for report in answer.stages
+    ]
+    table(rows, ("stage", "status", "ms", "candidates", "reason"))
+    out(f"total {answer.milliseconds:.1f} ms; generation {answer.generation}; model {answer.model or 'none'}")

@@ -1,0 +1,148 @@
+"""`quarry ui`: start the app in the browser. The process becomes the server, so Ctrl-C and kill reach it and nothing stays behind."""
+
+import os
+import secrets
+import socket
+import sys
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from quarry.app.cli.console import DeviceOption, note, out
+from quarry.app.uploads import MAX_FILE_MEGABYTES
+from quarry.indexer.errors import SettingsError
+
+PASSWORD_VARIABLE = "QUARRY_UI_PASSWORD"  # noqa: S105 (a variable's name)
+MIN_PASSWORD_CHARS = 8
+_MAIN = Path(__file__).resolve().parents[2] / "ui" / "entry" / "main.py"
+_FLAGS = {
+    "browser.gatherUsageStats": "false",
+    "server.fileWatcherType": "none",
+    "server.maxUploadSize": str(MAX_FILE_MEGABYTES),
+    "server.showEmailPrompt": "false",
+    "client.toolbarMode": "minimal",
+    "client.showErrorDetails": "none",
+    "runner.postScriptGC": "false",  # a full collection, 0.3 s with torch loaded, after every draw
+    "logger.hideWelcomeMessage": "true",  # it would ask a server on the internet for our address
+    "theme.primaryColor": "#b45309",
+    "theme.baseRadius": "medium",
+}
+
+
+def register(cli: typer.Typer) -> None:
+    """Add the command."""
+    cli.command("ui", help="Search, judge and compare in the browser.")(ui)
+
+
+def ui(
+    index: Annotated[Path, typer.Argument(help="The index folder.")],
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; other than loopback, a password is required.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8501,
+    rerank: Annotated[
+        str, typer.Option(help="none, auto (one that is on this machine), a repository id or a folder.")
+    ] = "auto",
+    device: DeviceOption = "auto",
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser window.")] = False,
+) -> None:
+    """Start the app."""
+    from quarry.indexer.opened import Index
+
+    Index.open(index)  # a folder that is not an index, or a damaged one, is told here and not in the browser
+    port = free_port(host, port)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": _python_path(),
+        "QUARRY_UI_INDEX": str(index.absolute()),
+        "QUARRY_UI_RERANK": rerank,
+        "QUARRY_UI_DEVICE": device,
+    }
+    generated = set_password(environment, host)
+    out(f"Quarry is at {address(host, port)} (Ctrl-C stops it)")
+    if generated:
+        out(f"password: {generated}")
+        note(f"it is shown only here; choose your own with the variable {PASSWORD_VARIABLE}")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    command = server_command(host, port, headless=no_browser or not _has_screen())
+    os.execve(command[0], command, environment)  # noqa: S606 (our own interpreter)
+
+
+def server_command(host: str, port: int, *, headless: bool) -> list[str]:
+    """Return the command that serves the app. `-P` keeps the current folder from shadowing modules."""
+    flags = {**_FLAGS, "server.address": host, "server.port": str(port), "server.headless": str(headless).lower()}
+    arguments = [f"--{name}={value}" for name, value in flags.items()]
+    return [sys.executable, "-P", "-m", "quarry.app.ui.server", "run", str(_MAIN), *arguments]
+
+
+def set_password(environment: dict[str, str], host: str) -> str:
+    """Make sure that an app which others can reach has a password.
+
+    Args:
+        environment: Of the server; a generated password is put into it.
+        host: The address to listen on.
+
+    Returns:
+        The generated password, empty when one was set or none is needed.
+
+    Raises:
+        SettingsError: If the one that is set is too short.
+    """
+    chosen = environment.get(PASSWORD_VARIABLE, "")
+    if chosen and len(chosen) < MIN_PASSWORD_CHARS:
+        raise SettingsError(
+            f"{PASSWORD_VARIABLE} has {len(chosen)} characters; expected at least {MIN_PASSWORD_CHARS}. "
+            "Choose a longer one, or unset it to have one made"
+        )
+    if chosen or is_loopback(host):
+        return ""
+    environment[PASSWORD_VARIABLE] = secrets.token_urlsafe(16)
+    return environment[PASSWORD_VARIABLE]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches the address."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def free_port(host: str, port: int) -> int:
+    """Return the port to listen on: the given one when it is free, or any free one for 0.
+
+    Raises:
+        SettingsError: If the address is not one of this machine, or the port is taken.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host.strip("[]"), port))
+        except OSError as err:
+            raise SettingsError(
+                f"{host} port {port} cannot be listened on ({err.strerror}); expected a free port of an address of this "
+                "machine. Give another one with --port, or 0 for any"
+            ) from err
+        return int(probe.getsockname()[1])
+
+
+def address(host: str, port: int) -> str:
+    """Return the URL to open."""
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 (compared, not bound)
+    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+
+
+def _python_path() -> str:
+    """Ours first, so that the server runs the same code."""
+    ours, before = str(_MAIN.parents[3]), os.environ.get("PYTHONPATH")
+    return f"{ours}{os.pathsep}{before}" if before else ours
+
+
+def _has_screen() -> bool:
+    if not sys.platform.startswith("linux"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -1,0 +1,118 @@
+"""`quarry index --watch`: what is printed, and how it ends."""
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+
+from quarry.app.cli.console import ProgressBar, note, out, out_json
+from quarry.app.keeping import Keeper
+from quarry.app.wiring import ChosenModel
+from quarry.indexer.build import BuildReport
+from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.corpus.walk import Skipped
+from quarry.indexer.corpus.watcher import FolderWatch, WatchSettings
+
+_SHOWN_SKIPS = 3
+
+
+def stop_by_signals() -> threading.Event:
+    """Have Ctrl-C and SIGTERM set an event; the second of them ends the process at once."""
+    stop = threading.Event()
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, ask)
+    return stop
+
+
+def keep_in_step(
+    index: Path,
+    paths: Sequence[Path],
+    load: Callable[[bool], ChosenModel],
+    settings: BuildSettings,
+    *,
+    poll_s: float | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Build whenever the folders change, until Ctrl-C or SIGTERM.
+
+    Args:
+        index: The index folder.
+        paths: Files and folders; they may come later.
+        load: Loads the model: as the user asked for it (True), or that of the live generation (False).
+        settings: Of every build.
+        poll_s: Seconds between looks instead of events; None listens for events.
+        as_json: One JSON object a round on stdout, instead of a line.
+        quiet: No progress bar.
+    """
+    stop = stop_by_signals()
+    voice = _Voice(ProgressBar(quiet=quiet), as_json=as_json)
+    roots = list(dict.fromkeys(path.expanduser().absolute() for path in paths))
+    loaded = load(True)
+    watch = FolderWatch(roots, stop, WatchSettings(poll_s=poll_s), voice.remark)
+    keeper = Keeper(index, watch, loaded, settings, voice=voice, stop=stop, reload=lambda: load(False))
+    voice.remark(f"watching {', '.join(map(str, roots))}; Ctrl-C stops it")
+    try:
+        keeper.run()
+    finally:
+        voice.close()
+    voice.remark("stopped; the index answers as before, and the same command goes on from here")
+
+
+class _Voice:
+    """Rounds to stdout, remarks to stderr, each at once: somebody may be reading a pipe."""
+
+    def __init__(self, bar: ProgressBar, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self.phase, self.advance, self.close = bar.phase, bar.advance, bar.close
+        self._rounds = 0
+        self._skipped: frozenset[Skipped] = frozenset()
+
+    def round(self, report: BuildReport, model: str) -> None:
+        self.close()
+        self._rounds += 1
+        if self._as_json:
+            out_json({"round": self._rounds, "at": _now(), **asdict(report), "model": model})
+        else:
+            seconds = sum(report.seconds.values())
+            skipped = f"; {len(report.skipped)} skipped" if report.skipped else ""
+            out(
+                f"{_now()} generation {report.generation}: {report.added} added, {report.changed} changed, "
+                f"{report.removed} removed, {report.unchanged} unchanged{skipped}; {report.encoded} passages encoded; {seconds:.1f} s"
+            )
+            self._tell_skips(report)
+        sys.stdout.flush()
+
+    def _tell_skips(self, report: BuildReport) -> None:
+        new = [skip for skip in report.skipped if skip not in self._skipped]
+        self._skipped = frozenset(report.skipped)
+        for skip in new[:_SHOWN_SKIPS]:
+            note(f"  {skip.source}: {skip.reason}: {skip.detail}")
+        if len(new) > _SHOWN_SKIPS:
+            note(f"  ... and {len(new) - _SHOWN_SKIPS} more (--json lists all)")
+
+    def failure(self, error: str, retry_s: float) -> None:
+        if self._as_json:
+            self._rounds += 1
+            out_json({"round": self._rounds, "at": _now(), "error": error, "retry_s": retry_s})
+            sys.stdout.flush()
+        else:
+            self.remark(f"not built, the index is as it was: {error}; again in {retry_s:g} s")
+
+    def remark(self, sentence: str) -> None:
+        note(f"{_now()} {sentence}")
+        sys.stderr.flush()
+
+
+def _now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="seconds")

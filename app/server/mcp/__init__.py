@@ -1,0 +1,1 @@
+"""The Model Context Protocol: `tools` says what a host may call, `http` serves it over HTTP."""

@@ -1,0 +1,63 @@
+"""MCP over streamable HTTP: one POST per request at `/mcp`, no session, JSON answers.
+
+On loopback the Host and Origin headers keep web pages out (DNS rebinding); elsewhere every request must carry the token.
+"""
+
+import logging
+
+from mcp.server import MCPServer
+from mcp.server.transport_security import TransportSecuritySettings
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from quarry.app.server.bearer import carries
+
+PATH = "/mcp"
+MAX_BODY_BYTES = 2**20  # a question and an id are short
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+
+
+class TokenRequired:
+    """ASGI middleware that lets only requests with the token pass; an empty token lets all pass."""
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self._app, self._token = app, token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request pass, or answer it with 401."""
+        if scope["type"] != "http" or carries(Request(scope).headers.get("authorization", ""), self._token):
+            await self._app(scope, receive, send)
+            return
+        message = "no token, or a wrong one; expected the header `Authorization: Bearer TOKEN`. Send the server's token"
+        await JSONResponse({"error": message}, 401, {"WWW-Authenticate": "Bearer"})(scope, receive, send)
+
+
+def streamable(server: MCPServer, *, loopback: bool) -> Starlette:
+    """Return the application that answers at `/mcp`; its lifespan has to run.
+
+    Args:
+        server: The tools.
+        loopback: Whether only names of this machine may stand in Host and Origin. With port 80 they stand there without one.
+    """
+    # its warnings quote headers that anyone can send
+    logging.getLogger("mcp.server.transport_security").setLevel(logging.ERROR)
+    hosts = [entry for name in _LOOPBACK for entry in (name, f"{name}:*")]
+    security = TransportSecuritySettings(
+        enable_dns_rebinding_protection=loopback,
+        allowed_hosts=hosts,
+        allowed_origins=[f"{scheme}://{host}" for scheme in ("http", "https") for host in hosts],
+    )
+    return server.streamable_http_app(
+        streamable_http_path=PATH,
+        json_response=True,
+        stateless_http=True,
+        max_request_body_size=MAX_BODY_BYTES,
+        transport_security=security,
+    )
+
+
+def http_app(server: MCPServer, token: str, *, loopback: bool) -> ASGIApp:
+    """Return the whole server: the tools at `/mcp`, behind the token when there is one."""
+    return TokenRequired(streamable(server, loopback=loopback), token)

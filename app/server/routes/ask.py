@@ -1,0 +1,163 @@
+"""`/ask`: an answer with checked citations. The model is the one of the server's environment, never one that a request names."""
+
+import asyncio
+import os
+from dataclasses import replace
+from threading import BoundedSemaphore
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, FastAPI
+from pydantic import BaseModel, Field
+from starlette.requests import Request
+
+from quarry.app.server.problems import Problem, from_message
+from quarry.app.server.services import Services, services_of
+from quarry.app.server.settings import ServeSettings
+from quarry.app.server.shapes import Name, Strict, Text
+from quarry.indexer.errors import SettingsError
+from quarry.retriever.answers.answer import AskSettings, GroundedAnswer
+from quarry.retriever.answers.answer import ask as answer_from
+from quarry.retriever.answers.generate import MODEL_VARIABLE, URL_VARIABLE, endpoint_for
+from quarry.retriever.answers.packing import STANDARD_BUDGET
+from quarry.retriever.llm.stream import StreamLimits
+from quarry.retriever.ranking import Route
+from quarry.retriever.searcher import SearchOptions
+
+AT_A_TIME = 4  # questions that are answered together; a model is slow, and searches shall not wait for it
+_SHARE = 0.4  # of the time limit, for each of the two parts: the search, and waiting for the model
+router = APIRouter()
+Shared = Annotated[Services, Depends(services_of)]
+
+
+class AskRequest(Strict):
+    """A question."""
+
+    question: Text
+    k: int = Field(10, ge=1, le=50, description="Hits that are looked at.")
+    budget: int = Field(STANDARD_BUDGET, ge=256, le=32_000, description="Tokens of passages that the model is shown.")
+    route: Route = "hybrid"
+    generate: bool = Field(
+        True, description="False answers with the documents' own sentences, whatever model is set up."
+    )
+    filters: dict[Name, Annotated[list[Name], Field(min_length=1)]] = Field(default_factory=dict, max_length=32)
+
+
+class SentenceOut(BaseModel):
+    """A sentence, safe to show as text, and whether the passages it cites carry it."""
+
+    text: str
+    citations: list[int]
+    support: Literal["supported", "unsupported", "unchecked"]
+    unknown: list[int]
+    missing: list[str]
+    overlap: float
+    cited_by: Literal["model", "quarry"]
+    gap: str
+
+
+class SourceOut(BaseModel):
+    """A numbered passage. Its text is the document's, and as little to be trusted."""
+
+    number: int
+    doc_id: str
+    title: str
+    path: str
+    text: str
+    chunk_ids: list[str]
+    score: float
+    page: int | None
+    start: int
+    end: int
+    cut: str
+    also_in: list[str]
+
+
+class EvidenceOut(BaseModel):
+    """Whether the search found enough to answer from."""
+
+    strength: float
+    weak: bool
+    threshold: float
+    basis: str
+
+
+class AskAnswer(BaseModel):
+    """An answer with all that is needed to judge it; `refused` means: not in the documents."""
+
+    question: str
+    language: Literal["zh", "en"]
+    origin: Literal["generated", "extractive", "refused"]
+    refused: bool
+    sentences: list[SentenceOut]
+    sources: list[SourceOut]
+    evidence: EvidenceOut
+    notes: list[str]
+    model: str
+    generation: str
+    milliseconds: float
+
+
+def register(app: FastAPI, settings: ServeSettings) -> None:
+    """Add the route, with the model that the environment names.
+
+    Raises:
+        SettingsError: If the environment names an endpoint that is not usable, or one without a model.
+    """
+    app.state.ask_slots = BoundedSemaphore(AT_A_TIME)
+    app.state.ask_settings = _settings(settings.time_limit_s)
+    app.include_router(router)
+
+
+def _settings(time_limit_s: float) -> AskSettings:
+    url, model = os.environ.get(URL_VARIABLE, ""), os.environ.get(MODEL_VARIABLE, "")
+    if url and not model:
+        raise SettingsError(f"{URL_VARIABLE} is set and {MODEL_VARIABLE} is not; expected both. Set the model's name")
+    seconds = time_limit_s * _SHARE
+    endpoint = replace(endpoint_for(url, model, seconds), retries=0) if url else None
+    return AskSettings(endpoint=endpoint, limits=StreamLimits(seconds=seconds))
+
+
+@router.post("/ask", operation_id="ask", tags=["search"])
+async def ask(asked: AskRequest, services: Shared, request: Request) -> AskAnswer:
+    """Answer a question from the documents, with checked citations; the model is the server's, or the documents' own sentences."""
+    state = request.app.state
+    limit = services.settings.time_limit_s
+    options = SearchOptions(
+        route=asked.route,
+        rerank_budget_ms=limit * 1000 * _SHARE / 2,
+        dense_budget_ms=limit * 1000 * _SHARE / 2,
+        filters=asked.filters or None,
+    )
+    settings = replace(state.ask_settings, budget=asked.budget, k=asked.k, options=options)
+    if not asked.generate:
+        settings = replace(settings, endpoint=None)
+    if not state.ask_slots.acquire(blocking=False):
+        services.metrics.rejected.inc()
+        raise Problem(
+            429, "queue_full", f"{AT_A_TIME} questions are being answered", "fewer", "Try again later", retry_after_s=1
+        )
+
+    def work() -> GroundedAnswer:
+        try:
+            return answer_from(services.live.searcher, asked.question, settings)
+        finally:
+            state.ask_slots.release()
+
+    try:
+        answer = await asyncio.wait_for(asyncio.to_thread(work), limit)
+    except ValueError as err:
+        message = "the question is empty; expected a question or some keywords" if "is empty" in str(err) else str(err)
+        raise from_message(422, "invalid_request", message) from err
+    except TimeoutError as err:
+        raise Problem(
+            504,
+            "time_limit",
+            f"no answer after {limit:g} s",
+            "one within this time",
+            "Ask with generate false, or try later",
+        ) from err
+    return AskAnswer(**_plain(answer.to_dict()))
+
+
+def _plain(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: fields[name] for name in AskAnswer.model_fields}

@@ -1,0 +1,82 @@
+"""`/documents`: add, delete, and the state of these jobs. What is answered with 202 is on disk."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path
+
+from quarry.app.server.inbox import InboxFullError, Job
+from quarry.app.server.problems import Problem, from_message
+from quarry.app.server.services import Services, services_of
+from quarry.app.server.shapes import DocumentsRequest, JobOut
+from quarry.indexer.build.intake import storable
+from quarry.indexer.records import Document
+
+router = APIRouter(tags=["documents"])
+Shared = Annotated[Services, Depends(services_of)]
+_RETRY_S = 5
+
+
+@router.post("/documents", operation_id="add_documents", status_code=202)
+def add(sent: DocumentsRequest, services: Shared) -> JobOut:
+    """Take documents in; those with a known id are replaced. They are safe on disk now and found when the job is done."""
+    inbox, writer = services.writing()
+    ids = [document.id for document in sent.documents]
+    if len(set(ids)) < len(ids):
+        raise Problem(422, "invalid_request", "an id occurs twice", "unique ids", "Send one version of each document")
+    try:
+        documents = [storable(Document(each.id, each.text, each.title, each.meta)) for each in sent.documents]
+        job = inbox.put_documents(documents)
+    except ValueError as err:
+        raise from_message(422, "invalid_request", str(err)) from err
+    except InboxFullError as err:
+        raise _full(services) from err
+    writer.wake()
+    return _shown(job, "")
+
+
+@router.delete("/documents/{doc_id:path}", operation_id="delete_document", status_code=202)
+def delete(doc_id: Annotated[str, Path(min_length=1, max_length=2_048)], services: Shared) -> JobOut:
+    """Remove a document. One that came from a folder comes back when the folder is indexed again."""
+    inbox, writer = services.writing()
+    try:
+        job = inbox.put_deletion([doc_id])
+    except InboxFullError as err:
+        raise _full(services) from err
+    writer.wake()
+    return _shown(job, "")
+
+
+@router.get("/documents/jobs/{job}", operation_id="document_job")
+def state(job: Annotated[str, Path(max_length=64)], services: Shared) -> JobOut:
+    """Tell how far a job is."""
+    inbox, writer = services.writing()
+    found = inbox.job(job)
+    if found is None:
+        raise Problem(
+            404, "no_such_job", "there is no such job", "an id that /documents gave", "Old finished jobs are forgotten"
+        )
+    return _shown(found, writer.problem)
+
+
+def _shown(job: Job, problem: str) -> JobOut:
+    waits = {"reason": problem} if job.state == "queued" else {}
+    return JobOut(
+        job=job.id,
+        kind=job.kind,
+        state=job.state,
+        documents=job.documents,
+        acknowledged=job.at,
+        **{**waits, **job.result},
+    )
+
+
+def _full(services: Services) -> Problem:
+    services.metrics.rejected.inc()
+    return Problem(
+        429,
+        "inbox_full",
+        "too much text waits to be indexed",
+        f"at most {services.settings.max_waiting_bytes} bytes",
+        "Try again after the seconds in Retry-After",
+        retry_after_s=_RETRY_S,
+    )

@@ -1,0 +1,67 @@
+"""`/search` and `/feedback`."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+
+from quarry.app.server.problems import from_message
+from quarry.app.server.services import Services, services_of
+from quarry.app.server.shapes import FeedbackAnswer, FeedbackRequest, SearchAnswer, SearchRequest
+from quarry.indexer.errors import FeedbackError
+from quarry.retriever.ranking import Query
+from quarry.retriever.results import Answer
+from quarry.retriever.searcher import SearchOptions
+from quarry.training.feedback.log import FeedbackEvent, ShownHit
+
+router = APIRouter()
+Shared = Annotated[Services, Depends(services_of)]
+_RERANK_SHARE = 0.5  # of the time limit, so that a slow reranker costs the order and not the answer
+_DENSE_SHARE = 0.4
+
+
+@router.post("/search", operation_id="search", tags=["search"])
+async def search(asked: SearchRequest, services: Shared) -> SearchAnswer:
+    """Return the best passages for a question, with how every stage went."""
+    limit_ms = services.settings.time_limit_s * 1000
+    options = SearchOptions(
+        route=asked.route,
+        rerank=asked.rerank,
+        rerank_depth=asked.rerank_depth,
+        rerank_budget_ms=min(SearchOptions().rerank_budget_ms, limit_ms * _RERANK_SHARE),
+        dense_budget_ms=min(SearchOptions().dense_budget_ms, limit_ms * _DENSE_SHARE),
+        filters=asked.filters or None,
+    )
+    reranks = asked.rerank and services.live.reranker.get()[0] is not None
+    filters = tuple(sorted((name, tuple(values)) for name, values in asked.filters.items()))
+    key = ("search", asked.k, asked.route, asked.rerank, asked.rerank_depth, filters)
+
+    def work(texts: Sequence[str]) -> list[Answer]:
+        return services.live.searcher.search_many([Query(text, text) for text in texts], asked.k, options)
+
+    try:
+        if reranks:  # each has its own time for the reranker, where its passages meet those of the others
+            answer = await services.search_apart(lambda: work([asked.query])[0])
+        else:
+            answer = await services.compute(key, work, asked.query)
+    except ValueError as err:
+        message = "the query is empty; expected a question or some keywords" if "is empty" in str(err) else str(err)
+        raise from_message(422, "invalid_request", message) from err
+    if answer.degraded:
+        services.metrics.degraded.inc()
+    return SearchAnswer.of(answer)
+
+
+@router.post("/feedback", operation_id="feedback", tags=["feedback"], status_code=201)
+def feedback(said: FeedbackRequest, services: Shared) -> FeedbackAnswer:
+    """Store what a user did with an answer; it is on disk when this returns."""
+    fields = said.model_dump(exclude={"shown", "generation"})
+    try:
+        event = FeedbackEvent(
+            **fields,
+            generation=said.generation or services.generation(),
+            shown=tuple(ShownHit(**hit.model_dump()) for hit in said.shown),
+        )
+    except FeedbackError as err:
+        raise from_message(422, "invalid_request", str(err)) from err
+    return FeedbackAnswer(number=services.feedback.append(event))

@@ -1,0 +1,288 @@
+"""What the page of feedback shows and hands out, out of the events of a log: rows of plain text, files as bytes. It draws nothing."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+
+from quarry.app.ui.shared.presenter_types import Row, Say
+from quarry.app.ui.shared.shown_text import safe
+from quarry.training.examples.rows import ExportReport, TextOf, training_rows, write_beir, write_training_rows
+from quarry.training.feedback.events import StoredEvent
+from quarry.training.feedback.judgements import FeedbackSummary, Judgement, document_grades, judgements, query_key
+
+MOST_SHOWN = 500  # newest rows of a list; exports hold all
+_SESSION_CHARS = 8
+_ACTIONS = {
+    "thumb_up": ("good", "有用"),
+    "thumb_down": ("not relevant", "不相关"),
+    "answer": ("the answer", "正是答案"),
+    "note": ("note", "留言"),
+    "click": ("opened", "打开"),
+    "withdraw": ("taken back", "撤回"),
+}
+_LANGUAGES = {
+    "zh": ("Chinese", "中文"),
+    "en": ("English", "英文"),
+    "mixed": ("mixed", "混合"),
+    "other": ("other", "其他"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackFilter:
+    """Which events are looked at.
+
+    Attributes:
+        language: Of the query; empty for all.
+        since: From this moment on, with a time zone; None for all.
+    """
+
+    language: str = ""
+    since: datetime | None = None
+
+    def of(self, events: Iterable[StoredEvent]) -> tuple[StoredEvent, ...]:
+        """Return the events that pass, in their order."""
+        return tuple(
+            stored
+            for stored in events
+            if (not self.language or stored.event.language == self.language)
+            and (self.since is None or stored.event.at >= self.since)
+        )
+
+
+def action_colours(say: Say) -> tuple[list[str], list[str]]:
+    """Return the actions in words and a colour for each, in one order."""
+    colours = {
+        "answer": "#1b7f4d",
+        "thumb_up": "#7cc79a",
+        "thumb_down": "#d9694f",
+        "note": "#5b7db1",
+        "click": "#b9c4d0",
+    }
+    colours["withdraw"] = "#9e9e9e"
+    return [say(*_ACTIONS[action]) for action in colours], list(colours.values())
+
+
+def language_name(language: str, say: Say) -> str:
+    """Return a language of queries in words."""
+    return say(*_LANGUAGES.get(language, (language, language)))
+
+
+def headline(summary: FeedbackSummary, say: Say) -> list[tuple[str, str]]:
+    """Return the figures above the lists, each with its label."""
+    agreement = "-" if summary.agreement is None else f"{summary.agreement:.0%}"
+    return [
+        (say("Events", "事件"), f"{summary.events:,}"),
+        (say("Judged questions", "已判定的问题"), f"{summary.judged_queries:,}"),
+        (say("Visitors", "访客"), f"{len(summary.by_session):,}"),
+        (say("Agreement", "一致率"), agreement),
+        (say("Open questions", "待解答的问题"), f"{len(summary.unanswered):,}"),
+    ]
+
+
+def agreement_words(summary: FeedbackSummary, say: Say) -> str:
+    """Return what the agreement is made of."""
+    if summary.agreement is None:
+        return say(
+            "Agreement: no two visitors have judged the same question and document yet.",
+            "一致率：还没有两位访客判定过同一问题的同一文档。",
+        )
+    return say(
+        f"Agreement: of {summary.compared} pairs of visitors that judged the same question and document, "
+        f"{summary.agreement:.0%} agree whether it is relevant; {len(summary.disputed)} are disputed.",
+        f"一致率：{summary.compared} 对访客判定了同一问题的同一文档，其中 {summary.agreement:.0%} 的意见相同；"
+        f"{len(summary.disputed)} 处有争议。",
+    )
+
+
+def day_rows(events: Sequence[StoredEvent], say: Say) -> list[Row]:
+    """Return events per day (UTC) and action, for a chart."""
+    counts = Counter((stored.event.at.date().isoformat(), stored.event.action) for stored in events)
+    return [
+        {"day": day, "action": say(*_ACTIONS[action]), "count": count}
+        for (day, action), count in sorted(counts.items())
+    ]
+
+
+def event_rows(events: Sequence[StoredEvent], titles: Mapping[str, str], say: Say) -> list[Row]:
+    """Return the log, newest first."""
+    return [
+        {
+            say("When (UTC)", "时间 (UTC)"): _moment(stored.event.at),
+            say("Visitor", "访客"): safe(stored.event.session[:_SESSION_CHARS]),
+            say("Said", "反馈"): say(*_ACTIONS[stored.event.action]),
+            say("Question", "问题"): safe(stored.event.query),
+            say("Document", "文档"): safe(titles.get(stored.event.doc_id) or stored.event.doc_id),
+            say("Note", "留言"): safe(stored.event.note),
+            say("Language", "语言"): language_name(stored.event.language, say),
+            say("Generation", "代"): stored.event.generation,
+        }
+        for stored in list(reversed(events))[:MOST_SHOWN]
+    ]
+
+
+def judgement_rows(judged: Sequence[Judgement], titles: Mapping[str, str], say: Say) -> list[Row]:
+    """Return the judgements that stand, newest first."""
+    newest = sorted(judged, key=lambda one: one.at, reverse=True)
+    return [
+        {
+            say("Question", "问题"): safe(one.query),
+            say("Grade", "等级"): _grade(one.grade, say),
+            say("Document", "文档"): safe(titles.get(one.doc_id) or one.doc_id),
+            say("Passage", "段落"): safe(one.chunk_id) or say("(whole document)", "（整篇文档）"),
+            say("Visitors", "访客"): str(one.sessions),
+            say("Last (UTC)", "最近 (UTC)"): _moment(one.at),
+        }
+        for one in newest[:MOST_SHOWN]
+    ]
+
+
+def _grade(grade: int, say: Say) -> str:
+    return f"{grade} {say('relevant', '相关') if grade > 0 else say('not relevant', '不相关')}"
+
+
+def visitor_rows(events: Sequence[StoredEvent], say: Say) -> list[Row]:
+    """Return what each visitor gave, the busiest first; ids are anonymous and shortened."""
+    by_session: dict[str, list[StoredEvent]] = {}
+    for stored in events:
+        by_session.setdefault(stored.event.session, []).append(stored)
+    ordered = sorted(by_session.items(), key=lambda pair: (-len(pair[1]), pair[0]))
+    return [
+        {
+            say("Visitor", "访客"): safe(session[:_SESSION_CHARS]),
+            say("Events", "事件"): len(found),
+            say("Judgements", "判定"): sum(stored.event.grade is not None for stored in found),
+            say("Questions", "问题"): len({query_key(stored.event.query) for stored in found}),
+            say("First (UTC)", "最早 (UTC)"): _moment(min(stored.event.at for stored in found)),
+            say("Last (UTC)", "最近 (UTC)"): _moment(max(stored.event.at for stored in found)),
+        }
+        for session, found in ordered[:MOST_SHOWN]
+    ]
+
+
+def unanswered_rows(summary: FeedbackSummary, events: Sequence[StoredEvent], say: Say) -> list[Row]:
+    """Return the questions without a good answer, most events first, with what was said about them."""
+    downs: Counter[str] = Counter()
+    said: dict[str, list[str]] = {}
+    for stored in events:
+        key = query_key(stored.event.query)
+        downs[key] += stored.event.action == "thumb_down"
+        if stored.event.note:
+            said.setdefault(key, []).append(stored.event.note)
+    return [
+        {
+            say("Question", "问题"): safe(query),
+            say("Not relevant", "不相关"): downs[query_key(query)],
+            say("Notes", "留言"): safe(" / ".join(said.get(query_key(query), []))),
+        }
+        for query in summary.unanswered[:MOST_SHOWN]
+    ]
+
+
+def disputed_rows(
+    summary: FeedbackSummary, events: Sequence[StoredEvent], titles: Mapping[str, str], say: Say
+) -> list[Row]:
+    """Return the questions and documents with as many visitors for as against."""
+    visitors: dict[tuple[str, str], set[str]] = {}
+    for stored in events:
+        if stored.event.grade is not None:
+            visitors.setdefault((query_key(stored.event.query), stored.event.doc_id), set()).add(stored.event.session)
+    return [
+        {
+            say("Question", "问题"): safe(query),
+            say("Document", "文档"): safe(titles.get(doc_id) or doc_id),
+            say("Visitors", "访客"): ", ".join(
+                sorted(safe(one[:_SESSION_CHARS]) for one in visitors.get((query_key(query), doc_id), ()))
+            ),
+        }
+        for query, doc_id in summary.disputed[:MOST_SHOWN]
+    ]
+
+
+def note_rows(events: Sequence[StoredEvent], say: Say) -> list[Row]:
+    """Return the free texts, newest first."""
+    noted = [stored.event for stored in reversed(events) if stored.event.note]
+    return [
+        {
+            say("When (UTC)", "时间 (UTC)"): _moment(event.at),
+            say("Question", "问题"): safe(event.query),
+            say("Note", "留言"): safe(event.note),
+            say("Visitor", "访客"): safe(event.session[:_SESSION_CHARS]),
+        }
+        for event in noted[:MOST_SHOWN]
+    ]
+
+
+def training_file(events: Sequence[StoredEvent], text_of: TextOf) -> tuple[bytes, ExportReport]:
+    """Return FlagEmbedding's training rows as the bytes of a JSONL file, and what was left out.
+
+    Args:
+        events: Oldest first.
+        text_of: Passage texts of the index.
+
+    Raises:
+        FeedbackError: If the temporary folder cannot be written.
+    """
+    rows, report = training_rows(judgements(events), text_of)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.jsonl"
+        write_training_rows(path, rows)
+        return path.read_bytes(), report
+
+
+def beir_zip(events: Sequence[StoredEvent]) -> tuple[bytes, ExportReport]:
+    """Return the judged questions as a zipped BEIR folder: `queries.jsonl` and `qrels/test.tsv`; equal events, equal bytes.
+
+    Raises:
+        FeedbackError: If the temporary folder cannot be written.
+    """
+    packed = BytesIO()
+    with TemporaryDirectory() as folder:
+        report = write_beir(Path(folder), document_grades(events))
+        with ZipFile(packed, "w") as file:
+            for path in sorted(Path(folder).rglob("*")):
+                if path.is_file():
+                    entry = ZipInfo(path.relative_to(folder).as_posix())  # with the format's first day as its time
+                    file.writestr(entry, path.read_bytes(), ZIP_DEFLATED)
+    return packed.getvalue(), report
+
+
+def training_words(report: ExportReport, say: Say) -> list[str]:
+    """Return what an export of training rows holds and lacks."""
+    words = [say(f"{report.rows} questions with a relevant passage.", f"{report.rows} 个问题有相关段落。")]
+    if report.without_negatives:
+        words.append(
+            say(f"{report.without_negatives} of them have no passage that was judged not relevant; mine negatives before training.",
+                f"其中 {report.without_negatives} 个没有被判为不相关的段落；训练前需先挖掘负例。")
+        )  # fmt: skip
+    if report.without_positives:
+        words.append(
+            say(f"Left out: {report.without_positives} questions without a relevant passage.",
+                f"未导出：{report.without_positives} 个问题没有相关段落。")
+        )  # fmt: skip
+    if report.missing:
+        words.append(
+            say(f"Left out: {report.missing} judgements of passages that are no longer in the index, or of whole documents.",
+                f"未导出：{report.missing} 条判定的段落已不在索引中，或判定的是整篇文档。")
+        )  # fmt: skip
+    return words
+
+
+def beir_words(report: ExportReport, say: Say) -> list[str]:
+    """Return what an export of judgements holds and lacks."""
+    words = [say(f"{report.rows} judged questions.", f"{report.rows} 个已判定的问题。")]
+    if report.unwritable:
+        words.append(
+            say(f"Left out: {report.unwritable} judgements whose document id has a tab or line end.",
+                f"未导出：{report.unwritable} 条判定的文档标识含制表符或换行符。")
+        )  # fmt: skip
+    return words
+
+
+def _moment(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M}"

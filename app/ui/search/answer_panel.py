@@ -1,0 +1,140 @@
+"""The answer above the results: written by the configured model or taken from the documents, with sources that open."""
+
+import os
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from quarry.app.ui.search import answer_presenter as words
+from quarry.app.ui.search.presenter import Asked, context_html
+from quarry.app.ui.shared.session import Session
+from quarry.app.ui.shared.shown_text import inert, plain
+from quarry.indexer.errors import SearchError, SettingsError
+from quarry.retriever.highlight import highlight
+from quarry.retriever.searcher import SearchOptions
+
+if TYPE_CHECKING:
+    from quarry.retriever.answers.answer import GroundedAnswer
+    from quarry.retriever.answers.citations import Sentence
+    from quarry.retriever.answers.packing import Packed
+    from quarry.retriever.highlight import Span
+    from quarry.retriever.llm.endpoint import Endpoint
+    from quarry.retriever.searcher import Searcher
+
+STYLE = """<style>
+.q-answer { white-space: pre-wrap; overflow-wrap: anywhere; unicode-bidi: isolate; line-height: 1.65; }
+.q-answer div { margin-bottom: .45rem; }
+.q-cite { color: #b45309; font-weight: 600; font-size: .86em; margin-left: .15em; }
+.q-unsure { text-decoration: underline wavy rgba(220, 38, 38, .75); text-underline-offset: .2em; }
+.q-doubt { color: #dc2626; font-size: .82em; }
+</style>"""
+
+
+def answer_panel(session: Session, searcher: "Searcher", asked: Asked) -> None:
+    """Draw the panel: an answer with its sources, or that the documents have none, with the nearest passages."""
+    say = session.say
+    with st.container(border=True):
+        st.html(STYLE)
+        st.subheader(say("Answer", "回答"), anchor=False)
+        answer = _answered(session, searcher, asked)
+        if answer is None:
+            return
+        if text := words.heading_text(answer, session.language):
+            st.caption(plain(text))
+        if answer.sentences:
+            listed = answer.origin == "extractive"
+            st.html(words.sentences_html(answer.sentences, session.language, listed=listed))
+        if answer.notes:
+            st.html(words.notes_html(answer.notes))
+        _sources(session, searcher, answer)
+
+
+def _answered(session: Session, searcher: "Searcher", asked: Asked) -> "GroundedAnswer | None":
+    """Ask, or take what the last run of the page answered to the same question."""
+    from quarry.retriever.answers.answer import AskSettings, ask
+
+    key = (asked, searcher.index.generation)
+    kept = st.session_state.get("grounded")
+    if kept and kept[0] == key:
+        return kept[1]  # type: ignore[no-any-return]
+    place = st.empty()
+    written: list[Sentence] = []
+
+    def listen(sentence: "Sentence") -> None:
+        written.append(sentence)
+        place.html(words.sentences_html(written, session.language, listed=False))
+
+    options = SearchOptions(route=asked.route, rerank=asked.rerank, filters=dict(asked.filters) or None)
+    try:
+        with st.spinner(session.say("Reading the passages …", "正在阅读段落……"), show_time=True):
+            endpoint = _endpoint()
+            _say_where(session, endpoint)
+            answer = ask(searcher, asked.query, AskSettings(endpoint=endpoint, options=options), listen)
+    except (SearchError, ValueError) as err:
+        st.error(session.say(f"There is no answer: {plain(str(err))}", f"无法回答：{plain(str(err))}"))
+        return None
+    finally:
+        place.empty()
+    st.session_state.grounded = (key, answer)
+    return answer
+
+
+def _endpoint() -> "Endpoint | None":
+    """The model that the app was started with; None answers with the documents' own sentences.
+
+    Raises:
+        SettingsError: If its address is not usable, or the model is not named.
+    """
+    from quarry.retriever.answers.generate import MODEL_VARIABLE, URL_VARIABLE, endpoint_for
+
+    url, model = os.environ.get(URL_VARIABLE, ""), os.environ.get(MODEL_VARIABLE, "")
+    if not url:
+        return None
+    if not model:
+        raise SettingsError(
+            f"{URL_VARIABLE} is {url} and no model is named; expected its name there. Set {MODEL_VARIABLE}"
+        )
+    return endpoint_for(url, model)
+
+
+def _say_where(session: Session, endpoint: "Endpoint | None") -> None:
+    if endpoint is None or endpoint.is_local:
+        return
+    where = plain(endpoint.url)
+    st.caption(
+        session.say(f"The question and the best passages are sent to {where}.", f"问题和最佳段落会发送到 {where}。")
+    )
+
+
+def _sources(session: Session, searcher: "Searcher", answer: "GroundedAnswer") -> None:
+    """One button for each source; it opens the passage in its document."""
+    say = session.say
+    shown = answer.sources if answer.refused else answer.cited
+    if not shown:
+        return
+    st.caption(
+        say("Nearest passages, which do not seem to answer it", "最接近的段落（似乎没有回答这个问题）")
+        if answer.refused
+        else say("Sources", "出处")
+    )
+    terms = searcher.index.analyzer.query_tokens(answer.question)
+    with st.container(horizontal=not answer.refused, gap="small"):
+        for source in shown:
+            spans = highlight(source.text, terms, searcher.index.analyzer)
+            opened = st.button(
+                words.source_label(source), key=f"source-{source.number}", icon=":material/article:", type="tertiary"
+            )
+            if answer.refused:
+                st.html(words.excerpt_html(source, spans))
+            if opened:
+                st.dialog(say("The passage in its document", "段落所在的文档"), width="medium")(_context)(
+                    searcher, source, spans
+                )
+
+
+def _context(searcher: "Searcher", source: "Packed", spans: "tuple[Span, ...]") -> None:
+    st.html(
+        f"<b>{inert(source.title)}</b><div class='q-place'><span class='q-source'>{inert(source.path)}</span></div>"
+    )
+    document = searcher.index.chunks.document(source.doc_id)
+    st.html(context_html(document.text, (source.start, source.end), spans))

@@ -1,0 +1,82 @@
+"""The words and HTML of the answer panel. Pure: no streamlit; what documents and models wrote leaves it as inert HTML only."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from quarry.app.ui.shared.presenter_types import Say
+from quarry.app.ui.shared.shown_text import inert, label, marked
+from quarry.retriever.answers.words import heading, marks, word
+
+if TYPE_CHECKING:
+    from quarry.retriever.answers.answer import GroundedAnswer
+    from quarry.retriever.answers.citations import Sentence
+    from quarry.retriever.answers.packing import Packed
+    from quarry.retriever.highlight import Span
+
+_EXCERPT_CHARS = 220
+
+
+def sentences_html(sentences: "Sequence[Sentence]", language: str, *, listed: bool) -> str:
+    """Return the sentences of an answer with their citations; what the sources do not carry is marked and says why.
+
+    Args:
+        sentences: In order; fewer while the answer is still being written.
+        language: Of the interface: `en` or `zh`.
+        listed: Whether each stands on a line of its own, as sentences out of documents do.
+    """
+    tag = "div" if listed else "span"
+    shown = "".join(f"{_gap(one, listed=listed)}<{tag}>{_sentence(one, language)}</{tag}>" for one in sentences)
+    return f"<div class='q-answer'>{shown}</div>"
+
+
+def _gap(sentence: "Sentence", *, listed: bool) -> str:
+    return "" if listed else ("\n\n" if sentence.gap.count("\n") > 1 else sentence.gap and sentence.gap[:1])
+
+
+def _sentence(sentence: "Sentence", language: str) -> str:
+    text = inert(sentence.text)
+    said = marks(sentence, language)
+    if sentence.support == "unsupported":
+        text = f"<span class='q-unsure'>{text}</span>"
+    numbers = "".join(f"<span class='q-cite'>[{number}]</span>" for number in sentence.citations)
+    why = f" <span class='q-doubt'>{inert(said)}</span>" if said else ""
+    return f"{text}{numbers}{why}"
+
+
+def heading_text(answer: "GroundedAnswer", language: str) -> str:
+    """Return what stands above an answer that no model wrote, in the language of the interface; else an empty string."""
+    if answer.refused and answer.evidence.weak:
+        return answer.evidence.words(language)
+    if answer.refused:
+        return word("declined", language)
+    return word("instead" if answer.model else "extractive", language) if heading(answer) else ""
+
+
+def notes_html(notes: Sequence[str]) -> str:
+    """Return what was missing or went wrong, empty for a whole answer."""
+    return "".join(f"<div class='q-place'>{inert(note)}</div>" for note in notes)
+
+
+def source_label(source: "Packed") -> str:
+    """Return the label of the button that opens a source, safe where Streamlit reads Markdown."""
+    page = f", {source.page}" if source.page else ""
+    return f"{source.number} · {label(source.title)}{page}"
+
+
+def excerpt_html(source: "Packed", spans: "Sequence[Span]") -> str:
+    """Return the beginning of a nearest passage."""
+    text = source.text[:_EXCERPT_CHARS]
+    more = " …" if len(source.text) > len(text) else ""
+    inside = [(a, min(b, len(text))) for a, b in spans if a < len(text)]
+    return f"<div class='q-hit'><div class='q-text'>{marked(text, inside)}{more}</div></div>"
+
+
+def answer_help(say: Say) -> str:
+    """Return what the switch for answers means."""
+    return say(
+        "Above the results: an answer with numbered sources, written by the language model that the app was started with "
+        "(`QUARRY_LLM_ENDPOINT`), or the best sentences of your documents without one. When the documents do not answer the "
+        "question, it says so.",
+        "在结果上方给出带编号出处的回答：由启动时配置的语言模型（`QUARRY_LLM_ENDPOINT`）撰写；未配置时摘录文档中的原句。"
+        "文档里没有答案时会直接说明。",
+    )

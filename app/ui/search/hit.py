@@ -1,0 +1,133 @@
+"""Drawing one result: its text, the judging controls, its document around it, and why it stands where it stands."""
+
+from typing import TYPE_CHECKING
+
+import altair as alt
+import streamlit as st
+
+from quarry.app.ui.search import judging
+from quarry.app.ui.search import presenter as words
+from quarry.app.ui.search.judging import Subject
+from quarry.app.ui.shared.shown_text import inert
+from quarry.retriever.ranking import StageReport
+
+if TYPE_CHECKING:
+    from quarry.retriever.results import Answer, Result
+    from quarry.retriever.searcher import Searcher
+
+STYLE = """<style>
+.q-hit, .q-context { overflow-wrap: anywhere; unicode-bidi: isolate; }
+.q-title { font-size: 1.06rem; margin-bottom: .15rem; }
+.q-rank { display: inline-block; min-width: 1.5rem; padding: 0 .35rem; margin-right: .5rem; border-radius: .4rem;
+  text-align: center; font-size: .85rem; background: rgba(180, 83, 9, .14); color: #b45309; font-weight: 600; }
+.q-path, .q-place, .q-times, .q-why { opacity: .72; font-size: .86rem; }
+.q-place, .q-times { overflow-wrap: anywhere; }
+.q-source { font-family: monospace; }
+.q-text { line-height: 1.6; }
+.q-hit mark, .q-context mark, .q-place mark { background: rgba(245, 158, 11, .32); color: inherit; padding: 0 .1em;
+  border-radius: .2em; }
+.q-context { white-space: pre-wrap; line-height: 1.65; max-height: 60vh; overflow-y: auto; }
+.q-passage { background: rgba(180, 83, 9, .09); border-left: 3px solid #b45309; padding: .1em .3em; }
+.q-degraded { border: 1px solid rgba(245, 158, 11, .6); background: rgba(245, 158, 11, .12); border-radius: .5rem;
+  padding: .2rem 1rem; }
+.q-degraded p { margin: .6rem 0; }
+</style>"""
+_CHART_HEIGHT = 220
+_ACCENT, _QUIET = "#b45309", "#9ca3af"
+
+
+@st.fragment
+def hit(subject: Subject, result: "Result", searcher: "Searcher") -> None:
+    """Draw one result. A fragment: judging it draws nothing else again."""
+    say = subject.session.say
+    with st.container(border=True):
+        st.html(words.result_html(result) + words.place_html(result, say))
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.feedback("thumbs", key=judging.thumb_key(subject), on_change=judging.thumb, args=(subject,))
+            chosen = judging.is_answer(subject)
+            st.button(
+                say("This is the answer", "这就是答案"),
+                key=f"mark-{subject.key}",
+                type="primary" if chosen else "tertiary",
+                icon=":material/check_circle:" if chosen else ":material/task_alt:",
+                on_click=judging.mark_answer,
+                args=(subject,),
+            )
+            with st.popover(say("Note", "备注"), icon=":material/edit_note:", type="tertiary"):
+                note_field(subject, say("What is right or wrong with this passage?", "这段内容哪里对，哪里不对？"))
+            context = st.button(
+                say("Open in context", "查看上下文"), key=f"open-{subject.key}", type="tertiary",
+                icon=":material/article:", on_click=judging.opened, args=(subject,),
+            )  # fmt: skip
+            why = st.button(
+                say("Why this result?", "为什么是它？"), key=f"why-{subject.key}", type="tertiary",
+                icon=":material/insights:", on_click=_flip, args=(subject,),
+            )  # fmt: skip
+        judging.confirmation(subject)
+        if st.session_state.get(f"explained-{subject.key}"):
+            _explanation(subject.answer, result, subject)
+    if context and not why:
+        st.dialog(say("The passage in its document", "段落所在的文档"), width="medium")(_context)(
+            subject, result, searcher
+        )
+
+
+def note_field(subject: Subject, question: str) -> None:
+    """Draw a field for free text, stored by its button."""
+    say = subject.session.say
+    st.text_area(question, key=judging.note_key(subject), max_chars=2_000)
+    st.button(say("Store the note", "保存备注"), key=f"keep-{subject.key}", on_click=judging.note, args=(subject,))
+
+
+def _flip(subject: Subject) -> None:
+    key = f"explained-{subject.key}"
+    st.session_state[key] = not st.session_state.get(key)
+
+
+def _context(subject: Subject, result: "Result", searcher: "Searcher") -> None:
+    say = subject.session.say
+    st.html(f"<b>{inert(result.title)}</b>{words.place_html(result, say)}")
+    document = searcher.index.chunks.document(result.doc_id)
+    st.html(words.context_html(document.text, (result.start, result.end), result.highlights))
+
+
+def _explanation(answer: "Answer", result: "Result", subject: Subject) -> None:
+    say = subject.session.say
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        st.caption(
+            say(
+                "Where each stage put the results; this one in colour, lower numbers are better.",
+                "各阶段给出的名次；彩色线是这一条，数字越小越靠前。",
+            )
+        )
+        st.altair_chart(_chart(answer, result, subject), width="stretch", key=f"chart-{subject.key}")
+    with right:
+        st.table(words.score_rows(result, say), border="horizontal", hide_index=True)
+    st.html(words.terms_html(result, say))
+
+
+def _chart(answer: "Answer", result: "Result", subject: Subject) -> alt.LayerChart | alt.FacetChart:
+    say = subject.session.say
+    rows = words.movement(answer, result.chunk_id, say)
+    stages = list(dict.fromkeys(row["stage"] for row in sorted(rows, key=lambda row: row["order"])))
+    worst = max(row["rank"] for row in rows)
+    base = alt.Chart(alt.InlineData(values=rows)).encode(
+        x=alt.X("stage:N", sort=stages, title=None, axis=alt.Axis(labelAngle=0), scale=alt.Scale(padding=0.3)),
+        y=alt.Y(
+            "rank:Q", title=say("rank", "名次"), axis=alt.Axis(values=[1, 2, 3, 5, 10, 20, 50, 100], format="d"),
+            scale=alt.Scale(type="log", domain=[1, max(worst, 3)], reverse=True, nice=False),
+        ),
+        detail="passage:N",
+    )  # fmt: skip
+    others = base.transform_filter("!datum.chosen").mark_line(color=_QUIET, opacity=0.35, point={"color": _QUIET})
+    mine = base.transform_filter("datum.chosen")
+    line = mine.mark_line(color=_ACCENT, strokeWidth=3, point={"color": _ACCENT, "size": 90})
+    numbers = mine.mark_text(color=_ACCENT, dy=-14, fontWeight="bold", fontSize=13).encode(text="rank:Q")
+    return alt.layer(others, line, numbers).properties(height=_CHART_HEIGHT, padding={"top": 18})
+
+
+def degraded(reports: tuple[StageReport, ...], subject: Subject) -> None:
+    """Draw the banner of an answer that is less than what was asked for; nothing when it is whole."""
+    if text := words.degraded_html(reports, subject.session.say):
+        st.html(f"<div class='q-degraded' role='status'>{text}</div>")

@@ -1,0 +1,73 @@
+"""Which data sets the app may read: the demo corpus, and folders below those named when it was started. It measures nothing.
+
+The app can be bound to other addresses, so what a visitor types is never a path to anywhere: it must lie below a folder
+that whoever started the app has named in QUARRY_UI_DATA (several with the path separator between), or below the working
+directory when nothing was named. Links that lead outside are outside.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from quarry.demo_corpus import queries_path
+from quarry.indexer.errors import SettingsError
+
+DATA_VARIABLE = "QUARRY_UI_DATA"
+_SHOWN = 300  # folders offered at most; a menu of more is no menu
+
+
+@dataclass(frozen=True, slots=True)
+class DataChoice:
+    """A folder that looks like a data set, and the name it is offered under."""
+
+    name: str
+    folder: Path
+
+
+def allowed_roots() -> tuple[Path, ...]:
+    """Return the folders below which data sets may be read, links resolved."""
+    named = [part for part in os.environ.get(DATA_VARIABLE, "").split(os.pathsep) if part]
+    return tuple(Path(part).expanduser().resolve() for part in named) or (Path.cwd().resolve(),)
+
+
+def inside(path: Path, roots: Sequence[Path]) -> bool:
+    """Whether a path, links resolved, is one of the roots or lies below one."""
+    resolved = path.resolve()
+    return any(resolved.is_relative_to(root) for root in roots)
+
+
+def data_choices(typed: str, roots: Sequence[Path]) -> tuple[DataChoice, ...]:
+    """Return the demo corpus and the data sets in a folder, by name.
+
+    Args:
+        typed: What the user typed: a path, or one relative to the first root; empty for the demo corpus alone.
+        roots: From `allowed_roots`.
+
+    Raises:
+        SettingsError: If it is outside of the roots, or is no folder that can be read.
+    """
+    demo = DataChoice("demo_corpus", queries_path().parent)
+    if not typed.strip():
+        return (demo,)
+    folder = roots[0] / typed.strip()
+    if "\0" in typed or not inside(folder, roots):
+        listed = ", ".join(map(str, roots))
+        raise SettingsError(
+            f"{typed.strip()} is not below {listed}; expected a folder there. "
+            f"Whoever starts the app can allow others with {DATA_VARIABLE}"
+        )
+    try:
+        children = sorted(child for child in folder.iterdir() if not child.name.startswith("."))
+    except OSError as err:
+        raise SettingsError(f"{typed.strip()} cannot be listed ({err.strerror}); expected a folder") from err
+    found = [path for path in (folder, *children[:_SHOWN]) if inside(path, roots) and _looks_like_one(path)]
+    return (demo, *(DataChoice(path.resolve().name, path) for path in found))
+
+
+def _looks_like_one(folder: Path) -> bool:
+    """Whether a folder has judgements in it; whether they are good is seen when it is read."""
+    try:
+        return folder.is_dir() and any("qrels" in child.name for child in folder.iterdir())
+    except OSError:
+        return False

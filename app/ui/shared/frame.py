@@ -1,0 +1,37 @@
+"""The app's frame: language and navigation; the page inside asks for the password when there is one."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from quarry.app.ui.shared.session import current
+
+PAGES = Path(__file__).parents[1] / "pages"
+LANGUAGES = {"en": "English", "zh": "中文"}
+
+
+def frame() -> None:
+    """Draw what is around every page, then the page."""
+    st.set_page_config(page_title="Quarry", page_icon="🔎", layout="wide")
+    state = st.session_state
+    if state.get("language") not in LANGUAGES:  # the first run takes the browser's language
+        browser = "zh" if (st.context.locale or "").lower().startswith("zh") else "en"
+        state.language = state.get("spoken", browser)
+    with st.sidebar:
+        st.segmented_control(
+            "Language / 语言", list(LANGUAGES), format_func=LANGUAGES.__getitem__, key="language", required=True
+        )
+    state.spoken = state.language
+    say = current().say
+    titles = {
+        "search.py": (say("Search", "搜索"), ":material/search:"),
+        "evaluate.py": (say("Evaluate", "评测"), ":material/monitoring:"),
+        "feedback.py": (say("Feedback and training", "反馈与训练"), ":material/thumbs_up_down:"),
+        "index.py": (say("Index and models", "索引与模型"), ":material/database:"),
+    }
+    pages = [
+        st.Page(PAGES / name, title=title, icon=icon, default=name == "search.py")
+        for name, (title, icon) in titles.items()
+        if (PAGES / name).is_file()
+    ]
+    st.navigation(pages).run()

@@ -1,0 +1,69 @@
+"""Text of documents and users on a page: always text, never markup. Pure; every piece of foreign text goes through here."""
+
+import re
+from collections.abc import Sequence
+from html import escape
+
+from quarry.retriever.highlight import Span, pieces, snippet
+
+# Controls but tab, newline and form feed; bidirectional marks, overrides and isolates; invisible format and tag characters.
+# The joiners U+200C and U+200D stay: Persian, Hindi and emoji need them.
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b\x0d-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
+)
+_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+_JOINER = "\u2060"  # invisible; it keeps `:name:` and `www.` from being what Streamlit's Markdown looks for
+_LABEL_CHARS = 70
+# Chinese is written without spaces, so a line broken in the middle of it (PDF) is joined without one. The mark is a
+# noncharacter that stands in for the line break until the HTML is made, so that offsets hold.
+_HAN_BREAK = re.compile("(?<=[\u3001-\u9fff\uff01-\uff60])\n(?=[\u3001-\u9fff\uff01-\uff60])")
+_JOINT = "\ufdd0"
+_WIDE = re.compile("[\u3000-\u9fff\uac00-\ud7af\uff01-\uff60]")
+
+
+def safe(text: str) -> str:
+    """Return the text with characters that hide or reorder text replaced by U+FFFD, one for one, so that offsets hold."""
+    return _UNSAFE.sub("\ufffd", text)
+
+
+def inert(text: str) -> str:
+    """Return HTML that shows the text as it is, whatever it contains."""
+    return escape(safe(text), quote=True)
+
+
+def marked(text: str, spans: Sequence[Span]) -> str:
+    """Return HTML of the text with the spans in `<mark>`; line and page breaks become spaces."""
+    joined = _HAN_BREAK.sub(_JOINT, text.replace(_JOINT, "\ufffd"))
+    flat = re.sub(r"[\n\f\t]", " ", joined)
+    return _marked(flat, spans).replace(_JOINT, "")
+
+
+def marked_lines(text: str, spans: Sequence[Span]) -> str:
+    """Return HTML of the text with the spans in `<mark>`, lines kept; to be shown in an element that keeps white space."""
+    return _marked(text.replace("\f", "\n"), spans)
+
+
+def _marked(text: str, spans: Sequence[Span]) -> str:
+    return "".join(f"<mark>{inert(piece)}</mark>" if inside else inert(piece) for piece, inside in pieces(text, spans))
+
+
+def excerpt(text: str, spans: Sequence[Span], width: int) -> str:
+    """Return HTML of the part of a passage that shows most of the spans, about `width` Latin letters wide."""
+    wide = len(_WIDE.findall(text)) / max(1, len(text))
+    start, end = snippet(text, spans, round(width / (1 + wide)))
+    inside = [(max(a, start) - start, min(b, end) - start) for a, b in spans if a < end and b > start]
+    before, after = "… " if start else "", " …" if end < len(text) else ""
+    return f"{before}{marked(text[start:end], inside)}{after}"
+
+
+def plain(text: str) -> str:
+    """Return foreign text for where Streamlit reads Markdown, such as `st.error` and labels: escaped, on one line."""
+    escaped = _PUNCTUATION.sub(r"\\\1", " ".join(safe(text).split()))
+    return re.sub(r"(?i)(\\[:@./<>~-]|www|http)", rf"\1{_JOINER}", escaped)
+
+
+def label(text: str) -> str:
+    """Return foreign text for a widget's label: as `plain`, and cut when long."""
+    line = " ".join(text.split())
+    return plain(line if len(line) <= _LABEL_CHARS else line[: _LABEL_CHARS - 1] + "…") or "…"

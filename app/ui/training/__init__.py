@@ -1,0 +1,1 @@
+"""What the training section shows and runs."""

@@ -1,0 +1,231 @@
+"""Training in the app's background: what is asked for, how far it is, and the answers before and after. It draws nothing."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from quarry.app.ui.shared.data_folders import DATA_VARIABLE, inside
+from quarry.app.ui.shared.jobs import Job
+from quarry.demo_corpus import general_path
+from quarry.indexer.errors import SettingsError
+from quarry.indexer.models.loading import choose_device
+from quarry.indexer.storage.generations import Generations
+from quarry.indexer.storage.manifest import Manifest
+from quarry.retriever.searcher import Searcher, SearchOptions
+from quarry.retriever.stages.models import recorded_embedder, usable_device
+from quarry.training.examples.split import SplitPlan
+from quarry.training.feedback.log import FeedbackLog
+from quarry.training.fit.progress import TrainProgress
+from quarry.training.fit.train_preset import train_preset
+from quarry.training.negatives.spec import NegativeSpec, rank_window
+from quarry.training.tuning import run_loop
+from quarry.training.tuning.drift import Drift, drift, logged_queries
+from quarry.training.tuning.embedder_loop import TuningReport
+from quarry.training.tuning.plan import TuningPlan, TuningSources
+from quarry.training.tuning.promotion import roll_back
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingOrder:
+    """What is to be trained.
+
+    Attributes:
+        sources: Where examples come from.
+        seed: Of split, negatives and order, at least 0.
+        promote: Whether a model that is shown to be better goes live.
+        run: Name of the run; that of an interrupted one goes on with it.
+        reranker: Empty to tune the embedder; else what the reranker is made of: `auto` or `from-encoder`.
+    """
+
+    sources: TuningSources
+    seed: int
+    promote: bool
+    run: str
+    reranker: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingState:
+    """How far a run is.
+
+    Attributes:
+        run: Its name.
+        stages: What was told, oldest first.
+        step: The last training step; None outside of training.
+        dev: The last nDCG@10 on the dev queries; None before the first.
+    """
+
+    run: str
+    stages: tuple[str, ...] = ()
+    step: TrainProgress | None = None
+    dev: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredDrift:
+    """Drift between two generations; `other_documents` when documents were indexed in between, which moves answers too."""
+
+    before: str
+    after: str
+    other_documents: bool
+    drift: Drift
+
+
+def new_run_name() -> str:
+    """Return a name out of the time, as `quarry tune` gives it."""
+    return datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+
+
+def plan_of(order: TrainingOrder, device: str) -> TuningPlan:
+    """Return the plan that `quarry tune` has for the same order, so that a run begun here can go on there, and back."""
+    return TuningPlan(
+        general=general_path(),
+        sources=order.sources,
+        split=SplitPlan(seed=order.seed),
+        negatives=NegativeSpec(ranks=rank_window("2-200"), number=4, seed=order.seed),
+        spec=train_preset(
+            reranker=bool(order.reranker), device=choose_device(usable_device(device)[0]), seed=order.seed
+        ),
+        reranker=order.reranker or "auto",
+        promote=order.promote,
+        device=device,
+    )
+
+
+def order_of(run: str, facts: Mapping[str, Any], promote: bool, roots: Sequence[Path], device: str) -> TrainingOrder:
+    """Return the order of an interrupted run, out of the plan in its folder.
+
+    Raises:
+        SettingsError: If it was begun with settings that this page does not offer, or reads files outside of `roots`.
+    """
+    elsewhere = f"Go on in a terminal: quarry tune INDEX --run {run}, with the options that it was begun with"
+    try:
+        kept = dict(facts["sources"])
+        if kept.get("synthetic"):
+            raise SettingsError(f"run {run} asks a language model; expected a run of this page. {elsewhere}")
+        files = {name: tuple(Path(path) for path in kept[name]) for name in ("pairs", "candidate_pool")}
+        sources = TuningSources(**{**kept, **files})
+        reranker = str(facts["reranker"]) if facts.get("what") == "reranker" else ""
+        order = TrainingOrder(sources, int(facts["split"]["seed"]), promote, run, reranker)
+        same = _as_json(plan_of(order, device).facts()) == _as_json(facts)
+    except (KeyError, TypeError, ValueError) as err:
+        raise SettingsError(
+            f"the plan of run {run} cannot be read ({err!r}); expected one of tune. {elsewhere}"
+        ) from err
+    if not same:
+        raise SettingsError(f"run {run} has settings that this page does not offer; expected its own. {elsewhere}")
+    if not all(inside(path, roots) for path in (*sources.pairs, *sources.candidate_pool)):
+        raise SettingsError(f"run {run} reads files outside of the data folders; expected them inside. {elsewhere}")
+    return order
+
+
+def _as_json(facts: Mapping[str, Any]) -> str:
+    return json.dumps(facts, ensure_ascii=False, sort_keys=True)
+
+
+def pair_paths(typed: str, roots: Sequence[Path]) -> tuple[Path, ...]:
+    """Return the files and folders that a user typed, one a line, relative to the first root or whole paths.
+
+    Raises:
+        SettingsError: If one is outside of the roots or not there.
+    """
+    found = []
+    for line in typed.splitlines():
+        if not (name := line.strip()):
+            continue
+        if "\0" in name or not inside(roots[0] / name, roots):
+            raise SettingsError(
+                f"{name} is not below {', '.join(map(str, roots))}; expected a file or folder there. "
+                f"Whoever starts the app can allow others with {DATA_VARIABLE}"
+            )
+        if not (roots[0] / name).exists():
+            raise SettingsError(
+                f"{name} is not there; expected a file of pairs, or a BEIR folder. Look at the spelling"
+            )
+        found.append((roots[0] / name).resolve())
+    return tuple(dict.fromkeys(found))
+
+
+def run_training(job: Job, index: Path, order: TrainingOrder, device: str) -> TuningReport:
+    """Run the loop; the job's `detail` is a `TrainingState`.
+
+    Raises:
+        JobCancelledError: If the job was asked to stop; what was reached is kept.
+        SearchError: As `quarry.training.tuning.embedder_loop.tune`.
+    """
+    watch = _Watch(job, order.run)
+    return run_loop(index, plan_of(order, device), run=order.run, observer=watch)
+
+
+def run_rollback(job: Job, index: Path, device: str) -> str:
+    """Take back the newest promotion, of a model or of a reranker; returns the generation that is live now.
+
+    Raises:
+        JobCancelledError: If the job was asked to stop.
+        SearchError: As `quarry.training.tuning.promotion.roll_back`.
+    """
+    chosen = usable_device(device)[0]
+    return roll_back(index, lambda facts: recorded_embedder(index, facts, chosen), observer=_Watch(job, ""))
+
+
+def drift_parent(index: Path) -> str:
+    """Return the generation whose model the live one was tuned from, when it is still kept; empty otherwise.
+
+    Raises:
+        IndexFormatError: If the index cannot be read.
+    """
+    generations = Generations(index)
+    lineage = Manifest.read(generations.live()).lineage
+    return lineage.parent if lineage and lineage.parent in generations.finished() else ""
+
+
+def run_drift(index: Path, live: Searcher, parent: str, log: FeedbackLog, device: str) -> MeasuredDrift:
+    """Ask the logged queries of the generation before and of the live one, without a reranker: the models are compared.
+
+    Raises:
+        ModelError: If the earlier model is not on this machine any more.
+        ValueError: If nothing was logged.
+    """
+    before = Manifest.read(Generations(index).folder / parent)
+    embedder = recorded_embedder(index, before.embedder, usable_device(device)[0]) if before.embedder else None
+    older = Searcher.open(index, embedder=embedder, generation=parent)
+    found = drift(older, live, logged_queries(log), log.document_grades(), SearchOptions(rerank=False))
+    after = live.index.manifest
+    return MeasuredDrift(parent, after.generation, before.corpus_sha256 != after.corpus_sha256, found)
+
+
+class _Watch:
+    """Tells a job how far a run is. Every report is also where a cancelled job ends."""
+
+    def __init__(self, job: Job, run: str) -> None:
+        self._job, self._state = job, TrainingState(run)
+        self._doing, self._done, self._total = "", 0, 0
+        job.detail = self._state
+
+    def stage(self, sentence: str) -> None:
+        """Keep the sentence."""
+        self._state = replace(self._state, stages=(*self._state.stages, sentence), step=None)
+        self._job.detail, self._doing = self._state, sentence
+        self._report(0, 0)
+
+    def training(self, progress: TrainProgress) -> None:
+        """Keep the step."""
+        dev = self._state.dev if progress.dev is None else progress.dev
+        self._state = self._job.detail = replace(self._state, step=progress, dev=dev)
+        self._report(progress.step, progress.steps)
+
+    def phase(self, name: str, total: int | None) -> None:
+        """Begin to count anew."""
+        self._doing = self._state.stages[-1] if self._state.stages else name
+        self._report(0, total or 0)
+
+    def advance(self, amount: int) -> None:
+        """Count."""
+        self._report(self._done + amount, self._total)
+
+    def _report(self, done: int, total: int) -> None:
+        self._done, self._total = done, total
+        self._job.report(done, total, self._doing)

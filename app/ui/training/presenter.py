@@ -1,0 +1,138 @@
+"""What the section of training shows: examples in the log, progress, models, drift. Knows nothing of Streamlit.
+
+Runs, with verdicts and curves: `training_runs`.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from quarry.app.ui.index.words import why_words
+from quarry.app.ui.shared.jobs import Progress
+from quarry.app.ui.shared.presenter_types import Row, Say
+from quarry.app.ui.shared.shown_text import safe
+from quarry.app.ui.training.job import MeasuredDrift, TrainingState
+from quarry.app.ui.training.words import reason_words, seconds_words, stage_words
+from quarry.indexer.storage.manifest import RerankerFacts
+from quarry.training.examples.from_feedback import Curated
+from quarry.training.tuning.data import LEAST
+from quarry.training.tuning.promotion import Step, newest_promotion
+
+
+def evidence_words(curated: Curated, say: Say) -> list[str]:
+    """Return how many examples the log would give now, and whether that is enough."""
+    count = len(curated.examples)
+    weak = sum(example.origin == "clicks" for example in curated.examples)
+    words = [say(f"The feedback log of {curated.events:,} events gives {count:,} examples now, {weak:,} of them from clicks alone.",
+                 f"反馈日志有 {curated.events:,} 个事件，现在可得 {count:,} 个样本，其中 {weak:,} 个仅来自点击。")]  # fmt: skip
+    if count < LEAST:
+        words.append(say(f"At least {LEAST} are needed: judge more answers, or add other sources below.",
+                         f"至少需要 {LEAST} 个：请判定更多结果，或在下方加入其他来源。"))  # fmt: skip
+    if curated.merged:
+        words.append(say(f"{len(curated.merged)} groups of questions that read alike count as one each.",
+                         f"{len(curated.merged)} 组相近的问题各按一个计。"))  # fmt: skip
+    return words
+
+
+def count_rows(counts: Mapping[str, int], say: Say) -> list[Row]:
+    """Return counts by reason, the largest first."""
+    ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    return [{say("What", "内容"): reason_words(name, say), say("Count", "数量"): count} for name, count in ordered]
+
+
+def stages_behind(state: TrainingState, say: Say) -> list[str]:
+    """Return what a run has done, oldest first; what it is at now is not among it."""
+    return [stage_words(sentence, say) for sentence in state.stages[:-1]]
+
+
+def progress_words(progress: Progress, state: TrainingState | None, say: Say) -> list[str]:
+    """Return what a running job is at: the stage, then figures of training, then the time."""
+    words = [stage_words(progress.doing, say) or say("Loading libraries and the model", "载入程序库和模型")]
+    step = state.step if state else None
+    if step is not None:
+        parts = [say(f"step {step.step} of {step.steps}", f"第 {step.step} 步，共 {step.steps} 步")]
+        parts += [say(f"loss {step.loss:.3f}", f"损失 {step.loss:.3f}")] if step.loss is not None else []
+        if state and state.dev is not None:
+            parts.append(say(f"dev nDCG@10 {state.dev:.3f}", f"开发集 nDCG@10 {state.dev:.3f}"))
+        if step.seconds_left is not None:
+            left = seconds_words(step.seconds_left, say)
+            parts.append(say(f"training ends in about {left}", f"训练约 {left}后结束"))
+        words.append(say(", ", "，").join(parts))
+    elif progress.total:
+        words.append(f"{progress.done:,} / {progress.total:,}")
+    elif progress.done:
+        words.append(f"{progress.done:,}")
+    passed = seconds_words(progress.seconds, say)
+    return [*words, say(f"{passed} since the start", f"已用 {passed}")]
+
+
+def history_rows(steps: Sequence[Step], say: Say) -> list[Row]:
+    """Return the models of an index, newest first; rerankers only where one was tuned."""
+    reranked = any(step.reranker for step in steps)
+    return [
+        {
+            say("Generation", "代"): step.generation,
+            say("Since (UTC)", "始于 (UTC)"): step.at[:16].replace("T", " "),
+            say("Model", "模型"): safe(f"{step.model} {step.revision[:12]}".strip()) or "-",
+            **({say("Tuned reranker", "微调的重排模型"): safe(step.reranker.model) if step.reranker else "-"} if reranked else {}),
+            say("Why", "原因"): why_words(step.reason, say),
+            say("Run", "运行"): safe(step.run) or "-",
+            say("State", "状态"): say("live", "使用中") if step.live else
+                "" if step.kept else say("generation removed", "该代已删除"),
+        }
+        for step in reversed(steps)
+    ]  # fmt: skip
+
+
+def rollback_words(live: Step, say: Say) -> list[str]:
+    """Return what going back means; empty when the live model was not promoted here."""
+    newest = newest_promotion(live.lineage, live.reranker)
+    if isinstance(newest, RerankerFacts):
+        return _reranker_back(newest, say)
+    if live.lineage is None:
+        return []
+    base = live.lineage.base.to_spec()
+    model = safe(f"{base.model} {base.revision[:12]}")
+    return [
+        say(f"The model of generation {live.generation} (run {safe(live.lineage.run)}) stops answering; {model} answers again.",
+            f"第 {live.generation} 代的模型（运行 {safe(live.lineage.run)}）停止回答，由 {model} 重新回答。"),
+        say("Documents indexed since then stay; what is new is encoded with that model first. The tuned model is kept.",
+            "此后加入的文档都保留，新文档会先用该模型编码。微调后的模型仍然保留。"),
+    ]  # fmt: skip
+
+
+def _reranker_back(facts: RerankerFacts, say: Say) -> list[str]:
+    before = safe(facts.before.model) if facts.before else ""
+    return [
+        say(f"The reranker {safe(facts.model)} (run {safe(facts.run)}) stops ordering the answers; "
+            + (f"{before} does it again." if before else "none of this index does it then."),
+            f"重排模型 {safe(facts.model)}（运行 {safe(facts.run)}）停止排序，"
+            + (f"由 {before} 重新排序。" if before else "此后该索引没有自己的重排模型。")),
+        say("Documents, vectors and the model stay as they are.", "文档、向量和检索模型保持不变。"),
+    ]  # fmt: skip
+
+
+def drift_words(found: MeasuredDrift, say: Say) -> list[str]:
+    """Return how differently the logged questions are answered."""
+    seen = found.drift
+    words = [
+        say(f"Generation {found.before} against {found.after} on the newest {seen.queries} different questions of the log:",
+            f"第 {found.before} 代对比第 {found.after} 代，日志中最新的 {seen.queries} 个不同的问题："),
+        say(f"of the first ten documents {seen.overlap:.0%} are the same on average; {seen.same_first:.0%} of the questions have the "
+            "same first document.",
+            f"前十篇文档平均有 {seen.overlap:.0%} 相同；{seen.same_first:.0%} 的问题首篇文档相同。"),
+    ]  # fmt: skip
+    if seen.judged is not None:
+        judged = seen.judged.words("zh" if say("en", "zh") == "zh" else "en")
+        words.append(say(f"On questions that users judged: {judged} They were judged on the older answers, which that favours.",
+                         f"在用户判定过的问题上：{judged} 这些判定是对先前的结果作出的，因此偏向先前的模型。"))  # fmt: skip
+    if found.other_documents:
+        words.append(say("Documents were indexed in between; part of the difference is theirs.",
+                         "两代之间索引过文档，部分差异由此而来。"))  # fmt: skip
+    return words
+
+
+def drift_rows(found: MeasuredDrift, say: Say) -> list[Row]:
+    """Return the questions whose answers moved most."""
+    return [
+        {say("Question", "问题"): safe(text), say("Same of the first ten", "前十篇中相同的"): f"{overlap:.0%}"}
+        for text, overlap in found.drift.moved
+    ]

@@ -1,0 +1,197 @@
+"""The runs of an index as the page shows them: outcome, verdict in words, sources, curves. Knows nothing of Streamlit."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from quarry.app.ui.shared.presenter_types import Row, Say
+from quarry.app.ui.shared.shown_text import safe
+from quarry.training.fit.run_folder import RunFolder
+from quarry.training.tuning.run import TuningRun, tuning_runs
+
+RunState = Literal["running", "promoted", "forced", "refused", "kept", "unfinished", "damaged"]
+
+MOST_POINTS = 400  # of a curve; more are not seen
+MOST_RUNS = 100
+MOST_REPORT = 60_000  # characters of a mining report
+_STATES = {
+    "running": ("running", "运行中"),
+    "promoted": ("promoted", "已上线"),
+    "forced": ("promoted against the verdict", "不顾结论而上线"),
+    "refused": ("refused", "不上线"),
+    "kept": ("may be promoted, was not", "可以上线，但未上线"),
+    "unfinished": ("not finished", "未完成"),
+    "damaged": ("report cannot be read", "报告无法读取"),
+}
+_ENDS = {
+    "promoted": (
+        "Promoted: it is better on questions that it had not seen.",
+        "已上线：它在训练时没有见过的问题上表现更好。",
+    ),
+    "forced": ("Promoted against the verdict.", "不顾结论，已经上线。"),
+    "kept": ("It may be promoted; this run was asked not to let it answer.", "可以上线，但该运行被要求不上线。"),
+}
+_PARTS = re.compile("(?=Held-out queries: |General set: |留出查询：|通用集：)")  # of `GateVerdict.words`
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """One run of the loop, as far as it came.
+
+    Attributes:
+        name: Of its folder.
+        begun: When it was begun or last gone on with.
+        state: How it ended.
+        facts: The plan that it was begun with; empty when that cannot be read.
+        words: The verdict by language; empty before the end.
+        held_out: Difference of the means, low and high end of its 95 % interval, p; None before the end.
+        general: Difference on the general set; None before the end.
+        dev: nDCG@10 on the dev queries before and after; None where unknown.
+        counts: Examples and what was left out.
+    """
+
+    name: str
+    begun: datetime
+    state: RunState
+    facts: Mapping[str, Any]
+    words: Mapping[str, str]
+    held_out: tuple[float, float, float, float] | None
+    general: float | None
+    dev: tuple[float | None, float | None]
+    counts: Mapping[str, int]
+
+
+def run_views(index: Path, running: str = "") -> list[RunView]:
+    """Return the newest runs of an index, newest first.
+
+    Args:
+        index: The index folder.
+        running: Name of the run that the app is at.
+    """
+    return [_view(run, running) for run in reversed(tuning_runs(index)[-MOST_RUNS:])]
+
+
+def _view(run: TuningRun, running: str) -> RunView:
+    plan = run.folder / "plan.json"
+    begun = datetime.fromtimestamp(plan.stat().st_mtime, UTC)
+    try:
+        facts = dict(json.loads(plan.read_text(encoding="utf-8")))
+        if run.name == running:
+            return RunView(run.name, begun, "running", facts, {}, None, None, (None, None), {})
+        report = run.report()
+        if report is None:
+            return RunView(run.name, begun, "unfinished", facts, {}, None, None, (None, None), {})
+        verdict = report["verdict"]
+        held = verdict["held_out"]
+        before, after = report["dev"]
+        return RunView(
+            name=run.name,
+            begun=begun,
+            state=_state(report),
+            facts=facts,
+            words={language: str(report["words"][language]) for language in ("en", "zh")},
+            held_out=(float(held["difference"]), float(held["low"]), float(held["high"]), float(held["p"])),
+            general=float(verdict["general"]["difference"]),
+            dev=(before, after),
+            counts={str(name): int(count) for name, count in report["examples"].items()},
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # somebody's hand was in the folder
+        return RunView(run.name, begun, "damaged", {}, {}, None, None, (None, None), {})
+
+
+def _state(report: Mapping[str, Any]) -> RunState:
+    if report["promoted"]:
+        return "forced" if report["forced"] else "promoted"
+    return "kept" if report["verdict"]["promote"] else "refused"
+
+
+def run_rows(runs: Sequence[RunView], say: Say) -> list[Row]:
+    """Return one row per run."""
+    return [
+        {
+            say("Run", "运行"): safe(run.name),
+            say("Begun (UTC)", "开始 (UTC)"): f"{run.begun:%Y-%m-%d %H:%M}",
+            say("Outcome", "结果"): say(*_STATES[run.state]),
+            say("Held-out nDCG@10, 95 % interval", "留出查询 nDCG@10，95% 区间"): _gain(run),
+            "p": f"{run.held_out[3]:.4f}" if run.held_out else "-",
+            say("General set", "通用集"): "-" if run.general is None else f"{run.general:+.4f}",
+            say("Dev before and after", "开发集前后"): " → ".join("-" if one is None else f"{one:.4f}" for one in run.dev),
+        }
+        for run in runs
+    ]  # fmt: skip
+
+
+def _gain(run: RunView) -> str:
+    if run.held_out is None:
+        return "-"
+    difference, low, high, _ = run.held_out
+    return f"{difference:+.4f} [{low:+.4f}, {high:+.4f}]"
+
+
+def verdict_words(run: RunView, say: Say) -> list[str]:
+    """Return how a run ended, with the gate's reasons, and a line of numbers for each of its two tests."""
+    if run.words:
+        head, *numbers = _PARTS.split(safe(say(run.words["en"], run.words["zh"])))
+        own = [] if run.state == "refused" else [say(*_ENDS[run.state])]
+        told = [] if run.state in ("promoted", "kept") else [head.strip()]  # "Promote" says no more than ours
+        return [*own, *told, *(part.strip() for part in numbers)]
+    if run.state == "unfinished":
+        return [
+            say(
+                "This run has no verdict: it was stopped, or it goes on in a terminal. What it has made is kept.",
+                "该运行还没有结论：已被停止，或正在终端中进行。已完成的部分都保留着。",
+            )
+        ]
+    return [say(*_STATES[run.state])]
+
+
+def column_words(say: Say) -> str:
+    """Return what the columns of `run_rows` mean."""
+    return say(
+        "Held-out: the gain on questions that training did not see; the verdict rests on it. p: how easily chance alone makes "
+        "such a difference. General set: the change on questions about other things, which may hardly fall. Dev: questions that "
+        "chose the best step, so they flatter.",
+        "留出：在训练未见过的问题上的提升，结论以此为准。p：仅凭偶然出现这种差异的可能性。通用集：在其他主题的问题上的变化，"
+        "几乎不得下降。开发集：用来选择最佳步的问题，因此偏乐观。",
+    )
+
+
+def source_words(run: RunView, say: Say) -> str:
+    """Return where the examples of a run come from."""
+    kept = run.facts.get("sources")
+    sources = kept if isinstance(kept, dict) else {}
+    parts = [say("feedback log", "反馈日志")] if sources.get("feedback") else []
+    parts += [say("documents", "文档")] if sources.get("corpus") else []
+    pairs = sources.get("pairs")
+    parts += [safe(Path(str(path)).name) for path in pairs] if isinstance(pairs, list) else []
+    return say("Sources: ", "来源：") + (say(", ", "、").join(parts) or "-")
+
+
+def curve_rows(run: TuningRun) -> tuple[list[Row], list[Row]]:
+    """Return the points of the loss and of the dev score, by step; at most `MOST_POINTS` each, the last one always."""
+    try:
+        lines = RunFolder(run.finetune, writes=False).lines()
+        return _points(lines, "loss"), _points(lines, "dev")
+    except (OSError, ValueError, TypeError):
+        return [], []
+
+
+def _points(lines: Sequence[Mapping[str, Any]], name: str) -> list[Row]:
+    found = [
+        {"step": int(line["step"]), "value": float(line[name])} for line in lines if name in line and "step" in line
+    ]
+    stride = -(-len(found) // MOST_POINTS) or 1
+    return [point for place, point in enumerate(found) if place % stride == 0 or place == len(found) - 1]
+
+
+def mining_text(run: TuningRun) -> str:
+    """Return the mining report, cut when long; empty when there is none."""
+    try:
+        text = (run.data / "mining.md").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    return safe(text if len(text) <= MOST_REPORT else text[:MOST_REPORT] + "\n…")

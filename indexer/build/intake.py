@@ -1,0 +1,194 @@
+"""Bringing a chunk table in step with folders, or with documents handed over: what is new, changed, gone or skipped.
+
+A file that cannot be read now but could before keeps its old documents: bad input never loses good data.
+"""
+
+import errno
+import stat
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from quarry.indexer.build.cutter import Cutter
+from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.corpus.walk import ReadFile, Skipped, SourceFile, UnchangedFile, path_of, read_corpus
+from quarry.indexer.errors import CorpusError
+from quarry.indexer.records import Document
+from quarry.indexer.storage.chunk_table import ChunkTable, document_sha256
+
+LIBRARY_ROOT = ""  # the root of documents that were handed over by a program, not read from a folder
+_UNSTORABLE = dict.fromkeys([0, *range(0xD800, 0xE000)], "\ufffd")  # NUL and lone surrogates cannot be stored
+
+
+@dataclass(slots=True)
+class Intake:
+    """What happened to the documents of one run."""
+
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+    unchanged: int = 0
+    skipped: list[Skipped] = field(default_factory=list)
+    files: int = 0
+    other_readers: int = 0  # files that were read before by readers of another version
+
+    @property
+    def touched(self) -> bool:
+        """Whether the table differs from before."""
+        return bool(self.added or self.changed or self.removed or self.other_readers)
+
+
+def name_roots(paths: Sequence[Path], known: Mapping[str, str]) -> dict[str, Path]:
+    """Give every path a prefix for its documents' ids: the one it had before, else its own name, else `name~2` ...
+
+    Raises:
+        CorpusError: If a path does not exist.
+    """
+    by_path = {path: prefix for prefix, path in known.items()}
+    named: dict[str, Path] = {}
+    for path in paths:
+        absolute = path.expanduser().absolute()
+        if not absolute.exists():
+            raise CorpusError(f"{path} does not exist; expected a file or folder to index. Check the path")
+        base = absolute.resolve().name or "root"
+        prefix = by_path.get(str(absolute))
+        number = 1
+        while prefix is None:
+            candidate = base if number == 1 else f"{base}~{number}"
+            if candidate not in known and named.get(candidate, absolute) == absolute:
+                prefix = candidate
+            number += 1
+        named[prefix] = absolute
+    return named
+
+
+def sync_roots(
+    table: ChunkTable,
+    roots: Mapping[str, Path],
+    cutter: Cutter,
+    settings: BuildSettings,
+    advance: Callable[[int], None],
+) -> Intake:
+    """Read the roots and change the table to match; documents of other roots stay.
+
+    Raises:
+        CorpusError: If a root that had documents has none now, unless `allow_empty`, or is taken away while it is read.
+    """
+    intake = Intake()
+    for prefix, path in roots.items():
+        table.put_root(prefix, str(path))
+        place = _place(path)
+        seen: set[str] = set()
+        for event in read_corpus({prefix: path}, known=table.file, options=settings.read, leave=settings.leave):
+            match event:
+                case Skipped():
+                    intake.skipped.append(event)
+                    if event.reason == "being written":  # it may be empty at this moment
+                        seen.add(event.source)
+                case UnchangedFile(file=file):
+                    seen.add(file.path)
+                    intake.unchanged += len(table.documents_of(file.path))
+                    table.put_file(file)
+                case ReadFile():
+                    seen.add(event.file.path)
+                    intake.skipped.extend(event.problems)
+                    put_file(table, event.file, event.documents, cutter, intake)
+            intake.files += 1
+            advance(1)
+        _forget_vanished(table, prefix, seen, intake, allow_empty=settings.allow_empty)
+        if _place(path) != place:
+            raise CorpusError(
+                f"{path} was taken away or replaced while it was read; expected the same folder from the first file to the last. "
+                "Nothing was changed; run the command again when it is there"
+            )
+    return intake
+
+
+def _place(path: Path) -> tuple[int, int] | None:
+    """Return what tells a folder from another one under the same name, such as the empty one below a drive that went away."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return (facts.st_dev, facts.st_ino) if stat.S_ISDIR(facts.st_mode) else (0, 0)  # a file may be replaced
+
+
+def _forget_vanished(table: ChunkTable, prefix: str, seen: set[str], intake: Intake, *, allow_empty: bool) -> None:
+    before = table.files_of(prefix)
+    gone = [path for path in before if path not in seen and _is_gone(path_of(path))]
+    if before and len(gone) == len(before) and not seen and not allow_empty:
+        raise CorpusError(
+            f"all {len(before)} files of {prefix!r} are gone; expected at least one (is a drive not mounted?). "
+            "Nothing was changed. To empty it on purpose, use --allow-empty"
+        )
+    for path in gone:
+        intake.removed += table.remove_file(path)
+
+
+def _is_gone(path: Path) -> bool:
+    """Whether a file is not there, or empty. One that cannot be asked for (no rights, a network that fails) is not gone."""
+    try:
+        facts = path.stat()
+    except OSError as err:
+        return err.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+    return stat.S_ISREG(facts.st_mode) and facts.st_size == 0
+
+
+def put_file(
+    table: ChunkTable, file: SourceFile, documents: Iterable[Document], cutter: Cutter, intake: Intake
+) -> None:
+    """Replace what the table holds of one file by these documents; equal versions are left alone."""
+    old = table.documents_of(file.path)
+    known = table.file(file.path)
+    intake.other_readers += known is not None and known.readers != file.readers
+    kept: set[str] = set()
+    for document in documents:
+        clean = storable(document)
+        owner = table.owner(clean.doc_id)
+        if clean.doc_id in kept or (owner is not None and owner != file.path):
+            first = "earlier in this file" if clean.doc_id in kept else f"in {owner}"
+            detail = f"the id {clean.doc_id!r} is already taken {first}; expected unique ids; the first one was kept"
+            intake.skipped.append(Skipped(file.path, "duplicate id", detail))
+            continue
+        kept.add(clean.doc_id)
+        if old.get(clean.doc_id) == document_sha256(clean):
+            intake.unchanged += 1
+            continue
+        chunks, terms = cutter.cut(clean)
+        if not chunks:
+            kept.discard(clean.doc_id)
+            intake.skipped.append(Skipped(file.path, "no text", f"document {clean.doc_id!r} has no text to search"))
+            continue
+        table.put_document(file.path, clean, chunks, terms)
+        if clean.doc_id in old:
+            intake.changed += 1
+        else:
+            intake.added += 1
+    vanished = [doc_id for doc_id in old if doc_id not in kept]
+    table.remove_documents(vanished)
+    intake.removed += len(vanished)
+    table.put_file(file)
+
+
+def recut(table: ChunkTable, cutter: Cutter, advance: Callable[[int], None]) -> None:
+    """Cut all stored documents again, after the chunking or the analyser has changed; no file is read."""
+    for doc_id in [document.doc_id for document in table.documents()]:
+        document = table.document(doc_id)
+        owner = table.owner(doc_id)
+        chunks, terms = cutter.cut(document)
+        table.put_document(owner or LIBRARY_ROOT, document, chunks, terms)
+        advance(1)
+
+
+def storable(document: Document) -> Document:
+    """Return the document with NUL and lone surrogates replaced by U+FFFD, which SQLite and models can hold.
+
+    Raises:
+        ValueError: If the id is empty or cannot be stored.
+    """
+    if not document.doc_id or document.doc_id != document.doc_id.translate(_UNSTORABLE):
+        raise ValueError(
+            f"document id {document.doc_id!r} is not usable; expected non-empty text without NUL or lone surrogates"
+        )
+    meta = {key.translate(_UNSTORABLE): value.translate(_UNSTORABLE) for key, value in document.meta.items()}
+    return Document(document.doc_id, document.text.translate(_UNSTORABLE), document.title.translate(_UNSTORABLE), meta)

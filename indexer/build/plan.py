@@ -1,0 +1,144 @@
+"""What a build will do: the settings asked for, with everything inherited from the live generation and decided."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from quarry.indexer.build.chunking import ChunkSpec
+from quarry.indexer.build.cutter import Cutter
+from quarry.indexer.corpus.walk import ReadOptions, Skipped
+from quarry.indexer.embedder import Embedder
+from quarry.indexer.errors import IndexFormatError, IndexMismatchError, OtherFormatError
+from quarry.indexer.lexical.analyzer import analyzer
+from quarry.indexer.models.script_tokens import ScriptTokens
+from quarry.indexer.storage.generations import Generations
+from quarry.indexer.storage.manifest import Lineage, Manifest
+from quarry.indexer.stores import store_class
+
+
+@dataclass(frozen=True, slots=True)
+class BuildSettings:
+    """How to build. None inherits from the live generation, or takes the default for a new index.
+
+    Attributes:
+        chunking: Passage limits in tokens of the model (of `script/1` for a lexical-only index).
+        store: `exact`, `faiss` or `lance`.
+        analyzer: `jieba`, `rjieba` or `bigram`.
+        read: Limits and charset override for the readers.
+        rebuild: Allows another model than the live generation's, and encodes everything again with it.
+        allow_empty: Allows a root that has lost all of its files.
+        keep: How many generations stay after the build, the live one included.
+        model_folder: Where the embedder was loaded from, recorded as a hint for later searches.
+        notes: Sentences for the manifest, such as that the offline bundle stands in for a BGE model.
+        leave: Files below the paths that are not opened this time, by printable absolute path, with the skip for the report;
+            documents that came from them before stay.
+        go_live: Whether the new generation answers from now on; otherwise it stands beside the live one, to be judged.
+    """
+
+    chunking: ChunkSpec | None = None
+    store: str | None = None
+    analyzer: str | None = None
+    read: ReadOptions = field(default_factory=ReadOptions)
+    rebuild: bool = False
+    allow_empty: bool = False
+    keep: int = 3
+    model_folder: str = ""
+    notes: tuple[str, ...] = ()
+    leave: Mapping[str, Skipped] = field(default_factory=dict)
+    go_live: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Settings with everything inherited and decided."""
+
+    index: Path
+    live: Manifest | None
+    embedder: Embedder | None
+    cutter: Cutter
+    store: str
+    settings: BuildSettings
+    fresh_cut: bool  # stored documents must be cut again
+    live_is_sound: bool = True  # otherwise a new generation is made even when nothing else changed
+
+    @classmethod
+    def of(cls, index: Path, live: Manifest | None, embedder: Embedder | None, settings: BuildSettings) -> "Plan":
+        """Decide everything. Raises IndexMismatchError for another model, ValueError for an unknown store or analyser."""
+        _check_model(index, live, embedder, rebuild=settings.rebuild)
+        spec = settings.chunking or (
+            ChunkSpec(live.chunking.max_tokens, live.chunking.overlap_tokens) if live else ChunkSpec()
+        )
+        chosen = settings.analyzer or (live.lexical.analyzer if live else "jieba")
+        cutter = Cutter(spec, embedder.tokens if embedder else ScriptTokens(), analyzer(chosen))
+        store = settings.store or (live.store.kind if live and live.store else "exact")
+        store_class(store)  # an unknown kind is refused before any work
+        fresh = live is not None and (live.chunking != cutter.chunking or live.lexical.identity != cutter.analyzer.name)
+        return cls(index, live, embedder, cutter, store, settings, fresh)
+
+    def same_as_live(self) -> bool:
+        """Whether only the documents could make a difference."""
+        if self.live is None or self.fresh_cut or not self.live_is_sound:
+            return False
+        live_print = self.live.embedder.fingerprint if self.live.embedder else None
+        mine = self.embedder.spec.fingerprint if self.embedder else None
+        live_store = self.live.store.kind if self.live.store else None
+        return live_print == mine and live_store == (self.store if self.embedder else None)
+
+    def lineage(self) -> Lineage | None:
+        """Return how the live model came to be, when it stays the same model."""
+        if self.live is None or self.live.embedder is None or self.embedder is None:
+            return None
+        return self.live.lineage if self.live.embedder.fingerprint == self.embedder.spec.fingerprint else None
+
+
+def _check_model(index: Path, live: Manifest | None, embedder: Embedder | None, *, rebuild: bool) -> None:
+    if live is None or rebuild or live.embedder is None:
+        return
+    theirs = live.embedder.to_spec()
+    if embedder is None or embedder.spec.fingerprint != theirs.fingerprint:
+        mine = f"{embedder.spec.model} ({embedder.spec.revision[:12]})" if embedder else "no model (lexical only)"
+        raise IndexMismatchError(
+            f"{index} was built with {theirs.model} ({theirs.revision[:12]}), and this run has {mine}; vectors of two models "
+            f"cannot be mixed. Run it with --model of that model, or change the model with "
+            f"`quarry index PATH --into {index} --model MODEL --rebuild`"
+        )
+
+
+def live_to_go_on_from(
+    generations: Generations, settings: BuildSettings, texts: str
+) -> tuple[Manifest | None, list[str]]:
+    """Read the live manifest, and list what is damaged in its generation.
+
+    Damaged vectors and terms are made again from the texts. A rebuild goes on from nothing when the texts are lost too.
+
+    Args:
+        generations: Those of the index.
+        settings: How to build.
+        texts: Name of the file of the texts.
+
+    Raises:
+        IndexFormatError: If the texts cannot be taken over, and this is no rebuild.
+    """
+    if not generations.exists():
+        return None, []
+    try:
+        folder = generations.live()
+        manifest = Manifest.read(folder)
+        damage = manifest.damage(folder, hashes=True if settings.rebuild else None)
+        _refuse_lost_texts(generations.root, folder / texts, damage)
+    except OtherFormatError:
+        raise
+    except IndexFormatError:
+        if settings.rebuild and settings.go_live:
+            return None, []
+        raise
+    return manifest, damage
+
+
+def _refuse_lost_texts(index: Path, texts: Path, damage: list[str]) -> None:
+    lost = [sentence for sentence in damage if sentence.startswith(f"{texts} ")]
+    if lost:
+        raise IndexFormatError(
+            f"the texts of the live generation cannot be taken over: {lost[0]}. Run `quarry generations {index} --rollback`, "
+            "or index every PATH again, the first one with --rebuild"
+        )

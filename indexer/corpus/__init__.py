@@ -1,0 +1,1 @@
+"""Folders and files in, documents out; `watcher` follows changes."""

@@ -1,0 +1,313 @@
+"""Reading a corpus: files and folders in, documents or counted skips out, one file after another.
+
+Whatever a file is, the run goes on: each gives its documents, or a reason. Those that have not
+changed since the last run are not opened again.
+"""
+
+import os
+import stat
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from types import MappingProxyType
+from urllib.parse import quote, unquote_to_bytes
+
+from quarry.indexer.readers.base import (
+    READERS_VERSION,
+    Extract,
+    Reading,
+    ReadOptions,
+    Reason,
+    Unreadable,
+    first_heading,
+    stem,
+)
+from quarry.indexer.readers.charset import storable
+from quarry.indexer.readers.formats import format_of, read_content
+from quarry.indexer.readers.sandbox import Sandbox
+from quarry.indexer.records import Document
+
+__all__ = ["ReadFile", "ReadOptions", "Skipped", "SourceFile", "UnchangedFile", "list_files", "read_corpus"]
+
+# Characters that stay as they are in document ids; controls, `%`, `#` and what is not UTF-8 are percent-encoded
+_PLAIN = "/ !\"$&'()*+,-.:;<=>?@[\\]^_`{|}~"
+_SPECIAL = "a device, socket or pipe; only files are read"
+_GZIP = b"\x1f\x8b"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file as it was read: absolute path (percent-encoded), prefix of its root, size, time, SHA-256, version of the readers."""
+
+    path: str
+    root: str
+    size: int
+    mtime_ns: int
+    sha256: str
+    readers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Something that was left out: printable path (with `:line` for a row), a countable reason, and one sentence."""
+
+    source: str
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFile:
+    """A file that was read, with all of its documents, and the rows that were left out."""
+
+    file: SourceFile
+    documents: tuple[Document, ...]
+    problems: tuple[Skipped, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UnchangedFile:
+    """A file that is as it was in the last run."""
+
+    file: SourceFile
+
+
+def printable(path: Path | str) -> str:
+    """Return a path as text that is safe in ids and on screens; `path_of` gives it back."""
+    return "".join(
+        character if character.isprintable() and character not in "%#" and not "\ud800" <= character <= "\udfff"
+        else quote(os.fsencode(character), safe=_PLAIN.replace("%", "").replace("#", ""))
+        for character in str(path)
+    )  # fmt: skip
+
+
+def path_of(text: str) -> Path:
+    """Return the path that `printable` made a text of."""
+    return Path(os.fsdecode(unquote_to_bytes(text)))
+
+
+def list_files(root: Path, entering: Callable[[Path], None] = lambda _folder: None) -> Iterator[Path | Skipped]:
+    """Walk a folder in a fixed order (by name, byte by byte); what is hidden and Quarry's own indexes are left out silently.
+
+    Links are followed inside the root only. A folder that has two names is read under its own name, once.
+
+    Args:
+        root: A folder, or a single file, which is given back.
+        entering: Told of each folder before it is read.
+    """
+    try:
+        mode = root.stat().st_mode
+    except (OSError, ValueError) as err:
+        yield Skipped(printable(root), "unreadable", f"it cannot be found ({err}); check that it exists")
+        return
+    if not stat.S_ISDIR(mode):
+        special = Skipped(printable(root), "not a regular file", _SPECIAL)
+        yield root if stat.S_ISREG(mode) else special
+        return
+    real_root = root.resolve()
+    entered: set[tuple[int, int]] = set()
+    waiting: list[tuple[Path, bool]] = [(root, True)]  # a stack, not recursion: folders can be nested very deeply
+    while waiting:
+        path, is_folder = waiting.pop()
+        if not is_folder:
+            yield path
+            continue
+        try:
+            facts = path.stat()
+            entries = sorted(os.scandir(path), key=lambda entry: os.fsencode(entry.name), reverse=True)
+        except OSError as err:
+            detail = f"the folder cannot be opened ({err.strerror}); check its rights"
+            yield Skipped(printable(path), "unreadable", detail)
+            continue
+        if (facts.st_dev, facts.st_ino) in entered:
+            yield Skipped(printable(path), "link loop", "a second name of a folder that was read; it is read once")
+            continue
+        entered.add((facts.st_dev, facts.st_ino))
+        entering(path)
+        for entry in entries:
+            if not _is_left_out(entry):
+                found = _entry(Path(entry.path), real_root)
+                if isinstance(found, Skipped):
+                    yield found
+                else:
+                    waiting.append((Path(entry.path), found))
+
+
+def _is_left_out(entry: "os.DirEntry[str]") -> bool:
+    """Hidden, or an index below its own documents: reading it would change it, and a watched one would never come to rest."""
+    if entry.name.startswith((".", "~$")):
+        return True
+    folder = Path(entry.path)
+    return (
+        entry.is_dir(follow_symlinks=False) and (folder / "writer.lock").is_file() and (folder / "generations").is_dir()
+    )
+
+
+def _entry(path: Path, real_root: Path) -> bool | Skipped:
+    """Return whether an entry is a folder, or why it is neither that nor a file to read."""
+    name = printable(path)
+    try:
+        if path.is_symlink():
+            target = path.resolve(strict=True)
+            if not target.is_relative_to(real_root):
+                return Skipped(name, "not a regular file", "a link that leaves the folder; index its target instead")
+            inside = target.relative_to(real_root)
+            if target.is_dir() and not any(part.startswith((".", "~$")) for part in inside.parts):
+                return Skipped(name, "link loop", f"another name of {printable(inside)}/, which is read under its own")
+        mode = path.stat().st_mode
+    except (OSError, RuntimeError) as err:
+        reason: Reason = "link loop" if path.is_symlink() else "unreadable"
+        return Skipped(name, reason, f"it cannot be followed ({type(err).__name__}); mend or remove it")
+    if stat.S_ISDIR(mode):
+        return True
+    if stat.S_ISREG(mode):
+        return False
+    return Skipped(name, "not a regular file", _SPECIAL)
+
+
+def read_corpus(
+    roots: Mapping[str, Path],
+    *,
+    known: Callable[[str], SourceFile | None] = lambda _path: None,
+    options: ReadOptions = ReadOptions(),
+    leave: Mapping[str, Skipped] = MappingProxyType({}),
+) -> Iterator[ReadFile | UnchangedFile | Skipped]:
+    """Read all files below the roots.
+
+    Document ids: `prefix/relative/path` for a file in a folder, the prefix for a single file, and for a row of a JSON
+    file that followed by `/` and the row's id. Rows of a BEIR `corpus.jsonl` keep their `_id` as it is.
+
+    Args:
+        roots: Prefix -> file or folder.
+        known: What the last run knew of a path (`SourceFile.path`).
+        options: Limits.
+        leave: Files that are not opened this time, by `SourceFile.path`, with the skip that is given for each.
+
+    Yields:
+        One event per file or skipped thing.
+    """
+    with Sandbox(options) as sandbox:
+        for prefix, root in roots.items():
+            for entry in list_files(root):
+                if isinstance(entry, Skipped):
+                    yield entry
+                elif not _is_beir_companion(entry):
+                    left = leave.get(printable(entry.absolute())) if leave else None
+                    yield left or _read_file(entry, prefix, root, known, options, sandbox)
+
+
+def _is_beir_companion(path: Path) -> bool:
+    """Queries and judgements beside a BEIR corpus are not documents."""
+    judged = path.parent.name == "qrels"
+    folder = path.parent.parent if judged else path.parent
+    name = path.name.removesuffix(".gz")
+    belongs = judged or (name.startswith(("queries", "qrels")) and name.endswith((".jsonl", ".tsv")))
+    return belongs and any((folder / corpus).is_file() for corpus in ("corpus.jsonl", "corpus.jsonl.gz"))
+
+
+def _read_file(
+    path: Path,
+    prefix: str,
+    root: Path,
+    known: Callable[[str], SourceFile | None],
+    options: ReadOptions,
+    sandbox: Sandbox,
+) -> ReadFile | UnchangedFile | Skipped:
+    absolute = printable(path.absolute())
+    try:
+        facts = path.stat()
+        before = known(absolute)
+        if before and (before.root, before.readers) != (prefix, READERS_VERSION):
+            before = None
+        if before and (before.size, before.mtime_ns) == (facts.st_size, facts.st_mtime_ns):
+            return UnchangedFile(before)
+        raw = _whole(path, facts.st_size, options)
+        digest = sha256(raw).hexdigest()
+        file = SourceFile(absolute, prefix, facts.st_size, facts.st_mtime_ns, digest, READERS_VERSION)
+        if before and before.sha256 == file.sha256:
+            return UnchangedFile(file)
+        content = _unpacked(raw, options)
+        kind = format_of(path, content)
+        reading = read_content(path, kind, content, options, sandbox)
+        return _documents(path, prefix, root, file, kind, reading)
+    except Unreadable as err:
+        return Skipped(printable(path), err.reason, err.detail)
+    except OSError as err:
+        return Skipped(printable(path), "unreadable", f"{err.strerror or err}; check that it exists and may be read")
+    except MemoryError:
+        return Skipped(printable(path), "memory limit", "reading it takes more memory than there is; split it")
+
+
+def _unpacked(raw: bytes, options: ReadOptions) -> bytes:
+    """Return what a gzip file holds, all of its members; other content as it is."""
+    if not raw.startswith(_GZIP):
+        return raw
+    parts: list[bytes] = []
+    left = options.unpacked_bytes
+    while raw.startswith(_GZIP):
+        unpacker = zlib.decompressobj(wbits=31)
+        try:
+            parts.append(unpacker.decompress(raw, left + 1))
+        except zlib.error as err:
+            raise Unreadable("damaged", f"not a readable gzip file ({err}); copy it again") from err
+        left -= len(parts[-1])
+        if left < 0:
+            raise Unreadable("archive bomb", f"it unpacks to over {options.unpacked_bytes} bytes; unpack and split it")
+        if not unpacker.eof:
+            raise Unreadable("damaged", "the gzip file ends too early; expected a whole one. Copy it again")
+        raw = unpacker.unused_data
+    return _something(b"".join(parts))
+
+
+def _whole(path: Path, size: int, options: ReadOptions) -> bytes:
+    if size > options.max_bytes:
+        raise Unreadable("too large", f"{size} bytes; expected at most {options.max_bytes}. Split it")
+    return _something(path.read_bytes())
+
+
+def _something(content: bytes) -> bytes:
+    if not content:
+        raise Unreadable("empty", "0 bytes; expected a file with something in it")
+    return content
+
+
+def _documents(path: Path, prefix: str, root: Path, file: SourceFile, kind: str, reading: Reading) -> ReadFile:
+    relative = "" if path == root else f"/{printable(path.relative_to(root).as_posix())}"
+    file_id = prefix + relative
+    modified = datetime.fromtimestamp(file.mtime_ns / 1e9, UTC).date().isoformat()
+    common = {"source": file_id, "format": kind, "modified": modified}
+    keeps_ids = path.name.removesuffix(".gz") == "corpus.jsonl"
+    documents: list[Document] = []
+    shown = printable(path)
+    problems = [Skipped(f"{shown}:{problem.line}", "wrong row", problem.detail) for problem in reading.problems]
+    for extract in reading.extracts:
+        document = _document(_doc_id(file_id, extract, keeps_ids=keeps_ids), path, extract, common)
+        if document.text.strip():
+            documents.append(document)
+        elif len(reading.extracts) > 1:
+            problems.append(Skipped(f"{shown}:{printable(extract.row_id)}", "no text", "the row has no text"))
+    if not documents:
+        raise Unreadable("no text", "nothing but white space came out of it; expected text")
+    return ReadFile(file, tuple(documents), tuple(problems))
+
+
+def _doc_id(file_id: str, extract: Extract, *, keeps_ids: bool) -> str:
+    if not extract.row_id:
+        return file_id
+    row_id = storable(extract.row_id)[0]
+    return row_id if keeps_ids and extract.beir else f"{file_id}/{printable(row_id)}"
+
+
+def _document(doc_id: str, path: Path, extract: Extract, common: Mapping[str, str]) -> Document:
+    """Make the record; what a parser gave may still hold what cannot be stored."""
+    text, damaged = storable(extract.text)
+    meta = {storable(name)[0]: storable(value)[0] for name, value in extract.meta.items()}
+    if damaged:
+        meta["damaged"] = str(damaged)
+    document = Document(doc_id, text, " ".join(storable(extract.title)[0].split()), {**meta, **common})
+    if document.title or extract.row_id:
+        return document
+    return replace(document, title=first_heading(document.text) or printable(stem(path)))

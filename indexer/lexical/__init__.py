@@ -1,0 +1,1 @@
+"""Text to terms, terms to BM25."""

@@ -1,0 +1,169 @@
+"""From text to search terms, by script: Chinese words, stemmed Latin words, identifiers whole and in parts.
+
+The same analyser serves documents and queries; its identity, library versions included, is kept in the manifest.
+"""
+
+import logging
+import os
+import re
+import warnings
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from functools import cache, lru_cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Protocol
+from unicodedata import combining, normalize
+
+from quarry.indexer.errors import MissingExtraError
+from quarry.indexer.lexical.stop_words import STOP_WORDS
+
+_HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af\u3007"
+_KANA_HANGUL = "\u3040-\u30ff\u31f0-\u31ff\u1100-\u11ff\uac00-\ud7af"
+_SEGMENT = re.compile(
+    rf"(?P<han>[{_HAN}]+)|(?P<syllables>[{_KANA_HANGUL}]+)"
+    rf"|(?P<word>[^\W_{_HAN}{_KANA_HANGUL}]+(?:[-_.'+/@][^\W_{_HAN}{_KANA_HANGUL}]+)*[+#]{{0,2}})"
+)
+_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+")
+_LONGEST_TERM = 64
+_HAN_CHARACTER = re.compile(f"[{_HAN}]")
+_RULES = 1  # raise it with any change of the terms of a passage: indexes keep it and say when theirs is another
+
+
+class Analyzer(Hashable, Protocol):
+    """Turns text into search terms."""
+
+    @property
+    def name(self) -> str:
+        """Identity with library versions, such as `jieba-0.42.1+pystemmer-3.1.0/1`."""
+        ...
+
+    def tokens(self, text: str) -> list[str]:
+        """Return all terms of a passage, in order, repetitions included."""
+        ...
+
+    def query_tokens(self, text: str) -> list[str]:
+        """Return the terms to search for: as `tokens`, without stop words unless there is nothing else."""
+        ...
+
+
+class ScriptAnalyzer:
+    """Cuts each script in its own way.
+
+    Han: words by the given cutter (a word's inner words too). Kana and Hangul: bigrams. Everything else: words,
+    lower-cased, accents folded, stemmed with Snowball English; words with inner signs, case changes or digits
+    (`BGE-M3`, `camelCase`, `SKU-6678`, `3.14`) are kept whole and in parts. Full-width forms are folded (NFKC).
+    """
+
+    def __init__(self, name: str, cut_han: Callable[[str], Iterable[str]]) -> None:
+        import Stemmer
+
+        self._name = f"{name}+pystemmer-{version('PyStemmer')}/{_RULES}"
+        self._cut_han = cut_han
+        self._stem = Stemmer.Stemmer("english").stemWord
+        self._known_word = lru_cache(maxsize=200_000)(self._word)
+
+    @property
+    def name(self) -> str:
+        """Identity with library versions."""
+        return self._name
+
+    def tokens(self, text: str) -> list[str]:
+        """Return all terms of a passage, in order, repetitions included."""
+        return list(self._terms(normalize("NFKC", text), frozenset()))
+
+    def query_tokens(self, text: str) -> list[str]:
+        """Return the terms to search for: as `tokens`, without stop words unless there is nothing else.
+
+        Stop words are told by their form, before stemming (`cans` is none), and acronyms are none (`CAN bus`), unless the
+        whole of an English query is in capitals.
+        """
+        folded = normalize("NFKC", text)
+        if folded.isupper() and len(folded.split()) > 2 and not _HAN_CHARACTER.search(folded):
+            folded = folded.lower()
+        return list(self._terms(folded, STOP_WORDS)) or self.tokens(text)
+
+    def _terms(self, text: str, left_out: frozenset[str]) -> Iterator[str]:
+        for match in _SEGMENT.finditer(text):
+            piece = match.group()
+            if match.lastgroup == "han":
+                yield from (word for word in self._cut_han(piece) if word.strip() and word not in left_out)
+            elif match.lastgroup == "syllables":
+                yield from bigrams(piece)
+            elif not left_out or _is_acronym(piece) or _folded(piece).removesuffix("'s") not in left_out:
+                yield from (self._known_word if len(piece) <= _LONGEST_TERM else self._word)(piece, left_out)
+
+    def _word(self, word: str, left_out: frozenset[str]) -> tuple[str, ...]:
+        whole = _folded(word)[:_LONGEST_TERM]
+        base = whole.removesuffix("'s")
+        if base.isalpha() and (word.islower() or word.isupper() or word[1:].islower()):
+            return (self._stem(base),)
+        parts = [_folded(part) for part in _PART.findall(word)]
+        if len(parts) > 1:
+            return (whole, *(self._stem(part)[:_LONGEST_TERM] for part in parts if part not in left_out))
+        return (whole if any(not character.isalnum() for character in whole) else self._stem(whole),)
+
+
+def _is_acronym(word: str) -> bool:
+    return len(word) > 1 and word.isupper()
+
+
+def _folded(word: str) -> str:
+    if word.isascii():
+        return word.lower()
+    return "".join(character for character in normalize("NFKD", word.casefold()) if not combining(character))
+
+
+def bigrams(run: str) -> list[str]:
+    """Return the overlapping pairs of characters; the run itself when it is one character."""
+    return [run] if len(run) == 1 else [run[i : i + 2] for i in range(len(run) - 1)]
+
+
+def cache_folder() -> Path:
+    """Return the user's cache folder for Quarry: $QUARRY_CACHE, else $XDG_CACHE_HOME/quarry, else ~/.cache/quarry."""
+    if chosen := os.environ.get("QUARRY_CACHE"):
+        return Path(chosen).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base).expanduser() if base else Path.home() / ".cache") / "quarry"
+
+
+@cache
+def analyzer(name: str = "jieba") -> ScriptAnalyzer:
+    """Return an analyser by the name of its Chinese word cutter.
+
+    Args:
+        name: `jieba` (default), `rjieba` (27 times faster, other tokens; extra `fast-zh`) or `bigram` (no dictionary).
+
+    Raises:
+        ValueError: If the name is unknown.
+        MissingExtraError: If `rjieba` is not installed.
+    """
+    if name == "jieba":
+        return ScriptAnalyzer(f"jieba-{version('jieba')}", _jieba_cutter())
+    if name == "rjieba":
+        try:
+            import rjieba
+        except ImportError as err:
+            raise MissingExtraError(
+                "the analyzer rjieba is not installed; install it with `pip install 'quarry-search[fast-zh]'`, or use jieba"
+            ) from err
+        return ScriptAnalyzer(f"rjieba-{version('rjieba')}", rjieba.cut_for_search)
+    if name == "bigram":
+        return ScriptAnalyzer("bigram", bigrams)
+    raise ValueError(f"unknown analyzer {name!r}; expected jieba, rjieba or bigram")
+
+
+def _jieba_cutter() -> Callable[[str], Iterable[str]]:
+    """Load jieba quietly, with its dictionary cache in our own folder (its default is a shared marshal file in /tmp)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import jieba
+    jieba.setLogLevel(logging.WARNING)
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        jieba.dt.cache_file = str(folder / f"jieba-{version('jieba')}.cache")
+    except OSError:
+        logging.getLogger(__name__).warning("%s cannot be written: jieba builds its dictionary anew each time", folder)
+        jieba.dt.tmp_dir = os.devnull
+    cut: Callable[[str], Iterable[str]] = jieba.cut_for_search
+    return cut

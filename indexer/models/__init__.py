@@ -1,0 +1,1 @@
+"""Model folders in, embedders out."""

@@ -1,0 +1,271 @@
+"""Encoding with transformer models: the Embedder that Quarry runs on.
+
+texts -> format -> tokens (once, in Rust) -> batches by token budget, longest first -> one forward each -> pooling ->
+one preallocated float32 array. One query is one forward. Memory that runs out halves the budget and goes on.
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quarry.indexer.embedder import EmbedderSpec, Progress, Vectors
+from quarry.indexer.errors import ModelError
+from quarry.indexer.models.batching import TokenBudget
+from quarry.indexer.models.format import model_format, with_instruction
+from quarry.indexer.models.heap import give_back
+from quarry.indexer.models.loading import check_folder, choose_device, load_tokenizer, load_weights, stored_id
+from quarry.indexer.models.precision import Compute, Precision, WantedPrecision, split_device
+from quarry.indexer.models.profiles import embedder_profile
+from quarry.indexer.models.replica import Replica, dense_layer
+from quarry.indexer.models.token_spans import HfTokenSpans
+from quarry.indexer.models.tokenizer import ModelTokenizer
+
+_WINDOW = 8192  # texts tokenised and sorted together: bounds the memory for tokens
+_BUDGET_CPU = (
+    2048  # padded tokens per forward: few texts of like length, so 96 % of a sorted slice of 512 is real tokens
+)
+_BUDGET_GPU = 131_072
+_TOO_LONG = "use shorter passages (--chunk-tokens), a smaller model, or --device cpu"
+_CHARS_PER_TOKEN = 64  # no tokenizer here makes tokens that long, so text past it is cut before tokenising
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderOptions:
+    """How to run a model.
+
+    Attributes:
+        instruction: Replaces the task sentence of models that take one; None keeps the profile's.
+        examples: (query, response) pairs for few-shot queries of in-context models such as bge-en-icl.
+        token_budget: Padded tokens per forward; None chooses by device.
+        trust_remote_code: Whether code in the model's folder may run.
+        precision: `auto` takes bfloat16 for products on GPUs and on processors that compute in it natively, else float32.
+            Vectors of the two have a cosine of at least 0.9999, so an index may hold both, and the spec tells no difference.
+    """
+
+    instruction: str | None = None
+    examples: tuple[tuple[str, str], ...] = ()
+    token_budget: int | None = None
+    trust_remote_code: bool = False
+    precision: WantedPrecision = "auto"
+
+
+def load_embedder(
+    folder: Path,
+    *,
+    model_id: str | None = None,
+    revision: str = "",
+    origin: str = "path",
+    device: str = "auto",
+    dim: int | None = None,
+    options: EncoderOptions = EncoderOptions(),
+) -> "TransformerEmbedder":
+    """Load an embedder from a local folder.
+
+    Args:
+        folder: A Hugging Face or sentence-transformers folder with safetensors weights.
+        model_id: Repository id; None reads it from the folder.
+        revision: Commit or content digest, kept in the spec.
+        origin: How the folder was found, kept in the spec.
+        device: `auto`, `cpu`, `cuda`, `cuda:N`, or several devices separated by commas; a precision that `options` leave
+            open may follow, as in `cpu:float32`.
+        dim: Matryoshka truncation; None keeps the model's dimension.
+        options: How to run it.
+
+    Raises:
+        ModelError: If the folder is incomplete, damaged or unknown, or dim is out of range.
+    """
+    from transformers import AutoModel
+
+    config = check_folder(folder)
+    shape = model_format(folder, config, model_id or stored_id(folder, config))
+    where = _where(device, options.precision)
+    trust = _own_code(folder, config, shape.model, allowed=options.trust_remote_code)
+    tokenizer = load_tokenizer(folder, config, trust_remote_code=trust)
+    replicas = [
+        Replica(
+            load_weights(AutoModel, folder, device=each.device, precision=each.precision, trust_remote_code=trust),
+            [dense_layer(path, each.device) for path in shape.dense],
+            each,
+            bidirectional=shape.bidirectional,
+        )
+        for each in where
+    ]
+    width = replicas[0].width(int(config["hidden_size"]))
+    if dim is not None and not 1 <= dim <= width:
+        raise ModelError(f"dim is {dim}; expected 1 to {width}, the dimension of {shape.model}")
+    spec = EmbedderSpec(
+        model=shape.model,
+        revision=revision,
+        dim=dim or width,
+        max_tokens=shape.max_tokens,
+        pooling=shape.pooling,
+        query_format=_query_format(shape.model, shape.query_format, options),
+        document_format=shape.document_format,
+        origin=origin,
+    )
+    give_back()  # loading leaves about 150 MB of freed memory behind
+    return TransformerEmbedder(spec, tokenizer, replicas, options)
+
+
+def _own_code(folder: Path, config: dict[str, Any], model: str, *, allowed: bool) -> bool:
+    """Return whether code of the folder computes the model; known models are computed without theirs.
+
+    Raises:
+        ModelError: If an unknown model brings code that is not allowed: transformers would quietly use its own class instead.
+    """
+    if "AutoModel" not in (config.get("auto_map") or {}) or embedder_profile(model) is not None:
+        return False
+    if not allowed:
+        raise ModelError(
+            f"{folder} brings code of its own that computes the model, and may differ from transformers' in what tokens see; "
+            "expected trust_remote_code=True in EncoderOptions. Read that code first, or choose a model of `quarry models`"
+        )
+    return True
+
+
+def _where(device: str, precision: WantedPrecision) -> list[Compute]:
+    import torch
+
+    names, wanted = split_device(device, precision)
+    if names == "auto" and torch.cuda.device_count() > 1:
+        names = ",".join(f"cuda:{number}" for number in range(torch.cuda.device_count()))
+    return [Compute.of(choose_device(name.strip()), wanted) for name in names.split(",")]
+
+
+def _query_format(model: str, known: str, options: EncoderOptions) -> str:
+    """Fill another instruction and few-shot examples into a query format."""
+    profile = embedder_profile(model)
+    if options.instruction is not None:
+        known = with_instruction(known, options.instruction)
+    head, tail = known.split("{query}", 1)
+    if options.examples:
+        if profile is None or not profile.example_format:
+            raise ModelError(f"{model} takes no examples; expected an in-context model such as BAAI/bge-en-icl")
+        instruct = head.removeprefix("<instruct>").split("\n<query>")[0]
+        shots = [
+            profile.example_format.replace("{instruct}", instruct)
+            .replace("{query}", query)
+            .replace("{response}", response)
+            for query, response in options.examples
+        ]
+        head = "".join(shots) + head
+    return f"{head}{{query}}{tail}"
+
+
+class TransformerEmbedder:
+    """An Embedder on transformers and torch. Safe to use from several threads."""
+
+    def __init__(
+        self, spec: EmbedderSpec, tokenizer: ModelTokenizer, replicas: list[Replica], options: EncoderOptions
+    ) -> None:
+        self._spec = spec
+        self._replicas = replicas
+        gpu = replicas[0].where.device.startswith("cuda")
+        tokens = options.token_budget or (_BUDGET_GPU if gpu else _BUDGET_CPU)
+        self._budget = TokenBudget(tokens, "text", _TOO_LONG)
+        self._pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (tokenizer.eos_token_id or 0)
+        self._tokenizer = tokenizer.backend_tokenizer  # one, and never changed: each takes 100 MB with 128,000 tokens
+        self._room = spec.max_tokens - self._tokenizer.num_special_tokens_to_add(False)
+        self._tokens = HfTokenSpans(self._tokenizer, spec.model)
+        self.forwards = 0  # forward passes so far, for tests and reports
+
+    @property
+    def spec(self) -> EmbedderSpec:
+        """What its vectors mean."""
+        return self._spec
+
+    @property
+    def precision(self) -> Precision:
+        """In what it computes products."""
+        return self._replicas[0].where.precision
+
+    @property
+    def tokens(self) -> "HfTokenSpans":
+        """The model's own tokenizer."""
+        return self._tokens
+
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        """Return one unit row per query, with the model's query instruction and format; shape (len(texts), dim).
+
+        Raises:
+            ModelError: If memory runs out for one text alone, or a vector is not finite.
+        """
+        head, tail = self._spec.query_format.split("{query}", 1)
+        return self._embed([head + text + tail for text in texts], None)
+
+    def embed_documents(self, texts: Sequence[str], *, progress: Progress | None = None) -> Vectors:
+        """Return one unit row per passage, shape (len(texts), dim). Raises as `embed_queries`."""
+        head, tail = self._spec.document_format.split("{text}", 1)
+        return self._embed([head + text + tail for text in texts], progress)
+
+    def _embed(self, texts: list[str], progress: Progress | None) -> Vectors:
+        out = np.empty((len(texts), self._spec.dim), dtype=np.float32)
+        for first in range(0, len(texts), _WINDOW):
+            window = texts[first : first + _WINDOW]
+            rows: dict[str, int] = {}
+            numbers = [rows.setdefault(text, len(rows)) for text in window]  # equal texts are encoded once
+            unique = np.empty((len(rows), self._spec.dim), dtype=np.float32)
+            share = len(window) / max(1, len(rows))
+            done = 0.0
+            for batch, vectors in self._encoded(list(rows)):
+                unique[batch] = vectors
+                if progress is not None:
+                    progress(int(done + len(batch) * share) - int(done))
+                done += len(batch) * share
+            out[first : first + len(window)] = unique[numbers]
+        if not np.isfinite(out).all():
+            row = int(np.flatnonzero(~np.isfinite(out).all(axis=1))[0])
+            raise ModelError(f"the vector of text {row} is not finite; the model's weights or precision are broken")
+        return out
+
+    def _encoded(self, texts: list[str]) -> Iterator[tuple[list[int], Vectors]]:
+        longest = self._spec.max_tokens * _CHARS_PER_TOKEN
+        clean = [text[:longest].encode("utf-8", "replace").decode("utf-8") for text in texts]
+        ids = [self._whole(encoding) for encoding in self._tokenizer.encode_batch_fast(clean, add_special_tokens=False)]
+        lengths = [len(row) for row in ids]
+        batches = self._budget.batches(lengths)
+
+        def run(replica: Replica, batch: list[int]) -> Iterator[tuple[list[int], Vectors]]:
+            return self._budget.run(batch, lengths, lambda rows: self._forward(replica, [ids[row] for row in rows]))
+
+        if len(self._replicas) == 1 or len(batches) == 1:
+            for batch in batches:
+                yield from run(self._replicas[0], batch)
+            return
+        with ThreadPoolExecutor(len(self._replicas)) as pool:
+            tasks = [
+                pool.submit(lambda r, b: list(run(r, b)), self._replicas[number % len(self._replicas)], batch)
+                for number, batch in enumerate(batches)
+            ]
+            for task in tasks:
+                yield from task.result()
+
+    def _whole(self, encoding: Any) -> list[int]:
+        """Cut to the model's length and add the special tokens."""
+        encoding.truncate(self._room)
+        ids: list[int] = self._tokenizer.post_process(encoding, None, True).ids
+        return ids
+
+    def _forward(self, replica: Replica, rows: list[list[int]]) -> Vectors:
+        """Pad some rows of token ids and run them at once."""
+        import torch
+
+        self.forwards += 1
+        longest = max(1, *(len(ids) for ids in rows))
+        padded = torch.full((len(rows), longest), self._pad, dtype=torch.long)
+        mask = torch.zeros((len(rows), longest), dtype=torch.long)
+        for line, ids in enumerate(rows):
+            padded[line, : len(ids)] = torch.tensor(ids, dtype=torch.long)
+            mask[line, : max(1, len(ids))] = 1
+        return replica.forward(padded, mask, self._spec)
+
+    def with_formats(self, query_format: str, document_format: str) -> "TransformerEmbedder":
+        """Return the same model with other formats; for ablations."""
+        clone: TransformerEmbedder = object.__new__(TransformerEmbedder)
+        clone.__dict__.update(self.__dict__)
+        clone._spec = replace(self._spec, query_format=query_format, document_format=document_format)
+        return clone

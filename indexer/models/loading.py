@@ -1,0 +1,205 @@
+"""Opening a model folder safely: local files only, safetensors only, no code from the folder, nothing missing unnoticed."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from json import JSONDecodeError, loads
+from pathlib import Path
+from typing import Any
+
+from quarry.indexer.errors import ModelError
+from quarry.indexer.models.precision import Precision, lighten, split_device
+from quarry.indexer.models.tokenizer import ModelTokenizer, apply_settings, read_stored
+
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "sentencepiece.bpe.model",
+    "tokenizer.model",
+    "vocab.json",
+    "spiece.model",
+)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file, empty when there is no such file.
+
+    Raises:
+        ModelError: If the file is not a JSON object.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        content = loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, JSONDecodeError) as err:
+        raise ModelError(f"{path} is not readable JSON ({err}); copy or download the model again") from err
+    if not isinstance(content, dict):
+        raise ModelError(f"{path} holds {type(content).__name__}; expected a JSON object")
+    return content
+
+
+def check_folder(folder: Path) -> dict[str, Any]:
+    """Check that a folder holds a loadable model and return its `config.json`.
+
+    Raises:
+        ModelError: If it is no folder, has no config, no safetensors weights, or no tokenizer.
+    """
+    if not folder.is_dir():
+        raise ModelError(f"{folder} is not a folder; expected a model folder with config.json and model.safetensors")
+    config = read_json(folder / "config.json")
+    if not config:
+        raise ModelError(f"{folder} has no config.json; expected a Hugging Face or sentence-transformers model folder")
+    if not any(folder.glob("*.safetensors")):
+        pickled = any(folder.glob("pytorch_model*.bin"))
+        hint = (
+            "it has pickled weights (pytorch_model.bin), which are not loaded because they can run code; "
+            if pickled
+            else ""
+        )
+        raise ModelError(f"{folder} has no *.safetensors weights; {hint}save the model as safetensors first")
+    if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
+        raise ModelError(
+            f"{folder} has lost its tokenizer; expected one of {', '.join(_TOKENIZER_FILES)}. Copy it again"
+        )
+    return config
+
+
+def stored_id(folder: Path, config: dict[str, Any]) -> str:
+    """Return the repository id that a model folder carries, empty when it carries none.
+
+    Looks at the hub cache's layout (`models--BAAI--bge-m3/snapshots/...`), then at `_name_or_path` in the config.
+    """
+    for part in folder.parts:
+        if part.startswith("models--"):
+            return part.removeprefix("models--").replace("--", "/", 1)
+    name = config.get("_name_or_path", "")
+    return name if isinstance(name, str) and name.count("/") == 1 and not name.startswith((".", "/")) else ""
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Keep transformers from printing bars and remarks while models are read, trained and written; failures are errors."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def load_tokenizer(folder: Path, config: dict[str, Any], *, trust_remote_code: bool = False) -> ModelTokenizer:
+    """Load the tokenizer, as stored in `tokenizer.json`; one that does not fit the model's vocabulary is refused.
+
+    Raises:
+        ModelError: If it cannot be loaded, is not a fast one, or its size does not fit.
+    """
+    from transformers import AutoTokenizer
+
+    stored = read_stored(folder)
+    try:
+        with quiet_libraries():
+            known = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, KeyError) as err:
+        raise ModelError(
+            f"the tokenizer in {folder} cannot be loaded ({err}); copy or download the model again"
+        ) from err
+    if not getattr(known, "is_fast", False):
+        raise ModelError(
+            f"the tokenizer in {folder} has no tokenizer.json; expected a fast tokenizer. Convert it first"
+        )
+    if stored is None:
+        stored = known.backend_tokenizer
+    else:
+        apply_settings(stored, read_json(folder / "tokenizer_config.json"), known)
+    size, expected = stored.get_vocab_size(), int(config.get("vocab_size", 0))
+    if expected and not 0.9 * expected <= size <= expected + 1024:
+        raise ModelError(
+            f"the tokenizer in {folder} has {size} tokens and the model {expected}; they do not belong together. Copy it again"
+        )
+    return ModelTokenizer.of(stored, known)
+
+
+def load_weights(
+    auto_class: Any,
+    folder: Path,
+    *,
+    device: str,
+    precision: Precision = "float32",
+    trust_remote_code: bool = False,
+    config: Any = None,
+    optional: str = "pooler",
+) -> Any:
+    """Load a model for inference, every weight from the file.
+
+    Args:
+        auto_class: A transformers Auto class, or a model class.
+        folder: The model folder.
+        device: A torch device.
+        precision: `bfloat16` on a GPU is the whole model, on a processor its linear layers: call it in `Compute.products`.
+        trust_remote_code: Whether code in the folder may run.
+        config: A transformers config to use instead of the folder's.
+        optional: Weights with this in their name may be missing, because nothing reads them; empty for none.
+
+    Raises:
+        ModelError: If weights are missing, truncated, or the folder needs code that is not allowed.
+    """
+    import torch
+    from safetensors import SafetensorError
+
+    gpu = device.startswith("cuda")
+    dtype = torch.bfloat16 if gpu and precision == "bfloat16" else torch.float32
+    extra = {} if config is None else {"config": config}
+    if _caps_attention(folder, config):
+        extra["attn_implementation"] = "eager"
+    try:
+        with quiet_libraries():
+            model, report = auto_class.from_pretrained(
+                folder, dtype=dtype, local_files_only=True, use_safetensors=True, trust_remote_code=trust_remote_code,
+                output_loading_info=True, **extra,
+            )  # fmt: skip
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as err:
+        hint = (
+            "allow its own code with --trust-remote-code if you trust it"
+            if "trust_remote_code" in str(err)
+            else "copy it again"
+        )
+        raise ModelError(f"the model in {folder} cannot be loaded ({err}); {hint}") from err
+    missing = sorted(key for key in report["missing_keys"] if not (optional and optional in key))
+    if missing:
+        raise ModelError(
+            f"{folder} lacks {len(missing)} weights, first {missing[0]}; expected all of them. Copy it again"
+        )
+    if precision == "bfloat16" and not gpu:
+        lighten(model)
+    return model.to(device).eval()
+
+
+def _caps_attention(folder: Path, config: Any) -> bool:
+    """Whether attention scores are soft-capped, as Gemma 2's are: fused attention leaves the cap out without a word.
+
+    transformers takes fused attention for Gemma 2 by default up to some version 5 (5.10 does, 5.23 does not).
+    """
+    if config is not None:
+        return getattr(config, "attn_logit_softcapping", None) is not None
+    stored = read_json(folder / "config.json")
+    return stored.get("attn_logit_softcapping") is not None or stored.get("model_type") == "gemma2"
+
+
+def choose_device(wanted: str) -> str:
+    """Turn `auto` into the best device here; a precision behind it is dropped, see `split_device`.
+
+    Raises:
+        ModelError: If CUDA is asked for and not there.
+    """
+    import torch
+
+    wanted, _ = split_device(wanted)
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        raise ModelError(f"device {wanted!r} was asked for and there is no CUDA device here; use --device cpu or auto")
+    return wanted

@@ -1,0 +1,117 @@
+"""In which numbers a model computes: float32, or bfloat16 for the products of matrices and float32 for all the rest.
+
+Mixed precision (Micikevicius et al. 2018, arXiv 1710.03740). Imports no torch at the top.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from quarry.indexer.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+Precision = Literal["float32", "bfloat16"]
+WantedPrecision = Literal["auto", "float32", "bfloat16"]
+
+
+def chosen_precision(wanted: WantedPrecision, device: "torch.device") -> Precision:
+    """Turn `auto` into bfloat16 where the device computes in it natively, else into float32.
+
+    Native are GPUs since Ampere and processors with AVX512_BF16 or AMX; on others it would be emulated, and slower.
+    """
+    import torch
+
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    if device.type != "cpu":
+        return "float32"
+    capabilities = torch.cpu.get_capabilities()
+    native = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
+    return "bfloat16" if native else "float32"
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """Where and in which numbers a loaded model answers.
+
+    Attributes:
+        device: A torch device.
+        precision: On a processor `bfloat16` is for products only; on a GPU the whole model is in it.
+    """
+
+    device: str
+    precision: Precision
+
+    @classmethod
+    def of(cls, device: str, wanted: WantedPrecision) -> "Compute":
+        """Choose for a torch device. GPUs take bfloat16 unless float32 is asked for.
+
+        Raises:
+            ModelError: If the precision is none of the known ones.
+        """
+        import torch
+
+        if wanted not in get_args(WantedPrecision):
+            raise ModelError(f"the precision is {wanted!r}; expected one of {', '.join(get_args(WantedPrecision))}")
+        if device.startswith("cuda") and wanted == "auto":
+            return cls(device, "bfloat16")
+        return cls(device, chosen_precision(wanted, torch.device(device)))
+
+    def products(self) -> "torch.autocast":
+        """Return the context to call a model of `load_weights` in.
+
+        torch then casts what enters a product and keeps softmax, norms and the sum of residuals in float32.
+        """
+        import torch
+
+        kind = torch.device(self.device).type
+        mixed = kind != "cuda" and self.precision == "bfloat16"  # what `load_weights` leaves half converted
+        return torch.autocast(kind, dtype=torch.bfloat16, enabled=mixed)
+
+
+def split_device(wanted: str, precision: WantedPrecision = "auto") -> tuple[str, WantedPrecision]:
+    """Split what `--device` takes, such as `cpu:float32` or `auto`, into device and precision (`auto` when not said).
+
+    Args:
+        wanted: A device, several separated by commas, or `auto`; a precision may follow.
+        precision: What was asked for elsewhere; unless it is `auto` it holds, and what follows the device is dropped.
+    """
+    device, _, last = wanted.rpartition(":")
+    if last == "float32":
+        return device, "float32" if precision == "auto" else precision
+    if last == "bfloat16":
+        return device, "bfloat16" if precision == "auto" else precision
+    return wanted, precision
+
+
+def lighten(model: Any) -> None:
+    """Store the weights of the linear layers of a transformer in bfloat16, in place: half the memory, no cast per call.
+
+    The token table, norms and what lies beyond the transformer, such as a scoring head, keep float32.
+    """
+    import torch
+
+    for module in model.base_model.modules():
+        if type(module) is torch.nn.Linear:
+            module.to(torch.bfloat16)
+
+
+def compute_exactly(module: Any) -> None:
+    """Let a module that takes one tensor compute in float32, in `Compute.products` too.
+
+    For a scoring head: in half precision near-equal passages get equal scores or change places.
+    """
+    import torch
+
+    module.float()
+    inner = module.forward
+
+    def forward(states: "torch.Tensor") -> "torch.Tensor":
+        with torch.autocast(states.device.type, enabled=False):
+            found: torch.Tensor = inner(states.float())
+        return found
+
+    module.forward = forward

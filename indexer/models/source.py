@@ -1,0 +1,296 @@
+"""Finding a model's folder: a path, the hub's local cache, the hub itself (only when allowed), the offline bundle, nothing.
+
+Loaders are never given a bare id: with an unreachable hub the libraries stall for minutes. Whatever is taken, the trail
+says what was tried before it and why it was not there.
+"""
+
+import os
+from dataclasses import dataclass
+from hashlib import sha256
+from json import JSONDecodeError, dumps, loads
+from pathlib import Path
+from typing import Any, Literal
+
+from quarry.indexer.errors import ModelError
+from quarry.indexer.lexical.analyzer import cache_folder
+from quarry.indexer.models import hub, offline_bundle
+from quarry.indexer.models.format import PROFILE_NAME
+from quarry.indexer.models.loading import check_folder, read_json, stored_id
+from quarry.indexer.models.profiles import EMBEDDERS, RERANKERS, EmbedderProfile, RerankerProfile, embedder_profile
+from quarry.indexer.storage.durable import write_atomic
+
+Origin = Literal["path", "cache", "hub", "offline bundle"]
+Kind = Literal["embedder", "reranker"]
+
+# What `auto` prefers among the models in the local cache: one model for Chinese and English first, then what a CPU can
+# run at an interactive speed (bge-m3 needs about 120 ms per query on two cores, the small ones 5 to 10 ms).
+AUTO_EMBEDDERS = ("BAAI/bge-m3", "Qwen/Qwen3-Embedding-0.6B", "intfloat/multilingual-e5-small", "BAAI/bge-small-zh-v1.5",
+                  "BAAI/bge-base-zh-v1.5", "BAAI/bge-small-en-v1.5", "BAAI/bge-base-en-v1.5")  # fmt: skip
+AUTO_RERANKERS = ("BAAI/bge-reranker-base", "BAAI/bge-reranker-v2-m3", "BAAI/bge-reranker-large")
+# What `auto` downloads; why these is said at their profiles.
+DOWNLOADED = {"embedder": "intfloat/multilingual-e5-small", "reranker": "BAAI/bge-reranker-base"}
+_DIGESTED = (".safetensors", ".json", ".txt", ".model")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """Where a model was found.
+
+    Attributes:
+        folder: A complete local folder.
+        model: Repository id, or the folder's path when it carries none.
+        revision: Commit for the cache and the hub, content digest for a path.
+        origin: How it was found.
+        trail: What was tried and why the next was taken, one sentence each; the last one names what is used.
+    """
+
+    folder: Path
+    model: str
+    revision: str
+    origin: Origin
+    trail: tuple[str, ...]
+
+
+def resolve_model(
+    ref: str = "auto", *, allow_download: bool = False, kind: Kind = "embedder", trail: list[str] | None = None
+) -> ModelSource | None:
+    """Find a model.
+
+    Args:
+        ref: `auto`, a repository id (`BAAI/bge-m3`), or a folder.
+        allow_download: Whether the hub may be asked; HF_HUB_OFFLINE forbids it all the same.
+        kind: `embedder` or `reranker`; it decides what `auto` means.
+        trail: Filled with what was tried, for the caller who wants to say it when nothing was found.
+
+    Returns:
+        The source; None when `auto` finds nothing.
+
+    Raises:
+        ModelError: If a named model cannot be had; the message says what to do.
+    """
+    tried: list[str] = [] if trail is None else trail
+    if ref == "auto":
+        return _auto(kind, tried, allow_download=allow_download)
+    path = Path(ref).expanduser()
+    if path.is_dir():
+        return _from_path(path.resolve(), tried)
+    if ref.startswith((".", "/", "~")) or ref.count("/") != 1:
+        raise ModelError(
+            f"{ref} is not a folder; expected a model folder or an id such as BAAI/bge-m3. See `quarry models`"
+        )
+    cached, reason = _cached(ref)
+    if cached:
+        return _found(cached, reason, tried, ref, "cache")
+    tried.append(reason)
+    if allow_download and (source := _download(ref, tried)):
+        return source
+    if ref == offline_bundle.MODEL and offline_bundle.is_installed():
+        return _bundle(tried)
+    advice = "" if allow_download else "; allow a download with --download, or set HF_HOME to a cache that has it"
+    raise ModelError(f"{ref} cannot be had: {'; '.join(tried)}{advice}; or give a folder. See `quarry models`")
+
+
+def _auto(kind: Kind, tried: list[str], *, allow_download: bool) -> ModelSource | None:
+    absent: list[str] = []
+    for model in AUTO_EMBEDDERS if kind == "embedder" else AUTO_RERANKERS:
+        cached, reason = _cached(model)
+        if cached:
+            tried.extend([f"none of {', '.join(absent)} is in the local model cache"] if absent else [])
+            return _found(cached, reason + _one_language(model), tried, model, "cache")
+        if _repository(model).is_dir():
+            tried.append(reason)
+        else:
+            absent.append(model)
+    tried.extend([f"none of {', '.join(absent)} is in the local model cache"] if absent else [])
+    if allow_download and (source := _download(DOWNLOADED[kind], tried)):
+        return source
+    if kind == "embedder":
+        if not (reason := offline_bundle.absence()):
+            return _bundle(tried)
+        tried.append(reason)
+    tried.append(f"no {kind} is used: " + ("lexical search (BM25) only" if kind == "embedder" else "the order stands"))
+    return None
+
+
+def _one_language(model: str) -> str:
+    profile = embedder_profile(model)
+    known = {"zh": "Chinese", "en": "English"}.get(profile.languages if profile else "")
+    return f", a model for {known} only" if known else ""
+
+
+def _found(folder: Path, sentence: str, tried: list[str], model: str, origin: Origin) -> ModelSource:
+    tried.append(sentence)
+    return ModelSource(folder, model, folder.name, origin, tuple(tried))
+
+
+def _download(model: str, tried: list[str]) -> ModelSource | None:
+    folder, sentence = hub.download(model, hub_cache())
+    if folder is None:
+        tried.append(sentence)
+        return None
+    try:
+        _check_whole(folder)
+    except ModelError as err:
+        tried.append(f"the downloaded {model} is incomplete: {err}")
+        return None
+    return _found(folder, sentence, tried, model, "hub")
+
+
+def _bundle(tried: list[str], folder: Path | None = None) -> ModelSource:
+    folder = folder or offline_bundle.bundle_folder()
+    package = f"{offline_bundle.PACKAGE} {offline_bundle.VERSION}"
+    tried.append(f"using {offline_bundle.MODEL} from the offline bundle ({package})")
+    return ModelSource(folder, offline_bundle.MODEL, offline_bundle.REVISION, "offline bundle", tuple(tried))
+
+
+def _from_path(folder: Path, tried: list[str]) -> ModelSource:
+    if offline_bundle.is_sound(
+        folder
+    ):  # its own place, or an unchanged copy; what was trained from it is another model
+        return _bundle(tried, folder)
+    if folder == offline_bundle.made_folder().resolve() and offline_bundle.is_installed():
+        return _bundle(tried)  # damaged, so it is made again
+    config = _check_whole(folder)
+    model = read_json(folder / PROFILE_NAME).get("model") or stored_id(folder, config) or str(folder)
+    tried.append(f"using the model in {folder}")
+    return ModelSource(folder, model, content_digest(folder), "path", tuple(tried))
+
+
+def _check_whole(folder: Path) -> dict[str, Any]:
+    """Check that every file that a model folder speaks of is there, and return its `config.json`.
+
+    An interrupted download lacks some of several weight files, and a cleaned cache leaves links that lead nowhere.
+
+    Raises:
+        ModelError: If something is missing; it is named.
+    """
+    config = check_folder(folder)
+    expected = {path.name for path in folder.glob("*.safetensors")}
+    for index in folder.glob("*.safetensors.index.json"):
+        expected |= set(read_json(index).get("weight_map", {}).values())
+    for module in _modules(folder):
+        if str(module.get("type", "")).rpartition(".")[2] in ("Pooling", "Dense"):
+            expected.add(f"{module['path']}/config.json")
+    missing = sorted(name for name in expected if not (folder / name).is_file())
+    if missing:
+        raise ModelError(f"{folder} lacks {', '.join(missing)}; copy or download the model again")
+    return config
+
+
+def _modules(folder: Path) -> list[dict[str, Any]]:
+    path = folder / "modules.json"
+    try:
+        content = loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    except (OSError, ValueError) as err:
+        raise ModelError(f"{path} is not readable JSON ({err}); copy or download the model again") from err
+    return [module for module in content if isinstance(module, dict) and module.get("path")]
+
+
+def hub_cache() -> Path:
+    """Return the hub's cache folder: $HF_HUB_CACHE, else $HF_HOME/hub, else ~/.cache/huggingface/hub."""
+    if chosen := os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE"):
+        return Path(os.path.expandvars(chosen)).expanduser()
+    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface"
+    return Path(os.path.expandvars(home)).expanduser() / "hub"
+
+
+def _repository(model: str) -> Path:
+    return hub_cache() / f"models--{model.replace('/', '--')}"
+
+
+def _cached(model: str) -> tuple[Path | None, str]:
+    """Look a repository up in the local cache: the snapshot of `main`, else any other that lacks no file.
+
+    Returns:
+        The snapshot's folder, or None; and a sentence that says what was found.
+    """
+    repository = _repository(model)
+    if not repository.is_dir():
+        return None, f"{model} is not in the local model cache"
+    reference = repository / "refs" / "main"
+    names = [reference.read_text(encoding="utf-8").strip()] if reference.is_file() else []
+    snapshots = repository / "snapshots"
+    names += sorted((path.name for path in snapshots.iterdir()), reverse=True) if snapshots.is_dir() else []
+    reason = ""
+    for name in names:
+        try:
+            _check_whole(snapshots / name)
+        except ModelError as err:
+            reason = reason or f"the cached {model} is incomplete: {err}"
+            continue
+        return snapshots / name, f"using {model} from the local model cache"
+    return None, reason or f"{model} is in the local model cache without a snapshot"
+
+
+def content_digest(folder: Path) -> str:
+    """Return a digest (40 hex digits) of the files that decide what a model computes.
+
+    It is remembered in the cache folder by sizes and times, so that large weights are hashed once.
+    """
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix in _DIGESTED and not p.name.startswith("."))
+    stamp = [[p.relative_to(folder).as_posix(), p.stat().st_size, p.stat().st_mtime_ns] for p in files]
+    key = sha256(dumps([str(folder), stamp]).encode()).hexdigest()[:32]
+    memory = cache_folder() / "digests" / key
+    try:
+        return str(loads(memory.read_text(encoding="utf-8")))
+    except (OSError, JSONDecodeError):
+        pass
+    digest = sha256()
+    for path in files:
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
+        with path.open("rb") as handle:
+            while block := handle.read(1 << 20):
+                digest.update(block)
+    value = digest.hexdigest()[:40]
+    try:
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(memory, dumps(value).encode())
+    except OSError:  # a read-only or full cache costs time at the next call, nothing else
+        pass
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """One line of `quarry models`: what a model is, needs, and whether it is here."""
+
+    model: str
+    kind: str
+    languages: str
+    dim: int | None
+    max_tokens: int
+    memory_mb: int
+    here: str
+    megabytes_on_disk: int | None
+    folder: str
+    note: str
+
+
+def list_models() -> list[ModelRow]:
+    """Return every known model, embedders first."""
+    return [*(_row(profile) for profile in EMBEDDERS), *(_row(profile) for profile in RERANKERS)]
+
+
+def _row(profile: EmbedderProfile | RerankerProfile) -> ModelRow:
+    folder, reason = _cached(profile.model)
+    here, note = ("cache" if folder else ""), ""
+    if folder is None and profile.model == offline_bundle.MODEL:
+        note = offline_bundle.absence()
+        here, folder = ("", None) if note else ("offline bundle", offline_bundle.made_folder())
+    if not here and _repository(profile.model).is_dir():
+        note = reason
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) >> 20 if folder else None
+    if here == "offline bundle" and not size:
+        note = "made on first use, in about ten seconds"
+    return ModelRow(
+        model=profile.model,
+        kind="embedder" if isinstance(profile, EmbedderProfile) else f"reranker ({profile.kind})",
+        languages=profile.languages,
+        dim=profile.dim if isinstance(profile, EmbedderProfile) else None,
+        max_tokens=profile.max_tokens,
+        memory_mb=round(profile.million_parameters * 4),  # fp32
+        here=here,
+        megabytes_on_disk=size,
+        folder=str(folder or ""),
+        note=note,
+    )

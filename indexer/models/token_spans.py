@@ -1,0 +1,44 @@
+"""The tokens of a model's own tokenizer, as character ranges: what passages are measured in."""
+
+from typing import Any
+
+import numpy as np
+
+from quarry.indexer.embedder import Spans
+
+_SPAN_SLICE = 200_000  # characters tokenised at once
+
+
+class HfTokenSpans:
+    """The tokens of a model's own tokenizer, which neither truncates nor pads, as character ranges."""
+
+    def __init__(self, tokenizer: Any, model: str) -> None:
+        from hashlib import sha256
+
+        self._tokenizer = tokenizer
+        self._name = f"{model}/{sha256(tokenizer.to_str().encode()).hexdigest()[:12]}"
+
+    @property
+    def name(self) -> str:
+        """Identity of the tokenizer: model and digest."""
+        return self._name
+
+    def spans(self, text: str) -> Spans:
+        """Return the tokens of `text`, special tokens left out, shape (n_tokens, 2).
+
+        A long text is tokenised in slices cut at white space, or anywhere where there is none.
+        """
+        parts: list[Spans] = []
+        start = 0
+        while start < len(text):
+            end = min(len(text), start + _SPAN_SLICE)
+            if (
+                end < len(text)
+                and (space := max(text.rfind(" ", start + 1, end), text.rfind("\n", start + 1, end))) > start
+            ):
+                end = space
+            piece = text[start:end].encode("utf-8", "replace").decode("utf-8")
+            offsets = self._tokenizer.encode(piece, add_special_tokens=False).offsets
+            parts.append(np.array(offsets, dtype=np.int64).reshape(-1, 2) + start)
+            start = end
+        return np.concatenate(parts) if parts else np.zeros((0, 2), dtype=np.int64)

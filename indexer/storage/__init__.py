@@ -1,0 +1,1 @@
+"""What an index is on disk: generations, manifest, passages, vectors, locks."""

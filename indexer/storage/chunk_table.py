@@ -1,0 +1,304 @@
+"""The texts of one generation: files, documents, chunks and metadata, in one SQLite file.
+
+Texts live only here; vectors only in the store; terms only in the lexical index. While a generation is being built
+the table is written by one process; afterwards it is opened read-only and immutable, from any thread.
+"""
+
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
+from json import dumps, loads
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+from urllib.parse import quote
+
+from quarry.indexer.corpus.walk import SourceFile
+from quarry.indexer.errors import IndexFormatError
+from quarry.indexer.records import Chunk, Document, passage_text
+from quarry.indexer.storage.vector_cache import passage_digest
+
+_SCHEMA = """
+CREATE TABLE roots (prefix TEXT PRIMARY KEY, path TEXT NOT NULL);
+CREATE TABLE files (path TEXT PRIMARY KEY, root TEXT NOT NULL, size INTEGER, mtime_ns INTEGER, sha256 TEXT, readers INTEGER);
+CREATE INDEX files_root ON files (root);
+CREATE TABLE documents (doc_id TEXT PRIMARY KEY, file TEXT NOT NULL, title TEXT, text TEXT, meta TEXT, sha256 TEXT);
+CREATE INDEX documents_file ON documents (file);
+CREATE TABLE chunks (number INTEGER PRIMARY KEY, chunk_id TEXT UNIQUE NOT NULL, doc_id TEXT NOT NULL,
+    start INTEGER, "end" INTEGER, heading TEXT, text TEXT, digest BLOB, terms TEXT);
+CREATE INDEX chunks_doc ON chunks (doc_id);
+CREATE TABLE meta (doc_id TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL);
+CREATE INDEX meta_key ON meta (key, value);
+CREATE INDEX meta_doc ON meta (doc_id);
+"""
+_SQL_VARIABLES = 500
+
+
+class PassageRow(NamedTuple):
+    """A chunk as the encoder and the lexical index want it."""
+
+    chunk_id: str
+    passage: str
+    digest: bytes
+
+
+def document_sha256(document: Document) -> str:
+    """Version of a document: digest of its title, text and metadata."""
+    content = dumps([document.title, document.text, dict(document.meta)], ensure_ascii=False, sort_keys=True)
+    return sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class ChunkTable:
+    """Files, documents and chunks of one generation."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._db = connection
+        self.path = path
+
+    @classmethod
+    def create(cls, path: Path) -> Self:
+        """Make an empty table for writing."""
+        db = sqlite3.connect(path, isolation_level=None)
+        db.executescript("PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF;" + _SCHEMA)
+        return cls(db, path)
+
+    @classmethod
+    def copy(cls, source: "ChunkTable", path: Path) -> Self:
+        """Make a table for writing that starts with the content of another, which may know no version of the readers."""
+        db = sqlite3.connect(path, isolation_level=None)
+        source._db.backup(db)
+        if "readers" not in {row[1] for row in db.execute("PRAGMA table_info(files)")}:
+            db.execute("ALTER TABLE files ADD COLUMN readers INTEGER")
+        db.executescript("PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF;")
+        return cls(db, path)
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open a finished table, read-only, usable from any thread.
+
+        Raises:
+            IndexFormatError: If the file is missing or is not such a table.
+        """
+        try:
+            uri = f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1"
+            db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+            db.execute("SELECT number, terms FROM chunks LIMIT 1").fetchone()
+        except sqlite3.DatabaseError as err:
+            raise IndexFormatError(f"{path} is not a chunk table ({err}); index again or roll back") from err
+        return cls(db, path)
+
+    def begin(self) -> None:
+        """Start a transaction: everything until `commit` is one step."""
+        self._db.execute("BEGIN")
+
+    def commit(self) -> None:
+        """End the transaction."""
+        self._db.execute("COMMIT")
+
+    def close(self) -> None:
+        """Close the file; after writing, compact it first when much was deleted."""
+        self._db.close()
+
+    # Roots and files
+
+    def roots(self) -> dict[str, str]:
+        """Return the folders that the index keeps in step with, by prefix."""
+        return dict(self._db.execute("SELECT prefix, path FROM roots ORDER BY prefix"))
+
+    def put_root(self, prefix: str, path: str) -> None:
+        """Remember a root."""
+        self._db.execute("INSERT OR REPLACE INTO roots VALUES (?, ?)", (prefix, path))
+
+    def file(self, path: str) -> SourceFile | None:
+        """Return what is known of a file from the last run."""
+        columns = "path, root, size, mtime_ns, sha256, coalesce(readers, 0)"
+        row = self._db.execute(f"SELECT {columns} FROM files WHERE path = ?", (path,)).fetchone()  # noqa: S608 (names only)
+        return SourceFile(*row) if row else None
+
+    def put_file(self, file: SourceFile) -> None:
+        """Remember a file as read."""
+        row = (file.path, file.root, file.size, file.mtime_ns, file.sha256, file.readers)
+        self._db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def files_of(self, root: str) -> list[str]:
+        """Return the paths of the files of one root."""
+        return [row[0] for row in self._db.execute("SELECT path FROM files WHERE root = ? ORDER BY path", (root,))]
+
+    def documents_of(self, file: str) -> dict[str, str]:
+        """Return doc_id -> version digest of the documents that came from one file."""
+        return dict(self._db.execute("SELECT doc_id, sha256 FROM documents WHERE file = ?", (file,)))
+
+    def remove_file(self, path: str) -> int:
+        """Forget a file with its documents; returns how many documents went."""
+        documents = list(self.documents_of(path))
+        self.remove_documents(documents)
+        self._db.execute("DELETE FROM files WHERE path = ?", (path,))
+        return len(documents)
+
+    # Documents and chunks
+
+    def put_document(
+        self, file: str, document: Document, chunks: Sequence[Chunk], terms: Sequence[Sequence[str]]
+    ) -> None:
+        """Add a document with its chunks, replacing all of an older version."""
+        self.remove_documents([document.doc_id])
+        meta = dict(document.meta)
+        row = (
+            document.doc_id,
+            file,
+            document.title,
+            document.text,
+            dumps(meta, ensure_ascii=False),
+            document_sha256(document),
+        )
+        self._db.execute("INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?)", row)
+        self._db.executemany(
+            "INSERT INTO meta VALUES (?, ?, ?)", [(document.doc_id, key, value) for key, value in meta.items()]
+        )
+        self._db.executemany(
+            'INSERT INTO chunks (chunk_id, doc_id, start, "end", heading, text, digest, terms) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+            [
+                (
+                    chunk.chunk_id,
+                    chunk.doc_id,
+                    chunk.start,
+                    chunk.end,
+                    chunk.heading,
+                    chunk.text,
+                    passage_digest(passage_text(document.title, chunk.heading, chunk.text)),
+                    " ".join(words),
+                )
+                for chunk, words in zip(chunks, terms, strict=True)
+            ],
+        )
+
+    def remove_documents(self, doc_ids: Iterable[str]) -> None:
+        """Remove documents with their chunks and metadata; unknown ids are fine."""
+        keys = [(doc_id,) for doc_id in doc_ids]
+        for table in ("documents", "chunks", "meta"):
+            self._db.executemany(f"DELETE FROM {table} WHERE doc_id = ?", keys)  # noqa: S608 (fixed names)
+
+    def owner(self, doc_id: str) -> str | None:
+        """Return the file that a document came from, None when there is no such document."""
+        row = self._db.execute("SELECT file FROM documents WHERE doc_id = ?", (doc_id,)).fetchone()
+        return row[0] if row else None
+
+    def counts(self) -> tuple[int, int]:
+        """Return the numbers of documents and of chunks."""
+        documents = self._db.execute("SELECT count(*) FROM documents").fetchone()[0]
+        return documents, self._db.execute("SELECT count(*) FROM chunks").fetchone()[0]
+
+    def corpus_sha256(self) -> str:
+        """Digest of all document ids and versions; equal for equal corpora, whatever the order of indexing."""
+        digest = sha256()
+        for doc_id, version in self._db.execute("SELECT doc_id, sha256 FROM documents ORDER BY doc_id"):
+            digest.update(f"{doc_id}\0{version}\n".encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
+
+    def passages(self) -> Iterator[PassageRow]:
+        """Yield every chunk with the text to embed, ordered by chunk id."""
+        sql = """SELECT c.chunk_id, d.title, c.heading, c.text, c.digest FROM chunks c JOIN documents d USING (doc_id)
+                 ORDER BY c.chunk_id"""
+        for chunk_id, title, heading, text, digest in self._db.execute(sql):
+            yield PassageRow(chunk_id, passage_text(title, heading, text), digest)
+
+    def digests(self) -> tuple[list[str], list[bytes]]:
+        """Return all chunk ids and their passage digests, ordered by chunk id."""
+        rows = self._db.execute("SELECT chunk_id, digest FROM chunks ORDER BY chunk_id").fetchall()
+        return [row[0] for row in rows], [row[1] for row in rows]
+
+    def digests_of(self, chunk_ids: Sequence[str]) -> list[bytes]:
+        """Return the passage digests of some chunks, in order. Raises KeyError naming a missing id."""
+        found = dict(self._select("SELECT chunk_id, digest FROM chunks WHERE chunk_id IN ", chunk_ids))
+        return [found[chunk_id] for chunk_id in chunk_ids]
+
+    def terms(self) -> Iterator[list[str]]:
+        """Yield the analysed terms of every chunk, ordered by chunk id."""
+        for (words,) in self._db.execute("SELECT terms FROM chunks ORDER BY chunk_id"):
+            yield words.split(" ") if words else []
+
+    # Reading for answers
+
+    def chunks(self, chunk_ids: Sequence[str]) -> list[Chunk]:
+        """Return chunks in order. Raises KeyError naming a missing id."""
+        found = {
+            row[0]: Chunk(*row)
+            for row in self._select(
+                'SELECT chunk_id, doc_id, text, start, "end", heading FROM chunks WHERE chunk_id IN ', chunk_ids
+            )
+        }
+        return [found[chunk_id] for chunk_id in chunk_ids]
+
+    def texts(self, chunk_ids: Sequence[str]) -> list[str]:
+        """Return passage texts (title, headings, text) in order. Raises KeyError naming a missing id."""
+        chunks = self.chunks(chunk_ids)
+        titles = self.titles([chunk.doc_id for chunk in chunks])
+        return [passage_text(titles[chunk.doc_id], chunk.heading, chunk.text) for chunk in chunks]
+
+    def titles(self, doc_ids: Sequence[str]) -> dict[str, str]:
+        """Return doc_id -> title for those that exist."""
+        return dict(self._select("SELECT doc_id, title FROM documents WHERE doc_id IN ", list(set(doc_ids))))
+
+    def meta(self, doc_ids: Sequence[str]) -> dict[str, dict[str, str]]:
+        """Return doc_id -> metadata for those that exist."""
+        rows = self._select("SELECT doc_id, meta FROM documents WHERE doc_id IN ", list(set(doc_ids)))
+        return {doc_id: loads(meta) for doc_id, meta in rows}
+
+    def document(self, doc_id: str) -> Document:
+        """Return a whole document. Raises KeyError naming a missing id."""
+        row = self._db.execute("SELECT doc_id, text, title, meta FROM documents WHERE doc_id = ?", (doc_id,)).fetchone()
+        if row is None:
+            raise KeyError(doc_id)
+        return Document(row[0], row[1], row[2], loads(row[3]))
+
+    def documents(self) -> Iterator[Document]:
+        """Yield every document, ordered by id."""
+        for row in self._db.execute("SELECT doc_id, text, title, meta FROM documents ORDER BY doc_id"):
+            yield Document(row[0], row[1], row[2], loads(row[3]))
+
+    def pages_before(self, doc_id: str, position: int) -> int | None:
+        """Return the page number (from 1) at a character of a paged document, None when it has no pages."""
+        sql = "SELECT substr(text, 1, ?), instr(text, char(12)) FROM documents WHERE doc_id = ?"
+        row = self._db.execute(sql, (position, doc_id)).fetchone()
+        return row[0].count("\f") + 1 if row and row[1] else None
+
+    def meta_values(self) -> dict[str, list[tuple[str, int]]]:
+        """Return the metadata keys with their most frequent values and document counts, for filter menus."""
+        sql = "SELECT key, value, count(*) AS n FROM meta GROUP BY key, value ORDER BY key, n DESC, value"
+        out: dict[str, list[tuple[str, int]]] = {}
+        for key, value, count in self._db.execute(sql):
+            out.setdefault(key, []).append((value, count))
+        return out
+
+    def matching(self, filters: Mapping[str, Collection[str]]) -> frozenset[str]:
+        """Return the ids of all chunks whose document matches: any of the values for each key.
+
+        A value with `*` is a pattern; `doc_id` and `title` count as keys.
+
+        Raises:
+            ValueError: If a key occurs in no document; the message names the known ones.
+        """
+        known = {row[0] for row in self._db.execute("SELECT DISTINCT key FROM meta")} | {"doc_id", "title"}
+        matched: set[str] | None = None
+        for key, values in filters.items():
+            if key not in known:
+                raise ValueError(f"no document has the metadata {key!r}; known: {', '.join(sorted(known))}")
+            documents = {row[0] for value in values for row in self._matching_documents(key, value)}
+            matched = documents if matched is None else matched & documents
+        if matched is None:
+            return frozenset(row[0] for row in self._db.execute("SELECT chunk_id FROM chunks"))
+        return frozenset(
+            row[0] for row in self._select("SELECT chunk_id FROM chunks WHERE doc_id IN ", sorted(matched))
+        )
+
+    def _matching_documents(self, key: str, value: str) -> Iterable[tuple[str]]:
+        pattern = value.replace("[", "[[]").replace("?", "[?]")  # only * is special
+        if key in ("doc_id", "title"):
+            return self._db.execute(f"SELECT doc_id FROM documents WHERE {key} GLOB ?", (pattern,))  # noqa: S608
+        if "*" in value:
+            return self._db.execute("SELECT doc_id FROM meta WHERE key = ? AND value GLOB ?", (key, pattern))
+        return self._db.execute("SELECT doc_id FROM meta WHERE key = ? AND value = ?", (key, value))
+
+    def _select(self, sql: str, keys: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        for first in range(0, len(keys), _SQL_VARIABLES):
+            part = keys[first : first + _SQL_VARIABLES]
+            yield from self._db.execute(f"{sql} ({','.join('?' * len(part))})", list(part))

@@ -1,0 +1,5 @@
+"""The names of the parts of a generation's folder."""
+
+CHUNKS_NAME = "chunks.sqlite"
+VECTORS_NAME = "vectors"
+LEXICAL_NAME = "lexical"

@@ -1,0 +1,198 @@
+"""The manifest of one generation: what it was built from, with which model, and the digest of every file in it.
+
+It is written last, so a folder without one is not a generation. It never holds document text.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from quarry.indexer.embedder import EmbedderSpec
+from quarry.indexer.errors import IndexFormatError, OtherFormatError
+from quarry.indexer.storage.durable import write_atomic
+from quarry.indexer.storage.sealing import FileFact, describe, differences, seal, unseal
+
+FORMAT = 1
+MANIFEST_NAME = "manifest.json"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Chunking(_Part):
+    """How documents were cut: limits in tokens of the named tokenizer."""
+
+    max_tokens: int
+    overlap_tokens: int
+    tokenizer: str
+
+
+class Lexical(_Part):
+    """Which analyzer made the terms (identity with versions) and which engine scores them."""
+
+    analyzer: str
+    identity: str
+    engine: str
+
+
+class Store(_Part):
+    """Which vector store holds the vectors, and what it tuned itself to."""
+
+    kind: str
+    details: dict[str, Any]
+
+
+class EmbedderFacts(_Part):
+    """The `EmbedderSpec` in full, with a hint where its folder was."""
+
+    spec: dict[str, Any]
+    fingerprint: str
+    folder: str
+
+    @classmethod
+    def of(cls, spec: EmbedderSpec, folder: str) -> Self:
+        """Describe an embedder."""
+        return cls(spec=asdict(spec), fingerprint=spec.fingerprint, folder=folder)
+
+    def to_spec(self) -> EmbedderSpec:
+        """Return the spec that the vectors were made with."""
+        return EmbedderSpec(**self.spec)
+
+
+class Lineage(_Part):
+    """How a tuned model came to be, and what its scores mean.
+
+    Attributes:
+        parent: The generation whose model was tuned.
+        base: That model.
+        run: Name of the run's folder below INDEX/tuning.
+        verdict: The gate's verdict in words, with its numbers.
+        forced: Whether it was promoted against the verdict.
+        promoted: UTC time, ISO 8601.
+        calibration: Cosines of this model on judged data: `threshold`, `low`, `high` as in `quarry.retriever.diagnosis.vectors.ScoreBand`.
+        before: The lineage of the base, when that was tuned too.
+    """
+
+    parent: str
+    base: EmbedderFacts
+    run: str
+    verdict: str
+    forced: bool
+    promoted: str
+    calibration: dict[str, float]
+    before: "Lineage | None" = None
+
+
+class RerankerFacts(_Part):
+    """A reranker that was tuned for this index, and how it came to be.
+
+    Attributes:
+        model: Its name.
+        digest: Content digest of its files, 40 hex digits.
+        folder: Where it lies, relative to the index.
+        base: Name of the model that it was tuned from.
+        parent: The generation that answered before.
+        run: Name of the run's folder below INDEX/tuning.
+        verdict: The gate's verdict in words, with its numbers.
+        forced: Whether it was promoted against the verdict.
+        promoted: UTC time, ISO 8601.
+        before: What was recorded before; None for no tuned reranker.
+    """
+
+    model: str
+    digest: str
+    folder: str
+    base: str
+    parent: str
+    run: str
+    verdict: str
+    forced: bool
+    promoted: str
+    before: "RerankerFacts | None" = None
+
+
+class Manifest(_Part):
+    """All facts of one generation.
+
+    `embedder` and `store` are None for a lexical-only index, `lineage` for an untuned model, `reranker` when none was tuned.
+    """
+
+    format: int = FORMAT
+    quarry: str
+    generation: str
+    created: str
+    reason: str
+    documents: int
+    chunks: int
+    corpus_sha256: str
+    chunking: Chunking
+    lexical: Lexical
+    embedder: EmbedderFacts | None
+    store: Store | None
+    notes: tuple[str, ...] = ()
+    lineage: Lineage | None = None
+    reranker: RerankerFacts | None = None
+    files: dict[str, FileFact]
+
+    def write(self, folder: Path) -> None:
+        """Write `manifest.json`, with a checksum of itself, durably."""
+        write_atomic(folder / MANIFEST_NAME, seal(self.model_dump(mode="json")))
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read and check the manifest.
+
+        Raises:
+            IndexFormatError: If it is missing, is not valid JSON of this shape, or has another format version.
+        """
+        path = folder / MANIFEST_NAME
+        try:
+            content = unseal(path)
+        except (FileNotFoundError, NotADirectoryError) as err:
+            raise IndexFormatError(
+                f"no readable {MANIFEST_NAME} in {folder}: {err}; expected one in every finished generation. "
+                "Run `quarry index PATH --into INDEX` again"
+            ) from err
+        check_format(content, path)
+        try:
+            return cls.model_validate(content)
+        except ValidationError as err:
+            raise IndexFormatError(
+                f"{path} is damaged: {err.error_count()} wrong fields, first {err.errors()[0]['loc']}. "
+                "Run `quarry generations INDEX --rollback` or index again"
+            ) from err
+
+    def damage(self, folder: Path, *, hashes: bool | None = None) -> list[str]:
+        """List what differs between the recorded files and those on disk.
+
+        Args:
+            folder: The generation.
+            hashes: Compare digests too; None does it when the whole is at most 256 MiB. Sizes are always compared.
+
+        Returns:
+            One sentence per missing or changed file, naming it; empty when all is well.
+        """
+        return differences(folder, self.files, hashes=hashes)
+
+
+def check_format(content: Mapping[str, Any], path: Path) -> None:
+    """Refuse JSON that is not ours or of a newer format.
+
+    Raises:
+        OtherFormatError: If it does not say `"format": 1`.
+    """
+    found = content.get("format")
+    if found != FORMAT:
+        raise OtherFormatError(
+            f"{path} has format {found!r}; this version of Quarry reads format {FORMAT}. "
+            "Upgrade quarry-search, or index again into a new folder"
+        )
+
+
+def describe_files(folder: Path) -> dict[str, FileFact]:
+    """Return size and digest of every file below a folder, by relative POSIX path."""
+    return describe(folder, (path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST_NAME))

@@ -1,0 +1,208 @@
+"""A question asked of an index: searched, weighed, answered by a model or by the documents' own sentences, or refused.
+
+    answer = ask(Searcher.open("my-index"), "how often can I renew a book?")
+    for sentence in answer.sentences:
+        print(sentence.text, sentence.citations, sentence.support)
+
+Every step has a next best: without an endpoint, or when it fails, the best sentences of the documents answer; with too little
+evidence nothing answers, and the nearest passages are shown as just that.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from quarry.indexer.errors import ModelError
+from quarry.retriever.answers.citations import Checker, Sentence
+from quarry.retriever.answers.evidence import Evidence, weigh
+from quarry.retriever.answers.extract import extract
+from quarry.retriever.answers.generate import NotFoundError, generated
+from quarry.retriever.answers.packing import STANDARD_BUDGET, Packed, Packing, pack
+from quarry.retriever.answers.plain import defang, urls
+from quarry.retriever.answers.prompt import AnswerLanguage, answer_language
+from quarry.retriever.language import language_of
+from quarry.retriever.llm.endpoint import Endpoint, Unanswered
+from quarry.retriever.llm.stream import STANDARD as STANDARD_LIMITS
+from quarry.retriever.llm.stream import StreamLimits
+from quarry.retriever.searcher import Searcher, SearchOptions
+
+if TYPE_CHECKING:
+    from quarry.indexer.embedder import Embedder
+
+Origin: TypeAlias = Literal["generated", "extractive", "refused"]
+Listener: TypeAlias = Callable[[Sentence], None]
+_SENTENCES = 3  # of an extractive answer
+_HEADING = re.compile(r"(?m)^#{1,6}[ \t]+(?P<heading>\S.*?)[ \t#]*\n+(?=[^\s#])")
+
+
+@dataclass(frozen=True, slots=True)
+class AskSettings:
+    """How to answer.
+
+    Attributes:
+        endpoint: The model to ask; None answers with the documents' own sentences.
+        budget: Tokens of the passages that it is shown.
+        k: Hits that are looked at; the evidence is weighed on ten.
+        options: How to search.
+        limits: How much of the model's answer is read, and for how long.
+    """
+
+    endpoint: Endpoint | None = None
+    budget: int = STANDARD_BUDGET
+    k: int = 10
+    options: SearchOptions = field(default_factory=SearchOptions)
+    limits: StreamLimits = STANDARD_LIMITS
+
+
+@dataclass(frozen=True, slots=True)
+class GroundedAnswer:
+    """An answer with all that is needed to judge it.
+
+    Attributes:
+        question: What was asked.
+        language: Of the answer: `zh` or `en`.
+        origin: `generated` by a model, `extractive` (sentences of the documents), or `refused`.
+        sentences: In order; each with its citations and whether these carry it. Empty for a refusal.
+        sources: The numbered passages: what was shown to the model, or the nearest ones of a refusal.
+        evidence: Whether the search found enough to answer from.
+        notes: What was missing or went wrong, one sentence each; empty for a full answer.
+        model: The endpoint's model that was asked; empty when none was.
+        generation: The index generation that answered.
+        milliseconds: Wall time of the whole.
+    """
+
+    question: str
+    language: AnswerLanguage
+    origin: Origin
+    sentences: tuple[Sentence, ...]
+    sources: tuple[Packed, ...]
+    evidence: Evidence
+    notes: tuple[str, ...]
+    model: str
+    generation: str
+    milliseconds: float
+
+    @property
+    def refused(self) -> bool:
+        """Whether the documents do not answer the question."""
+        return self.origin == "refused"
+
+    @property
+    def cited(self) -> tuple[Packed, ...]:
+        """The sources that sentences rest on, in order of their numbers."""
+        numbers = {number for sentence in self.sentences for number in sentence.citations}
+        return tuple(source for source in self.sources if source.number in numbers)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-able dictionary."""
+        return {**asdict(self), "refused": self.refused}
+
+
+@dataclass(slots=True)
+class _Draft:
+    """What is known while an answer comes about."""
+
+    origin: Origin = "refused"
+    sentences: list[Sentence] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    model: str = ""
+
+
+def ask(
+    searcher: Searcher, question: str, settings: AskSettings | None = None, listen: Listener | None = None
+) -> GroundedAnswer:
+    """Answer a question from an index.
+
+    Args:
+        searcher: The opened index.
+        question: In Chinese or English.
+        settings: How to answer; None for the standard.
+        listen: Told each sentence that a model writes, as soon as it is complete and checked.
+
+    Raises:
+        ValueError: If the question is empty, the budget below 256 tokens, or a filter names unknown metadata.
+    """
+    settings = settings or AskSettings()
+    started = perf_counter()
+    found = searcher.search(question, settings.k, settings.options)
+    embedder = None if settings.options.route == "bm25" else searcher.embedder()
+    packing = pack(found.results, searcher.index.chunks, settings.budget)
+    evidence = weigh(found.query.text, found, searcher.index, embedder)
+    draft = _Draft(notes=[*found.notices, *found.degraded, *_left_out(packing)])
+    if not evidence.weak and packing.passages:
+        asker = _Asker(searcher, found.query.text, packing.passages, listen or _nobody)
+        if settings.endpoint is not None:
+            asker.generate(settings.endpoint, settings.limits, draft)
+        if settings.endpoint is None or (draft.origin == "generated" and not draft.sentences):
+            asker.extract(embedder, draft)
+    return GroundedAnswer(
+        question=found.query.text,
+        language=answer_language(found.query.text),
+        origin=draft.origin,
+        sentences=tuple(draft.sentences),
+        sources=packing.passages,
+        evidence=evidence,
+        notes=tuple(draft.notes),
+        model=draft.model,
+        generation=found.generation,
+        milliseconds=(perf_counter() - started) * 1000,
+    )
+
+
+def _nobody(_sentence: Sentence) -> None:
+    """Listen to nothing."""
+
+
+def _left_out(packing: Packing) -> list[str]:
+    notes = [f"{packing.left_out} more passages did not fit into the budget"] if packing.left_out else []
+    cut = [f"passage {passage.number} was cut {passage.cut}" for passage in packing.passages if passage.cut]
+    return notes + ([f"{', '.join(cut)}, to fit the budget"] if cut else [])
+
+
+def _with_heading(text: str) -> str:
+    """Return an extract with a heading above it in front of it, as one sentence."""
+    colon = "：" if language_of(text) == "zh" else ": "
+    return _HEADING.sub(rf"\g<heading>{colon}", text)
+
+
+class _Asker:
+    """The two ways to answer from passages."""
+
+    def __init__(self, searcher: Searcher, question: str, passages: Sequence[Packed], listen: Listener) -> None:
+        self._question = question
+        self._passages = passages
+        self._analyzer = searcher.index.analyzer
+        self._listen = listen
+
+    def generate(self, endpoint: Endpoint, limits: StreamLimits, draft: _Draft) -> None:
+        """Have a model answer. When it says that it cannot, that is a refusal; when it fails, nothing is decided."""
+        draft.model, draft.origin = endpoint.model, "generated"
+        checker = Checker(self._passages, self._analyzer)
+        try:
+            for sentence in generated(self._question, self._passages, endpoint, checker, limits):
+                draft.sentences.append(sentence)
+                self._listen(sentence)
+        except NotFoundError:
+            draft.origin = "refused"
+            draft.notes.append(f"the model {endpoint.model} found no answer in the passages")
+        except (ModelError, Unanswered) as err:
+            rest = "the answer is not whole" if draft.sentences else "sentences of the documents answer instead"
+            draft.notes.append(f"the model did not answer fully: {err}; {rest}")
+        else:
+            if not draft.sentences:
+                draft.notes.append(
+                    f"the model {endpoint.model} wrote nothing readable; sentences of the documents answer"
+                )
+            elif all(sentence.support == "unsupported" for sentence in draft.sentences):
+                draft.notes.append("no sentence of the model is carried by the passages; do not rely on it")
+
+    def extract(self, embedder: "Embedder | None", draft: _Draft) -> None:
+        """Answer with the documents' own sentences."""
+        by_number = {passage.number: passage for passage in self._passages}
+        for found in extract(self._question, self._passages, self._analyzer, embedder, _SENTENCES):
+            text = defang(_with_heading(found.text), urls(by_number[found.number].text)).strip()
+            sentence = Sentence(text, (found.number,), "supported", overlap=1.0, cited_by="quarry", gap="\n")
+            draft.sentences.append(sentence)
+        draft.origin = "extractive" if draft.sentences else "refused"

@@ -1,0 +1,284 @@
+"""Questions whose answer is or is not among the passages, made of judged queries, and a calibration made of them.
+
+Answerable: a judged query with a relevant document among its first ten results; where search failed, the passages do not hold
+the answer whatever the judgements say, and the query is left out. Unanswerable: the same query with its relevant documents
+taken out of the results, and questions of another domain asked of the same index.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quarry.indexer.errors import CorpusError
+from quarry.retriever.answers.calibration import (
+    FEATURES,
+    KINDS,
+    NAME,
+    REFUSED,
+    Calibration,
+    Kind,
+    Model,
+    fit,
+    shipped,
+    values,
+    weighted_quantile,
+)
+from quarry.retriever.answers.signals import LOOKED_AT, Signals, observe
+from quarry.retriever.language import Language, language_of
+from quarry.retriever.ranking import Query
+from quarry.retriever.searcher import Searcher, SearchOptions
+
+if TYPE_CHECKING:
+    from quarry.indexer.embedder import Embedder
+    from quarry.retriever.data.datasets import Dataset
+    from quarry.retriever.data.trec import Qrels
+
+Source = Literal["judged", "answer left out", "other domain"]
+LEAST = 20  # answerable questions: with fewer, one in twenty is less than one question
+_DEEPER = 40  # results asked for, so that ten remain when the relevant ones are taken out
+_PRIOR_QUESTIONS = 100.0  # as how many questions the shipped model counts against an index's own
+_FOLDS = 5
+_PATIENT_MS = 3_600_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One question with what its search showed.
+
+    Attributes:
+        signals: Of the search.
+        source: How the case was made; `judged` ones are answerable, others not.
+        language: Of the question.
+    """
+
+    signals: Signals
+    source: Source
+    language: Language
+
+    @property
+    def answerable(self) -> bool:
+        """Whether the answer is among the passages."""
+        return self.source == "judged"
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How a model does on questions that it was not fitted on.
+
+    Attributes:
+        auc: Probability that an answerable question is stronger than an unanswerable one.
+        refused: Share of the answerable called weak.
+        caught: Share of the unanswerable called weak, by how they were made.
+        answerable: How many answerable questions.
+    """
+
+    auc: float
+    refused: float
+    caught: dict[Source, float]
+    answerable: int
+
+
+def cases(
+    searcher: Searcher, queries: Sequence[Query], qrels: "Qrels", others: Sequence[str], embedder: "Embedder | None"
+) -> list[Case]:
+    """Make cases of judged queries and of questions that the index cannot answer.
+
+    Args:
+        searcher: The opened index.
+        queries: Judged queries.
+        qrels: Their judgements, of the index's documents.
+        others: Questions of other domains.
+        embedder: The index's; None weighs words alone.
+    """
+    out: list[Case] = []
+    texts = [*(query.text for query in queries), *others]
+    asked = [Query(str(number), text) for number, text in enumerate(texts)]
+    options = SearchOptions(route="hybrid" if embedder else "bm25", rerank=False, dense_budget_ms=_PATIENT_MS)
+    answers = searcher.search_many(asked, _DEEPER, options)
+    vectors = embedder.embed_queries(texts) if embedder else None
+    for number, (text, answer) in enumerate(zip(texts, answers, strict=True)):
+        vector = vectors[number] if vectors is not None else None
+        language = language_of(text)
+        if number >= len(queries):
+            found = observe(text, answer.results, searcher.index, vector)
+            out.append(Case(found, "other domain", language))
+            continue
+        relevant = {doc_id for doc_id, grade in qrels[queries[number].query_id].items() if grade > 0}
+        if not any(result.doc_id in relevant for result in answer.results[:LOOKED_AT]):
+            continue
+        without = [result for result in answer.results if result.doc_id not in relevant]
+        out.append(Case(observe(text, answer.results, searcher.index, vector), "judged", language))
+        out.append(Case(observe(text, without, searcher.index, vector), "answer left out", language))
+    return out
+
+
+def fit_cases(groups: Sequence[Sequence[Case]], kind: Kind, prior: tuple[Model, float] | None = None) -> Model:
+    """Fit a model on groups of cases that count the same, whatever their size; within one, each source counts the same.
+
+    Raises:
+        ValueError: If there is no answerable or no unanswerable case.
+    """
+    rows, labels, weights = [], [], []
+    for group in groups:
+        usable = _usable(group, kind)
+        sizes = {source: sum(case.source == source for case in usable) for source in {case.source for case in usable}}
+        for case in usable:
+            rows.append(values(case.signals, kind))
+            labels.append(case.answerable)
+            weights.append(1 / sizes[case.source])
+    return fit(np.array(rows).reshape(-1, len(FEATURES[kind])), np.array(labels), np.array(weights), kind, prior)
+
+
+def fit_families(families: Sequence[Sequence[Sequence[Case]]], kind: Kind) -> Model:
+    """Fit a model on families of groups of cases; its threshold holds for questions of a kind that it has not seen.
+
+    The threshold is where `REFUSED` of the answerable cases are refused when each family is judged by a model of the others;
+    where fewer than two families have cases of this kind, it is that of the fit.
+
+    Raises:
+        ValueError: If there are fewer than two families, or one class of cases is missing.
+    """
+    if len(families) < 2:
+        raise ValueError(f"{len(families)} families of cases; expected at least 2, so that one can be held out")
+    whole = fit_cases([group for family in families for group in family], kind)
+    able = [
+        number
+        for number, family in enumerate(families)
+        if any(sum(case.answerable for case in _usable(group, kind)) >= LEAST for group in family)
+    ]
+    if len(able) < 2:
+        return whole
+    strengths, weights = [], []
+    for number in able:
+        model = fit_cases([g for place, rest in enumerate(families) if place != number for g in rest], kind)
+        for group in families[number]:
+            good = _strengths(model, [case for case in group if case.answerable])
+            if len(good) >= LEAST:
+                strengths.append(good)
+                weights.append(np.full(len(good), 1 / len(good)))
+    return replace(whole, threshold=weighted_quantile(np.concatenate(strengths), np.concatenate(weights), REFUSED))
+
+
+def _usable(group: Sequence[Case], kind: Kind) -> list[Case]:
+    """Words find nothing in the other language, whatever is there: such cases say nothing about them."""
+    return [
+        case
+        for case in group
+        if (case.signals.foreign == 1) == (kind == "across") and (kind == "words" or case.signals.closeness is not None)
+    ]
+
+
+def _strengths(model: Model, group: Sequence[Case]) -> NDArray[np.float64]:
+    rows = [values(case.signals, model.kind) for case in _usable(group, model.kind)]
+    return model.strengths(np.array(rows).reshape(-1, len(FEATURES[model.kind])))
+
+
+def quality(model: Model, group: Sequence[Case]) -> Quality:
+    """Measure a model on cases."""
+    sources: tuple[Source, ...] = ("judged", "answer left out", "other domain")
+    strength = {source: _strengths(model, [case for case in group if case.source == source]) for source in sources}
+    good = strength["judged"]
+    bad = np.concatenate([strength["answer left out"], strength["other domain"]])
+    wins = (good[:, np.newaxis] > bad).sum() + 0.5 * (good[:, np.newaxis] == bad).sum()
+    return Quality(
+        auc=float(wins) / max(1, len(good) * len(bad)),
+        refused=float(np.mean(good < model.threshold)) if len(good) else 0.0,
+        caught={
+            source: float(np.mean(strength[source] < model.threshold)) if len(strength[source]) else float("nan")
+            for source in ("answer left out", "other domain")
+        },
+        answerable=len(good),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """What calibrating an index came to.
+
+    Attributes:
+        calibration: It is saved in the index folder.
+        shipped: What the shipped calibration does on these questions.
+        own: What calibrations made of four fifths of the questions do on the other fifth.
+    """
+
+    calibration: Calibration
+    shipped: Quality
+    own: Quality
+
+
+def calibrate(searcher: Searcher, dataset: "Dataset", embedder: "Embedder | None") -> Calibrated:
+    """Make a calibration of an index's own out of judged queries, and save it in the index folder.
+
+    Raises:
+        CorpusError: If too few of the queries find a relevant document, so that no threshold can be told from chance.
+        IndexMismatchError: If the embedder is not the one that the index was built with.
+    """
+    index = searcher.index
+    if embedder is not None:
+        index.check_embedder(embedder.spec)
+    found = cases(searcher, dataset.queries, dataset.qrels, _other_questions(dataset), embedder)
+    answerable = sum(case.answerable for case in found)
+    if answerable < LEAST:
+        raise CorpusError(
+            f"{answerable} of {len(dataset.queries)} queries of {dataset.name!r} find a relevant document among their first "
+            f"{LOOKED_AT} results; expected at least {LEAST}. Judge more queries, or give the data set that belongs to this index"
+        )
+    base = shipped()
+    facts = index.manifest.embedder if embedder is not None else None
+    kinds: tuple[Kind, ...] = KINDS if embedder is not None else ("words",)
+    made = {kind: _own(found, kind, base.model(kind)) for kind in kinds}
+    calibration = Calibration(
+        meaning=made.get("meaning"),
+        across=made.get("across"),
+        words=made["words"],
+        origin=f"this index's calibration ({dataset.name}, {answerable} questions)",
+        embedder=facts.to_spec().model if facts else "",
+        fingerprint=facts.fingerprint if facts else "",
+    )
+    calibration.save(index.root / NAME)
+    most = max(kinds, key=lambda kind: sum(case.answerable for case in _usable(found, kind)))
+    best = base.model(most)
+    return Calibrated(calibration, quality(best, found), _crossed(found, best))
+
+
+def _own(found: Sequence[Case], kind: Kind, base: Model) -> Model:
+    """An index's own model; the shipped one where there are too few cases of its kind."""
+    usable = _usable(found, kind)
+    if sum(case.answerable for case in usable) < LEAST or all(case.answerable for case in usable):
+        return base
+    return fit_cases([found], kind, (base, _PRIOR_QUESTIONS))
+
+
+def _crossed(found: Sequence[Case], base: Model) -> Quality:
+    """Mean quality over folds of questions; a question's two cases, neighbours in the list, stay on one side."""
+    numbers, number = [], -1
+    for case in found:
+        number += case.source != "answer left out"
+        numbers.append(number % _FOLDS)
+    parts = []
+    for fold in range(_FOLDS):
+        rest = [case for case, place in zip(found, numbers, strict=True) if place != fold]
+        part = [case for case, place in zip(found, numbers, strict=True) if place == fold]
+        parts.append(quality(_own(rest, base.kind, base), part))
+    return Quality(
+        auc=float(np.mean([part.auc for part in parts])),
+        refused=float(np.average([part.refused for part in parts], weights=[max(1e-9, p.answerable) for p in parts])),
+        caught={
+            source: float(np.nanmean([part.caught[source] for part in parts]))
+            for source in ("answer left out", "other domain")
+        },
+        answerable=sum(part.answerable for part in parts),
+    )
+
+
+def _other_questions(dataset: "Dataset") -> list[str]:
+    """Questions of the general set, in both languages, unless they are the data set's own."""
+    from quarry.demo_corpus import general_path
+    from quarry.retriever.data.datasets import load_dataset
+
+    own = {query.text for query in dataset.queries}
+    texts = [query.text for query in load_dataset(general_path()).queries]
+    return [] if own & set(texts) else texts[::3]

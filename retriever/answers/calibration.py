@@ -1,0 +1,236 @@
+"""From signals to the probability that the passages hold the answer: a small logistic model, how it is fitted and kept.
+
+There is one model for searches with vectors (`meaning`), one for those whose best passages are all in the other language than
+the question (`across`), where words cannot match, and one for words alone (`words`). What is shipped was fitted by
+`python -m tests.benchmarks.evidence`; an index's own lies in its folder and is bound to the embedder that it was made with.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from importlib.resources import files
+from json import dumps, loads
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quarry.indexer.errors import SettingsError
+from quarry.indexer.storage.durable import write_atomic
+from quarry.retriever.answers.signals import Signals
+
+Kind = Literal["meaning", "across", "words"]
+KINDS: tuple[Kind, ...] = ("meaning", "across", "words")
+NAME = "evidence.json"  # in an index folder
+REFUSED = 0.05  # the operating point: at most this share of the answerable questions is called weak
+FEATURES: dict[Kind, tuple[str, ...]] = {
+    "meaning": ("closeness", "lead", "size", "cover", "cover_all", "known", "agree", "terms"),
+    "across": ("closeness", "lead", "size"),
+    "words": ("cover", "cover_all", "known", "terms", "size"),
+}
+_FORMAT = 1
+_PRIOR = 1e-3  # of a fit without one: keeps weights finite when the classes can be told apart without error
+_STEPS = 50
+_CONVERGED = 1e-8
+
+
+def values(signals: Signals, kind: Kind) -> tuple[float, ...]:
+    """Return the model's inputs, in the order of `FEATURES[kind]`.
+
+    Raises:
+        ValueError: If the search had no vectors and another kind than words is asked for.
+    """
+    if kind != "words" and signals.closeness is None:
+        raise ValueError("these signals are of a search without vectors; expected closeness and lead, or ask for words")
+    return tuple(float(getattr(signals, name)) for name in FEATURES[kind])
+
+
+def kind_of(signals: Signals) -> Kind:
+    """Return which model reads these signals."""
+    if signals.closeness is None:
+        return "words"
+    return "across" if signals.foreign else "meaning"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A logistic model with the threshold below which evidence is weak.
+
+    Attributes:
+        kind: Which signals it reads.
+        mean: Of each input, taken off first.
+        scale: Deviation of each input, above 0.
+        weights: Of each scaled input.
+        bias: Log-odds of average signals.
+        threshold: In [0, 1]; a strength below it is weak.
+    """
+
+    kind: Kind
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+    weights: tuple[float, ...]
+    bias: float
+    threshold: float
+
+    def __post_init__(self) -> None:
+        expected = len(FEATURES[self.kind])
+        if {len(self.mean), len(self.scale), len(self.weights)} != {expected} or min(self.scale) <= 0:
+            raise ValueError(f"a model of {self.kind} has other than {expected} inputs with scales above 0")
+
+    def strength(self, signals: Signals) -> float:
+        """Return the probability, in [0, 1], that the passages hold the answer, were half of all questions answerable."""
+        return float(self.strengths(np.array([values(signals, self.kind)]))[0])
+
+    def strengths(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the same for inputs of shape (n, inputs)."""
+        scaled = (rows - np.array(self.mean)) / np.array(self.scale)
+        return _sigmoid(scaled @ np.array(self.weights) + self.bias)
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Models with where they come from.
+
+    Attributes:
+        meaning: For searches with vectors; None when made without an embedder.
+        across: The same for passages in the other language.
+        words: For searches without vectors.
+        origin: Data sets and numbers of questions, in words.
+        embedder: The embedder's name.
+        fingerprint: Of the embedder it is bound to; empty for what is shipped, whose signals do not depend on it.
+    """
+
+    meaning: Model | None
+    across: Model | None
+    words: Model
+    origin: str
+    embedder: str = ""
+    fingerprint: str = ""
+
+    def model(self, kind: Kind) -> Model:
+        """Return the model of a kind; that of words where the wanted one was not made."""
+        wanted = {"meaning": self.meaning, "across": self.across, "words": self.words}[kind]
+        return wanted or self.words
+
+    def save(self, path: Path) -> None:
+        """Write as JSON, as one step."""
+        content = dumps({"format": _FORMAT, **asdict(self)}, ensure_ascii=False, indent=1)
+        write_atomic(path, content.encode() + b"\n")
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            SettingsError: If the file is not such a calibration, or of another format.
+        """
+        try:
+            content = loads(path.read_text(encoding="utf-8"))
+            return cls.of(content)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as err:
+            raise SettingsError(
+                f"{path} is no calibration of evidence ({type(err).__name__}: {err}); expected what "
+                "`quarry ask INDEX --calibrate DATASET` writes. Remove it, or calibrate again"
+            ) from err
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> Self:
+        """Return a calibration from its JSON object. Raises ValueError, TypeError or KeyError when it is another."""
+        if content["format"] != _FORMAT:
+            raise ValueError(f"format {content['format']}, expected {_FORMAT}")
+        meaning, across = content["meaning"], content["across"]
+        return cls(
+            meaning=_model(meaning) if meaning else None,
+            across=_model(across) if across else None,
+            words=_model(content["words"]),
+            origin=str(content["origin"]),
+            embedder=str(content["embedder"]),
+            fingerprint=str(content["fingerprint"]),
+        )
+
+
+def _model(row: Mapping[str, Any]) -> Model:
+    lists = {name: tuple(float(value) for value in row[name]) for name in ("mean", "scale", "weights")}
+    model = Model(row["kind"], **lists, bias=float(row["bias"]), threshold=float(row["threshold"]))
+    if not np.isfinite([*model.mean, *model.scale, *model.weights, model.bias, model.threshold]).all():
+        raise ValueError("a number is not finite")
+    return model
+
+
+@cache
+def shipped() -> Calibration:
+    """Return the calibration that comes with Quarry."""
+    return Calibration.of(loads(files("quarry.retriever.answers").joinpath(NAME).read_text(encoding="utf-8")))
+
+
+def fit(
+    rows: NDArray[np.float64],
+    answerable: NDArray[np.bool_],
+    weights: NDArray[np.float64],
+    kind: Kind,
+    prior: tuple[Model, float] | None = None,
+) -> Model:
+    """Fit a model by Newton's method, and put its threshold at the operating point `REFUSED`.
+
+    Args:
+        rows: Inputs, shape (n, inputs).
+        answerable: Whether the answer was among the passages, shape (n,).
+        weights: How much each row counts, shape (n,), above 0; both classes are scaled to the same mass.
+        kind: Which signals the inputs are.
+        prior: A model that the new one is drawn to, and as how many questions it counts; without it, towards zero, weakly.
+
+    Raises:
+        ValueError: If one class has no row.
+    """
+    if answerable.all() or not answerable.any():
+        raise ValueError("all questions are of one class; expected answerable and unanswerable ones")
+    mass = np.where(answerable, weights / weights[answerable].sum(), weights / weights[~answerable].sum()) / 2
+    mean = np.average(rows, axis=0, weights=mass) if prior is None else np.array(prior[0].mean)
+    spread = np.sqrt(np.average((rows - mean) ** 2, axis=0, weights=mass))
+    scale = np.where(spread > 1e-9, spread, 1.0) if prior is None else np.array(prior[0].scale)
+    centre = np.zeros(rows.shape[1] + 1)
+    pull = _PRIOR
+    if prior is not None:
+        centre = np.array([*prior[0].weights, prior[0].bias])
+        pull = prior[1] / len(rows) / 4  # a question at even odds has the curvature 1/4
+    design = np.column_stack([(rows - mean) / scale, np.ones(len(rows))])
+    found = _newton(design, answerable, mass, centre, pull)
+    model = Model(kind, _floats(mean), _floats(scale), _floats(found[:-1]), float(found[-1]), threshold=0.5)
+    strengths = model.strengths(rows)  # of the rounded numbers, which are those that are kept
+    return replace(model, threshold=weighted_quantile(strengths[answerable], mass[answerable], REFUSED))
+
+
+def _newton(
+    design: NDArray[np.float64],
+    answerable: NDArray[np.bool_],
+    mass: NDArray[np.float64],
+    centre: NDArray[np.float64],
+    pull: float,
+) -> NDArray[np.float64]:
+    """Maximise the weighted log-likelihood less pull/2 times the squared distance from the centre."""
+    found = centre.copy()
+    for _ in range(_STEPS):
+        odds = _sigmoid(design @ found)
+        gradient = design.T @ (mass * (answerable - odds)) - pull * (found - centre)
+        curvature = (design * (mass * odds * (1 - odds))[:, np.newaxis]).T @ design + pull * np.eye(len(found))
+        step = np.linalg.solve(curvature, gradient)
+        found = found + step * min(1.0, 4.0 / max(1e-12, float(np.abs(step).max())))  # far steps can overshoot
+        if float(np.abs(step).max()) < _CONVERGED:
+            break
+    return found
+
+
+def weighted_quantile(strengths: NDArray[np.float64], mass: NDArray[np.float64], share: float) -> float:
+    """Return the highest of the strengths, shape (n,), that has at most `share` of the mass strictly below it."""
+    order = np.argsort(strengths, kind="stable")
+    below = np.concatenate([[0.0], np.cumsum(mass[order])[:-1]]) / mass.sum()
+    return float(strengths[order][np.flatnonzero(below <= share + 1e-12)[-1]])
+
+
+def _sigmoid(odds: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(0.5 * (1 + np.tanh(odds / 2)))
+
+
+def _floats(numbers: Sequence[float] | NDArray[np.float64]) -> tuple[float, ...]:
+    return tuple(round(float(number), 6) for number in numbers)

@@ -1,0 +1,140 @@
+"""What one search shows of how well it went: numbers that mean the same in every index and under every model.
+
+A cosine says nothing by itself: with one model unrelated texts are at 0.75, with another at 0.1. So the best cosine is put
+on the scale of the question's cosines with random passages of the same index (a robust z-score), and what BM25 matched on
+the scale of all that the question holds. Nothing here decides; `quarry.retriever.answers.evidence` does.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log, log1p
+from random import Random
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quarry.indexer.opened import Index
+from quarry.indexer.records import passage_text
+from quarry.retriever.language import language_of
+from quarry.retriever.results import Result
+
+LOOKED_AT = 10  # results of a search that are looked at, whatever the number that was asked for
+_BEST = 3  # passages whose words are compared with the question's
+_SAMPLE = 160  # random passages for the scale of cosines: its deviation is then known to about 6 %
+_LEAST_SAMPLE = 20  # below it there is no scale, and words alone are weighed
+_RIVAL = 5  # the lead is measured against the fifth best: duplicates of the best are no rivals
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """The signals of one search.
+
+    Attributes:
+        closeness: How many deviations the best cosine is above those of random passages; None without vectors.
+        lead: The same between the best and the fifth best cosine; None without vectors.
+        size: Natural logarithm of the number of passages: the best of many is closer by chance alone.
+        cover: Largest share, in [0, 1], of the question's idf mass that one of the three best passages has.
+        cover_all: The share that the three best passages have together.
+        known: The share that the index has anywhere.
+        agree: 1 when the passage of the best cosine also has the best BM25 score among the results, else 0.
+        foreign: 1 when the three best passages are all in the other language than the question: words cannot match.
+        terms: Logarithm of one plus the number of the question's different terms.
+    """
+
+    closeness: float | None
+    lead: float | None
+    size: float
+    cover: float
+    cover_all: float
+    known: float
+    agree: float
+    foreign: float
+    terms: float
+
+
+def observe(question: str, results: Sequence[Result], index: Index, vector: NDArray[np.float32] | None) -> Signals:
+    """Return the signals of a search.
+
+    Args:
+        question: What was asked.
+        results: What was found, best first.
+        index: Where.
+        vector: The question's embedding, shape (dim,); None weighs words alone.
+    """
+    seen = results[:LOOKED_AT]
+    weights = _term_weights(question, index)
+    covers, together = _covers(seen[:_BEST], weights, index)
+    mass = sum(weights.values()) or 1.0
+    closeness, lead = _distances(seen, index, vector) if vector is not None else (None, None)
+    return Signals(
+        closeness=closeness,
+        lead=lead,
+        size=log(max(1, len(index.lexical))),
+        cover=max(covers, default=0.0),
+        cover_all=together,
+        known=sum(weight for term, weight in weights.items() if index.lexical.idf(term) is not None) / mass,
+        agree=_agreement(seen),
+        foreign=_foreign(question, seen[:_BEST]),
+        terms=log1p(len(weights)),
+    )
+
+
+def _term_weights(question: str, index: Index) -> dict[str, float]:
+    """The question's different terms, stop words left out, with their idf; one that is nowhere is as rare as can be."""
+    nowhere = log(1 + (len(index.lexical) + 0.5) / 0.5)
+    terms = dict.fromkeys(index.analyzer.query_tokens(question))
+    return {term: nowhere if (idf := index.lexical.idf(term)) is None else idf for term in terms}
+
+
+def _covers(results: Sequence[Result], weights: dict[str, float], index: Index) -> tuple[list[float], float]:
+    """The share of the terms' weight that each passage has, and that all have together."""
+    mass = sum(weights.values())
+    if not mass:
+        return [0.0] * len(results), 0.0
+    found = [
+        weights.keys() & set(index.analyzer.tokens(passage_text(result.title, result.heading, result.text)))
+        for result in results
+    ]
+    shares = [sum(weights[term] for term in terms) / mass for terms in found]
+    return shares, sum(weights[term] for term in set().union(*found)) / mass
+
+
+def _distances(
+    results: Sequence[Result], index: Index, vector: NDArray[np.float32]
+) -> tuple[float, float] | tuple[None, None]:
+    cosines = sorted((r.evidence.dense.score for r in results if r.evidence.dense), reverse=True)
+    if not cosines or index.vectors is None:
+        return None, None
+    scale = _scale(vector, index, {result.chunk_id for result in results})
+    if scale is None:
+        return None, None
+    middle, deviation = scale
+    rival = cosines[min(_RIVAL, len(cosines)) - 1]
+    return (cosines[0] - middle) / deviation, (cosines[0] - rival) / deviation
+
+
+def _scale(vector: NDArray[np.float32], index: Index, but: set[str]) -> tuple[float, float] | None:
+    """Median and robust deviation of the question's cosines with random passages, the same ones at every call."""
+    store = index.vectors
+    if store is None:
+        return None
+    ids = store.ids
+    count = min(len(ids), _SAMPLE + len(but))
+    sample = {ids[row] for row in Random(0).sample(range(len(ids)), count)} - but
+    if len(sample) < _LEAST_SAMPLE:
+        return None
+    (found,) = store.search(vector[np.newaxis], len(sample), allowed=sample)
+    low, middle, high = np.quantile([neighbour.similarity for neighbour in found], [0.16, 0.5, 0.84])
+    deviation = float(high - low) / 2  # of a normal distribution these quantiles are one deviation off
+    return (float(middle), deviation) if deviation > 0 else None
+
+
+def _agreement(results: Sequence[Result]) -> float:
+    dense = [(r.evidence.dense.score, r.chunk_id) for r in results if r.evidence.dense]
+    bm25 = [(r.evidence.bm25.score, r.chunk_id) for r in results if r.evidence.bm25]
+    return float(bool(dense and bm25) and max(dense)[1] == max(bm25)[1])
+
+
+def _foreign(question: str, results: Sequence[Result]) -> float:
+    languages = {language_of(result.text) for result in results}
+    return float((language_of(question), languages) in (("zh", {"en"}), ("en", {"zh"})))

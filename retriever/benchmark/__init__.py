@@ -1,0 +1,1 @@
+"""C-MTEB's task kinds, scored by mteb on local data."""

@@ -1,0 +1,1 @@
+"""Judged data sets, topics, TREC files and JSON lines."""

@@ -1,0 +1,280 @@
+"""Data sets for evaluation in the layouts that others publish: BEIR, FlagEmbedding custom, TREC. It measures nothing.
+
+    BEIR                corpus.jsonl  queries.jsonl  qrels/SPLIT.tsv
+    FlagEmbedding       corpus.jsonl  SPLIT_queries.jsonl  SPLIT_qrels.jsonl
+    TREC                topics.txt (or topics.tsv, queries.jsonl), qrels.txt (or qrels.tsv), and a corpus.jsonl where
+                        there is one; more than one split: topics.SPLIT.txt with qrels.SPLIT.txt
+
+Each file may end in .gz.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from quarry.indexer.errors import CorpusError
+from quarry.indexer.records import Document
+from quarry.retriever.data.text_lines import Faults, json_object, numbered_lines, quoted, text_id
+from quarry.retriever.data.topics import clean_text, flat_fields, parse_queries, read_queries
+from quarry.retriever.data.trec import Judgements, Qrels, read_qrels
+from quarry.retriever.language import Language, language_of
+from quarry.retriever.ranking import Query
+
+__all__ = ["Dataset", "UnknownDocuments", "documents", "load_dataset", "parse_queries", "unknown_documents"]
+
+_PREFERRED = ("test", "dev")  # the split taken when none is named and there are several
+_SHOWN = 3
+_ENDING = r"(?:\.(?:tsv|txt|trec|xml|jsonl))?(?:\.gz)?"
+_NAMED_SPLIT = r"(?:[._-](?P<split>(?!(?:tsv|txt|trec|xml|jsonl|gz)(?:\.|$)).+?))?"
+_TAKEN = ("_id", "id", "title", "text")
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Queries with judgements of one split, and where the corpus is.
+
+    Attributes:
+        name: The folder's name.
+        corpus_path: BEIR or FlagEmbedding jsonl; None when the data set has none (TREC topics alone).
+        queries: Those that the split judges, in the file's order.
+        qrels: Judgements of these queries.
+        split: Which.
+        language: Of most queries, by script.
+        metadata: Query id to its further fields, for slices.
+        unjudged: Queries that no split judges; left out.
+        without_query: Judged query ids that have no text; left out.
+        repeated: Places of judgements that were said twice, with the same grade.
+    """
+
+    name: str
+    corpus_path: Path | None
+    queries: tuple[Query, ...]
+    qrels: Qrels
+    split: str
+    language: Language
+    metadata: Mapping[str, Mapping[str, str]]
+    unjudged: tuple[str, ...] = ()
+    without_query: tuple[str, ...] = ()
+    repeated: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Digest of queries and judgements (16 hex digits); equal means that figures can be compared."""
+        texts = {query.query_id: query.text for query in self.queries}
+        return sha256(json.dumps([texts, self.qrels], sort_keys=True).encode()).hexdigest()[:16]
+
+    def notes(self) -> tuple[str, ...]:
+        """Return one sentence for each kind of oddity that was counted, with the first few ids; empty when all fits."""
+        return tuple(
+            f"{len(ids)} {what} ({', '.join(ids[:_SHOWN])}{', ...' if len(ids) > _SHOWN else ''}): left out"
+            for ids, what in (
+                (self.unjudged, "queries have no judgements"),
+                (self.without_query, "judged queries have no text"),
+                (self.repeated, "judgements are said twice"),
+            )
+            if ids
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownDocuments:
+    """Judged documents that are not in the corpus or index: a query whose relevant ones are among them cannot win.
+
+    Attributes:
+        count: How many different documents.
+        first: The first few ids.
+        relevant: How many of them are relevant to some query.
+        judged: How many different documents are judged in all.
+    """
+
+    count: int
+    first: tuple[str, ...]
+    relevant: int
+    judged: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    queries: Path
+    qrels: Path
+
+
+def load_dataset(path: Path, split: str | None = None) -> Dataset:
+    """Read the queries and judgements of a data set folder; the corpus is only looked for.
+
+    Args:
+        path: The folder.
+        split: Which split; when not given, the only one, else `test`, else `dev`.
+
+    Raises:
+        CorpusError: If the folder has none of the layouts, the split is missing or not clear, a file is bad (see
+            `read_queries`, `read_qrels`), or no judged query has a text.
+    """
+    splits = _splits(path)
+    chosen = _choose(path, splits, split)
+    files = splits[chosen]
+    found = read_queries(files.queries)
+    judgements: Judgements = read_qrels(files.qrels)
+    texts = {query.query_id for query in found.queries}
+    queries = tuple(query for query in found.queries if query.query_id in judgements.qrels)
+    if not queries:
+        raise CorpusError(
+            f"{files.qrels}: none of its {len(judgements.qrels)} queries is among the {len(texts)} of "
+            f"{files.queries.name}; expected judgements of these queries. Check that the files belong together"
+        )
+    elsewhere = {
+        query_id
+        for name, other in splits.items()
+        if name != chosen and other.queries == files.queries
+        for query_id in _query_ids(other.qrels)
+    }
+    return Dataset(
+        name=path.resolve().name,
+        corpus_path=_existing(path / "corpus.jsonl"),
+        queries=queries,
+        qrels={query.query_id: judgements.qrels[query.query_id] for query in queries},
+        split=chosen,
+        language=Counter(language_of(query.text) for query in queries).most_common(1)[0][0],
+        metadata={query.query_id: found.metadata.get(query.query_id, {}) for query in queries},
+        unjudged=tuple(sorted(texts - judgements.qrels.keys() - elsewhere)),
+        without_query=tuple(sorted(judgements.qrels.keys() - texts)),
+        repeated=judgements.repeated,
+    )
+
+
+def documents(dataset: Dataset) -> Iterator[Document]:
+    """Yield the documents of the data set's corpus, one at a time, in the file's order.
+
+    Raises:
+        CorpusError: At the call when the data set has no corpus; while iterating when a line is bad (not JSON, id
+            missing or a second time, text missing).
+    """
+    if dataset.corpus_path is None:
+        raise CorpusError(
+            f"data set {dataset.name!r} has no corpus.jsonl; expected one to read documents from. "
+            "Add it, or index the documents from where they are"
+        )
+    return _corpus(dataset.corpus_path)
+
+
+def unknown_documents(qrels: Qrels, known: Collection[str]) -> UnknownDocuments:
+    """Count the judged documents that are not among the known ids.
+
+    Args:
+        qrels: The judgements.
+        known: All document ids of the corpus or index; a set, for speed.
+    """
+    grades: dict[str, int] = {}
+    for row in qrels.values():
+        for doc_id, grade in row.items():
+            grades[doc_id] = max(grade, grades.get(doc_id, grade))
+    absent = [doc_id for doc_id in grades if doc_id not in known]
+    return UnknownDocuments(
+        count=len(absent),
+        first=tuple(absent[:_SHOWN]),
+        relevant=sum(grades[doc_id] > 0 for doc_id in absent),
+        judged=len(grades),
+    )
+
+
+def _corpus(path: Path) -> Iterator[Document]:
+    faults = Faults(path, 'JSON lines {"_id": "d1", "title": "...", "text": "..."}, each id once')
+    seen: set[str] = set()
+    for number, line in numbered_lines(path):
+        document = _document(line, seen)
+        if isinstance(document, str):
+            faults.add(number, document)
+            faults.raise_if_any()
+        else:
+            seen.add(document.doc_id)
+            yield document
+
+
+def _document(line: str, seen: Collection[str]) -> Document | str:
+    """Return the document of a corpus line, or the reason why there is none."""
+    row = json_object(line)
+    if isinstance(row, str):
+        return row
+    given = row.get("_id", row.get("id"))
+    doc_id = text_id(given)
+    if doc_id is None:
+        return f"document id {quoted(given)} is missing or not text"
+    if doc_id in seen:
+        return f"document id {quoted(doc_id)} comes a second time"
+    if not isinstance(row.get("text"), str):
+        return f"document {quoted(doc_id)} has no text"
+    return Document(doc_id, clean_text(row["text"]), clean_text(row.get("title")), flat_fields(row, _TAKEN))
+
+
+def _splits(path: Path) -> dict[str, _Files]:
+    """Return the files of each split, by the first layout that fits."""
+    if not path.is_dir():
+        raise CorpusError(f"{path} is not a folder; expected a data set folder. Give the folder that holds its files")
+    splits = _beir(path) or _flag_embedding(path) or _trec(path)
+    if not splits:
+        names = ", ".join(sorted(child.name for child in path.iterdir())[:8]) or "nothing"
+        raise CorpusError(
+            f"{path}: no data set here (found {names}). Expected queries.jsonl with qrels/SPLIT.tsv (BEIR), "
+            "SPLIT_queries.jsonl with SPLIT_qrels.jsonl (FlagEmbedding), or topics with qrels (TREC)"
+        )
+    return splits
+
+
+def _choose(path: Path, splits: Mapping[str, _Files], split: str | None) -> str:
+    wanted = split if split is not None else next((name for name in _PREFERRED if name in splits), None)
+    if wanted is None and len(splits) == 1:
+        return next(iter(splits))
+    if wanted is None or wanted not in splits:
+        found = "no split was named" if wanted is None else f"there is no split {wanted!r}"
+        raise CorpusError(f"{path}: {found}; expected one of {', '.join(sorted(splits))}. Name the split")
+    return wanted
+
+
+def _existing(path: Path) -> Path | None:
+    return next((found for found in (path, path.with_name(path.name + ".gz")) if found.is_file()), None)
+
+
+def _matching(folder: Path, pattern: str) -> dict[str, Path]:
+    """Return the files of a folder whose whole name fits, by the pattern's group `split`; plain goes before .gz."""
+    found: dict[str, Path] = {}
+    for child in sorted(folder.iterdir()) if folder.is_dir() else ():
+        match = re.fullmatch(pattern, child.name)
+        if match and child.is_file():
+            found.setdefault(match["split"] or "", child)
+    return found
+
+
+def _beir(path: Path) -> dict[str, _Files]:
+    queries = _existing(path / "queries.jsonl")
+    qrels = _matching(path / "qrels", r"(?P<split>.+?)\.(?:tsv|txt|qrels|jsonl)(?:\.gz)?")
+    return {name: _Files(queries, file) for name, file in qrels.items()} if queries else {}
+
+
+def _flag_embedding(path: Path) -> dict[str, _Files]:
+    queries = _matching(path, r"(?P<split>.+)_queries\.jsonl(?:\.gz)?")
+    qrels = _matching(path, r"(?P<split>.+)_qrels\.jsonl(?:\.gz)?")
+    return {name: _Files(queries[name], file) for name, file in qrels.items() if name in queries}
+
+
+def _trec(path: Path) -> dict[str, _Files]:
+    topics = _matching(path, rf"(?:topics|queries){_NAMED_SPLIT}{_ENDING}")
+    qrels = _matching(path, rf"qrels{_NAMED_SPLIT}{_ENDING}")
+    return {
+        name or "all": _Files(topics.get(name) or topics[""], file)
+        for name, file in qrels.items()
+        if name in topics or "" in topics
+    }
+
+
+def _query_ids(path: Path) -> Iterator[str]:
+    """Yield the query ids of another split, loosely: its faults are none of this split's business."""
+    for _, line in numbered_lines(path):
+        row = json_object(line) if line.lstrip().startswith("{") else None
+        if isinstance(row, dict):
+            yield str(row.get("qid", ""))
+        else:
+            yield re.split(r"\t" if "\t" in line else " +", line.strip(" "))[0].strip(" ")

@@ -1,0 +1,104 @@
+"""Numbered lines of a text file, plain or .gz, and the faults found in them. It knows no format."""
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from quarry.indexer.errors import CorpusError
+
+_SHOWN = 5  # faults shown in one message; the rest are counted
+_QUOTED = 60  # characters of an offending value that are shown
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield line number (from 1) and text of the lines that are not blank, without line end and byte order mark.
+
+    Only a line feed ends a line: U+2028 or U+0085 inside a JSON string do not.
+
+    Raises:
+        CorpusError: If the file is missing, is not a whole gzip file though named .gz, or a line is not UTF-8.
+    """
+    try:
+        with _open_binary(path) as handle:
+            yield from decoded_lines(handle, path)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as err:
+        raise CorpusError(
+            f"{path}: not a whole gzip file ({err}); expected one because of its name. Fetch or compress it again"
+        ) from err
+    except OSError as err:
+        raise CorpusError(f"{path}: cannot be read ({err.strerror or err}); expected a readable text file") from err
+
+
+def decoded_lines(lines: Iterable[bytes], source: Path | str) -> Iterator[tuple[int, str]]:
+    """Yield line number (from 1) and text of the lines that are not blank, as `numbered_lines` does.
+
+    Raises:
+        CorpusError: If a line is not UTF-8; `source` and line are named.
+    """
+    for number, raw in enumerate(lines, start=1):
+        text = _decoded(source, number, raw)
+        if text.strip():
+            yield number, text
+
+
+def json_object(text: str) -> dict[str, Any] | str:
+    """Return the JSON object in a line, or the reason why there is none."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as err:
+        return f"not JSON ({err})"
+    return value if isinstance(value, dict) else f"a JSON {type(value).__name__}, expected an object"
+
+
+def text_id(value: object) -> str | None:
+    """Return an id as text, or None when it is not one: ids are text or whole numbers, not empty, without controls."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    name = str(value).strip(" \t\r\n")
+    return name if name and not any(char < " " or "\ud800" <= char <= "\udfff" for char in name) else None
+
+
+def quoted(value: object) -> str:
+    """Return the value as it is shown in an error, cut when it is long."""
+    shown = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
+    return shown if len(shown) <= _QUOTED else shown[:_QUOTED] + "…"
+
+
+@dataclass(slots=True)
+class Faults:
+    """Collects what is wrong with a file, so that one error names all of it and not only the first line."""
+
+    source: Path | str
+    expected: str
+    shown: list[str] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, line: int, reason: str) -> None:
+        """Note that a line is bad and why."""
+        self.count += 1
+        if len(self.shown) < _SHOWN:
+            self.shown.append(f"{self.source}:{line}: {reason}")
+
+    def raise_if_any(self) -> None:
+        """Raise CorpusError naming file, line and reason of the first faults, and how many there are."""
+        if not self.count:
+            return
+        more = f"; and {self.count - _SHOWN} more" if self.count > _SHOWN else ""
+        raise CorpusError(f"{'; '.join(self.shown)}{more}. Expected {self.expected}. Correct the file and try again")
+
+
+def _open_binary(path: Path) -> BinaryIO | gzip.GzipFile:
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+
+
+def _decoded(source: Path | str, number: int, raw: bytes) -> str:
+    try:
+        return raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+    except UnicodeDecodeError as err:
+        raise CorpusError(
+            f"{source}:{number}: not UTF-8 at byte {err.start}; expected UTF-8. Convert the file"
+        ) from err

@@ -1,0 +1,241 @@
+"""Judgements (qrels) and runs as files: TREC, BEIR tsv, FlagEmbedding jsonl, plain or .gz. It computes no measure.
+
+The form is told by the file's first line. Nothing is guessed: a line that does not fit is an error that names it.
+"""
+
+import gzip
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from quarry.indexer.errors import CorpusError
+from quarry.indexer.storage.durable import write_atomic
+from quarry.retriever.data.text_lines import Faults, json_object, numbered_lines, quoted, text_id
+
+Qrels: TypeAlias = Mapping[str, Mapping[str, int]]
+"""Query id to document id to grade; above 0 is relevant."""
+
+Run: TypeAlias = Mapping[str, Sequence[tuple[str, float]]]
+"""Query id to (document id, score) pairs, best first; the order is the truth, the scores explain it."""
+
+_QRELS_EXPECTED = (
+    "TREC lines 'query 0 document grade', BEIR lines 'query<TAB>document<TAB>grade' (with or without header), "
+    'or JSON lines {"qid": ..., "docid": ..., "relevance": 1}; each document once per query; grades whole numbers'
+)
+_RUN_EXPECTED = (
+    "TREC lines 'query Q0 document rank score tag', lines 'query<TAB>document<TAB>score', "
+    'or JSON lines {"qid": ..., "docid": ..., "score": 1.5}; each document once per query; scores finite numbers'
+)
+_HEADERS = {"query-id", "query_id", "qid", "query"}
+_GRADE = re.compile(r"[+-]?[0-9]{1,9}")
+
+
+@dataclass(frozen=True, slots=True)
+class Judgements:
+    """What a qrels file says.
+
+    Attributes:
+        qrels: The grades.
+        repeated: Places (`file:line`) that say again what was said before with the same grade; they change nothing.
+    """
+
+    qrels: Qrels
+    repeated: tuple[str, ...] = ()
+
+
+def read_qrels(path: Path) -> Judgements:
+    """Read judgements. An empty file gives none.
+
+    Raises:
+        CorpusError: If the file cannot be read or lines are bad (wrong shape, empty id, grade not a whole number, two
+            grades for one document); file, line and reason of each are named.
+    """
+    faults = Faults(path, _QRELS_EXPECTED)
+    grades: dict[str, dict[str, int]] = {}
+    lines: dict[tuple[str, str], int] = {}
+    repeated: list[str] = []
+    for number, query_id, doc_id, value in _rows(path, faults, _Columns("relevance", 4, 3)):
+        grade = _grade(value)
+        if grade is None:
+            faults.add(number, f"grade is {quoted(value)}, not a whole number")
+            continue
+        before = grades.setdefault(query_id, {}).setdefault(doc_id, grade)
+        first = lines.setdefault((query_id, doc_id), number)
+        if first != number and before != grade:
+            faults.add(
+                number,
+                f"query {quoted(query_id)}, document {quoted(doc_id)} has grade {grade}, but {before} in line {first}",
+            )
+        elif first != number:
+            repeated.append(f"{path}:{number}")
+    faults.raise_if_any()
+    return Judgements(grades, tuple(repeated))
+
+
+def read_run(path: Path) -> Run:
+    """Read a run; also FlagEmbedding's search results (`.json`). An empty file gives an empty run.
+
+    Within a query, documents are ordered by score, then id; the rank column is not used, as evaluators do not.
+
+    Raises:
+        CorpusError: If the file cannot be read or lines are bad (wrong shape, empty id, score not a finite number, a
+            document twice for one query); file, line and reason of each are named.
+    """
+    faults = Faults(path, _RUN_EXPECTED)
+    scores: dict[str, dict[str, float]] = {}
+    is_json = path.name.removesuffix(".gz").endswith(".json")
+    rows = _search_results(path) if is_json else _rows(path, faults, _Columns("score", 6, 4))
+    for number, query_id, doc_id, value in rows:
+        score = _score(value)
+        if score is None:
+            faults.add(number, f"score is {quoted(value)}, not a finite number")
+        elif doc_id in scores.setdefault(query_id, {}):
+            faults.add(number, f"document {quoted(doc_id)} comes a second time for query {quoted(query_id)}")
+        else:
+            scores[query_id][doc_id] = score
+    faults.raise_if_any()
+    return {query: sorted(found.items(), key=lambda pair: (-pair[1], pair[0])) for query, found in scores.items()}
+
+
+def write_run(path: Path, run: Run, *, tag: str = "quarry") -> None:
+    """Write a TREC run file, atomically, compressed when the name ends in .gz.
+
+    Evaluators sort again by score, some in single precision, and break ties in their own ways. So a score that does
+    not lie below the one before is written as the next lower single-precision number: our order is the only one
+    possible. Fields are separated by tabs, so ids with spaces survive our own reader (others will refuse them).
+
+    Raises:
+        ValueError: If an id is empty or has tabs, line ends or other controls, a document comes twice for a query,
+            a score is not finite in single precision, or the tag has white space.
+    """
+    if not tag or re.search(r"\s", tag):
+        raise ValueError(f"the run's tag is {tag!r}; expected one word")
+    rows = [line for query_id, ranking in run.items() for line in _run_lines(query_id, ranking, tag)]
+    _write(path, rows)
+
+
+def write_qrels(path: Path, qrels: Qrels) -> None:
+    """Write judgements as BEIR tsv with header, atomically, compressed when the name ends in .gz.
+
+    Raises:
+        ValueError: If an id is empty or has tabs, line ends or other controls.
+    """
+    rows = ["query-id\tcorpus-id\tscore"]
+    for query_id, grades in qrels.items():
+        rows += [f"{_checked(query_id)}\t{_checked(doc_id)}\t{grade}" for doc_id, grade in grades.items()]
+    _write(path, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """How a line of TREC text is cut: name of the value in JSON, number of TREC columns, place of the value in them."""
+
+    value: str
+    trec: int
+    place: int
+
+
+def _rows(path: Path, faults: Faults, columns: _Columns) -> Iterator[tuple[int, str, str, Any]]:
+    """Yield line number, query id, document id and the raw value of every line that has the shape of the first one."""
+    width = 0
+    for number, text in numbered_lines(path):
+        if width == 0:
+            width = 1 if text.lstrip().startswith("{") else len(_cut(text, columns.trec))
+            if width == 3 and _cut(text, 3)[0].lower() in _HEADERS:
+                continue
+        row = _json_row(text, columns.value) if width == 1 else _text_row(text, width, columns)
+        if isinstance(row, str):
+            faults.add(number, row)
+            continue
+        query_id, doc_id = text_id(row[0]), text_id(row[1])
+        if query_id is None or doc_id is None:
+            faults.add(number, f"query id {quoted(row[0])}, document id {quoted(row[1])}: an id is missing or not text")
+            continue
+        yield number, query_id, doc_id, row[2]
+
+
+def _cut(text: str, width: int) -> list[str]:
+    """Cut at tabs when that gives `width` or 3 fields, else at spaces and tabs (ideographic spaces belong to ids)."""
+    fields = [part.strip(" ") for part in text.split("\t")]
+    return fields if len(fields) in (width, 3) else re.split(r"[ \t]+", text.strip(" \t"))
+
+
+def _text_row(text: str, width: int, columns: _Columns) -> tuple[Any, Any, Any] | str:
+    fields = _cut(text, width)
+    if width not in (3, columns.trec) or len(fields) != width:
+        wanted = width if width in (3, columns.trec) else f"3 or {columns.trec}"
+        return f"{len(fields)} fields, expected {wanted}"
+    if width == 3:
+        return fields[0], fields[1], fields[2]
+    return fields[0], fields[2], fields[columns.place]
+
+
+def _json_row(text: str, value: str) -> tuple[Any, Any, Any] | str:
+    row = json_object(text)
+    if isinstance(row, str):
+        return row
+    missing = [key for key in ("qid", "docid", value) if key not in row]
+    return f"no {', '.join(missing)} in the object" if missing else (row["qid"], row["docid"], row[value])
+
+
+def _search_results(path: Path) -> Iterator[tuple[int, str, str, Any]]:
+    """Yield the rows of FlagEmbedding's `{"search_results": {query: {document: score}}}`, all as of line 1."""
+    whole = json_object("\n".join(text for _, text in numbered_lines(path)))
+    found = whole if isinstance(whole, str) else whole.get("search_results", whole)
+    if not isinstance(found, dict) or not all(isinstance(scores, dict) for scores in found.values()):
+        reason = whole if isinstance(whole, str) else "no object of objects"
+        raise CorpusError(f"{path}: {reason}. Expected FlagEmbedding search results, or " + _RUN_EXPECTED)
+    for query_id, scores in found.items():
+        for doc_id, score in scores.items():
+            yield 1, query_id, doc_id, score
+
+
+def _grade(value: object) -> int | None:
+    if isinstance(value, str):
+        return int(value) if _GRADE.fullmatch(value) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _score(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | float) or "_" in str(value):
+        return None
+    try:
+        score = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return score if isfinite(score) else None
+
+
+def _run_lines(query_id: str, ranking: Sequence[tuple[str, float]], tag: str) -> Iterator[str]:
+    seen: set[str] = set()
+    last = np.float32(np.inf)
+    for rank, (doc_id, score) in enumerate(ranking, start=1):
+        if doc_id in seen:
+            raise ValueError(f"document {doc_id!r} comes twice for query {query_id!r}; expected each once")
+        seen.add(doc_id)
+        with np.errstate(over="ignore"):
+            single = np.float32(score)
+        if not np.isfinite(single):
+            raise ValueError(f"the score of {doc_id!r} for query {query_id!r} is {score}; expected a finite number")
+        written = float(score)
+        if single >= last:
+            single = np.nextafter(last, np.float32(-np.inf))
+            written = float(single)
+        last = single
+        yield f"{_checked(query_id)}\tQ0\t{_checked(doc_id)}\t{rank}\t{written!r}\t{tag}"
+
+
+def _checked(name: str) -> str:
+    if text_id(name) != name:
+        raise ValueError(f"the id {name!r} is empty or has tabs, line ends or outer spaces; expected plain text")
+    return name
+
+
+def _write(path: Path, rows: Sequence[str]) -> None:
+    content = "".join(f"{row}\n" for row in rows).encode()
+    write_atomic(path, gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)

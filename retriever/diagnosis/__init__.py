@@ -1,0 +1,1 @@
+"""What an index's vectors and candidates look like, measured."""

@@ -1,0 +1,181 @@
+"""Rerankers that read query and passage together and give one logit: bge-reranker-base, -large, -v2-m3 and their like."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quarry.indexer.errors import ModelError
+from quarry.indexer.models.batching import TokenBudget
+from quarry.indexer.models.loading import check_folder, choose_device, load_tokenizer, load_weights, stored_id
+from quarry.indexer.models.precision import Compute, Precision, WantedPrecision, compute_exactly, split_device
+from quarry.indexer.models.profiles import reranker_profile
+from quarry.retriever.base import Reranker
+
+_BUDGET_CPU, _BUDGET_GPU = 4096, 65_536  # padded tokens per forward
+_MAX_TOKENS = 512
+_MAX_QUERY_SHARE = 0.75  # of the tokens: FlagEmbedding cuts the query there, so that the passage keeps a quarter
+
+
+def load_reranker(
+    folder: Path,
+    *,
+    model_id: str | None = None,
+    device: str = "auto",
+    cutoff_layers: int | None = None,
+    trust_remote_code: bool = False,
+    precision: WantedPrecision = "auto",
+) -> Reranker:
+    """Load a reranker from a local folder; its kind follows from its architecture and its profile.
+
+    Args:
+        folder: A Hugging Face folder with safetensors weights.
+        model_id: Repository id; None reads it from the folder.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`; a precision that is left `auto` may follow, as in `cpu:float32`.
+        cutoff_layers: For decoder rerankers: how many layers are run; None takes the profile's, or all.
+        trust_remote_code: Whether code in the folder may run.
+        precision: `auto` takes bfloat16 for products on GPUs and on processors that compute in it natively, else float32. The
+            head is always float32.
+
+    Raises:
+        ModelError: If the folder is incomplete or is no reranker; a bi-encoder would get a random head.
+    """
+    config = check_folder(folder)
+    device, wanted = split_device(device, precision)
+    where = Compute.of(choose_device(device), wanted)
+    name = model_id or stored_id(folder, config) or str(folder)
+    architectures = [str(entry) for entry in config.get("architectures") or []]
+    if any(entry.endswith("ForSequenceClassification") for entry in architectures):
+        labels = len(config.get("id2label") or ()) or int(config.get("num_labels", 2))  # transformers leaves two out
+        if labels != 1:
+            raise ModelError(f"{name} classifies into {labels} labels; expected one relevance logit. Choose a reranker")
+        return SequenceReranker(folder, name, config, where)
+    profile = reranker_profile(name)
+    if any(entry.endswith("ForCausalLM") for entry in architectures) and profile is not None:
+        from quarry.retriever.rerankers.decoder import load_decoder_reranker
+
+        return load_decoder_reranker(
+            folder,
+            config,
+            profile,
+            where=where,
+            cutoff_layers=cutoff_layers,
+            trust_remote_code=trust_remote_code,
+        )
+    raise ModelError(
+        f"{name} has the architecture {architectures or 'unknown'}; expected a sequence classifier with one label, or a known "
+        "decoder reranker of `quarry models`. An embedding model cannot rerank: its head would be random"
+    )
+
+
+def pair_tokens(
+    tokenizer: Any, max_tokens: int, query: str, passages: Sequence[str]
+) -> list[tuple[list[int], list[int]]]:
+    """Return tokens and segment ids of the query with each passage, at most `max_tokens` each, special ones counted.
+
+    Training reads its pairs through this function too, so that a reranker sees what it was trained on.
+    """
+    clean = [text.encode("utf-8", "replace").decode("utf-8")[: max_tokens * 64] for text in (query, *passages)]
+    special = tokenizer.num_special_tokens_to_add(True)
+    query_tokens = tokenizer.encode(clean[0], add_special_tokens=False)
+    query_tokens.truncate(int(max_tokens * _MAX_QUERY_SHARE))
+    room = max_tokens - special - len(query_tokens.ids)
+    encoded = tokenizer.encode_batch(clean[1:], add_special_tokens=False)
+    pairs = []
+    for passage in encoded:
+        passage.truncate(room)
+        pair = tokenizer.post_process(query_tokens, passage, True)
+        pairs.append((pair.ids, pair.type_ids))
+    return pairs
+
+
+class SequenceReranker:
+    """A cross-encoder with one logit, computed in float32 at the head whatever the model's precision."""
+
+    def __init__(self, folder: Path, name: str, config: dict[str, Any], where: Compute) -> None:
+        from transformers import AutoModelForSequenceClassification
+
+        tokenizer = load_tokenizer(folder, config)
+        self._model = load_weights(
+            AutoModelForSequenceClassification, folder, device=where.device, precision=where.precision, optional=""
+        )
+        head = getattr(self._model, "classifier", None) or getattr(self._model, "score", None)
+        if head is not None:
+            compute_exactly(head)
+        self._name = name
+        self._where = where
+        positions = int(config.get("max_position_embeddings") or _MAX_TOKENS + 2)
+        if config.get("model_type") in ("xlm-roberta", "roberta", "camembert"):
+            positions -= 2
+        profile = reranker_profile(name)
+        wanted = profile.max_tokens if profile is not None else min(_MAX_TOKENS, tokenizer.model_max_length)
+        self._max_tokens = min(positions, wanted)
+        tokens = _BUDGET_GPU if where.device.startswith("cuda") else _BUDGET_CPU
+        self._budget = TokenBudget(tokens, "pair", "use --rerank none, or a smaller model")
+        self._pad = int(tokenizer.pad_token_id or 0)
+        self._tokenizer = tokenizer.backend_tokenizer
+        self._segments = "token_type_ids" in tokenizer.model_input_names
+        self.forwards = 0
+
+    @property
+    def name(self) -> str:
+        """The model."""
+        return self._name
+
+    @property
+    def precision(self) -> Precision:
+        """In what it computes products; the head is float32."""
+        return self._where.precision
+
+    def score(self, query: str, passages: Sequence[str]) -> NDArray[np.float32]:
+        """Return one logit per passage, shape (len(passages),); a long pair is cut at the passage's end.
+
+        Raises:
+            ModelError: If memory runs out for one pair, or a logit is not finite.
+        """
+        return self.score_many([(query, passages)])[0]
+
+    def score_many(self, asked: Sequence[tuple[str, Sequence[str]]]) -> list[NDArray[np.float32]]:
+        """Return for each query with its passages what `score` returns; pairs of like length share a forward, whose they are.
+
+        Raises:
+            ModelError: If memory runs out for one pair, or a logit is not finite.
+        """
+        pairs = [
+            pair
+            for query, passages in asked
+            if passages
+            for pair in pair_tokens(self._tokenizer, self._max_tokens, query, passages)
+        ]
+        out = np.empty(len(pairs), dtype=np.float32)
+        lengths = [len(ids) for ids, _ in pairs]
+        for batch in self._budget.batches(lengths):
+            for rows, logits in self._budget.run(batch, lengths, lambda rows: self._forward([pairs[r] for r in rows])):
+                out[rows] = logits
+        if not np.isfinite(out).all():
+            raise ModelError(
+                f"{self._name} gave a score that is not a finite number; its weights or precision are broken"
+            )
+        return np.split(out, np.cumsum([len(passages) for _, passages in asked])[:-1])
+
+    def _forward(self, pairs: list[tuple[list[int], list[int]]]) -> NDArray[np.float32]:
+        """Score some pairs at once, shape (len(pairs),)."""
+        import torch
+
+        self.forwards += 1
+        longest = max(len(ids) for ids, _ in pairs)
+        padded = torch.full((len(pairs), longest), self._pad, dtype=torch.long)
+        mask = torch.zeros((len(pairs), longest), dtype=torch.long)
+        segments = torch.zeros((len(pairs), longest), dtype=torch.long)
+        for line, (ids, types) in enumerate(pairs):
+            padded[line, : len(ids)] = torch.tensor(ids)
+            mask[line, : len(ids)] = 1
+            segments[line, : len(ids)] = torch.tensor(types)
+        inputs = {"input_ids": padded.to(self._where.device), "attention_mask": mask.to(self._where.device)}
+        if self._segments:
+            inputs["token_type_ids"] = segments.to(self._where.device)
+        with torch.inference_mode(), self._where.products():
+            logits: NDArray[np.float32] = self._model(**inputs).logits.view(-1).float().cpu().numpy()
+        return logits

@@ -1,0 +1,197 @@
+r"""Rerankers that are language models: the logit of `Yes` after query, passage and question. bge-reranker-v2-gemma and kin.
+
+The input is built as FlagEmbedding's reference does (`inference/reranker/decoder_only/base.py`):
+
+    <bos> A: {query} \n B: {passage} \n {prompt}
+
+The query is cut to three quarters of the length, then the passage to what is left; separator and prompt come on top.
+A layer cut-off runs the first N layers, then the final norm and the head. Only the last position goes through the head,
+only for `Yes`, and in float32: the order of near-equal passages would be lost in half precision.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quarry.indexer.errors import ModelError
+from quarry.indexer.models.batching import TokenBudget
+from quarry.indexer.models.loading import load_tokenizer, load_weights
+from quarry.indexer.models.precision import Compute, compute_exactly
+from quarry.indexer.models.profiles import RerankerProfile
+from quarry.indexer.models.tokenizer import ModelTokenizer
+from quarry.retriever.rerankers.gemma import ARCHITECTURE as LIGHTWEIGHT
+from quarry.retriever.rerankers.gemma import LightweightGemma
+from quarry.retriever.rerankers.minicpm import ARCHITECTURE as LAYERWISE
+from quarry.retriever.rerankers.minicpm import LayerwiseMiniCPM, check_settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_BUDGET_CPU, _BUDGET_GPU = 2048, 32_768  # padded tokens per forward
+_QUERY_SHARE = 0.75
+LastLogits: TypeAlias = Callable[["Tensor", "Tensor", "Tensor"], "Tensor"]
+"""Token ids, attention mask and positions, each (rows, length), padded on the left, to float32 logits (rows,)."""
+
+
+def load_decoder_reranker(
+    folder: Path,
+    config: dict[str, Any],
+    profile: RerankerProfile,
+    *,
+    where: Compute,
+    cutoff_layers: int | None,
+    trust_remote_code: bool,
+) -> "DecoderReranker":
+    """Load a decoder reranker.
+
+    Raises:
+        ModelError: If the folder needs code of its own that is not allowed or not supported, or the cut-off is out of range.
+    """
+    architectures = config.get("architectures") or []
+    layers = cutoff_layers or profile.cutoff_layers
+    if LIGHTWEIGHT in architectures:
+        scorer: LastLogits = LightweightGemma(folder, config, layers, where)
+        return DecoderReranker(load_tokenizer(folder, config), profile, where.device, scorer)
+    if LAYERWISE in architectures:
+        cut = layers or int(config["num_hidden_layers"])
+        check_settings(config, cut)
+        tokenizer = load_tokenizer(folder, config)
+        return DecoderReranker(tokenizer, profile, where.device, LayerwiseMiniCPM(folder, config, cut, where))
+    remote = "auto_map" in config
+    if remote and not trust_remote_code:
+        raise ModelError(
+            f"{profile.model} needs code from its own folder, which runs only when you allow it; expected trust_remote_code=True. "
+            "Read that code first, or choose BAAI/bge-reranker-v2-m3"
+        )
+    tokenizer = load_tokenizer(folder, config, trust_remote_code=remote)
+    _check_cutoff(layers, config)
+    scorer = _yes_logits(folder, tokenizer, where, layers, remote=remote)
+    return DecoderReranker(tokenizer, profile, where.device, scorer)
+
+
+def _check_cutoff(layers: int | None, config: dict[str, Any]) -> None:
+    count = int(config["num_hidden_layers"])
+    if layers is not None and not 1 <= layers <= count:
+        raise ModelError(f"the layer cut-off is {layers}; expected 1 to {count}, the layers of this reranker")
+
+
+def _yes_logits(
+    folder: Path, tokenizer: ModelTokenizer, where: Compute, layers: int | None, *, remote: bool
+) -> LastLogits:
+    """Return what scores with a causal language model whose head is reduced to the row of `Yes`, in float32."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    yes = tokenizer.ids("Yes")
+    if len(yes) != 1 or yes[0] == tokenizer.unk_token_id:
+        raise ModelError(
+            f"the tokenizer in {folder} does not know the word Yes; expected the reranker's own. Copy it again"
+        )
+    model = load_weights(
+        AutoModelForCausalLM, folder, device=where.device, precision=where.precision, trust_remote_code=remote
+    )
+    if layers is not None:
+        model.model.layers = model.model.layers[:layers]
+    whole = model.get_output_embeddings()
+    head = torch.nn.Linear(whole.in_features, 1, bias=whole.bias is not None, device=where.device)
+    with torch.no_grad():
+        head.weight.copy_(whole.weight[yes[0]].float())
+        if whole.bias is not None:
+            head.bias.copy_(whole.bias[yes[0]].float())
+    compute_exactly(head)
+    model.set_output_embeddings(head)
+
+    def last_logits(ids: "Tensor", mask: "Tensor", positions: "Tensor") -> "Tensor":
+        with where.products():
+            found = model(input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=1, use_cache=False)
+        logits: Tensor = found.logits[:, -1, 0]
+        return logits
+
+    return last_logits
+
+
+class DecoderReranker:
+    """Scores by one logit at the last position, in float32.
+
+    Args:
+        tokenizer: The model's own.
+        profile: Prompt and length.
+        device: Where the scorer runs.
+        scorer: From padded token ids to logits.
+    """
+
+    def __init__(self, tokenizer: ModelTokenizer, profile: RerankerProfile, device: str, scorer: LastLogits) -> None:
+        self._scorer = scorer
+        self._profile = profile
+        self._device = device
+        tokens = _BUDGET_GPU if device.startswith("cuda") else _BUDGET_CPU
+        self._budget = TokenBudget(tokens, "pair", "use --rerank none, or a smaller model")
+        self._ids = tokenizer.ids
+        self._tokenizer = tokenizer.backend_tokenizer
+        bos = tokenizer.bos_token_id
+        self._bos = [] if bos is None or (bos == tokenizer.pad_token_id and profile.kind == "decoder") else [bos]
+        self._separator = self._ids("\n")
+        self._prompt = self._ids(profile.prompt)
+        self._pad = int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0)
+        self.forwards = 0
+
+    @property
+    def name(self) -> str:
+        """The model."""
+        return self._profile.model
+
+    def inputs(self, query: str, passages: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of every pair, as the model reads them."""
+        longest = self._profile.max_tokens
+        clean = [text.encode("utf-8", "replace").decode("utf-8")[: longest * 64] for text in (query, *passages)]
+        head = [*self._bos, *self._ids(f"A: {clean[0]}")[: int(longest * _QUERY_SHARE)]]
+        tail = [*self._separator, *self._prompt]
+        room = longest + len(tail) - len(head) - len(self._separator)
+        encoded = self._tokenizer.encode_batch([f"B: {text}" for text in clean[1:]], add_special_tokens=False)
+        return [[*head, *self._separator, *passage.ids[: max(0, min(longest, room))], *tail] for passage in encoded]
+
+    def score(self, query: str, passages: Sequence[str]) -> NDArray[np.float32]:
+        """Return one logit per passage, shape (len(passages),).
+
+        Raises:
+            ModelError: If memory runs out for one pair, or a logit is not finite.
+        """
+        return self.score_many([(query, passages)])[0]
+
+    def score_many(self, asked: Sequence[tuple[str, Sequence[str]]]) -> list[NDArray[np.float32]]:
+        """Return for each query with its passages what `score` returns; pairs of like length share a forward, whose they are.
+
+        Raises:
+            ModelError: If memory runs out for one pair, or a logit is not finite.
+        """
+        pairs = [pair for query, passages in asked if passages for pair in self.inputs(query, passages)]
+        out = np.empty(len(pairs), dtype=np.float32)
+        lengths = [len(ids) for ids in pairs]
+        for batch in self._budget.batches(lengths):
+            for rows, logits in self._budget.run(batch, lengths, lambda rows: self._forward([pairs[r] for r in rows])):
+                out[rows] = logits
+        if not np.isfinite(out).all():
+            raise ModelError(
+                f"{self.name} gave a score that is not a finite number; its weights or precision are broken"
+            )
+        return np.split(out, np.cumsum([len(passages) for _, passages in asked])[:-1])
+
+    def _forward(self, pairs: list[list[int]]) -> NDArray[np.float32]:
+        """Score some pairs at once, padded on the left so that all end at the last position; shape (len(pairs),)."""
+        import torch
+
+        self.forwards += 1
+        longest = max(len(ids) for ids in pairs)
+        padded = torch.full((len(pairs), longest), self._pad, dtype=torch.long)
+        mask = torch.zeros((len(pairs), longest), dtype=torch.long)
+        for line, ids in enumerate(pairs):
+            padded[line, longest - len(ids) :] = torch.tensor(ids)
+            mask[line, longest - len(ids) :] = 1
+        with torch.inference_mode():
+            positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+            found = self._scorer(padded.to(self._device), mask.to(self._device), positions.to(self._device))
+            logits: NDArray[np.float32] = found.float().cpu().numpy()
+        return logits

@@ -1,0 +1,65 @@
+"""bge-reranker-v2.5-gemma2-lightweight without its own code and without token compression (`compress_ratio` 1).
+
+It is Gemma 2 with one scoring head per layer. As in the reference (`inference/reranker/decoder_only/models/gemma_model.py` of
+FlagEmbedding), the states after layer N go through the final norm, a head and the soft cap. The reference takes its heads
+in the order of the list of cut-offs, so that a single cut-off is scored by the first head whatever its layer is; this module
+does the same, so that its scores are those of the reference. Layers above the cut-off are not even loaded.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quarry.indexer.errors import ModelError
+from quarry.indexer.models.loading import load_weights
+from quarry.indexer.models.precision import Compute
+from quarry.retriever.rerankers.minicpm import head_weight
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ARCHITECTURE = "CostWiseGemmaForCausalLM"
+_SAME = (
+    "vocab_size", "hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads", "head_dim",
+    "hidden_activation", "max_position_embeddings", "rms_norm_eps", "query_pre_attn_scalar", "sliding_window",
+    "attn_logit_softcapping", "final_logit_softcapping", "attention_bias", "rope_theta", "rope_parameters",
+)  # fmt: skip
+
+
+class LightweightGemma:
+    """The first layers of a lightweight reranker and the head that the reference scores with.
+
+    Args:
+        folder: The model folder.
+        config: Its `config.json`.
+        layers: How many layers are run; None runs all.
+        where: Where and in which numbers it runs.
+
+    Raises:
+        ModelError: If the cut-off has no head, or a weight is missing.
+    """
+
+    def __init__(self, folder: Path, config: dict[str, Any], layers: int | None, where: Compute) -> None:
+        from transformers import Gemma2Config, Gemma2Model
+
+        count, first, step = (
+            int(config["num_hidden_layers"]),
+            int(config["start_layer"]),
+            int(config.get("layer_sep", 1)),
+        )
+        wanted = count if layers is None else layers
+        if wanted not in range(first, count + 1, step):
+            raise ModelError(
+                f"the layer cut-off is {wanted}; expected {first} to {count} in steps of {step}, the layers with a head"
+            )
+        shape = Gemma2Config(**{key: config[key] for key in _SAME if key in config}, num_hidden_layers=wanted)
+        self._where = where
+        self._model = load_weights(Gemma2Model, folder, device=where.device, precision=where.precision, config=shape)
+        self._head = head_weight(folder, "lm_head.0.linear_head.weight").float().to(where.device)
+        self._cap = config.get("final_logit_softcapping")
+
+    def __call__(self, ids: "Tensor", mask: "Tensor", positions: "Tensor") -> "Tensor":
+        """Return the logit at the last position, shape (rows,), float32."""
+        with self._where.products():
+            states = self._model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False)
+        logits: Tensor = states.last_hidden_state[:, -1].float() @ self._head[0]
+        return logits if self._cap is None else (logits / self._cap).tanh() * self._cap

@@ -1,0 +1,105 @@
+"""bge-reranker-v2-minicpm-layerwise without its own code: a decoder with one scoring head per layer.
+
+The released folder brings code that no longer imports with today's transformers, and code from a model folder is not run
+here anyway. MiniCPM is Llama with three constants, which transformers knows as Granite: embeddings times `scale_emb`, every
+residual branch times `scale_depth / sqrt(layers)`, attention divided by sqrt(head size). The reference
+(`inference/reranker/decoder_only/models/modeling_minicpm_reranker.py` of FlagEmbedding) puts the states after layer N through
+the final norm and through head `N - start_layer`; layers above the cut-off are not even loaded.
+"""
+
+from math import sqrt
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quarry.indexer.errors import ModelError
+from quarry.indexer.models.loading import load_weights, read_json
+from quarry.indexer.models.precision import Compute
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ARCHITECTURE = "LayerWiseMiniCPMForCausalLM"
+_EXPECTED = {"head_type": "simple", "rope_scaling": None, "attention_bias": False}  # what the released model has
+
+
+def check_settings(config: dict[str, Any], layers: int) -> None:
+    """Check that a layer-wise reranker is of the released kind.
+
+    Raises:
+        ModelError: If the cut-off has no head, or a setting is not the released model's.
+    """
+    count, first = int(config["num_hidden_layers"]), int(config["start_layer"])
+    if not first <= layers <= count:
+        raise ModelError(f"the layer cut-off is {layers}; expected {first} to {count}, the layers with a head")
+    odd = {key: config[key] for key, value in _EXPECTED.items() if config.get(key, value) != value}
+    if odd:
+        raise ModelError(
+            f"this layer-wise reranker has {odd}; expected {_EXPECTED}, as the released one has. Choose another reranker"
+        )
+
+
+class LayerwiseMiniCPM:
+    """The first layers of a layer-wise MiniCPM reranker, and the head that belongs to them.
+
+    Args:
+        folder: The model folder.
+        config: Its `config.json`.
+        layers: How many layers are run, from the first one with a head to the last.
+        where: Where and in which numbers it runs.
+
+    Raises:
+        ModelError: If a weight is missing.
+    """
+
+    def __init__(self, folder: Path, config: dict[str, Any], layers: int, where: Compute) -> None:
+        from transformers import GraniteModel
+
+        first = int(config["start_layer"])
+        self._where = where
+        self._model = load_weights(
+            GraniteModel, folder, device=where.device, precision=where.precision, config=_as_granite(config, layers)
+        )
+        head = (
+            f"lm_head.{layers - first}.linear_head.weight" if config.get("head_multi") else "lm_head.linear_head.weight"
+        )
+        self._head = head_weight(folder, head).float().to(where.device)
+
+    def __call__(self, ids: "Tensor", mask: "Tensor", positions: "Tensor") -> "Tensor":
+        """Return the logit at the last position, shape (rows,), float32."""
+        with self._where.products():
+            states = self._model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False)
+        logits: Tensor = states.last_hidden_state[:, -1].float() @ self._head[0]
+        return logits
+
+
+def _as_granite(config: dict[str, Any], layers: int) -> Any:
+    from transformers import GraniteConfig
+
+    heads = int(config["num_attention_heads"])
+    same = ("vocab_size", "hidden_size", "intermediate_size", "hidden_act", "rms_norm_eps", "max_position_embeddings")
+    return GraniteConfig(
+        **{key: config[key] for key in same},
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=int(config.get("num_key_value_heads") or heads),
+        embedding_multiplier=float(config["scale_emb"]),
+        residual_multiplier=float(config["scale_depth"]) / sqrt(int(config["num_hidden_layers"])),
+        attention_multiplier=1 / sqrt(int(config["hidden_size"]) // heads),
+        rope_parameters={"rope_type": "default", "rope_theta": float(config.get("rope_theta", 10_000.0))},
+        pad_token_id=None,
+    )
+
+
+def head_weight(folder: Path, name: str) -> "Tensor":
+    """Return one tensor of a model folder. Raises ModelError when it is not there."""
+    from safetensors import safe_open
+
+    index = read_json(folder / "model.safetensors.index.json").get("weight_map", {})
+    path = folder / index.get(name, "model.safetensors")
+    if path.parent != folder or not path.is_file():
+        raise ModelError(f"{folder} lacks {path.name}; copy it again")
+    with safe_open(path, framework="pt") as weights:
+        if name not in weights.keys():  # noqa: SIM118 (safe_open is not a mapping)
+            raise ModelError(f"{path} lacks {name}, the scoring head of this cut-off; copy it again")
+        found: Tensor = weights.get_tensor(name)
+    return found

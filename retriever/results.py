@@ -1,0 +1,80 @@
+"""What a search gives back to people and programs: results with their texts, sources and explanations."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from quarry.retriever.highlight import Span
+from quarry.retriever.ranking import Evidence, Query, Route, Stage, StageReport
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One passage of an answer.
+
+    Attributes:
+        rank: From 1.
+        score: Of `stage`; comparable only within this answer.
+        stage: The last stage that ordered the answer.
+        chunk_id: The passage.
+        doc_id: Its document.
+        title: The document's title; its id when it has none.
+        heading: The headings above the passage, ` > ` between them.
+        source: Where the document came from (file path relative to what was indexed, or its id).
+        page: Page number from 1, None for formats without pages.
+        start: First character of the passage in the document's text.
+        end: One past the last.
+        text: The passage as it stands in the document.
+        highlights: Character ranges of `text` that match the query's terms.
+        meta: The document's metadata.
+        evidence: Ranks and scores of every stage that saw the passage.
+    """
+
+    rank: int
+    score: float
+    stage: Stage
+    chunk_id: str
+    doc_id: str
+    title: str
+    heading: str
+    source: str
+    page: int | None
+    start: int
+    end: int
+    text: str
+    highlights: tuple[Span, ...]
+    meta: dict[str, str]
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The results for one query, with all that is needed to judge them.
+
+    Attributes:
+        query: What was asked.
+        route: The route that was asked for.
+        results: Best first.
+        stages: Every stage: whether it ran, why not, and how long it took.
+        notices: What was done to the query, such as cutting it.
+        generation: The index generation that answered.
+        model: The embedder that the index was built with; empty for a lexical-only index.
+        milliseconds: Wall time of the whole, shared among the queries of a batch.
+    """
+
+    query: Query
+    route: Route
+    results: tuple[Result, ...]
+    stages: tuple[StageReport, ...]
+    notices: tuple[str, ...]
+    generation: str
+    model: str
+    milliseconds: float
+
+    @property
+    def degraded(self) -> tuple[str, ...]:
+        """One sentence per stage that was asked for and did not fully run; empty for a full answer."""
+        return tuple(f"{report.stage}: {report.reason}" for report in self.stages if report.degrades)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-able dictionary, with `degraded` in it."""
+        return {**asdict(self), "degraded": list(self.degraded)}

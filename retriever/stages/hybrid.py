@@ -1,0 +1,80 @@
+"""The hybrid route: dense and BM25 candidates fused into one ranking; when dense cannot run, BM25 answers and says so."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+
+from quarry.indexer.lexical.analyzer import Analyzer
+from quarry.indexer.lexical.bm25 import LexicalIndex
+from quarry.retriever.base import Retriever
+from quarry.retriever.ranking import Query, Ranking, StageReport
+from quarry.retriever.stages.fusion import fuse, lexical_evidence
+from quarry.retriever.stages.guard import Guard
+
+FUSION_DEPTH = 100  # candidates taken from each side before fusing
+
+
+@dataclass(frozen=True, slots=True)
+class WithFallback:
+    """A Retriever that asks `primary` within a time budget and otherwise `fallback`, leaving a report in the ranking.
+
+    Attributes:
+        primary: Dense retrieval; None when it cannot run at all.
+        fallback: BM25.
+        missing: Why there is no primary; used only when it is None.
+        budget_s: Wall time for the primary, in seconds; None waits.
+    """
+
+    primary: Retriever | None
+    fallback: Retriever
+    missing: str = ""
+    budget_s: float | None = None
+    guard: Guard = field(default_factory=lambda: Guard("dense search"))
+
+    def retrieve(self, queries: Sequence[Query], k: int, *, allowed: Collection[str] | None = None) -> list[Ranking]:
+        """Return the primary's rankings, or the fallback's with the reason."""
+        rankings, report = self.attempt(queries, k, allowed)
+        if rankings is not None:
+            return rankings
+        return [ranking.with_stages(report) for ranking in self.fallback.retrieve(queries, k, allowed=allowed)]
+
+    def attempt(
+        self, queries: Sequence[Query], k: int, allowed: Collection[str] | None
+    ) -> tuple[list[Ranking] | None, StageReport]:
+        """Return the primary's rankings, or None, with the report of the dense stage."""
+        primary = self.primary
+        if primary is None:
+            return None, StageReport("dense", "missing", self.missing)
+        outcome = self.guard.run(lambda: primary.retrieve(queries, k, allowed=allowed), self.budget_s)
+        share = outcome.milliseconds / max(1, len(queries))
+        if outcome.value is None:
+            return None, StageReport("dense", "failed", f"{outcome.reason}; BM25 answered", share)
+        return outcome.value, StageReport("dense", "ran", milliseconds=share)
+
+
+@dataclass(frozen=True, slots=True)
+class HybridRetriever:
+    """A Retriever that fuses dense and BM25 candidates (see `quarry.retriever.stages.fusion` for the method)."""
+
+    dense: WithFallback
+    bm25: Retriever
+    index: LexicalIndex
+    analyzer: Analyzer
+
+    def retrieve(self, queries: Sequence[Query], k: int, *, allowed: Collection[str] | None = None) -> list[Ranking]:
+        """Return the k best passages of the fused ranking for each query."""
+        depth = max(k, FUSION_DEPTH)
+        lexical = self.bm25.retrieve(queries, depth, allowed=allowed)
+        dense, report = self.dense.attempt(queries, depth, allowed)
+        if dense is None:
+            return [Ranking.of(r.query, r.hits, k, (*r.stages, report)) for r in lexical]
+        return [self._fuse(one, other, k) for one, other in zip(dense, lexical, strict=True)]
+
+    def _fuse(self, dense: Ranking, lexical: Ranking, k: int) -> Ranking:
+        started = perf_counter()
+        query = dense.query
+        evidence = lexical_evidence(self.analyzer.tokens(query.text), self.index, lexical.hits)
+        hits = fuse(dense.hits, lexical.hits, k=k, evidence=evidence)
+        elapsed = (perf_counter() - started) * 1000
+        report = StageReport("fusion", "ran", milliseconds=elapsed, candidates=len(hits))
+        return Ranking.of(query, hits, k, (*dense.stages, *lexical.stages, report))

@@ -1,0 +1,117 @@
+"""Two-stage retrieval: the best candidates of a first stage, read once more by a reranker, within a time budget.
+
+No failure of the reranker loses the query: the first stage's order stands and the ranking says why. Candidates are
+scored in slices of the first stage's order, so that what is not reached in time is what mattered least.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quarry.retriever.base import Passages, Reranker, Retriever
+from quarry.retriever.ranking import Hit, Query, Ranking, StageReport, StageScore
+from quarry.retriever.stages.guard import Guard
+
+
+@dataclass(frozen=True, slots=True)
+class RerankPlan:
+    """How much is reranked.
+
+    Attributes:
+        depth: Candidates per query; beyond about 100 quality falls again ("Drowning in documents", arXiv 2411.11767).
+        budget_ms: Wall time per query, None for no limit.
+        slice_size: Candidates per call of the reranker; the budget is looked at between calls.
+    """
+
+    depth: int = 50
+    budget_ms: float | None = None
+    slice_size: int = 16
+
+    def __post_init__(self) -> None:
+        if self.depth < 1 or self.slice_size < 1 or (self.budget_ms is not None and self.budget_ms <= 0):
+            raise ValueError(f"{self}; expected depth and slice size of at least 1 and a budget above 0")
+
+
+@dataclass(frozen=True, slots=True)
+class TwoStage:
+    """A Retriever: `first` finds candidates, `reranker` orders them.
+
+    Scored candidates come first, by logit. The others keep the first stage's order below them: the i-th gets the lowest
+    logit minus i, a number that says nothing but this order, and no rerank evidence.
+    """
+
+    first: Retriever
+    reranker: Reranker
+    passages: Passages
+    plan: RerankPlan = field(default_factory=RerankPlan)
+    guard: Guard = field(default_factory=lambda: Guard("the reranker"))
+
+    def retrieve(self, queries: Sequence[Query], k: int, *, allowed: Collection[str] | None = None) -> list[Ranking]:
+        """Return the k best passages after reranking."""
+        depth = max(k, self.plan.depth)
+        return [self._rerank(ranking, k) for ranking in self.first.retrieve(queries, depth, allowed=allowed)]
+
+    def _rerank(self, ranking: Ranking, k: int) -> Ranking:
+        candidates = ranking.hits[: self.plan.depth]
+        if not candidates:
+            return ranking.with_stages(StageReport("rerank", "ran", "there were no candidates"))
+        started = perf_counter()
+        deadline = None if self.plan.budget_ms is None else started + self.plan.budget_ms / 1000
+        scores: list[float] = []
+        failure = ""
+        for first in range(0, len(candidates), self.plan.slice_size):
+            left = None if deadline is None else deadline - perf_counter()
+            if left is not None and left <= 0:
+                break
+            failure = self._score_slice(ranking.query, candidates[first : first + self.plan.slice_size], scores, left)
+            if failure:
+                break
+        elapsed = (perf_counter() - started) * 1000
+        report = self._report(len(scores), len(candidates), failure, elapsed)
+        if not scores:
+            return Ranking.of(ranking.query, ranking.hits, k, (*ranking.stages, report))
+        return Ranking.of(ranking.query, _reordered(ranking.hits, scores), k, (*ranking.stages, report))
+
+    def _score_slice(self, query: Query, part: Sequence[Hit], scores: list[float], left: float | None) -> str:
+        """Append the logits of some candidates; returns why that failed, or an empty string."""
+
+        def work() -> NDArray[np.float32]:
+            texts = self.passages.texts([hit.chunk_id for hit in part])
+            return np.asarray(self.reranker.score(query.text, texts), dtype=np.float32)
+
+        outcome = self.guard.run(work, left)
+        if outcome.value is None:
+            return outcome.reason
+        if outcome.value.shape != (len(part),) or not np.isfinite(outcome.value).all():
+            return f"the reranker gave scores of shape {outcome.value.shape} that are not all finite numbers"
+        scores.extend(float(score) for score in outcome.value)
+        return ""
+
+    def _report(self, scored: int, wanted: int, failure: str, elapsed: float) -> StageReport:
+        if scored == wanted:
+            return StageReport("rerank", "ran", "", elapsed, scored)
+        if scored:
+            why = failure or f"the time budget of {self.plan.budget_ms:.0f} ms was used up"
+            reason = f"{scored} of {wanted} candidates were reranked ({why}); the others keep their place below"
+            return StageReport("rerank", "partial", reason, elapsed, scored)
+        reason = f"{failure or 'no time was left for it'}; the order of the first stage stands"
+        return StageReport("rerank", "failed", reason, elapsed, 0)
+
+
+def _reordered(hits: Sequence[Hit], scores: Sequence[float]) -> list[Hit]:
+    ranks = {
+        row: rank
+        for rank, row in enumerate(sorted(range(len(scores)), key=lambda row: (-scores[row], hits[row].chunk_id)), 1)
+    }
+    out: list[Hit] = []
+    lowest = min(scores)
+    for row, hit in enumerate(hits):
+        if row < len(scores):
+            evidence = replace(hit.evidence, rerank=StageScore(ranks[row], scores[row]))
+            out.append(Hit(hit.chunk_id, scores[row], "rerank", evidence))
+        else:
+            out.append(Hit(hit.chunk_id, lowest - (row - len(scores) + 1), "rerank", hit.evidence))
+    return out

@@ -1,0 +1,38 @@
+"""Dense retrieval: the query's embedding against the stored ones."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+from quarry.indexer.embedder import Embedder
+from quarry.indexer.stores.base import VectorStore
+from quarry.retriever.ranking import Evidence, Hit, Query, Ranking, StageReport, StageScore
+
+
+@dataclass(frozen=True, slots=True)
+class DenseRetriever:
+    """A Retriever over vectors. The embedder is asked for at the first query, so that opening an index is quick."""
+
+    embedder: Callable[[], Embedder]
+    store: VectorStore
+
+    def retrieve(self, queries: Sequence[Query], k: int, *, allowed: Collection[str] | None = None) -> list[Ranking]:
+        """Return the k passages of highest cosine for each query."""
+        if not queries:
+            return []
+        started = perf_counter()
+        vectors = self.embedder().embed_queries([query.text for query in queries])
+        found = self.store.search(vectors, k, allowed=allowed)
+        share = (perf_counter() - started) * 1000 / len(queries)
+        return [
+            Ranking.of(
+                query,
+                [
+                    Hit(chunk_id, similarity, "dense", Evidence(dense=StageScore(rank, similarity)))
+                    for rank, (chunk_id, similarity) in enumerate(neighbours, start=1)
+                ],
+                k,
+                (StageReport("dense", "ran", milliseconds=share, candidates=len(neighbours)),),
+            )
+            for query, neighbours in zip(queries, found, strict=True)
+        ]

@@ -1,0 +1,403 @@
+"""The page of evaluations: which data sets may be read, running and stopping, golden rows, the page itself."""
+
+import os
+import time
+from dataclasses import replace
+
+import pytest
+
+from quarry.app.ui.evaluate import presenter as shown
+from quarry.app.ui.evaluate import queries
+from quarry.app.ui.evaluate.job import EvaluationOrder, run_evaluation
+from quarry.app.ui.shared.data_folders import DATA_VARIABLE, allowed_roots, data_choices
+from quarry.app.ui.shared.jobs import Job, JobCancelledError
+from quarry.app.ui.shared.session import evaluations_path
+from quarry.demo_corpus import queries_path
+from quarry.indexer.errors import SettingsError
+from quarry.indexer.storage.generations import Generations
+from quarry.retriever.data.datasets import UnknownDocuments, load_dataset
+from quarry.retriever.evaluation.evaluate import evaluate
+from quarry.retriever.evaluation.measures import parse_measures
+from quarry.retriever.evaluation.saved import Meta, Questions, SavedEvaluation, load_evaluation, save_evaluation
+from quarry.retriever.ranking import Query
+from quarry.retriever.searcher import Searcher
+from tests.app.ui.languages import chinese, english
+from tests.app.ui.pages_support import POISON, demo_index, markdown, open_page, texts
+
+QUESTIONS = Questions(
+    queries=(Query("q1", "how to renew a book"), Query("q2", "怎么续借"), Query("q3", "opening hours on holidays")),
+    qrels={"q1": {"d1": 1, "d9": 0}, "q2": {"d2": 2, "d3": 1}, "q3": {"d4": 1}},
+    metadata={"q1": {"topic": "loans"}, "q2": {"topic": "loans"}, "q3": {"topic": "hours"}},
+)
+BEFORE = {"q1": [("d9", 2.0), ("d1", 1.0)], "q2": [("d2", 3.0), ("d3", 1.0)], "q3": []}
+AFTER = {"q1": [("d1", 2.0), ("d9", 1.0)], "q2": [("d3", 3.0), ("d2", 1.0)], "q3": []}
+
+
+def saved(run, *, route="bm25", generation="000001", questions=QUESTIONS, digest="a" * 16, **more) -> SavedEvaluation:
+    measures = parse_measures(["nDCG@10", "RR@10"])
+    facts = {"bm25_ms": 1.5, "dense_ms": 10.0, "ceiling": 0.66666, "degraded": ""} | more
+    meta = Meta(
+        "library", "test", digest, generation, "tests/words 1", route, created="2026-11-21T07:40:12+00:00", more=facts
+    )
+    return SavedEvaluation(meta, evaluate(run, questions.qrels, measures, queries=questions.queries), run, questions)
+
+
+@pytest.fixture
+def pair():
+    return shown.named_runs([saved(BEFORE), saved(AFTER, route="hybrid")])
+
+
+# Data sets
+
+
+def test_only_folders_below_the_named_ones_are_read(tmp_path, monkeypatch):
+    allowed, outside = tmp_path / "allowed", tmp_path / "outside"
+    for folder in (allowed / "library", outside / "secret"):
+        folder.mkdir(parents=True)
+        (folder / "qrels.txt").write_text("q1 0 d1 1\n")
+    (allowed / "notes").mkdir()
+    (allowed / "link").symlink_to(outside / "secret")
+    monkeypatch.setenv(DATA_VARIABLE, os.pathsep.join([str(allowed), str(tmp_path / "more")]))
+    roots = allowed_roots()
+    assert roots == (allowed.resolve(), (tmp_path / "more").resolve())
+    assert [choice.name for choice in data_choices("", roots)] == ["demo_corpus"]
+    assert [choice.name for choice in data_choices(".", roots)] == ["demo_corpus", "library"]
+    assert [choice.name for choice in data_choices(str(allowed / "library"), roots)] == ["demo_corpus", "library"]
+    for typed in (str(outside), "../outside", "/", "link", "a\0b", "~"):
+        with pytest.raises(SettingsError, match="is not below|cannot be listed"):
+            data_choices(typed, roots)
+    with pytest.raises(SettingsError, match=r"nowhere cannot be listed .*expected a folder"):
+        data_choices("nowhere", roots)
+
+
+def test_without_a_named_folder_it_is_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.delenv(DATA_VARIABLE, raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert allowed_roots() == (tmp_path.resolve(),)
+
+
+# Running
+
+
+class StoppingJob(Job):
+    """A job whose user presses the button after some reports."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__("evaluation")
+        self.seen: list[tuple[int, int, str]] = []
+        self.after = after
+
+    def report(self, done: int, total: int, doing: str) -> None:
+        self.seen.append((done, total, doing))
+        if len(self.seen) > self.after:
+            self.cancel()
+        super().report(done, total, doing)
+
+
+@pytest.fixture
+def index(tmp_path):
+    return demo_index(tmp_path)
+
+
+@pytest.fixture
+def order(tmp_path):
+    dataset = load_dataset(queries_path().parent)
+    return EvaluationOrder(dataset, ("bm25",), parse_measures(["nDCG@10"]), 50, tmp_path / "saved")
+
+
+def test_what_is_run_is_saved_with_its_questions_and_is_the_same_as_in_one_batch(index, order):
+    from quarry.retriever.evaluation.routes import evaluate_route
+
+    searcher, job = Searcher.open(index), StoppingJob(after=1000)
+    (name,) = run_evaluation(job, searcher, order)
+    found = load_evaluation(order.into / name)
+    whole = evaluate_route(searcher, order.dataset, "bm25", order.measures)
+    assert found.evaluation.means == whole.evaluation.means
+    assert found.run.keys() == {query_id for query_id, hits in whole.run.items() if hits}
+    assert found.questions is not None
+    assert name.endswith("-demo_corpus-test-bm25-000002")
+    assert job.seen[0] == (0, 68, "bm25")
+    assert job.seen[1] == (8, 68, "bm25")
+    assert job.seen[-1] == (68, 68, "bm25")
+
+
+def test_a_stopped_run_keeps_the_routes_that_were_finished(index, order):
+    job = StoppingJob(after=12)  # ten reports for each route
+    with pytest.raises(JobCancelledError):
+        run_evaluation(job, Searcher.open(index), replace(order, routes=("bm25", "dense", "hybrid")))
+    assert [path.name[-11:] for path in order.into.iterdir()] == ["bm25-000002"]
+
+
+# Rows
+
+
+def test_the_table_in_both_languages(pair):
+    before, after = shown.table_rows(pair, english)
+    assert list(before)[:5] == ["Route", "nDCG@10", "RR@10", "Ceiling", "ms per query"]
+    # q1: 1/log2(3) = 0.6309, q2: 1, q3: 0; after it q1: 1, q2: (1 + 2/log2(3)) / (2 + 1/log2(3)) = 0.8597, q3: 0
+    assert before["nDCG@10"].startswith("0.5436 (0.00-1.00)")
+    assert after["nDCG@10"].startswith("0.6199 (")
+    assert (before["Ceiling"], before["ms per query"], before["judged@10"]) == ("0.6667", "11.5", "67%")
+    assert (before["Queries"], before["Unanswered"], before["Model"]) == ("3", "1", "tests/words")
+    assert "路线" in shown.table_rows(pair, chinese)[0]
+
+
+def test_labels_are_as_short_as_they_can_be():
+    def labels(*runs):
+        return [run.label for run in shown.named_runs(runs)]
+
+    assert labels(saved(BEFORE), saved(AFTER, route="hybrid")) == ["bm25", "hybrid"]
+    assert labels(saved(BEFORE), saved(AFTER, generation="000002")) == ["bm25 000001", "bm25 000002"]
+    assert labels(saved(BEFORE), saved(AFTER)) == ["1. bm25", "2. bm25"]
+    reranked = saved(BEFORE)
+    assert labels(replace(reranked, meta=replace(reranked.meta, rerank="rerank"))) == ["bm25+rerank"]
+
+
+def test_runs_of_other_data_sets_are_refused_with_the_reason(pair):
+    other = shown.named_runs([pair[0].saved, saved(AFTER, route="dense", digest="b" * 16)])
+    reason = shown.why_not_comparable(other, english)
+    assert "bm25 was measured on library/test (aaaaaaaa) and dense on library/test (bbbbbbbb)" in reason
+    assert "没有可比性" in shown.why_not_comparable(other, chinese)
+    assert shown.why_not_comparable(pair, english) == ""
+    evaluation = evaluate(AFTER, QUESTIONS.qrels, parse_measures(["AP"]), queries=QUESTIONS.queries)
+    without = shown.named_runs([pair[0].saved, replace(pair[1].saved, evaluation=evaluation)])
+    assert shown.why_not_comparable(without, english) == "These runs have no measure in common."
+
+
+def test_remarks_count_what_is_odd(pair):
+    one = saved(BEFORE, degraded="dense: no model", unjudged=3)
+    found = shown.remarks(shown.named_runs([one]), QUESTIONS, UnknownDocuments(2, ("d3",), 1, 5), english)
+    assert found == [
+        "bm25 was degraded: dense: no model",
+        "3 queries of the data set have no judgements; left out.",
+        "2 of 5 judged documents are not in the live index; questions whose answers are among them cannot win.",
+    ]
+    assert shown.remarks(pair, QUESTIONS, None, english) == []
+    assert "figures only" in shown.remarks(pair, None, None, english)[0]
+
+
+def test_differences_per_query_the_largest_gain_first(pair):
+    comparison = shown.comparisons(pair, "nDCG@10")["hybrid"]
+    rows = shown.delta_rows(comparison, {"q1": "how to renew a book"}, english)
+    assert [(row["place"], row["query"], row["outcome"]) for row in rows] == [
+        (1, "how to renew a book", "better"), (2, "q3", "same"), (3, "q2", "worse"),
+    ]  # fmt: skip
+    assert [round(row["delta"], 4) for row in rows] == [0.3691, 0.0, -0.1403]
+
+
+def test_rows_of_the_charts(pair):
+    first = shown.latency_rows(pair, "nDCG@10")[0]
+    assert (first["run"], first["ms"], round(first["value"], 4), first["low"], first["high"]) == (
+        "bm25",
+        11.5,
+        0.5436,
+        0.0,
+        1.0,
+    )
+    recall = {(row["run"], row["k"]): round(row["recall"], 4) for row in shown.depth_rows(pair, QUESTIONS)}
+    assert recall["bm25", 1] == 0.1667  # of q1 nothing, of q2 one of two, of q3 nothing
+    assert recall["hybrid", 1] == 0.5
+    assert recall["bm25", 100] == 0.6667
+    assert shown.slice_properties(QUESTIONS) == ("language", "length", "topic")
+    by_topic = {
+        (row["run"], row["slice"]): round(row["value"], 4)
+        for row in shown.slice_rows(pair, QUESTIONS, "topic", "nDCG@10")
+    }
+    assert by_topic == {
+        ("bm25", "loans (2)"): 0.8155,
+        ("bm25", "hours (1)"): 0.0,
+        ("hybrid", "loans (2)"): 0.9299,
+        ("hybrid", "hours (1)"): 0.0,
+    }
+    verdicts = shown.slice_verdicts(pair, QUESTIONS, "language", "nDCG@10", chinese)
+    assert [(row["分组"], row["结论"], row["查询数"]) for row in verdicts] == [
+        ("en", "查询太少", "2"),
+        ("zh", "查询太少", "1"),
+    ]
+
+
+def test_the_worst_queries_first(pair):
+    words = {query.query_id: query.text for query in QUESTIONS.queries}
+
+    def ids(runs, how):
+        return [row["id"] for row in queries.query_rows(runs, "nDCG@10", words, how, english)]
+
+    assert ids(pair, "losses") == ["q2", "q3", "q1"]
+    assert ids(pair, "wins") == ["q1", "q3", "q2"]
+    assert ids(pair[:1], "lowest") == ["q3", "q1", "q2"]
+    row = queries.query_rows(pair, "nDCG@10", words, "losses", english)[0]
+    assert row == {"id": "q2", "Question": "怎么续借", "bm25": 1.0, "hybrid": 0.8597, "Difference": -0.1403}
+
+
+def test_results_of_a_query_side_by_side(pair):
+    found = queries.result_rows(pair[0], "q1", QUESTIONS.qrels["q1"], {"d1": "Loans"}, english)
+    assert [(row["#"], row["Relevant"], row["Document"], row["Id"]) for row in found] == [
+        ("1", "✗ 0", "d9", "d9"), ("2", "✓ 1", "Loans", "d1"),
+    ]  # fmt: skip
+    missed = queries.missed_rows(pair, "q3", QUESTIONS.qrels["q3"], {}, english)
+    assert missed == [{"Relevant document": "d4", "Id": "d4", "Grade": "1", "bm25": "-", "hybrid": "-"}]
+    assert queries.missed_rows(pair, "q2", QUESTIONS.qrels["q2"], {}, english)[0]["hybrid"] == "2"
+
+
+def test_saved_evaluations_are_listed_newest_first_and_bad_ones_with_their_reason(tmp_path):
+    save_evaluation(tmp_path / "one", saved(BEFORE))
+    later = saved(AFTER, route="hybrid")
+    save_evaluation(tmp_path / "two", replace(later, meta=replace(later.meta, created="2026-11-21T09:00:00+00:00")))
+    save_evaluation(tmp_path / "bad", saved(BEFORE))
+    (tmp_path / "bad" / "run.trec").write_text("")
+    labels, faults = shown.read_saved(tmp_path)
+    assert list(labels) == ["two", "one"]
+    assert labels["one"] == "2026-11-21 07:40  library/test  bm25  000001  nDCG@10 0.5436"
+    assert list(faults) == ["bad"]
+    assert "not the run" in faults["bad"]
+    assert shown.read_saved(tmp_path / "nowhere") == ({}, {})
+
+
+def test_routes_depend_on_what_is_there():
+    assert shown.offered_routes(dense=False, rerank=False) == ("bm25",)
+    assert shown.offered_routes(dense=True, rerank=True) == (
+        "bm25",
+        "dense",
+        "hybrid",
+        "bm25+rerank",
+        "dense+rerank",
+        "hybrid+rerank",
+    )
+
+
+# The page
+
+
+def evaluate_once(at):
+    """Press the button and wait for the end, as the page's own timer would."""
+    at.button(key="evaluate.go").click().run()
+    deadline = time.monotonic() + 90
+    while any(button.key == "evaluate.cancel" for button in at.button):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+        at.run()
+    return at.run()
+
+
+def table_with(at, column):
+    return next((table.value for table in at.dataframe if column in table.value), None)
+
+
+def test_an_empty_page_says_what_to_do(index, monkeypatch):
+    at = open_page(index, monkeypatch, "evaluate")
+    assert not at.exception
+    assert "None yet" in at.info[0].value
+    assert "only BM25 can be measured" in texts(at)
+
+
+def test_evaluate_reopen_and_compare_across_generations(index, monkeypatch):
+    at = open_page(index, monkeypatch, "evaluate", "zh")
+    at = evaluate_once(at)
+    assert not at.exception
+    table = table_with(at, "路线")
+    assert table["路线"].tolist() == ["bm25"]
+    assert table["代"].tolist() == ["000002"]
+    assert table["查询数"].tolist() == ["68"]
+    Generations(index).switch("000001", "rolled back")
+    at = evaluate_once(at)
+    (newest, older) = list(shown.read_saved(evaluations_path(index))[0])
+    at.multiselect(key="evaluate.shown").set_value([older, newest]).run()
+    assert not at.exception
+    assert table_with(at, "路线")["路线"].tolist() == ["bm25 000002", "bm25 000001"]
+    assert "未显示出差异" in texts(at)
+    again = open_page(index, monkeypatch, "evaluate")  # another visitor finds both
+    assert len(again.multiselect(key="evaluate.shown").options) == 2
+    assert again.multiselect(key="evaluate.shown").value == []
+
+
+def test_what_is_open_survives_a_visit_to_another_page(index, monkeypatch):
+    save_evaluation(evaluations_path(index) / "one", saved(BEFORE))
+    at = open_page(index, monkeypatch, "evaluate")
+    at.multiselect(key="evaluate.shown").set_value(["one"]).run()
+    at.switch_page("../pages/index.py").run()
+    at.switch_page("../pages/evaluate.py").run()
+    assert at.multiselect(key="evaluate.shown").value == ["one"]
+    assert table_with(at, "Route") is not None
+
+
+def test_different_data_sets_are_refused_on_the_page(index, monkeypatch):
+    save_evaluation(evaluations_path(index) / "one", saved(BEFORE))
+    save_evaluation(evaluations_path(index) / "two", saved(AFTER, digest="b" * 16))
+    at = open_page(index, monkeypatch, "evaluate")
+    at.multiselect(key="evaluate.shown").set_value(["one", "two"]).run()
+    assert not at.exception
+    assert at.error[0].value == "These runs cannot be compared."
+    assert "Choose runs of one data set" in texts(at)
+    assert table_with(at, "Route") is None
+
+
+def test_a_data_set_of_another_corpus_is_not_started(index, tmp_path, monkeypatch):
+    folder = tmp_path / "data" / "foreign"
+    (folder / "qrels").mkdir(parents=True)
+    (folder / "queries.jsonl").write_text('{"_id": "q1", "text": "hours"}\n')
+    (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\tnowhere\t1\n")
+    monkeypatch.setenv(DATA_VARIABLE, str(tmp_path / "data"))
+    at = open_page(index, monkeypatch, "evaluate")
+    at.text_input(key="evaluate.folder").set_value(".").run()
+    at.selectbox(key="evaluate.dataset").set_value(1).run()
+    at.button(key="evaluate.go").click().run()
+    assert not at.exception
+    assert at.error[0].value == "It was not started."
+    assert "none of the 1 judged documents is in this index (first 'nowhere')" in at.code[0].value
+
+
+@pytest.mark.parametrize(("key", "value", "words"), [
+    ("evaluate.folder", "/", "is not below"),
+    ("evaluate.measures", ["nDGC@10"], "did you mean nDCG@10"),
+    ("evaluate.split", "train", "there is no split 'train'"),
+])  # fmt: skip
+def test_wrong_input_is_answered_in_words(index, monkeypatch, key, value, words):
+    at = open_page(index, monkeypatch, "evaluate")
+    kind = at.multiselect if key == "evaluate.measures" else at.text_input
+    kind(key=key).set_value(value).run()
+    if key != "evaluate.folder":
+        at.button(key="evaluate.go").click().run()
+    assert not at.exception
+    assert words in at.code[0].value
+
+
+def test_a_damaged_index_can_still_show_what_was_saved(index, monkeypatch):
+    save_evaluation(evaluations_path(index) / "one", saved(BEFORE))
+    (index / "generations" / "000002" / "manifest.json").write_text("{")
+    (index / "generations" / "000002" / "chunks.sqlite").write_bytes(b"no database")
+    at = open_page(index, monkeypatch, "evaluate")
+    at.multiselect(key="evaluate.shown").set_value(["one"]).run()
+    assert not at.exception
+    assert at.error[0].value == "The index cannot be opened."
+    assert table_with(at, "Route")["nDCG@10"].tolist()[0].startswith("0.5436")
+
+
+def test_an_evaluation_without_questions_and_with_a_damaged_neighbour(index, monkeypatch):
+    save_evaluation(evaluations_path(index) / "one", replace(saved(BEFORE), questions=None))
+    save_evaluation(evaluations_path(index) / "two", saved(AFTER))
+    (evaluations_path(index) / "two" / "evaluation.json").write_text("[]")
+    at = open_page(index, monkeypatch, "evaluate")
+    assert at.warning[0].value == "A saved evaluation cannot be read."
+    at.multiselect(key="evaluate.shown").set_value(["one"]).run()
+    assert not at.exception
+    assert "figures only" in texts(at)
+
+
+def test_poisoned_questions_and_titles_stay_text(index, monkeypatch):
+    asked = Questions(
+        (Query("q1", POISON), Query("**q2**", POISON)),
+        {"q1": {POISON: 1}, "**q2**": {"d2": 1}},
+        {"q1": {"**f**": POISON}},
+    )
+    for name, run in (
+        ("one", {"q1": [("d1", 1.0)], "**q2**": []}),
+        ("two", {"q1": [("d2", 1.0)], "**q2**": [("d2", 1.0)]}),
+    ):
+        one = saved(run, questions=asked, degraded=POISON, route="bm25" if name == "one" else "hybrid")
+        save_evaluation(evaluations_path(index) / name, replace(one, meta=replace(one.meta, dataset=POISON[:40])))
+    at = open_page(index, monkeypatch, "evaluate")
+    at.multiselect(key="evaluate.shown").set_value(["one", "two"]).run()
+    assert not at.exception
+    assert "<script>" not in markdown(at)
+    assert "**" not in markdown(at)
+    assert any(POISON in text.value for text in at.text)

@@ -1,0 +1,108 @@
+"""The answer panel without a browser: off until asked for, kept, honest about what it rests on."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from tests.app.ui.search.test_search_page import ask, button, html
+
+
+@pytest.fixture
+def without_endpoint(monkeypatch):
+    monkeypatch.delenv("QUARRY_LLM_ENDPOINT", raising=False)
+    monkeypatch.delenv("QUARRY_LLM_MODEL", raising=False)
+
+
+@pytest.fixture
+def endpoint(monkeypatch):
+    """A stand-in for a language model that streams what the list holds; its requests are kept."""
+    asked: list[dict] = []
+    pieces = ["Books can be renewed twice online [1]. ", "A renewal costs 77 euros [1]."]
+
+    class Model(BaseHTTPRequestHandler):
+        def do_POST(self):
+            asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.send_header("Content-Type", "text/event-stream")
+            self.end_headers()
+            for piece in pieces:
+                row = {"choices": [{"index": 0, "delta": {"content": piece}}]}
+                self.wfile.write(f"data: {json.dumps(row)}\n\n".encode())
+            self.wfile.write(b"data: [DONE]\n\n")
+
+        def log_message(self, *_arguments):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Model)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("QUARRY_LLM_ENDPOINT", f"http://127.0.0.1:{server.server_port}/v1")
+    monkeypatch.setenv("QUARRY_LLM_MODEL", "stand-in")
+    yield asked
+    server.shutdown()
+    server.server_close()
+
+
+def switch(test):
+    return test.toggle(key="with_answer")
+
+
+def captions(test):
+    return [element.value for element in test.caption]
+
+
+def test_the_panel_is_off_until_asked_for_and_then_kept(app, lexical_index, without_endpoint):
+    test = app(lexical_index)
+    ask(test, "how often can books be renewed online")
+    assert not switch(test).value
+    assert "q-answer" not in html(test).replace(".q-answer", "")
+    switch(test).set_value(True).run()
+    assert not test.exception
+    assert test.query_params["answer"] == "1"
+    assert "Renew books twice online" in html(test).split("class='q-answer'")[1]
+    assert "<span class='q-cite'>[1]</span>" in html(test)
+    again = app(lexical_index, q="books renewed online", answer="1")
+    assert switch(again).value
+    assert "class='q-answer'" in html(again)
+
+
+def test_a_source_opens_the_passage_in_its_document(app, lexical_index, without_endpoint):
+    test = app(lexical_index, q="renew books twice online", answer="1")
+    (source,) = [element for element in test.button if element.key == "source-1"]
+    assert source.label == "1 · Loans"
+    source.click().run()
+    assert not test.exception
+    assert "q-passage" in html(test).replace(".q-passage", "")
+
+
+def test_a_question_that_the_documents_do_not_answer_is_refused_in_both_languages(app, lexical_index, without_endpoint):
+    test = app(lexical_index, q="quantum books of zirconium lattices in superconducting magnets", answer="1")
+    assert not test.exception
+    assert "class='q-answer'" not in html(test)
+    assert any("Not in your documents" in text for text in captions(test))
+    assert any("Nearest passages" in text for text in captions(test))
+    test.segmented_control(key="language").set_value("zh").run()
+    assert any("您的文档里似乎没有答案" in text for text in captions(test))
+    assert any("最接近的段落" in text for text in captions(test))
+    assert switch(test).label == "回答"
+
+
+def test_a_model_answers_with_checked_citations_and_is_asked_once(app, lexical_index, endpoint):
+    test = app(lexical_index, q="how often can books be renewed online", answer="1")
+    assert not test.exception
+    shown = html(test).split("class='q-answer'")[1]
+    assert "Books can be renewed twice online.<span class='q-cite'>[1]</span>" in shown
+    assert "<span class='q-unsure'>A renewal costs 77 euros.</span>" in shown
+    assert "not in the source: 77" in shown
+    test.run()
+    assert len(endpoint) == 1
+
+
+def test_an_endpoint_without_a_model_is_an_error_and_the_results_stay(app, lexical_index, endpoint, monkeypatch):
+    monkeypatch.delenv("QUARRY_LLM_MODEL")
+    test = app(lexical_index, q="renew books twice online", answer="1")
+    assert not test.exception
+    assert "There is no answer" in test.error[0].value
+    assert "<b>Loans</b>" in html(test)
+    assert button(test, "Search")

@@ -1,0 +1,152 @@
+"""What the search page says, without the page."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from quarry.app.ui.search import presenter as words
+from quarry.app.ui.search.export import to_csv
+from quarry.app.ui.search.presenter import Asked
+from quarry.retriever.ranking import Evidence, Query, StageReport, StageScore
+from quarry.retriever.results import Answer, Result
+from tests.app.ui.languages import chinese, english
+
+RESULT = Result(
+    rank=1, score=0.9, stage="fusion", chunk_id="a#0-30", doc_id="a", title="Loans", heading="Loans > Rules", source="docs/a.pdf",
+    page=3, start=0, end=30, text="Renew <b>books</b> twice.", highlights=((0, 5),), meta={},
+    evidence=Evidence(dense=StageScore(4, 0.81), bm25=StageScore(1, 7.5), fusion=StageScore(1, 0.9), terms=("renew",)),
+)  # fmt: skip
+ANSWER = Answer(
+    Query("renew", "renew"), "hybrid", (RESULT,),
+    (StageReport("dense", "ran", "", 40.0, 9), StageReport("bm25", "ran", "", 1.25, 4), StageReport("rerank", "off", "none here")),
+    (), "000007", "a/model", 43.2,
+)  # fmt: skip
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.builds(
+        Asked,
+        query=st.text(max_size=60),
+        route=st.sampled_from(words.ROUTES),
+        rerank=st.booleans(),
+        k=st.sampled_from(words.COUNTS),
+        filters=st.dictionaries(
+            st.text(min_size=1, max_size=9), st.lists(st.text(max_size=9), min_size=1, max_size=3)
+        ).map(lambda found: tuple((key, tuple(values)) for key, values in found.items())),
+    ),
+    st.builds(Asked, route=st.sampled_from(words.ROUTES), rerank=st.booleans()),
+)
+def test_an_address_gives_back_what_was_asked(asked, default):
+    assert Asked.from_params(asked.to_params(default), default) == asked
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.dictionaries(st.sampled_from(["q", "route", "rerank", "k", "f", "x"]), st.lists(st.text(max_size=20))))
+def test_any_address_can_be_read(params):
+    asked = Asked.from_params(params, Asked())
+    assert asked.k in words.COUNTS
+    assert asked.route in words.ROUTES
+
+
+def test_a_very_long_query_stays_out_of_the_address():
+    assert Asked(query="书" * 1_501).to_params(Asked()) == {}
+    assert Asked(query="书" * 1_500).to_params(Asked())["q"] == ["书" * 1_500]
+
+
+def test_a_result_shows_title_heading_place_and_text_as_text():
+    html = words.result_html(RESULT) + words.place_html(RESULT, english)
+    assert "<span class='q-rank'>1</span><b>Loans</b><span class='q-path'> › Loans &gt; Rules</span>" in html
+    assert "<mark>Renew</mark> &lt;b&gt;books&lt;/b&gt; twice." in html
+    assert "docs/a.pdf</span> · page 3 · characters 0–30" in html
+    assert "第 3 页 · 第 0–30 字符" in words.place_html(RESULT, chinese)
+
+
+def test_a_title_that_begins_the_passage_is_not_shown_twice():
+    result = replace(RESULT, heading="", text="# Loans\n\nRenew books.", highlights=((2, 7), (9, 14)))
+    html = words.result_html(result)
+    assert html.count("Loans") == 1
+    assert "<div class='q-text'><mark>Renew</mark> books.</div>" in html
+    assert "Loans</div>" in words.result_html(replace(result, text="# Loans", highlights=())), "all there is, is shown"
+
+
+def test_the_context_marks_the_passage_and_is_cut():
+    text = "a" * 3_000 + "the passage" + "b" * 10
+    html = words.context_html(text, (3_000, 3_011), ((4, 11),))
+    assert "<span class='q-passage'>the <mark>passage</mark></span>bbbbbbbbbb</div>" in html
+    assert html.count("a") < 2_050
+    assert "… a" in html
+
+
+def test_movement_has_one_row_per_stage_that_saw_the_passage():
+    rows = words.movement(ANSWER, "a#0-30", english)
+    assert [(row["stage"], row["order"], row["rank"], row["chosen"]) for row in rows] == [
+        ("Meaning", 0, 4, True), ("Words (BM25)", 1, 1, True), ("Combined", 2, 1, True),
+    ]  # fmt: skip
+    assert not any("Loans" in str(row) for row in rows), "texts of documents stay out of the chart"
+
+
+def test_the_table_of_scores_has_every_stage():
+    rows = words.score_rows(RESULT, chinese)
+    assert [(row["阶段"], row["名次"], row["得分"]) for row in rows] == [
+        ("语义", "4", "0.8100"), ("关键词 (BM25)", "1", "7.5000"), ("融合", "1", "0.9000"), ("重排", "–", "–"),
+    ]  # fmt: skip
+
+
+def test_times_name_what_ran_and_what_answered():
+    line = "<b>1 results in 43 ms</b> · Meaning 40 ms · Words (BM25) 1.2 ms · generation 000007 · a/model"
+    assert words.times_html(ANSWER, english, rerank=False) == f"<div class='q-times'>{line}</div>"
+    assert words.times_html(ANSWER, english, rerank=True) == (
+        f"<div class='q-times'>{line} · not reranked: no reranker on this machine</div>"
+    )
+
+
+def test_stems_are_shown_as_the_words_of_the_passage():
+    evidence = replace(RESULT.evidence, terms=("addit", "续借", "cheap"))
+    result = replace(RESULT, text="Additional 续借", highlights=((0, 10), (11, 13)), evidence=evidence)
+    found = words.terms_html(result, english)
+    assert "<mark>Additional</mark> <mark>续借</mark> <mark>cheap</mark>" in found
+    assert "没有找到" in words.terms_html(replace(RESULT, evidence=Evidence()), chinese)
+
+
+@pytest.mark.parametrize(
+    ("report", "says"),
+    [
+        (StageReport("dense", "missing", "no <vectors>"), "Search by meaning did not run"),
+        (StageReport("dense", "failed", "no <vectors>"), "Search by meaning did not run"),
+        (StageReport("rerank", "failed", "no <vectors>"), "were not reranked"),
+        (StageReport("rerank", "partial", "no <vectors>"), "ran out of time"),
+    ],
+)
+def test_every_degradation_is_put_in_words_in_both_languages(report, says):
+    html = words.degraded_html((report,), english)
+    assert says in html
+    assert "no &lt;vectors&gt;" in html
+    in_chinese = words.degraded_html((report,), chinese)
+    assert "原因" in in_chinese
+    assert "Reason" not in in_chinese
+
+
+def test_a_whole_answer_has_no_banner():
+    assert words.degraded_html(ANSWER.stages, english) == ""
+
+
+def test_menus_are_made_of_keys_with_a_choice():
+    values = {
+        "format": [("pdf", 2), ("md", 1)], "lang": [("en", 3)], "source": [("a", 1), ("b", 1)],
+        "isbn": [(str(number), 1) for number in range(51)],
+    }  # fmt: skip
+    assert words.filter_menus(values) == {"format": {"pdf": 2, "md": 1}}
+
+
+def test_examples_are_questions_or_different_titles():
+    assert words.examples(("q1", "q2"), ("t",)) == ["q1", "q2"]
+    assert words.examples((), ("t", "t", " ", "u", "v", "w", "x")) == ["t", "u", "v", "w"]
+
+
+def test_a_spreadsheet_runs_nothing():
+    poisoned = replace(RESULT, title='=HYPERLINK("http://x")', text="+1", source="@x", heading="-1", score=-2.5)
+    line = to_csv(replace(ANSWER, results=(poisoned,))).decode("utf-8-sig").splitlines()[1]
+    assert line == 'renew,1,-2.5,fusion,"\'=HYPERLINK(""http://x"")",\'-1,\'@x,3,0,30,a#0-30,\'+1'

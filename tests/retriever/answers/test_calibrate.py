@@ -1,0 +1,103 @@
+"""Cases made of judged queries, and an index's own calibration, on a small corpus with known answers."""
+
+import numpy as np
+import pytest
+
+from quarry.indexer.build import index_documents
+from quarry.indexer.errors import CorpusError, IndexMismatchError
+from quarry.indexer.records import Document
+from quarry.retriever.answers.calibrate import LEAST, Case, calibrate, cases, fit_cases, fit_families, quality
+from quarry.retriever.answers.calibration import NAME, Calibration
+from quarry.retriever.answers.evidence import calibration_of
+from quarry.retriever.answers.signals import Signals
+from quarry.retriever.data.datasets import Dataset
+from quarry.retriever.ranking import Query
+from quarry.retriever.searcher import Searcher
+from tests.fakes import WordEmbedder
+
+PLANTS = [f"plant{n}x" for n in range(30)]
+DOCUMENTS = [
+    Document(f"d{n}", f"The {plant} grows near water number {n} and needs sun.") for n, plant in enumerate(PLANTS)
+]
+DATASET = Dataset(
+    "plants", None, tuple(Query(f"q{n}", f"Where grows the {plant}?") for n, plant in enumerate(PLANTS)),
+    {f"q{n}": {f"d{n}": 1} for n in range(30)}, "test", "en", {},
+)  # fmt: skip
+
+
+@pytest.fixture
+def searcher(tmp_path):
+    index_documents(tmp_path / "index", DOCUMENTS, WordEmbedder(dim=256))
+    return Searcher.open(tmp_path / "index", embedder=WordEmbedder(dim=256))
+
+
+def drawn(cover, source):
+    return Case(Signals(None, None, 5.0, cover, cover, 1.0, 0.0, 0.0, 1.5), source, "en")
+
+
+def test_each_found_query_makes_an_answerable_and_an_unanswerable_case(searcher):
+    missing = (*DATASET.queries[:3], Query("lost", "What is quuxly?"))
+    qrels = {**DATASET.qrels, "lost": {"elsewhere": 1}}
+    found = cases(searcher, missing, qrels, ["Who wrote the symphony?"], WordEmbedder(dim=256))
+    assert [case.source for case in found] == ["judged", "answer left out"] * 3 + ["other domain"]
+    for good, bad in zip(found[:6:2], found[1:6:2], strict=True):
+        assert good.signals.cover > bad.signals.cover
+        assert good.signals.closeness > bad.signals.closeness
+        assert good.signals.known == bad.signals.known
+
+
+def test_groups_count_the_same_whatever_their_size():
+    small = [drawn(0.9, "judged"), drawn(0.1, "answer left out")]
+    large = [drawn(0.1, "judged"), drawn(0.9, "answer left out")]
+    even = fit_cases([small, large * 50], "words")
+    assert even.weights[0] == pytest.approx(0, abs=1e-6)
+    assert fit_cases([small * 50, large, small], "words").weights[0] > 0.1
+
+
+def test_quality_is_what_counting_gives():
+    model = fit_cases([[drawn(0.9, "judged"), drawn(0.1, "answer left out")]], "words")
+    group = [drawn(c, "judged") for c in (0.95, 0.9, 0.5, 0.2)] + [
+        drawn(0.1, "answer left out"), drawn(0.99, "answer left out"), drawn(0.0, "other domain"),
+    ]  # fmt: skip
+    found = quality(model, group)
+    assert model.threshold == pytest.approx(model.strength(drawn(0.9, "judged").signals))
+    assert (found.auc, found.refused, found.answerable) == (8 / 12, 0.5, 4)
+    assert found.caught == {"answer left out": 0.5, "other domain": 1.0}
+
+
+def test_the_threshold_is_that_of_families_not_seen():
+    rng = np.random.default_rng(0)
+
+    def family(shift):
+        return [[drawn(x + shift, "judged") for x in rng.uniform(0.4, 0.6, 50)] + [drawn(0.1, "answer left out")] * 9]
+
+    families = [family(0.0), family(0.0), family(-0.2)]
+    together, in_sample = fit_families(families, "words"), fit_cases([group for (group,) in families], "words")
+    assert together.weights == in_sample.weights
+    assert together.threshold < in_sample.threshold  # the third family, judged by the others, is weak
+    with pytest.raises(ValueError, match="1 families of cases; expected at least 2"):
+        fit_families(families[:1], "words")
+
+
+def test_an_index_gets_a_calibration_of_its_own(searcher):
+    done = calibrate(searcher, DATASET, WordEmbedder(dim=256))
+    saved = Calibration.load(searcher.index.root / NAME)
+    assert saved == done.calibration
+    assert saved.origin == "this index's calibration (plants, 30 questions)"
+    assert saved.fingerprint == WordEmbedder(dim=256).spec.fingerprint
+    assert calibration_of(searcher.index) == (saved, "")
+    assert done.own.answerable == done.shipped.answerable == 30
+    assert done.own.auc > 0.9
+    assert done.own.refused <= 0.2
+
+
+def test_too_few_judged_queries_are_refused(searcher):
+    few = Dataset("few", None, DATASET.queries[:9], DATASET.qrels, "test", "en", {})
+    with pytest.raises(CorpusError, match=f"9 of 9 queries of 'few' find a relevant .* expected at least {LEAST}"):
+        calibrate(searcher, few, WordEmbedder(dim=256))
+    assert not (searcher.index.root / NAME).exists()
+
+
+def test_another_embedder_is_refused(searcher):
+    with pytest.raises(IndexMismatchError, match="this embedder differs"):
+        calibrate(searcher, DATASET, WordEmbedder("2", dim=256))

@@ -1,0 +1,111 @@
+"""Sentences chosen without a language model, on passages of which every sentence is known."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from quarry.indexer.lexical.analyzer import analyzer
+from quarry.retriever.answers.extract import SENTENCES, extract, units
+from quarry.retriever.answers.packing import Packed
+from tests.fakes import WordEmbedder
+
+WORDS = analyzer("bigram")
+
+
+def packed(number, text, title=""):
+    return Packed(number, f"d{number}", title or f"d{number}", f"d{number}.md", text, (), 1.0 / number, end=len(text))
+
+
+LOANS = packed(
+    1, "The hall has nine tables. Books can be renewed twice on the web page. Fines are fifty cents for each day."
+)
+HOURS = packed(2, "We open the doors at nine. The library closes at eight in the evening.")
+ZH = packed(3, "大厅里有九张桌子供读者使用。图书可以在网上续借两次，每次三十天。逾期每天罚款五角。")
+
+
+def pieces(text):
+    return [text[a:b] for a, b in units(text)]
+
+
+@pytest.mark.parametrize("embedder", [None, WordEmbedder(dim=256)])
+def test_the_best_sentences_come_first_with_exact_ranges(embedder):
+    found = extract("How often can books be renewed?", [LOANS, HOURS], WORDS, embedder, most=2)
+    assert (found[0].text, found[0].number) == ("Books can be renewed twice on the web page.", 1)
+    assert len(found) == 2
+    for one in found:
+        assert {1: LOANS, 2: HOURS}[one.number].text[one.start : one.end] == one.text
+    assert found[0].score > found[1].score
+
+
+def test_chinese_sentences_and_a_later_passage_can_win():
+    (found,) = extract("图书可以续借几次？", [LOANS, HOURS, ZH], WORDS, None, most=1)
+    assert (found.number, found.text) == (3, "图书可以在网上续借两次，每次三十天。")
+
+
+def test_what_a_better_sentence_says_already_is_left_out():
+    twin = packed(2, "Books can be renewed twice on the web page! Ask the staff at the desk about other things.")
+    found = extract("How often can books be renewed?", [LOANS, twin], WORDS, None)
+    assert sum("renewed twice" in one.text for one in found) == 1
+    longer = packed(
+        2, "Books can be renewed twice on the web page, and a third time by telephone or at the front desk."
+    )
+    assert any("telephone" in one.text for one in extract("books renewed", [LOANS, longer], WORDS, None))
+
+
+def test_nothing_to_read_gives_nothing_and_a_wrong_number_is_refused():
+    assert extract("books", [], WORDS, None) == ()
+    assert extract("books", [packed(1, "  \n ")], WORDS, WordEmbedder()) == ()
+    with pytest.raises(ValueError, match="most is 0; expected at least 1 sentence"):
+        extract("books", [LOANS], WORDS, None, most=0)
+
+
+def test_the_number_of_encoded_sentences_is_bounded():
+    embedder = WordEmbedder()
+    text = " ".join(f"Sentence number {n} speaks about quite another thing." for n in range(200))
+    extract("number 7", [packed(1, text)], WORDS, embedder)
+    assert embedder.texts_encoded == SENTENCES
+
+
+def test_a_heading_takes_the_sentence_below_and_a_question_its_answer():
+    assert pieces("# Loans\nBooks may be kept for thirty days. Renewing is possible on the web page.") == [
+        "# Loans\nBooks may be kept for thirty days.",
+        "Renewing is possible on the web page.",
+    ]
+    assert pieces("怎么续借图书？\n打开系统之后点击续借按钮即可。最多可以续借两次，每次三十天。")[0] == (
+        "怎么续借图书？\n打开系统之后点击续借按钮即可。"
+    )
+    assert pieces("Some words stand here in the first sentence.\n\n## Further reading") == [
+        "Some words stand here in the first sentence."
+    ]
+
+
+def test_a_short_sentence_takes_its_neighbour_of_the_same_paragraph():
+    assert pieces("Anybody can do it at home. Yes. It needs a telephone and ten minutes.")[0].endswith("Yes.")
+    assert pieces("Read the whole manual before you begin.\n\nStop here.") == [
+        "Read the whole manual before you begin.",
+        "Stop here.",
+    ]
+
+
+def test_code_stays_with_what_introduces_it_and_tables_stay_together():
+    text = "Install the program with its package manager:\n\n```bash\npip install it\nit --version\n```\nAfterwards open the page in a browser window."
+    assert pieces(text) == [text[: text.index("\nAfterwards")], "Afterwards open the page in a browser window."]
+    table = "| day | hours |\n|---|---|\n| Monday | 9 to 20 |\n| Sunday | closed |"
+    assert pieces(f"The table shows when the library is open.\n\n{table}") == [
+        "The table shows when the library is open.",
+        table,
+    ]
+    assert pieces("First comes a sentence of some length here.\n\n-----\n\nThen comes another one of the same.") == [
+        "First comes a sentence of some length here.",
+        "Then comes another one of the same.",
+    ]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(alphabet="ab .?!。？\n#|`:-续借", max_size=120))
+def test_units_are_ordered_disjoint_and_without_space_at_their_edges(text):
+    last = 0
+    for start, end in units(text):
+        assert last <= start < end <= len(text)
+        assert text[start:end] == text[start:end].strip()
+        last = end

@@ -1,0 +1,73 @@
+"""The run's folder: whole checkpoints only, another run is not overwritten, half lines are left out."""
+
+import pytest
+
+from quarry.indexer.errors import TrainingError
+from quarry.training.examples.rows import TrainingRow
+from quarry.training.fit.run_folder import RunFolder, dev_scores, digest_of, losses, rows_digest, versions
+
+CONFIG = {"what": "embedder", "base": {"model": "m"}, "rows_digest": "1", "dev_digest": "", "spec": {}, "processes": 1}
+
+
+def checkpoint(run: RunFolder, step: int, *, sealed: bool = True) -> None:
+    folder = run.checkpoints / f"checkpoint-{step}"
+    folder.mkdir(parents=True)
+    (folder / "weights").write_bytes(b"123")
+    if sealed:
+        run.seal(folder)
+
+
+def test_only_whole_checkpoints_count_and_the_others_go(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    run.begin(CONFIG)
+    assert run.last_checkpoint() is None
+    for step, sealed in ((9, True), (10, True), (100, False)):
+        checkpoint(run, step, sealed=sealed)
+    (run.checkpoints / "checkpoint-10" / "weights").write_bytes(b"12")  # cut off after it was sealed
+    reader = RunFolder(tmp_path / "run", writes=False)
+    assert reader.last_checkpoint().name == "checkpoint-9"
+    assert len(list(run.checkpoints.iterdir())) == 3
+    assert run.last_checkpoint().name == "checkpoint-9"
+    assert [path.name for path in run.checkpoints.iterdir()] == ["checkpoint-9"]
+
+
+def test_settings_may_change_until_there_is_something_to_lose(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    run.begin(CONFIG)
+    run.begin(CONFIG | {"spec": {"mini_batch": 8}})  # such as after memory ran out in the first step
+    checkpoint(run, 3)
+    run.begin(CONFIG | {"spec": {"mini_batch": 8}, "versions": {"torch": "other"}})
+    with pytest.raises(TrainingError, match="holds a run with another spec; expected the same"):
+        run.begin(CONFIG)
+    run.finish({"steps": 3})
+    assert run.result() == {"steps": 3}
+    with pytest.raises(TrainingError, match="holds a run with another rows_digest, spec"):
+        run.begin(CONFIG | {"rows_digest": "2"})
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "论文.txt").write_text("text")
+    with pytest.raises(TrainingError, match="is not empty and holds no run"):
+        RunFolder(tmp_path / "mine").begin(CONFIG)
+
+
+def test_the_log_survives_a_cut_and_forgets_what_is_run_again(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    run.begin(CONFIG)
+    run.add({"step": 0, "dev": 0.25})
+    run.add({"step": 1, "loss": 2.0})
+    run.add({"step": 2, "loss": 1.5})
+    with (tmp_path / "run" / "log.jsonl").open("a") as handle:
+        handle.write('{"step": 3, "lo')
+    assert losses(run.lines()) == [(1, 2.0), (2, 1.5)]
+    assert dev_scores(run.lines()) == [(0, 0.25)]
+    run.forget_after(1)
+    assert run.lines() == [{"step": 0, "dev": 0.25}, {"step": 1, "loss": 2.0}]
+    RunFolder(tmp_path / "run", writes=False).add({"step": 9})
+    assert len(run.lines()) == 2
+
+
+def test_digests_tell_contents_apart_and_ignore_the_order_of_keys():
+    assert digest_of({"a": 1, "b": (2,)}) == digest_of({"b": [2], "a": 1})
+    row = TrainingRow("问", ("答",))
+    assert rows_digest([row]) != rows_digest([row, row])
+    assert rows_digest([row]) != rows_digest([TrainingRow("问", ("答",), prompt="p")])
+    assert versions()["torch"]

@@ -1,0 +1,109 @@
+"""The report says what was done in both languages, survives JSON, and no text breaks its form."""
+
+import json
+
+import pytest
+
+from quarry.indexer.errors import FeedbackError
+from quarry.indexer.records import Document
+from quarry.training.examples.corpus_pairs import mine_pairs
+from quarry.training.examples.example import Example
+from quarry.training.examples.from_feedback import Curated
+from quarry.training.examples.rows import TrainingRow
+from quarry.training.negatives.corpus import MiningCorpus
+from quarry.training.negatives.mine import mine_negatives
+from quarry.training.negatives.report import curation_report, markdown, mining_report, pair_report, write_report
+from quarry.training.negatives.spec import NegativeSpec
+from tests.fakes import WordEmbedder
+
+TEXTS = [
+    f"The {word} of the library is on floor {n}." for n, word in enumerate(["archive", "cinema", "garden", "museum"])
+]
+TEXTS += [
+    "续借图书请到服务台办理",
+    "停车场在图书馆后面的街上",
+    "食堂中午十二点开门营业",
+    "Renew loans | at <b>the desk</b> `now`.",
+]
+
+
+@pytest.fixture
+def mined():
+    examples = [
+        Example.of(TrainingRow("renew loans at the desk", (TEXTS[7],)), source="a.jsonl:1"),
+        Example.of(TrainingRow("怎么续借图书", (TEXTS[4],)), source="a.jsonl:2"),
+        Example.of(TrainingRow("zebra quagga", (TEXTS[5],)), source="a.jsonl:3"),
+    ]
+    spec = NegativeSpec(ranks=(0, 8), number=3, consistent_within=2, relative=None)
+    return mine_negatives(examples, MiningCorpus.from_texts(TEXTS, WordEmbedder()), spec)
+
+
+def test_facts_and_shares(mined):
+    report = mining_report(mined)
+    assert report["facts"]["examples"] == 3
+    assert report["facts"]["kept"] + report["facts"]["dropped: positive not within the first ranks"] == 3
+    assert report["facts"]["negatives mined"] == sum(len(one.negatives) for one in mined.kept)
+    assert report["left_out"] == mined.removed
+    assert sum(report["distributions"]["similarity of negatives"]["counts"]) == report["facts"]["negatives mined"]
+    assert len(report["listed"]["Dropped, with the rank of the positive"]) == len(mined.dropped)
+
+
+def test_markdown_shows_examples_in_both_languages_and_breaks_on_none(mined):
+    text = markdown(mining_report(mined))
+    assert "**怎么续借图书**" in text
+    assert "+ 续借图书请到服务台办理" in text
+    assert r"Renew loans \| at \<b\>the desk\</b\> \`now\`." in text
+    assert "| share dropped |" in text
+    assert "█" in text
+    assert "- mined #" in text
+
+
+def test_a_report_is_written_twice(tmp_path, mined):
+    report = mining_report(mined, shown=1)
+    page, data = write_report(tmp_path / "run", "negatives", report)
+    assert page.read_text(encoding="utf-8") == markdown(report)
+    assert markdown(json.loads(data.read_text(encoding="utf-8"))) == markdown(report)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(FeedbackError, match="could not be written"):
+        write_report(tmp_path / "file", "negatives", report)
+
+
+def test_nothing_mined_and_nothing_curated_are_reports_too():
+    nothing = mine_negatives([], MiningCorpus.from_texts(["a"], WordEmbedder()))
+    assert "| examples | 0 |" in markdown(mining_report(nothing))
+    assert "| events | 0 |" in markdown(curation_report(Curated((), 0, (), (), (), (), {})))
+
+
+def test_curation_names_what_was_left_out():
+    example = Example.of(
+        TrainingRow("怎么续借", ("到服务台",), ("开放时间",)), origin="feedback", source="feedback log"
+    )
+    curated = Curated((example,), 9, ("bot",), (), (("a", "A?"),), (("q", "d#1"),), {"votes in a burst": 4})
+    text = markdown(curation_report(curated))
+    for part in (
+        "| from feedback | 1 |",
+        "| votes in a burst | 4 |",
+        "- a = A?",
+        "- q: d#1",
+        "- bot",
+        "| queries merged | 1 |",
+    ):
+        assert part in text
+
+
+def test_pairs_are_shown_with_their_threshold_and_what_fell_below_it():
+    documents = [
+        Document(
+            f"d{n}",
+            f"{chr(0x4E00 + n) * 9}，{chr(0x5E00 + n) * 9}。\n\n## {chr(0x6E00 + n) * 4}\n\n{chr(0x7E00 + n) * 9}",
+            f"{chr(0x4E00 + n) * 5}",
+        )
+        for n in range(30)
+    ]
+    pairs = mine_pairs(documents, WordEmbedder())
+    text = markdown(pair_report(pairs, shown=4))
+    assert f"| threshold of similarity | {round(pairs.threshold, 4)} |" in text
+    assert "| found, heading | 30 |" in text
+    assert text.count("mined, zh") == 4
+    assert "## Left out by the model filter" in text
+    assert "| threshold of similarity | no model filter |" in markdown(pair_report(mine_pairs([], None)))

@@ -1,0 +1,85 @@
+"""The gate promotes what is shown to be better and no worse elsewhere, and says why it refuses."""
+
+import numpy as np
+import pytest
+
+from quarry.retriever.evaluation.evaluate import evaluate
+from quarry.retriever.evaluation.measures import Measure
+from quarry.retriever.ranking import Query
+from quarry.training.tuning.gate import GateRule, Trial, judge
+
+NDCG = Measure("nDCG", 10)
+
+
+def trial(before_ranks, after_ranks, text=lambda n: f"question {n}"):
+    """A trial whose query n has its only relevant document at the given rank before and after."""
+    count = len(before_ranks)
+    queries = [Query(str(n), text(n)) for n in range(count)]
+    qrels = {str(n): {"good": 1} for n in range(count)}
+
+    def evaluation(ranks):
+        run = {
+            str(n): [("good" if place == rank else f"d{place}", 1.0 / place) for place in range(1, 11)]
+            for n, rank in enumerate(ranks)
+        }
+        return evaluate(run, qrels, [NDCG], queries=queries)
+
+    return Trial(evaluation(before_ranks), evaluation(after_ranks), queries)
+
+
+STEADY = trial([2] * 60, [2] * 60)
+BETTER = trial([3] * 60, [1] * 50 + [3] * 10)
+
+
+def test_a_gain_that_costs_nothing_elsewhere_is_promoted():
+    verdict = judge(BETTER, STEADY)
+    assert verdict.promote
+    assert verdict.refusals == ()
+    assert verdict.held_out.difference == pytest.approx(50 / 60 * 0.5)
+    assert verdict.words().startswith("Promote. Held-out queries: Better: nDCG@10 0.5000 -> 0.9167")
+    assert verdict.words("zh").startswith("可以上线。留出查询：更好")
+
+
+@pytest.mark.parametrize(
+    ("held_out", "reason"),
+    [
+        (STEADY, "no gain is shown on the held-out queries"),
+        (trial([1] * 60, [3] * 60), "it is worse on the held-out queries"),
+        (trial([3] * 19, [1] * 19), "19 held-out queries are too few for a verdict"),
+    ],
+)
+def test_what_is_not_shown_to_be_better_is_refused(held_out, reason):
+    verdict = judge(held_out, STEADY)
+    assert not verdict.promote
+    assert reason in verdict.words()
+    assert verdict.words("zh").startswith("不上线：")
+
+
+def test_chance_alone_is_refused_nearly_always():
+    rng = np.random.default_rng(0)
+    promoted = sum(judge(trial(rng.integers(1, 11, 60), rng.integers(1, 11, 60)), STEADY).promote for _ in range(60))
+    assert promoted <= 5  # 2.5 % of 60 are expected
+
+
+def test_a_fall_on_the_general_set_is_refused_beyond_the_bound():
+    fall = trial([1] * 60, [1] * 58 + [2, 2])  # 2/60 * 0.369
+    assert "falls by 0.0123, more than 0.01 is allowed" in judge(BETTER, fall).words()
+    assert judge(BETTER, fall, GateRule(general_drop=0.02, language_drop=0.02)).promote
+
+
+def test_one_language_cannot_hide_behind_the_other():
+    """Chinese falls, English gains as much: the mean is the same, and it is refused."""
+    general = trial(
+        [1] * 30 + [2] * 30, [2] * 3 + [1] * 27 + [1] * 3 + [2] * 27, lambda n: "怎么续借" if n < 30 else "how to renew"
+    )
+    verdict = judge(BETTER, general)
+    assert abs(verdict.general.difference) < 1e-9
+    assert [refusal.english for refusal in verdict.refusals] == [
+        "its Chinese queries fall by 0.0369, more than 0.02 is allowed"
+    ]
+    assert "其中中文查询下降 0.0369" in verdict.words("zh")
+
+
+def test_rules_out_of_bounds():
+    with pytest.raises(ValueError, match=r"general_drop is 1.5; expected a number in \[0, 1\]"):
+        GateRule(general_drop=1.5)

@@ -1,0 +1,110 @@
+"""A language model as a source of a run: the cost comes first, answers are kept, unrelated queries go, silence is said."""
+
+import json
+
+import pytest
+
+from quarry.indexer.build import index_documents
+from quarry.indexer.errors import ModelError
+from quarry.indexer.opened import Index
+from quarry.indexer.records import Document
+from quarry.training.tuning.gather import gather
+from quarry.training.tuning.plan import SyntheticSource, TuningPlan, TuningSources, Unwatched
+from quarry.training.tuning.synthetic_source import ANSWERS, examples_by_language_model
+from tests.fakes import WordEmbedder
+from tests.training.examples.test_synthetic import chat, server
+
+__all__ = ["server"]
+
+TEXTS = [f"The {word} stands in room {n} and may be used by every reader of the house." for n, word in enumerate(
+    ("printer", "scanner", "microscope", "telescope", "piano", "loom", "kiln", "lathe", "press", "camera"))]  # fmt: skip
+TEXTS += [
+    f"{word}在{n}号房间，每位读者都可以使用，请先预约。"
+    for n, word in enumerate(("打印机", "扫描仪", "显微镜", "望远镜"))
+]
+
+
+class Told(Unwatched):
+    def __init__(self):
+        self.sentences = []
+
+    def stage(self, sentence):
+        self.sentences.append(sentence)
+
+
+@pytest.fixture
+def index(tmp_path):
+    documents = [Document(f"d{n}", text) for n, text in enumerate([*TEXTS, TEXTS[0], "short"])]
+    index_documents(tmp_path / "index", documents, WordEmbedder())
+    return Index.open(tmp_path / "index")
+
+
+def writes(body):
+    """One query out of the passage's own words, and one about something else."""
+    passage = json.loads(body)["messages"][0]["content"].split("<passage>\n")[1].split("\n</passage>")[0]
+    if passage.startswith("The"):
+        return chat(json.dumps([f"{passage.split()[1]} in which room", "weather forecast tomorrow"]))
+    return chat(json.dumps([f"{passage.split('，')[0]}可以使用吗", "明天天气怎么样"], ensure_ascii=False))
+
+
+def ask(index, server, folder, count=50, **changes):
+    told = Told()
+    found = examples_by_language_model(
+        index, WordEmbedder(), SyntheticSource(count, server.endpoint(**changes)), 3, folder, told
+    )
+    return found, told.sentences
+
+
+def test_related_queries_are_kept_and_the_cost_is_said_first(index, server, tmp_path):
+    server.answers = [writes]
+    found, told = ask(index, server, tmp_path / "run")
+    assert len(server.requests) == 14  # the copy and the short one are not sent
+    assert told[0].startswith("14 calls to tiny at 127.0.0.1, ")
+    assert told[0].endswith("at most 5600 tokens back; 0 answers are kept from before")
+    queries = {example.row.query for example in found.examples}
+    assert "kiln in which room" in queries
+    assert any(query.endswith("可以使用吗") for query in queries)
+    assert not queries & {"weather forecast tomorrow", "明天天气怎么样"}
+    assert found.dropped["query came twice"] == 12
+    assert found.dropped["no more alike to the model than random texts"] >= 2
+    assert {example.origin for example in found.examples} == {"synthetic"}
+    again, told = ask(index, server, tmp_path / "run")
+    assert again == found
+    assert told[0].startswith("0 calls to tiny at 127.0.0.1, 0 characters sent")
+    assert told[0].endswith("14 answers are kept from before")
+    assert len(server.requests) == 14
+
+
+def test_the_draw_follows_the_seed_and_the_number(index, server, tmp_path):
+    server.answers = [writes]
+    ask(index, server, tmp_path / "a", count=3)
+    assert len(server.requests) == 3
+    ask(index, server, tmp_path / "b", count=3)
+    sent = [request[2]["messages"][0]["content"] for request in server.requests]
+    assert sorted(sent[:3]) == sorted(sent[3:])
+
+
+def test_silence_is_an_error_unless_enough_was_written(index, server, tmp_path):
+    server.answers = [*[writes] * 4, (500, {})]
+    with pytest.raises(
+        ModelError, match=r"4 of 14 passages were answered .*500.*go on with --run early, or leave --synthetic"
+    ):
+        ask(index, server, tmp_path / "early", retries=0)
+    assert len([line for line in (tmp_path / "early" / ANSWERS).read_text().split("\n") if line]) == 4
+    server.answers = [*[writes] * 4, (500, {})]
+    found, told = ask(index, server, tmp_path / "early", retries=0)  # the same run: eight of fourteen now
+    assert "the endpoint did not answer all; what it wrote for 8 of 14 passages is used" in told
+    assert found.examples
+
+
+def test_a_plan_has_it_as_a_source_without_where_the_endpoint_is(index, server, tmp_path):
+    server.answers = [writes]
+    sources = TuningSources(feedback=False, synthetic=SyntheticSource(50, server.endpoint()))
+    plan = TuningPlan(tmp_path, sources=sources)
+    told = Told()
+    found = gather(index, WordEmbedder(), plan, tmp_path / "run", told)
+    assert f"{len(found.examples)} examples by a language model" in told.sentences
+    assert found.left_out["no more alike to the model than random texts"] > 0
+    assert json.loads(json.dumps(plan.facts()))["sources"]["synthetic"] == {"passages": 50, "model": "tiny"}
+    with pytest.raises(ValueError, match="0 passages are to be sent"):
+        SyntheticSource(0, server.endpoint())

@@ -1,0 +1,1 @@
+"""Feedback, files and documents in, training examples out."""

@@ -1,0 +1,1 @@
+"""What users said, append-only, and what it means."""

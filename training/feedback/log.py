@@ -1,0 +1,206 @@
+"""What users said about results: an append-only log in SQLite that survives kill -9. It imports no model and no torch.
+
+    with FeedbackLog.open(Path("feedback.sqlite")) as log:
+        log.append(FeedbackEvent("how to renew", "thumb_up", "s-1", "000001", "loans.md#0-80", "loans.md"))
+
+`append` returns after the row is on disk (WAL, synchronous=FULL). Rows are never changed or deleted, and triggers in the file
+see to that: who takes a judgement back appends a `withdraw`. What the rows together mean is decided by
+`quarry.training.feedback.judgements`.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import astuple
+from datetime import datetime
+from json import dumps, loads
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from quarry.indexer.errors import FeedbackError
+from quarry.indexer.storage.durable import sync_folder
+from quarry.training.feedback.events import ACTIONS, Action, FeedbackEvent, ShownHit, StoredEvent
+from quarry.training.feedback.judgements import (
+    Conflict,
+    FeedbackSummary,
+    Judgement,
+    document_grades,
+    judgements,
+    summary,
+)
+
+__all__ = [
+    "Action",
+    "FeedbackEvent",
+    "FeedbackLog",
+    "FeedbackSummary",
+    "Judgement",
+    "ShownHit",
+    "StoredEvent",
+    "feedback_path",
+]
+
+SCHEMA_VERSION = 1
+
+_APPLICATION_ID = 0x51464231  # marks the file as a feedback log
+_BUSY_SECONDS = 10.0
+_PAGE = 500  # rows read at a time, so that a slow reader holds no lock
+_COLUMNS = "query, action, session, generation, chunk_id, doc_id, grade, note, shown, language, at"
+_SCHEMA = f"""
+CREATE TABLE events (number INTEGER PRIMARY KEY AUTOINCREMENT, query TEXT NOT NULL,
+    action TEXT NOT NULL CHECK (action IN ({", ".join(repr(action) for action in ACTIONS)})), session TEXT NOT NULL,
+    generation TEXT NOT NULL, chunk_id TEXT NOT NULL, doc_id TEXT NOT NULL, grade INTEGER, note TEXT NOT NULL,
+    shown TEXT NOT NULL, language TEXT NOT NULL, at TEXT NOT NULL, schema INTEGER NOT NULL);
+CREATE TRIGGER no_update BEFORE UPDATE ON events BEGIN SELECT RAISE(ABORT, 'feedback is append-only'); END;
+CREATE TRIGGER no_delete BEFORE DELETE ON events BEGIN SELECT RAISE(ABORT, 'feedback is append-only'); END;
+PRAGMA application_id = {_APPLICATION_ID};
+PRAGMA user_version = {SCHEMA_VERSION};
+"""
+
+
+class FeedbackLog:
+    """The log of one index. Safe to share between threads; several processes may write to one file."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._db = connection
+        self._lock = threading.Lock()
+        self.path = path
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open a log, making it when it is not there (its folder must be).
+
+        Raises:
+            FeedbackError: If the folder is missing, or the file is not a feedback log of this version, or is damaged.
+        """
+        if not path.parent.is_dir():
+            raise FeedbackError(f"{path.parent} is not a folder; expected one to keep {path.name} in. Make it first")
+        with _explained(path, "opened"):
+            db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+            try:
+                _prepare(db, path)
+            except BaseException:
+                db.close()
+                raise
+        return cls(db, path)
+
+    def append(self, event: FeedbackEvent) -> int:
+        """Store an event and return its number, after it is on disk.
+
+        Raises:
+            FeedbackError: If it could not be stored (disk full, file read-only, or another process held it too long).
+        """
+        shown = dumps([astuple(hit) for hit in event.shown], ensure_ascii=False)
+        row = (*(getattr(event, name) for name in _COLUMNS.split(", ")[:8]), shown, event.language)
+        marks = ", ".join("?" * 12)
+        with self._lock, _explained(self.path, "written to"):
+            cursor = self._db.execute(
+                f"INSERT INTO events ({_COLUMNS}, schema) VALUES ({marks})",  # noqa: S608 (constants only)
+                (*row, event.at.isoformat(timespec="milliseconds"), SCHEMA_VERSION),
+            )
+        return int(cursor.lastrowid or 0)
+
+    def events(self, *, after: int = 0) -> Iterator[StoredEvent]:
+        """Yield the events numbered above `after`, oldest first, up to the newest there is when asked.
+
+        Raises:
+            FeedbackError: If a row is not valid; its number is named.
+        """
+        with self._lock, _explained(self.path, "read"):
+            (newest,) = self._db.execute("SELECT COALESCE(MAX(number), 0) FROM events").fetchone()
+        query = f"SELECT number, {_COLUMNS} FROM events WHERE number > ? AND number <= ? ORDER BY number LIMIT ?"  # noqa: S608
+        while True:
+            with self._lock, _explained(self.path, "read"):
+                rows = self._db.execute(query, (after, newest, _PAGE)).fetchall()
+            yield from (_stored(row) for row in rows)
+            if len(rows) < _PAGE:
+                return
+            after = rows[-1][0]
+
+    def judgements(self, conflict: Conflict = "majority") -> list[Judgement]:
+        """Return the judgements of passages that stand; see `quarry.training.feedback.judgements` for who is right when users differ."""
+        return judgements(self.events(), conflict)
+
+    def document_grades(self) -> dict[str, dict[str, int]]:
+        """Return query to document to grade, for qrels; see `quarry.training.feedback.judgements.document_grades`."""
+        return document_grades(self.events())
+
+    def summary(self) -> FeedbackSummary:
+        """Return counts, agreement between sessions, and the queries without a good answer."""
+        return summary(self.events())
+
+    def __len__(self) -> int:
+        with self._lock, _explained(self.path, "read"):
+            (count,) = self._db.execute("SELECT COUNT(*) FROM events").fetchone()
+        return int(count)
+
+    def close(self) -> None:
+        """Close the file. What was appended is safe without it."""
+        with self._lock:
+            self._db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def feedback_path(index: Path) -> Path:
+    """Return where an index keeps what its users said; it stays when generations come and go."""
+    return index / "feedback.sqlite"
+
+
+def _prepare(db: sqlite3.Connection, path: Path) -> None:
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("BEGIN IMMEDIATE")
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    (application,) = db.execute("PRAGMA application_id").fetchone()
+    (tables,) = db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
+    if tables == 0 and version == application == 0:
+        for statement in _statements(_SCHEMA):
+            db.execute(statement)
+    elif application != _APPLICATION_ID:
+        raise FeedbackError(f"{path} is a database of something else; expected a feedback log. Choose another file")
+    elif version != SCHEMA_VERSION:
+        raise FeedbackError(
+            f"{path} has schema version {version}; expected {SCHEMA_VERSION}. Use the version of Quarry that wrote it"
+        )
+    db.execute("COMMIT")
+    db.execute("PRAGMA journal_mode = WAL")
+    sync_folder(path.parent)
+
+
+def _statements(script: str) -> Iterator[str]:
+    statement = ""
+    for line in script.splitlines():
+        statement += line + "\n"
+        if sqlite3.complete_statement(statement) and statement.strip():
+            yield statement
+            statement = ""
+
+
+@contextmanager
+def _explained(path: Path, done: str) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as err:
+        raise FeedbackError(
+            f"{path} could not be {done} ({err}); expected a feedback log on a disk with room, writable, and not held by "
+            "another process. Nothing was stored by this call; mend that and try again"
+        ) from err
+
+
+def _stored(row: tuple[Any, ...]) -> StoredEvent:
+    number, query, action, session, generation, chunk_id, doc_id, grade, note, shown, language, at = row
+    try:
+        hits = tuple(ShownHit(*hit) for hit in loads(shown))
+        moment = datetime.fromisoformat(at)
+        event = FeedbackEvent(query, action, session, generation, chunk_id, doc_id, grade, note, hits, language, moment)
+    except (FeedbackError, TypeError, ValueError) as err:
+        raise FeedbackError(f"row {number} of the feedback log is not valid ({err}); restore the file") from err
+    return StoredEvent(number, event)

@@ -1,0 +1,1 @@
+"""Examples in, a trained model folder out."""

@@ -1,0 +1,143 @@
+"""From the draws of one step to padded tokens: formats as at serving time, equal texts once, longest first.
+
+Longest first, because the model reads a batch in pieces of like length, so that next to nothing is computed for padding.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from quarry.indexer.models.format import ModelFormat, with_instruction
+from quarry.indexer.models.tokenizer import ModelTokenizer
+from quarry.training.examples.rows import TrainingRow
+from quarry.training.fit.batches import Draw
+from quarry.training.fit.losses import Roles
+from quarry.training.fit.spec import TrainSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+NO_IN_BATCH = (
+    "no_in_batch_neg"  # FlagEmbedding: a set of this name has no in-batch negatives; here, a row's kind that ends so
+)
+_CHARS_PER_TOKEN = 64  # as in the encoder: no tokenizer here makes tokens that long
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Padded tokens, int64, shape (n, length), longest row first; `mask` is 1 for real ones."""
+
+    ids: "Tensor"
+    mask: "Tensor"
+
+
+class Tokenizer:
+    """The model's tokenizer, cutting at a length of its own; no state is set per call."""
+
+    def __init__(self, tokenizer: ModelTokenizer, max_tokens: int) -> None:
+        pad = tokenizer.pad_token_id
+        self.pad = int(pad if pad is not None else (tokenizer.eos_token_id or 0))
+        self._max_tokens = max_tokens
+        self._fast = tokenizer.copy()
+        self._fast.enable_truncation(max_length=max_tokens)
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the tokens of each text, special ones included."""
+        longest = self._max_tokens * _CHARS_PER_TOKEN
+        clean = [text[:longest].encode("utf-8", "replace").decode("utf-8") for text in texts]
+        return [encoding.ids for encoding in self._fast.encode_batch_fast(clean)]
+
+
+def padded(ids: Sequence[Sequence[int]], pad: int) -> Tokens:
+    """Return rows padded on the right to the longest of them."""
+    import torch
+
+    width = max(1, *(len(row) for row in ids), 1)
+    table = torch.full((len(ids), width), pad, dtype=torch.long)
+    mask = torch.zeros((len(ids), width), dtype=torch.long)
+    for line, row in enumerate(ids):
+        table[line, : len(row)] = torch.tensor(row, dtype=torch.long)
+        mask[line, : max(1, len(row))] = 1
+    return Tokens(table, mask)
+
+
+class Collator:
+    """Turns the draws of one batch into what the trainer and the loss read."""
+
+    def __init__(
+        self, rows: Sequence[TrainingRow], spec: TrainSpec, tokenizer: ModelTokenizer, shape: ModelFormat
+    ) -> None:
+        self._rows = rows
+        self._spec = spec
+        self._shape = shape
+        self._queries = Tokenizer(tokenizer, min(spec.max_query_tokens, shape.max_tokens))
+        self._passages = Tokenizer(tokenizer, min(spec.max_passage_tokens, shape.max_tokens))
+        self._numbers: dict[str, int] = {}
+        self._answers: dict[str, set[int]] = {}
+        for row in rows:
+            known = self._answers.setdefault(row.query, set())
+            known.update(self._number(text) for text in row.pos)
+            for text in row.neg:
+                self._number(text)
+
+    def _number(self, text: str) -> int:
+        return self._numbers.setdefault(text, len(self._numbers))
+
+    def __call__(self, draws: Sequence[Draw]) -> dict[str, Any]:
+        """Return `query_*` and `passage_*` tokens and, as `label`, the fields of `Roles`."""
+        encoded = self._queries.encode([self._query(self._rows[draw.row]) for draw in draws])
+        order = sorted(range(len(draws)), key=lambda place: -len(encoded[place]))
+        draws = [draws[place] for place in order]
+        texts = list(dict.fromkeys(text for draw in draws for text in self._texts(draw)))
+        head, tail = self._shape.document_format.split("{text}", 1)
+        ids = dict(zip(texts, self._passages.encode([head + text + tail for text in texts]), strict=True))
+        texts.sort(key=lambda text: -len(ids[text]))
+        queries = padded([encoded[place] for place in order], self._queries.pad)
+        passages = padded([ids[text] for text in texts], self._passages.pad)
+        roles = self._roles(draws, {text: column for column, text in enumerate(texts)})
+        return {
+            "query_input_ids": queries.ids,
+            "query_attention_mask": queries.mask,
+            "passage_input_ids": passages.ids,
+            "passage_attention_mask": passages.mask,
+            "label": {field.name: getattr(roles, field.name) for field in fields(Roles)},
+        }
+
+    def _query(self, row: TrainingRow) -> str:
+        query_format = self._shape.query_format
+        if row.prompt:
+            query_format = with_instruction(query_format, row.prompt)
+        head, tail = query_format.split("{query}", 1)
+        return head + row.query + tail
+
+    def _texts(self, draw: Draw) -> list[str]:
+        row = self._rows[draw.row]
+        return [row.pos[draw.positive], *(row.neg[number] for number in draw.negatives)]
+
+    def _roles(self, draws: Sequence[Draw], column: dict[str, int]) -> Roles:
+        import torch
+
+        rows = [self._rows[draw.row] for draw in draws]
+        width = max(len(draw.negatives) for draw in draws)
+        own = np.full((len(draws), width), -1, dtype=np.int64)
+        teacher = np.full((len(draws), 1 + width), np.nan, dtype=np.float32)
+        answers = [sorted(self._answers[row.query]) for row in rows]
+        known = np.full((len(draws), max(map(len, answers))), -1, dtype=np.int64)
+        for line, (draw, row) in enumerate(zip(draws, rows, strict=True)):
+            own[line, : len(draw.negatives)] = [column[row.neg[number]] for number in draw.negatives]
+            known[line, : len(answers[line])] = answers[line]
+            if row.pos_scores:
+                teacher[line, 0] = row.pos_scores[draw.positive]
+            if row.neg_scores:
+                teacher[line, 1 : 1 + len(draw.negatives)] = [row.neg_scores[number] for number in draw.negatives]
+        alone = [not self._spec.loss.in_batch_negatives or row.kind.endswith(NO_IN_BATCH) for row in rows]
+        return Roles(
+            positive=torch.tensor([column[self._texts(draw)[0]] for draw in draws]),
+            own=torch.from_numpy(own),
+            known=torch.from_numpy(known),
+            text=torch.tensor([self._number(text) for text in column]),
+            alone=torch.tensor(alone),
+            teacher=torch.from_numpy(teacher),
+        )

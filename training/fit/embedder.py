@@ -1,0 +1,95 @@
+"""Fine-tuning an embedder: rows in, a plain model folder out. The base model's folder and every live index stay untouched."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from quarry.training.examples.rows import TrainingRow
+from quarry.training.fit.batches import Draw
+from quarry.training.fit.collation import Collator
+from quarry.training.fit.dev_score import DevSet, dev_score
+from quarry.training.fit.model_folder import write_tuned
+from quarry.training.fit.progress import TrainObserver
+from quarry.training.fit.run import TrainedModel, run_training
+from quarry.training.fit.spec import TrainSpec
+from quarry.training.fit.trainable import Trainable, open_trainable
+
+
+def finetune(
+    model_folder: Path,
+    rows: Sequence[TrainingRow],
+    spec: TrainSpec,
+    out: Path,
+    *,
+    dev: DevSet | None = None,
+    observer: TrainObserver | None = None,
+    device: str = "auto",
+) -> TrainedModel:
+    """Train a model on rows, or go on with a run that did not end.
+
+    Args:
+        model_folder: A model folder as `quarry.indexer.models.encoder.load_embedder` takes it; it is only read.
+        rows: What to learn from.
+        spec: How.
+        out: The run's folder; new, or that of the same run. The model comes to `out/model`.
+        dev: Held-out queries that choose the checkpoint and stop early; none of them may be among the rows.
+        observer: Told how far it is.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`; under torchrun each process takes its own.
+
+    Raises:
+        FeedbackError: If no batch can be made of the rows.
+        ModelError: If the model cannot be opened.
+        SettingsError: If the spec does not fit the model.
+        MissingExtraError: If the packages for training are not installed.
+        TrainingStopped: After Ctrl-C; a checkpoint was saved.
+        TrainingError: If `out` holds another run, dev queries are among the rows, memory or disk runs out, or the loss is
+            not a number.
+    """
+    return run_training(
+        lambda: _EmbedderSubject(open_trainable(model_folder, spec, device=device), rows, spec),
+        model_folder, rows, spec, out, dev=dev, observer=observer,
+    )  # fmt: skip
+
+
+class _EmbedderSubject:
+    """An embedder as a run sees it."""
+
+    what = "embedder"
+
+    def __init__(self, trainable: Trainable, rows: Sequence[TrainingRow], spec: TrainSpec) -> None:
+        self._trainable = trainable
+        self._spec = spec
+        self._collator = Collator(rows, spec, trainable.tokenizer, trainable.shape)
+        self.base = trainable.shape.model
+        self.model = trainable.model
+
+    def trainer(self, arguments: Mapping[str, Any], callback: Any) -> Any:
+        """See `quarry.training.fit.subject.Subject`."""
+        from sentence_transformers import SentenceTransformerTrainingArguments
+
+        from quarry.training.fit.trainer import ContrastiveLoss, PlannedTrainer, rows_placeholder
+
+        return PlannedTrainer(
+            model=self.model,
+            args=SentenceTransformerTrainingArguments(**arguments),
+            train_dataset=rows_placeholder(),
+            loss=ContrastiveLoss(self.model, self._spec),
+            callbacks=[callback],
+        )
+
+    def collate(self, draws: Sequence[Draw]) -> dict[str, Any]:
+        """See `quarry.training.fit.subject.Subject`."""
+        return self._collator(draws)
+
+    def score(self, dev: DevSet) -> float:
+        """See `quarry.training.fit.subject.Subject`."""
+        return dev_score(
+            self._trainable,
+            dev,
+            max_query_tokens=self._spec.max_query_tokens,
+            max_passage_tokens=self._spec.max_passage_tokens,
+        )
+
+    def write(self, folder: Path, digest: str, record: Mapping[str, Any]) -> None:
+        """See `quarry.training.fit.subject.Subject`."""
+        write_tuned(self._trainable, folder, digest=digest, record=record)

@@ -1,0 +1,78 @@
+"""How much of the tuned weights is kept; the rest is the base model's, against forgetting. Chosen on the dev queries.
+
+LM-Cocktail (Xiao et al. 2023, arXiv 2311.13534): the weighted mean of a tuned model and its base keeps most of the gain and
+loses less elsewhere.
+"""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from quarry.training.fit.dev_score import DevSet
+from quarry.training.fit.merge import merge_models
+from quarry.training.fit.merge_choice import score_mixtures
+from quarry.training.fit.spec import TrainSpec
+
+_SAME = 0.4  # of one query's nDCG@10: an answer that goes from the first place to the second is no difference
+_USUAL = 0.6  # what dev sets of a hundred queries chose in every run of docs/results.md; the paper's own is 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class KeptShare:
+    """The chosen model.
+
+    Attributes:
+        folder: Where it is.
+        share: Of the tuned weights in it, above 0 and up to 1.
+        score: nDCG@10 on the dev queries.
+        base_score: That of the base model.
+    """
+
+    folder: Path
+    share: float
+    score: float
+    base_score: float
+
+
+def keep_share(
+    pair: tuple[Path, Path],
+    shares: Sequence[float],
+    dev: DevSet,
+    spec: TrainSpec,
+    work: Path,
+    *,
+    known: Mapping[float, float] | None = None,
+    device: str = "auto",
+) -> KeptShare:
+    """Measure mixtures on the dev queries and take the best one.
+
+    Of equally good ones it is the one nearest to the usual share, because a few dev queries say little about it.
+
+    Args:
+        pair: Folders of the model that was tuned and of what came of it.
+        shares: Of the tuned weights, above 0 and up to 1; 1 is the tuned model itself.
+        dev: Queries that the model was not trained on.
+        spec: Lengths are read.
+        work: Where the mixture is written; what is there is replaced.
+        known: Share to nDCG@10 on `dev` where it was measured already, such as 0 and 1 while training.
+        device: Where models run.
+
+    Raises:
+        ModelError: If the two folders do not hold the same weights.
+    """
+    base, tuned = pair
+    tried = sorted(set(shares))
+    scores = dict(known or {})
+    if unknown := [share for share in (0.0, *tried) if share not in scores]:
+        measured = score_mixtures(base, tuned, [dev], spec, alphas=unknown, device=device)
+        scores.update({found.alpha: found.scores[0] for found in measured})
+    base_score, *rest = (scores[share] for share in (0.0, *tried))
+    lowest = max(rest) - _SAME / len(dev.queries)
+    good = [(share, score) for share, score in zip(tried, rest, strict=True) if score >= lowest]
+    share, score = min(good, key=lambda one: abs(one[0] - _USUAL))
+    if share == 1:
+        return KeptShare(tuned, share, score, base_score)
+    shutil.rmtree(work, ignore_errors=True)
+    work.parent.mkdir(parents=True, exist_ok=True)
+    return KeptShare(merge_models(base, tuned, work, alpha=share), share, score, base_score)

@@ -1,0 +1,109 @@
+"""The folder of a tuned model: plain weights that transformers, sentence-transformers and Quarry read alike.
+
+It carries its pooling, formats, base model and data digest. No time and no path is in a file that decides its digest, so
+that the same run gives the same model.
+"""
+
+import shutil
+from collections.abc import Mapping
+from json import dumps
+from pathlib import Path
+from typing import Any
+
+from quarry.indexer.embedder import EmbedderSpec
+from quarry.indexer.models.format import write_profile
+from quarry.indexer.storage.durable import write_atomic
+from quarry.training.fit.trainable import Trainable, merge_adapters
+
+MARK = "+tuned-"
+TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt", "vocab.json",
+    "merges.txt", "sentencepiece.bpe.model", "tokenizer.model", "spiece.model",
+)  # fmt: skip
+
+
+def tuned_name(base: str, digest: str) -> str:
+    """Return the name of a model tuned from `base`; tuning it again gives another digest, not a longer name."""
+    return f"{base.partition(MARK)[0]}{MARK}{digest[:8]}"
+
+
+def write_tuned(trainable: Trainable, folder: Path, *, digest: str, record: Mapping[str, Any]) -> None:
+    """Write the model with everything that it needs to be used as it was trained.
+
+    Args:
+        trainable: Its adapters are merged.
+        folder: Made here; nobody else looks at it yet.
+        digest: Of the run: settings, base and data.
+        record: What `training.json` and the model card tell: `base`, `rows`, `spec` and so on.
+    """
+    merge_adapters(trainable.model)
+    shape = trainable.shape
+    heads = shape.query_format.split("{query}", 1)[0], shape.document_format.split("{text}", 1)[0]
+    trainable.model.prompts = {"query": heads[0], "document": heads[1]}
+    trainable.model.save(str(folder), create_model_card=False)
+    for (
+        path
+    ) in trainable.folder.iterdir():  # transformers writes a tokenizer of its own making, with other ids at times
+        if path.name in TOKENIZER_FILES:
+            shutil.copyfile(path, folder / path.name)
+    spec = EmbedderSpec(
+        model=tuned_name(shape.model, digest), revision=digest, dim=trainable.dim, max_tokens=shape.max_tokens,
+        pooling=shape.pooling, query_format=shape.query_format, document_format=shape.document_format, origin="path",
+    )  # fmt: skip
+    write_profile(folder, spec)
+    write_atomic(folder / "training.json", dumps(record, ensure_ascii=False, indent=1, sort_keys=True).encode())
+    write_atomic(folder / "README.md", model_card(spec, record).encode())
+
+
+def model_card(spec: EmbedderSpec, record: Mapping[str, Any]) -> str:
+    """Return the text of README.md: what it is, what it was made of, how to use it."""
+    scores = record.get("dev") or {}
+    measured = (
+        f"nDCG@10 on the {scores['queries']} queries of its dev split, which chose among its checkpoints and is therefore no "
+        f"proof: {scores['before']:.4f} before, {scores['after']:.4f} after."
+        if scores
+        else "It was not measured while it was trained."
+    )
+    return f"""---
+library_name: sentence-transformers
+pipeline_tag: sentence-similarity
+tags: [sentence-transformers, retrieval, quarry]
+---
+# {spec.model}
+
+An embedding model tuned from `{record["base"]["model"]}` (revision `{record["base"]["revision"]}`) on {record["rows"]} rows
+(digest `{record["rows_digest"]}`), {record["steps"]} steps. Vectors have {spec.dim} dimensions and length 1.
+
+{measured}
+
+Use it as it was trained: pooling `{spec.pooling}`; queries as `{spec.query_format!r}`; passages as
+`{spec.document_format!r}`; at most {spec.max_tokens} tokens. Quarry reads all that from `quarry.json`. With
+sentence-transformers: `model.encode_query(...)` and `model.encode_document(...)`.
+
+Settings and digests are in `training.json`.
+"""
+
+
+def add_versions(card: Path, versions: Mapping[str, str]) -> None:
+    """Add package versions to a model card: there they do not decide the model's digest, as they would in a JSON file."""
+    told = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+    write_atomic(card, f"{card.read_text(encoding='utf-8')}\nMade with {told}.\n".encode())
+
+
+def write_curves(path: Path, losses: list[tuple[int, float]], scores: list[tuple[int, float]]) -> bool:
+    """Draw loss and dev score over the steps as a PNG; False when matplotlib is not installed."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return False
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(*zip(*losses, strict=True) if losses else ([], []), color="tab:blue", label="loss")
+    axes.set_xlabel("step")
+    axes.set_ylabel("loss", color="tab:blue")
+    if scores:
+        right = axes.twinx()
+        right.plot(*zip(*scores, strict=True), color="tab:orange", marker="o", label="dev nDCG@10")
+        right.set_ylabel("dev nDCG@10", color="tab:orange")
+    figure.savefig(path, dpi=120)
+    return True

@@ -1,0 +1,206 @@
+"""A training run from the first check to the finished folder, the same for embedders and rerankers.
+
+It can be killed at any moment; the same call goes on from the last whole checkpoint and ends with the same weights.
+"""
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from quarry.indexer.errors import TrainingError
+from quarry.indexer.models.loading import quiet_libraries
+from quarry.indexer.models.precision import chosen_precision
+from quarry.indexer.models.source import content_digest
+from quarry.indexer.storage.durable import sync_folder, sync_tree
+from quarry.training.examples.rows import TrainingRow
+from quarry.training.fit.batches import plan_batches
+from quarry.training.fit.dev_score import DevSet
+from quarry.training.fit.model_folder import add_versions, write_curves
+from quarry.training.fit.progress import TrainObserver
+from quarry.training.fit.run_folder import RunFolder, digest_of, losses, rows_digest, versions
+from quarry.training.fit.spec import TrainSpec
+from quarry.training.fit.subject import Subject
+from quarry.training.fit.trainable import require_training, weights_without_numbers
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedModel:
+    """What came of a run.
+
+    Attributes:
+        folder: The model, ready for `quarry.indexer.models.encoder.load_embedder`.
+        run: The run's folder, with log and curves.
+        digest: Of the model's files (40 hex digits).
+        steps: Steps that were run.
+        best_step: The step whose weights these are; the last one without a dev set.
+        dev_before: nDCG@10 of the base model on the dev set, in [0, 1]; None without one.
+        dev_after: The same of this model. It is not better for certain: the verdict is reached elsewhere.
+        stopped_early: Whether the dev score stopped getting better.
+        seconds: Wall time of this call.
+    """
+
+    folder: Path
+    run: Path
+    digest: str
+    steps: int
+    best_step: int
+    dev_before: float | None
+    dev_after: float | None
+    stopped_early: bool
+    seconds: float
+
+
+def run_training(
+    opened: Callable[[], Subject],
+    base: Path,
+    rows: Sequence[TrainingRow],
+    spec: TrainSpec,
+    out: Path,
+    *,
+    dev: DevSet | None,
+    observer: TrainObserver | None,
+) -> TrainedModel:
+    """Train, or go on with a run that did not end.
+
+    Args:
+        opened: Opens what is trained; called after the cheap checks.
+        base: Folder of the model that it starts from; only read.
+        rows: What to learn from.
+        spec: How.
+        out: The run's folder; new, or that of the same run.
+        dev: Held-out queries that choose the checkpoint.
+        observer: Told how far it is.
+
+    Raises:
+        FeedbackError: If no batch can be made of the rows.
+        MissingExtraError: If the packages for training are not installed.
+        TrainingStopped: After Ctrl-C; a checkpoint was saved.
+        TrainingError: If `out` holds another run, dev queries are among the rows, memory or disk runs out, or the loss is
+            not a number.
+    """
+    require_training()
+    began = time.monotonic()
+    processes, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    if dev is not None and (shared := {query.text for query in dev.queries} & {row.query for row in rows}):
+        raise TrainingError(
+            f"{len(shared)} dev queries are also training rows, first {sorted(shared)[0]!r}; expected none. Split by query"
+        )
+    run = RunFolder(out, writes=rank == 0)
+    plan = plan_batches(rows, spec, processes=processes)
+    with _explained(spec, out), quiet_libraries():
+        from transformers import set_seed
+
+        set_seed(spec.seed)  # what new weights draw comes before the trainer sets its own
+        subject = opened()
+        config = _config(subject, base, rows, dev, (spec, processes))
+        if run.writes:
+            run.begin(config)
+        if done := run.result():
+            return _trained(run, done, time.monotonic() - began)
+        from quarry.training.fit.session import train_session
+
+        session = train_session(subject, spec, plan=plan, run=run, dev=dev, observer=observer)
+        if rank == 0:
+            _finish(run, subject, config, session, len(dev.queries) if dev is not None else 0)
+    if processes > 1:
+        import torch.distributed
+
+        torch.distributed.barrier()  # the others return when the model is there
+    return _trained(run, run.result(), time.monotonic() - began)
+
+
+def _config(
+    subject: Subject, base: Path, rows: Sequence[TrainingRow], dev: DevSet | None, how: tuple[TrainSpec, int]
+) -> dict[str, Any]:
+    spec, processes = how
+    return {
+        "what": subject.what,
+        "base": {"model": subject.base, "revision": content_digest(base)},
+        "rows": len(rows),
+        "rows_digest": rows_digest(rows),
+        "dev_digest": digest_of([asdict(query) for query in dev.queries] + [dev.passages, dev.qrels, dev.hard])
+        if dev
+        else "",
+        "spec": spec.model_dump(mode="json"),
+        "precision": chosen_precision(spec.precision, subject.model.device),
+        "processes": processes,
+        "versions": versions(),
+    }
+
+
+def _finish(run: RunFolder, subject: Subject, config: dict[str, Any], session: Any, queries: int) -> None:
+    """Write the model beside its place, move it there whole, and record the run as done.
+
+    Raises:
+        TrainingError: If the last step made weights that are no numbers: the loss is looked at before the step.
+    """
+    if broken := weights_without_numbers(subject.model):
+        raise TrainingError(
+            f"after training {len(broken)} weights hold what is no number, first {broken[0]}; expected numbers. Use a lower learning_rate "
+            "or a higher temperature, in another run"
+        )
+    scores = dict(session.scores)
+    dev = {"queries": queries, "before": scores[0], "after": scores[session.best_step]} if scores else None
+    kept = ("what", "base", "rows", "rows_digest", "dev_digest", "spec", "precision")
+    record = {key: config[key] for key in kept} | {
+        "steps": session.best_step,
+        "dev": dev,
+    }
+    digest = digest_of([config["base"], config["rows_digest"], config["spec"], config["processes"]])
+    part = run.folder / ".model.part"
+    shutil.rmtree(part, ignore_errors=True)
+    shutil.rmtree(run.model, ignore_errors=True)
+    subject.write(part, digest, record)
+    add_versions(part / "README.md", config["versions"])
+    sync_tree(part)
+    part.rename(run.model)
+    sync_folder(run.folder)
+    write_curves(run.folder / "curves.png", losses(run.lines()), session.scores)
+    run.finish(
+        {
+            "digest": content_digest(run.model),
+            "steps": session.steps,
+            "best_step": session.best_step,
+            "dev": dev,
+            "stopped_early": session.stopped_early,
+            "left_out": session.left_out,
+        }
+    )
+
+
+def _trained(run: RunFolder, result: dict[str, Any], seconds: float) -> TrainedModel:
+    dev = result["dev"] or {}
+    return TrainedModel(
+        folder=run.model, run=run.folder, digest=result["digest"], steps=result["steps"], best_step=result["best_step"],
+        dev_before=dev.get("before"), dev_after=dev.get("after"), stopped_early=result["stopped_early"], seconds=seconds,
+    )  # fmt: skip
+
+
+@contextmanager
+def _explained(spec: TrainSpec, out: Path) -> Iterator[None]:
+    """Turn memory and disk that run out into sentences; everything else passes."""
+    from safetensors import SafetensorError
+
+    from quarry.indexer.models.batching import is_out_of_memory
+
+    again = "what was saved before is whole: the same call goes on from it"
+    try:
+        yield
+    except (OSError, SafetensorError) as err:
+        raise TrainingError(f"the run in {out} could not write or read a file ({err}); make room; {again}") from err
+    except (MemoryError, RuntimeError) as err:
+        if isinstance(err, RuntimeError) and any(
+            name in str(err) for name in ("PytorchStreamWriter", "inline_container")
+        ):
+            raise TrainingError(f"the run in {out} could not save a checkpoint ({err}); make room; {again}") from err
+        if isinstance(err, RuntimeError) and not is_out_of_memory(err):
+            raise
+        raise TrainingError(
+            f"memory ran out with batch_size {spec.batch_size}, {spec.max_passage_tokens} passage tokens and mini_batch "
+            f"{spec.mini_batch}; set mini_batch (such as 8), freeze_embeddings, lora, or fewer tokens. The base model is as it was"
+        ) from err

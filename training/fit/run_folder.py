@@ -1,0 +1,172 @@
+"""The folder of a training run: what was asked for, what came of it, and checkpoints that are whole or are not used.
+
+config.json    settings, base model, digests, versions; written first and compared when a run goes on
+log.jsonl      one line per step or evaluation
+checkpoints/   checkpoint-STEP, each with `complete.json`, written last
+best.safetensors, best.json    the weights with the best dev score so far
+model/         the finished model, moved here whole
+result.json    written last of all
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, version
+from json import JSONDecodeError, dumps, loads
+from pathlib import Path
+from typing import Any
+
+from quarry.indexer.errors import TrainingError
+from quarry.indexer.storage.durable import sync_tree, write_atomic
+from quarry.training.examples.rows import TrainingRow
+
+_SEAL = "complete.json"
+_PACKAGES = ("torch", "transformers", "sentence-transformers", "peft", "accelerate", "datasets", "safetensors")
+_COMPARED = ("what", "base", "rows_digest", "dev_digest", "spec", "processes")
+
+
+def digest_of(content: Any) -> str:
+    """Return 16 hex digits of a JSON-like value; equal content gives equal digits, whatever the order of keys."""
+    return sha256(
+        dumps(content, sort_keys=True, ensure_ascii=False, default=list).encode("utf-8", "replace")
+    ).hexdigest()[:16]
+
+
+def rows_digest(rows: Iterable[TrainingRow]) -> str:
+    """Return 16 hex digits of training rows, in their order."""
+    return digest_of([[r.query, r.pos, r.neg, r.pos_scores, r.neg_scores, r.prompt, r.kind] for r in rows])
+
+
+def versions() -> dict[str, str]:
+    """Return the packages that decide what comes out, and the commit of this code when it runs from a git checkout."""
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = ""
+    git = shutil.which("git")
+    here = Path(__file__).resolve().parent
+    if git is not None:
+        asked = subprocess.run([git, "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)  # noqa: S603
+        found["commit"] = asked.stdout.strip()
+    return found
+
+
+class RunFolder:
+    """One run's folder. Only the first of several processes writes."""
+
+    def __init__(self, folder: Path, *, writes: bool = True) -> None:
+        self.folder = folder
+        self.checkpoints = folder / "checkpoints"
+        self.model = folder / "model"
+        self.best_weights = folder / "best.safetensors"
+        self._log = folder / "log.jsonl"
+        self.writes = writes
+
+    def begin(self, config: Mapping[str, Any]) -> None:
+        """Write the configuration, or check that an earlier one in this folder is of the same run.
+
+        Raises:
+            TrainingError: If the folder holds another run, or something else, or cannot be written.
+        """
+        path = self.folder / "config.json"
+        earlier = _read(path)
+        if earlier and (
+            self.result() or self.last_checkpoint()
+        ):  # else nothing is lost: it may begin with other settings
+            other = [name for name in _COMPARED if digest_of(earlier.get(name)) != digest_of(config.get(name))]
+            if other:
+                raise TrainingError(
+                    f"{self.folder} holds a run with another {', '.join(other)}; expected the same to go on with it. "
+                    "Choose another folder, or remove this one"
+                )
+            return
+        if not earlier and self.folder.is_dir() and any(self.folder.iterdir()):
+            raise TrainingError(f"{self.folder} is not empty and holds no run; expected a new folder. Choose another")
+        if self.writes:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            write_atomic(path, dumps(config, ensure_ascii=False, indent=1).encode())
+
+    def seal(self, checkpoint: Path) -> None:
+        """Declare a checkpoint whole: its files are durable and their sizes noted."""
+        sync_tree(checkpoint)
+        sizes = {path.name: path.stat().st_size for path in sorted(checkpoint.iterdir()) if path.is_file()}
+        write_atomic(checkpoint / _SEAL, dumps(sizes).encode())
+
+    def last_checkpoint(self) -> Path | None:
+        """Return the newest whole checkpoint; what a killed process left half written is removed."""
+        found = sorted(self.checkpoints.glob("checkpoint-*"), key=lambda path: -step_of(path))
+        whole = [path for path in found if _is_whole(path)]
+        for path in found if self.writes else ():
+            if path not in whole:
+                shutil.rmtree(path, ignore_errors=True)
+        return whole[0] if whole else None
+
+    def add(self, line: Mapping[str, Any]) -> None:
+        """Append to the log."""
+        if self.writes:
+            with self._log.open("a", encoding="utf-8") as handle:
+                handle.write(dumps(line, ensure_ascii=False) + "\n")
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Return the log; a line that was cut off by a crash is left out."""
+        if not self._log.is_file():
+            return []
+        found = (_parsed(line) for line in self._log.read_text(encoding="utf-8", errors="replace").splitlines())
+        return [line for line in found if line]
+
+    def forget_after(self, step: int) -> None:
+        """Drop what was logged after a step, because those steps are run again."""
+        if self.writes:
+            kept = [line for line in self.lines() if int(line.get("step", 0)) <= step]
+            write_atomic(self._log, "".join(dumps(line, ensure_ascii=False) + "\n" for line in kept).encode())
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Record that the run is done; its checkpoints are removed."""
+        if self.writes:
+            write_atomic(self.folder / "result.json", dumps(result, ensure_ascii=False, indent=1).encode())
+            shutil.rmtree(self.checkpoints, ignore_errors=True)
+            self.best_weights.unlink(missing_ok=True)
+
+    def result(self) -> dict[str, Any]:
+        """Return what `finish` wrote, empty when the run is not done."""
+        return _read(self.folder / "result.json")
+
+
+def step_of(checkpoint: Path) -> int:
+    """Return the step that a checkpoint's name tells."""
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def losses(lines: Sequence[Mapping[str, Any]]) -> list[tuple[int, float]]:
+    """Return step and loss of the lines that have one."""
+    return [(int(line["step"]), float(line["loss"])) for line in lines if "loss" in line]
+
+
+def dev_scores(lines: Sequence[Mapping[str, Any]]) -> list[tuple[int, float]]:
+    """Return step and dev score of the lines that have one."""
+    return [(int(line["step"]), float(line["dev"])) for line in lines if "dev" in line]
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    sizes = _read(checkpoint / _SEAL)
+    files = ((checkpoint / name, size) for name, size in sizes.items())
+    return bool(sizes) and all(path.is_file() and os.path.getsize(path) == size for path, size in files)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return _parsed(path.read_text(encoding="utf-8"))
+    except OSError:
+        return {}
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    try:
+        content = loads(text)
+    except JSONDecodeError:
+        return {}
+    return content if isinstance(content, dict) else {}

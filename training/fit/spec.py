@@ -1,0 +1,217 @@
+"""What a fine-tuning run is asked to do: every setting with its unit, range and source. Imports no torch.
+
+Sources: FlagEmbedding's training arguments (`abc/finetune/embedder/AbsArguments.py`) for what its users know, and the papers
+named at each field.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from quarry.indexer.errors import SettingsError
+
+KALM_DIMS = (896, 512, 256, 128, 64)
+KALM_WEIGHTS = (1.0, 0.3, 0.2, 0.1, 0.1)
+
+
+class _Part(BaseModel):
+    """Frozen; a key that is not known is an error, so that a misspelt setting does not pass for its default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class LossSpec(_Part):
+    """InfoNCE (van den Oord et al. 2018, arXiv 1807.03748) over positives, hard negatives and the rest of the batch.
+
+    Attributes:
+        temperature: Similarities are divided by it; cosine units, above 0 to 1. FlagEmbedding and BGE: 0.02.
+        in_batch_negatives: Whether the other texts of the batch are negatives too (and those of other processes).
+        hard_negatives: How many of a row's `neg` are drawn per epoch, 0 to 64; fewer when the row has fewer. NV-Retriever: 4.
+        false_negative_margin: A text of the batch is no negative of a query when its similarity is above that of the
+            positive plus this margin; cosine units, -1 to 1, None for no mask. Qwen3 Embedding (arXiv 2506.05176): 0.1.
+            Own hard negatives stay: mining has its own filter.
+    """
+
+    temperature: Annotated[float, Field(gt=0, le=1)] = 0.02
+    in_batch_negatives: bool = True
+    hard_negatives: Annotated[int, Field(ge=0, le=64)] = 4
+    false_negative_margin: Annotated[float, Field(ge=-1, le=1)] | None = 0.1
+
+
+class MatryoshkaSpec(_Part):
+    """The loss on leading parts of the vector as well (Kusupati et al. 2022, arXiv 2205.13147).
+
+    Attributes:
+        dims: Lengths of the parts, each from 1 to the model's dimension; the whole vector should be among them.
+        weights: Share of each in the loss, as many as `dims`, above 0.
+    """
+
+    dims: tuple[Annotated[int, Field(ge=1)], ...]
+    weights: tuple[Annotated[float, Field(gt=0)], ...]
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if not self.dims or len(self.dims) != len(self.weights):
+            raise ValueError(f"{len(self.dims)} dims and {len(self.weights)} weights; expected as many, at least one")
+        if len(set(self.dims)) != len(self.dims):
+            raise ValueError(f"dims {self.dims} hold one twice; expected each once")
+        return self
+
+    @classmethod
+    def kalm(cls, dim: int) -> Self:
+        """Return KaLM's dimensions and weights (arXiv 2501.01028) scaled to a model's dimension, such as 384."""
+        dims = (dim, *(max(8, round(dim * part / KALM_DIMS[0] / 8) * 8) for part in KALM_DIMS[1:]))
+        pairs = {part: weight for part, weight in reversed(list(zip(dims, KALM_WEIGHTS, strict=True))) if part <= dim}
+        return cls(dims=tuple(reversed(pairs)), weights=tuple(reversed(pairs.values())))
+
+
+class DistillationSpec(_Part):
+    """Learning the order that a teacher gives a row's positive and negatives: KL divergence of two softmaxes.
+
+    Attributes:
+        teacher_temperature: Teacher scores are divided by it, in the teacher's units; 0.01 to 100. FlagEmbedding: 1.
+        weight: Share of this part in the loss, above 0 to 1; InfoNCE has the rest. Rows without scores have InfoNCE alone.
+    """
+
+    teacher_temperature: Annotated[float, Field(ge=0.01, le=100)] = 1.0
+    weight: Annotated[float, Field(gt=0, le=1)] = 0.5
+
+
+class BatchSpec(_Part):
+    """Which rows come together; FlagEmbedding's `type` of a row is its kind.
+
+    Attributes:
+        order: `random`; `homogeneous`: one kind per batch (FlagEmbedding `--same_dataset_within_batch`);
+            `semi-homogeneous`: `ratio` of each batch is of one kind and the rest is random (KaLM, arXiv 2501.01028).
+        ratio: Share of a semi-homogeneous batch, above 0 and below 1.
+    """
+
+    order: Literal["random", "homogeneous", "semi-homogeneous"] = "random"
+    ratio: Annotated[float, Field(gt=0, lt=1)] = 0.7
+
+
+class LoraSpec(_Part):
+    """Low-rank adapters, merged into the weights at the end (Hu et al. 2021, arXiv 2106.09685).
+
+    Attributes:
+        rank: 1 to 512. FlagEmbedding's examples: 32.
+        alpha: Scale, 1 to 1024; usually twice the rank.
+        dropout: 0 to 0.5.
+        targets: Names of linear layers, such as `query` and `value`; empty for every linear layer, in encoders and decoders.
+    """
+
+    rank: Annotated[int, Field(ge=1, le=512)] = 32
+    alpha: Annotated[int, Field(ge=1, le=1024)] = 64
+    dropout: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    targets: tuple[str, ...] = ()
+
+
+class TrainSpec(_Part):
+    """One fine-tuning run.
+
+    Attributes:
+        epochs: Passes over the rows, 1 to 100. FlagEmbedding: 1.
+        batch_size: Rows per step and process, 2 to 65,536. BGE used 19,200; on a CPU 32 is a step of seconds.
+        mini_batch: Texts per forward when gradients are cached (GradCache, arXiv 2101.06983), so that a large batch fits
+            into the memory of a small one; 0 for off, at most the batch size.
+        token_budget: Padded tokens per forward without gradient cache, 64 to 1,048,576; texts of like length share one.
+        learning_rate: Peak, 1e-7 to 1e-2. FlagEmbedding: 1e-5 for encoders, 1e-4 for LoRA; 2e-5 suits small models.
+        warmup: Share of the steps until the peak, 0 to 1; then it falls linearly to 0. BGE: 0.1.
+        weight_decay: 0 to 1.
+        dropout: Replaces every dropout of the model, 0 to 0.5; None keeps the model's own.
+        loss: See `LossSpec`.
+        matryoshka: See `MatryoshkaSpec`; None for the whole vector only.
+        distillation: See `DistillationSpec`; None when teacher scores are not used.
+        batches: See `BatchSpec`.
+        lora: See `LoraSpec`; None trains all weights.
+        precision: `bfloat16` computes products in it while weights and loss stay float32; `auto` takes it where the device has
+            it natively (GPUs since Ampere, processors with AVX512_BF16 or AMX), else `float32`.
+        freeze_embeddings: Whether the table of token embeddings stays as it is. In a small multilingual model it holds most
+            of the weights and is read, not computed with.
+        max_query_tokens: Longer queries are cut, instruction and special tokens counted; 8 to 8192.
+        max_passage_tokens: The same for passages.
+        seed: Order, draws and dropout follow from it; 0 to 2**31 - 1.
+        eval_steps: Steps between evaluations on the dev set; 0 for ten in a run, fewer where they would take more than a quarter of
+            the time.
+        patience: Evaluations without a better dev score before it ends; 0 never ends early.
+        checkpoint_steps: Steps between checkpoints, 0 for none but that of Ctrl-C.
+    """
+
+    epochs: Annotated[int, Field(ge=1, le=100)] = 1
+    batch_size: Annotated[int, Field(ge=2, le=65_536)] = 32
+    mini_batch: Annotated[int, Field(ge=0, le=65_536)] = 0
+    token_budget: Annotated[int, Field(ge=64, le=1_048_576)] = 2048
+    learning_rate: Annotated[float, Field(ge=1e-7, le=1e-2)] = 2e-5
+    warmup: Annotated[float, Field(ge=0, le=1)] = 0.1
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.01
+    dropout: Annotated[float, Field(ge=0, le=0.5)] | None = None
+    loss: LossSpec = LossSpec()
+    matryoshka: MatryoshkaSpec | None = None
+    distillation: DistillationSpec | None = None
+    batches: BatchSpec = BatchSpec()
+    lora: LoraSpec | None = None
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    freeze_embeddings: bool = False
+    max_query_tokens: Annotated[int, Field(ge=8, le=8192)] = 64
+    max_passage_tokens: Annotated[int, Field(ge=8, le=8192)] = 256
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    eval_steps: Annotated[int, Field(ge=0)] = 0
+    patience: Annotated[int, Field(ge=0, le=1000)] = 3
+    checkpoint_steps: Annotated[int, Field(ge=0)] = 100
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.mini_batch > self.batch_size:
+            raise ValueError(f"mini_batch is {self.mini_batch}; expected at most batch_size, {self.batch_size}")
+        if not self.loss.in_batch_negatives and not self.loss.hard_negatives:
+            raise ValueError(
+                "there are neither in-batch nor hard negatives; expected one of them, or nothing is learnt"
+            )
+        return self
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Self:
+        """Read settings as a TOML or JSON file gives them.
+
+        Raises:
+            SettingsError: If a key is unknown or a value out of its range; every one is named.
+        """
+        try:
+            return cls.model_validate(dict(settings))
+        except ValidationError as err:
+            faults = [f"{'.'.join(map(str, fault['loc'])) or 'training'}: {fault['msg']}" for fault in err.errors()]
+            raise SettingsError(
+                f"the training settings have {len(faults)} faults: {'; '.join(faults)}. See `quarry.training.fit.spec.TrainSpec`"
+            ) from err
+
+
+class RerankerSpec(TrainSpec):
+    """One run that trains a cross-encoder.
+
+    Of `TrainSpec`, temperature, margin and the two lengths are not read; what else would change nothing is refused.
+
+    Attributes:
+        objective: `listwise`: softmax over the candidates of a query, as FlagEmbedding trains rerankers; `binary`: each pair
+            alone, cross entropy of its sigmoid.
+        max_tokens: Of query and passage together, special tokens counted; 16 to 8192. FlagEmbedding: 512.
+        learning_rate: As above. FlagEmbedding's rerankers: 6e-5.
+        loss: `hard_negatives` is how many negatives each query has, 1 at least; where a row has fewer they are filled with
+            positives of other rows, unless `in_batch_negatives` is off. FlagEmbedding: 7.
+    """
+
+    objective: Literal["listwise", "binary"] = "listwise"
+    max_tokens: Annotated[int, Field(ge=16, le=8192)] = 256
+    learning_rate: Annotated[float, Field(ge=1e-7, le=1e-2)] = 6e-5
+    batch_size: Annotated[int, Field(ge=2, le=65_536)] = 8
+
+    @model_validator(mode="after")
+    def _applies(self) -> Self:
+        idle = [name for name in ("matryoshka", "lora", "mini_batch") if getattr(self, name)]
+        if idle:
+            raise ValueError(f"{', '.join(idle)} do not apply to rerankers; expected them not to be set")
+        if not self.loss.hard_negatives:
+            raise ValueError(
+                "loss.hard_negatives is 0; expected at least 1, the negatives that each query is compared with"
+            )
+        return self

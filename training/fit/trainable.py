@@ -1,0 +1,263 @@
+"""A model folder opened for training: the modules of sentence-transformers with the pooling and formats of the folder.
+
+Nothing is ever written into the folder.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from quarry.indexer.embedder import Vectors
+from quarry.indexer.errors import MissingExtraError, ModelError, SettingsError
+from quarry.indexer.models.batches import by_length, token_batches
+from quarry.indexer.models.format import ModelFormat, model_format, with_instruction
+from quarry.indexer.models.loading import (
+    check_folder,
+    choose_device,
+    load_tokenizer,
+    load_weights,
+    quiet_libraries,
+    stored_id,
+)
+from quarry.indexer.models.tokenizer import ModelTokenizer
+from quarry.training.fit.collation import Tokenizer, padded
+from quarry.training.fit.spec import LoraSpec, TrainSpec
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+_EXTRA = "training needs {}; install it with `pip install 'quarry-search[train]'`"
+
+
+@dataclass(frozen=True, slots=True)
+class Trainable:
+    """An embedder whose weights can change.
+
+    Attributes:
+        model: Transformer, Pooling, Dense layers when there are any, Normalize.
+        tokenizer: As the folder stores it, the one that the encoder uses.
+        shape: Pooling, formats and length, as the folder wants them.
+        dim: Length of the vectors.
+        folder: Where it came from; only read.
+    """
+
+    model: "SentenceTransformer"
+    tokenizer: ModelTokenizer
+    shape: ModelFormat
+    dim: int
+    folder: Path
+
+    def query_text(self, query: str, prompt: str = "") -> str:
+        """Return a query in the model's format, with another instruction when `prompt` is one."""
+        query_format = with_instruction(self.shape.query_format, prompt) if prompt else self.shape.query_format
+        head, tail = query_format.split("{query}", 1)
+        return head + query + tail
+
+    def document_text(self, text: str) -> str:
+        """Return a passage in the model's format."""
+        head, tail = self.shape.document_format.split("{text}", 1)
+        return head + text + tail
+
+    def embed(self, texts: Sequence[str], *, max_tokens: int, token_budget: int) -> Vectors:
+        """Return unit rows of formatted texts, shape (len(texts), dim), as the encoder computes them; weights stay.
+
+        Args:
+            texts: Already in their format.
+            max_tokens: Longer ones are cut.
+            token_budget: Padded tokens per forward.
+        """
+        import torch
+
+        out = np.empty((len(texts), self.dim), dtype=np.float32)
+        tokenizer = Tokenizer(self.tokenizer, max_tokens)
+        ids = tokenizer.encode(texts)
+        lengths = [len(row) for row in ids]
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            with torch.inference_mode():
+                for batch in token_batches(lengths, by_length(lengths), token_budget):
+                    tokens = padded([ids[row] for row in batch], tokenizer.pad)
+                    features = {"input_ids": tokens.ids, "attention_mask": tokens.mask}
+                    moved = {name: value.to(self.model.device) for name, value in features.items()}
+                    out[batch] = self.model(moved)["sentence_embedding"].float().cpu().numpy()
+        finally:
+            self.model.train(was_training)
+        return out
+
+
+def require_training() -> None:
+    """Check that the packages of the extra are there.
+
+    Raises:
+        MissingExtraError: If one is not; it is named.
+    """
+    from importlib.util import find_spec
+
+    missing = [name for name in ("sentence_transformers", "accelerate", "datasets") if find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(_EXTRA.format(", ".join(missing)))
+
+
+def own_device(wanted: str) -> str:
+    """Turn `auto` into the best device; under torchrun each process takes the GPU of its local rank.
+
+    Raises:
+        ModelError: If CUDA is asked for and not there.
+    """
+    chosen = choose_device(wanted)
+    rank = os.environ.get("LOCAL_RANK")
+    return f"cuda:{rank}" if chosen == "cuda" and rank is not None else chosen
+
+
+def open_trainable(folder: Path, spec: TrainSpec, *, model_id: str | None = None, device: str = "auto") -> Trainable:
+    """Open a folder for training, in float32 whatever it is stored in.
+
+    Args:
+        folder: A Hugging Face or sentence-transformers folder with safetensors weights.
+        spec: LoRA, dropout and frozen embeddings are applied; the Matryoshka parts are checked.
+        model_id: Repository id; None reads it from the folder.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+
+    Raises:
+        ModelError: If the folder is incomplete, damaged or unknown.
+        SettingsError: If a Matryoshka part is longer than the vector, or LoRA targets are not in the model.
+        MissingExtraError: If LoRA is asked for and peft is not installed.
+    """
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
+    from transformers import AutoModel
+
+    config = check_folder(folder)
+    shape = model_format(folder, config, model_id or stored_id(folder, config))
+    tokenizer = load_tokenizer(folder, config)
+    load_weights(AutoModel, folder, device="cpu")  # says what is missing or damaged; sentence-transformers would not
+    local = {"local_files_only": True}
+    with quiet_libraries():
+        transformer = Transformer(
+            str(folder), max_seq_length=shape.max_tokens, config_kwargs=dict(local), processor_kwargs=dict(local),
+            model_kwargs={**local, "dtype": torch.float32, "use_safetensors": True},
+        )  # fmt: skip
+    _drop_unread(transformer.model)
+    if shape.bidirectional:
+        _look_both_ways(transformer)
+    hidden = int(config["hidden_size"])
+    modes = {"last_token": "lasttoken"}
+    modules: list[Any] = [transformer, Pooling(hidden, modes.get(shape.pooling, shape.pooling))]
+    modules += [Dense.load(str(path.parent), subfolder=path.name, local_files_only=True) for path in shape.dense]
+    dim = int(modules[-1].out_features) if shape.dense else hidden
+    model = SentenceTransformer(modules=[*modules, Normalize()], device=own_device(device))
+    _prepare(model, spec, dim)
+    return Trainable(model, tokenizer, shape, dim, folder)
+
+
+def _look_both_ways(transformer: Any) -> None:
+    """Let every token of a decoder see all real ones, as the encoder does; pooling gets its own mask back.
+
+    The saved configuration says so too, because the tuned model has a name that no profile knows.
+    """
+    from quarry.indexer.models.pooling import full_attention
+
+    masks: list[Any] = []
+
+    def widen(_: Any, given: tuple[dict[str, Any], ...]) -> None:
+        features = given[0]
+        masks.append(features["attention_mask"])
+        features["attention_mask"] = full_attention(masks[-1], next(transformer.model.parameters()).dtype)
+
+    def narrow(_: Any, __: Any, features: dict[str, Any]) -> None:
+        features["attention_mask"] = masks.pop()
+
+    transformer.register_forward_pre_hook(widen)
+    transformer.register_forward_hook(narrow)
+    transformer.model.config.is_causal = False
+
+
+def _drop_unread(weights: Any) -> None:
+    """BERT's own pooler is not read by any pooling here; without gradient it would stall training on several GPUs."""
+    if getattr(weights, "pooler", None) is not None:
+        weights.pooler = None
+    if getattr(weights.config, "use_cache", False):
+        weights.config.use_cache = False
+
+
+def _prepare(model: "SentenceTransformer", spec: TrainSpec, dim: int) -> None:
+    import torch
+
+    if spec.matryoshka is not None and max(spec.matryoshka.dims) > dim:
+        raise SettingsError(
+            f"matryoshka.dims has {max(spec.matryoshka.dims)}; expected at most {dim}, the model's dimension"
+        )
+    inner: Any = model[0].model
+    inner.train()
+    if spec.lora is not None:
+        model[0].model = _with_lora(inner, spec.lora)
+    elif spec.freeze_embeddings:
+        inner.get_input_embeddings().requires_grad_(False)
+    if spec.dropout is not None:
+        for module in model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = spec.dropout
+
+
+def _with_lora(inner: Any, lora: LoraSpec) -> Any:
+    try:
+        from peft import LoraConfig, TaskType, get_peft_model
+    except ImportError as err:
+        raise MissingExtraError(_EXTRA.format("peft")) from err
+    config = LoraConfig(
+        task_type=TaskType.FEATURE_EXTRACTION, r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout,
+        target_modules=list(lora.targets) or "all-linear",
+    )  # fmt: skip
+    try:
+        return get_peft_model(inner, config)
+    except ValueError as err:
+        names = {name.rpartition(".")[2] for name, module in inner.named_modules() if "Linear" in type(module).__name__}
+        raise SettingsError(
+            f"lora.targets {list(lora.targets)} are not in the model; expected some of {', '.join(sorted(names))}"
+        ) from err
+
+
+def merge_adapters(model: "SentenceTransformer") -> None:
+    """Add low-rank adapters to the weights they belong to, so that a plain model is left; does nothing without them."""
+    inner: Any = model[0].model
+    if hasattr(inner, "merge_and_unload"):
+        model[0].model = inner.merge_and_unload()
+
+
+def trainable_weights(model: "SentenceTransformer") -> "dict[str, Any]":
+    """Return name to tensor of what is trained, on the CPU; a checkpoint need hold no more."""
+    return {
+        name: weight.detach().to("cpu").contiguous()
+        for name, weight in model.named_parameters()
+        if weight.requires_grad
+    }
+
+
+def weights_without_numbers(model: "SentenceTransformer") -> list[str]:
+    """Return the names of weights with a value that is infinite or not a number."""
+    return sorted(name for name, weight in model.named_parameters() if not bool(weight.isfinite().all()))
+
+
+def restore_weights(model: "SentenceTransformer", weights: "dict[str, Any]") -> None:
+    """Put saved weights back.
+
+    Raises:
+        ModelError: If they are not those of this model.
+    """
+    import torch
+
+    own = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    if own.keys() != weights.keys():
+        raise ModelError(
+            f"the checkpoint has {len(weights)} weights and the model trains {len(own)}; expected the same names. "
+            "Begin again in another folder"
+        )
+    with torch.no_grad():
+        for name, weight in own.items():
+            weight.copy_(weights[name])

@@ -1,0 +1,1 @@
+"""Hard negatives: candidates, what is known to be good, the choice."""

@@ -1,0 +1,188 @@
+"""What a run trains on, chooses by and is judged by: gathered, split by query, mined, and kept in the run's folder."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from quarry.indexer.embedder import Embedder
+from quarry.indexer.errors import FeedbackError
+from quarry.indexer.opened import Index
+from quarry.retriever.data.datasets import Dataset, load_dataset
+from quarry.training.examples.example import Example, text_key
+from quarry.training.examples.held_out import Places, held_out
+from quarry.training.examples.near_duplicates import near_duplicates_between
+from quarry.training.examples.rows import TrainingRow, read_training_rows, write_beir, write_training_rows
+from quarry.training.examples.split import SAME_QUERY, Split, SplitPlan, check_no_leak, split_examples, traits_of
+from quarry.training.feedback.judgements import query_key
+from quarry.training.fit.dev_score import DevSet
+from quarry.training.negatives.mine import MinedSet
+from quarry.training.negatives.report import mining_report, write_report
+from quarry.training.tuning.gather import gather
+from quarry.training.tuning.plan import TuningObserver, TuningPlan
+from quarry.training.tuning.pools import MiningPools
+from quarry.training.tuning.run import FOLDER as TUNING
+from quarry.training.tuning.run import TuningRun
+
+DEV_QUERIES = 100
+DEV_NEGATIVES = 2  # of each dev query; a reranker, which is shown each query's own, gets all that were mined
+DEV_PASSAGES = 200  # beside them: so an evaluation is half a minute of the offline model on one core
+LEAST = 10  # examples in all; fewer teach nothing that can be told from chance
+_TRAIN, _DEV, _OTHERS, _HELD_OUT = "train.jsonl", "dev.jsonl", "dev-passages.json", "held-out"
+
+
+@dataclass(frozen=True, slots=True)
+class TuningData:
+    """The three sides.
+
+    Attributes:
+        train: Rows with mined negatives.
+        dev: For early stopping and merging.
+        held_out: For the verdict; documents of the index.
+        counts: How many of each, and what was left out.
+    """
+
+    train: tuple[TrainingRow, ...]
+    dev: DevSet
+    held_out: Dataset
+    counts: dict[str, int]
+
+
+def tuning_data(
+    index: Index, embedder: Embedder, plan: TuningPlan, run: TuningRun, watch: TuningObserver
+) -> TuningData:
+    """Make the data of a run, or read those that an interrupted run made.
+
+    Raises:
+        FeedbackError: If there are too few examples, or none of the held-out queries is answered by the index.
+        CorpusError: If the data set for the verdict cannot be read.
+        ModelError: If mining needs the model and it fails.
+    """
+    if run.begin_data():
+        _make(index, embedder, plan, run, watch)
+    return _read(plan, run)
+
+
+def _make(index: Index, embedder: Embedder, plan: TuningPlan, run: TuningRun, watch: TuningObserver) -> None:
+    found = gather(index, embedder, plan, run.folder, watch)
+    examples, left_out = found.examples, found.left_out
+    judges = load_dataset(plan.evaluate) if plan.evaluate else None
+    judging = _as_examples(judges, index) if judges else ()
+    clean, leaks = _without_leaks(examples, judging)
+    if len(clean) < LEAST:
+        raise FeedbackError(
+            f"there are {len(clean)} examples; expected at least {LEAST}. Judge more answers, or give pairs with --pairs or "
+            f"--mine-corpus. Left out: {left_out or 'none'}, {leaks} because they ask like a judged query"
+        )
+    split = split_examples(clean, _split_plan(plan), trained_on=_trained_on(index))
+    watch.stage(f"mining negatives for {len(split.train)} examples")
+    chosen = split.dev[:DEV_QUERIES]
+    held = {text_key(text) for example in (*split.test, *judging) for text in example.row.pos}
+    passages = [text for text in found.passages if text_key(text) not in held]
+    pools = MiningPools(index, embedder, [*split.train, *chosen], watch, passages=passages)
+    if plan.sources.candidate_pool and not pools.beyond_index:
+        watch.stage(
+            "the candidate pool is not used: negatives come from the index, which holds the passages of all pairs"
+        )
+    mined, dev = pools.mine(split.train, plan), pools.mine(chosen, plan)
+    others = pools.others(chosen, DEV_PASSAGES, plan.spec.seed)
+    rows = [example.row if plan.what == "reranker" else _fewer_negatives(example.row) for example in dev.examples]
+    counts = _write(run, mined, rows, others, (split, left_out, leaks))
+    if judges is None:
+        counts["held-out queries that the index has no answer to"] = _write_held_out(run, split, Places(index))
+    run.seal_data(counts)
+
+
+def _split_plan(plan: TuningPlan) -> SplitPlan:
+    if plan.evaluate is None:
+        return plan.split
+    return SplitPlan(plan.split.dev, 0.0, plan.split.seed, plan.split.similarity)
+
+
+def _trained_on(index: Index) -> set[str]:
+    """Return the query keys that the live model and those before it were tuned on: it must not be judged by them."""
+    keys: set[str] = set()
+    lineage = index.manifest.lineage
+    while lineage is not None:
+        rows = index.root / TUNING / lineage.run / "data" / _TRAIN
+        if rows.is_file():
+            keys |= {query_key(row.query) for row in read_training_rows(rows)}
+        lineage = lineage.before
+    return keys
+
+
+def _as_examples(dataset: Dataset, index: Index) -> tuple[Example, ...]:
+    """The judged queries as examples, so that the guard can compare them with what is trained on."""
+    known = {document.doc_id: document for document in index.chunks.documents()}
+    found = []
+    for query in dataset.queries:
+        relevant = [name for name, grade in dataset.qrels[query.query_id].items() if grade > 0]
+        texts = [known[name].text for name in relevant if name in known] or ["(not in the index)"]
+        found.append(Example.of(TrainingRow(query.text, tuple(texts)), positive_ids=relevant))
+    return tuple(found)
+
+
+def _without_leaks(examples: Sequence[Example], judges: Sequence[Example]) -> tuple[tuple[Example, ...], int]:
+    """Leave out what asks or answers like a query of the verdict; the guard then finds nothing, or says so loudly."""
+    if not judges:
+        return tuple(examples), 0
+    taken = {name for judge in judges for name, _ in traits_of(judge)}
+    near = {
+        pair.first
+        for pair in near_duplicates_between(
+            [example.row.query for example in examples], [judge.row.query for judge in judges], SAME_QUERY
+        )
+    }
+    kept = tuple(
+        example
+        for place, example in enumerate(examples)
+        if place not in near and not any(name in taken for name, _ in traits_of(example))
+    )
+    check_no_leak(kept, judges)
+    return kept, len(examples) - len(kept)
+
+
+def _write(
+    run: TuningRun,
+    mined: MinedSet,
+    dev: Sequence[TrainingRow],
+    others: Sequence[str],
+    found: tuple[Split, dict[str, int], int],
+) -> dict[str, int]:
+    split, left_out, leaks = found
+    write_training_rows(run.data / _TRAIN, [example.row for example in mined.examples])
+    write_training_rows(run.data / _DEV, dev)
+    (run.data / _OTHERS).write_text(json.dumps(list(others), ensure_ascii=False), encoding="utf-8")
+    write_report(run.data, "mining", mining_report(mined))
+    return {
+        "to train on": len(mined.examples),
+        "to choose by": len(dev),
+        "held out for the verdict": len(split.test),
+        "dropped because the model does not find their positive": len(mined.dropped),
+        "left out because they ask like a judged query": leaks,
+        **left_out,
+    }
+
+
+def _fewer_negatives(row: TrainingRow) -> TrainingRow:
+    return replace(row, neg=row.neg[:DEV_NEGATIVES], neg_scores=row.neg_scores[:DEV_NEGATIVES])
+
+
+def _write_held_out(run: TuningRun, split: Split, places: Places) -> int:
+    found = held_out(split.test, places)
+    texts = {query.query_id: query.text for query in found.dataset.queries}
+    write_beir(run.data / _HELD_OUT, {texts[name]: grades for name, grades in found.dataset.qrels.items()})
+    return len(found.nowhere)
+
+
+def _read(plan: TuningPlan, run: TuningRun) -> TuningData:
+    counts = {name: count for name, count in run.data_facts().items() if count}
+    held = load_dataset(plan.evaluate) if plan.evaluate else load_dataset(run.data / _HELD_OUT)
+    counts["held out for the verdict"] = len(held.queries)
+    rows = read_training_rows(run.data / _DEV)
+    others: list[str] = json.loads((run.data / _OTHERS).read_text(encoding="utf-8"))
+    return TuningData(
+        train=tuple(read_training_rows(run.data / _TRAIN)),
+        dev=DevSet.of_rows(rows, others),
+        held_out=held,
+        counts=counts,
+    )

@@ -1,0 +1,156 @@
+"""What `quarry tune` is asked to do, and what it tells while it works. Imports no torch."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from quarry.indexer.build.progress import Observer
+from quarry.retriever.llm.endpoint import Endpoint
+from quarry.retriever.ranking import Route
+from quarry.training.examples.split import SplitPlan
+from quarry.training.fit.progress import TrainProgress
+from quarry.training.fit.spec import RerankerSpec, TrainSpec
+from quarry.training.negatives.spec import NegativeSpec
+from quarry.training.tuning.gate import GateRule
+
+# Not 1: the dev queries are like the pairs and choose whole tuned weights, which are worse than a mixture on other questions
+# and on the general set.
+MERGE_SHARES = (0.6, 0.3)
+
+
+@dataclass(frozen=True, slots=True)
+class SyntheticSource:
+    """Queries that a language model writes for passages of the index, which are sent to it.
+
+    Attributes:
+        passages: At most so many are sent, drawn by the seed; one call each.
+        endpoint: Where to ask.
+    """
+
+    passages: int
+    endpoint: Endpoint
+
+    def __post_init__(self) -> None:
+        if self.passages < 1:
+            raise ValueError(f"{self.passages} passages are to be sent; expected at least 1")
+
+    def facts(self) -> dict[str, str | int]:
+        """Return what decides the queries; where the endpoint is does not."""
+        return {"passages": self.passages, "model": self.endpoint.model}
+
+
+@dataclass(frozen=True, slots=True)
+class TuningSources:
+    """Where examples come from.
+
+    Attributes:
+        feedback: Whether the index's own log is used.
+        pairs: Files and folders of pairs: FlagEmbedding JSONL, BEIR with train judgements, plain pairs.
+        corpus: Whether pairs are mined from the index's documents (title and body, headings, questions and answers).
+        most: At most so many examples, drawn by the seed; None for all.
+        one_person: Whether one voice is enough (`quarry.training.examples.from_feedback.ONE_PERSON`): for an index that one person uses.
+        synthetic: A language model that writes queries; None, the default, asks none.
+        candidate_pool: Files of more passages that negatives are drawn from, for pairs whose passage is not in the index.
+    """
+
+    feedback: bool = True
+    pairs: tuple[Path, ...] = ()
+    corpus: bool = False
+    most: int | None = None
+    one_person: bool = False
+    synthetic: SyntheticSource | None = None
+    candidate_pool: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TuningPlan:
+    """One run of the loop.
+
+    Attributes:
+        general: Folder of the general set (BEIR) on which the model must not become worse.
+        sources: Where examples come from.
+        split: Shares for choosing and for the verdict.
+        evaluate: Folder of judged queries (BEIR) for the verdict, instead of a share of the examples.
+        negatives: How negatives are mined.
+        spec: How it is trained; a `RerankerSpec` tunes the reranker, else the embedder is tuned.
+        reranker: The reranker to begin with: `auto` (what a search with `--rerank auto` uses), `from-encoder` (the index's
+            embedder with a new head), an id or a folder. Of no meaning for embedders.
+        rerank_depth: Candidates per held-out query that are reranked for the verdict, as a search does.
+        merge: Shares of the tuned weights to choose from on the dev queries; the rest is the base model's
+            (LM-Cocktail, arXiv 2311.13534). `(1.0,)` switches merging off.
+        route: The route by which the held-out queries are answered for the verdict.
+        rule: What a model must hold to be promoted.
+        force: Promote against the verdict; it is recorded.
+        promote: Whether a model that may be promoted is; otherwise it stays in the run's folder.
+        device: Where models run.
+    """
+
+    general: Path
+    sources: TuningSources = TuningSources()
+    split: SplitPlan = SplitPlan()
+    evaluate: Path | None = None
+    negatives: NegativeSpec = NegativeSpec()
+    spec: TrainSpec = field(default_factory=TrainSpec)
+    reranker: str = "auto"
+    rerank_depth: int = 50
+    merge: tuple[float, ...] = MERGE_SHARES
+    route: Route = "hybrid"
+    rule: GateRule = GateRule()
+    force: bool = False
+    promote: bool = True
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if not self.merge or not all(0 < share <= 1 for share in self.merge):
+            raise ValueError(f"merge is {self.merge}; expected shares above 0 and up to 1, at least one")
+        if self.rerank_depth < 1:
+            raise ValueError(f"rerank_depth is {self.rerank_depth}; expected at least 1 candidate")
+
+    @property
+    def what(self) -> Literal["embedder", "reranker"]:
+        """What is tuned."""
+        return "reranker" if isinstance(self.spec, RerankerSpec) else "embedder"
+
+    def facts(self) -> Mapping[str, Any]:
+        """Return all of it in the types of JSON, for the run's folder; a run goes on only under the same facts."""
+        facts = {**asdict(self), "what": self.what, "spec": self.spec.model_dump(mode="json")}
+        for name in ("force", "promote", "device"):
+            del facts[name]  # they do not change what is made
+        facts["general"], facts["evaluate"] = self.general.name, str(self.evaluate) if self.evaluate else None
+        written = self.sources.synthetic
+        facts["sources"] = {
+            **asdict(self.sources),
+            "pairs": [str(path) for path in self.sources.pairs],
+            "candidate_pool": [str(path) for path in self.sources.candidate_pool],
+            "synthetic": written.facts() if written else None,
+        }
+        return facts
+
+
+class TuningObserver(Observer, Protocol):
+    """Told how far a run is; `phase` and `advance` as for a build."""
+
+    def stage(self, sentence: str) -> None:
+        """Something began or was found out; for a person to read."""
+        ...
+
+    def training(self, progress: TrainProgress) -> None:
+        """A training step was made."""
+        ...
+
+
+class Unwatched:
+    """An observer that looks away."""
+
+    def stage(self, sentence: str) -> None:
+        """Ignore it."""
+
+    def training(self, progress: TrainProgress) -> None:
+        """Ignore it."""
+
+    def phase(self, name: str, total: int | None) -> None:
+        """Ignore it."""
+
+    def advance(self, amount: int) -> None:
+        """Ignore it."""

@@ -1,0 +1,215 @@
+"""Promotion and rollback of a model as one unit: weights, instruction, vectors, what its scores mean, and why it was promoted.
+
+INDEX/models/NAME       a tuned model, inside the index that it was tuned for
+INDEX/tuning/RUN        the run that made it
+manifest.json           of the generation: the model's spec and its `Lineage`; a tuned reranker's `RerankerFacts`
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from quarry.indexer.build import build_candidate
+from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.progress import Observer
+from quarry.indexer.embedder import Embedder
+from quarry.indexer.errors import IndexFormatError, IndexMismatchError
+from quarry.indexer.storage.generations import Generations, writer_lock
+from quarry.indexer.storage.manifest import EmbedderFacts, Lineage, Manifest, RerankerFacts
+from quarry.indexer.storage.relabel import with_reranker
+
+LoadEmbedder = Callable[[EmbedderFacts], Embedder]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One time that a model went live.
+
+    Attributes:
+        generation: Which generation it answered with first.
+        at: UTC time, ISO 8601.
+        reason: Why the switch was made.
+        model: Its id; empty for a lexical-only index.
+        revision: Commit or content digest.
+        lineage: How it came to be, None for a model that was not tuned here or whose generation is gone.
+        live: Whether it answers now.
+        kept: Whether the generation is still on disk.
+        reranker: The tuned reranker that it answered with, None without one.
+    """
+
+    generation: str
+    at: str
+    reason: str
+    model: str
+    revision: str
+    lineage: Lineage | None
+    live: bool
+    kept: bool
+    reranker: RerankerFacts | None = None
+
+    @property
+    def run(self) -> str:
+        """The run of the newest promotion that it has; empty without one."""
+        newest = newest_promotion(self.lineage, self.reranker)
+        return newest.run if newest else ""
+
+
+def newest_promotion(lineage: Lineage | None, reranker: RerankerFacts | None) -> Lineage | RerankerFacts | None:
+    """Return which of the two went live last; the reranker when both have the same second."""
+    if lineage is None or reranker is None:
+        return lineage or reranker
+    return lineage if lineage.promoted > reranker.promoted else reranker
+
+
+def promote(index: Path, candidate: str, lineage: Lineage) -> None:
+    """Make a candidate generation live, with its lineage in the manifest.
+
+    Raises:
+        IndexFormatError: If the candidate is not here.
+        IndexMismatchError: If documents were indexed after the candidate was built (build it again, old vectors are reused), or
+            another model went live than the lineage's base, with which it was compared.
+        IndexBusyError: If another process is writing.
+    """
+    reason = "promoted against the verdict" if lineage.forced else "promoted"
+    _go_live(index, candidate, lineage, reason, over=lineage.base)
+
+
+def _go_live(index: Path, name: str, lineage: Lineage | None, reason: str, *, over: EmbedderFacts | None) -> None:
+    """Switch from the model `over`, and from no other, with the lineage in the manifest first."""
+    generations = Generations(index)
+    with writer_lock(index):
+        if name not in generations.finished():
+            raise IndexFormatError(f"generation {name!r} is not here; expected a finished candidate. Tune again")
+        folder = generations.folder / name
+        manifest, live = Manifest.read(folder), Manifest.read(generations.live())
+        if manifest.corpus_sha256 != live.corpus_sha256:
+            raise IndexMismatchError(
+                f"generation {name} has other documents than {live.generation}, which went live after it was built; "
+                "expected the same. Build the candidate again: what was encoded is kept"
+            )
+        if _print(live.embedder) != _print(over):
+            raise IndexMismatchError(
+                f"generation {live.generation} answers now with another model than the one that was looked at; expected that one "
+                "still. Compare with the new one, and try again"
+            )
+        if (manifest.lineage, manifest.reranker) != (lineage, live.reranker):
+            manifest.model_copy(update={"lineage": lineage, "reranker": live.reranker}).write(folder)
+        generations.switch(name, reason)
+
+
+def _print(facts: EmbedderFacts | None) -> str:
+    return facts.fingerprint if facts else ""
+
+
+def roll_back(
+    index: Path, load: LoadEmbedder, settings: BuildSettings = BuildSettings(), observer: Observer | None = None
+) -> str:
+    """Take back the newest promotion, of a model or of a reranker; documents indexed since then stay.
+
+    Args:
+        index: The index folder.
+        load: Loads an embedder by what the manifest says of it.
+        settings: How to build, when the documents have changed since; otherwise the old generation goes live as it is.
+        observer: Told of the progress of such a build.
+
+    Returns:
+        The generation that is live now.
+
+    Raises:
+        IndexFormatError: If the live model was not promoted here.
+        IndexMismatchError: If documents were indexed meanwhile (try again), or the base model was changed where it lies.
+        ModelError: If the base model has to be loaded and is not on this machine.
+    """
+    generations = Generations(index)
+    live = Manifest.read(generations.live())
+    newest = newest_promotion(live.lineage, live.reranker)
+    if isinstance(newest, RerankerFacts):
+        return with_reranker(index, newest.before, f"rolled back the reranker of {live.generation}", expected=live)
+    if live.lineage is None:
+        raise IndexFormatError(
+            f"the model of generation {live.generation} was not tuned here; expected a promoted one to go back from. "
+            "`quarry generations INDEX --rollback` goes back to older documents"
+        )
+    name = _same_documents(generations, live) or _built_again(index, live.lineage, load, settings, observer)
+    _go_live(index, name, live.lineage.before, f"rolled back the model of {live.generation}", over=live.embedder)
+    return name
+
+
+def _same_documents(generations: Generations, live: Manifest) -> str | None:
+    """Return the newest generation with the base model and the live documents."""
+    lineage = live.lineage
+    for name in reversed(generations.finished()):
+        other = Manifest.read(generations.folder / name)
+        same_model = other.embedder and lineage and other.embedder.fingerprint == lineage.base.fingerprint
+        if same_model and (other.corpus_sha256, other.reranker) == (live.corpus_sha256, live.reranker):
+            return name
+    return None
+
+
+def _built_again(
+    index: Path, lineage: Lineage, load: LoadEmbedder, settings: BuildSettings, observer: Observer | None
+) -> str:
+    embedder = load(lineage.base)
+    if embedder.spec.fingerprint != lineage.base.fingerprint:
+        wanted = lineage.base.to_spec()
+        raise IndexMismatchError(
+            f"what is found as {wanted.model} is revision {embedder.spec.revision[:12]}, expected {wanted.revision[:12]}, the base of "
+            "the live model. Put that revision back, or go on with the live model"
+        )
+    settings = replace(settings, model_folder=lineage.base.folder)
+    return build_candidate(index, embedder, settings, observer).generation
+
+
+def history(index: Path) -> list[Step]:
+    """Return each change of the model or the reranker, oldest first, out of the pointer's history (its last 50 switches)."""
+    generations = Generations(index)
+    pointer = generations.pointer()
+    kept = set(generations.finished())
+    steps: list[Step] = []
+    seen = ("", "")
+    for switch in pointer.history:
+        manifest = Manifest.read(generations.folder / switch.generation) if switch.generation in kept else None
+        facts = manifest.embedder if manifest else None
+        reranker = manifest.reranker if manifest else None
+        models = (facts.fingerprint if facts else "", reranker.digest if reranker else "")
+        if manifest is not None and models == seen and steps:
+            continue  # other documents, same models
+        seen = models
+        spec = facts.to_spec() if facts else None
+        steps.append(
+            Step(
+                generation=switch.generation,
+                at=switch.at,
+                reason=switch.reason,
+                model=spec.model if spec else "",
+                revision=spec.revision if spec else "",
+                lineage=manifest.lineage if manifest else None,
+                live=False,
+                kept=manifest is not None,
+                reranker=reranker,
+            )
+        )
+    return [*steps[:-1], replace(steps[-1], live=True)] if steps else []
+
+
+def lineage_of(parent: Manifest, run: str, verdict: str, *, forced: bool, calibration: dict[str, float]) -> Lineage:
+    """Describe a promotion that happens now.
+
+    Raises:
+        IndexFormatError: If the parent has no model.
+    """
+    if parent.embedder is None:
+        raise IndexFormatError(
+            f"generation {parent.generation} has no model to be tuned; expected one. Build the index with --model"
+        )
+    return Lineage(
+        parent=parent.generation,
+        base=parent.embedder,
+        run=run,
+        verdict=verdict,
+        forced=forced,
+        promoted=datetime.now(UTC).isoformat(timespec="seconds"),
+        calibration=calibration,
+        before=parent.lineage,
+    )

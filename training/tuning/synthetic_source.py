@@ -1,0 +1,108 @@
+"""Queries by a language model as a source of a tuning run: passages drawn, the cost said first, answers kept, pairs filtered."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from quarry.indexer.embedder import Embedder
+from quarry.indexer.errors import ModelError
+from quarry.indexer.opened import Index
+from quarry.retriever.language import language_of, length_in_words
+from quarry.training.examples.corpus_pairs import STANDARD as PAIR_RULES
+from quarry.training.examples.corpus_pairs import pair_scores
+from quarry.training.examples.example import Example
+from quarry.training.examples.synthetic import STANDARD, UNANSWERED, SyntheticSpec, prompt_for, synthetic_examples
+from quarry.training.examples.synthetic_answers import KeptAnswers
+from quarry.training.tuning.plan import SyntheticSource, TuningObserver
+
+ANSWERS = "synthetic.jsonl"
+ENOUGH = 0.5  # of the passages must have been answered when the endpoint falls silent, for what it wrote to be used
+
+
+@dataclass(frozen=True, slots=True)
+class SyntheticExamples:
+    """What a language model gave: examples, and counts of what was left out by reason."""
+
+    examples: tuple[Example, ...]
+    dropped: dict[str, int]
+
+
+def examples_by_language_model(
+    index: Index, embedder: Embedder, source: SyntheticSource, seed: int, folder: Path, watch: TuningObserver
+) -> SyntheticExamples:
+    """Have queries written for passages of the index, and leave out those that the model finds unrelated to their passage.
+
+    Args:
+        index: Whose passages are sent.
+        embedder: Its model, for the filter.
+        source: How many passages, and the endpoint.
+        seed: Of the draw and the personas.
+        folder: Of the run; answers are kept there, in `ANSWERS`.
+        watch: Told the cost first.
+
+    Raises:
+        ModelError: If the endpoint refuses requests, or answered too few to be used. What it wrote is kept.
+    """
+    spec = replace(STANDARD, seed=seed)
+    passages = _drawn(index, source.passages, seed)
+    answers = KeptAnswers(folder / ANSWERS)
+    watch.stage(_cost(passages, source, spec, answers))
+    watch.phase("asking", len(passages))
+    found = synthetic_examples(passages, source.endpoint, spec, progress=watch.advance, kept=answers)
+    answered = found.asked - sum(found.dropped.get(reason, 0) for reason in UNANSWERED)
+    if answered < ENOUGH * len(passages):
+        why = found.stopped or ", ".join(
+            f"{found.dropped[reason]} {reason}" for reason in UNANSWERED if reason in found.dropped
+        )
+        raise ModelError(
+            f"the endpoint fell silent: {answered} of {len(passages)} passages were answered ({why}); expected at least "
+            f"{ENOUGH:.0%}. What it wrote is kept: go on with --run {folder.name}, or leave --synthetic out"
+        )
+    if answered < len(passages):
+        watch.stage(
+            f"the endpoint did not answer all; what it wrote for {answered} of {len(passages)} passages is used"
+        )
+    watch.stage(f"filtering {len(found.examples)} synthetic queries by the model")
+    kept = _related(found.examples, embedder, seed)
+    unlike = {"no more alike to the model than random texts": len(found.examples) - len(kept)}
+    return SyntheticExamples(kept, {**found.dropped, **unlike})
+
+
+def _drawn(index: Index, count: int, seed: int) -> list[tuple[str, str]]:
+    """Draw (chunk id, text) of passages that are long enough to be asked for, each text once."""
+    ids, digests = index.chunks.digests()
+    single = list({digest: name for name, digest in zip(ids, digests, strict=True)}.values())
+    drawn: list[tuple[str, str]] = []
+    for place in np.random.default_rng(seed).permutation(len(single)):
+        name = single[place]
+        (text,) = index.chunks.texts([name])
+        if length_in_words(text) >= PAIR_RULES.passage_words and language_of(text) != "other":
+            drawn.append((name, text))
+        if len(drawn) == count:
+            break
+    return drawn
+
+
+def _cost(
+    passages: Sequence[tuple[str, str]], source: SyntheticSource, spec: SyntheticSpec, answers: KeptAnswers
+) -> str:
+    prompts = [prompt_for(passage, spec) for passage in passages]
+    open_ones = [prompt for prompt in prompts if answers.get(source.endpoint.model, prompt) is None]
+    host = urlsplit(source.endpoint.url).hostname
+    return (
+        f"{len(open_ones)} calls to {source.endpoint.model} at {host}, {sum(map(len, open_ones))} characters sent, at most "
+        f"{len(open_ones) * source.endpoint.max_tokens} tokens back; {len(prompts) - len(open_ones)} answers are kept from before"
+    )
+
+
+def _related(examples: Sequence[Example], embedder: Embedder, seed: int) -> tuple[Example, ...]:
+    """Leave out examples whose query is no more alike to its passage than to others', as for mined pairs."""
+    if len(examples) < 2:
+        return tuple(examples)
+    pairs = [(example.row.query, example.row.pos[0]) for example in examples]
+    scores, unrelated = pair_scores(pairs, embedder, seed)
+    threshold = float(np.quantile(unrelated, PAIR_RULES.random_quantile))
+    return tuple(example for example, score in zip(examples, scores, strict=True) if score >= threshold)
