@@ -25,10 +25,9 @@ from quarry.retriever.highlight import highlight
 from quarry.retriever.ranking import Hit, Query, Ranking, Route, StageReport
 from quarry.retriever.results import Answer, Result
 from quarry.retriever.stages.hybrid import HybridRetriever, WithFallback
-from quarry.retriever.stages.lexical import LexicalRetriever
 from quarry.retriever.stages.models import EmbedderSupply, RerankerSupply
 from quarry.retriever.stages.rerank import RerankPlan, TwoStage
-from quarry.retriever.stages.single import DenseRetriever
+from quarry.retriever.stages.single import DenseRetriever, LexicalRetriever
 
 MAX_QUERY_CHARS = 8_192  # longer queries are cut with a notice; every encoder here reads fewer tokens than this
 _PASSAGES_PER_DOCUMENT = 3  # asked for per wanted document, so that long documents do not crowd out others

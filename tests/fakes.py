@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from quarry.indexer.embedder import EmbedderSpec, Progress, Vectors
 from quarry.indexer.lexical.analyzer import analyzer
-from quarry.indexer.models.script_tokens import ScriptTokens
+from quarry.indexer.models.token_spans import ScriptTokens
 
 
 class WordEmbedder:

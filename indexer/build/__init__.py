@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from quarry.indexer.build.cutter import Cutter
+from quarry.indexer.build.chunking import Cutter
 from quarry.indexer.build.intake import LIBRARY_ROOT, Intake, name_roots, put_file, recut, storable, sync_roots
 from quarry.indexer.build.plan import BuildSettings, Plan, live_to_go_on_from
 from quarry.indexer.build.progress import Clock, Observer, Unobserved

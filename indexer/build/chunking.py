@@ -3,6 +3,8 @@
 The text is tokenised once; everything after that works on positions. Boundaries have strengths (paragraph over sentence
 over line); a passage ends at the strongest boundary in the second half of its token budget, and at a token where there
 is none, so that no passage exceeds the budget whatever the text looks like.
+
+From a document to its passages and their terms: chunking and analysis with the settings of one index.
 """
 
 import re
@@ -14,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quarry.indexer.embedder import TokenSpans
-from quarry.indexer.records import Chunk, Document
+from quarry.indexer.lexical.analyzer import Analyzer
+from quarry.indexer.records import Chunk, Document, passage_text
+from quarry.indexer.storage.manifest import Chunking
 
 _HEADING = re.compile(r"^(#{1,6})[ \t]+(\S.*?)[ \t]*#*[ \t]*$", re.MULTILINE)
 _FENCE = re.compile(r"^(?:```|~~~)", re.MULTILINE)
@@ -222,3 +226,25 @@ class _SectionCutter:
         low, high = np.searchsorted(self._positions, [max(earliest, start + 1), cut], side="left")
         sentences = np.flatnonzero(self._strengths[low:high] >= _SENTENCE)
         return int(self._positions[low + int(sentences[0])]) if len(sentences) else cut
+
+
+@dataclass(frozen=True, slots=True)
+class Cutter:
+    """Cuts documents into chunks and chunks into terms, always in the same way."""
+
+    spec: ChunkSpec
+    tokens: TokenSpans
+    analyzer: Analyzer
+
+    @property
+    def chunking(self) -> Chunking:
+        """What the manifest records of it."""
+        return Chunking(
+            max_tokens=self.spec.max_tokens, overlap_tokens=self.spec.overlap_tokens, tokenizer=self.tokens.name
+        )
+
+    def cut(self, document: Document) -> tuple[list[Chunk], list[list[str]]]:
+        """Return the chunks of a document and, in the same order, their analysed terms."""
+        chunks = split(document, self.spec, self.tokens)
+        terms = [self.analyzer.tokens(passage_text(document.title, chunk.heading, chunk.text)) for chunk in chunks]
+        return chunks, terms

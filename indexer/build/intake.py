@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from quarry.indexer.build.cutter import Cutter
+from quarry.indexer.build.chunking import Cutter
 from quarry.indexer.build.plan import BuildSettings
 from quarry.indexer.corpus.walk import ReadFile, Skipped, SourceFile, UnchangedFile, path_of, read_corpus
 from quarry.indexer.errors import CorpusError

@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from quarry.indexer.build.chunking import ChunkSpec
-from quarry.indexer.build.cutter import Cutter
+from quarry.indexer.build.chunking import ChunkSpec, Cutter
 from quarry.indexer.corpus.walk import ReadOptions, Skipped
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import IndexFormatError, IndexMismatchError, OtherFormatError
 from quarry.indexer.lexical.analyzer import analyzer
-from quarry.indexer.models.script_tokens import ScriptTokens
+from quarry.indexer.models.token_spans import ScriptTokens
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.manifest import Lineage, Manifest
 from quarry.indexer.stores import store_class

@@ -1,6 +1,12 @@
 """From text to search terms, by script: Chinese words, stemmed Latin words, identifiers whole and in parts.
 
 The same analyser serves documents and queries; its identity, library versions included, is kept in the manifest.
+
+Words that say nothing of a question's subject: left out of queries, never out of passages.
+
+They stay in the index, so that a query of nothing else still finds something. English: Lucene's list, then question words,
+auxiliaries and persons; not `who`, which is also an organisation. Chinese: particles, pronouns and question words. Leaving
+the question words out raised the mean nDCG@10 of BM25 on twelve development sets from 0.728 to 0.735, fused 0.873 to 0.874.
 """
 
 import logging
@@ -15,7 +21,16 @@ from typing import Protocol
 from unicodedata import combining, normalize
 
 from quarry.indexer.errors import MissingExtraError
-from quarry.indexer.lexical.stop_words import STOP_WORDS
+
+STOP_WORDS = frozenset((
+    "a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "if", "in", "into", "is", "it", "no", "not", "of", "on",
+    "or", "such", "that", "the", "their", "then", "there", "these", "they", "this", "to", "was", "will", "with",
+    "what", "which", "when", "where", "why", "how", "do", "does", "did", "can", "could", "should", "would", "has", "have",
+    "had", "were", "been", "am", "i", "we", "you", "my", "your",
+    "的", "了", "吗", "呢", "吧", "啊", "是", "在", "和", "与", "及", "或", "也", "都", "就", "着", "呀", "么", "我", "你", "您",
+    "什么", "什么样", "为什么", "如何", "怎么", "怎样", "怎么样", "哪", "哪个", "哪些", "哪里", "哪儿", "哪位", "哪家", "哪一年",
+    "多少", "多久", "谁", "何时", "何处",
+))  # fmt: skip
 
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af\u3007"
 _KANA_HANGUL = "\u3040-\u30ff\u31f0-\u31ff\u1100-\u11ff\uac00-\ud7af"

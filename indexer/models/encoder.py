@@ -14,9 +14,8 @@ import numpy as np
 
 from quarry.indexer.embedder import EmbedderSpec, Progress, Vectors
 from quarry.indexer.errors import ModelError
-from quarry.indexer.models.batching import TokenBudget
+from quarry.indexer.models.batching import TokenBudget, give_back
 from quarry.indexer.models.format import model_format, with_instruction
-from quarry.indexer.models.heap import give_back
 from quarry.indexer.models.loading import check_folder, choose_device, load_tokenizer, load_weights, stored_id
 from quarry.indexer.models.precision import Compute, Precision, WantedPrecision, split_device
 from quarry.indexer.models.profiles import embedder_profile

@@ -1,10 +1,15 @@
-"""Dense retrieval: the query's embedding against the stored ones."""
+"""Dense retrieval: the query's embedding against the stored ones.
+
+Lexical retrieval: BM25 over analysed terms, with the index's own analyser on both sides.
+"""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
 from quarry.indexer.embedder import Embedder
+from quarry.indexer.lexical.analyzer import Analyzer
+from quarry.indexer.lexical.bm25 import LexicalIndex
 from quarry.indexer.stores.base import VectorStore
 from quarry.retriever.ranking import Evidence, Hit, Query, Ranking, StageReport, StageScore
 
@@ -36,3 +41,25 @@ class DenseRetriever:
             )
             for query, neighbours in zip(queries, found, strict=True)
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class LexicalRetriever:
+    """A Retriever over terms. Passages that share no term with the query never come out."""
+
+    index: LexicalIndex
+    analyzer: Analyzer
+
+    def retrieve(self, queries: Sequence[Query], k: int, *, allowed: Collection[str] | None = None) -> list[Ranking]:
+        """Return the k passages of highest BM25 score for each query."""
+        return [self._retrieve_one(query, k, allowed) for query in queries]
+
+    def _retrieve_one(self, query: Query, k: int, allowed: Collection[str] | None) -> Ranking:
+        started = perf_counter()
+        found = self.index.search(self.analyzer.query_tokens(query.text), k, allowed=allowed)
+        hits = [
+            Hit(hit.chunk_id, hit.score, "bm25", Evidence(bm25=StageScore(rank, hit.score), terms=hit.terms))
+            for rank, hit in enumerate(found, start=1)
+        ]
+        elapsed = (perf_counter() - started) * 1000
+        return Ranking.of(query, hits, k, (StageReport("bm25", "ran", milliseconds=elapsed, candidates=len(hits)),))

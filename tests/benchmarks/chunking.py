@@ -13,7 +13,7 @@ from pathlib import Path
 from quarry.indexer.build.chunking import ChunkSpec, split
 from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.lexical.bm25 import Bm25sIndex
-from quarry.indexer.models.script_tokens import ScriptTokens
+from quarry.indexer.models.token_spans import ScriptTokens
 from quarry.indexer.records import Chunk, Document, passage_text
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data" / "chunkspans-en"

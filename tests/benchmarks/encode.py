@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from quarry.indexer.embedder import Embedder
-from quarry.indexer.models.batches import by_length, padding_ratio, token_batches
+from quarry.indexer.models.batching import by_length, padding_ratio, token_batches
 from quarry.indexer.models.encoder import EncoderOptions, load_embedder
 from quarry.indexer.models.offline_bundle import bundle_folder
 

@@ -14,8 +14,7 @@ from time import perf_counter
 
 from quarry.demo_corpus import general_path
 from quarry.training.examples.split import SplitPlan
-from quarry.training.fit.spec import RerankerSpec
-from quarry.training.fit.train_preset import train_preset
+from quarry.training.fit.spec import RerankerSpec, train_preset
 from quarry.training.negatives.spec import NegativeSpec
 from quarry.training.tuning.base_reranker import FROM_ENCODER
 from quarry.training.tuning.plan import TuningPlan, TuningSources

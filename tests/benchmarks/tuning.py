@@ -45,8 +45,7 @@ from quarry.retriever.searcher import Searcher, SearchOptions
 from quarry.training.examples.patterns import is_question
 from quarry.training.examples.split import SplitPlan
 from quarry.training.fit.progress import TrainProgress
-from quarry.training.fit.spec import TrainSpec
-from quarry.training.fit.train_preset import train_preset
+from quarry.training.fit.spec import TrainSpec, train_preset
 from quarry.training.negatives.spec import NegativeSpec
 from quarry.training.tuning.embedder_loop import tune
 from quarry.training.tuning.plan import TuningPlan, TuningSources, Unwatched

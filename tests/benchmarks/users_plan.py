@@ -8,8 +8,7 @@ from quarry.retriever.data.datasets import documents, load_dataset
 from quarry.retriever.ranking import Route
 from quarry.training.examples.rows import write_beir
 from quarry.training.examples.split import SplitPlan
-from quarry.training.fit.spec import TrainSpec
-from quarry.training.fit.train_preset import train_preset
+from quarry.training.fit.spec import TrainSpec, train_preset
 from quarry.training.negatives.spec import NegativeSpec
 from quarry.training.tuning.gate import GateRule
 from quarry.training.tuning.plan import TuningPlan

@@ -3,14 +3,18 @@
 Each request takes the part of a person, drawn by seed, and asks what this person would type: personas make the queries differ
 in level and wording (KaLM-Embedding, arXiv 2501.01028, after Persona Hub). Nothing of an answer is believed: it must be a JSON
 list of texts in the passage's language that are questions of a sane length; all else is counted and left out.
+
+What a language model wrote for a run, kept as it comes: a run that goes on does not pay for an answer twice.
 """
 
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from json import JSONDecodeError, loads
+from pathlib import Path
 from typing import Any
 
 from quarry.indexer.embedder import Progress
@@ -19,7 +23,6 @@ from quarry.retriever.language import language_of, length_in_words
 from quarry.retriever.llm.endpoint import Endpoint, Unanswered, ask
 from quarry.training.examples.example import Example, text_key
 from quarry.training.examples.rows import TrainingRow
-from quarry.training.examples.synthetic_answers import KeptAnswers
 
 _PASSAGE_CHARS = 4_000  # of a passage that are sent
 _IN_A_ROW = 5  # passages without an answer, one after another, that end the run
@@ -96,6 +99,43 @@ class Synthetic:
     asked: int
     dropped: dict[str, int]
     stopped: str = ""
+
+
+class KeptAnswers:
+    """Answers by model and prompt in a file of JSON lines, to which is only appended."""
+
+    def __init__(self, path: Path) -> None:
+        """Read what is there; a line that a killed process left torn is passed over."""
+        self._path = path
+        self._answers: dict[str, str] = {}
+        if not path.is_file():
+            return
+        for line in path.read_bytes().split(b"\n"):
+            try:
+                entry = json.loads(line)
+                self._answers[str(entry["prompt"])] = str(entry["answer"])
+            except (ValueError, KeyError, TypeError):
+                continue
+
+    def get(self, model: str, prompt: str) -> str | None:
+        """Return the answer to a prompt, None when there is none."""
+        return self._answers.get(_key(model, prompt))
+
+    def put(self, model: str, answers: Iterable[tuple[str, str]]) -> None:
+        """Keep (prompt, answer) pairs; empty answers and those that are kept already are left out."""
+        new = {_key(model, prompt): answer for prompt, answer in answers if answer}
+        new = {key: answer for key, answer in new.items() if key not in self._answers}
+        if not new:
+            return
+        self._answers.update(new)
+        lines = "".join(json.dumps({"prompt": key, "answer": answer}) + "\n" for key, answer in new.items())
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.open("ab") as handle:
+            handle.write(b"\n" + lines.encode())  # a torn line before this one ends here
+
+
+def _key(model: str, prompt: str) -> str:
+    return sha256(f"{model}\0{prompt}".encode("utf-8", "replace")).hexdigest()
 
 
 def synthetic_examples(

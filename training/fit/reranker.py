@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quarry.indexer.errors import ModelError
-from quarry.indexer.models.batches import by_length, token_batches
+from quarry.indexer.models.batching import by_length, token_batches
 from quarry.indexer.models.format import PROFILE_NAME
 from quarry.indexer.models.loading import check_folder, load_tokenizer, read_json, stored_id
 from quarry.indexer.storage.durable import write_atomic
@@ -18,9 +18,9 @@ from quarry.retriever.evaluation.measures import ndcg
 from quarry.retriever.rerankers.cross_encoder import pair_tokens
 from quarry.training.examples.rows import TrainingRow
 from quarry.training.fit.batches import Draw
+from quarry.training.fit.collation import PairCollator, padded_pairs
 from quarry.training.fit.dev_score import CUTOFF, DevSet
 from quarry.training.fit.model_folder import TOKENIZER_FILES, tuned_name
-from quarry.training.fit.pair_collation import PairCollator, padded_pairs
 from quarry.training.fit.progress import TrainObserver
 from quarry.training.fit.run import TrainedModel, run_training
 from quarry.training.fit.spec import RerankerSpec

@@ -13,7 +13,7 @@ import numpy as np
 
 from quarry.indexer.embedder import Vectors
 from quarry.indexer.errors import MissingExtraError, ModelError, SettingsError
-from quarry.indexer.models.batches import by_length, token_batches
+from quarry.indexer.models.batching import by_length, token_batches
 from quarry.indexer.models.format import ModelFormat, model_format, with_instruction
 from quarry.indexer.models.loading import (
     check_folder,

@@ -15,10 +15,9 @@ from sentence_transformers import CrossEncoder, CrossEncoderTrainer, SentenceTra
 from sentence_transformers.base.losses.gradcache import CachedLossMixin
 from torch import Tensor, nn
 
-from quarry.indexer.models.batches import token_batches
+from quarry.indexer.models.batching import token_batches
 from quarry.training.fit.batches import Draw
-from quarry.training.fit.losses import Roles, batch_loss, with_texts
-from quarry.training.fit.pair_loss import rerank_loss
+from quarry.training.fit.losses import Roles, batch_loss, rerank_loss, with_texts
 from quarry.training.fit.spec import RerankerSpec, TrainSpec
 from quarry.training.fit.trainable import restore_weights, trainable_weights
 

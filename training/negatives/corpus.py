@@ -22,8 +22,7 @@ from quarry.retriever.base import Passages, Retriever
 from quarry.retriever.ranking import Query, Ranking, Route
 from quarry.retriever.searcher import document_of
 from quarry.retriever.stages.hybrid import HybridRetriever, WithFallback
-from quarry.retriever.stages.lexical import LexicalRetriever
-from quarry.retriever.stages.single import DenseRetriever
+from quarry.retriever.stages.single import DenseRetriever, LexicalRetriever
 
 _REMEMBERED = 50_000  # query vectors kept: 75 MB at 384 dimensions
 

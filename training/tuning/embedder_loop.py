@@ -35,10 +35,9 @@ from quarry.training.tuning.candidates import MODELS, sweep
 from quarry.training.tuning.data import TuningData, tuning_data
 from quarry.training.tuning.gate import GateVerdict, judge
 from quarry.training.tuning.plan import TuningObserver, TuningPlan, Unwatched
-from quarry.training.tuning.promotion import lineage_of, promote
+from quarry.training.tuning.promotion import in_turn, lineage_of, promote
 from quarry.training.tuning.run import TuningRun
 from quarry.training.tuning.trials import Contender, calibration, general_trial, held_out_trial
-from quarry.training.tuning.turns import in_turn
 
 __all__ = ["MODELS", "TuningReport", "tune"]
 _ROUNDS = 3  # of judging, when what answers changes meanwhile

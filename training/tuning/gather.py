@@ -10,11 +10,10 @@ import numpy as np
 
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.opened import Index
-from quarry.training.examples.candidate_pool import read_pool
 from quarry.training.examples.corpus_pairs import STANDARD as PAIR_RULES
 from quarry.training.examples.corpus_pairs import MinedPairs, mine_pairs
 from quarry.training.examples.example import Example
-from quarry.training.examples.files import read_pairs
+from quarry.training.examples.files import read_pairs, read_pool
 from quarry.training.examples.from_feedback import ONE_PERSON, STANDARD, curate
 from quarry.training.feedback.log import FeedbackLog, feedback_path
 from quarry.training.tuning.plan import TuningObserver, TuningPlan

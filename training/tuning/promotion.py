@@ -3,21 +3,26 @@
 INDEX/models/NAME       a tuned model, inside the index that it was tuned for
 INDEX/tuning/RUN        the run that made it
 manifest.json           of the generation: the model's spec and its `Lineage`; a tuned reranker's `RerankerFacts`
+
+Waiting for one's turn to write to an index: hours of training are not lost because somebody indexes at their end.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from quarry.indexer.build import build_candidate
 from quarry.indexer.build.plan import BuildSettings
 from quarry.indexer.build.progress import Observer
 from quarry.indexer.embedder import Embedder
-from quarry.indexer.errors import IndexFormatError, IndexMismatchError
+from quarry.indexer.errors import IndexBusyError, IndexFormatError, IndexMismatchError
 from quarry.indexer.storage.generations import Generations, writer_lock
 from quarry.indexer.storage.manifest import EmbedderFacts, Lineage, Manifest, RerankerFacts
 from quarry.indexer.storage.relabel import with_reranker
+from quarry.training.tuning.plan import TuningObserver
 
 LoadEmbedder = Callable[[EmbedderFacts], Embedder]
 
@@ -213,3 +218,32 @@ def lineage_of(parent: Manifest, run: str, verdict: str, *, forced: bool, calibr
         calibration=calibration,
         before=parent.lineage,
     )
+
+
+LONGEST_WAIT = 3600.0  # seconds; longer than that something hangs, and the run can be gone on with
+_PAUSE = 0.5  # seconds between two tries
+T = TypeVar("T")
+
+
+def in_turn(act: Callable[[], T], watch: TuningObserver) -> T:
+    """Do something that takes the writer lock, after whoever holds it now.
+
+    Args:
+        act: What to do; it is tried again as long as the index is busy.
+        watch: Told once that there is a wait; it may raise to end it.
+
+    Raises:
+        IndexBusyError: If the index is still busy after an hour.
+    """
+    until, told = time.monotonic() + LONGEST_WAIT, False
+    while True:
+        try:
+            return act()
+        except IndexBusyError as err:
+            if time.monotonic() > until:
+                raise
+            if not told:
+                watch.stage(f"waiting: {err}")
+                told = True
+            watch.advance(0)
+            time.sleep(_PAUSE)

@@ -34,9 +34,9 @@ from quarry.training.tuning.data import TuningData, tuning_data
 from quarry.training.tuning.embedder_loop import TuningReport
 from quarry.training.tuning.gate import GateVerdict, Trial, judge
 from quarry.training.tuning.plan import TuningObserver, TuningPlan, Unwatched
+from quarry.training.tuning.promotion import in_turn
 from quarry.training.tuning.reranker_trials import FirstStage, Ranker, general_evaluation, held_out_evaluation
 from quarry.training.tuning.run import TuningRun
-from quarry.training.tuning.turns import in_turn
 
 FEW_FOR_A_HEAD = 1000  # 425 taught it next to nothing: docs/results.md
 

@@ -14,8 +14,14 @@ from quarry.retriever.language import language_of, length_in_words
 from quarry.training.examples.corpus_pairs import STANDARD as PAIR_RULES
 from quarry.training.examples.corpus_pairs import pair_scores
 from quarry.training.examples.example import Example
-from quarry.training.examples.synthetic import STANDARD, UNANSWERED, SyntheticSpec, prompt_for, synthetic_examples
-from quarry.training.examples.synthetic_answers import KeptAnswers
+from quarry.training.examples.synthetic import (
+    STANDARD,
+    UNANSWERED,
+    KeptAnswers,
+    SyntheticSpec,
+    prompt_for,
+    synthetic_examples,
+)
 from quarry.training.tuning.plan import SyntheticSource, TuningObserver
 
 ANSWERS = "synthetic.jsonl"

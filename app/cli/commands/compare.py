@@ -132,7 +132,7 @@ def _corpus(index: Path | None, dataset: "Dataset | None") -> "Iterable[Document
 def _slices(
     before: "JudgedRun", after: "JudgedRun", measure: str, by: str | None, judged: "Judged | None"
 ) -> "SliceTable":
-    from quarry.retriever.evaluation.slice_comparison import compare_slices
+    from quarry.retriever.evaluation.slices import compare_slices
 
     fields = [field.strip() for field in (by or "").split(",") if field.strip()]
     if not fields:

@@ -162,8 +162,7 @@ def _spec(settings: Path | None, epochs: int | None, seed: int, where: tuple[Wha
     from quarry.indexer.errors import SettingsError
     from quarry.indexer.models.loading import choose_device
     from quarry.retriever.stages.models import usable_device
-    from quarry.training.fit.spec import RerankerSpec, TrainSpec
-    from quarry.training.fit.train_preset import train_preset
+    from quarry.training.fit.spec import RerankerSpec, TrainSpec, train_preset
 
     what, device = where
     reranker = what is What.reranker

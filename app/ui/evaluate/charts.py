@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 import altair as alt
 
-from quarry.app.ui.shared.presenter_types import Row, Say
+from quarry.app.ui.shared.shown_text import Row, Say
 
 Layers: TypeAlias = alt.LayerChart | alt.FacetChart
 """What altair calls charts drawn over each other."""

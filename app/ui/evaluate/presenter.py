@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from quarry.app.ui.shared.presenter_types import Row, Say
+from quarry.app.ui.shared.shown_text import Row, Say
 from quarry.indexer.errors import CorpusError
 from quarry.retriever.data.datasets import UnknownDocuments
 from quarry.retriever.data.trec import Qrels
@@ -13,8 +13,7 @@ from quarry.retriever.evaluation.compare import Comparison, Verdict, compare_man
 from quarry.retriever.evaluation.evaluate import Mean
 from quarry.retriever.evaluation.routes import RERANKED, ROUTES
 from quarry.retriever.evaluation.saved import Questions, SavedEvaluation, list_evaluations, load_evaluation
-from quarry.retriever.evaluation.slice_comparison import compare_slices
-from quarry.retriever.evaluation.slices import slices
+from quarry.retriever.evaluation.slices import compare_slices, slices
 
 DEPTHS = (1, 2, 3, 5, 10, 20, 30, 50, 100)
 VERDICTS: Mapping[Verdict, str] = {

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from quarry.app.ui.evaluate.presenter import NamedRun
-from quarry.app.ui.shared.presenter_types import Row, Say
+from quarry.app.ui.shared.shown_text import Row, Say
 
 _MOST_SHOWN = 200  # rows of the list of queries
 _RESULTS = 10  # documents shown of each ranking

@@ -9,8 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
-from quarry.app.ui.shared.presenter_types import Row, Say
-from quarry.app.ui.shared.shown_text import safe
+from quarry.app.ui.shared.shown_text import Row, Say, safe
 from quarry.training.examples.rows import ExportReport, TextOf, training_rows, write_beir, write_training_rows
 from quarry.training.feedback.events import StoredEvent
 from quarry.training.feedback.judgements import FeedbackSummary, Judgement, document_grades, judgements, query_key

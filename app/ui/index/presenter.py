@@ -7,7 +7,7 @@ from pathlib import Path
 
 from quarry.app.doctor import CheckResult
 from quarry.app.ui.index.words import note_words, seen_words, why_words
-from quarry.app.ui.shared.presenter_types import Say
+from quarry.app.ui.shared.shown_text import Say
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.models.source import ModelRow
 from quarry.indexer.storage.generations import Generations

@@ -2,8 +2,7 @@
 
 import re
 
-from quarry.app.ui.shared.presenter_types import Say
-from quarry.app.ui.shared.shown_text import safe
+from quarry.app.ui.shared.shown_text import Say, safe
 
 ROLLED_BACK, SWITCHED = "rolled back in the app", "switched in the app"
 _SWITCHES = (

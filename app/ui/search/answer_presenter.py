@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from quarry.app.ui.shared.presenter_types import Say
-from quarry.app.ui.shared.shown_text import inert, label, marked
+from quarry.app.ui.shared.shown_text import Say, inert, label, marked
 from quarry.retriever.answers.words import heading, marks, word
 
 if TYPE_CHECKING:

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote
 
-from quarry.app.ui.shared.presenter_types import Say
-from quarry.app.ui.shared.shown_text import excerpt, inert, marked_lines
+from quarry.app.ui.shared.shown_text import Say, excerpt, inert, marked_lines
 from quarry.retriever.highlight import Span
 from quarry.retriever.ranking import Route, StageReport, StageScore
 from quarry.retriever.results import Answer, Result

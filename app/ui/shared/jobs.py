@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 from uuid import uuid4
 
 from quarry.indexer.errors import IndexBusyError, SearchError
-from quarry.indexer.models.heap import collect
+from quarry.indexer.models.batching import collect
 
 State = Literal["running", "done", "cancelled", "failed"]
 

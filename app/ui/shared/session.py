@@ -10,7 +10,7 @@ import streamlit as st
 
 from quarry.app.ui.shared.password import ask_password
 from quarry.indexer.errors import IndexFormatError
-from quarry.indexer.models.heap import collect
+from quarry.indexer.models.batching import collect
 from quarry.indexer.storage.generations import Generations
 from quarry.training.feedback.log import FeedbackLog, feedback_path
 

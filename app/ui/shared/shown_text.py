@@ -1,8 +1,12 @@
-"""Text of documents and users on a page: always text, never markup. Pure; every piece of foreign text goes through here."""
+"""Text of documents and users on a page: always text, never markup. Pure; every piece of foreign text goes through here.
+
+What presenters share: how they speak, and the rows of the tables they give to a page.
+"""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
+from typing import Any, TypeAlias
 
 from quarry.retriever.highlight import Span, pieces, snippet
 
@@ -67,3 +71,9 @@ def label(text: str) -> str:
     """Return foreign text for a widget's label: as `plain`, and cut when long."""
     line = " ".join(text.split())
     return plain(line if len(line) <= _LABEL_CHARS else line[: _LABEL_CHARS - 1] + "…") or "…"
+
+
+Say: TypeAlias = Callable[[str, str], str]
+"""Picks the English or the Chinese one of two texts."""
+Row: TypeAlias = dict[str, Any]
+"""A row of a table, by the column's title."""

@@ -7,8 +7,8 @@ import streamlit as st
 
 from quarry.app.ui.shared.data_folders import allowed_roots
 from quarry.app.ui.shared.jobs import Job, board
-from quarry.app.ui.shared.presenter_types import Row
 from quarry.app.ui.shared.session import Session, feedback_path
+from quarry.app.ui.shared.shown_text import Row
 from quarry.app.ui.training import job as training_job
 from quarry.app.ui.training import presenter as shown
 from quarry.app.ui.training import runs as training_runs

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from quarry.app.ui.index.words import why_words
 from quarry.app.ui.shared.jobs import Progress
-from quarry.app.ui.shared.presenter_types import Row, Say
-from quarry.app.ui.shared.shown_text import safe
+from quarry.app.ui.shared.shown_text import Row, Say, safe
 from quarry.app.ui.training.job import MeasuredDrift, TrainingState
 from quarry.app.ui.training.words import reason_words, seconds_words, stage_words
 from quarry.indexer.storage.manifest import RerankerFacts

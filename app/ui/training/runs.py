@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from quarry.app.ui.shared.presenter_types import Row, Say
-from quarry.app.ui.shared.shown_text import safe
+from quarry.app.ui.shared.shown_text import Row, Say, safe
 from quarry.training.fit.run_folder import RunFolder
 from quarry.training.tuning.run import TuningRun, tuning_runs
 

@@ -1,7 +1,7 @@
 """What training tells in English sentences, in the interface's language. An unknown sentence stays as it is."""
 
 from quarry.app.ui.index.words import said
-from quarry.app.ui.shared.presenter_types import Say
+from quarry.app.ui.shared.shown_text import Say
 
 _STAGES = (
     (r"run (\S+): tuning (.+) of generation (\S+)", r"运行 \1：微调第 \3 代的 \2"),

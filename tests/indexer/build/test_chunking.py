@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quarry.indexer.build.chunking import ChunkSpec, split
-from quarry.indexer.models.script_tokens import ScriptTokens
+from quarry.indexer.models.token_spans import ScriptTokens
 from quarry.indexer.records import Document, passage_text
 
 TOKENS = ScriptTokens()

@@ -10,8 +10,7 @@ import pytest
 import quarry.indexer.lexical.analyzer as module
 from quarry.app.doctor import examine
 from quarry.indexer.build import build_index
-from quarry.indexer.lexical.analyzer import analyzer
-from quarry.indexer.lexical.stop_words import STOP_WORDS
+from quarry.indexer.lexical.analyzer import STOP_WORDS, analyzer
 from quarry.indexer.opened import Index
 from quarry.retriever.highlight import highlight, pieces
 from tests.fakes import WordEmbedder

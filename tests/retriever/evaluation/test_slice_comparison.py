@@ -5,7 +5,7 @@ import pytest
 from quarry.retriever.evaluation.compare import compare
 from quarry.retriever.evaluation.evaluate import evaluate
 from quarry.retriever.evaluation.measures import parse_measures
-from quarry.retriever.evaluation.slice_comparison import compare_slices
+from quarry.retriever.evaluation.slices import compare_slices
 from quarry.retriever.ranking import Query
 
 QUERIES = tuple(Query(f"z{n}", "怎么续借图书") for n in range(30)) + tuple(

@@ -5,7 +5,7 @@ import gzip
 import pytest
 
 from quarry.indexer.errors import FeedbackError
-from quarry.training.examples.candidate_pool import read_pool
+from quarry.training.examples.files import read_pool
 
 
 def test_passages_are_read_as_they_are_embedded(tmp_path):

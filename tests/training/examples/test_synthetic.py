@@ -10,8 +10,14 @@ import pytest
 from quarry.indexer.errors import ModelError, SettingsError
 from quarry.retriever.llm.endpoint import KEY_VARIABLE, Endpoint, Unanswered, ask
 from quarry.training.examples.rows import TrainingRow
-from quarry.training.examples.synthetic import PERSONAS_EN, PERSONAS_ZH, SyntheticSpec, prompt_for, synthetic_examples
-from quarry.training.examples.synthetic_answers import KeptAnswers
+from quarry.training.examples.synthetic import (
+    PERSONAS_EN,
+    PERSONAS_ZH,
+    KeptAnswers,
+    SyntheticSpec,
+    prompt_for,
+    synthetic_examples,
+)
 
 EN = ("loans.md#0-60", "Books may be renewed twice online, or once at the service desk in the hall.")
 ZH = ("借书.md#0-30", "每位读者可以借十本书，借期三十天，可以在网上续借两次。")

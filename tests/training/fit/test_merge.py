@@ -12,9 +12,8 @@ from quarry.indexer.models.encoder import load_embedder
 from quarry.indexer.models.source import resolve_model
 from quarry.training.fit.dev_score import DevSet
 from quarry.training.fit.embedder import finetune
-from quarry.training.fit.kept_share import KeptShare, keep_share
+from quarry.training.fit.kept_share import KeptShare, keep_share, score_mixtures
 from quarry.training.fit.merge import merge_models
-from quarry.training.fit.merge_choice import score_mixtures
 from quarry.training.fit.spec import TrainSpec
 from tests.training.tiny_model import tiny_model, topic_rows
 

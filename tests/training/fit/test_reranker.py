@@ -11,8 +11,8 @@ from quarry.indexer.models.loading import check_folder, load_tokenizer
 from quarry.retriever.rerankers.cross_encoder import load_reranker
 from quarry.training.examples.rows import TrainingRow
 from quarry.training.fit.batches import plan_batches
+from quarry.training.fit.collation import PairCollator
 from quarry.training.fit.dev_score import DevSet
-from quarry.training.fit.pair_collation import PairCollator
 from quarry.training.fit.reranker import finetune_reranker
 from quarry.training.fit.spec import RerankerSpec
 from tests.training.tiny_model import tiny_model, topic_rows

@@ -1,7 +1,6 @@
 """What is set where nobody says."""
 
-from quarry.training.fit.spec import RerankerSpec, TrainSpec
-from quarry.training.fit.train_preset import train_preset
+from quarry.training.fit.spec import RerankerSpec, TrainSpec, train_preset
 
 
 def test_a_processor_is_spared_and_a_gpu_gets_the_defaults():

@@ -188,7 +188,7 @@ def test_it_waits_for_who_writes(index, general, pairs, monkeypatch):
     told = Begins()
     assert not tune(index, plan(general, pairs, **LEARNS_NOTHING), run="r", observer=told).promoted
     assert sum(sentence.startswith("waiting: ") for sentence in told.sentences) == 1
-    monkeypatch.setattr("quarry.training.tuning.turns.LONGEST_WAIT", 0.0)
+    monkeypatch.setattr("quarry.training.tuning.promotion.LONGEST_WAIT", 0.0)
     with writer_lock(index), pytest.raises(IndexBusyError, match="is being written by"):
         tune(index, plan(general, pairs, **LEARNS_NOTHING), run="r")
 
