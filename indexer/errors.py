@@ -13,13 +13,56 @@
         + TrainingStopped    somebody stopped it; it can go on from its checkpoint
       x SettingsError        an unknown key or a value out of bounds; gives its name
 
-Every message has three parts: what was found, what was expected, what to do.
+Every error carries a `Message`: a code, what was found, what was expected, what to do, and the parameters of these templates.
 A caller's mistake in arguments is a plain `ValueError`.
+
+    raise ModelError(
+        "model.no_folder", "{folder} is not a folder", expected="a model folder", do="Run `quarry models`", folder=folder
+    )
 """
+
+from functools import partial
+from os import PathLike
+from typing import Any
+
+from quarry.indexer.messages import Message, Param
 
 
 class SearchError(Exception):
-    """Base of every error that Quarry raises on purpose."""
+    """Base of every error that Quarry raises on purpose.
+
+    Attributes:
+        message: What happened, as a value; `str(err)` is its English.
+    """
+
+    def __init__(
+        self, code: str, found: str = "", *, expected: str = "", do: str = "", **params: "Param | PathLike[str]"
+    ) -> None:
+        """Make the message.
+
+        Args:
+            code: Names the kind of error, `room.what`.
+            found: Template of what was found.
+            expected: Template of what was expected.
+            do: Template of what to do.
+            params: The values of the templates' names; paths become strings.
+        """
+        values = {key: str(value) if isinstance(value, PathLike) else value for key, value in params.items()}
+        self.message = Message(code, found, expected, do, values) if found else Message.plain(code)
+        super().__init__(str(self.message))
+
+    @classmethod
+    def of(cls, message: Message) -> "SearchError":
+        """Return an error of this class that carries a message."""
+        return cls(message.code, message.found, expected=message.expected, do=message.do, **message.params)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Keep the message across processes."""
+        return partial(_again, type(self)), (self.message,)
+
+
+def _again(kind: type[SearchError], message: Message) -> SearchError:
+    return kind.of(message)
 
 
 class CorpusError(SearchError):
