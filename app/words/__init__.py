@@ -1,6 +1,8 @@
 """The library's messages in the languages of the interface.
 
-    words(message, "zh")     quarry.indexer.messages.Message -> a sentence
+    words(message, "zh")       quarry.indexer.messages.Message -> a sentence
+    message_of(err)            an exception -> its message
+    part(message, "do", "zh")  one part of a message
 
 English is written where a message is made; Chinese is in this folder, one TOML file per package, by code:
 
@@ -9,6 +11,10 @@ English is written where a message is made; Chinese is in this folder, one TOML 
     expected = "模型文件夹"
     do = "请运行 `quarry models`"
 
+Parameters are formatted by the template's own language: `{count:passage|passages}` in English is `{count:,} 个段落` in Chinese,
+a list is joined by a comma or by an enumeration comma, and a parameter that is a message is written in the same language.
+A sentence of another library, or of an older file, is shown as it is.
+
 A test holds that every code of the source is here with the same parts and the same names in braces.
 """
 
@@ -16,8 +22,10 @@ import tomllib
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib.resources import files
+from string import Formatter
 from typing import Literal, TypeAlias
 
+from quarry.indexer.errors import SearchError
 from quarry.indexer.messages import PARTS, PLAIN, Message, english, filled
 
 Language: TypeAlias = Literal["en", "zh"]
@@ -25,16 +33,34 @@ CHINESE_FILES = ("indexer.zh.toml", "retriever.zh.toml", "training.zh.toml", "ap
 
 
 def words(message: Message, language: Language) -> str:
-    """Return a message as a sentence: `found; expected ... . Do` or `found；应为……。Do`."""
+    """Return a message as a sentence: `found; expected ... . Do` or `found；应为……。Do`.
+
+    Example:
+        >>> message = Message.of("ui.job_busy", "another job is running", expected="none", do="Wait for it, or stop it")
+        >>> words(message, "en")
+        'another job is running; expected none. Wait for it, or stop it'
+        >>> words(Message.plain("disk I/O error"), "zh")
+        'disk I/O error'
+    """
     return english(message) if language == "en" else _chinese(message)
+
+
+def message_of(err: Exception) -> Message:
+    """Return what an exception says as a message; one of another library says it in English."""
+    return err.message if isinstance(err, SearchError) else Message.plain(str(err) or type(err).__name__)
 
 
 def part(message: Message, name: str, language: Language) -> str:
     """Return one part of a message, `found`, `expected` or `do`, empty when it has none."""
-    template = getattr(message, name)
-    if language == "en" or not template:
-        return message.part(name)
-    return filled(chinese().get(message.code, {}).get(name, template), message.params, _chinese, "、")
+    own = getattr(message, name)
+    template = own if language == "en" or not own else chinese().get(message.code, {}).get(name, own)
+    if template is own or not _names(template) <= set(message.params):  # written by another version, with other names
+        return message.part(name) if language == "en" else filled(own, message.params, _chinese, "、")
+    return filled(template, message.params, _chinese, "、")
+
+
+def _names(template: str) -> set[str]:
+    return {name for _, name, _, _ in Formatter().parse(template) if name is not None}
 
 
 def _chinese(message: Message) -> str:

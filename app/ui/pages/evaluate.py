@@ -8,6 +8,7 @@ from quarry.app.ui.evaluate.job import EvaluationOrder, run_evaluation
 from quarry.app.ui.evaluate.panel import remembered, show_runs
 from quarry.app.ui.evaluate.presenter import judged_documents, named_runs, offered_routes, read_saved
 from quarry.app.ui.shared.data_folders import DataChoice, allowed_roots, data_choices
+from quarry.app.ui.shared.fault import show_fault
 from quarry.app.ui.shared.jobs import Job, board
 from quarry.app.ui.shared.session import Session, current, evaluations_path
 from quarry.indexer.errors import CorpusError, IndexBusyError, SearchError
@@ -58,7 +59,7 @@ def _choices(session: Session) -> tuple[DataChoice, ...]:
     try:
         return data_choices(typed, roots)
     except SearchError as err:
-        _error(say("This folder cannot be used.", "不能使用该文件夹。"), err)
+        show_fault(say("This folder cannot be used.", "不能使用该文件夹。"), err, say)
         return data_choices("", roots)
 
 
@@ -67,7 +68,7 @@ def _order(session: Session, choices: tuple[DataChoice, ...], job: Job | None) -
     try:
         manifest = Manifest.read(Generations(session.index).live())
     except SearchError as err:
-        _error(say("The index cannot be opened.", "无法打开索引。"), err)
+        show_fault(say("The index cannot be opened.", "无法打开索引。"), err, say)
         return
     names = [choice.name for choice in choices]
     left, right = st.columns(2)
@@ -110,13 +111,18 @@ def _start(session: Session, folder: Path, split: str | None, chosen: tuple[list
         unknown = unknown_documents(dataset.qrels, known)
         if unknown.count == unknown.judged:
             raise CorpusError(
-                f"none of the {unknown.judged} judged documents is in this index (first {unknown.first[0]!r}); expected the "
-                f"data set's own corpus. Index it: quarry index {folder} --into INDEX"
+                "ui.foreign_dataset",
+                "none of the {count:,} judged documents is in this index (the first is {first})",
+                expected="the data set's own corpus",
+                do="Index it: quarry index {folder} --into INDEX",
+                count=unknown.judged,
+                first=unknown.first[0],
+                folder=str(folder),
             )
         order = EvaluationOrder(dataset, tuple(routes), measures, depth, evaluations_path(session.index))
         job = board(session.index).start(_KIND, lambda job: run_evaluation(job, searcher, order))
     except (SearchError, IndexBusyError) as err:
-        _error(say("It was not started.", "未能开始。"), err)
+        show_fault(say("It was not started.", "未能开始。"), err, say)
         return
     st.session_state["evaluate.mine"] = job.number
     st.rerun()
@@ -152,8 +158,8 @@ def _progress(session: Session, job: Job) -> None:
     if st.session_state.get("evaluate.seen") != job.number:
         st.session_state["evaluate.seen"] = job.number
         st.rerun()
-    if job.state == "failed":
-        _error(say("The last evaluation failed.", "上一次评测失败。"), job.error)
+    if job.state == "failed" and job.error:
+        show_fault(say("The last evaluation failed.", "上一次评测失败。"), job.error, say)
     elif job.state == "cancelled":
         st.info(
             say("Cancelled. Routes that were finished by then are among the saved ones.",
@@ -183,11 +189,6 @@ def _saved(session: Session, folder: Path, labels: dict[str, str]) -> None:
     state["evaluate.kept"] = list(names)  # widgets forget when another page is opened, this does not
     if names:
         show_runs(session, named_runs([remembered(folder / name) for name in names]))
-
-
-def _error(headline: str, reason: object) -> None:
-    st.error(headline, icon=":material/error:")
-    st.code(str(reason), language=None, wrap_lines=True)
 
 
 page()

@@ -9,7 +9,9 @@ import altair as alt
 import streamlit as st
 
 from quarry.app.ui.feedback import presenter as shown
+from quarry.app.ui.shared.fault import show_fault
 from quarry.app.ui.shared.session import Session, current, feedback_path
+from quarry.app.ui.shared.shown_text import told
 from quarry.app.ui.training.panel import training_section
 from quarry.indexer.errors import SearchError
 from quarry.indexer.storage.chunk_table import ChunkTable
@@ -35,8 +37,7 @@ def _feedback(session: Session) -> None:
     try:
         events = _events(str(path), len(session.feedback()), session) if path.is_file() else ()
     except SearchError as err:
-        st.error(say("The feedback cannot be read.", "无法读取反馈。"), icon=":material/error:")
-        st.code(str(err), language=None, wrap_lines=True)
+        show_fault(say("The feedback cannot be read.", "无法读取反馈。"), err, say)
         return
     if not events:
         st.info(
@@ -178,7 +179,7 @@ def _passages(session: Session, events: Sequence[StoredEvent]) -> tuple[dict[str
                         "无法读取索引，因此没有标题，也不能导出训练数据。"),
             icon=":material/warning:",
         )  # fmt: skip
-        st.code(str(err), language=None, wrap_lines=True)
+        st.code(told(err, session.say), language=None, wrap_lines=True)
         return {}, {}
 
 

@@ -7,6 +7,7 @@ import streamlit as st
 from quarry.app.doctor import CheckResult, examine
 from quarry.app.ui.index import presenter as shown
 from quarry.app.ui.index.words import ROLLED_BACK, SWITCHED
+from quarry.app.ui.shared.fault import show_fault
 from quarry.app.ui.shared.jobs import Job, board
 from quarry.app.ui.shared.session import Session, current
 from quarry.indexer.errors import SearchError
@@ -24,8 +25,7 @@ def page() -> None:
     try:
         views = shown.generation_views(session.index)
     except SearchError as err:
-        st.error(say("This folder cannot be used as an index.", "该文件夹不能作为索引使用。"), icon=":material/error:")
-        st.code(str(err), language=None, wrap_lines=True)
+        show_fault(say("This folder cannot be used as an index.", "该文件夹不能作为索引使用。"), err, say)
         _checks(session)
         return
     _facts(session, next(view for view in views if view.live))
@@ -150,8 +150,7 @@ def _switch(session: Session, name: str, reason: str) -> None:
         with writer_lock(session.index):
             Generations(session.index).switch(name, reason)
     except SearchError as err:
-        st.error(session.say("The generation was not switched.", "未能切换。"), icon=":material/error:")
-        st.code(str(err), language=None, wrap_lines=True)
+        show_fault(session.say("The generation was not switched.", "未能切换。"), err, session.say)
         return
     st.session_state["index.told"] = session.say(f"Generation {name} is live.", f"第 {name} 代已启用。")
     st.rerun()
@@ -193,8 +192,8 @@ def _outcome(session: Session, job: Job) -> None:
         st.session_state["index.seen"] = job.number
         st.rerun()
     if job.state == "failed":
-        st.error(say("The checks could not be run.", "检查未能完成。"), icon=":material/error:")
-        st.code(job.error, language=None, wrap_lines=True)
+        if job.error:
+            show_fault(say("The checks could not be run.", "检查未能完成。"), job.error, say)
         return
     st.dataframe(shown.check_rows(job.result, say), hide_index=True)
     commands = shown.remedies(job.result)

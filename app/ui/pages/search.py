@@ -13,7 +13,7 @@ from quarry.app.ui.search.judging import Subject, confirmation
 from quarry.app.ui.search.presenter import Asked
 from quarry.app.ui.search.upload_panel import upload_panel
 from quarry.app.ui.shared.session import Session, current
-from quarry.app.ui.shared.shown_text import inert, plain
+from quarry.app.ui.shared.shown_text import inert, plain, told
 from quarry.indexer.errors import SearchError
 from quarry.retriever.searcher import MAX_QUERY_CHARS, SearchOptions
 
@@ -51,7 +51,8 @@ def _opened(session: Session) -> "Searcher | None":
         ):
             return session.searcher()
     except SearchError as err:
-        st.error(session.say(f"The index cannot be opened. {plain(str(err))}", f"无法打开索引。{plain(str(err))}"))
+        reason = plain(told(err, session.say))
+        st.error(session.say(f"The index cannot be opened. {reason}", f"无法打开索引。{reason}"))
         st.button(session.say("Try again", "重试"))
         return None
 
@@ -115,7 +116,8 @@ def _searched(session: Session, searcher: "Searcher", asked: Asked) -> "Answer |
         with st.spinner(session.say("Searching …", "正在搜索……"), show_time=True):
             answer = searcher.search(asked.query, asked.k, options)
     except (SearchError, ValueError) as err:
-        st.error(session.say(f"The search failed: {plain(str(err))}", f"搜索失败：{plain(str(err))}"))
+        reason = plain(told(err, session.say))
+        st.error(session.say(f"The search failed: {reason}", f"搜索失败：{reason}"))
         return None
     st.session_state.answer = (key, answer)
     return answer

@@ -8,7 +8,7 @@ import streamlit as st
 from quarry.app.ui.search import answer_presenter as words
 from quarry.app.ui.search.presenter import Asked, context_html
 from quarry.app.ui.shared.session import Session
-from quarry.app.ui.shared.shown_text import inert, plain
+from quarry.app.ui.shared.shown_text import inert, plain, told
 from quarry.indexer.errors import SearchError, SettingsError
 from quarry.retriever.highlight import highlight
 from quarry.retriever.searcher import SearchOptions
@@ -71,7 +71,8 @@ def _answered(session: Session, searcher: "Searcher", asked: Asked) -> "Grounded
             _say_where(session, endpoint)
             answer = ask(searcher, asked.query, AskSettings(endpoint=endpoint, options=options), listen)
     except (SearchError, ValueError) as err:
-        st.error(session.say(f"There is no answer: {plain(str(err))}", f"无法回答：{plain(str(err))}"))
+        reason = plain(told(err, session.say))
+        st.error(session.say(f"There is no answer: {reason}", f"无法回答：{reason}"))
         return None
     finally:
         place.empty()
@@ -92,7 +93,12 @@ def _endpoint() -> "Endpoint | None":
         return None
     if not model:
         raise SettingsError(
-            f"{URL_VARIABLE} is {url} and no model is named; expected its name there. Set {MODEL_VARIABLE}"
+            "ui.no_model_name",
+            "{variable} is {url}, but no model is named",
+            do="Set {wanted} to the model's name",
+            variable=URL_VARIABLE,
+            url=url,
+            wanted=MODEL_VARIABLE,
         )
     return endpoint_for(url, model)
 

@@ -7,7 +7,7 @@ import streamlit as st
 
 from quarry.app.ui.search.presenter import shown_hits
 from quarry.app.ui.shared.session import Session
-from quarry.app.ui.shared.shown_text import plain
+from quarry.app.ui.shared.shown_text import plain, told
 from quarry.indexer.errors import FeedbackError
 from quarry.retriever.results import Answer, Result
 from quarry.training.feedback.events import MAX_NOTE_CHARS, Action, FeedbackEvent
@@ -107,9 +107,8 @@ def _store(subject: Subject, action: Action, done: str, *, text: str = "") -> bo
         )
         subject.session.feedback().append(event)
     except FeedbackError as err:
-        _confirm(
-            subject, subject.session.say(f"Not stored: {plain(str(err))}", f"没有保存：{plain(str(err))}"), stored=False
-        )
+        reason = plain(told(err, subject.session.say))
+        _confirm(subject, subject.session.say(f"Not stored: {reason}", f"没有保存：{reason}"), stored=False)
         return False
     _confirm(subject, done, stored=True)
     return True

@@ -1,4 +1,4 @@
-"""Which data sets the app may read: the demo corpus, and folders below those named when it was started. It measures nothing.
+"""Which data sets the app may read: the demo corpus, and folders below those named when it was started. It reads no data.
 
 The app can be bound to other addresses, so what a visitor types is never a path to anywhere: it must lie below a folder
 that whoever started the app has named in QUARRY_UI_DATA (several with the path separator between), or below the working
@@ -14,7 +14,7 @@ from quarry.demo_corpus import queries_path
 from quarry.indexer.errors import SettingsError
 
 DATA_VARIABLE = "QUARRY_UI_DATA"
-_SHOWN = 300  # folders offered at most; a menu of more is no menu
+_SHOWN = 300  # folders offered at most; a longer menu is unusable
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,35 +38,45 @@ def inside(path: Path, roots: Sequence[Path]) -> bool:
 
 
 def data_choices(typed: str, roots: Sequence[Path]) -> tuple[DataChoice, ...]:
-    """Return the demo corpus and the data sets in a folder, by name.
+    """Return the demo corpus and the data sets in a folder.
 
     Args:
         typed: What the user typed: a path, or one relative to the first root; empty for the demo corpus alone.
         roots: From `allowed_roots`.
 
     Raises:
-        SettingsError: If it is outside of the roots, or is no folder that can be read.
+        SettingsError: If it is outside the roots or is not a readable folder.
     """
     demo = DataChoice("demo_corpus", queries_path().parent)
     if not typed.strip():
         return (demo,)
     folder = roots[0] / typed.strip()
     if "\0" in typed or not inside(folder, roots):
-        listed = ", ".join(map(str, roots))
         raise SettingsError(
-            f"{typed.strip()} is not below {listed}; expected a folder there. "
-            f"Whoever starts the app can allow others with {DATA_VARIABLE}"
+            "ui.outside_data_folders",
+            "{path} is not below {roots}",
+            expected="a path there",
+            do="Whoever starts the app can allow other folders with {variable}",
+            path=typed.strip(),
+            roots=list(map(str, roots)),
+            variable=DATA_VARIABLE,
         )
     try:
         children = sorted(child for child in folder.iterdir() if not child.name.startswith("."))
     except OSError as err:
-        raise SettingsError(f"{typed.strip()} cannot be listed ({err.strerror}); expected a folder") from err
+        raise SettingsError(
+            "ui.unlistable_folder",
+            "{path} cannot be listed ({reason})",
+            expected="a folder",
+            path=typed.strip(),
+            reason=str(err.strerror),
+        ) from err
     found = [path for path in (folder, *children[:_SHOWN]) if inside(path, roots) and _looks_like_one(path)]
     return (demo, *(DataChoice(path.resolve().name, path) for path in found))
 
 
 def _looks_like_one(folder: Path) -> bool:
-    """Whether a folder has judgements in it; whether they are good is seen when it is read."""
+    """Whether a folder holds judgements; they are checked when it is read."""
     try:
         return folder.is_dir() and any("qrels" in child.name for child in folder.iterdir())
     except OSError:

@@ -1,4 +1,4 @@
-"""Long work beside the app: one thread per job, progress that every rerun can read, and a way to stop. It draws nothing.
+"""Long work in the background: one thread per job, progress that every rerun can read, and a way to stop. It draws nothing.
 
 A click elsewhere restarts the page's script, not the job; whoever opens the page later finds it again by its kind.
 """
@@ -11,10 +11,17 @@ from time import monotonic
 from typing import Any, Literal, TypeAlias
 from uuid import uuid4
 
+from quarry.app.words import message_of
 from quarry.indexer.errors import IndexBusyError, SearchError
+from quarry.indexer.messages import Message
 from quarry.indexer.models.batching import collect
 
 State = Literal["running", "done", "cancelled", "failed"]
+Doing: TypeAlias = Message | str
+"""What a job is at: a stage in words, or the name of a search method or of a check."""
+_UNFORESEEN = Message.of(
+    "ui.job_unforeseen", "an unexpected error ended it", do="The terminal that started the app shows the error"
+)
 
 
 class JobCancelledError(Exception):
@@ -26,20 +33,20 @@ class Progress:
     """How far a job is.
 
     Attributes:
-        done: Steps behind it.
-        total: Steps in all; 0 when nobody knows.
-        doing: What it is at, such as a route or a check; empty at the start.
-        seconds: Since it began; stands still when it has ended.
+        done: Finished steps.
+        total: All steps; 0 when unknown.
+        doing: The current stage; empty at the start.
+        seconds: Run time so far; final once the job has ended.
     """
 
     done: int
     total: int
-    doing: str
+    doing: Doing
     seconds: float
 
     @property
     def share(self) -> float:
-        """Share of the steps that is behind, in [0, 1]."""
+        """Finished share of the steps, in [0, 1]."""
         return min(1.0, self.done / self.total) if self.total else 0.0
 
 
@@ -51,15 +58,16 @@ class Job:
         self.number = uuid4().hex
         self.state: State = "running"
         self.result: Any = None
-        self.error = ""
-        self.detail: Any = None  # what the work tells beyond its steps, for whoever draws this kind of job
+        self.error: Message | None = None
+        # What the work reports beyond its steps, for the page that draws this kind of job.
+        self.detail: Any = None
         self._stop = threading.Event()
         self._began, self._ended = monotonic(), 0.0
-        self._steps = (0, 0, "")
+        self._steps: tuple[int, int, Doing] = (0, 0, "")
 
     @property
     def progress(self) -> Progress:
-        """How far it is now."""
+        """The current progress."""
         done, total, doing = self._steps
         return Progress(done, total, doing, (self._ended or monotonic()) - self._began)
 
@@ -69,11 +77,11 @@ class Job:
         return self.state == "running" and self._stop.is_set()
 
     def cancel(self) -> None:
-        """Ask it to stop; it does at its next report."""
+        """Ask it to stop; it stops at its next report."""
         self._stop.set()
 
-    def report(self, done: int, total: int, doing: str) -> None:
-        """Tell how far the work is; called by the work itself.
+    def report(self, done: int, total: int, doing: Doing) -> None:
+        """Record progress; called by the work itself.
 
         Raises:
             JobCancelledError: If it was asked to stop.
@@ -83,20 +91,21 @@ class Job:
             raise JobCancelledError
 
     def run(self, work: "Work") -> None:
-        """Do the work and remember how it ended; an unforeseen error is left to the thread, which prints it."""
+        """Do the work and record how it ended; an unexpected error is left to the thread, which prints it."""
         state: State = "failed"
-        self.error = "it ended by an unforeseen error; the terminal that started the app shows it"
+        self.error = _UNFORESEEN
         try:
             self.result = work(self)
-            state, self.error = "done", ""
+            state, self.error = "done", None
         except JobCancelledError:
-            state, self.error = "cancelled", ""
+            state, self.error = "cancelled", None
         except (SearchError, ValueError, OSError) as err:
-            self.error = str(err)
+            self.error = message_of(err)
         finally:
             self._ended = monotonic()
             self.state = state
-            collect()  # a model in training is hundreds of megabytes, and the app makes too little garbage for Python to look soon
+            # A model in training is hundreds of megabytes, and the app makes too little garbage for Python to collect it soon.
+            collect()
 
 
 Work: TypeAlias = Callable[[Job], Any]
@@ -104,7 +113,7 @@ Work: TypeAlias = Callable[[Job], Any]
 
 
 class JobBoard:
-    """The jobs of one index: of each kind one at a time, and the last one is remembered."""
+    """The jobs of one index: one at a time of each kind; the latest is kept."""
 
     def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}
@@ -120,8 +129,12 @@ class JobBoard:
             before = self._jobs.get(kind)
             if before is not None and before.state == "running":
                 raise IndexBusyError(
-                    f"another {kind} is running since {before.progress.seconds:.0f} s; expected none. "
-                    "Wait for it, or stop it"
+                    "ui.job_busy",
+                    "another job of this kind has been running for {seconds:.0f} s",
+                    expected="none",
+                    do="Wait for it, or stop it",
+                    kind=kind,
+                    seconds=before.progress.seconds,
                 )
             job = self._jobs[kind] = Job(kind)
         # A daemon, so that Ctrl-C on the app does not wait for it; what it saves appears whole or not at all.
@@ -129,16 +142,9 @@ class JobBoard:
         return job
 
     def latest(self, kind: str) -> Job | None:
-        """Return the job of this kind that was started last, None when there was none."""
+        """Return the latest job of this kind; None when there was none."""
         with self._lock:
             return self._jobs.get(kind)
-
-    def forget(self, kind: str) -> None:
-        """Drop a job that has ended, so that its outcome is shown no more; a running one stays."""
-        with self._lock:
-            job = self._jobs.get(kind)
-            if job is not None and job.state != "running":
-                del self._jobs[kind]
 
 
 _BOARDS: dict[Path, JobBoard] = {}

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any, TypeAlias
 
+from quarry.app.words import message_of, words
+from quarry.indexer.messages import Message
 from quarry.retriever.highlight import Span, pieces, snippet
 
 # Controls but tab, newline and form feed; bidirectional marks, overrides and isolates; invisible format and tag characters.
@@ -71,6 +73,17 @@ def label(text: str) -> str:
     """Return foreign text for a widget's label: as `plain`, and cut when long."""
     line = " ".join(text.split())
     return plain(line if len(line) <= _LABEL_CHARS else line[: _LABEL_CHARS - 1] + "…") or "…"
+
+
+def told(what: Message | Exception, say: "Say") -> str:
+    """Return a message of the library, or what an error says, in the interface's language; safe to show as plain text."""
+    message = message_of(what) if isinstance(what, Exception) else what
+    return safe(say(words(message, "en"), words(message, "zh")))
+
+
+def counted(count: int, one: str, many: str) -> str:
+    """Return a number with its English noun: `1 example`, `2 examples`."""
+    return f"{count:,} {one if count == 1 else many}"
 
 
 Say: TypeAlias = Callable[[str, str], str]

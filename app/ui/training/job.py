@@ -101,11 +101,16 @@ def order_of(run: str, facts: Mapping[str, Any], promote: bool, roots: Sequence[
     Raises:
         SettingsError: If it was begun with settings that this page does not offer, or reads files outside of `roots`.
     """
-    elsewhere = f"Go on in a terminal: quarry tune INDEX --run {run}, with the options that it was begun with"
     try:
         kept = dict(facts["sources"])
         if kept.get("synthetic"):
-            raise SettingsError(f"run {run} asks a language model; expected a run of this page. {elsewhere}")
+            raise SettingsError(
+                "ui.run_asks_model",
+                "run {run} asks a language model",
+                expected="a run of this page",
+                do="Continue it in a terminal, with the options it was started with: quarry tune INDEX --run {run}",
+                run=run,
+            )
         files = {name: tuple(Path(path) for path in kept[name]) for name in ("pairs", "candidate_pool")}
         sources = TuningSources(**{**kept, **files})
         reranker = str(facts["reranker"]) if facts.get("what") == "reranker" else ""
@@ -113,12 +118,29 @@ def order_of(run: str, facts: Mapping[str, Any], promote: bool, roots: Sequence[
         same = _as_json(plan_of(order, device).facts()) == _as_json(facts)
     except (KeyError, TypeError, ValueError) as err:
         raise SettingsError(
-            f"the plan of run {run} cannot be read ({err!r}); expected one of tune. {elsewhere}"
+            "ui.run_plan_unreadable",
+            "the plan of run {run} cannot be read ({reason})",
+            expected="a plan of `quarry tune`",
+            do="Continue it in a terminal, with the options it was started with: quarry tune INDEX --run {run}",
+            run=run,
+            reason=repr(err),
         ) from err
     if not same:
-        raise SettingsError(f"run {run} has settings that this page does not offer; expected its own. {elsewhere}")
+        raise SettingsError(
+            "ui.run_settings_differ",
+            "run {run} has settings that this page does not offer",
+            expected="a run of this page",
+            do="Continue it in a terminal, with the options it was started with: quarry tune INDEX --run {run}",
+            run=run,
+        )
     if not all(inside(path, roots) for path in (*sources.pairs, *sources.candidate_pool)):
-        raise SettingsError(f"run {run} reads files outside of the data folders; expected them inside. {elsewhere}")
+        raise SettingsError(
+            "ui.run_files_outside",
+            "run {run} reads files outside the data folders",
+            expected="files inside them",
+            do="Continue it in a terminal, with the options it was started with: quarry tune INDEX --run {run}",
+            run=run,
+        )
     return order
 
 
@@ -138,12 +160,21 @@ def pair_paths(typed: str, roots: Sequence[Path]) -> tuple[Path, ...]:
             continue
         if "\0" in name or not inside(roots[0] / name, roots):
             raise SettingsError(
-                f"{name} is not below {', '.join(map(str, roots))}; expected a file or folder there. "
-                f"Whoever starts the app can allow others with {DATA_VARIABLE}"
+                "ui.outside_data_folders",
+                "{path} is not below {roots}",
+                expected="a path there",
+                do="Whoever starts the app can allow other folders with {variable}",
+                path=name,
+                roots=list(map(str, roots)),
+                variable=DATA_VARIABLE,
             )
         if not (roots[0] / name).exists():
             raise SettingsError(
-                f"{name} is not there; expected a file of pairs, or a BEIR folder. Look at the spelling"
+                "ui.no_pairs_file",
+                "{path} does not exist",
+                expected="a file of pairs, or a BEIR folder",
+                do="Check the spelling",
+                path=name,
             )
         found.append((roots[0] / name).resolve())
     return tuple(dict.fromkeys(found))

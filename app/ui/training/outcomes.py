@@ -6,6 +6,7 @@ import altair as alt
 import streamlit as st
 
 from quarry.app.ui.shared.data_folders import allowed_roots
+from quarry.app.ui.shared.fault import show_fault
 from quarry.app.ui.shared.jobs import Job, board
 from quarry.app.ui.shared.session import Session, feedback_path
 from quarry.app.ui.shared.shown_text import Row
@@ -71,7 +72,7 @@ def _continue(
             promote = bool(st.session_state.get("training.promote", True))
             start(training_job.order_of(run.name, run.facts, promote, allowed_roots(), session.device))
         except SearchError as err:
-            _fault(say("It cannot go on here.", "无法在此继续。"), str(err))
+            show_fault(say("It cannot go on here.", "无法在此继续。"), err, say)
 
 
 def curves(session: Session, name: str) -> None:
@@ -113,7 +114,7 @@ def models(session: Session) -> None:
         steps = history(session.index)
         parent = training_job.drift_parent(session.index)
     except SearchError as err:
-        _fault(say("The history cannot be read.", "无法读取历史。"), str(err))
+        show_fault(say("The history cannot be read.", "无法读取历史。"), err, say)
         return
     if steps:
         st.dataframe(shown.history_rows(steps, say), hide_index=True)
@@ -157,8 +158,8 @@ def _rolling(session: Session, job: Job) -> None:
         st.text(say("Going back", "正在回退") + f"  {stage_words(job.progress.doing, say)}")
     elif _just_ended(job):
         st.rerun()
-    elif job.state == "failed":
-        _fault(say("The rollback failed; nothing was switched.", "回退失败，未作切换。"), job.error)
+    elif job.state == "failed" and job.error:
+        show_fault(say("The rollback failed; nothing was switched.", "回退失败，未作切换。"), job.error, say)
     elif job.state == "done":
         st.success(say(f"Rolled back: generation {job.result} answers.", f"已回退：由第 {job.result} 代回答。"))
 
@@ -184,7 +185,7 @@ def _drift(session: Session, parent: str, live: Step) -> None:
         try:
             searcher, log = session.searcher(), session.feedback()
         except SearchError as err:
-            _fault(say("The index cannot be opened.", "无法打开索引。"), str(err))
+            show_fault(say("The index cannot be opened.", "无法打开索引。"), err, say)
             return
         _begin(
             session, _DRIFT, lambda _job: training_job.run_drift(session.index, searcher, parent, log, session.device)
@@ -199,8 +200,8 @@ def _drifting(session: Session, job: Job, live: str) -> None:
         st.text(say("Both are being asked", "正在比较") + f"  {job.progress.seconds:.0f} s")
     elif _just_ended(job):
         st.rerun()
-    elif job.state == "failed":
-        _fault(say("They could not be compared.", "无法比较。"), job.error)
+    elif job.state == "failed" and job.error:
+        show_fault(say("They could not be compared.", "无法比较。"), job.error, say)
     elif isinstance(found, MeasuredDrift) and found.after >= live:  # not one of an earlier promotion
         for sentence in shown.drift_words(found, say):
             st.text(sentence)
@@ -212,7 +213,7 @@ def _begin(session: Session, kind: str, work: Callable[[Job], object]) -> None:
     try:
         board(session.index).start(kind, work)
     except SearchError as err:
-        _fault(session.say("It cannot begin.", "无法开始。"), str(err))
+        show_fault(session.say("It cannot begin.", "无法开始。"), err, session.say)
         return
     st.rerun()
 
@@ -223,8 +224,3 @@ def _just_ended(job: Job) -> bool:
     before = st.session_state.get(key)
     st.session_state[key] = job.number
     return bool(before != job.number)
-
-
-def _fault(words: str, reason: str) -> None:
-    st.error(words, icon=":material/error:")
-    st.code(reason, language=None, wrap_lines=True)

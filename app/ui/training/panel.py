@@ -6,6 +6,7 @@ from pathlib import Path
 import streamlit as st
 
 from quarry.app.ui.shared.data_folders import allowed_roots
+from quarry.app.ui.shared.fault import show_fault
 from quarry.app.ui.shared.jobs import Job, board
 from quarry.app.ui.shared.session import Session, feedback_path
 from quarry.app.ui.training import job as training_job
@@ -33,7 +34,7 @@ def training_section(session: Session) -> None:
     try:
         live = Manifest.read(Generations(session.index).live())
     except SearchError as err:
-        _fault(say("The index cannot be read.", "无法读取索引。"), str(err))
+        show_fault(say("The index cannot be read.", "无法读取索引。"), err, say)
         return
     if live.embedder is None:
         st.info(
@@ -105,7 +106,7 @@ def _order(session: Session, job: Job | None) -> None:
             sources = TuningSources(feedback, pairs, corpus, int(most) if most else None, one_person=alone)
             _start(session, TrainingOrder(sources, int(seed), promote, training_job.new_run_name(), reranker))
         except SearchError as err:
-            _fault(say("Training cannot begin.", "无法开始训练。"), str(err))
+            show_fault(say("Training cannot begin.", "无法开始训练。"), err, say)
 
 
 def _evidence(session: Session) -> bool:
@@ -198,10 +199,11 @@ def _progress(session: Session, job: Job) -> None:
     if st.session_state.get("training.seen") != job.number:
         st.session_state["training.seen"] = job.number
         st.rerun()
-    if job.state == "failed":
-        _fault(
+    if job.state == "failed" and job.error:
+        show_fault(
             say("The last run failed. The live model answers as before.", "上一次运行失败，使用中的模型不受影响。"),
             job.error,
+            say,
         )
     elif job.state == "cancelled":
         st.info(
@@ -220,7 +222,7 @@ def _curated(session: Session, *, alone: bool) -> Curated | None:
         log = session.feedback()
         return _curate(str(path), len(log), Generations(session.index).pointer().generation, alone, session)
     except SearchError as err:
-        _fault(session.say("The log cannot be turned into examples.", "无法从日志得到样本。"), str(err))
+        show_fault(session.say("The log cannot be turned into examples.", "无法从日志得到样本。"), err, session.say)
         return None
 
 
@@ -234,8 +236,3 @@ def _curate(path: str, count: int, generation: str, alone: bool, _session: Sessi
             return table.texts([chunk_id])[0] if chunk_id in known else None
 
         return curate(_session.feedback().events(), text_of, ONE_PERSON if alone else STANDARD)
-
-
-def _fault(words: str, reason: str) -> None:
-    st.error(words, icon=":material/error:")
-    st.code(reason, language=None, wrap_lines=True)

@@ -1,7 +1,8 @@
 """What training tells in English sentences, in the interface's language. An unknown sentence stays as it is."""
 
 from quarry.app.ui.index.words import said
-from quarry.app.ui.shared.shown_text import Say
+from quarry.app.ui.shared.shown_text import Say, told
+from quarry.indexer.messages import Message
 
 _STAGES = (
     (r"run (\S+): tuning (.+) of generation (\S+)", r"运行 \1：微调第 \3 代的 \2"),
@@ -88,9 +89,9 @@ _REASONS = (
 )
 
 
-def stage_words(sentence: str, say: Say) -> str:
-    """Return what a run is at."""
-    return said(sentence, _STAGES, say)
+def stage_words(stage: Message | str, say: Say) -> str:
+    """Return the stage of a run."""
+    return told(stage, say) if isinstance(stage, Message) else said(stage, _STAGES, say)
 
 
 def reason_words(reason: str, say: Say) -> str:

@@ -343,7 +343,7 @@ def test_a_data_set_of_another_corpus_is_not_started(index, tmp_path, monkeypatc
     at.button(key="evaluate.go").click().run()
     assert not at.exception
     assert at.error[0].value == "It was not started."
-    assert "none of the 1 judged documents is in this index (first 'nowhere')" in at.code[0].value
+    assert "none of the 1 judged documents is in this index (the first is nowhere)" in at.code[0].value
 
 
 @pytest.mark.parametrize(("key", "value", "words"), [

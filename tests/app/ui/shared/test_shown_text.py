@@ -6,7 +6,10 @@ from html import unescape
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from quarry.app.ui.shared.shown_text import excerpt, inert, label, marked, marked_lines, plain, safe
+from quarry.app.ui.shared.shown_text import counted, excerpt, inert, label, marked, marked_lines, plain, safe, told
+from quarry.indexer.errors import SettingsError
+from quarry.indexer.messages import Message
+from tests.app.ui.languages import chinese, english
 
 TAG = re.compile(r"<(?!/?mark>)")
 
@@ -75,3 +78,21 @@ def test_labels_are_one_line_cut_and_never_empty():
     assert len(label("x" * 500)) <= 75
     assert label(" \n ") == "…"
     assert plain("two\nlines") == "two lines"
+
+
+def test_errors_and_messages_are_told_in_the_language_of_the_page():
+    err = SettingsError("ui.no_pairs_file", "{path} does not exist", expected="a file of pairs, or a BEIR folder", do="Check the spelling", path="a\x07b")  # fmt: skip
+    assert (
+        told(err, english) == "a\ufffdb does not exist; expected a file of pairs, or a BEIR folder. Check the spelling"
+    )
+    assert told(err, chinese) == "a\ufffdb 不存在；应为样本文件或 BEIR 文件夹。请检查拼写"
+    assert told(OSError("disk I/O error"), chinese) == "disk I/O error"
+    assert told(Message.plain("built"), chinese) == "built"
+
+
+def test_a_number_has_its_noun():
+    assert [counted(count, "example", "examples") for count in (0, 1, 2000)] == [
+        "0 examples",
+        "1 example",
+        "2,000 examples",
+    ]

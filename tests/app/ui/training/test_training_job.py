@@ -65,7 +65,7 @@ def test_runs_that_cannot_go_on_here(tmp_path):
         TuningSources(pairs=(Path("/etc/hosts"),)),
         TuningSources(candidate_pool=(Path("/etc/hosts"),)),
     ):
-        with pytest.raises(SettingsError, match="reads files outside of the data folders"):
+        with pytest.raises(SettingsError, match="reads files outside the data folders"):
             order_of("r", kept(plan_of(TrainingOrder(outside, 0, True, "r"), "cpu")), True, [tmp_path], "cpu")
 
 
@@ -80,7 +80,7 @@ def test_pairs_below_the_roots(tmp_path):
     for bad in ("../x", "/etc/passwd", "out", "a\0b"):
         with pytest.raises(SettingsError, match="is not below"):
             pair_paths(bad, [root])
-    with pytest.raises(SettingsError, match="gone is not there"):
+    with pytest.raises(SettingsError, match="gone does not exist"):
         pair_paths("gone", [root])
 
 
