@@ -14,7 +14,7 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 def shared_data() -> Path:
     """The folder of real retrieval sets and difficult files; skips where it is not at hand."""
     if not SHARED_DATA.is_dir():
-        pytest.skip("needs the real data sets of ../shared/data, which are not on this machine")
+        pytest.skip("needs the real data sets, which are not on this machine (../shared/data beside the checkout)")
     return SHARED_DATA
 
 
