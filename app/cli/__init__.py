@@ -1,4 +1,14 @@
-"""The `quarry` command. Only this package and the pages print; heavy libraries are imported inside the commands."""
+"""The `quarry` command.
+
+A command reads its options, plans (wrong options end here, as usage errors), runs the library, and prints.
+
+    console     the only module that writes: results to stdout, notes and progress to stderr
+    commands/   one module per command; heavy libraries are imported when a command runs
+    watching    output and shutdown of `quarry index --watch`
+    exits       from an exception to an exit code
+
+The door is `main`, the entry point of the console script and of `python -m quarry`.
+"""
 
 import os
 import sys
@@ -21,12 +31,25 @@ from quarry.app.cli.commands import search as search_command
 from quarry.app.cli.commands import serve as serve_command
 from quarry.app.cli.commands import tune as tune_command
 from quarry.app.cli.commands import ui as ui_command
-from quarry.app.cli.console import note
-from quarry.indexer.errors import SearchError
+from quarry.app.cli.exits import PipeAwareGroup, exit_code
+
+_HELP = "Search your own documents, in Chinese and English. Start with `quarry demo`, then `quarry index FOLDER --into INDEX`."
+_EPILOG = """\b
+Exit codes:
+  0    success
+  1    error
+  2    usage error: wrong options, or a query that cannot be answered as written
+  3    index --strict: files were skipped; ask: the documents do not answer the question
+  4    tune: the tuned model was refused
+  130  interrupted by Ctrl-C
+
+Set QUARRY_DEBUG=1 to see the traceback of an error."""
 
 cli = typer.Typer(
     name="quarry",
-    help="Search your own documents, in Chinese and English. Start with `quarry demo`, then `quarry index FOLDER --into INDEX`.",
+    cls=PipeAwareGroup,
+    help=_HELP,
+    epilog=_EPILOG,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -56,7 +79,7 @@ for module in (
 
 @cli.callback(invoke_without_command=True)
 def _version(
-    version: bool = typer.Option(False, "--version", help="Print the version and stop.", is_eager=True),
+    version: bool = typer.Option(False, "--version", help="Print the version and exit.", is_eager=True),
 ) -> None:
     if version:
         from importlib.metadata import version as installed
@@ -66,31 +89,9 @@ def _version(
 
 
 def main() -> None:
-    """Run the command line.
-
-    Exit codes: 0 done, 1 our error, 2 wrong usage, 3 done but files were skipped (--strict) or the answer is not in the documents
-    (ask), 130 Ctrl-C.
-    """
+    """Run the command line and exit with one of the codes listed in `quarry --help`."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="replace")
-    sys.exit(_run())
-
-
-def _run() -> int:
-    """Usage errors and Ctrl-C are typer's to print (2 and 130); ours are one line each."""
-    try:
-        typer.main.get_command(cli)(prog_name="quarry")
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except SearchError as err:
-        note(f"error: {err}")
-        return 1
-    except ValueError as err:
-        if os.environ.get("QUARRY_DEBUG"):
-            raise
-        note(f"error: {err}")
-        return 2
-    return 0
+    sys.exit(exit_code(lambda: typer.main.get_command(cli)(prog_name="quarry")))

@@ -1,4 +1,4 @@
-"""`python -m quarry.app.cli`: the `quarry` command without its console script."""
+"""`python -m quarry.app.cli`: the same as `python -m quarry`."""
 
 from quarry.app.cli import main
 

@@ -1,4 +1,4 @@
-"""Speaking to a terminal: progress on stderr, results on stdout, and text of documents made harmless."""
+"""Terminal output: results on stdout, progress and notes on stderr, control characters of documents neutralized."""
 
 import json
 import re
@@ -9,9 +9,7 @@ from typing import Annotated, Any
 import typer
 from tqdm import tqdm
 
-DeviceOption = Annotated[
-    str, typer.Option(help="auto, cpu, cuda or cuda:N; with :float32 behind it, no product is computed in bfloat16.")
-]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; append :float32 to avoid bfloat16.")]
 
 # C0 and C1 controls but tab and newline, bidirectional overrides and isolates, and other invisible format characters
 _UNSAFE = re.compile(
@@ -22,7 +20,7 @@ _PHASES = {"reading": "reading files", "cutting": "cutting passages", "encoding"
 
 
 def safe(text: str) -> str:
-    """Return text that cannot move the cursor, change colours or reverse the reading direction."""
+    """Return text that cannot move the cursor, change colors or reverse the reading direction."""
     return _UNSAFE.sub("\ufffd", text)
 
 
@@ -32,7 +30,7 @@ def out(text: str = "") -> None:
 
 
 def note(text: str) -> None:
-    """Print a remark to stderr."""
+    """Print a note to stderr."""
     sys.stderr.write(f"{safe(text)}\n")
 
 
@@ -48,12 +46,12 @@ def _plain(value: Any) -> Any:
 
 
 def bold(text: str) -> str:
-    """Mark text as highlighted: bold on a terminal that wants it, in brackets elsewhere."""
-    return f"\033[1m{safe(text)}\033[0m" if colours() else f"[{safe(text)}]"
+    """Highlight text: bold on a terminal with colors, in brackets elsewhere."""
+    return f"\033[1m{safe(text)}\033[0m" if colors() else f"[{safe(text)}]"
 
 
-def colours() -> bool:
-    """Whether stdout shows colours (NO_COLOR and FORCE_COLOR are obeyed)."""
+def colors() -> bool:
+    """Whether to color stdout; NO_COLOR and FORCE_COLOR are respected."""
     from os import environ
 
     if environ.get("NO_COLOR"):
@@ -62,7 +60,7 @@ def colours() -> bool:
 
 
 def raw(text: str) -> None:
-    """Print text that was made safe piece by piece."""
+    """Print text whose pieces are already `safe`."""
     sys.stdout.write(f"{text}\n")
 
 
@@ -81,14 +79,14 @@ def _cells(text: str) -> int:
 
 
 class ProgressBar:
-    """An indexer Observer that draws one bar per phase on stderr; silent when stderr is no terminal or `quiet`."""
+    """An indexer Observer that draws one bar per phase on stderr; silent if `quiet` or if stderr is not a terminal."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._quiet = quiet
         self._bar: tqdm[Any] | None = None
 
     def phase(self, name: str, total: int | None) -> None:
-        """Start a bar."""
+        """Start the bar of a phase."""
         self.close()
         if total == 0:
             return
@@ -98,7 +96,7 @@ class ProgressBar:
         )
 
     def advance(self, amount: int) -> None:
-        """Move it."""
+        """Advance the bar."""
         if self._bar is not None:
             self._bar.update(amount)
 

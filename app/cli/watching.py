@@ -1,4 +1,4 @@
-"""`quarry index --watch`: what is printed, and how it ends."""
+"""`quarry index --watch`: output and shutdown."""
 
 import signal
 import sys
@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 from quarry.app.cli.console import ProgressBar, note, out, out_json
+from quarry.app.cli.exits import usage_errors
 from quarry.app.keeping import Keeper
 from quarry.app.wiring import ChosenModel
 from quarry.indexer.build import BuildReport
@@ -21,7 +22,7 @@ _SHOWN_SKIPS = 3
 
 
 def stop_by_signals() -> threading.Event:
-    """Have Ctrl-C and SIGTERM set an event; the second of them ends the process at once."""
+    """Return an event that Ctrl-C or SIGTERM sets; a second signal ends the process at once."""
     stop = threading.Event()
 
     def ask(_number: int, _frame: FrameType | None) -> None:
@@ -48,29 +49,31 @@ def keep_in_step(
 
     Args:
         index: The index folder.
-        paths: Files and folders; they may come later.
-        load: Loads the model: as the user asked for it (True), or that of the live generation (False).
-        settings: Of every build.
-        poll_s: Seconds between looks instead of events; None listens for events.
-        as_json: One JSON object a round on stdout, instead of a line.
-        quiet: No progress bar.
+        paths: Files and folders; they may appear later.
+        load: Loads the model: the one the user chose (True), or the live generation's (False).
+        settings: Settings for every build.
+        poll_s: Polling interval in seconds; None listens for file-system events.
+        as_json: Print one JSON object per round instead of a line of text.
+        quiet: Show no progress bar.
     """
     stop = stop_by_signals()
     voice = _Voice(ProgressBar(quiet=quiet), as_json=as_json)
     roots = list(dict.fromkeys(path.expanduser().absolute() for path in paths))
     loaded = load(True)
-    watch = FolderWatch(roots, stop, WatchSettings(poll_s=poll_s), voice.remark)
+    with usage_errors():
+        settings_of_watch = WatchSettings(poll_s=poll_s)
+    watch = FolderWatch(roots, stop, settings_of_watch, voice.remark)
     keeper = Keeper(index, watch, loaded, settings, voice=voice, stop=stop, reload=lambda: load(False))
-    voice.remark(f"watching {', '.join(map(str, roots))}; Ctrl-C stops it")
+    voice.remark(f"watching {', '.join(map(str, roots))}; press Ctrl-C to stop")
     try:
         keeper.run()
     finally:
         voice.close()
-    voice.remark("stopped; the index answers as before, and the same command goes on from here")
+    voice.remark("stopped; the index stays usable, and the same command resumes from here")
 
 
 class _Voice:
-    """Rounds to stdout, remarks to stderr, each at once: somebody may be reading a pipe."""
+    """Prints rounds to stdout and notes to stderr, flushed at once for readers of a pipe."""
 
     def __init__(self, bar: ProgressBar, *, as_json: bool) -> None:
         self._as_json = as_json
@@ -90,10 +93,10 @@ class _Voice:
                 f"{_now()} generation {report.generation}: {report.added} added, {report.changed} changed, "
                 f"{report.removed} removed, {report.unchanged} unchanged{skipped}; {report.encoded} passages encoded; {seconds:.1f} s"
             )
-            self._tell_skips(report)
+            self._print_skips(report)
         sys.stdout.flush()
 
-    def _tell_skips(self, report: BuildReport) -> None:
+    def _print_skips(self, report: BuildReport) -> None:
         new = [skip for skip in report.skipped if skip not in self._skipped]
         self._skipped = frozenset(report.skipped)
         for skip in new[:_SHOWN_SKIPS]:
@@ -107,7 +110,7 @@ class _Voice:
             out_json({"round": self._rounds, "at": _now(), "error": error, "retry_s": retry_s})
             sys.stdout.flush()
         else:
-            self.remark(f"not built, the index is as it was: {error}; again in {retry_s:g} s")
+            self.remark(f"build failed, index unchanged: {error}; retrying in {retry_s:g} s")
 
     def remark(self, sentence: str) -> None:
         note(f"{_now()} {sentence}")

@@ -1,4 +1,4 @@
-"""`quarry benchmark`: an embedding model scored on local data by mteb, the six kinds of C-MTEB, without a network."""
+"""`quarry benchmark`: score an embedding model with mteb on local data, in the six task types of C-MTEB, offline."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quarry.app.cli.console import DeviceOption, note, out, out_json, table
+from quarry.app.cli.exits import usage_errors
 
 if TYPE_CHECKING:
     from quarry.retriever.benchmark.task_data import Choice
 
-_HELP = """Score an embedding model on local data by mteb: retrieval, reranking, STS, classification, pair classification,
+_HELP = """Score an embedding model with mteb on local data: retrieval, reranking, STS, classification, pair classification,
 clustering and bitext mining.
 
---data holds one folder per data set; files may be .gz:
+--data contains one folder per dataset; files may be gzipped:
 
 \b
 corpus.jsonl queries.jsonl qrels/test.tsv         Retrieval, or Reranking of BM25 candidates
@@ -24,53 +25,53 @@ test.jsonl with sentence1 sentence2               BitextMining
 test.jsonl and train.jsonl with text label        Classification, or Clustering
 test.jsonl with text label                        Clustering
 
-Results are mteb's own: INTO/results/MODEL/REVISION/TASK.json. What is there already is not run again."""
+Results are stored in mteb's format as INTO/results/MODEL/REVISION/TASK.json. Tasks with a stored result are not rerun."""
 
 
 def register(cli: typer.Typer) -> None:
     """Add the command."""
-    cli.command("benchmark", help=_HELP, short_help="Score an embedding model on local data by mteb (C-MTEB's tasks).")(
+    cli.command("benchmark", help=_HELP, short_help="Score an embedding model with mteb (C-MTEB task types).")(
         benchmark
     )
 
 
 def benchmark(
-    into: Annotated[Path | None, typer.Option("--into", help="Folder for mteb's results.")] = None,
-    data: Annotated[Path, typer.Option(help="Folder that holds a folder per data set.")] = Path("data"),
+    into: Annotated[Path | None, typer.Option("--into", help="Results folder.")] = None,
+    data: Annotated[Path, typer.Option(help="Folder with one subfolder per dataset.")] = Path("data"),
     tasks: Annotated[
         str | None,
-        typer.Option(
-            help="Comma-separated NAME or NAME:KIND, such as banking77-en:clustering; default all that are there."
-        ),
+        typer.Option(help="Comma-separated NAME or NAME:TYPE, such as banking77-en:clustering. Default: all."),
     ] = None,
-    model: Annotated[str, typer.Option(help="auto, a repository id, or a folder.")] = "auto",
-    dim: Annotated[int | None, typer.Option(help="Cut vectors to this length (Matryoshka).", min=1)] = None,
+    model: Annotated[str, typer.Option(help="Model: auto, a repository id, or a folder.")] = "auto",
+    dim: Annotated[int | None, typer.Option(help="Truncate vectors to this length (Matryoshka models).", min=1)] = None,
     limit: Annotated[
-        int | None, typer.Option(help="Score a sample of so many rows or queries; the task's name then says so.", min=2)
+        int | None,
+        typer.Option(help="Score a sample of at most this many rows or queries; the task name records it.", min=2),
     ] = None,
     device: DeviceOption = "auto",
-    show: Annotated[bool, typer.Option("--list", help="Only list the tasks that the data can serve.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    show: Annotated[bool, typer.Option("--list", help="List the available tasks and exit.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Run the benchmark."""
     from quarry.retriever.benchmark.run import BenchmarkResult, check_mteb, run_benchmark
     from quarry.retriever.benchmark.task_data import choose_tasks, find_tasks
 
     names = [name.strip() for name in (tasks or "").split(",") if name.strip()]
-    choices = choose_tasks(data, names) if names else find_tasks(data)
+    with usage_errors():
+        choices = choose_tasks(data, names) if names else find_tasks(data)
     if show:
         _list(choices, as_json=as_json)
         return
     if into is None:
         raise typer.BadParameter("give --into FOLDER for the results")
     if not choices:
-        raise typer.BadParameter(f"{data} holds no data set of a known layout; see `quarry benchmark --help`")
+        raise typer.BadParameter(f"{data} contains no dataset in a known layout; see `quarry benchmark --help`")
     check_mteb()
     from datasets import disable_progress_bars
 
     from quarry.app.wiring import choose_model
 
-    disable_progress_bars()  # one bar per small data set is noise
+    disable_progress_bars()  # one bar per small dataset is noise
 
     chosen = choose_model(model, device=device, dim=dim)
     for sentence in chosen.trail:
@@ -107,4 +108,4 @@ def _list(choices: "list[Choice]", *, as_json: bool) -> None:
     if as_json:
         out_json([{"name": name, "kinds": kinds} for name, kinds in rows])
     else:
-        table([(name, ", ".join(kinds)) for name, kinds in rows], ("data set", "kinds"))
+        table([(name, ", ".join(kinds)) for name, kinds in rows], ("dataset", "task types"))

@@ -1,4 +1,4 @@
-"""`quarry compare`: is one run better than another, by how much, where, and what do the differences look like?"""
+"""`quarry compare`: is one run better than another, by how much, and on which queries?"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -9,6 +9,7 @@ import typer
 
 from quarry.app.cli.compare_words import WORDS, cut
 from quarry.app.cli.console import note, out, out_json, table
+from quarry.app.cli.exits import usage_errors
 
 if TYPE_CHECKING:
     from quarry.indexer.records import Document
@@ -26,65 +27,74 @@ _COLUMN = 58  # cells, so that two fit in a terminal of 120
 def register(cli: typer.Typer) -> None:
     """Add the command."""
     cli.command(
-        "compare", help="Compare saved evaluations or TREC runs: verdicts, wins and losses with their texts, slices."
+        "compare",
+        short_help="Compare saved evaluations or TREC runs.",
+        help="Compare saved evaluations or TREC runs: verdicts, wins and losses with their texts, slices.",
     )(compare)
 
 
 def compare(
     runs: Annotated[
-        list[Path], typer.Argument(help="Folders of saved evaluations, or run files; the first is the baseline.")
+        list[Path], typer.Argument(help="Saved evaluation folders or TREC run files; the first is the baseline.")
     ],
-    measure: Annotated[str, typer.Option(help="What is compared, as in ir-measures.")] = "nDCG@10",
-    qrels: Annotated[Path | None, typer.Option(help="Judgements for run files: TREC, BEIR or FlagEmbedding.")] = None,
-    queries: Annotated[Path | None, typer.Option(help="With --qrels: the texts of the queries.")] = None,
+    measure: Annotated[str, typer.Option(help="Measure to compare by, in ir-measures notation.")] = "nDCG@10",
+    qrels: Annotated[Path | None, typer.Option(help="Judgments for run files: TREC, BEIR or FlagEmbedding.")] = None,
+    queries: Annotated[Path | None, typer.Option(help="With --qrels: file with the query texts.")] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Data set folder: instead of --qrels and --queries; its corpus gives the texts.")
+        Path | None,
+        typer.Option(help="Dataset folder, instead of --qrels and --queries; its corpus provides the document texts."),
     ] = None,
-    split: Annotated[str | None, typer.Option(help="With --data: which split of the judgements.")] = None,
-    index: Annotated[Path | None, typer.Option(help="The index that was searched: gives the documents' texts.")] = None,
+    split: Annotated[str | None, typer.Option(help="With --data: which split of the judgments to use.")] = None,
+    index: Annotated[
+        Path | None, typer.Option(help="The index that was searched; provides the document texts.")
+    ] = None,
     slices: Annotated[
-        str | None, typer.Option(help="Comma-separated: language, length, or a metadata field of the queries.")
+        str | None,
+        typer.Option(
+            help="Break results down by these, comma-separated: language, length, or a metadata field of the queries."
+        ),
     ] = None,
-    show: Annotated[int, typer.Option(help="How many wins and losses are listed.", min=0)] = 5,
-    lang: Annotated[str, typer.Option(help="Language of the verdicts: en or zh.")] = "en",
-    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON, every query's difference included.")] = False,
+    show: Annotated[int, typer.Option(help="Number of wins and losses to list.", min=0)] = 5,
+    lang: Annotated[Literal["en", "zh"], typer.Option(help="Output language.")] = "en",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, including the difference for every query.")
+    ] = False,
 ) -> None:
     """Compare runs with the first one."""
     from quarry.retriever.evaluation.compare import compare_many
     from quarry.retriever.evaluation.judged_runs import judged_run
     from quarry.retriever.evaluation.measures import parse_measures
 
-    _check_usage(runs, qrels, queries, data, lang)
-    (wanted,) = _one_measure(parse_measures([measure]))
+    _check_usage(runs, qrels, queries, data)
+    with usage_errors():
+        (wanted,) = _one_measure(parse_measures([measure]))
     dataset, judged = _judgements(qrels, queries, data, split)
     for sentence in judged.notes if judged else ():
         note(f"note: {sentence}")
     sides = dict(zip(_names(runs), (judged_run(path, wanted, judged) for path in runs), strict=True))
     baseline, *others = sides
     compared = compare_many(sides[baseline].evaluation, {name: sides[name].evaluation for name in others}, str(wanted))
-    sliced = {name: _slices(sides[baseline], sides[name], str(wanted), slices, judged) for name in others}
+    with usage_errors():
+        sliced = {name: _slices(sides[baseline], sides[name], str(wanted), slices, judged) for name in others}
     examples = _examples(sides, compared, _corpus(index, dataset), show)
     for name, side in sides.items():
         for sentence in side.notes:
             note(f"{name}: {sentence}")
-    language: Literal["en", "zh"] = "zh" if lang == "zh" else "en"
     if as_json:
-        out_json(_report(str(wanted), sides, compared, sliced, examples, language))
+        out_json(_report(str(wanted), sides, compared, sliced, examples, lang))
         return
-    _print_runs(sides, str(wanted), language)
+    _print_runs(sides, str(wanted), lang)
     for name in others:
-        _print(baseline, name, compared[name], sliced[name], examples[name], language)
+        _print(baseline, name, compared[name], sliced[name], examples[name], lang)
 
 
-def _check_usage(runs: Sequence[Path], qrels: Path | None, queries: Path | None, data: Path | None, lang: str) -> None:
+def _check_usage(runs: Sequence[Path], qrels: Path | None, queries: Path | None, data: Path | None) -> None:
     if len(runs) < 2:
         raise typer.BadParameter(f"{len(runs)} run given; expected two or more to compare")
     if data is not None and (qrels is not None or queries is not None):
         raise typer.BadParameter("give either --data, or --qrels with or without --queries")
     if queries is not None and qrels is None:
         raise typer.BadParameter("--queries goes with --qrels")
-    if lang not in WORDS:
-        raise typer.BadParameter(f"--lang is {lang!r}; expected en or zh")
 
 
 def _one_measure(found: "Sequence[Any]") -> "Sequence[Any]":
@@ -94,14 +104,14 @@ def _one_measure(found: "Sequence[Any]") -> "Sequence[Any]":
 
 
 def _names(runs: Sequence[Path]) -> list[str]:
-    """Short names that differ: the last parts of the paths, as many as it takes."""
+    """Return the shortest path suffixes that are unique."""
     whole = [path.resolve().parts for path in runs]
     longest = max(len(parts) for parts in whole)
     for depth in range(1, longest):
         short = ["/".join(parts[-depth:]) for parts in whole]
         if len(set(short)) == len(short):
             return short
-    raise typer.BadParameter("one run is given twice; expected different ones")
+    raise typer.BadParameter("a run is given twice; expected different runs")
 
 
 def _judgements(
@@ -117,7 +127,7 @@ def _judgements(
 
 
 def _corpus(index: Path | None, dataset: "Dataset | None") -> "Iterable[Document] | None":
-    """The documents of the index, else of the data set, else none."""
+    """Return the documents of the index, else of the dataset, else None."""
     if index is not None:
         from quarry.indexer.opened import Index
 
@@ -139,7 +149,7 @@ def _slices(
         return {}
     questions = before.questions or after.questions
     if questions is None or (judged is not None and not judged.has_texts):
-        raise ValueError(
+        raise typer.BadParameter(
             "slices need the queries' texts and there are none; expected --queries FILE with --qrels, or --data FOLDER"
         )
     return {
@@ -210,7 +220,7 @@ def _plain(comparison: "Comparison", language: Literal["en", "zh"]) -> dict[str,
     return {**asdict(comparison), "verdict": comparison.verdict, "words": comparison.words(language)}
 
 
-def _print_runs(sides: "dict[str, JudgedRun]", measure: str, language: str) -> None:
+def _print_runs(sides: "dict[str, JudgedRun]", measure: str, language: Literal["en", "zh"]) -> None:
     words = WORDS[language]
     rows = []
     for name, side in sides.items():
@@ -222,12 +232,17 @@ def _print_runs(sides: "dict[str, JudgedRun]", measure: str, language: str) -> N
 
 
 def _print(
-    baseline: str, name: str, comparison: "Comparison", sliced: "SliceTable", examples: "Cases", language: str
+    baseline: str,
+    name: str,
+    comparison: "Comparison",
+    sliced: "SliceTable",
+    examples: "Cases",
+    language: Literal["en", "zh"],
 ) -> None:
     words = WORDS[language]
     out()
     out(f"{name} {words['against']} {baseline}")
-    out(comparison.words("zh" if language == "zh" else "en"))
+    out(comparison.words(language))
     for by, parts in sliced.items():
         out()
         table(

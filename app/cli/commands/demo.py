@@ -1,4 +1,4 @@
-"""`quarry demo`: index the demo corpus and answer a few questions, to see what Quarry does."""
+"""`quarry demo`: index the demo corpus and answer a few questions."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,15 +16,21 @@ from quarry.retriever.searcher import Searcher
 
 def register(cli: typer.Typer) -> None:
     """Add the command."""
-    cli.command("demo", help="Index the demo corpus and answer a few Chinese and English questions.")(demo)
+    cli.command(
+        "demo",
+        short_help="Index and search the demo corpus.",
+        help="Index the demo corpus and answer a few Chinese and English questions.",
+    )(demo)
 
 
 def demo(
-    into: Annotated[Path, typer.Option("--into", help="Where to put the demo index.")] = Path("quarry-demo"),
-    model: Annotated[str, typer.Option(help="auto, none (BM25 only), a repository id, or a folder.")] = "auto",
+    into: Annotated[Path, typer.Option("--into", help="Where to create the demo index.")] = Path("quarry-demo"),
+    model: Annotated[
+        str, typer.Option(help="Embedding model: auto, none (BM25 only), a repository id, or a folder.")
+    ] = "auto",
     device: DeviceOption = "auto",
 ) -> None:
-    """Show the main job on the demo corpus."""
+    """Index and search the demo corpus."""
     from quarry.demo_corpus import QUESTIONS, documents_path
 
     chosen = choose_model(model, device=device)

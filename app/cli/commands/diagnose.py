@@ -1,4 +1,4 @@
-"""`quarry diagnose`: what the embeddings of an index do to judged questions, for people and as numbers."""
+"""`quarry diagnose`: analyze the embeddings of an index on judged questions."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quarry.app.cli.console import DeviceOption, note, out, out_json, table
+from quarry.app.cli.exits import usage_errors
 
 if TYPE_CHECKING:
     from quarry.retriever.diagnosis.index import Diagnosis
@@ -19,21 +20,25 @@ def register(cli: typer.Typer) -> None:
     """Add the command."""
     cli.command(
         "diagnose",
-        help="Look into the embeddings of an index: similarities, a threshold, shorter vectors, quality against k.",
+        short_help="Analyze the embeddings of an index.",
+        help="Analyze the embeddings of an index: similarity distributions, a threshold, shorter vectors, quality by k.",
     )(diagnose)
 
 
 def diagnose(
     index: Annotated[Path, typer.Argument(help="The index folder.")],
-    dataset: Annotated[Path, typer.Argument(help="Folder of a data set: queries and judgements.")],
-    split: Annotated[str | None, typer.Option(help="Which split of the judgements; default test, else dev.")] = None,
-    routes: Annotated[str, typer.Option(help="Comma-separated routes for quality against k.")] = "bm25,dense,hybrid",
-    dims: Annotated[
-        str | None, typer.Option(help="Comma-separated vector lengths to try; default 32, 64, ... below the full one.")
+    dataset: Annotated[Path, typer.Argument(help="Dataset folder: queries and judgments.")],
+    split: Annotated[
+        str | None, typer.Option(help="Which split of the judgments to use. Default: test, else dev.")
     ] = None,
-    ks: Annotated[str, typer.Option(help="Comma-separated numbers of documents.")] = "1,3,5,10,20,50,100",
+    routes: Annotated[str, typer.Option(help="Comma-separated routes for quality by k.")] = "bm25,dense,hybrid",
+    dims: Annotated[
+        str | None,
+        typer.Option(help="Comma-separated vector lengths to try. Default: 32, 64, ... up to the full length."),
+    ] = None,
+    ks: Annotated[str, typer.Option(help="Comma-separated values of k (documents).")] = "1,3,5,10,20,50,100",
     device: DeviceOption = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Diagnose the embeddings of an index."""
     from quarry.retriever.data.datasets import load_dataset
@@ -51,7 +56,8 @@ def diagnose(
     supply = EmbedderSupply(searcher.index, None, device)
     embedder = supply.get()
     names = [name.strip() for name in routes.split(",") if name.strip()]
-    found = examine(Searcher.open(index, embedder=embedder), embedder, data, dims=lengths, ks=depths, routes=names)
+    with usage_errors():
+        found = examine(Searcher.open(index, embedder=embedder), embedder, data, dims=lengths, ks=depths, routes=names)
     for sentence in (*([supply.notice] if supply.notice else []), *found.notes):
         note(f"note: {sentence}")
     if as_json:
@@ -81,11 +87,11 @@ def _print(found: "Diagnosis") -> None:
     out("shorter vectors (Matryoshka), exact search of passages")
     table(
         [(str(one.dim), f"{one.ndcg:.4f}", f"{one.share:.1%}") for one in found.dimensions],
-        ("dimensions", "nDCG@10", "of the full length's"),
+        ("dimensions", "nDCG@10", "of full length"),
     )
     for route, points in found.depths.items():
         out()
-        out(f"quality against k, {route}, documents as served")
+        out(f"quality by k, {route}, ranked documents")
         table(
             [(str(p.k), f"{p.recall:.4f}", f"{p.precision:.4f}", f"{p.ndcg:.4f}", f"{p.success:.4f}") for p in points],
             ("k", "recall", "precision", "nDCG", "success"),
@@ -106,7 +112,7 @@ def _print_histogram(found: "SimilarityHistograms") -> None:
     ]
     table(rows, ("cosine", "", f"{relevant} relevant pairs", "", f"{random} random pairs"))
     out(f"mean cosine: relevant {found.positive_mean:.4f}, random {found.random_mean:.4f}")
-    out(f"a relevant pair is above a random one in {found.separation:.2%} of cases (50 % is chance)")
+    out(f"a relevant pair outscores a random one in {found.separation:.2%} of cases (50 % is chance)")
 
 
 def _bar(share: float, longest: float) -> tuple[str, str]:
@@ -118,18 +124,18 @@ def _print_band(found: "Diagnosis") -> None:
     band = found.band
     out(
         f"threshold on the dense score of {found.model}: {band.threshold:.4f} "
-        f"(loses {band.false_rejects:.1%} of the relevant, lets {band.false_accepts:.1%} of random pairs through)"
+        f"(rejects {band.false_rejects:.1%} of relevant pairs, accepts {band.false_accepts:.1%} of random ones)"
     )
     out(
-        f"  up to {band.low:.4f} at most 5 % of the relevant are lost; from {band.high:.4f} at most 5 % of random ones pass"
+        f"  at most 5 % of relevant pairs are rejected up to {band.low:.4f}; at most 5 % of random ones pass from {band.high:.4f}"
     )
-    out("  it holds for this model and its dense scores only; near misses score higher than random pairs")
+    out("  valid only for this model's dense scores; near misses score higher than random pairs")
 
 
 def _print_anisotropy(name: str, found: "Anisotropy | None") -> None:
     if found is None:
         return
     out(
-        f"anisotropy of the {found.count} {name}: mean cosine {found.mean_cosine:.4f} (0 is spread evenly), "
+        f"anisotropy of the {found.count} {name}: mean cosine {found.mean_cosine:.4f} (0 is isotropic), "
         f"first component {found.top_component_share:.1%} of the variance"
     )

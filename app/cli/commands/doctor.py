@@ -1,4 +1,4 @@
-"""`quarry doctor`: is this index sound, and what mends it?"""
+"""`quarry doctor`: is the index sound, and if not, which command fixes it?"""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -13,12 +13,16 @@ _MARKS = {"ok": "ok     ", "warning": "WARNING", "failure": "FAILED "}
 
 def register(cli: typer.Typer) -> None:
     """Add the command."""
-    cli.command("doctor", help="Check an index; exit code 1 when something is broken.")(doctor)
+    cli.command(
+        "doctor",
+        short_help="Check an index and name the fix for each failure.",
+        help="Check an index and name the command that fixes each failure. Exits with 1 if anything is broken.",
+    )(doctor)
 
 
 def doctor(
     index: Annotated[Path, typer.Argument(help="The index folder.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check an index."""
     from quarry.app.doctor import examine

@@ -1,17 +1,18 @@
-"""`quarry evaluate`: what every route of an index is worth on judged questions, and whether the difference is real.
+"""`quarry evaluate`: measure every route of an index on judged questions, with significance tests.
 
-Kept on request: a TREC run file per route (`--runs-to`), and everything per query (`--save`, or `--json`).
+Optional output: a TREC run file per route (`--runs-to`), and results per query (`--save` or `--json`).
 """
 
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from quarry.app.cli.compare_words import WORDS
 from quarry.app.cli.console import DeviceOption, note, out, out_json, table
+from quarry.app.cli.exits import usage_errors
 
 if TYPE_CHECKING:
     from quarry.retriever.data.datasets import Dataset
@@ -22,53 +23,60 @@ if TYPE_CHECKING:
 
 DEFAULT_MEASURES = "nDCG@10,R@100,RR@10"
 PRESETS = {"air-bench-qa": "nDCG@10,R@10", "air-bench-long-doc": "R@10,nDCG@10"}
-"""Measures by benchmark, its main one first: AIR-Bench compares by nDCG@10 in QA and by Recall@10 in Long-Doc, where the
+"""Measures by benchmark, the main one first. AIR-Bench ranks by nDCG@10 for QA and by Recall@10 for Long-Doc, whose
 documents are the chunks of one long text."""
 
 
 def register(cli: typer.Typer) -> None:
     """Add the command."""
     cli.command(
-        "evaluate", help="Measure the routes of an index on a data set with judgements (BEIR, FlagEmbedding, TREC)."
+        "evaluate",
+        short_help="Measure an index on a judged dataset.",
+        help="Measure the routes of an index on a judged dataset (BEIR, FlagEmbedding, TREC).",
     )(evaluate)
 
 
 def evaluate(
-    dataset: Annotated[Path, typer.Argument(help="Folder of a data set: queries and judgements.")],
-    index: Annotated[Path, typer.Option("--index", help="The index that answers.")],
+    dataset: Annotated[Path, typer.Argument(help="Dataset folder: queries and judgments.")],
+    index: Annotated[Path, typer.Option("--index", help="The index to evaluate.")],
     routes: Annotated[
         str,
         typer.Option(
-            help="bm25, dense, hybrid, each with or without +rerank, comma-separated; the first is the baseline."
+            help="Comma-separated routes: bm25, dense, hybrid, each optionally with +rerank. The first is the baseline."
         ),
     ] = "bm25,dense,hybrid",
     measures: Annotated[
         str | None,
         typer.Option(
-            help=f"Comma-separated, as in ir-measures; routes are compared by the first. Default {DEFAULT_MEASURES}."
+            help=f"Comma-separated, in ir-measures notation; routes are compared by the first. Default: {DEFAULT_MEASURES}."
         ),
     ] = None,
     preset: Annotated[
-        str | None, typer.Option(help=f"Measures of a benchmark instead: {' or '.join(PRESETS)}.")
+        str | None, typer.Option(help=f"Use the measures of a benchmark: {' or '.join(PRESETS)}.")
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Which split of the judgements; default test, else dev.")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Which split of the judgments to use. Default: test, else dev.")
+    ] = None,
     rerank: Annotated[
         str, typer.Option(help="Reranker for +rerank routes: auto, a repository id or a folder.")
     ] = "auto",
-    rerank_depth: Annotated[int, typer.Option(help="How many candidates are reranked.", min=1)] = 50,
+    rerank_depth: Annotated[int, typer.Option(help="Number of candidates to rerank.", min=1)] = 50,
     slices: Annotated[
-        str | None, typer.Option(help="Comma-separated: language, length, or a metadata field of the queries.")
+        str | None,
+        typer.Option(
+            help="Break results down by these, comma-separated: language, length, or a metadata field of the queries."
+        ),
     ] = None,
     save: Annotated[
         Path | None,
-        typer.Option(help="Write a folder per route below this one, with everything per query: for `quarry compare`."),
+        typer.Option(help="Save results per query, one subfolder per route, for `quarry compare`."),
     ] = None,
     runs_to: Annotated[
-        Path | None, typer.Option("--runs-to", help="Write ROUTE.trec, a TREC run file per route, into this folder.")
+        Path | None, typer.Option("--runs-to", help="Write a TREC run file ROUTE.trec per route to this folder.")
     ] = None,
-    lang: Annotated[str, typer.Option(help="Language of the verdicts: en or zh.")] = "en",
+    lang: Annotated[Literal["en", "zh"], typer.Option(help="Output language.")] = "en",
     device: DeviceOption = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Evaluate routes and compare them with the first one."""
     from quarry.retriever.data.datasets import load_dataset
@@ -77,21 +85,20 @@ def evaluate(
     from quarry.retriever.evaluation.routes import RERANKED, evaluate_route, route_options
     from quarry.retriever.searcher import Searcher
 
-    if lang not in WORDS:
-        raise typer.BadParameter(f"--lang is {lang!r}; expected en or zh")
     names = list(dict.fromkeys(name.strip() for name in routes.split(",") if name.strip()))
     if not names:
-        raise typer.BadParameter("--routes names no route; expected at least one, such as hybrid")
-    wanted = parse_measures(name.strip() for name in _measures(measures, preset).split(","))
-    for name in names:
-        route_options(name, rerank_depth)
+        raise typer.BadParameter("--routes is empty; expected at least one route, such as hybrid")
+    with usage_errors():
+        wanted = parse_measures(name.strip() for name in _measures(measures, preset).split(","))
+        for name in names:
+            route_options(name, rerank_depth)
     data = load_dataset(dataset, split)
     wants_rerank = any(name.endswith(RERANKED) for name in names)
     searcher = Searcher.open(index, rerank=rerank if wants_rerank else "none", device=device)
     _check_fit(data, searcher)
     found = {}
     for name in names:
-        note(f"asking {len(data.queries)} queries by {name}")
+        note(f"running {len(data.queries)} queries on {name}")
         found[name] = evaluate_route(searcher, data, name, wanted, rerank_depth=rerank_depth)
     baseline, *others = names
     compared = (
@@ -99,7 +106,8 @@ def evaluate(
         if others
         else {}
     )
-    sliced = _slices(data, found, slices)
+    with usage_errors():
+        sliced = _slices(data, found, slices)
     _keep(save, runs_to, searcher, data, found)
     if as_json:
         out_json(_report(data, found, dict(compared), sliced))
@@ -117,7 +125,7 @@ def _measures(measures: str | None, preset: str | None) -> str:
 
 
 def _check_fit(data: "Dataset", searcher: "Searcher") -> None:
-    """Say what is odd about the data set and the index together.
+    """Note mismatches between the dataset and the index.
 
     Raises:
         CorpusError: If the index has none of the judged documents.
@@ -131,12 +139,12 @@ def _check_fit(data: "Dataset", searcher: "Searcher") -> None:
     if unknown.count and unknown.count == unknown.judged:
         raise CorpusError(
             f"none of the {unknown.judged} judged documents of {data.name} is in the index (first {', '.join(unknown.first)}); "
-            "expected the index of this data set's documents. Index them, or give the data set that belongs to the index"
+            "expected the index of this dataset's documents. Index them, or give the dataset of this index"
         )
     if unknown.count:
         note(
             f"note: {unknown.count} of {unknown.judged} judged documents are not in the index (first {', '.join(unknown.first)}); "
-            "queries whose answers are among them cannot win"
+            "queries that need them cannot score"
         )
 
 
@@ -185,7 +193,8 @@ def _save(folder: Path, searcher: "Searcher", data: "Dataset", found: "dict[str,
 
     for name, result in found.items():
         path = folder / f"{data.name}-{data.split}-{name}-{searcher.index.generation}"
-        save_evaluation(path, result.saved(searcher, data))
+        with usage_errors():
+            save_evaluation(path, result.saved(searcher, data))
         note(f"saved {path}")
 
 
@@ -218,7 +227,11 @@ def _report(
 
 
 def _print(
-    data: "Dataset", found: "dict[str, RouteEvaluation]", compared: "dict[str, Comparison]", baseline: str, lang: str
+    data: "Dataset",
+    found: "dict[str, RouteEvaluation]",
+    compared: "dict[str, Comparison]",
+    baseline: str,
+    lang: Literal["en", "zh"],
 ) -> None:
     first = next(iter(found.values()))
     names = list(first.evaluation.measures)
@@ -233,7 +246,7 @@ def _print(
         rows.append((route, *cells, interval, f"{result.ceiling.value:.4f}", times))
     table(rows, ("route", *names, f"{names[0]} 95 %", f"ceiling@{first.ceiling.depth}", "ms per query"))
     for name, comparison in compared.items():
-        out(f"{name} {WORDS[lang]['against']} {baseline}: {comparison.words('zh' if lang == 'zh' else 'en')}")
+        out(f"{name} {WORDS[lang]['against']} {baseline}: {comparison.words(lang)}")
     for reason, count in Counter(first.evaluation.excluded.values()).items():
         note(f"note: {count} queries have {reason}: left out")
     for route, result in found.items():

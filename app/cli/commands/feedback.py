@@ -1,9 +1,9 @@
-"""`quarry feedback`: what users said about the answers of an index, exported for training and evaluation, and added to."""
+"""`quarry feedback`: show, export or record user feedback on the answers of an index."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -14,13 +14,17 @@ if TYPE_CHECKING:
     from quarry.training.examples.rows import ExportReport
     from quarry.training.feedback.judgements import Conflict, FeedbackSummary, Judgement
 
-_SHOWN = 20  # judgements and queries listed for people; --json lists all
-_ANSWER_GRADE = 2  # from here on a judgement says "this is the answer"
+_SHOWN = 20  # judgements and queries shown in text output; --json lists all
+_ANSWER_GRADE = 2  # from this grade on the passage answers the question
 
 
 def register(cli: typer.Typer) -> None:
     """Add the command."""
-    cli.command("feedback", help="Show, export or add to what users said about the answers of an index.")(feedback)
+    cli.command(
+        "feedback",
+        short_help="Show, export or record user feedback.",
+        help="Show, export or record user feedback on an index.",
+    )(feedback)
 
 
 def feedback(
@@ -29,33 +33,33 @@ def feedback(
         Path | None, typer.Option(help="Write training rows (FlagEmbedding JSON lines) to this file.")
     ] = None,
     qrels: Annotated[
-        Path | None, typer.Option(help="Write queries.jsonl and qrels/test.tsv (BEIR) below this folder.")
+        Path | None, typer.Option(help="Write queries.jsonl and qrels/test.tsv (BEIR) to this folder.")
     ] = None,
     conflict: Annotated[
-        str, typer.Option(help="Who is right when sessions differ on a passage: majority, or latest.")
+        Literal["majority", "latest"], typer.Option(help="How to resolve conflicting judgments of a passage.")
     ] = "majority",
-    add: Annotated[bool, typer.Option("--add", help="Record a judgement: needs --query, --chunk and --grade.")] = False,
+    add: Annotated[
+        bool, typer.Option("--add", help="Record a judgment; requires --query, --chunk and --grade.")
+    ] = False,
     query: Annotated[str | None, typer.Option(help="With --add: the question.")] = None,
     chunk: Annotated[
-        str | None, typer.Option(help="With --add: the passage's chunk_id, as `quarry search --json` prints it.")
+        str | None, typer.Option(help="With --add: the chunk_id of the passage, as printed by `quarry search --json`.")
     ] = None,
     grade: Annotated[
-        int | None, typer.Option(help="With --add: 0 not relevant, 1 relevant, 2 or 3 the answer.")
+        int | None, typer.Option(help="With --add: 0 not relevant, 1 relevant, 2 or 3 answers the question.")
     ] = None,
-    session: Annotated[str, typer.Option(help="With --add: who judges; one opinion per session counts.")] = "cli",
-    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    session: Annotated[str, typer.Option(help="With --add: session name; each session counts as one vote.")] = "cli",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Summarise, export or record feedback."""
-    if conflict not in ("majority", "latest"):
-        raise typer.BadParameter(f"--conflict is {conflict!r}; expected majority or latest")
+    """Summarize, export or record feedback."""
     given = (query, chunk, grade)
     if add and any(value is None for value in given):
-        raise typer.BadParameter("--add needs --query, --chunk and --grade")
+        raise typer.BadParameter("--add requires --query, --chunk and --grade")
     if not add and any(value is not None for value in given):
-        raise typer.BadParameter("--query, --chunk and --grade go with --add")
+        raise typer.BadParameter("--query, --chunk and --grade require --add")
     if add:
         _add(index, str(query), str(chunk), int(grade or 0), session)
-    _show(index, export, qrels, "latest" if conflict == "latest" else "majority", as_json=as_json, quiet=add)
+    _show(index, export, qrels, conflict, as_json=as_json, quiet=add)
 
 
 def _add(root: Path, query: str, chunk_id: str, grade: int, session: str) -> None:
@@ -84,7 +88,7 @@ def _show(
     from quarry.training.feedback.judgements import document_grades, judgements, summary
     from quarry.training.feedback.log import FeedbackLog, feedback_path
 
-    Generations(root).pointer()  # a folder that is no index is an error, not an empty log
+    Generations(root).pointer()  # a folder that is not an index is an error, not an empty log
     path = feedback_path(root)
     events = []
     if path.is_file():
@@ -119,8 +123,8 @@ def _export_rows(root: Path, file: Path, judged: "Sequence[Judgement]") -> "Expo
         )
     write_training_rows(file, rows)
     note(
-        f"{file}: {report.rows} rows, {report.without_negatives} of them without negatives; left out: "
-        f"{report.without_positives} queries without a relevant passage, {report.missing} judgements of passages that are gone"
+        f"{file}: {report.rows} rows, {report.without_negatives} of them without negatives; omitted: "
+        f"{report.without_positives} queries without a relevant passage, {report.missing} judgments of deleted passages"
     )
     return report
 
@@ -143,7 +147,7 @@ def _export_qrels(folder: Path, grades: dict[str, dict[str, int]]) -> "ExportRep
         )
     report = write_beir(folder, grades)
     note(
-        f"{folder}: {report.rows} judged queries, {report.unwritable} judgements left out (ids that qrels cannot hold)"
+        f"{folder}: {report.rows} judged queries, {report.unwritable} judgments omitted (ids that qrels cannot represent)"
     )
     return report
 
@@ -154,13 +158,13 @@ def _exported(report: "ExportReport | None") -> dict[str, Any] | None:
 
 def _print(path: Path, counts: "FeedbackSummary", judged: "Sequence[Judgement]") -> None:
     if not counts.events:
-        out(f"{path}: nothing was judged yet; judge answers in `quarry ui`, or with --add")
+        out(f"{path}: no judgments yet; judge answers in `quarry ui`, or with --add")
         return
     actions = ", ".join(f"{count} {name}" for name, count in counts.by_action.items())
     out(f"{path}: {counts.events} events of {len(counts.by_session)} sessions ({actions})")
     languages = ", ".join(f"{count} {name}" for name, count in counts.by_language.items())
     out(f"  {counts.judged_queries} judged queries; events by language: {languages}")
-    agreement = "no two sessions judged the same" if counts.agreement is None else f"{counts.agreement:.0%}"
+    agreement = "no overlapping judgments" if counts.agreement is None else f"{counts.agreement:.0%}"
     out(f"  agreement between sessions: {agreement} ({counts.compared} pairs), {len(counts.disputed)} disputed")
     _listed("queries without a good answer", counts.unanswered)
     _listed("disputed", [f"{query}  {document}" for query, document in counts.disputed])

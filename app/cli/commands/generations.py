@@ -1,4 +1,4 @@
-"""`quarry generations`: the versions of an index; go back to one, or remove old ones."""
+"""`quarry generations`: list the versions of an index, roll back, or remove old ones."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,19 +12,21 @@ from quarry.indexer.storage.manifest import Manifest
 
 def register(cli: typer.Typer) -> None:
     """Add the command."""
-    cli.command("generations", help="List an index's generations, roll back, or prune old ones.")(generations)
+    cli.command(
+        "generations",
+        short_help="List, roll back or prune the versions of an index.",
+        help="List the generations of an index, roll back, or prune old ones.",
+    )(generations)
 
 
 def generations(
     index: Annotated[Path, typer.Argument(help="The index folder.")],
-    rollback: Annotated[
-        bool, typer.Option("--rollback", help="Go back to the generation before the live one.")
-    ] = False,
+    rollback: Annotated[bool, typer.Option("--rollback", help="Roll back to the previous generation.")] = False,
     switch: Annotated[str | None, typer.Option(help="Make this generation live.")] = None,
     prune: Annotated[
-        int | None, typer.Option(help="Keep only so many generations, the live one included.", min=1)
+        int | None, typer.Option(help="Keep only this many generations, including the live one.", min=1)
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List, roll back, switch or prune."""
     known = Generations(index)

@@ -1,13 +1,14 @@
-"""`quarry index`: bring an index in step with files and folders."""
+"""`quarry index`: bring an index up to date with files and folders."""
 
 from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from quarry.app.cli.console import DeviceOption, ProgressBar, note, out, out_json
+from quarry.app.cli.exits import usage_errors
 from quarry.app.wiring import ChosenModel, choose_model, live_manifest
 from quarry.indexer.build import BuildReport, build_index
 from quarry.indexer.build.plan import BuildSettings
@@ -23,7 +24,11 @@ EXIT_INTERRUPTED = 130
 
 def register(cli: typer.Typer) -> None:
     """Add the command."""
-    cli.command("index", help="Index files and folders; a second run touches only what changed.")(index)
+    cli.command(
+        "index",
+        short_help="Index files and folders.",
+        help="Index files and folders; later runs process only what changed.",
+    )(index)
 
 
 def index(
@@ -31,46 +36,52 @@ def index(
         list[Path],
         typer.Argument(help="Files and folders: txt md html pdf docx pptx xlsx epub csv json jsonl, BEIR corpora."),
     ],
-    into: Annotated[Path, typer.Option("--into", help="The index folder; made when absent.")],
+    into: Annotated[Path, typer.Option("--into", help="The index folder; created if missing.")],
     model: Annotated[
         str | None,
-        typer.Option(help="auto, none (BM25 only), a repository id, or a folder. Default: the index's own, or auto."),
+        typer.Option(
+            help="Embedding model: auto, none (BM25 only), a repository id, or a folder. Default: the model of the index, or auto."
+        ),
     ] = None,
-    store: Annotated[str | None, typer.Option(help="exact (default), faiss or lance.")] = None,
+    store: Annotated[
+        Literal["exact", "faiss", "lance"] | None, typer.Option(help="Vector store. Default: exact.")
+    ] = None,
     device: DeviceOption = "auto",
-    chunk_tokens: Annotated[int | None, typer.Option(help="Longest passage, in tokens of the model.")] = None,
-    overlap: Annotated[int | None, typer.Option(help="Overlap of neighbouring passages, in tokens.")] = None,
-    dim: Annotated[int | None, typer.Option(help="Keep only the first DIM dimensions (Matryoshka models).")] = None,
-    analyzer: Annotated[
-        str | None, typer.Option(help="Chinese word cutter: jieba (default), rjieba or bigram.")
+    chunk_tokens: Annotated[int | None, typer.Option(help="Maximum passage length in model tokens.")] = None,
+    overlap: Annotated[int | None, typer.Option(help="Overlap between adjacent passages in tokens.")] = None,
+    dim: Annotated[
+        int | None, typer.Option(help="Truncate vectors to the first DIM dimensions (Matryoshka models).")
     ] = None,
-    encoding: Annotated[str | None, typer.Option(help="Charset of text files; default: detected per file.")] = None,
-    download: Annotated[
-        bool, typer.Option("--download", help="Allow the model hub to be asked for the model.")
-    ] = False,
+    analyzer: Annotated[
+        Literal["jieba", "rjieba", "bigram"] | None, typer.Option(help="Chinese word segmenter. Default: jieba.")
+    ] = None,
+    encoding: Annotated[str | None, typer.Option(help="Encoding of text files. Default: detected per file.")] = None,
+    download: Annotated[bool, typer.Option("--download", help="Allow downloading the model from the hub.")] = False,
     rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Allow another model: everything is encoded again.")
+        bool, typer.Option("--rebuild", help="Re-encode everything; required to change the model.")
     ] = False,
     allow_empty: Annotated[
-        bool, typer.Option("--allow-empty", help="Allow that all files of a folder are gone.")
+        bool, typer.Option("--allow-empty", help="Accept that a folder has lost all of its files.")
     ] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 when files were skipped.")] = False,
-    keep: Annotated[int, typer.Option(help="Generations to keep for rollback, the live one included.", min=1)] = 3,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 if files were skipped.")] = False,
+    keep: Annotated[
+        int, typer.Option(help="Number of generations to keep for rollback, including the live one.", min=1)
+    ] = 3,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Go on: build again whenever the files change, until Ctrl-C.")
+        bool, typer.Option("--watch", help="Keep running and reindex whenever files change, until Ctrl-C.")
     ] = False,
     poll: Annotated[
         float | None,
-        typer.Option(help="With --watch: look every so many seconds; for network drives, which send no events."),
+        typer.Option(help="With --watch: poll every N seconds, for network drives that send no events."),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the report as JSON; with --watch one line for each build.")
+        bool, typer.Option("--json", help="Print the report as JSON; with --watch, one line per build.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress bar.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Show no progress bar.")] = False,
 ) -> None:
     """Index files and folders into an index folder."""
     if (poll is not None and not watch) or (strict and watch):
-        raise typer.BadParameter("--poll belongs to --watch, and --strict does not: a watch ends with Ctrl-C")
+        raise typer.BadParameter("--poll requires --watch, and --strict cannot be combined with it")
 
     def load(wanted: str | None) -> ChosenModel:
         found = model_for(into, wanted, device=device, dim=dim, download=download)
@@ -78,15 +89,16 @@ def index(
             note(f"model: {sentence}")
         return found
 
-    settings = BuildSettings(
-        chunking=_chunking(into, chunk_tokens, overlap),
-        store=store,
-        analyzer=analyzer,
-        read=_read_options(encoding),
-        rebuild=rebuild,
-        allow_empty=allow_empty,
-        keep=keep,
-    )
+    with usage_errors():
+        settings = BuildSettings(
+            chunking=_chunking(into, chunk_tokens, overlap),
+            store=store,
+            analyzer=analyzer,
+            read=_read_options(encoding),
+            rebuild=rebuild,
+            allow_empty=allow_empty,
+            keep=keep,
+        )
     if watch:
         from quarry.app.cli.watching import keep_in_step
 
@@ -106,7 +118,7 @@ def index(
     try:
         report = build_index(into, paths, chosen.embedder, settings, bar)
     except KeyboardInterrupt as err:
-        note("interrupted; what was encoded is kept, run the same command again to go on")
+        note("interrupted; what was encoded is kept. Run the same command again to resume")
         raise typer.Exit(EXIT_INTERRUPTED) from err
     finally:
         bar.close()
@@ -124,11 +136,11 @@ def model_for(into: Path, wanted: str | None, *, device: str, dim: int | None, d
     if manifest is None:
         return choose_model(wanted or "auto", device=device, dim=dim, allow_download=download)
     if manifest.embedder is None:
-        reason = "this index has none: lexical search (BM25) only; add one with --model auto"
+        reason = "this index has none: BM25 only; add one with --model auto"
         return ChosenModel(None, "", (reason,), manifest.notes)
     from quarry.retriever.stages.models import recorded_embedder, usable_device
 
-    # the index is not opened: it may be damaged, and building mends it
+    # the index is not opened: it may be damaged, and building repairs it
     embedder = recorded_embedder(into, manifest.embedder, usable_device(device)[0])
     return ChosenModel(embedder, manifest.embedder.folder, (), manifest.notes)
 
@@ -152,7 +164,7 @@ def _read_options(encoding: str | None) -> "ReadOptions":
 
 
 def print_report(into: Path, report: BuildReport, chosen: ChosenModel) -> None:
-    """Print what a build did, for people."""
+    """Print what a build did."""
     if report.switched:
         out(f"{into}: {report.documents} documents, {report.chunks} passages, generation {report.generation}")
     else:

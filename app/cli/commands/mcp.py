@@ -1,4 +1,4 @@
-"""`quarry mcp`: the index as tools for a language model, over stdin and stdout or over HTTP."""
+"""`quarry mcp`: the index as tools for a language model, over stdio or HTTP."""
 
 import os
 import sys
@@ -16,28 +16,32 @@ from quarry.indexer.errors import MissingExtraError
 if TYPE_CHECKING:
     from mcp.server import MCPServer
 
-_CONNECTIONS = 256  # further ones get 503, so that memory is bounded
-_TIME_LIMIT_S = 30.0  # that requests in flight are waited for when the server is told to stop
+_CONNECTIONS = 256  # further ones get 503, which bounds memory
+_TIME_LIMIT_S = 30.0  # for requests in flight at shutdown
 
 
 def register(cli: typer.Typer) -> None:
     """Add the command."""
-    cli.command("mcp", help="Offer search and fetch to language models (Model Context Protocol, stdio or HTTP).")(mcp)
+    cli.command(
+        "mcp",
+        short_help="Serve an index as MCP tools for language models.",
+        help="Serve search and fetch as MCP tools for language models, over stdio or HTTP.",
+    )(mcp)
 
 
 def mcp(
     index: Annotated[Path, typer.Argument(help="The index folder.")],
-    http: Annotated[bool, typer.Option("--http", help="Answer over streamable HTTP at /mcp, not over stdio.")] = False,
+    http: Annotated[bool, typer.Option("--http", help="Serve streamable HTTP at /mcp instead of stdio.")] = False,
     host: Annotated[
-        str, typer.Option(help="With --http: address to listen on; other than loopback, a token is required.")
+        str, typer.Option(help="With --http: address to listen on; anything but loopback requires a token.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="With --http: port; 0 takes a free one.", min=0, max=65535)] = 8001,
+    port: Annotated[int, typer.Option(help="With --http: port; 0 picks a free one.", min=0, max=65535)] = 8001,
     rerank: Annotated[
-        str, typer.Option(help="none, auto (one that is on this machine), a repository id or a folder.")
+        str, typer.Option(help="Reranker: none, auto (a local one, if any), a repository id or a folder.")
     ] = "auto",
     device: DeviceOption = "auto",
 ) -> None:
-    """Serve one client over stdin and stdout, where nothing else is printed; or any number over HTTP."""
+    """Serve one client over stdio, where nothing else is printed, or any number over HTTP."""
     if find_spec("mcp") is None:
         raise MissingExtraError(
             "mcp cannot be imported; expected the extra `mcp`. Run pip install 'quarry-search[mcp]'"
@@ -53,10 +57,10 @@ def mcp(
     if not http:
         server.run("stdio")
         return
-    out(f"Quarry answers MCP at {address(host, port)}/mcp (Ctrl-C stops it)")
+    out(f"Quarry answers MCP at {address(host, port)}/mcp (press Ctrl-C to stop)")
     if generated:
         out(f"token: {token}")
-        note(f"it is shown only here; choose your own with the variable {TOKEN_VARIABLE}")
+        note(f"it is shown only once; set {TOKEN_VARIABLE} to choose your own")
     sys.stdout.flush()
     _serve(server, token, host, port)
 

@@ -1,4 +1,4 @@
-"""`quarry models`: every model that Quarry knows and whether it is here; and which models an index has had."""
+"""`quarry models`: the known models and whether they are installed; the models an index has used."""
 
 from dataclasses import asdict
 from enum import StrEnum
@@ -25,23 +25,26 @@ def register(cli: typer.Typer) -> None:
     """Add the command."""
     cli.command(
         "models",
-        help="List the known models (list); show which models an index has had and why (history INDEX); "
-        "take back the newest promotion of a model or reranker (rollback INDEX).",
+        short_help="List the known models; show or undo promotions.",
+        help="List the known models (list), show which models an index has used and why (history INDEX), "
+        "or undo the latest promotion of a model or reranker (rollback INDEX).",
     )(models)
 
 
 def models(
     action: Annotated[Action, typer.Argument(help="list, history or rollback.")] = Action.list,
-    index: Annotated[Path | None, typer.Argument(help="The index, for history and rollback.")] = None,
-    device: Annotated[str, typer.Option(help="Where a rollback encodes what is new: auto, cpu, cuda.")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+    index: Annotated[Path | None, typer.Argument(help="The index folder, for history and rollback.")] = None,
+    device: Annotated[
+        str, typer.Option(help="Device on which a rollback encodes newer documents: auto, cpu, cuda.")
+    ] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List models, or walk those of an index."""
+    """List models, or show or undo the promotions of an index."""
     if action is Action.list:
         _list(as_json=as_json)
         return
     if index is None:
-        raise typer.BadParameter(f"{action} needs the index: quarry models {action} INDEX")
+        raise typer.BadParameter(f"{action} requires the index: quarry models {action} INDEX")
     if action is Action.rollback:
         _roll_back(index, device)
     _history(index, as_json=as_json)
@@ -71,7 +74,7 @@ def _list(*, as_json: bool) -> None:
         ],
         header,
     )
-    note(f"looked in {hub_cache()}; a model folder anywhere else can be given by its path (--model FOLDER)")
+    note(f"searched {hub_cache()}; pass --model FOLDER to use a model stored elsewhere")
 
 
 def _roll_back(index: Path, device: str) -> None:
@@ -83,7 +86,7 @@ def _roll_back(index: Path, device: str) -> None:
         name = roll_back(index, lambda facts: recorded_embedder(index, facts, usable_device(device)[0]), observer=bar)
     finally:
         bar.close()
-    note(f"generation {name} answers now, with what answered before the promotion")
+    note(f"generation {name} is live, with the model from before the promotion")
 
 
 def _history(index: Path, *, as_json: bool) -> None:

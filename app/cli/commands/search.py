@@ -1,4 +1,4 @@
-"""`quarry search`: ranked passages for one question, or a TREC run for many."""
+"""`quarry search`: ranked passages for one query, or a TREC run for many."""
 
 import sys
 from enum import StrEnum
@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from quarry.app.cli.console import DeviceOption, bold, note, out, out_json, raw, safe, table
+from quarry.app.cli.exits import usage_errors
 from quarry.retriever.highlight import pieces, snippet
 from quarry.retriever.ranking import Query, StageScore
 from quarry.retriever.results import Answer, Result
@@ -26,32 +27,36 @@ class RouteName(StrEnum):
 
 def register(cli: typer.Typer) -> None:
     """Add the command."""
-    cli.command("search", help="Answer a question (or many, with --queries) from an index.")(search)
+    cli.command(
+        "search", short_help="Search an index.", help="Search an index with one query, or many with --queries."
+    )(search)
 
 
 def search(
     index: Annotated[Path, typer.Argument(help="The index folder.")],
     query: Annotated[str | None, typer.Argument(help="The question or keywords, in Chinese or English.")] = None,
-    k: Annotated[int, typer.Option("-k", help="How many passages (or documents, with --run).")] = 10,
-    route: Annotated[RouteName, typer.Option(help="First stage.")] = RouteName.hybrid,
+    k: Annotated[int, typer.Option("-k", help="Number of passages (documents with --run).", min=1)] = 10,
+    route: Annotated[RouteName, typer.Option(help="First-stage retrieval.")] = RouteName.hybrid,
     rerank: Annotated[
-        str, typer.Option(help="none, auto (one that is on this machine), a repository id or a folder.")
+        str, typer.Option(help="Reranker: none, auto (a local one, if any), a repository id or a folder.")
     ] = "auto",
-    rerank_depth: Annotated[int, typer.Option(help="How many candidates are reranked.", min=1)] = 50,
+    rerank_depth: Annotated[int, typer.Option(help="Number of candidates to rerank.", min=1)] = 50,
     filters: Annotated[
         list[str] | None,
-        typer.Option("--filter", help="KEY=VALUE on metadata; repeat a key for any-of; * is a wildcard."),
+        typer.Option(
+            "--filter", help="Metadata filter KEY=VALUE; repeat a key to accept several values; * is a wildcard."
+        ),
     ] = None,
     queries: Annotated[
-        str | None, typer.Option(help="File of queries: BEIR queries.jsonl, or one a line; - for stdin.")
+        str | None, typer.Option(help="Query file: BEIR queries.jsonl, or one query per line; - reads stdin.")
     ] = None,
-    run: Annotated[Path | None, typer.Option(help="Write a TREC run of documents here.")] = None,
+    run: Annotated[Path | None, typer.Option(help="Write a TREC run of documents to this file.")] = None,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Show ranks and scores of every stage, terms and times.")
+        bool, typer.Option("--explain", help="Show ranks and scores of every stage, matched terms and timings.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per query.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per query.")] = False,
     device: DeviceOption = "auto",
-    generation: Annotated[str | None, typer.Option(help="A generation other than the live one.")] = None,
+    generation: Annotated[str | None, typer.Option(help="Search this generation instead of the live one.")] = None,
 ) -> None:
     """Search an index."""
     if (query is None) == (queries is None):
@@ -65,11 +70,12 @@ def search(
     )
     searcher = Searcher.open(index, rerank=rerank, device=device, generation=generation)
     if options.route != "bm25":
-        searcher.warm()  # so that the times of --explain are those of searching; what cannot be loaded shows in the answer
+        searcher.warm()  # keeps model loading out of the timings
     if run is not None:
         _write_run(searcher, asked, k, options, run)
         return
-    answers = searcher.search_many(asked, k, options)
+    with usage_errors():
+        answers = searcher.search_many(asked, k, options)
     for answer in answers:
         if as_json:
             out_json(answer.to_dict())
@@ -78,22 +84,22 @@ def search(
 
 
 def parse_filters(expressions: list[str]) -> dict[str, list[str]] | None:
-    """Turn KEY=VALUE expressions into filters.
+    """Parse KEY=VALUE expressions into filters.
 
     Raises:
-        ValueError: If one has no `=`.
+        typer.BadParameter: If one has no `=`.
     """
     filters: dict[str, list[str]] = {}
     for expression in expressions:
         key, equals, value = expression.partition("=")
         if not equals or not key:
-            raise ValueError(f"the filter {expression!r} is not KEY=VALUE, such as lang=zh or source=manual/*")
+            raise typer.BadParameter(f"the filter {expression!r} is not KEY=VALUE, such as lang=zh or source=manual/*")
         filters.setdefault(key, []).append(value)
     return filters or None
 
 
 def read_queries(source: str) -> list[Query]:
-    """Read queries from a file or stdin (`-`): BEIR JSON lines, or one query a line, numbered from 1.
+    """Read queries from a file or stdin (`-`): BEIR JSON lines, or one query per line, numbered from 1.
 
     Raises:
         CorpusError: If a line is malformed; the message names it.
@@ -127,7 +133,7 @@ def _write_run(searcher: Searcher, asked: list[Query], k: int, options: SearchOp
 
 
 def print_answer(answer: Answer, *, explain: bool, many: bool) -> None:
-    """Print the results of one query for people, notices and degradations on stderr."""
+    """Print the results of one query; notices and degradations go to stderr."""
     if many:
         out(f"== {answer.query.query_id}: {answer.query.text}")
     for notice in answer.notices:

@@ -1,4 +1,4 @@
-"""`quarry serve`: the index over HTTP, for programs."""
+"""`quarry serve`: the HTTP API."""
 
 import os
 import secrets
@@ -18,24 +18,30 @@ _NEEDED = ("fastapi", "uvicorn", "prometheus_client")
 
 def register(cli: typer.Typer) -> None:
     """Add the command."""
-    cli.command("serve", help="Answer over HTTP: search, documents, feedback, embeddings, reranking.")(serve)
+    cli.command(
+        "serve",
+        short_help="Serve an index over HTTP.",
+        help="Serve an index over HTTP: search, ask, documents, feedback, embeddings, reranking.",
+    )(serve)
 
 
 def serve(
     index: Annotated[Path, typer.Argument(help="The index folder.")],
     host: Annotated[
-        str, typer.Option(help="Address to listen on; other than loopback, a token is required.")
+        str, typer.Option(help="Address to listen on; anything but loopback requires a token.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
+    port: Annotated[int, typer.Option(help="Port; 0 picks a free one.", min=0, max=65535)] = 8000,
     rerank: Annotated[
-        str, typer.Option(help="none, auto (one that is on this machine), a repository id or a folder.")
+        str, typer.Option(help="Reranker: none, auto (a local one, if any), a repository id or a folder.")
     ] = "auto",
     device: DeviceOption = "auto",
-    queue: Annotated[int, typer.Option(help="Requests that may wait; further ones get 429.", min=1)] = 256,
-    batch: Annotated[int, typer.Option(help="Queries answered together at most.", min=1)] = 32,
-    time_limit: Annotated[float, typer.Option(help="Seconds a request may take, waiting included.", min=0.1)] = 30.0,
-    max_body: Annotated[int, typer.Option(help="Largest request body, in MiB.", min=1)] = 16,
-    read_only: Annotated[bool, typer.Option("--read-only", help="Take no documents and delete none.")] = False,
+    queue: Annotated[int, typer.Option(help="Maximum number of waiting requests; further ones get 429.", min=1)] = 256,
+    batch: Annotated[int, typer.Option(help="Maximum number of queries per batch.", min=1)] = 32,
+    time_limit: Annotated[
+        float, typer.Option(help="Time limit per request in seconds, including waiting.", min=0.1)
+    ] = 30.0,
+    max_body: Annotated[int, typer.Option(help="Maximum request body in MiB.", min=1)] = 16,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Reject adding and deleting documents.")] = False,
 ) -> None:
     """Start the server."""
     missing = [name for name in _NEEDED if find_spec(name) is None]
@@ -64,23 +70,25 @@ def serve(
     from quarry.app.server.services import Services
 
     app = create_app(Services.open(settings))
-    out(f"Quarry answers at {address(host, port)} (Ctrl-C stops it); {address(host, port)}/openapi.json describes it")
+    out(
+        f"Quarry answers at {address(host, port)} (press Ctrl-C to stop); API description: {address(host, port)}/openapi.json"
+    )
     if generated:
         out(f"token: {token}")
-        note(f"it is shown only here; choose your own with the variable {TOKEN_VARIABLE}")
+        note(f"it is shown only once; set {TOKEN_VARIABLE} to choose your own")
     sys.stdout.flush()
     run(app, host, port, time_limit_s=time_limit)
 
 
 def token_for(host: str, chosen: str) -> tuple[str, bool]:
-    """Return the token that requests must carry (empty for none), and whether it was made here.
+    """Return the token that requests must carry (empty for none), and whether it was generated.
 
     Args:
         host: The address to listen on.
-        chosen: What the user set, may be empty.
+        chosen: The user's token; may be empty.
 
     Raises:
-        SettingsError: If it is too short, or cannot stand in a header.
+        SettingsError: If it is too short, or not valid in a header.
     """
     from quarry.app.server.settings import MIN_TOKEN_CHARS, TOKEN_VARIABLE
 

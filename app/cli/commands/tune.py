@@ -1,4 +1,4 @@
-"""`quarry tune`: from what users said to a better model, proven on held-out queries, or a refusal with its reasons."""
+"""`quarry tune`: fine-tune on user feedback; promote the result only if held-out queries show it is better."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -8,6 +8,7 @@ import typer
 
 from quarry.app.cli.commands.search import RouteName
 from quarry.app.cli.console import ProgressBar, note, out, out_json
+from quarry.app.cli.exits import usage_errors
 
 if TYPE_CHECKING:
     from quarry.training.fit.progress import TrainProgress
@@ -19,7 +20,7 @@ EXIT_REFUSED = 4
 
 
 class What(StrEnum):
-    """What is tuned."""
+    """The model to tune."""
 
     embedder = "embedder"
     reranker = "reranker"
@@ -32,43 +33,44 @@ def register(cli: typer.Typer) -> None:
     """Add the command."""
     cli.command(
         "tune",
-        help="Fine-tune the index's model, or its reranker, on feedback and pairs; it goes live only if it is shown to be better. "
-        "Exit code 4: refused.",
+        short_help="Fine-tune the model or reranker on feedback and pairs.",
+        help="Fine-tune the embedding model or reranker of an index on feedback and pairs; it goes live only if shown to be "
+        "better. Exits with 4 if refused.",
     )(tune)
 
 
 def tune(
     index: Annotated[Path, typer.Argument(help="The index folder.")],
-    what: Annotated[What, typer.Option(help="What to tune.")] = What.embedder,
+    what: Annotated[What, typer.Option(help="Model to tune.")] = What.embedder,
     reranker: Annotated[
         str,
         typer.Option(
-            help="With --what reranker, the one to begin with: auto (what searching uses), from-encoder (made of the "
-            "index's own model and your pairs, of which it needs thousands), an id or a folder."
+            help="With --what reranker: the base model. auto (the one search uses), from-encoder (built from the embedding "
+            "model of the index; needs thousands of pairs), a repository id or a folder."
         ),
     ] = "auto",
     pairs: Annotated[
         list[Path] | None,
         typer.Option(
-            "--pairs", help="Also learn from these: FlagEmbedding JSONL, BEIR folder (train), pairs as jsonl or tsv."
+            "--pairs",
+            help="Additional training pairs: FlagEmbedding JSONL, a BEIR folder (train split), or jsonl/tsv pairs.",
         ),
     ] = None,
     candidate_pool: Annotated[
         list[Path] | None,
         typer.Option(
             "--candidate-pool",
-            help='More passages that negatives are drawn from, for pairs whose passage is not in the index: JSON lines {"text": '
-            "...}, or a BEIR corpus.jsonl. 100,000 at most are used.",
+            help="Additional passages to mine negatives from, for pairs whose passage is not in the index: JSON lines with a "
+            "text field, or a BEIR corpus.jsonl. At most 100,000 are used.",
         ),
     ] = None,
     mine_corpus: Annotated[
-        bool, typer.Option("--mine-corpus", help="Also make pairs of the documents: titles, headings, questions.")
+        bool, typer.Option("--mine-corpus", help="Also mine pairs from the documents: titles, headings, questions.")
     ] = False,
     synthetic: Annotated[
         int,
         typer.Option(
-            help="Also have a language model write queries for so many passages, one call each; the passages are sent to "
-            "--endpoint. 0 for none.",
+            help="Generate queries with a language model for N passages, one call each; the passages are sent to --endpoint.",
             min=0,
         ),
     ] = 0,
@@ -76,75 +78,70 @@ def tune(
         str,
         typer.Option(
             envvar="QUARRY_LLM_ENDPOINT",
-            help="Base URL of an OpenAI-compatible endpoint, such as http://localhost:8000/v1. Its key comes from "
+            help="Base URL of an OpenAI-compatible endpoint, such as http://localhost:8000/v1. The API key is read from "
             "QUARRY_LLM_API_KEY.",
         ),
     ] = "",
-    endpoint_model: Annotated[
-        str, typer.Option(envvar="QUARRY_LLM_MODEL", help="The language model's name there.")
-    ] = "",
-    no_feedback: Annotated[bool, typer.Option("--no-feedback", help="Leave the index's feedback log out.")] = False,
+    endpoint_model: Annotated[str, typer.Option(envvar="QUARRY_LLM_MODEL", help="Model name at the endpoint.")] = "",
+    no_feedback: Annotated[bool, typer.Option("--no-feedback", help="Ignore the feedback log of the index.")] = False,
     one_person: Annotated[
-        bool, typer.Option("--one-person", help="One voice is enough evidence: for an index that one person uses.")
+        bool, typer.Option("--one-person", help="Accept feedback from a single session, for an index with one user.")
     ] = False,
     evaluate: Annotated[
         Path | None,
-        typer.Option(help="Judged queries (BEIR folder) for the verdict, instead of a share of the examples."),
+        typer.Option(help="Judged queries (BEIR folder) for the verdict, instead of held-out examples."),
     ] = None,
-    most: Annotated[int | None, typer.Option(help="Use at most so many examples.", min=1)] = None,
+    most: Annotated[int | None, typer.Option(help="Use at most this many examples.", min=1)] = None,
     settings: Annotated[
         Path | None,
-        typer.Option(help="TOML file with training settings (TrainSpec), instead of those that suit the device."),
+        typer.Option(help="TOML file with training settings (TrainSpec). Default: a preset for the device."),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the examples.", min=1)] = None,
+    epochs: Annotated[int | None, typer.Option(help="Number of training epochs.", min=1)] = None,
     negatives: Annotated[int, typer.Option(help="Mined negatives per example.", min=1)] = 4,
-    ranks: Annotated[str, typer.Option("--range-for-sampling", help="Ranks that negatives are drawn from.")] = "2-200",
-    route: Annotated[RouteName, typer.Option(help="The route that the verdict is about.")] = RouteName.hybrid,
-    seed: Annotated[int, typer.Option(help="Same seed, same split, negatives and order.", min=0)] = 0,
-    run: Annotated[
-        str | None, typer.Option(help="Name of the run; that of an interrupted one goes on with it.")
-    ] = None,
+    ranks: Annotated[str, typer.Option("--range-for-sampling", help="Rank range to sample negatives from.")] = "2-200",
+    route: Annotated[RouteName, typer.Option(help="Route to judge by.")] = RouteName.hybrid,
+    seed: Annotated[int, typer.Option(help="Seed for the split, negatives and order.", min=0)] = 0,
+    run: Annotated[str | None, typer.Option(help="Run name; an interrupted run of this name is resumed.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Promote even against the verdict; this is recorded.")] = False,
-    dry_run: Annotated[bool, typer.Option("--no-promote", help="Only train and judge; nothing goes live.")] = False,
+    dry_run: Annotated[bool, typer.Option("--no-promote", help="Train and judge only; promote nothing.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Show no progress.")] = False,
 ) -> None:
-    """Tune the model of an index."""
+    """Tune the model or reranker of an index."""
     from quarry.demo_corpus import general_path
     from quarry.training.examples.split import SplitPlan
     from quarry.training.negatives.spec import NegativeSpec, rank_window
     from quarry.training.tuning import run_loop
     from quarry.training.tuning.plan import TuningPlan, TuningSources
 
-    plan = TuningPlan(
-        general=general_path(),
-        sources=TuningSources(
-            feedback=not no_feedback,
-            pairs=tuple(pairs or ()),
-            candidate_pool=tuple(candidate_pool or ()),
-            corpus=mine_corpus,
-            most=most,
-            one_person=one_person,
-            synthetic=_synthetic(synthetic, endpoint, endpoint_model),
-        ),
-        split=SplitPlan(seed=seed),
-        evaluate=evaluate,
-        negatives=NegativeSpec(ranks=rank_window(ranks), number=negatives, seed=seed),
-        spec=_spec(settings, epochs, seed, (what, device)),
-        reranker=reranker,
-        route=route.value,
-        force=force,
-        promote=not dry_run,
-        device=device,
-    )
+    with usage_errors():
+        plan = TuningPlan(
+            general=general_path(),
+            sources=TuningSources(
+                feedback=not no_feedback,
+                pairs=tuple(pairs or ()),
+                candidate_pool=tuple(candidate_pool or ()),
+                corpus=mine_corpus,
+                most=most,
+                one_person=one_person,
+                synthetic=_synthetic(synthetic, endpoint, endpoint_model),
+            ),
+            split=SplitPlan(seed=seed),
+            evaluate=evaluate,
+            negatives=NegativeSpec(ranks=rank_window(ranks), number=negatives, seed=seed),
+            spec=_spec(settings, epochs, seed, (what, device)),
+            reranker=reranker,
+            route=route.value,
+            force=force,
+            promote=not dry_run,
+            device=device,
+        )
     watch = _Watch(quiet=quiet)
     try:
         report = run_loop(index, plan, run=run, observer=watch)
     except KeyboardInterrupt as err:
-        note(
-            "interrupted; what was reached is kept: give the run's name with --run to go on. The live model answers as before"
-        )
+        note("interrupted; progress is kept: pass the run's name with --run to resume. The live model is unchanged")
         raise typer.Exit(EXIT_INTERRUPTED) from err
     finally:
         watch.close()
@@ -172,9 +169,7 @@ def _spec(settings: Path | None, epochs: int | None, seed: int, where: tuple[Wha
     try:
         given: dict[str, object] = tomllib.loads(settings.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as err:
-        raise SettingsError(
-            f"{settings} cannot be read ({err}); expected TOML with training settings. Mend it"
-        ) from err
+        raise SettingsError(f"{settings} cannot be read ({err}); expected TOML with training settings. Fix it") from err
     given.setdefault("seed", seed)
     if epochs is not None:
         given["epochs"] = epochs
@@ -197,7 +192,7 @@ def _synthetic(passages: int, url: str, model: str) -> "SyntheticSource | None":
 
 
 class _Watch(ProgressBar):
-    """A build's progress bar that also tells stages and training steps."""
+    """A build's progress bar that also prints stages and training steps."""
 
     def stage(self, sentence: str) -> None:
         """Print a sentence."""
@@ -221,20 +216,20 @@ def _print(index: Path, report: "TuningReport", plan: "TuningPlan") -> None:
         kept = "" if report.against else f", {report.share:.0%} of the tuned weights kept"
         out(f"  dev nDCG@10 {before:.4f} -> {after:.4f}{kept}")
     if report.against:
-        out(f"  compared with {report.against}, each reordering the best {plan.rerank_depth}")
-    out(f"  held-out queries by {plan.route}: {report.verdict.held_out.words()}")
+        out(f"  compared with {report.against}, each reranking the top {plan.rerank_depth}")
+    out(f"  held-out queries, {plan.route}: {report.verdict.held_out.words()}")
     out(f"  general set: {report.verdict.general.words()}")
     for refusal in report.verdict.refusals:
         out(f"  refused: {refusal.english}")
     if report.promoted:
         against = ", against the verdict" if report.forced else ""
         out(
-            f"generation {report.generation} answers now with the tuned {_noun(plan)}{against}; back: quarry models rollback {index}"
+            f"generation {report.generation} is live with the tuned {_noun(plan)}{against}; undo: quarry models rollback {index}"
         )
     elif report.verdict.promote:
-        out(f"it may be promoted, and was not (--no-promote); generation {report.generation} answers as before")
+        out(f"eligible for promotion, but --no-promote was given; generation {report.generation} stays live")
     else:
-        out(f"generation {report.generation} answers as before; the tuned {_noun(plan)} is in {report.folder}")
+        out(f"generation {report.generation} stays live; the tuned {_noun(plan)} is in {report.folder}")
 
 
 def _noun(plan: "TuningPlan") -> str:

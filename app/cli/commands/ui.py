@@ -1,4 +1,4 @@
-"""`quarry ui`: start the app in the browser. The process becomes the server, so Ctrl-C and kill reach it and nothing stays behind."""
+"""`quarry ui`: start the web app. This process becomes the server, so Ctrl-C and kill reach it and nothing is left behind."""
 
 import os
 import secrets
@@ -33,17 +33,19 @@ _FLAGS = {
 
 def register(cli: typer.Typer) -> None:
     """Add the command."""
-    cli.command("ui", help="Search, judge and compare in the browser.")(ui)
+    cli.command(
+        "ui", short_help="Search, judge and compare in the browser.", help="Search, judge and compare in the browser."
+    )(ui)
 
 
 def ui(
     index: Annotated[Path, typer.Argument(help="The index folder.")],
     host: Annotated[
-        str, typer.Option(help="Address to listen on; other than loopback, a password is required.")
+        str, typer.Option(help="Address to listen on; anything but loopback requires a password.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8501,
+    port: Annotated[int, typer.Option(help="Port; 0 picks a free one.", min=0, max=65535)] = 8501,
     rerank: Annotated[
-        str, typer.Option(help="none, auto (one that is on this machine), a repository id or a folder.")
+        str, typer.Option(help="Reranker: none, auto (a local one, if any), a repository id or a folder.")
     ] = "auto",
     device: DeviceOption = "auto",
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser window.")] = False,
@@ -51,7 +53,7 @@ def ui(
     """Start the app."""
     from quarry.indexer.opened import Index
 
-    Index.open(index)  # a folder that is not an index, or a damaged one, is told here and not in the browser
+    Index.open(index)  # report a missing or damaged index here, not in the browser
     port = free_port(host, port)
     environment = {
         **os.environ,
@@ -61,10 +63,10 @@ def ui(
         "QUARRY_UI_DEVICE": device,
     }
     generated = set_password(environment, host)
-    out(f"Quarry is at {address(host, port)} (Ctrl-C stops it)")
+    out(f"Quarry is at {address(host, port)} (press Ctrl-C to stop)")
     if generated:
         out(f"password: {generated}")
-        note(f"it is shown only here; choose your own with the variable {PASSWORD_VARIABLE}")
+        note(f"it is shown only once; set {PASSWORD_VARIABLE} to choose your own")
     sys.stdout.flush()
     sys.stderr.flush()
     command = server_command(host, port, headless=no_browser or not _has_screen())
@@ -79,17 +81,17 @@ def server_command(host: str, port: int, *, headless: bool) -> list[str]:
 
 
 def set_password(environment: dict[str, str], host: str) -> str:
-    """Make sure that an app which others can reach has a password.
+    """Make sure that an app reachable from other machines has a password.
 
     Args:
-        environment: Of the server; a generated password is put into it.
+        environment: The server's environment; receives a generated password.
         host: The address to listen on.
 
     Returns:
-        The generated password, empty when one was set or none is needed.
+        The generated password; empty if one was set or none is needed.
 
     Raises:
-        SettingsError: If the one that is set is too short.
+        SettingsError: If the chosen password is too short.
     """
     chosen = environment.get(PASSWORD_VARIABLE, "")
     if chosen and len(chosen) < MIN_PASSWORD_CHARS:
@@ -104,7 +106,7 @@ def set_password(environment: dict[str, str], host: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches the address."""
+    """Whether the address is reachable only from this machine."""
     try:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -112,10 +114,10 @@ def is_loopback(host: str) -> bool:
 
 
 def free_port(host: str, port: int) -> int:
-    """Return the port to listen on: the given one when it is free, or any free one for 0.
+    """Return the given port if it is free, or any free port for 0.
 
     Raises:
-        SettingsError: If the address is not one of this machine, or the port is taken.
+        SettingsError: If the address is not one of this machine, or the port is in use.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:

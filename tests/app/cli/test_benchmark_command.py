@@ -37,7 +37,7 @@ def test_the_tasks_of_a_folder_are_listed_without_a_model(data):
     ("arguments", "code", "message"),
     [
         (["--data", "DATA"], 2, "give --into FOLDER"),
-        (["--data", "DATA/topics", "--into", "INTO"], 2, "holds no data set of a known layout"),
+        (["--data", "DATA/topics", "--into", "INTO"], 2, "contains no dataset in a known layout"),
         (["--data", "/nowhere", "--into", "INTO"], 1, "is not a folder; expected one that holds data sets"),
         (["--data", "DATA", "--tasks", "none", "--into", "INTO"], 1, "There are likeness, topics"),
         (["--data", "DATA", "--tasks", "likeness:clustering", "--into", "INTO"], 1, "'clustering' is not possible"),

@@ -145,7 +145,7 @@ def test_models_lists_what_is_known():
     ("arguments", "code", "message"),
     [
         (["search", "INDEX", ""], 2, "is empty; expected a question or some keywords"),
-        (["search", "INDEX", "x", "-k", "0"], 2, "k is 0; expected at least 1"),
+        (["search", "INDEX", "x", "-k", "0"], 2, "Invalid value for '-k'"),
         (["search", "INDEX"], 2, "give either a QUERY or --queries FILE"),
         (["search", "INDEX", "x", "--filter", "lang"], 2, "is not KEY=VALUE"),
         (["search", "INDEX", "x", "--filter", "color=red"], 2, "no document has the metadata 'color'"),
@@ -153,7 +153,11 @@ def test_models_lists_what_is_known():
         (["search", "/nowhere", "x"], 1, "does not exist; expected an index"),
         (["doctor", "/nowhere"], 1, ""),
         (["index", "/nowhere", "--into", "TEMP"], 1, "does not exist; expected a file or folder"),
-        (["index", "DOCS", "--into", "TEMP", "--store", "chroma", "--model", "none"], 2, "unknown store 'chroma'"),
+        (
+            ["index", "DOCS", "--into", "TEMP", "--store", "chroma", "--model", "none"],
+            2,
+            "Invalid value for '--store'",
+        ),
         (
             ["index", "DOCS", "--into", "TEMP", "--chunk-tokens", "3", "--model", "none"],
             2,
@@ -194,12 +198,21 @@ def test_text_of_documents_cannot_move_the_terminals_cursor():
 
 
 def test_a_closed_pipe_is_no_error(folder):
-    command = f"'{sys.executable}' -m quarry.app.cli models | head -1"
-    done = subprocess.run(
-        ["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, env=ENVIRONMENT
-    )
-    assert "Traceback" not in done.stderr
-    assert done.stdout.startswith("model")
+    def piped(arguments: str, reader: str) -> subprocess.CompletedProcess[str]:
+        script = f"'{sys.executable}' -m quarry {arguments} | {reader}; exit ${{PIPESTATUS[0]}}"
+        return subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=ENVIRONMENT)
+
+    first = piped("models", "head -1")
+    assert (first.returncode, first.stderr.count("Traceback"), first.stdout[:5]) == (0, 0, "model")
+    for arguments in (f"search '{folder / 'index'}' renew --json", "models --json", "--help", "search --help"):
+        unread = piped(arguments, "true")
+        assert unread.returncode == 0, arguments
+        assert not {"Error", "Traceback", "BrokenPipe"} & set(unread.stderr.replace(":", " ").split()), unread.stderr
+
+
+def test_a_failed_check_is_told_even_when_nobody_reads_it(tmp_path):
+    script = f"'{sys.executable}' -m quarry doctor '{tmp_path}' | true; exit ${{PIPESTATUS[0]}}"
+    assert subprocess.run(["bash", "-c", script], capture_output=True, env=ENVIRONMENT).returncode == 1
 
 
 def test_evaluate_measures_routes_and_gives_a_verdict(folder, tmp_path):

@@ -96,7 +96,7 @@ def test_qrels_alone_compare_run_files_by_ids(folder):
     ("arguments", "code", "message"),
     [
         (["bm25"], 2, "1 run given; expected two or more"),
-        (["bm25", "bm25"], 2, "one run is given twice"),
+        (["bm25", "bm25"], 2, "a run is given twice"),
         (["bm25", "worse.trec"], 1, "is a run file and there are no judgements"),
         (["bm25", "nowhere"], 1, "nowhere does not exist; expected a saved evaluation"),
         (["bm25", "worse.trec", "--data", "demo", "--qrels", "x"], 2, "give either --data, or --qrels"),

@@ -50,7 +50,7 @@ def test_the_offline_model_is_diagnosed(base):
     done = quarry("diagnose", base / "index", base / "few", "--dims", "64,192")
     assert done.returncode == 0, done.stderr
     for words in ("relevant pairs", "random pairs", "threshold on the dense score", "anisotropy of the", "shorter vectors",
-                  "quality against k, hybrid, documents as served"):  # fmt: skip
+                  "quality by k, hybrid, ranked documents"):  # fmt: skip
         assert words in done.stdout
     report = json.loads(quarry("diagnose", base / "index", base / "few", "--json", "--routes", "dense").stdout)
     assert report["histograms"]["separation"] > 0.7

@@ -91,7 +91,7 @@ def test_queries_without_an_answer_or_a_result_are_counted(base, tmp_path):
         (["--lang", "fr"], 2, "expected en or zh"),
         (["--preset", "beir"], 2, "expected air-bench-qa or air-bench-long-doc"),
         (["--preset", "air-bench-qa", "--measures", "AP"], 2, "give either --measures or --preset"),
-        (["--routes", ","], 2, "--routes names no route"),
+        (["--routes", ","], 2, "--routes is empty"),
         (["--measures", "nDGC@10"], 1, "did you mean nDCG@10?"),
         (["--slices", "topic"], 2, "no query has the field 'topic'"),
         (["--runs-to", "FILE"], 1, "cannot be written"),

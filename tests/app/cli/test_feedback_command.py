@@ -102,7 +102,7 @@ def test_a_judgement_is_recorded_from_the_command_line(index, grade, action):
 def test_an_index_without_feedback_says_so_and_stays_as_it_is(index):
     done = quarry("feedback", index)
     assert done.returncode == 0
-    assert "nothing was judged yet" in done.stdout
+    assert "no judgments yet" in done.stdout
     assert json.loads(quarry("feedback", index, "--json").stdout)["events"] == 0
     assert not (index / "feedback.sqlite").exists()
 
@@ -112,8 +112,8 @@ def test_an_index_without_feedback_says_so_and_stays_as_it_is(index):
     [
         (["--export", "ROWS"], 1, "was not written: none of 0 judgements is a relevant passage"),
         (["--qrels", "ROWS"], 1, "was not written: there are no judgements"),
-        (["--add", "--query", "x"], 2, "--add needs --query, --chunk and --grade"),
-        (["--grade", "1"], 2, "go with --add"),
+        (["--add", "--query", "x"], 2, "--add requires --query, --chunk and --grade"),
+        (["--grade", "1"], 2, "require --add"),
         (["--conflict", "loudest"], 2, "expected majority or latest"),
         (["--add", "--query", "x", "--chunk", "no#0-1", "--grade", "1"], 1, "the index has no passage 'no#0-1'"),
         (["--add", "--query", " ", "--chunk", "CHUNK", "--grade", "1"], 1, "query is empty"),

@@ -26,7 +26,7 @@ def test_rollback_answers_with_the_old_model_again(index):
     tune(index, "tuned")
     done = quarry("models", "rollback", index)
     assert done.returncode == 0
-    assert "generation 000001 answers now" in done.stderr
+    assert "generation 000001 is live" in done.stderr
     again = quarry("models", "rollback", index)
     assert again.returncode == 1
     assert "was not tuned here" in again.stderr

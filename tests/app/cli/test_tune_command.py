@@ -31,7 +31,7 @@ def test_a_refusal_has_its_own_exit_code_and_its_reasons(index, pairs, settings,
     assert done.returncode == 4, done.stderr
     assert "refused: no gain is shown on the held-out queries" in done.stdout
     assert "general set: No difference shown" in done.stdout
-    assert "generation 000001 answers as before" in done.stdout
+    assert "generation 000001 stays live" in done.stdout
     assert "mining negatives for" in done.stderr
     assert f"2 passages for negatives out of {pool}" in done.stderr
     assert "the candidate pool is not used" in done.stderr  # the index holds the passages of all of these pairs
