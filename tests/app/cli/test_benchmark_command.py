@@ -28,7 +28,7 @@ def data(tmp_path):
 def test_the_tasks_of_a_folder_are_listed_without_a_model(data):
     done = quarry("benchmark", "--data", data, "--list")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.split() == ["data", "set", "kinds", "likeness", "STS", "topics", "Clustering"]
+    assert done.stdout.split() == ["dataset", "task", "types", "likeness", "STS", "topics", "Clustering"]
     rows = json.loads(quarry("benchmark", "--data", data, "--list", "--json").stdout)
     assert rows == [{"name": "likeness", "kinds": ["STS"]}, {"name": "topics", "kinds": ["Clustering"]}]
 

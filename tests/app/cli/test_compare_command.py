@@ -101,7 +101,7 @@ def test_qrels_alone_compare_run_files_by_ids(folder):
         (["bm25", "nowhere"], 1, "nowhere does not exist; expected a saved evaluation"),
         (["bm25", "worse.trec", "--data", "demo", "--qrels", "x"], 2, "give either --data, or --qrels"),
         (["bm25", "worse.trec", "--queries", "x"], 2, "--queries goes with --qrels"),
-        (["bm25", "worse.trec", "--data", "demo", "--lang", "fr"], 2, "expected en or zh"),
+        (["bm25", "worse.trec", "--data", "demo", "--lang", "fr"], 2, "Invalid value for '--lang'"),
         (["bm25", "worse.trec", "--data", "demo", "--measure", "nDGC@10"], 1, "did you mean nDCG@10?"),
         (["bm25", "worse.trec", "--data", "demo", "--slices", "topic"], 2, "no query has the field 'topic'"),
         (["bm25", "BAD", "--data", "demo"], 1, "bad.trec"),

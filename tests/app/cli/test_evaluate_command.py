@@ -88,7 +88,7 @@ def test_queries_without_an_answer_or_a_result_are_counted(base, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--lang", "fr"], 2, "expected en or zh"),
+        (["--lang", "fr"], 2, "Invalid value for '--lang'"),
         (["--preset", "beir"], 2, "expected air-bench-qa or air-bench-long-doc"),
         (["--preset", "air-bench-qa", "--measures", "AP"], 2, "give either --measures or --preset"),
         (["--routes", ","], 2, "--routes is empty"),
