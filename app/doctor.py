@@ -124,17 +124,17 @@ def _check_analyzer(index: Index, remedy: str) -> CheckResult:
 
 def _check_model(index: Index, remedy: str) -> Iterator[CheckResult]:
     from quarry.indexer.models.encoder import TransformerEmbedder
-    from quarry.retriever.stages.models import EmbedderSupply
+    from quarry.retriever.stages.models import LazyEmbedder
 
     facts = index.manifest.embedder
     if facts is None:
         message = "no embedding model: BM25 only"
         yield CheckResult("model", "warning", message, remedy.replace("--rebuild", "--model auto --rebuild"))
         return
-    supply = EmbedderSupply(index, None, "cpu")
+    supply = LazyEmbedder(index, None, "cpu")
     failure = supply.warm()
     if failure:
-        yield CheckResult("model", "failure", failure, "quarry models")
+        yield CheckResult("model", "failure", str(failure), "quarry models")
         return
     embedder = supply.get()
     spec = embedder.spec

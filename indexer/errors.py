@@ -12,6 +12,9 @@
       x TrainingError        a training run could not go on; what it was given and the folder of the run are as before
         + TrainingStopped    somebody stopped it; it can go on from its checkpoint
       x SettingsError        an unknown key or a value out of bounds; gives its name
+      x QueryError           a question cannot be asked as it is; a ValueError too
+        + EmptyQuery         it has no character that could be searched for
+        + UnknownFilter      no document has the metadata that it filters by
 
 Every error carries a `Message`: a code, what was found, what was expected, what to do, and the parameters of these templates.
 A caller's mistake in arguments is a plain `ValueError`.
@@ -107,3 +110,22 @@ class TrainingStopped(TrainingError):
 
 class SettingsError(SearchError):
     """An unknown setting, or a value out of bounds."""
+
+
+class QueryError(SearchError, ValueError):
+    """A question cannot be asked as it is: the asker's mistake, not the index's."""
+
+
+class EmptyQuery(QueryError):
+    """The query has no character that could be searched for."""
+
+
+class UnknownFilter(QueryError):
+    """No document has the metadata that a query filters by."""
+
+
+def cause_of(err: BaseException) -> Message:
+    """Return what an exception says: its message when it is one of ours, else its type and text."""
+    if isinstance(err, SearchError):
+        return err.message
+    return Message.plain(f"{type(err).__name__}: {err}" if str(err) else type(err).__name__)

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Literal
 
+from quarry.indexer.messages import Message
+
 Stage = Literal["dense", "bm25", "fusion", "rerank"]
 Route = Literal["dense", "bm25", "hybrid"]
 Status = Literal["ran", "partial", "failed", "missing", "off"]
@@ -48,14 +50,14 @@ class StageReport:
     Attributes:
         stage: Which one.
         status: `ran`; `partial` (cut by the time budget); `failed`; `missing` (asked for, not there); `off` (not asked for).
-        reason: Why, when it is not `ran`: what was found, and what to do.
+        reason: Why, when it is not `ran`: what was found, and what to do. None when there is nothing to say.
         milliseconds: Wall time, shared equally among the queries of a batch.
         candidates: How many passages it returned or scored.
     """
 
     stage: Stage
     status: Status
-    reason: str = ""
+    reason: Message | None = None
     milliseconds: float = 0.0
     candidates: int = 0
 
@@ -63,6 +65,10 @@ class StageReport:
     def degrades(self) -> bool:
         """Whether the answer is less than what was asked for because of this stage."""
         return self.status in ("partial", "failed", "missing")
+
+    def loss(self) -> Message:
+        """Return one sentence: the stage, and why it did not fully run."""
+        return Message.of("search.degraded", "{stage}: {reason}", stage=self.stage, reason=self.reason or self.status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +108,9 @@ class Ranking:
         return cls(query, tuple(list(best.values())[:k]), stages)
 
     @property
-    def degraded(self) -> tuple[str, ...]:
+    def degraded(self) -> tuple[Message, ...]:
         """One sentence per stage that was asked for and did not fully run; empty for a full answer."""
-        return tuple(f"{report.stage}: {report.reason}" for report in self.stages if report.degrades)
+        return tuple(report.loss() for report in self.stages if report.degrades)
 
     def with_stages(self, *reports: StageReport) -> "Ranking":
         """Return the same hits with more stage reports."""

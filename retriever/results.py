@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from quarry.indexer.messages import Message
 from quarry.retriever.highlight import Span
 from quarry.retriever.ranking import Evidence, Query, Route, Stage, StageReport
 
@@ -65,16 +66,21 @@ class Answer:
     route: Route
     results: tuple[Result, ...]
     stages: tuple[StageReport, ...]
-    notices: tuple[str, ...]
+    notices: tuple[Message, ...]
     generation: str
     model: str
     milliseconds: float
 
     @property
-    def degraded(self) -> tuple[str, ...]:
+    def degraded(self) -> tuple[Message, ...]:
         """One sentence per stage that was asked for and did not fully run; empty for a full answer."""
-        return tuple(f"{report.stage}: {report.reason}" for report in self.stages if report.degrades)
+        return tuple(report.loss() for report in self.stages if report.degrades)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-able dictionary, with `degraded` in it."""
-        return {**asdict(self), "degraded": list(self.degraded)}
+        """Return a JSON-able dictionary, with `degraded` in it; messages are English sentences."""
+        return {
+            **asdict(self),
+            "stages": [{**asdict(report), "reason": str(report.reason or "")} for report in self.stages],
+            "notices": [str(notice) for notice in self.notices],
+            "degraded": [str(loss) for loss in self.degraded],
+        }

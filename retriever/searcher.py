@@ -15,17 +15,18 @@ from time import perf_counter
 from typing import Self
 
 from quarry.indexer.embedder import Embedder
-from quarry.indexer.errors import SearchError
+from quarry.indexer.errors import EmptyQuery, SearchError, cause_of
+from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Chunk
 from quarry.indexer.storage.generations import Generations
 from quarry.retriever.base import Reranker, Retriever
 from quarry.retriever.collapse import by_document
 from quarry.retriever.highlight import highlight
-from quarry.retriever.ranking import Hit, Query, Ranking, Route, StageReport
+from quarry.retriever.ranking import Hit, Query, Ranking, Route, Stage, StageReport
 from quarry.retriever.results import Answer, Result
 from quarry.retriever.stages.hybrid import HybridRetriever, WithFallback
-from quarry.retriever.stages.models import EmbedderSupply, RerankerSupply
+from quarry.retriever.stages.models import LazyEmbedder, LazyReranker
 from quarry.retriever.stages.rerank import RerankPlan, TwoStage
 from quarry.retriever.stages.single import DenseRetriever, LexicalRetriever
 
@@ -58,13 +59,13 @@ class SearchOptions:
 class Searcher:
     """Answers queries from one generation of an index. Safe to share between threads."""
 
-    def __init__(self, index: Index, embedder: EmbedderSupply, reranker: RerankerSupply) -> None:
+    def __init__(self, index: Index, embedder: LazyEmbedder, reranker: LazyReranker) -> None:
         self.index = index
-        self._embedder = embedder
-        self._reranker = reranker
+        self.lazy_embedder = embedder
+        self.lazy_reranker = reranker
         self._lexical = LexicalRetriever(index.lexical, index.analyzer)
         self._pinned = False  # a named generation was asked for
-        self._notice = ""  # why a newer generation does not answer
+        self.behind: Message | None = None  # why a newer generation does not answer
 
     @classmethod
     def open(
@@ -93,44 +94,52 @@ class Searcher:
         index = Index.open(Path(root), generation=generation)
         if embedder is not None:
             index.check_embedder(embedder.spec)
-        searcher = cls(index, EmbedderSupply(index, embedder, device), RerankerSupply(rerank, device, index))
+        searcher = cls(index, LazyEmbedder(index, embedder, device), LazyReranker(rerank, device, index))
         searcher._pinned = generation is not None
         return searcher
 
     def newest(self) -> Self:
         """Return a searcher of the generation that is live now, which keeps the loaded models.
 
-        It is this one as long as nothing newer is live (asking costs the reading of one small file), when a generation was
-        named at `open`, and when the live one cannot be opened: then answers say so in their notices. A searcher that is no
-        longer used lets its generation go by itself.
+        It is this one while nothing newer is live (checking reads one small file), when `open` was given a generation, and
+        when the live one cannot be opened: then `behind` and the notices of answers say so. A searcher that is no longer
+        used releases its generation. `LiveSearcher` follows in the background, for programs that run for long.
         """
         if self._pinned:
             return self
         try:
             if Generations(self.index.root).pointer().generation == self.index.generation:
-                self._notice = ""
+                self.behind = None
                 return self
             index = Index.open(self.index.root)
         except (SearchError, OSError) as err:
-            self._notice = f"generation {self.index.generation} answers; a newer one could not be opened: {err}"
+            self.behind = Message.of(
+                "search.older_generation",
+                "generation {generation} answers; a newer one could not be opened: {error}",
+                generation=self.index.generation,
+                error=cause_of(err),
+            )
             return self
-        return type(self)(index, self._embedder.for_generation(index), self._reranker.for_generation(index))
+        return type(self)(index, self.lazy_embedder.for_generation(index), self.lazy_reranker.for_generation(index))
 
-    def warm(self) -> tuple[str, ...]:
-        """Load the models now; returns one sentence for each that cannot be had (searches will work without it)."""
-        return tuple(reason for reason in (self._embedder.warm(), self._reranker.warm()) if reason)
+    def warm(self) -> tuple[Message, ...]:
+        """Load the models and the word list now; return why a model could not be loaded (searches work without it)."""
+        self.index.analyzer.warm()
+        return tuple(reason for reason in (self.lazy_embedder.warm(), self.lazy_reranker.warm()) if reason)
 
     def embedder(self) -> Embedder | None:
         """Return the index's embedder, loaded when needed; None for a lexical-only index, or when it cannot be had."""
-        return None if self._embedder.unavailable() else self._embedder.get()
+        return None if self.lazy_embedder.unavailable() else self.lazy_embedder.get()
 
     def search(self, query: str, k: int = 10, options: SearchOptions = SearchOptions()) -> Answer:
         """Answer one question with its k best passages.
 
         Raises:
-            ValueError: If the query is empty, k < 1, or a filter names unknown metadata.
+            EmptyQuery: If the query is empty.
+            UnknownFilter: If a filter names metadata that no document has.
+            ValueError: If k < 1; the two above are ValueErrors too.
         """
-        return self.search_many([Query(query, query)], k, options)[0]
+        return self.search_many([Query(query[:MAX_QUERY_CHARS], query)], k, options)[0]
 
     def search_many(
         self,
@@ -140,11 +149,13 @@ class Searcher:
     ) -> list[Answer]:
         """Answer many questions, encoded in one batch. Raises as `search` does."""
         started = perf_counter()
-        asked, notices = zip(*[_checked(query) for query in queries], strict=True) if queries else ((), ())
-        rankings = self.rank(asked, k, options)
+        checked = [_checked(query) for query in queries]
+        rankings = self.rank([query for query, _ in checked], k, options)
+        results = [self._results(ranking) for ranking in rankings]
         share = (perf_counter() - started) * 1000 / max(1, len(queries))
         return [
-            self._answer(ranking, options, notice, share) for ranking, notice in zip(rankings, notices, strict=True)
+            self._answer(ranking, found, options, notices, share)
+            for ranking, found, (_, notices) in zip(rankings, results, checked, strict=True)
         ]
 
     def rank(
@@ -158,40 +169,48 @@ class Searcher:
             raise ValueError(f"k is {k}; expected at least 1 result to be asked for")
         allowed = self.index.chunks.matching(options.filters) if options.filters else None
         if allowed is not None and not allowed:
-            return [Ranking(query, ()) for query in queries]
+            reports = _nothing_matches(options)
+            return [Ranking(query, (), reports) for query in queries]
         return self._retriever(options).retrieve(queries, k, allowed=allowed)
 
     def _retriever(self, options: SearchOptions) -> Retriever:
         first = self._first_stage(options)
         if not options.rerank:
-            return _WithReport(first, StageReport("rerank", "off", "not asked for"))
-        reranker, report = self._reranker.get()
+            return _WithReport(first, StageReport("rerank", "off", Message.of("stages.not_asked", "not asked for")))
+        reranker, report = self.lazy_reranker.get()
         if reranker is None:
             return _WithReport(first, report)
         plan = RerankPlan(depth=options.rerank_depth, budget_ms=options.rerank_budget_ms)
-        return TwoStage(first, reranker, self.index.chunks, plan, self._reranker.guard)
+        return TwoStage(first, reranker, self.index.chunks, plan, self.lazy_reranker.guard)
 
     def _first_stage(self, options: SearchOptions) -> Retriever:
         if options.route == "bm25":
-            return _WithReport(self._lexical, StageReport("dense", "off", "the route is bm25"))
+            return _WithReport(
+                self._lexical, StageReport("dense", "off", Message.of("stages.route_is_bm25", "the route is bm25"))
+            )
         store = self.index.vectors
-        reason = self._embedder.unavailable()
-        primary = DenseRetriever(self._embedder.get, store) if store is not None and not reason else None
-        dense = WithFallback(primary, self._lexical, reason, options.dense_budget_ms / 1000, self._embedder.guard)
+        reason = self.lazy_embedder.unavailable()
+        primary = DenseRetriever(self.lazy_embedder.get, store) if store is not None and not reason else None
+        dense = WithFallback(primary, self._lexical, reason, options.dense_budget_ms / 1000, self.lazy_embedder.guard)
         if options.route == "dense":
             return dense
         return HybridRetriever(dense, self._lexical, self.index.lexical, self.index.analyzer)
 
     def _answer(
-        self, ranking: Ranking, options: SearchOptions, notices: tuple[str, ...], milliseconds: float
+        self,
+        ranking: Ranking,
+        results: tuple[Result, ...],
+        options: SearchOptions,
+        notices: Sequence[Message],
+        milliseconds: float,
     ) -> Answer:
         facts = self.index.manifest.embedder
         return Answer(
             query=ranking.query,
             route=options.route,
-            results=self._results(ranking),
+            results=results,
             stages=ranking.stages,
-            notices=(*notices, *(notice for notice in (self._embedder.notice, self._notice) if notice)),
+            notices=(*notices, *(notice for notice in (self.lazy_embedder.notice, self.behind) if notice)),
             generation=self.index.generation,
             model=facts.to_spec().model if facts else "",
             milliseconds=milliseconds,
@@ -240,13 +259,37 @@ class _WithReport:
         return [ranking.with_stages(self.report) for ranking in self.first.retrieve(queries, k, allowed=allowed)]
 
 
-def _checked(query: Query) -> tuple[Query, tuple[str, ...]]:
-    text = " ".join(query.text.replace("\0", " ").encode("utf-8", "replace").decode("utf-8").split())
+def _nothing_matches(options: SearchOptions) -> tuple[StageReport, ...]:
+    """Return why no stage had anything to do: no document has the metadata that was asked for."""
+    filters = [f"{key}={'|'.join(values)}" for key, values in (options.filters or {}).items()]
+    reason = Message.of("search.nothing_matches", "no document matches the filter {filters}", filters=filters)
+    stages: tuple[Stage, ...] = ("dense", "bm25") if options.route == "hybrid" else (options.route,)
+    return tuple(StageReport(stage, "off", reason) for stage in stages)
+
+
+def _cleaned(text: str) -> str:
+    return " ".join(text.replace("\0", " ").encode("utf-8", "replace").decode("utf-8").split())
+
+
+def _checked(query: Query) -> tuple[Query, tuple[Message, ...]]:
+    text = _cleaned(query.text)
     if not text:
-        raise ValueError(f"the query {query.query_id!r} is empty; expected a question or some keywords")
+        if query.query_id == query.text:
+            raise EmptyQuery("search.empty_query", "the query is empty", expected="a question or some keywords")
+        raise EmptyQuery(
+            "search.empty_query_of_many",
+            "the query {query_id} is empty",
+            expected="a question or some keywords",
+            query_id=query.query_id,
+        )
     if len(text) > MAX_QUERY_CHARS:
-        notice = f"the query has {len(text)} characters and was cut to its first {MAX_QUERY_CHARS}"
-        return replace(query, query_id=query.query_id[:200], text=text[:MAX_QUERY_CHARS]), (notice,)
+        notice = Message.of(
+            "search.query_cut",
+            "the query has {length:character|characters} and was cut to its first {most:,}",
+            length=len(text),
+            most=MAX_QUERY_CHARS,
+        )
+        return replace(query, text=text[:MAX_QUERY_CHARS]), (notice,)
     return replace(query, text=text), ()
 
 
@@ -264,7 +307,7 @@ def document_run(
     Returns:
         The rankings of passages, and per query id the (document id, score) pairs, best first.
     """
-    asked = [_checked(query)[0] for query in queries if query.text.strip()]
+    asked = [_checked(query)[0] for query in queries if _cleaned(query.text)]
     rankings = searcher.rank(asked, k * _PASSAGES_PER_DOCUMENT, options)
     run: dict[str, list[tuple[str, float]]] = {query.query_id: [] for query in queries}
     for query, ranking in zip(asked, rankings, strict=True):

@@ -41,7 +41,7 @@ def passage_metadata(result: Result, answer: Answer) -> dict[str, Any]:
         "stage": result.stage,
         "stage_scores": {stage: float(at.score) for stage, at in seen.items() if at is not None},
         "stage_ranks": {stage: at.rank for stage, at in seen.items() if at is not None},
-        "degraded": list(answer.degraded),
+        "degraded": [str(loss) for loss in answer.degraded],
     }
 
 

@@ -17,12 +17,12 @@ from uuid import uuid4
 import numpy as np
 
 from quarry.app.integrations.langchain import QuarryEmbeddings
-from quarry.app.server.live import LiveIndex
 from quarry.app.wiring import live_manifest
 from quarry.indexer.build import delete_documents, index_documents
 from quarry.indexer.build.plan import BuildSettings
 from quarry.indexer.errors import MissingExtraError
 from quarry.indexer.records import Document as Stored
+from quarry.retriever.live import LiveSearcher
 from quarry.retriever.ranking import Query
 from quarry.retriever.searcher import Filters, Searcher, SearchOptions, document_of, document_run
 
@@ -63,7 +63,7 @@ class QuarryVectorStore(VectorStore):
                 "QuarryEmbeddings.load(model)"
             )
         self._index, self._embeddings, self._options = Path(index), embeddings, options
-        self._live: LiveIndex | None = None
+        self._live: LiveSearcher | None = None
         self._searcher()
 
     @classmethod
@@ -191,7 +191,7 @@ class QuarryVectorStore(VectorStore):
     def _searcher(self) -> Searcher | None:
         """The live generation, whoever wrote it; None as long as there is no index."""
         if self._live is None and live_manifest(self._index) is not None:
-            self._live = LiveIndex(self._index, embedder=self._embeddings.embedder)
+            self._live = LiveSearcher(self._index, embedder=self._embeddings.embedder)
         if self._live is None:
             return None
         self._live.refresh()

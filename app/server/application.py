@@ -69,7 +69,7 @@ def health(services: Shared) -> Health:
     """Tell whether the server answers fully, and from which generation."""
     manifest = services.live.searcher.index.manifest
     writer = services.writer.problem if services.writer else ""
-    problems = [problem for problem in (*services.live.warnings, services.live.problem, writer) if problem]
+    problems = [str(problem) for problem in (*services.live.warnings, services.live.problem, writer) if problem]
     return Health(
         status="degraded" if problems else "ok",
         generation=manifest.generation,

@@ -11,7 +11,6 @@ from starlette.requests import Request
 
 from quarry.app.server.batching import BatchQueue, QueueClosedError, QueueFullError
 from quarry.app.server.inbox import Inbox
-from quarry.app.server.live import LiveIndex
 from quarry.app.server.metrics import Metrics
 from quarry.app.server.problems import Problem
 from quarry.app.server.settings import ServeSettings
@@ -20,6 +19,7 @@ from quarry.app.server.writer import Writer
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import IndexFormatError
 from quarry.retriever.base import Reranker
+from quarry.retriever.live import LiveSearcher
 from quarry.training.feedback.log import FeedbackLog, feedback_path
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ class Services:
     """
 
     settings: ServeSettings
-    live: LiveIndex
+    live: LiveSearcher
     queue: BatchQueue
     searches: BatchQueue
     pairs: BatchQueue
@@ -65,7 +65,7 @@ class Services:
         """
         metrics = Metrics()
         pairs = BatchQueue(settings.queue, _PASSAGES, metrics.rerank_batches.observe)
-        live = LiveIndex(
+        live = LiveSearcher(
             settings.index,
             embedder=embedder,
             rerank=reranker or settings.rerank,

@@ -86,14 +86,14 @@ class SearchAnswer(BaseModel):
                 StageOut(
                     stage=report.stage,
                     status=report.status,
-                    reason=report.reason,
+                    reason=str(report.reason or ""),
                     milliseconds=report.milliseconds,
                     candidates=report.candidates,
                 )
                 for report in answer.stages
             ],
-            degraded=list(answer.degraded),
-            notices=list(answer.notices),
+            degraded=[str(loss) for loss in answer.degraded],
+            notices=[str(notice) for notice in answer.notices],
             generation=answer.generation,
             model=answer.model,
             milliseconds=answer.milliseconds,

@@ -5,10 +5,10 @@ import threading
 from typing import Any
 
 from quarry.app.server.inbox import Inbox, Job
-from quarry.app.server.live import LiveIndex
 from quarry.indexer.build import BuildReport, delete_documents, index_documents
 from quarry.indexer.build.plan import BuildSettings
 from quarry.indexer.errors import SearchError
+from quarry.retriever.live import LiveSearcher
 from quarry.retriever.searcher import Searcher
 
 _DOCUMENTS = 512  # that go into one generation at most
@@ -19,7 +19,7 @@ log = logging.getLogger("quarry.serve")
 class Writer:
     """Indexes what was acknowledged, in order. An error of the index (busy, disk full) is waited out, and no job is lost."""
 
-    def __init__(self, inbox: Inbox, live: LiveIndex) -> None:
+    def __init__(self, inbox: Inbox, live: LiveSearcher) -> None:
         self._inbox, self._live = inbox, live
         self.problem = ""  # why nothing is indexed at present
         self._wake, self._stop = threading.Event(), threading.Event()

@@ -60,6 +60,10 @@ class Analyzer(Hashable, Protocol):
         """Return the terms to search for: as `tokens`, without stop words unless there is nothing else."""
         ...
 
+    def warm(self) -> None:
+        """Read the dictionary now, when there is one, so that the first question need not wait for it."""
+        ...
+
 
 class ScriptAnalyzer:
     """Cuts each script in its own way.
@@ -69,11 +73,14 @@ class ScriptAnalyzer:
     (`BGE-M3`, `camelCase`, `SKU-6678`, `3.14`) are kept whole and in parts. Full-width forms are folded (NFKC).
     """
 
-    def __init__(self, name: str, cut_han: Callable[[str], Iterable[str]]) -> None:
+    def __init__(
+        self, name: str, cut_han: Callable[[str], Iterable[str]], read_dictionary: Callable[[], None] | None = None
+    ) -> None:
         import Stemmer
 
         self._name = f"{name}+pystemmer-{version('PyStemmer')}/{_RULES}"
         self._cut_han = cut_han
+        self._read_dictionary = read_dictionary
         self._stem = Stemmer.Stemmer("english").stemWord
         self._known_word = lru_cache(maxsize=200_000)(self._word)
 
@@ -96,6 +103,11 @@ class ScriptAnalyzer:
         if folded.isupper() and len(folded.split()) > 2 and not _HAN_CHARACTER.search(folded):
             folded = folded.lower()
         return list(self._terms(folded, STOP_WORDS)) or self.tokens(text)
+
+    def warm(self) -> None:
+        """Read the dictionary now, when there is one, so that the first question need not wait for it."""
+        if self._read_dictionary is not None:
+            self._read_dictionary()
 
     def _terms(self, text: str, left_out: frozenset[str]) -> Iterator[str]:
         for match in _SEGMENT.finditer(text):
@@ -153,7 +165,7 @@ def analyzer(name: str = "jieba") -> ScriptAnalyzer:
         MissingExtraError: If `rjieba` is not installed.
     """
     if name == "jieba":
-        return ScriptAnalyzer(f"jieba-{version('jieba')}", _jieba_cutter())
+        return ScriptAnalyzer(f"jieba-{version('jieba')}", _jieba_cutter(), _read_jieba_dictionary)
     if name == "rjieba":
         try:
             import rjieba
@@ -182,3 +194,9 @@ def _jieba_cutter() -> Callable[[str], Iterable[str]]:
         jieba.dt.tmp_dir = os.devnull
     cut: Callable[[str], Iterable[str]] = jieba.cut_for_search
     return cut
+
+
+def _read_jieba_dictionary() -> None:
+    import jieba
+
+    jieba.initialize()

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self
 from urllib.parse import quote
 
 from quarry.indexer.corpus.walk import SourceFile
-from quarry.indexer.errors import IndexFormatError
+from quarry.indexer.errors import IndexFormatError, UnknownFilter
 from quarry.indexer.records import Chunk, Document, passage_text
 from quarry.indexer.storage.vector_cache import passage_digest
 
@@ -275,13 +275,19 @@ class ChunkTable:
         A value with `*` is a pattern; `doc_id` and `title` count as keys.
 
         Raises:
-            ValueError: If a key occurs in no document; the message names the known ones.
+            UnknownFilter: If a key occurs in no document; the message names the known ones.
         """
         known = {row[0] for row in self._db.execute("SELECT DISTINCT key FROM meta")} | {"doc_id", "title"}
         matched: set[str] | None = None
         for key, values in filters.items():
             if key not in known:
-                raise ValueError(f"no document has the metadata {key!r}; known: {', '.join(sorted(known))}")
+                raise UnknownFilter(
+                    "storage.unknown_filter",
+                    "no document has the metadata {key}",
+                    expected="one of {known}",
+                    key=key,
+                    known=sorted(known),
+                )
             documents = {row[0] for value in values for row in self._matching_documents(key, value)}
             matched = documents if matched is None else matched & documents
         if matched is None:

@@ -130,7 +130,7 @@ def ask(
     embedder = None if settings.options.route == "bm25" else searcher.embedder()
     packing = pack(found.results, searcher.index.chunks, settings.budget)
     evidence = weigh(found.query.text, found, searcher.index, embedder)
-    draft = _Draft(notes=[*found.notices, *found.degraded, *_left_out(packing)])
+    draft = _Draft(notes=[*map(str, found.notices), *map(str, found.degraded), *_left_out(packing)])
     if not evidence.weak and packing.passages:
         asker = _Asker(searcher, found.query.text, packing.passages, listen or _nobody)
         if settings.endpoint is not None:

@@ -107,7 +107,7 @@ def evaluate_route(
         run=run,
         ceiling=candidate_ceiling(first, dataset.qrels, rerank_depth, measures[0], queries=dataset.queries),
         milliseconds=_milliseconds(rankings),
-        degraded=tuple(sorted({reason for ranking in rankings for reason in ranking.degraded})),
+        degraded=tuple(sorted({str(reason) for ranking in rankings for reason in ranking.degraded})),
     )
 
 

@@ -1,7 +1,7 @@
-"""Running one stage of a search so that its failure or slowness never loses the query.
+"""Runs one stage of a search so that its failure or slowness never loses the query.
 
-The work runs in a daemon thread. When it raises, the reason is kept; when its time is up, the caller goes on and the
-thread is left to finish by itself; while such a thread still hangs, the stage is reported busy instead of piling up more.
+The work runs in a daemon thread. When it raises, the reason is kept; when its time is up, the caller moves on and the
+thread finishes by itself. While such threads still hang, the stage reports itself busy instead of piling up more.
 """
 
 import threading
@@ -10,25 +10,28 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Generic, TypeVar
 
-from quarry.indexer.errors import SearchError
+from quarry.indexer.errors import cause_of
+from quarry.indexer.messages import Message
 
 T = TypeVar("T")
 _MAX_ABANDONED = 2  # hung calls per stage before new ones are refused at once
+DENSE_SEARCH = Message.of("stages.dense_search", "dense search")
+THE_RERANKER = Message.of("stages.the_reranker", "the reranker")
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[T]):
-    """What came of guarded work: a value, or the reason why there is none, and the wall time in milliseconds."""
+    """What guarded work gave: a value, or the reason why there is none, and the wall time in milliseconds."""
 
     value: T | None
-    reason: str
+    reason: Message | None
     milliseconds: float
 
 
 class Guard:
-    """Guards the calls of one stage."""
+    """Guards the calls of one stage, `what` in sentences."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: Message) -> None:
         self._what = what
         self._abandoned: list[threading.Thread] = []
 
@@ -37,25 +40,42 @@ class Guard:
         started = perf_counter()
         self._abandoned = [thread for thread in self._abandoned if thread.is_alive()]
         if len(self._abandoned) >= _MAX_ABANDONED:
-            return Outcome(None, f"{self._what} is still busy with earlier queries that ran out of time", 0.0)
+            return Outcome(None, self._busy(), 0.0)
         values: list[T] = []
-        reasons: list[str] = []
+        reasons: list[Message] = []
 
         def target() -> None:
             try:
                 values.append(work())
             except Exception as err:  # noqa: BLE001 (the boundary: every failure becomes a visible reason)
-                reasons.append(str(err) if isinstance(err, SearchError) else f"{type(err).__name__}: {err}")
+                reasons.append(cause_of(err))
 
-        thread = threading.Thread(target=target, name=f"quarry-{self._what}", daemon=True)
+        thread = threading.Thread(target=target, name=f"quarry-{self._what.code}", daemon=True)
         thread.start()
         thread.join(timeout_s)
         elapsed = (perf_counter() - started) * 1000
         if thread.is_alive():
             self._abandoned.append(thread)
-            return Outcome(None, f"{self._what} took longer than the time budget of {timeout_s:.1f} s", elapsed)
+            return Outcome(None, self._too_slow(timeout_s or 0.0), elapsed)
         if reasons:
-            return Outcome(None, f"{self._what} failed: {reasons[0]}", elapsed)
+            return Outcome(
+                None, Message.of("stages.failed", "{what} failed: {error}", what=self._what, error=reasons[0]), elapsed
+            )
         if not values:  # the thread was told to exit
-            return Outcome(None, f"{self._what} ended without an answer", elapsed)
-        return Outcome(values[0], "", elapsed)
+            return Outcome(
+                None, Message.of("stages.no_answer", "{what} ended without an answer", what=self._what), elapsed
+            )
+        return Outcome(values[0], None, elapsed)
+
+    def _too_slow(self, seconds: float) -> Message:
+        return Message.of(
+            "stages.too_slow",
+            "{what} took longer than the time budget of {seconds:.1f} s",
+            what=self._what,
+            seconds=seconds,
+        )
+
+    def _busy(self) -> Message:
+        return Message.of(
+            "stages.busy", "{what} is still busy with earlier queries that ran out of time", what=self._what
+        )

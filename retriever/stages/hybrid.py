@@ -6,10 +6,11 @@ from time import perf_counter
 
 from quarry.indexer.lexical.analyzer import Analyzer
 from quarry.indexer.lexical.bm25 import LexicalIndex
+from quarry.indexer.messages import Message
 from quarry.retriever.base import Retriever
 from quarry.retriever.ranking import Query, Ranking, StageReport
 from quarry.retriever.stages.fusion import fuse, lexical_evidence
-from quarry.retriever.stages.guard import Guard
+from quarry.retriever.stages.guard import DENSE_SEARCH, Guard
 
 FUSION_DEPTH = 100  # candidates taken from each side before fusing
 
@@ -27,9 +28,9 @@ class WithFallback:
 
     primary: Retriever | None
     fallback: Retriever
-    missing: str = ""
+    missing: Message | None = None
     budget_s: float | None = None
-    guard: Guard = field(default_factory=lambda: Guard("dense search"))
+    guard: Guard = field(default_factory=lambda: Guard(DENSE_SEARCH))
 
     def retrieve(self, queries: Sequence[Query], k: int, *, allowed: Collection[str] | None = None) -> list[Ranking]:
         """Return the primary's rankings, or the fallback's with the reason."""
@@ -48,8 +49,13 @@ class WithFallback:
         outcome = self.guard.run(lambda: primary.retrieve(queries, k, allowed=allowed), self.budget_s)
         share = outcome.milliseconds / max(1, len(queries))
         if outcome.value is None:
-            return None, StageReport("dense", "failed", f"{outcome.reason}; BM25 answered", share)
+            return None, StageReport("dense", "failed", outcome.reason and bm25_answered(outcome.reason), share)
         return outcome.value, StageReport("dense", "ran", milliseconds=share)
+
+
+def bm25_answered(why: Message) -> Message:
+    """Return what it means that dense search did not run, and why it did not."""
+    return Message.of("stages.bm25_answered", "BM25 answered alone, because {why}", why=why)
 
 
 @dataclass(frozen=True, slots=True)

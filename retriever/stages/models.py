@@ -1,4 +1,4 @@
-"""Where a searcher gets its models from: loaded once, at the first need, with the reason kept when one cannot be had."""
+"""The models of a searcher: each is loaded once, when it is first needed; when that fails, the reason is kept."""
 
 import threading
 from collections.abc import Callable
@@ -6,45 +6,53 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quarry.indexer.embedder import Embedder
-from quarry.indexer.errors import ModelError, SearchError
+from quarry.indexer.errors import ModelError, SearchError, cause_of
+from quarry.indexer.messages import Message
 from quarry.indexer.models.precision import split_device
 from quarry.indexer.opened import Index
 from quarry.indexer.storage.manifest import EmbedderFacts, RerankerFacts
 from quarry.retriever.base import Reranker
 from quarry.retriever.ranking import StageReport
-from quarry.retriever.stages.guard import Guard
+from quarry.retriever.stages.guard import DENSE_SEARCH, THE_RERANKER, Guard
+from quarry.retriever.stages.hybrid import bm25_answered
+from quarry.retriever.stages.rerank import first_order_stands
 
 if TYPE_CHECKING:
     from quarry.indexer.models.source import ModelSource
 
 
-class EmbedderSupply:
+_NOT_LOADED = (SearchError, OSError, RuntimeError, ValueError, ImportError, MemoryError)
+
+
+class LazyEmbedder:
     """The embedder that an index was built with."""
 
     def __init__(self, index: Index, embedder: Embedder | None, device: str) -> None:
         self._index = index
         self._embedder = embedder
         self._device = device
-        self._failure = ""
-        self.notice = ""  # what the user should know of how the model runs
+        self._failure: Message | None = None
+        self.notice: Message | None = None  # what the user should know about how the model runs
         self._lock = threading.Lock()
-        self.guard = Guard("dense search")
+        self.guard = Guard(DENSE_SEARCH)
 
-    def unavailable(self) -> str:
-        """Return why dense search cannot run, or an empty string (the model may still have to be loaded)."""
+    def unavailable(self) -> Message | None:
+        """Load the model when needed; return why dense search cannot run, None when it can."""
         if self._index.vectors is None or self._index.manifest.embedder is None:
-            return (
-                "this index has no vectors; BM25 answered. Build them with "
-                f"`quarry index PATH --into {self._index.root} --model auto --rebuild`"
+            return Message.of(
+                "stages.no_vectors",
+                "this index has no vectors; BM25 answered",
+                do="Build them with `quarry index PATH --into {index} --model auto --rebuild`",
+                index=str(self._index.root),
             )
-        self.warm()
-        return self._failure and f"{self._failure}; BM25 answered"
+        failure = self.warm()
+        return failure and bm25_answered(failure)
 
-    def for_generation(self, index: Index) -> "EmbedderSupply":
-        """Return the supply of another generation of the index; a loaded model goes along when it is still the model."""
+    def for_generation(self, index: Index) -> "LazyEmbedder":
+        """Return the embedder of another generation of the index: the loaded one, when that was built with the same model."""
         facts, loaded = index.manifest.embedder, self._embedder
         same = loaded is not None and facts is not None and facts.fingerprint == loaded.spec.fingerprint
-        return EmbedderSupply(index, loaded if same else None, self._device)
+        return LazyEmbedder(index, loaded if same else None, self._device)
 
     def get(self) -> Embedder:
         """Return the embedder, loading it when needed.
@@ -58,19 +66,23 @@ class EmbedderSupply:
                 self._embedder = self._load()
             return self._embedder
 
-    def warm(self) -> str:
-        """Load the model now; returns why that is not possible, or an empty string. A failure is remembered."""
-        if self._embedder is None and not self._failure and self._index.vectors is not None:
+    def warm(self) -> Message | None:
+        """Load the model now; return why that failed, None when it did not. A failure is remembered."""
+        if self._embedder is None and self._failure is None and self._index.vectors is not None:
             try:
                 self.get()
-            except (SearchError, OSError, RuntimeError, ValueError, ImportError, MemoryError) as err:
-                self._failure = f"the embedding model could not be loaded: {err}"
+            except _NOT_LOADED as err:
+                self._failure = Message.of(
+                    "stages.embedder_not_loaded",
+                    "the embedding model could not be loaded: {error}",
+                    error=cause_of(err),
+                )
         return self._failure
 
     def _load(self) -> Embedder:
         facts = self._index.manifest.embedder
         if facts is None:
-            raise ModelError("the index names no embedder; expected one beside its vectors")
+            raise ModelError("stages.no_embedder", "the index names no embedder", expected="one beside its vectors")
         device, self.notice = usable_device(self._device)
         embedder = recorded_embedder(self._index.root, facts, device)
         self._index.check_embedder(embedder.spec)
@@ -78,11 +90,11 @@ class EmbedderSupply:
 
 
 def recorded_source(root: Path, facts: EmbedderFacts) -> "ModelSource":
-    """Find the model that a manifest speaks of.
+    """Find the model that a manifest names.
 
     Args:
         root: The index folder: a tuned model lives inside its index, other models' folders are absolute.
-        facts: Out of the manifest.
+        facts: From the manifest.
 
     Raises:
         ModelError: If it is not on this machine.
@@ -94,12 +106,27 @@ def recorded_source(root: Path, facts: EmbedderFacts) -> "ModelSource":
     # a folder's content is digested, so a changed model is noticed
     source = resolve_model(str(folder) if facts.folder and folder.is_dir() else spec.model)
     if source is None:
-        raise ModelError(f"{spec.model} is not on this machine; expected it in {facts.folder or 'the model cache'}")
+        if facts.folder:
+            raise ModelError(
+                "stages.model_gone",
+                "{model} is not on this machine",
+                expected="it in {folder}",
+                do="Put it back, or see `quarry models`",
+                model=spec.model,
+                folder=facts.folder,
+            )
+        raise ModelError(
+            "stages.model_not_cached",
+            "{model} is not on this machine",
+            expected="it in the model cache",
+            do="See `quarry models`",
+            model=spec.model,
+        )
     return source
 
 
 def recorded_embedder(root: Path, facts: EmbedderFacts, device: str) -> Embedder:
-    """Load an embedder by what a manifest says of it. Whether it is still the same is for the caller to check.
+    """Load the embedder that a manifest names. The caller checks whether it is still the same.
 
     Raises:
         ModelError: If it is not on this machine, or cannot be loaded.
@@ -124,7 +151,7 @@ def served_reranker(root: Path, facts: RerankerFacts | None, wanted: str = "auto
 
     Args:
         root: The index folder.
-        facts: Out of the manifest; the tuned reranker that `auto` means, None when none is recorded.
+        facts: From the manifest: the tuned reranker that `auto` means; None when none is recorded.
         wanted: `auto`, an id or a folder.
 
     Returns:
@@ -140,28 +167,40 @@ def served_reranker(root: Path, facts: RerankerFacts | None, wanted: str = "auto
     folder = root / facts.folder
     source = resolve_model(str(folder.absolute()), kind="reranker") if folder.is_dir() else None
     if source is None or source.revision != facts.digest:
-        state = "was changed" if source else "is not there"
-        raise ModelError(
-            f"the reranker {facts.model} that this index records {state} in {folder}; expected revision {facts.digest[:12]}. "
-            f"Put it back, or go back to what answered before it: quarry models rollback {root}"
-        )
+        raise _other_reranker(root, facts, folder, changed=source is not None)
     return source
 
 
-def usable_device(wanted: str) -> tuple[str, str]:
-    """Return the device to run on and a notice: the CPU where CUDA is asked for and not there, so that no query is lost."""
+def _other_reranker(root: Path, facts: RerankerFacts, folder: Path, *, changed: bool) -> ModelError:
+    state = Message.of("stages.was_changed", "was changed") if changed else Message.of("stages.is_gone", "is missing")
+    return ModelError(
+        "stages.other_reranker",
+        "the reranker {model} that this index records {state} in {folder}",
+        expected="revision {revision}",
+        do="Put it back, or return to what answered before it: quarry models rollback {index}",
+        model=facts.model,
+        state=state,
+        folder=folder,
+        revision=facts.digest[:12],
+        index=root,
+    )
+
+
+def usable_device(wanted: str) -> tuple[str, Message | None]:
+    """Return the device to run on, and a notice when it is not the wanted one: without CUDA the CPU answers."""
     import torch
 
     if wanted.startswith("cuda") and not torch.cuda.is_available():
         precision = split_device(wanted)[1]
-        return "cpu" if precision == "auto" else f"cpu:{precision}", f"device {wanted!r} is not there; the CPU is used"
-    return wanted, ""
+        notice = Message.of("stages.no_such_device", "device {device} is not available; the CPU is used", device=wanted)
+        return "cpu" if precision == "auto" else f"cpu:{precision}", notice
+    return wanted, None
 
 
-class RerankerSupply:
-    """The reranker of a searcher: none, one handed over, or one to be found and loaded.
+class LazyReranker:
+    """The reranker of a searcher: none, a loaded one, or one to find and load.
 
-    `auto` is the one that was tuned for the index, when it records one; else the best one on this machine.
+    `auto` means the one tuned for the index, when it records one, else the best one on this machine.
     """
 
     def __init__(
@@ -171,7 +210,7 @@ class RerankerSupply:
         index: Index | None = None,
         shared: Callable[[Reranker], Reranker] = lambda reranker: reranker,
     ) -> None:
-        """Say which one is wanted; `shared` makes of it what several callers use at once."""
+        """Nothing is loaded yet; `shared` wraps the loaded reranker, for callers that use it at the same time."""
         self._root = index.root if index else Path()
         self._recorded = index.manifest.reranker if index else None  # not the index itself, which holds its generation
         self._asked = wanted
@@ -179,15 +218,15 @@ class RerankerSupply:
         self._reranker = None if wanted is None or isinstance(wanted, str) else shared(wanted)
         self._shared = shared
         self._device = device
-        self._report = StageReport("rerank", "off", "no reranker was asked for")
+        self._report = StageReport("rerank", "off", Message.of("stages.not_wanted", "no reranker was asked for"))
         self._lock = threading.Lock()
-        self.guard = Guard("the reranker")
+        self.guard = Guard(THE_RERANKER)
 
-    def for_generation(self, index: Index) -> "RerankerSupply":
-        """Return the supply of another generation of the index: this one, unless that records another reranker."""
+    def for_generation(self, index: Index) -> "LazyReranker":
+        """Return the reranker of another generation of the index: this one, unless that records another."""
         if index.manifest.reranker == self._recorded:
             return self
-        return RerankerSupply(self._asked, self._device, index, self._shared)
+        return LazyReranker(self._asked, self._device, index, self._shared)
 
     def get(self) -> tuple[Reranker | None, StageReport]:
         """Return the reranker, loading it when needed; or None and the report that says why."""
@@ -197,10 +236,10 @@ class RerankerSupply:
                 self._wanted = None
             return self._reranker, self._report
 
-    def warm(self) -> str:
-        """Load the reranker now; returns why that is not possible when one was asked for by name."""
+    def warm(self) -> Message | None:
+        """Load the reranker now; return why that failed when one was asked for, else None."""
         _, report = self.get()
-        return report.reason if report.degrades else ""
+        return report.reason if report.degrades else None
 
     def _load(self, wanted: str) -> None:
         from quarry.retriever.rerankers.cross_encoder import load_reranker
@@ -209,13 +248,14 @@ class RerankerSupply:
         try:
             source = served_reranker(self._root, facts, wanted)
             if source is None:
-                reason = "no reranker is on this machine; see `quarry models`"
+                reason = Message.of("stages.no_reranker", "no reranker is on this machine", do="See `quarry models`")
                 self._report = StageReport("rerank", "off", reason)
                 return
             device, _ = usable_device(self._device)
             name = facts.model if facts else source.model
             self._reranker = self._shared(load_reranker(source.folder, model_id=name, device=device))
-        except (SearchError, OSError, RuntimeError, ValueError, ImportError, MemoryError) as err:
-            self._report = StageReport(
-                "rerank", "missing", f"the reranker could not be loaded: {err}; the fused order stands"
+        except _NOT_LOADED as err:
+            failure = Message.of(
+                "stages.reranker_not_loaded", "the reranker could not be loaded: {error}", error=cause_of(err)
             )
+            self._report = StageReport("rerank", "missing", first_order_stands(failure))

@@ -1,7 +1,7 @@
-"""Two-stage retrieval: the best candidates of a first stage, read once more by a reranker, within a time budget.
+"""Two-stage retrieval: a reranker reorders the best candidates of a first stage within a time budget.
 
 No failure of the reranker loses the query: the first stage's order stands and the ranking says why. Candidates are
-scored in slices of the first stage's order, so that what is not reached in time is what mattered least.
+scored in slices of the first stage's order, so that those not reached in time are the least promising ones.
 """
 
 from collections.abc import Collection, Sequence
@@ -11,19 +11,20 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
+from quarry.indexer.messages import Message
 from quarry.retriever.base import Passages, Reranker, Retriever
 from quarry.retriever.ranking import Hit, Query, Ranking, StageReport, StageScore
-from quarry.retriever.stages.guard import Guard
+from quarry.retriever.stages.guard import THE_RERANKER, Guard
 
 
 @dataclass(frozen=True, slots=True)
 class RerankPlan:
-    """How much is reranked.
+    """How much to rerank.
 
     Attributes:
         depth: Candidates per query; beyond about 100 quality falls again ("Drowning in documents", arXiv 2411.11767).
         budget_ms: Wall time per query, None for no limit.
-        slice_size: Candidates per call of the reranker; the budget is looked at between calls.
+        slice_size: Candidates per call of the reranker; the budget is checked between calls.
     """
 
     depth: int = 50
@@ -40,14 +41,14 @@ class TwoStage:
     """A Retriever: `first` finds candidates, `reranker` orders them.
 
     Scored candidates come first, by logit. The others keep the first stage's order below them: the i-th gets the lowest
-    logit minus i, a number that says nothing but this order, and no rerank evidence.
+    logit minus i, a number that only encodes this order, and no rerank evidence.
     """
 
     first: Retriever
     reranker: Reranker
     passages: Passages
     plan: RerankPlan = field(default_factory=RerankPlan)
-    guard: Guard = field(default_factory=lambda: Guard("the reranker"))
+    guard: Guard = field(default_factory=lambda: Guard(THE_RERANKER))
 
     def retrieve(self, queries: Sequence[Query], k: int, *, allowed: Collection[str] | None = None) -> list[Ranking]:
         """Return the k best passages after reranking."""
@@ -57,11 +58,13 @@ class TwoStage:
     def _rerank(self, ranking: Ranking, k: int) -> Ranking:
         candidates = ranking.hits[: self.plan.depth]
         if not candidates:
-            return ranking.with_stages(StageReport("rerank", "ran", "there were no candidates"))
+            return ranking.with_stages(
+                StageReport("rerank", "ran", Message.of("stages.no_candidates", "there were no candidates"))
+            )
         started = perf_counter()
         deadline = None if self.plan.budget_ms is None else started + self.plan.budget_ms / 1000
         scores: list[float] = []
-        failure = ""
+        failure: Message | None = None
         for first in range(0, len(candidates), self.plan.slice_size):
             left = None if deadline is None else deadline - perf_counter()
             if left is not None and left <= 0:
@@ -75,8 +78,10 @@ class TwoStage:
             return Ranking.of(ranking.query, ranking.hits, k, (*ranking.stages, report))
         return Ranking.of(ranking.query, _reordered(ranking.hits, scores), k, (*ranking.stages, report))
 
-    def _score_slice(self, query: Query, part: Sequence[Hit], scores: list[float], left: float | None) -> str:
-        """Append the logits of some candidates; returns why that failed, or an empty string."""
+    def _score_slice(
+        self, query: Query, part: Sequence[Hit], scores: list[float], left: float | None
+    ) -> Message | None:
+        """Append the logits of some candidates; returns why that failed, or None."""
 
         def work() -> NDArray[np.float32]:
             texts = self.passages.texts([hit.chunk_id for hit in part])
@@ -86,19 +91,40 @@ class TwoStage:
         if outcome.value is None:
             return outcome.reason
         if outcome.value.shape != (len(part),) or not np.isfinite(outcome.value).all():
-            return f"the reranker gave scores of shape {outcome.value.shape} that are not all finite numbers"
+            return Message.of(
+                "stages.odd_scores",
+                "the reranker returned {shape} scores, not all of them finite",
+                expected="{wanted} finite numbers",
+                shape="x".join(map(str, outcome.value.shape)) or "no",
+                wanted=len(part),
+            )
         scores.extend(float(score) for score in outcome.value)
-        return ""
+        return None
 
-    def _report(self, scored: int, wanted: int, failure: str, elapsed: float) -> StageReport:
+    def _report(self, scored: int, wanted: int, failure: Message | None, elapsed: float) -> StageReport:
         if scored == wanted:
-            return StageReport("rerank", "ran", "", elapsed, scored)
-        if scored:
-            why = failure or f"the time budget of {self.plan.budget_ms:.0f} ms was used up"
-            reason = f"{scored} of {wanted} candidates were reranked ({why}); the others keep their place below"
-            return StageReport("rerank", "partial", reason, elapsed, scored)
-        reason = f"{failure or 'no time was left for it'}; the order of the first stage stands"
-        return StageReport("rerank", "failed", reason, elapsed, 0)
+            return StageReport("rerank", "ran", None, elapsed, scored)
+        if not scored:
+            why = failure or Message.of("stages.no_time_left", "no time was left for it")
+            return StageReport("rerank", "failed", first_order_stands(why), elapsed, 0)
+        why = failure or Message.of(
+            "stages.budget_used",
+            "the time budget of {milliseconds:.0f} ms was used up",
+            milliseconds=self.plan.budget_ms or 0.0,
+        )
+        reason = Message.of(
+            "stages.partly_reranked",
+            "{scored} of {wanted} candidates were reranked ({why}); the others keep their order below them",
+            scored=scored,
+            wanted=wanted,
+            why=why,
+        )
+        return StageReport("rerank", "partial", reason, elapsed, scored)
+
+
+def first_order_stands(why: Message) -> Message:
+    """Return what it means that no candidate was reranked, and why that is so."""
+    return Message.of("stages.first_order_stands", "the order of the first stage stands, because {why}", why=why)
 
 
 def _reordered(hits: Sequence[Hit], scores: Sequence[float]) -> list[Hit]:

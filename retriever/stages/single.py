@@ -1,7 +1,4 @@
-"""Dense retrieval: the query's embedding against the stored ones.
-
-Lexical retrieval: BM25 over analysed terms, with the index's own analyser on both sides.
-"""
+"""The two first stages: dense retrieval over the stored vectors, and BM25 over the index's own terms."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -16,7 +13,7 @@ from quarry.retriever.ranking import Evidence, Hit, Query, Ranking, StageReport,
 
 @dataclass(frozen=True, slots=True)
 class DenseRetriever:
-    """A Retriever over vectors. The embedder is asked for at the first query, so that opening an index is quick."""
+    """A Retriever over vectors. The embedder is loaded at the first query, so that opening an index is quick."""
 
     embedder: Callable[[], Embedder]
     store: VectorStore
@@ -45,7 +42,7 @@ class DenseRetriever:
 
 @dataclass(frozen=True, slots=True)
 class LexicalRetriever:
-    """A Retriever over terms. Passages that share no term with the query never come out."""
+    """A Retriever over terms. It never returns a passage that shares no term with the query."""
 
     index: LexicalIndex
     analyzer: Analyzer

@@ -36,7 +36,7 @@ def test_a_newer_generation_answers_with_the_models_that_are_loaded(index):
     assert (newer.index.generation, found(newer, "quagga"), found(newer, "斑驴")) == ("000002", ["new"], ["new"])
     answer = newer.search("quagga", 1)
     assert {stage.stage: stage.status for stage in answer.stages}["dense"] == "ran"  # with no model to be found on disk
-    assert (newer._embedder.get(), newer._reranker.get()[0]) == (embedder, reranker)
+    assert (newer.lazy_embedder.get(), newer.lazy_reranker.get()[0]) == (embedder, reranker)
     assert answer.notices == ()
     assert found(searcher, "zebra") == ["a"]  # the old one is not disturbed
 
@@ -56,7 +56,7 @@ def test_another_model_is_not_taken_along(index, monkeypatch):
     monkeypatch.setattr("quarry.retriever.stages.models.recorded_embedder", lambda *_: tuned)
     searcher = Searcher.open(index, embedder=WordEmbedder())
     Generations(index).switch(build_candidate(index, tuned).generation, "promoted")
-    assert searcher.newest()._embedder.get() is tuned
+    assert searcher.newest().lazy_embedder.get() is tuned
 
 
 def test_a_named_generation_stays(index):
@@ -71,6 +71,8 @@ def test_a_newer_one_that_cannot_be_opened_is_a_notice(index):
     shutil.rmtree(index / "generations" / "000002" / "lexical")
     assert searcher.newest() is searcher
     (notice,) = searcher.search("zebra", 1).notices
-    assert notice.startswith("generation 000001 answers; a newer one could not be opened: generation 000002 is damaged")
+    assert str(notice).startswith(
+        "generation 000001 answers; a newer one could not be opened: generation 000002 is damaged"
+    )
     Generations(index).switch("000001", "rolled back")
     assert searcher.newest().search("zebra", 1).notices == ()

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quarry.indexer.messages import Message
 from quarry.retriever.ranking import Hit, Query, Ranking, StageReport
 
 QUERY = Query("q", "q")
@@ -45,8 +46,8 @@ def test_k_zero_is_refused():
 
 def test_only_stages_that_were_wanted_and_did_not_fully_run_degrade_an_answer():
     ranking = Ranking(QUERY, ()).with_stages(
-        StageReport("dense", "failed", "no memory"),
+        StageReport("dense", "failed", Message.plain("no memory")),
         StageReport("bm25", "ran"),
-        StageReport("rerank", "off", "not asked for"),
+        StageReport("rerank", "off", Message.plain("not asked for")),
     )
-    assert ranking.degraded == ("dense: no memory",)
+    assert [str(loss) for loss in ranking.degraded] == ["dense: no memory"]

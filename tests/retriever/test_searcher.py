@@ -3,13 +3,14 @@
 import json
 import shutil
 import threading
+import time
 
 import numpy as np
 import pytest
 
 from quarry.indexer.build import build_index, index_documents
 from quarry.indexer.build.plan import BuildSettings
-from quarry.indexer.errors import IndexMismatchError
+from quarry.indexer.errors import EmptyQuery, IndexMismatchError, UnknownFilter
 from quarry.indexer.models.source import content_digest
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
@@ -132,9 +133,9 @@ def test_a_failing_reranker_leaves_the_fused_order_and_says_so(index):
     plain = Searcher.open(index, embedder=WordEmbedder()).search("renew books")
     answer = Searcher.open(index, embedder=WordEmbedder(), rerank=Failing()).search("renew books")
     assert [r.chunk_id for r in answer.results] == [r.chunk_id for r in plain.results]
-    assert answer.degraded == (
-        "rerank: the reranker failed: RuntimeError: CUDA error: out of luck; the order of the first stage stands",
-    )
+    assert [str(loss) for loss in answer.degraded] == [
+        "rerank: the order of the first stage stands, because the reranker failed: RuntimeError: CUDA error: out of luck"
+    ]
 
 
 def test_a_hanging_reranker_costs_its_budget_only(index):
@@ -142,7 +143,7 @@ def test_a_hanging_reranker_costs_its_budget_only(index):
     searcher = Searcher.open(index, embedder=WordEmbedder(), rerank=hanging)
     answer = searcher.search("renew books", options=SearchOptions(rerank_budget_ms=100))
     assert answer.results[0].doc_id == "loans.md"
-    assert "longer than the time budget" in answer.degraded[0]
+    assert "longer than the time budget" in str(answer.degraded[0])
     hanging.release.set()
 
 
@@ -155,15 +156,15 @@ def test_scores_that_are_no_numbers_are_not_used(index):
 
     answer = Searcher.open(index, embedder=WordEmbedder(), rerank=Broken()).search("renew books")
     assert answer.results[0].doc_id == "loans.md"
-    assert "not all finite" in answer.degraded[0]
+    assert "not all of them finite" in str(answer.degraded[0])
 
 
 def test_without_its_model_the_index_answers_by_bm25_and_says_so(index):
     answer = Searcher.open(index).search("怎么续借")  # tests/words is no model that can be found
     assert answer.results[0].doc_id == "借书.md"
     assert stages(answer)["dense"] == "missing"
-    assert "tests/words" in answer.degraded[0]
-    assert answer.degraded[0].endswith("BM25 answered")
+    assert "tests/words" in str(answer.degraded[0])
+    assert str(answer.degraded[0]).startswith("dense: BM25 answered alone, because ")
     dense = Searcher.open(index).search("怎么续借", options=SearchOptions(route="dense"))
     assert dense.results[0].stage == "bm25"
 
@@ -172,7 +173,7 @@ def test_without_vectors_the_index_answers_by_bm25_and_names_the_command(tmp_pat
     index_documents(tmp_path / "i", DOCUMENTS, None)
     answer = Searcher.open(tmp_path / "i").search("renew books")
     assert answer.results[0].doc_id == "loans.md"
-    assert "--model auto --rebuild" in answer.degraded[0]
+    assert "--model auto --rebuild" in str(answer.degraded[0])
 
 
 def test_an_encoder_that_fails_or_hangs_at_query_time_loses_no_query(index):
@@ -182,7 +183,9 @@ def test_an_encoder_that_fails_or_hangs_at_query_time_loses_no_query(index):
 
     answer = Searcher.open(index, embedder=FailsAtQueries()).search("renew books")
     assert answer.results[0].doc_id == "loans.md"
-    assert answer.degraded == ("dense: dense search failed: MemoryError: no memory; BM25 answered",)
+    assert [str(loss) for loss in answer.degraded] == [
+        "dense: BM25 answered alone, because dense search failed: MemoryError: no memory"
+    ]
 
     release = threading.Event()
 
@@ -194,7 +197,7 @@ def test_an_encoder_that_fails_or_hangs_at_query_time_loses_no_query(index):
     slow = Searcher.open(index, embedder=Hangs()).search("renew books", options=SearchOptions(dense_budget_ms=100))
     release.set()
     assert slow.results[0].doc_id == "loans.md"
-    assert "time budget" in slow.degraded[0]
+    assert "time budget" in str(slow.degraded[0])
 
 
 def test_without_the_gpu_that_was_asked_for_the_cpu_answers_and_says_so():
@@ -203,10 +206,11 @@ def test_without_the_gpu_that_was_asked_for_the_cpu_answers_and_says_so():
     from quarry.retriever.stages.models import usable_device
 
     if torch.cuda.is_available():
-        assert usable_device("cuda") == ("cuda", "")
+        assert usable_device("cuda") == ("cuda", None)
     else:
-        assert usable_device("cuda") == ("cpu", "device 'cuda' is not there; the CPU is used")
-    assert usable_device("auto") == ("auto", "")
+        device, notice = usable_device("cuda")
+        assert (device, str(notice)) == ("cpu", "device cuda is not available; the CPU is used")
+    assert usable_device("auto") == ("auto", None)
 
 
 def test_another_embedder_is_refused(index):
@@ -228,7 +232,9 @@ def test_k_of_zero_is_refused_and_a_large_k_is_fine(searcher):
 
 def test_a_query_of_100000_characters_is_cut_with_a_notice(searcher):
     answer = searcher.search("renew books 续借 " * 7000)
-    assert answer.notices == (f"the query has 104999 characters and was cut to its first {MAX_QUERY_CHARS}",)
+    assert [str(notice) for notice in answer.notices] == [
+        f"the query has 104,999 characters and was cut to its first {MAX_QUERY_CHARS:,}"
+    ]
     assert {result.doc_id for result in answer.results} >= {"loans.md", "借书.md"}
 
 
@@ -315,8 +321,51 @@ def test_a_recorded_reranker_that_was_changed_or_lost_is_said_and_the_fused_orde
     (recorded / "added.json").write_text("{}")
     report, answer = rerank_stage(index, "auto")
     assert report.status == "missing"
-    assert "the reranker tests/own that this index records was changed in" in answer.degraded[0]
-    assert f"quarry models rollback {index}" in answer.degraded[0]
+    assert "the reranker tests/own that this index records was changed in" in str(answer.degraded[0])
+    assert f"quarry models rollback {index}" in str(answer.degraded[0])
     assert [r.chunk_id for r in answer.results] == [r.chunk_id for r in rerank_stage(index, "none")[1].results]
     shutil.rmtree(recorded)
-    assert "is not there in" in rerank_stage(index, "auto")[1].degraded[0]
+    assert "is missing in" in str(rerank_stage(index, "auto")[1].degraded[0])
+
+
+def test_the_time_of_an_answer_is_that_of_the_whole_with_texts_and_highlights(searcher, monkeypatch):
+    read = type(searcher.index.chunks).chunks
+
+    def slow(table, chunk_ids):
+        time.sleep(0.3)
+        return read(table, chunk_ids)
+
+    monkeypatch.setattr(type(searcher.index.chunks), "chunks", slow)
+    assert searcher.search("renew books").milliseconds >= 300
+
+
+def test_a_long_query_keeps_its_id_so_that_a_run_has_one_entry_for_it(searcher):
+    name = "q" * 300
+    _, run = document_run(searcher, [Query(name, "renew books " * 1000)], 2, SearchOptions())
+    assert list(run) == [name]
+    assert run[name][0][0] == "loans.md"
+
+
+def test_a_query_of_control_characters_only_is_empty_in_a_run(searcher):
+    _, run = document_run(searcher, [Query("1", "\0"), Query("2", "renew books")], 2, SearchOptions())
+    assert run["1"] == []
+    assert run["2"][0][0] == "loans.md"
+
+
+@pytest.mark.parametrize(("route", "named"), [("hybrid", ["dense", "bm25"]), ("dense", ["dense"]), ("bm25", ["bm25"])])
+def test_a_filter_that_matches_nothing_is_the_reason_in_the_stages_and_in_json(searcher, route, named):
+    answer = searcher.search("books", options=SearchOptions(route=route, filters={"lang": ["fr", "de"]}))
+    assert [report.stage for report in answer.stages] == named
+    assert {str(report.reason) for report in answer.stages} == {"no document matches the filter lang=fr|de"}
+    assert [stage["reason"] for stage in answer.to_dict()["stages"]] == [
+        "no document matches the filter lang=fr|de"
+    ] * len(named)
+
+
+def test_what_a_user_asks_wrongly_has_a_type(searcher):
+    with pytest.raises(UnknownFilter, match="no document has the metadata colour; expected one of doc_id, lang, title"):
+        searcher.search("books", options=SearchOptions(filters={"colour": ["red"]}))
+    with pytest.raises(EmptyQuery, match="^the query is empty; expected a question or some keywords"):
+        searcher.search(" ")
+    with pytest.raises(EmptyQuery, match="the query q7 is empty"):
+        searcher.search_many([Query("q7", "\0")])

@@ -45,7 +45,7 @@ def diagnose(
     from quarry.retriever.diagnosis.index import check_has_vectors
     from quarry.retriever.diagnosis.index import diagnose as examine
     from quarry.retriever.searcher import Searcher
-    from quarry.retriever.stages.models import EmbedderSupply
+    from quarry.retriever.stages.models import LazyEmbedder
 
     lengths, depths = _numbers("--dims", dims or ""), _numbers("--ks", ks)
     data = load_dataset(dataset, split)
@@ -53,13 +53,14 @@ def diagnose(
         note(f"note: {sentence}")
     searcher = Searcher.open(index, device=device)
     check_has_vectors(searcher.index)
-    supply = EmbedderSupply(searcher.index, None, device)
+    supply = LazyEmbedder(searcher.index, None, device)
     embedder = supply.get()
     names = [name.strip() for name in routes.split(",") if name.strip()]
     with usage_errors():
         found = examine(Searcher.open(index, embedder=embedder), embedder, data, dims=lengths, ks=depths, routes=names)
-    for sentence in (*([supply.notice] if supply.notice else []), *found.notes):
-        note(f"note: {sentence}")
+    for notice in (supply.notice, *found.notes):
+        if notice:
+            note(f"note: {notice}")
     if as_json:
         out_json(asdict(found))
     else:

@@ -50,10 +50,10 @@ def mcp(
 
     token, generated = token_for(host, os.environ.get(TOKEN_VARIABLE, "")) if http else ("", False)
     port = free_port(host, port) if http else port
-    from quarry.app.server.live import LiveIndex
     from quarry.app.server.mcp.tools import mcp_server
+    from quarry.retriever.live import LiveSearcher
 
-    server = mcp_server(LiveIndex(index, rerank=rerank, device=device))
+    server = mcp_server(LiveSearcher(index, rerank=rerank, device=device))
     if not http:
         server.run("stdio")
         return

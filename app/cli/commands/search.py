@@ -128,7 +128,7 @@ def _write_run(searcher: Searcher, asked: list[Query], k: int, options: SearchOp
     note(
         f"{path}: {len(ranked)} queries, {sum(len(hits) for hits in ranked.values())} documents, {without} queries without a result"
     )
-    for reason in sorted({reason for ranking in rankings for reason in ranking.degraded}):
+    for reason in sorted({str(reason) for ranking in rankings for reason in ranking.degraded}):
         note(f"degraded: {reason}")
 
 
@@ -179,7 +179,7 @@ def _stage(score: StageScore | None) -> str:
 
 def _print_stages(answer: Answer) -> None:
     rows: list[tuple[Any, ...]] = [
-        (report.stage, report.status, f"{report.milliseconds:.1f}", str(report.candidates), report.reason)
+        (report.stage, report.status, f"{report.milliseconds:.1f}", str(report.candidates), str(report.reason or ""))
         for report in answer.stages
     ]
     table(rows, ("stage", "status", "ms", "candidates", "reason"))

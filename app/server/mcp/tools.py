@@ -8,7 +8,8 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
 from pydantic import BaseModel, Field
 
-from quarry.app.server.live import LiveIndex
+from quarry.indexer.errors import QueryError
+from quarry.retriever.live import LiveSearcher
 from quarry.retriever.searcher import SearchOptions
 
 _RESULTS = 10
@@ -44,7 +45,7 @@ class Fetched(BaseModel):
     metadata: dict[str, str]
 
 
-def mcp_server(live: LiveIndex) -> MCPServer:
+def mcp_server(live: LiveSearcher) -> MCPServer:
     """Return the server over the live generation of an index."""
     server = MCPServer("quarry", instructions=_INSTRUCTIONS, log_level="WARNING")
 
@@ -54,8 +55,8 @@ def mcp_server(live: LiveIndex) -> MCPServer:
         live.refresh()
         try:
             answer = live.searcher.search(query, _RESULTS, SearchOptions())
-        except ValueError as err:
-            raise ToolError("the query is empty; expected a question or some keywords. Give one") from err
+        except QueryError as err:
+            raise ToolError(str(err)) from err
         return SearchResults(
             results=[
                 Found(
@@ -66,7 +67,7 @@ def mcp_server(live: LiveIndex) -> MCPServer:
                 )
                 for hit in answer.results
             ],
-            notes=[*answer.notices, *answer.degraded],
+            notes=[str(note) for note in (*answer.notices, *answer.degraded)],
         )
 
     @server.tool(annotations=_READS)

@@ -14,7 +14,7 @@ from quarry.app.server.problems import Problem, from_message
 from quarry.app.server.services import Services, services_of
 from quarry.app.server.settings import ServeSettings
 from quarry.app.server.shapes import Name, Strict, Text
-from quarry.indexer.errors import SettingsError
+from quarry.indexer.errors import QueryError, SettingsError
 from quarry.retriever.answers.answer import AskSettings, GroundedAnswer
 from quarry.retriever.answers.answer import ask as answer_from
 from quarry.retriever.answers.generate import MODEL_VARIABLE, URL_VARIABLE, endpoint_for
@@ -145,9 +145,8 @@ async def ask(asked: AskRequest, services: Shared, request: Request) -> AskAnswe
 
     try:
         answer = await asyncio.wait_for(asyncio.to_thread(work), limit)
-    except ValueError as err:
-        message = "the question is empty; expected a question or some keywords" if "is empty" in str(err) else str(err)
-        raise from_message(422, "invalid_request", message) from err
+    except QueryError as err:
+        raise from_message(422, "invalid_request", str(err)) from err
     except TimeoutError as err:
         raise Problem(
             504,

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends
 from quarry.app.server.problems import from_message
 from quarry.app.server.services import Services, services_of
 from quarry.app.server.shapes import FeedbackAnswer, FeedbackRequest, SearchAnswer, SearchRequest
-from quarry.indexer.errors import FeedbackError
+from quarry.indexer.errors import FeedbackError, QueryError
 from quarry.retriever.ranking import Query
 from quarry.retriever.results import Answer
 from quarry.retriever.searcher import SearchOptions
@@ -44,9 +44,8 @@ async def search(asked: SearchRequest, services: Shared) -> SearchAnswer:
             answer = await services.search_apart(lambda: work([asked.query])[0])
         else:
             answer = await services.compute(key, work, asked.query)
-    except ValueError as err:
-        message = "the query is empty; expected a question or some keywords" if "is empty" in str(err) else str(err)
-        raise from_message(422, "invalid_request", message) from err
+    except QueryError as err:
+        raise from_message(422, "invalid_request", str(err)) from err
     if answer.degraded:
         services.metrics.degraded.inc()
     return SearchAnswer.of(answer)

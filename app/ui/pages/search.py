@@ -87,6 +87,8 @@ def _answer(session: Session, searcher: "Searcher", asked: Asked) -> None:
         return
     whole = Subject(session, answer)
     hit_view.degraded(answer.stages, whole)
+    if searcher.behind is not None:
+        st.warning(plain(told(searcher.behind, session.say)))
     if len(asked.query) > MAX_QUERY_CHARS:
         st.info(
             session.say(

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from quarry.app.ui.shared.shown_text import Say, excerpt, inert, marked_lines
+from quarry.app.words import words
 from quarry.retriever.highlight import Span
 from quarry.retriever.ranking import Route, StageReport, StageScore
 from quarry.retriever.results import Answer, Result
@@ -281,10 +282,14 @@ def degraded_html(reports: Sequence[StageReport], say: Say) -> str:
     """Return one paragraph per stage that was asked for and did not fully run: what it means, why, and what to do."""
     return "".join(
         f"<p><b>{_loss(report, say)}</b> {_remedy(report, say)}<br>"
-        f"<span class='q-why'>{say('Reason', '原因')}: {inert(report.reason)}</span></p>"
+        f"<span class='q-why'>{say('Reason', '原因')}: {inert(_reason(report, say))}</span></p>"
         for report in reports
         if report.degrades
     )
+
+
+def _reason(report: StageReport, say: Say) -> str:
+    return say(words(report.reason, "en"), words(report.reason, "zh")) if report.reason else ""
 
 
 def _loss(report: StageReport, say: Say) -> str:

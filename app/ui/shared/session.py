@@ -9,16 +9,12 @@ from uuid import uuid4
 import streamlit as st
 
 from quarry.app.ui.shared.password import ask_password
-from quarry.indexer.errors import IndexFormatError
-from quarry.indexer.models.batching import collect
-from quarry.indexer.storage.generations import Generations
 from quarry.training.feedback.log import FeedbackLog, feedback_path
 
 if TYPE_CHECKING:
     from quarry.indexer.embedder import Embedder
-    from quarry.indexer.opened import Index
+    from quarry.retriever.live import LiveSearcher
     from quarry.retriever.searcher import Searcher
-    from quarry.retriever.stages.models import EmbedderSupply, RerankerSupply
 
 __all__ = ["Language", "Session", "current", "evaluations_path", "feedback_path"]
 
@@ -26,7 +22,6 @@ Language = Literal["en", "zh"]
 INDEX_VARIABLE = "QUARRY_UI_INDEX"
 RERANK_VARIABLE = "QUARRY_UI_RERANK"
 DEVICE_VARIABLE = "QUARRY_UI_DEVICE"
-_MODELS = 2  # that stay loaded: the live one, and the one before for who still reads its answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +52,11 @@ class Session:
         Raises:
             IndexFormatError: If the index is gone or damaged.
         """
-        generation = Generations(self.index).pointer().generation
-        while True:
-            try:
-                return _searcher(str(self.index), generation, self.rerank, self.device)
-            except IndexFormatError:
-                newer = Generations(self.index).pointer().generation
-                if newer == generation:
-                    raise
-                generation = newer  # pruned between looking and opening: another one is live
+        return _live(str(self.index), self.rerank, self.device).newest()
 
     def embedder(self) -> "Embedder | None":
         """Return the loaded model of the live generation; None for a lexical-only index, or when it cannot be had."""
-        facts = self.searcher().index.manifest.embedder
-        return _embedders().get(f"{facts.fingerprint} {self.device}") if facts else None
+        return self.searcher().embedder()
 
     def feedback(self) -> FeedbackLog:
         """Return the index's feedback log."""
@@ -96,60 +82,12 @@ def current() -> Session:
     return session
 
 
-@st.cache_resource(max_entries=2, show_spinner=False)
-def _searcher(index: str, generation: str, rerank: str, device: str) -> "Searcher":
-    """One searcher for each generation; two are kept, so that a switch does not stop those who are reading."""
-    from quarry.indexer.opened import Index
-    from quarry.retriever.searcher import Searcher
-
-    collect()  # what earlier generations left: the server does not collect after each draw (`quarry.app.cli.commands.ui`)
-    opened = Index.open(Path(index), generation=generation)
-    searcher = Searcher(opened, _embedder_supply(opened, device), _reranker_supply(rerank, device, opened))
-    searcher.warm()
-    opened.analyzer.query_tokens("预热")  # the Chinese dictionary is read now, not by the first question
-    return searcher
-
-
-def _embedder_supply(index: "Index", device: str) -> "EmbedderSupply":
-    """A new generation of the same model takes over the loaded model."""
-    from quarry.retriever.stages.models import EmbedderSupply
-
-    facts = index.manifest.embedder
-    if facts is None or index.vectors is None:
-        return EmbedderSupply(index, None, device)
-    loaded, key = _embedders(), f"{facts.fingerprint} {device}"
-    supply = EmbedderSupply(index, loaded.get(key), device)
-    if not supply.warm():
-        loaded[key] = supply.get()
-        for old in list(loaded)[:-_MODELS]:
-            del loaded[old]
-    return supply
-
-
 @st.cache_resource(show_spinner=False)
-def _embedders() -> "dict[str, Embedder]":
-    """The loaded embedders by fingerprint and device."""
-    return {}
+def _live(index: str, rerank: str, device: str) -> "LiveSearcher":
+    """The live generation and its models, for all visitors; a visitor who reads older answers keeps their searcher."""
+    from quarry.retriever.live import LiveSearcher
 
-
-def _reranker_supply(rerank: str, device: str, index: "Index") -> "RerankerSupply":
-    """A new generation with the same reranker takes over the loaded one."""
-    from quarry.retriever.stages.models import RerankerSupply
-
-    recorded = index.manifest.reranker
-    key = f"{rerank} {recorded.digest if recorded else ''} {device}"
-    known = _rerankers()
-    if key not in known:
-        for older in list(known)[:-1]:
-            known.pop(older, None)
-        known[key] = RerankerSupply(rerank, device, index)
-    return known[key]
-
-
-@st.cache_resource(show_spinner=False)
-def _rerankers() -> "dict[str, RerankerSupply]":
-    """The two newest rerankers by what is asked for and recorded, and by device; each is loaded at the first need."""
-    return {}
+    return LiveSearcher(Path(index), rerank=rerank, device=device)
 
 
 @st.cache_resource(show_spinner=False)

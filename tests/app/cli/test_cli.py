@@ -148,7 +148,7 @@ def test_models_lists_what_is_known():
         (["search", "INDEX", "x", "-k", "0"], 2, "Invalid value for '-k'"),
         (["search", "INDEX"], 2, "give either a QUERY or --queries FILE"),
         (["search", "INDEX", "x", "--filter", "lang"], 2, "is not KEY=VALUE"),
-        (["search", "INDEX", "x", "--filter", "color=red"], 2, "no document has the metadata 'color'"),
+        (["search", "INDEX", "x", "--filter", "color=red"], 2, "no document has the metadata color"),
         (["search", "INDEX", "--queries", "/nowhere"], 1, "the queries file /nowhere cannot be read"),
         (["search", "/nowhere", "x"], 1, "does not exist; expected an index"),
         (["doctor", "/nowhere"], 1, ""),

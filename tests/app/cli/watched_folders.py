@@ -17,7 +17,7 @@ from quarry.indexer.build.plan import BuildSettings
 from quarry.indexer.corpus.watcher import FolderWatch, WatchSettings
 from quarry.indexer.opened import Index
 from quarry.retriever.searcher import Searcher
-from quarry.retriever.stages.models import EmbedderSupply, RerankerSupply
+from quarry.retriever.stages.models import LazyEmbedder, LazyReranker
 
 QUICK = WatchSettings(quiet_s=0.15, patience_s=5.0, sweep_s=2.0, absent_s=0.1)
 SETTINGS = BuildSettings(analyzer="bigram")
@@ -84,7 +84,7 @@ def kept(index: Path, *roots: Path, embedder=None, settings=SETTINGS, watching=Q
 def content(index: Path, embedder=None) -> list[object]:
     """Everything that an index can answer with."""
     opened = Index.open(index)
-    searcher = Searcher(opened, EmbedderSupply(opened, embedder, "cpu"), RerankerSupply("none", "cpu"))
+    searcher = Searcher(opened, LazyEmbedder(opened, embedder, "cpu"), LazyReranker("none", "cpu"))
     hits = [
         [(hit.chunk_id, round(hit.score, 5)) for hit in searcher.search(query, 10).results]
         if opened.manifest.chunks

@@ -55,7 +55,7 @@ def test_filters_and_notices(server):
     asked = {"query": "books 书", "filters": {"lang": ["zh"]}}
     assert {hit["doc_id"] for hit in server.client.post("/search", json=asked).json()["results"]} == {"借书.md"}
     long = server.client.post("/search", json={"query": "book " * 2_000}).json()
-    assert "was cut to its first 8192" in long["notices"][0]
+    assert "was cut to its first 8,192" in long["notices"][0]
 
 
 @pytest.mark.parametrize(

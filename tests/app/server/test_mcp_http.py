@@ -18,9 +18,9 @@ import uvicorn
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
-from quarry.app.server.live import LiveIndex
 from quarry.app.server.mcp.http import MAX_BODY_BYTES, http_app
 from quarry.app.server.mcp.tools import mcp_server
+from quarry.retriever.live import LiveSearcher
 from tests.app.server.serving import small_index
 from tests.app.server.test_mcp_tools import use
 from tests.fakes import WordEmbedder
@@ -36,7 +36,7 @@ HEADERS = {"Accept": "application/json, text/event-stream"}
 @pytest.fixture
 def serve(tmp_path):
     embedder, stops = WordEmbedder(), []
-    live = LiveIndex(small_index(tmp_path / "index", embedder), embedder=embedder)
+    live = LiveSearcher(small_index(tmp_path / "index", embedder), embedder=embedder)
 
     def start(token="", loopback=True):
         app = http_app(mcp_server(live), token, loopback=loopback)

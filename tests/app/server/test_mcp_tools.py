@@ -11,8 +11,8 @@ pytest.importorskip("mcp")
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
-from quarry.app.server.live import LiveIndex
 from quarry.app.server.mcp.tools import mcp_server
+from quarry.retriever.live import LiveSearcher
 from tests.app.server.serving import DOCUMENTS, small_index
 from tests.fakes import WordEmbedder
 
@@ -36,7 +36,7 @@ async def use(client):
 
 def test_search_and_fetch_in_process(tmp_path):
     embedder = WordEmbedder()
-    live = LiveIndex(small_index(tmp_path / "index", embedder), embedder=embedder)
+    live = LiveSearcher(small_index(tmp_path / "index", embedder), embedder=embedder)
     assert asyncio.run(use(Client(mcp_server(live))))["notes"] == []
 
 

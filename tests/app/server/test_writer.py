@@ -6,11 +6,11 @@ pytest.importorskip("fastapi")
 
 from quarry.app.server import writer as writer_module
 from quarry.app.server.inbox import Inbox
-from quarry.app.server.live import LiveIndex
 from quarry.app.server.writer import Writer
 from quarry.indexer.build import index_documents
 from quarry.indexer.records import Document
 from quarry.indexer.storage.generations import writer_lock
+from quarry.retriever.live import LiveSearcher
 from tests.app.server.serving import small_index
 
 
@@ -18,7 +18,7 @@ from tests.app.server.serving import small_index
 def parts(tmp_path, monkeypatch):
     monkeypatch.setattr(writer_module, "_RETRY_S", 0.05)
     index = small_index(tmp_path / "index")
-    inbox, live = Inbox.open(index), LiveIndex(index)
+    inbox, live = Inbox.open(index), LiveSearcher(index)
     writer = Writer(inbox, live)
     yield index, inbox, live, writer
     writer.stop()

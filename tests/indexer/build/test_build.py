@@ -279,7 +279,9 @@ def test_filters_match_any_of_the_values_of_each_key(index):
     assert matching(lang=["en", "zh"], year=["2024"]) == ["1", "2"]
     assert matching(year=["20*"], doc_id=["[12]"]) == []
     assert matching(year=["*5"]) == ["3"]
-    with pytest.raises(ValueError, match="no document has the metadata 'color'; known: doc_id, lang, title, year"):
+    with pytest.raises(
+        ValueError, match="no document has the metadata color; expected one of doc_id, lang, title, year"
+    ):
         chunks.matching({"color": ["red"]})
 
 

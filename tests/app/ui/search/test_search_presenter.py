@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from quarry.app.ui.search import presenter as words
 from quarry.app.ui.search.export import to_csv
 from quarry.app.ui.search.presenter import Asked
+from quarry.indexer.messages import Message
 from quarry.retriever.ranking import Evidence, Query, StageReport, StageScore
 from quarry.retriever.results import Answer, Result
 from tests.app.ui.languages import chinese, english
@@ -20,7 +21,7 @@ RESULT = Result(
 )  # fmt: skip
 ANSWER = Answer(
     Query("renew", "renew"), "hybrid", (RESULT,),
-    (StageReport("dense", "ran", "", 40.0, 9), StageReport("bm25", "ran", "", 1.25, 4), StageReport("rerank", "off", "none here")),
+    (StageReport("dense", "ran", None, 40.0, 9), StageReport("bm25", "ran", None, 1.25, 4), StageReport("rerank", "off", Message.plain("none here"))),
     (), "000007", "a/model", 43.2,
 )  # fmt: skip
 
@@ -114,10 +115,10 @@ def test_stems_are_shown_as_the_words_of_the_passage():
 @pytest.mark.parametrize(
     ("report", "says"),
     [
-        (StageReport("dense", "missing", "no <vectors>"), "Search by meaning did not run"),
-        (StageReport("dense", "failed", "no <vectors>"), "Search by meaning did not run"),
-        (StageReport("rerank", "failed", "no <vectors>"), "were not reranked"),
-        (StageReport("rerank", "partial", "no <vectors>"), "ran out of time"),
+        (StageReport("dense", "missing", Message.plain("no <vectors>")), "Search by meaning did not run"),
+        (StageReport("dense", "failed", Message.plain("no <vectors>")), "Search by meaning did not run"),
+        (StageReport("rerank", "failed", Message.plain("no <vectors>")), "were not reranked"),
+        (StageReport("rerank", "partial", Message.plain("no <vectors>")), "ran out of time"),
     ],
 )
 def test_every_degradation_is_put_in_words_in_both_languages(report, says):
