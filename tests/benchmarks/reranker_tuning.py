@@ -16,9 +16,9 @@ from quarry.demo_corpus import general_path
 from quarry.training.examples.split import SplitPlan
 from quarry.training.fit.spec import RerankerSpec, train_preset
 from quarry.training.negatives.spec import NegativeSpec
+from quarry.training.tuning import tune
 from quarry.training.tuning.base_reranker import FROM_ENCODER
 from quarry.training.tuning.plan import TuningPlan, TuningSources
-from quarry.training.tuning.reranker_loop import tune_reranker
 from tests.benchmarks.tuning import Watch, changed, numbers
 
 DEPTH = 20
@@ -42,7 +42,7 @@ def run(work: Path, name: str, pairs: int, seed: int, changes: dict[str, str]) -
         promote=False,
     )
     began = perf_counter()
-    report = tune_reranker(copy, plan, run="benchmark", observer=Watch())
+    report = tune(copy, plan, run="benchmark", observer=Watch())
     seconds = perf_counter() - began
     facts = {
         "set": name, "pairs": pairs, "seed": seed, "changes": changes, "seconds": round(seconds), "dev": report.dev,

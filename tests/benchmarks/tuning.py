@@ -33,6 +33,7 @@ from quarry.app.wiring import choose_model
 from quarry.demo_corpus import general_path
 from quarry.indexer.build import build_index
 from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.messages import Message
 from quarry.indexer.models.encoder import load_embedder
 from quarry.indexer.models.format import write_profile
 from quarry.indexer.models.source import resolve_model
@@ -47,7 +48,7 @@ from quarry.training.examples.split import SplitPlan
 from quarry.training.fit.progress import TrainProgress
 from quarry.training.fit.spec import TrainSpec, train_preset
 from quarry.training.negatives.spec import NegativeSpec
-from quarry.training.tuning.embedder_loop import tune
+from quarry.training.tuning import tune
 from quarry.training.tuning.plan import TuningPlan, TuningSources, Unwatched
 from tests.benchmarks.retrieval import corpus_lines
 from tests.benchmarks.tuning_tables import write_tables
@@ -165,8 +166,8 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 class Watch(Unwatched):
     """Tells stages, and each tenth step."""
 
-    def stage(self, sentence: str) -> None:
-        print(f"  {sentence}", file=sys.stderr, flush=True)
+    def stage(self, message: Message) -> None:
+        print(f"  {message}", file=sys.stderr, flush=True)
 
     def training(self, progress: TrainProgress) -> None:
         if progress.step % 10 == 0 or progress.dev is not None:

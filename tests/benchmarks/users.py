@@ -23,6 +23,7 @@ from typing import Any
 
 from quarry.indexer.build import index_documents
 from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.messages import Message
 from quarry.indexer.models.encoder import load_embedder
 from quarry.indexer.models.offline_bundle import bundle_folder
 from quarry.indexer.models.source import resolve_model
@@ -38,7 +39,7 @@ from quarry.training.examples.example import text_key
 from quarry.training.examples.rows import read_training_rows, write_beir
 from quarry.training.feedback.events import ShownHit
 from quarry.training.feedback.log import FeedbackLog, feedback_path
-from quarry.training.tuning.embedder_loop import TuningReport, tune
+from quarry.training.tuning import TuningReport, tune
 from quarry.training.tuning.plan import TuningSources, Unwatched
 from tests.benchmarks.users_plan import plan_of
 from tests.benchmarks.users_world import SPAM, SPAM_TEXT, TINY, World, make_world
@@ -54,8 +55,8 @@ MEASURES = parse_measures(["nDCG@10"])
 class Told(Unwatched):
     """Prints the stages."""
 
-    def stage(self, sentence: str) -> None:
-        print(f"  [{process_time():.0f} s] {sentence}", flush=True)
+    def stage(self, message: Message) -> None:
+        print(f"  [{process_time():.0f} s] {message}", flush=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,13 +38,14 @@ class KeptShare:
     base_score: float
 
 
-def keep_share(
-    pair: tuple[Path, Path],
-    shares: Sequence[float],
+def keep_share(  # noqa: PLR0913 (two models and how to mix them)
+    base: Path,
+    tuned: Path,
     dev: DevSet,
     spec: TrainSpec,
     work: Path,
     *,
+    shares: Sequence[float],
     known: Mapping[float, float] | None = None,
     device: str = "auto",
 ) -> KeptShare:
@@ -53,18 +54,18 @@ def keep_share(
     Of equally good ones it is the one nearest to the usual share, because a few dev queries say little about it.
 
     Args:
-        pair: Folders of the model that was tuned and of what came of it.
-        shares: Of the tuned weights, above 0 and up to 1; 1 is the tuned model itself.
+        base: Folder of the model before training.
+        tuned: Folder of the tuned model.
         dev: Queries that the model was not trained on.
         spec: Lengths are read.
         work: Where the mixture is written; what is there is replaced.
+        shares: Shares of the tuned weights to try, above 0 and up to 1; 1 is the tuned model itself.
         known: Share to nDCG@10 on `dev` where it was measured already, such as 0 and 1 while training.
         device: Where models run.
 
     Raises:
         ModelError: If the two folders do not hold the same weights.
     """
-    base, tuned = pair
     tried = sorted(set(shares))
     scores = dict(known or {})
     if unknown := [share for share in (0.0, *tried) if share not in scores]:

@@ -1,15 +1,36 @@
-"""The one door to the loop: `tune` for an embedder, `tune_reranker` for a reranker, by what the plan says."""
+"""The closed loop, from what users said to a better model that answers, or a refusal with its reasons.
 
-from pathlib import Path
+    sources -> examples -> split by query -> mined negatives        gather, data, pools, synthetic_source
+    -> fine-tuned in the run's folder, then inside the index        embedder, reranker (the two `Subject`s), candidates
+    -> embedder: passages encoded beside the live ones              quarry.indexer.build.build_candidate
+    -> held-out queries and the general set, live against tuned     trials; reranker_trials, base_reranker
+    -> verdict                                                      gate
+    -> one switch, or the candidate is removed                      promotion; quarry.indexer.storage.relabel
 
-from quarry.training.tuning.embedder_loop import TuningReport, tune
-from quarry.training.tuning.plan import TuningObserver, TuningPlan
-from quarry.training.tuning.reranker_loop import tune_reranker
+The door is `tune`, in `loop`: one loop for embedders and rerankers. It reads the `TuningPlan` (plan) and hands its parts on.
+All that a run makes is in its folder (run), so an interrupted run resumes. Searches are answered by the live generation
+throughout. Afterwards: `history` and `roll_back` (promotion), and what changed for real users (drift).
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from quarry.training.tuning.loop import TuningReport, tune
+    from quarry.training.tuning.plan import TuningObserver, TuningPlan, TuningSources
+
+_HOMES = {
+    "TuningReport": "loop",
+    "tune": "loop",
+    "TuningObserver": "plan",
+    "TuningPlan": "plan",
+    "TuningSources": "plan",
+}
+__all__ = ["TuningObserver", "TuningPlan", "TuningReport", "TuningSources", "tune"]
 
 
-def run_loop(
-    index: Path, plan: TuningPlan, *, run: str | None = None, observer: TuningObserver | None = None
-) -> TuningReport:
-    """Tune what the plan says. Arguments and errors are those of `quarry.training.tuning.embedder_loop.tune` and `tune_reranker`."""
-    loop = tune_reranker if plan.what == "reranker" else tune
-    return loop(index, plan, run=run, observer=observer)
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module at the first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; public names: {', '.join(__all__)}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

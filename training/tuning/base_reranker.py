@@ -20,32 +20,14 @@ class BaseReranker:
     """The model that is tuned.
 
     Attributes:
-        name: Its name.
-        folder: Where it lies; only read.
+        name: The model's name.
+        folder: The model's folder; only read.
         ranks: Whether it is a reranker already; an encoder gets a new head first.
-        served: The reranker that `--rerank auto` uses now, None when that leaves the first stage's order.
-        served_name: Its name, empty without one.
     """
 
     name: str
     folder: Path
     ranks: bool
-    served: ModelSource | None
-    served_name: str
-
-    def rivals(self, device: str) -> list[Ranker]:
-        """Return what answers now, and the base when it is another reranker; the tuned one must beat them all.
-
-        Raises:
-            ModelError: If one cannot be loaded.
-        """
-        if self.served is None:
-            found = [Ranker("the first stage", "first-stage", None)]
-        else:
-            found = [loaded_ranker(self.served.folder, self.served_name, device)]
-        if self.ranks and (self.served is None or self.served.folder != self.folder):
-            found.append(loaded_ranker(self.folder, self.name, device))
-        return found
 
 
 def base_reranker(root: Path, manifest: Manifest, wanted: str) -> BaseReranker:
@@ -53,7 +35,7 @@ def base_reranker(root: Path, manifest: Manifest, wanted: str) -> BaseReranker:
 
     Args:
         root: The index folder.
-        manifest: Of its live generation.
+        manifest: The manifest of its live generation.
         wanted: `auto`, `from-encoder`, an id or a folder.
 
     Raises:
@@ -63,35 +45,69 @@ def base_reranker(root: Path, manifest: Manifest, wanted: str) -> BaseReranker:
     if wanted == FROM_ENCODER:
         if manifest.embedder is None:
             raise ModelError(
-                f"{root} has no model; expected one whose layers a reranker could begin with. Give --reranker"
+                "tuning.no_encoder",
+                "{index} has no model",
+                expected="one whose layers a reranker could begin with",
+                do="Give --reranker",
+                index=root,
             )
         source: ModelSource | None = recorded_source(root, manifest.embedder)
     else:
         source = served if wanted == "auto" else resolve_model(wanted, kind="reranker")
     if source is None:
         raise ModelError(
-            "there is no reranker to tune: none is recorded in the index, and none is in the local model cache. Give the folder of "
-            f"one with --reranker FOLDER, or --reranker {FROM_ENCODER} to make one of the index's own embedding model and your "
-            "pairs. See `quarry models`"
+            "tuning.no_reranker",
+            "there is no reranker to tune: none is recorded in the index, and none is in the local model cache",
+            do="Give a reranker's folder with --reranker FOLDER, or --reranker from-encoder to make one of the index's own embedding "
+            "model and your pairs. See `quarry models`",
         )
     kinds = _architectures(check_folder(source.folder))
     if any(kind.endswith("ForCausalLM") for kind in kinds):
         raise ModelError(
-            f"{source.model} is a decoder that answers in words ({kinds[0]}); expected a cross-encoder with one logit, such as "
-            f"BAAI/bge-reranker-base, or --reranker {FROM_ENCODER}. Choose one of those"
+            "tuning.decoder",
+            "{model} is a decoder that answers in words ({kind})",
+            expected="a cross-encoder with one logit, such as BAAI/bge-reranker-base, or --reranker from-encoder",
+            do="Choose one of those",
+            model=source.model,
+            kind=kinds[0],
         )
     ranks = any(kind.endswith("ForSequenceClassification") for kind in kinds)
-    recorded = manifest.reranker.model if manifest.reranker else ""
-    answers = recorded or served.model if served else ""
     same = served is not None and source.folder == served.folder
-    return BaseReranker(answers if same else source.model, source.folder, ranks, served, answers)
+    return BaseReranker(_served_name(served, manifest) if same else source.model, source.folder, ranks)
+
+
+def rivals_of(base: BaseReranker, root: Path, manifest: Manifest, device: str) -> list[Ranker]:
+    """Return what answers now, and the base when it is another reranker; the tuned one must beat them all.
+
+    Args:
+        base: The model that is tuned.
+        root: The index folder.
+        manifest: The manifest of its live generation.
+        device: Where models run.
+
+    Raises:
+        ModelError: If one cannot be loaded.
+    """
+    served = served_reranker(root, manifest.reranker)
+    if served is None:
+        found = [Ranker("the first stage", "first-stage", None)]
+    else:
+        found = [loaded_ranker(served.folder, _served_name(served, manifest), device)]
+    if base.ranks and (served is None or served.folder != base.folder):
+        found.append(loaded_ranker(base.folder, base.name, device))
+    return found
+
+
+def _served_name(served: ModelSource | None, manifest: Manifest) -> str:
+    recorded = manifest.reranker.model if manifest.reranker else ""
+    return recorded or (served.model if served else "")
 
 
 def loaded_ranker(folder: Path, name: str, device: str) -> Ranker:
     """Load a reranker.
 
     Raises:
-        ModelError: If it is none, or cannot be loaded.
+        ModelError: If it is not a reranker, or cannot be loaded.
     """
     reranker = load_reranker(folder, model_id=name, device=usable_device(device)[0])
     return Ranker(name, content_digest(folder)[:16], reranker)

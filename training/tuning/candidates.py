@@ -1,11 +1,16 @@
-"""Generations and models that runs made and that did not go live: removed by the run, or by the next one when it was killed."""
+"""Models that runs made: installed inside the index, and removed when they did not go live, with their generations.
+
+The run itself removes them, or the next one when it was killed.
+"""
 
 import shutil
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 
-from quarry.indexer.errors import IndexBusyError, IndexFormatError
+from quarry.indexer.errors import IndexBusyError, IndexFormatError, ModelError
+from quarry.indexer.models.source import content_digest
+from quarry.indexer.storage.durable import sync_folder, sync_tree
 from quarry.indexer.storage.generations import Generations, writer_lock
 from quarry.indexer.storage.locks import process_lock
 from quarry.indexer.storage.manifest import Lineage, Manifest
@@ -15,14 +20,47 @@ from quarry.training.tuning.run import LOCK, TuningRun, tuning_runs
 MODELS = "models"
 
 
+def install(model: Path, target: Path) -> Path:
+    """Copy a model into the index, whole or not at all.
+
+    Args:
+        model: The model's folder in the run's folder.
+        target: Its folder inside the index. The same model may be there: of this run before it was interrupted, or promoted
+            once and rolled back.
+
+    Returns:
+        `target`.
+
+    Raises:
+        ModelError: If another model is there.
+    """
+    if target.is_dir():
+        if content_digest(target.absolute()) != content_digest(model.absolute()):
+            raise ModelError(
+                "tuning.taken",
+                "{folder} holds another model, which a generation may need",
+                expected="none",
+                do="Give another --run NAME",
+                folder=target,
+            )
+        return target
+    part = target.with_name(f".{target.name}.part")
+    target.parent.mkdir(exist_ok=True)
+    shutil.rmtree(part, ignore_errors=True)
+    shutil.copytree(model, part)
+    sync_tree(part)
+    part.rename(target)
+    sync_folder(target.parent)
+    return target
+
+
 def sweep(index: Path, own: str, *, vectors: bool = False) -> None:
     """Remove what runs left that never answered and that nobody works on. Folders of runs stay.
 
     Args:
         index: The index folder.
-        own: The run of the caller, who holds its lock.
-        vectors: Whether its vectors go too; kept, they make going on with it quick. Those of other runs go when these are
-            done.
+        own: The caller's run; the caller holds its lock.
+        vectors: Whether its vectors go too; kept, they make resuming it quick. Vectors of other runs go when these are done.
     """
     with suppress(IndexBusyError, IndexFormatError), writer_lock(index):  # the next run does what cannot be done now
         for run in tuning_runs(index):

@@ -1,31 +1,32 @@
 """What a run trains on, chooses by and is judged by: gathered, split by query, mined, and kept in the run's folder."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import FeedbackError
+from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.retriever.data.datasets import Dataset, load_dataset
 from quarry.training.examples.example import Example, text_key
 from quarry.training.examples.held_out import Places, held_out
 from quarry.training.examples.near_duplicates import near_duplicates_between
 from quarry.training.examples.rows import TrainingRow, read_training_rows, write_beir, write_training_rows
-from quarry.training.examples.split import SAME_QUERY, Split, SplitPlan, check_no_leak, split_examples, traits_of
+from quarry.training.examples.split import SAME_QUERY, Split, check_no_leak, split_examples, traits_of
 from quarry.training.feedback.judgements import query_key
 from quarry.training.fit.dev_score import DevSet
 from quarry.training.negatives.mine import MinedSet
 from quarry.training.negatives.report import mining_report, write_report
 from quarry.training.tuning.gather import gather
-from quarry.training.tuning.plan import TuningObserver, TuningPlan
+from quarry.training.tuning.plan import DataSpec, TuningObserver
 from quarry.training.tuning.pools import MiningPools
 from quarry.training.tuning.run import FOLDER as TUNING
 from quarry.training.tuning.run import TuningRun
 
 DEV_QUERIES = 100
-DEV_NEGATIVES = 2  # of each dev query; a reranker, which is shown each query's own, gets all that were mined
-DEV_PASSAGES = 200  # beside them: so an evaluation is half a minute of the offline model on one core
+DEV_PASSAGES = 200  # beside the dev queries' own: so an evaluation is half a minute of the offline model on one core
 LEAST = 10  # examples in all; fewer teach nothing that can be told from chance
 _TRAIN, _DEV, _OTHERS, _HELD_OUT = "train.jsonl", "dev.jsonl", "dev-passages.json", "held-out"
 
@@ -47,10 +48,15 @@ class TuningData:
     counts: dict[str, int]
 
 
-def tuning_data(
-    index: Index, embedder: Embedder, plan: TuningPlan, run: TuningRun, watch: TuningObserver
-) -> TuningData:
+def tuning_data(index: Index, embedder: Embedder, spec: DataSpec, run: TuningRun, watch: TuningObserver) -> TuningData:
     """Make the data of a run, or read those that an interrupted run made.
+
+    Args:
+        index: The live index.
+        embedder: Its model; filters pairs and mines negatives.
+        spec: What the data are made of.
+        run: Keeps the data in its folder.
+        watch: Receives progress events.
 
     Raises:
         FeedbackError: If there are too few examples, or none of the held-out queries is answered by the index.
@@ -58,44 +64,60 @@ def tuning_data(
         ModelError: If mining needs the model and it fails.
     """
     if run.begin_data():
-        _make(index, embedder, plan, run, watch)
-    return _read(plan, run)
+        _make(index, embedder, spec, run, watch)
+    return _read(spec.evaluate, run)
 
 
-def _make(index: Index, embedder: Embedder, plan: TuningPlan, run: TuningRun, watch: TuningObserver) -> None:
-    found = gather(index, embedder, plan, run.folder, watch)
+def _make(index: Index, embedder: Embedder, spec: DataSpec, run: TuningRun, watch: TuningObserver) -> None:
+    found = gather(index, embedder, spec.sources, spec.split.seed, run.folder, watch)
     examples, left_out = found.examples, found.left_out
-    judges = load_dataset(plan.evaluate) if plan.evaluate else None
+    judges = load_dataset(spec.evaluate) if spec.evaluate else None
     judging = _as_examples(judges, index) if judges else ()
     clean, leaks = _without_leaks(examples, judging)
     if len(clean) < LEAST:
-        raise FeedbackError(
-            f"there are {len(clean)} examples; expected at least {LEAST}. Judge more answers, or give pairs with --pairs or "
-            f"--mine-corpus. Left out: {left_out or 'none'}, {leaks} because they ask like a judged query"
-        )
-    split = split_examples(clean, _split_plan(plan), trained_on=_trained_on(index))
-    watch.stage(f"mining negatives for {len(split.train)} examples")
+        raise _too_few(len(clean), left_out, leaks)
+    shares = replace(spec.split, test=0.0) if judges else spec.split
+    split = split_examples(clean, shares, trained_on=_trained_on(index))
+    watch.stage(Message.of("tuning.mining", "mining negatives for {count:example|examples}", count=len(split.train)))
     chosen = split.dev[:DEV_QUERIES]
     held = {text_key(text) for example in (*split.test, *judging) for text in example.row.pos}
     passages = [text for text in found.passages if text_key(text) not in held]
     pools = MiningPools(index, embedder, [*split.train, *chosen], watch, passages=passages)
-    if plan.sources.candidate_pool and not pools.beyond_index:
+    if spec.sources.candidate_pool and not pools.beyond_index:
         watch.stage(
-            "the candidate pool is not used: negatives come from the index, which holds the passages of all pairs"
+            Message.of(
+                "tuning.pool_not_used",
+                "the candidate pool is not used: negatives come from the index, which holds the passages of all pairs",
+            )
         )
-    mined, dev = pools.mine(split.train, plan), pools.mine(chosen, plan)
-    others = pools.others(chosen, DEV_PASSAGES, plan.spec.seed)
-    rows = [example.row if plan.what == "reranker" else _fewer_negatives(example.row) for example in dev.examples]
-    counts = _write(run, mined, rows, others, (split, left_out, leaks))
+    mined, dev = pools.mine(split.train, spec.negatives), pools.mine(chosen, spec.negatives)
+    others = pools.others(chosen, DEV_PASSAGES, spec.seed)
+    rows = [_with_negatives(example.row, spec.dev_negatives) for example in dev.examples]
+    _write(run, mined, rows, others)
+    counts = {
+        "to train on": len(mined.examples),
+        "to choose by": len(rows),
+        "held out for the verdict": len(split.test),
+        "dropped because the model does not find their positive": len(mined.dropped),
+        "left out because they ask like a judged query": leaks,
+        **left_out,
+    }
     if judges is None:
         counts["held-out queries that the index has no answer to"] = _write_held_out(run, split, Places(index))
     run.seal_data(counts)
 
 
-def _split_plan(plan: TuningPlan) -> SplitPlan:
-    if plan.evaluate is None:
-        return plan.split
-    return SplitPlan(plan.split.dev, 0.0, plan.split.seed, plan.split.similarity)
+def _too_few(count: int, left_out: Mapping[str, int], leaks: int) -> FeedbackError:
+    reasons = {**left_out, "left out because they ask like a judged query": leaks}
+    return FeedbackError(
+        "tuning.too_few",
+        "there are {count:example|examples}",
+        expected="at least {least}",
+        do="Judge more answers, or give pairs with --pairs or --mine-corpus. Left out: {left_out}",
+        count=count,
+        least=LEAST,
+        left_out=[f"{number} {reason}" for reason, number in reasons.items() if number] or ["0"],
+    )
 
 
 def _trained_on(index: Index) -> set[str]:
@@ -146,25 +168,15 @@ def _write(
     mined: MinedSet,
     dev: Sequence[TrainingRow],
     others: Sequence[str],
-    found: tuple[Split, dict[str, int], int],
-) -> dict[str, int]:
-    split, left_out, leaks = found
+) -> None:
     write_training_rows(run.data / _TRAIN, [example.row for example in mined.examples])
     write_training_rows(run.data / _DEV, dev)
     (run.data / _OTHERS).write_text(json.dumps(list(others), ensure_ascii=False), encoding="utf-8")
     write_report(run.data, "mining", mining_report(mined))
-    return {
-        "to train on": len(mined.examples),
-        "to choose by": len(dev),
-        "held out for the verdict": len(split.test),
-        "dropped because the model does not find their positive": len(mined.dropped),
-        "left out because they ask like a judged query": leaks,
-        **left_out,
-    }
 
 
-def _fewer_negatives(row: TrainingRow) -> TrainingRow:
-    return replace(row, neg=row.neg[:DEV_NEGATIVES], neg_scores=row.neg_scores[:DEV_NEGATIVES])
+def _with_negatives(row: TrainingRow, most: int | None) -> TrainingRow:
+    return replace(row, neg=row.neg[:most], neg_scores=row.neg_scores[:most])
 
 
 def _write_held_out(run: TuningRun, split: Split, places: Places) -> int:
@@ -174,9 +186,9 @@ def _write_held_out(run: TuningRun, split: Split, places: Places) -> int:
     return len(found.nowhere)
 
 
-def _read(plan: TuningPlan, run: TuningRun) -> TuningData:
+def _read(evaluate: Path | None, run: TuningRun) -> TuningData:
     counts = {name: count for name, count in run.data_facts().items() if count}
-    held = load_dataset(plan.evaluate) if plan.evaluate else load_dataset(run.data / _HELD_OUT)
+    held = load_dataset(evaluate) if evaluate else load_dataset(run.data / _HELD_OUT)
     counts["held out for the verdict"] = len(held.queries)
     rows = read_training_rows(run.data / _DEV)
     others: list[str] = json.loads((run.data / _OTHERS).read_text(encoding="utf-8"))

@@ -9,14 +9,15 @@ from typing import TypeVar
 import numpy as np
 
 from quarry.indexer.embedder import Embedder
+from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.training.examples.corpus_pairs import STANDARD as PAIR_RULES
-from quarry.training.examples.corpus_pairs import MinedPairs, mine_pairs
+from quarry.training.examples.corpus_pairs import mine_pairs
 from quarry.training.examples.example import Example
 from quarry.training.examples.files import read_pairs, read_pool
 from quarry.training.examples.from_feedback import ONE_PERSON, STANDARD, curate
 from quarry.training.feedback.log import FeedbackLog, feedback_path
-from quarry.training.tuning.plan import TuningObserver, TuningPlan
+from quarry.training.tuning.plan import TuningObserver, TuningSources
 from quarry.training.tuning.synthetic_source import examples_by_language_model
 
 T = TypeVar("T")
@@ -28,7 +29,7 @@ class Gathered:
     """What the sources gave.
 
     Attributes:
-        examples: At most `plan.sources.most`.
+        examples: At most `sources.most`.
         left_out: Counts of what was left out, by reason.
         passages: Positives of the files, those of examples that were not drawn included, and the candidate pool: places for
             negatives, at most `MOST_PASSAGES`.
@@ -39,15 +40,18 @@ class Gathered:
     passages: tuple[str, ...]
 
 
-def gather(index: Index, embedder: Embedder, plan: TuningPlan, folder: Path, watch: TuningObserver) -> Gathered:
+def gather(
+    index: Index, embedder: Embedder, sources: TuningSources, seed: int, folder: Path, watch: TuningObserver
+) -> Gathered:
     """Return the examples of all sources.
 
     Args:
-        index: Whose passages are trained on.
+        index: Its passages are trained on.
         embedder: Its model, for the filter of mined pairs.
-        plan: Which sources.
-        folder: Of the run; what a language model writes is kept there.
-        watch: Told what each source gave.
+        sources: Where examples come from.
+        seed: Seed of every draw.
+        folder: The run's folder; what a language model writes is kept there.
+        watch: Receives progress events, among them what each source gave.
 
     Raises:
         FeedbackError: If the log or a file is not valid; file and line are named.
@@ -56,33 +60,59 @@ def gather(index: Index, embedder: Embedder, plan: TuningPlan, folder: Path, wat
     found: list[Example] = []
     filed: list[str] = []
     left_out: Counter[str] = Counter()
-    if plan.sources.feedback and feedback_path(index.root).is_file():
-        examples, counts = _from_feedback(index, one_person=plan.sources.one_person)
-        watch.stage(f"{len(examples)} examples out of the feedback log")
+    if sources.feedback and feedback_path(index.root).is_file():
+        examples, counts = _from_feedback(index, one_person=sources.one_person)
+        watch.stage(
+            Message.of("tuning.from_feedback", "{count:example|examples} from the feedback log", count=len(examples))
+        )
         found += examples
         left_out.update(counts)
-    for path in plan.sources.pairs:
+    for path in sources.pairs:
         read = read_pairs(path)
-        watch.stage(f"{len(read.examples)} examples out of {path}")
+        watch.stage(
+            Message.of(
+                "tuning.from_file",
+                "{count:example|examples} from {path}",
+                count=len(read.examples),
+                path=str(path),
+            )
+        )
         found += read.examples
         filed += [text for example in read.examples for text in example.row.pos]
         left_out.update(read.left_out)
-    for path in plan.sources.candidate_pool:
+    for path in sources.candidate_pool:
         pool = read_pool(path)
-        watch.stage(f"{len(pool)} passages for negatives out of {path}")
+        watch.stage(
+            Message.of(
+                "tuning.from_pool",
+                "{count:passage|passages} for negatives from {path}",
+                count=len(pool),
+                path=str(path),
+            )
+        )
         filed += pool
-    if plan.sources.corpus:
-        mined = _from_corpus(index, embedder, plan, watch)
-        watch.stage(f"{len(mined.examples)} examples out of the documents")
+    if sources.corpus:
+        watch.phase("mining", None)
+        rules = replace(PAIR_RULES, limit=sources.most, seed=seed)
+        mined = mine_pairs(index.chunks.documents(), embedder, rules, progress=watch.advance)
+        watch.stage(
+            Message.of("tuning.from_corpus", "{count:example|examples} from the documents", count=len(mined.examples))
+        )
         found += mined.examples
         left_out.update(mined.dropped)
-    if plan.sources.synthetic:
-        written = examples_by_language_model(index, embedder, plan.sources.synthetic, plan.split.seed, folder, watch)
-        watch.stage(f"{len(written.examples)} examples by a language model")
+    if sources.synthetic:
+        written = examples_by_language_model(index, embedder, sources.synthetic, seed, folder, watch)
+        watch.stage(
+            Message.of(
+                "tuning.from_model",
+                "{count:example|examples} by a language model",
+                count=len(written.examples),
+            )
+        )
         found += written.examples
         left_out.update(written.dropped)
-    drawn = _at_most(found, plan.sources.most, plan.split.seed)
-    return Gathered(drawn, dict(left_out), _at_most(list(dict.fromkeys(filed)), MOST_PASSAGES, plan.split.seed))
+    drawn = _at_most(found, sources.most, seed)
+    return Gathered(drawn, dict(left_out), _at_most(list(dict.fromkeys(filed)), MOST_PASSAGES, seed))
 
 
 def _from_feedback(index: Index, *, one_person: bool) -> tuple[Sequence[Example], dict[str, int]]:
@@ -94,12 +124,6 @@ def _from_feedback(index: Index, *, one_person: bool) -> tuple[Sequence[Example]
     with FeedbackLog.open(feedback_path(index.root)) as log:
         curated = curate(log.events(), text_of, ONE_PERSON if one_person else STANDARD)
     return curated.examples, curated.dropped
-
-
-def _from_corpus(index: Index, embedder: Embedder, plan: TuningPlan, watch: TuningObserver) -> MinedPairs:
-    watch.phase("mining", None)
-    rules = replace(PAIR_RULES, limit=plan.sources.most, seed=plan.split.seed)
-    return mine_pairs(index.chunks.documents(), embedder, rules, progress=watch.advance)
 
 
 def _at_most(found: Sequence[T], most: int | None, seed: int) -> tuple[T, ...]:

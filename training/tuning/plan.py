@@ -1,11 +1,12 @@
-"""What `quarry tune` is asked to do, and what it tells while it works. Imports no torch."""
+"""What `quarry tune` is asked to do, and which progress events it sends. Imports no torch."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from quarry.indexer.build.progress import Observer
+from quarry.indexer.build.progress import Observer, Unobserved
+from quarry.indexer.messages import Message
 from quarry.retriever.llm.endpoint import Endpoint
 from quarry.retriever.ranking import Route
 from quarry.training.examples.split import SplitPlan
@@ -24,7 +25,7 @@ class SyntheticSource:
     """Queries that a language model writes for passages of the index, which are sent to it.
 
     Attributes:
-        passages: At most so many are sent, drawn by the seed; one call each.
+        passages: At most this many are sent, drawn by the seed; one call each.
         endpoint: Where to ask.
     """
 
@@ -48,8 +49,9 @@ class TuningSources:
         feedback: Whether the index's own log is used.
         pairs: Files and folders of pairs: FlagEmbedding JSONL, BEIR with train judgements, plain pairs.
         corpus: Whether pairs are mined from the index's documents (title and body, headings, questions and answers).
-        most: At most so many examples, drawn by the seed; None for all.
-        one_person: Whether one voice is enough (`quarry.training.examples.from_feedback.ONE_PERSON`): for an index that one person uses.
+        most: At most this many examples, drawn by the seed; None for all.
+        one_person: Whether one voice is enough (`quarry.training.examples.from_feedback.ONE_PERSON`): for an index that one person
+            uses.
         synthetic: A language model that writes queries; None, the default, asks none.
         candidate_pool: Files of more passages that negatives are drawn from, for pairs whose passage is not in the index.
     """
@@ -64,6 +66,48 @@ class TuningSources:
 
 
 @dataclass(frozen=True, slots=True)
+class DataSpec:
+    """What the data of a run are made of.
+
+    Attributes:
+        sources: Where examples come from.
+        split: Shares for choosing and for the verdict.
+        evaluate: Folder of judged queries (BEIR) for the verdict; None holds a share of the examples out.
+        negatives: How negatives are mined.
+        dev_negatives: Mined negatives kept for each dev query; None keeps all.
+        seed: Draws the passages that dev queries are ranked among.
+    """
+
+    sources: TuningSources
+    split: SplitPlan
+    evaluate: Path | None
+    negatives: NegativeSpec
+    dev_negatives: int | None
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exam:
+    """What the verdict is about.
+
+    Attributes:
+        general: Folder of the general set (BEIR) on which the model must not become worse.
+        route: The route by which the held-out queries are answered.
+        rerank_depth: Candidates per held-out query that a reranker orders, as a search does.
+        rule: What a model must hold to be promoted.
+    """
+
+    general: Path
+    route: Route
+    rerank_depth: int
+    rule: GateRule
+
+
+# Each dev query of an embedder is ranked among the passages of all; a reranker is shown each query's own, so it gets all mined ones.
+DEV_NEGATIVES = 2
+
+
+@dataclass(frozen=True, slots=True)
 class TuningPlan:
     """One run of the loop.
 
@@ -75,7 +119,7 @@ class TuningPlan:
         negatives: How negatives are mined.
         spec: How it is trained; a `RerankerSpec` tunes the reranker, else the embedder is tuned.
         reranker: The reranker to begin with: `auto` (what a search with `--rerank auto` uses), `from-encoder` (the index's
-            embedder with a new head), an id or a folder. Of no meaning for embedders.
+            embedder with a new head), an id or a folder. Ignored for embedders.
         rerank_depth: Candidates per held-out query that are reranked for the verdict, as a search does.
         merge: Shares of the tuned weights to choose from on the dev queries; the rest is the base model's
             (LM-Cocktail, arXiv 2311.13534). `(1.0,)` switches merging off.
@@ -112,8 +156,19 @@ class TuningPlan:
         """What is tuned."""
         return "reranker" if isinstance(self.spec, RerankerSpec) else "embedder"
 
+    @property
+    def data(self) -> DataSpec:
+        """What its data are made of."""
+        dev_negatives = None if self.what == "reranker" else DEV_NEGATIVES
+        return DataSpec(self.sources, self.split, self.evaluate, self.negatives, dev_negatives, self.spec.seed)
+
+    @property
+    def exam(self) -> Exam:
+        """What its verdict is about."""
+        return Exam(self.general, self.route, self.rerank_depth, self.rule)
+
     def facts(self) -> Mapping[str, Any]:
-        """Return all of it in the types of JSON, for the run's folder; a run goes on only under the same facts."""
+        """Return the plan in the types of JSON, for the run's folder; a run goes on only under the same facts."""
         facts = {**asdict(self), "what": self.what, "spec": self.spec.model_dump(mode="json")}
         for name in ("force", "promote", "device"):
             del facts[name]  # they do not change what is made
@@ -129,9 +184,9 @@ class TuningPlan:
 
 
 class TuningObserver(Observer, Protocol):
-    """Told how far a run is; `phase` and `advance` as for a build."""
+    """Receives the progress events of a run; `phase` and `advance` as for a build."""
 
-    def stage(self, sentence: str) -> None:
+    def stage(self, message: Message) -> None:
         """Something began or was found out; for a person to read."""
         ...
 
@@ -140,17 +195,11 @@ class TuningObserver(Observer, Protocol):
         ...
 
 
-class Unwatched:
-    """An observer that looks away."""
+class Unwatched(Unobserved):
+    """Ignores every event."""
 
-    def stage(self, sentence: str) -> None:
+    def stage(self, message: Message) -> None:
         """Ignore it."""
 
     def training(self, progress: TrainProgress) -> None:
-        """Ignore it."""
-
-    def phase(self, name: str, total: int | None) -> None:
-        """Ignore it."""
-
-    def advance(self, amount: int) -> None:
         """Ignore it."""

@@ -25,7 +25,7 @@ from quarry.training.examples.example import Example
 from quarry.training.negatives.corpus import MiningCorpus
 from quarry.training.negatives.mine import MinedSet, mine_negatives
 from quarry.training.negatives.spec import NegativeSpec
-from quarry.training.tuning.plan import TuningObserver, TuningPlan
+from quarry.training.tuning.plan import TuningObserver
 
 NEAREST = 10  # places of BM25's ranking that neighbours are drawn from
 _NEIGHBOURS = NegativeSpec(
@@ -74,9 +74,9 @@ class MiningPools:
         Args:
             index: The live index.
             embedder: Its model; encodes the positives that are not in the index, once.
-            examples: Of all that will be mined for; held-out ones must not be among them.
-            watch: Told about the encoding.
-            passages: Of the files and the candidate pool, for neighbours, besides the examples' own positives; held-out ones
+            examples: All that will be mined for; held-out ones must not be among them.
+            watch: Receives progress events of the encoding.
+            passages: Passages of the files and the candidate pool, for neighbours, besides the examples' own positives; held-out ones
                 must not be among them.
 
         Raises:
@@ -97,7 +97,7 @@ class MiningPools:
         """Whether some positives are not in the index, so that passages of files are searched."""
         return self._filed is not None
 
-    def mine(self, examples: Sequence[Example], plan: TuningPlan) -> MinedSet:
+    def mine(self, examples: Sequence[Example], spec: NegativeSpec) -> MinedSet:
         """Mine negatives for examples, each where its positive stands.
 
         Raises:
@@ -105,12 +105,12 @@ class MiningPools:
         """
         sides = Sides.of(examples, self._index)
         self._watch.phase("mining", len(examples))
-        found = mine_negatives(sides.inside, self._own, plan.negatives, progress=self._watch.advance)
+        found = mine_negatives(sides.inside, self._own, spec, progress=self._watch.advance)
         if not sides.outside or self._filed is None:
             return found
-        rules = replace(_NEIGHBOURS, number=plan.negatives.number, seed=plan.negatives.seed)
+        rules = replace(_NEIGHBOURS, number=spec.number, seed=spec.seed)
         near = mine_negatives(sides.outside, self._filed.near, rules)
-        ranked = mine_negatives(near.examples, self._filed.ranked, plan.negatives, progress=self._watch.advance)
+        ranked = mine_negatives(near.examples, self._filed.ranked, spec, progress=self._watch.advance)
         return found.joined(ranked.after(near))
 
     def others(self, examples: Sequence[Example], number: int, seed: int) -> list[str]:

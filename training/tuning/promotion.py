@@ -19,6 +19,7 @@ from quarry.indexer.build.plan import BuildSettings
 from quarry.indexer.build.progress import Observer
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import IndexBusyError, IndexFormatError, IndexMismatchError
+from quarry.indexer.messages import Message
 from quarry.indexer.storage.generations import Generations, writer_lock
 from quarry.indexer.storage.manifest import EmbedderFacts, Lineage, Manifest, RerankerFacts
 from quarry.indexer.storage.relabel import with_reranker
@@ -230,7 +231,7 @@ def in_turn(act: Callable[[], T], watch: TuningObserver) -> T:
 
     Args:
         act: What to do; it is tried again as long as the index is busy.
-        watch: Told once that there is a wait; it may raise to end it.
+        watch: Receives one event when there is a wait; it may raise to end it.
 
     Raises:
         IndexBusyError: If the index is still busy after an hour.
@@ -243,7 +244,7 @@ def in_turn(act: Callable[[], T], watch: TuningObserver) -> T:
             if time.monotonic() > until:
                 raise
             if not told:
-                watch.stage(f"waiting: {err}")
+                watch.stage(Message.of("tuning.waiting", "waiting: {why}", why=err.message))
                 told = True
             watch.advance(0)
             time.sleep(_PAUSE)

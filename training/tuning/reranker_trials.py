@@ -18,8 +18,8 @@ from quarry.retriever.data.trec import Run
 from quarry.retriever.evaluation.evaluate import Evaluation, evaluate
 from quarry.retriever.evaluation.routes import RERANKED, evaluate_route
 from quarry.retriever.evaluation.saved import Meta, SavedEvaluation
-from quarry.retriever.ranking import Route
 from quarry.retriever.searcher import Searcher
+from quarry.training.tuning.plan import Exam
 from quarry.training.tuning.trials import MEASURES, general_ranking, once
 
 GENERAL_DEPTH = 20  # pairs are what it costs; below rank 20 of the embedder few of the set's answers are left
@@ -30,8 +30,8 @@ class Ranker:
     """What orders the candidates: a reranker, or without one the first stage.
 
     Attributes:
-        name: For people.
-        key: Plain name that differs when the weights do; for the folders of evaluations.
+        name: The name that people see.
+        key: Plain name that differs when the weights do; names the folders of evaluations.
         reranker: None leaves the first stage's order.
     """
 
@@ -48,24 +48,22 @@ class FirstStage:
     embedder: Embedder
 
 
-def held_out_evaluation(
-    ranker: Ranker, first: FirstStage, dataset: Dataset, how: tuple[Route, int], kept: Path
-) -> Evaluation:
+def held_out_evaluation(ranker: Ranker, first: FirstStage, dataset: Dataset, exam: Exam, kept: Path) -> Evaluation:
     """Ask the held-out queries.
 
     Args:
         ranker: What orders the candidates.
         first: What finds them.
         dataset: The queries.
-        how: The first stage's route, and how many candidates are reranked.
+        exam: The first stage's route, and how many candidates are reranked.
         kept: Where the evaluation is kept.
 
     Raises:
         CorpusError: If no query has a relevant document.
         ModelError: If the reranker failed for some candidates: what it would have done is then unknown.
     """
-    route, depth = how
-    asked = route + (RERANKED if ranker.reranker else "")
+    depth = exam.rerank_depth
+    asked = exam.route + (RERANKED if ranker.reranker else "")
 
     def ask() -> SavedEvaluation:
         searcher = Searcher.open(
@@ -74,8 +72,13 @@ def held_out_evaluation(
         found = evaluate_route(searcher, dataset, asked, MEASURES, rerank_depth=depth)
         if found.degraded:
             raise ModelError(
-                f"{ranker.name} did not answer all held-out queries by {asked} ({found.degraded[0]}); expected full answers, or "
-                "there is no verdict. Try again, or give another --device"
+                "tuning.degraded",
+                "{ranker} did not answer all held-out queries by {route} ({why})",
+                expected="full answers, or there is no verdict",
+                do="Try again, or give another --device",
+                ranker=ranker.name,
+                route=asked,
+                why=found.degraded[0],
             )
         return found.saved(searcher, dataset)
 
@@ -92,7 +95,7 @@ def general_evaluation(
         embedder: What finds them.
         dataset: The set.
         kept: Where evaluations are kept, by models and set.
-        progress: Told how many texts were encoded and how many queries were reranked.
+        progress: Receives the number of texts encoded and of queries reranked.
 
     Raises:
         CorpusError: If the set cannot be read.

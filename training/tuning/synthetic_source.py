@@ -9,6 +9,7 @@ import numpy as np
 
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import ModelError
+from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.retriever.language import language_of, length_in_words
 from quarry.training.examples.corpus_pairs import STANDARD as PAIR_RULES
@@ -42,12 +43,12 @@ def examples_by_language_model(
     """Have queries written for passages of the index, and leave out those that the model finds unrelated to their passage.
 
     Args:
-        index: Whose passages are sent.
+        index: Its passages are sent.
         embedder: Its model, for the filter.
         source: How many passages, and the endpoint.
-        seed: Of the draw and the personas.
-        folder: Of the run; answers are kept there, in `ANSWERS`.
-        watch: Told the cost first.
+        seed: Seed of the draw and the personas.
+        folder: The run's folder; answers are kept there, in `ANSWERS`.
+        watch: Receives progress events, the cost first.
 
     Raises:
         ModelError: If the endpoint refuses requests, or answered too few to be used. What it wrote is kept.
@@ -64,14 +65,28 @@ def examples_by_language_model(
             f"{found.dropped[reason]} {reason}" for reason in UNANSWERED if reason in found.dropped
         )
         raise ModelError(
-            f"the endpoint fell silent: {answered} of {len(passages)} passages were answered ({why}); expected at least "
-            f"{ENOUGH:.0%}. What it wrote is kept: go on with --run {folder.name}, or leave --synthetic out"
+            "tuning.endpoint_silent",
+            "the endpoint fell silent: {answered} of {count} passages were answered ({why})",
+            expected="at least {enough:.0%}",
+            do="What it wrote is kept: resume with --run {run}, or leave --synthetic out",
+            answered=answered,
+            count=len(passages),
+            why=why,
+            enough=ENOUGH,
+            run=folder.name,
         )
     if answered < len(passages):
         watch.stage(
-            f"the endpoint did not answer all; what it wrote for {answered} of {len(passages)} passages is used"
+            Message.of(
+                "tuning.endpoint_partly",
+                "the endpoint did not answer all; what it wrote for {answered} of {count} passages is used",
+                answered=answered,
+                count=len(passages),
+            )
         )
-    watch.stage(f"filtering {len(found.examples)} synthetic queries by the model")
+    watch.stage(
+        Message.of("tuning.filtering", "filtering {count} synthetic queries by the model", count=len(found.examples))
+    )
     kept = _related(found.examples, embedder, seed)
     unlike = {"no more alike to the model than random texts": len(found.examples) - len(kept)}
     return SyntheticExamples(kept, {**found.dropped, **unlike})
@@ -94,13 +109,20 @@ def _drawn(index: Index, count: int, seed: int) -> list[tuple[str, str]]:
 
 def _cost(
     passages: Sequence[tuple[str, str]], source: SyntheticSource, spec: SyntheticSpec, answers: KeptAnswers
-) -> str:
+) -> Message:
     prompts = [prompt_for(passage, spec) for passage in passages]
     open_ones = [prompt for prompt in prompts if answers.get(source.endpoint.model, prompt) is None]
     host = urlsplit(source.endpoint.url).hostname
-    return (
-        f"{len(open_ones)} calls to {source.endpoint.model} at {host}, {sum(map(len, open_ones))} characters sent, at most "
-        f"{len(open_ones) * source.endpoint.max_tokens} tokens back; {len(prompts) - len(open_ones)} answers are kept from before"
+    return Message.of(
+        "tuning.cost",
+        "{calls} calls to {model} at {host}, {characters} characters sent, at most {tokens} tokens back; {kept} answers are kept "
+        "from before",
+        calls=len(open_ones),
+        model=source.endpoint.model,
+        host=host or "",
+        characters=sum(map(len, open_ones)),
+        tokens=len(open_ones) * source.endpoint.max_tokens,
+        kept=len(prompts) - len(open_ones),
     )
 
 

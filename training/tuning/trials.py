@@ -33,6 +33,11 @@ class Contender:
     embedder: Embedder
     model: Path
 
+    @property
+    def index(self) -> Index:
+        """The model's generation of the index."""
+        return self.searcher.index
+
 
 def held_out_trial(live: Contender, tuned: Contender, dataset: Dataset, route: Route, kept: Path) -> Trial:
     """Ask the held-out queries of both generations by one route, as users would be answered.
@@ -58,9 +63,9 @@ def general_trial(
     Args:
         live: The model that answers now.
         tuned: The other one.
-        general: Folder of the set (BEIR).
+        general: The set's folder (BEIR).
         kept: Where evaluations are kept, by model and set.
-        progress: Told how many texts were encoded.
+        progress: Receives the number of texts encoded.
 
     Raises:
         CorpusError: If the set cannot be read.
@@ -92,7 +97,7 @@ def calibration(index: Index, embedder: Embedder, dataset: Dataset, *, seed: int
         index: The generation of the model.
         embedder: The model.
         dataset: Judged queries.
-        seed: Of the random passages.
+        seed: Seed of the draw of random passages.
 
     Returns:
         The band, None when no judged document is in the index.

@@ -11,9 +11,10 @@ from quarry.app.cli.console import ProgressBar, note, out, out_json
 from quarry.app.cli.exits import usage_errors
 
 if TYPE_CHECKING:
+    from quarry.indexer.messages import Message
     from quarry.training.fit.progress import TrainProgress
     from quarry.training.fit.spec import TrainSpec
-    from quarry.training.tuning.embedder_loop import TuningReport
+    from quarry.training.tuning.loop import TuningReport
     from quarry.training.tuning.plan import SyntheticSource, TuningPlan
 
 EXIT_REFUSED = 4
@@ -112,8 +113,8 @@ def tune(
     from quarry.demo_corpus import general_path
     from quarry.training.examples.split import SplitPlan
     from quarry.training.negatives.spec import NegativeSpec, rank_window
-    from quarry.training.tuning import run_loop
-    from quarry.training.tuning.plan import TuningPlan, TuningSources
+    from quarry.training.tuning import TuningPlan, TuningSources
+    from quarry.training.tuning import tune as tune_index
 
     with usage_errors():
         plan = TuningPlan(
@@ -139,7 +140,7 @@ def tune(
         )
     watch = _Watch(quiet=quiet)
     try:
-        report = run_loop(index, plan, run=run, observer=watch)
+        report = tune_index(index, plan, run=run, observer=watch)
     except KeyboardInterrupt as err:
         note("interrupted; progress is kept: pass the run's name with --run to resume. The live model is unchanged")
         raise typer.Exit(EXIT_INTERRUPTED) from err
@@ -194,11 +195,11 @@ def _synthetic(passages: int, url: str, model: str) -> "SyntheticSource | None":
 class _Watch(ProgressBar):
     """A build's progress bar that also prints stages and training steps."""
 
-    def stage(self, sentence: str) -> None:
-        """Print a sentence."""
+    def stage(self, message: "Message") -> None:
+        """Print what began or was found out."""
         self.close()
         if not self._quiet:
-            note(sentence)
+            note(str(message))
 
     def training(self, progress: "TrainProgress") -> None:
         """Print a training step."""

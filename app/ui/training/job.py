@@ -11,6 +11,7 @@ from quarry.app.ui.shared.data_folders import DATA_VARIABLE, inside
 from quarry.app.ui.shared.jobs import Job
 from quarry.demo_corpus import general_path
 from quarry.indexer.errors import SettingsError
+from quarry.indexer.messages import Message
 from quarry.indexer.models.loading import choose_device
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.manifest import Manifest
@@ -21,9 +22,9 @@ from quarry.training.feedback.log import FeedbackLog
 from quarry.training.fit.progress import TrainProgress
 from quarry.training.fit.spec import train_preset
 from quarry.training.negatives.spec import NegativeSpec, rank_window
-from quarry.training.tuning import run_loop
+from quarry.training.tuning import tune
 from quarry.training.tuning.drift import Drift, drift, logged_queries
-from quarry.training.tuning.embedder_loop import TuningReport
+from quarry.training.tuning.loop import TuningReport
 from quarry.training.tuning.plan import TuningPlan, TuningSources
 from quarry.training.tuning.promotion import roll_back
 
@@ -53,13 +54,13 @@ class TrainingState:
 
     Attributes:
         run: Its name.
-        stages: What was told, oldest first.
+        stages: The stages that were reported, oldest first.
         step: The last training step; None outside of training.
         dev: The last nDCG@10 on the dev queries; None before the first.
     """
 
     run: str
-    stages: tuple[str, ...] = ()
+    stages: tuple[Message, ...] = ()
     step: TrainProgress | None = None
     dev: float | None = None
 
@@ -185,10 +186,10 @@ def run_training(job: Job, index: Path, order: TrainingOrder, device: str) -> Tu
 
     Raises:
         JobCancelledError: If the job was asked to stop; what was reached is kept.
-        SearchError: As `quarry.training.tuning.embedder_loop.tune`.
+        SearchError: As `quarry.training.tuning.loop.tune`.
     """
     watch = _Watch(job, order.run)
-    return run_loop(index, plan_of(order, device), run=order.run, observer=watch)
+    return tune(index, plan_of(order, device), run=order.run, observer=watch)
 
 
 def run_rollback(job: Job, index: Path, device: str) -> str:
@@ -236,10 +237,10 @@ class _Watch:
         self._doing, self._done, self._total = "", 0, 0
         job.detail = self._state
 
-    def stage(self, sentence: str) -> None:
-        """Keep the sentence."""
-        self._state = replace(self._state, stages=(*self._state.stages, sentence), step=None)
-        self._job.detail, self._doing = self._state, sentence
+    def stage(self, message: Message) -> None:
+        """Keep the message."""
+        self._state = replace(self._state, stages=(*self._state.stages, message), step=None)
+        self._job.detail, self._doing = self._state, str(message)
         self._report(0, 0)
 
     def training(self, progress: TrainProgress) -> None:
@@ -250,7 +251,7 @@ class _Watch:
 
     def phase(self, name: str, total: int | None) -> None:
         """Begin to count anew."""
-        self._doing = self._state.stages[-1] if self._state.stages else name
+        self._doing = str(self._state.stages[-1]) if self._state.stages else name
         self._report(0, total or 0)
 
     def advance(self, amount: int) -> None:

@@ -13,7 +13,7 @@ from quarry.app.ui.shared.shown_text import Row
 from quarry.app.ui.training import job as training_job
 from quarry.app.ui.training import presenter as shown
 from quarry.app.ui.training import runs as training_runs
-from quarry.app.ui.training.job import MeasuredDrift, TrainingOrder
+from quarry.app.ui.training.job import MeasuredDrift, TrainingOrder, TrainingState
 from quarry.app.ui.training.words import stage_words
 from quarry.indexer.errors import SearchError
 from quarry.training.tuning.promotion import Step, history
@@ -155,7 +155,9 @@ def _rolling(session: Session, job: Job) -> None:
     say = session.say
     if job.state == "running":
         st.progress(job.progress.share)
-        st.text(say("Going back", "正在回退") + f"  {stage_words(job.progress.doing, say)}")
+        stages = job.detail.stages if isinstance(job.detail, TrainingState) else ()
+        doing = stage_words(stages[-1], say) if stages else job.progress.doing
+        st.text(say("Going back", "正在回退") + f"  {doing}")
     elif _just_ended(job):
         st.rerun()
     elif job.state == "failed" and job.error:

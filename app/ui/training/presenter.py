@@ -39,12 +39,13 @@ def count_rows(counts: Mapping[str, int], say: Say) -> list[Row]:
 
 def stages_behind(state: TrainingState, say: Say) -> list[str]:
     """Return what a run has done, oldest first; what it is at now is not among it."""
-    return [stage_words(sentence, say) for sentence in state.stages[:-1]]
+    return [stage_words(message, say) for message in state.stages[:-1]]
 
 
 def progress_words(progress: Progress, state: TrainingState | None, say: Say) -> list[str]:
     """Return what a running job is at: the stage, then figures of training, then the time."""
-    words = [stage_words(progress.doing, say) or say("Loading libraries and the model", "载入程序库和模型")]
+    stages = state.stages if state else ()
+    words = [stage_words(stages[-1], say) if stages else say("Loading libraries and the model", "载入程序库和模型")]
     step = state.step if state else None
     if step is not None:
         parts = [say(f"step {step.step} of {step.steps}", f"第 {step.step} 步，共 {step.steps} 步")]

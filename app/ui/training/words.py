@@ -4,50 +4,6 @@ from quarry.app.ui.index.words import said
 from quarry.app.ui.shared.shown_text import Say, told
 from quarry.indexer.messages import Message
 
-_STAGES = (
-    (r"run (\S+): tuning (.+) of generation (\S+)", r"运行 \1：微调第 \3 代的 \2"),
-    (
-        r"run (\S+): tuning the reranker (.+), with a new head for generation (\S+)",
-        r"运行 \1：为第 \3 代从 \2 训练新的重排模型",
-    ),
-    (r"run (\S+): tuning the reranker (.+) for generation (\S+)", r"运行 \1：为第 \3 代微调重排模型 \2"),
-    (
-        r"(\d+) calls to (.+) at (\S+), (\d+) characters sent, at most (\d+) tokens back; (\d+) answers are kept from before",
-        r"将调用 \3 的 \2 共 \1 次，发送 \4 个字符，最多返回 \5 个词元；已有 \6 个回答",
-    ),
-    (
-        r"the endpoint did not answer all; what it wrote for (\d+) of (\d+) passages is used",
-        r"语言模型未全部回答；使用它已为 \2 个段落中的 \1 个写出的查询",
-    ),
-    (r"filtering (\d+) synthetic queries by the model", r"用模型过滤 \1 个生成的查询"),
-    (r"(\d+) examples by a language model", r"语言模型生成了 \1 个样本"),
-    (r"(\d+) examples out of the feedback log", r"反馈日志中有 \1 个样本"),
-    (r"(\d+) examples out of the documents", r"文档中有 \1 个样本"),
-    (r"(\d+) examples out of (.+)", r"\2 中有 \1 个样本"),
-    (r"(\d+) passages for negatives out of (.+)", r"\2 中有 \1 个段落可作负例"),
-    (
-        r"the candidate pool is not used: negatives come from the index, which holds the passages of all pairs",
-        "未使用候选池：所有样本的段落都在索引中，负例取自索引",
-    ),
-    (
-        r"a new head learns little from (\d+) examples, so a refusal is likely; give more pairs, or begin with a released "
-        r"reranker \(--reranker FOLDER\)",
-        r"仅 \1 个样本，新的输出层学到的很少，很可能被拒绝；请提供更多样本，或从已发布的重排模型开始（--reranker FOLDER）",
-    ),
-    (r"mining negatives for (\d+) examples", r"为 \1 个样本挖掘负例"),
-    (r"training on (\d+) examples", r"用 \1 个样本训练"),
-    (r"choosing how much of the tuned weights to keep", "选择保留多少微调后的权重"),
-    (r"encoding the passages with the tuned model, beside the live ones", "用微调后的模型编码段落，不影响使用中的一代"),
-    (r"asking (\d+) held-out queries of both, by (\S+)", r"用两个模型回答 \1 个留出查询（\2）"),
-    (r"asking (\d+) held-out queries by (\S+), reranked by (.+)", r"回答 \1 个留出查询（\2），重排：\3"),
-    (r"reranking the general set by (.+)", r"在通用集上评测重排：\1"),
-    (r"measuring both on the general set", "在通用集上评测两个模型"),
-    (r"generation (\S+) answers now; the tuned model is compared with it", r"现由第 \1 代回答，改与它比较"),
-    (
-        r"waiting: .+ is being written by process (\d+) on (\S+) since (\S+); .+",
-        r"等待：\2 上的进程 \1 自 \3 起正在写入索引",
-    ),
-)
 _REASONS = (
     (r"judgements replaced or withdrawn by their session", "被本人更改或撤回的判定"),
     (r"votes in a burst, one voice with another", "短时间内连续的投票，合并为一票"),
@@ -89,9 +45,9 @@ _REASONS = (
 )
 
 
-def stage_words(stage: Message | str, say: Say) -> str:
-    """Return the stage of a run."""
-    return told(stage, say) if isinstance(stage, Message) else said(stage, _STAGES, say)
+def stage_words(message: Message, say: Say) -> str:
+    """Return what a run is at."""
+    return told(message, say)
 
 
 def reason_words(reason: str, say: Say) -> str:

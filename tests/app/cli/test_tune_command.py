@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.app.cli.test_cli import quarry
-from tests.training.tuning.test_embedder_loop import general, index, model, pairs
+from tests.training.tuning.test_embedder import general, index, model, pairs
 
 __all__ = ["general", "index", "model", "pairs"]
 

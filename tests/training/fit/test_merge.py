@@ -57,7 +57,7 @@ def test_a_few_dev_queries_do_not_move_the_share_from_the_usual_one(pair, tmp_pa
 
     def chosen(scores):
         known = {0.0: 0.5, **dict(zip((0.3, 0.6, 1.0), scores, strict=True))}
-        return keep_share(pair, (1.0, 0.6, 0.3), dev, SPEC, tmp_path / "kept", known=known, device="cpu")
+        return keep_share(*pair, dev, SPEC, tmp_path / "kept", shares=(1.0, 0.6, 0.3), known=known, device="cpu")
 
     assert chosen((0.71, 0.70, 0.71)).share == 0.6
     assert chosen((0.72, 0.70, 0.71)).share == 0.3

@@ -55,7 +55,7 @@ def test_only_passages_as_they_stand_are_in_the_index(index, judged):
 
 def test_negatives_come_from_where_the_positive_stands(index, judged, plan):
     pools = MiningPools(index, WordEmbedder(), [*judged, *PAIRS], Unwatched())
-    mined = pools.mine([*judged, *PAIRS], plan)
+    mined = pools.mine([*judged, *PAIRS], plan.negatives)
     assert len(mined.kept) + len(mined.dropped) == 20
     seen = {True: 0, False: 0}
     for example in mined.examples:
@@ -72,7 +72,7 @@ def test_the_nearest_of_the_whole_file_come_first_and_count_as_neighbours(index,
     sibling = "rule 2 says 规定2 does not hold on holidays 节假日不适用"
     copy = "Rule 2 says 规定2是 2 days!"  # reads like the positive
     passages = [sibling, copy, *(f"unrelated remark {chr(97 + n)}x 无关" for n in range(20))]
-    four = replace(plan, negatives=replace(plan.negatives, number=4))
+    four = replace(plan.negatives, number=4)
     pools = MiningPools(index, WordEmbedder(), drawn, Unwatched(), passages=passages)
     mined = pools.mine(drawn, four)
     (second,) = (one for one in mined.kept if one.example.row.query == "rule 2 规定2")
@@ -98,4 +98,4 @@ def test_dev_candidates_follow_the_dev_examples(index, judged, plan):
     alone = MiningPools(index, WordEmbedder(), judged, Unwatched(), passages=["rule 9 规定9"])
     assert not alone.beyond_index
     assert all(text.startswith("Hours") for text in alone.others(judged, 5, seed=0))
-    assert len(alone.mine(judged, plan).kept) == 8
+    assert len(alone.mine(judged, plan.negatives).kept) == 8

@@ -28,8 +28,8 @@ class Told(Unwatched):
     def __init__(self):
         self.sentences = []
 
-    def stage(self, sentence):
-        self.sentences.append(sentence)
+    def stage(self, message):
+        self.sentences.append(str(message))
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_the_draw_follows_the_seed_and_the_number(index, server, tmp_path):
 def test_silence_is_an_error_unless_enough_was_written(index, server, tmp_path):
     server.answers = [*[writes] * 4, (500, {})]
     with pytest.raises(
-        ModelError, match=r"4 of 14 passages were answered .*500.*go on with --run early, or leave --synthetic"
+        ModelError, match=r"4 of 14 passages were answered .*500.*resume with --run early, or leave --synthetic"
     ):
         ask(index, server, tmp_path / "early", retries=0)
     assert len([line for line in (tmp_path / "early" / ANSWERS).read_text().split("\n") if line]) == 4
@@ -102,7 +102,7 @@ def test_a_plan_has_it_as_a_source_without_where_the_endpoint_is(index, server, 
     sources = TuningSources(feedback=False, synthetic=SyntheticSource(50, server.endpoint()))
     plan = TuningPlan(tmp_path, sources=sources)
     told = Told()
-    found = gather(index, WordEmbedder(), plan, tmp_path / "run", told)
+    found = gather(index, WordEmbedder(), sources, 0, tmp_path / "run", told)
     assert f"{len(found.examples)} examples by a language model" in told.sentences
     assert found.left_out["no more alike to the model than random texts"] > 0
     assert json.loads(json.dumps(plan.facts()))["sources"]["synthetic"] == {"passages": 50, "model": "tiny"}

@@ -28,12 +28,11 @@ from quarry.indexer.storage.generations import Generations, writer_lock
 from quarry.retriever.stages.models import recorded_embedder
 from quarry.training.examples.rows import TrainingRow, read_training_rows, write_training_rows
 from quarry.training.fit.spec import TrainSpec
-from quarry.training.tuning import embedder_loop as tuning
-from quarry.training.tuning.embedder_loop import tune
+from quarry.training.tuning import embedder, loop, tune
 from quarry.training.tuning.plan import TuningSources, Unwatched
 from quarry.training.tuning.promotion import history
 from tests.training.tiny_model import tiny_model
-from tests.training.tuning.test_embedder_loop import Told, general, index, model, pairs, plan, rows
+from tests.training.tuning.test_embedder import Told, general, index, model, pairs, plan, rows
 
 __all__ = ["general", "index", "model", "pairs"]
 LEARNS_NOTHING = {"spec": TrainSpec(epochs=1, batch_size=16, learning_rate=1e-7), "merge": (1.0,)}
@@ -54,7 +53,8 @@ class Until(Unwatched):
     def __init__(self, stage, act):
         self.stage_name, self.act, self.sentences = stage, act, []
 
-    def stage(self, sentence):
+    def stage(self, message):
+        sentence = str(message)
         self.sentences.append(sentence)
         if sentence.startswith(self.stage_name) and self.act:
             act, self.act = self.act, None
@@ -137,9 +137,9 @@ def test_it_gives_up_when_what_answers_never_rests(index, general, pairs, monkey
     def never(*_):
         raise IndexMismatchError("another one")
 
-    monkeypatch.setattr(tuning, "promote", never)
+    monkeypatch.setattr(embedder, "promote", never)
     before = digests(index)
-    with pytest.raises(IndexMismatchError, match="another generation went live 3 times .* Go on with --run r"):
+    with pytest.raises(IndexMismatchError, match="another generation went live 3 times .* Resume with --run r"):
         tune(index, plan(general, pairs, **LEARNS_NOTHING, force=True), run="r")
     after = digests(index)
     assert {name: after[name] for name in before} == before
@@ -166,9 +166,9 @@ def test_it_waits_for_who_writes(index, general, pairs, monkeypatch):
     held, told = threading.Event(), Told()
 
     class Patient(Told):
-        def stage(self, sentence):
-            super().stage(sentence)
-            if sentence.startswith("waiting: ") and "is being written by process" in sentence:
+        def stage(self, message):
+            super().stage(message)
+            if message.code == "tuning.waiting" and "is being written by process" in str(message):
                 held.set()
 
     def write():
@@ -179,11 +179,11 @@ def test_it_waits_for_who_writes(index, general, pairs, monkeypatch):
     begun, told = threading.Event(), Patient()
 
     class Begins(Patient):
-        def stage(self, sentence):
-            if sentence.startswith("encoding the passages"):
+        def stage(self, message):
+            if message.code == "tuning.encoding":
                 threading.Thread(target=write).start()
                 assert begun.wait(10)
-            super().stage(sentence)
+            super().stage(message)
 
     told = Begins()
     assert not tune(index, plan(general, pairs, **LEARNS_NOTHING), run="r", observer=told).promoted
@@ -204,7 +204,7 @@ def test_what_a_killed_run_left_is_removed_by_the_next_and_a_switch_is_not_forgo
 
     before = digests(index)
     with monkeypatch.context() as dying:
-        dying.setattr(tuning, "sweep", lambda *_a, **_k: None)
+        dying.setattr(loop, "sweep", lambda *_a, **_k: None)
         with pytest.raises(Killed):
             tune(index, plan(general, pairs, **LEARNS_NOTHING), run="dead", observer=Until("measuring", die))
     assert Generations(index).finished() == ["000001", "000002"]
@@ -214,7 +214,7 @@ def test_what_a_killed_run_left_is_removed_by_the_next_and_a_switch_is_not_forgo
     assert {name for name in digests(index) if name.startswith("models/")} == set()
     assert {name: digest for name, digest in digests(index).items() if name in before} == before
     with monkeypatch.context() as dying:
-        dying.setattr(tuning.TuningRun, "finish", die)
+        dying.setattr(loop.TuningRun, "finish", die)
         with pytest.raises(Killed):
             tune(index, plan(general, pairs, **LEARNS_NOTHING, force=True), run="dead")
     assert not (index / "tuning" / "dead" / "report.json").exists()
@@ -310,11 +310,11 @@ LIMITED = """
 import resource, sys
 from pathlib import Path
 import quarry.training.fit.trainer  # its imports are not what is to fail
-from tests.training.tuning.test_embedder_loop import plan
+from tests.training.tuning.test_embedder import plan
 from tests.training.tuning.test_tuning_faults import Until
 from quarry.indexer.errors import SearchError
 from quarry.training.fit.spec import TrainSpec
-from quarry.training.tuning.embedder_loop import tune
+from quarry.training.tuning import tune
 index, general, pairs, what = *map(Path, sys.argv[1:4]), sys.argv[4]
 def no_memory():
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

@@ -18,7 +18,7 @@ from quarry.training.tuning.promotion import lineage_of, promote
 from quarry.training.tuning.run import tuning_runs
 from tests.app.ui.browser import chromium, served, visitor
 from tests.training.tiny_model import tiny_model
-from tests.training.tuning.test_embedder_loop import rows
+from tests.training.tuning.test_embedder import rows
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 COUNT = 160  # pairs: 112 to train on in four steps, 32 for the verdict

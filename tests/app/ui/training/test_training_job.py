@@ -9,6 +9,7 @@ import pytest
 from quarry.app.ui.shared.jobs import Job, JobCancelledError
 from quarry.app.ui.training.job import TrainingOrder, _Watch, new_run_name, order_of, pair_paths, plan_of
 from quarry.indexer.errors import SettingsError
+from quarry.indexer.messages import Message
 from quarry.retriever.llm.endpoint import Endpoint
 from quarry.training.fit.progress import TrainProgress
 from quarry.training.tuning.plan import SyntheticSource, TuningSources
@@ -41,7 +42,7 @@ def test_the_plan_is_that_of_the_command(tmp_path, monkeypatch):
         asked.append(plan)
         raise SettingsError("enough")
 
-    monkeypatch.setattr("quarry.training.tuning.run_loop", loop)
+    monkeypatch.setattr("quarry.training.tuning.loop.tune", loop)
     CliRunner().invoke(cli, ["tune", str(tmp_path), "--seed", "3", "--mine-corpus", "--one-person", "--most", "90"])
     order = TrainingOrder(TuningSources(True, (), True, 90, True), 3, True, "r")
     assert asked == [plan_of(order, "auto")]
@@ -91,7 +92,7 @@ def test_a_name_out_of_the_time():
 def test_the_watch_tells_the_job_and_ends_a_cancelled_one():
     job = Job("training")
     watch = _Watch(job, "r")
-    watch.stage("mining negatives for 50 examples")
+    watch.stage(Message.of("tuning.mining", "mining negatives for {count:example|examples}", count=50))
     watch.phase("mining", 50)
     watch.advance(20)
     watch.advance(5)
@@ -100,7 +101,7 @@ def test_the_watch_tells_the_job_and_ends_a_cancelled_one():
     watch.training(first)
     watch.training(replace(first, step=2, dev=None))
     assert (job.detail.run, job.detail.step.step, job.detail.dev, job.progress.share) == ("r", 2, 0.7, 0.25)
-    watch.stage("measuring both on the general set")
+    watch.stage(Message.of("tuning.general_both", "measuring both on the general set"))
     assert job.detail.step is None and len(job.detail.stages) == 2
     job.cancel()
     with pytest.raises(JobCancelledError):

@@ -30,7 +30,7 @@ from quarry.training.tuning.gate import GateRule
 from quarry.training.tuning.plan import TuningPlan
 from tests.app.ui.pages_support import POISON, demo_index, markdown, open_page, texts
 from tests.training.tiny_model import tiny_model
-from tests.training.tuning.test_embedder_loop import rows
+from tests.training.tuning.test_embedder import rows
 
 LEARNS = {"epochs": 4, "batch_size": 16, "learning_rate": 5e-3, "eval_steps": 6, "checkpoint_steps": 6, "patience": 0}
 LEARNS_NOTHING = {"epochs": 1, "batch_size": 16, "learning_rate": 1e-7}
@@ -299,7 +299,7 @@ def test_an_index_without_a_model_has_nothing_to_train(tmp_path, monkeypatch):
 
 def test_what_is_tuned_can_be_chosen_in_both_languages(index, monkeypatch):
     asked = []
-    monkeypatch.setattr(training_job, "run_loop", lambda _index, plan, **_more: asked.append(plan))
+    monkeypatch.setattr(training_job, "tune", lambda _index, plan, **_more: asked.append(plan))
     at = open_page(index, monkeypatch, "feedback", "zh")
     assert "重排模型" in at.radio(key="training.what").options
     at.session_state["language"] = "en"

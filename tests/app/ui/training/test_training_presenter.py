@@ -3,13 +3,12 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
 from quarry.app.ui.index.words import why_words
 from quarry.app.ui.shared.jobs import Progress
 from quarry.app.ui.training import presenter as shown
 from quarry.app.ui.training.job import MeasuredDrift, TrainingState
 from quarry.app.ui.training.words import reason_words, seconds_words, stage_words
+from quarry.indexer.messages import Message
 from quarry.indexer.storage.manifest import EmbedderFacts, Lineage, RerankerFacts
 from quarry.retriever.evaluation.compare import compare
 from quarry.retriever.evaluation.evaluate import evaluate
@@ -55,38 +54,12 @@ def test_evidence_says_how_many_and_what_is_missing():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("sentence", "words"),
-    [
-        ("run r-1: tuning acme/m of generation 000001", "运行 r-1：微调第 000001 代的 acme/m"),
-        ("160 examples out of the feedback log", "反馈日志中有 160 个样本"),
-        ("12 examples out of /data/a b.jsonl", "/data/a b.jsonl 中有 12 个样本"),
-        ("9 passages for negatives out of /data/池.jsonl", "/data/池.jsonl 中有 9 个段落可作负例"),
-        ("asking 48 held-out queries of both, by hybrid", "用两个模型回答 48 个留出查询（hybrid）"),
-        ("run r: tuning the reranker acme/r for generation 000001", "运行 r：为第 000001 代微调重排模型 acme/r"),
-        (
-            "run r: tuning the reranker acme/m, with a new head for generation 000001",
-            "运行 r：为第 000001 代从 acme/m 训练新的重排模型",
-        ),
-        ("asking 48 held-out queries by hybrid, reranked by a, b", "回答 48 个留出查询（hybrid），重排：a, b"),
-        (
-            "14 calls to m at 127.0.0.1, 900 characters sent, at most 5600 tokens back; 2 answers are kept from before",
-            "将调用 127.0.0.1 的 m 共 14 次，发送 900 个字符，最多返回 5600 个词元；已有 2 个回答",
-        ),
-        (
-            "generation 000003 answers now; the tuned model is compared with it",
-            "现由第 000003 代回答，改与它比较",
-        ),
-        (
-            "waiting: /i is being written by process 7 on h since 2026-11-21T09:00:00+00:00; expected no other writer. Wait for it, or stop it",
-            "等待：h 上的进程 7 自 2026-11-21T09:00:00+00:00 起正在写入索引",
-        ),
-        ("something new", "something new"),
-    ],
-)
-def test_stages_in_chinese(sentence, words):
-    assert stage_words(sentence, chinese) == words
-    assert stage_words(sentence, english) == sentence
+def test_stages_are_shown_in_the_language_of_the_page():
+    mining = Message.of("tuning.mining", "mining negatives for {count:example|examples}", count=1600)
+    assert stage_words(mining, english) == "mining negatives for 1,600 examples"
+    assert stage_words(mining, chinese) == "为 1,600 个样本挖掘负例"
+    waiting = Message.of("tuning.waiting", "waiting: {why}", why=Message.plain("/i is being written"))
+    assert stage_words(waiting, chinese) == "等待：/i is being written"
 
 
 def test_reasons_switches_and_times():
@@ -98,7 +71,8 @@ def test_reasons_switches_and_times():
 
 
 def test_progress_of_training_of_counting_and_of_the_start():
-    state = TrainingState("r", ("training on 80 examples",), TrainProgress(12, 90, 0.13, 0.4123, None, 250.0), 0.7312)
+    training = Message.of("tuning.training", "training on {count:example|examples}", count=80)
+    state = TrainingState("r", (training,), TrainProgress(12, 90, 0.13, 0.4123, None, 250.0), 0.7312)
     at = Progress(12, 90, "training on 80 examples", 75.0)
     assert shown.progress_words(at, state, english) == [
         "training on 80 examples",
@@ -112,7 +86,8 @@ def test_progress_of_training_of_counting_and_of_the_start():
     mining = Progress(1200, 5000, "mining negatives for 5000 examples", 3.0)
     assert shown.progress_words(mining, TrainingState("r"), english)[1] == "1,200 / 5,000"
     assert shown.progress_words(Progress(0, 0, "", 1.0), None, chinese) == ["载入程序库和模型", "已用 1 秒"]
-    told = TrainingState("r", ("160 examples out of the feedback log", "training on 80 examples"))
+    found = Message.of("tuning.from_feedback", "{count:example|examples} from the feedback log", count=160)
+    told = TrainingState("r", (found, training))
     assert shown.stages_behind(told, chinese) == ["反馈日志中有 160 个样本"]
     assert shown.stages_behind(TrainingState("r"), english) == []
 

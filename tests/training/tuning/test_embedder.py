@@ -24,7 +24,7 @@ from quarry.training.feedback.events import FeedbackEvent
 from quarry.training.feedback.log import FeedbackLog, feedback_path
 from quarry.training.fit.spec import TrainSpec
 from quarry.training.negatives.spec import NegativeSpec
-from quarry.training.tuning.embedder_loop import tune
+from quarry.training.tuning import tune
 from quarry.training.tuning.gate import GateRule
 from quarry.training.tuning.plan import TuningPlan, TuningSources, Unwatched
 from quarry.training.tuning.promotion import history, roll_back
@@ -103,8 +103,8 @@ class Told(Unwatched):
     def __init__(self):
         self.sentences = []
 
-    def stage(self, sentence):
-        self.sentences.append(sentence)
+    def stage(self, message):
+        self.sentences.append(str(message))
 
 
 def test_a_better_model_goes_live_and_can_be_taken_back(index, general, pairs):
@@ -158,8 +158,8 @@ def test_force_is_recorded_and_no_promote_is_kept(index, general, pairs):
 
 def test_an_interrupted_run_goes_on_with_the_same_data(index, general, pairs):
     class Impatient(Unwatched):
-        def stage(self, sentence):
-            if sentence.startswith("choosing"):
+        def stage(self, message):
+            if message.code == "tuning.merging":
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -183,7 +183,7 @@ def test_the_feedback_log_alone_is_enough(index, general):
                 log.append(FeedbackEvent(row.query, "answer", voter, "000001", chunk_id, doc_id, at=at))
     told = Told()
     report = tune(index, plan(general, None, sources=TuningSources()), observer=told)
-    assert "160 examples out of the feedback log" in told.sentences
+    assert "160 examples from the feedback log" in told.sentences
     assert report.promoted
 
 

@@ -1,5 +1,6 @@
 """The loop for rerankers on tiny real cross-encoders: learnt from pairs, judged by the reranked route, recorded, taken back."""
 
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from quarry.indexer.build import index_documents
 from quarry.indexer.build.plan import BuildSettings
-from quarry.indexer.errors import FeedbackError, IndexMismatchError, ModelError
+from quarry.indexer.errors import FeedbackError, IndexMismatchError, ModelError, TrainingError
 from quarry.indexer.models.encoder import load_embedder
 from quarry.indexer.models.source import resolve_model
 from quarry.indexer.opened import Index
@@ -19,14 +20,13 @@ from quarry.retriever.stages.models import recorded_embedder
 from quarry.training.examples.rows import write_training_rows
 from quarry.training.fit.spec import RerankerSpec, TrainSpec
 from quarry.training.negatives.spec import NegativeSpec
-from quarry.training.tuning import run_loop
+from quarry.training.tuning import tune
 from quarry.training.tuning.base_reranker import FROM_ENCODER, base_reranker
 from quarry.training.tuning.gate import GateRule
 from quarry.training.tuning.plan import TuningPlan, Unwatched
 from quarry.training.tuning.promotion import history, roll_back
-from quarry.training.tuning.reranker_loop import tune_reranker
-from tests.training.tuning.test_embedder_loop import LOOSE, Told, model, rows
-from tests.training.tuning.test_embedder_loop import plan as embedder_plan
+from tests.training.tuning.test_embedder import LOOSE, Told, model, rows
+from tests.training.tuning.test_embedder import plan as embedder_plan
 
 __all__ = ["model"]
 
@@ -99,7 +99,7 @@ def no_hub_cache(monkeypatch, tmp_path):
 
 def test_a_better_reranker_is_recorded_used_and_taken_back(index, general, pairs):
     told = Told()
-    report = run_loop(index, plan(general, pairs), run="first", observer=told)
+    report = tune(index, plan(general, pairs), run="first", observer=told)
     assert report.verdict.held_out.verdict == "better", report.verdict.words()
     assert (report.promoted, report.forced, report.against) == (True, False, "the first stage")
     assert report.generation == "000002" == Generations(index).pointer().generation
@@ -123,8 +123,8 @@ def test_a_better_reranker_is_recorded_used_and_taken_back(index, general, pairs
     assert stage(index) == "ran"
 
     with pytest.raises(IndexMismatchError, match="run first is done: its model answers since"):
-        run_loop(index, plan(general, pairs), run="first")
-    again = run_loop(index, plan(general, pairs, STANDS_STILL, reranker="auto"), run="second")  # from the recorded one
+        tune(index, plan(general, pairs), run="first")
+    again = tune(index, plan(general, pairs, STANDS_STILL, reranker="auto"), run="second")  # from the recorded one
     assert (again.promoted, again.against) == (False, facts.model)
     assert "no gain is shown" in again.verdict.words()
     assert Index.open(index).manifest.reranker == facts
@@ -137,26 +137,26 @@ def test_a_better_reranker_is_recorded_used_and_taken_back(index, general, pairs
 
 def test_an_interrupted_run_goes_on_a_refused_one_changes_nothing_and_force_is_recorded(index, general, pairs):
     class Impatient(Unwatched):
-        def stage(self, sentence):
-            if sentence.startswith("reranking the general set"):
+        def stage(self, message):
+            if message.code == "tuning.general_rerankers":
                 raise KeyboardInterrupt
 
     before = files(index)
     with pytest.raises(KeyboardInterrupt):
-        tune_reranker(index, plan(general, pairs, STANDS_STILL), run="again", observer=Impatient())
+        tune(index, plan(general, pairs, STANDS_STILL), run="again", observer=Impatient())
     assert files(index) == before
     kept = {path.name for path in (index / "tuning" / "again" / "trials").iterdir()}
     assert any(name.startswith("held-out-dense+rerank-6-000001-") for name in kept)
     pairs.write_text("", encoding="utf-8")  # what the run has read is its own
-    refused = tune_reranker(index, plan(general, pairs, STANDS_STILL), run="again")
+    refused = tune(index, plan(general, pairs, STANDS_STILL), run="again")
     assert {path.name for path in (index / "tuning" / "again" / "trials").iterdir()} == kept
     assert (refused.promoted, refused.verdict.promote) == (False, False)
     assert files(index) == before
     assert Generations(index).finished() == ["000001"]
     with pytest.raises(FeedbackError, match="run again was started with other settings"):
-        tune_reranker(index, plan(general, pairs, STANDS_STILL, rerank_depth=5), run="again")
+        tune(index, plan(general, pairs, STANDS_STILL, rerank_depth=5), run="again")
 
-    forced = tune_reranker(index, plan(general, pairs, STANDS_STILL, force=True), run="again")
+    forced = tune(index, plan(general, pairs, STANDS_STILL, force=True), run="again")
     assert (forced.promoted, forced.forced) == (True, True)
     assert Index.open(index).manifest.reranker.forced
     assert Generations(index).pointer().history[-1].reason == "promoted the reranker against the verdict"
@@ -164,12 +164,10 @@ def test_an_interrupted_run_goes_on_a_refused_one_changes_nothing_and_force_is_r
 
 def test_without_a_reranker_the_error_says_what_to_do(index, general, pairs, model):
     with pytest.raises(ModelError, match="there is no reranker to tune: .*--reranker from-encoder to make one"):
-        tune_reranker(index, plan(general, pairs, reranker="auto"), run="none")
+        tune(index, plan(general, pairs, reranker="auto"), run="none")
     assert not (index / "tuning").exists()
     manifest = Index.open(index).manifest
     assert base_reranker(index, manifest, str(model)).ranks is False
-    with pytest.raises(TypeError, match="expected a RerankerSpec"):
-        tune_reranker(index, embedder_plan(general, pairs))
     (index / "decoder").mkdir()
     for name in ("tokenizer.json", "tokenizer_config.json", "model.safetensors"):
         shutil.copy(model / name, index / "decoder" / name)
@@ -177,6 +175,19 @@ def test_without_a_reranker_the_error_says_what_to_do(index, general, pairs, mod
     (index / "decoder" / "config.json").write_text(config, encoding="utf-8")
     with pytest.raises(ModelError, match="is a decoder that answers in words"):
         base_reranker(index, manifest, str(index / "decoder"))
+
+
+@pytest.mark.parametrize("make", [plan, embedder_plan], ids=["reranker", "embedder"])
+def test_a_full_disk_is_a_sentence_for_embedder_and_reranker(index, general, pairs, make):
+    class Full(Unwatched):
+        def stage(self, message):
+            if message.code == "tuning.training":
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = files(index)
+    with pytest.raises(TrainingError, match="the disk is full .* in run full; expected room .* --run full"):
+        tune(index, make(general, pairs), run="full", observer=Full())
+    assert files(index) == before
 
 
 def test_the_plan_knows_what_it_tunes():
