@@ -1,10 +1,12 @@
-"""The README is true: its commands exist and run, its library lines work, and importing has no effects."""
+"""The documentation is true: commands and options exist, links lead somewhere, snippets run, importing has no effects."""
 
 import pkgutil
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from importlib import import_module
 from pathlib import Path
 
@@ -25,28 +27,94 @@ ADAPTERS = (  # subclasses of other libraries' classes
     "quarry.app.integrations.haystack",
 )
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+COMMANDS = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
 
 
-def test_every_command_has_help_and_is_in_the_readme():
+def page_name(page):
+    return page.relative_to(ROOT).as_posix()
+
+
+def blocks(text, language):
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def anchors(page):
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+def test_every_command_has_help_and_is_documented():
     commands = typer.main.get_command(cli).commands
     assert len(commands) >= 6
     for name, command in commands.items():
-        assert f"quarry {name}" in README, name
+        assert f"quarry {name}" in COMMANDS, name
         assert command.help
         for parameter in command.params:
             assert getattr(parameter, "help", "argument"), f"{name} {parameter.name}"
 
 
-def test_every_readme_command_line_has_only_real_options():
+def test_the_readme_is_one_page_with_the_two_commands_of_ci():
+    assert len(README.split()) < 1200
+    assert README.index("![") < README.index("pip install")
+    for command in (
+        "pip install -e '.[offline]' && quarry demo",
+        "pip install -e '.[test]' && pytest -n auto --dist loadfile",
+    ):
+        assert f"```bash\n{command}\n```" in README
+        assert command in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def test_every_documented_command_line_has_only_real_options():
     commands = typer.main.get_command(cli).commands
-    lines = [line for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
-    quarry = [line.partition("quarry ")[2].partition("#")[0].split() for line in lines if "quarry " in line]
-    assert len(quarry) >= 8
-    for words in quarry:
-        known = {option for parameter in commands[words[0]].params for option in parameter.opts}
-        for word in words[1:]:
-            if word.startswith("-"):
-                assert word in known, words
+    checked = 0
+    for page in PAGES:
+        for block in blocks(page.read_text(encoding="utf-8"), "bash"):
+            for line in block.splitlines():
+                _, found, command = line.partition("quarry ")
+                if not found or line.startswith("pip install 'quarry"):
+                    continue
+                name, *words = shlex.split(command, comments=True)
+                known = {option for parameter in commands[name].params for option in parameter.opts}
+                assert {word for word in words if word.startswith("-")} <= known, f"{page_name(page)}: {line}"
+                checked += 1
+    assert checked >= 40
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_every_link_leads_to_a_file_and_a_heading(page):
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), target
+        if anchor:
+            assert anchor in anchors(file), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_every_file_of_the_checkout_that_a_page_names_exists(page):
+    text = page.read_text(encoding="utf-8")
+    for name in re.findall(r"`((?:app|indexer|retriever|training|demo_corpus|tests)(?:/[\w*.]+)+)", text):
+        assert list(ROOT.glob(name)), name
+    for name in re.findall(r"python -m (tests\.benchmarks\.\w+)", text):
+        assert (ROOT / f"{name.replace('.', '/')}.py").is_file(), name
+    assert "../shared" not in text
+
+
+def test_the_architecture_page_has_the_order_that_the_linter_holds():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    inside = {contract["containers"][0]: contract["layers"] for contract in contracts if "containers" in contract}
+    assert len(inside) == 3
+    for container, layers in inside.items():
+        order = " → ".join(layers).replace("|", "\\|")
+        assert f"| `{container.removeprefix('quarry.')}` | {order} |" in text
 
 
 @pytest.mark.model
@@ -59,10 +127,11 @@ def test_the_quickstart_runs_as_it_stands(tmp_path):
     code = f"import sys; sys.argv = ['quarry', 'index', {str(docs)!r}, '--into', 'my-index']; from quarry.app.cli import main; main()"
     built = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert built.returncode == 0, built.stderr
-    (snippet,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    ran = subprocess.run([sys.executable, "-c", snippet], cwd=tmp_path, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.startswith("1 ")
+    for text in (README, (ROOT / "docs" / "python.md").read_text(encoding="utf-8")):
+        (snippet,) = blocks(text, "python")
+        ran = subprocess.run([sys.executable, "-c", snippet], cwd=tmp_path, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+        assert ran.stdout.startswith("1 ")
 
 
 def test_importing_the_packages_loads_no_heavy_library_and_prints_nothing():
