@@ -19,6 +19,7 @@ from quarry.indexer.corpus.snapshot import FolderState, Signature, moved
 from quarry.indexer.corpus.walk import Skipped, printable
 from quarry.indexer.corpus.watcher import FolderWatch, Rest
 from quarry.indexer.errors import IndexBusyError, IndexMismatchError, SearchError
+from quarry.indexer.messages import Message
 from quarry.indexer.storage.chunk_table import ChunkTable
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.layout import CHUNKS_NAME
@@ -171,7 +172,10 @@ class Keeper:
         leave = {printable(path): skip for path, (seen, skip) in self._skips.items() if now.get(path) == seen}
         for path in rest.moving & now.keys():
             name = printable(path)
-            leave[name] = Skipped(name, "being written", "it is still changing; it is read when it has come to rest")
+            changing = Message.of(
+                "app.still_changing", "it is still changing", do="It is read when it has come to rest"
+            )
+            leave[name] = Skipped(name, "being written", changing)
         return leave
 
     def _usable(self, state: FolderState) -> Sequence[Path]:

@@ -17,6 +17,7 @@ from quarry.indexer.build.plan import BuildSettings
 from quarry.indexer.corpus.walk import ReadFile, ReadOptions, Skipped, printable, read_corpus
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import SearchError
+from quarry.indexer.messages import Message
 from quarry.indexer.records import Document
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.manifest import Manifest
@@ -69,7 +70,13 @@ def read_uploads(uploads: Sequence[Upload]) -> tuple[list[Document], list[Skippe
         The documents, and one entry per file or row that was left out, under the file's own name.
     """
     skipped = [
-        Skipped(upload.shown_name, "too large", f"only {MAX_FILES} files are taken at once; hand it over again")
+        Skipped(
+            upload.shown_name,
+            "too large",
+            Message.of(
+                "app.too_many_uploads", "only {most} files are taken at once", do="Upload it again", most=MAX_FILES
+            ),
+        )
         for upload in uploads[MAX_FILES:]
     ]
     documents: list[Document] = []

@@ -3,6 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+_LONGEST_TITLE = (
+    300  # characters: each passage repeats it, so that a title without end would make the index many times larger
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
@@ -52,8 +56,9 @@ def passage_text(title: str, heading: str, text: str) -> str:
     (title, then text), so scores on BEIR corpora are comparable with published ones.
     """
     body = text.lstrip("# \n")
-    parts = [title.strip()] if title.strip() and not body.startswith(title.strip()) else []
-    headings = [name for name in heading.split(" > ") if name and name != title.strip() and not body.startswith(name)]
+    named = title.strip()[:_LONGEST_TITLE]
+    parts = [named] if named and not body.startswith(named) else []
+    headings = [name for name in heading.split(" > ") if name and name != named and not body.startswith(name)]
     if headings:
         parts.append(" > ".join(headings))
     return "\n".join([*parts, text])

@@ -96,7 +96,7 @@ class Writer:
 def _added(report: BuildReport, doc_ids: list[str]) -> dict[str, Any]:
     ours = {f"document:{doc_id}": doc_id for doc_id in doc_ids}
     skipped = [
-        {"id": ours[skip.source], "reason": skip.reason, "detail": skip.detail}
+        {"id": ours[skip.source], "reason": skip.reason, "detail": str(skip.detail)}
         for skip in report.skipped
         if skip.source in ours
     ]

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from quarry.indexer.build.chunking import Cutter
+from quarry.indexer.build.cutting import Cutter
 from quarry.indexer.build.intake import LIBRARY_ROOT, Intake, name_roots, put_file, recut, storable, sync_roots
 from quarry.indexer.build.plan import BuildSettings, Plan, live_to_go_on_from
 from quarry.indexer.build.progress import Clock, Observer, Unobserved
@@ -159,6 +159,7 @@ def _guarded(
                 ) from err
             raise
         finally:
+            plan.cutter.close()
             shutil.rmtree(building, ignore_errors=True)  # after a commit it is gone already
 
 
@@ -166,11 +167,13 @@ def _build(generations: Generations, building: Path, plan: Plan, observer: Obser
     clock = Clock(observer)
     table = _start_table(generations, building, plan)
     table.begin()
+    lost: list[Skipped] = []
     if plan.fresh_cut:
         clock.phase("cutting", table.counts()[0])
-        recut(table, plan.cutter, observer.advance)
+        lost = recut(table, plan.cutter, observer.advance)
     clock.phase("reading", None)
     intake = take_in(table, plan.cutter, observer.advance)
+    intake.skipped.extend(lost)
     table.commit()
     documents, chunks = table.counts()
     if not documents and not plan.settings.allow_empty:

@@ -4,7 +4,8 @@ The text is tokenised once; everything after that works on positions. Boundaries
 over line); a passage ends at the strongest boundary in the second half of its token budget, and at a token where there
 is none, so that no passage exceeds the budget whatever the text looks like.
 
-From a document to its passages and their terms: chunking and analysis with the settings of one index.
+Every step takes time in proportion to the text, whatever it holds: no regular expression here scans a run of characters twice
+(`python -m tests.benchmarks.linear`).
 """
 
 import re
@@ -18,13 +19,13 @@ from numpy.typing import NDArray
 from quarry.indexer.embedder import TokenSpans
 from quarry.indexer.lexical.analyzer import Analyzer
 from quarry.indexer.records import Chunk, Document, passage_text
-from quarry.indexer.storage.manifest import Chunking
 
-_HEADING = re.compile(r"^(#{1,6})[ \t]+(\S.*?)[ \t]*#*[ \t]*$", re.MULTILINE)
+_HEADING = re.compile(r"^(#{1,6})[ \t]++(?=\S)", re.MULTILINE)
+_CLOSING = re.compile(r"(?:^|[ \t])#+$")
 _FENCE = re.compile(r"^(?:```|~~~)", re.MULTILINE)
 _BOUNDARY = re.compile(
     r"(?P<paragraph>\n[ \t]*\n\s*|\f\s*)"
-    r"|(?P<sentence>[。！？；…]+[\"”’』」）)\]】》]*|[.!?]+[\"”’')\]]*(?=\s))"
+    r"|(?P<sentence>[。！？；…]+[\"”’』」）)\]】》]*|(?<![.!?])[.!?]++[\"”’')\]]*+(?=\s))"
     r"|(?P<line>\n)"
 )
 _NOT_AN_END = re.compile(
@@ -32,6 +33,10 @@ _NOT_AN_END = re.compile(
 )
 _PARAGRAPH, _SENTENCE, _LINE = 3, 2, 1
 _TINY_SECTION = 64  # tokens: a section below this is joined with its neighbour when both fit
+_LONGEST_NAME = 200  # characters of a heading that count
+_LONGEST_TOKEN = 256  # characters: what a tokenizer takes for one token, or for none, and is longer, counts as several
+_TOKEN_PART = 64
+_MOST_GLUED = 64  # characters that a forced cut moves back at most, to keep what is combined together
 _GLUE = "\u200d\ufe0e\ufe0f\u20e3"  # joiners and variation selectors belong to the character before
 
 
@@ -77,7 +82,7 @@ def split(document: Document, spec: ChunkSpec, tokens: TokenSpans) -> list[Chunk
         everything that is not white space. A text of white space gives none.
     """
     text = document.text
-    starts = tokens.spans(text)[:, 0]
+    starts = _counted(text, tokens.spans(text)[:, 0])
     cutter = _SectionCutter(text, starts, _boundaries(text), spec)
     chunks: list[Chunk] = []
     for section in _joined(_sections(text), starts, spec.max_tokens):
@@ -89,20 +94,47 @@ def split(document: Document, spec: ChunkSpec, tokens: TokenSpans) -> list[Chunk
 
 def _sections(text: str) -> list[_Section]:
     """Cut at headings outside of code fences; `heading` is the path of headings, outermost first."""
-    fences = [match.start() for match in _FENCE.finditer(text)]
+    fences = iter([*(match.start() for match in _FENCE.finditer(text)), len(text)])
+    next_fence, inside = next(fences), False
     sections: list[_Section] = []
     path: list[tuple[int, str]] = []
     start, heading = 0, ""
     for match in _HEADING.finditer(text):
-        if np.searchsorted(fences, match.start()) % 2:
+        while next_fence < match.start():
+            next_fence, inside = next(fences), not inside
+        if inside:
             continue
         if match.start() > start:
             sections.append(_Section(start, match.start(), heading))
         level = len(match.group(1))
-        path = [*(entry for entry in path if entry[0] < level), (level, match.group(2))]
+        path = [*(entry for entry in path if entry[0] < level), (level, _name(text, match.end()))]
         start, heading = match.start(), " > ".join(name for _, name in path)
     sections.append(_Section(start, len(text), heading))
     return sections
+
+
+def _name(text: str, start: int) -> str:
+    """Return the words of a heading that begin at a position, without closing hashes and cut when they are very long."""
+    end = text.find("\n", start)
+    line = text[start : end if end >= 0 else len(text)].rstrip()
+    closing = line[-_LONGEST_NAME:]
+    name = (line[: -_LONGEST_NAME or None] if len(line) > _LONGEST_NAME else "") + _CLOSING.sub("", closing)
+    return (name.rstrip() or line)[:_LONGEST_NAME].rstrip()
+
+
+def _counted(text: str, starts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return where tokens start, with more starts inside of what is too long for one token.
+
+    Some tokenizers take a word of 100,000 letters for one unknown token, and drop combining marks: a passage would be as long.
+    """
+    edges = np.concatenate([[0], starts, [len(text)]])
+    wide = np.flatnonzero(np.diff(edges) > _LONGEST_TOKEN)
+    more = [
+        np.arange(begin + _TOKEN_PART, end, _TOKEN_PART)
+        for begin, end in ((int(edges[n]), int(edges[n + 1])) for n in wide)
+        if not text[begin + _TOKEN_PART : end].isspace()
+    ]
+    return np.unique(np.concatenate([starts, *more])) if more else starts
 
 
 def _joined(sections: list[_Section], starts: NDArray[np.int64], cap: int) -> list[_Section]:
@@ -168,6 +200,7 @@ class _SectionCutter:
 
     def cut(self, begin: int, end: int) -> Iterator[tuple[int, int]]:
         """Yield the ranges of the passages of `text[begin:end]`, white space trimmed."""
+        end = self._trim(begin, end)[1]
         position, fresh = begin, begin  # where the next passage starts, with and without overlap
         reached = -1
         while True:
@@ -211,11 +244,15 @@ class _SectionCutter:
         for back in range(position, max(start + 1, position - 40), -1):
             if self._text[back - 1].isspace() or self._text[back - 1] in "，、,;：":
                 return back
-        while position > start + 1 and (
-            combining(self._text[position]) or self._text[position] in _GLUE or self._text[position - 1] == "\u200d"
-        ):
-            position -= 1
+        for back in range(position, max(start, position - _MOST_GLUED), -1):
+            if not self._is_glued(back):
+                return back
         return position
+
+    def _is_glued(self, position: int) -> bool:
+        """Whether the character at a position belongs to the one before."""
+        character = self._text[position]
+        return combining(character) != 0 or character in _GLUE or self._text[position - 1] == "\u200d"
 
     def _start_of_next(self, start: int, cut: int) -> int:
         """Step back by whole sentences within the overlap."""
@@ -228,23 +265,9 @@ class _SectionCutter:
         return int(self._positions[low + int(sentences[0])]) if len(sentences) else cut
 
 
-@dataclass(frozen=True, slots=True)
-class Cutter:
-    """Cuts documents into chunks and chunks into terms, always in the same way."""
-
-    spec: ChunkSpec
-    tokens: TokenSpans
-    analyzer: Analyzer
-
-    @property
-    def chunking(self) -> Chunking:
-        """What the manifest records of it."""
-        return Chunking(
-            max_tokens=self.spec.max_tokens, overlap_tokens=self.spec.overlap_tokens, tokenizer=self.tokens.name
-        )
-
-    def cut(self, document: Document) -> tuple[list[Chunk], list[list[str]]]:
-        """Return the chunks of a document and, in the same order, their analysed terms."""
-        chunks = split(document, self.spec, self.tokens)
-        terms = [self.analyzer.tokens(passage_text(document.title, chunk.heading, chunk.text)) for chunk in chunks]
-        return chunks, terms
+def cut_into_terms(
+    document: Document, spec: ChunkSpec, tokens: TokenSpans, analyzer: Analyzer
+) -> tuple[list[Chunk], list[list[str]]]:
+    """Return the passages of a document and, in the same order, their analyzed terms."""
+    chunks = split(document, spec, tokens)
+    return chunks, [analyzer.tokens(passage_text(document.title, chunk.heading, chunk.text)) for chunk in chunks]

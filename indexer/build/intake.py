@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from quarry.indexer.build.chunking import Cutter
+from quarry.indexer.build.cutting import Cutter
 from quarry.indexer.build.plan import BuildSettings
 from quarry.indexer.corpus.walk import ReadFile, Skipped, SourceFile, UnchangedFile, path_of, read_corpus
 from quarry.indexer.errors import CorpusError
+from quarry.indexer.messages import Message
+from quarry.indexer.readers.base import Unreadable
 from quarry.indexer.records import Document
 from quarry.indexer.storage.chunk_table import ChunkTable, document_sha256
 
@@ -142,22 +144,39 @@ def put_file(
     known = table.file(file.path)
     intake.other_readers += known is not None and known.readers != file.readers
     kept: set[str] = set()
+    refused = False
     for document in documents:
         clean = storable(document)
         owner = table.owner(clean.doc_id)
         if clean.doc_id in kept or (owner is not None and owner != file.path):
             first = "earlier in this file" if clean.doc_id in kept else f"in {owner}"
-            detail = f"the id {clean.doc_id!r} is already taken {first}; expected unique ids; the first one was kept"
+            detail = Message.of(
+                "build.duplicate_id",
+                "the id {doc_id!r} is already taken {first}; the first one was kept",
+                expected="unique ids",
+                doc_id=clean.doc_id,
+                first=first,
+            )
             intake.skipped.append(Skipped(file.path, "duplicate id", detail))
             continue
         kept.add(clean.doc_id)
         if old.get(clean.doc_id) == document_sha256(clean):
             intake.unchanged += 1
             continue
-        chunks, terms = cutter.cut(clean)
+        try:
+            chunks, terms = cutter.cut(clean)
+        except Unreadable as err:
+            intake.skipped.append(Skipped(file.path, err.reason, err.detail))
+            refused = True
+            if clean.doc_id not in old:
+                kept.discard(clean.doc_id)
+            continue
         if not chunks:
             kept.discard(clean.doc_id)
-            intake.skipped.append(Skipped(file.path, "no text", f"document {clean.doc_id!r} has no text to search"))
+            nothing = Message.of(
+                "build.nothing_to_search", "document {doc_id!r} has no text to search", doc_id=clean.doc_id
+            )
+            intake.skipped.append(Skipped(file.path, "no text", nothing))
             continue
         table.put_document(file.path, clean, chunks, terms)
         if clean.doc_id in old:
@@ -167,17 +186,29 @@ def put_file(
     vanished = [doc_id for doc_id in old if doc_id not in kept]
     table.remove_documents(vanished)
     intake.removed += len(vanished)
-    table.put_file(file)
+    if kept or not refused:  # otherwise it is tried again next time
+        table.put_file(file)
 
 
-def recut(table: ChunkTable, cutter: Cutter, advance: Callable[[int], None]) -> None:
-    """Cut all stored documents again, after the chunking or the analyser has changed; no file is read."""
+def recut(table: ChunkTable, cutter: Cutter, advance: Callable[[int], None]) -> list[Skipped]:
+    """Cut all stored documents again, after the chunking or the analyzer has changed; no file is read.
+
+    Returns:
+        Documents that cannot be cut within the limits; they are removed.
+    """
+    lost: list[Skipped] = []
     for doc_id in [document.doc_id for document in table.documents()]:
         document = table.document(doc_id)
         owner = table.owner(doc_id)
-        chunks, terms = cutter.cut(document)
+        try:
+            chunks, terms = cutter.cut(document)
+        except Unreadable as err:
+            lost.append(Skipped(doc_id, err.reason, err.detail))
+            table.remove_documents([doc_id])
+            continue
         table.put_document(owner or LIBRARY_ROOT, document, chunks, terms)
         advance(1)
+    return lost
 
 
 def storable(document: Document) -> Document:

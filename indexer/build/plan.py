@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from quarry.indexer.build.chunking import ChunkSpec, Cutter
+from quarry.indexer.build.chunking import ChunkSpec
+from quarry.indexer.build.cutting import Cutter
 from quarry.indexer.corpus.walk import ReadOptions, Skipped
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import IndexFormatError, IndexMismatchError, OtherFormatError
@@ -68,7 +69,7 @@ class Plan:
             ChunkSpec(live.chunking.max_tokens, live.chunking.overlap_tokens) if live else ChunkSpec()
         )
         chosen = settings.analyzer or (live.lexical.analyzer if live else "jieba")
-        cutter = Cutter(spec, embedder.tokens if embedder else ScriptTokens(), analyzer(chosen))
+        cutter = Cutter(spec, embedder.tokens if embedder else ScriptTokens(), analyzer(chosen), settings.read)
         store = settings.store or (live.store.kind if live and live.store else "exact")
         store_class(store)  # an unknown kind is refused before any work
         fresh = live is not None and (live.chunking != cutter.chunking or live.lexical.identity != cutter.analyzer.name)

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import quote, unquote_to_bytes
 
+from quarry.indexer.messages import Message
 from quarry.indexer.readers.base import (
     READERS_VERSION,
     Extract,
@@ -22,19 +23,21 @@ from quarry.indexer.readers.base import (
     ReadOptions,
     Reason,
     Unreadable,
+    damaged_file,
     first_heading,
     stem,
 )
 from quarry.indexer.readers.charset import storable
 from quarry.indexer.readers.formats import format_of, read_content
 from quarry.indexer.readers.sandbox import Sandbox
+from quarry.indexer.readers.serving import too_deep, too_much_memory
 from quarry.indexer.records import Document
 
 __all__ = ["ReadFile", "ReadOptions", "Skipped", "SourceFile", "UnchangedFile", "list_files", "read_corpus"]
 
 # Characters that stay as they are in document ids; controls, `%`, `#` and what is not UTF-8 are percent-encoded
 _PLAIN = "/ !\"$&'()*+,-.:;<=>?@[\\]^_`{|}~"
-_SPECIAL = "a device, socket or pipe; only files are read"
+_LONGEST_TITLE = 300  # characters; every passage repeats the title
 _GZIP = b"\x1f\x8b"
 
 
@@ -52,11 +55,11 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """Something that was left out: printable path (with `:line` for a row), a countable reason, and one sentence."""
+    """Something that was left out: printable path (with `:line` for a row), a countable reason, and a message."""
 
     source: str
     reason: Reason
-    detail: str
+    detail: Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +80,13 @@ class UnchangedFile:
 
 def printable(path: Path | str) -> str:
     """Return a path as text that is safe in ids and on screens; `path_of` gives it back."""
-    return "".join(
-        character if character.isprintable() and character not in "%#" and not "\ud800" <= character <= "\udfff"
-        else quote(os.fsencode(character), safe=_PLAIN.replace("%", "").replace("#", ""))
-        for character in str(path)
-    )  # fmt: skip
+    return "".join(_printable_character(character) for character in str(path))
+
+
+def _printable_character(character: str) -> str:
+    if character.isprintable() and character not in "%#" and not "\ud800" <= character <= "\udfff":
+        return character
+    return quote(os.fsencode(character), safe=_PLAIN.replace("%", "").replace("#", ""))
 
 
 def path_of(text: str) -> Path:
@@ -96,15 +101,15 @@ def list_files(root: Path, entering: Callable[[Path], None] = lambda _folder: No
 
     Args:
         root: A folder, or a single file, which is given back.
-        entering: Told of each folder before it is read.
+        entering: Receives each folder before it is read.
     """
     try:
         mode = root.stat().st_mode
     except (OSError, ValueError) as err:
-        yield Skipped(printable(root), "unreadable", f"it cannot be found ({err}); check that it exists")
+        yield Skipped(printable(root), "unreadable", _unreadable(str(err)))
         return
     if not stat.S_ISDIR(mode):
-        special = Skipped(printable(root), "not a regular file", _SPECIAL)
+        special = Skipped(printable(root), "not a regular file", _special())
         yield root if stat.S_ISREG(mode) else special
         return
     real_root = root.resolve()
@@ -119,11 +124,11 @@ def list_files(root: Path, entering: Callable[[Path], None] = lambda _folder: No
             facts = path.stat()
             entries = sorted(os.scandir(path), key=lambda entry: os.fsencode(entry.name), reverse=True)
         except OSError as err:
-            detail = f"the folder cannot be opened ({err.strerror}); check its rights"
-            yield Skipped(printable(path), "unreadable", detail)
+            yield Skipped(printable(path), "unreadable", _unreadable(str(err.strerror)))
             continue
         if (facts.st_dev, facts.st_ino) in entered:
-            yield Skipped(printable(path), "link loop", "a second name of a folder that was read; it is read once")
+            second = Message.of("corpus.second_name", "a second name of a folder that was read", expected="one name")
+            yield Skipped(printable(path), "link loop", second)
             continue
         entered.add((facts.st_dev, facts.st_ino))
         entering(path)
@@ -153,19 +158,43 @@ def _entry(path: Path, real_root: Path) -> bool | Skipped:
         if path.is_symlink():
             target = path.resolve(strict=True)
             if not target.is_relative_to(real_root):
-                return Skipped(name, "not a regular file", "a link that leaves the folder; index its target instead")
+                leaves = Message.of(
+                    "corpus.link_leaves", "a link that leaves the folder", do="Index its target instead"
+                )
+                return Skipped(name, "not a regular file", leaves)
             inside = target.relative_to(real_root)
             if target.is_dir() and not any(part.startswith((".", "~$")) for part in inside.parts):
-                return Skipped(name, "link loop", f"another name of {printable(inside)}/, which is read under its own")
+                other = Message.of(
+                    "corpus.other_name",
+                    "another name of {folder}/, which is read under its own",
+                    folder=printable(inside),
+                )
+                return Skipped(name, "link loop", other)
         mode = path.stat().st_mode
     except (OSError, RuntimeError) as err:
         reason: Reason = "link loop" if path.is_symlink() else "unreadable"
-        return Skipped(name, reason, f"it cannot be followed ({type(err).__name__}); mend or remove it")
+        broken = Message.of(
+            "corpus.broken_link",
+            "it cannot be followed ({error})",
+            do="Fix or remove it",
+            error=type(err).__name__,
+        )
+        return Skipped(name, reason, broken)
     if stat.S_ISDIR(mode):
         return True
     if stat.S_ISREG(mode):
         return False
-    return Skipped(name, "not a regular file", _SPECIAL)
+    return Skipped(name, "not a regular file", _special())
+
+
+def _special() -> Message:
+    return Message.of("corpus.special", "a device, socket or pipe", expected="a file")
+
+
+def _unreadable(error: str) -> Message:
+    return Message.of(
+        "corpus.unreadable", "it cannot be read ({error})", do="Check that it exists and may be read", error=error
+    )
 
 
 def read_corpus(
@@ -236,9 +265,11 @@ def _read_file(
     except Unreadable as err:
         return Skipped(printable(path), err.reason, err.detail)
     except OSError as err:
-        return Skipped(printable(path), "unreadable", f"{err.strerror or err}; check that it exists and may be read")
+        return Skipped(printable(path), "unreadable", _unreadable(str(err.strerror or err)))
     except MemoryError:
-        return Skipped(printable(path), "memory limit", "reading it takes more memory than there is; split it")
+        return Skipped(printable(path), "memory limit", too_much_memory())
+    except RecursionError:
+        return Skipped(printable(path), "damaged", too_deep())
 
 
 def _unpacked(raw: bytes, options: ReadOptions) -> bytes:
@@ -252,25 +283,39 @@ def _unpacked(raw: bytes, options: ReadOptions) -> bytes:
         try:
             parts.append(unpacker.decompress(raw, left + 1))
         except zlib.error as err:
-            raise Unreadable("damaged", f"not a readable gzip file ({err}); copy it again") from err
+            raise Unreadable("damaged", damaged_file("gzip", err)) from err
         left -= len(parts[-1])
         if left < 0:
-            raise Unreadable("archive bomb", f"it unpacks to over {options.unpacked_bytes} bytes; unpack and split it")
+            found = Message.of(
+                "corpus.unpacks_too_large",
+                "it unpacks to more than {limit:,} bytes",
+                do="Unpack and split it",
+                limit=options.unpacked_bytes,
+            )
+            raise Unreadable("archive bomb", found)
         if not unpacker.eof:
-            raise Unreadable("damaged", "the gzip file ends too early; expected a whole one. Copy it again")
+            raise Unreadable("damaged", damaged_file("gzip", "it ends too early"))
         raw = unpacker.unused_data
     return _something(b"".join(parts))
 
 
 def _whole(path: Path, size: int, options: ReadOptions) -> bytes:
     if size > options.max_bytes:
-        raise Unreadable("too large", f"{size} bytes; expected at most {options.max_bytes}. Split it")
+        found = Message.of(
+            "corpus.too_large",
+            "{size:,} bytes",
+            expected="at most {limit:,}",
+            do="Split it",
+            size=size,
+            limit=options.max_bytes,
+        )
+        raise Unreadable("too large", found)
     return _something(path.read_bytes())
 
 
 def _something(content: bytes) -> bytes:
     if not content:
-        raise Unreadable("empty", "0 bytes; expected a file with something in it")
+        raise Unreadable("empty", Message.of("corpus.empty", "0 bytes", expected="a file with something in it"))
     return content
 
 
@@ -288,9 +333,12 @@ def _documents(path: Path, prefix: str, root: Path, file: SourceFile, kind: str,
         if document.text.strip():
             documents.append(document)
         elif len(reading.extracts) > 1:
-            problems.append(Skipped(f"{shown}:{printable(extract.row_id)}", "no text", "the row has no text"))
+            empty_row = Message.of("corpus.row_without_text", "the row has no text")
+            problems.append(Skipped(f"{shown}:{printable(extract.row_id)}", "no text", empty_row))
     if not documents:
-        raise Unreadable("no text", "nothing but white space came out of it; expected text")
+        raise Unreadable(
+            "no text", Message.of("corpus.only_blanks", "only white space came out of it", expected="text")
+        )
     return ReadFile(file, tuple(documents), tuple(problems))
 
 
@@ -307,7 +355,7 @@ def _document(doc_id: str, path: Path, extract: Extract, common: Mapping[str, st
     meta = {storable(name)[0]: storable(value)[0] for name, value in extract.meta.items()}
     if damaged:
         meta["damaged"] = str(damaged)
-    document = Document(doc_id, text, " ".join(storable(extract.title)[0].split()), {**meta, **common})
+    document = Document(doc_id, text, " ".join(storable(extract.title)[0].split())[:_LONGEST_TITLE], {**meta, **common})
     if document.title or extract.row_id:
         return document
     return replace(document, title=first_heading(document.text) or printable(stem(path)))

@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from functools import cache, lru_cache
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 from unicodedata import combining, normalize
@@ -40,6 +41,8 @@ _SEGMENT = re.compile(
 )
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+")
 _LONGEST_TERM = 64
+_LONGEST_RUN = 512  # Han characters that are cut into words at once: jieba's time grows with the square of unknown ones
+_MOST_MARKS = 32  # combining marks in a row that count; the time to put them in order grows with their square
 _HAN_CHARACTER = re.compile(f"[{_HAN}]")
 _RULES = 1  # raise it with any change of the terms of a passage: indexes keep it and say when theirs is another
 
@@ -78,6 +81,7 @@ class ScriptAnalyzer:
     ) -> None:
         import Stemmer
 
+        self.kind = name.split("-")[0]  # `analyzer(kind)` makes the same one in another process
         self._name = f"{name}+pystemmer-{version('PyStemmer')}/{_RULES}"
         self._cut_han = cut_han
         self._read_dictionary = read_dictionary
@@ -91,7 +95,7 @@ class ScriptAnalyzer:
 
     def tokens(self, text: str) -> list[str]:
         """Return all terms of a passage, in order, repetitions included."""
-        return list(self._terms(normalize("NFKC", text), frozenset()))
+        return list(self._terms(_normalized(text), frozenset()))
 
     def query_tokens(self, text: str) -> list[str]:
         """Return the terms to search for: as `tokens`, without stop words unless there is nothing else.
@@ -99,7 +103,7 @@ class ScriptAnalyzer:
         Stop words are told by their form, before stemming (`cans` is none), and acronyms are none (`CAN bus`), unless the
         whole of an English query is in capitals.
         """
-        folded = normalize("NFKC", text)
+        folded = _normalized(text)
         if folded.isupper() and len(folded.split()) > 2 and not _HAN_CHARACTER.search(folded):
             folded = folded.lower()
         return list(self._terms(folded, STOP_WORDS)) or self.tokens(text)
@@ -113,7 +117,9 @@ class ScriptAnalyzer:
         for match in _SEGMENT.finditer(text):
             piece = match.group()
             if match.lastgroup == "han":
-                yield from (word for word in self._cut_han(piece) if word.strip() and word not in left_out)
+                for start in range(0, len(piece), _LONGEST_RUN):
+                    words = self._cut_han(piece[start : start + _LONGEST_RUN])
+                    yield from (word for word in words if word.strip() and word not in left_out)
             elif match.lastgroup == "syllables":
                 yield from bigrams(piece)
             elif not left_out or _is_acronym(piece) or _folded(piece).removesuffix("'s") not in left_out:
@@ -128,6 +134,22 @@ class ScriptAnalyzer:
         if len(parts) > 1:
             return (whole, *(self._stem(part)[:_LONGEST_TERM] for part in parts if part not in left_out))
         return (whole if any(not character.isalnum() for character in whole) else self._stem(whole),)
+
+
+def _normalized(text: str) -> str:
+    if text.isascii():
+        return text
+    return normalize("NFKC", _stacked_marks().sub(r"\1", text))
+
+
+@cache
+def _stacked_marks() -> re.Pattern[str]:
+    """Return what matches long runs of combining marks; the first group is what stays of them."""
+    marks = [code for code in range(0x300, 0x1F000) if combining(chr(code))]
+    breaks = [n for n in range(len(marks)) if n == 0 or marks[n] != marks[n - 1] + 1]
+    ranges = [(marks[first], marks[last - 1]) for first, last in pairwise([*breaks, len(marks)])]
+    kind = "".join(f"{chr(first)}-{chr(last)}" for first, last in ranges)
+    return re.compile(f"([{kind}]{{{_MOST_MARKS}}})[{kind}]+")
 
 
 def _is_acronym(word: str) -> bool:

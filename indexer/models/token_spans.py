@@ -27,6 +27,17 @@ class HfTokenSpans:
         """Identity of the tokenizer: model and digest."""
         return self._name
 
+    def as_json(self) -> str:
+        """Return the tokenizer, so that another process can use it."""
+        return str(self._tokenizer.to_str())
+
+    @classmethod
+    def from_json(cls, text: str) -> "HfTokenSpans":
+        """Return the tokenizer that `as_json` gave, for its spans."""
+        from tokenizers import Tokenizer
+
+        return cls(Tokenizer.from_str(text), "")
+
     def spans(self, text: str) -> Spans:
         """Return the tokens of `text`, special tokens left out, shape (n_tokens, 2).
 
@@ -64,5 +75,5 @@ class ScriptTokens:
 
     def spans(self, text: str) -> Spans:
         """Return the tokens of `text` as character ranges, shape (n_tokens, 2)."""
-        found = [match.span() for match in _TOKEN.finditer(text)]
-        return np.array(found, dtype=np.int64).reshape(-1, 2)
+        edges = (edge for match in _TOKEN.finditer(text) for edge in match.span())
+        return np.fromiter(edges, dtype=np.int64).reshape(-1, 2)

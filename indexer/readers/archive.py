@@ -5,6 +5,7 @@ import zlib
 from pathlib import Path, PurePosixPath
 from xml.parsers import expat
 
+from quarry.indexer.messages import Message
 from quarry.indexer.readers.base import ReadOptions, Unreadable
 
 _MAX_MEMBERS = 20_000
@@ -36,28 +37,68 @@ def check_archive(path: Path, kind: str, options: ReadOptions) -> None:
                     if member.filename.endswith((".xml", ".rels")):
                         _check_prolog(archive, member)
     except ZIP_ERRORS as err:
-        raise Unreadable("damaged", f"not a readable archive ({err}); expected a whole file. Copy it again") from err
+        raise Unreadable("damaged", broken_archive(err)) from err
+
+
+def broken_archive(err: Exception) -> Message:
+    """Say that a zip cannot be opened."""
+    return Message.of(
+        "readers.broken_archive",
+        "not a readable archive ({error})",
+        expected="a complete file",
+        do="Copy it again",
+        error=str(err),
+    )
 
 
 def _check_sizes(members: list[zipfile.ZipInfo], options: ReadOptions) -> None:
     if any(member.flag_bits & 1 for member in members):
-        raise Unreadable("encrypted", "its members are encrypted; expected an open file. Save it without a password")
+        found = Message.of(
+            "readers.encrypted_members",
+            "its members are encrypted",
+            expected="an open file",
+            do="Save it without a password",
+        )
+        raise Unreadable("encrypted", found)
     for member in members:
         name = PurePosixPath(member.filename.replace("\\", "/"))
         if ".." in name.parts or name.is_absolute():
-            raise Unreadable("archive bomb", f"member {member.filename!r} points outside of it; expected none that do")
+            found = Message.of(
+                "readers.member_outside",
+                "member {member!r} points outside of it",
+                expected="members inside of the archive",
+                member=member.filename,
+            )
+            raise Unreadable("archive bomb", found)
         if member.file_size > max(_RATIO_MATTERS, _MAX_RATIO * member.compress_size):
-            raise Unreadable("archive bomb", f"{member.filename!r} unpacks to more than {_MAX_RATIO} times its size")
+            found = Message.of(
+                "readers.member_ratio",
+                "{member!r} unpacks to more than {ratio} times its size",
+                member=member.filename,
+                ratio=_MAX_RATIO,
+            )
+            raise Unreadable("archive bomb", found)
     unpacked = sum(member.file_size for member in members)
     if len(members) > _MAX_MEMBERS or unpacked > options.unpacked_bytes:
-        found = f"{len(members)} members of {unpacked} bytes"
-        limits = f"{_MAX_MEMBERS} and {options.unpacked_bytes}"
-        raise Unreadable("archive bomb", f"{found}; expected at most {limits}. Split it")
+        found = Message.of(
+            "readers.archive_size",
+            "{members:,} members of {unpacked:,} bytes",
+            expected="at most {most:,} and {limit:,}",
+            do="Split it",
+            members=len(members),
+            unpacked=unpacked,
+            most=_MAX_MEMBERS,
+            limit=options.unpacked_bytes,
+        )
+        raise Unreadable("archive bomb", found)
 
 
 def _check_rights(members: list[zipfile.ZipInfo]) -> None:
     if {"META-INF/rights.xml", "META-INF/sinf.xml"} & {member.filename for member in members}:
-        raise Unreadable("encrypted", "the book is locked by digital rights management; expected an open one")
+        found = Message.of(
+            "readers.drm", "the book is locked by digital rights management", expected="a book without it"
+        )
+        raise Unreadable("encrypted", found)
 
 
 def _check_prolog(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
@@ -65,7 +106,13 @@ def _check_prolog(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
     begun = False
 
     def refuse(*_: object) -> None:
-        raise Unreadable("archive bomb", f"{member.filename!r} has a document type, where entities hide; expected none")
+        found = Message.of(
+            "readers.doctype",
+            "{member!r} has a document type declaration, which can hide entities",
+            expected="none",
+            member=member.filename,
+        )
+        raise Unreadable("archive bomb", found)
 
     def begin(*_: object) -> None:
         nonlocal begun
@@ -86,4 +133,11 @@ def _check_prolog(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
             if not block:
                 return
     if not begun and read >= _PROLOG:
-        raise Unreadable("archive bomb", f"{member.filename!r} begins with {_PROLOG} bytes of nothing; expected XML")
+        found = Message.of(
+            "readers.no_element",
+            "{member!r} has no element within its first {prolog:,} bytes",
+            expected="XML",
+            member=member.filename,
+            prolog=_PROLOG,
+        )
+        raise Unreadable("archive bomb", found)

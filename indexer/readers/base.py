@@ -5,22 +5,38 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from quarry.indexer.messages import Message
 from quarry.indexer.readers.charset import Decoded
 
 # Raise it when a reader gives other text or metadata for the same bytes: the next `quarry index` reads every file again.
-READERS_VERSION = 1
+READERS_VERSION = 2
 
 Reason = Literal[
-    "empty", "no text", "encrypted", "unsupported format", "damaged", "too large", "archive bomb", "not a regular file",
-    "link loop", "time limit", "memory limit", "duplicate id", "missing extra", "unreadable", "wrong row", "being written",
-]  # fmt: skip
+    "empty",
+    "no text",
+    "encrypted",
+    "unsupported format",
+    "damaged",
+    "too large",
+    "archive bomb",
+    "not a regular file",
+    "link loop",
+    "time limit",
+    "memory limit",
+    "duplicate id",
+    "missing extra",
+    "unreadable",
+    "wrong row",
+    "being written",
+    "partly read",
+]
 
 
 class Unreadable(Exception):
-    """A refusal that the border of the corpus turns into a counted skip: a reason and one sentence."""
+    """A refusal that the border of the corpus turns into a counted skip: a reason and a message."""
 
-    def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(detail)
+    def __init__(self, reason: Reason, detail: Message) -> None:
+        super().__init__(str(detail))
         self.reason: Reason = reason
         self.detail = detail
 
@@ -31,8 +47,8 @@ class Extract:
 
     Attributes:
         text: Headings as ATX lines, pages separated by form feeds, newlines as `\n`.
-        title: Empty when the file tells none.
-        meta: What the file tells about itself.
+        title: Empty when the file has none.
+        meta: The file's own metadata.
         row_id: For rows of a data file: the id that the row carries, or its number from 1.
         beir: Whether the id stands under `_id`, as in BEIR, where it is unique in the corpus.
     """
@@ -46,18 +62,25 @@ class Extract:
 
 @dataclass(frozen=True, slots=True)
 class RowProblem:
-    """A row that was left out: line number from 1, and one sentence."""
+    """A row that was left out: line number from 1, and why."""
 
     line: int
-    detail: str
+    detail: Message
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """All that came out of a file."""
+    """Everything that came out of a file.
+
+    Attributes:
+        extracts: Its texts.
+        problems: Rows that were left out.
+        omitted: What the reader saw and left out, by kind, with how many: `{"pages without text": 3}`.
+    """
 
     extracts: tuple[Extract, ...]
     problems: tuple[RowProblem, ...] = ()
+    omitted: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +88,12 @@ class ReadOptions:
     """Limits of reading.
 
     Attributes:
-        charset: Of text files; None detects it per file.
+        charset: The encoding of text files; None detects it per file.
         max_bytes: Larger files are skipped.
-        parser_seconds: Time for one PDF, office file, book or mail, in a process of its own.
+        parser_seconds: Time for reading one file, and for cutting one document, in a process of its own.
         parser_bytes: Memory of that process.
         unpacked_bytes: Largest content of an archive (docx, xlsx, epub ...).
+        text_characters: Longest text of one document.
     """
 
     charset: str | None = None
@@ -77,6 +101,7 @@ class ReadOptions:
     parser_seconds: float = 60.0
     parser_bytes: int = 4 << 30
     unpacked_bytes: int = 1 << 30
+    text_characters: int = 50_000_000
 
     def __post_init__(self) -> None:
         """Refuse what no file could be read with.
@@ -84,7 +109,7 @@ class ReadOptions:
         Raises:
             ValueError: If a limit is not above 0, or the charset is no text encoding that Python knows.
         """
-        limits = (self.max_bytes, self.parser_seconds, self.parser_bytes, self.unpacked_bytes)
+        limits = (self.max_bytes, self.parser_seconds, self.parser_bytes, self.unpacked_bytes, self.text_characters)
         if min(limits) <= 0:
             raise ValueError(f"limits of reading are {limits}; expected all above 0. Leave them out for the defaults")
         try:
@@ -111,3 +136,45 @@ def text_meta(decoded: Decoded) -> dict[str, str]:
 def stem(path: Path) -> str:
     """Return a file's name without its ending, for a title of last resort."""
     return path.name.removesuffix(".gz").rsplit(".", 1)[0] or path.name
+
+
+def needs_password() -> Message:
+    """Say that a file is encrypted."""
+    return Message.of(
+        "readers.password", "it is protected by a password", expected="an open file", do="Save it without a password"
+    )
+
+
+def damaged_file(kind: str, found: object) -> Message:
+    """Say that a file is not what its format asks for.
+
+    Args:
+        kind: The format's name, such as `PDF`.
+        found: What the library said.
+    """
+    return Message.of(
+        "readers.damaged",
+        "not a readable {format} file ({error})",
+        expected="a complete file",
+        do="Copy or save it again",
+        format=kind,
+        error=str(found)[:500],
+    )
+
+
+def declares_entities() -> Message:
+    """Say that an XML file declares entities."""
+    return Message.of(
+        "readers.entities", "it declares XML entities, which can expand without end", expected="plain XML"
+    )
+
+
+def missing_extra(kind: str, extra: str) -> Message:
+    """Say that a format needs an optional package."""
+    return Message.of(
+        "readers.missing_extra",
+        "{kind} needs the extra `{extra}`",
+        do="Run `pip install 'quarry-search[{extra}]'`",
+        kind=kind,
+        extra=extra,
+    )

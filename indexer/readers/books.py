@@ -7,13 +7,24 @@ from pathlib import Path
 from urllib.parse import unquote
 from xml.parsers import expat
 
-from quarry.indexer.readers.base import Extract, Reading, Unreadable, first_heading, stem
+from quarry.indexer.messages import Message
+from quarry.indexer.readers.base import (
+    Extract,
+    Reading,
+    Unreadable,
+    damaged_file,
+    declares_entities,
+    first_heading,
+    missing_extra,
+    needs_password,
+    stem,
+)
 from quarry.indexer.readers.charset import declared_charset, decode
 from quarry.indexer.readers.markup import html_text
 
 _TOLD = frozenset({"title", "creator", "language", "description"})
 _WORD = re.compile(r"(?<![\ufffe\w])[^\W\d_]+(?![\ufffe\w])")
-_DIVIDED = re.compile(r"([^\W\d_][\w-]*)\ufffe([^\W\d_]+)")
+_DIVIDED = re.compile(r"(?<![\w-])([\d_-]*)([^\W\d_][\w-]*)\ufffe([^\W\d_]+)")
 
 
 def read_pdf(path: Path) -> Reading:
@@ -24,12 +35,12 @@ def read_pdf(path: Path) -> Reading:
         document = pdfium.PdfDocument(path)
     except pdfium.PdfiumError as err:
         if "password" in str(err).lower():
-            raise Unreadable("encrypted", "it needs a password; expected an open PDF. Save it without one") from err
-        raise Unreadable("damaged", f"not a readable PDF ({err}); expected a whole file. Copy it again") from err
+            raise Unreadable("encrypted", needs_password()) from err
+        raise Unreadable("damaged", damaged_file("PDF", err)) from err
     pages: list[str] = []
     try:
         if len(document) == 0:
-            raise Unreadable("damaged", "it has no pages; expected a whole file. Copy it again")
+            raise Unreadable("damaged", damaged_file("PDF", "no pages"))
         for page in document:
             text_page = page.get_textpage()
             text = text_page.get_text_range()
@@ -38,12 +49,17 @@ def read_pdf(path: Path) -> Reading:
             page.close()
         title = str(document.get_metadata_value("Title") or "").strip()
     except pdfium.PdfiumError as err:
-        raise Unreadable("damaged", f"page {len(pages) + 1} cannot be read ({err}); copy the file again") from err
+        raise Unreadable("damaged", damaged_file("PDF", f"page {len(pages) + 1}: {err}")) from err
     finally:
         document.close()
     if not any(page.strip() for page in pages):
-        detail = f"{len(pages)} pages without a text layer (a scan?); run text recognition (OCR) first"
-        raise Unreadable("no text", detail)
+        found = Message.of(
+            "readers.scan",
+            "{pages:page|pages} without a text layer (a scan?)",
+            do="Run text recognition (OCR) first",
+            pages=len(pages),
+        )
+        raise Unreadable("no text", found)
     text = _whole_words("\n\f\n".join(pages))
     return Reading((Extract(text, title or stem(path), {"pages": str(len(pages))}),))
 
@@ -58,12 +74,12 @@ def _whole_words(text: str) -> str:
     words = {word.lower() for word in _WORD.findall(text)}
 
     def whole(match: re.Match[str]) -> str:
-        before, after = match[1], match[2]
+        prefix, before, after = match.groups()
         joined, two = f"{before}{after}", f"{before}-{after}"
         if joined.lower() in words:
-            return joined
+            return prefix + joined
         parts = "-" in before or (len(before) > 2 and len(after) > 2 and {before.lower(), after.lower()} <= words)
-        return two if parts or not after.islower() else joined
+        return prefix + (two if parts or not after.islower() else joined)
 
     return _DIVIDED.sub(whole, text).replace("\ufffe", "-")
 
@@ -76,14 +92,13 @@ def read_epub(path: Path) -> Reading:
             package_path = next(attributes["full-path"] for name, attributes, _ in container if name == "rootfile")
             package = _elements(archive.read(package_path))
         except (KeyError, StopIteration, expat.ExpatError, RuntimeError, zipfile.BadZipFile) as err:
-            detail = f"not a readable EPUB ({err!r}); expected container and package. Copy it again"
-            raise Unreadable("damaged", detail) from err
+            raise Unreadable("damaged", damaged_file("EPUB", repr(err))) from err
         files = {facts.get("id", ""): facts.get("href", "") for name, facts, _ in package if name == "item"}
         spine = [facts.get("idref", "") for name, facts, _ in package if name == "itemref"]
         told = {name: text for name, _, text in reversed(package) if name in _TOLD and text}
         base = posixpath.dirname(package_path)
         chapters: list[str] = [told["description"]] if "description" in told else []
-        for entry in spine:
+        for entry in dict.fromkeys(spine):
             name = posixpath.normpath(posixpath.join(base, unquote(files.get(entry, ""))))
             try:
                 chapters.append(html_text(_html(archive.read(name)))[1])
@@ -104,7 +119,7 @@ def _elements(content: bytes) -> list[tuple[str, dict[str, str], str]]:
     texts: list[list[str]] = []
 
     def refuse(*_: object) -> None:
-        raise Unreadable("archive bomb", "it declares XML entities, which can expand without end; expected plain XML")
+        raise Unreadable("archive bomb", declares_entities())
 
     def start(name: str, attributes: dict[str, str]) -> None:
         found.append((name.rpartition(":")[2], attributes, ""))
@@ -123,7 +138,7 @@ def read_msg(path: Path) -> Reading:
     try:
         from oxmsg import Message
     except ImportError as err:
-        raise Unreadable("missing extra", "Outlook mail needs `pip install 'quarry-search[mail]'`") from err
+        raise Unreadable("missing extra", missing_extra("Outlook mail", "mail")) from err
     try:
         message = Message.load(str(path))
         recipients = [(person.name, person.email_address) for person in message.recipients]
@@ -134,6 +149,5 @@ def read_msg(path: Path) -> Reading:
         sender = f"{name} <{address or message.sender or ''}>"
         lines = [f"# {message.subject or ''}", f"From: {sender.strip()}", f"To: {people}", "", body]
     except (OSError, ValueError, KeyError, IndexError, AttributeError, TypeError) as err:
-        found = f"{type(err).__name__}: {err}"
-        raise Unreadable("damaged", f"not a readable Outlook mail ({found}); save it again") from err
+        raise Unreadable("damaged", damaged_file("Outlook mail", f"{type(err).__name__}: {err}")) from err
     return Reading((Extract("\n".join(lines).replace("\r\n", "\n"), message.subject or stem(path), {}),))

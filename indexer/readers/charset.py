@@ -263,7 +263,7 @@ def _single_byte(content: bytes) -> str:
     return max(_SINGLE_BYTE, key=scores.__getitem__)
 
 
-_FOREIGN_WORD = re.compile(r"[^\W\d_]*[^\W\d_\x00-\x7f][^\W\d_]*")
+_LETTERS = re.compile(r"[^\W\d_]+")
 _FREQUENT = frozenset("éèêàâçôûîïäöüßñáíóúãõåæøоеаинтсрвлкмдпуяыьгзαοιετσνηυρπκμςόίάέήύώłąęśżźćńčřšžěůűőğışیהוילארמא")
 
 
@@ -271,7 +271,9 @@ def _word_score(text: str) -> float:
     """Mean weight of the characters beyond ASCII: frequent, in words of one script, small after the first letter."""
     foreign = sum(not character.isascii() for character in text)
     total = -float(2 * len(_IMPOSSIBLE.findall(text)))
-    for word in _FOREIGN_WORD.findall(text):
+    for word in _LETTERS.findall(text):
+        if word.isascii():
+            continue
         letters = [character for character in word if not character.isascii()]
         mixed = any(character.isascii() for character in word) and any(character > "\u0250" for character in letters)
         shaped = word.islower() or word[1:].islower() or word.isupper() or word.lower() == word.upper()

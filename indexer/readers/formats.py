@@ -5,8 +5,9 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from quarry.indexer.readers.archive import ZIP_ERRORS, check_archive
-from quarry.indexer.readers.base import Reading, ReadOptions, Unreadable
+from quarry.indexer.messages import Message
+from quarry.indexer.readers.archive import ZIP_ERRORS, broken_archive, check_archive
+from quarry.indexer.readers.base import Reading, ReadOptions, Unreadable, needs_password
 from quarry.indexer.readers.markup import read_html, read_xml
 from quarry.indexer.readers.plain import read_markdown, read_table, read_text
 from quarry.indexer.readers.rows import read_json, read_jsonl
@@ -14,7 +15,7 @@ from quarry.indexer.readers.sandbox import Sandbox
 
 TextReader = Callable[[Path, bytes, ReadOptions], Reading]
 
-_TEXT_READERS: dict[str, TextReader] = {
+TEXT_READERS: dict[str, TextReader] = {
     "txt": read_text, "markdown": read_markdown, "csv": read_table, "tsv": read_table, "html": read_html,
     "xml": read_xml, "json": read_json, "jsonl": read_jsonl,
 }  # fmt: skip
@@ -33,7 +34,7 @@ _MEMBERS = (
     ("META-INF/container.xml", "epub"),
 )  # fmt: skip
 _OLE = bytes.fromhex("d0cf11e0a1b11ae1")
-_CONVERT = "convert it to txt, md, html, pdf, docx, pptx, xlsx, epub, csv or json"
+_SMALL = 1 << 16  # bytes of a text file that is read here, not in the sandbox: its size is limit enough
 
 
 def format_of(path: Path, content: bytes) -> str:
@@ -49,7 +50,7 @@ def format_of(path: Path, content: bytes) -> str:
     name = path.name.removesuffix(".gz")
     ending = name.rpartition(".")[2].lower() if "." in name else ""
     named = _ENDINGS.get(ending)
-    if b"%PDF-" in content[:1024] and named not in _TEXT_READERS:
+    if b"%PDF-" in content[:1024] and named not in TEXT_READERS:
         return "pdf"
     if content.startswith(b"%PDF-"):
         return "pdf"
@@ -61,9 +62,22 @@ def format_of(path: Path, content: bytes) -> str:
     if (named is None or named in _BINARY) and start.startswith((b"<!doctype html", b"<html")):
         return "html"
     if named is None:
-        raise Unreadable("unsupported format", f"files ending in {'.' + ending[:20]!a} cannot be read; {_CONVERT}")
+        found = Message.of(
+            "readers.unknown_ending",
+            "files ending in {ending} cannot be read",
+            do="Convert it to txt, md, html, pdf, docx, pptx, xlsx, epub, csv or json",
+            ending=ascii("." + ending[:20]),
+        )
+        raise Unreadable("unsupported format", found)
     if named in _BINARY:
-        raise Unreadable("damaged", f"the content is no {named}; expected what its name says. Copy the file again")
+        found = Message.of(
+            "readers.other_content",
+            "the content is not {format}",
+            expected="the format that its name says",
+            do="Copy the file again",
+            format=named,
+        )
+        raise Unreadable("damaged", found)
     return named
 
 
@@ -72,15 +86,16 @@ def _zip_format(content: bytes, named: str | None) -> str:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             names = set(archive.namelist())
     except ZIP_ERRORS as err:
-        if named in _TEXT_READERS:
+        if named in TEXT_READERS:
             return named
-        raise Unreadable("damaged", f"not a readable archive ({err}); expected a whole file. Copy it again") from err
+        raise Unreadable("damaged", broken_archive(err)) from err
     for member, kind in _MEMBERS:
         if member in names:
             return kind
     if named in _ZIPPED:
         return named
-    raise Unreadable("unsupported format", "archives are not read; unpack it and index the folder")
+    found = Message.of("readers.archive", "archives are not read", do="Unpack it and index the folder")
+    raise Unreadable("unsupported format", found)
 
 
 def _ole_format(content: bytes, named: str | None) -> str:
@@ -88,12 +103,15 @@ def _ole_format(content: bytes, named: str | None) -> str:
     old_word = _stream("WordDocument") in content or _stream("PowerPoint Document") in content
     is_book = _stream("Workbook") in content or _stream("Book") in content
     if _stream("EncryptedPackage") in content or (named in _ZIPPED and not old_word and not is_book):
-        raise Unreadable("encrypted", "it is protected by a password; expected an open file. Save it without one")
+        raise Unreadable("encrypted", needs_password())
     if _stream("__properties_version1.0") in content:
         return "msg"
     if is_book:
         return "xls"
-    raise Unreadable("unsupported format", f"an old Office file; {_CONVERT}")
+    found = Message.of(
+        "readers.old_office", "an Office file of the old binary format", do="Save it as docx, pptx, xlsx or pdf"
+    )
+    raise Unreadable("unsupported format", found)
 
 
 def _stream(name: str) -> bytes:
@@ -113,10 +131,19 @@ def read_content(path: Path, kind: str, content: bytes, options: ReadOptions, sa
     Raises:
         Unreadable: With the reason.
     """
-    if kind in _TEXT_READERS:
-        return _TEXT_READERS[kind](path, content, options)
+    if kind in TEXT_READERS:
+        return (
+            TEXT_READERS[kind](path, content, options) if len(content) <= _SMALL else sandbox.read(kind, path, content)
+        )
     if path.stat().st_size != len(content):
-        raise Unreadable("unsupported format", f"a packed {kind}; only text formats are read from .gz. Unpack it")
+        found = Message.of(
+            "readers.packed",
+            "a packed {format} file",
+            expected="a text format inside of .gz",
+            do="Unpack it",
+            format=kind,
+        )
+        raise Unreadable("unsupported format", found)
     if kind in _ZIPPED:
         check_archive(path, kind, options)
     return sandbox.read(kind, path)

@@ -5,7 +5,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.parsers import expat
 
-from quarry.indexer.readers.base import Extract, Reading, ReadOptions, Unreadable, first_heading, stem, text_meta
+from quarry.indexer.messages import Message
+from quarry.indexer.readers.base import (
+    Extract,
+    Reading,
+    ReadOptions,
+    Unreadable,
+    damaged_file,
+    declares_entities,
+    first_heading,
+    stem,
+    text_meta,
+)
 from quarry.indexer.readers.charset import Decoded, declared_charset, decode
 
 if TYPE_CHECKING:
@@ -35,7 +46,6 @@ _FLAT = frozenset({  # elements that hold none, or that the next of their kind e
 _WHITE = re.compile(r"\s+")
 _SPACES = re.compile(r"[ \t\r\f\v\u00a0]+")
 _BLANKS = re.compile(r"\n(?:[ \t]*\n)+")
-_EDGE_BARS = re.compile(r"(?: *\|)+$")
 _EMPTY_MARKS = re.compile(r"^(?:#{1,6}|-)$", re.MULTILINE)  # headings and items that held a picture only
 
 
@@ -68,7 +78,7 @@ def html_text(html: str) -> tuple[str, str]:
     if tree.body is not None:
         _walk(tree.body, parts)
     text = _SPACES.sub(" ", "".join(parts))
-    text = "\n".join(_EDGE_BARS.sub("", line.strip()) for line in text.split("\n"))
+    text = "\n".join(line.strip().rstrip(" |") for line in text.split("\n"))
     text = _BLANKS.sub("\n\n", _EMPTY_MARKS.sub("", text)).strip()
     return title or first_heading(text), text
 
@@ -80,8 +90,14 @@ def _check_depth(html: str) -> None:
         if match[2].lower() not in _FLAT:
             depth = max(0, depth - 1) if match[1] else depth + 1
             if depth > _MAX_DEPTH:
-                detail = f"nested more than {_MAX_DEPTH} elements deep; expected a page. Save its text instead"
-                raise Unreadable("damaged", detail)
+                found = Message.of(
+                    "readers.nested",
+                    "nested more than {depth:,} elements deep",
+                    expected="a page",
+                    do="Save its text instead",
+                    depth=_MAX_DEPTH,
+                )
+                raise Unreadable("damaged", found)
 
 
 def _walk(root: "LexborNode", parts: list[str]) -> None:
@@ -120,6 +136,9 @@ def _around(tag: str) -> tuple[str, str]:
     return _MARKS.get(tag, ("", ""))
 
 
+_ENTRIES = frozenset({"item", "entry"})
+
+
 class _Feed:
     """Collects the text of XML elements, one a line; titles of a feed and of its entries become headings."""
 
@@ -128,20 +147,23 @@ class _Feed:
         self.title = ""
         self._buffer: list[str] = []
         self._open: list[str] = []
+        self._entries = 0  # how many items or entries we are in
 
     def text(self, text: str) -> None:
         self._buffer.append(text)
 
     def start(self, name: str, _attributes: object) -> None:
         self._flush()
-        self._open.append(name.rpartition(":")[2].lower())
+        local = name.rpartition(":")[2].lower()
+        self._open.append(local)
+        self._entries += local in _ENTRIES
 
     def end(self, _name: str) -> None:
         self._flush()
-        self._open.pop()
+        self._entries -= self._open.pop() in _ENTRIES
 
     def refuse(self, *_: object) -> None:
-        raise Unreadable("archive bomb", "it declares XML entities, which can expand without end; expected plain XML")
+        raise Unreadable("archive bomb", declares_entities())
 
     def _flush(self) -> None:
         text = "".join(self._buffer).strip()
@@ -153,7 +175,7 @@ class _Feed:
         elif self._open[-1:] == ["title"]:
             text = _WHITE.sub(" ", text)
             self.title = self.title or text
-            text = f"{'##' if {'item', 'entry'} & set(self._open) else '#'} {text}"
+            text = f"{'##' if self._entries else '#'} {text}"
         else:
             text = "\n".join(line.strip() for line in text.split("\n"))
         self.lines.append(text)
@@ -176,5 +198,5 @@ def read_xml(path: Path, content: bytes, options: ReadOptions) -> Reading:
     try:
         parser.Parse(decoded.text.encode(), True)
     except expat.ExpatError as err:
-        raise Unreadable("damaged", f"not well-formed XML ({err}); expected XML. Save it again") from err
+        raise Unreadable("damaged", damaged_file("XML", err)) from err
     return Reading((Extract("\n\n".join(feed.lines), feed.title or stem(path), text_meta(decoded)),))

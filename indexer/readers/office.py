@@ -7,7 +7,16 @@ from datetime import datetime, time
 from pathlib import Path
 from typing import Any
 
-from quarry.indexer.readers.base import Extract, Reading, Reason, Unreadable, first_heading, stem
+from quarry.indexer.readers.base import (
+    Extract,
+    Reading,
+    Unreadable,
+    damaged_file,
+    first_heading,
+    missing_extra,
+    needs_password,
+    stem,
+)
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
@@ -36,7 +45,7 @@ def read_docx(path: Path) -> Reading:
     try:
         document = open_docx(str(path))
     except (PackageNotFoundError, KeyError, ValueError) as err:
-        raise Unreadable("damaged", f"not a readable Word file ({err}); expected docx. Save it again") from err
+        raise Unreadable("damaged", damaged_file("Word", err)) from err
     styles = {style.style_id: style.name or "" for style in document.styles}
     text = "\n\n".join(part for part in _blocks(document.element.body, styles) if part.strip(" \t\n"))
     pages = {"pages": str(text.count("\f") + 1)} if "\f" in text else {}
@@ -112,7 +121,7 @@ def read_pptx(path: Path) -> Reading:
     try:
         deck = Presentation(str(path))
     except (PackageNotFoundError, KeyError, ValueError) as err:
-        raise Unreadable("damaged", f"not a readable PowerPoint file ({err}); expected pptx. Save it again") from err
+        raise Unreadable("damaged", damaged_file("PowerPoint", err)) from err
     pages: list[str] = []
     for slide in deck.slides:
         head = slide.shapes.title
@@ -148,7 +157,7 @@ def read_xlsx(path: Path) -> Reading:
     try:
         book = load_workbook(path, read_only=True, data_only=True)
     except (InvalidFileException, KeyError, ValueError) as err:
-        raise Unreadable("damaged", f"not a readable Excel file ({err}); expected xlsx. Save it again") from err
+        raise Unreadable("damaged", damaged_file("Excel", err)) from err
     sheets = []
     for sheet in book.worksheets:
         sheet.reset_dimensions()  # some programs write wrong ones, and rows would be missing
@@ -162,13 +171,13 @@ def read_xls(path: Path) -> Reading:
     try:
         import xlrd
     except ImportError as err:
-        detail = "old Excel files need `pip install 'quarry-search[xls]'`; install it, or save the file as xlsx"
-        raise Unreadable("missing extra", detail) from err
+        raise Unreadable("missing extra", missing_extra("The old Excel format", "xls")) from err
     try:
         book = xlrd.open_workbook(str(path))
     except (xlrd.XLRDError, xlrd.compdoc.CompDocError, AssertionError, ValueError, KeyError, IndexError) as err:
-        reason: Reason = "encrypted" if "encrypted" in str(err).lower() else "damaged"
-        raise Unreadable(reason, f"not a readable Excel file ({err}); save it as xlsx") from err
+        if "encrypted" in str(err).lower():  # the library's own sentence
+            raise Unreadable("encrypted", needs_password()) from err
+        raise Unreadable("damaged", damaged_file("Excel", err)) from err
     sheets = []
     for sheet in book.sheets():
         rows = [[_xls_cell(cell, book.datemode) for cell in sheet.row(number)] for number in range(sheet.nrows)]

@@ -3,7 +3,17 @@
 import re
 from pathlib import Path
 
-from quarry.indexer.readers.base import Extract, Reading, ReadOptions, Unreadable, first_heading, stem, text_meta
+from quarry.indexer.messages import Message
+from quarry.indexer.readers.base import (
+    Extract,
+    Reading,
+    ReadOptions,
+    Unreadable,
+    damaged_file,
+    first_heading,
+    stem,
+    text_meta,
+)
 from quarry.indexer.readers.charset import decode
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?\n)---[ \t]*(?:\n|\Z)", re.DOTALL)
@@ -17,12 +27,15 @@ def read_text(path: Path, content: bytes, options: ReadOptions) -> Reading:
     Raises:
         Unreadable: `unsupported format` when the content is binary.
     """
-    del path  # a text tells nothing about its name
+    del path  # the name has no say
     decoded = decode(content, charset=options.charset)
     start = decoded.text[:10_000]
     controls = sum((character < " " and character not in "\n\t\f\x1b") or character == "\ufffd" for character in start)
     if controls > _CONTROLS * len(start):
-        raise Unreadable("unsupported format", "the content is binary; expected text. Convert it to a known format")
+        found = Message.of(
+            "readers.binary", "the content is binary", expected="text", do="Convert it to a format that is read"
+        )
+        raise Unreadable("unsupported format", found)
     return Reading((Extract(decoded.text, "", text_meta(decoded)),))
 
 
@@ -69,6 +82,6 @@ def read_table(path: Path, content: bytes, options: ReadOptions) -> Reading:
         reader = csv.reader(io.StringIO(extract.text, newline=""), dialect)
         rows = [[cell.replace("\n", " ") for cell in row] for row in reader]
     except csv.Error as err:
-        raise Unreadable("damaged", f"not a readable table ({err}); expected CSV. Save it again") from err
+        raise Unreadable("damaged", damaged_file("CSV", err)) from err
     lines = ("\t" if dialect is csv.excel_tab else ",").join
     return Reading((Extract("\n".join(lines(row) for row in rows), stem(path), extract.meta),))

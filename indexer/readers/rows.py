@@ -1,16 +1,31 @@
-"""JSON and JSON lines: rows become documents, other JSON becomes readable text. No row is lost in silence."""
+"""JSON and JSON lines: rows become documents, other JSON becomes readable text. No row and no field is lost in silence."""
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from quarry.indexer.readers.base import Extract, Reading, ReadOptions, RowProblem, Unreadable, stem, text_meta
+from quarry.indexer.messages import Message
+from quarry.indexer.readers.base import (
+    Extract,
+    Reading,
+    ReadOptions,
+    RowProblem,
+    Unreadable,
+    damaged_file,
+    stem,
+    text_meta,
+)
 from quarry.indexer.readers.charset import decode
+from quarry.indexer.readers.serving import too_deep
 
 _TEXT_KEYS = ("text", "contents", "content", "body", "passage")
 _ID_KEYS = ("_id", "id", "doc_id", "docid")
-_NOT_TEXT = frozenset({*_ID_KEYS, "title", "metadata"})  # they are kept elsewhere
+_KEPT_ELSEWHERE = frozenset({*_ID_KEYS, "title", "metadata"})
+_LONGEST_PATH = 200  # characters of the keys before a value
+_LONGEST_FACT = 200  # characters of a field that is metadata to filter on
+_AMPLIFICATION = 4  # characters that may come out for each byte
+_FREE = 1_000_000  # characters that may come out of any file
 
 
 def read_jsonl(path: Path, content: bytes, options: ReadOptions) -> Reading:
@@ -19,27 +34,22 @@ def read_jsonl(path: Path, content: bytes, options: ReadOptions) -> Reading:
     Raises:
         Unreadable: If no line can be used.
     """
-    del path  # the rows name themselves
+    del path  # the rows have their own names
     decoded = decode(content, charset=options.charset)
-    meta = text_meta(decoded)
-    extracts: list[Extract] = []
-    problems: list[RowProblem] = []
+    rows = _Rows(text_meta(decoded), len(content))
     for number, line in enumerate(decoded.text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
-            extract = _extract(json.loads(line), number, meta)
+            rows.add(json.loads(line), number)
         except (ValueError, RecursionError) as err:
-            problems.append(RowProblem(number, f"not JSON ({err}); expected one object a line; the others were kept"))
-            continue
-        if extract is None:
-            problems.append(RowProblem(number, f"has no text; expected an object with one of {', '.join(_TEXT_KEYS)}"))
-        else:
-            extracts.append(extract)
-    if not extracts:
-        detail = problems[0].detail if problems else "no lines"
-        raise Unreadable("damaged" if problems else "empty", f"no usable row: {detail}")
-    return Reading(tuple(extracts), tuple(problems))
+            rows.problems.append(RowProblem(number, _not_json(str(err))))
+    if not rows.extracts:
+        if not rows.problems:
+            raise Unreadable("empty", Message.of("readers.no_lines", "no lines", expected="one JSON object a line"))
+        first = rows.problems[0].detail
+        raise Unreadable("damaged", Message.of("readers.no_row", "no usable row: {first}", first=first))
+    return rows.reading()
 
 
 def read_json(path: Path, content: bytes, options: ReadOptions) -> Reading:
@@ -52,18 +62,31 @@ def read_json(path: Path, content: bytes, options: ReadOptions) -> Reading:
     meta = text_meta(decoded)
     try:
         value = json.loads(decoded.text)
-        if _is_rows(value):
-            rows = [_extract(row, number, meta) for number, row in enumerate(value, start=1)]
-            problems = [RowProblem(number, "has no text") for number, row in enumerate(rows, start=1) if row is None]
-            return Reading(tuple(row for row in rows if row is not None), tuple(problems))
-        return Reading((Extract("\n".join(_lines(value)), stem(path), meta),))
     except RecursionError as err:
-        raise Unreadable("damaged", "nested too deeply; expected JSON of a readable depth") from err
+        raise Unreadable("damaged", too_deep()) from err
     except ValueError as err:
         try:
             return read_jsonl(path, content, options)
         except Unreadable:
-            raise Unreadable("damaged", f"not JSON ({err}); expected JSON or JSON lines") from err
+            raise Unreadable("damaged", damaged_file("JSON", err)) from err
+    rows = _Rows(meta, len(content))
+    try:
+        if not _is_rows(value):
+            return Reading((Extract(rows.lines_of(value), stem(path), meta),))
+        for number, row in enumerate(value, start=1):
+            rows.add(row, number)
+    except RecursionError as err:
+        raise Unreadable("damaged", too_deep()) from err
+    return rows.reading()
+
+
+def _not_json(error: str) -> Message:
+    return Message.of(
+        "readers.row_not_json",
+        "not JSON ({error}); the other rows were kept",
+        expected="one object a line",
+        error=error,
+    )
 
 
 def _is_rows(value: Any) -> bool:
@@ -74,23 +97,74 @@ def _is_rows(value: Any) -> bool:
     )
 
 
-def _extract(row: Any, number: int, meta: dict[str, str]) -> Extract | None:
-    """Return the document of a row, None when it has no text at all."""
-    if not isinstance(row, dict):
-        text = "\n".join(_lines(row))
-        return Extract(text, "", meta, str(number)) if text.strip() else None
-    title = row["title"] if isinstance(row.get("title"), str) else ""
-    texts = [row[key] for key in _TEXT_KEYS if isinstance(row.get(key), str)]
-    text = texts[0] if texts else "\n".join(_lines({key: value for key, value in row.items() if key not in _NOT_TEXT}))
-    if not text.strip():
-        text = title
-    if not text.strip():
-        return None
-    key = next((key for key in _ID_KEYS if isinstance(row.get(key), (str, int)) and str(row[key]).strip()), None)
-    given = row.get("metadata")
-    facts = given if isinstance(given, dict) else {}
-    own = {str(name): _flat(value) for name, value in facts.items() if value not in (None, "", [], {})}
-    return Extract(text, title, {**own, **meta}, str(row[key]) if key else str(number), beir=key == "_id")
+class _Rows:
+    """The documents of a file's rows, with a limit to how much comes out of how many bytes."""
+
+    def __init__(self, meta: dict[str, str], size: int) -> None:
+        self.extracts: list[Extract] = []
+        self.problems: list[RowProblem] = []
+        self._meta = meta
+        self._left = _FREE + _AMPLIFICATION * size
+
+    def reading(self) -> Reading:
+        """Return all of them."""
+        return Reading(tuple(self.extracts), tuple(self.problems))
+
+    def add(self, row: Any, number: int) -> None:
+        """Take a row in, or count it as a problem when it has no text at all."""
+        extract = self._extract(row, number)
+        if extract is not None:
+            self.extracts.append(extract)
+            return
+        found = Message.of(
+            "readers.row_without_text",
+            "the row has no text",
+            expected="an object with one of {keys}",
+            keys=", ".join(_TEXT_KEYS),
+        )
+        self.problems.append(RowProblem(number, found))
+
+    def lines_of(self, value: Any) -> str:
+        """Return `key: value` lines.
+
+        Raises:
+            Unreadable: If far more comes out than went in.
+        """
+        lines: list[str] = []
+        for line in _lines(value):
+            self._left -= len(line) + 1
+            if self._left < 0:
+                found = Message.of(
+                    "readers.amplified",
+                    "its text is many times larger than the file",
+                    do="Split it, or shorten its keys",
+                )
+                raise Unreadable("too large", found)
+            lines.append(line)
+        return "\n".join(lines)
+
+    def _extract(self, row: Any, number: int) -> Extract | None:
+        if not isinstance(row, dict):
+            text = self.lines_of(row)
+            return Extract(text, "", self._meta, str(number)) if text.strip() else None
+        title = row["title"] if isinstance(row.get("title"), str) else ""
+        text_key = next((key for key in _TEXT_KEYS if isinstance(row.get(key), str) and row[key].strip()), None)
+        others = {key: value for key, value in row.items() if key != text_key and key not in _KEPT_ELSEWHERE}
+        told = self.lines_of(others)
+        text = "\n\n".join(part for part in (row[text_key] if text_key else "", told) if part) or title
+        if not text.strip():
+            return None
+        key = next((key for key in _ID_KEYS if isinstance(row.get(key), str | int) and str(row[key]).strip()), None)
+        facts = {**_facts(others, _LONGEST_FACT), **_facts(row.get("metadata"), None)}
+        return Extract(text, title, {**facts, **self._meta}, str(row[key]) if key else str(number), beir=key == "_id")
+
+
+def _facts(given: Any, longest: int | None) -> dict[str, str]:
+    """Return what can be filtered on; of fields that are text as well, the short ones."""
+    if not isinstance(given, dict):
+        return {}
+    facts = {str(name): _flat(value) for name, value in given.items() if value not in (None, "", [], {})}
+    return {name: value for name, value in facts.items() if longest is None or len(value) <= longest}
 
 
 def _flat(value: Any) -> str:
@@ -100,9 +174,13 @@ def _flat(value: Any) -> str:
 def _lines(value: Any, path: str = "") -> Iterator[str]:
     if isinstance(value, dict):
         for key, inner in value.items():
-            yield from _lines(inner, f"{path}.{key}" if path else str(key))
+            yield from _lines(inner, _tail(f"{path}.{key}" if path else str(key)))
     elif isinstance(value, list):
         for inner in value:
             yield from _lines(inner, path)
     elif value is not None and value != "":
         yield f"{path}: {value}" if path else str(value)
+
+
+def _tail(path: str) -> str:
+    return path if len(path) <= _LONGEST_PATH else f"…{path[-_LONGEST_PATH:]}"

@@ -1,57 +1,52 @@
-"""The parser process: reads one JSON request a line on stdin, answers with one JSON line on stdout.
+"""The parser process: reads one file per request. Run as `python -m quarry.indexer.readers.worker BYTES`.
 
-It runs the libraries that could hang, crash or eat memory on a bad file. It holds a memory limit set at its start; its
-parent holds the time limit and kills it. Run as `python -m quarry.indexer.readers.worker BYTES`.
+It runs the libraries that could hang, crash or eat memory on a bad file.
 """
 
-import json
 import os
-import resource
-import sys
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from quarry.indexer.readers.base import Unreadable
+from quarry.indexer.readers.base import Reading, ReadOptions
+from quarry.indexer.readers.serving import serve
 
-_KINDS = {
-    "pdf": ("quarry.indexer.readers.books", "read_pdf"),
-    "epub": ("quarry.indexer.readers.books", "read_epub"),
-    "msg": ("quarry.indexer.readers.books", "read_msg"),
-    "docx": ("quarry.indexer.readers.office", "read_docx"),
-    "pptx": ("quarry.indexer.readers.office", "read_pptx"),
-    "xlsx": ("quarry.indexer.readers.office", "read_xlsx"),
-    "xls": ("quarry.indexer.readers.office", "read_xls"),
+_BOOKS = "quarry.indexer.readers.books"
+_OFFICE = "quarry.indexer.readers.office"
+_FROM_PATH = {
+    "pdf": (_BOOKS, "read_pdf"),
+    "epub": (_BOOKS, "read_epub"),
+    "msg": (_BOOKS, "read_msg"),
+    "docx": (_OFFICE, "read_docx"),
+    "pptx": (_OFFICE, "read_pptx"),
+    "xlsx": (_OFFICE, "read_xlsx"),
+    "xls": (_OFFICE, "read_xls"),
 }
 
 
-def answer(kind: str, path: Path) -> dict[str, Any]:
-    """Read one file; every failure becomes a reason."""
-    from importlib import import_module
+def answer(request: dict[str, Any], content: bytes) -> dict[str, Any]:
+    """Read one file.
 
-    module, name = _KINDS[kind]
-    try:
-        return {"reading": asdict(getattr(import_module(module), name)(path))}
-    except Unreadable as err:
-        return {"reason": err.reason, "detail": err.detail}
-    except MemoryError:
-        return {"reason": "memory limit", "detail": "reading it takes more memory than allowed"}
-    except Exception as err:  # noqa: BLE001 (the border: a parser's failure is a counted reason with its type)
-        return {"reason": "damaged", "detail": f"the parser failed with {type(err).__name__}: {err}"[:500]}
+    Raises:
+        Unreadable: With the reason.
+    """
+    path = Path(os.fsdecode(bytes.fromhex(request["path"])))
+    reading = _read(request["kind"], path, content, request.get("charset"))
+    extracts = [asdict(extract) for extract in reading.extracts]
+    problems = [{"line": problem.line, "detail": problem.detail.as_json()} for problem in reading.problems]
+    return {"reading": {"extracts": extracts, "problems": problems, "omitted": dict(reading.omitted)}}
 
 
-def main() -> None:
-    """Serve until stdin closes."""
-    limit = int(sys.argv[1])
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what a library prints must not end up among the replies
-    for line in sys.stdin:
-        request = json.loads(line)
-        path = Path(os.fsdecode(bytes.fromhex(request["path"])))
-        replies.write(json.dumps(answer(request["kind"], path)) + "\n")
-        replies.flush()
+def _read(kind: str, path: Path, content: bytes, charset: str | None) -> Reading:
+    if kind in _FROM_PATH:
+        module, name = _FROM_PATH[kind]
+        reading: Reading = getattr(import_module(module), name)(path)
+        return reading
+    from quarry.indexer.readers.formats import TEXT_READERS
+
+    return TEXT_READERS[kind](path, content, ReadOptions(charset=charset))
 
 
 if __name__ == "__main__":
-    main()
+    serve(answer)

@@ -94,7 +94,7 @@ def _outcome(session: Session) -> None:
         )
     if job.skipped:
         rows = "".join(
-            f"<li><b>{inert(skip.source)}</b>: {inert(skip.reason)}. {inert(skip.detail)}</li>"
+            f"<li><b>{inert(skip.source)}</b>: {inert(skip.reason)}. {inert(str(skip.detail))}</li>"
             for skip in job.skipped[:50]
         )
         st.html(f"<div class='q-place'>{say('Left out', '未加入')}:<ul>{rows}</ul></div>")

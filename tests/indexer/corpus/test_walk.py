@@ -216,13 +216,13 @@ def test_a_parser_that_hangs_or_dies_costs_one_file():
     from quarry.indexer.readers.sandbox import Sandbox
 
     with Sandbox(ReadOptions(parser_seconds=0.2)) as sandbox:
-        os.kill(sandbox._running().pid, signal.SIGSTOP)
+        os.kill(sandbox._running(60.0).pid, signal.SIGSTOP)
         with pytest.raises(Unreadable, match="took longer than 0 s"):
             sandbox.read("pdf", Path(__file__))
     with Sandbox(ReadOptions()) as sandbox:
         with pytest.raises(Unreadable, match="not a readable PDF"):
             sandbox.read("pdf", Path(__file__))
-        sandbox._running().kill()
+        sandbox._running(60.0).kill()
         sandbox._process.wait()
         with pytest.raises(Unreadable, match="not a readable PDF"):  # a new process was started
             sandbox.read("pdf", Path(__file__))

@@ -50,7 +50,7 @@ def test_an_empty_id_is_replaced_by_the_number(key):
 
 @pytest.mark.parametrize("content", [b"{broken", b"[" * 100_000, b'{"a": ' + b"9" * 5000])
 def test_what_is_not_json_is_damaged(content):
-    with pytest.raises(Unreadable, match=r"not JSON|nested too deeply") as refusal:
+    with pytest.raises(Unreadable, match=r"not a readable JSON|nested too deeply") as refusal:
         read_json(Path("a.json"), content, OPTIONS)
     assert refusal.value.reason == "damaged"
 

@@ -1,13 +1,18 @@
 """The parser process: started late, limited in time and memory, replaced after a death."""
 
+import json
+import os
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from quarry.indexer.messages import Message
 from quarry.indexer.readers.base import ReadOptions, Unreadable
+from quarry.indexer.readers.formats import read_content
 from quarry.indexer.readers.sandbox import Sandbox
+from quarry.indexer.readers.serving import reply_to
 from quarry.indexer.readers.worker import answer
 
 
@@ -58,7 +63,7 @@ def test_a_file_that_takes_too_much_memory_is_given_up(docx, tmp_path):
         for name, content in members.items():
             new.writestr(name, content)
     with Sandbox(ReadOptions(parser_bytes=250 << 20)) as sandbox:
-        with pytest.raises(Unreadable, match=r"more memory than allowed") as refusal:
+        with pytest.raises(Unreadable, match=r"more memory than is allowed") as refusal:
             sandbox.read("docx", tmp_path / "large.docx")
         assert refusal.value.reason == "memory limit"
         assert sandbox.read("docx", docx).extracts[0].text == "正文 text"
@@ -76,9 +81,13 @@ def test_modules_in_the_current_folder_are_not_run(docx, tmp_path, monkeypatch):
 @pytest.mark.parametrize(("kind", "module", "extra"), [("msg", "oxmsg", "[mail]"), ("xls", "xlrd", "[xls]")])
 def test_a_missing_extra_is_named(monkeypatch, kind, module, extra):
     monkeypatch.setitem(sys.modules, module, None)
-    reply = answer(kind, Path("a"))
+    reply = replied(kind, Path("a"))
     assert reply["reason"] == "missing extra"
-    assert extra in reply["detail"]
+    assert extra in str(Message.from_json(reply["detail"]))
+
+
+def replied(kind, path):
+    return json.loads(reply_to(answer, {"kind": kind, "path": os.fsencode(path).hex()}, b""))
 
 
 def test_an_unexpected_failure_of_a_parser_is_a_reason(monkeypatch, tmp_path):
@@ -86,7 +95,16 @@ def test_an_unexpected_failure_of_a_parser_is_a_reason(monkeypatch, tmp_path):
         raise ZeroDivisionError("inside")
 
     monkeypatch.setattr("quarry.indexer.readers.office.read_docx", broken)
-    assert answer("docx", tmp_path) == {
-        "reason": "damaged",
-        "detail": "the parser failed with ZeroDivisionError: inside",
-    }
+    reply = replied("docx", tmp_path)
+    assert reply["reason"] == "damaged"
+    assert str(Message.from_json(reply["detail"])) == "the parser failed with ZeroDivisionError: inside"
+
+
+def test_a_large_text_is_read_in_the_process_and_a_small_one_here(tmp_path):
+    with Sandbox(ReadOptions(charset="gb18030")) as sandbox:
+        small, large = "猫在垫子上。", "猫在垫子上。" * 20_000
+        for text, started in ((small, False), (large, True)):
+            content = text.encode("gb18030")
+            reading = read_content(tmp_path / "a.txt", "txt", content, ReadOptions(charset="gb18030"), sandbox)
+            assert reading.extracts[0].text == text
+            assert (sandbox._process is not None) == started
