@@ -81,7 +81,7 @@ class ScriptAnalyzer:
     ) -> None:
         import Stemmer
 
-        self.kind = name.split("-")[0]  # `analyzer(kind)` makes the same one in another process
+        self.kind = name.split("-", maxsplit=1)[0]  # `analyzer(kind)` makes the same one in another process
         self._name = f"{name}+pystemmer-{version('PyStemmer')}/{_RULES}"
         self._cut_han = cut_han
         self._read_dictionary = read_dictionary

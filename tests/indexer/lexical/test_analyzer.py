@@ -106,9 +106,7 @@ SAMPLE = (
 
 def test_the_terms_of_a_passage_change_only_with_the_version(monkeypatch):
     assert JIEBA.name == f"jieba-{version('jieba')}+pystemmer-{version('PyStemmer')}/1"
-    rules = module.ScriptAnalyzer(
-        "bigram", "rules alone", module.bigrams
-    )  # the libraries' part is in the name by their versions
+    rules = module.ScriptAnalyzer("rules alone", module.bigrams)  # the libraries' part is in the name by their versions
     monkeypatch.setattr(rules, "_stem", str)
     digest = sha256(" ".join(rules.tokens(SAMPLE)).encode()).hexdigest()
     assert digest[:16] == "c752570431a5468f", (
