@@ -210,7 +210,7 @@ def _rows(path: Path, kind: Kind) -> Iterator[Row]:
     rows = []
     for number, line in numbered_lines(path):
         row = json_object(line)
-        fault = row if isinstance(row, str) else _fault(row, kind)
+        fault = _fault(row, kind) if isinstance(row, dict) else row
         if fault:
             faults.add(number, fault)
         elif isinstance(row, dict):

@@ -1,4 +1,4 @@
-"""Data sets for evaluation in the layouts that others publish: BEIR, FlagEmbedding custom, TREC. It measures nothing.
+"""Reads evaluation data sets in the published layouts: BEIR, FlagEmbedding custom, TREC. It measures nothing.
 
     BEIR                corpus.jsonl  queries.jsonl  qrels/SPLIT.tsv
     FlagEmbedding       corpus.jsonl  SPLIT_queries.jsonl  SPLIT_qrels.jsonl
@@ -11,12 +11,13 @@ Each file may end in .gz.
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 from quarry.indexer.errors import CorpusError
+from quarry.indexer.messages import Message
 from quarry.indexer.records import Document
 from quarry.retriever.data.text_lines import Faults, json_object, numbered_lines, quoted, text_id
 from quarry.retriever.data.topics import clean_text, flat_fields, parse_queries, read_queries
@@ -31,6 +32,11 @@ _SHOWN = 3
 _ENDING = r"(?:\.(?:tsv|txt|trec|xml|jsonl))?(?:\.gz)?"
 _NAMED_SPLIT = r"(?:[._-](?P<split>(?!(?:tsv|txt|trec|xml|jsonl|gz)(?:\.|$)).+?))?"
 _TAKEN = ("_id", "id", "title", "text")
+_CORPUS_LINES = Message.of(
+    "data.corpus_lines",
+    "JSON lines {form}, each id once",
+    form='{"_id": "d1", "title": "...", "text": "..."}',
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,7 @@ class Dataset:
         metadata: Query id to its further fields, for slices.
         unjudged: Queries that no split judges; left out.
         without_query: Judged query ids that have no text; left out.
-        repeated: Places of judgements that were said twice, with the same grade.
+        repeated: Places of duplicate judgements, with the same grade.
     """
 
     name: str
@@ -67,17 +73,63 @@ class Dataset:
         texts = {query.query_id: query.text for query in self.queries}
         return sha256(json.dumps([texts, self.qrels], sort_keys=True).encode()).hexdigest()[:16]
 
-    def notes(self) -> tuple[str, ...]:
-        """Return one sentence for each kind of oddity that was counted, with the first few ids; empty when all fits."""
-        return tuple(
-            f"{len(ids)} {what} ({', '.join(ids[:_SHOWN])}{', ...' if len(ids) > _SHOWN else ''}): left out"
-            for ids, what in (
-                (self.unjudged, "queries have no judgements"),
-                (self.without_query, "judged queries have no text"),
-                (self.repeated, "judgements are said twice"),
-            )
-            if ids
+    def notes(self) -> tuple[Message, ...]:
+        """Return one note for each kind of oddity, with the first few ids; empty when all fits."""
+        found = (
+            (self.unjudged, queries_without_judgements),
+            (self.without_query, queries_without_text),
+            (self.repeated, duplicate_judgements),
         )
+        return tuple(note(ids) for ids, note in found if ids)
+
+
+def queries_without_judgements(ids: Sequence[str]) -> Message:
+    """Return a note on queries that nobody judged."""
+    return Message.of(
+        "data.unjudged_queries",
+        "{count:query has|queries have} no judgements: left out ({first})",
+        count=len(ids),
+        first=first_few(ids),
+    )
+
+
+def queries_without_text(ids: Sequence[str]) -> Message:
+    """Return a note on judged queries whose text is missing."""
+    return Message.of(
+        "data.queries_without_text",
+        "{count:judged query has|judged queries have} no text: left out ({first})",
+        count=len(ids),
+        first=first_few(ids),
+    )
+
+
+def duplicate_judgements(places: Sequence[str]) -> Message:
+    """Return a note on judgements that repeat an earlier one with the same grade."""
+    return Message.of(
+        "data.duplicate_judgements",
+        "{count:duplicate judgement|duplicate judgements}: left out ({first})",
+        count=len(places),
+        first=first_few(places),
+    )
+
+
+def other_queries(qrels: Path, judged: int, queries: str, texts: int) -> CorpusError:
+    """Return the error for judgements and queries that have no query in common."""
+    return CorpusError(
+        "data.other_queries",
+        "{qrels}: none of its {judged} queries is among the {texts} of {queries}",
+        expected="judgements of these queries",
+        do="Check that the files belong together",
+        qrels=qrels,
+        judged=judged,
+        texts=texts,
+        queries=queries,
+    )
+
+
+def first_few(names: Sequence[str]) -> list[str]:
+    """Return the first three, and `...` when there are more."""
+    return [*names[:_SHOWN], *(["..."] if len(names) > _SHOWN else [])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +174,7 @@ def load_dataset(path: Path, split: str | None = None) -> Dataset:
     texts = {query.query_id for query in found.queries}
     queries = tuple(query for query in found.queries if query.query_id in judgements.qrels)
     if not queries:
-        raise CorpusError(
-            f"{files.qrels}: none of its {len(judgements.qrels)} queries is among the {len(texts)} of "
-            f"{files.queries.name}; expected judgements of these queries. Check that the files belong together"
-        )
+        raise other_queries(files.qrels, len(judgements.qrels), files.queries.name, len(texts))
     elsewhere = {
         query_id
         for name, other in splits.items()
@@ -155,8 +204,11 @@ def documents(dataset: Dataset) -> Iterator[Document]:
     """
     if dataset.corpus_path is None:
         raise CorpusError(
-            f"data set {dataset.name!r} has no corpus.jsonl; expected one to read documents from. "
-            "Add it, or index the documents from where they are"
+            "data.no_corpus",
+            "data set {dataset} has no corpus.jsonl",
+            expected="one to read documents from",
+            do="Add it, or index the documents from where they are",
+            dataset=repr(dataset.name),
         )
     return _corpus(dataset.corpus_path)
 
@@ -182,11 +234,11 @@ def unknown_documents(qrels: Qrels, known: Collection[str]) -> UnknownDocuments:
 
 
 def _corpus(path: Path) -> Iterator[Document]:
-    faults = Faults(path, 'JSON lines {"_id": "d1", "title": "...", "text": "..."}, each id once')
+    faults = Faults(path, _CORPUS_LINES)
     seen: set[str] = set()
     for number, line in numbered_lines(path):
         document = _document(line, seen)
-        if isinstance(document, str):
+        if isinstance(document, Message):
             faults.add(number, document)
             faults.raise_if_any()
         else:
@@ -194,32 +246,42 @@ def _corpus(path: Path) -> Iterator[Document]:
             yield document
 
 
-def _document(line: str, seen: Collection[str]) -> Document | str:
+def _document(line: str, seen: Collection[str]) -> Document | Message:
     """Return the document of a corpus line, or the reason why there is none."""
     row = json_object(line)
-    if isinstance(row, str):
+    if isinstance(row, Message):
         return row
     given = row.get("_id", row.get("id"))
     doc_id = text_id(given)
     if doc_id is None:
-        return f"document id {quoted(given)} is missing or not text"
+        return Message.of("data.bad_document_id", "document id {id} is missing or not text", id=quoted(given))
     if doc_id in seen:
-        return f"document id {quoted(doc_id)} comes a second time"
+        return Message.of("data.duplicate_document", "duplicate document id {id}", id=quoted(doc_id))
     if not isinstance(row.get("text"), str):
-        return f"document {quoted(doc_id)} has no text"
+        return Message.of("data.no_document_text", "document {id} has no text", id=quoted(doc_id))
     return Document(doc_id, clean_text(row["text"]), clean_text(row.get("title")), flat_fields(row, _TAKEN))
 
 
 def _splits(path: Path) -> dict[str, _Files]:
     """Return the files of each split, by the first layout that fits."""
     if not path.is_dir():
-        raise CorpusError(f"{path} is not a folder; expected a data set folder. Give the folder that holds its files")
+        raise CorpusError(
+            "data.no_folder",
+            "{path} is not a folder",
+            expected="a data set folder",
+            do="Give the folder that holds its files",
+            path=path,
+        )
     splits = _beir(path) or _flag_embedding(path) or _trec(path)
     if not splits:
-        names = ", ".join(sorted(child.name for child in path.iterdir())[:8]) or "nothing"
+        names = sorted(child.name for child in path.iterdir())[:8]
         raise CorpusError(
-            f"{path}: no data set here (found {names}). Expected queries.jsonl with qrels/SPLIT.tsv (BEIR), "
-            "SPLIT_queries.jsonl with SPLIT_qrels.jsonl (FlagEmbedding), or topics with qrels (TREC)"
+            "data.no_data_set",
+            "{path}: no data set here (found {names})",
+            expected="queries.jsonl with qrels/SPLIT.tsv (BEIR), SPLIT_queries.jsonl with SPLIT_qrels.jsonl (FlagEmbedding), or "
+            "topics with qrels (TREC)",
+            path=path,
+            names=names or Message.of("data.nothing", "nothing"),
         )
     return splits
 
@@ -229,8 +291,20 @@ def _choose(path: Path, splits: Mapping[str, _Files], split: str | None) -> str:
     if wanted is None and len(splits) == 1:
         return next(iter(splits))
     if wanted is None or wanted not in splits:
-        found = "no split was named" if wanted is None else f"there is no split {wanted!r}"
-        raise CorpusError(f"{path}: {found}; expected one of {', '.join(sorted(splits))}. Name the split")
+        problem = (
+            Message.of("data.no_split_named", "no split was named")
+            if wanted is None
+            else Message.of("data.no_split", "there is no split {split}", split=repr(wanted))
+        )
+        raise CorpusError(
+            "data.which_split",
+            "{path}: {problem}",
+            expected="one of {splits}",
+            do="Name the split",
+            path=path,
+            problem=problem,
+            splits=sorted(splits),
+        )
     return wanted
 
 
@@ -271,7 +345,7 @@ def _trec(path: Path) -> dict[str, _Files]:
 
 
 def _query_ids(path: Path) -> Iterator[str]:
-    """Yield the query ids of another split, loosely: its faults are none of this split's business."""
+    """Yield the query ids of another split, loosely: faults in it do not concern this split."""
     for _, line in numbered_lines(path):
         row = json_object(line) if line.lstrip().startswith("{") else None
         if isinstance(row, dict):

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from quarry.indexer.errors import CorpusError
+from quarry.indexer.errors import CorpusError, cause_of
+from quarry.indexer.messages import Message
 
 _SHOWN = 5  # faults shown in one message; the rest are counted
 _QUOTED = 60  # characters of an offending value that are shown
@@ -27,10 +28,21 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
             yield from decoded_lines(handle, path)
     except (gzip.BadGzipFile, EOFError, zlib.error) as err:
         raise CorpusError(
-            f"{path}: not a whole gzip file ({err}); expected one because of its name. Fetch or compress it again"
+            "data.not_gzip",
+            "{path}: not a complete gzip file ({error})",
+            expected="one because of its name",
+            do="Download or compress it again",
+            path=path,
+            error=cause_of(err),
         ) from err
     except OSError as err:
-        raise CorpusError(f"{path}: cannot be read ({err.strerror or err}); expected a readable text file") from err
+        raise CorpusError(
+            "data.unreadable",
+            "{path}: cannot be read ({error})",
+            expected="a readable text file",
+            path=path,
+            error=err.strerror or str(err),
+        ) from err
 
 
 def decoded_lines(lines: Iterable[bytes], source: Path | str) -> Iterator[tuple[int, str]]:
@@ -45,13 +57,15 @@ def decoded_lines(lines: Iterable[bytes], source: Path | str) -> Iterator[tuple[
             yield number, text
 
 
-def json_object(text: str) -> dict[str, Any] | str:
+def json_object(text: str) -> dict[str, Any] | Message:
     """Return the JSON object in a line, or the reason why there is none."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as err:
-        return f"not JSON ({err})"
-    return value if isinstance(value, dict) else f"a JSON {type(value).__name__}, expected an object"
+        return Message.of("data.not_json", "not JSON ({error})", error=str(err))
+    if isinstance(value, dict):
+        return value
+    return Message.of("data.no_object", "a JSON {type}", expected="an object", type=type(value).__name__)
 
 
 def text_id(value: object) -> str | None:
@@ -73,22 +87,32 @@ class Faults:
     """Collects what is wrong with a file, so that one error names all of it and not only the first line."""
 
     source: Path | str
-    expected: str
-    shown: list[str] = field(default_factory=list)
+    expected: Message | str
+    shown: list[Message] = field(default_factory=list)
     count: int = 0
 
-    def add(self, line: int, reason: str) -> None:
+    def add(self, line: int, reason: Message | str) -> None:
         """Note that a line is bad and why."""
         self.count += 1
         if len(self.shown) < _SHOWN:
-            self.shown.append(f"{self.source}:{line}: {reason}")
+            fault = Message.of(
+                "data.fault", "{source}:{line}: {reason}", source=str(self.source), line=line, reason=reason
+            )
+            self.shown.append(fault)
 
     def raise_if_any(self) -> None:
         """Raise CorpusError naming file, line and reason of the first faults, and how many there are."""
         if not self.count:
             return
-        more = f"; and {self.count - _SHOWN} more" if self.count > _SHOWN else ""
-        raise CorpusError(f"{'; '.join(self.shown)}{more}. Expected {self.expected}. Correct the file and try again")
+        more = [Message.of("data.more_faults", "and {count} more", count=self.count - _SHOWN)]
+        raise CorpusError(
+            "data.faults",
+            "{faults}",
+            expected="{expected_form}",
+            do="Correct the file and try again",
+            faults=[*self.shown, *(more if self.count > _SHOWN else [])],
+            expected_form=self.expected,
+        )
 
 
 def _open_binary(path: Path) -> BinaryIO | gzip.GzipFile:
@@ -100,5 +124,11 @@ def _decoded(source: Path | str, number: int, raw: bytes) -> str:
         return raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
     except UnicodeDecodeError as err:
         raise CorpusError(
-            f"{source}:{number}: not UTF-8 at byte {err.start}; expected UTF-8. Convert the file"
+            "data.not_utf8",
+            "{source}:{line}: not UTF-8 at byte {byte}",
+            expected="UTF-8",
+            do="Convert the file",
+            source=str(source),
+            line=number,
+            byte=err.start,
         ) from err

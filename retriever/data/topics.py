@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from quarry.indexer.messages import Message
 from quarry.retriever.data.text_lines import Faults, decoded_lines, json_object, numbered_lines, quoted, text_id
 from quarry.retriever.ranking import Query
 
@@ -13,6 +14,7 @@ _ID_KEYS = ("_id", "id")
 _TAG = re.compile(r"<(?P<end>/?)(?P<name>[A-Za-z]+)\s*>")
 _LABEL = re.compile(r"^(Number|Topic|Description|Narrative)\s*:\s*", re.IGNORECASE)
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_UNCLOSED = Message.of("data.unclosed_topic", "<top> without </top>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,26 +72,37 @@ def _parse(lines: Lines, source: Path | str, rows_of_text: RowReader) -> QueryFi
     first = lines[0][1].lstrip() if lines else ""
     rows_of: RowReader
     if first.startswith("{"):
-        expected, rows_of = 'JSON lines {"_id": "q1", "text": "..."}, each id once', _json_rows
+        expected = Message.of("data.query_json", "JSON lines {form}, each id once", form='{"_id": "q1", "text": "..."}')
+        rows_of = _json_rows
     elif first.lower().startswith("<top>"):
-        expected = "TREC topics: <top>, <num> Number: 301, <title> text, </top>, each number once"
+        expected = Message.of(
+            "data.query_topics", "TREC topics: <top>, <num> Number: 301, <title> text, </top>, each number once"
+        )
         rows_of = _topic_rows
     else:
-        expected, rows_of = "lines 'id<TAB>text', each id once", rows_of_text
+        expected, rows_of = Message.of("data.query_lines", "lines 'id<TAB>text', each id once"), rows_of_text
     faults = Faults(source, expected)
     queries: dict[str, Query] = {}
     metadata: dict[str, Mapping[str, str]] = {}
     for number, row in rows_of(lines, faults):
         query_id, text = text_id(row.query_id), clean_text(row.text).strip()
         if query_id is None or not text:
-            faults.add(number, f"query id {quoted(row.query_id)}, text {quoted(row.text)}: one is missing or empty")
+            faults.add(
+                number,
+                Message.of(
+                    "data.bad_query",
+                    "query id {id}, text {text}: one is missing or empty",
+                    id=quoted(row.query_id),
+                    text=quoted(row.text),
+                ),
+            )
         elif query_id in queries:
-            faults.add(number, f"query id {quoted(query_id)} comes a second time")
+            faults.add(number, Message.of("data.duplicate_query", "duplicate query id {id}", id=quoted(query_id)))
         else:
             queries[query_id] = Query(query_id, text)
             metadata[query_id] = row.fields
     if not queries and not faults.count:
-        faults.add(1, "no query in the file")
+        faults.add(1, Message.of("data.no_query", "no query in the file"))
     faults.raise_if_any()
     return QueryFile(tuple(queries.values()), metadata)
 
@@ -113,7 +126,7 @@ def flat_fields(row: Mapping[str, object], taken: tuple[str, ...]) -> dict[str, 
 def _json_rows(lines: Lines, faults: Faults) -> Iterator[tuple[int, _Row]]:
     for number, line in lines:
         row = json_object(line)
-        if isinstance(row, str):
+        if isinstance(row, Message):
             faults.add(number, row)
             continue
         query_id = next((row[key] for key in _ID_KEYS if key in row), None)
@@ -126,7 +139,7 @@ def _tsv_rows(lines: Lines, faults: Faults) -> Iterator[tuple[int, _Row]]:
         if tab:
             yield number, _Row(query_id, text)
         else:
-            faults.add(number, f"no tab in {quoted(line)}")
+            faults.add(number, Message.of("data.no_tab", "no tab in {line}", line=quoted(line)))
 
 
 def _plain_rows(lines: Lines, faults: Faults) -> Iterator[tuple[int, _Row]]:
@@ -146,20 +159,20 @@ def _topic_rows(lines: Lines, faults: Faults) -> Iterator[tuple[int, _Row]]:
             if text and start:
                 parts.setdefault(tag, []).append(text)
             elif text:
-                faults.add(number, f"text outside <top>: {quoted(text)}")
+                faults.add(number, Message.of("data.outside_topic", "text outside <top>: {text}", text=quoted(text)))
             if match is None:
                 break
             place, name = match.end(), match["name"].lower()
             if name == "top" and not match["end"]:
                 if start:
-                    faults.add(start, "<top> without </top>")
+                    faults.add(start, _UNCLOSED)
                 start, parts = number, {}
             elif name == "top":
                 yield start, _topic(parts)
                 start = 0
             tag = "" if match["end"] else name
     if start:
-        faults.add(start, "<top> without </top>")
+        faults.add(start, _UNCLOSED)
 
 
 def _topic(parts: Mapping[str, list[str]]) -> _Row:

@@ -1,6 +1,6 @@
-"""Judgements (qrels) and runs as files: TREC, BEIR tsv, FlagEmbedding jsonl, plain or .gz. It computes no measure.
+"""Reads and writes judgements (qrels) and runs: TREC, BEIR tsv, FlagEmbedding jsonl, plain or .gz. It computes no measure.
 
-The form is told by the file's first line. Nothing is guessed: a line that does not fit is an error that names it.
+The file's first line decides the form. Nothing is guessed: a line that does not fit is an error that names it.
 """
 
 import gzip
@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from quarry.indexer.errors import CorpusError
+from quarry.indexer.messages import Message
 from quarry.indexer.storage.durable import write_atomic
 from quarry.retriever.data.text_lines import Faults, json_object, numbered_lines, quoted, text_id
 
@@ -23,13 +24,17 @@ Qrels: TypeAlias = Mapping[str, Mapping[str, int]]
 Run: TypeAlias = Mapping[str, Sequence[tuple[str, float]]]
 """Query id to (document id, score) pairs, best first; the order is the truth, the scores explain it."""
 
-_QRELS_EXPECTED = (
-    "TREC lines 'query 0 document grade', BEIR lines 'query<TAB>document<TAB>grade' (with or without header), "
-    'or JSON lines {"qid": ..., "docid": ..., "relevance": 1}; each document once per query; grades whole numbers'
+_QRELS_EXPECTED = Message.of(
+    "data.qrels_lines",
+    "TREC lines 'query 0 document grade', BEIR lines 'query<TAB>document<TAB>grade' (with or without header), or JSON lines "
+    "{form}; each document once per query; grades whole numbers",
+    form='{"qid": ..., "docid": ..., "relevance": 1}',
 )
-_RUN_EXPECTED = (
-    "TREC lines 'query Q0 document rank score tag', lines 'query<TAB>document<TAB>score', "
-    'or JSON lines {"qid": ..., "docid": ..., "score": 1.5}; each document once per query; scores finite numbers'
+_RUN_EXPECTED = Message.of(
+    "data.run_lines",
+    "TREC lines 'query Q0 document rank score tag', lines 'query<TAB>document<TAB>score', or JSON lines {form}; each document "
+    "once per query; scores finite numbers",
+    form='{"qid": ..., "docid": ..., "score": 1.5}',
 )
 _HEADERS = {"query-id", "query_id", "qid", "query"}
 _GRADE = re.compile(r"[+-]?[0-9]{1,9}")
@@ -41,7 +46,7 @@ class Judgements:
 
     Attributes:
         qrels: The grades.
-        repeated: Places (`file:line`) that say again what was said before with the same grade; they change nothing.
+        repeated: Places (`file:line`) of duplicate judgements with the same grade; they change nothing.
     """
 
     qrels: Qrels
@@ -62,14 +67,24 @@ def read_qrels(path: Path) -> Judgements:
     for number, query_id, doc_id, value in _rows(path, faults, _Columns("relevance", 4, 3)):
         grade = _grade(value)
         if grade is None:
-            faults.add(number, f"grade is {quoted(value)}, not a whole number")
+            faults.add(
+                number, Message.of("data.bad_grade", "grade is {grade}, not a whole number", grade=quoted(value))
+            )
             continue
         before = grades.setdefault(query_id, {}).setdefault(doc_id, grade)
         first = lines.setdefault((query_id, doc_id), number)
         if first != number and before != grade:
             faults.add(
                 number,
-                f"query {quoted(query_id)}, document {quoted(doc_id)} has grade {grade}, but {before} in line {first}",
+                Message.of(
+                    "data.two_grades",
+                    "query {query}, document {document} has grade {grade}, but {before} in line {first}",
+                    query=quoted(query_id),
+                    document=quoted(doc_id),
+                    grade=grade,
+                    before=before,
+                    first=first,
+                ),
             )
         elif first != number:
             repeated.append(f"{path}:{number}")
@@ -93,9 +108,19 @@ def read_run(path: Path) -> Run:
     for number, query_id, doc_id, value in rows:
         score = _score(value)
         if score is None:
-            faults.add(number, f"score is {quoted(value)}, not a finite number")
+            faults.add(
+                number, Message.of("data.bad_score", "score is {score}, not a finite number", score=quoted(value))
+            )
         elif doc_id in scores.setdefault(query_id, {}):
-            faults.add(number, f"document {quoted(doc_id)} comes a second time for query {quoted(query_id)}")
+            faults.add(
+                number,
+                Message.of(
+                    "data.duplicate_hit",
+                    "duplicate document {document} for query {query}",
+                    document=quoted(doc_id),
+                    query=quoted(query_id),
+                ),
+            )
         else:
             scores[query_id][doc_id] = score
     faults.raise_if_any()
@@ -149,12 +174,20 @@ def _rows(path: Path, faults: Faults, columns: _Columns) -> Iterator[tuple[int, 
             if width == 3 and _cut(text, 3)[0].lower() in _HEADERS:
                 continue
         row = _json_row(text, columns.value) if width == 1 else _text_row(text, width, columns)
-        if isinstance(row, str):
+        if isinstance(row, Message):
             faults.add(number, row)
             continue
         query_id, doc_id = text_id(row[0]), text_id(row[1])
         if query_id is None or doc_id is None:
-            faults.add(number, f"query id {quoted(row[0])}, document id {quoted(row[1])}: an id is missing or not text")
+            faults.add(
+                number,
+                Message.of(
+                    "data.bad_ids",
+                    "query id {query}, document id {document}: an id is missing or not text",
+                    query=quoted(row[0]),
+                    document=quoted(row[1]),
+                ),
+            )
             continue
         yield number, query_id, doc_id, row[2]
 
@@ -165,31 +198,40 @@ def _cut(text: str, width: int) -> list[str]:
     return fields if len(fields) in (width, 3) else re.split(r"[ \t]+", text.strip(" \t"))
 
 
-def _text_row(text: str, width: int, columns: _Columns) -> tuple[Any, Any, Any] | str:
+def _text_row(text: str, width: int, columns: _Columns) -> tuple[Any, Any, Any] | Message:
     fields = _cut(text, width)
     if width not in (3, columns.trec) or len(fields) != width:
         wanted = width if width in (3, columns.trec) else f"3 or {columns.trec}"
-        return f"{len(fields)} fields, expected {wanted}"
+        return Message.of("data.fields", "{count:field|fields}", expected="{wanted}", count=len(fields), wanted=wanted)
     if width == 3:
         return fields[0], fields[1], fields[2]
     return fields[0], fields[2], fields[columns.place]
 
 
-def _json_row(text: str, value: str) -> tuple[Any, Any, Any] | str:
+def _json_row(text: str, value: str) -> tuple[Any, Any, Any] | Message:
     row = json_object(text)
-    if isinstance(row, str):
+    if isinstance(row, Message):
         return row
     missing = [key for key in ("qid", "docid", value) if key not in row]
-    return f"no {', '.join(missing)} in the object" if missing else (row["qid"], row["docid"], row[value])
+    if missing:
+        return Message.of("data.missing_keys", "no {keys} in the object", keys=missing)
+    return row["qid"], row["docid"], row[value]
 
 
 def _search_results(path: Path) -> Iterator[tuple[int, str, str, Any]]:
     """Yield the rows of FlagEmbedding's `{"search_results": {query: {document: score}}}`, all as of line 1."""
     whole = json_object("\n".join(text for _, text in numbered_lines(path)))
-    found = whole if isinstance(whole, str) else whole.get("search_results", whole)
+    found = whole if isinstance(whole, Message) else whole.get("search_results", whole)
     if not isinstance(found, dict) or not all(isinstance(scores, dict) for scores in found.values()):
-        reason = whole if isinstance(whole, str) else "no object of objects"
-        raise CorpusError(f"{path}: {reason}. Expected FlagEmbedding search results, or " + _RUN_EXPECTED)
+        reason = whole if isinstance(whole, Message) else Message.of("data.no_objects", "no object of objects")
+        raise CorpusError(
+            "data.search_results",
+            "{path}: {reason}",
+            expected="FlagEmbedding search results, or {lines}",
+            path=path,
+            reason=reason,
+            lines=_RUN_EXPECTED,
+        )
     for query_id, scores in found.items():
         for doc_id, score in scores.items():
             yield 1, query_id, doc_id, score

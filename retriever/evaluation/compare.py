@@ -1,4 +1,4 @@
-"""Two evaluations of the same queries compared: paired test, interval, verdict. It measures no run itself."""
+"""Compares two evaluations of the same queries: paired test, interval, verdict. It measures no run itself."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from quarry.indexer.errors import CorpusError
+from quarry.indexer.messages import Message
 from quarry.retriever.evaluation.bootstrap import mean_intervals, randomisation_p
 from quarry.retriever.evaluation.evaluate import Evaluation
 
@@ -72,8 +73,31 @@ class Comparison:
         return "no difference shown"
 
     def words(self, language: Literal["en", "zh"] = "en") -> str:
+        """Return `message` in a language. For the gate of tuning, until its verdict is a message too."""
+        return _in_chinese(self) if language == "zh" else str(self.message())
+
+    def message(self) -> Message:
         """Return the verdict as a sentence with the numbers behind it."""
-        return _in_chinese(self) if language == "zh" else _in_english(self)
+        left_out = len(self.only_before) + len(self.only_after)
+        return Message.of(
+            "evaluation.comparison",
+            "{verdict}: {measure} {before:.4f} -> {after:.4f}, difference {difference:+.4f} (95 % interval {low:+.4f} to "
+            "{high:+.4f}), p {p:.4f}{corrected}; {wins} wins, {ties} ties, {losses} losses on {count} queries{left_out}.",
+            verdict=_verdict_message(self.verdict),
+            measure=self.measure,
+            before=self.before,
+            after=self.after,
+            difference=self.difference,
+            low=self.low,
+            high=self.high,
+            p=self.p,
+            corrected=_corrected(self.p_adjusted, self.compared) if self.compared > 1 else "",
+            wins=len(self.wins),
+            ties=len(self.ties),
+            losses=len(self.losses),
+            count=self.count,
+            left_out=_left_out(left_out) if left_out else "",
+        )
 
 
 def compare(
@@ -94,15 +118,23 @@ def compare(
     """
     if before.qrels_digest != after.qrels_digest:
         raise CorpusError(
-            f"the evaluations use different judgements ({before.qrels_digest} before, {after.qrels_digest} after); "
-            "expected one data set. Evaluate both runs on the same judgements"
+            "evaluation.other_judgements",
+            "the evaluations use different judgements ({before} before, {after} after)",
+            expected="one data set",
+            do="Evaluate both runs on the same judgements",
+            before=before.qrels_digest,
+            after=after.qrels_digest,
         )
     old, new = before.values(measure), after.values(measure)
     shared = [query_id for query_id in old if query_id in new]
     if not shared:
         raise CorpusError(
-            f"no query is in both evaluations ({len(old)} before, {len(new)} after); expected the same queries. "
-            "Evaluate both runs on the same queries"
+            "evaluation.no_shared_query",
+            "no query is in both evaluations ({before} before, {after} after)",
+            expected="the same queries",
+            do="Evaluate both runs on the same queries",
+            before=len(old),
+            after=len(new),
         )
     deltas = {query_id: new[query_id] - old[query_id] for query_id in shared}
     changes = np.array([delta if abs(delta) > TIE else 0.0 for delta in deltas.values()])
@@ -179,21 +211,26 @@ def _sorted_by_size(deltas: Mapping[str, float], *, sign: int) -> tuple[str, ...
     return tuple(query_id for query_id, _ in sorted(chosen, key=lambda pair: (-abs(pair[1]), pair[0])))
 
 
-def _in_english(comparison: Comparison) -> str:
-    c = comparison
-    corrected = f", p {c.p_adjusted:.4f} corrected for {c.compared} comparisons" if c.compared > 1 else ""
-    numbers = (
-        f"{c.measure} {c.before:.4f} -> {c.after:.4f}, difference {c.difference:+.4f} "
-        f"(95 % interval {c.low:+.4f} to {c.high:+.4f}), p {c.p:.4f}{corrected}; "
-        f"{len(c.wins)} wins, {len(c.ties)} ties, {len(c.losses)} losses on {c.count} queries"
+def _verdict_message(verdict: Verdict) -> Message:
+    if verdict == "better":
+        return Message.of("evaluation.better", "Better")
+    if verdict == "worse":
+        return Message.of("evaluation.worse", "Worse")
+    if verdict == "no difference shown":
+        return Message.of("evaluation.no_difference", "No difference shown")
+    return Message.of("evaluation.too_few", "Too few queries (a verdict needs at least {least})", least=MINIMUM_QUERIES)
+
+
+def _corrected(p: float, comparisons: int) -> Message:
+    return Message.of(
+        "evaluation.corrected", ", p {p:.4f} corrected for {comparisons} comparisons", p=p, comparisons=comparisons
     )
-    why = f" (a verdict needs at least {MINIMUM_QUERIES})" if c.verdict == "too few queries" else ""
-    return f"{c.verdict.capitalize()}{why}: {numbers}{_left_out_english(c)}."
 
 
-def _left_out_english(c: Comparison) -> str:
-    left_out = len(c.only_before) + len(c.only_after)
-    return f"; {left_out} queries in only one of the two are left out" if left_out else ""
+def _left_out(queries: int) -> Message:
+    return Message.of(
+        "evaluation.in_one_only", "; {queries} queries in only one of the two are left out", queries=queries
+    )
 
 
 _CHINESE: Mapping[Verdict, str] = {

@@ -1,4 +1,4 @@
-"""A model measured by itself on a small data set: documents and queries encoded, ranked exactly, in memory. No index is made."""
+"""Measures a model alone on a small data set: documents and queries are encoded and ranked exactly, in memory, without an index."""
 
 from collections.abc import Iterable, Sequence
 
@@ -31,7 +31,7 @@ def evaluate_embedder(
         documents: The corpus, at most 20,000 documents; longer texts than the model reads are cut by it.
         dataset: Queries and judgements.
         measures: What to compute.
-        progress: Told how many documents were encoded.
+        progress: Receives the number of documents encoded so far.
 
     Returns:
         The evaluation, and the run with 100 documents a query.
@@ -42,8 +42,13 @@ def evaluate_embedder(
     corpus = sorted(documents, key=lambda document: document.doc_id)
     if not 1 <= len(corpus) <= _MOST_DOCUMENTS:
         raise CorpusError(
-            f"{dataset.name} has {len(corpus)} documents; expected 1 to {_MOST_DOCUMENTS:,} to be ranked in memory. "
-            "Make an index of larger corpora and use `quarry evaluate`"
+            "evaluation.corpus_size",
+            "{dataset} has {documents:document|documents}",
+            expected="1 to {most:,}, which fit in memory",
+            do="Index a larger corpus and use `quarry evaluate`",
+            dataset=dataset.name,
+            documents=len(corpus),
+            most=_MOST_DOCUMENTS,
         )
     vectors = embedder.embed_documents([passage_text(one.title, "", one.text) for one in corpus], progress=progress)
     queries = embedder.embed_queries([query.text for query in dataset.queries])

@@ -1,4 +1,4 @@
-"""A run measured against judgements: every query counted, none dropped in silence. It searches and reads nothing."""
+"""Measures a run against judgements: every query counts, none is dropped silently. It searches and reads nothing."""
 
 import json
 from collections import Counter
@@ -10,14 +10,15 @@ from typing import TypeAlias
 import numpy as np
 
 from quarry.indexer.errors import CorpusError
+from quarry.indexer.messages import Message
 from quarry.retriever.data.trec import Qrels, Run
 from quarry.retriever.evaluation.bootstrap import mean_intervals
 from quarry.retriever.evaluation.measures import Measure
 from quarry.retriever.ranking import Query
 
 RESAMPLES = 2000  # the ends of the interval move by 0.0008 (standard deviation) between seeds at 300 queries
-NOT_JUDGED = "no judgements"
-NOTHING_RELEVANT = "no relevant document among its judgements"
+NOT_JUDGED = Message.of("evaluation.not_judged", "no judgements")
+NOTHING_RELEVANT = Message.of("evaluation.nothing_relevant", "no relevant document among their judgements")
 _JUDGED_DEPTH = 10
 
 PerQuery: TypeAlias = Mapping[str, Mapping[str, float]]
@@ -43,7 +44,7 @@ class Mean:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What a run is worth on judged queries.
+    """How good a run is on judged queries.
 
     Attributes:
         measures: Names in the order asked for; `Judged@10` is always there, last if not asked for.
@@ -58,7 +59,7 @@ class Evaluation:
     measures: tuple[str, ...]
     per_query: PerQuery
     means: Mapping[str, Mean]
-    excluded: Mapping[str, str]
+    excluded: Mapping[str, Message]
     unanswered: tuple[str, ...]
     not_asked: tuple[str, ...]
     qrels_digest: str
@@ -89,7 +90,7 @@ def evaluate(run: Run, qrels: Qrels, measures: Sequence[Measure], *, queries: Se
         queries: All queries that were to be answered.
 
     Raises:
-        ValueError: If measures is empty, or a query id comes twice.
+        ValueError: If measures is empty, or a query id is a duplicate.
         CorpusError: If no query has a relevant document, or the run has queries but none of those asked (it is of
             another data set).
     """
@@ -113,9 +114,9 @@ def evaluate(run: Run, qrels: Qrels, measures: Sequence[Measure], *, queries: Se
     )
 
 
-def exclusions(qrels: Qrels, query_ids: Sequence[str]) -> dict[str, str]:
+def exclusions(qrels: Qrels, query_ids: Sequence[str]) -> dict[str, Message]:
     """Return the queries that cannot be scored, with the reason."""
-    reasons: dict[str, str] = {}
+    reasons: dict[str, Message] = {}
     for query_id in query_ids:
         grades = qrels.get(query_id)
         if not grades:
@@ -157,20 +158,29 @@ def _unique_ids(queries: Sequence[Query]) -> list[str]:
     ids = [query.query_id for query in queries]
     if len(set(ids)) != len(ids):
         twice = sorted(query_id for query_id, times in Counter(ids).items() if times > 1)
-        raise ValueError(f"query ids that come twice: {', '.join(map(repr, twice[:5]))}; expected each once")
+        raise ValueError(f"duplicate query ids: {', '.join(map(repr, twice[:5]))}; expected each once")
     return ids
 
 
 def _check_fit(run: Run, asked: Sequence[str], scored: Sequence[str]) -> None:
     if not scored:
         raise CorpusError(
-            f"none of the {len(asked)} queries has a relevant document in the judgements; expected at least one. "
-            "Check that queries and judgements belong to the same data set"
+            "evaluation.none_relevant",
+            "none of the {queries} queries has a relevant document in the judgements",
+            expected="at least one",
+            do="Check that queries and judgements belong to the same data set",
+            queries=len(asked),
         )
     if run and not any(query_id in run for query_id in asked):
         raise CorpusError(
-            f"the run has {len(run)} queries (first {next(iter(run))!r}) and none of the {len(asked)} asked "
-            f"(first {asked[0]!r}); expected a run of this data set. Give the run or the data set that belongs to it"
+            "evaluation.other_run",
+            "the run has {queries} queries (first {first}) and none of the {asked} asked (first {first_asked})",
+            expected="a run of this data set",
+            do="Give the run or the data set that belongs to it",
+            queries=len(run),
+            first=repr(next(iter(run))),
+            asked=len(asked),
+            first_asked=repr(asked[0]),
         )
 
 

@@ -1,9 +1,9 @@
-"""Measures of one ranking against judgements, as pure functions, and `Measure` values named as ir-measures names them.
+"""Measures of one ranking against judgements, as pure functions, and `Measure` values named as in ir-measures.
 
-Nothing here averages, reads files or knows of queries. Rules shared by all:
+Nothing here averages, reads files or knows about queries. Rules shared by all:
 
 * A document is relevant when its grade is above 0; an unjudged one is not relevant. A negative grade counts as 0.
-* A document that comes twice counts once, at its first place, and the later ones move up.
+* A duplicate document counts once, at its first place, and the later ones move up.
 * Every value lies in [0, 1]; nothing retrieved, or nothing relevant, is 0.
 """
 
@@ -15,6 +15,7 @@ from math import log2
 from typing import TypeAlias
 
 from quarry.indexer.errors import SettingsError
+from quarry.indexer.messages import Message
 
 Grades: TypeAlias = Mapping[str, int]
 """The judgements of one query: document id to grade."""
@@ -131,7 +132,7 @@ def parse_measures(names: Iterable[str]) -> tuple[Measure, ...]:
         SettingsError: If any name is not a measure; all bad names are in the one message.
     """
     found: dict[Measure, None] = {}
-    bad: list[str] = []
+    bad: list[Message] = []
     for name in names:
         measure = _parse(name)
         if isinstance(measure, Measure):
@@ -140,30 +141,40 @@ def parse_measures(names: Iterable[str]) -> tuple[Measure, ...]:
             bad.append(measure)
     if bad:
         raise SettingsError(
-            f"unknown measures: {'; '.join(bad)}. Expected {_vocabulary()}, where 10 may be any number from 1"
+            "evaluation.unknown_measures",
+            "unknown measures: {bad}",
+            expected="{known}, where 10 may be any number from 1",
+            bad=bad,
+            known=_vocabulary(),
         )
     return tuple(found)
 
 
-def _parse(name: str) -> Measure | str:
+def _parse(name: str) -> Measure | Message:
     """Return the measure, or the reason why there is none."""
     match = _FORM.fullmatch(name.strip().lower())
     kind = _BY_ALIAS.get(match["kind"]) if match else None
     if match is None or kind is None:
         stem = re.split("@|_at_", name.strip().lower())[0]
         near = get_close_matches(stem, _BY_ALIAS, n=1)
-        return f"{name!r}" + (f" (did you mean {_BY_ALIAS[near[0]]}@10?)" if near else "")
+        if not near:
+            return Message.plain(repr(name))
+        return Message.of(
+            "evaluation.did_you_mean", "{name} (did you mean {known}@10?)", name=repr(name), known=_BY_ALIAS[near[0]]
+        )
     if match["cutoff"] is None and _KINDS[kind].needs_cutoff:
-        return f"{name!r} (needs a cutoff, such as {kind}@10)"
+        return Message.of(
+            "evaluation.needs_cutoff", "{name} (needs a cutoff, such as {kind}@10)", name=repr(name), kind=kind
+        )
     return Measure(kind, int(match["cutoff"]) if match["cutoff"] else None)
 
 
-def _vocabulary() -> str:
-    return ", ".join(f"{name}@10" if kind.needs_cutoff else f"{name} or {name}@10" for name, kind in _KINDS.items())
+def _vocabulary() -> list[str]:
+    return [f"{name}@10" if kind.needs_cutoff else f"{name}, {name}@10" for name, kind in _KINDS.items()]
 
 
 def _unique(ranking: Sequence[str], cutoff: int | None) -> list[str]:
-    """Return the first `cutoff` different documents; it reads no further than it must."""
+    """Return the first `cutoff` distinct documents; reads no further than needed."""
     seen: dict[str, None] = {}
     for doc_id in ranking:
         if cutoff is not None and len(seen) == cutoff:

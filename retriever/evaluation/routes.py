@@ -1,10 +1,11 @@
-"""Evaluating what is really served: every route of an opened index on one data set, with ceiling, latency and degradation."""
+"""Evaluates what is served: every route of an opened index on one data set, with ceiling, latency and degradation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
 from quarry.indexer.errors import ModelError, SettingsError
+from quarry.indexer.messages import Message
 from quarry.retriever.data.datasets import Dataset
 from quarry.retriever.data.trec import Run
 from quarry.retriever.evaluation.ceiling import Ceiling, candidate_ceiling
@@ -30,7 +31,7 @@ class RouteEvaluation:
         run: Documents per query, best first.
         ceiling: What perfect reranking of stage one's candidates would reach in the first measure.
         milliseconds: Mean time per query of each stage that ran.
-        degraded: Distinct reasons why a stage did not fully run; empty when all queries got full answers.
+        degraded: Distinct losses of stages that did not fully run; empty when all queries got full answers.
     """
 
     route: str
@@ -38,7 +39,7 @@ class RouteEvaluation:
     run: Run
     ceiling: Ceiling
     milliseconds: dict[str, float]
-    degraded: tuple[str, ...]
+    degraded: tuple[Message, ...]
 
     def saved(self, searcher: Searcher, dataset: Dataset) -> SavedEvaluation:
         """Return what `save_evaluation` keeps."""
@@ -49,7 +50,7 @@ class RouteEvaluation:
         more |= {
             "ceiling": self.ceiling.value,
             "ceiling_recall": self.ceiling.recall,
-            "degraded": "; ".join(self.degraded),
+            "degraded": "; ".join(map(str, self.degraded)),
         }
         meta = Meta(
             dataset=dataset.name,
@@ -74,8 +75,14 @@ def route_options(route: str, rerank_depth: int) -> SearchOptions:
     """
     first = next((name for name in ROUTES if name == route.removesuffix(RERANKED)), None)
     if first is None:
-        known = ", ".join([*ROUTES, *(f"{name}{RERANKED}" for name in ROUTES)])
-        raise SettingsError(f"unknown route {route!r}; expected one of {known}")
+        known = [*ROUTES, *(f"{name}{RERANKED}" for name in ROUTES)]
+        raise SettingsError(
+            "evaluation.unknown_route",
+            "unknown route {route}",
+            expected="one of {known}",
+            route=repr(route),
+            known=known,
+        )
     return SearchOptions(
         route=first,
         rerank=route.endswith(RERANKED),
@@ -107,16 +114,20 @@ def evaluate_route(
         run=run,
         ceiling=candidate_ceiling(first, dataset.qrels, rerank_depth, measures[0], queries=dataset.queries),
         milliseconds=_milliseconds(rankings),
-        degraded=tuple(sorted({str(reason) for ranking in rankings for reason in ranking.degraded})),
+        degraded=tuple(sorted({loss for ranking in rankings for loss in ranking.degraded}, key=str)),
     )
 
 
 def _check_reranked(route: str, options: SearchOptions, rankings: Sequence[Ranking]) -> None:
-    """Refuse to measure a route under a name that it did not earn."""
+    """Refuse to measure a reranked route that was not reranked."""
     reports = [report for ranking in rankings for report in ranking.stages if report.stage == "rerank"]
     if options.rerank and reports and all(report.status in ("off", "missing") for report in reports):
         raise ModelError(
-            f"{route} cannot be measured: {reports[0].reason}. Give one with --rerank, or leave the route out"
+            "evaluation.no_reranker",
+            "{route} cannot be measured: {reason}",
+            do="Give a reranker with --rerank, or leave the route out",
+            route=route,
+            reason=reports[0].reason or reports[0].status,
         )
 
 

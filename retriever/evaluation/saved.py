@@ -18,7 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from quarry.indexer.errors import CorpusError
+from quarry.indexer.errors import CorpusError, cause_of
+from quarry.indexer.messages import Message
 from quarry.indexer.storage.durable import file_sha256, sync_folder, sync_tree
 from quarry.retriever.data.topics import read_queries
 from quarry.retriever.data.trec import Qrels, Run, read_qrels, read_run, write_qrels, write_run
@@ -106,7 +107,7 @@ def save_evaluation(folder: Path, saved: SavedEvaluation) -> None:
             "meta": asdict(saved.meta),
             "run_sha256": file_sha256(temp / _RUN),
             "questions_sha256": _sums(temp) if saved.questions is not None else None,
-            "evaluation": asdict(saved.evaluation),
+            "evaluation": _report(saved.evaluation),
         }
         (temp / _REPORT).write_text(json.dumps(report, ensure_ascii=False, indent=1, allow_nan=False), encoding="utf-8")
         sync_tree(temp)
@@ -128,21 +129,55 @@ def load_evaluation(folder: Path) -> SavedEvaluation:
         report = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as err:
         raise CorpusError(
-            f"{path}: cannot be read ({err}); expected a saved evaluation. Give a folder that an evaluation has written"
+            "evaluation.unreadable",
+            "{path}: cannot be read ({error})",
+            expected="a saved evaluation",
+            do="Give a folder that an evaluation has written",
+            path=path,
+            error=cause_of(err),
         ) from err
     found = report.get("format") if isinstance(report, dict) else None
     if found != FORMAT:
-        raise CorpusError(f"{path}: format is {found!r}, expected {FORMAT}. Evaluate again with this version of Quarry")
+        raise CorpusError(
+            "evaluation.other_format",
+            "{path}: format is {format}",
+            expected="{wanted}",
+            do="Evaluate again with this version of Quarry",
+            path=path,
+            format=repr(found),
+            wanted=FORMAT,
+        )
     try:
         saved_sha = report["run_sha256"]
         meta, evaluation = Meta(**report["meta"]), _evaluation(report["evaluation"])
     except (KeyError, TypeError, AttributeError) as err:
-        raise CorpusError(f"{path}: damaged ({err!r}); expected a whole evaluation. Evaluate again") from err
+        raise CorpusError(
+            "evaluation.damaged",
+            "{path}: damaged ({error})",
+            expected="a complete evaluation",
+            do="Evaluate again",
+            path=path,
+            error=cause_of(err),
+        ) from err
     if not (folder / _RUN).is_file() or file_sha256(folder / _RUN) != saved_sha:
-        raise CorpusError(f"{folder / _RUN}: missing, or not the run of {path.name}. Evaluate again")
+        raise CorpusError(
+            "evaluation.other_run_file",
+            "{path}: missing, or not the run of {report}",
+            do="Evaluate again",
+            path=folder / _RUN,
+            report=path.name,
+        )
     sums = report.get("questions_sha256")
     if sums is not None and sums != _sums(folder):
-        raise CorpusError(f"{folder}: {_QUERIES} or {_QRELS} is missing, or not that of {path.name}. Evaluate again")
+        raise CorpusError(
+            "evaluation.other_questions",
+            "{folder}: {queries} or {qrels} is missing, or not that of {report}",
+            do="Evaluate again",
+            folder=folder,
+            queries=_QUERIES,
+            qrels=_QRELS,
+            report=path.name,
+        )
     questions = _read_questions(folder) if sums is not None else None
     return SavedEvaluation(meta, evaluation, read_run(folder / _RUN), questions)
 
@@ -173,12 +208,17 @@ def _sums(folder: Path) -> list[str]:
     return [file_sha256(folder / name) if (folder / name).is_file() else "" for name in (_QUERIES, _QRELS)]
 
 
+def _report(evaluation: Evaluation) -> dict[str, Any]:
+    excluded = {query_id: reason.as_json() for query_id, reason in evaluation.excluded.items()}
+    return {**asdict(evaluation), "excluded": excluded}
+
+
 def _evaluation(report: Mapping[str, Any]) -> Evaluation:
     return Evaluation(
         measures=tuple(report["measures"]),
         per_query={query_id: dict(row) for query_id, row in report["per_query"].items()},
         means={name: Mean(**mean) for name, mean in report["means"].items()},
-        excluded=dict(report["excluded"]),
+        excluded={query_id: Message.from_json(reason) for query_id, reason in report["excluded"].items()},
         unanswered=tuple(report["unanswered"]),
         not_asked=tuple(report["not_asked"]),
         qrels_digest=report["qrels_digest"],

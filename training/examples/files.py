@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from quarry.indexer.errors import CorpusError, FeedbackError
+from quarry.indexer.messages import Message
 from quarry.indexer.records import Document, passage_text
 from quarry.retriever.data.datasets import documents, load_dataset
 from quarry.retriever.data.text_lines import Faults, json_object, numbered_lines, quoted
@@ -101,7 +102,7 @@ def _read_file(path: Path) -> Iterator[tuple[str, TrainingRow]]:
         if kind == "tsv" and number == 1 and line.split("\t")[0].strip().lower() in _TSV_HEADERS:
             continue
         row = _json_row(line) if kind == "json" else _tsv_row(line)
-        if isinstance(row, str):
+        if isinstance(row, str | Message):
             faults.add(number, row)
         else:
             rows.append((f"{path.name}:{number}", row))
@@ -109,11 +110,11 @@ def _read_file(path: Path) -> Iterator[tuple[str, TrainingRow]]:
     yield from rows
 
 
-def _json_row(line: str) -> TrainingRow | str:
+def _json_row(line: str) -> TrainingRow | Message | str:
     if line.lstrip().startswith("["):
         return "a JSON list; expected one object a line. Write each entry of the list on a line of its own"
     content = json_object(line)
-    return content if isinstance(content, str) else parse_row(content, plain=True)
+    return parse_row(content, plain=True) if isinstance(content, dict) else content
 
 
 def _tsv_row(line: str) -> TrainingRow | str:
@@ -191,7 +192,7 @@ def read_pool(path: Path) -> tuple[str, ...]:
     try:
         for number, line in numbered_lines(path):
             row = json_object(line)
-            if isinstance(row, str):
+            if isinstance(row, str | Message):
                 faults.add(number, row)
             elif not isinstance(row.get("text"), str) or not isinstance(row.get("title", ""), str):
                 faults.add(number, '"text" (or "title") is missing or no text')

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from quarry.indexer.errors import CorpusError, FeedbackError
+from quarry.indexer.messages import Message
 from quarry.indexer.storage.durable import write_atomic
 from quarry.retriever.data.text_lines import Faults, json_object, numbered_lines
 from quarry.retriever.data.trec import write_qrels
@@ -150,8 +151,8 @@ def read_training_rows(path: Path) -> list[TrainingRow]:
     try:
         for number, line in numbered_lines(path):
             content = json_object(line)
-            row = content if isinstance(content, str) else parse_row(content)
-            if isinstance(row, str):
+            row = parse_row(content) if isinstance(content, dict) else content
+            if isinstance(row, str | Message):
                 faults.add(number, row)
             else:
                 rows.append(row)

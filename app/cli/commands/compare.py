@@ -10,13 +10,14 @@ import typer
 from quarry.app.cli.compare_words import WORDS, cut
 from quarry.app.cli.console import note, out, out_json, table
 from quarry.app.cli.exits import usage_errors
+from quarry.app.words import words as in_language
 
 if TYPE_CHECKING:
     from quarry.indexer.records import Document
     from quarry.retriever.data.datasets import Dataset
     from quarry.retriever.evaluation.cases import Case, Cases, ShownDocument
     from quarry.retriever.evaluation.compare import Comparison
-    from quarry.retriever.evaluation.judged_runs import Judged, JudgedRun
+    from quarry.retriever.evaluation.judged_runs import JudgedQueries, JudgedRun
 
     SliceTable = dict[str, dict[str, Comparison]]
 
@@ -116,7 +117,7 @@ def _names(runs: Sequence[Path]) -> list[str]:
 
 def _judgements(
     qrels: Path | None, queries: Path | None, data: Path | None, split: str | None
-) -> "tuple[Dataset | None, Judged | None]":
+) -> "tuple[Dataset | None, JudgedQueries | None]":
     from quarry.retriever.data.datasets import load_dataset
     from quarry.retriever.evaluation.judged_runs import judged_dataset, judged_files
 
@@ -140,7 +141,7 @@ def _corpus(index: Path | None, dataset: "Dataset | None") -> "Iterable[Document
 
 
 def _slices(
-    before: "JudgedRun", after: "JudgedRun", measure: str, by: str | None, judged: "Judged | None"
+    before: "JudgedRun", after: "JudgedRun", measure: str, by: str | None, judged: "JudgedQueries | None"
 ) -> "SliceTable":
     from quarry.retriever.evaluation.slices import compare_slices
 
@@ -198,7 +199,7 @@ def _report(
                 "mean": asdict(side.evaluation.means[measure]),
                 "judged@10": side.evaluation.judged,
                 "meta": asdict(side.meta) if side.meta else None,
-                "notes": side.notes,
+                "notes": [str(one) for one in side.notes],
             }
             for name, side in sides.items()
         },
@@ -217,7 +218,7 @@ def _report(
 
 
 def _plain(comparison: "Comparison", language: Literal["en", "zh"]) -> dict[str, Any]:
-    return {**asdict(comparison), "verdict": comparison.verdict, "words": comparison.words(language)}
+    return {**asdict(comparison), "verdict": comparison.verdict, "words": in_language(comparison.message(), language)}
 
 
 def _print_runs(sides: "dict[str, JudgedRun]", measure: str, language: Literal["en", "zh"]) -> None:
@@ -242,7 +243,7 @@ def _print(
     words = WORDS[language]
     out()
     out(f"{name} {words['against']} {baseline}")
-    out(comparison.words(language))
+    out(in_language(comparison.message(), language))
     for by, parts in sliced.items():
         out()
         table(

@@ -3,7 +3,6 @@
 Optional output: a TREC run file per route (`--runs-to`), and results per query (`--save` or `--json`).
 """
 
-from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -13,6 +12,7 @@ import typer
 from quarry.app.cli.compare_words import WORDS
 from quarry.app.cli.console import DeviceOption, note, out, out_json, table
 from quarry.app.cli.exits import usage_errors
+from quarry.app.words import words
 
 if TYPE_CHECKING:
     from quarry.retriever.data.datasets import Dataset
@@ -213,9 +213,9 @@ def _report(
                 "means": {measure: asdict(mean) for measure, mean in result.evaluation.means.items()},
                 "ceiling": result.ceiling.value,
                 "milliseconds": result.milliseconds,
-                "degraded": result.degraded,
+                "degraded": [str(loss) for loss in result.degraded],
                 "judged@10": result.evaluation.judged,
-                "excluded": result.evaluation.excluded,
+                "excluded": {query_id: str(reason) for query_id, reason in result.evaluation.excluded.items()},
                 "unanswered": result.evaluation.unanswered,
                 "slices": {by: [asdict(part) for part in routes[name]] for by, routes in sliced.items()},
                 "per_query": result.evaluation.per_query,
@@ -246,9 +246,11 @@ def _print(
         rows.append((route, *cells, interval, f"{result.ceiling.value:.4f}", times))
     table(rows, ("route", *names, f"{names[0]} 95 %", f"ceiling@{first.ceiling.depth}", "ms per query"))
     for name, comparison in compared.items():
-        out(f"{name} {WORDS[lang]['against']} {baseline}: {comparison.words(lang)}")
-    for reason, count in Counter(first.evaluation.excluded.values()).items():
-        note(f"note: {count} queries have {reason}: left out")
+        out(f"{name} {WORDS[lang]['against']} {baseline}: {words(comparison.message(), lang)}")
+    from quarry.retriever.evaluation.judged_runs import excluded_notes
+
+    for message in excluded_notes(first.evaluation):
+        note(f"note: {message}")
     for route, result in found.items():
         if result.evaluation.unanswered:
             ids = result.evaluation.unanswered

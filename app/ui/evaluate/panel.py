@@ -11,6 +11,7 @@ from quarry.app.ui.evaluate import presenter as shown
 from quarry.app.ui.evaluate.presenter import NamedRun
 from quarry.app.ui.shared.session import Session
 from quarry.app.ui.shared.shown_text import safe
+from quarry.app.words import words
 from quarry.indexer.errors import SearchError
 from quarry.indexer.storage.chunk_table import ChunkTable
 from quarry.indexer.storage.generations import Generations
@@ -87,7 +88,7 @@ def _verdicts(session: Session, baseline: str, compared: Mapping[str, Comparison
     with st.container(border=True, gap="small"):
         for label, comparison in compared.items():
             against = say(f"{label} against {baseline}", f"{label} 对比 {baseline}")
-            st.text(f"{marks[comparison.verdict]}  {against}\n{comparison.words(session.language)}")
+            st.text(f"{marks[comparison.verdict]}  {against}\n{words(comparison.message(), session.language)}")
 
 
 def _details(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from quarry.app.ui.index.words import why_words
 from quarry.app.ui.shared.jobs import Progress
-from quarry.app.ui.shared.shown_text import Row, Say, safe
+from quarry.app.ui.shared.shown_text import Row, Say, safe, told
 from quarry.app.ui.training.job import MeasuredDrift, TrainingState
 from quarry.app.ui.training.words import reason_words, seconds_words, stage_words
 from quarry.indexer.storage.manifest import RerankerFacts
@@ -121,7 +121,7 @@ def drift_words(found: MeasuredDrift, say: Say) -> list[str]:
             f"前十篇文档平均有 {seen.overlap:.0%} 相同；{seen.same_first:.0%} 的问题首篇文档相同。"),
     ]  # fmt: skip
     if seen.judged is not None:
-        judged = seen.judged.words("zh" if say("en", "zh") == "zh" else "en")
+        judged = told(seen.judged.message(), say)
         words.append(say(f"On questions that users judged: {judged} They were judged on the older answers, which that favours.",
                          f"在用户判定过的问题上：{judged} 这些判定是对先前的结果作出的，因此偏向先前的模型。"))  # fmt: skip
     if found.other_documents:

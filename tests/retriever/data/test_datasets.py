@@ -67,9 +67,11 @@ def test_beir(tmp_path):
     assert dataset.unjudged == ("q4",)  # q3 belongs to train
     assert dataset.without_query == ("q9",)
     assert [place.rpartition("/")[2] for place in dataset.repeated] == ["test.tsv:6"]
-    assert [note.split(" (")[0] for note in dataset.notes()] == [
-        "1 queries have no judgements", "1 judged queries have no text", "1 judgements are said twice",
-    ]  # fmt: skip
+    assert [str(note).split(" (")[0] for note in dataset.notes()] == [
+        "1 query has no judgements: left out",
+        "1 judged query has no text: left out",
+        "1 duplicate judgement: left out",
+    ]
 
 
 def test_beir_compressed_is_the_same_data_set(tmp_path):
@@ -113,9 +115,9 @@ def test_documents_are_read_lazily(tmp_path):
     ("line", "reason"),
     [
         ('{"title": "x", "text": "y"}', ":3: document id None is missing"),
-        ('{"_id": "d1", "text": "again"}', ":3: document id 'd1' comes a second time"),
+        ('{"_id": "d1", "text": "again"}', ":3: duplicate document id 'd1'"),
         ('{"_id": "d9"}', ":3: document 'd9' has no text"),
-        ("[]", ":3: a JSON list, expected an object"),
+        ("[]", ":3: a JSON list; expected an object"),
     ],
 )
 def test_a_bad_document_is_named(tmp_path, line, reason):
@@ -161,7 +163,7 @@ def test_trec_layout(tmp_path, name):
         ("<top>\n<num> 1\n</top>\n", r":1: query id '1', text None: one is missing or empty"),
         ("<top>\n<num> 1\n<title> a\n</top>\nstray\n", r":5: text outside <top>: 'stray'"),
         ("1 no tab\n", r":1: no tab in '1 no tab'"),
-        ("1\ta\n1\tb\n", r":2: query id '1' comes a second time"),
+        ("1\ta\n1\tb\n", r":2: duplicate query id '1'"),
         (
             '{"_id": "1", "text": "a"}\n{"_id": "2", "text": " "}\n',
             r":2: query id '2', text ' ': one is missing or empty",
@@ -190,7 +192,7 @@ def test_judgements_of_other_queries(tmp_path):
 def test_folders_that_are_no_data_set(tmp_path):
     put(tmp_path, {"readme.txt": "x"})
     with pytest.raises(
-        CorpusError, match=r"no data set here \(found readme\.txt\)\. Expected queries\.jsonl with qrels"
+        CorpusError, match=r"no data set here \(found readme\.txt\); expected queries\.jsonl with qrels"
     ):
         load_dataset(tmp_path)
     with pytest.raises(CorpusError, match="is not a folder; expected a data set folder"):

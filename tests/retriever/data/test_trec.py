@@ -56,8 +56,8 @@ def test_numbers_as_ids_and_negative_grades(tmp_path):
         ('{"qid": "q", "docid": "d", "relevance": 1}\nq 0 d 1\n', r":2: not JSON"),
         ('{"qid": "q", "docid": "d", "relevance": 1}\n[1]\n', ":2: not JSON|:2: a JSON list"),
         ('{"qid": "q", "docid": null, "relevance": 1}\n', r":1: query id 'q', document id None: an id is missing"),
-        ("q1 0 d1 1\nq1 0 d1\n", r":2: 3 fields, expected 4"),
-        ("q1 0 d1 1 2\n", r":1: 5 fields, expected 3 or 4"),
+        ("q1 0 d1 1\nq1 0 d1\n", r":2: 3 fields; expected 4"),
+        ("q1 0 d1 1 2\n", r":1: 5 fields; expected 3 or 4"),
         ("q1\t\t1\n", r":1: query id 'q1', document id ''"),
         ("q1 0 d1 1\nq1 0 d1 0\n", r":2: query 'q1', document 'd1' has grade 0, but 1 in line 1"),
         (b"q1 0 d1 1\nq1 0 \xff 0\n", r":2: not UTF-8 at byte 5"),
@@ -71,7 +71,7 @@ def test_a_bad_judgement_is_named(tmp_path, text, reason):
 
 def test_all_bad_lines_are_counted_and_the_first_shown(tmp_path):
     path = write(tmp_path, "q 0 d0 1\n" + "".join(f"q 0 d{n} x\n" for n in range(1, 9)))
-    with pytest.raises(CorpusError, match=r"(?s)file\.txt:2: .*file\.txt:6: .*and 3 more\. Expected TREC lines"):
+    with pytest.raises(CorpusError, match=r"(?s)file\.txt:2: .*file\.txt:6: .*and 3 more; expected TREC lines"):
         read_qrels(path)
 
 
@@ -93,11 +93,11 @@ def test_files_that_cannot_be_read(tmp_path, read):
         read(tmp_path / "absent.txt")
     false = tmp_path / "false.gz"
     false.write_bytes(b"q 0 d 1\n")
-    with pytest.raises(CorpusError, match=r"false\.gz: not a whole gzip file"):
+    with pytest.raises(CorpusError, match=r"false\.gz: not a complete gzip file"):
         read(false)
     cut = tmp_path / "cut.gz"
     cut.write_bytes(gzip.compress(TREC.encode() * 50)[:-12])
-    with pytest.raises(CorpusError, match=r"cut\.gz: not a whole gzip file"):
+    with pytest.raises(CorpusError, match=r"cut\.gz: not a complete gzip file"):
         read(cut)
 
 
@@ -121,8 +121,8 @@ def test_forms_of_runs(tmp_path):
         ("q Q0 d 1 high t\n", r":1: score is 'high', not a finite number"),
         ("q Q0 d 1 nan t\n", r":1: score is 'nan'"),
         ("q Q0 d 1 1_0 t\n", r":1: score is '1_0'"),
-        ("q Q0 d 1 2.0 t\nq Q0 d 2 1.0 t\n", r":2: document 'd' comes a second time for query 'q'"),
-        ("q Q0 d 1 2.0 t\nq Q0 e 1.0 t\n", r":2: 5 fields, expected 6"),
+        ("q Q0 d 1 2.0 t\nq Q0 d 2 1.0 t\n", r":2: duplicate document 'd' for query 'q'"),
+        ("q Q0 d 1 2.0 t\nq Q0 e 1.0 t\n", r":2: 5 fields; expected 6"),
         ('{"qid": "q", "docid": "d", "score": true}\n', r":1: score is True"),
     ],
 )
@@ -133,7 +133,7 @@ def test_a_bad_line_of_a_run_is_named(tmp_path, text, reason):
 
 @pytest.mark.parametrize("text", ["[1]", '{"q": 1}', "{"])
 def test_search_results_of_another_shape(tmp_path, text):
-    with pytest.raises(CorpusError, match=r"r\.json: .*Expected FlagEmbedding search results"):
+    with pytest.raises(CorpusError, match=r"r\.json: .*expected FlagEmbedding search results"):
         read_run(write(tmp_path, text, "r.json"))
 
 

@@ -60,7 +60,7 @@ def test_judgements_of_nothing_are_refused():
 def test_arguments():
     with pytest.raises(ValueError, match="there are 0 measures"):
         evaluate({}, QRELS, [], queries=QUERIES)
-    with pytest.raises(ValueError, match="query ids that come twice: 'q2'"):
+    with pytest.raises(ValueError, match="duplicate query ids: 'q2'"):
         evaluate({}, QRELS, MEASURES, queries=[*QUERIES, Query("q2", "again")])
     with pytest.raises(ValueError, match=r"measure 'AP' was not computed; there are nDCG@10, R@100, Judged@10"):
         evaluate({}, QRELS, MEASURES, queries=QUERIES).values("AP")

@@ -149,7 +149,7 @@ def test_printed_form_is_read_back():
 def test_all_bad_names_are_in_one_message():
     with pytest.raises(
         SettingsError,
-        match=r"'nDGC@10' \(did you mean nDCG@10\?\); 'R' \(needs a cutoff.*'P@0'.*'bpref'.*Expected nDCG",
+        match=r"'nDGC@10' \(did you mean nDCG@10\?\), 'R' \(needs a cutoff.*'P@0'.*'bpref'.*expected nDCG",
     ):
         parse_measures(["nDGC@10", "RR", "R", "P@0", "bpref"])
 

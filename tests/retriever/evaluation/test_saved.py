@@ -104,8 +104,8 @@ def change(report, **changes):
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (lambda report: change(report, format=2), "format is 2, expected 1. Evaluate again with this version"),
-        (lambda report: [], "format is None, expected 1"),
+        (lambda report: change(report, format=2), "format is 2; expected 1. Evaluate again with this version"),
+        (lambda report: [], "format is None; expected 1"),
         (lambda report: change(report, meta={"who": 1}), "damaged"),
         (lambda report: {key: report[key] for key in ("format", "meta", "run_sha256")}, "damaged .KeyError"),
         (

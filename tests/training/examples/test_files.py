@@ -88,7 +88,7 @@ def test_beir_gives_the_texts_that_an_index_has(tmp_path):
 def test_a_bad_line_is_named(tmp_path, name, line, message):
     good = "q\tp" if name.endswith("tsv") else '{"query": "q", "pos": ["p"]}'
     path = lines(tmp_path / name, good, line)
-    with pytest.raises(FeedbackError, match="Expected") as caught:
+    with pytest.raises(FeedbackError, match="expected") as caught:
         read_pairs(path)
     assert f"{path}:2: {message}" in str(caught.value)
 

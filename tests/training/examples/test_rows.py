@@ -79,7 +79,7 @@ def test_rows_survive_the_way_to_a_file_and_back(tmp_path):
         ('{"query": "q", "pos": ["p"], "neg": [], "pos_scores": ["1"]}', "expected a list of numbers"),
         ('{"query": "q", "pos": ["p"], "neg": [], "pos_scores": [NaN]}', "expected a list of numbers"),
         ('{"query": "q", "pos": ["p"], "neg": [], "prompt": 1}', "prompt or type is not text"),
-        ("[1]", "a JSON list, expected an object"),
+        ("[1]", "a JSON list; expected an object"),
         ("{", "not JSON"),
     ],
 )
