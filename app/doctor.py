@@ -1,4 +1,4 @@
-"""Checks of an index: each says what it saw, and for a failure the command that mends it. It never changes anything."""
+"""Checks of an index: each reports what it found and, for a failure, the command that fixes it. Read-only."""
 
 import shutil
 import sqlite3
@@ -10,27 +10,38 @@ from typing import Literal
 import numpy as np
 
 from quarry.indexer.errors import SearchError
+from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.manifest import Manifest
 
 Severity = Literal["ok", "warning", "failure"]
-_FREE_DISK_FACTOR = 2.0  # a new generation is built beside the live one, so twice its size should be free
+# A new generation is built beside the live one, so twice its size should be free.
+_FREE_DISK_FACTOR = 2.0
 _SELF_SEARCHES = 20
+# Stored and fresh embeddings of one text: 1 up to rounding and the compression of the store.
+_SELF_SIMILARITY = 0.98
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One check: its name, how bad it is, what was seen, and the command that mends it (empty when all is well)."""
+    """One check.
+
+    Attributes:
+        name: Identifies the check.
+        severity: How bad the finding is.
+        message: What was found.
+        remedy: The command that fixes it; empty when there is nothing to fix.
+    """
 
     name: str
     severity: Severity
-    message: str
+    message: Message
     remedy: str = ""
 
 
 def examine(root: Path) -> Iterator[CheckResult]:
-    """Run all checks on an index folder; later checks are left out when an earlier failure makes them meaningless."""
+    """Run all checks on an index folder; a failure ends them when the later ones would be meaningless."""
     rebuild = f"quarry index PATH --into {root} --rebuild"
     rollback = f"quarry generations {root} --rollback"
     generations = Generations(root)
@@ -39,21 +50,36 @@ def examine(root: Path) -> Iterator[CheckResult]:
         folder = generations.folder / pointer.generation
         manifest = Manifest.read(folder)
     except SearchError as err:
-        yield CheckResult("manifest", "failure", str(err), _remedy_without_manifest(generations))
+        yield CheckResult("manifest", "failure", err.message, _remedy_without_manifest(generations))
         return
-    yield CheckResult(
-        "manifest", "ok", f"generation {pointer.generation}, {manifest.documents} documents, made {manifest.created}"
+    about = Message.of(
+        "doctor.manifest",
+        "generation {generation}, {count:document|documents}, created {created}",
+        generation=pointer.generation,
+        count=manifest.documents,
+        created=manifest.created,
     )
+    yield CheckResult("manifest", "ok", about)
     damage = manifest.damage(folder, hashes=True)
     if damage:
         remedy = rollback if len(generations.finished()) > 1 else rebuild
-        yield CheckResult("files", "failure", "; ".join(damage), remedy)
+        yield CheckResult(
+            "files",
+            "failure",
+            Message.of("doctor.damaged", "files differ from their record: {damage}", damage=list(damage)),
+            remedy,
+        )
         return
-    yield CheckResult("files", "ok", f"{len(manifest.files)} files match their recorded size and SHA-256")
+    intact = Message.of(
+        "doctor.files",
+        "{count:file matches|files match} the recorded size and SHA-256",
+        count=len(manifest.files),
+    )
+    yield CheckResult("files", "ok", intact)
     try:
         index = Index.open(root)
     except SearchError as err:
-        yield CheckResult("open", "failure", str(err), rebuild)
+        yield CheckResult("open", "failure", err.message, rebuild)
         return
     yield _check_database(index, rebuild)
     yield from _check_counts(index, rebuild)
@@ -63,7 +89,9 @@ def examine(root: Path) -> Iterator[CheckResult]:
     yield _check_disk(root, manifest)
     leftovers = [path.name for path in generations.folder.glob(".*")]
     if leftovers:
-        message = f"unfinished builds: {', '.join(leftovers)} (the next run removes them)"
+        message = Message.of(
+            "doctor.leftovers", "unfinished builds: {names} (the next run removes them)", names=leftovers
+        )
         yield CheckResult("leftovers", "warning", message, f"quarry index PATH --into {root}")
 
 
@@ -83,8 +111,14 @@ def _check_database(index: Index, remedy: str) -> CheckResult:
     with sqlite3.connect(f"file:{path.absolute()}?mode=ro&immutable=1", uri=True) as db:
         verdict = db.execute("PRAGMA quick_check").fetchone()[0]
     if verdict != "ok":
-        return CheckResult("texts", "failure", f"{path}: {verdict}", remedy)
-    return CheckResult("texts", "ok", "the text database is sound")
+        broken = Message.of(
+            "doctor.texts_broken",
+            "the text database {path} is damaged: {verdict}",
+            path=str(path),
+            verdict=str(verdict),
+        )
+        return CheckResult("texts", "failure", broken, remedy)
+    return CheckResult("texts", "ok", Message.of("doctor.texts", "the text database is sound"))
 
 
 def _check_counts(index: Index, remedy: str) -> Iterator[CheckResult]:
@@ -92,34 +126,51 @@ def _check_counts(index: Index, remedy: str) -> Iterator[CheckResult]:
     counts = {"manifest": index.manifest.chunks, "texts": chunks, "lexical": len(index.lexical)}
     if index.vectors is not None:
         counts["vectors"] = len(index.vectors)
-    listed = ", ".join(f"{name} {count}" for name, count in counts.items())
     if len(set(counts.values())) != 1 or documents != index.manifest.documents:
-        yield CheckResult("counts", "failure", f"passages differ: {listed}", remedy)
+        listed = [f"{name} {count}" for name, count in counts.items()]
+        differ = Message.of("doctor.counts_differ", "passage counts differ: {counts}", counts=listed)
+        yield CheckResult("counts", "failure", differ, remedy)
         return
-    yield CheckResult("counts", "ok", f"{chunks} passages everywhere ({', '.join(counts)})")
+    agree = Message.of(
+        "doctor.counts", "{count:passage|passages} in each of {places}", count=chunks, places=list(counts)
+    )
+    yield CheckResult("counts", "ok", agree)
     if index.vectors is None:
         return
     ids = set(index.chunks.digests()[0])
     strangers = ids.symmetric_difference(index.vectors.ids)
     if strangers:
-        yield CheckResult(
-            "agreement", "failure", f"{len(strangers)} passages are in the texts or the vectors only", remedy
+        torn = Message.of(
+            "doctor.torn",
+            "{count:passage is|passages are} only in the texts or only in the vectors",
+            count=len(strangers),
         )
+        yield CheckResult("agreement", "failure", torn, remedy)
     else:
-        yield CheckResult("agreement", "ok", "dense and lexical search hold the same passages")
+        whole = Message.of("doctor.agreement", "dense and lexical search contain the same passages")
+        yield CheckResult("agreement", "ok", whole)
     unindexed = int(index.vectors.details.get("unindexed", 0))
     if unindexed:
-        yield CheckResult("unindexed", "warning", f"{unindexed} vectors are searched by scan", remedy)
+        scanned = Message.of(
+            "doctor.unindexed", "{count:vector is|vectors are} not indexed and searched by scan", count=unindexed
+        )
+        yield CheckResult("unindexed", "warning", scanned, remedy)
     else:
-        yield CheckResult("unindexed", "ok", "no vector is left out of the store's index")
+        yield CheckResult("unindexed", "ok", Message.of("doctor.indexed", "the store's index covers every vector"))
 
 
 def _check_analyzer(index: Index, remedy: str) -> CheckResult:
     recorded, now = index.manifest.lexical.identity, index.analyzer.name
     if recorded != now:
-        message = f"terms were made by {recorded}, and {now} is installed: some words may not be found"
+        message = Message.of(
+            "doctor.other_analyzer",
+            "the terms were made by {recorded}, but {now} is installed: some words may not be found",
+            recorded=recorded,
+            now=now,
+        )
         return CheckResult("analyzer", "warning", message, remedy)
-    return CheckResult("analyzer", "ok", f"terms were made by {recorded}, as installed")
+    same = Message.of("doctor.analyzer", "the terms were made by the installed {recorded}", recorded=recorded)
+    return CheckResult("analyzer", "ok", same)
 
 
 def _check_model(index: Index, remedy: str) -> Iterator[CheckResult]:
@@ -128,25 +179,34 @@ def _check_model(index: Index, remedy: str) -> Iterator[CheckResult]:
 
     facts = index.manifest.embedder
     if facts is None:
-        message = "no embedding model: BM25 only"
+        message = Message.of("doctor.lexical_only", "no embedding model: BM25 only")
         yield CheckResult("model", "warning", message, remedy.replace("--rebuild", "--model auto --rebuild"))
         return
     supply = LazyEmbedder(index, None, "cpu")
     failure = supply.warm()
     if failure:
-        yield CheckResult("model", "failure", str(failure), "quarry models")
+        yield CheckResult("model", "failure", failure, "quarry models")
         return
     embedder = supply.get()
     spec = embedder.spec
-    numbers = f", computing in {embedder.precision} on the CPU" if isinstance(embedder, TransformerEmbedder) else ""
-    severity: Severity = "warning" if spec.origin == "offline bundle" else "ok"
-    yield CheckResult(
-        "model", "ok",
-        f"{spec.model} ({spec.origin}, revision {spec.revision[:12]}) loads and matches the index{numbers}",
-    )  # fmt: skip
-    if severity == "warning":
+    loads = Message.of(
+        "doctor.model",
+        "{model} ({origin}, revision {revision}) loads and matches the index",
+        model=spec.model,
+        origin=spec.origin,
+        revision=spec.revision[:12],
+    )
+    if isinstance(embedder, TransformerEmbedder):
+        loads = Message.of(
+            "doctor.model_precision",
+            "{loads}, computing in {precision} on the CPU",
+            loads=loads,
+            precision=embedder.precision,
+        )
+    yield CheckResult("model", "ok", loads)
+    if spec.origin == "offline bundle":
         for sentence in index.manifest.notes:
-            yield CheckResult("model choice", "warning", sentence, "quarry models")
+            yield CheckResult("model choice", "warning", Message.from_json(sentence), "quarry models")
     if index.vectors is None:
         return
     rng = np.random.default_rng(0)
@@ -155,14 +215,21 @@ def _check_model(index: Index, remedy: str) -> Iterator[CheckResult]:
     vectors = embedder.embed_documents(index.chunks.texts(sample))
     found = index.vectors.search(vectors, 1)
     worst = min((hits[0].similarity for hits in found if hits), default=0.0)
-    if worst < 0.98:  # stored and fresh embeddings of one text: 1 up to rounding and the store's compression
-        yield CheckResult(
-            "vectors", "failure", f"a stored passage finds itself with similarity {worst:.3f} only", remedy
+    if worst < _SELF_SIMILARITY:
+        lost = Message.of(
+            "doctor.self_search_failed",
+            "a stored passage finds itself with a similarity of only {worst:.3f}",
+            worst=worst,
         )
-    else:
-        yield CheckResult(
-            "vectors", "ok", f"{len(sample)} sampled passages find themselves (similarity at least {worst:.3f})"
-        )
+        yield CheckResult("vectors", "failure", lost, remedy)
+        return
+    found_all = Message.of(
+        "doctor.self_search",
+        "{count:sampled passage finds|sampled passages find} themselves (similarity at least {worst:.3f})",
+        count=len(sample),
+        worst=worst,
+    )
+    yield CheckResult("vectors", "ok", found_all)
 
 
 def _check_reranker(index: Index) -> Iterator[CheckResult]:
@@ -174,19 +241,28 @@ def _check_reranker(index: Index) -> Iterator[CheckResult]:
     try:
         served_reranker(index.root, facts)
     except SearchError as err:
-        yield CheckResult("reranker", "failure", str(err), f"quarry models rollback {index.root}")
+        yield CheckResult("reranker", "failure", err.message, f"quarry models rollback {index.root}")
         return
-    yield CheckResult(
-        "reranker", "ok", f"{facts.model} (run {facts.run}, revision {facts.digest[:12]}) is as it was recorded"
+    unchanged = Message.of(
+        "doctor.reranker",
+        "{model} (run {run}, revision {revision}) is unchanged",
+        model=facts.model,
+        run=facts.run,
+        revision=facts.digest[:12],
     )
+    yield CheckResult("reranker", "ok", unchanged)
 
 
 def _check_disk(root: Path, manifest: Manifest) -> CheckResult:
     free = shutil.disk_usage(root).free
     size = sum(fact.size for fact in manifest.files.values())
-    message = f"{free / 1e9:.1f} GB free, the live generation has {size / 1e6:.1f} MB"
+    space = Message.of(
+        "doctor.disk",
+        "{free:.1f} GB free, the live generation has {size:.1f} MB",
+        free=free / 1e9,
+        size=size / 1e6,
+    )
     if free < size * _FREE_DISK_FACTOR:
-        return CheckResult(
-            "disk", "warning", f"{message}: too little to build the next one", f"quarry generations {root} --prune 1"
-        )
-    return CheckResult("disk", "ok", message)
+        full = Message.of("doctor.disk_full", "{space}: too little to build the next one", space=space)
+        return CheckResult("disk", "warning", full, f"quarry generations {root} --prune 1")
+    return CheckResult("disk", "ok", space)

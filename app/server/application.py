@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -13,9 +13,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from quarry.app.server.guard import Guard
+from quarry.app.server.guard import RequestGuard
 from quarry.app.server.metrics import CONTENT_TYPE
-from quarry.app.server.problems import ErrorBody, answer_invalid, answer_problem, from_message, response
+from quarry.app.server.problems import ErrorBody, answer_invalid, answer_problem, problem_of, response
 from quarry.app.server.routes import ask as ask_routes
 from quarry.app.server.routes import documents as document_routes
 from quarry.app.server.routes import models as model_routes
@@ -61,7 +61,7 @@ def create_app(services: Services) -> FastAPI:
     app.add_exception_handler(HTTPException, answer_problem)
     app.add_exception_handler(RequestValidationError, answer_invalid)
     app.add_exception_handler(SearchError, _answer_ours)
-    app.add_middleware(Guard, settings=services.settings, metrics=services.metrics)
+    app.add_middleware(RequestGuard, settings=services.settings, metrics=services.metrics)
     return app
 
 
@@ -87,4 +87,4 @@ def metrics(services: Shared) -> Response:
 
 
 async def _answer_ours(_request: Request, err: Exception) -> JSONResponse:
-    return response(from_message(503, "unavailable", str(err)))
+    return response(problem_of(cast(SearchError, err)))

@@ -9,19 +9,21 @@ import re
 from time import perf_counter
 
 from starlette.requests import Request
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Message as Event
 
 from quarry.app.server.bearer import carries
 from quarry.app.server.metrics import Metrics
 from quarry.app.server.problems import Problem, response
 from quarry.app.server.settings import ServeSettings
+from quarry.indexer.messages import Message
 
 _OPEN = frozenset({"/health"})  # answered without a token, for load balancers
 _PORT = re.compile(r":\d+$")
 log = logging.getLogger("quarry.serve")
 
 
-class Guard:
+class RequestGuard:
     """ASGI middleware with the rules of one server."""
 
     def __init__(self, app: ASGIApp, settings: ServeSettings, metrics: Metrics) -> None:
@@ -34,11 +36,11 @@ class Guard:
             return
         started, status = perf_counter(), 0
 
-        async def watched(message: Message) -> None:
+        async def watched(event: Event) -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
+            if event["type"] == "http.response.start":
+                status = event["status"]
+            await send(event)
 
         try:
             self._check(Request(scope))
@@ -46,7 +48,7 @@ class Guard:
         except Problem as problem:
             if not status:
                 await response(problem)(scope, receive, watched)
-        except Exception as err:  # noqa: BLE001 (the outermost boundary: its message may hold text, so only its type is told)
+        except Exception as err:  # noqa: BLE001 (the outermost boundary: its text may quote a document, so only its type is logged)
             log.error("unexpected %s at %s", type(err).__name__, _place(err))  # noqa: TRY400 (no traceback: see above)
             if not status:
                 await response(_unexpected(err))(scope, receive, watched)
@@ -56,22 +58,23 @@ class Guard:
     def _check(self, request: Request) -> None:
         host = _PORT.sub("", request.headers.get("host", ""))
         if self._settings.hosts and host.lower() not in self._settings.hosts:
-            raise Problem(
-                421,
-                "wrong_host",
+            message = Message.of(
+                "serve.wrong_host",
                 "the Host header names another host",
-                f"one of {', '.join(self._settings.hosts)}",
-                "Use the address that the server printed",
+                expected="one of {hosts}",
+                do="Use the address that the server printed",
+                hosts=self._settings.hosts,
             )
+            raise Problem(421, message)
         authorization = request.headers.get("authorization", "")
         if request.url.path not in _OPEN and not carries(authorization, self._settings.token):
-            raise Problem(
-                401,
-                "unauthorized",
+            message = Message.of(
+                "serve.unauthorized",
                 "no token, or a wrong one",
-                "the header `Authorization: Bearer TOKEN`",
-                "Send the token that was printed at the start, or set with QUARRY_TOKEN",
+                expected="the header `Authorization: Bearer TOKEN`",
+                do="Send the token that was printed at startup or set with QUARRY_TOKEN",
             )
+            raise Problem(401, message)
         length = request.headers.get("content-length", "0")
         if length.isdigit() and int(length) > self._settings.max_body_bytes:
             raise self._too_large()
@@ -79,27 +82,41 @@ class Guard:
     def _limited(self, receive: Receive) -> Receive:
         size, ended = 0, False
 
-        async def limited() -> Message:
+        async def limited() -> Event:
             nonlocal size, ended
-            if ended:  # waits for the client to leave, which may take as long as it likes
+            if ended:  # waits for the client to disconnect, for as long as it takes
                 return await receive()
             try:
-                message = await asyncio.wait_for(receive(), self._settings.time_limit_s)
+                event = await asyncio.wait_for(receive(), self._settings.time_limit_s)
             except TimeoutError as err:
-                raise Problem(
-                    408, "slow_body", "the body did not arrive", "it within the time limit", "Send it"
-                ) from err
-            size += len(message.get("body", b""))
-            ended = not message.get("more_body", False)
+                late = Message.of(
+                    "serve.slow_body",
+                    "the body did not arrive within {seconds:g} s",
+                    expected="the whole body within the time limit",
+                    do="Send it again",
+                    seconds=self._settings.time_limit_s,
+                )
+                raise Problem(408, late) from err
+            size += len(event.get("body", b""))
+            ended = not event.get("more_body", False)
             if size > self._settings.max_body_bytes:
                 raise self._too_large()
-            return message
+            return event
 
         return limited
 
     def _too_large(self) -> Problem:
         limit = self._settings.max_body_bytes
-        return Problem(413, "too_large", "the body is too large", f"at most {limit} bytes", "Send it in parts")
+        return Problem(
+            413,
+            Message.of(
+                "serve.too_large",
+                "the body is too large",
+                expected="at most {limit} bytes",
+                do="Split it into several requests",
+                limit=limit,
+            ),
+        )
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "other")
@@ -117,5 +134,11 @@ def _place(err: BaseException) -> str:
 
 
 def _unexpected(err: Exception) -> Problem:
-    found = f"an unexpected error ({type(err).__name__})"
-    return Problem(500, "unexpected", found, "an answer", "Try again; the server's log names the place")
+    message = Message.of(
+        "serve.unexpected",
+        "an unexpected error ({kind})",
+        expected="an answer",
+        do="Try again; the server's log names the place",
+        kind=type(err).__name__,
+    )
+    return Problem(500, message)

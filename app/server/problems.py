@@ -1,22 +1,28 @@
-"""Errors as answers: always JSON, always what was found, what was expected, and what to do. Never a document's text."""
+"""Error responses: always JSON with what was found, what was expected and what to do; never the text of a document."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.routing import Match
 
+from quarry.indexer.errors import SearchError
+from quarry.indexer.messages import Message
+
+_EXPECTED = "a request that this index can answer"
 _DO = "Correct the request; /openapi.json describes it"
-_SHOWN = 5  # wrong fields that are named
+_SHOWN = 5  # invalid fields that are named
 
 
 class ErrorDetail(BaseModel):
     """One problem."""
 
     code: str
+    reason: str = Field(description="The kind of message, finer than `code`: such as search.empty_query.")
     message: str
     found: str
     expected: str
@@ -30,48 +36,93 @@ class ErrorBody(BaseModel):
 
 
 class Problem(HTTPException):
-    """An error that ends a request."""
+    """An error that ends a request.
+
+    Its body has the parts of a message. `code` is the message's own, without the room, or the one given for all errors of a
+    kind, such as `invalid_request`; `reason` always tells the message.
+    """
 
     def __init__(
-        self, status: int, code: str, found: str, expected: str, do: str, *, retry_after_s: int | None = None
+        self, status: int, message: Message, *, code: str = "", retry_after_s: int | None = None, allow: str = ""
     ) -> None:
-        headers = {"Retry-After": str(retry_after_s)} if retry_after_s is not None else None
+        """Make the error.
+
+        Args:
+            status: The HTTP status.
+            message: What was found, what was expected, what to do.
+            code: What programs tell it by; empty for the message's code without its room.
+            retry_after_s: The header Retry-After.
+            allow: The header Allow.
+        """
+        headers = {"Retry-After": str(retry_after_s)} if retry_after_s is not None else {}
+        headers |= {"Allow": allow} if allow else {}
+        headers |= {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+        code = code or message.code.partition(".")[2] or message.code
         super().__init__(status, code, headers=headers)
         self.body = ErrorBody(
             error=ErrorDetail(
-                code=code, message=f"{found}; expected {expected}. {do}", found=found, expected=expected, do=do
+                code=code,
+                reason=message.code,
+                message=str(message),
+                found=message.part("found"),
+                expected=message.part("expected") or _EXPECTED,
+                do=message.part("do") or _DO,
             )
         )
 
 
-def from_message(status: int, code: str, message: str) -> Problem:
-    """Turn the message of one of our own errors, `found; expected ... . Do`, into a problem."""
-    found, _, rest = message.partition("; expected ")
-    expected, _, do = rest.partition(". ")
-    return Problem(status, code, found, expected or "a request that this index can answer", do or _DO)
+def problem_of(err: SearchError) -> Problem:
+    """Return the answer to an error of the library: 422 if it is the request's, else 503."""
+    if isinstance(err, ValueError):
+        return Problem(422, err.message, code="invalid_request")
+    return Problem(503, err.message, code="unavailable")
 
 
 def response(problem: Problem) -> JSONResponse:
     """Return the answer for a problem."""
-    headers = dict(problem.headers or {})
-    if problem.status_code == 401:
-        headers["WWW-Authenticate"] = "Bearer"
-    return JSONResponse(problem.body.model_dump(), problem.status_code, headers)
+    return JSONResponse(problem.body.model_dump(), problem.status_code, dict(problem.headers or {}))
 
 
-async def answer_problem(_request: Request, err: Exception) -> JSONResponse:
+async def answer_problem(request: Request, err: Exception) -> JSONResponse:
     """Answer a `Problem`, or what the framework itself refuses."""
     if isinstance(err, Problem):
         return response(err)
     status = err.status_code if isinstance(err, HTTPException) else 500
-    names = {
-        404: ("no_such_path", "no such path", "one of those in /openapi.json"),
-        405: ("wrong_method", "this path has no such method", "one of the methods in /openapi.json"),
-    }
-    code, found, expected = names.get(status, ("bad_request", "the body could not be read", "valid JSON in UTF-8"))
-    answer = response(Problem(status, code, found, expected, _DO))
-    answer.headers.update(dict(getattr(err, "headers", None) or {}))  # Allow, for a wrong method
-    return answer
+    if status == 404:
+        message = Message.of(
+            "serve.no_such_path",
+            "no such path",
+            expected="one of those in /openapi.json",
+            do="Correct the request; /openapi.json describes it",
+        )
+    elif status == 405:
+        return response(wrong_method(request))
+    else:
+        message = Message.of(
+            "serve.bad_request",
+            "the body could not be read",
+            expected="valid JSON in UTF-8",
+            do="Correct the request; /openapi.json describes it",
+        )
+    return response(Problem(status, message))
+
+
+def wrong_method(request: Request) -> Problem:
+    """Return the answer to a method that a path does not have; Allow lists those of all routes of the path."""
+    found: set[str] = set()
+    for route in request.app.routes:
+        matched, _ = route.matches(request.scope)
+        if matched is not Match.NONE:
+            found |= getattr(route, "methods", None) or set()
+    allow = ", ".join(sorted(found))
+    message = Message.of(
+        "serve.wrong_method",
+        "this path has no such method",
+        expected="{allow}",
+        do="Correct the request; /openapi.json describes it",
+        allow=allow,
+    )
+    return Problem(405, message, allow=allow)
 
 
 async def answer_invalid(_request: Request, err: Exception) -> JSONResponse:
@@ -82,7 +133,20 @@ async def answer_invalid(_request: Request, err: Exception) -> JSONResponse:
 
 def _invalid(errors: Sequence[Mapping[str, Any]]) -> Problem:
     named = [(".".join(str(part) for part in error["loc"]), str(error["msg"])) for error in errors]
-    more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
-    fields = ", ".join(name for name, _ in named[:_SHOWN])[:500].encode("utf-8", "replace").decode()
-    rules = "; ".join(f"{name}: {rule}" for name, rule in named[:_SHOWN])[:1000].encode("utf-8", "replace").decode()
-    return Problem(422, "invalid_request", f"wrong: {fields}{more}", rules, _DO)
+    more = len(named) - _SHOWN
+    fields = [name for name, _ in named[:_SHOWN]] + ([f"+{more}"] if more > 0 else [])
+    rules = "; ".join(f"{name}: {rule}" for name, rule in named[:_SHOWN])
+    message = Message.of(
+        "serve.invalid_request",
+        "invalid: {fields}",
+        expected="{rules}",
+        do="Correct the request; /openapi.json describes it",
+        fields=_short(", ".join(fields), 500),
+        rules=_short(rules, 1000),
+    )
+    return Problem(422, message)
+
+
+def _short(text: str, limit: int) -> str:
+    """Cut what a client sent, and replace what UTF-8 cannot hold."""
+    return text[:limit].encode("utf-8", "replace").decode()

@@ -18,6 +18,7 @@ from quarry.app.server.shared_reranker import SharedReranker
 from quarry.app.server.writer import Writer
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import IndexFormatError
+from quarry.indexer.messages import Message
 from quarry.retriever.base import Reranker
 from quarry.retriever.live import LiveSearcher
 from quarry.training.feedback.log import FeedbackLog, feedback_path
@@ -123,26 +124,19 @@ class Services:
             return await asyncio.wait_for(asyncio.gather(*map(asyncio.wrap_future, futures)), limit)
         except QueueFullError as err:
             self.metrics.rejected.inc()
-            raise Problem(
-                429,
-                "queue_full",
-                f"{self.settings.queue} requests wait already",
-                "fewer",
-                "Try again after the seconds in Retry-After",
-                retry_after_s=RETRY_AFTER_S,
-            ) from err
+            raise Problem(429, queue_full(self.settings.queue), retry_after_s=RETRY_AFTER_S) from err
         except QueueClosedError as err:
-            raise Problem(
-                503, "stopping", "the server is stopping", "a running one", "Try again", retry_after_s=RETRY_AFTER_S
-            ) from err
+            stopping = Message.of("serve.stopping", "the server is stopping", expected="a running one", do="Try again")
+            raise Problem(503, stopping, retry_after_s=RETRY_AFTER_S) from err
         except TimeoutError as err:
-            raise Problem(
-                504,
-                "time_limit",
-                f"no answer after {limit:g} s",
-                "one within this time",
-                "Ask for less (route bm25, no reranking), or try again later",
-            ) from err
+            late = Message.of(
+                "serve.time_limit",
+                "no answer after {seconds:g} s",
+                expected="one within the time limit",
+                do="Ask for less (route bm25, no reranking), or try again later",
+                seconds=limit,
+            )
+            raise Problem(504, late) from err
         finally:
             for future in futures:
                 future.cancel()
@@ -154,14 +148,29 @@ class Services:
             Problem: 403 on a read-only server.
         """
         if self.inbox is None or self.writer is None:
-            raise Problem(
-                403, "read_only", "this server is read-only", "one that takes documents", "Start it without --read-only"
+            message = Message.of(
+                "serve.read_only",
+                "this server is read-only",
+                expected="one that accepts documents",
+                do="Start it without --read-only",
             )
+            raise Problem(403, message)
         return self.inbox, self.writer
 
     def generation(self) -> str:
         """Return the generation that answers."""
         return self.live.searcher.index.generation
+
+
+def queue_full(waiting: int) -> Message:
+    """Say that as many requests wait as may."""
+    return Message.of(
+        "serve.queue_full",
+        "{waiting:request is|requests are} already waiting",
+        expected="fewer",
+        do="Try again after the seconds in Retry-After",
+        waiting=waiting,
+    )
 
 
 def services_of(request: Request) -> Services:
@@ -172,5 +181,10 @@ def services_of(request: Request) -> Services:
     """
     services = getattr(request.app.state, "services", None)
     if services is None:
-        raise IndexFormatError("the server has not opened its index; expected it to be started. Run `quarry serve`")
+        raise IndexFormatError(
+            "serve.not_started",
+            "the server has not opened its index",
+            expected="a started server",
+            do="Run `quarry serve`",
+        )
     return cast(Services, services)

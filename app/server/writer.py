@@ -8,6 +8,7 @@ from quarry.app.server.inbox import Inbox, Job
 from quarry.indexer.build import BuildReport, delete_documents, index_documents
 from quarry.indexer.build.plan import BuildSettings
 from quarry.indexer.errors import SearchError
+from quarry.indexer.messages import Message
 from quarry.retriever.live import LiveSearcher
 from quarry.retriever.searcher import Searcher
 
@@ -68,8 +69,14 @@ class Writer:
                     self._do([job])
                 return
             log.warning("job %s failed: %s", jobs[0].id, type(err).__name__)
-            reason = f"{type(err).__name__} while it was indexed; expected text that can be cut and encoded. Change it"
-            self._inbox.finish(jobs[0], "failed", {"reason": reason})
+            reason = Message.of(
+                "serve.job_failed",
+                "{kind} while indexing",
+                expected="text that can be split and encoded",
+                do="Change the document",
+                kind=type(err).__name__,
+            )
+            self._inbox.finish(jobs[0], "failed", {"reason": str(reason)})
             return
         self._live.refresh()  # so that who sees the job done finds its documents
         for job, result in zip(jobs, results, strict=True):

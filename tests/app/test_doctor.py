@@ -26,7 +26,7 @@ def test_a_recorded_reranker_is_looked_at(tmp_path):
     with_reranker(index, facts, "promoted the reranker", expected=Index.open(index).manifest)
     (sound,) = found(index)
     assert (sound.severity, sound.remedy) == ("ok", "")
-    assert sound.message == f"tests/own (run first, revision {facts.digest[:12]}) is as it was recorded"
+    assert str(sound.message) == f"tests/own (run first, revision {facts.digest[:12]}) is unchanged"
     (folder / "config.json").unlink()
     (lost,) = found(index)
     assert lost.severity == "failure"

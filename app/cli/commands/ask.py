@@ -118,7 +118,11 @@ def _endpoint(url: str, model: str, timeout_s: float) -> "Endpoint | None":
         return None
     if not model:
         raise SettingsError(
-            f"the endpoint {url} is given without a model; expected its name there. Give --model, or set QUARRY_LLM_MODEL"
+            "cli.endpoint_without_model",
+            "the endpoint {url} is given without a model",
+            expected="the model's name at the endpoint",
+            do="Give --model, or set QUARRY_LLM_MODEL",
+            url=url,
         )
     from quarry.retriever.answers.generate import endpoint_for
 

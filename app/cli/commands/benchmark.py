@@ -79,7 +79,12 @@ def benchmark(
     if chosen.embedder is None:
         from quarry.indexer.errors import ModelError
 
-        raise ModelError("there is no embedding model to score; expected one. Give --model, or see `quarry models`")
+        raise ModelError(
+            "cli.nothing_to_score",
+            "there is no embedding model to score",
+            expected="one",
+            do="Give --model, or see `quarry models`",
+        )
     experiment = {"dim": dim} if dim is not None else None
     results: list[BenchmarkResult] = []
     for result in run_benchmark(chosen.embedder, choices, into, limit=limit, experiment=experiment, progress=note):

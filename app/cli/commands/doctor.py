@@ -1,6 +1,5 @@
 """`quarry doctor`: is the index sound, and if not, which command fixes it?"""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -29,7 +28,18 @@ def doctor(
 
     results = list(examine(index))
     if as_json:
-        out_json([asdict(result) for result in results])
+        out_json(
+            [
+                {
+                    "name": one.name,
+                    "severity": one.severity,
+                    "code": one.message.code,
+                    "message": str(one.message),
+                    "remedy": one.remedy,
+                }
+                for one in results
+            ]
+        )
     else:
         for result in results:
             out(f"{_MARKS[result.severity]} {result.name}: {result.message}")

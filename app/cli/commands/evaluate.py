@@ -138,8 +138,13 @@ def _check_fit(data: "Dataset", searcher: "Searcher") -> None:
     unknown = unknown_documents(data.qrels, {document.doc_id for document in searcher.index.chunks.documents()})
     if unknown.count and unknown.count == unknown.judged:
         raise CorpusError(
-            f"none of the {unknown.judged} judged documents of {data.name} is in the index (first {', '.join(unknown.first)}); "
-            "expected the index of this dataset's documents. Index them, or give the dataset of this index"
+            "cli.foreign_dataset",
+            "none of the {count:,} judged documents of {name} is in the index (first {first})",
+            expected="the index of this dataset's documents",
+            do="Index them, or give the dataset of this index",
+            count=unknown.judged,
+            name=data.name,
+            first=list(unknown.first),
         )
     if unknown.count:
         note(
@@ -181,7 +186,12 @@ def _keep(
                 write_run(runs_to / f"{name}.trec", result.run, tag=f"quarry-{name}")
         except OSError as err:
             raise CorpusError(
-                f"{runs_to} cannot be written ({err}); expected a folder with room. Choose another"
+                "cli.cannot_write_runs",
+                "{folder} cannot be written ({reason})",
+                expected="a folder with free space",
+                do="Choose another one",
+                folder=runs_to,
+                reason=str(err),
             ) from err
         note(f"wrote {', '.join(f'{name}.trec' for name in found)} in {runs_to}")
     if save is not None:

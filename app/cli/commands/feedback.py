@@ -72,7 +72,12 @@ def _add(root: Path, query: str, chunk_id: str, grade: int, session: str) -> Non
         (chunk,) = index.chunks.chunks([chunk_id])
     except KeyError as err:
         raise FeedbackError(
-            f"the index has no passage {chunk_id!r}; expected a chunk_id. Take one from `quarry search {root} QUERY --json`"
+            "cli.no_such_passage",
+            "the index has no passage {chunk_id!r}",
+            expected="a chunk_id",
+            do="Take one from `quarry search {index} QUERY --json`",
+            chunk_id=chunk_id,
+            index=root,
         ) from err
     action: Action = "thumb_down" if grade == 0 else "thumb_up" if grade < _ANSWER_GRADE else "answer"
     event = FeedbackEvent(query, action, session, index.generation, chunk_id, chunk.doc_id, grade)
@@ -118,8 +123,12 @@ def _export_rows(root: Path, file: Path, judged: "Sequence[Judgement]") -> "Expo
     rows, report = training_rows(judged, lambda chunk_id: _text(index, chunk_id))
     if not rows:
         raise FeedbackError(
-            f"{file} was not written: none of {len(judged)} judgements is a relevant passage of this index; expected at "
-            "least one. Judge answers in `quarry ui`, or with --add"
+            "cli.nothing_to_export",
+            "{file} was not written: none of {count:judgment|judgments} is a relevant passage of this index",
+            expected="at least one",
+            do="Judge answers in `quarry ui`, or with --add",
+            file=file,
+            count=len(judged),
         )
     write_training_rows(file, rows)
     note(
@@ -142,8 +151,11 @@ def _export_qrels(folder: Path, grades: dict[str, dict[str, int]]) -> "ExportRep
 
     if not grades:
         raise FeedbackError(
-            f"{folder} was not written: there are no judgements; expected at least one. "
-            "Judge answers in `quarry ui`, or with --add"
+            "cli.no_judgments",
+            "{folder} was not written: there are no judgments",
+            expected="at least one",
+            do="Judge answers in `quarry ui`, or with --add",
+            folder=folder,
         )
     report = write_beir(folder, grades)
     note(

@@ -44,7 +44,10 @@ def mcp(
     """Serve one client over stdio, where nothing else is printed, or any number over HTTP."""
     if find_spec("mcp") is None:
         raise MissingExtraError(
-            "mcp cannot be imported; expected the extra `mcp`. Run pip install 'quarry-search[mcp]'"
+            "cli.no_mcp_extra",
+            "mcp cannot be imported",
+            expected="the extra `mcp`",
+            do="Run pip install 'quarry-search[mcp]'",
         )
     from quarry.app.server.settings import TOKEN_VARIABLE
 

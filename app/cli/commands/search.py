@@ -114,7 +114,11 @@ def read_queries(source: str) -> list[Query]:
         return list(parse_queries(Path(source).read_bytes(), source))
     except OSError as err:
         raise CorpusError(
-            f"the queries file {source} cannot be read: {err}; give a readable file, or - for stdin"
+            "cli.queries_unreadable",
+            "the queries file {path} cannot be read ({reason})",
+            expected="a readable file, or - for stdin",
+            path=source,
+            reason=str(err),
         ) from err
 
 

@@ -47,7 +47,11 @@ def serve(
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
         raise MissingExtraError(
-            f"{', '.join(missing)} cannot be imported; expected the extra `serve`. Run pip install 'quarry-search[serve]'"
+            "cli.no_serve_extra",
+            "{names} cannot be imported",
+            expected="the extra `serve`",
+            do="Run pip install 'quarry-search[serve]'",
+            names=missing,
         )
     from quarry.app.server.settings import TOKEN_VARIABLE, ServeSettings
 
@@ -94,8 +98,13 @@ def token_for(host: str, chosen: str) -> tuple[str, bool]:
 
     if chosen and (len(chosen) < MIN_TOKEN_CHARS or not chosen.isascii() or not chosen.isprintable() or " " in chosen):
         raise SettingsError(
-            f"{TOKEN_VARIABLE} has {len(chosen)} characters; expected at least {MIN_TOKEN_CHARS} printable ASCII ones "
-            "without spaces. Choose another one, or unset it to have one made"
+            "cli.bad_token",
+            "{variable} has {count:character|characters}",
+            expected="at least {least} printable ASCII characters without spaces",
+            do="Choose another one, or unset it to have one generated",
+            variable=TOKEN_VARIABLE,
+            count=len(chosen),
+            least=MIN_TOKEN_CHARS,
         )
     if chosen or is_loopback(host):
         return chosen, False

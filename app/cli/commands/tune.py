@@ -170,7 +170,14 @@ def _spec(settings: Path | None, epochs: int | None, seed: int, where: tuple[Wha
     try:
         given: dict[str, object] = tomllib.loads(settings.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as err:
-        raise SettingsError(f"{settings} cannot be read ({err}); expected TOML with training settings. Fix it") from err
+        raise SettingsError(
+            "cli.settings_unreadable",
+            "{path} cannot be read ({reason})",
+            expected="TOML with training settings",
+            do="Fix it",
+            path=settings,
+            reason=str(err),
+        ) from err
     given.setdefault("seed", seed)
     if epochs is not None:
         given["epochs"] = epochs
@@ -186,8 +193,11 @@ def _synthetic(passages: int, url: str, model: str) -> "SyntheticSource | None":
         return None
     if not url or not model:
         raise SettingsError(
-            f"--synthetic {passages} was given without {'an endpoint' if not url else 'the name of a model'}; expected both. Give "
-            "--endpoint URL and --endpoint-model NAME, or set QUARRY_LLM_ENDPOINT and QUARRY_LLM_MODEL"
+            "cli.synthetic_without_model",
+            "--synthetic {passages} needs an endpoint and a model",
+            expected="both",
+            do="Give --endpoint URL and --endpoint-model NAME, or set QUARRY_LLM_ENDPOINT and QUARRY_LLM_MODEL",
+            passages=passages,
         )
     return SyntheticSource(passages, Endpoint(url, model))
 

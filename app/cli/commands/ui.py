@@ -96,8 +96,13 @@ def set_password(environment: dict[str, str], host: str) -> str:
     chosen = environment.get(PASSWORD_VARIABLE, "")
     if chosen and len(chosen) < MIN_PASSWORD_CHARS:
         raise SettingsError(
-            f"{PASSWORD_VARIABLE} has {len(chosen)} characters; expected at least {MIN_PASSWORD_CHARS}. "
-            "Choose a longer one, or unset it to have one made"
+            "cli.short_password",
+            "{variable} has {count:character|characters}",
+            expected="at least {least}",
+            do="Choose a longer one, or unset it to have one generated",
+            variable=PASSWORD_VARIABLE,
+            count=len(chosen),
+            least=MIN_PASSWORD_CHARS,
         )
     if chosen or is_loopback(host):
         return ""
@@ -126,8 +131,13 @@ def free_port(host: str, port: int) -> int:
             probe.bind((host.strip("[]"), port))
         except OSError as err:
             raise SettingsError(
-                f"{host} port {port} cannot be listened on ({err.strerror}); expected a free port of an address of this "
-                "machine. Give another one with --port, or 0 for any"
+                "cli.port_in_use",
+                "cannot listen on {host} port {port} ({reason})",
+                expected="a free port of an address of this machine",
+                do="Give another one with --port, or 0 for any",
+                host=host,
+                port=str(port),
+                reason=err.strerror or str(err),
             ) from err
         return int(probe.getsockname()[1])
 

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from quarry.app.server.bearer import carries
+from quarry.indexer.messages import Message
 
 PATH = "/mcp"
 MAX_BODY_BYTES = 2**20  # a question and an id are short
@@ -20,7 +21,7 @@ _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
 class TokenRequired:
-    """ASGI middleware that lets only requests with the token pass; an empty token lets all pass."""
+    """ASGI middleware that admits only requests with the token; an empty token admits all."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app, self._token = app, token
@@ -30,8 +31,13 @@ class TokenRequired:
         if scope["type"] != "http" or carries(Request(scope).headers.get("authorization", ""), self._token):
             await self._app(scope, receive, send)
             return
-        message = "no token, or a wrong one; expected the header `Authorization: Bearer TOKEN`. Send the server's token"
-        await JSONResponse({"error": message}, 401, {"WWW-Authenticate": "Bearer"})(scope, receive, send)
+        message = Message.of(
+            "mcp.unauthorized",
+            "no token, or a wrong one",
+            expected="the header `Authorization: Bearer TOKEN`",
+            do="Send the token that was printed at startup or set with QUARRY_TOKEN",
+        )
+        await JSONResponse({"error": str(message)}, 401, {"WWW-Authenticate": "Bearer"})(scope, receive, send)
 
 
 def streamable(server: MCPServer, *, loopback: bool) -> Starlette:

@@ -9,6 +9,7 @@ from mcp.types import ToolAnnotations
 from pydantic import BaseModel, Field
 
 from quarry.indexer.errors import QueryError
+from quarry.indexer.messages import Message
 from quarry.retriever.live import LiveSearcher
 from quarry.retriever.searcher import SearchOptions
 
@@ -74,12 +75,25 @@ def mcp_server(live: LiveSearcher) -> MCPServer:
     def fetch(id: str) -> Fetched:  # noqa: A002 (the convention's name)
         """Return the whole document of a result, by the id that `search` gave (or a document's own id)."""
         if len(id) > _MAX_ID:
-            raise ToolError(f"the id has {len(id)} characters; expected an id that `search` gave. Search again")
+            message = Message.of(
+                "mcp.long_id",
+                "the id has {count:character|characters}",
+                expected="an id that `search` returned",
+                do="Search again",
+                count=len(id),
+            )
+            raise ToolError(str(message))
         live.refresh()
         chunks = live.searcher.index.chunks
         doc_id = next((name for name in (id, id.rpartition("#")[0]) if name and chunks.owner(name) is not None), "")
         if not doc_id:
-            raise ToolError("there is no such document; expected an id that `search` gave. Search again")
+            message = Message.of(
+                "mcp.no_such_document",
+                "there is no such document",
+                expected="an id that `search` returned",
+                do="Search again",
+            )
+            raise ToolError(str(message))
         document = chunks.document(doc_id)
         metadata = dict(document.meta)
         if len(document.text) > _MAX_CHARS:

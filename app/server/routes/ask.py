@@ -10,11 +10,12 @@ from fastapi import APIRouter, Depends, FastAPI
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 
-from quarry.app.server.problems import Problem, from_message
-from quarry.app.server.services import Services, services_of
+from quarry.app.server.problems import Problem
+from quarry.app.server.services import RETRY_AFTER_S, Services, queue_full, services_of
 from quarry.app.server.settings import ServeSettings
 from quarry.app.server.shapes import Name, Strict, Text
-from quarry.indexer.errors import QueryError, SettingsError
+from quarry.indexer.errors import SettingsError
+from quarry.indexer.messages import Message
 from quarry.retriever.answers.answer import AskSettings, GroundedAnswer
 from quarry.retriever.answers.answer import ask as answer_from
 from quarry.retriever.answers.generate import MODEL_VARIABLE, URL_VARIABLE, endpoint_for
@@ -111,7 +112,14 @@ def register(app: FastAPI, settings: ServeSettings) -> None:
 def _settings(time_limit_s: float) -> AskSettings:
     url, model = os.environ.get(URL_VARIABLE, ""), os.environ.get(MODEL_VARIABLE, "")
     if url and not model:
-        raise SettingsError(f"{URL_VARIABLE} is set and {MODEL_VARIABLE} is not; expected both. Set the model's name")
+        raise SettingsError(
+            "serve.no_model_name",
+            "{url} is set and {model} is not",
+            expected="both",
+            do="Set {model} to the model's name",
+            url=URL_VARIABLE,
+            model=MODEL_VARIABLE,
+        )
     seconds = time_limit_s * _SHARE
     endpoint = replace(endpoint_for(url, model, seconds), retries=0) if url else None
     return AskSettings(endpoint=endpoint, limits=StreamLimits(seconds=seconds))
@@ -133,9 +141,7 @@ async def ask(asked: AskRequest, services: Shared, request: Request) -> AskAnswe
         settings = replace(settings, endpoint=None)
     if not state.ask_slots.acquire(blocking=False):
         services.metrics.rejected.inc()
-        raise Problem(
-            429, "queue_full", f"{AT_A_TIME} questions are being answered", "fewer", "Try again later", retry_after_s=1
-        )
+        raise Problem(429, queue_full(AT_A_TIME), retry_after_s=RETRY_AFTER_S)
 
     def work() -> GroundedAnswer:
         try:
@@ -145,16 +151,15 @@ async def ask(asked: AskRequest, services: Shared, request: Request) -> AskAnswe
 
     try:
         answer = await asyncio.wait_for(asyncio.to_thread(work), limit)
-    except QueryError as err:
-        raise from_message(422, "invalid_request", str(err)) from err
     except TimeoutError as err:
-        raise Problem(
-            504,
-            "time_limit",
-            f"no answer after {limit:g} s",
-            "one within this time",
-            "Ask with generate false, or try later",
-        ) from err
+        late = Message.of(
+            "serve.no_answer_in_time",
+            "no answer after {seconds:g} s",
+            expected="one within the time limit",
+            do="Set generate to false, or try again later",
+            seconds=limit,
+        )
+        raise Problem(504, late, code="time_limit") from err
     return AskAnswer(**_plain(answer.to_dict()))
 
 

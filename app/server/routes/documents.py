@@ -5,10 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path
 
 from quarry.app.server.inbox import InboxFullError, Job
-from quarry.app.server.problems import Problem, from_message
+from quarry.app.server.problems import Problem
 from quarry.app.server.services import Services, services_of
 from quarry.app.server.shapes import DocumentsRequest, JobOut
 from quarry.indexer.build.intake import storable
+from quarry.indexer.messages import Message
 from quarry.indexer.records import Document
 
 router = APIRouter(tags=["documents"])
@@ -22,12 +23,13 @@ def add(sent: DocumentsRequest, services: Shared) -> JobOut:
     inbox, writer = services.writing()
     ids = [document.id for document in sent.documents]
     if len(set(ids)) < len(ids):
-        raise Problem(422, "invalid_request", "an id occurs twice", "unique ids", "Send one version of each document")
+        message = Message.of(
+            "serve.duplicate_id", "an id occurs twice", expected="unique ids", do="Send one version of each document"
+        )
+        raise Problem(422, message, code="invalid_request")
+    documents = [storable(Document(each.id, each.text, each.title, each.meta)) for each in sent.documents]
     try:
-        documents = [storable(Document(each.id, each.text, each.title, each.meta)) for each in sent.documents]
         job = inbox.put_documents(documents)
-    except ValueError as err:
-        raise from_message(422, "invalid_request", str(err)) from err
     except InboxFullError as err:
         raise _full(services) from err
     writer.wake()
@@ -52,9 +54,13 @@ def state(job: Annotated[str, Path(max_length=64)], services: Shared) -> JobOut:
     inbox, writer = services.writing()
     found = inbox.job(job)
     if found is None:
-        raise Problem(
-            404, "no_such_job", "there is no such job", "an id that /documents gave", "Old finished jobs are forgotten"
+        message = Message.of(
+            "serve.no_such_job",
+            "there is no such job",
+            expected="an id that /documents returned",
+            do="Add the documents again if you need to be sure; old finished jobs are forgotten",
         )
+        raise Problem(404, message)
     return _shown(found, writer.problem)
 
 
@@ -72,11 +78,11 @@ def _shown(job: Job, problem: str) -> JobOut:
 
 def _full(services: Services) -> Problem:
     services.metrics.rejected.inc()
-    return Problem(
-        429,
-        "inbox_full",
-        "too much text waits to be indexed",
-        f"at most {services.settings.max_waiting_bytes} bytes",
-        "Try again after the seconds in Retry-After",
-        retry_after_s=_RETRY_S,
+    message = Message.of(
+        "serve.inbox_full",
+        "too much text is waiting to be indexed",
+        expected="at most {limit} bytes",
+        do="Try again after the seconds in Retry-After",
+        limit=services.settings.max_waiting_bytes,
     )
+    return Problem(429, message, retry_after_s=_RETRY_S)

@@ -22,6 +22,7 @@ from quarry.app.server.shapes import (
 from quarry.app.server.shared_reranker import SharedReranker
 from quarry.indexer.embedder import Embedder, Vectors
 from quarry.indexer.errors import ModelError
+from quarry.indexer.messages import Message
 
 router = APIRouter(tags=["models"])
 Shared = Annotated[Services, Depends(services_of)]
@@ -34,13 +35,15 @@ async def embeddings(asked: EmbeddingsRequest, services: Shared) -> EmbeddingsAn
     spec = embedder.spec
     _check_model(asked.model, spec.model)
     if asked.dimensions not in (None, spec.dim):
-        raise Problem(
-            422,
-            "invalid_request",
-            f"dimensions is {asked.dimensions}",
-            f"{spec.dim}, as the index has",
-            "Leave it out",
+        message = Message.of(
+            "serve.other_dimensions",
+            "dimensions is {asked}",
+            expected="{dim}, as in the index",
+            do="Omit it",
+            asked=asked.dimensions or 0,
+            dim=spec.dim,
         )
+        raise Problem(422, message, code="invalid_request")
     texts = [asked.input] if isinstance(asked.input, str) else asked.input
     encode = embedder.embed_queries if asked.input_type == "query" else embedder.embed_documents
 
@@ -65,13 +68,14 @@ async def rerank(asked: RerankRequest, services: Shared) -> RerankAnswer:
     """Order passages by their relevance to a query, with the server's reranker."""
     reranker, report = services.live.reranker.get()
     if not isinstance(reranker, SharedReranker):
-        raise Problem(
-            409,
-            "no_reranker",
-            f"this server has no reranker ({report.reason})",
-            "one that was started with a reranker",
-            "Start it with --rerank auto, an id or a folder",
+        message = Message.of(
+            "serve.no_reranker",
+            "this server has no reranker ({reason})",
+            expected="one that was started with a reranker",
+            do="Start it with --rerank auto, an id or a folder",
+            reason=report.reason or "",
         )
+        raise Problem(409, message)
     _check_model(asked.model, reranker.name)
     texts = [document if isinstance(document, str) else document.text for document in asked.documents]
 
@@ -89,16 +93,35 @@ async def rerank(asked: RerankRequest, services: Shared) -> RerankAnswer:
 
 
 def _embedder(services: Services) -> Embedder:
-    expected, do = "an index with vectors", "Index again with --model auto --rebuild"
     try:
         embedder = services.live.embedder()
     except ModelError as err:
-        raise Problem(409, "no_model", f"the embedding model could not be loaded ({err})", expected, do) from err
+        message = Message.of(
+            "serve.model_not_loaded",
+            "the embedding model could not be loaded ({reason})",
+            expected="an index with vectors",
+            do="Index again with --model auto --rebuild",
+            reason=err.message,
+        )
+        raise Problem(409, message, code="no_model") from err
     if embedder is None:
-        raise Problem(409, "no_model", "this index has no embedding model", expected, do)
+        message = Message.of(
+            "serve.no_model",
+            "this index has no embedding model",
+            expected="an index with vectors",
+            do="Index again with --model auto --rebuild",
+        )
+        raise Problem(409, message)
     return embedder
 
 
 def _check_model(asked: str, ours: str) -> None:
     if asked not in ("", ours):
-        raise Problem(404, "no_such_model", "this server has no such model", ours, "Name this one, or leave it out")
+        message = Message.of(
+            "serve.no_such_model",
+            "this server has no such model",
+            expected="{ours}",
+            do="Name this one, or omit the field",
+            ours=ours,
+        )
+        raise Problem(404, message)

@@ -5,10 +5,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
-from quarry.app.server.problems import from_message
+from quarry.app.server.problems import Problem
 from quarry.app.server.services import Services, services_of
 from quarry.app.server.shapes import FeedbackAnswer, FeedbackRequest, SearchAnswer, SearchRequest
-from quarry.indexer.errors import FeedbackError, QueryError
+from quarry.indexer.errors import FeedbackError
 from quarry.retriever.ranking import Query
 from quarry.retriever.results import Answer
 from quarry.retriever.searcher import SearchOptions
@@ -39,13 +39,10 @@ async def search(asked: SearchRequest, services: Shared) -> SearchAnswer:
     def work(texts: Sequence[str]) -> list[Answer]:
         return services.live.searcher.search_many([Query(text, text) for text in texts], asked.k, options)
 
-    try:
-        if reranks:  # each has its own time for the reranker, where its passages meet those of the others
-            answer = await services.search_apart(lambda: work([asked.query])[0])
-        else:
-            answer = await services.compute(key, work, asked.query)
-    except QueryError as err:
-        raise from_message(422, "invalid_request", str(err)) from err
+    if reranks:  # each has its own time for the reranker, where its passages meet those of the others
+        answer = await services.search_apart(lambda: work([asked.query])[0])
+    else:
+        answer = await services.compute(key, work, asked.query)
     if answer.degraded:
         services.metrics.degraded.inc()
     return SearchAnswer.of(answer)
@@ -62,5 +59,5 @@ def feedback(said: FeedbackRequest, services: Shared) -> FeedbackAnswer:
             shown=tuple(ShownHit(**hit.model_dump()) for hit in said.shown),
         )
     except FeedbackError as err:
-        raise from_message(422, "invalid_request", str(err)) from err
+        raise Problem(422, err.message, code="invalid_request") from err
     return FeedbackAnswer(number=services.feedback.append(event))

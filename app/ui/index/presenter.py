@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quarry.app.doctor import CheckResult
-from quarry.app.ui.index.words import note_words, seen_words, why_words
-from quarry.app.ui.shared.shown_text import Say
+from quarry.app.ui.index.words import note_words, why_words
+from quarry.app.ui.shared.shown_text import Say, told
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.models.source import ModelRow
 from quarry.indexer.storage.generations import Generations
@@ -173,7 +173,7 @@ def check_rows(results: Sequence[CheckResult], say: Say) -> list[dict[str, str]]
         {
             say("Result", "结果"): marks[result.severity],
             say("Check", "检查"): say(result.name, _CHECKS.get(result.name, result.name)),
-            say("Seen", "所见"): seen_words(result.message, say),
+            say("Seen", "所见"): told(result.message, say),
         }
         for result in sorted(results, key=lambda result: order.index(result.severity))
     ]

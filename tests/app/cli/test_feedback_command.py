@@ -110,8 +110,8 @@ def test_an_index_without_feedback_says_so_and_stays_as_it_is(index):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--export", "ROWS"], 1, "was not written: none of 0 judgements is a relevant passage"),
-        (["--qrels", "ROWS"], 1, "was not written: there are no judgements"),
+        (["--export", "ROWS"], 1, "was not written: none of 0 judgments is a relevant passage"),
+        (["--qrels", "ROWS"], 1, "was not written: there are no judgments"),
         (["--add", "--query", "x"], 2, "--add requires --query, --chunk and --grade"),
         (["--grade", "1"], 2, "require --add"),
         (["--conflict", "loudest"], 2, "Invalid value for '--conflict'"),

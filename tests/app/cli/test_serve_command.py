@@ -146,4 +146,4 @@ def test_port_taken(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = quarry("serve", index, "--port", taken.getsockname()[1])
     assert done.returncode == 1
-    assert "cannot be listened on" in done.stderr
+    assert "cannot listen on" in done.stderr

@@ -41,7 +41,7 @@ def test_a_taken_port_is_told_with_what_to_do(index):
         taken.listen()
         done = run(index, "--port", taken.getsockname()[1])
     assert done.returncode == 1
-    assert "cannot be listened on" in done.stderr
+    assert "cannot listen on" in done.stderr
     assert "--port" in done.stderr
 
 

@@ -125,7 +125,7 @@ def test_an_index_of_older_rules_answers_and_is_told_what_to_do(tmp_path, monkey
         assert len(Index.open(root).lexical.search(analyzer().query_tokens("books 借十本书"), 5)) == 1
         found = {check.name: check for check in examine(root)}["analyzer"]
         assert (found.severity, found.remedy) == ("warning", f"quarry index PATH --into {root}")
-        assert f"terms were made by {older}, and {older[:-1]}2 is installed" in found.message
+        assert f"the terms were made by {older}, but {older[:-1]}2 is installed" in str(found.message)
         assert build_index(root, [tmp_path / "loans.md"], embedder).switched
         assert Index.open(root).manifest.lexical.identity == f"{older[:-1]}2"
         assert embedder.texts_encoded == encoded  # terms alone are made anew

@@ -8,6 +8,7 @@ import pytest
 
 from quarry.app.doctor import CheckResult
 from quarry.app.ui.index import presenter as shown
+from quarry.indexer.messages import Message
 from quarry.indexer.models.source import ModelRow
 from quarry.indexer.storage.generations import Generations, writer_lock
 from tests.app.ui.languages import chinese, english
@@ -82,10 +83,10 @@ def test_disk_is_shown_by_part(index):
 
 def test_checks_come_worst_first_and_each_command_once():
     results = [
-        CheckResult("manifest", "ok", "generation 000002"),
-        CheckResult("model", "warning", "no embedding model", "quarry index --model auto"),
-        CheckResult("counts", "failure", "passages differ", "quarry index --rebuild"),
-        CheckResult("agreement", "failure", "3 strangers", "quarry index --rebuild"),
+        CheckResult("manifest", "ok", Message.plain("generation 000002")),
+        CheckResult("model", "warning", Message.plain("no embedding model"), "quarry index --model auto"),
+        CheckResult("counts", "failure", Message.plain("passages differ"), "quarry index --rebuild"),
+        CheckResult("agreement", "failure", Message.plain("3 strangers"), "quarry index --rebuild"),
     ]
     rows = shown.check_rows(results, english)
     assert [row["Check"] for row in rows] == ["counts", "agreement", "model", "manifest"]
