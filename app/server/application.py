@@ -12,12 +12,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from quarry.app.server.guard import RequestGuard
 from quarry.app.server.metrics import CONTENT_TYPE
 from quarry.app.server.problems import ErrorBody, answer_invalid, answer_problem, problem_of, response
 from quarry.app.server.routes import ask as ask_routes
 from quarry.app.server.routes import documents as document_routes
+from quarry.app.server.routes import feedback as feedback_routes
 from quarry.app.server.routes import models as model_routes
 from quarry.app.server.routes import search as search_routes
 from quarry.app.server.services import Services, services_of
@@ -51,13 +53,16 @@ def create_app(services: Services) -> FastAPI:
         redoc_url=None,
     )
     app.state.services = services
-    for routes in (search_routes, document_routes, model_routes):
-        app.include_router(routes.router)
+    routers = [routes.router for routes in (search_routes, document_routes, feedback_routes, model_routes)]
+    for router in routers:
+        app.include_router(router)
     ask_routes.register(app, services.settings)
     app.add_api_route("/health", health, operation_id="health", tags=["server"], response_model=Health)
     app.add_api_route(
         "/metrics", metrics, operation_id="metrics", tags=["server"], response_class=PlainTextResponse, methods=["GET"]
     )
+    every = (route for router in (*routers, ask_routes.router, app.router) for route in router.routes)
+    app.state.known_routes = [route for route in every if isinstance(route, Route)]
     app.add_exception_handler(HTTPException, answer_problem)
     app.add_exception_handler(RequestValidationError, answer_invalid)
     app.add_exception_handler(SearchError, _answer_ours)

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.routing import Match
 
-from quarry.indexer.errors import SearchError
+from quarry.indexer.errors import SearchError, UnknownFilter
 from quarry.indexer.messages import Message
 
 _EXPECTED = "a request that this index can answer"
@@ -72,7 +72,12 @@ class Problem(HTTPException):
 
 
 def problem_of(err: SearchError) -> Problem:
-    """Return the answer to an error of the library: 422 if it is the request's, else 503."""
+    """Return the answer to an error of the library.
+
+    422 for a request that cannot be answered by any index, 409 for one that this index cannot answer as it is, else 503.
+    """
+    if isinstance(err, UnknownFilter):
+        return Problem(409, err.message, code="unknown_filter")
     if isinstance(err, ValueError):
         return Problem(422, err.message, code="invalid_request")
     return Problem(503, err.message, code="unavailable")
@@ -110,10 +115,9 @@ async def answer_problem(request: Request, err: Exception) -> JSONResponse:
 def wrong_method(request: Request) -> Problem:
     """Return the answer to a method that a path does not have; Allow lists those of all routes of the path."""
     found: set[str] = set()
-    for route in request.app.routes:
-        matched, _ = route.matches(request.scope)
-        if matched is not Match.NONE:
-            found |= getattr(route, "methods", None) or set()
+    for route in request.app.state.known_routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= route.methods or set()
     allow = ", ".join(sorted(found))
     message = Message.of(
         "serve.wrong_method",

@@ -1,19 +1,35 @@
 """Requests and answers of the HTTP interface, with their limits; OpenAPI is made from these."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from quarry.retriever.ranking import Evidence, Route, Stage, Status
 from quarry.retriever.results import Answer, Result
 
+# A character that is left when NUL and white space are taken away: those of Python, which JSON Schema's \s does not all know.
+SEARCHABLE = r"[^\x00\x09-\x0d\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
 Name = Annotated[str, StringConstraints(min_length=1, max_length=2_048, pattern=r"^[^\x00]+$")]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=32_768, pattern=r"\S")]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=32_768, pattern=SEARCHABLE)]
 MAX_DOCUMENTS = 1_000
 MAX_INPUTS = 256
 
 
-class Strict(BaseModel):
+def _whole(value: Any) -> Any:
+    """Take 2.0 for 2, as JSON Schema does."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE = BeforeValidator(_whole)
+
+
+class Typed(BaseModel):
+    """A request whose values have the types of the schema: no number in quotes, no word for true."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class Strict(Typed):
     """A request of ours: unknown fields are errors."""
 
     model_config = ConfigDict(extra="forbid")
@@ -23,10 +39,10 @@ class SearchRequest(Strict):
     """A question. Characters past the 8,192nd are cut with a notice."""
 
     query: Text
-    k: int = Field(10, ge=1, le=100, description="How many passages.")
+    k: Annotated[int, Field(ge=1, le=100, description="How many passages."), WHOLE] = 10
     route: Route = "hybrid"
     rerank: bool = Field(True, description="Whether the server's reranker, when it has one, orders the candidates.")
-    rerank_depth: int = Field(50, ge=1, le=200)
+    rerank_depth: Annotated[int, Field(ge=1, le=200), WHOLE] = 50
     filters: dict[Name, Annotated[list[Annotated[str, StringConstraints(max_length=2_048)]], Field(min_length=1)]] = (
         Field(default_factory=dict, description="Metadata key to accepted values; * is a wildcard.", max_length=32)
     )
@@ -142,45 +158,13 @@ class JobOut(BaseModel):
     reason: str = Field("", description="Why it failed, or why it still waits.")
 
 
-class ShownIn(Strict):
-    """A result as the user saw it."""
-
-    chunk_id: Name
-    doc_id: Name
-    rank: int = Field(ge=1)
-    score: float = Field(allow_inf_nan=False)
-    stage: Stage
-
-
-class FeedbackRequest(Strict):
-    """What a user did with an answer."""
-
-    query: Annotated[str, StringConstraints(min_length=1, max_length=8_192, pattern=r"\S")]
-    action: Literal["thumb_up", "thumb_down", "answer", "note", "click", "withdraw"]
-    session: Name
-    generation: Annotated[str, StringConstraints(max_length=2_048)] = Field(
-        "", description="That answered; empty for the live one."
-    )
-    chunk_id: Annotated[str, StringConstraints(max_length=2_048)] = ""
-    doc_id: Annotated[str, StringConstraints(max_length=2_048)] = ""
-    grade: int | None = Field(None, ge=0, le=3)
-    note: Annotated[str, StringConstraints(max_length=10_000)] = ""
-    shown: list[ShownIn] = Field(default_factory=list, max_length=200)
-
-
-class FeedbackAnswer(BaseModel):
-    """The number of the stored event."""
-
-    number: int
-
-
-class EmbeddingsRequest(BaseModel):
+class EmbeddingsRequest(Typed):
     """As OpenAI's `/v1/embeddings`; fields it has and we do not need are let pass."""
 
     input: Text | Annotated[list[Text], Field(min_length=1, max_length=MAX_INPUTS)]
     model: str = Field("", description="The index's model, or empty.")
     encoding_format: Literal["float", "base64"] = "float"
-    dimensions: int | None = Field(None, ge=1)
+    dimensions: Annotated[int, Field(ge=1), WHOLE] | None = None
     input_type: Literal["query", "document"] = Field(
         "document", description="Not OpenAI's: queries and passages are encoded differently."
     )
@@ -216,13 +200,13 @@ class PassageIn(BaseModel):
     text: Text
 
 
-class RerankRequest(BaseModel):
+class RerankRequest(Typed):
     """As Jina's and Cohere's `/rerank`."""
 
     query: Text
     documents: list[Text | PassageIn] = Field(min_length=1, max_length=MAX_INPUTS)
     model: str = Field("", description="The server's reranker, or empty.")
-    top_n: int | None = Field(None, ge=1)
+    top_n: Annotated[int, Field(ge=1), WHOLE] | None = None
     return_documents: bool = False
 
 

@@ -8,7 +8,6 @@ import typer
 
 from quarry.app.cli.commands.search import RouteName, parse_filters
 from quarry.app.cli.console import DeviceOption, note, out, out_json, safe
-from quarry.app.cli.exits import usage_errors
 from quarry.indexer.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -82,8 +81,7 @@ def ask(
     if chosen is not None and not chosen.is_local:
         note(f"note: sending the question and the best passages to {chosen.url}")
     printer = _Printer(question)
-    with usage_errors():
-        answer = answer_from(searcher, question, settings, None if as_json else printer.sentence)
+    answer = answer_from(searcher, question, settings, None if as_json else printer.sentence)
     if as_json:
         out_json(answer.to_dict())
     else:

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from quarry.app.cli.console import DeviceOption, bold, note, out, out_json, raw, safe, table
-from quarry.app.cli.exits import usage_errors
 from quarry.retriever.highlight import pieces, snippet
 from quarry.retriever.ranking import Query, StageScore
 from quarry.retriever.results import Answer, Result
@@ -74,8 +73,7 @@ def search(
     if run is not None:
         _write_run(searcher, asked, k, options, run)
         return
-    with usage_errors():
-        answers = searcher.search_many(asked, k, options)
+    answers = searcher.search_many(asked, k, options)
     for answer in answers:
         if as_json:
             out_json(answer.to_dict())

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from quarry.app.server.problems import Problem
 from quarry.app.server.services import RETRY_AFTER_S, Services, queue_full, services_of
 from quarry.app.server.settings import ServeSettings
-from quarry.app.server.shapes import Name, Strict, Text
+from quarry.app.server.shapes import WHOLE, Name, Strict, Text
 from quarry.indexer.errors import SettingsError
 from quarry.indexer.messages import Message
 from quarry.retriever.answers.answer import AskSettings, GroundedAnswer
@@ -34,8 +34,10 @@ class AskRequest(Strict):
     """A question."""
 
     question: Text
-    k: int = Field(10, ge=1, le=50, description="Hits that are looked at.")
-    budget: int = Field(STANDARD_BUDGET, ge=256, le=32_000, description="Tokens of passages that the model is shown.")
+    k: Annotated[int, Field(ge=1, le=50, description="Number of passages to retrieve."), WHOLE] = 10
+    budget: Annotated[int, Field(ge=256, le=32_000, description="Token budget for passages in the prompt."), WHOLE] = (
+        STANDARD_BUDGET
+    )
     route: Route = "hybrid"
     generate: bool = Field(
         True, description="False answers with the documents' own sentences, whatever model is set up."

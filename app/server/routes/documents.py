@@ -26,7 +26,7 @@ def add(sent: DocumentsRequest, services: Shared) -> JobOut:
         message = Message.of(
             "serve.duplicate_id", "an id occurs twice", expected="unique ids", do="Send one version of each document"
         )
-        raise Problem(422, message, code="invalid_request")
+        raise Problem(409, message)
     documents = [storable(Document(each.id, each.text, each.title, each.meta)) for each in sent.documents]
     try:
         job = inbox.put_documents(documents)

@@ -43,7 +43,7 @@ async def embeddings(asked: EmbeddingsRequest, services: Shared) -> EmbeddingsAn
             asked=asked.dimensions or 0,
             dim=spec.dim,
         )
-        raise Problem(422, message, code="invalid_request")
+        raise Problem(409, message)
     texts = [asked.input] if isinstance(asked.input, str) else asked.input
     encode = embedder.embed_queries if asked.input_type == "query" else embedder.embed_documents
 

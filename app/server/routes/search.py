@@ -1,18 +1,15 @@
-"""`/search` and `/feedback`."""
+"""`/search`: ranked passages, with how every stage went."""
 
 from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
-from quarry.app.server.problems import Problem
 from quarry.app.server.services import Services, services_of
-from quarry.app.server.shapes import FeedbackAnswer, FeedbackRequest, SearchAnswer, SearchRequest
-from quarry.indexer.errors import FeedbackError
+from quarry.app.server.shapes import SearchAnswer, SearchRequest
 from quarry.retriever.ranking import Query
 from quarry.retriever.results import Answer
 from quarry.retriever.searcher import SearchOptions
-from quarry.training.feedback.log import FeedbackEvent, ShownHit
 
 router = APIRouter()
 Shared = Annotated[Services, Depends(services_of)]
@@ -46,18 +43,3 @@ async def search(asked: SearchRequest, services: Shared) -> SearchAnswer:
     if answer.degraded:
         services.metrics.degraded.inc()
     return SearchAnswer.of(answer)
-
-
-@router.post("/feedback", operation_id="feedback", tags=["feedback"], status_code=201)
-def feedback(said: FeedbackRequest, services: Shared) -> FeedbackAnswer:
-    """Store what a user did with an answer; it is on disk when this returns."""
-    fields = said.model_dump(exclude={"shown", "generation"})
-    try:
-        event = FeedbackEvent(
-            **fields,
-            generation=said.generation or services.generation(),
-            shown=tuple(ShownHit(**hit.model_dump()) for hit in said.shown),
-        )
-    except FeedbackError as err:
-        raise Problem(422, err.message, code="invalid_request") from err
-    return FeedbackAnswer(number=services.feedback.append(event))

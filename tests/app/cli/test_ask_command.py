@@ -94,7 +94,11 @@ def test_what_is_missing_is_noted(index):
 @pytest.mark.parametrize(
     ("arguments", "code", "match"),
     [
-        (["--endpoint", "http://localhost:1/v1"], 1, "given without a model; expected the model's name at the endpoint"),
+        (
+            ["--endpoint", "http://localhost:1/v1"],
+            1,
+            "given without a model; expected the model's name at the endpoint",
+        ),
         (["--endpoint", "ftp://x", "--model", "m"], 1, "endpoint's URL is not usable"),
         (["--budget", "5"], 2, "256"),
         (["--filter", "nonsense"], 2, "is not KEY=VALUE"),

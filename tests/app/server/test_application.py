@@ -69,15 +69,17 @@ def test_filters_and_notices(server):
         ("/search", {"query": "a", "k": 101}),
         ("/search", {"query": "a", "route": "x"}),
         ("/search", {"query": "a", "unknown": 1}),
-        ("/search", {"query": "a", "filters": {"colour": ["red"]}}),
+        ("/search", {"query": "a", "k": "3"}),
+        ("/search", {"query": "a", "rerank": "yes"}),
         ("/documents", {"documents": []}),
         ("/documents", {"documents": [{"id": "a", "text": " "}]}),
-        ("/documents", {"documents": [{"id": "a", "text": "x"}, {"id": "a", "text": "y"}]}),
+        ("/feedback", {"query": "a", "action": "note", "session": "s"}),
+        ("/feedback", {"query": "a", "action": "click", "session": "s", "doc_id": "d", "grade": 1}),
         ("/feedback", {"query": "a", "action": "thumb_up", "session": "s"}),
         ("/feedback", {"query": "a", "action": "thumb_down", "session": "s", "doc_id": "d", "grade": 2}),
         ("/v1/embeddings", {"input": []}),
         ("/v1/embeddings", {"input": [[1, 2]]}),
-        ("/v1/embeddings", {"input": "a", "dimensions": 3}),
+        ("/v1/embeddings", {"input": "a", "dimensions": 0}),
         ("/rerank", {"query": "a", "documents": []}),
     ],
 )
@@ -86,6 +88,36 @@ def test_wrong_requests_are_named_and_never_echoed(server, path, body):
     secret = server.client.post(path, json={**body, "query": {"password": "hunter2"}, "input": {"x": "hunter2"}, "documents": "hunter2"})  # fmt: skip
     assert secret.status_code == 422
     assert "hunter2" not in secret.text
+
+
+def test_what_this_index_cannot_do_now_is_a_conflict(server):
+    asked = {"query": "a", "filters": {"color": ["red"]}}
+    for path, body in (("/search", asked), ("/ask", {"question": "a", "filters": {"color": ["red"]}})):
+        error = problem(server.client.post(path, json=body), 409, "unknown_filter")
+        assert "color" in error["found"]
+    twice = {"documents": [{"id": "a", "text": "x"}, {"id": "a", "text": "y"}]}
+    problem(server.client.post("/documents", json=twice), 409, "duplicate_id")
+    problem(server.client.post("/v1/embeddings", json={"input": "a", "dimensions": 3}), 409, "other_dimensions")
+
+
+def test_allow_names_the_methods_of_the_path(server):
+    for path, methods in (("/search", "POST"), ("/health", "GET"), ("/documents", "POST"), ("/documents/a", "DELETE")):
+        for method in ("OPTIONS", "TRACE"):
+            answer = server.client.request(method, path)
+            problem(answer, 405, "wrong_method")
+            assert answer.headers["allow"] == methods, path
+
+
+def test_whole_numbers_may_be_written_as_json_schema_allows(server):
+    json = {"content-type": "application/json"}
+    body = server.client.post("/search", content='{"query": "books", "k": 1.0}', headers=json).json()
+    assert len(body["results"]) == 1
+
+
+def test_a_note_on_a_passage_finds_its_document(server):
+    said = {"query": "renew", "action": "note", "session": "s", "note": "old", "chunk_id": "loans.md#0-9"}
+    assert server.client.post("/feedback", json=said).status_code == 201
+    assert list(server.services.feedback.events())[-1].event.doc_id == "loans.md"
 
 
 def test_other_errors_are_json_too(server):

@@ -67,7 +67,7 @@ def test_a_request_cannot_name_an_endpoint_and_wrong_ones_are_told(index):
             {"endpoint": "http://localhost:1/v1"},
             {"budget": 1},
             {"question": " "},
-            {"filters": {"no": ["x"]}},
+            {"k": "3"},
         ):
             answer = running.client.post("/ask", json={**QUESTION, **wrong})
             assert answer.status_code == 422, wrong
