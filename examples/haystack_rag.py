@@ -1,5 +1,4 @@
 """The retrieval half of a RAG pipeline with Haystack. Run: python examples/haystack_rag.py my-index."""
-# ruff: noqa: T201
 
 import os
 import sys

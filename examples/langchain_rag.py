@@ -1,5 +1,4 @@
 """The retrieval half of a RAG chain with LangChain. Run: python examples/langchain_rag.py my-index."""
-# ruff: noqa: T201
 
 import os
 import sys

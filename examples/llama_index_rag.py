@@ -1,5 +1,4 @@
 """RAG with LlamaIndex, up to the language model. Run: python examples/llama_index_rag.py my-index."""
-# ruff: noqa: T201
 
 import sys
 

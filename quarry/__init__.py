@@ -11,11 +11,16 @@ libraries load when they are used.
 
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for type checkers, which do not look into `__getattr__`
+    from quarry.indexer import *  # noqa: F403 - exactly its __all__
+    from quarry.retriever import *  # noqa: F403 - exactly its __all__
 
 _FOLDER = Path(__file__).absolute().parent
 if not (_FOLDER / "indexer").is_dir():
-    # A checkout without symbolic links, as Git for Windows makes by default: the packages lie beside this folder.
+    # A checkout without symbolic links, as Git for Windows makes by default, or an unpacked sdist: the packages lie beside
+    # this folder.
     __path__ = [str(_FOLDER), str(_FOLDER.parent)]
 
 

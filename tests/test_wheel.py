@@ -121,9 +121,9 @@ def test_the_demo_answers_from_the_wheel(installed, project):
 def test_a_type_checker_sees_the_types_of_the_installed_package(installed, tmp_path):
     pytest.importorskip("mypy", reason="needs mypy (pip install -e '.[dev]')")
     (tmp_path / "user.py").write_text(
-        "from quarry.retriever import Searcher\n"
+        "import quarry\nfrom quarry.retriever import Searcher\n"
         'answer = Searcher.open("my-index").search("a question", k=3)\n'
-        "reveal_type(answer.results[0].rank)\n"
+        "reveal_type(answer.results[0].rank)\nreveal_type(quarry.Searcher.open)\n"
     )
     heavy = ",".join(
         f"{name}.*" for name in ("torch", "transformers", "faiss", "lancedb", "pyarrow", "numpy", "pydantic")
@@ -131,7 +131,9 @@ def test_a_type_checker_sees_the_types_of_the_installed_package(installed, tmp_p
     (tmp_path / "mypy.ini").write_text(f"[mypy-{heavy}]\nfollow_imports = skip\n")
     options = ("--no-incremental", "--ignore-missing-imports", "--python-executable", installed / "python")
     text = run(sys.executable, "-m", "mypy", *options, "user.py", cwd=tmp_path)
-    assert 'Revealed type is "int"' in text.replace("builtins.", ""), text
+    rank, opened = text.replace("builtins.", "").splitlines()[:2]
+    assert 'Revealed type is "int"' in rank, text
+    assert "-> quarry.retriever.searcher.Searcher" in opened, text
 
 
 def test_an_editable_install_imports_the_checkout_from_anywhere(tmp_path):
