@@ -1,7 +1,7 @@
-"""The process behind the app: Streamlit's server, ended at once when it was told to stop.
+"""The process behind the app: Streamlit's server, which ends at once on a signal.
 
-A model that is still computing for somebody, in a thread that nobody can stop, would otherwise hold the process up or abort
-it while Python takes itself apart. Nothing is lost: what was confirmed is on disk, and an unfinished build is no generation.
+A model that is still computing, in a thread that cannot be stopped, would otherwise hold up the process or abort it while
+Python shuts down. Nothing is lost: what was confirmed is on disk, and an unfinished build never becomes a generation.
 """
 
 import os
@@ -9,7 +9,7 @@ import sys
 
 
 def main() -> None:
-    """Serve until a signal comes; the arguments are those of the `streamlit` command."""
+    """Serve until a signal arrives; the arguments are those of the `streamlit` command."""
     from streamlit.web.cli import main as streamlit
 
     code = 1

@@ -1,7 +1,7 @@
 """What `quarry ui` starts.
 
-It stands in a folder of its own for two reasons. Streamlit puts this folder first on `sys.path`, so nothing else may be in
-it. And where a folder `pages` is beside the main script, Streamlit serves each file in it by its own address, without this frame.
+It has its own folder for two reasons. Streamlit puts this folder first on `sys.path`, so nothing else may be in it. And
+Streamlit serves each file of a folder `pages` beside the main script under its own address, without this frame.
 """
 
 from quarry.app.ui.shared.frame import frame

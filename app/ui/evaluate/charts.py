@@ -1,4 +1,4 @@
-"""The charts of the page of evaluations, out of the presenter's rows. No figure is computed here."""
+"""The charts of the Evaluate page, drawn from the presenter's rows. No figure is computed here."""
 
 from collections.abc import Sequence
 from typing import Any, TypeAlias
@@ -15,9 +15,9 @@ _GREEN, _RED, _GREY = "#2e8b57", "#c0392b", "#9e9e9e"
 
 
 def delta_chart(rows: Sequence[Row], measure: str, say: Say) -> alt.Chart:
-    """One bar per query: what the second run gained or lost."""
-    domain = [say("better", "更好"), say("same", "相同"), say("worse", "更差")]
-    order = say("queries, the largest gain first", "查询，增益最大者在前")
+    """One bar per question: what the second run gained or lost."""
+    domain = [say("better", "变好"), say("same", "不变"), say("worse", "变差")]
+    order = say("questions, the largest gain first", "问题，提升最多者在前")
     chart: alt.Chart = (
         _chart(rows)
         .mark_bar()
@@ -31,17 +31,17 @@ def delta_chart(rows: Sequence[Row], measure: str, say: Say) -> alt.Chart:
             ],
         )
         .properties(height=_HEIGHT)
-    )  # fmt: skip
+    )
     return chart
 
 
 def latency_chart(rows: Sequence[Row], measure: str, say: Say) -> Layers:
     """Quality against time, with the interval of the mean."""
     base = _chart(rows).encode(
-        x=alt.X("ms:Q", title=say("milliseconds per query", "每个查询的毫秒数")),
+        x=alt.X("ms:Q", title=say("milliseconds per question", "每个问题的毫秒数")),
         color=_run(say),
         tooltip=[
-            alt.Tooltip("run:N", title=say("route", "路线")),
+            alt.Tooltip("run:N", title=say("search method", "检索方式")),
             alt.Tooltip("value:Q", format=".4f", title=measure),
             alt.Tooltip("ms:Q", format=".1f", title=say("ms", "毫秒")),
         ],
@@ -54,7 +54,7 @@ def latency_chart(rows: Sequence[Row], measure: str, say: Say) -> Layers:
 
 
 def depth_chart(rows: Sequence[Row], say: Say) -> alt.Chart:
-    """Recall of the first k documents."""
+    """Recall by number of documents."""
     chart: alt.Chart = (
         _chart(rows)
         .mark_line(point=True)
@@ -63,7 +63,7 @@ def depth_chart(rows: Sequence[Row], say: Say) -> alt.Chart:
             y=alt.Y("recall:Q", title=say("recall", "召回率"), scale=alt.Scale(domain=[0, 1])),
             color=_run(say),
             tooltip=[
-                alt.Tooltip("run:N", title=say("route", "路线")),
+                alt.Tooltip("run:N", title=say("search method", "检索方式")),
                 alt.Tooltip("k:Q"),
                 alt.Tooltip("recall:Q", format=".4f", title=say("recall", "召回率")),
             ],
@@ -74,16 +74,16 @@ def depth_chart(rows: Sequence[Row], say: Say) -> alt.Chart:
 
 
 def slice_chart(rows: Sequence[Row], measure: str, say: Say) -> Layers:
-    """Mean of each slice with its interval, runs side by side."""
+    """Mean of each group with its interval, runs side by side."""
     names = list(dict.fromkeys(row["slice"] for row in rows))
     runs = list(dict.fromkeys(row["run"] for row in rows))
     base = _chart(rows).encode(
-        x=alt.X("slice:N", sort=names, title=say("slice (queries)", "分组（查询数）"), axis=alt.Axis(labelAngle=0)),
+        x=alt.X("slice:N", sort=names, title=say("group (questions)", "分组（问题数）"), axis=alt.Axis(labelAngle=0)),
         xOffset=alt.XOffset("run:N", sort=runs),
         color=_run(say),
         tooltip=[
-            alt.Tooltip("run:N", title=say("route", "路线")),
-            alt.Tooltip("slice:N", title=say("slice", "分组")),
+            alt.Tooltip("run:N", title=say("search method", "检索方式")),
+            alt.Tooltip("slice:N", title=say("group", "分组")),
             alt.Tooltip("value:Q", format=".4f", title=measure),
             alt.Tooltip("low:Q", format=".4f"),
             alt.Tooltip("high:Q", format=".4f"),
@@ -101,4 +101,6 @@ def _chart(rows: Sequence[Row]) -> alt.Chart:
 
 
 def _run(say: Say) -> alt.Color:
-    return alt.Color("run:N", title=say("route", "路线"), sort=None, legend=alt.Legend(orient="top", labelLimit=400))
+    return alt.Color(
+        "run:N", title=say("search method", "检索方式"), sort=None, legend=alt.Legend(orient="top", labelLimit=400)
+    )

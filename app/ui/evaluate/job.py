@@ -1,4 +1,4 @@
-"""An evaluation that can be watched and stopped: routes of an index on a data set, each saved as soon as it is measured."""
+"""An evaluation in the background: search methods of an index on a data set, each saved once it is measured."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,19 +13,20 @@ from quarry.retriever.evaluation.saved import save_evaluation
 from quarry.retriever.ranking import Query, Ranking
 from quarry.retriever.searcher import Searcher, SearchOptions
 
-_BATCH = 8  # questions between two looks at the stop button; encoding more at once gains little on a CPU
+# Questions between two looks at the stop button; encoding more at once gains little on a CPU.
+_BATCH = 8
 _NAME_CHARS = 40  # of the data set, so that a folder's name stays below 255 bytes in Chinese too
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationOrder:
-    """What is to be evaluated.
+    """An evaluation to run.
 
     Attributes:
         dataset: Queries and judgements.
-        routes: As `quarry.retriever.evaluation.routes` names them; the first is the baseline.
-        measures: What to compute, the first is the main one.
-        rerank_depth: How many candidates are reranked, at least 1.
+        routes: Names from `quarry.retriever.evaluation.routes`; the first is the baseline.
+        measures: Metrics to compute; the first is the main one.
+        rerank_depth: Number of candidates to rerank, at least 1.
         into: The folder of saved evaluations.
     """
 
@@ -37,14 +38,14 @@ class EvaluationOrder:
 
 
 def run_evaluation(job: Job, searcher: Searcher, order: EvaluationOrder) -> tuple[str, ...]:
-    """Evaluate every route and save each one as it is finished.
+    """Evaluate every search method and save each one as it finishes.
 
     Returns:
         The names of the saved folders below `order.into`, in the order of the routes.
 
     Raises:
-        JobCancelledError: If the job was asked to stop; the routes finished until then stay saved.
-        SearchError: As `evaluate_route` and `save_evaluation`.
+        JobCancelledError: If the job was asked to stop; finished methods stay saved.
+        SearchError: From `evaluate_route` and `save_evaluation`.
     """
     asked = len(order.dataset.queries)
     total = sum(asked * (2 if route.endswith(RERANKED) else 1) for route in order.routes)  # with and without reranking
@@ -69,7 +70,7 @@ def _save(found: RouteEvaluation, searcher: Searcher, order: EvaluationOrder, na
 
 
 class _WatchedSearcher(Searcher):
-    """A searcher that asks in small batches and reports after each."""
+    """A searcher that works in small batches and reports after each."""
 
     def __init__(self, searcher: Searcher, job: Job, total: int) -> None:
         self.index = searcher.index
@@ -78,7 +79,7 @@ class _WatchedSearcher(Searcher):
         self._done, self._total = 0, total
 
     def rank(self, queries: Sequence[Query], k: int, options: SearchOptions = SearchOptions()) -> list[Ranking]:
-        """Rank as the searcher behind it does."""
+        """Rank like the wrapped searcher."""
         rankings: list[Ranking] = []
         for start in range(0, len(queries), _BATCH):
             self._job.report(self._done, self._total, self.route)

@@ -1,4 +1,4 @@
-"""Draws one saved evaluation, or several compared: table, verdicts, charts, single queries. Figures come from the presenter."""
+"""Draws one saved evaluation or compares several: table, verdicts, charts, single questions. The presenter computes."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from quarry.app.ui.evaluate import charts, queries
+from quarry.app.ui.evaluate import charts, groups, queries
 from quarry.app.ui.evaluate import presenter as shown
 from quarry.app.ui.evaluate.presenter import NamedRun
 from quarry.app.ui.shared.session import Session
@@ -37,7 +37,7 @@ def _compared(runs: tuple[NamedRun, ...], measure: str) -> dict[str, Comparison]
 
 
 def show_runs(session: Session, runs: Sequence[NamedRun]) -> None:
-    """Draw the runs; the first is the baseline of the others."""
+    """Draw the runs; the first is the baseline."""
     say = session.say
     reason = shown.why_not_comparable(runs, say)
     if reason:
@@ -53,9 +53,7 @@ def show_runs(session: Session, runs: Sequence[NamedRun]) -> None:
     heading, choice = st.columns([1, 2], vertical_alignment="bottom")
     heading.subheader(say("Verdict", "结论") if len(runs) > 1 else say("Details", "详情"), anchor=False)
     measures = shown.shared_measures(runs)
-    chosen = choice.segmented_control(
-        say("Measure of what follows", "以下内容的指标"), measures, default=measures[0], key="evaluate.measure"
-    )
+    chosen = choice.segmented_control(say("Metric", "指标"), measures, default=measures[0], key="evaluate.measure")
     measure = str(chosen or measures[0])
     compared = _compared(tuple(runs), measure) if len(runs) > 1 else {}
     if compared:
@@ -70,13 +68,13 @@ def _explained(session: Session) -> None:
         st.text(
             say(
                 "Values lie between 0 and 1; in brackets the 95 % interval of the mean over questions.\n"
-                "Ceiling: what perfect reranking of the first stage's candidates would reach in the main measure.\n"
-                "judged@10: share of the first ten documents that anyone has judged; when it is low, good answers may be "
-                "counted as wrong.\n"
-                "Unanswered: questions without any result; they count as 0.",
+                "Ceiling: what perfect reranking of the first stage's candidates would reach in the main metric.\n"
+                "judged@10: share of the first ten documents that have a judgement; when it is low, good answers may count "
+                "as wrong.\n"
+                "Unanswered: questions without a result; they count as 0.",
                 "数值在 0 和 1 之间；括号内是按问题平均的 95% 区间。\n"
                 "上限：若对第一阶段的候选作完美重排，主要指标能达到的值。\n"
-                "已判定@10：前十篇文档中有判定的比例；过低时，好的答案可能被当作错误。\n"
+                "已标注@10：前十篇文档中有标注的比例；过低时，好的答案可能被当作错误。\n"
                 "无结果：没有任何结果的问题，按 0 计。",
             )
         )
@@ -101,22 +99,22 @@ def _details(
     say, asked = session.say, runs[0].saved.questions
     texts = {query.query_id: safe(query.text) for query in asked.queries} if asked else {}
     names = [say("Questions", "问题"), say("Quality and time", "质量与耗时")]
-    names += [say("Gains and losses", "增益与损失")] if compared else []
-    names += [say("Recall", "召回"), say("Slices", "分组")] if asked else []
+    names += [say("Gains and losses", "提升与下降")] if compared else []
+    names += [say("Recall", "召回"), say("Groups", "分组")] if asked else []
     tabs = dict(zip(names, st.tabs(names), strict=True))
     with tabs[names[0]]:
         _queries(session, runs, titles, measure)
     with tabs[names[1]]:
         st.altair_chart(charts.latency_chart(shown.latency_rows(runs, measure), measure, say))
     if compared:
-        with tabs[say("Gains and losses", "增益与损失")]:
+        with tabs[say("Gains and losses", "提升与下降")]:
             label = _one_of(say("Against the baseline", "与基线比较"), list(compared), "evaluate.against")
             st.altair_chart(charts.delta_chart(shown.delta_rows(compared[label], texts, say), measure, say))
     if asked is None:
         return
     with tabs[say("Recall", "召回")]:
         st.altair_chart(charts.depth_chart(shown.depth_rows(runs, asked), say))
-    with tabs[say("Slices", "分组")]:
+    with tabs[say("Groups", "分组")]:
         _slices(session, runs, asked, measure)
 
 
@@ -124,11 +122,11 @@ def _slices(session: Session, runs: Sequence[NamedRun], asked: Questions, measur
     say = session.say
     own = {"language": say("language", "语言"), "length": say("length in words", "长度（词/字）")}
     by = _one_of(
-        say("Cut by", "分组依据"), list(shown.slice_properties(asked)), f"evaluate.slice.{session.language}", own
+        say("Group by", "分组依据"), list(groups.slice_properties(asked)), f"evaluate.slice.{session.language}", own
     )
-    st.altair_chart(charts.slice_chart(shown.slice_rows(runs, asked, by, measure), measure, say))
+    st.altair_chart(charts.slice_chart(groups.slice_rows(runs, asked, by, measure), measure, say))
     for other in runs[1:]:
-        st.dataframe(shown.slice_verdicts((runs[0], other), asked, by, measure, say), hide_index=True)
+        st.dataframe(groups.slice_verdicts((runs[0], other), asked, by, measure, say), hide_index=True)
 
 
 def _queries(session: Session, runs: Sequence[NamedRun], titles: Mapping[str, str], measure: str) -> None:
@@ -139,8 +137,11 @@ def _queries(session: Session, runs: Sequence[NamedRun], titles: Mapping[str, st
         left, right = st.columns(2)
         with left:
             other = _one_of(say("Side by side with the baseline", "与基线并排"), list(by_label), "evaluate.other")
-        orders = {"losses": say("largest losses", "损失最大"), "wins": say("largest gains", "增益最大"),
-                  "lowest": say("lowest value", "数值最低")}  # fmt: skip
+        orders = {
+            "losses": say("largest losses", "下降最多"),
+            "wins": say("largest gains", "提升最多"),
+            "lowest": say("lowest value", "数值最低"),
+        }
         with right:
             order = _one_of(say("Order", "排序"), list(orders), f"evaluate.order.{session.language}", orders)
         pair.append(by_label[other])
@@ -150,7 +151,7 @@ def _queries(session: Session, runs: Sequence[NamedRun], titles: Mapping[str, st
     ids = [str(row["id"]) for row in rows]
     named = {query_id: f"{query_id}  {texts.get(query_id, '')}"[:120] for query_id in ids}
     key = f"evaluate.query {order} {[run.label for run in pair]}"  # another list begins with its first question
-    query_id = _one_of(say("Results of the question", "查看该问题的结果"), ids, key, named)
+    query_id = _one_of(say("Results of one question", "查看某个问题的结果"), ids, key, named)
     st.text(texts.get(query_id, query_id))
     grades = asked.qrels.get(query_id, {}) if asked else {}
     for column, run in zip(st.columns(len(pair)), pair, strict=True):
@@ -158,18 +159,18 @@ def _queries(session: Session, runs: Sequence[NamedRun], titles: Mapping[str, st
             st.text(f"{run.label}   {measure} {run.saved.evaluation.values(measure)[query_id]:.4f}")
             st.dataframe(queries.result_rows(run, query_id, grades, titles, say), hide_index=True)
     if grades:
-        st.text(say("Where the relevant documents stand:", "相关文档的名次："))
+        st.text(say("Ranks of the relevant documents:", "相关文档的名次："))
         st.dataframe(queries.missed_rows(pair, query_id, grades, titles, say), hide_index=True)
 
 
 def _one_of(label: str, options: Sequence[str], key: str, names: Mapping[str, str] | None = None) -> str:
-    """A menu that always has one option chosen, the first at the start."""
+    """A menu with exactly one option chosen, at first the first."""
     chosen = st.selectbox(label, options, key=key, format_func=lambda option: (names or {}).get(option, option))
     return chosen if chosen in options else options[0]
 
 
 def _titles(session: Session, asked: Questions | None, runs: Sequence[NamedRun]) -> dict[str, str]:
-    """Titles of judged and found documents that are in the live generation; none when it cannot be read."""
+    """Titles of the judged and found documents in the live generation; empty when it cannot be read."""
     wanted = shown.judged_documents(asked.qrels) if asked else set()
     wanted |= {doc_id for run in runs for found in run.saved.run.values() for doc_id, _ in found[:10]}
     try:

@@ -1,20 +1,20 @@
-"""Single queries of saved evaluations: which went badly, what was found and what was missed. It draws nothing."""
+"""Single questions of saved evaluations: which went badly, what was found and what was missed. It draws nothing."""
 
 from collections.abc import Mapping, Sequence
 
 from quarry.app.ui.evaluate.presenter import NamedRun
 from quarry.app.ui.shared.shown_text import Row, Say
 
-_MOST_SHOWN = 200  # rows of the list of queries
+_MOST_SHOWN = 200  # questions in the list
 _RESULTS = 10  # documents shown of each ranking
 
 
 def query_rows(runs: Sequence[NamedRun], measure: str, texts: Mapping[str, str], order: str, say: Say) -> list[Row]:
-    """Return the queries of one run, or of two side by side, the most worrying first.
+    """Return the questions of one run, or of two side by side, the worst first.
 
     Args:
         runs: One or two.
-        measure: Which.
+        measure: The metric.
         texts: Query id to text; those without a text show their id.
         order: `lowest` value of the last run; `losses` or `wins` of the last against the first.
         say: Picks the language.
@@ -40,25 +40,27 @@ def query_rows(runs: Sequence[NamedRun], measure: str, texts: Mapping[str, str],
 def result_rows(
     run: NamedRun, query_id: str, grades: Mapping[str, int], titles: Mapping[str, str], say: Say
 ) -> list[Row]:
-    """Return the first ten documents that a run found for a query, the relevant ones marked with their grade."""
+    """Return the first ten documents that a run found for a question, judged ones with their grade."""
     rows = []
     for rank, (doc_id, score) in enumerate(run.saved.run.get(query_id, ())[:_RESULTS], start=1):
         grade = grades.get(doc_id)
         mark = "" if grade is None else f"✓ {grade}" if grade > 0 else f"✗ {grade}"
-        rows.append({
-            "#": str(rank),
-            say("Relevant", "相关"): mark,
-            say("Document", "文档"): titles.get(doc_id) or doc_id,
-            say("Score", "分数"): f"{score:.4f}",
-            say("Id", "标识"): doc_id,
-        })  # fmt: skip
+        rows.append(
+            {
+                "#": str(rank),
+                say("Relevant", "相关"): mark,
+                say("Document", "文档"): titles.get(doc_id) or doc_id,
+                say("Score", "分数"): f"{score:.4f}",
+                say("Id", "标识"): doc_id,
+            }
+        )
     return rows
 
 
 def missed_rows(
     runs: Sequence[NamedRun], query_id: str, grades: Mapping[str, int], titles: Mapping[str, str], say: Say
 ) -> list[Row]:
-    """Return the relevant documents of a query with the rank that each run gave them; `-` when it was not found."""
+    """Return the relevant documents of a question with their rank in each run; `-` when not found."""
     ranks = [
         {doc_id: rank for rank, (doc_id, _) in enumerate(run.saved.run.get(query_id, ()), start=1)} for run in runs
     ]

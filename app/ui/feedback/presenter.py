@@ -1,4 +1,4 @@
-"""What the page of feedback shows and hands out, out of the events of a log: rows of plain text, files as bytes. It draws nothing."""
+"""What the Feedback page shows and exports: rows of plain text and files as bytes, from the events of a log. It draws nothing."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
-from quarry.app.ui.shared.shown_text import Row, Say, safe
+from quarry.app.ui.shared.shown_text import Row, Say, counted, safe
 from quarry.training.examples.rows import ExportReport, TextOf, training_rows, write_beir, write_training_rows
 from quarry.training.feedback.events import StoredEvent
 from quarry.training.feedback.judgements import FeedbackSummary, Judgement, document_grades, judgements, query_key
@@ -19,7 +19,7 @@ _SESSION_CHARS = 8
 _ACTIONS = {
     "thumb_up": ("good", "有用"),
     "thumb_down": ("not relevant", "不相关"),
-    "answer": ("the answer", "正是答案"),
+    "answer": ("marked as the answer", "标为答案"),
     "note": ("note", "留言"),
     "click": ("opened", "打开"),
     "withdraw": ("taken back", "撤回"),
@@ -34,18 +34,18 @@ _LANGUAGES = {
 
 @dataclass(frozen=True, slots=True)
 class FeedbackFilter:
-    """Which events are looked at.
+    """Which events to show.
 
     Attributes:
-        language: Of the query; empty for all.
-        since: From this moment on, with a time zone; None for all.
+        language: Language of the question; empty for all.
+        since: The earliest time, with a time zone; None for all.
     """
 
     language: str = ""
     since: datetime | None = None
 
     def of(self, events: Iterable[StoredEvent]) -> tuple[StoredEvent, ...]:
-        """Return the events that pass, in their order."""
+        """Return the events that match, in their order."""
         return tuple(
             stored
             for stored in events
@@ -54,21 +54,21 @@ class FeedbackFilter:
         )
 
 
-def action_colours(say: Say) -> tuple[list[str], list[str]]:
-    """Return the actions in words and a colour for each, in one order."""
-    colours = {
+def action_colors(say: Say) -> tuple[list[str], list[str]]:
+    """Return the names of the actions and their colors, in the same order."""
+    colors = {
         "answer": "#1b7f4d",
         "thumb_up": "#7cc79a",
         "thumb_down": "#d9694f",
         "note": "#5b7db1",
         "click": "#b9c4d0",
     }
-    colours["withdraw"] = "#9e9e9e"
-    return [say(*_ACTIONS[action]) for action in colours], list(colours.values())
+    colors["withdraw"] = "#9e9e9e"
+    return [say(*_ACTIONS[action]) for action in colors], list(colors.values())
 
 
 def language_name(language: str, say: Say) -> str:
-    """Return a language of queries in words."""
+    """Return the name of a question's language."""
     return say(*_LANGUAGES.get(language, (language, language)))
 
 
@@ -77,7 +77,7 @@ def headline(summary: FeedbackSummary, say: Say) -> list[tuple[str, str]]:
     agreement = "-" if summary.agreement is None else f"{summary.agreement:.0%}"
     return [
         (say("Events", "事件"), f"{summary.events:,}"),
-        (say("Judged questions", "已判定的问题"), f"{summary.judged_queries:,}"),
+        (say("Judged questions", "已标注的问题"), f"{summary.judged_queries:,}"),
         (say("Visitors", "访客"), f"{len(summary.by_session):,}"),
         (say("Agreement", "一致率"), agreement),
         (say("Open questions", "待解答的问题"), f"{len(summary.unanswered):,}"),
@@ -85,16 +85,16 @@ def headline(summary: FeedbackSummary, say: Say) -> list[tuple[str, str]]:
 
 
 def agreement_words(summary: FeedbackSummary, say: Say) -> str:
-    """Return what the agreement is made of."""
+    """Return how the agreement was computed."""
     if summary.agreement is None:
         return say(
             "Agreement: no two visitors have judged the same question and document yet.",
-            "一致率：还没有两位访客判定过同一问题的同一文档。",
+            "一致率：还没有两位访客标注过同一问题的同一文档。",
         )
     return say(
-        f"Agreement: of {summary.compared} pairs of visitors that judged the same question and document, "
-        f"{summary.agreement:.0%} agree whether it is relevant; {len(summary.disputed)} are disputed.",
-        f"一致率：{summary.compared} 对访客判定了同一问题的同一文档，其中 {summary.agreement:.0%} 的意见相同；"
+        f"Agreement: of {counted(summary.compared, 'pair', 'pairs')} of visitors that judged the same question and document, "
+        f"{summary.agreement:.0%} agree on its relevance; {counted(len(summary.disputed), 'question is', 'questions are')} disputed.",
+        f"一致率：{summary.compared} 对访客标注了同一问题的同一文档，其中 {summary.agreement:.0%} 的意见相同；"
         f"{len(summary.disputed)} 处有争议。",
     )
 
@@ -114,19 +114,19 @@ def event_rows(events: Sequence[StoredEvent], titles: Mapping[str, str], say: Sa
         {
             say("When (UTC)", "时间 (UTC)"): _moment(stored.event.at),
             say("Visitor", "访客"): safe(stored.event.session[:_SESSION_CHARS]),
-            say("Said", "反馈"): say(*_ACTIONS[stored.event.action]),
+            say("Judgement", "标注"): say(*_ACTIONS[stored.event.action]),
             say("Question", "问题"): safe(stored.event.query),
             say("Document", "文档"): safe(titles.get(stored.event.doc_id) or stored.event.doc_id),
             say("Note", "留言"): safe(stored.event.note),
             say("Language", "语言"): language_name(stored.event.language, say),
-            say("Generation", "代"): stored.event.generation,
+            say("Generation", "版本"): stored.event.generation,
         }
         for stored in list(reversed(events))[:MOST_SHOWN]
     ]
 
 
 def judgement_rows(judged: Sequence[Judgement], titles: Mapping[str, str], say: Say) -> list[Row]:
-    """Return the judgements that stand, newest first."""
+    """Return the judgements in force, newest first."""
     newest = sorted(judged, key=lambda one: one.at, reverse=True)
     return [
         {
@@ -146,7 +146,7 @@ def _grade(grade: int, say: Say) -> str:
 
 
 def visitor_rows(events: Sequence[StoredEvent], say: Say) -> list[Row]:
-    """Return what each visitor gave, the busiest first; ids are anonymous and shortened."""
+    """Return the counts of each visitor, the most active first; ids are anonymous and shortened."""
     by_session: dict[str, list[StoredEvent]] = {}
     for stored in events:
         by_session.setdefault(stored.event.session, []).append(stored)
@@ -155,7 +155,7 @@ def visitor_rows(events: Sequence[StoredEvent], say: Say) -> list[Row]:
         {
             say("Visitor", "访客"): safe(session[:_SESSION_CHARS]),
             say("Events", "事件"): len(found),
-            say("Judgements", "判定"): sum(stored.event.grade is not None for stored in found),
+            say("Judgements", "标注"): sum(stored.event.grade is not None for stored in found),
             say("Questions", "问题"): len({query_key(stored.event.query) for stored in found}),
             say("First (UTC)", "最早 (UTC)"): _moment(min(stored.event.at for stored in found)),
             say("Last (UTC)", "最近 (UTC)"): _moment(max(stored.event.at for stored in found)),
@@ -165,7 +165,7 @@ def visitor_rows(events: Sequence[StoredEvent], say: Say) -> list[Row]:
 
 
 def unanswered_rows(summary: FeedbackSummary, events: Sequence[StoredEvent], say: Say) -> list[Row]:
-    """Return the questions without a good answer, most events first, with what was said about them."""
+    """Return the questions without a good answer, most events first, with their notes."""
     downs: Counter[str] = Counter()
     said: dict[str, list[str]] = {}
     for stored in events:
@@ -186,7 +186,7 @@ def unanswered_rows(summary: FeedbackSummary, events: Sequence[StoredEvent], say
 def disputed_rows(
     summary: FeedbackSummary, events: Sequence[StoredEvent], titles: Mapping[str, str], say: Say
 ) -> list[Row]:
-    """Return the questions and documents with as many visitors for as against."""
+    """Return the questions and documents that as many visitors approve as reject."""
     visitors: dict[tuple[str, str], set[str]] = {}
     for stored in events:
         if stored.event.grade is not None:
@@ -218,11 +218,11 @@ def note_rows(events: Sequence[StoredEvent], say: Say) -> list[Row]:
 
 
 def training_file(events: Sequence[StoredEvent], text_of: TextOf) -> tuple[bytes, ExportReport]:
-    """Return FlagEmbedding's training rows as the bytes of a JSONL file, and what was left out.
+    """Return training rows in FlagEmbedding's format as the bytes of a JSONL file, and what was left out.
 
     Args:
         events: Oldest first.
-        text_of: Passage texts of the index.
+        text_of: Looks up a passage's text; None for one that is no longer in the index.
 
     Raises:
         FeedbackError: If the temporary folder cannot be written.
@@ -252,34 +252,49 @@ def beir_zip(events: Sequence[StoredEvent]) -> tuple[bytes, ExportReport]:
 
 
 def training_words(report: ExportReport, say: Say) -> list[str]:
-    """Return what an export of training rows holds and lacks."""
-    words = [say(f"{report.rows} questions with a relevant passage.", f"{report.rows} 个问题有相关段落。")]
+    """Return what an export of training rows contains and lacks."""
+    words = [
+        say(
+            f"{counted(report.rows, 'question', 'questions')} with a relevant passage.",
+            f"{report.rows:,} 个问题有相关段落。",
+        )
+    ]
     if report.without_negatives:
         words.append(
-            say(f"{report.without_negatives} of them have no passage that was judged not relevant; mine negatives before training.",
-                f"其中 {report.without_negatives} 个没有被判为不相关的段落；训练前需先挖掘负例。")
-        )  # fmt: skip
+            say(
+                f"{report.without_negatives} of them without a passage judged not relevant; mine negatives before training.",
+                f"其中 {report.without_negatives} 个没有标为不相关的段落；训练前需先挖掘负例。",
+            )
+        )
     if report.without_positives:
         words.append(
-            say(f"Left out: {report.without_positives} questions without a relevant passage.",
-                f"未导出：{report.without_positives} 个问题没有相关段落。")
-        )  # fmt: skip
+            say(
+                f"Left out: {counted(report.without_positives, 'question', 'questions')} without a relevant passage.",
+                f"未导出：{report.without_positives} 个问题没有相关段落。",
+            )
+        )
     if report.missing:
         words.append(
-            say(f"Left out: {report.missing} judgements of passages that are no longer in the index, or of whole documents.",
-                f"未导出：{report.missing} 条判定的段落已不在索引中，或判定的是整篇文档。")
-        )  # fmt: skip
+            say(
+                f"Left out: {counted(report.missing, 'judgement', 'judgements')} of whole documents or of passages no longer indexed.",
+                f"未导出：{report.missing} 条标注的段落已不在索引中，或标注的是整篇文档。",
+            )
+        )
     return words
 
 
 def beir_words(report: ExportReport, say: Say) -> list[str]:
-    """Return what an export of judgements holds and lacks."""
-    words = [say(f"{report.rows} judged questions.", f"{report.rows} 个已判定的问题。")]
+    """Return what an export of judgements contains and lacks."""
+    words = [
+        say(f"{counted(report.rows, 'judged question', 'judged questions')}.", f"{report.rows:,} 个已标注的问题。")
+    ]
     if report.unwritable:
         words.append(
-            say(f"Left out: {report.unwritable} judgements whose document id has a tab or line end.",
-                f"未导出：{report.unwritable} 条判定的文档标识含制表符或换行符。")
-        )  # fmt: skip
+            say(
+                f"Left out: {counted(report.unwritable, 'judgement', 'judgements')} whose document id contains a tab or line break.",
+                f"未导出：{report.unwritable} 条标注的文档标识含制表符或换行符。",
+            )
+        )
     return words
 
 

@@ -1,4 +1,4 @@
-"""What the page of index and models shows: generations, disk, checks, models, as rows of plain text. It draws nothing."""
+"""What the page Index and models shows: generations, disk, checks, models, as rows of plain text. It draws nothing."""
 
 import shutil
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from quarry.app.doctor import CheckResult
 from quarry.app.ui.index.words import note_words, why_words
 from quarry.app.ui.shared.shown_text import Say, told
 from quarry.indexer.errors import IndexFormatError
+from quarry.indexer.messages import Message
 from quarry.indexer.models.source import ModelRow
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.manifest import Manifest
@@ -29,45 +30,45 @@ _CHECKS = {
     "disk": "磁盘",
     "leftovers": "残留",
 }
-_LANGUAGES = {"zh": ("Chinese", "中文"), "en": ("English", "英文"), "multilingual": ("many, zh and en too", "多语言")}
+_LANGUAGES = {"zh": ("Chinese", "中文"), "en": ("English", "英文"), "multilingual": ("multilingual", "多语言")}
 _PARTS = (
-    ("generations", "Generations: texts, vectors, terms", "各代：文本、向量、词项"),
-    ("embeddings", "Vectors by passage, kept so that nothing is encoded twice", "按段落保存的向量（避免重复编码）"),
-    ("evaluations", "Saved evaluations", "保存的评测"),
+    ("generations", "Generations: texts, vectors, terms", "各版本：文本、向量、词项"),
+    ("embeddings", "Cached vectors, so that no passage is encoded twice", "缓存的向量（避免重复编码）"),
+    ("evaluations", "Saved evaluations", "已保存的评测"),
     ("feedback", "Feedback", "反馈"),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationView:
-    """One generation as it stands on disk.
+    """One generation on disk.
 
     Attributes:
-        name: Its folder's name.
-        live: Whether it answers now.
-        manifest: Its facts; None when they cannot be read.
-        fault: Why not, in one sentence; empty when all is well.
+        name: The folder's name.
+        live: Whether searches use it.
+        manifest: The manifest; None when it cannot be read.
+        fault: Why the manifest cannot be read; None when it can.
         size: Bytes on disk.
     """
 
     name: str
     live: bool
     manifest: Manifest | None
-    fault: str
+    fault: Message | None
     size: int
 
     @property
     def model(self) -> str:
-        """Id of its embedder; empty when it searches by BM25 only."""
+        """Id of its embedder; empty for BM25 alone."""
         facts = self.manifest.embedder if self.manifest else None
         return facts.to_spec().model if facts else ""
 
 
 def generation_views(index: Path) -> tuple[GenerationView, ...]:
-    """Return the finished generations, newest first; one whose manifest cannot be read is listed with the reason.
+    """Return the finished generations, newest first; an unreadable manifest is reported in `fault`.
 
     Raises:
-        IndexFormatError: If the folder is no index, or its pointer is damaged.
+        IndexFormatError: If the folder is not an index, or its pointer is damaged.
     """
     generations = Generations(index)
     live = generations.pointer().generation
@@ -76,28 +77,34 @@ def generation_views(index: Path) -> tuple[GenerationView, ...]:
 
 
 def _view(folder: Path, *, live: bool) -> GenerationView:
+    size = folder_bytes(folder)
     try:
-        manifest, fault = Manifest.read(folder), ""
+        return GenerationView(folder.name, live, Manifest.read(folder), None, size)
     except IndexFormatError as err:
-        manifest, fault = None, str(err)
-    return GenerationView(folder.name, live, manifest, fault, folder_bytes(folder))
+        return GenerationView(folder.name, live, None, err.message, size)
 
 
 def generation_rows(views: Sequence[GenerationView], say: Say) -> list[dict[str, str]]:
     """Return the table of generations."""
     return [
         {
-            say("Generation", "代"): view.name,
+            say("Generation", "版本"): view.name,
             say("State", "状态"): _state(view, say),
             say("Documents", "文档"): f"{view.manifest.documents:,}" if view.manifest else "-",
             say("Passages", "段落"): f"{view.manifest.chunks:,}" if view.manifest else "-",
             say("Model", "模型"): _model(view, say),
             say("Made", "创建时间"): moment(view.manifest.created) if view.manifest else "-",
-            say("Reason", "原因"): why_words(view.manifest.reason, say) if view.manifest else view.fault,
+            say("Reason", "原因"): _reason(view, say),
             say("Size", "大小"): megabytes(view.size),
         }
         for view in views
     ]
+
+
+def _reason(view: GenerationView, say: Say) -> str:
+    if view.manifest is not None:
+        return why_words(view.manifest.reason, say)
+    return told(view.fault, say) if view.fault else ""
 
 
 def _state(view: GenerationView, say: Say) -> str:
@@ -112,17 +119,17 @@ def _model(view: GenerationView, say: Say) -> str:
 
 
 def notes(manifest: Manifest, say: Say) -> tuple[str, ...]:
-    """Return what the user should know of a generation's model, as it was noted when it was built."""
+    """Return what the user should know about a generation's model, as noted when it was built."""
     spec = manifest.embedder.to_spec() if manifest.embedder else None
     if spec is None or spec.origin != "offline bundle":
         return manifest.notes
-    english = f"Model: {spec.model} of the offline bundle, because no BGE model was on this machine when it was built."
+    english = f"Model: {spec.model} from the offline bundle, because no BGE model was on this machine when the index was built."
     return (say(english, f"模型：离线包中的 {spec.model}，因为建立索引时本机没有 BGE 模型。"),)
 
 
 def switch_words(live: GenerationView, target: GenerationView, say: Say) -> list[str]:
-    """Return what a switch would change, one plain sentence each."""
-    words = [say(f"From generation {live.name} to {target.name}.", f"从第 {live.name} 代切换到第 {target.name} 代。")]
+    """Return what a switch would change, one sentence each."""
+    words = [say(f"From generation {live.name} to {target.name}.", f"从版本 {live.name} 切换到版本 {target.name}。")]
     now, then = live.manifest, target.manifest
     if now is not None and then is not None:
         words.append(
@@ -138,7 +145,7 @@ def switch_words(live: GenerationView, target: GenerationView, say: Say) -> list
 
 
 def history_rows(index: Path, say: Say) -> list[dict[str, str]]:
-    """Return the changes of the live generation, newest first.
+    """Return the switches of the live generation, newest first.
 
     Raises:
         IndexFormatError: If the pointer cannot be read.
@@ -146,7 +153,7 @@ def history_rows(index: Path, say: Say) -> list[dict[str, str]]:
     return [
         {
             say("When", "时间"): moment(step.at),
-            say("Generation", "代"): step.generation,
+            say("Generation", "版本"): step.generation,
             say("Reason", "原因"): why_words(step.reason, say),
         }
         for step in reversed(Generations(index).pointer().history)
@@ -154,7 +161,7 @@ def history_rows(index: Path, say: Say) -> list[dict[str, str]]:
 
 
 def disk_rows(index: Path, say: Say) -> list[dict[str, str]]:
-    """Return what the index takes on disk, by part, and what is free."""
+    """Return the disk space of each part of the index, and the free space."""
     rows = []
     for name, english, chinese in _PARTS:
         files = sorted(index.glob(f"{name}.sqlite*")) if name == "feedback" else [index / name]
@@ -166,31 +173,31 @@ def disk_rows(index: Path, say: Say) -> list[dict[str, str]]:
 
 
 def check_rows(results: Sequence[CheckResult], say: Say) -> list[dict[str, str]]:
-    """Return the doctor's checks, the worst first; the order among equals stays."""
+    """Return the doctor's checks, the worst first, otherwise in their order."""
     order = ("failure", "warning", "ok")
-    marks = {"ok": say("✓ fine", "✓ 正常"), "warning": say("! look", "! 注意"), "failure": say("✗ broken", "✗ 故障")}
+    marks = {"ok": say("✓ ok", "✓ 正常"), "warning": say("! warning", "! 注意"), "failure": say("✗ failed", "✗ 故障")}
     return [
         {
             say("Result", "结果"): marks[result.severity],
             say("Check", "检查"): say(result.name, _CHECKS.get(result.name, result.name)),
-            say("Seen", "所见"): told(result.message, say),
+            say("Found", "结果说明"): told(result.message, say),
         }
         for result in sorted(results, key=lambda result: order.index(result.severity))
     ]
 
 
 def remedies(results: Sequence[CheckResult]) -> tuple[str, ...]:
-    """Return the commands that mend what was found, each once, those of failures first."""
+    """Return the commands that fix what was found, each once, those of failures first."""
     ordered = sorted(results, key=lambda result: result.severity != "failure")
     return tuple(dict.fromkeys(result.remedy for result in ordered if result.remedy))
 
 
 def model_rows(models: Sequence[ModelRow], say: Say) -> list[dict[str, str]]:
-    """Return the known models, those that are here first."""
+    """Return the known models, installed ones first."""
     return [
         {
             say("Model", "模型"): row.model,
-            say("Here", "本机"): _presence(row, say),
+            say("Installed", "本机"): _presence(row, say),
             say("Kind", "类型"): _kind(row.kind, say),
             say("Languages", "语言"): say(*_LANGUAGES.get(row.languages, (row.languages, row.languages))),
             say("On disk", "占用"): f"{row.megabytes_on_disk:,} MB" if row.here and row.megabytes_on_disk else "-",
@@ -215,7 +222,7 @@ def _kind(kind: str, say: Say) -> str:
 
 
 def folder_bytes(path: Path) -> int:
-    """Return the bytes of a file, or of all files below a folder; 0 when it is not there. What vanishes meanwhile is 0."""
+    """Return the bytes of a file, or of all files below a folder; what does not exist counts as 0."""
     try:
         if not path.is_dir():
             return path.stat().st_size
@@ -225,7 +232,7 @@ def folder_bytes(path: Path) -> int:
 
 
 def megabytes(size: int) -> str:
-    """Return bytes for people: `12.3 MB`, `4.5 GB`."""
+    """Return a number of bytes with its unit: `12.3 MB`, `4.5 GB`."""
     for limit, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
         if size >= limit:
             return f"{size / limit:.1f} {unit}"
@@ -233,7 +240,7 @@ def megabytes(size: int) -> str:
 
 
 def moment(iso: str) -> str:
-    """Return an ISO time as `2026-11-21 07:40 UTC`; what is no time stays as it is."""
+    """Return an ISO time as `2026-11-21 07:40 UTC`; any other text unchanged."""
     from datetime import UTC, datetime
 
     try:

@@ -1,4 +1,4 @@
-"""The page of evaluations: order one, watch it, open and compare those that were saved."""
+"""The Evaluate page: start an evaluation, watch it, open and compare saved ones."""
 
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from quarry.app.ui.shared.data_folders import DataChoice, allowed_roots, data_ch
 from quarry.app.ui.shared.fault import show_fault
 from quarry.app.ui.shared.jobs import Job, board
 from quarry.app.ui.shared.session import Session, current, evaluations_path
+from quarry.app.ui.shared.vocabulary import method_name
 from quarry.indexer.errors import CorpusError, IndexBusyError, SearchError
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.manifest import Manifest
@@ -26,21 +27,21 @@ def page() -> None:
     st.title(say("Evaluate", "评测"), anchor=False)
     st.caption(
         say(
-            "How good are the answers? Questions with known answers are asked by several routes, and the routes compared.",
-            "检索效果如何？用已知答案的问题测试多条路线，并相互比较。",
+            "How good are the results? Search methods are compared on questions whose answers are known.",
+            "检索效果如何？用已知答案的问题比较各种检索方式。",
         )
     )
     folder = evaluations_path(session.index)
     job = board(session.index).latest(_KIND)
     _open_what_is_finished(job)
-    labels, faults = read_saved(folder, remembered)
+    labels, faults = read_saved(folder, say, remembered)
     with st.expander(say("New evaluation", "新建评测"), expanded=not labels, icon=":material/add:"):
         _order(session, _choices(session), job)
     if job is not None:
         running = job.state == "running"
         st.fragment(_progress, run_every=0.5 if running else None)(session, job)
     for name, reason in faults.items():
-        st.warning(say("A saved evaluation cannot be read.", "有一个保存的评测无法读取。"), icon=":material/warning:")
+        st.warning(say("A saved evaluation cannot be read.", "有一个已保存的评测无法读取。"), icon=":material/warning:")
         st.code(f"{name}: {reason}", language=None, wrap_lines=True)
     _saved(session, folder, labels)
 
@@ -53,7 +54,7 @@ def _choices(session: Session) -> tuple[DataChoice, ...]:
         placeholder=str(roots[0]),
         help=say(
             "A folder with data sets in it, each a folder with queries and judgements (BEIR, FlagEmbedding or TREC files).",
-            "其中每个子文件夹是一个数据集，包含查询和判定（BEIR、FlagEmbedding 或 TREC 格式）。",
+            "其中每个子文件夹是一个数据集，包含问题和标注（BEIR、FlagEmbedding 或 TREC 格式）。",
         ),
     )
     try:
@@ -76,18 +77,30 @@ def _order(session: Session, choices: tuple[DataChoice, ...], job: Job | None) -
         say("Data set", "数据集"), range(len(choices)), format_func=names.__getitem__, key="evaluate.dataset"
     )
     measures = right.multiselect(
-        say("Measures, the main one first", "指标，主要指标在前"),
-        _MEASURES, default=_MEASURES[:3], key="evaluate.measures", accept_new_options=True,
-    )  # fmt: skip
+        say("Metrics (first = main)", "指标（第一个为主要指标）"),
+        _MEASURES,
+        default=_MEASURES[:3],
+        key="evaluate.measures",
+        accept_new_options=True,
+    )
     offered = offered_routes(dense=manifest.store is not None, rerank=_has_reranker(session, manifest))
     routes = st.pills(
-        say("Routes, the first one chosen is the baseline", "路线，最先选的是基线"),
-        offered, selection_mode="multi", default=[name for name in offered if "+" not in name], key="evaluate.routes",
-    )  # fmt: skip
+        say("Search methods to compare (first = baseline)", "要比较的检索方式（第一个为基线）"),
+        offered,
+        selection_mode="multi",
+        format_func=lambda name: method_name(name, say),
+        default=[name for name in offered if "+" not in name],
+        key="evaluate.routes",
+    )
     if manifest.store is None:
-        st.caption(say("This index has no vectors, so only BM25 can be measured.", "该索引没有向量，只能评测 BM25。"))
+        st.caption(
+            say(
+                "This index has no vectors, so only words (BM25) can be measured.",
+                "该索引没有向量，只能评测关键词（BM25）。",
+            )
+        )
     split_box, depth_box, go = st.columns([1, 1, 2], vertical_alignment="bottom")
-    split = split_box.text_input(say("Split", "划分"), key="evaluate.split", placeholder="test, dev")
+    split = split_box.text_input(say("Data split", "数据划分（split）"), key="evaluate.split", placeholder="test, dev")
     depth = depth_box.number_input(say("Reranked candidates", "重排候选数"), 1, 1000, 50, key="evaluate.depth")
     running = job is not None and job.state == "running"
     blocked = running or not routes or not measures
@@ -104,7 +117,7 @@ def _start(session: Session, folder: Path, split: str | None, chosen: tuple[list
     routes, names, depth = chosen
     try:
         measures = parse_measures(names)
-        with st.spinner(say("Opening index and data set ...", "正在打开索引和数据集……")):
+        with st.spinner(say("Opening the index and the data set …", "正在打开索引和数据集……")):
             dataset = load_dataset(folder, split)
             searcher = session.searcher()
         known = searcher.index.chunks.titles(list(judged_documents(dataset.qrels)))
@@ -122,7 +135,7 @@ def _start(session: Session, folder: Path, split: str | None, chosen: tuple[list
         order = EvaluationOrder(dataset, tuple(routes), measures, depth, evaluations_path(session.index))
         job = board(session.index).start(_KIND, lambda job: run_evaluation(job, searcher, order))
     except (SearchError, IndexBusyError) as err:
-        show_fault(say("It was not started.", "未能开始。"), err, say)
+        show_fault(say("The evaluation was not started.", "评测未能开始。"), err, say)
         return
     st.session_state["evaluate.mine"] = job.number
     st.rerun()
@@ -137,7 +150,7 @@ def _has_reranker(session: Session, manifest: Manifest) -> bool:
 
 
 def _open_what_is_finished(job: Job | None) -> None:
-    """Choose the runs of the visitor's own evaluation when it has just ended."""
+    """Open the visitor's own evaluation when it has just ended."""
     state = st.session_state
     if job is not None and job.state == "done" and state.get("evaluate.mine") == job.number:
         del state["evaluate.mine"]
@@ -147,13 +160,14 @@ def _open_what_is_finished(job: Job | None) -> None:
 def _progress(session: Session, job: Job) -> None:
     say, progress = session.say, job.progress
     if job.state == "running":
-        words = f"{progress.doing}: {progress.done} / {progress.total}, {progress.seconds:.0f} s"
+        doing = method_name(str(progress.doing), say)
+        words = f"{doing}: {progress.done} / {progress.total}, {progress.seconds:.0f} s"
         bar, stop = st.columns([5, 1], vertical_alignment="center")
         bar.progress(progress.share, text=say(f"{words} (questions)", f"{words}（问题数）"))
         if stop.button(say("Cancel", "取消"), key="evaluate.cancel", disabled=job.stopping, width="stretch"):
             job.cancel()
         if job.stopping:
-            st.caption(say("It stops after the questions at hand.", "将在当前一批问题之后停止。"))
+            st.caption(say("It stops after the current batch of questions.", "将在当前一批问题之后停止。"))
         return
     if st.session_state.get("evaluate.seen") != job.number:
         st.session_state["evaluate.seen"] = job.number
@@ -162,33 +176,39 @@ def _progress(session: Session, job: Job) -> None:
         show_fault(say("The last evaluation failed.", "上一次评测失败。"), job.error, say)
     elif job.state == "cancelled":
         st.info(
-            say("Cancelled. Routes that were finished by then are among the saved ones.",
-                "已取消。此前完成的路线在已保存的评测中。"),
+            say(
+                "Cancelled. Search methods that had finished are among the saved evaluations.",
+                "已取消。此前完成的检索方式在已保存的评测中。",
+            ),
             icon=":material/cancel:",
-        )  # fmt: skip
+        )
 
 
 def _saved(session: Session, folder: Path, labels: dict[str, str]) -> None:
     say, state = session.say, st.session_state
-    st.subheader(say("Saved evaluations", "保存的评测"), anchor=False)
+    st.subheader(say("Saved evaluations", "已保存的评测"), anchor=False)
     if not labels:
         st.info(
-            say("None yet. Press Evaluate above: the demo corpus takes a few seconds, and every run is kept here.",
-                "还没有。请在上方点击“开始评测”：示例语料只需数秒，每次结果都会保存在这里。"),
+            say(
+                "None yet. Press Evaluate above: the demo corpus takes a few seconds. Every run is saved here.",
+                "还没有。请在上方点击“开始评测”：示例语料只需数秒。每次结果都会保存在这里。",
+            ),
             icon=":material/inbox:",
-        )  # fmt: skip
+        )
         return
     kept = [name for name in state.get("evaluate.kept", []) if name in labels]
-    if "evaluate.shown" in state:  # a run may have been removed from the folder since it was chosen
+    if "evaluate.shown" in state:  # one may have been removed since
         state["evaluate.shown"] = [name for name in state["evaluate.shown"] if name in labels]
     names = st.multiselect(
-        say("Open one, or compare several; the first is the baseline", "打开一个，或比较多个；第一个是基线"),
-        list(labels), format_func=labels.__getitem__, key="evaluate.shown",
+        say("Open one, or compare several (first = baseline)", "打开一个，或比较多个（第一个为基线）"),
+        list(labels),
+        format_func=labels.__getitem__,
+        key="evaluate.shown",
         default=None if "evaluate.shown" in state else kept,
-    )  # fmt: skip
-    state["evaluate.kept"] = list(names)  # widgets forget when another page is opened, this does not
+    )
+    state["evaluate.kept"] = list(names)  # a widget forgets when another page opens
     if names:
-        show_runs(session, named_runs([remembered(folder / name) for name in names]))
+        show_runs(session, named_runs([remembered(folder / name) for name in names], say))
 
 
 page()

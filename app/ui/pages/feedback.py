@@ -1,4 +1,4 @@
-"""The page of feedback: what was judged, by whom and when, how far people agree, files for other tools, and training."""
+"""The Feedback page: what was judged, by whom and when, how far people agree, files for other tools, and training."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -42,16 +42,16 @@ def _feedback(session: Session) -> None:
     if not events:
         st.info(
             say(
-                "Nobody has judged anything yet. On the search page, a thumb or “this is the answer” beside a result is "
-                "kept here at once; it becomes training data and a test set of your own.",
-                "还没有任何反馈。在搜索页中，结果旁的“赞/踩”或“正是答案”会立即保存到这里，成为您自己的训练数据和测试集。",
+                "No feedback yet. On the search page, a thumb or “This is the answer” beside a result is stored here at "
+                "once; it becomes training data and a test set of your own.",
+                "还没有任何反馈。在搜索页中，结果旁的“赞/踩”或“这就是答案”会立即保存到这里，成为您自己的训练数据和测试集。",
             ),
             icon=":material/thumbs_up_down:",
         )
         return
     chosen = _filter(session, events).of(events)
     if not chosen:
-        st.info(say("Nothing in this selection.", "所选范围内没有反馈。"), icon=":material/filter_alt:")
+        st.info(say("No feedback in this selection.", "所选范围内没有反馈。"), icon=":material/filter_alt:")
         return
     counts = summary(chosen)
     figures = shown.headline(counts, say)
@@ -71,13 +71,19 @@ def _events(path: str, count: int, _session: Session) -> tuple[StoredEvent, ...]
 def _filter(session: Session, events: Sequence[StoredEvent]) -> shown.FeedbackFilter:
     say = session.say
     languages = sorted({stored.event.language for stored in events})
-    periods = {"all": say("all time", "全部时间"), "day": say("24 hours", "24 小时"), "week": say("7 days", "7 天"),
-               "month": say("30 days", "30 天")}  # fmt: skip
+    periods = {
+        "all": say("all time", "全部时间"),
+        "day": say("24 hours", "24 小时"),
+        "week": say("7 days", "7 天"),
+        "month": say("30 days", "30 天"),
+    }
     left, right = st.columns(2)
     language = left.selectbox(
-        say("Language of the question", "问题的语言"), ["", *languages], key=f"feedback.language.{session.language}",
+        say("Language of the question", "问题的语言"),
+        ["", *languages],
+        key=f"feedback.language.{session.language}",
         format_func=lambda one: shown.language_name(one, say) if one else say("all", "全部"),
-    )  # fmt: skip
+    )
     period = right.selectbox(
         say("Period", "时间范围"),
         list(periods),
@@ -91,12 +97,16 @@ def _filter(session: Session, events: Sequence[StoredEvent]) -> shown.FeedbackFi
 def _lists(session: Session, events: tuple[StoredEvent, ...], titles: Mapping[str, str]) -> None:
     say, counts = session.say, summary(events)
     notes = shown.note_rows(events, say)
-    tabs = st.tabs([
-        say("Log", "日志"), say("Judgements", "判定"),
-        say(f"Open questions: {len(counts.unanswered)}", f"待解答的问题：{len(counts.unanswered)}"),
-        say(f"Disputed: {len(counts.disputed)}", f"有争议：{len(counts.disputed)}"),
-        say(f"Notes: {len(notes)}", f"留言：{len(notes)}"), say("Visitors", "访客"),
-    ])  # fmt: skip
+    tabs = st.tabs(
+        [
+            say("Log", "日志"),
+            say("Judgements", "标注"),
+            say(f"Open questions: {len(counts.unanswered)}", f"待解答的问题：{len(counts.unanswered)}"),
+            say(f"Disputed: {len(counts.disputed)}", f"有争议：{len(counts.disputed)}"),
+            say(f"Notes: {len(notes)}", f"留言：{len(notes)}"),
+            say("Visitors", "访客"),
+        ]
+    )
     tables = (
         shown.event_rows(events, titles, say),
         shown.judgement_rows(judgements(events), titles, say),
@@ -122,9 +132,9 @@ def _lists(session: Session, events: tuple[StoredEvent, ...], titles: Mapping[st
 def _days(session: Session, events: Sequence[StoredEvent]) -> None:
     say = session.say
     rows = shown.day_rows(events, say)
-    if len({row["day"] for row in rows}) < 2:  # one bar tells nothing
+    if len({row["day"] for row in rows}) < 2:  # a single bar says nothing
         return
-    actions, colours = shown.action_colours(say)
+    actions, colors = shown.action_colors(say)
     chart = (
         alt.Chart(alt.InlineData(values=rows))
         .mark_bar()
@@ -132,7 +142,7 @@ def _days(session: Session, events: Sequence[StoredEvent]) -> None:
             x=alt.X("day:O", title=say("day (UTC)", "日期 (UTC)"), axis=alt.Axis(labelAngle=0, labelOverlap=True)),
             y=alt.Y("count:Q", title=say("events", "事件"), axis=alt.Axis(tickMinStep=1)),
             color=alt.Color(
-                "action:N", title=None, legend=alt.Legend(orient="top"), scale=alt.Scale(domain=actions, range=colours)
+                "action:N", title=None, legend=alt.Legend(orient="top"), scale=alt.Scale(domain=actions, range=colors)
             ),
         )
         .properties(height=260)
@@ -143,7 +153,7 @@ def _days(session: Session, events: Sequence[StoredEvent]) -> None:
 def _export(session: Session, events: tuple[StoredEvent, ...], texts: Mapping[str, str]) -> None:
     say = session.say
     st.subheader(say("Export", "导出"), anchor=False)
-    st.caption(say("Of what is selected above.", "导出以上所选范围的内容。"))
+    st.caption(say("Exports the selection above.", "导出以上所选范围的内容。"))
     rows, for_training = shown.training_file(events, texts.get)
     packed, for_testing = shown.beir_zip(events)
     left, right = st.columns(2, border=True)
@@ -152,21 +162,33 @@ def _export(session: Session, events: tuple[StoredEvent, ...], texts: Mapping[st
         for sentence in shown.training_words(for_training, say):
             st.caption(sentence)
         st.download_button(
-            say("Download rows", "下载训练数据"), rows, "feedback.jsonl", "application/jsonl",
-            key="feedback.rows", disabled=not for_training.rows, icon=":material/download:", on_click="ignore",
-        )  # fmt: skip
+            say("Download training rows", "下载训练数据"),
+            rows,
+            "feedback.jsonl",
+            "application/jsonl",
+            key="feedback.rows",
+            disabled=not for_training.rows,
+            icon=":material/download:",
+            on_click="ignore",
+        )
     with right:
-        st.text(say("Test set (BEIR queries and qrels, zip)", "测试集（BEIR 查询与 qrels，zip）"))
+        st.text(say("Test set (BEIR queries and qrels, zip)", "测试集（BEIR 问题与 qrels，zip）"))
         for sentence in shown.beir_words(for_testing, say):
             st.caption(sentence)
         st.download_button(
-            say("Download judgements", "下载判定"), packed, "feedback-beir.zip", "application/zip",
-            key="feedback.beir", disabled=not for_testing.rows, icon=":material/download:", on_click="ignore",
-        )  # fmt: skip
+            say("Download judgements", "下载标注"),
+            packed,
+            "feedback-beir.zip",
+            "application/zip",
+            key="feedback.beir",
+            disabled=not for_testing.rows,
+            icon=":material/download:",
+            on_click="ignore",
+        )
 
 
 def _passages(session: Session, events: Sequence[StoredEvent]) -> tuple[dict[str, str], dict[str, str]]:
-    """Titles by document and texts by passage of what was judged, as far as the live generation has them."""
+    """Titles by document and texts by passage of what was judged, where the live generation has them."""
     documents = {stored.event.doc_id for stored in events if stored.event.doc_id}
     passages = {stored.event.chunk_id for stored in events if stored.event.chunk_id and stored.event.grade is not None}
     try:
@@ -175,10 +197,12 @@ def _passages(session: Session, events: Sequence[StoredEvent]) -> tuple[dict[str
             return titles, {chunk_id: text for chunk_id in sorted(passages) if (text := _text(table, chunk_id))}
     except SearchError as err:
         st.warning(
-            session.say("The index cannot be read, so there are no titles and no training rows.",
-                        "无法读取索引，因此没有标题，也不能导出训练数据。"),
+            session.say(
+                "The index cannot be read, so titles and training rows are missing.",
+                "无法读取索引，因此没有标题，也不能导出训练数据。",
+            ),
             icon=":material/warning:",
-        )  # fmt: skip
+        )
         st.code(told(err, session.say), language=None, wrap_lines=True)
         return {}, {}
 
@@ -190,7 +214,7 @@ def _table(session: Session) -> Path:
 def _text(table: ChunkTable, chunk_id: str) -> str | None:
     try:
         return table.texts([chunk_id])[0]
-    except KeyError:  # the passage was changed or removed since it was judged
+    except KeyError:  # changed or removed since it was judged
         return None
 
 

@@ -1,4 +1,4 @@
-"""The search page: ask, read, judge."""
+"""The Search page: ask, read, judge."""
 
 from typing import TYPE_CHECKING
 
@@ -7,13 +7,13 @@ import streamlit as st
 from quarry.app.ui.search import hit as hit_view
 from quarry.app.ui.search import presenter as words
 from quarry.app.ui.search.answer_panel import answer_panel
+from quarry.app.ui.search.asked import Asked
 from quarry.app.ui.search.export import to_csv, to_json
 from quarry.app.ui.search.form import ask
 from quarry.app.ui.search.judging import Subject, confirmation
-from quarry.app.ui.search.presenter import Asked
 from quarry.app.ui.search.upload_panel import upload_panel
 from quarry.app.ui.shared.session import Session, current
-from quarry.app.ui.shared.shown_text import inert, plain, told
+from quarry.app.ui.shared.shown_text import counted, inert, plain, told
 from quarry.indexer.errors import SearchError
 from quarry.retriever.searcher import MAX_QUERY_CHARS, SearchOptions
 
@@ -45,7 +45,7 @@ def _opened(session: Session) -> "Searcher | None":
     try:
         with st.spinner(
             session.say(
-                "Opening the index and loading its model; only the first visit takes some seconds.",
+                "Opening the index and loading its model. This takes a few seconds on the first visit only.",
                 "正在打开索引并加载模型；只有第一次需要几秒钟。",
             )
         ):
@@ -74,7 +74,7 @@ def _welcome(session: Session, searcher: "Searcher") -> None:
         else session.say("no model, words only", "无模型，仅关键词")
     )
     documents = session.say(
-        f"{facts.documents:,} documents in {facts.chunks:,} passages",
+        f"{counted(facts.documents, 'document', 'documents')} in {counted(facts.chunks, 'passage', 'passages')}",
         f"{facts.documents:,} 个文档，{facts.chunks:,} 个段落",
     )
     generation = session.say(f"generation {facts.generation}", f"索引版本 {facts.generation}")
@@ -108,7 +108,7 @@ def _answer(session: Session, searcher: "Searcher", asked: Asked) -> None:
 
 
 def _searched(session: Session, searcher: "Searcher", asked: Asked) -> "Answer | None":
-    """Search, or take what the last run of the page found for the same question."""
+    """Search, or reuse the last results for the same question."""
     key = (asked, searcher.index.generation)
     kept = st.session_state.get("answer")
     if kept and kept[0] == key:
@@ -126,21 +126,25 @@ def _searched(session: Session, searcher: "Searcher", asked: Asked) -> "Answer |
 
 
 def _no_result(session: Session, asked: Asked) -> None:
-    advice = session.say("Try other words, or search by meaning.", "可以换个说法，或按语义检索。")
+    advice = session.say("Try other words, or search by meaning.", "可以换个说法，或改用语义检索。")
     if asked.filters:
-        advice = session.say("Try it without the filters.", "可以去掉筛选条件再试。")
+        advice = session.say("Try again without the filters.", "可以去掉筛选条件再试。")
     st.info(session.say(f"No passage matches. {advice}", f"没有找到匹配的段落。{advice}"))
 
 
 def _below(session: Session, whole: Subject) -> None:
     say, answer = session.say, whole.answer
     with st.container(horizontal=True, vertical_alignment="center"):
-        with st.popover(say("Nothing here answers it?", "没有想要的答案？"), icon=":material/edit_note:"):
-            hit_view.note_field(whole, say("What did you look for?", "您想找的是什么？"))
+        with st.popover(say("Not what you need?", "没有想要的答案？"), icon=":material/edit_note:"):
+            hit_view.note_field(whole, say("What were you looking for?", "您想找的是什么？"))
         st.download_button(
-            "JSON", to_json(answer), "quarry-results.json", "application/json",
-            icon=":material/download:", on_click="ignore",
-        )  # fmt: skip
+            "JSON",
+            to_json(answer),
+            "quarry-results.json",
+            "application/json",
+            icon=":material/download:",
+            on_click="ignore",
+        )
         st.download_button(
             "CSV", to_csv(answer), "quarry-results.csv", "text/csv", icon=":material/download:", on_click="ignore"
         )

@@ -1,4 +1,4 @@
-"""The answer above the results: written by the configured model or taken from the documents, with sources that open."""
+"""The answer above the results: written by the configured model or quoted from the documents, with sources that open."""
 
 import os
 from typing import TYPE_CHECKING
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from quarry.app.ui.search import answer_presenter as words
-from quarry.app.ui.search.presenter import Asked, context_html
+from quarry.app.ui.search.asked import Asked
+from quarry.app.ui.search.presenter import context_html
 from quarry.app.ui.shared.session import Session
 from quarry.app.ui.shared.shown_text import inert, plain, told
 from quarry.indexer.errors import SearchError, SettingsError
@@ -31,7 +32,7 @@ STYLE = """<style>
 
 
 def answer_panel(session: Session, searcher: "Searcher", asked: Asked) -> None:
-    """Draw the panel: an answer with its sources, or that the documents have none, with the nearest passages."""
+    """Draw an answer with its sources, or that the documents have none, with the nearest passages."""
     say = session.say
     with st.container(border=True):
         st.html(STYLE)
@@ -50,7 +51,7 @@ def answer_panel(session: Session, searcher: "Searcher", asked: Asked) -> None:
 
 
 def _answered(session: Session, searcher: "Searcher", asked: Asked) -> "GroundedAnswer | None":
-    """Ask, or take what the last run of the page answered to the same question."""
+    """Ask, or reuse the last answer to the same question."""
     from quarry.retriever.answers.answer import AskSettings, ask
 
     key = (asked, searcher.index.generation)
@@ -81,10 +82,10 @@ def _answered(session: Session, searcher: "Searcher", asked: Asked) -> "Grounded
 
 
 def _endpoint() -> "Endpoint | None":
-    """The model that the app was started with; None answers with the documents' own sentences.
+    """Return the model that the app was started with; None to quote the documents.
 
     Raises:
-        SettingsError: If its address is not usable, or the model is not named.
+        SettingsError: If its address is not usable, or no model is named.
     """
     from quarry.retriever.answers.generate import MODEL_VARIABLE, URL_VARIABLE, endpoint_for
 
@@ -113,13 +114,13 @@ def _say_where(session: Session, endpoint: "Endpoint | None") -> None:
 
 
 def _sources(session: Session, searcher: "Searcher", answer: "GroundedAnswer") -> None:
-    """One button for each source; it opens the passage in its document."""
+    """Draw one button per source; it opens the passage in its document."""
     say = session.say
     shown = answer.sources if answer.refused else answer.cited
     if not shown:
         return
     st.caption(
-        say("Nearest passages, which do not seem to answer it", "最接近的段落（似乎没有回答这个问题）")
+        say("Nearest passages (they do not seem to answer the question)", "最接近的段落（似乎没有回答这个问题）")
         if answer.refused
         else say("Sources", "出处")
     )

@@ -1,4 +1,4 @@
-"""The words and HTML of the answer panel. Pure: no streamlit; what documents and models wrote leaves it as inert HTML only."""
+"""The words and HTML of the answer panel: no Streamlit. Texts of documents and models leave it as inert HTML only."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -16,12 +16,12 @@ _EXCERPT_CHARS = 220
 
 
 def sentences_html(sentences: "Sequence[Sentence]", language: str, *, listed: bool) -> str:
-    """Return the sentences of an answer with their citations; what the sources do not carry is marked and says why.
+    """Return the sentences of an answer with their citations; unsupported ones are marked with the reason.
 
     Args:
         sentences: In order; fewer while the answer is still being written.
-        language: Of the interface: `en` or `zh`.
-        listed: Whether each stands on a line of its own, as sentences out of documents do.
+        language: Language of the interface: `en` or `zh`.
+        listed: Whether each sentence gets its own line, as quotations do.
     """
     tag = "div" if listed else "span"
     shown = "".join(f"{_gap(one, listed=listed)}<{tag}>{_sentence(one, language)}</{tag}>" for one in sentences)
@@ -43,7 +43,7 @@ def _sentence(sentence: "Sentence", language: str) -> str:
 
 
 def heading_text(answer: "GroundedAnswer", language: str) -> str:
-    """Return what stands above an answer that no model wrote, in the language of the interface; else an empty string."""
+    """Return the line above an answer that no model wrote, in the interface's language; otherwise an empty string."""
     if answer.refused and answer.evidence.weak:
         return answer.evidence.words(language)
     if answer.refused:
@@ -52,7 +52,7 @@ def heading_text(answer: "GroundedAnswer", language: str) -> str:
 
 
 def notes_html(notes: Sequence[str]) -> str:
-    """Return what was missing or went wrong, empty for a whole answer."""
+    """Return what was missing or failed; empty for a complete answer."""
     return "".join(f"<div class='q-place'>{inert(note)}</div>" for note in notes)
 
 
@@ -71,11 +71,11 @@ def excerpt_html(source: "Packed", spans: "Sequence[Span]") -> str:
 
 
 def answer_help(say: Say) -> str:
-    """Return what the switch for answers means."""
+    """Return what the Answer switch does."""
     return say(
-        "Above the results: an answer with numbered sources, written by the language model that the app was started with "
-        "(`QUARRY_LLM_ENDPOINT`), or the best sentences of your documents without one. When the documents do not answer the "
-        "question, it says so.",
+        "Shows an answer with numbered sources above the results: written by the language model that the app was started "
+        "with (`QUARRY_LLM_ENDPOINT`), or quoted from your documents without one. It says so when the documents do not "
+        "answer the question.",
         "在结果上方给出带编号出处的回答：由启动时配置的语言模型（`QUARRY_LLM_ENDPOINT`）撰写；未配置时摘录文档中的原句。"
         "文档里没有答案时会直接说明。",
     )

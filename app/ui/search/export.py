@@ -1,4 +1,4 @@
-"""Results as files to take away: JSON with everything, CSV for a spreadsheet. Pure."""
+"""Results as files to download: JSON with everything, CSV for a spreadsheet."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ def to_json(answer: Answer) -> bytes:
 
 
 def to_csv(answer: Answer) -> bytes:
-    """Return one line per result, UTF-8 with a byte order mark (spreadsheets take it for another charset without).
+    """Return one line per result, UTF-8 with a byte order mark, without which spreadsheets guess another charset.
 
     Text that a spreadsheet would run as a formula gets an apostrophe in front (OWASP, "CSV Injection").
     """

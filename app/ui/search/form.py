@@ -1,4 +1,4 @@
-"""Asking: the query field, the options, and the address of the page, which says the same as they do."""
+"""The query field, the options, and the address of the page, which holds the same."""
 
 from collections.abc import Callable
 from itertools import islice
@@ -8,9 +8,10 @@ import streamlit as st
 
 from quarry.app.ui.search import presenter as words
 from quarry.app.ui.search.answer_presenter import answer_help
-from quarry.app.ui.search.presenter import Asked
+from quarry.app.ui.search.asked import COUNTS, DEFAULT_COUNT, ROUTES, Asked
 from quarry.app.ui.shared.session import Session
 from quarry.app.ui.shared.shown_text import label, safe
+from quarry.app.ui.shared.vocabulary import method_name
 
 if TYPE_CHECKING:
     from quarry.retriever.ranking import Route
@@ -21,7 +22,7 @@ _SOURCE = "source"
 
 
 def ask(session: Session, searcher: "Searcher") -> Asked:
-    """Draw the query field and the options, keep the address in step, and return what is asked."""
+    """Draw the query field and the options, update the address, and return what is asked."""
     default = Asked(route="hybrid" if searcher.index.vectors is not None else "bm25", rerank=session.rerank != "none")
     menus, tries = _offers(str(session.index), searcher.index.generation, searcher)
     _follow_address(default, menus)
@@ -29,9 +30,11 @@ def ask(session: Session, searcher: "Searcher") -> Asked:
     with st.form("ask", border=False):
         field, button = st.columns([9, 1], vertical_alignment="bottom")
         field.text_input(
-            say("Your question, or keywords", "您的问题，或关键词"), key="q", type="search",
+            say("Your question, or keywords", "您的问题，或关键词"),
+            key="q",
+            type="search",
             placeholder=say("Ask in English or Chinese", "可以用中文或英文提问"),
-        )  # fmt: skip
+        )
         button.form_submit_button(say("Search", "搜索"), type="primary", width="stretch")
     _options(session, menus)
     asked = _asked(menus)
@@ -43,7 +46,7 @@ def ask(session: Session, searcher: "Searcher") -> Asked:
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _offers(index: str, generation: str, _searcher: "Searcher") -> tuple[dict[str, dict[str, int]], list[str]]:  # noqa: ARG001 (the key)
-    """The filter menus and the examples of one generation."""
+    """The filter menus and the examples of a generation."""
     chunks = _searcher.index.chunks
     titles = [document.title for document in islice(chunks.documents(), _TITLES_READ)]
     from quarry.demo_corpus import QUESTIONS, documents_path
@@ -53,7 +56,7 @@ def _offers(index: str, generation: str, _searcher: "Searcher") -> tuple[dict[st
 
 
 def _follow_address(default: Asked, menus: dict[str, dict[str, int]]) -> None:
-    """Fill the fields from the address when it changed by itself (a link, reload, back), or from before on return."""
+    """Fill the fields from an address that changed (a link, reload, back), or from the last question on return."""
     state = st.session_state
     params = {name: st.query_params.get_all(name) for name in st.query_params}
     if params and params != state.get("address"):
@@ -80,7 +83,7 @@ def _asked(menus: dict[str, dict[str, int]]) -> Asked:
         query=state.q,
         route=cast("Route", state.route or "hybrid"),
         rerank=bool(state.rerank),
-        k=state.k or words.DEFAULT_COUNT,
+        k=state.k or DEFAULT_COUNT,
         filters=tuple((key, values) for key, values in filters.items() if values),
         answer=bool(state.get("with_answer")),
     )
@@ -98,10 +101,14 @@ def _options(session: Session, menus: dict[str, dict[str, int]]) -> None:
     say = session.say
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         st.segmented_control(
-            say("Search by", "检索方式"), words.ROUTES, key="route", required=True, help=words.route_help(say),
-            format_func=lambda route: words.route_name(route, say),
-        )  # fmt: skip
-        st.segmented_control(say("Results", "结果数"), words.COUNTS, key="k", required=True)
+            say("Search by", "检索方式"),
+            ROUTES,
+            key="route",
+            required=True,
+            help=words.route_help(say),
+            format_func=lambda route: method_name(route, say),
+        )
+        st.segmented_control(say("Results", "结果数"), COUNTS, key="k", required=True)
         if session.rerank == "none":
             st.session_state.rerank = False
         st.toggle(say("Rerank", "重排"), key="rerank", help=words.rerank_help(say), disabled=session.rerank == "none")
@@ -115,16 +122,19 @@ def _filters(session: Session, menus: dict[str, dict[str, int]]) -> None:
     say = session.say
     for key, counted in menus.items():
         st.multiselect(
-            label(words.filter_name(key, say)), list(counted), key=f"f-{key}", placeholder=say("any", "不限"),
+            label(words.filter_name(key, say)),
+            list(counted),
+            key=f"f-{key}",
+            placeholder=say("any", "不限"),
             format_func=_with_count(counted),
-        )  # fmt: skip
+        )
     st.text_input(
-        say("Source, * stands for anything", "来源，* 表示任意字符"), key="f_source", placeholder="documents/zh/*"
+        say("Source (* matches anything)", "来源（* 匹配任意字符）"), key="f_source", placeholder="documents/zh/*"
     )
 
 
 def _with_count(counted: dict[str, int]) -> Callable[[str], str]:
-    """Menu entries are shown as plain text, so they only have to be free of control characters."""
+    """Menu entries are shown as plain text, so only control characters are removed."""
     return lambda value: f"{safe(value)} ({counted[value]})"
 
 

@@ -1,4 +1,4 @@
-"""Drawing one result: its text, the judging controls, its document around it, and why it stands where it stands."""
+"""Draws one result: its text, the judging controls, its document, and why it has its rank."""
 
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ STYLE = """<style>
 .q-path, .q-place, .q-times, .q-why { opacity: .72; font-size: .86rem; }
 .q-place, .q-times { overflow-wrap: anywhere; }
 .q-source { font-family: monospace; }
+.q-info { cursor: help; }
 .q-text { line-height: 1.6; }
 .q-hit mark, .q-context mark, .q-place mark { background: rgba(245, 158, 11, .32); color: inherit; padding: 0 .1em;
   border-radius: .2em; }
@@ -38,7 +39,7 @@ _ACCENT, _QUIET = "#b45309", "#9ca3af"
 
 @st.fragment
 def hit(subject: Subject, result: "Result", searcher: "Searcher") -> None:
-    """Draw one result. A fragment: judging it draws nothing else again."""
+    """Draw one result, as a fragment: judging it redraws nothing else."""
     say = subject.session.say
     with st.container(border=True):
         st.html(words.result_html(result) + words.place_html(result, say))
@@ -56,13 +57,21 @@ def hit(subject: Subject, result: "Result", searcher: "Searcher") -> None:
             with st.popover(say("Note", "备注"), icon=":material/edit_note:", type="tertiary"):
                 note_field(subject, say("What is right or wrong with this passage?", "这段内容哪里对，哪里不对？"))
             context = st.button(
-                say("Open in context", "查看上下文"), key=f"open-{subject.key}", type="tertiary",
-                icon=":material/article:", on_click=judging.opened, args=(subject,),
-            )  # fmt: skip
+                say("Open in context", "查看上下文"),
+                key=f"open-{subject.key}",
+                type="tertiary",
+                icon=":material/article:",
+                on_click=judging.opened,
+                args=(subject,),
+            )
             why = st.button(
-                say("Why this result?", "为什么是它？"), key=f"why-{subject.key}", type="tertiary",
-                icon=":material/insights:", on_click=_flip, args=(subject,),
-            )  # fmt: skip
+                say("Why this result?", "为什么是它？"),
+                key=f"why-{subject.key}",
+                type="tertiary",
+                icon=":material/insights:",
+                on_click=_flip,
+                args=(subject,),
+            )
         judging.confirmation(subject)
         if st.session_state.get(f"explained-{subject.key}"):
             _explanation(subject.answer, result, subject)
@@ -73,10 +82,10 @@ def hit(subject: Subject, result: "Result", searcher: "Searcher") -> None:
 
 
 def note_field(subject: Subject, question: str) -> None:
-    """Draw a field for free text, stored by its button."""
+    """Draw a field for free text and the button that stores it."""
     say = subject.session.say
     st.text_area(question, key=judging.note_key(subject), max_chars=2_000)
-    st.button(say("Store the note", "保存备注"), key=f"keep-{subject.key}", on_click=judging.note, args=(subject,))
+    st.button(say("Save the note", "保存备注"), key=f"keep-{subject.key}", on_click=judging.note, args=(subject,))
 
 
 def _flip(subject: Subject) -> None:
@@ -97,7 +106,7 @@ def _explanation(answer: "Answer", result: "Result", subject: Subject) -> None:
     with left:
         st.caption(
             say(
-                "Where each stage put the results; this one in colour, lower numbers are better.",
+                "The rank of every result in each stage; this one in color, lower is better.",
                 "各阶段给出的名次；彩色线是这一条，数字越小越靠前。",
             )
         )
@@ -115,11 +124,13 @@ def _chart(answer: "Answer", result: "Result", subject: Subject) -> alt.LayerCha
     base = alt.Chart(alt.InlineData(values=rows)).encode(
         x=alt.X("stage:N", sort=stages, title=None, axis=alt.Axis(labelAngle=0), scale=alt.Scale(padding=0.3)),
         y=alt.Y(
-            "rank:Q", title=say("rank", "名次"), axis=alt.Axis(values=[1, 2, 3, 5, 10, 20, 50, 100], format="d"),
+            "rank:Q",
+            title=say("rank", "名次"),
+            axis=alt.Axis(values=[1, 2, 3, 5, 10, 20, 50, 100], format="d"),
             scale=alt.Scale(type="log", domain=[1, max(worst, 3)], reverse=True, nice=False),
         ),
         detail="passage:N",
-    )  # fmt: skip
+    )
     others = base.transform_filter("!datum.chosen").mark_line(color=_QUIET, opacity=0.35, point={"color": _QUIET})
     mine = base.transform_filter("datum.chosen")
     line = mine.mark_line(color=_ACCENT, strokeWidth=3, point={"color": _ACCENT, "size": 90})
@@ -128,6 +139,6 @@ def _chart(answer: "Answer", result: "Result", subject: Subject) -> alt.LayerCha
 
 
 def degraded(reports: tuple[StageReport, ...], subject: Subject) -> None:
-    """Draw the banner of an answer that is less than what was asked for; nothing when it is whole."""
+    """Draw the banner of a degraded answer; nothing for a complete one."""
     if text := words.degraded_html(reports, subject.session.say):
         st.html(f"<div class='q-degraded' role='status'>{text}</div>")

@@ -1,4 +1,4 @@
-"""Taking down what a visitor says about a result: stored at once, confirmed only when it is on disk."""
+"""Stores a visitor's judgement of a result at once, and confirms it once it is on disk."""
 
 from dataclasses import dataclass
 from hashlib import sha256
@@ -12,12 +12,12 @@ from quarry.indexer.errors import FeedbackError
 from quarry.retriever.results import Answer, Result
 from quarry.training.feedback.events import MAX_NOTE_CHARS, Action, FeedbackEvent
 
-_UP = 1  # st.feedback("thumbs"): 0 is down, 1 up, None taken back
+_UP = 1  # st.feedback("thumbs"): 0 is down, 1 up, None withdrawn
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is judged: one result of one answer, or the whole answer when `result` is None."""
+    """What is judged: one result, or the whole answer when `result` is None."""
 
     session: Session
     answer: Answer
@@ -25,7 +25,7 @@ class Subject:
 
     @property
     def key(self) -> str:
-        """The same for the same query, generation and passage: widgets and confirmations hang on it."""
+        """The key of widgets and confirmations: the same for the same query, generation and passage."""
         passage = self.result.chunk_id if self.result else ""
         parts = (self.answer.generation, self.answer.query.text, passage)
         return sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()[:20]
@@ -42,49 +42,49 @@ def note_key(subject: Subject) -> str:
 
 
 def is_answer(subject: Subject) -> bool:
-    """Whether this visitor has called the result the answer."""
+    """Whether this visitor marked the result as the answer."""
     return bool(st.session_state.get(f"answer-{subject.key}"))
 
 
 def thumb(subject: Subject) -> None:
-    """Store what the thumbs show now: up, down, or taken back."""
+    """Store the state of the thumbs: up, down, or withdrawn."""
     value = st.session_state.get(thumb_key(subject))
     st.session_state[f"answer-{subject.key}"] = False
     say = subject.session.say
     if value is None:
-        _store(subject, "withdraw", say("Taken back.", "已撤回。"))
+        _store(subject, "withdraw", say("Withdrawn.", "已撤回。"))
     elif value == _UP:
-        _store(subject, "thumb_up", say("Stored: helpful.", "已保存：有用。"))
+        _store(subject, "thumb_up", say("Saved: relevant.", "已保存：相关。"))
     else:
-        _store(subject, "thumb_down", say("Stored: not helpful.", "已保存：没有用。"))
+        _store(subject, "thumb_down", say("Saved: not relevant.", "已保存：不相关。"))
 
 
 def mark_answer(subject: Subject) -> None:
-    """Store that the result is the answer, or take that back when it was called so already."""
+    """Store that the result is the answer, or withdraw that on a second click."""
     say, state, was = subject.session.say, st.session_state, is_answer(subject)
-    done = say("Taken back.", "已撤回。") if was else say("Stored: this is the answer.", "已保存：这就是答案。")
+    done = say("Withdrawn.", "已撤回。") if was else say("Saved: this is the answer.", "已保存：这就是答案。")
     if _store(subject, "withdraw" if was else "answer", done):
         state[f"answer-{subject.key}"] = not was
         state[thumb_key(subject)] = None if was else _UP
 
 
 def note(subject: Subject) -> None:
-    """Store the text of the note field, and empty it when that went well."""
+    """Store the text of the note field, and empty the field on success."""
     text = str(st.session_state.get(note_key(subject), "")).strip()
     say = subject.session.say
     if not text:
         _confirm(subject, say("The note is empty.", "备注是空的。"), stored=False)
-    elif _store(subject, "note", say("Note stored.", "备注已保存。"), text=text[:MAX_NOTE_CHARS]):
+    elif _store(subject, "note", say("Note saved.", "备注已保存。"), text=text[:MAX_NOTE_CHARS]):
         st.session_state[note_key(subject)] = ""
 
 
 def opened(subject: Subject) -> None:
-    """Store that the result was opened; this judges nothing."""
+    """Store that the result was opened, which is not a judgement."""
     _store(subject, "click", "")
 
 
 def confirmation(subject: Subject) -> None:
-    """Draw what became of the last thing said about the subject."""
+    """Draw the outcome of the last judgement of the subject."""
     text, stored = st.session_state.get(f"said-{subject.key}", ("", True))
     if text and stored:
         st.caption(f":material/check: {text}")
@@ -108,7 +108,7 @@ def _store(subject: Subject, action: Action, done: str, *, text: str = "") -> bo
         subject.session.feedback().append(event)
     except FeedbackError as err:
         reason = plain(told(err, subject.session.say))
-        _confirm(subject, subject.session.say(f"Not stored: {reason}", f"没有保存：{reason}"), stored=False)
+        _confirm(subject, subject.session.say(f"Not saved: {reason}", f"没有保存：{reason}"), stored=False)
         return False
     _confirm(subject, done, stored=True)
     return True

@@ -1,21 +1,15 @@
-"""The words and rows of the search page. Pure: no streamlit, no files; texts of documents leave it as inert HTML only."""
+"""The words and rows of the Search page: no Streamlit, no files. Document texts leave it as inert HTML only."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, unquote
 
-from quarry.app.ui.shared.shown_text import Say, excerpt, inert, marked_lines
-from quarry.app.words import words
+from quarry.app.ui.shared.shown_text import Say, counted, excerpt, inert, marked_lines, told
+from quarry.app.ui.shared.vocabulary import method_name
 from quarry.retriever.highlight import Span
-from quarry.retriever.ranking import Route, StageReport, StageScore
+from quarry.retriever.ranking import StageReport, StageScore
 from quarry.retriever.results import Answer, Result
 from quarry.training.feedback.events import MAX_SHOWN, ShownHit
 
-ROUTES: tuple[Route, ...] = ("hybrid", "dense", "bm25")
-COUNTS = (5, 10, 20, 50)
-DEFAULT_COUNT = 10
-MAX_URL_QUERY_CHARS = 1_500  # a longer query stays out of the address: servers refuse long ones
 SNIPPET_CHARS = 420
 CONTEXT_CHARS = 2_000  # before and after the passage
 _NO_MENU = {"source", "charset", "damaged", "pages", "sheets"}  # facts about files that nobody chooses by
@@ -23,120 +17,58 @@ _MENU_VALUES = range(2, 51)  # how many values a metadata key may have to be off
 _STAGES = ("dense", "bm25", "fusion", "rerank")
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What a visitor asks for; it is what the address of the page holds.
-
-    Attributes:
-        query: As typed; empty before the first search.
-        route: The first stage.
-        rerank: Whether the reranker is wanted.
-        k: How many results.
-        filters: Metadata keys with the accepted values.
-        answer: Whether an answer is wanted above the results.
-    """
-
-    query: str = ""
-    route: Route = "hybrid"
-    rerank: bool = True
-    k: int = DEFAULT_COUNT
-    filters: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    answer: bool = False
-
-    def to_params(self, default: "Asked") -> dict[str, list[str]]:
-        """Return the address parameters; what is as in `default` is left out, and so is a query that is too long."""
-        params: dict[str, list[str]] = {}
-        if self.query and len(self.query) <= MAX_URL_QUERY_CHARS:
-            params["q"] = [self.query]
-        if self.route != default.route:
-            params["route"] = [self.route]
-        if self.rerank != default.rerank:
-            params["rerank"] = ["1" if self.rerank else "0"]
-        if self.k != default.k:
-            params["k"] = [str(self.k)]
-        if self.answer != default.answer:
-            params["answer"] = ["1" if self.answer else "0"]
-        if self.filters:
-            params["f"] = [f"{quote(key, safe='')}:{value}" for key, values in self.filters for value in values]
-        return params
-
-    @classmethod
-    def from_params(cls, params: Mapping[str, Sequence[str]], default: "Asked") -> "Asked":
-        """Return what an address asks for; parameters that make no sense count as absent."""
-        last = {name: values[-1] for name, values in params.items() if values}
-        route = last.get("route", default.route)
-        k = last.get("k", "")
-        filters: dict[str, list[str]] = {}
-        for pair in params.get("f", ()):
-            key, colon, value = pair.partition(":")
-            if colon and key:
-                filters.setdefault(unquote(key), []).append(value)
-        return cls(
-            query=last.get("q", ""),
-            route=route if route in ROUTES else default.route,
-            rerank=last.get("rerank", "1" if default.rerank else "0") == "1",
-            k=int(k) if k.isascii() and k.isdigit() and int(k) in COUNTS else default.k,
-            filters=tuple((key, tuple(values)) for key, values in filters.items()),
-            answer=last.get("answer", "1" if default.answer else "0") == "1",
-        )
-
-
-def route_name(route: Route, say: Say) -> str:
-    """Return the short name of a route."""
-    names = {"hybrid": say("Both", "两者结合"), "dense": say("Meaning", "语义"), "bm25": say("Words", "关键词")}
-    return names[route]
-
-
 def stage_name(stage: str, say: Say) -> str:
-    """Return the name of a stage as a reader of the page understands it."""
-    names = {
-        "dense": say("Meaning", "语义"), "bm25": say("Words (BM25)", "关键词 (BM25)"),
-        "fusion": say("Combined", "融合"), "rerank": say("Reranked", "重排"),
-    }  # fmt: skip
-    return names.get(stage, stage)
+    """Return the name of a stage: those of the first stage are called like the search methods."""
+    own = {"fusion": say("Combined", "融合"), "rerank": say("Reranked", "重排")}
+    return own.get(stage) or method_name(stage, say)
 
 
 def route_help(say: Say) -> str:
-    """Return what the routes mean."""
+    """Return what the search methods do."""
     return say(
-        "**Both** finds passages by meaning and by words and combines the two lists; the best choice for most questions. "
+        "**Hybrid** searches by meaning and by words and merges the two lists; best for most questions. "
         "**Meaning** finds passages that say the same in other words, also in the other language. "
         "**Words** finds exact terms, names and numbers, and needs no model.",
-        "**两者结合**同时按语义和关键词查找并合并结果，适合大多数问题。"
+        "**混合**同时按语义和关键词检索并合并结果，适合大多数问题。"
         "**语义**能找到换一种说法、甚至另一种语言的段落。"
         "**关键词**查找确切的词、名称和数字，不需要模型。",
     )
 
 
 def rerank_help(say: Say) -> str:
-    """Return what reranking means."""
+    """Return what reranking does."""
     return say(
-        "A second model reads the best candidates once more together with the question and puts them in a better order. "
-        "Slower, more precise. It needs a reranker on this machine (`quarry models` lists them).",
+        "A second model reads the best candidates together with the question and puts them in a better order. "
+        "Slower, but more precise. It needs a reranker on this machine (see `quarry models`).",
         "第二个模型会把排在前面的候选段落和问题放在一起再读一遍，给出更准确的顺序。更慢，更准。"
         "需要本机有重排模型（`quarry models` 可列出）。",
     )
 
 
 def filter_name(key: str, say: Say) -> str:
-    """Return the name of a metadata key; unknown ones as they are."""
+    """Return the name of a metadata key; unknown keys unchanged."""
     names = {
-        "format": say("File type", "文件类型"), "lang": say("Language", "语言"), "charset": say("Charset", "字符编码"),
-        "modified": say("Modified", "修改日期"), "pages": say("Pages", "页数"), "sheets": say("Sheets", "工作表"),
-        "author": say("Author", "作者"), "source": say("Source", "来源"),
-    }  # fmt: skip
+        "format": say("File type", "文件类型"),
+        "lang": say("Language", "语言"),
+        "charset": say("Charset", "字符编码"),
+        "modified": say("Modified", "修改日期"),
+        "pages": say("Pages", "页数"),
+        "sheets": say("Sheets", "工作表"),
+        "author": say("Author", "作者"),
+        "source": say("Source", "来源"),
+    }
     return names.get(key, key)
 
 
 def filter_menus(values: Mapping[str, Sequence[tuple[str, int]]]) -> dict[str, dict[str, int]]:
-    """Return the metadata keys worth a menu, with their values and document counts: those with 2 to 50 values."""
+    """Return the metadata keys that get a menu, those with 2 to 50 values, with the document count of each value."""
     return {
         key: dict(counted) for key, counted in values.items() if len(counted) in _MENU_VALUES and key not in _NO_MENU
     }
 
 
 def examples(questions: Sequence[str], titles: Sequence[str]) -> list[str]:
-    """Return up to four things to try: the questions when there are some, else different titles."""
+    """Return up to four examples: questions when there are any, else distinct titles."""
     return list(questions[:4]) or list(dict.fromkeys(title for title in titles if title.strip()))[:4]
 
 
@@ -152,7 +84,7 @@ def result_html(result: Result) -> str:
 
 
 def _without_title(result: Result) -> tuple[str, tuple[Span, ...]]:
-    """A passage often begins with the title or heading that stands above it already."""
+    """Drop the title or heading that a passage often begins with, because it is shown above already."""
     first, _, rest = result.text.partition("\n")
     if not rest.strip() or first.lstrip("# ").strip() not in (result.title, result.heading.split(" > ")[-1]):
         return result.text, result.highlights
@@ -162,12 +94,19 @@ def _without_title(result: Result) -> tuple[str, tuple[Span, ...]]:
 
 
 def place_html(result: Result, say: Say) -> str:
-    """Return where a passage stands: source, page, and characters of the document."""
+    """Return where a passage comes from: source and page; the characters of the document are a tooltip."""
     parts = [f"<span class='q-source'>{inert(result.source)}</span>"]
     if result.page:
         parts.append(say(f"page {result.page}", f"第 {result.page} 页"))
-    parts.append(say(f"characters {result.start:,}–{result.end:,}", f"第 {result.start:,}–{result.end:,} 字符"))
+    parts.append(
+        _tooltip(say(f"characters {result.start:,}–{result.end:,}", f"第 {result.start:,}–{result.end:,} 字符"))
+    )
     return f"<div class='q-place'>{' · '.join(parts)}</div>"
+
+
+def _tooltip(text: str) -> str:
+    """Return a mark that shows a text when pointed at."""
+    return f"<span class='q-info' title='{inert(text)}' aria-label='{inert(text)}'>ⓘ</span>"
 
 
 def _adds(result: Result) -> bool:
@@ -175,11 +114,11 @@ def _adds(result: Result) -> bool:
 
 
 def context_html(text: str, span: Span, highlights: Sequence[Span]) -> str:
-    """Return a passage inside its document, with up to 2,000 characters before and after it.
+    """Return a passage in its document, with up to 2,000 characters before and after it.
 
     Args:
         text: The whole document.
-        span: First and last-but-one character of the passage.
+        span: Start and end (exclusive) of the passage.
         highlights: Ranges within the passage.
     """
     start, end = span
@@ -193,7 +132,7 @@ def context_html(text: str, span: Span, highlights: Sequence[Span]) -> str:
 
 
 def shown_hits(answer: Answer) -> tuple[ShownHit, ...]:
-    """Return the results as the feedback log keeps them."""
+    """Return the results in the feedback log's form."""
     return tuple(
         ShownHit(result.chunk_id, result.doc_id, result.rank, float(result.score), result.stage)
         for result in answer.results[:MAX_SHOWN]
@@ -201,18 +140,21 @@ def shown_hits(answer: Answer) -> tuple[ShownHit, ...]:
 
 
 def movement(answer: Answer, chosen: str, say: Say) -> list[dict[str, Any]]:
-    """Return the rows of the chart: the rank of every shown passage in every stage that saw it.
+    """Return the chart's rows: the rank of every shown passage in every stage that ranked it.
 
     Each has `stage` (its name), `order` (from 0), `rank`, `passage` (its final rank, as text) and `chosen`.
     """
     return [
         {
-            "stage": stage_name(stage, say), "order": _STAGES.index(stage), "rank": seen.rank,
-            "passage": str(result.rank), "chosen": result.chunk_id == chosen,
+            "stage": stage_name(stage, say),
+            "order": _STAGES.index(stage),
+            "rank": seen.rank,
+            "passage": str(result.rank),
+            "chosen": result.chunk_id == chosen,
         }
         for result in answer.results
         for stage, seen in _seen(result)
-    ]  # fmt: skip
+    ]
 
 
 def _seen(result: Result) -> Iterator[tuple[str, StageScore]]:
@@ -223,7 +165,7 @@ def _seen(result: Result) -> Iterator[tuple[str, StageScore]]:
 
 
 def score_rows(result: Result, say: Say) -> list[dict[str, str]]:
-    """Return the table of one result: per stage its rank, its score, and what scores it gives; a dash where it did not see the passage."""
+    """Return the table of one result: rank, score and score range of each stage; dashes where it was not ranked."""
     scales = {
         "dense": say("up to 1", "最大 1"),
         "bm25": say("0 and up", "0 以上"),
@@ -233,17 +175,19 @@ def score_rows(result: Result, say: Say) -> list[dict[str, str]]:
     rows = []
     for stage in _STAGES:
         seen: StageScore | None = getattr(result.evidence, stage)
-        rows.append({
-            say("Stage", "阶段"): stage_name(stage, say),
-            say("Rank", "名次"): str(seen.rank) if seen else "–",
-            say("Score", "得分"): f"{seen.score:.4f}" if seen else "–",
-            say("Scale", "取值"): scales[stage],
-        })  # fmt: skip
+        rows.append(
+            {
+                say("Stage", "阶段"): stage_name(stage, say),
+                say("Rank", "名次"): str(seen.rank) if seen else "–",
+                say("Score", "得分"): f"{seen.score:.4f}" if seen else "–",
+                say("Scale", "取值"): scales[stage],
+            }
+        )
     return rows
 
 
 def terms_html(result: Result, say: Say) -> str:
-    """Return the query's words that were found, strongest first, as they stand in the passage where they do."""
+    """Return the query's words that were found, strongest first, in the passage's spelling where it has them."""
     written = [result.text[start:end] for start, end in result.highlights]
     words = " ".join(f"<mark>{inert(_as_written(term, written))}</mark>" for term in result.evidence.terms)
     found = say("Words found, strongest first: ", "找到的词（由强到弱）：") + words
@@ -253,25 +197,30 @@ def terms_html(result: Result, say: Say) -> str:
 
 
 def _as_written(term: str, written: Sequence[str]) -> str:
-    """Terms are stems such as `addit`; a word of the passage that begins like one is what a reader knows."""
+    """Terms are stems such as `addit`; show the passage's own word that begins like one."""
     start = term[: max(3, len(term) - 1)]
     return next((word for word in written if word.casefold().startswith(start)), term)
 
 
 def times_html(answer: Answer, say: Say, *, rerank: bool) -> str:
-    """Return the line above the results: how many, how long, and what answered; and that a wanted reranker is not there."""
+    """Return the line above the results: count, time and stages; generation and model are a tooltip.
+
+    It says so when reranking was asked for and there is no reranker.
+    """
     stages = " · ".join(
         f"{stage_name(report.stage, say)} {_milliseconds(report.milliseconds)}"
         for report in answer.stages
         if report.status in ("ran", "partial")
     )
     count = len(answer.results)
-    head = say(f"{count} results in ", f"{count} 条结果，用时 ") + _milliseconds(answer.milliseconds)
-    tail = say("generation ", "索引版本 ") + inert(answer.generation)
-    model = f" · {inert(answer.model)}" if answer.model else ""
+    head = say(f"{counted(count, 'result', 'results')} in ", f"{count} 条结果，用时 ") + _milliseconds(
+        answer.milliseconds
+    )
+    made = say(f"generation {answer.generation}", f"索引版本 {answer.generation}")
+    tail = _tooltip(" · ".join(filter(None, (made, answer.model))))
     absent = rerank and any(report.stage == "rerank" and report.status == "off" for report in answer.stages)
     hint = say(" · not reranked: no reranker on this machine", " · 未重排：本机没有重排模型") if absent else ""
-    return f"<div class='q-times'><b>{head}</b> · {stages} · {tail}{model}{hint}</div>"
+    return f"<div class='q-times'><b>{head}</b> · {stages} {tail}{hint}</div>"
 
 
 def _milliseconds(value: float) -> str:
@@ -279,7 +228,7 @@ def _milliseconds(value: float) -> str:
 
 
 def degraded_html(reports: Sequence[StageReport], say: Say) -> str:
-    """Return one paragraph per stage that was asked for and did not fully run: what it means, why, and what to do."""
+    """Return one paragraph per stage that did not fully run: what it means, why, and what to do."""
     return "".join(
         f"<p><b>{_loss(report, say)}</b> {_remedy(report, say)}<br>"
         f"<span class='q-why'>{say('Reason', '原因')}: {inert(_reason(report, say))}</span></p>"
@@ -289,7 +238,7 @@ def degraded_html(reports: Sequence[StageReport], say: Say) -> str:
 
 
 def _reason(report: StageReport, say: Say) -> str:
-    return say(words(report.reason, "en"), words(report.reason, "zh")) if report.reason else ""
+    return told(report.reason, say) if report.reason else ""
 
 
 def _loss(report: StageReport, say: Say) -> str:
@@ -301,20 +250,20 @@ def _loss(report: StageReport, say: Say) -> str:
     if report.stage == "rerank":
         return say("The results were not reranked.", "结果没有重排。")
     return say(
-        "Search by meaning did not run: only words were compared, so other wordings and the other language may be missed.",
+        "Search by meaning did not run: only words were matched, so other wordings and the other language may be missed.",
         "语义检索没有运行：只比较了关键词，可能漏掉换了说法或另一种语言的段落。",
     )
 
 
 def _remedy(report: StageReport, say: Say) -> str:
     if report.status == "partial":
-        return say("Ask for fewer results, or switch reranking off.", "可以减少结果数，或关闭重排。")
+        return say("Ask for fewer results, or turn reranking off.", "可以减少结果数，或关闭重排。")
     if report.stage == "rerank":
         return say(
-            "Switch reranking off, or see <code>quarry models</code>.",
+            "Turn reranking off, or see <code>quarry models</code>.",
             "可以关闭重排，或查看 <code>quarry models</code>。",
         )
     return say(
-        "Choose “Words” to search without this notice; <code>quarry doctor</code> names the command that mends it.",
-        "选择“关键词”可以不再显示此提示；<code>quarry doctor</code> 会给出修复命令。",
+        "Choose “Words (BM25)” to search without this notice; <code>quarry doctor</code> names the command that fixes it.",
+        "选择“关键词（BM25）”可以不再显示此提示；<code>quarry doctor</code> 会给出修复命令。",
     )

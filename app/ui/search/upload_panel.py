@@ -1,19 +1,19 @@
-"""Adding files from the browser: chosen, checked, indexed with a progress bar; the new generation answers at once."""
+"""Adds files from the browser: chosen, checked, indexed with a progress bar; searchable at once."""
 
 import time
 
 import streamlit as st
 
 from quarry.app.ui.shared.session import Session
-from quarry.app.ui.shared.shown_text import inert, plain
+from quarry.app.ui.shared.shown_text import counted, inert, plain
 from quarry.app.uploads import MAX_FILE_MEGABYTES, MAX_FILES, Upload, UploadJob
 
-_LOOK = 0.15  # seconds between two looks at a running job
+_LOOK = 0.15  # seconds between two polls of a running job
 _TYPES = ["txt", "md", "html", "htm", "pdf", "docx", "pptx", "xlsx", "epub", "csv", "tsv", "json", "jsonl", "xml"]
 
 
 class Desk:
-    """The one place where uploads of an index are handled, one job at a time, for all visitors."""
+    """The uploads of an index: one job at a time for all visitors."""
 
     def __init__(self) -> None:
         self.job: UploadJob | None = None
@@ -35,7 +35,7 @@ def upload_panel(session: Session) -> None:
         with st.form("upload", border=False, clear_on_submit=True):
             files = st.file_uploader(
                 say(
-                    f"Up to {MAX_FILES} files of {MAX_FILE_MEGABYTES} MB; they are added to this index for everyone who uses it.",
+                    f"Up to {MAX_FILES} files of {MAX_FILE_MEGABYTES} MB each, added to this index for everyone who uses it.",
                     f"一次最多 {MAX_FILES} 个文件，每个不超过 {MAX_FILE_MEGABYTES} MB；加入后所有使用此索引的人都能搜到。",
                 ),
                 type=_TYPES,
@@ -59,12 +59,14 @@ def upload_panel(session: Session) -> None:
 
 
 def _watch(session: Session, job: UploadJob) -> None:
-    """Show a running job, then draw the page again, from the new generation."""
+    """Show a running job, then redraw the page from the new generation."""
     names = {
-        "reading": session.say("Reading the files", "读取文件"), "cutting": session.say("Cutting passages", "切分段落"),
-        "encoding": session.say("Encoding passages", "编码段落"), "storing": session.say("Storing vectors", "存储向量"),
+        "reading": session.say("Reading the files", "读取文件"),
+        "cutting": session.say("Cutting passages", "切分段落"),
+        "encoding": session.say("Encoding passages", "编码段落"),
+        "storing": session.say("Storing vectors", "存储向量"),
         "lexical": session.say("Indexing words", "建立关键词索引"),
-    }  # fmt: skip
+    }
     bar = st.progress(0.0)
     while job.is_alive():
         now = job.progress
@@ -88,8 +90,8 @@ def _outcome(session: Session) -> None:
         new = report.added + report.changed
         st.success(
             say(
-                f"{new} documents added; generation {report.generation} with {report.documents} documents answers now.",
-                f"已添加 {new} 个文档；现在由索引版本 {report.generation}（共 {report.documents} 个文档）回答。",
+                f"{counted(new, 'document', 'documents')} added; the index now has {counted(report.documents, 'document', 'documents')}.",
+                f"已添加 {new} 个文档；索引现有 {report.documents} 个文档。",
             )
         )
     if job.skipped:

@@ -1,4 +1,4 @@
-"""The app's frame: language and navigation; the page inside asks for the password when there is one."""
+"""The app's frame: language and navigation. The page inside asks for the password when there is one."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ LANGUAGES = {"en": "English", "zh": "中文"}
 
 
 def frame() -> None:
-    """Draw what is around every page, then the page."""
+    """Draw the frame around every page, then the page."""
     st.set_page_config(page_title="Quarry", page_icon="🔎", layout="wide")
     state = st.session_state
     if state.get("language") not in LANGUAGES:  # the first run takes the browser's language

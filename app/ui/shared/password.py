@@ -1,4 +1,4 @@
-"""The password in front of the app: compared in constant time, and slower with every wrong try."""
+"""The password of the app: compared in constant time, with a longer wait after every wrong try."""
 
 import hmac
 import os
@@ -11,11 +11,11 @@ import streamlit as st
 PASSWORD_VARIABLE = "QUARRY_UI_PASSWORD"  # noqa: S105 (a variable's name)
 FREE_TRIES = 3
 LONGEST_WAIT = 60.0  # seconds
-_REMEMBERED = 10_000  # addresses; the oldest are forgotten, so that many of them cannot fill the memory
+_REMEMBERED = 10_000  # addresses; the oldest are dropped, to bound memory
 
 
 class Gate:
-    """Counts wrong tries per address. After three, each one doubles the wait before the next is looked at."""
+    """Counts wrong tries per address. From the third on, each one doubles the wait before the next."""
 
     def __init__(self, password: str) -> None:
         self._password = password.encode()
@@ -23,7 +23,7 @@ class Gate:
         self._lock = threading.Lock()
 
     def wait(self, address: str) -> float:
-        """Return how many seconds the address has to wait before its next try, 0 for none."""
+        """Return the seconds until the address may try again; 0 when it may now."""
         with self._lock:
             return max(0.0, self._failures.get(address, (0, 0.0))[1] - time.monotonic())
 

@@ -1,4 +1,4 @@
-"""What every page of the app knows: the index, the visitor, the language, and the models, which are loaded once."""
+"""What every page shares: the index, the visitor, the language, and the models, which are loaded once."""
 
 import os
 from dataclasses import dataclass
@@ -30,10 +30,10 @@ class Session:
 
     Attributes:
         index: The index folder.
-        visitor: Anonymous id, new for every browser session; it goes with each judgement.
-        language: Of the interface.
+        visitor: Anonymous id, new for every browser session; stored with each judgement.
+        language: Language of the interface.
         rerank: The reranker that the app was started with: `none`, `auto`, an id or a folder.
-        device: Where models run.
+        device: Device that models run on.
     """
 
     index: Path
@@ -43,7 +43,7 @@ class Session:
     device: str
 
     def say(self, english: str, chinese: str) -> str:
-        """Return the one of two texts that is in the interface's language."""
+        """Return the text in the interface's language."""
         return chinese if self.language == "zh" else english
 
     def searcher(self) -> "Searcher":
@@ -55,7 +55,7 @@ class Session:
         return _live(str(self.index), self.rerank, self.device).newest()
 
     def embedder(self) -> "Embedder | None":
-        """Return the loaded model of the live generation; None for a lexical-only index, or when it cannot be had."""
+        """Return the loaded model of the live generation; None for a lexical-only index, or when it cannot be loaded."""
         return self.searcher().embedder()
 
     def feedback(self) -> FeedbackLog:
@@ -64,7 +64,7 @@ class Session:
 
 
 def current() -> Session:
-    """Return the session of the page that is being drawn; the page stops here until the password was given, where one is set.
+    """Return the session of the current page; the page stops here until the password is given, where one is set.
 
     Every page asks for its session first, so none can be reached without the password.
     """
@@ -96,5 +96,5 @@ def _feedback(index: str) -> FeedbackLog:
 
 
 def evaluations_path(index: Path) -> Path:
-    """Return where evaluations made in the app are saved."""
+    """Return the folder where evaluations of the app are saved."""
     return index / "evaluations"

@@ -1,6 +1,6 @@
-"""Text of documents and users on a page: always text, never markup. Pure; every piece of foreign text goes through here.
+"""Text of documents and users on a page: always text, never markup. All foreign text goes through here.
 
-What presenters share: how they speak, and the rows of the tables they give to a page.
+Also what presenters share: the choice of language, and the rows of their tables.
 """
 
 import re
@@ -29,12 +29,12 @@ _WIDE = re.compile("[\u3000-\u9fff\uac00-\ud7af\uff01-\uff60]")
 
 
 def safe(text: str) -> str:
-    """Return the text with characters that hide or reorder text replaced by U+FFFD, one for one, so that offsets hold."""
+    """Replace characters that hide or reorder text by U+FFFD, one for one, so that offsets hold."""
     return _UNSAFE.sub("\ufffd", text)
 
 
 def inert(text: str) -> str:
-    """Return HTML that shows the text as it is, whatever it contains."""
+    """Return HTML that shows the text literally."""
     return escape(safe(text), quote=True)
 
 
@@ -70,7 +70,7 @@ def plain(text: str) -> str:
 
 
 def label(text: str) -> str:
-    """Return foreign text for a widget's label: as `plain`, and cut when long."""
+    """Return foreign text for a widget's label: like `plain`, cut when long."""
     line = " ".join(text.split())
     return plain(line if len(line) <= _LABEL_CHARS else line[: _LABEL_CHARS - 1] + "…") or "…"
 

@@ -1,4 +1,4 @@
-"""Training in the app's background: what is asked for, how far it is, and the answers before and after. It draws nothing."""
+"""Training in the background: the order, its progress, rollback, and drift between generations. It draws nothing."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from quarry.app.ui.shared.data_folders import DATA_VARIABLE, inside
-from quarry.app.ui.shared.jobs import Job
+from quarry.app.ui.shared.jobs import Doing, Job
 from quarry.demo_corpus import general_path
 from quarry.indexer.errors import SettingsError
 from quarry.indexer.messages import Message
@@ -31,14 +31,14 @@ from quarry.training.tuning.promotion import roll_back
 
 @dataclass(frozen=True, slots=True)
 class TrainingOrder:
-    """What is to be trained.
+    """A training run to start or continue.
 
     Attributes:
         sources: Where examples come from.
-        seed: Of split, negatives and order, at least 0.
-        promote: Whether a model that is shown to be better goes live.
-        run: Name of the run; that of an interrupted one goes on with it.
-        reranker: Empty to tune the embedder; else what the reranker is made of: `auto` or `from-encoder`.
+        seed: Seed of split, negatives and order, at least 0.
+        promote: Whether a model that proves better goes live.
+        run: Name of the run; the name of an interrupted run continues it.
+        reranker: Empty to tune the embedder; otherwise what the reranker is made from: `auto` or `from-encoder`.
     """
 
     sources: TuningSources
@@ -50,13 +50,13 @@ class TrainingOrder:
 
 @dataclass(frozen=True, slots=True)
 class TrainingState:
-    """How far a run is.
+    """The progress of a run.
 
     Attributes:
         run: Its name.
-        stages: The stages that were reported, oldest first.
-        step: The last training step; None outside of training.
-        dev: The last nDCG@10 on the dev queries; None before the first.
+        stages: The reported stages, oldest first.
+        step: The last training step; None outside training.
+        dev: The last nDCG@10 on the dev questions; None before the first.
     """
 
     run: str
@@ -67,7 +67,7 @@ class TrainingState:
 
 @dataclass(frozen=True, slots=True)
 class MeasuredDrift:
-    """Drift between two generations; `other_documents` when documents were indexed in between, which moves answers too."""
+    """Drift between two generations; `other_documents` when documents were indexed in between, which changes results too."""
 
     before: str
     after: str
@@ -76,12 +76,12 @@ class MeasuredDrift:
 
 
 def new_run_name() -> str:
-    """Return a name out of the time, as `quarry tune` gives it."""
+    """Return a name made from the time, like `quarry tune`."""
     return datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
 
 
 def plan_of(order: TrainingOrder, device: str) -> TuningPlan:
-    """Return the plan that `quarry tune` has for the same order, so that a run begun here can go on there, and back."""
+    """Return the plan that `quarry tune` makes for the same order, so that a run can move between page and terminal."""
     return TuningPlan(
         general=general_path(),
         sources=order.sources,
@@ -97,10 +97,10 @@ def plan_of(order: TrainingOrder, device: str) -> TuningPlan:
 
 
 def order_of(run: str, facts: Mapping[str, Any], promote: bool, roots: Sequence[Path], device: str) -> TrainingOrder:
-    """Return the order of an interrupted run, out of the plan in its folder.
+    """Return the order of an interrupted run, from the plan in its folder.
 
     Raises:
-        SettingsError: If it was begun with settings that this page does not offer, or reads files outside of `roots`.
+        SettingsError: If it has settings that this page does not offer, or reads files outside `roots`.
     """
     try:
         kept = dict(facts["sources"])
@@ -150,10 +150,10 @@ def _as_json(facts: Mapping[str, Any]) -> str:
 
 
 def pair_paths(typed: str, roots: Sequence[Path]) -> tuple[Path, ...]:
-    """Return the files and folders that a user typed, one a line, relative to the first root or whole paths.
+    """Return the files and folders that a user typed, one per line, absolute or relative to the first root.
 
     Raises:
-        SettingsError: If one is outside of the roots or not there.
+        SettingsError: If one is outside the roots or does not exist.
     """
     found = []
     for line in typed.splitlines():
@@ -185,7 +185,7 @@ def run_training(job: Job, index: Path, order: TrainingOrder, device: str) -> Tu
     """Run the loop; the job's `detail` is a `TrainingState`.
 
     Raises:
-        JobCancelledError: If the job was asked to stop; what was reached is kept.
+        JobCancelledError: If the job was asked to stop; finished work is kept.
         SearchError: As `quarry.training.tuning.loop.tune`.
     """
     watch = _Watch(job, order.run)
@@ -193,7 +193,7 @@ def run_training(job: Job, index: Path, order: TrainingOrder, device: str) -> Tu
 
 
 def run_rollback(job: Job, index: Path, device: str) -> str:
-    """Take back the newest promotion, of a model or of a reranker; returns the generation that is live now.
+    """Roll back the newest promotion, of a model or of a reranker, and return the live generation.
 
     Raises:
         JobCancelledError: If the job was asked to stop.
@@ -204,7 +204,7 @@ def run_rollback(job: Job, index: Path, device: str) -> str:
 
 
 def drift_parent(index: Path) -> str:
-    """Return the generation whose model the live one was tuned from, when it is still kept; empty otherwise.
+    """Return the generation whose model the live one was tuned from, while it is kept; otherwise an empty string.
 
     Raises:
         IndexFormatError: If the index cannot be read.
@@ -215,10 +215,10 @@ def drift_parent(index: Path) -> str:
 
 
 def run_drift(index: Path, live: Searcher, parent: str, log: FeedbackLog, device: str) -> MeasuredDrift:
-    """Ask the logged queries of the generation before and of the live one, without a reranker: the models are compared.
+    """Compare the live generation with an earlier one on the logged queries, without a reranker.
 
     Raises:
-        ModelError: If the earlier model is not on this machine any more.
+        ModelError: If the earlier model is no longer on this machine.
         ValueError: If nothing was logged.
     """
     before = Manifest.read(Generations(index).folder / parent)
@@ -230,32 +230,33 @@ def run_drift(index: Path, live: Searcher, parent: str, log: FeedbackLog, device
 
 
 class _Watch:
-    """Tells a job how far a run is. Every report is also where a cancelled job ends."""
+    """Reports a run's progress to its job; a cancelled job ends at a report."""
 
     def __init__(self, job: Job, run: str) -> None:
         self._job, self._state = job, TrainingState(run)
-        self._doing, self._done, self._total = "", 0, 0
+        self._doing: Doing = ""
+        self._done, self._total = 0, 0
         job.detail = self._state
 
     def stage(self, message: Message) -> None:
-        """Keep the message."""
+        """Record a stage."""
         self._state = replace(self._state, stages=(*self._state.stages, message), step=None)
-        self._job.detail, self._doing = self._state, str(message)
+        self._job.detail, self._doing = self._state, message
         self._report(0, 0)
 
     def training(self, progress: TrainProgress) -> None:
-        """Keep the step."""
+        """Record a training step."""
         dev = self._state.dev if progress.dev is None else progress.dev
         self._state = self._job.detail = replace(self._state, step=progress, dev=dev)
         self._report(progress.step, progress.steps)
 
     def phase(self, name: str, total: int | None) -> None:
-        """Begin to count anew."""
-        self._doing = str(self._state.stages[-1]) if self._state.stages else name
+        """Restart the count."""
+        self._doing = self._state.stages[-1] if self._state.stages else name
         self._report(0, total or 0)
 
     def advance(self, amount: int) -> None:
-        """Count."""
+        """Advance the count."""
         self._report(self._done + amount, self._total)
 
     def _report(self, done: int, total: int) -> None:

@@ -1,4 +1,4 @@
-"""What came of training: runs with verdict and curves, the models of an index, going back, and drift."""
+"""The outcome of training: runs with verdict and curves, the models of an index, rollback, and drift."""
 
 from collections.abc import Callable, Sequence
 
@@ -26,17 +26,17 @@ def runs(session: Session, newest: str, start: Callable[[TrainingOrder], None], 
     """Draw the runs, and one of them in detail.
 
     Args:
-        session: Who looks.
-        newest: Name of the run that the app was started on last, empty for none; it is looked at until another one is chosen.
-        start: Starts an order; for going on with a run.
-        running: Whether the app is at it now.
+        session: The visitor's session.
+        newest: Name of the last run that the app started, empty for none; it is shown until another one is selected.
+        start: Continues a run.
+        running: Whether it is in progress.
     """
     say = session.say
     st.subheader(say("Runs", "运行记录"), anchor=False)
     views = training_runs.run_views(session.index, newest if running else "")
     if not views:
         st.caption(
-            say("The first one is at work.", "第一次运行正在进行。") if running else say("None yet.", "还没有。")
+            say("The first run is in progress.", "第一次运行正在进行。") if running else say("None yet.", "还没有。")
         )
         return
     st.dataframe(training_runs.run_rows(views, say), hide_index=True)
@@ -44,7 +44,7 @@ def runs(session: Session, newest: str, start: Callable[[TrainingOrder], None], 
     by_name = {view.name: view for view in views}
     if newest in by_name and st.session_state.get("training.followed") != newest:
         st.session_state["training.followed"] = st.session_state["training.run"] = newest
-    name = st.selectbox(say("Look at the run", "查看运行"), list(by_name), key="training.run")
+    name = st.selectbox(say("Show the run", "查看运行"), list(by_name), key="training.run")
     run = by_name.get(name) or views[0]
     if run.state == "running":
         return  # drawn with its progress
@@ -67,16 +67,16 @@ def _continue(
     session: Session, run: training_runs.RunView, start: Callable[[TrainingOrder], None], *, running: bool
 ) -> None:
     say = session.say
-    if st.button(say("Go on with this run", "继续该运行"), key="training.continue", disabled=running):
+    if st.button(say("Continue this run", "继续该运行"), key="training.continue", disabled=running):
         try:
             promote = bool(st.session_state.get("training.promote", True))
             start(training_job.order_of(run.name, run.facts, promote, allowed_roots(), session.device))
         except SearchError as err:
-            show_fault(say("It cannot go on here.", "无法在此继续。"), err, say)
+            show_fault(say("It cannot be continued here.", "无法在此继续。"), err, say)
 
 
 def curves(session: Session, name: str) -> None:
-    """Draw loss and dev score of a run, as far as it came."""
+    """Draw loss and dev score of a run so far."""
     say = session.say
     loss, dev = training_runs.curve_rows(TuningRun(session.index / FOLDER / name))
     if not (loss or dev):
@@ -86,7 +86,7 @@ def curves(session: Session, name: str) -> None:
     with left:
         _curve(loss, say("Loss (lower is better)", "损失（越低越好）"), step)
     with right:
-        _curve(dev, say("nDCG@10 on the dev queries (higher is better)", "开发集 nDCG@10（越高越好）"), step)
+        _curve(dev, say("nDCG@10 on the dev questions (higher is better)", "开发集 nDCG@10（越高越好）"), step)
 
 
 def _curve(points: Sequence[Row], value: str, step: str) -> None:
@@ -107,7 +107,7 @@ def _curve(points: Sequence[Row], value: str, step: str) -> None:
 
 
 def models(session: Session) -> None:
-    """Draw which models the index has had, the way back, and what the last promotion changed."""
+    """Draw the models that the index has had, the rollback, and what the last promotion changed."""
     say = session.say
     st.subheader(say("Models of this index", "该索引的模型"), anchor=False)
     try:
@@ -133,7 +133,7 @@ def _rollback(session: Session, live: Step) -> None:
         state.pop("training.back", None)
         return
     if state.get("training.back") != live.generation:
-        if st.button(say("Roll back the model", "回退模型"), key="training.rollback"):
+        if st.button(say("Roll back the model", "回滚模型"), key="training.rollback"):
             state["training.back"] = live.generation
             st.rerun()
         return
@@ -141,11 +141,11 @@ def _rollback(session: Session, live: Step) -> None:
         for sentence in words:
             st.text(sentence)
         yes, no = st.columns(2)
-        if no.button(say("No, leave it", "不回退"), key="training.no", width="stretch"):
+        if no.button(say("Cancel", "取消"), key="training.no", width="stretch"):
             del state["training.back"]
             st.rerun()
         if yes.button(
-            say("Yes, roll back for everybody", "确认为所有人回退"), key="training.yes", type="primary", width="stretch"
+            say("Roll back for everyone", "确认为所有人回滚"), key="training.yes", type="primary", width="stretch"
         ):
             del state["training.back"]
             _begin(session, _ROLLBACK, lambda job: training_job.run_rollback(job, session.index, session.device))
@@ -157,13 +157,13 @@ def _rolling(session: Session, job: Job) -> None:
         st.progress(job.progress.share)
         stages = job.detail.stages if isinstance(job.detail, TrainingState) else ()
         doing = stage_words(stages[-1], say) if stages else job.progress.doing
-        st.text(say("Going back", "正在回退") + f"  {doing}")
+        st.text(say("Rolling back", "正在回滚") + f"  {doing}")
     elif _just_ended(job):
         st.rerun()
     elif job.state == "failed" and job.error:
-        show_fault(say("The rollback failed; nothing was switched.", "回退失败，未作切换。"), job.error, say)
+        show_fault(say("The rollback failed; nothing was switched.", "回滚失败，未作切换。"), job.error, say)
     elif job.state == "done":
-        st.success(say(f"Rolled back: generation {job.result} answers.", f"已回退：由第 {job.result} 代回答。"))
+        st.success(say(f"Rolled back: generation {job.result} is live.", f"已回滚：当前为版本 {job.result}。"))
 
 
 def _drift(session: Session, parent: str, live: Step) -> None:
@@ -171,18 +171,18 @@ def _drift(session: Session, parent: str, live: Step) -> None:
     st.subheader(say("What the promotion changed", "上线带来的变化"), anchor=False)
     if not parent:
         st.caption(
-            say(
-                "The generation before is not kept any more, so it cannot be asked.", "先前的一代已不再保留，无法比较。"
-            )
+            say("The previous generation was removed, so the two cannot be compared.", "上一版已删除，无法比较。")
         )
         return
     if not feedback_path(session.index).is_file():
-        st.caption(say("No questions were logged yet that both could be asked.", "日志中还没有可供比较的问题。"))
+        st.caption(say("The log has no questions to compare them on yet.", "日志中还没有可供比较的问题。"))
         return
     job = board(session.index).latest(_DRIFT)
     running = job is not None and job.state == "running"
     if st.button(
-        say("Ask the logged questions of both", "用日志中的问题比较两代"), key="training.drift", disabled=running
+        say("Compare both on the logged questions", "用日志中的问题比较两个版本"),
+        key="training.drift",
+        disabled=running,
     ):
         try:
             searcher, log = session.searcher(), session.feedback()
@@ -199,7 +199,7 @@ def _drift(session: Session, parent: str, live: Step) -> None:
 def _drifting(session: Session, job: Job, live: str) -> None:
     say, found = session.say, job.result
     if job.state == "running":
-        st.text(say("Both are being asked", "正在比较") + f"  {job.progress.seconds:.0f} s")
+        st.text(say("Comparing", "正在比较") + f"  {job.progress.seconds:.0f} s")
     elif _just_ended(job):
         st.rerun()
     elif job.state == "failed" and job.error:
@@ -215,13 +215,13 @@ def _begin(session: Session, kind: str, work: Callable[[Job], object]) -> None:
     try:
         board(session.index).start(kind, work)
     except SearchError as err:
-        show_fault(session.say("It cannot begin.", "无法开始。"), err, session.say)
+        show_fault(session.say("It cannot start.", "无法开始。"), err, session.say)
         return
     st.rerun()
 
 
 def _just_ended(job: Job) -> bool:
-    """Whether this visitor sees the end for the first time; the rest of the page is then out of date."""
+    """Whether this visitor sees the end for the first time; the page is then redrawn."""
     key = f"training.seen.{job.kind}"
     before = st.session_state.get(key)
     st.session_state[key] = job.number

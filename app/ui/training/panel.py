@@ -1,4 +1,4 @@
-"""The section of training: what there is to learn from, starting a run, how far it is. Outcomes: `training_outcomes`."""
+"""The training section: what there is to learn from, starting a run, its progress. Its outcome: `outcomes`."""
 
 from contextlib import closing
 from pathlib import Path
@@ -38,19 +38,23 @@ def training_section(session: Session) -> None:
         return
     if live.embedder is None:
         st.info(
-            say("This index has no vectors, so there is no model to tune. Index again with a model:",
-                "该索引没有向量，因此没有可微调的模型。请用模型重新建立索引："),
+            say(
+                "This index has no vectors, so there is no model to tune. Index again with a model:",
+                "该索引没有向量，因此没有可微调的模型。请用模型重新建立索引：",
+            ),
             icon=":material/info:",
-        )  # fmt: skip
+        )
         st.code(f"quarry index PATH --into {session.index} --model auto --rebuild", language=None, wrap_lines=True)
         return
     st.caption(
-        say("Tunes the model on what users said, and lets it answer only when held-out questions show that it is better. "
-            "Searching goes on meanwhile, by the model that answers now. A thousand examples take about 20 minutes with a small "
-            "model on a CPU; a run can be stopped, go on later, and be taken back after it went live.",
-            "根据用户的反馈微调模型；只有留出的问题证明它更好时才会上线。期间搜索照常进行，仍由现在的模型回答。"
-            "小模型在 CPU 上用一千个样本训练约需 20 分钟；运行可以停止、以后继续，上线之后也可以回退。")
-    )  # fmt: skip
+        say(
+            "Tunes the model on users' feedback, and switches to it only when held-out questions show that it is better. "
+            "Search keeps working with the current model meanwhile. A thousand examples take about 20 minutes with a small "
+            "model on a CPU. A run can be stopped, continued later, and rolled back after it went live.",
+            "根据用户的反馈微调模型；只有留出的问题证明它更好时才会上线。期间搜索照常进行，仍使用现在的模型。"
+            "小模型在 CPU 上用一千个样本训练约需 20 分钟；运行可以停止、以后继续，上线之后也可以回滚。",
+        )
+    )
     job = board(session.index).latest(KIND)
     if _can_train(session):
         _order(session, job)
@@ -62,7 +66,7 @@ def training_section(session: Session) -> None:
 
 
 def _can_train(session: Session) -> bool:
-    """Whether the packages are there; otherwise it says how to get them."""
+    """Whether training is installed; if not, say how to install it."""
     try:
         trainable.require_training()
     except MissingExtraError as err:
@@ -74,52 +78,96 @@ def _can_train(session: Session) -> bool:
 
 def _order(session: Session, job: Job | None) -> None:
     say = session.say
-    alone = _evidence(session)
+    alone, count = _evidence(session)
     reranker = _what(session)
     left, right = st.columns(2)
     feedback = left.checkbox(say("Learn from the feedback log", "使用反馈日志"), value=True, key="training.feedback")
-    corpus = left.checkbox(say("Also make pairs of the documents (titles, headings, questions)",
-                               "同时从文档中生成样本（标题、小节、问答）"), key="training.corpus")  # fmt: skip
+    corpus = left.checkbox(
+        say(
+            "Also make pairs from the documents (titles, headings, questions)",
+            "同时从文档中生成样本（标题、小节、问答）",
+        ),
+        key="training.corpus",
+    )
     promote = left.checkbox(
-        say("Let it answer when it is shown to be better", "证明更好时即上线"), value=True, key="training.promote"
+        say("Switch to the new model automatically if it proves better", "若证明更好则自动切换到新模型"),
+        value=True,
+        key="training.promote",
     )
     typed = right.text_area(
-        say("Also learn from these files, one a line (optional)", "同时使用这些文件，每行一个（可选）"),
-        key="training.pairs", placeholder=str(allowed_roots()[0]), height=80,
-        help=say("FlagEmbedding JSONL, a BEIR folder with train judgements, or pairs as JSONL or TSV.",
-                 "FlagEmbedding JSONL、带训练判定的 BEIR 文件夹，或 JSONL/TSV 格式的样本。"),
-    )  # fmt: skip
-    most = right.number_input(say("Use at most this many examples (empty: all)", "最多使用的样本数（留空为全部）"),
-                              min_value=LEAST, value=None, step=100, key="training.most")  # fmt: skip
+        say("Also learn from these files, one per line (optional)", "同时使用这些文件，每行一个（可选）"),
+        key="training.pairs",
+        placeholder=str(allowed_roots()[0]),
+        height=80,
+        help=say(
+            "FlagEmbedding JSONL, a BEIR folder with training judgements, or pairs as JSONL or TSV.",
+            "FlagEmbedding JSONL、带训练标注的 BEIR 文件夹，或 JSONL/TSV 格式的样本。",
+        ),
+    )
+    most = right.number_input(
+        say("Use at most this many examples (empty = all)", "最多使用的样本数（留空为全部）"),
+        min_value=LEAST,
+        value=None,
+        step=100,
+        key="training.most",
+    )
     seed = left.number_input(
-        say("Seed", "随机种子"), min_value=0, value=0, step=1, key="training.seed",
-        help=say("Another seed holds other questions out and draws in another order.", "换一个种子，留出的问题和抽取的顺序就不同。"),
-    )  # fmt: skip
+        say("Seed", "随机种子"),
+        min_value=0,
+        value=0,
+        step=1,
+        key="training.seed",
+        help=say(
+            "Another seed holds out other questions and samples in another order.",
+            "换一个种子，留出的问题和抽取的顺序就不同。",
+        ),
+    )
     busy = job is not None and job.state == "running"
-    if st.button(say("Start training", "开始训练"), key="training.go", type="primary", disabled=busy):
+    too_few = count is not None and count < LEAST and feedback and not (corpus or typed)
+    if st.button(
+        say("Start training", "开始训练"),
+        key="training.go",
+        type="primary",
+        disabled=busy or too_few,
+        help=shown.too_few_words(count or 0, say) if too_few else None,
+    ):
         try:
             pairs = training_job.pair_paths(typed or "", allowed_roots())
             if not (pairs or corpus or (feedback and feedback_path(session.index).is_file())):
-                st.warning(say("Choose something to learn from: the feedback log, the documents, or files.",
-                               "请选择训练的来源：反馈日志、文档或文件。"), icon=":material/warning:")  # fmt: skip
+                st.warning(
+                    say(
+                        "Choose something to learn from: the feedback log, the documents, or files.",
+                        "请选择训练的来源：反馈日志、文档或文件。",
+                    ),
+                    icon=":material/warning:",
+                )
                 return
             sources = TuningSources(feedback, pairs, corpus, int(most) if most else None, one_person=alone)
             _start(session, TrainingOrder(sources, int(seed), promote, training_job.new_run_name(), reranker))
         except SearchError as err:
-            show_fault(say("Training cannot begin.", "无法开始训练。"), err, say)
+            show_fault(say("Training cannot start.", "无法开始训练。"), err, say)
 
 
-def _evidence(session: Session) -> bool:
-    """Say what the log gives; returns whether one voice is enough."""
+def _evidence(session: Session) -> tuple[bool, int | None]:
+    """Draw what the log gives.
+
+    Returns:
+        Whether one person's judgement is enough, and the number of examples; None when that is not known.
+    """
     say = session.say
     if not feedback_path(session.index).is_file():
-        st.text(say("There is no feedback log yet: choose the documents or files as the source.",
-                    "还没有反馈日志，请选择文档或文件作为来源。"))  # fmt: skip
-        return False
+        st.text(
+            say(
+                "There is no feedback log yet: choose the documents or files as the source.",
+                "还没有反馈日志，请选择文档或文件作为来源。",
+            )
+        )
+        return False, None
     alone = st.toggle(
-        say("One person uses this index: one voice is enough", "此索引由一人使用：一人的意见即可"), key="training.alone",
-        help=say("Otherwise a judgement counts when two visitors agree on it.", "否则一个判定要有两位访客一致才算数。"),
-    )  # fmt: skip
+        say("Only one person uses this index: one judgement is enough", "此索引由一人使用：一次标注即可"),
+        key="training.alone",
+        help=say("Otherwise a judgement counts when two visitors agree on it.", "否则一条标注要有两位访客一致才算数。"),
+    )
     curated = _curated(session, alone=alone)
     if curated is not None:
         for sentence in shown.evidence_words(curated, say):
@@ -127,19 +175,23 @@ def _evidence(session: Session) -> bool:
         if curated.dropped:
             with st.expander(say("What is left out, and why", "未采用的内容及原因")):
                 st.dataframe(shown.count_rows(curated.dropped, say), hide_index=True, width="content")
-    return alone
+    return alone, None if curated is None else len(curated.examples)
 
 
 def _what(session: Session) -> str:
-    """Ask what is tuned; returns what a reranker is made of, empty for the embedder."""
+    """Ask what to tune.
+
+    Returns:
+        What a reranker is made from; empty for the embedder.
+    """
     say = session.say
     names = {
-        "": say("the model that finds passages (embedder)", "检索段落的模型（向量模型）"),
+        "": say("the embedder, which finds passages", "检索段落的向量模型"),
         "auto": say("the reranker", "重排模型"),
-        FROM_ENCODER: say("a new reranker out of this index's model", "由该索引的模型得到的新重排模型"),
+        FROM_ENCODER: say("a new reranker made from this index's model", "由该索引的模型得到的新重排模型"),
     }
     chosen: str = st.radio(
-        say("What is tuned", "微调对象"),
+        say("Model to tune", "微调对象"),
         list(names),
         format_func=names.__getitem__,
         horizontal=True,
@@ -147,18 +199,20 @@ def _what(session: Session) -> str:
     )
     if chosen:
         st.caption(
-            say("A reranker reads question and passage together and orders the best candidates; judging it takes many minutes "
-                "on a CPU.",
-                "重排模型同时读取问题和段落，为最佳候选排序；在 CPU 上评测需要较长时间。")
-        )  # fmt: skip
+            say(
+                "A reranker reads question and passage together and orders the best candidates; evaluating it takes many "
+                "minutes on a CPU.",
+                "重排模型同时读取问题和段落，为最佳候选排序；在 CPU 上评测需要较长时间。",
+            )
+        )
     return chosen
 
 
 def _start(session: Session, order: TrainingOrder) -> None:
-    """Start a run, or go on with one.
+    """Start or continue a run.
 
     Raises:
-        IndexBusyError: If one is running.
+        IndexBusyError: If a run is in progress.
     """
     index, device = session.index, session.device
     board(index).start(KIND, lambda job: training_job.run_training(job, index, order, device))
@@ -185,14 +239,14 @@ def _progress(session: Session, job: Job) -> None:
         if job.stopping:
             st.caption(
                 say(
-                    "It stops after the step at hand; what was reached is kept.",
+                    "It stops after the current step; finished work is kept.",
                     "将在当前步骤之后停止，已完成的部分会保留。",
                 )
             )
         if state is not None:
             training_outcomes.curves(session, state.run)
             if behind := shown.stages_behind(state, say):
-                with st.expander(say("What was done so far", "已完成的步骤")):
+                with st.expander(say("Finished steps", "已完成的步骤")):
                     for sentence in behind:
                         st.text(sentence)
         return
@@ -201,22 +255,26 @@ def _progress(session: Session, job: Job) -> None:
         st.rerun()
     if job.state == "failed" and job.error:
         show_fault(
-            say("The last run failed. The live model answers as before.", "上一次运行失败，使用中的模型不受影响。"),
+            say("The last run failed. The live model is unchanged.", "上一次运行失败，当前模型不受影响。"),
             job.error,
             say,
         )
     elif job.state == "cancelled":
         st.info(
-            say("Stopped. What was reached is kept: choose the run below to go on with it.",
-                "已停止。已完成的部分都保留着，可在下方选择该运行并继续。"),
+            say(
+                "Stopped. Finished work is kept: select the run below to continue it.",
+                "已停止。已完成的部分都保留着，可在下方选择该运行并继续。",
+            ),
             icon=":material/cancel:",
-        )  # fmt: skip
+        )
     else:
-        st.success(say("The run has ended; its verdict is below.", "运行已结束，结论见下方。"), icon=":material/check:")
+        st.success(
+            say("The run has finished; its verdict is below.", "运行已结束，结论见下方。"), icon=":material/check:"
+        )
 
 
 def _curated(session: Session, *, alone: bool) -> Curated | None:
-    """What the log gives now; None when it cannot be read, which the page says above."""
+    """What the log gives now; None when it cannot be read, which is shown above."""
     path = feedback_path(session.index)
     try:
         log = session.feedback()

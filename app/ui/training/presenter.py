@@ -1,13 +1,13 @@
-"""What the section of training shows: examples in the log, progress, models, drift. Knows nothing of Streamlit.
+"""What the training section shows: examples in the log, progress, models, drift. It draws nothing.
 
-Runs, with verdicts and curves: `training_runs`.
+Runs, with verdicts and curves: `runs`.
 """
 
 from collections.abc import Mapping, Sequence
 
 from quarry.app.ui.index.words import why_words
 from quarry.app.ui.shared.jobs import Progress
-from quarry.app.ui.shared.shown_text import Row, Say, safe, told
+from quarry.app.ui.shared.shown_text import Row, Say, counted, safe, told
 from quarry.app.ui.training.job import MeasuredDrift, TrainingState
 from quarry.app.ui.training.words import reason_words, seconds_words, stage_words
 from quarry.indexer.storage.manifest import RerankerFacts
@@ -17,18 +17,34 @@ from quarry.training.tuning.promotion import Step, newest_promotion
 
 
 def evidence_words(curated: Curated, say: Say) -> list[str]:
-    """Return how many examples the log would give now, and whether that is enough."""
+    """Return how many examples the log gives now, and whether that is enough."""
     count = len(curated.examples)
     weak = sum(example.origin == "clicks" for example in curated.examples)
-    words = [say(f"The feedback log of {curated.events:,} events gives {count:,} examples now, {weak:,} of them from clicks alone.",
-                 f"反馈日志有 {curated.events:,} 个事件，现在可得 {count:,} 个样本，其中 {weak:,} 个仅来自点击。")]  # fmt: skip
+    words = [
+        say(
+            f"The feedback log ({counted(curated.events, 'event', 'events')}) gives {counted(count, 'example', 'examples')} now, "
+            f"{weak:,} of them from clicks alone.",
+            f"反馈日志有 {curated.events:,} 个事件，现可得到 {count:,} 个样本，其中 {weak:,} 个仅来自点击。",
+        )
+    ]
     if count < LEAST:
-        words.append(say(f"At least {LEAST} are needed: judge more answers, or add other sources below.",
-                         f"至少需要 {LEAST} 个：请判定更多结果，或在下方加入其他来源。"))  # fmt: skip
+        words.append(too_few_words(count, say))
     if curated.merged:
-        words.append(say(f"{len(curated.merged)} groups of questions that read alike count as one each.",
-                         f"{len(curated.merged)} 组相近的问题各按一个计。"))  # fmt: skip
+        words.append(
+            say(
+                f"{counted(len(curated.merged), 'group', 'groups')} of similar questions: each group counts as one question.",
+                f"{len(curated.merged)} 组相近的问题各按一个计。",
+            )
+        )
     return words
+
+
+def too_few_words(count: int, say: Say) -> str:
+    """Return that there are not enough examples, and what to do."""
+    return say(
+        f"{counted(count, 'example', 'examples')} so far; at least {LEAST} are needed. Judge more results, or add other sources below.",
+        f"目前有 {count} 个样本，至少需要 {LEAST} 个：请标注更多结果，或在下方加入其他来源。",
+    )
 
 
 def count_rows(counts: Mapping[str, int], say: Say) -> list[Row]:
@@ -38,14 +54,14 @@ def count_rows(counts: Mapping[str, int], say: Say) -> list[Row]:
 
 
 def stages_behind(state: TrainingState, say: Say) -> list[str]:
-    """Return what a run has done, oldest first; what it is at now is not among it."""
+    """Return the finished stages of a run, oldest first."""
     return [stage_words(message, say) for message in state.stages[:-1]]
 
 
 def progress_words(progress: Progress, state: TrainingState | None, say: Say) -> list[str]:
-    """Return what a running job is at: the stage, then figures of training, then the time."""
+    """Return the progress of a running job: the stage, then training figures, then the time."""
     stages = state.stages if state else ()
-    words = [stage_words(stages[-1], say) if stages else say("Loading libraries and the model", "载入程序库和模型")]
+    words = [stage_words(stages[-1], say) if stages else say("Loading libraries and the model", "正在载入程序库和模型")]
     step = state.step if state else None
     if step is not None:
         parts = [say(f"step {step.step} of {step.steps}", f"第 {step.step} 步，共 {step.steps} 步")]
@@ -54,14 +70,14 @@ def progress_words(progress: Progress, state: TrainingState | None, say: Say) ->
             parts.append(say(f"dev nDCG@10 {state.dev:.3f}", f"开发集 nDCG@10 {state.dev:.3f}"))
         if step.seconds_left is not None:
             left = seconds_words(step.seconds_left, say)
-            parts.append(say(f"training ends in about {left}", f"训练约 {left}后结束"))
+            parts.append(say(f"about {left} of training left", f"训练约 {left}后结束"))
         words.append(say(", ", "，").join(parts))
     elif progress.total:
         words.append(f"{progress.done:,} / {progress.total:,}")
     elif progress.done:
         words.append(f"{progress.done:,}")
     passed = seconds_words(progress.seconds, say)
-    return [*words, say(f"{passed} since the start", f"已用 {passed}")]
+    return [*words, say(f"{passed} elapsed", f"已用 {passed}")]
 
 
 def history_rows(steps: Sequence[Step], say: Say) -> list[Row]:
@@ -69,21 +85,28 @@ def history_rows(steps: Sequence[Step], say: Say) -> list[Row]:
     reranked = any(step.reranker for step in steps)
     return [
         {
-            say("Generation", "代"): step.generation,
+            say("Generation", "版本"): step.generation,
             say("Since (UTC)", "始于 (UTC)"): step.at[:16].replace("T", " "),
             say("Model", "模型"): safe(f"{step.model} {step.revision[:12]}".strip()) or "-",
-            **({say("Tuned reranker", "微调的重排模型"): safe(step.reranker.model) if step.reranker else "-"} if reranked else {}),
-            say("Why", "原因"): why_words(step.reason, say),
+            **(
+                {say("Tuned reranker", "微调的重排模型"): safe(step.reranker.model) if step.reranker else "-"}
+                if reranked
+                else {}
+            ),
+            say("Reason", "原因"): why_words(step.reason, say),
             say("Run", "运行"): safe(step.run) or "-",
-            say("State", "状态"): say("live", "使用中") if step.live else
-                "" if step.kept else say("generation removed", "该代已删除"),
+            say("State", "状态"): say("live", "使用中")
+            if step.live
+            else ""
+            if step.kept
+            else say("generation removed", "版本已删除"),
         }
         for step in reversed(steps)
-    ]  # fmt: skip
+    ]
 
 
 def rollback_words(live: Step, say: Say) -> list[str]:
-    """Return what going back means; empty when the live model was not promoted here."""
+    """Return what a rollback does; empty when the live model was not promoted here."""
     newest = newest_promotion(live.lineage, live.reranker)
     if isinstance(newest, RerankerFacts):
         return _reranker_back(newest, say)
@@ -92,46 +115,64 @@ def rollback_words(live: Step, say: Say) -> list[str]:
     base = live.lineage.base.to_spec()
     model = safe(f"{base.model} {base.revision[:12]}")
     return [
-        say(f"The model of generation {live.generation} (run {safe(live.lineage.run)}) stops answering; {model} answers again.",
-            f"第 {live.generation} 代的模型（运行 {safe(live.lineage.run)}）停止回答，由 {model} 重新回答。"),
-        say("Documents indexed since then stay; what is new is encoded with that model first. The tuned model is kept.",
-            "此后加入的文档都保留，新文档会先用该模型编码。微调后的模型仍然保留。"),
-    ]  # fmt: skip
+        say(
+            f"{model} replaces the model of generation {live.generation} (run {safe(live.lineage.run)}) again.",
+            f"版本 {live.generation} 的模型（运行 {safe(live.lineage.run)}）停用，恢复使用 {model}。",
+        ),
+        say(
+            "Documents indexed since then stay and are encoded with that model first. The tuned model is kept.",
+            "此后加入的文档都保留，新文档会先用该模型编码。微调后的模型仍然保留。",
+        ),
+    ]
 
 
 def _reranker_back(facts: RerankerFacts, say: Say) -> list[str]:
     before = safe(facts.before.model) if facts.before else ""
     return [
-        say(f"The reranker {safe(facts.model)} (run {safe(facts.run)}) stops ordering the answers; "
-            + (f"{before} does it again." if before else "none of this index does it then."),
-            f"重排模型 {safe(facts.model)}（运行 {safe(facts.run)}）停止排序，"
-            + (f"由 {before} 重新排序。" if before else "此后该索引没有自己的重排模型。")),
+        say(
+            f"The reranker {safe(facts.model)} (run {safe(facts.run)}) is switched off; "
+            + (f"{before} is used again." if before else "this index then has no reranker of its own."),
+            f"重排模型 {safe(facts.model)}（运行 {safe(facts.run)}）停用，"
+            + (f"恢复使用 {before}。" if before else "此后该索引没有自己的重排模型。"),
+        ),
         say("Documents, vectors and the model stay as they are.", "文档、向量和检索模型保持不变。"),
-    ]  # fmt: skip
+    ]
 
 
 def drift_words(found: MeasuredDrift, say: Say) -> list[str]:
-    """Return how differently the logged questions are answered."""
+    """Return how much the results of the logged questions changed."""
     seen = found.drift
     words = [
-        say(f"Generation {found.before} against {found.after} on the newest {seen.queries} different questions of the log:",
-            f"第 {found.before} 代对比第 {found.after} 代，日志中最新的 {seen.queries} 个不同的问题："),
-        say(f"of the first ten documents {seen.overlap:.0%} are the same on average; {seen.same_first:.0%} of the questions have the "
+        say(
+            f"Generations {found.before} and {found.after} on the newest {counted(seen.queries, 'question', 'questions')} of the log:",
+            f"版本 {found.before} 与版本 {found.after}，日志中最新的 {seen.queries} 个问题：",
+        ),
+        say(
+            f"on average {seen.overlap:.0%} of the first ten documents are the same; {seen.same_first:.0%} of the questions have the "
             "same first document.",
-            f"前十篇文档平均有 {seen.overlap:.0%} 相同；{seen.same_first:.0%} 的问题首篇文档相同。"),
-    ]  # fmt: skip
+            f"前十篇文档平均有 {seen.overlap:.0%} 相同；{seen.same_first:.0%} 的问题首篇文档相同。",
+        ),
+    ]
     if seen.judged is not None:
         judged = told(seen.judged.message(), say)
-        words.append(say(f"On questions that users judged: {judged} They were judged on the older answers, which that favours.",
-                         f"在用户判定过的问题上：{judged} 这些判定是对先前的结果作出的，因此偏向先前的模型。"))  # fmt: skip
+        words.append(
+            say(
+                f"On questions that users judged: {judged} They were judged on the older results, which favors the older model.",
+                f"在用户标注过的问题上：{judged} 这些标注是对先前的结果作出的，因此偏向先前的模型。",
+            )
+        )
     if found.other_documents:
-        words.append(say("Documents were indexed in between; part of the difference is theirs.",
-                         "两代之间索引过文档，部分差异由此而来。"))  # fmt: skip
+        words.append(
+            say(
+                "Documents were indexed in between, which explains part of the difference.",
+                "两代之间索引过文档，部分差异由此而来。",
+            )
+        )
     return words
 
 
 def drift_rows(found: MeasuredDrift, say: Say) -> list[Row]:
-    """Return the questions whose answers moved most."""
+    """Return the questions whose results changed most."""
     return [
         {say("Question", "问题"): safe(text), say("Same of the first ten", "前十篇中相同的"): f"{overlap:.0%}"}
         for text, overlap in found.drift.moved

@@ -1,4 +1,4 @@
-"""The runs of an index as the page shows them: outcome, verdict in words, sources, curves. Knows nothing of Streamlit."""
+"""The tuning runs of an index as the page shows them: outcome, verdict, sources, curves. It draws nothing."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from quarry.training.tuning.run import TuningRun, tuning_runs
 
 RunState = Literal["running", "promoted", "forced", "refused", "kept", "unfinished", "damaged"]
 
-MOST_POINTS = 400  # of a curve; more are not seen
+MOST_POINTS = 400  # per curve; more cannot be told apart
 MOST_RUNS = 100
 MOST_REPORT = 60_000  # characters of a mining report
 _STATES = {
@@ -22,30 +22,33 @@ _STATES = {
     "promoted": ("promoted", "已上线"),
     "forced": ("promoted against the verdict", "不顾结论而上线"),
     "refused": ("refused", "不上线"),
-    "kept": ("may be promoted, was not", "可以上线，但未上线"),
+    "kept": ("not promoted, though it may be", "可以上线，但未上线"),
     "unfinished": ("not finished", "未完成"),
     "damaged": ("report cannot be read", "报告无法读取"),
 }
 _ENDS = {
     "promoted": (
-        "Promoted: it is better on questions that it had not seen.",
+        "Promoted: it is better on unseen questions.",
         "已上线：它在训练时没有见过的问题上表现更好。",
     ),
     "forced": ("Promoted against the verdict.", "不顾结论，已经上线。"),
-    "kept": ("It may be promoted; this run was asked not to let it answer.", "可以上线，但该运行被要求不上线。"),
+    "kept": (
+        "It may be promoted; this run was started without automatic switching.",
+        "可以上线，但该运行未启用自动切换。",
+    ),
 }
 _PARTS = re.compile("(?=Held-out queries: |General set: |留出查询：|通用集：)")  # of `GateVerdict.words`
 
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """One run of the loop, as far as it came.
+    """One tuning run, finished or not.
 
     Attributes:
-        name: Of its folder.
-        begun: When it was begun or last gone on with.
+        name: Name of its folder.
+        begun: When it was started or last continued.
         state: How it ended.
-        facts: The plan that it was begun with; empty when that cannot be read.
+        facts: The plan that it was started with; empty when that cannot be read.
         words: The verdict by language; empty before the end.
         held_out: Difference of the means, low and high end of its 95 % interval, p; None before the end.
         general: Difference on the general set; None before the end.
@@ -69,7 +72,7 @@ def run_views(index: Path, running: str = "") -> list[RunView]:
 
     Args:
         index: The index folder.
-        running: Name of the run that the app is at.
+        running: Name of the run in progress in the app.
     """
     return [_view(run, running) for run in reversed(tuning_runs(index)[-MOST_RUNS:])]
 
@@ -98,7 +101,7 @@ def _view(run: TuningRun, running: str) -> RunView:
             dev=(before, after),
             counts={str(name): int(count) for name, count in report["examples"].items()},
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # somebody's hand was in the folder
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # edited by hand
         return RunView(run.name, begun, "damaged", {}, {}, None, None, (None, None), {})
 
 
@@ -113,15 +116,17 @@ def run_rows(runs: Sequence[RunView], say: Say) -> list[Row]:
     return [
         {
             say("Run", "运行"): safe(run.name),
-            say("Begun (UTC)", "开始 (UTC)"): f"{run.begun:%Y-%m-%d %H:%M}",
+            say("Started (UTC)", "开始 (UTC)"): f"{run.begun:%Y-%m-%d %H:%M}",
             say("Outcome", "结果"): say(*_STATES[run.state]),
-            say("Held-out nDCG@10, 95 % interval", "留出查询 nDCG@10，95% 区间"): _gain(run),
+            say("Held-out nDCG@10, 95 % interval", "留出问题 nDCG@10，95% 区间"): _gain(run),
             "p": f"{run.held_out[3]:.4f}" if run.held_out else "-",
             say("General set", "通用集"): "-" if run.general is None else f"{run.general:+.4f}",
-            say("Dev before and after", "开发集前后"): " → ".join("-" if one is None else f"{one:.4f}" for one in run.dev),
+            say("Dev before and after", "开发集前后"): " → ".join(
+                "-" if one is None else f"{one:.4f}" for one in run.dev
+            ),
         }
         for run in runs
-    ]  # fmt: skip
+    ]
 
 
 def _gain(run: RunView) -> str:
@@ -132,7 +137,7 @@ def _gain(run: RunView) -> str:
 
 
 def verdict_words(run: RunView, say: Say) -> list[str]:
-    """Return how a run ended, with the gate's reasons, and a line of numbers for each of its two tests."""
+    """Return how a run ended, with the gate's reasons, and a line of figures for each of its two tests."""
     if run.words:
         head, *numbers = _PARTS.split(safe(say(run.words["en"], run.words["zh"])))
         own = [] if run.state == "refused" else [say(*_ENDS[run.state])]
@@ -141,7 +146,7 @@ def verdict_words(run: RunView, say: Say) -> list[str]:
     if run.state == "unfinished":
         return [
             say(
-                "This run has no verdict: it was stopped, or it goes on in a terminal. What it has made is kept.",
+                "This run has no verdict: it was stopped, or is running in a terminal. Finished work is kept.",
                 "该运行还没有结论：已被停止，或正在终端中进行。已完成的部分都保留着。",
             )
         ]
@@ -151,16 +156,16 @@ def verdict_words(run: RunView, say: Say) -> list[str]:
 def column_words(say: Say) -> str:
     """Return what the columns of `run_rows` mean."""
     return say(
-        "Held-out: the gain on questions that training did not see; the verdict rests on it. p: how easily chance alone makes "
-        "such a difference. General set: the change on questions about other things, which may hardly fall. Dev: questions that "
-        "chose the best step, so they flatter.",
+        "Held-out: the gain on questions that training did not see; it decides. p: the probability of such a difference by "
+        "chance alone. General set: the change on questions about other subjects, which may hardly fall. Dev: used to pick "
+        "the checkpoint, so optimistic.",
         "留出：在训练未见过的问题上的提升，结论以此为准。p：仅凭偶然出现这种差异的可能性。通用集：在其他主题的问题上的变化，"
         "几乎不得下降。开发集：用来选择最佳步的问题，因此偏乐观。",
     )
 
 
 def source_words(run: RunView, say: Say) -> str:
-    """Return where the examples of a run come from."""
+    """Return the sources of a run's examples."""
     kept = run.facts.get("sources")
     sources = kept if isinstance(kept, dict) else {}
     parts = [say("feedback log", "反馈日志")] if sources.get("feedback") else []

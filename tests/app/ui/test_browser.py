@@ -80,7 +80,7 @@ def test_a_visitor_searches_reads_and_judges_in_english(browser, demo, demo_inde
         person.page.keyboard.press("Escape")
 
         person.page.locator("[data-testid=stFeedback] button").first.click()
-        person.page.get_by_text("Stored: helpful.").wait_for()
+        person.page.get_by_text("Saved: relevant.").wait_for()
         stored = events(demo_index)
         assert [event.action for event in stored] == ["click", "thumb_up"]
         assert stored[1].query == ENGLISH
@@ -103,7 +103,7 @@ def test_a_visitor_searches_in_chinese_and_changes_the_options(browser, demo):
         assert "索引与模型" in person.page.locator("[data-testid=stSidebarNav]").inner_text()
         person.ask(CHINESE)
         assert person.hits()[0].startswith("免疫系统")
-        person.page.get_by_text("关键词", exact=True).click()
+        person.page.get_by_text("关键词（BM25）", exact=True).first.click()
         person.settle()
         assert "route=bm25" in person.page.url
         person.page.go_back()

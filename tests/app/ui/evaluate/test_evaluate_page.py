@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from quarry.app.ui.evaluate import groups, queries
 from quarry.app.ui.evaluate import presenter as shown
-from quarry.app.ui.evaluate import queries
 from quarry.app.ui.evaluate.job import EvaluationOrder, run_evaluation
 from quarry.app.ui.shared.data_folders import DATA_VARIABLE, allowed_roots, data_choices
 from quarry.app.ui.shared.jobs import Job, JobCancelledError
@@ -24,6 +24,7 @@ from quarry.retriever.searcher import Searcher
 from tests.app.ui.languages import chinese, english
 from tests.app.ui.pages_support import POISON, demo_index, markdown, open_page, texts
 
+BM25, HYBRID = "Words (BM25)", "Hybrid (meaning + words)"
 QUESTIONS = Questions(
     queries=(Query("q1", "how to renew a book"), Query("q2", "怎么续借"), Query("q3", "opening hours on holidays")),
     qrels={"q1": {"d1": 1, "d9": 0}, "q2": {"d2": 2, "d3": 1}, "q3": {"d4": 1}},
@@ -44,7 +45,7 @@ def saved(run, *, route="bm25", generation="000001", questions=QUESTIONS, digest
 
 @pytest.fixture
 def pair():
-    return shown.named_runs([saved(BEFORE), saved(AFTER, route="hybrid")])
+    return shown.named_runs([saved(BEFORE), saved(AFTER, route="hybrid")], english)
 
 
 # Data sets
@@ -133,51 +134,51 @@ def test_a_stopped_run_keeps_the_routes_that_were_finished(index, order):
 
 def test_the_table_in_both_languages(pair):
     before, after = shown.table_rows(pair, english)
-    assert list(before)[:5] == ["Route", "nDCG@10", "RR@10", "Ceiling", "ms per query"]
+    assert list(before)[:5] == ["Search method", "nDCG@10", "RR@10", "Ceiling", "ms per question"]
     # q1: 1/log2(3) = 0.6309, q2: 1, q3: 0; after it q1: 1, q2: (1 + 2/log2(3)) / (2 + 1/log2(3)) = 0.8597, q3: 0
     assert before["nDCG@10"].startswith("0.5436 (0.00-1.00)")
     assert after["nDCG@10"].startswith("0.6199 (")
-    assert (before["Ceiling"], before["ms per query"], before["judged@10"]) == ("0.6667", "11.5", "67%")
-    assert (before["Queries"], before["Unanswered"], before["Model"]) == ("3", "1", "tests/words")
-    assert "路线" in shown.table_rows(pair, chinese)[0]
+    assert (before["Ceiling"], before["ms per question"], before["judged@10"]) == ("0.6667", "11.5", "67%")
+    assert (before["Questions"], before["Unanswered"], before["Model"]) == ("3", "1", "tests/words")
+    assert "检索方式" in shown.table_rows(pair, chinese)[0]
 
 
 def test_labels_are_as_short_as_they_can_be():
     def labels(*runs):
-        return [run.label for run in shown.named_runs(runs)]
+        return [run.label for run in shown.named_runs(runs, english)]
 
-    assert labels(saved(BEFORE), saved(AFTER, route="hybrid")) == ["bm25", "hybrid"]
-    assert labels(saved(BEFORE), saved(AFTER, generation="000002")) == ["bm25 000001", "bm25 000002"]
-    assert labels(saved(BEFORE), saved(AFTER)) == ["1. bm25", "2. bm25"]
+    assert labels(saved(BEFORE), saved(AFTER, route="hybrid")) == [BM25, HYBRID]
+    assert labels(saved(BEFORE), saved(AFTER, generation="000002")) == [f"{BM25} 000001", f"{BM25} 000002"]
+    assert labels(saved(BEFORE), saved(AFTER)) == [f"1. {BM25}", f"2. {BM25}"]
     reranked = saved(BEFORE)
-    assert labels(replace(reranked, meta=replace(reranked.meta, rerank="rerank"))) == ["bm25+rerank"]
+    assert labels(replace(reranked, meta=replace(reranked.meta, rerank="rerank"))) == [f"{BM25} + rerank"]
 
 
 def test_runs_of_other_data_sets_are_refused_with_the_reason(pair):
-    other = shown.named_runs([pair[0].saved, saved(AFTER, route="dense", digest="b" * 16)])
+    other = shown.named_runs([pair[0].saved, saved(AFTER, route="dense", digest="b" * 16)], english)
     reason = shown.why_not_comparable(other, english)
-    assert "bm25 was measured on library/test (aaaaaaaa) and dense on library/test (bbbbbbbb)" in reason
+    assert f"{BM25} was measured on library/test (aaaaaaaa) and Meaning (dense) on library/test (bbbbbbbb)" in reason
     assert "没有可比性" in shown.why_not_comparable(other, chinese)
     assert shown.why_not_comparable(pair, english) == ""
     evaluation = evaluate(AFTER, QUESTIONS.qrels, parse_measures(["AP"]), queries=QUESTIONS.queries)
-    without = shown.named_runs([pair[0].saved, replace(pair[1].saved, evaluation=evaluation)])
-    assert shown.why_not_comparable(without, english) == "These runs have no measure in common."
+    without = shown.named_runs([pair[0].saved, replace(pair[1].saved, evaluation=evaluation)], english)
+    assert shown.why_not_comparable(without, english) == "These runs have no metric in common."
 
 
 def test_remarks_count_what_is_odd(pair):
     one = saved(BEFORE, degraded="dense: no model", unjudged=3)
-    found = shown.remarks(shown.named_runs([one]), QUESTIONS, UnknownDocuments(2, ("d3",), 1, 5), english)
+    found = shown.remarks(shown.named_runs([one], english), QUESTIONS, UnknownDocuments(2, ("d3",), 1, 5), english)
     assert found == [
-        "bm25 was degraded: dense: no model",
-        "3 queries of the data set have no judgements; left out.",
-        "2 of 5 judged documents are not in the live index; questions whose answers are among them cannot win.",
+        f"{BM25} was degraded: dense: no model",
+        "3 questions without a judgement in the data set; left out.",
+        "2 of 5 judged documents are not in the live index; questions that they answer score 0.",
     ]
     assert shown.remarks(pair, QUESTIONS, None, english) == []
-    assert "figures only" in shown.remarks(pair, None, None, english)[0]
+    assert "saved without its questions" in shown.remarks(pair, None, None, english)[0]
 
 
 def test_differences_per_query_the_largest_gain_first(pair):
-    comparison = shown.comparisons(pair, "nDCG@10")["hybrid"]
+    comparison = shown.comparisons(pair, "nDCG@10")[HYBRID]
     rows = shown.delta_rows(comparison, {"q1": "how to renew a book"}, english)
     assert [(row["place"], row["query"], row["outcome"]) for row in rows] == [
         (1, "how to renew a book", "better"), (2, "q3", "same"), (3, "q2", "worse"),
@@ -188,31 +189,31 @@ def test_differences_per_query_the_largest_gain_first(pair):
 def test_rows_of_the_charts(pair):
     first = shown.latency_rows(pair, "nDCG@10")[0]
     assert (first["run"], first["ms"], round(first["value"], 4), first["low"], first["high"]) == (
-        "bm25",
+        BM25,
         11.5,
         0.5436,
         0.0,
         1.0,
     )
     recall = {(row["run"], row["k"]): round(row["recall"], 4) for row in shown.depth_rows(pair, QUESTIONS)}
-    assert recall["bm25", 1] == 0.1667  # of q1 nothing, of q2 one of two, of q3 nothing
-    assert recall["hybrid", 1] == 0.5
-    assert recall["bm25", 100] == 0.6667
-    assert shown.slice_properties(QUESTIONS) == ("language", "length", "topic")
+    assert recall[BM25, 1] == 0.1667  # of q1 nothing, of q2 one of two, of q3 nothing
+    assert recall[HYBRID, 1] == 0.5
+    assert recall[BM25, 100] == 0.6667
+    assert groups.slice_properties(QUESTIONS) == ("language", "length", "topic")
     by_topic = {
         (row["run"], row["slice"]): round(row["value"], 4)
-        for row in shown.slice_rows(pair, QUESTIONS, "topic", "nDCG@10")
+        for row in groups.slice_rows(pair, QUESTIONS, "topic", "nDCG@10")
     }
     assert by_topic == {
-        ("bm25", "loans (2)"): 0.8155,
-        ("bm25", "hours (1)"): 0.0,
-        ("hybrid", "loans (2)"): 0.9299,
-        ("hybrid", "hours (1)"): 0.0,
+        (BM25, "loans (2)"): 0.8155,
+        (BM25, "hours (1)"): 0.0,
+        (HYBRID, "loans (2)"): 0.9299,
+        (HYBRID, "hours (1)"): 0.0,
     }
-    verdicts = shown.slice_verdicts(pair, QUESTIONS, "language", "nDCG@10", chinese)
-    assert [(row["分组"], row["结论"], row["查询数"]) for row in verdicts] == [
-        ("en", "查询太少", "2"),
-        ("zh", "查询太少", "1"),
+    verdicts = groups.slice_verdicts(pair, QUESTIONS, "language", "nDCG@10", chinese)
+    assert [(row["分组"], row["结论"], row["问题数"]) for row in verdicts] == [
+        ("en", "问题太少", "2"),
+        ("zh", "问题太少", "1"),
     ]
 
 
@@ -226,7 +227,7 @@ def test_the_worst_queries_first(pair):
     assert ids(pair, "wins") == ["q1", "q3", "q2"]
     assert ids(pair[:1], "lowest") == ["q3", "q1", "q2"]
     row = queries.query_rows(pair, "nDCG@10", words, "losses", english)[0]
-    assert row == {"id": "q2", "Question": "怎么续借", "bm25": 1.0, "hybrid": 0.8597, "Difference": -0.1403}
+    assert row == {"id": "q2", "Question": "怎么续借", BM25: 1.0, HYBRID: 0.8597, "Difference": -0.1403}
 
 
 def test_results_of_a_query_side_by_side(pair):
@@ -235,8 +236,8 @@ def test_results_of_a_query_side_by_side(pair):
         ("1", "✗ 0", "d9", "d9"), ("2", "✓ 1", "Loans", "d1"),
     ]  # fmt: skip
     missed = queries.missed_rows(pair, "q3", QUESTIONS.qrels["q3"], {}, english)
-    assert missed == [{"Relevant document": "d4", "Id": "d4", "Grade": "1", "bm25": "-", "hybrid": "-"}]
-    assert queries.missed_rows(pair, "q2", QUESTIONS.qrels["q2"], {}, english)[0]["hybrid"] == "2"
+    assert missed == [{"Relevant document": "d4", "Id": "d4", "Grade": "1", BM25: "-", HYBRID: "-"}]
+    assert queries.missed_rows(pair, "q2", QUESTIONS.qrels["q2"], {}, english)[0][HYBRID] == "2"
 
 
 def test_saved_evaluations_are_listed_newest_first_and_bad_ones_with_their_reason(tmp_path):
@@ -245,12 +246,12 @@ def test_saved_evaluations_are_listed_newest_first_and_bad_ones_with_their_reaso
     save_evaluation(tmp_path / "two", replace(later, meta=replace(later.meta, created="2026-11-21T09:00:00+00:00")))
     save_evaluation(tmp_path / "bad", saved(BEFORE))
     (tmp_path / "bad" / "run.trec").write_text("")
-    labels, faults = shown.read_saved(tmp_path)
+    labels, faults = shown.read_saved(tmp_path, english)
     assert list(labels) == ["two", "one"]
-    assert labels["one"] == "2026-11-21 07:40  library/test  bm25  000001  nDCG@10 0.5436"
+    assert labels["one"] == "2026-11-21 07:40  library/test  Words (BM25)  000001  nDCG@10 0.5436"
     assert list(faults) == ["bad"]
     assert "not the run" in faults["bad"]
-    assert shown.read_saved(tmp_path / "nowhere") == ({}, {})
+    assert shown.read_saved(tmp_path / "nowhere", english) == ({}, {})
 
 
 def test_routes_depend_on_what_is_there():
@@ -287,23 +288,23 @@ def test_an_empty_page_says_what_to_do(index, monkeypatch):
     at = open_page(index, monkeypatch, "evaluate")
     assert not at.exception
     assert "None yet" in at.info[0].value
-    assert "only BM25 can be measured" in texts(at)
+    assert "only words (BM25) can be measured" in texts(at)
 
 
 def test_evaluate_reopen_and_compare_across_generations(index, monkeypatch):
     at = open_page(index, monkeypatch, "evaluate", "zh")
     at = evaluate_once(at)
     assert not at.exception
-    table = table_with(at, "路线")
-    assert table["路线"].tolist() == ["bm25"]
-    assert table["代"].tolist() == ["000002"]
-    assert table["查询数"].tolist() == ["68"]
+    table = table_with(at, "检索方式")
+    assert table["检索方式"].tolist() == ["关键词（BM25）"]
+    assert table["版本"].tolist() == ["000002"]
+    assert table["问题数"].tolist() == ["68"]
     Generations(index).switch("000001", "rolled back")
     at = evaluate_once(at)
-    (newest, older) = list(shown.read_saved(evaluations_path(index))[0])
+    (newest, older) = list(shown.read_saved(evaluations_path(index), english)[0])
     at.multiselect(key="evaluate.shown").set_value([older, newest]).run()
     assert not at.exception
-    assert table_with(at, "路线")["路线"].tolist() == ["bm25 000002", "bm25 000001"]
+    assert table_with(at, "检索方式")["检索方式"].tolist() == ["关键词（BM25） 000002", "关键词（BM25） 000001"]
     assert "未显示出差异" in texts(at)
     again = open_page(index, monkeypatch, "evaluate")  # another visitor finds both
     assert len(again.multiselect(key="evaluate.shown").options) == 2
@@ -317,7 +318,7 @@ def test_what_is_open_survives_a_visit_to_another_page(index, monkeypatch):
     at.switch_page("../pages/index.py").run()
     at.switch_page("../pages/evaluate.py").run()
     assert at.multiselect(key="evaluate.shown").value == ["one"]
-    assert table_with(at, "Route") is not None
+    assert table_with(at, "Search method") is not None
 
 
 def test_different_data_sets_are_refused_on_the_page(index, monkeypatch):
@@ -328,7 +329,7 @@ def test_different_data_sets_are_refused_on_the_page(index, monkeypatch):
     assert not at.exception
     assert at.error[0].value == "These runs cannot be compared."
     assert "Choose runs of one data set" in texts(at)
-    assert table_with(at, "Route") is None
+    assert table_with(at, "Search method") is None
 
 
 def test_a_data_set_of_another_corpus_is_not_started(index, tmp_path, monkeypatch):
@@ -342,7 +343,7 @@ def test_a_data_set_of_another_corpus_is_not_started(index, tmp_path, monkeypatc
     at.selectbox(key="evaluate.dataset").set_value(1).run()
     at.button(key="evaluate.go").click().run()
     assert not at.exception
-    assert at.error[0].value == "It was not started."
+    assert at.error[0].value == "The evaluation was not started."
     assert "none of the 1 judged documents is in this index (the first is nowhere)" in at.code[0].value
 
 
@@ -369,7 +370,7 @@ def test_a_damaged_index_can_still_show_what_was_saved(index, monkeypatch):
     at.multiselect(key="evaluate.shown").set_value(["one"]).run()
     assert not at.exception
     assert at.error[0].value == "The index cannot be opened."
-    assert table_with(at, "Route")["nDCG@10"].tolist()[0].startswith("0.5436")
+    assert table_with(at, "Search method")["nDCG@10"].tolist()[0].startswith("0.5436")
 
 
 def test_an_evaluation_without_questions_and_with_a_damaged_neighbour(index, monkeypatch):
@@ -380,7 +381,7 @@ def test_an_evaluation_without_questions_and_with_a_damaged_neighbour(index, mon
     assert at.warning[0].value == "A saved evaluation cannot be read."
     at.multiselect(key="evaluate.shown").set_value(["one"]).run()
     assert not at.exception
-    assert "figures only" in texts(at)
+    assert "saved without its questions" in texts(at)
 
 
 def test_poisoned_questions_and_titles_stay_text(index, monkeypatch):

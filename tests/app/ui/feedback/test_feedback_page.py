@@ -65,7 +65,7 @@ def test_the_log_is_newest_first_with_shortened_visitors():
     assert len(rows) == 7
     assert rows[0]["Question"] == "节假日开放吗？"
     assert rows[-1] == {
-        "When (UTC)": "2026-11-20 09:30", "Visitor": "anne0000", "Said": "the answer", "Question": "How to renew?",
+        "When (UTC)": "2026-11-20 09:30", "Visitor": "anne0000", "Judgement": "marked as the answer", "Question": "How to renew?",
         "Document": "Loans", "Note": "", "Language": "English", "Generation": "000001",
     }  # fmt: skip
     assert shown.event_rows(LOG, TITLES, chinese)[1]["留言"] == "没有找到"
@@ -102,10 +102,10 @@ def test_training_rows_are_read_back(tmp_path):
     (row,) = read_training_rows(path)
     assert (row.query, row.pos, row.neg) == ("How to renew?", ("Loans. Renew online.",), ("Open nine to five.",))
     assert shown.training_words(report, english) == [
-        "1 questions with a relevant passage.", "Left out: 1 questions without a relevant passage.",
+        "1 question with a relevant passage.", "Left out: 1 question without a relevant passage.",
     ]  # fmt: skip
     _, gone = shown.training_file(LOG, {}.get)
-    assert "判定的段落已不在索引中" in shown.training_words(gone, chinese)[-1]
+    assert "标注的段落已不在索引中" in shown.training_words(gone, chinese)[-1]
     assert gone.rows == 0
 
 
@@ -140,7 +140,7 @@ def a_passage(index: Path, words: str) -> tuple[str, str]:
     return row.chunk_id, row.chunk_id.rpartition("#")[0]
 
 
-@pytest.mark.parametrize(("language", "words"), [("en", "Nobody has judged anything yet"), ("zh", "还没有任何反馈")])
+@pytest.mark.parametrize(("language", "words"), [("en", "No feedback yet"), ("zh", "还没有任何反馈")])
 def test_without_feedback_the_page_says_how_it_comes_and_makes_no_file(index, monkeypatch, language, words):
     at = open_page(index, monkeypatch, "feedback", language)
     assert not at.exception
@@ -161,7 +161,7 @@ def test_the_page_shows_a_log_and_offers_files(index, monkeypatch):
     log = at.dataframe[0].value
     assert log["Question"].tolist() == ["什么是蓝藻？", "What are cyanobacteria?"]
     assert log["Document"].tolist()[0].startswith("Chloroplast")
-    assert "1 questions with a relevant passage." in texts(at)
+    assert "1 question with a relevant passage." in texts(at)
     assert [button.disabled for button in at.download_button] == [False, False]
     at.selectbox(key="feedback.language.en").set_value("zh").run()
     assert at.dataframe[0].value["Question"].tolist() == ["什么是蓝藻？"]
@@ -176,7 +176,7 @@ def test_old_feedback_can_be_filtered_away(index, monkeypatch):
     assert at.metric[0].value == "1"
     at.selectbox(key="feedback.period.en").set_value("week").run()
     assert not at.exception
-    assert "Nothing in this selection." in at.info[0].value
+    assert "No feedback in this selection." in at.info[0].value
     at.selectbox(key="feedback.period.en").set_value("month").run()
     assert at.metric[0].value == "1"
 
@@ -194,7 +194,7 @@ def test_a_damaged_log_and_a_damaged_index_are_said(index, monkeypatch):
     (index / "generations" / "000002" / CHUNKS_NAME).write_bytes(b"no database")
     at = open_page(index, monkeypatch, "feedback")
     assert not at.exception
-    assert "no titles and no training rows" in at.warning[0].value
+    assert "titles and training rows are missing" in at.warning[0].value
     assert [button.disabled for button in at.download_button] == [True, False]
     for extra in ("-wal", "-shm"):
         Path(f"{feedback_path(index)}{extra}").unlink(missing_ok=True)

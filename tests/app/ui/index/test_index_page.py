@@ -37,7 +37,7 @@ def test_a_switch_is_put_in_words(index):
     first, second = shown.switch_words(live, other, english)
     assert first == "From generation 000002 to 000001."
     assert second.startswith("Documents 70 -> 68, passages ")
-    assert shown.switch_words(live, other, chinese)[0] == "从第 000002 代切换到第 000001 代。"
+    assert shown.switch_words(live, other, chinese)[0] == "从版本 000002 切换到版本 000001。"
 
 
 def test_a_damaged_generation_is_listed_with_its_reason(index):
@@ -45,10 +45,10 @@ def test_a_damaged_generation_is_listed_with_its_reason(index):
     newest, oldest = shown.generation_views(index)
     assert newest.live
     assert newest.manifest is None
-    assert "not valid JSON" in newest.fault
+    assert "not valid JSON" in str(newest.fault)
     row = shown.generation_rows((newest, oldest), english)[0]
     assert (row["State"], row["Documents"]) == ("live, damaged", "-")
-    assert row["Reason"] == newest.fault
+    assert row["Reason"] == str(newest.fault)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_the_checks_run_beside_the_page(index, monkeypatch, language):
         time.sleep(0.2)
         at.run()
     assert not at.exception
-    assert "✓ fine" in tables[0].to_string() or "✓ 正常" in tables[0].to_string()
+    assert "✓ ok" in tables[0].to_string() or "✓ 正常" in tables[0].to_string()
     assert any("--model auto" in code.value for code in at.code)
 
 

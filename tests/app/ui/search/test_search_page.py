@@ -42,7 +42,7 @@ def test_the_first_page_offers_examples_and_searching_shows_results(app, lexical
     shown = html(test)
     assert "<b>Loans</b>" in shown
     assert "<mark>Renew</mark> <mark>books</mark> twice online" in shown
-    assert "loans.md</span> · characters 0–" in shown
+    assert "loans.md</span> · <span class='q-info' title='characters 0–" in shown
     assert test.query_params["q"] == "renew books"
 
 
@@ -98,7 +98,7 @@ def test_thumbs_are_stored_with_what_was_shown_and_taken_back(app, lexical_index
     thumbs = next(iter(test.get("button_group"))) if not getattr(test, "feedback", None) else test.feedback[0]
     thumbs.set_value(1).run()
     assert not test.exception
-    assert any("Stored: helpful" in caption.value for caption in test.caption)
+    assert any("Saved: relevant" in caption.value for caption in test.caption)
     test.feedback[0].set_value(0).run()
     test.feedback[0].set_value(None).run()
     assert [event.action for event in events(lexical_index)] == ["thumb_up", "thumb_down", "withdraw"]
@@ -121,16 +121,16 @@ def test_the_answer_is_marked_and_unmarked(app, lexical_index):
 def test_notes_are_stored_for_a_result_and_for_the_whole_answer(app, lexical_index):
     test = app(lexical_index, q="renew books")
     test.text_area[0].set_value("the year is wrong")
-    first_button(test, "Store the note").click().run()
+    first_button(test, "Save the note").click().run()
     test.text_area[-1].set_value("我要找的是电话号码")
-    [element for element in test.button if element.label == "Store the note"][-1].click().run()
+    [element for element in test.button if element.label == "Save the note"][-1].click().run()
     stored = events(lexical_index)
     assert [(event.action, event.note, event.doc_id) for event in stored] == [
         ("note", "the year is wrong", "loans.md"),
         ("note", "我要找的是电话号码", ""),
     ]
     assert test.text_area[0].value == ""
-    first_button(test, "Store the note").click().run()
+    first_button(test, "Save the note").click().run()
     assert len(events(lexical_index)) == 2, "an empty note is not stored"
     assert any("empty" in error.value for error in test.error)
 
@@ -139,8 +139,8 @@ def test_nothing_is_confirmed_when_it_could_not_be_stored(app, lexical_index):
     feedback_path(lexical_index).write_text("not a database, but a text that is long enough to be seen as one" * 20)
     test = app(lexical_index, q="renew books")
     test.feedback[0].set_value(1).run()
-    assert any("Not stored" in error.value for error in test.error)
-    assert not any("Stored: helpful" in caption.value for caption in test.caption)
+    assert any("Not saved" in error.value for error in test.error)
+    assert not any("Saved: relevant" in caption.value for caption in test.caption)
 
 
 def test_the_context_opens_with_the_passage_marked_and_counts_as_a_click(app, lexical_index):
@@ -158,7 +158,7 @@ def test_why_shows_ranks_and_scores(app, vector_index, model_loads):
     assert not test.exception
     assert len(test.get("vega_lite_chart")) == 1
     table = test.table[0].value
-    assert list(table["Stage"]) == ["Meaning", "Words (BM25)", "Combined", "Reranked"]
+    assert list(table["Stage"]) == ["Meaning (dense)", "Words (BM25)", "Combined", "Reranked"]
     assert list(table["Rank"]) == ["1", "1", "1", "–"]
     assert "Words found, strongest first: <mark>" in html(test)
 
@@ -253,7 +253,7 @@ def test_uploads_are_added_and_found_and_bad_ones_are_named(app, vector_index, m
     test.file_uploader[0].set_value(files)
     button(test, "Add to the index").click().run()
     assert not test.exception
-    assert any("1 documents added; generation 000002 with 4 documents" in message.value for message in test.success)
+    assert any("1 document added; the index now has 4 documents." in message.value for message in test.success)
     assert "<b>broken.pdf</b>: damaged" in html(test)
     assert "<b>Pumps</b>" in html(test)
     assert "upload/泵.md" in html(test)

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from quarry.app.ui.search import asked as address
 from quarry.app.ui.search import presenter as words
+from quarry.app.ui.search.asked import Asked
 from quarry.app.ui.search.export import to_csv
-from quarry.app.ui.search.presenter import Asked
 from quarry.indexer.messages import Message
 from quarry.retriever.ranking import Evidence, Query, StageReport, StageScore
 from quarry.retriever.results import Answer, Result
@@ -31,14 +32,14 @@ ANSWER = Answer(
     st.builds(
         Asked,
         query=st.text(max_size=60),
-        route=st.sampled_from(words.ROUTES),
+        route=st.sampled_from(address.ROUTES),
         rerank=st.booleans(),
-        k=st.sampled_from(words.COUNTS),
+        k=st.sampled_from(address.COUNTS),
         filters=st.dictionaries(
             st.text(min_size=1, max_size=9), st.lists(st.text(max_size=9), min_size=1, max_size=3)
         ).map(lambda found: tuple((key, tuple(values)) for key, values in found.items())),
     ),
-    st.builds(Asked, route=st.sampled_from(words.ROUTES), rerank=st.booleans()),
+    st.builds(Asked, route=st.sampled_from(address.ROUTES), rerank=st.booleans()),
 )
 def test_an_address_gives_back_what_was_asked(asked, default):
     assert Asked.from_params(asked.to_params(default), default) == asked
@@ -48,8 +49,8 @@ def test_an_address_gives_back_what_was_asked(asked, default):
 @given(st.dictionaries(st.sampled_from(["q", "route", "rerank", "k", "f", "x"]), st.lists(st.text(max_size=20))))
 def test_any_address_can_be_read(params):
     asked = Asked.from_params(params, Asked())
-    assert asked.k in words.COUNTS
-    assert asked.route in words.ROUTES
+    assert asked.k in address.COUNTS
+    assert asked.route in address.ROUTES
 
 
 def test_a_very_long_query_stays_out_of_the_address():
@@ -61,8 +62,8 @@ def test_a_result_shows_title_heading_place_and_text_as_text():
     html = words.result_html(RESULT) + words.place_html(RESULT, english)
     assert "<span class='q-rank'>1</span><b>Loans</b><span class='q-path'> › Loans &gt; Rules</span>" in html
     assert "<mark>Renew</mark> &lt;b&gt;books&lt;/b&gt; twice." in html
-    assert "docs/a.pdf</span> · page 3 · characters 0–30" in html
-    assert "第 3 页 · 第 0–30 字符" in words.place_html(RESULT, chinese)
+    assert "docs/a.pdf</span> · page 3 · <span class='q-info' title='characters 0–30'" in html
+    assert "第 3 页 · <span class='q-info' title='第 0–30 字符'" in words.place_html(RESULT, chinese)
 
 
 def test_a_title_that_begins_the_passage_is_not_shown_twice():
@@ -84,7 +85,7 @@ def test_the_context_marks_the_passage_and_is_cut():
 def test_movement_has_one_row_per_stage_that_saw_the_passage():
     rows = words.movement(ANSWER, "a#0-30", english)
     assert [(row["stage"], row["order"], row["rank"], row["chosen"]) for row in rows] == [
-        ("Meaning", 0, 4, True), ("Words (BM25)", 1, 1, True), ("Combined", 2, 1, True),
+        ("Meaning (dense)", 0, 4, True), ("Words (BM25)", 1, 1, True), ("Combined", 2, 1, True),
     ]  # fmt: skip
     assert not any("Loans" in str(row) for row in rows), "texts of documents stay out of the chart"
 
@@ -92,12 +93,14 @@ def test_movement_has_one_row_per_stage_that_saw_the_passage():
 def test_the_table_of_scores_has_every_stage():
     rows = words.score_rows(RESULT, chinese)
     assert [(row["阶段"], row["名次"], row["得分"]) for row in rows] == [
-        ("语义", "4", "0.8100"), ("关键词 (BM25)", "1", "7.5000"), ("融合", "1", "0.9000"), ("重排", "–", "–"),
+        ("语义（dense）", "4", "0.8100"), ("关键词（BM25）", "1", "7.5000"), ("融合", "1", "0.9000"), ("重排", "–", "–"),
     ]  # fmt: skip
 
 
 def test_times_name_what_ran_and_what_answered():
-    line = "<b>1 results in 43 ms</b> · Meaning 40 ms · Words (BM25) 1.2 ms · generation 000007 · a/model"
+    made = "generation 000007 · a/model"
+    info = f"<span class='q-info' title='{made}' aria-label='{made}'>ⓘ</span>"
+    line = f"<b>1 result in 43 ms</b> · Meaning (dense) 40 ms · Words (BM25) 1.2 ms {info}"
     assert words.times_html(ANSWER, english, rerank=False) == f"<div class='q-times'>{line}</div>"
     assert words.times_html(ANSWER, english, rerank=True) == (
         f"<div class='q-times'>{line} · not reranked: no reranker on this machine</div>"

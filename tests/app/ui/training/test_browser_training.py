@@ -65,7 +65,7 @@ def test_a_run_is_followed_to_its_verdict_and_a_promoted_model_is_taken_back(ind
         page.set_default_timeout(PATIENCE)
         person.go()
         page.get_by_role("link", name="Feedback and training").click()
-        page.get_by_text("Promoted: it is better on questions that it had not seen.").wait_for()
+        page.get_by_text("Promoted: it is better on unseen questions.").wait_for()
         page.get_by_text("Learn from the feedback log").click()
         field = page.get_by_role("textbox", name="Also learn from these files, one a line (optional)")
         field.fill("pairs.jsonl")

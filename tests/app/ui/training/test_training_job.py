@@ -96,7 +96,11 @@ def test_the_watch_tells_the_job_and_ends_a_cancelled_one():
     watch.phase("mining", 50)
     watch.advance(20)
     watch.advance(5)
-    assert (job.progress.done, job.progress.total, job.progress.doing) == (25, 50, "mining negatives for 50 examples")
+    assert (job.progress.done, job.progress.total, str(job.progress.doing)) == (
+        25,
+        50,
+        "mining negatives for 50 examples",
+    )
     first = TrainProgress(1, 8, 0.1, 0.5, dev=0.7)
     watch.training(first)
     watch.training(replace(first, step=2, dev=None))

@@ -136,7 +136,7 @@ def test_a_better_model_goes_live_drift_is_shown_and_it_is_taken_back(index, sma
     assert job.result.promoted
     runs = table_with(at, "Outcome")
     assert runs["Outcome"].tolist() == ["promoted"]
-    assert "Promoted: it is better on questions that it had not seen." in texts(at)
+    assert "Promoted: it is better on unseen questions." in texts(at)
     assert job.result.verdict.held_out.words() in texts(at) and job.result.verdict.general.words() in texts(at)
     assert len(at.get("vega_lite_chart")) >= 2
     assert (job.result.folder / "data" / "mining.md").read_text(encoding="utf-8").strip() in [
@@ -230,9 +230,9 @@ def test_a_stopped_run_goes_on_where_it_was(index, small, monkeypatch):
 def test_too_few_examples_and_paths_outside_are_said(index, monkeypatch):
     write_log(index, 2)
     at = open_page(index, monkeypatch, "feedback")
-    assert "At least 10 are needed" in texts(at)
+    assert "at least 10 are needed" in texts(at)
     start(at, "../../etc/passwd")
-    assert "Training cannot begin." in texts(at)
+    assert "Training cannot start." in texts(at)
     assert any("is not below" in code.value for code in at.code)
     at.text_area(key="training.pairs").set_value("")
     at.button(key="training.go").click().run()
@@ -242,7 +242,7 @@ def test_too_few_examples_and_paths_outside_are_said(index, monkeypatch):
     at.button(key="training.go").click().run()
     job = finished(at, index)
     assert "there are 2 examples; expected at least 10" in str(job.error)
-    assert "The last run failed. The live model answers as before." in texts(at)
+    assert "The last run failed. The live model is unchanged." in texts(at)
     assert any(str(job.error) == code.value for code in at.code)
 
 

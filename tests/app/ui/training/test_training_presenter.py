@@ -44,10 +44,10 @@ def test_evidence_says_how_many_and_what_is_missing():
     ]  # fmt: skip
     strict, alone = (curate(events, {"c#0-1": "text"}.get, *rules) for rules in ((), (ONE_PERSON,)))
     assert shown.evidence_words(alone, english) == [
-        "The feedback log of 3 events gives 3 examples now, 0 of them from clicks alone.",
-        "At least 10 are needed: judge more answers, or add other sources below.",
+        "The feedback log (3 events) gives 3 examples now, 0 of them from clicks alone.",
+        "3 examples so far; at least 10 are needed. Judge more results, or add other sources below.",
     ]
-    assert shown.evidence_words(strict, chinese)[0] == "反馈日志有 3 个事件，现在可得 0 个样本，其中 0 个仅来自点击。"
+    assert shown.evidence_words(strict, chinese)[0] == "反馈日志有 3 个事件，现可得到 0 个样本，其中 0 个仅来自点击。"
     assert shown.count_rows(strict.dropped, chinese) == [{"内容": "少于 2 人的判定", "数量": 3}]
     assert shown.count_rows({"a": 1, "disputed judgements": 4}, english) == [
         {"What": "disputed judgements", "Count": 4}, {"What": "a", "Count": 1},
@@ -76,8 +76,8 @@ def test_progress_of_training_of_counting_and_of_the_start():
     at = Progress(12, 90, "training on 80 examples", 75.0)
     assert shown.progress_words(at, state, english) == [
         "training on 80 examples",
-        "step 12 of 90, loss 0.412, dev nDCG@10 0.731, training ends in about 4 min 10 s",
-        "1 min 15 s since the start",
+        "step 12 of 90, loss 0.412, dev nDCG@10 0.731, about 4 min 10 s of training left",
+        "1 min 15 s elapsed",
     ]
     assert (
         shown.progress_words(at, state, chinese)[1]
@@ -85,7 +85,7 @@ def test_progress_of_training_of_counting_and_of_the_start():
     )
     mining = Progress(1200, 5000, "mining negatives for 5000 examples", 3.0)
     assert shown.progress_words(mining, TrainingState("r"), english)[1] == "1,200 / 5,000"
-    assert shown.progress_words(Progress(0, 0, "", 1.0), None, chinese) == ["载入程序库和模型", "已用 1 秒"]
+    assert shown.progress_words(Progress(0, 0, "", 1.0), None, chinese) == ["正在载入程序库和模型", "已用 1 秒"]
     found = Message.of("tuning.from_feedback", "{count:example|examples} from the feedback log", count=160)
     told = TrainingState("r", (found, training))
     assert shown.stages_behind(told, chinese) == ["反馈日志中有 160 个样本"]
@@ -98,17 +98,17 @@ def test_the_history_and_the_way_back():
         step("000002", reason="promoted", lineage=LINEAGE, live=True),
     ]
     assert shown.history_rows(steps, english) == [
-        {"Generation": "000002", "Since (UTC)": "2026-11-20 09:30", "Model": "acme/m 0123456789ab", "Why": "promoted",
+        {"Generation": "000002", "Since (UTC)": "2026-11-20 09:30", "Model": "acme/m 0123456789ab", "Reason": "promoted",
          "Run": "first", "State": "live"},
-        {"Generation": "000001", "Since (UTC)": "2026-11-20 09:30", "Model": "-", "Why": "built", "Run": "-",
+        {"Generation": "000001", "Since (UTC)": "2026-11-20 09:30", "Model": "-", "Reason": "built", "Run": "-",
          "State": "generation removed"},
     ]  # fmt: skip
     assert shown.rollback_words(steps[0], english) == []
     base = LINEAGE.base.to_spec()
     assert shown.rollback_words(steps[1], english)[0] == (
-        f"The model of generation 000002 (run first) stops answering; {base.model} {base.revision[:12]} answers again."
+        f"{base.model} {base.revision[:12]} replaces the model of generation 000002 (run first) again."
     )
-    assert "重新回答" in shown.rollback_words(steps[1], chinese)[0]
+    assert "停用，恢复使用" in shown.rollback_words(steps[1], chinese)[0]
 
 
 def test_a_tuned_reranker_is_shown_and_is_taken_back_first():
@@ -124,12 +124,12 @@ def test_a_tuned_reranker_is_shown_and_is_taken_back_first():
     assert (newest["微调的重排模型"], newest["运行"], newest["原因"]) == ("acme/m+tuned-1", "two", "重排模型上线")
     assert (oldest["微调的重排模型"], oldest["运行"]) == ("-", "-")
     assert shown.rollback_words(steps[1], english)[0] == (
-        "The reranker acme/m+tuned-1 (run two) stops ordering the answers; none of this index does it then."
+        "The reranker acme/m+tuned-1 (run two) is switched off; this index then has no reranker of its own."
     )
     before = replace(
         steps[1], reranker=facts.model_copy(update={"before": facts.model_copy(update={"model": "older"})})
     )
-    assert "由 older 重新排序" in shown.rollback_words(before, chinese)[0]
+    assert "恢复使用 older" in shown.rollback_words(before, chinese)[0]
 
 
 def test_drift_in_words():
@@ -141,10 +141,10 @@ def test_drift_in_words():
     seen = Drift(40, 0.8425, 0.7, (("怎么续借？", 0.1), (POISON, 0.25)), judged)
     found = MeasuredDrift("000001", "000002", True, seen)
     words = shown.drift_words(found, english)
-    assert words[0] == "Generation 000001 against 000002 on the newest 40 different questions of the log:"
-    assert words[1].startswith("of the first ten documents 84% are the same on average; 70% of the questions")
+    assert words[0] == "Generations 000001 and 000002 on the newest 40 questions of the log:"
+    assert words[1].startswith("on average 84% of the first ten documents are the same; 70% of the questions")
     assert judged.words() in words[2]
-    assert words[3] == "Documents were indexed in between; part of the difference is theirs."
+    assert words[3] == "Documents were indexed in between, which explains part of the difference."
     assert judged.words("zh") in shown.drift_words(found, chinese)[2]
     assert len(shown.drift_words(MeasuredDrift("1", "2", False, Drift(1, 1.0, 1.0, (), None)), chinese)) == 2
     assert shown.drift_rows(found, english)[0] == {"Question": "怎么续借？", "Same of the first ten": "10%"}

@@ -52,7 +52,7 @@ def test_runs_newest_first_with_their_outcome(tmp_path):
         ("three", "forced"), ("two", "refused"), ("one", "promoted"),
     ]  # fmt: skip
     assert shown.run_rows(views, english)[-1] == {
-        "Run": "one", "Begun (UTC)": "2026-11-20 09:30", "Outcome": "promoted",
+        "Run": "one", "Started (UTC)": "2026-11-20 09:30", "Outcome": "promoted",
         "Held-out nDCG@10, 95 % interval": "+0.0512 [+0.0201, +0.0813]", "p": "0.0012", "General set": "-0.0040",
         "Dev before and after": "0.5000 → 0.6123",
     }  # fmt: skip
@@ -81,10 +81,12 @@ def test_the_verdict_comes_in_parts(tmp_path):
         a_run(tmp_path, name, report(**{"words": gained, "verdict": verdict, **changes}), at=ord(name))
     forced, refused, kept, promoted = shown.run_views(tmp_path)
     assert shown.verdict_words(promoted, english) == [
-        "Promoted: it is better on questions that it had not seen.", held, general,
+        "Promoted: it is better on unseen questions.", held, general,
     ]  # fmt: skip
     assert shown.verdict_words(promoted, chinese)[1:] == ["留出查询：变好。", "通用集：未显示出差异。"]
-    assert shown.verdict_words(kept, english)[0] == "It may be promoted; this run was asked not to let it answer."
+    assert (
+        shown.verdict_words(kept, english)[0] == "It may be promoted; this run was started without automatic switching."
+    )
     assert shown.verdict_words(refused, english) == ["Refused: the general set falls by 3.", held, general]
     assert shown.verdict_words(refused, chinese)[0] == "不上线：通用集下降 3。"
     assert shown.verdict_words(forced, english)[:2] == [
