@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quarry.indexer.embedder import Embedder, Progress
+from quarry.indexer.messages import Message
 from quarry.indexer.records import Document
 from quarry.retriever.language import language_of, length_in_words
+from quarry.training.examples import reasons
 from quarry.training.examples.example import Example, text_key
 from quarry.training.examples.histogram import Histogram
 from quarry.training.examples.near_duplicates import near_duplicates
@@ -75,15 +77,15 @@ class MinedPairs:
         kept: Pairs per pattern after all filters.
         dropped: Pairs left out, by reason.
         threshold: Model score below which pairs were left out; None without a model.
-        scores: Of the pairs that were scored.
-        random_scores: Of the same queries with other pairs' passages.
+        scores: Scores of the pairs.
+        random_scores: Scores of the same queries with other pairs' passages.
         weakest: (query, passage, score) of some pairs that the model filter took out, best first, for a person to judge.
     """
 
     examples: tuple[Example, ...]
     found: dict[str, int]
     kept: dict[str, int]
-    dropped: dict[str, int]
+    dropped: reasons.Counts
     threshold: float | None
     scores: Histogram
     random_scores: Histogram
@@ -101,18 +103,18 @@ def mine_pairs(
 
     Args:
         documents: Read once, one after another.
-        embedder: For the model filter; None leaves it out.
+        embedder: Filters pairs by similarity; None skips the filter.
         rules: What a pair must be.
-        progress: Told how many pairs were scored.
+        progress: Receives the number of pairs scored.
     """
     found = [pair for document in documents for pair in raw_pairs(document)]
-    dropped: Counter[str] = Counter()
+    dropped: Counter[Message] = Counter()
     pairs = _specific(found, rules.generic_from)
     pairs = _acceptable(pairs, rules, dropped)
     pairs = _different(pairs, rules, dropped)
     if rules.limit is not None and len(pairs) > rules.limit:
         drawn = np.sort(np.random.default_rng(rules.seed).choice(len(pairs), rules.limit, replace=False))
-        dropped["beyond the limit, drawn at random"] += len(pairs) - rules.limit
+        dropped[reasons.BEYOND_LIMIT] += len(pairs) - rules.limit
         pairs = [pairs[row] for row in drawn]
     threshold, weakest = None, list[tuple[str, str, float]]()
     scores, unrelated = np.zeros(0, np.float32), np.zeros(0, np.float32)
@@ -121,7 +123,7 @@ def mine_pairs(
         threshold = float(np.quantile(unrelated, rules.random_quantile))
         out = [row for row in np.argsort(-scores, kind="stable") if scores[row] < threshold]
         weakest = [(pairs[row].query, pairs[row].passage, float(scores[row])) for row in out[:10]]
-        dropped["no more alike to the model than random texts"] += len(out)
+        dropped[reasons.UNRELATED] += len(out)
         pairs = [pair for pair, score in zip(pairs, scores, strict=True) if score >= threshold]
     return MinedPairs(
         examples=_examples(pairs),
@@ -149,14 +151,15 @@ def _specific(pairs: Sequence[RawPair], generic_from: int) -> list[RawPair]:
     ]
 
 
-def _acceptable(pairs: Sequence[RawPair], rules: PairRules, dropped: Counter[str]) -> list[RawPair]:
+def _acceptable(pairs: Sequence[RawPair], rules: PairRules, dropped: Counter[Message]) -> list[RawPair]:
     kept = []
     for pair in pairs:
         fitted = pair._replace(passage=_fitted(pair.passage, pair.query, rules.passage_chars))
         reason = _fault(fitted, rules)
-        dropped[reason] += bool(reason)
-        if not reason:
+        if reason is None:
             kept.append(fitted)
+        else:
+            dropped[reason] += 1
     return kept
 
 
@@ -171,30 +174,30 @@ def _fitted(passage: str, query: str, longest: int) -> str:
     return text[: end + 1 if end > 0 else longest].rstrip()
 
 
-def _fault(pair: RawPair, rules: PairRules) -> str:
+def _fault(pair: RawPair, rules: PairRules) -> Message | None:
     fewest, most = rules.query_words
     words = length_in_words(pair.query)
     if not fewest <= words <= most:
-        return "query too short" if words < fewest else "query too long"
+        return reasons.QUERY_SHORT if words < fewest else reasons.QUERY_LONG
     if length_in_words(pair.passage) < rules.passage_words:
-        return "passage too short"
+        return reasons.PASSAGE_SHORT
     for text in (pair.query, pair.passage):
         letters = sum(character.isalpha() for character in text)
         if "\ufffd" in text or letters < rules.letters * sum(not character.isspace() for character in text):
-            return "mostly signs or digits, or broken characters"
+            return reasons.NO_LETTERS
     if language_of(pair.query) == "other" or language_of(pair.passage) == "other":
-        return "neither Chinese nor Latin script"
-    return ""
+        return reasons.OTHER_SCRIPT
+    return None
 
 
-def _different(pairs: Sequence[RawPair], rules: PairRules, dropped: Counter[str]) -> list[RawPair]:
+def _different(pairs: Sequence[RawPair], rules: PairRules, dropped: Counter[Message]) -> list[RawPair]:
     """Leave out copies of passages, and queries that stand for too many different ones."""
     copies = {pair.second for pair in near_duplicates([pair.passage for pair in pairs], rules.same_passage)}
-    dropped["passage is a copy of another one"] += len(copies)
+    dropped[reasons.COPY] += len(copies)
     single = [pair for row, pair in enumerate(pairs) if row not in copies]
     passages = Counter(text_key(pair.query) for pair in single)
     kept = [pair for pair in single if passages[text_key(pair.query)] <= rules.passages_per_query]
-    dropped["query stands for too many passages"] += len(single) - len(kept)
+    dropped[reasons.GENERIC] += len(single) - len(kept)
     return kept
 
 

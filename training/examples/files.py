@@ -23,6 +23,7 @@ from quarry.indexer.messages import Message
 from quarry.indexer.records import Document, passage_text
 from quarry.retriever.data.datasets import documents, load_dataset
 from quarry.retriever.data.text_lines import Faults, json_object, numbered_lines, quoted
+from quarry.training.examples import reasons
 from quarry.training.examples.example import Example, text_key
 from quarry.training.examples.rows import TrainingRow, parse_row
 
@@ -45,7 +46,7 @@ class PairFile:
     """
 
     examples: tuple[Example, ...]
-    left_out: dict[str, int] = field(default_factory=dict)
+    left_out: reasons.Counts = field(default_factory=dict)
 
 
 def read_pairs(path: Path, *, split: str = "train") -> PairFile:
@@ -66,13 +67,21 @@ def read_pairs(path: Path, *, split: str = "train") -> PairFile:
             return _read_beir(path, split)
         rows = [pair for file in _files(path) for pair in _read_file(file)]
     except CorpusError as err:
-        raise FeedbackError(str(err)) from err
+        raise FeedbackError.of(err.message) from err
     if not rows:
-        raise FeedbackError(f"{path} has no pairs; expected {_JSON_EXPECTED}, or {_TSV_EXPECTED}. Choose another file")
+        raise FeedbackError(
+            "examples.no_pairs",
+            "{path} has no pairs",
+            expected="{json}, or {tsv}",
+            do="Choose another file",
+            path=path,
+            json=_JSON_EXPECTED,
+            tsv=_TSV_EXPECTED,
+        )
     cleaned = [(source, *_without_contradiction(row)) for source, row in rows]
     contradicting = sum(dropped for _, _, dropped in cleaned)
     examples = tuple(Example.of(row, source=source) for source, row, _ in cleaned)
-    return PairFile(examples, _counted({"negatives that are also a positive of their row": contradicting}))
+    return PairFile(examples, _nonzero({reasons.CONTRADICTING: contradicting}))
 
 
 def _files(path: Path) -> list[Path]:
@@ -81,7 +90,11 @@ def _files(path: Path) -> list[Path]:
     found = sorted(child for child in path.iterdir() if child.is_file() and _kind(child))
     if not found:
         raise FeedbackError(
-            f"{path} has no .jsonl, .json or .tsv file and no qrels folder; expected training data. Choose another folder"
+            "examples.no_data",
+            "{path} has no .jsonl, .json or .tsv file and no qrels folder",
+            expected="training data",
+            do="Choose another folder",
+            path=path,
         )
     return found
 
@@ -95,7 +108,13 @@ def _kind(path: Path) -> str:
 def _read_file(path: Path) -> Iterator[tuple[str, TrainingRow]]:
     kind = _kind(path)
     if not kind:
-        raise FeedbackError(f"{path} is of an unknown kind; expected .jsonl, .json or .tsv (or .gz of it). Rename it")
+        raise FeedbackError(
+            "examples.kind",
+            "{path} is of an unknown kind",
+            expected=".jsonl, .json or .tsv (or .gz of it)",
+            do="Rename it",
+            path=path,
+        )
     faults = Faults(path, _JSON_EXPECTED if kind == "json" else _TSV_EXPECTED)
     rows = []
     for number, line in numbered_lines(path):
@@ -145,8 +164,8 @@ def _read_beir(path: Path, split: str) -> PairFile:
     judged = {doc_id for grades in dataset.qrels.values() for doc_id in grades}
     texts = _texts(documents(dataset), judged)
     left_out = {
-        "judged documents that the corpus does not have": len(judged - texts.keys()),
-        "queries without a positive": 0,
+        reasons.NOT_IN_CORPUS: len(judged - texts.keys()),
+        reasons.NO_POSITIVE: 0,
     }
     examples = []
     for query in dataset.queries:
@@ -154,15 +173,21 @@ def _read_beir(path: Path, split: str) -> PairFile:
         good = [doc_id for doc_id, grade in grades if grade > 0 and doc_id in texts]
         bad = [doc_id for doc_id, grade in grades if grade <= 0 and doc_id in texts]
         if not good or not query.text.strip():
-            left_out["queries without a positive"] += 1
+            left_out[reasons.NO_POSITIVE] += 1
             continue
         row, _ = _without_contradiction(
             TrainingRow(query.text, tuple(texts[name] for name in good), tuple(texts[name] for name in bad))
         )
         examples.append(Example.of(row, positive_ids=good, source=f"{dataset.name}/{split}:{query.query_id}"))
     if not examples:
-        raise FeedbackError(f"{path}: no query of split {split!r} has a relevant document in the corpus; expected some")
-    return PairFile(tuple(examples), _counted(left_out))
+        raise FeedbackError(
+            "examples.no_relevant",
+            "{path}: no query of split {split} has a relevant document in the corpus",
+            expected="at least one",
+            path=path,
+            split=repr(split),
+        )
+    return PairFile(tuple(examples), _nonzero(left_out))
 
 
 def _texts(corpus: Iterable[Document], wanted: set[str]) -> dict[str, str]:
@@ -174,7 +199,7 @@ def _texts(corpus: Iterable[Document], wanted: set[str]) -> dict[str, str]:
     return {doc_id: text for doc_id, text in found if text.strip()}
 
 
-def _counted(counts: dict[str, int]) -> dict[str, int]:
+def _nonzero(counts: reasons.Counts) -> reasons.Counts:
     return {reason: count for reason, count in counts.items() if count}
 
 
@@ -200,8 +225,15 @@ def read_pool(path: Path) -> tuple[str, ...]:
                 found.append(passage_text(row.get("title", ""), "", row["text"]))
         faults.raise_if_any()
     except CorpusError as err:
-        raise FeedbackError(str(err)) from err
+        raise FeedbackError.of(err.message) from err
     passages = tuple(text for text in found if text.strip())
     if not passages:
-        raise FeedbackError(f"{path} holds no passage; expected {_EXPECTED}. Choose another file")
+        raise FeedbackError(
+            "examples.no_passage",
+            "{path} holds no passage",
+            expected="{form}",
+            do="Choose another file",
+            path=path,
+            form=_EXPECTED,
+        )
     return passages

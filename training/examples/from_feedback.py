@@ -23,6 +23,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from quarry.indexer.messages import Message
+from quarry.training.examples import reasons
 from quarry.training.examples.example import Example
 from quarry.training.examples.near_duplicates import components, near_duplicates
 from quarry.training.examples.rows import TextOf, TrainingRow
@@ -69,7 +71,6 @@ class CurationRules:
 
 
 STANDARD = CurationRules()
-_UNUSUAL = "positives that far fewer visitors chose than is usual"
 ONE_PERSON = CurationRules(min_voters=1, click_voters=2, query_share=0.0, usual_share=0.0, doubt=1.0)
 
 
@@ -93,7 +94,7 @@ class Curated:
     contrary: tuple[str, ...]
     merged: tuple[tuple[str, ...], ...]
     disputed: tuple[tuple[str, str], ...]
-    dropped: dict[str, int]
+    dropped: reasons.Counts
 
 
 def curate(events: Iterable[StoredEvent], text_of: TextOf, rules: CurationRules = STANDARD) -> Curated:
@@ -122,11 +123,11 @@ def curate(events: Iterable[StoredEvent], text_of: TextOf, rules: CurationRules 
     disputed = sorted({pair_of(stored) for stored in votes} - decided)
     dropped = Counter(
         {
-            "judgements replaced or withdrawn by their session": heard.repeated,
-            "votes in a burst, one voice with another": heard.burst,
-            "events of robots": sum(s.event.session in heard.robots for s in log),
-            "events of sessions that contradict the others": sum(s.event.session in heard.contrary for s in log),
-            "disputed judgements": len(disputed),
+            reasons.REPEATED: heard.repeated,
+            reasons.BURST: heard.burst,
+            reasons.ROBOTS: sum(s.event.session in heard.robots for s in log),
+            reasons.CONTRARY: sum(s.event.session in heard.contrary for s in log),
+            reasons.DISPUTED: len(disputed),
         }
     )
     return Curated(
@@ -190,7 +191,7 @@ class _Work:
         self._bad: dict[str, list[str]] = {}
         self._weak: dict[str, list[tuple[int, str]]] = defaultdict(list)
         self._passed: dict[str, list[str]] = defaultdict(list)
-        self.dropped: Counter[str] = Counter()
+        self.dropped: Counter[Message] = Counter()
 
     def judge(self, judgement: Judgement) -> None:
         """Take in a judgement that stands, when enough voters are behind it."""
@@ -198,17 +199,17 @@ class _Work:
         preference = self._clicks.get((key, name), Preference(0, 0, 0, 0))
         support = judgement.sessions + (preference.preferred // 2 if judgement.grade > 0 else 0)
         if not name:
-            self.dropped["judgements of whole documents"] += 1
+            self.dropped[reasons.WHOLE_DOCUMENT] += 1
         elif support < self._rules.min_voters:
-            self.dropped[f"judgements with fewer than {self._rules.min_voters} voters"] += 1
+            self.dropped[reasons.few_voters(self._rules.min_voters)] += 1
         elif judgement.grade > 0 and not self._is_usual(key, name):
-            self.dropped[_UNUSUAL] += 1
+            self.dropped[reasons.UNUSUAL] += 1
         elif judgement.grade > 0 and self._choices.share(key, name) <= self._rules.query_share:
-            self.dropped["positives that few of the query's visitors chose"] += 1
+            self.dropped[reasons.FEW_CHOSE] += 1
         elif judgement.grade > 0:
             self._good.setdefault(key, []).append((judgement.grade, name))
         elif self._choices.doubt(key, name) > self._rules.doubt:
-            self.dropped["negatives that some of the query's visitors chose"] += 1
+            self.dropped[reasons.SOME_CHOSE] += 1
         else:
             self._bad.setdefault(key, []).append(name)
 
@@ -220,13 +221,13 @@ class _Work:
         for (key, name), preference in self._clicks.items():
             chosen = preference.share >= self._rules.click_share and preference.last > preference.rival
             if preference.preferred >= self._rules.click_voters and chosen and not self._is_usual(key, name):
-                self.dropped[_UNUSUAL] += 1
+                self.dropped[reasons.UNUSUAL] += 1
             elif preference.preferred >= self._rules.click_voters and chosen:
                 self._weak[key].append((preference.preferred, name))
             elif preference.skipped >= self._rules.click_voters and not preference.preferred:
                 self._passed[key].append(name)
             else:
-                self.dropped["passages with too few or contradicting clicks"] += 1
+                self.dropped[reasons.UNCLEAR_CLICKS] += 1
 
     def drop_pushed(self) -> None:
         """Take back positives that answer too much."""
@@ -236,7 +237,7 @@ class _Work:
             pushed = self._choices.pushed(positives, rules.pushed_queries, rules.pushed_share)
             for found in kept.values():
                 left = [pair for pair in found if pair[1] not in pushed]
-                self.dropped["positives of passages that are pushed for many queries"] += len(found) - len(left)
+                self.dropped[reasons.PUSHED] += len(found) - len(left)
                 found[:] = left
 
     def examples(self, queries: Mapping[str, str]) -> tuple[Example, ...]:
@@ -246,11 +247,11 @@ class _Work:
             query = queries[key]
             explicit, weak = self._good.get(key, []), self._weak.get(key, [])
             if not any(character.isalnum() for character in query) or len(query) > self._rules.max_query_chars:
-                self.dropped["queries that are no question (no letter, or too long)"] += 1
+                self.dropped[reasons.NO_QUESTION] += 1
                 continue
             good = self._texts([name for _, name in sorted(explicit or weak, key=lambda pair: (-pair[0], pair[1]))])
             if not good:
-                self.dropped["queries without a positive"] += 1
+                self.dropped[reasons.NO_POSITIVE] += 1
                 continue
             known = {name for _, name in (*explicit, *weak)}
             against = self._texts(
@@ -272,5 +273,5 @@ class _Work:
     def _texts(self, names: Sequence[str]) -> dict[str, str]:
         texts = {name: self._text_of(name) or "" for name in names}
         kept = {name: text for name, text in texts.items() if text.strip()}
-        self.dropped["passages that are not in the index any more"] += len(texts) - len(kept)
+        self.dropped[reasons.GONE] += len(texts) - len(kept)
         return kept

@@ -70,8 +70,11 @@ def held_out(examples: Iterable[Example], places: Places) -> HeldOut:
         qrels.setdefault(example.query_id, {}).update(dict.fromkeys(found, 1))
     if not queries:
         raise FeedbackError(
-            f"none of the {len(nowhere)} held-out queries has a positive that is in the index; expected some, because a model is "
-            "judged by what the index finds. Index the documents, or give judged queries with --evaluate"
+            "examples.held_out_nowhere",
+            "none of the {count} held-out queries has a positive that is in the index",
+            expected="at least one, because a model is judged by what the index finds",
+            do="Index the documents, or give judged queries with --evaluate",
+            count=len(nowhere),
         )
     return HeldOut(_dataset(queries, qrels), tuple(name for name in nowhere if name not in queries))
 

@@ -107,7 +107,12 @@ def write_training_rows(path: Path, rows: Iterable[TrainingRow]) -> None:
         write_atomic(path, "".join(lines).encode())
     except OSError as err:
         raise FeedbackError(
-            f"{path} could not be written ({err}); expected a folder with room. Choose another"
+            "examples.not_written",
+            "{path} could not be written ({why})",
+            expected="a folder with room",
+            do="Choose another",
+            path=path,
+            why=str(err),
         ) from err
 
 
@@ -135,7 +140,12 @@ def write_beir(folder: Path, grades: Mapping[str, Mapping[str, int]], split: str
         write_qrels(folder / "qrels" / f"{split}.tsv", qrels)
     except OSError as err:
         raise FeedbackError(
-            f"{folder} could not be written ({err}); expected a folder with room. Choose another"
+            "examples.not_written",
+            "{path} could not be written ({why})",
+            expected="a folder with room",
+            do="Choose another",
+            path=folder,
+            why=str(err),
         ) from err
     return ExportReport(len(lines), unwritable=unwritable)
 
@@ -158,7 +168,7 @@ def read_training_rows(path: Path) -> list[TrainingRow]:
                 rows.append(row)
         faults.raise_if_any()
     except CorpusError as err:
-        raise FeedbackError(str(err)) from err
+        raise FeedbackError.of(err.message) from err
     return rows
 
 

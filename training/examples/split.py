@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from quarry.indexer.errors import FeedbackError
+from quarry.indexer.messages import Message
 from quarry.training.examples.example import Example, text_key
 from quarry.training.examples.near_duplicates import components, near_duplicates, near_duplicates_between
 
@@ -101,29 +102,35 @@ def check_no_leak(train: Sequence[Example], held_out: Sequence[Example], similar
     for example in held_out:
         for name, what in traits_of(example):
             if name in seen:
-                raise FeedbackError(_leak(seen[name], example, what))
+                raise _leak(seen[name], example, what)
     ours, theirs = [list({e.key: e for e in side}.values()) for side in (train, held_out)]
     texts = [example.row.query for example in ours]
     for pair in near_duplicates_between(texts, [example.row.query for example in theirs], similarity):
-        raise FeedbackError(
-            _leak(ours[pair.first], theirs[pair.second], f"have queries that are {pair.similarity:.0%} alike")
-        )
+        alike = Message.of("examples.alike", "have queries that are {similarity:.0%} alike", similarity=pair.similarity)
+        raise _leak(ours[pair.first], theirs[pair.second], alike)
 
 
-def traits_of(example: Example) -> Iterator[tuple[str, str]]:
+def traits_of(example: Example) -> Iterator[tuple[str, Message]]:
     """Yield what two examples on different sides must not have in common: its name, and how to say it."""
-    yield f"query {example.key}", "have the same query"
+    yield f"query {example.key}", Message.of("examples.same_query", "have the same query")
     for name in example.positive_ids:
-        yield f"id {name}", f"share the positive {name!r}"
+        yield f"id {name}", Message.of("examples.same_positive", "share the positive {name}", name=repr(name))
     for text in example.row.pos:
-        yield f"text {text_key(text)}", f"share the positive text {text[:60]!r}"
+        shown = repr(text[:60])
+        yield f"text {text_key(text)}", Message.of("examples.same_text", "share the positive text {text}", text=shown)
 
 
-def _leak(train: Example, held_out: Example, what: str) -> str:
-    return (
-        f"the training example {train.row.query[:80]!r} ({train.source or train.query_id}) and the held-out one "
-        f"{held_out.row.query[:80]!r} ({held_out.source or held_out.query_id}) {what}; expected nothing in common, or the "
-        "score on held-out queries would be flattered. Split again with split_examples, or take one of them out"
+def _leak(train: Example, held_out: Example, what: Message) -> FeedbackError:
+    return FeedbackError(
+        "examples.leak",
+        "the training example {train} ({train_source}) and the held-out one {held_out} ({held_out_source}) {what}",
+        expected="nothing in common, or the score on held-out queries would be flattered",
+        do="Split again with split_examples, or take one of them out",
+        train=repr(train.row.query[:80]),
+        train_source=train.source or train.query_id,
+        held_out=repr(held_out.row.query[:80]),
+        held_out_source=held_out.source or held_out.query_id,
+        what=what,
     )
 
 
@@ -164,8 +171,14 @@ def _deal(groups: Sequence[tuple[str, ...]], plan: SplitPlan, trained_on: frozen
     empty = [side for side in ("train", *room) if not dealt[side]]
     if empty:
         raise FeedbackError(
-            f"{total} queries form {len(groups)} groups that belong together (same or similar queries, or a shared positive), "
-            f"which leaves nothing for {' and '.join(empty)}; expected at least {1 + len(room)} groups that may be held out. "
-            "Collect more and different queries"
+            "examples.few_groups",
+            "{count} queries form {groups} groups that belong together (same or similar queries, or a shared positive), which "
+            "leaves nothing for {empty}",
+            expected="at least {least} groups that may be held out",
+            do="Collect more and different queries",
+            count=total,
+            groups=len(groups),
+            empty=empty,
+            least=1 + len(room),
         )
     return {side: [key for group in found for key in group] for side, found in dealt.items()}

@@ -19,15 +19,16 @@ from typing import Any
 
 from quarry.indexer.embedder import Progress
 from quarry.indexer.errors import ModelError
+from quarry.indexer.messages import Message
 from quarry.retriever.language import language_of, length_in_words
 from quarry.retriever.llm.endpoint import Endpoint, Unanswered, ask
+from quarry.training.examples import reasons
 from quarry.training.examples.example import Example, text_key
 from quarry.training.examples.rows import TrainingRow
 
 _PASSAGE_CHARS = 4_000  # of a passage that are sent
 _IN_A_ROW = 5  # passages without an answer, one after another, that end the run
-_SILENT, _REFUSED = "passage got no answer", "passage was refused by the endpoint"
-UNANSWERED = (_SILENT, _REFUSED)  # the reasons for which a passage has no answer at all
+UNANSWERED = (reasons.SILENT, reasons.REFUSED)  # the reasons for which a passage has no answer at all
 PERSONAS_EN = (
     "a newcomer in the first week who does not know the terms yet",
     "an expert who is after one exact detail",
@@ -97,7 +98,7 @@ class Synthetic:
 
     examples: tuple[Example, ...]
     asked: int
-    dropped: dict[str, int]
+    dropped: reasons.Counts
     stopped: str = ""
 
 
@@ -152,14 +153,14 @@ def synthetic_examples(
         passages: (passage id, text).
         endpoint: Where to ask.
         spec: How many, and whose.
-        progress: Told how many passages were finished.
+        progress: Receives the number of passages finished.
         kept: Answers of an earlier call, which are not asked for again; new ones are added.
 
     Raises:
         ModelError: If the endpoint refuses the first requests, or answered none of them.
     """
     examples: dict[str, Example] = {}
-    dropped: Counter[str] = Counter()
+    dropped: Counter[Message] = Counter()
     asked, silent, stopped, heard = 0, 0, "", False
     with ThreadPoolExecutor(max(1, spec.parallel)) as pool:
         for first in range(0, len(passages), max(1, spec.parallel)):
@@ -177,7 +178,7 @@ def synthetic_examples(
                     made = Example.of(
                         row, origin="synthetic", positive_ids=[name], weight=spec.weight, source=f"query for {name}"
                     )
-                    dropped["query came twice"] += made.key in examples
+                    dropped[reasons.TWICE] += made.key in examples
                     examples.setdefault(made.key, made)
             if kept is not None:
                 said = zip(block, answers, strict=True)
@@ -188,7 +189,11 @@ def synthetic_examples(
                 break
     if asked and silent == asked:
         raise ModelError(
-            f"no passage got an answer ({stopped}); expected a running endpoint. Start it, or check its URL"
+            "examples.no_answer",
+            "no passage got an answer ({why})",
+            expected="a running endpoint",
+            do="Start it, or check its URL",
+            why=stopped,
         )
     return Synthetic(tuple(examples.values()), asked, dict(+dropped), stopped if asked < len(passages) else "")
 
@@ -217,21 +222,24 @@ def prompt_for(passage: tuple[str, str], spec: SyntheticSpec = STANDARD) -> str:
     return form.format(persona=personas[draw % len(personas)], number=spec.per_passage, passage=cut)
 
 
-def _queries(answer: str | Unanswered | ModelError, text: str, spec: SyntheticSpec, dropped: Counter[str]) -> list[str]:
+def _queries(
+    answer: str | Unanswered | ModelError, text: str, spec: SyntheticSpec, dropped: Counter[Message]
+) -> list[str]:
     """Return the queries of an answer that can be used."""
     if not isinstance(answer, str):
-        dropped[_SILENT if isinstance(answer, Unanswered) else _REFUSED] += 1
+        dropped[reasons.SILENT if isinstance(answer, Unanswered) else reasons.REFUSED] += 1
         return []
     found = _list_in(answer)
     if found is None:
-        dropped["answer is not a JSON list of texts"] += 1
+        dropped[reasons.NO_LIST] += 1
         return []
     kept = []
     for entry in found[: spec.per_passage]:
         reason = _fault(entry, text, spec)
-        dropped[reason] += bool(reason)
-        if not reason:
+        if reason is None:
             kept.append(" ".join(entry.split()))
+        else:
+            dropped[reason] += 1
     return kept
 
 
@@ -245,12 +253,12 @@ def _list_in(answer: str) -> list[str] | None:
     return found if isinstance(found, list) and all(isinstance(entry, str) for entry in found) else None
 
 
-def _fault(query: str, text: str, spec: SyntheticSpec) -> str:
+def _fault(query: str, text: str, spec: SyntheticSpec) -> Message | None:
     fewest, most = spec.words
     if not fewest <= length_in_words(query) <= most:
-        return "query too short or too long"
+        return reasons.QUERY_LENGTH
     if (language_of(query) in ("zh", "mixed")) != (language_of(text) in ("zh", "mixed")):
-        return "query in another language than its passage"
+        return reasons.OTHER_LANGUAGE
     if len(query) >= 12 and text_key(query).rstrip("?？。.") in text_key(text):
-        return "query copied from the passage"
-    return ""
+        return reasons.COPIED
+    return None

@@ -41,11 +41,27 @@ class ShownHit:
         _check_id("chunk_id of a shown hit", self.chunk_id)
         _check_id("doc_id of a shown hit", self.doc_id)
         if type(self.rank) is not int or self.rank < 1:
-            raise FeedbackError(f"the rank of a shown hit is {self.rank!r}; expected a whole number from 1")
+            raise FeedbackError(
+                "feedback.shown_rank",
+                "the rank of a shown hit is {rank}",
+                expected="a whole number from 1",
+                rank=repr(self.rank),
+            )
         if not isinstance(self.score, int | float) or isinstance(self.score, bool) or not isfinite(self.score):
-            raise FeedbackError(f"the score of a shown hit is {self.score!r}; expected a finite number")
+            raise FeedbackError(
+                "feedback.shown_score",
+                "the score of a shown hit is {score}",
+                expected="a finite number",
+                score=repr(self.score),
+            )
         if self.stage not in _STAGES:
-            raise FeedbackError(f"the stage of a shown hit is {self.stage!r}; expected one of {', '.join(_STAGES)}")
+            raise FeedbackError(
+                "feedback.shown_stage",
+                "the stage of a shown hit is {stage}",
+                expected="one of {stages}",
+                stage=repr(self.stage),
+                stages=list(_STAGES),
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +81,7 @@ class FeedbackEvent:
         grade: 0 to 3 for judging actions (None takes 1, 0 and 2), None for others. A thumb down is 0, the others at least 1.
         note: Free text, at most 10,000 characters; required for the action `note`.
         shown: The results as they were shown, at most 200.
-        language: Of the query; empty tells it by the script.
+        language: The query's language; empty detects it by the script.
         at: When, with a time zone; kept in UTC to the millisecond.
 
     Raises:
@@ -87,13 +103,19 @@ class FeedbackEvent:
     def __post_init__(self) -> None:
         put = object.__setattr__
         if self.action not in ACTIONS:
-            raise FeedbackError(f"action is {self.action!r}; expected one of {', '.join(ACTIONS)}")
+            raise FeedbackError(
+                "feedback.action",
+                "action is {action}",
+                expected="one of {actions}",
+                action=repr(self.action),
+                actions=list(ACTIONS),
+            )
         put(self, "query", _clean("query", self.query, MAX_QUERY_CHARS))
         put(self, "note", _clean("note", self.note, MAX_NOTE_CHARS))
         if not self.query.strip():
-            raise FeedbackError("query is empty; expected what the user asked")
+            raise FeedbackError("feedback.no_query", "query is empty", expected="what the user asked")
         if self.action == "note" and not self.note.strip():
-            raise FeedbackError("note is empty; expected text for the action 'note'")
+            raise FeedbackError("feedback.no_note", "note is empty", expected="text for the action 'note'")
         _check_id("session", self.session)
         _check_id("generation", self.generation)
         _check_id("chunk_id", self.chunk_id, empty=True)
@@ -114,25 +136,52 @@ class StoredEvent:
 
 def _clean(name: str, text: object, limit: int) -> str:
     if not isinstance(text, str):
-        raise FeedbackError(f"{name} is a {type(text).__name__}; expected text")
+        raise FeedbackError(
+            "feedback.not_text", "{name} is a {type}", expected="text", name=name, type=type(text).__name__
+        )
     if len(text) > limit:
-        raise FeedbackError(f"{name} has {len(text)} characters; expected at most {limit}. Shorten it")
+        raise FeedbackError(
+            "feedback.too_long",
+            "{name} has {count} characters",
+            expected="at most {limit}",
+            do="Shorten it",
+            name=name,
+            count=len(text),
+            limit=limit,
+        )
     return "".join("\ufffd" if char == "\0" or "\ud800" <= char <= "\udfff" else char for char in text)
 
 
 def _check_id(name: str, value: object, *, empty: bool = False) -> None:
     if not isinstance(value, str) or len(value) > MAX_ID_CHARS or (not value and not empty):
         shown = f"{len(value)} characters long" if isinstance(value, str) and value else repr(value)
-        raise FeedbackError(f"{name} is {shown}; expected text of 1 to {MAX_ID_CHARS} characters")
+        raise FeedbackError(
+            "feedback.id",
+            "{name} is {shown}",
+            expected="text of 1 to {limit} characters",
+            name=name,
+            shown=shown,
+            limit=MAX_ID_CHARS,
+        )
     if _clean(name, value, MAX_ID_CHARS) != value:
-        raise FeedbackError(f"{name} {value!a} has a NUL or half a character; expected an id as the index gives it")
+        raise FeedbackError(
+            "feedback.broken_id",
+            "{name} {shown} has a NUL or half a character",
+            expected="an id as the index gives it",
+            name=name,
+            shown=ascii(value),
+        )
 
 
 def _checked_grade(action: Action, grade: object) -> int | None:
     if action not in DEFAULT_GRADES:
         if grade is not None:
             raise FeedbackError(
-                f"grade is {grade!r} for the action {action!r}; expected none, because it judges nothing"
+                "feedback.no_grade",
+                "grade is {grade} for the action {action}",
+                expected="none, because it judges nothing",
+                grade=repr(grade),
+                action=repr(action),
             )
         return None
     if grade is None:
@@ -140,7 +189,13 @@ def _checked_grade(action: Action, grade: object) -> int | None:
     low, high = (0, 0) if action == "thumb_down" else (1, MAX_GRADE)
     if type(grade) is not int or not low <= grade <= high:
         raise FeedbackError(
-            f"grade is {grade!r} for the action {action!r}; expected a whole number from {low} to {high}"
+            "feedback.grade",
+            "grade is {grade} for the action {action}",
+            expected="a whole number from {low} to {high}",
+            grade=repr(grade),
+            action=repr(action),
+            low=low,
+            high=high,
         )
     return grade
 
@@ -148,16 +203,20 @@ def _checked_grade(action: Action, grade: object) -> int | None:
 def _checked_shown(shown: Iterable[ShownHit]) -> tuple[ShownHit, ...]:
     hits = tuple(shown)
     if len(hits) > MAX_SHOWN:
-        raise FeedbackError(f"shown has {len(hits)} hits; expected at most {MAX_SHOWN}")
+        raise FeedbackError(
+            "feedback.many_shown", "shown has {count} hits", expected="at most {most}", count=len(hits), most=MAX_SHOWN
+        )
     if not all(isinstance(hit, ShownHit) for hit in hits) or len({hit.rank for hit in hits}) < len(hits):
         raise FeedbackError(
-            "shown has something that is no ShownHit, or one rank twice; expected the list as it was shown"
+            "feedback.shown",
+            "shown has an entry that is not a ShownHit, or one rank twice",
+            expected="the list as it was shown",
         )
     return hits
 
 
 def _checked_time(at: object) -> datetime:
     if not isinstance(at, datetime) or at.tzinfo is None:
-        raise FeedbackError(f"at is {at!r}; expected a time with a time zone")
+        raise FeedbackError("feedback.at", "at is {at}", expected="a time with a time zone", at=repr(at))
     utc = at.astimezone(UTC)
     return utc.replace(microsecond=utc.microsecond // 1000 * 1000)

@@ -76,8 +76,15 @@ class FeedbackLog:
             FeedbackError: If the folder is missing, or the file is not a feedback log of this version, or is damaged.
         """
         if not path.parent.is_dir():
-            raise FeedbackError(f"{path.parent} is not a folder; expected one to keep {path.name} in. Make it first")
-        with _explained(path, "opened"):
+            raise FeedbackError(
+                "feedback.no_folder",
+                "{folder} is not a folder",
+                expected="one to keep {name} in",
+                do="Make it first",
+                folder=path.parent,
+                name=path.name,
+            )
+        with _explained(path):
             db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
             try:
                 _prepare(db, path)
@@ -95,7 +102,7 @@ class FeedbackLog:
         shown = dumps([astuple(hit) for hit in event.shown], ensure_ascii=False)
         row = (*(getattr(event, name) for name in _COLUMNS.split(", ")[:8]), shown, event.language)
         marks = ", ".join("?" * 12)
-        with self._lock, _explained(self.path, "written to"):
+        with self._lock, _explained(self.path):
             cursor = self._db.execute(
                 f"INSERT INTO events ({_COLUMNS}, schema) VALUES ({marks})",  # noqa: S608 (constants only)
                 (*row, event.at.isoformat(timespec="milliseconds"), SCHEMA_VERSION),
@@ -108,11 +115,11 @@ class FeedbackLog:
         Raises:
             FeedbackError: If a row is not valid; its number is named.
         """
-        with self._lock, _explained(self.path, "read"):
+        with self._lock, _explained(self.path):
             (newest,) = self._db.execute("SELECT COALESCE(MAX(number), 0) FROM events").fetchone()
         query = f"SELECT number, {_COLUMNS} FROM events WHERE number > ? AND number <= ? ORDER BY number LIMIT ?"  # noqa: S608
         while True:
-            with self._lock, _explained(self.path, "read"):
+            with self._lock, _explained(self.path):
                 rows = self._db.execute(query, (after, newest, _PAGE)).fetchall()
             yield from (_stored(row) for row in rows)
             if len(rows) < _PAGE:
@@ -132,7 +139,7 @@ class FeedbackLog:
         return summary(self.events())
 
     def __len__(self) -> int:
-        with self._lock, _explained(self.path, "read"):
+        with self._lock, _explained(self.path):
             (count,) = self._db.execute("SELECT COUNT(*) FROM events").fetchone()
         return int(count)
 
@@ -165,10 +172,22 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
         for statement in _statements(_SCHEMA):
             db.execute(statement)
     elif application != _APPLICATION_ID:
-        raise FeedbackError(f"{path} is a database of something else; expected a feedback log. Choose another file")
+        raise FeedbackError(
+            "feedback.other_database",
+            "{path} is a database of something else",
+            expected="a feedback log",
+            do="Choose another file",
+            path=path,
+        )
     elif version != SCHEMA_VERSION:
         raise FeedbackError(
-            f"{path} has schema version {version}; expected {SCHEMA_VERSION}. Use the version of Quarry that wrote it"
+            "feedback.version",
+            "{path} has schema version {version}",
+            expected="{wanted}",
+            do="Use the version of Quarry that wrote it",
+            path=path,
+            version=version,
+            wanted=SCHEMA_VERSION,
         )
     db.execute("COMMIT")
     db.execute("PRAGMA journal_mode = WAL")
@@ -185,13 +204,17 @@ def _statements(script: str) -> Iterator[str]:
 
 
 @contextmanager
-def _explained(path: Path, done: str) -> Iterator[None]:
+def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as err:
         raise FeedbackError(
-            f"{path} could not be {done} ({err}); expected a feedback log on a disk with room, writable, and not held by "
-            "another process. Nothing was stored by this call; mend that and try again"
+            "feedback.unusable",
+            "{path} could not be used ({why})",
+            expected="a feedback log on a disk with room, writable, and not held by another process",
+            do="Nothing was stored by this call; fix that and try again",
+            path=path,
+            why=str(err),
         ) from err
 
 
@@ -202,5 +225,11 @@ def _stored(row: tuple[Any, ...]) -> StoredEvent:
         moment = datetime.fromisoformat(at)
         event = FeedbackEvent(query, action, session, generation, chunk_id, doc_id, grade, note, hits, language, moment)
     except (FeedbackError, TypeError, ValueError) as err:
-        raise FeedbackError(f"row {number} of the feedback log is not valid ({err}); restore the file") from err
+        raise FeedbackError(
+            "feedback.row",
+            "row {number} of the feedback log is not valid ({why})",
+            do="Restore the file",
+            number=number,
+            why=getattr(err, "message", None) or str(err),
+        ) from err
     return StoredEvent(number, event)

@@ -57,7 +57,10 @@ def plan_batches(rows: Sequence[TrainingRow], spec: TrainSpec, *, processes: int
     """
     if not rows:
         raise FeedbackError(
-            "there are 0 training rows; expected at least 2. Collect judgements or give a file of pairs"
+            "fit.no_rows",
+            "there are 0 training rows",
+            expected="at least 2",
+            do="Collect judgements or give a file of pairs",
         )
     usable = [_usable_negatives(row) for row in rows]
     batches: list[tuple[Draw, ...]] = []
@@ -72,8 +75,12 @@ def plan_batches(rows: Sequence[TrainingRow], spec: TrainSpec, *, processes: int
         ends.append(len(batches))
     if not batches:
         raise FeedbackError(
-            f"no batch can be made of {len(rows)} rows: they share one query or one passage and have no negatives to "
-            f"compare with ({processes} processes); expected at least 2 different queries with different passages"
+            "fit.no_batch",
+            "no batch can be made of {count:row|rows}: they share one query or one passage and have no negatives to compare with "
+            "({processes:process|processes})",
+            expected="at least 2 different queries with different passages",
+            count=len(rows),
+            processes=processes,
         )
     return BatchPlan(tuple(batches), tuple(ends), drawn - sum(len(batch) for batch in batches))
 

@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from transformers import TrainerCallback
 
 from quarry.indexer.errors import TrainingError
+from quarry.indexer.messages import Message
 from quarry.training.fit.batches import BatchPlan
 from quarry.training.fit.progress import TrainObserver, TrainProgress
 from quarry.training.fit.run_folder import RunFolder, dev_scores
@@ -61,7 +62,7 @@ class RunParts:
 
     @property
     def every(self) -> int:
-        """Steps between evaluations: the spec's, or so many that there are ten at most and they take a quarter of the time."""
+        """Steps between evaluations: the spec's, or as many as keep them to ten at most and to a quarter of the time."""
         if self.spec.eval_steps:
             return self.spec.eval_steps
         texts = self.spec.batch_size * (2 + self.spec.loss.hard_negatives)
@@ -86,7 +87,7 @@ class RunCallback(TrainerCallback):
         """Evaluate the base model, and start the clock."""
         if self._parts.score is not None and not self._scores:
             self._note_score(state.global_step)
-            self._tell(state.global_step, None, note="the model before training")
+            self._tell(state.global_step, None, note=Message.of("fit.before", "the model before training"))
         self._began = (time.monotonic(), state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:  # noqa: ARG002
@@ -115,8 +116,12 @@ class RunCallback(TrainerCallback):
         loss = float(logs["loss"])
         if not isfinite(loss):
             raise TrainingError(
-                f"the loss at step {state.global_step} is {loss}; expected a number. Use a lower learning_rate or a higher "
-                "temperature"
+                "fit.loss",
+                "the loss at step {step} is {loss}",
+                expected="a number",
+                do="Use a lower learning_rate or a higher temperature",
+                step=state.global_step,
+                loss=str(loss),
             )
         line = {"step": state.global_step, "loss": round(loss, 6), "learning_rate": logs.get("learning_rate")}
         self._parts.run.add(line)
@@ -160,7 +165,7 @@ class RunCallback(TrainerCallback):
         values = [score for at, score in self._scores if at]
         return len(values) - 1 - values.index(max(values))
 
-    def _tell(self, step: int, loss: float | None, note: str = "") -> None:
+    def _tell(self, step: int, loss: float | None, note: Message | None = None) -> None:
         if self._parts.observer is None or not self._parts.run.writes:
             return
         began, first = self._began

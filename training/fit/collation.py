@@ -1,8 +1,7 @@
-"""From the draws of one step to padded tokens: formats as at serving time, equal texts once, longest first.
+"""From the draws of one step to padded tokens: for an embedder texts, for a reranker pairs, tokenized as at serving time.
 
-Longest first, because the model reads a batch in pieces of like length, so that next to nothing is computed for padding.
-
-From the draws of one step to padded pairs for a reranker: tokens as at serving time, longest first.
+Equal texts are encoded once. Longest first, because the model reads a batch in pieces of like length, so that next to nothing is
+computed for padding.
 """
 
 from collections.abc import Sequence
@@ -22,9 +21,8 @@ from quarry.training.fit.spec import RerankerSpec, TrainSpec
 if TYPE_CHECKING:
     from torch import Tensor
 
-NO_IN_BATCH = (
-    "no_in_batch_neg"  # FlagEmbedding: a set of this name has no in-batch negatives; here, a row's kind that ends so
-)
+# FlagEmbedding: a set of this name has no in-batch negatives; here, a row's kind that ends with it
+NO_IN_BATCH = "no_in_batch_neg"
 _CHARS_PER_TOKEN = 64  # as in the encoder: no tokenizer here makes tokens that long
 
 

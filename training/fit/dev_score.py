@@ -44,14 +44,22 @@ class DevSet:
         ]
         if not judged:
             raise FeedbackError(
-                f"none of the {len(self.queries)} dev queries has a relevant candidate; expected at least 1. "
-                "Hold more judgements out"
+                "fit.no_dev_query",
+                "none of the {count} dev queries has a relevant candidate",
+                expected="at least 1",
+                do="Hold more judgements out",
+                count=len(self.queries),
             )
         wanted = {doc_id for query in judged for doc_id in self.qrels[query.query_id]}
         if missing := sorted(wanted - self.passages.keys()):
             raise FeedbackError(
-                f"{len(missing)} judged passages are not among the {len(self.passages)} dev candidates, first "
-                f"{missing[0]!r}; expected all of them. Add their texts"
+                "fit.dev_candidates",
+                "{missing} judged passages are not among the {count} dev candidates, first {first}",
+                expected="all of them",
+                do="Add their texts",
+                missing=len(missing),
+                count=len(self.passages),
+                first=repr(missing[0]),
             )
 
     @classmethod

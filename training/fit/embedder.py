@@ -33,7 +33,7 @@ def finetune(
         spec: How.
         out: The run's folder; new, or that of the same run. The model comes to `out/model`.
         dev: Held-out queries that choose the checkpoint and stop early; none of them may be among the rows.
-        observer: Told how far it is.
+        observer: Receives progress events.
         device: `auto`, `cpu`, `cuda` or `cuda:N`; under torchrun each process takes its own.
 
     Raises:

@@ -130,8 +130,14 @@ def score_mixtures(
     differ = sorted(name for name in second if name not in first or first[name].shape != second[name].shape)
     if differ or first.keys() != second.keys():
         raise ModelError(
-            f"{base} and {tuned} differ in {len(differ)} weights ({', '.join(differ[:1])}); expected the same names and "
-            "shapes. Give the tuned model's base"
+            "fit.other_weights",
+            "{base} and {tuned} differ in {count} weights ({first})",
+            expected="the same names and shapes",
+            do="Give the tuned model's base",
+            base=base,
+            tuned=tuned,
+            count=len(differ),
+            first=differ[:1],
         )
     found = []
     for alpha in alphas:

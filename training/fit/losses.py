@@ -1,12 +1,10 @@
-"""The loss of embedding training as pure functions on vectors. It knows no model, no text and no trainer.
+"""The losses of training as pure functions on vectors and logits. They know no model, no text and no trainer.
 
-Layout, everywhere: similarity[i, j] is that of query i and text j of the batch; each text of a batch is there once, whoever
-brought it. sentence-transformers' MultipleNegativesRankingLoss and DistillKLDivLoss are the same on batches without shared
-texts (tested); they cannot leave single texts out for single queries, which is why these are here.
+Embedder: similarity[i, j] is that of query i and text j of the batch; each text of a batch is there once, whoever brought it.
+sentence-transformers' MultipleNegativesRankingLoss and DistillKLDivLoss are the same on batches without shared texts (tested);
+they cannot leave single texts out for single queries, which is why these are here.
 
-The loss of reranker training as pure functions on logits. It knows no model, no text and no trainer.
-
-Layout: logits[i, j] is that of query i with its candidate j; candidate 0 is the positive; padding is where `known` is false.
+Reranker: logits[i, j] is that of query i with its candidate j; candidate 0 is the positive; padding is where `known` is false.
 """
 
 from dataclasses import dataclass, replace
@@ -91,13 +89,9 @@ def distillation(similarity: "Tensor", roles: Roles, temperature: float, teacher
     """
     columns = similarity.new_zeros(roles.teacher.shape).long()  # (B, 1 + K)
     columns[:, 0], columns[:, 1:] = roles.positive, roles.own
-    known = ~roles.teacher.isnan() & (columns >= 0)
-    scored = known.sum(dim=1) > 1
-    student = (similarity.gather(1, columns.clamp(min=0)) / temperature).masked_fill(~known, -1e9)
-    teacher = (roles.teacher.nan_to_num(0.0).to(student.dtype) / teacher_temperature).masked_fill(~known, -1e9)
-    target, log_target, log_student = teacher.softmax(1), teacher.log_softmax(1), student.log_softmax(1)
-    terms = (target * (log_target - log_student)).masked_fill(~known, 0.0).sum(dim=1)
-    return terms.masked_fill(~scored, 0.0).sum() / scored.sum().clamp(min=1)
+    student = similarity.gather(1, columns.clamp(min=0)) / temperature
+    teacher = roles.teacher.to(student.dtype).masked_fill(columns < 0, float("nan"))
+    return taught(student, teacher, teacher_temperature)
 
 
 def unit(vectors: "Tensor") -> "Tensor":
@@ -117,16 +111,15 @@ def batch_loss(queries: "Tensor", texts: "Tensor", roles: Roles, spec: TrainSpec
     """
     parts = spec.matryoshka or MatryoshkaSpec(dims=(queries.shape[1],), weights=(1.0,))
     whole = unit(queries.detach()) @ unit(texts.detach()).T
-    counts = candidates(
-        roles, whole, spec.loss.false_negative_margin
-    )  # judged on the whole vector, for every part alike
+    # judged on the whole vector, for every part alike
+    counts = candidates(roles, whole, spec.loss.false_negative_margin)
     total = queries.new_zeros(())
     for dim, weight in zip(parts.dims, parts.weights, strict=True):
         similarity = unit(queries[:, :dim]) @ unit(texts[:, :dim]).T  # (B, U)
         part = info_nce(similarity, counts, roles.positive, spec.loss.temperature)
         if spec.distillation is not None:
-            taught = distillation(similarity, roles, spec.loss.temperature, spec.distillation.teacher_temperature)
-            part = (1 - spec.distillation.weight) * part + spec.distillation.weight * taught
+            soft = distillation(similarity, roles, spec.loss.temperature, spec.distillation.teacher_temperature)
+            part = (1 - spec.distillation.weight) * part + spec.distillation.weight * soft
         total = total + weight * part
     return total
 

@@ -41,7 +41,9 @@ def merge_models(base: Path, tuned: Path, out: Path, *, alpha: float) -> Path:
     if not 0.0 <= alpha <= 1.0:
         raise ValueError(f"alpha is {alpha}; expected 0 to 1, the share of the tuned model")
     if out.exists():
-        raise ModelError(f"{out} exists; expected a new folder. Choose another")
+        raise ModelError(
+            "fit.mixture_exists", "{folder} exists", expected="a new folder", do="Choose another", folder=out
+        )
     shape = _common_format(base, tuned)
     sources = _weight_files(base)
     from safetensors import SafetensorError
@@ -58,7 +60,12 @@ def merge_models(base: Path, tuned: Path, out: Path, *, alpha: float) -> Path:
         sync_folder(out.parent)
     except (OSError, SafetensorError) as err:
         raise ModelError(
-            f"{out} cannot be written ({err}); expected a folder with room. Make room or choose another"
+            "fit.mixture_not_written",
+            "{folder} cannot be written ({why})",
+            expected="a folder with room",
+            do="Make room or choose another",
+            folder=out,
+            why=str(err),
         ) from err
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -71,7 +78,14 @@ def _common_format(base: Path, tuned: Path) -> ModelFormat:
     first, second = ((s.pooling, s.query_format, s.document_format) for s in shapes)
     if first != second:
         raise ModelError(
-            f"{base} is used as {first} and {tuned} as {second}; expected the same. Give the tuned model's base"
+            "fit.other_format",
+            "{base} is used as {base_format} and {tuned} as {tuned_format}",
+            expected="the same",
+            do="Give the tuned model's base",
+            base=base,
+            base_format=str(first),
+            tuned=tuned,
+            tuned_format=str(second),
         )
     return shapes[1]
 
@@ -105,8 +119,13 @@ def _mix(path: Path, sources: dict[str, Path], alpha: float) -> None:
             tuned = file.get_tensor(name)
             if tuned.shape != base.shape:
                 raise ModelError(
-                    f"{name} has the shape {tuple(base.shape)} in the base and {tuple(tuned.shape)} in the tuned model; "
-                    "expected the same. Give the tuned model's base"
+                    "fit.other_shape",
+                    "{name} has the shape {base} in the base and {tuned} in the tuned model",
+                    expected="the same",
+                    do="Give the tuned model's base",
+                    name=name,
+                    base=str(tuple(base.shape)),
+                    tuned=str(tuple(tuned.shape)),
                 )
             if not tuned.is_floating_point():
                 mixed[name] = tuned
@@ -127,8 +146,13 @@ def _pairs(path: Path, names: list[str], sources: dict[str, Path]) -> Iterator[t
     missing = sorted(name for name in names if f"{place}:{name}" not in sources)
     if missing:
         raise ModelError(
-            f"the base lacks {len(missing)} of {len(names)} weights, first {missing[0]}; expected all of them. Give the tuned "
-            "model's base"
+            "fit.missing_weights",
+            "the base lacks {missing} of {count} weights, first {first}",
+            expected="all of them",
+            do="Give the tuned model's base",
+            missing=len(missing),
+            count=len(names),
+            first=missing[0],
         )
     for name in names:
         with safe_open(sources[f"{place}:{name}"], framework="pt") as file:

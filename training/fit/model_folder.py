@@ -41,9 +41,8 @@ def write_tuned(trainable: Trainable, folder: Path, *, digest: str, record: Mapp
     heads = shape.query_format.split("{query}", 1)[0], shape.document_format.split("{text}", 1)[0]
     trainable.model.prompts = {"query": heads[0], "document": heads[1]}
     trainable.model.save(str(folder), create_model_card=False)
-    for (
-        path
-    ) in trainable.folder.iterdir():  # transformers writes a tokenizer of its own making, with other ids at times
+    # transformers re-serializes the tokenizer, sometimes with different ids: keep the base model's files
+    for path in trainable.folder.iterdir():
         if path.name in TOKENIZER_FILES:
             shutil.copyfile(path, folder / path.name)
     spec = EmbedderSpec(

@@ -1,9 +1,11 @@
-"""How far a training run is: what its observers are told, and one observer that writes to a terminal."""
+"""How far a training run is: its progress events, and one observer that writes them to a terminal."""
 
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TextIO, TypeAlias
+
+from quarry.indexer.messages import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,10 +16,10 @@ class TrainProgress:
         step: Steps done.
         steps: Steps planned; early stopping may end before.
         epoch: Passes over the rows so far, as a fraction.
-        loss: Of the last step; None before the first.
+        loss: Loss of the last step; None before the first.
         dev: nDCG@10 on the dev set in [0, 1] when it was evaluated at this step, else None.
-        seconds_left: Expected time until the last planned step; None before it can be told.
-        note: A sentence for people, mostly empty.
+        seconds_left: Expected time until the last planned step; None before it can be estimated.
+        note: A remark for people; mostly None.
     """
 
     step: int
@@ -26,11 +28,11 @@ class TrainProgress:
     loss: float | None = None
     dev: float | None = None
     seconds_left: float | None = None
-    note: str = ""
+    note: Message | None = None
 
 
 TrainObserver: TypeAlias = Callable[[TrainProgress], None]
-"""Told after each step, each evaluation and when something is worth a sentence."""
+"""Receives an event after each step and each evaluation."""
 
 
 def line_of(progress: TrainProgress) -> str:
@@ -39,7 +41,7 @@ def line_of(progress: TrainProgress) -> str:
     parts += [f"loss {progress.loss:.3f}"] if progress.loss is not None else []
     parts += [f"dev nDCG@10 {progress.dev:.3f}"] if progress.dev is not None else []
     parts += [f"{_spoken(progress.seconds_left)} left"] if progress.seconds_left is not None else []
-    return "  ".join(parts + ([progress.note] if progress.note else []))
+    return "  ".join(parts + ([str(progress.note)] if progress.note else []))
 
 
 def terminal_observer(stream: TextIO | None = None) -> TrainObserver:

@@ -51,7 +51,7 @@ def finetune_reranker(
         out: The run's folder; new, or that of the same run. The model comes to `out/model`, for
             `quarry.retriever.rerankers.cross_encoder.load_reranker`.
         dev: Held-out queries. Each reranks its judged passages among other ones.
-        observer: Told how far it is.
+        observer: Receives progress events.
         device: `auto`, `cpu`, `cuda` or `cuda:N`; under torchrun each process takes its own.
 
     Raises:
@@ -164,7 +164,11 @@ def _open(folder: Path, config: dict[str, Any], spec: RerankerSpec, device: str)
     classifies = any(str(entry).endswith("ForSequenceClassification") for entry in config.get("architectures") or [])
     if classifies and labels != 1:
         raise ModelError(
-            f"{folder} classifies into {labels} labels; expected one relevance logit, or an encoder without a head"
+            "fit.labels",
+            "{folder} classifies into {labels} labels",
+            expected="one relevance logit, or an encoder without a head",
+            folder=folder,
+            labels=labels,
         )
     local = {"local_files_only": True}
     transformer = Transformer(
@@ -175,7 +179,12 @@ def _open(folder: Path, config: dict[str, Any], spec: RerankerSpec, device: str)
     model: CrossEncoder = CrossEncoder(modules=[transformer], device=own_device(device))
     inner: Any = transformer.model
     if inner.config.pad_token_id is None:
-        raise ModelError(f"{folder} has no padding token; expected one in config.json, or pairs cannot be batched")
+        raise ModelError(
+            "fit.no_padding",
+            "{folder} has no padding token",
+            expected="one in config.json, or pairs cannot be batched",
+            folder=folder,
+        )
     if spec.freeze_embeddings:
         inner.get_input_embeddings().requires_grad_(False)
     if spec.dropout is not None:

@@ -35,11 +35,11 @@ class TrainedModel:
     Attributes:
         folder: The model, ready for `quarry.indexer.models.encoder.load_embedder`.
         run: The run's folder, with log and curves.
-        digest: Of the model's files (40 hex digits).
+        digest: Digest of the model's files (40 hex digits).
         steps: Steps that were run.
         best_step: The step whose weights these are; the last one without a dev set.
         dev_before: nDCG@10 of the base model on the dev set, in [0, 1]; None without one.
-        dev_after: The same of this model. It is not better for certain: the verdict is reached elsewhere.
+        dev_after: nDCG@10 of this model. Not proof of improvement; the gate decides.
         stopped_early: Whether the dev score stopped getting better.
         seconds: Wall time of this call.
     """
@@ -74,7 +74,7 @@ def run_training(
         spec: How.
         out: The run's folder; new, or that of the same run.
         dev: Held-out queries that choose the checkpoint.
-        observer: Told how far it is.
+        observer: Receives progress events.
 
     Raises:
         FeedbackError: If no batch can be made of the rows.
@@ -88,7 +88,12 @@ def run_training(
     processes, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     if dev is not None and (shared := {query.text for query in dev.queries} & {row.query for row in rows}):
         raise TrainingError(
-            f"{len(shared)} dev queries are also training rows, first {sorted(shared)[0]!r}; expected none. Split by query"
+            "fit.dev_in_rows",
+            "{count} dev queries are also training rows, first {first}",
+            expected="none",
+            do="Split by query",
+            count=len(shared),
+            first=repr(min(shared)),
         )
     run = RunFolder(out, writes=rank == 0)
     plan = plan_batches(rows, spec, processes=processes)
@@ -97,7 +102,7 @@ def run_training(
 
         set_seed(spec.seed)  # what new weights draw comes before the trainer sets its own
         subject = opened()
-        config = _config(subject, base, rows, dev, (spec, processes))
+        config = _config(subject, base, rows, dev, spec, processes)
         if run.writes:
             run.begin(config)
         if done := run.result():
@@ -115,9 +120,8 @@ def run_training(
 
 
 def _config(
-    subject: Subject, base: Path, rows: Sequence[TrainingRow], dev: DevSet | None, how: tuple[TrainSpec, int]
+    subject: Subject, base: Path, rows: Sequence[TrainingRow], dev: DevSet | None, spec: TrainSpec, processes: int
 ) -> dict[str, Any]:
-    spec, processes = how
     return {
         "what": subject.what,
         "base": {"model": subject.base, "revision": content_digest(base)},
@@ -141,8 +145,12 @@ def _finish(run: RunFolder, subject: Subject, config: dict[str, Any], session: A
     """
     if broken := weights_without_numbers(subject.model):
         raise TrainingError(
-            f"after training {len(broken)} weights hold what is no number, first {broken[0]}; expected numbers. Use a lower learning_rate "
-            "or a higher temperature, in another run"
+            "fit.broken_weights",
+            "after training {count} weights are not finite numbers, first {first}",
+            expected="numbers",
+            do="Use a lower learning_rate or a higher temperature, in another run",
+            count=len(broken),
+            first=broken[0],
         )
     scores = dict(session.scores)
     dev = {"queries": queries, "before": scores[0], "after": scores[session.best_step]} if scores else None
@@ -188,19 +196,34 @@ def _explained(spec: TrainSpec, out: Path) -> Iterator[None]:
 
     from quarry.indexer.models.batching import is_out_of_memory
 
-    again = "what was saved before is whole: the same call goes on from it"
     try:
         yield
     except (OSError, SafetensorError) as err:
-        raise TrainingError(f"the run in {out} could not write or read a file ({err}); make room; {again}") from err
+        raise TrainingError(
+            "fit.file",
+            "the run in {folder} could not write or read a file ({why})",
+            do="Make room: what was saved before is whole, and the same call resumes from it",
+            folder=out,
+            why=str(err),
+        ) from err
     except (MemoryError, RuntimeError) as err:
         if isinstance(err, RuntimeError) and any(
             name in str(err) for name in ("PytorchStreamWriter", "inline_container")
         ):
-            raise TrainingError(f"the run in {out} could not save a checkpoint ({err}); make room; {again}") from err
+            raise TrainingError(
+                "fit.checkpoint",
+                "the run in {folder} could not save a checkpoint ({why})",
+                do="Make room: what was saved before is whole, and the same call resumes from it",
+                folder=out,
+                why=str(err),
+            ) from err
         if isinstance(err, RuntimeError) and not is_out_of_memory(err):
             raise
         raise TrainingError(
-            f"memory ran out with batch_size {spec.batch_size}, {spec.max_passage_tokens} passage tokens and mini_batch "
-            f"{spec.mini_batch}; set mini_batch (such as 8), freeze_embeddings, lora, or fewer tokens. The base model is as it was"
+            "fit.memory",
+            "memory ran out with batch_size {batch_size}, {tokens} passage tokens and mini_batch {mini_batch}",
+            do="Set mini_batch (such as 8), freeze_embeddings, lora, or fewer tokens. The base model is unchanged",
+            batch_size=spec.batch_size,
+            tokens=spec.max_passage_tokens,
+            mini_batch=spec.mini_batch,
         ) from err

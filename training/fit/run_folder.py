@@ -11,6 +11,7 @@ result.json    written last of all
 import os
 import shutil
 import subprocess
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
@@ -23,6 +24,7 @@ from quarry.indexer.storage.durable import sync_tree, write_atomic
 from quarry.training.examples.rows import TrainingRow
 
 _SEAL = "complete.json"
+_PROJECT = "quarry-search"
 _PACKAGES = ("torch", "transformers", "sentence-transformers", "peft", "accelerate", "datasets", "safetensors")
 _COMPARED = ("what", "base", "rows_digest", "dev_digest", "spec", "processes")
 
@@ -40,19 +42,36 @@ def rows_digest(rows: Iterable[TrainingRow]) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Return the packages that decide what comes out, and the commit of this code when it runs from a git checkout."""
+    """Return the packages that decide what comes out, and the commit of this code when it runs from a checkout of Quarry."""
     found = {}
     for name in _PACKAGES:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
             found[name] = ""
-    git = shutil.which("git")
-    here = Path(__file__).resolve().parent
-    if git is not None:
-        asked = subprocess.run([git, "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)  # noqa: S603
-        found["commit"] = asked.stdout.strip()
+    if commit := _commit(Path(__file__).resolve()):
+        found["commit"] = commit
     return found
+
+
+def _commit(file: Path) -> str:
+    """Return the commit of Quarry's checkout that a file is tracked in; empty elsewhere, as in a venv inside another repository."""
+    git = shutil.which("git")
+    if git is None:
+        return ""
+
+    def asked(*arguments: str) -> list[str]:
+        command = [git, "-C", str(file.parent), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (fixed arguments)
+        return done.stdout.splitlines() if done.returncode == 0 else []
+
+    top, *commit = asked("rev-parse", "--show-toplevel", "HEAD") or [""]
+    try:
+        project = tomllib.loads((Path(top) / "pyproject.toml").read_text(encoding="utf-8"))["project"]["name"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    ours = project == _PROJECT and asked("ls-files", "--error-unmatch", file.name)
+    return commit[0] if ours and commit else ""
 
 
 class RunFolder:
@@ -74,18 +93,27 @@ class RunFolder:
         """
         path = self.folder / "config.json"
         earlier = _read(path)
-        if earlier and (
-            self.result() or self.last_checkpoint()
-        ):  # else nothing is lost: it may begin with other settings
+        # without a result or a checkpoint nothing is lost: the run may begin with other settings
+        if earlier and (self.result() or self.last_checkpoint()):
             other = [name for name in _COMPARED if digest_of(earlier.get(name)) != digest_of(config.get(name))]
             if other:
                 raise TrainingError(
-                    f"{self.folder} holds a run with another {', '.join(other)}; expected the same to go on with it. "
-                    "Choose another folder, or remove this one"
+                    "fit.other_run",
+                    "{folder} holds a run with another {differs}",
+                    expected="the same to resume it",
+                    do="Choose another folder, or remove this one",
+                    folder=self.folder,
+                    differs=other,
                 )
             return
         if not earlier and self.folder.is_dir() and any(self.folder.iterdir()):
-            raise TrainingError(f"{self.folder} is not empty and holds no run; expected a new folder. Choose another")
+            raise TrainingError(
+                "fit.not_empty",
+                "{folder} is not empty and holds no run",
+                expected="a new folder",
+                do="Choose another",
+                folder=self.folder,
+            )
         if self.writes:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             write_atomic(path, dumps(config, ensure_ascii=False, indent=1).encode())
@@ -137,7 +165,7 @@ class RunFolder:
 
 
 def step_of(checkpoint: Path) -> int:
-    """Return the step that a checkpoint's name tells."""
+    """Return the step in a checkpoint's name."""
     return int(checkpoint.name.rpartition("-")[2])
 
 

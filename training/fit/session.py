@@ -69,7 +69,12 @@ def train_session(
     steps = int(trainer.state.global_step)
     if callback.interrupted and steps < parts.steps:
         raise TrainingStopped(
-            f"stopped at step {steps} of {parts.steps}; a checkpoint is in {run.checkpoints}. Run the same command again to go on"
+            "fit.stopped",
+            "stopped at step {step} of {steps}; a checkpoint is in {folder}",
+            do="Run the same command again to resume",
+            step=steps,
+            steps=parts.steps,
+            folder=run.checkpoints,
         )
     best = callback.restore_best() if dev is not None else None
     return Session(steps, best or steps, callback.scores(), callback.stopped_early, plan.left_out)

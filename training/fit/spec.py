@@ -191,7 +191,11 @@ class TrainSpec(_Part):
         except ValidationError as err:
             faults = [f"{'.'.join(map(str, fault['loc'])) or 'training'}: {fault['msg']}" for fault in err.errors()]
             raise SettingsError(
-                f"the training settings have {len(faults)} faults: {'; '.join(faults)}. See `quarry.training.fit.spec.TrainSpec`"
+                "fit.settings",
+                "the training settings have {count:fault|faults}: {faults}",
+                do="See `quarry.training.fit.spec.TrainSpec`",
+                count=len(faults),
+                faults="; ".join(faults),
             ) from err
 
 

@@ -30,8 +30,6 @@ from quarry.training.fit.spec import LoraSpec, TrainSpec
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-_EXTRA = "training needs {}; install it with `pip install 'quarry-search[train]'`"
-
 
 @dataclass(frozen=True, slots=True)
 class Trainable:
@@ -39,7 +37,7 @@ class Trainable:
 
     Attributes:
         model: Transformer, Pooling, Dense layers when there are any, Normalize.
-        tokenizer: As the folder stores it, the one that the encoder uses.
+        tokenizer: The tokenizer that the folder stores and the encoder uses.
         shape: Pooling, formats and length, as the folder wants them.
         dim: Length of the vectors.
         folder: Where it came from; only read.
@@ -100,7 +98,16 @@ def require_training() -> None:
 
     missing = [name for name in ("sentence_transformers", "accelerate", "datasets") if find_spec(name) is None]
     if missing:
-        raise MissingExtraError(_EXTRA.format(", ".join(missing)))
+        raise _missing(missing)
+
+
+def _missing(packages: list[str]) -> MissingExtraError:
+    return MissingExtraError(
+        "fit.missing_extra",
+        "training needs {packages}",
+        do="Install it with `pip install 'quarry-search[train]'`",
+        packages=packages,
+    )
 
 
 def own_device(wanted: str) -> str:
@@ -191,7 +198,11 @@ def _prepare(model: "SentenceTransformer", spec: TrainSpec, dim: int) -> None:
 
     if spec.matryoshka is not None and max(spec.matryoshka.dims) > dim:
         raise SettingsError(
-            f"matryoshka.dims has {max(spec.matryoshka.dims)}; expected at most {dim}, the model's dimension"
+            "fit.matryoshka",
+            "matryoshka.dims has {dim}",
+            expected="at most {most}, the model's dimension",
+            dim=max(spec.matryoshka.dims),
+            most=dim,
         )
     inner: Any = model[0].model
     inner.train()
@@ -209,7 +220,7 @@ def _with_lora(inner: Any, lora: LoraSpec) -> Any:
     try:
         from peft import LoraConfig, TaskType, get_peft_model
     except ImportError as err:
-        raise MissingExtraError(_EXTRA.format("peft")) from err
+        raise _missing(["peft"]) from err
     config = LoraConfig(
         task_type=TaskType.FEATURE_EXTRACTION, r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout,
         target_modules=list(lora.targets) or "all-linear",
@@ -219,7 +230,11 @@ def _with_lora(inner: Any, lora: LoraSpec) -> Any:
     except ValueError as err:
         names = {name.rpartition(".")[2] for name, module in inner.named_modules() if "Linear" in type(module).__name__}
         raise SettingsError(
-            f"lora.targets {list(lora.targets)} are not in the model; expected some of {', '.join(sorted(names))}"
+            "fit.lora_targets",
+            "lora.targets {targets} are not in the model",
+            expected="some of {names}",
+            targets=str(list(lora.targets)),
+            names=sorted(names),
         ) from err
 
 
@@ -255,8 +270,12 @@ def restore_weights(model: "SentenceTransformer", weights: "dict[str, Any]") -> 
     own = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     if own.keys() != weights.keys():
         raise ModelError(
-            f"the checkpoint has {len(weights)} weights and the model trains {len(own)}; expected the same names. "
-            "Begin again in another folder"
+            "fit.other_checkpoint",
+            "the checkpoint has {count} weights and the model trains {own}",
+            expected="the same names",
+            do="Begin again in another folder",
+            count=len(weights),
+            own=len(own),
         )
     with torch.no_grad():
         for name, weight in own.items():

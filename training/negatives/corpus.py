@@ -101,7 +101,13 @@ class MiningCorpus:
         found = self._retriever(pool).retrieve(asked, depth)
         failed = next((ranking.degraded for ranking in found if ranking.degraded), ())
         if failed:
-            raise ModelError(f"mining from the pool {pool!r} failed: {failed[0]}; expected every stage to run")
+            raise ModelError(
+                "negatives.mining_failed",
+                "mining from the pool {pool} failed: {why}",
+                expected="every stage to run",
+                pool=repr(pool),
+                why=failed[0],
+            )
         return found
 
     def scores(self, queries: Sequence[str], ids: Sequence[str]) -> list[dict[str, float]]:
@@ -142,8 +148,11 @@ class MiningCorpus:
         store, embedder = self._store, self._embedder
         if store is None or embedder is None:
             raise ModelError(
-                f"the pool {pool!r} needs vectors and an embedder, and there are none; expected both. Use the pool 'bm25', "
-                "or build the index with a model"
+                "negatives.no_vectors",
+                "the pool {pool} needs vectors and an embedder, and there are none",
+                expected="both",
+                do="Use the pool 'bm25', or build the index with a model",
+                pool=repr(pool),
             )
         dense = DenseRetriever(lambda: embedder, store)
         return (

@@ -1,4 +1,4 @@
-"""What mining and curation did, for a person to judge before anything is trained: Markdown to read and JSON to keep."""
+"""What mining did, for a person to judge before anything is trained: Markdown to read and JSON to keep."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,9 +11,7 @@ import numpy as np
 
 from quarry.indexer.errors import FeedbackError
 from quarry.indexer.storage.durable import write_atomic
-from quarry.training.examples.corpus_pairs import MinedPairs
 from quarry.training.examples.example import Example
-from quarry.training.examples.from_feedback import Curated
 from quarry.training.examples.histogram import Histogram
 from quarry.training.negatives.mine import MinedExample, MinedSet
 
@@ -75,59 +73,6 @@ def mining_report(mined: MinedSet, *, shown: int = SHOWN, listed: int = 20) -> R
     }
 
 
-def curation_report(curated: Curated, *, shown: int = SHOWN, listed: int = 20) -> Report:
-    """Describe what a feedback log gave."""
-    facts = {
-        "events": curated.events,
-        "examples": len(curated.examples),
-        **{f"from {origin}": count for origin, count in sorted(Counter(e.origin for e in curated.examples).items())},
-        "positives": sum(len(example.row.pos) for example in curated.examples),
-        "judged negatives": sum(len(example.row.neg) for example in curated.examples),
-        "queries merged": sum(len(group) - 1 for group in curated.merged),
-        **_by_language(curated.examples),
-    }
-    return {
-        "title": "Examples from feedback",
-        "facts": facts,
-        "left_out": curated.dropped,
-        "distributions": {},
-        "shown": [_plain(example) for example in curated.examples[:shown]],
-        "listed": {
-            "Queries merged": [" = ".join(_cut(text) for text in group) for group in curated.merged[:listed]],
-            "Disputed": [f"{_cut(query)}: {name}" for query, name in curated.disputed[:listed]],
-            "Sessions left out as robots": list(curated.robots[:listed]),
-            "Sessions left out because they contradict the others": list(curated.contrary[:listed]),
-        },
-    }
-
-
-def pair_report(pairs: MinedPairs, *, shown: int = SHOWN) -> Report:
-    """Describe pairs mined from documents."""
-    threshold = "no model filter" if pairs.threshold is None else round(pairs.threshold, 4)
-    distributions = {"similarity of pairs": pairs.scores, "similarity of random pairs": pairs.random_scores}
-    return {
-        "title": "Pairs mined from the documents",
-        "facts": {
-            "examples": len(pairs.examples),
-            **{f"found, {name}": count for name, count in sorted(pairs.found.items())},
-            **{f"kept, {name}": count for name, count in sorted(pairs.kept.items())},
-            "share kept": _share(sum(pairs.kept.values()), sum(pairs.found.values())),
-            "threshold of similarity": threshold,
-            **_by_language(pairs.examples),
-        },
-        "left_out": pairs.dropped,
-        "distributions": {name: asdict(found) for name, found in distributions.items()},
-        "shown": [
-            _plain(example) for example in pairs.examples[:: max(1, len(pairs.examples) // max(1, shown))][:shown]
-        ],
-        "listed": {
-            "Left out by the model filter, the most alike first": [
-                f"{score:.3f}: {_cut(query)} = {_cut(passage)}" for query, passage, score in pairs.weakest
-            ]
-        },
-    }
-
-
 def markdown(report: Mapping[str, Any]) -> str:
     """Return a report as Markdown."""
     lines = [f"# {report['title']}", "", "| what | figure |", "|---|---|"]
@@ -172,28 +117,28 @@ def write_report(folder: Path, name: str, report: Report) -> tuple[Path, Path]:
         write_atomic(paths[1], dumps(report, ensure_ascii=False, indent=1).encode("utf-8", "replace"))
     except OSError as err:
         raise FeedbackError(
-            f"{folder} could not be written ({err}); expected a folder with room. Choose another"
+            "examples.not_written",
+            "{path} could not be written ({why})",
+            expected="a folder with room",
+            do="Choose another",
+            path=folder,
+            why=str(err),
         ) from err
     return paths
 
 
 def _shown(one: MinedExample) -> Report:
     score = "" if one.positive_score is None else f", similarity {one.positive_score:.3f}"
-    found = _plain(one.example)
-    found["about"] += f"; positive at rank {one.positive_rank}{score}"
-    found["passages"] = [("+", _cut(text)) for text in one.example.row.pos] + [
+    example = one.example
+    about = f"{example.origin}, {example.language}, weight {example.weight:g}, {example.source}"
+    passages = [("+", _cut(text)) for text in example.row.pos] + [
         (f"- {n.kind}{f' #{n.rank}' if n.rank else ''}{'' if n.score is None else f' {n.score:.3f}'}:", _cut(n.text))
         for n in one.negatives
     ]
-    return found
-
-
-def _plain(example: Example) -> Report:
-    row = example.row
     return {
-        "query": _cut(row.query),
-        "about": f"{example.origin}, {example.language}, weight {example.weight:g}, {example.source}",
-        "passages": [("+", _cut(text)) for text in row.pos] + [("-", _cut(text)) for text in row.neg],
+        "query": _cut(example.row.query),
+        "about": f"{about}; positive at rank {one.positive_rank}{score}",
+        "passages": passages,
     }
 
 

@@ -58,8 +58,6 @@ class NegativeSpec:
 
 
 STANDARD = NegativeSpec()
-KALM = NegativeSpec(ranks=(50, 100), number=7)
-FLAG_EMBEDDING = NegativeSpec(ranks=(10, 210), number=15, relative=None, consistent_within=None)
 
 
 def rank_window(text: str) -> tuple[int, int]:

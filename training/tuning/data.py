@@ -1,7 +1,7 @@
 """What a run trains on, chooses by and is judged by: gathered, split by query, mined, and kept in the run's folder."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from quarry.retriever.data.datasets import Dataset, load_dataset
 from quarry.training.examples.example import Example, text_key
 from quarry.training.examples.held_out import Places, held_out
 from quarry.training.examples.near_duplicates import near_duplicates_between
+from quarry.training.examples.reasons import Counts, counted, counts_from_json, counts_json
 from quarry.training.examples.rows import TrainingRow, read_training_rows, write_beir, write_training_rows
 from quarry.training.examples.split import SAME_QUERY, Split, check_no_leak, split_examples, traits_of
 from quarry.training.feedback.judgements import query_key
@@ -31,6 +32,14 @@ LEAST = 10  # examples in all; fewer teach nothing that can be told from chance
 _TRAIN, _DEV, _OTHERS, _HELD_OUT = "train.jsonl", "dev.jsonl", "dev-passages.json", "held-out"
 
 
+TO_TRAIN = Message.of("tuning.to_train", "to train on")
+TO_CHOOSE = Message.of("tuning.to_choose", "to choose by")
+HELD_OUT = Message.of("tuning.held_out", "held out for the verdict")
+NOT_FOUND = Message.of("tuning.not_found", "dropped because the model does not find their positive")
+LIKE_JUDGED = Message.of("tuning.like_judged", "left out because they ask like a judged query")
+NOWHERE = Message.of("tuning.nowhere", "held-out queries that the index has no answer to")
+
+
 @dataclass(frozen=True, slots=True)
 class TuningData:
     """The three sides.
@@ -45,7 +54,7 @@ class TuningData:
     train: tuple[TrainingRow, ...]
     dev: DevSet
     held_out: Dataset
-    counts: dict[str, int]
+    counts: Counts
 
 
 def tuning_data(index: Index, embedder: Embedder, spec: DataSpec, run: TuningRun, watch: TuningObserver) -> TuningData:
@@ -95,20 +104,19 @@ def _make(index: Index, embedder: Embedder, spec: DataSpec, run: TuningRun, watc
     rows = [_with_negatives(example.row, spec.dev_negatives) for example in dev.examples]
     _write(run, mined, rows, others)
     counts = {
-        "to train on": len(mined.examples),
-        "to choose by": len(rows),
-        "held out for the verdict": len(split.test),
-        "dropped because the model does not find their positive": len(mined.dropped),
-        "left out because they ask like a judged query": leaks,
+        TO_TRAIN: len(mined.examples),
+        TO_CHOOSE: len(rows),
+        HELD_OUT: len(split.test),
+        NOT_FOUND: len(mined.dropped),
+        LIKE_JUDGED: leaks,
         **left_out,
     }
     if judges is None:
-        counts["held-out queries that the index has no answer to"] = _write_held_out(run, split, Places(index))
-    run.seal_data(counts)
+        counts[NOWHERE] = _write_held_out(run, split, Places(index))
+    run.seal_data({"counts": counts_json(counts)})
 
 
-def _too_few(count: int, left_out: Mapping[str, int], leaks: int) -> FeedbackError:
-    reasons = {**left_out, "left out because they ask like a judged query": leaks}
+def _too_few(count: int, left_out: Counts, leaks: int) -> FeedbackError:
     return FeedbackError(
         "tuning.too_few",
         "there are {count:example|examples}",
@@ -116,7 +124,7 @@ def _too_few(count: int, left_out: Mapping[str, int], leaks: int) -> FeedbackErr
         do="Judge more answers, or give pairs with --pairs or --mine-corpus. Left out: {left_out}",
         count=count,
         least=LEAST,
-        left_out=[f"{number} {reason}" for reason, number in reasons.items() if number] or ["0"],
+        left_out=counted({**left_out, LIKE_JUDGED: leaks}) or ["0"],
     )
 
 
@@ -187,9 +195,10 @@ def _write_held_out(run: TuningRun, split: Split, places: Places) -> int:
 
 
 def _read(evaluate: Path | None, run: TuningRun) -> TuningData:
-    counts = {name: count for name, count in run.data_facts().items() if count}
+    facts = run.data_facts()
+    counts = {what: count for what, count in counts_from_json(facts.get("counts", facts)).items() if count}
     held = load_dataset(evaluate) if evaluate else load_dataset(run.data / _HELD_OUT)
-    counts["held out for the verdict"] = len(held.queries)
+    counts[HELD_OUT] = len(held.queries)
     rows = read_training_rows(run.data / _DEV)
     others: list[str] = json.loads((run.data / _OTHERS).read_text(encoding="utf-8"))
     return TuningData(

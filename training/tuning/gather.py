@@ -1,4 +1,4 @@
-"""All examples of a run: out of the feedback log, out of files, out of the documents themselves; and what was left out."""
+"""All examples of a run: from the feedback log, files, the documents and a language model; and what was left out."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ import numpy as np
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
+from quarry.training.examples import reasons
 from quarry.training.examples.corpus_pairs import STANDARD as PAIR_RULES
 from quarry.training.examples.corpus_pairs import mine_pairs
 from quarry.training.examples.example import Example
@@ -36,7 +37,7 @@ class Gathered:
     """
 
     examples: tuple[Example, ...]
-    left_out: dict[str, int]
+    left_out: reasons.Counts
     passages: tuple[str, ...]
 
 
@@ -59,7 +60,7 @@ def gather(
     """
     found: list[Example] = []
     filed: list[str] = []
-    left_out: Counter[str] = Counter()
+    left_out: Counter[Message] = Counter()
     if sources.feedback and feedback_path(index.root).is_file():
         examples, counts = _from_feedback(index, one_person=sources.one_person)
         watch.stage(
@@ -115,7 +116,7 @@ def gather(
     return Gathered(drawn, dict(left_out), _at_most(list(dict.fromkeys(filed)), MOST_PASSAGES, seed))
 
 
-def _from_feedback(index: Index, *, one_person: bool) -> tuple[Sequence[Example], dict[str, int]]:
+def _from_feedback(index: Index, *, one_person: bool) -> tuple[Sequence[Example], reasons.Counts]:
     known = set(index.chunks.digests()[0])
 
     def text_of(chunk_id: str) -> str | None:

@@ -1,7 +1,7 @@
 """One loop for embedders and rerankers. Read `tune` from top to bottom; the page of this room is in its `__init__`."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,6 +11,7 @@ from quarry.indexer.errors import IndexMismatchError, TrainingError
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.durable import is_disk_full
 from quarry.indexer.storage.generations import Generations
+from quarry.training.examples.reasons import Counts, counts_json
 from quarry.training.fit.spec import RerankerSpec
 from quarry.training.tuning.candidates import MODELS, install, sweep
 from quarry.training.tuning.data import tuning_data
@@ -46,7 +47,7 @@ class TuningReport:
 
     run: str
     folder: Path
-    examples: Mapping[str, int]
+    examples: Counts
     dev: tuple[float | None, float | None]
     share: float
     verdict: GateVerdict
@@ -58,8 +59,10 @@ class TuningReport:
     def to_dict(self) -> dict[str, Any]:
         """Return the report in the types of JSON, with the verdict as a message and in words."""
         return {
-            **asdict(self),
+            **asdict(replace(self, examples={})),
             "folder": str(self.folder),
+            "examples": {str(what): count for what, count in self.examples.items()},
+            "counts": counts_json(self.examples),
             "words": {"en": self.verdict.words("en"), "zh": self.verdict.words("zh")},
         }
 

@@ -86,18 +86,31 @@ def _go_live(index: Path, name: str, lineage: Lineage | None, reason: str, *, ov
     generations = Generations(index)
     with writer_lock(index):
         if name not in generations.finished():
-            raise IndexFormatError(f"generation {name!r} is not here; expected a finished candidate. Tune again")
+            raise IndexFormatError(
+                "tuning.no_candidate",
+                "generation {generation} is not here",
+                expected="a finished candidate",
+                do="Tune again",
+                generation=repr(name),
+            )
         folder = generations.folder / name
         manifest, live = Manifest.read(folder), Manifest.read(generations.live())
         if manifest.corpus_sha256 != live.corpus_sha256:
             raise IndexMismatchError(
-                f"generation {name} has other documents than {live.generation}, which went live after it was built; "
-                "expected the same. Build the candidate again: what was encoded is kept"
+                "tuning.other_documents",
+                "generation {candidate} has other documents than {live}, which went live after it was built",
+                expected="the same",
+                do="Build the candidate again: what was encoded is kept",
+                candidate=name,
+                live=live.generation,
             )
         if _print(live.embedder) != _print(over):
             raise IndexMismatchError(
-                f"generation {live.generation} answers now with another model than the one that was looked at; expected that one "
-                "still. Compare with the new one, and try again"
+                "tuning.other_live",
+                "generation {live} answers now with another model than the one that was looked at",
+                expected="that one still",
+                do="Compare with the new one, and try again",
+                live=live.generation,
             )
         if (manifest.lineage, manifest.reranker) != (lineage, live.reranker):
             manifest.model_copy(update={"lineage": lineage, "reranker": live.reranker}).write(folder)
@@ -117,7 +130,7 @@ def roll_back(
         index: The index folder.
         load: Loads an embedder by what the manifest says of it.
         settings: How to build, when the documents have changed since; otherwise the old generation goes live as it is.
-        observer: Told of the progress of such a build.
+        observer: Receives the progress events of such a build.
 
     Returns:
         The generation that is live now.
@@ -134,8 +147,11 @@ def roll_back(
         return with_reranker(index, newest.before, f"rolled back the reranker of {live.generation}", expected=live)
     if live.lineage is None:
         raise IndexFormatError(
-            f"the model of generation {live.generation} was not tuned here; expected a promoted one to go back from. "
-            "`quarry generations INDEX --rollback` goes back to older documents"
+            "tuning.not_tuned_here",
+            "the model of generation {live} was not tuned here",
+            expected="a promoted one to go back from",
+            do="`quarry generations INDEX --rollback` goes back to older documents",
+            live=live.generation,
         )
     name = _same_documents(generations, live) or _built_again(index, live.lineage, load, settings, observer)
     _go_live(index, name, live.lineage.before, f"rolled back the model of {live.generation}", over=live.embedder)
@@ -160,8 +176,13 @@ def _built_again(
     if embedder.spec.fingerprint != lineage.base.fingerprint:
         wanted = lineage.base.to_spec()
         raise IndexMismatchError(
-            f"what is found as {wanted.model} is revision {embedder.spec.revision[:12]}, expected {wanted.revision[:12]}, the base of "
-            "the live model. Put that revision back, or go on with the live model"
+            "tuning.other_base",
+            "what is found as {model} is revision {revision}",
+            expected="{wanted}, the base of the live model",
+            do="Put that revision back, or keep the live model",
+            model=wanted.model,
+            revision=embedder.spec.revision[:12],
+            wanted=wanted.revision[:12],
         )
     settings = replace(settings, model_folder=lineage.base.folder)
     return build_candidate(index, embedder, settings, observer).generation
@@ -207,7 +228,11 @@ def lineage_of(parent: Manifest, run: str, verdict: str, *, forced: bool, calibr
     """
     if parent.embedder is None:
         raise IndexFormatError(
-            f"generation {parent.generation} has no model to be tuned; expected one. Build the index with --model"
+            "tuning.parent_without_model",
+            "generation {generation} has no model to be tuned",
+            expected="one",
+            do="Build the index with --model",
+            generation=parent.generation,
         )
     return Lineage(
         parent=parent.generation,

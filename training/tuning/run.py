@@ -85,8 +85,12 @@ class TuningRun:
             before = json.loads(plan.read_text(encoding="utf-8"))
             differs = sorted(key for key, value in before.items() if facts.get(key) != value)
             raise FeedbackError(
-                f"run {self.name} was started with other settings ({', '.join(differs) or 'unknown'} differ); expected the same to go "
-                "on. Give those, or another --run NAME"
+                "tuning.other_settings",
+                "run {run} was started with other settings ({differs} differ)",
+                expected="the same to resume it",
+                do="Give those, or another --run NAME",
+                run=self.name,
+                differs=differs or ["unknown"],
             )
         write_atomic(plan, text.encode())
 
@@ -127,13 +131,24 @@ class TuningRun:
         if own is not None:
             self._settle(live)
             raise IndexMismatchError(
-                f"run {self.name} is done: its model answers since {own.promoted}; expected a run to go on with. Begin another "
-                "one, or take it back with `quarry models rollback INDEX`"
+                "tuning.done",
+                "run {run} is done: its model answers since {promoted}",
+                expected="a run to resume",
+                do="Begin another one, or take it back with `quarry models rollback INDEX`",
+                run=self.name,
+                promoted=own.promoted,
             )
         if any(before[key] != now[key] for key in ("model", "revision")):
             raise IndexMismatchError(
-                f"run {self.name} tunes {before['model']} ({before['revision'][:12]}), and {now['model']} ({now['revision'][:12]}) "
-                "answers now; expected the same model. Begin a run under another name, or roll back"
+                "tuning.other_model",
+                "run {run} tunes {before} ({before_revision}), and {now} ({now_revision}) answers now",
+                expected="the same model",
+                do="Begin a run under another name, or roll back",
+                run=self.name,
+                before=before["model"],
+                before_revision=before["revision"][:12],
+                now=now["model"],
+                now_revision=now["revision"][:12],
             )
         write_atomic(path, json.dumps(before, ensure_ascii=False, indent=1).encode())
 
@@ -159,7 +174,13 @@ class TuningRun:
 
 def _plain(name: str) -> str:
     if not name or name.startswith(".") or not all(letter.isalnum() or letter in "-_." for letter in name):
-        raise FeedbackError(f"the run's name is {name!r}; expected letters, digits, - and _. Choose another")
+        raise FeedbackError(
+            "tuning.name",
+            "the run's name is {name}",
+            expected="letters, digits, - and _",
+            do="Choose another",
+            name=repr(name),
+        )
     return name
 
 

@@ -15,6 +15,7 @@ from quarry.retriever.language import language_of, length_in_words
 from quarry.training.examples.corpus_pairs import STANDARD as PAIR_RULES
 from quarry.training.examples.corpus_pairs import pair_scores
 from quarry.training.examples.example import Example
+from quarry.training.examples.reasons import UNRELATED, Counts, counted
 from quarry.training.examples.synthetic import (
     STANDARD,
     UNANSWERED,
@@ -34,7 +35,7 @@ class SyntheticExamples:
     """What a language model gave: examples, and counts of what was left out by reason."""
 
     examples: tuple[Example, ...]
-    dropped: dict[str, int]
+    dropped: Counts
 
 
 def examples_by_language_model(
@@ -61,9 +62,7 @@ def examples_by_language_model(
     found = synthetic_examples(passages, source.endpoint, spec, progress=watch.advance, kept=answers)
     answered = found.asked - sum(found.dropped.get(reason, 0) for reason in UNANSWERED)
     if answered < ENOUGH * len(passages):
-        why = found.stopped or ", ".join(
-            f"{found.dropped[reason]} {reason}" for reason in UNANSWERED if reason in found.dropped
-        )
+        why = found.stopped or counted({reason: found.dropped.get(reason, 0) for reason in UNANSWERED})
         raise ModelError(
             "tuning.endpoint_silent",
             "the endpoint fell silent: {answered} of {count} passages were answered ({why})",
@@ -88,7 +87,7 @@ def examples_by_language_model(
         Message.of("tuning.filtering", "filtering {count} synthetic queries by the model", count=len(found.examples))
     )
     kept = _related(found.examples, embedder, seed)
-    unlike = {"no more alike to the model than random texts": len(found.examples) - len(kept)}
+    unlike = {UNRELATED: len(found.examples) - len(kept)}
     return SyntheticExamples(kept, {**found.dropped, **unlike})
 
 

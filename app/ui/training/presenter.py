@@ -3,15 +3,16 @@
 Runs, with verdicts and curves: `runs`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from quarry.app.ui.index.words import why_words
 from quarry.app.ui.shared.jobs import Progress
 from quarry.app.ui.shared.shown_text import Row, Say, counted, safe, told
 from quarry.app.ui.training.job import MeasuredDrift, TrainingState
-from quarry.app.ui.training.words import reason_words, seconds_words, stage_words
+from quarry.app.ui.training.words import seconds_words, stage_words
 from quarry.indexer.storage.manifest import RerankerFacts
 from quarry.training.examples.from_feedback import Curated
+from quarry.training.examples.reasons import Counts
 from quarry.training.tuning.data import LEAST
 from quarry.training.tuning.promotion import Step, newest_promotion
 
@@ -47,10 +48,10 @@ def too_few_words(count: int, say: Say) -> str:
     )
 
 
-def count_rows(counts: Mapping[str, int], say: Say) -> list[Row]:
+def count_rows(counts: Counts, say: Say) -> list[Row]:
     """Return counts by reason, the largest first."""
-    ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
-    return [{say("What", "内容"): reason_words(name, say), say("Count", "数量"): count} for name, count in ordered]
+    ordered = sorted(counts.items(), key=lambda pair: (-pair[1], str(pair[0])))
+    return [{say("What", "内容"): told(name, say), say("Count", "数量"): count} for name, count in ordered]
 
 
 def stages_behind(state: TrainingState, say: Say) -> list[str]:

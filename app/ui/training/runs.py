@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from quarry.app.ui.shared.shown_text import Row, Say, safe
+from quarry.training.examples.reasons import Counts, counts_from_json
 from quarry.training.fit.run_folder import RunFolder
 from quarry.training.tuning.run import TuningRun, tuning_runs
 
@@ -64,7 +65,7 @@ class RunView:
     held_out: tuple[float, float, float, float] | None
     general: float | None
     dev: tuple[float | None, float | None]
-    counts: Mapping[str, int]
+    counts: Counts
 
 
 def run_views(index: Path, running: str = "") -> list[RunView]:
@@ -99,7 +100,7 @@ def _view(run: TuningRun, running: str) -> RunView:
             held_out=(float(held["difference"]), float(held["low"]), float(held["high"]), float(held["p"])),
             general=float(verdict["general"]["difference"]),
             dev=(before, after),
-            counts={str(name): int(count) for name, count in report["examples"].items()},
+            counts=counts_from_json(report.get("counts", report["examples"])),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # edited by hand
         return RunView(run.name, begun, "damaged", {}, {}, None, None, (None, None), {})

@@ -133,4 +133,4 @@ def test_a_folder_that_is_no_index_or_a_log_that_is_none_is_an_error(index, tmp_
     assert "expected an index" in quarry("feedback", tmp_path / "nowhere").stderr
     (index / "feedback.sqlite").write_text("not a database, and longer than its header")
     done = quarry("feedback", index)
-    assert (done.returncode, "could not be opened" in done.stderr) == (1, True)
+    assert (done.returncode, "could not be used" in done.stderr) == (1, True)

@@ -33,7 +33,7 @@ def test_a_refusal_has_its_own_exit_code_and_its_reasons(index, pairs, settings,
     assert "general set: No difference shown" in done.stdout
     assert "generation 000001 stays live" in done.stdout
     assert "mining negatives for" in done.stderr
-    assert f"2 passages for negatives out of {pool}" in done.stderr
+    assert f"2 passages for negatives from {pool}" in done.stderr
     assert "the candidate pool is not used" in done.stderr  # the index holds the passages of all of these pairs
     again = quarry(*given, "--settings", settings(1e-7, 1), "--force", "--json")
     assert again.returncode == 0, again.stderr

@@ -6,6 +6,7 @@ import pytest
 from quarry.indexer.records import Document
 from quarry.training.examples.corpus_pairs import PairRules, mine_pairs
 from tests.fakes import WordEmbedder
+from tests.training.reasons import said
 
 LONG = "This passage has enough words to be kept as the answer here, number {}."
 ZH = "这一段文字足够长，可以作为第{}个答案保留下来，内容各不相同。"
@@ -32,7 +33,7 @@ def test_pairs_of_both_languages_become_examples():
         ("借期多长", "mined", "zh", "heading of d1"),
     ]
     assert found.found == found.kept == {"title": 2, "heading": 1}
-    assert (found.dropped, found.threshold) == ({}, None)
+    assert (said(found.dropped), found.threshold) == ({}, None)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ def test_pairs_of_both_languages_become_examples():
 )
 def test_general_filters(title, text, reason):
     found = mine((title, text))
-    assert (found.examples, found.dropped) == ((), {reason: 1})
+    assert (found.examples, said(found.dropped)) == ((), {reason: 1})
 
 
 def test_generic_headings_get_the_title_and_unspecific_queries_go():
@@ -66,13 +67,13 @@ def test_generic_headings_get_the_title_and_unspecific_queries_go():
     same = [("Release notes", words(n)) for n in range(9)]
     found = mine(*same[:3])
     assert [len(e.row.pos) for e in found.examples] == [3]
-    assert mine(*same).dropped == {"query stands for too many passages": 9}
+    assert said(mine(*same).dropped) == {"query stands for too many passages": 9}
 
 
 def test_copies_of_passages_go_and_long_ones_are_cut_at_a_sentence():
     text = "The first sentence is here for everybody to read. " + "续借请到服务台办理。" * 30
     found = mine(("Page one", text), ("Page two", text + "!"), rules=PairRules(random_quantile=0.0, passage_chars=120))
-    assert found.dropped == {"passage is a copy of another one": 1}
+    assert said(found.dropped) == {"passage is a copy of another one": 1}
     (passage,) = found.examples[0].row.pos
     assert len(passage) <= 120
     assert passage.endswith("。")
@@ -99,7 +100,7 @@ def test_the_model_filter_takes_out_what_is_like_random_pairs():
     kept = {int(e.source.removeprefix("title of d")) for e in found.examples}
     assert sum(n < 60 for n in kept) <= 14  # one in ten of the unrelated pairs may pass
     assert sum(n >= 60 for n in kept) >= 535
-    assert found.dropped["no more alike to the model than random texts"] == 600 - len(kept)
+    assert said(found.dropped)["no more similar to the model than random texts"] == 600 - len(kept)
     assert found.random_scores.mean < found.threshold < found.scores.median
     assert seen == [512, 88]
     assert len(found.weakest) == 10
@@ -120,7 +121,7 @@ def test_a_limit_draws_by_seed():
     assert len(one.examples) == 10
     assert one == again
     assert one.examples != other.examples
-    assert one.dropped == {"beyond the limit, drawn at random": 40}
+    assert said(one.dropped) == {"beyond the limit, drawn at random": 40}
 
 
 def test_nothing_gives_nothing_and_shares_must_be_shares():

@@ -8,6 +8,7 @@ import pytest
 from quarry.indexer.errors import FeedbackError
 from quarry.training.examples.files import read_pairs
 from quarry.training.examples.rows import TrainingRow
+from tests.training.reasons import said
 
 CORPUS = [
     {"_id": "d1", "title": "借书", "text": "到服务台续借。"},
@@ -57,7 +58,7 @@ def test_a_folder_is_read_by_name_and_contradictions_are_counted(tmp_path):
     found = read_pairs(tmp_path)
     assert [example.source for example in found.examples] == ["a.tsv:1", "b.jsonl:1"]
     assert found.examples[1].row == TrainingRow("b", ("P",), ("n",), (5.0,), (4.0,))
-    assert found.left_out == {"negatives that are also a positive of their row": 1}
+    assert said(found.left_out) == {"negatives that are also a positive of their row": 1}
 
 
 def test_beir_gives_the_texts_that_an_index_has(tmp_path):
@@ -65,7 +66,10 @@ def test_beir_gives_the_texts_that_an_index_has(tmp_path):
     (example,) = found.examples
     assert example.row == TrainingRow("怎么续借", ("借书\n到服务台续借。",), ("Hours\nOpen until eight.",))
     assert example.positive_ids == ("d1",)
-    assert found.left_out == {"judged documents that the corpus does not have": 2, "queries without a positive": 1}
+    assert said(found.left_out) == {
+        "judged documents that the corpus does not have": 2,
+        "queries without a positive": 1,
+    }
 
 
 @pytest.mark.parametrize(
@@ -126,4 +130,4 @@ def test_the_real_sets_are_read_whole(shared_data):
         assert len(found.examples) == 2000
         assert sum(example.language == language for example in found.examples) > 1000
     scifact = read_pairs(shared_data / "scifact-en")
-    assert (len(scifact.examples), scifact.left_out) == (809, {})
+    assert (len(scifact.examples), said(scifact.left_out)) == (809, {})

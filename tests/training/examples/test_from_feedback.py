@@ -10,6 +10,7 @@ from quarry.training.examples.from_feedback import ONE_PERSON, STANDARD, curate
 from quarry.training.examples.rows import TrainingRow
 from quarry.training.feedback.events import FeedbackEvent, StoredEvent
 from tests.training.feedback.test_clicks import clicks
+from tests.training.reasons import said
 
 START = datetime(2026, 11, 1, 9, tzinfo=UTC)
 TEXTS = {f"d#{name}": f"passage {name}" for name in "abcdefgh"} | {"书#1": "到服务台续借", "书#2": "开放时间"}
@@ -43,7 +44,7 @@ def test_two_voters_make_an_example_with_what_they_judged_bad():
         "zh",
         ("书#1",),
     )
-    assert found.dropped == {"judgements with fewer than 2 voters": 1}
+    assert said(found.dropped) == {"judgements with fewer than 2 voters": 1}
     assert found.events == 5
 
 
@@ -51,7 +52,7 @@ def test_one_session_cannot_decide_alone_unless_the_log_is_one_persons():
     rows = [("a", "answer", "opening hours", "d#a")] * 3
     alone = run(*rows)
     assert alone.examples == ()
-    assert alone.dropped == {
+    assert said(alone.dropped) == {
         "judgements replaced or withdrawn by their session": 2,
         "judgements with fewer than 2 voters": 1,
     }
@@ -64,7 +65,7 @@ def test_a_burst_of_fresh_sessions_cannot_decide_alone():
     )]  # fmt: skip
     found = curate(events, TEXTS.get)
     assert found.examples == ()
-    assert found.dropped["votes in a burst, one voice with another"] == 29
+    assert said(found.dropped)["votes in a burst, one voice with another"] == 29
 
 
 def test_conflicts_follow_the_majority_and_ties_are_listed():
@@ -73,7 +74,7 @@ def test_conflicts_follow_the_majority_and_ties_are_listed():
     found = run(*rows)
     assert [e.row for e in found.examples] == [TrainingRow("q one", ("passage a",))]
     assert found.disputed == (("r two", "d#b"),)
-    assert found.dropped == {"disputed judgements": 1}
+    assert said(found.dropped) == {"disputed judgements": 1}
 
 
 def test_near_duplicate_queries_whose_users_agree_become_one():
@@ -107,7 +108,7 @@ def test_clicks_are_weak_positives_where_nobody_judged():
     (example,) = found.examples
     assert example.row == TrainingRow("opening hours", ("passage c",), ("passage a", "passage b"))
     assert (example.origin, example.weight) == ("clicks", 0.3)
-    assert found.dropped == {"passages with too few or contradicting clicks": 2}
+    assert said(found.dropped) == {"passages with too few or contradicting clicks": 2}
     judged = votes(*((voter, "answer", "opening hours", "d#d") for voter in "wxyz"), first=100)
     (example,) = curate([*events, *judged], TEXTS.get).examples
     assert example.row == TrainingRow("opening hours", ("passage d",), ("passage a", "passage b"))
@@ -124,10 +125,10 @@ def test_what_cannot_be_used_is_counted():
     rows += [(s, "thumb_down", "nothing good", "d#a") for s in "ab"]
     found = run(*rows)
     assert found.examples == ()
-    assert found.dropped == {
+    assert said(found.dropped) == {
         "judgements of whole documents": 1,
-        "passages that are not in the index any more": 1,
-        "queries that are no question (no letter, or too long)": 1,
+        "passages that are no longer in the index": 1,
+        "queries that are not questions (no letter, or too long)": 1,
         "queries without a positive": 2,
     }
 
@@ -136,13 +137,13 @@ def test_robots_and_saboteurs_are_named_and_their_events_counted():
     rows = [("bot", "thumb_up", f"q{n}", "d#h") for n in range(25)]
     events = [replace(s, event=replace(s.event, at=START + timedelta(seconds=n))) for n, s in enumerate(votes(*rows))]
     found = curate(events, TEXTS.get)
-    assert (found.robots, found.dropped) == (("bot",), {"events of robots": 25})
+    assert (found.robots, said(found.dropped)) == (("bot",), {"events of robots": 25})
 
 
 @pytest.mark.parametrize("rules", [STANDARD, ONE_PERSON])
 def test_an_empty_log_gives_nothing(rules):
     found = curate([], TEXTS.get, rules)
-    assert (found.examples, found.events, found.dropped) == ((), 0, {})
+    assert (found.examples, found.events, said(found.dropped)) == ((), 0, {})
 
 
 def brigaded(share, rng):
@@ -175,7 +176,7 @@ def test_a_passage_that_few_of_the_querys_visitors_chose_is_left_out():
     rows += [(f"x{n}", "answer", "opening hours", "d#h") for n in range(3)]
     found = run(*rows)
     assert found.examples[0].row.pos == ("passage a",)
-    assert found.dropped == {"positives that few of the query's visitors chose": 1}
+    assert said(found.dropped) == {"positives that few of the query's visitors chose": 1}
     more = [(f"p{n}", "answer", "opening hours", "d#h") for n in range(2)]  # who names two chose both
     assert run(*rows, *more).examples[0].row.pos == ("passage h", "passage a")
 
@@ -193,7 +194,7 @@ def test_a_few_who_always_judge_do_not_outvote_many_who_only_click():
     gang = votes(("x", "answer", "opening hours", "d#h"), ("y", "answer", "opening hours", "d#h"))
     found = curate([*gang, *clicked_last("opening hours", "d#a", ("s", "t", "u"), 10)], TEXTS.get)
     assert found.examples == ()
-    assert found.dropped["positives that few of the query's visitors chose"] == 1
+    assert said(found.dropped)["positives that few of the query's visitors chose"] == 1
     assert curate([*gang, *clicked_last("opening hours", "d#a", ("s",), 10)], TEXTS.get).examples
     burst = [
         replace(s, event=replace(s.event, at=START + timedelta(seconds=n)))
@@ -212,7 +213,7 @@ def test_where_most_find_nothing_a_few_are_not_believed():
     rows += [(name, "answer", "opening hours", "d#h") for name in "xy"]
     found = curate(votes(*rows), lambda name: f"text {name}")
     assert len(found.examples) == 5
-    assert found.dropped == {"positives that far fewer visitors chose than is usual": 1}
+    assert said(found.dropped) == {"positives that far fewer visitors chose than is usual": 1}
     assert len(curate(votes(*rows, ("z", "answer", "opening hours", "d#h")), lambda name: name).examples) == 6
     assert len(curate(votes(*rows), lambda name: name, ONE_PERSON).examples) == 6
 
@@ -224,7 +225,7 @@ def test_what_many_chose_is_no_negative_because_a_few_judged_it_down():
     clicked = clicked_last("opening hours", "d#b", ("s", "t"), 100)
     found = curate([*votes(*rows, *down), *clicked], TEXTS.get)
     assert found.examples[0].row.neg == ()
-    assert found.dropped["negatives that some of the query's visitors chose"] == 1
+    assert said(found.dropped)["negatives that some of the query's visitors chose"] == 1
 
 
 @pytest.mark.parametrize("also", [False, True])
@@ -238,7 +239,7 @@ def test_one_document_pushed_for_many_questions_is_dropped_when_others_disagree(
     found = curate(votes(*rows), lambda name: name)
     named = {name for example in found.examples for name in example.row.pos}
     assert named == ({"d#hub"} if also else set())
-    assert found.dropped.get("positives of passages that are pushed for many queries", 0) == (0 if also else 5)
+    assert said(found.dropped).get("positives of passages that are pushed for many queries", 0) == (0 if also else 5)
 
 
 def test_fresh_names_cannot_have_an_honest_voter_taken_for_a_saboteur():

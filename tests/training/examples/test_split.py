@@ -105,7 +105,7 @@ def test_too_few_groups_are_an_error(examples):
 
 
 def test_what_was_trained_on_is_not_enough_for_a_test():
-    with pytest.raises(FeedbackError, match="leaves nothing for test and dev"):
+    with pytest.raises(FeedbackError, match="leaves nothing for test, dev"):
         split_examples(many(9), trained_on={e.key for e in many(9)})
 
 

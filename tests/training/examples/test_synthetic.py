@@ -18,6 +18,7 @@ from quarry.training.examples.synthetic import (
     prompt_for,
     synthetic_examples,
 )
+from tests.training.reasons import said
 
 EN = ("loans.md#0-60", "Books may be renewed twice online, or once at the service desk in the hall.")
 ZH = ("借书.md#0-30", "每位读者可以借十本书，借期三十天，可以在网上续借两次。")
@@ -88,7 +89,7 @@ def test_queries_become_examples_of_their_passages(server):
         ("synthetic", 0.5, (EN[0],)),
         ("synthetic", 0.5, (ZH[0],)),
     }
-    assert (found.asked, found.dropped, found.stopped) == (2, {}, "")
+    assert (found.asked, said(found.dropped), found.stopped) == (2, {}, "")
     path, headers, body = server.requests[0]
     assert path == "/v1/chat/completions"
     assert (body["model"], body["messages"][0]["role"], body["temperature"]) == ("tiny", "user", 0.8)
@@ -124,14 +125,14 @@ def test_prompts_are_in_the_passages_language_with_a_persona_by_seed():
 def test_nothing_of_an_answer_is_believed(server, answer, reason):
     server.answers = [answer]
     found = synthetic_examples([EN], server.endpoint(), ONE)
-    assert (found.examples, found.dropped) == ((), {reason: 1})
+    assert (found.examples, said(found.dropped)) == ((), {reason: 1})
 
 
 def test_a_query_that_comes_twice_counts_once(server):
     server.answers = [chat('["renew my loans", "Renew my  loans", "a third query"]')]
     found = synthetic_examples([EN], server.endpoint(), ONE)
     assert [e.row.query for e in found.examples] == ["renew my loans"]
-    assert found.dropped == {"query came twice": 1}
+    assert said(found.dropped) == {"query came twice": 1}
 
 
 def test_what_may_pass_is_tried_again(server):
@@ -168,7 +169,7 @@ def test_silence_is_counted_and_ends_a_run(server):
     server.answers = [chat('["renew my loans"]'), (500, {})]
     passages = [(f"d#{n}", EN[1]) for n in range(20)]
     found = synthetic_examples(passages, server.endpoint(retries=0), ONE)
-    assert (len(found.examples), found.asked, found.dropped) == (1, 6, {"passage got no answer": 5})
+    assert (len(found.examples), found.asked, said(found.dropped)) == (1, 6, {"passage got no answer": 5})
     assert "500" in found.stopped
     server.answers = [(500, {})]
     with pytest.raises(ModelError, match="no passage got an answer .*500.*expected a running endpoint"):
@@ -226,7 +227,7 @@ def test_a_refused_passage_is_left_out_when_others_were_answered(server):
     server.answers = [chat('["renew my loans"]'), (400, {}), chat('["books at the desk"]')]
     found = synthetic_examples([(f"d#{n}", EN[1]) for n in range(3)], server.endpoint(), ONE)
     assert [e.row.query for e in found.examples] == ["renew my loans", "books at the desk"]
-    assert (found.dropped, found.stopped) == ({"passage was refused by the endpoint": 1}, "")
+    assert (said(found.dropped), found.stopped) == ({"passage was refused by the endpoint": 1}, "")
     server.answers = [chat('["renew my loans"]'), (401, {})]
     stopped = synthetic_examples([(f"d#{n}", EN[1]) for n in range(20)], server.endpoint(), ONE)
     assert stopped.asked == 6
@@ -242,7 +243,7 @@ def test_kept_answers_are_not_asked_for_again(server, tmp_path):
     again = KeptAnswers(tmp_path / "run" / "answers.jsonl")
     found = synthetic_examples([EN, ZH, ("new", EN[1] + " More.")], server.endpoint(retries=0), ONE, kept=again)
     assert found.examples == first.examples
-    assert found.dropped == {"passage got no answer": 1}
+    assert said(found.dropped) == {"passage got no answer": 1}
     assert len(server.requests) == 3
     again.put("tiny", [("p", ""), ("q", "an answer")])
     read = KeptAnswers(tmp_path / "run" / "answers.jsonl")

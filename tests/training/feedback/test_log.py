@@ -108,7 +108,7 @@ def test_a_reader_does_not_run_after_a_writer(log):
         ({"at": datetime(2026, 1, 1)}, "expected a time with a time zone"),
         ({"at": "2026-01-01"}, "expected a time with a time zone"),
         ({"shown": (SHOWN[0], SHOWN[0])}, "one rank twice"),
-        ({"shown": ("a",)}, "no ShownHit"),
+        ({"shown": ("a",)}, "is not a ShownHit"),
         (
             {"shown": tuple(ShownHit("a", "a", rank, 0.0, "bm25") for rank in range(1, 202))},
             "shown has 201 hits; expected at most 200",
@@ -183,7 +183,7 @@ def test_what_is_no_feedback_log_is_refused(tmp_path):
     with pytest.raises(FeedbackError, match="is not a folder; expected one to keep log.sqlite in"):
         FeedbackLog.open(tmp_path / "none" / "log.sqlite")
     (tmp_path / "text").write_text("hello " * 1000)
-    with pytest.raises(FeedbackError, match="could not be opened"):
+    with pytest.raises(FeedbackError, match="could not be used"):
         FeedbackLog.open(tmp_path / "text")
     with sqlite3.connect(tmp_path / "other") as other:
         other.execute("CREATE TABLE mine (x)")
@@ -202,7 +202,7 @@ def test_a_log_held_by_another_process_is_an_error_not_a_loss(tmp_path, monkeypa
     with FeedbackLog.open(tmp_path / "log") as log:
         holder = sqlite3.connect(tmp_path / "log", isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")
-        with pytest.raises(FeedbackError, match=r"could not be written to \(database is locked\).*Nothing was stored"):
+        with pytest.raises(FeedbackError, match=r"could not be used \(database is locked\).*Nothing was stored"):
             log.append(event())
         holder.execute("ROLLBACK")
         log.append(event())
@@ -293,7 +293,7 @@ def test_a_full_disk_is_an_error_and_keeps_what_was_stored(tmp_path):
         timeout=60,
     )
     assert "FeedbackError" in done.stderr
-    assert "could not be written to" in done.stderr
+    assert "could not be used" in done.stderr
     acknowledged = len(done.stdout.splitlines())
     assert acknowledged > 5
     with FeedbackLog.open(tmp_path / "log") as log:

@@ -75,7 +75,7 @@ def test_several_processes_get_equally_many_batches():
     ("rows", "message"),
     [
         ([], "there are 0 training rows"),
-        ([TrainingRow("q", ("p",))], "no batch can be made of 1 rows"),
+        ([TrainingRow("q", ("p",))], "no batch can be made of 1 row:"),
         ([TrainingRow("q", (f"p{i}",)) for i in range(5)], "share one query or one passage"),
         ([TrainingRow(f"q{i}", ("p",), ("p",)) for i in range(5)], "expected at least 2 different queries"),
     ],

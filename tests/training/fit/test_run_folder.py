@@ -1,9 +1,12 @@
 """The run's folder: whole checkpoints only, another run is not overwritten, half lines are left out."""
 
+import subprocess
+
 import pytest
 
 from quarry.indexer.errors import TrainingError
 from quarry.training.examples.rows import TrainingRow
+from quarry.training.fit import run_folder
 from quarry.training.fit.run_folder import RunFolder, dev_scores, digest_of, losses, rows_digest, versions
 
 CONFIG = {"what": "embedder", "base": {"model": "m"}, "rows_digest": "1", "dev_digest": "", "spec": {}, "processes": 1}
@@ -71,3 +74,23 @@ def test_digests_tell_contents_apart_and_ignore_the_order_of_keys():
     assert rows_digest([row]) != rows_digest([row, row])
     assert rows_digest([row]) != rows_digest([TrainingRow("问", ("答",), prompt="p")])
     assert versions()["torch"]
+
+
+def test_the_commit_of_somebody_elses_repository_is_not_recorded(tmp_path, monkeypatch):
+    """Installed in a virtual environment inside a user's repository, even one that tracks the environment."""
+
+    def git(*arguments):
+        who = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+        subprocess.run(["git", *who, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    installed = tmp_path / ".venv" / "site-packages" / "run_folder.py"
+    installed.parent.mkdir(parents=True)
+    installed.write_text("x", encoding="utf-8")
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "theirs"\n', encoding="utf-8")
+    git("init", "-q")
+    git("add", "-A")
+    git("commit", "-qm", "one")
+    monkeypatch.setattr(run_folder, "__file__", str(installed))
+    assert "commit" not in run_folder.versions()
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "quarry-search"\n', encoding="utf-8")
+    assert len(run_folder.versions()["commit"]) == 40  # our own checkout

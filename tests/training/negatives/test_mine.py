@@ -15,7 +15,7 @@ from quarry.training.examples.example import Example
 from quarry.training.examples.rows import TrainingRow
 from quarry.training.negatives.corpus import MiningCorpus
 from quarry.training.negatives.mine import mine_negatives
-from quarry.training.negatives.spec import FLAG_EMBEDDING, KALM, NegativeSpec, rank_window
+from quarry.training.negatives.spec import NegativeSpec, rank_window
 from tests.fakes import WordEmbedder
 
 PLAIN = NegativeSpec(ranks=(0, 100), number=5, relative=None, consistent_within=None, fill=False)
@@ -286,7 +286,7 @@ def test_nothing_to_mine_from_is_an_error():
 
 def test_windows_and_presets():
     assert rank_window("2-200") == (2, 200)
-    assert (KALM.ranks, KALM.number, FLAG_EMBEDDING.ranks, FLAG_EMBEDDING.depth) == ((50, 100), 7, (10, 210), 210)
+    assert NegativeSpec(ranks=(10, 210), consistent_within=None).depth == 210
     for text in ("200-2", "2", "a-b", "-1-5", "5-5"):
         with pytest.raises(ValueError, match="expected two whole numbers like 2-200"):
             rank_window(text)

@@ -5,14 +5,11 @@ import json
 import pytest
 
 from quarry.indexer.errors import FeedbackError
-from quarry.indexer.records import Document
-from quarry.training.examples.corpus_pairs import mine_pairs
 from quarry.training.examples.example import Example
-from quarry.training.examples.from_feedback import Curated
 from quarry.training.examples.rows import TrainingRow
 from quarry.training.negatives.corpus import MiningCorpus
 from quarry.training.negatives.mine import mine_negatives
-from quarry.training.negatives.report import curation_report, markdown, mining_report, pair_report, write_report
+from quarry.training.negatives.report import markdown, mining_report, write_report
 from quarry.training.negatives.spec import NegativeSpec
 from tests.fakes import WordEmbedder
 
@@ -68,42 +65,6 @@ def test_a_report_is_written_twice(tmp_path, mined):
         write_report(tmp_path / "file", "negatives", report)
 
 
-def test_nothing_mined_and_nothing_curated_are_reports_too():
+def test_nothing_mined_is_a_report_too():
     nothing = mine_negatives([], MiningCorpus.from_texts(["a"], WordEmbedder()))
     assert "| examples | 0 |" in markdown(mining_report(nothing))
-    assert "| events | 0 |" in markdown(curation_report(Curated((), 0, (), (), (), (), {})))
-
-
-def test_curation_names_what_was_left_out():
-    example = Example.of(
-        TrainingRow("怎么续借", ("到服务台",), ("开放时间",)), origin="feedback", source="feedback log"
-    )
-    curated = Curated((example,), 9, ("bot",), (), (("a", "A?"),), (("q", "d#1"),), {"votes in a burst": 4})
-    text = markdown(curation_report(curated))
-    for part in (
-        "| from feedback | 1 |",
-        "| votes in a burst | 4 |",
-        "- a = A?",
-        "- q: d#1",
-        "- bot",
-        "| queries merged | 1 |",
-    ):
-        assert part in text
-
-
-def test_pairs_are_shown_with_their_threshold_and_what_fell_below_it():
-    documents = [
-        Document(
-            f"d{n}",
-            f"{chr(0x4E00 + n) * 9}，{chr(0x5E00 + n) * 9}。\n\n## {chr(0x6E00 + n) * 4}\n\n{chr(0x7E00 + n) * 9}",
-            f"{chr(0x4E00 + n) * 5}",
-        )
-        for n in range(30)
-    ]
-    pairs = mine_pairs(documents, WordEmbedder())
-    text = markdown(pair_report(pairs, shown=4))
-    assert f"| threshold of similarity | {round(pairs.threshold, 4)} |" in text
-    assert "| found, heading | 30 |" in text
-    assert text.count("mined, zh") == 4
-    assert "## Left out by the model filter" in text
-    assert "| threshold of similarity | no model filter |" in markdown(pair_report(mine_pairs([], None)))

@@ -29,6 +29,7 @@ from quarry.training.tuning.gate import GateRule
 from quarry.training.tuning.plan import TuningPlan, TuningSources, Unwatched
 from quarry.training.tuning.promotion import history, roll_back
 from quarry.training.tuning.run import tuning_runs
+from tests.training.reasons import said
 from tests.training.tiny_model import TOPICS, tiny_model
 
 LOOSE = GateRule(general_drop=1.0, language_drop=1.0)
@@ -196,7 +197,7 @@ def test_judged_queries_of_a_data_set_are_kept_out_of_training(index, general, p
     qrels = "".join(f"q{n}\td{n}\t1\n" for n in range(40))
     (judged / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n" + qrels, encoding="utf-8")
     report = tune(index, plan(general, pairs, evaluate=judged), run="judged")
-    assert report.examples["left out because they ask like a judged query"] == 40
+    assert said(report.examples)["left out because they ask like a judged query"] == 40
     assert report.verdict.held_out.count == 40
 
 

@@ -109,7 +109,7 @@ def test_an_index_without_vectors_has_no_model_to_tune(tmp_path):
 def test_a_base_model_that_was_changed_where_it_lies_is_not_mistaken_for_it(index):
     tune(index, "tuned")
     index_documents(index, [Document("c", "第三篇文档")], WordEmbedder("tuned"))
-    with pytest.raises(IndexMismatchError, match="what is found as tests/words is revision other, expected base"):
+    with pytest.raises(IndexMismatchError, match="what is found as tests/words is revision other; expected base"):
         roll_back(index, lambda facts: WordEmbedder("other"))
     assert revision(index) == "tuned"
 

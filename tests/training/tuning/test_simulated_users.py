@@ -7,6 +7,7 @@ import pytest
 from quarry.training.examples.from_feedback import Curated, curate
 from quarry.training.feedback.events import FeedbackEvent, ShownHit, StoredEvent
 from tests.benchmarks.users import Setting, simulate
+from tests.training.reasons import said
 from tests.training.simulated_users import ATTACKS, Crowd, Shown, feedback_of
 
 DOCUMENTS = 40
@@ -86,13 +87,13 @@ def test_a_fifth_of_the_voices_gets_few_lies_into_the_examples(attack, names):
     assert len(examples) >= 0.3 * DOCUMENTS * len(runs)
     assert sum(wrong(found) for found in runs) <= 0.15 * len(examples)
     assert sum(f"{RIGHT[e.row.query]}#0-9" in e.row.neg for e in examples) <= 1
-    gone = sum(found.dropped.get(reason, 0) for found in runs for reason in LIES)
+    gone = sum(said(found.dropped).get(reason, 0) for found in runs for reason in LIES)
     assert gone >= 0.8 * DOCUMENTS * len(runs)
 
 
 def test_one_document_everywhere_is_dropped_even_where_the_gang_is_the_majority():
     found = curated(gang=0.2, attack="spam", focus=0.25, seed=1)
-    assert found.dropped["positives of passages that are pushed for many queries"] >= 5
+    assert said(found.dropped)["positives of passages that are pushed for many queries"] >= 5
     assert not any("spam#0-9" in example.row.pos for example in found.examples)
 
 

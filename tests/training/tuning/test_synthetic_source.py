@@ -13,6 +13,7 @@ from quarry.training.tuning.plan import SyntheticSource, TuningPlan, TuningSourc
 from quarry.training.tuning.synthetic_source import ANSWERS, examples_by_language_model
 from tests.fakes import WordEmbedder
 from tests.training.examples.test_synthetic import chat, server
+from tests.training.reasons import said
 
 __all__ = ["server"]
 
@@ -65,8 +66,8 @@ def test_related_queries_are_kept_and_the_cost_is_said_first(index, server, tmp_
     assert "kiln in which room" in queries
     assert any(query.endswith("可以使用吗") for query in queries)
     assert not queries & {"weather forecast tomorrow", "明天天气怎么样"}
-    assert found.dropped["query came twice"] == 12
-    assert found.dropped["no more alike to the model than random texts"] >= 2
+    assert said(found.dropped)["query came twice"] == 12
+    assert said(found.dropped)["no more similar to the model than random texts"] >= 2
     assert {example.origin for example in found.examples} == {"synthetic"}
     again, told = ask(index, server, tmp_path / "run")
     assert again == found
@@ -104,7 +105,7 @@ def test_a_plan_has_it_as_a_source_without_where_the_endpoint_is(index, server, 
     told = Told()
     found = gather(index, WordEmbedder(), sources, 0, tmp_path / "run", told)
     assert f"{len(found.examples)} examples by a language model" in told.sentences
-    assert found.left_out["no more alike to the model than random texts"] > 0
+    assert said(found.left_out)["no more similar to the model than random texts"] > 0
     assert json.loads(json.dumps(plan.facts()))["sources"]["synthetic"] == {"passages": 50, "model": "tiny"}
     with pytest.raises(ValueError, match="0 passages are to be sent"):
         SyntheticSource(0, server.endpoint())

@@ -7,13 +7,14 @@ from quarry.app.ui.index.words import why_words
 from quarry.app.ui.shared.jobs import Progress
 from quarry.app.ui.training import presenter as shown
 from quarry.app.ui.training.job import MeasuredDrift, TrainingState
-from quarry.app.ui.training.words import reason_words, seconds_words, stage_words
+from quarry.app.ui.training.words import seconds_words, stage_words
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.manifest import EmbedderFacts, Lineage, RerankerFacts
 from quarry.retriever.evaluation.compare import compare
 from quarry.retriever.evaluation.evaluate import evaluate
 from quarry.retriever.evaluation.measures import Measure
 from quarry.retriever.ranking import Query
+from quarry.training.examples import reasons
 from quarry.training.examples.from_feedback import ONE_PERSON, curate
 from quarry.training.feedback.events import FeedbackEvent, StoredEvent
 from quarry.training.fit.progress import TrainProgress
@@ -49,7 +50,7 @@ def test_evidence_says_how_many_and_what_is_missing():
     ]
     assert shown.evidence_words(strict, chinese)[0] == "反馈日志有 3 个事件，现可得到 0 个样本，其中 0 个仅来自点击。"
     assert shown.count_rows(strict.dropped, chinese) == [{"内容": "少于 2 人的判定", "数量": 3}]
-    assert shown.count_rows({"a": 1, "disputed judgements": 4}, english) == [
+    assert shown.count_rows({Message.plain("a"): 1, reasons.DISPUTED: 4}, english) == [
         {"What": "disputed judgements", "Count": 4}, {"What": "a", "Count": 1},
     ]  # fmt: skip
 
@@ -62,8 +63,7 @@ def test_stages_are_shown_in_the_language_of_the_page():
     assert stage_words(waiting, chinese) == "等待：/i is being written"
 
 
-def test_reasons_switches_and_times():
-    assert reason_words("queries without a positive", chinese) == "没有相关段落的问题"
+def test_switches_and_times():
     assert why_words("rolled back the model of 000002", chinese) == "从第 000002 代的模型回退"
     assert why_words("promoted against the verdict", chinese) == "不顾结论而上线"
     assert [seconds_words(s, english) for s in (-1, 59.4, 61, 3725)] == ["0 s", "59 s", "1 min 01 s", "1 h 02 min"]
