@@ -100,7 +100,10 @@ def test_an_sdist_without_links_builds_the_same_wheel(wheel, tmp_path):
 
 def test_the_command_and_the_library_work_in_a_project_that_has_packages_of_our_folders_names(installed, project):
     assert run(installed / "quarry", "--version", cwd=project).startswith("quarry ")
-    assert run(installed / "python", "-m", "quarry.app.cli", "--version", cwd=project).startswith("quarry ")
+    for module in ("quarry", "quarry.app.cli"):
+        assert run(installed / "python", "-m", module, "--version", cwd=project).startswith("quarry ")
+    paths = "from quarry.app.cli.commands.ui import _python_path; print(_python_path())"
+    assert (Path(run(installed / "python", "-c", paths, cwd=project).strip()) / "quarry" / "__init__.py").is_file()
     code = (
         "import quarry; from quarry.retriever import Searcher; from quarry.training.tuning.gate import GateRule\n"
         "from quarry.app.integrations import langchain; print(quarry.__file__)"

@@ -1,13 +1,16 @@
 """Terminal output: results on stdout, progress and notes on stderr, control characters of documents neutralized."""
 
+import dataclasses
 import json
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 import typer
 from tqdm import tqdm
+
+from quarry.indexer.messages import Message
 
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; append :float32 to avoid bfloat16.")]
 
@@ -35,14 +38,26 @@ def note(text: str) -> None:
 
 
 def out_json(content: Any) -> None:
-    """Print one JSON document to stdout."""
-    sys.stdout.write(json.dumps(content, ensure_ascii=False, default=_plain) + "\n")
+    """Print one JSON document to stdout; records become objects and messages English sentences."""
+    sys.stdout.write(json.dumps(plain(content), ensure_ascii=False, default=str) + "\n")
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, (set, frozenset)):
-        return sorted(value)
-    return str(value)
+def fields(record: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass for JSON, like `dataclasses.asdict`, with messages as English sentences."""
+    return {field.name: plain(getattr(record, field.name)) for field in dataclasses.fields(record)}
+
+
+def plain(value: Any) -> Any:
+    """Return a value for JSON."""
+    if isinstance(value, Message):
+        return str(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return fields(value)
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, set | frozenset):
+        return sorted(plain(item) for item in value)
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def bold(text: str) -> str:

@@ -4,12 +4,11 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
 
-from quarry.app.cli.console import ProgressBar, note, out, out_json
+from quarry.app.cli.console import ProgressBar, fields, note, out, out_json
 from quarry.app.cli.exits import usage_errors
 from quarry.app.keeping import Keeper
 from quarry.app.wiring import ChosenModel
@@ -85,7 +84,7 @@ class _Voice:
         self.close()
         self._rounds += 1
         if self._as_json:
-            out_json({"round": self._rounds, "at": _now(), **asdict(report), "model": model})
+            out_json({"round": self._rounds, "at": _now(), **fields(report), "model": model})
         else:
             seconds = sum(report.seconds.values())
             skipped = f"; {len(report.skipped)} skipped" if report.skipped else ""

@@ -1,12 +1,11 @@
 """`quarry benchmark`: score an embedding model with mteb on local data, in the six task types of C-MTEB, offline."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quarry.app.cli.console import DeviceOption, note, out, out_json, table
+from quarry.app.cli.console import DeviceOption, fields, note, out, out_json, table
 from quarry.app.cli.exits import usage_errors
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ def benchmark(
     if as_json:
         spec = chosen.embedder.spec
         out_json(
-            {"model": spec.model, "revision": spec.revision, "dim": spec.dim, "tasks": [asdict(r) for r in results]}
+            {"model": spec.model, "revision": spec.revision, "dim": spec.dim, "tasks": [fields(r) for r in results]}
         )
         return
     table(

@@ -1,14 +1,13 @@
 """`quarry compare`: is one run better than another, by how much, and on which queries?"""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from quarry.app.cli.compare_words import WORDS, cut
-from quarry.app.cli.console import note, out, out_json, table
+from quarry.app.cli.console import fields, note, out, out_json, table
 from quarry.app.cli.exits import usage_errors
 from quarry.app.words import words as in_language
 
@@ -196,9 +195,9 @@ def _report(
         "baseline": next(iter(sides)),
         "runs": {
             name: {
-                "mean": asdict(side.evaluation.means[measure]),
+                "mean": fields(side.evaluation.means[measure]),
                 "judged@10": side.evaluation.judged,
-                "meta": asdict(side.meta) if side.meta else None,
+                "meta": fields(side.meta) if side.meta else None,
                 "notes": [str(one) for one in side.notes],
             }
             for name, side in sides.items()
@@ -210,7 +209,7 @@ def _report(
                     by: {value: _plain(part, language) for value, part in parts.items()}
                     for by, parts in sliced[name].items()
                 },
-                "examples": asdict(examples[name]),
+                "examples": fields(examples[name]),
             }
             for name, comparison in compared.items()
         },
@@ -218,7 +217,7 @@ def _report(
 
 
 def _plain(comparison: "Comparison", language: Literal["en", "zh"]) -> dict[str, Any]:
-    return {**asdict(comparison), "verdict": comparison.verdict, "words": in_language(comparison.message(), language)}
+    return {**fields(comparison), "verdict": comparison.verdict, "words": in_language(comparison.message(), language)}
 
 
 def _print_runs(sides: "dict[str, JudgedRun]", measure: str, language: Literal["en", "zh"]) -> None:

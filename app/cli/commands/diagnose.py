@@ -1,12 +1,11 @@
 """`quarry diagnose`: analyze the embeddings of an index on judged questions."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quarry.app.cli.console import DeviceOption, note, out, out_json, table
+from quarry.app.cli.console import DeviceOption, fields, note, out, out_json, table
 from quarry.app.cli.exits import usage_errors
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ def diagnose(
         if notice:
             note(f"note: {notice}")
     if as_json:
-        out_json(asdict(found))
+        out_json(fields(found))
     else:
         _print(found)
 

@@ -3,14 +3,13 @@
 Optional output: a TREC run file per route (`--runs-to`), and results per query (`--save` or `--json`).
 """
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from quarry.app.cli.compare_words import WORDS
-from quarry.app.cli.console import DeviceOption, note, out, out_json, table
+from quarry.app.cli.console import DeviceOption, fields, note, out, out_json, table
 from quarry.app.cli.exits import usage_errors
 from quarry.app.words import words
 
@@ -220,19 +219,19 @@ def _report(
         "queries": len(data.queries),
         "routes": {
             name: {
-                "means": {measure: asdict(mean) for measure, mean in result.evaluation.means.items()},
+                "means": {measure: fields(mean) for measure, mean in result.evaluation.means.items()},
                 "ceiling": result.ceiling.value,
                 "milliseconds": result.milliseconds,
                 "degraded": [str(loss) for loss in result.degraded],
                 "judged@10": result.evaluation.judged,
                 "excluded": {query_id: str(reason) for query_id, reason in result.evaluation.excluded.items()},
                 "unanswered": result.evaluation.unanswered,
-                "slices": {by: [asdict(part) for part in routes[name]] for by, routes in sliced.items()},
+                "slices": {by: [fields(part) for part in routes[name]] for by, routes in sliced.items()},
                 "per_query": result.evaluation.per_query,
             }
             for name, result in found.items()
         },
-        "comparisons": {name: {**asdict(one), "verdict": one.verdict} for name, one in compared.items()},
+        "comparisons": {name: {**fields(one), "verdict": one.verdict} for name, one in compared.items()},
     }
 
 

@@ -1,13 +1,12 @@
 """`quarry feedback`: show, export or record user feedback on the answers of an index."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from quarry.app.cli.console import note, out, out_json, table
+from quarry.app.cli.console import fields, note, out, out_json, table
 
 if TYPE_CHECKING:
     from quarry.indexer.opened import Index
@@ -109,7 +108,7 @@ def _show(
         if report is not None
     }
     if as_json:
-        out_json({**asdict(counts), "judgements": [asdict(one) for one in judged], "exports": exports})
+        out_json({**fields(counts), "judgements": [fields(one) for one in judged], "exports": exports})
     elif not quiet and not exports:
         _print(path, counts, judged)
 
@@ -165,7 +164,7 @@ def _export_qrels(folder: Path, grades: dict[str, dict[str, int]]) -> "ExportRep
 
 
 def _exported(report: "ExportReport | None") -> dict[str, Any] | None:
-    return asdict(report) if report is not None else None
+    return fields(report) if report is not None else None
 
 
 def _print(path: Path, counts: "FeedbackSummary", judged: "Sequence[Judgement]") -> None:

@@ -1,13 +1,13 @@
 """`quarry index`: bring an index up to date with files and folders."""
 
 from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from quarry.app.cli.console import DeviceOption, ProgressBar, note, out, out_json
+from quarry.app.cli.console import DeviceOption, ProgressBar, fields, note, out, out_json
 from quarry.app.cli.exits import usage_errors
 from quarry.app.wiring import ChosenModel, choose_model, live_manifest
 from quarry.indexer.build import BuildReport, build_index
@@ -113,21 +113,25 @@ def index(
         )
         return
     chosen = load(model)
+    report = _build(into, paths, chosen, settings, quiet=quiet)
+    if as_json:
+        out_json({**fields(report), "model": chosen.embedder.spec.model if chosen.embedder else None})
+    else:
+        print_report(into, report, chosen)
+    if strict and report.skipped:
+        raise typer.Exit(EXIT_SKIPPED)
+
+
+def _build(into: Path, paths: list[Path], chosen: ChosenModel, settings: BuildSettings, *, quiet: bool) -> BuildReport:
     settings = replace(settings, model_folder=chosen.folder, notes=chosen.notes)
     bar = ProgressBar(quiet=quiet)
     try:
-        report = build_index(into, paths, chosen.embedder, settings, bar)
+        return build_index(into, paths, chosen.embedder, settings, bar)
     except KeyboardInterrupt as err:
         note("interrupted; what was encoded is kept. Run the same command again to resume")
         raise typer.Exit(EXIT_INTERRUPTED) from err
     finally:
         bar.close()
-    if as_json:
-        out_json({**asdict(report), "model": chosen.embedder.spec.model if chosen.embedder else None})
-    else:
-        print_report(into, report, chosen)
-    if strict and report.skipped:
-        raise typer.Exit(EXIT_SKIPPED)
 
 
 def model_for(into: Path, wanted: str | None, *, device: str, dim: int | None, download: bool) -> ChosenModel:

@@ -1,13 +1,12 @@
 """`quarry models`: the known models and whether they are installed; the models an index has used."""
 
-from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quarry.app.cli.console import ProgressBar, note, out, out_json, table
+from quarry.app.cli.console import ProgressBar, fields, note, out, out_json, table
 
 if TYPE_CHECKING:
     from quarry.training.tuning.promotion import Step
@@ -55,7 +54,7 @@ def _list(*, as_json: bool) -> None:
 
     rows = list_models()
     if as_json:
-        out_json([asdict(row) for row in rows])
+        out_json([fields(row) for row in rows])
         return
     header = ("model", "kind", "languages", "dim", "tokens", "memory", "here", "note")
     table(
@@ -114,7 +113,7 @@ def _history(index: Path, *, as_json: bool) -> None:
 
 def _as_json(step: "Step") -> dict[str, object]:
     return {
-        **asdict(step),
+        **fields(step),
         "lineage": step.lineage and step.lineage.model_dump(),
         "reranker": step.reranker and step.reranker.model_dump(),
     }

@@ -114,7 +114,6 @@ def tune(
     from quarry.training.examples.split import SplitPlan
     from quarry.training.negatives.spec import NegativeSpec, rank_window
     from quarry.training.tuning import TuningPlan, TuningSources
-    from quarry.training.tuning import tune as tune_index
 
     with usage_errors():
         plan = TuningPlan(
@@ -131,21 +130,14 @@ def tune(
             split=SplitPlan(seed=seed),
             evaluate=evaluate,
             negatives=NegativeSpec(ranks=rank_window(ranks), number=negatives, seed=seed),
-            spec=_spec(settings, epochs, seed, (what, device)),
+            spec=_spec(settings, epochs, seed, what=what, device=device),
             reranker=reranker,
             route=route.value,
             force=force,
             promote=not dry_run,
             device=device,
         )
-    watch = _Watch(quiet=quiet)
-    try:
-        report = tune_index(index, plan, run=run, observer=watch)
-    except KeyboardInterrupt as err:
-        note("interrupted; progress is kept: pass the run's name with --run to resume. The live model is unchanged")
-        raise typer.Exit(EXIT_INTERRUPTED) from err
-    finally:
-        watch.close()
+    report = _run(index, plan, run, quiet=quiet)
     if as_json:
         out_json(report.to_dict())
     else:
@@ -154,7 +146,20 @@ def tune(
         raise typer.Exit(EXIT_REFUSED)
 
 
-def _spec(settings: Path | None, epochs: int | None, seed: int, where: tuple[What, str]) -> "TrainSpec":
+def _run(index: Path, plan: "TuningPlan", run: str | None, *, quiet: bool) -> "TuningReport":
+    from quarry.training.tuning import tune as tune_index
+
+    watch = _Watch(quiet=quiet)
+    try:
+        return tune_index(index, plan, run=run, observer=watch)
+    except KeyboardInterrupt as err:
+        note("interrupted; progress is kept: pass the run's name with --run to resume. The live model is unchanged")
+        raise typer.Exit(EXIT_INTERRUPTED) from err
+    finally:
+        watch.close()
+
+
+def _spec(settings: Path | None, epochs: int | None, seed: int, *, what: What, device: str) -> "TrainSpec":
     import tomllib
 
     from quarry.indexer.errors import SettingsError
@@ -162,7 +167,6 @@ def _spec(settings: Path | None, epochs: int | None, seed: int, where: tuple[Wha
     from quarry.retriever.stages.models import usable_device
     from quarry.training.fit.spec import RerankerSpec, TrainSpec, train_preset
 
-    what, device = where
     reranker = what is What.reranker
     if settings is None:
         preset = train_preset(reranker=reranker, device=choose_device(usable_device(device)[0]), seed=seed)

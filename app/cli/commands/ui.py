@@ -149,8 +149,10 @@ def address(host: str, port: int) -> str:
 
 
 def _python_path() -> str:
-    """Ours first, so that the server runs the same code."""
-    ours, before = str(_MAIN.parents[3]), os.environ.get("PYTHONPATH")
+    """Return PYTHONPATH with the folder of `quarry` first, so that the server runs the same code."""
+    import quarry
+
+    ours, before = str(Path(quarry.__file__).resolve().parents[1]), os.environ.get("PYTHONPATH")
     return f"{ours}{os.pathsep}{before}" if before else ours
 
 
