@@ -117,7 +117,7 @@ class QuarryVectorStore(VectorStore):
         """Delete documents by id, all of them for None; unknown ids are fine."""
         searcher = self._searcher()
         if searcher is not None:
-            gone = [each.doc_id for each in searcher.index.chunks.documents()] if ids is None else ids
+            gone = searcher.index.chunks.doc_ids() if ids is None else ids
             delete_documents(self._index, gone, self._embeddings.embedder)
         return True
 

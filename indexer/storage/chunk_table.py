@@ -182,6 +182,10 @@ class ChunkTable:
         row = self._db.execute("SELECT file FROM documents WHERE doc_id = ?", (doc_id,)).fetchone()
         return row[0] if row else None
 
+    def doc_ids(self) -> list[str]:
+        """Return the ids of all documents, in order, without loading their texts."""
+        return [row[0] for row in self._db.execute("SELECT doc_id FROM documents ORDER BY doc_id")]
+
     def counts(self) -> tuple[int, int]:
         """Return the numbers of documents and of chunks."""
         documents = self._db.execute("SELECT count(*) FROM documents").fetchone()[0]

@@ -134,7 +134,7 @@ def _check_fit(data: "Dataset", searcher: "Searcher") -> None:
 
     for sentence in data.notes():
         note(f"note: {sentence}")
-    unknown = unknown_documents(data.qrels, {document.doc_id for document in searcher.index.chunks.documents()})
+    unknown = unknown_documents(data.qrels, set(searcher.index.chunks.doc_ids()))
     if unknown.count and unknown.count == unknown.judged:
         raise CorpusError(
             "cli.foreign_dataset",

@@ -72,7 +72,7 @@ def _add(root: Path, query: str, chunk_id: str, grade: int, session: str) -> Non
     except KeyError as err:
         raise FeedbackError(
             "cli.no_such_passage",
-            "the index has no passage {chunk_id!r}",
+            "the index has no passage {chunk_id}",
             expected="a chunk_id",
             do="Take one from `quarry search {index} QUERY --json`",
             chunk_id=chunk_id,

@@ -113,7 +113,7 @@ def test_wrong_usage(index, arguments, code, match):
 def test_a_remote_endpoint_is_told_before_anything_is_sent(index, monkeypatch):
     monkeypatch.setattr("quarry.retriever.answers.answer._Asker.generate", lambda *_: None)
     done = quarry("ask", index, QUESTION, "--endpoint", "https://llm.example/v1", "--model", "m", "--route", "bm25")
-    assert "note: the question and the best passages are sent to https://llm.example/v1" in done.stderr
+    assert "note: sending the question and the best passages to https://llm.example/v1" in done.stderr
 
 
 def test_calibrating_says_what_it_came_to(index, tmp_path):

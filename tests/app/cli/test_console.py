@@ -11,7 +11,7 @@ from quarry.indexer.messages import Message
 def test_messages_inside_records_are_sentences(capsys):
     detail = Message.of("readers.test", "it has {count:page|pages}", do="Convert it", count=1)
     names = BuildReport.__dataclass_fields__
-    values = {name: 0 for name in names} | {
+    values = dict.fromkeys(names, 0) | {
         "skipped": (Skipped("a.pdf", "empty", detail),),
         "seconds": {"reading": 0.5},
     }

@@ -6,6 +6,7 @@ import pytest
 
 from quarry.demo_corpus import documents_path, qrels_path, queries_path
 from quarry.indexer.models import offline_bundle
+from quarry.indexer.storage.chunk_table import ChunkTable
 from quarry.retriever.data.topics import read_queries
 from quarry.retriever.data.trec import read_qrels, read_run
 from quarry.retriever.evaluation.evaluate import evaluate
@@ -58,6 +59,15 @@ def test_slices_by_language_length_and_metadata(base):
     assert {name: len(part["query_ids"]) for name, part in parts.items()} == {"first": 30, "second": 38}
     total = sum(part["means"]["nDCG@10"]["value"] * len(part["query_ids"]) for part in parts.values())
     assert total / 68 == pytest.approx(report["means"]["nDCG@10"]["value"])
+
+
+def test_the_ids_of_the_documents_are_read_without_their_texts(base, monkeypatch):
+    def read(_table):
+        raise AssertionError("all texts are read for their ids")
+
+    monkeypatch.setattr(ChunkTable, "documents", read)
+    done = run(base)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(("preset", "first"), [("air-bench-qa", "nDCG@10"), ("air-bench-long-doc", "R@10")])

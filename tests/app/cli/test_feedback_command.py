@@ -115,7 +115,7 @@ def test_an_index_without_feedback_says_so_and_stays_as_it_is(index):
         (["--add", "--query", "x"], 2, "--add requires --query, --chunk and --grade"),
         (["--grade", "1"], 2, "require --add"),
         (["--conflict", "loudest"], 2, "Invalid value for '--conflict'"),
-        (["--add", "--query", "x", "--chunk", "no#0-1", "--grade", "1"], 1, "the index has no passage 'no#0-1'"),
+        (["--add", "--query", "x", "--chunk", "no#0-1", "--grade", "1"], 1, "the index has no passage no#0-1"),
         (["--add", "--query", " ", "--chunk", "CHUNK", "--grade", "1"], 1, "query is empty"),
         (["--add", "--query", "x", "--chunk", "CHUNK", "--grade", "4"], 1, "expected a whole number from 1 to 3"),
         (["--add", "--query", "x", "--chunk", "CHUNK", "--grade", "-1"], 1, "expected a whole number from 1 to 3"),

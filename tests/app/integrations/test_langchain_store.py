@@ -15,6 +15,7 @@ from quarry.app.integrations.langchain_store import QuarryVectorStore
 from quarry.indexer.build import index_documents
 from quarry.indexer.errors import IndexMismatchError
 from quarry.indexer.records import Document as Stored
+from quarry.indexer.storage.chunk_table import ChunkTable
 from quarry.retriever.searcher import Searcher, SearchOptions
 from tests.app.integrations.conftest import DOCUMENTS
 from tests.fakes import WordEmbedder
@@ -50,6 +51,15 @@ def test_a_long_document_comes_once_and_by_its_best_passage(store):
         found = store.similarity_search(question, k=3)
         assert found[0].id == "long"
         assert len({document.id for document in found}) == 3
+
+
+def test_everything_is_deleted_without_reading_the_texts(store, monkeypatch):
+    def read(_table):
+        raise AssertionError("all texts are read for their ids")
+
+    monkeypatch.setattr(ChunkTable, "documents", read)
+    assert store.delete() is True
+    assert store.get_by_ids(IDS) == []
 
 
 def test_filters_scores_and_thresholds(store):

@@ -86,7 +86,7 @@ def test_an_unknown_tool_and_a_huge_argument_are_errors_and_not_the_end(serve):
             assert "characters and was cut" in long.structured_content["notes"][0]
             far = await session.call_tool("fetch", {"id": "书" * 10_000})
             assert far.is_error
-            assert "the id has 10000 characters; expected" in far.content[0].text
+            assert "the id has 10,000 characters; expected" in far.content[0].text
             wrong = await session.call_tool("search", {"query": ["a", "list"]})
             assert wrong.is_error
 
