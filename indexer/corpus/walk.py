@@ -324,6 +324,9 @@ def _documents(path: Path, prefix: str, root: Path, file: SourceFile, kind: str,
     file_id = prefix + relative
     modified = datetime.fromtimestamp(file.mtime_ns / 1e9, UTC).date().isoformat()
     common = {"source": file_id, "format": kind, "modified": modified}
+    left_out = {what: count for what, count in reading.omitted.items() if count}
+    if left_out:
+        common["left_out"] = ", ".join(f"{count} {what}" for what, count in left_out.items())
     keeps_ids = path.name.removesuffix(".gz") == "corpus.jsonl"
     documents: list[Document] = []
     shown = printable(path)
@@ -335,6 +338,9 @@ def _documents(path: Path, prefix: str, root: Path, file: SourceFile, kind: str,
         elif len(reading.extracts) > 1:
             empty_row = Message.of("corpus.row_without_text", "the row has no text")
             problems.append(Skipped(f"{shown}:{printable(extract.row_id)}", "no text", empty_row))
+    if left_out:
+        partly = Message.of("corpus.partly_read", "left out: {parts}", parts=common["left_out"])
+        problems.append(Skipped(shown, "partly read", partly))
     if not documents:
         raise Unreadable(
             "no text", Message.of("corpus.only_blanks", "only white space came out of it", expected="text")

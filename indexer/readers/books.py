@@ -1,13 +1,11 @@
-"""PDF, EPUB and Outlook mail. Runs in the worker process."""
+"""EPUB and Outlook mail. Runs in the worker process."""
 
 import posixpath
-import re
 import zipfile
 from pathlib import Path
 from urllib.parse import unquote
 from xml.parsers import expat
 
-from quarry.indexer.messages import Message
 from quarry.indexer.readers.base import (
     Extract,
     Reading,
@@ -16,72 +14,12 @@ from quarry.indexer.readers.base import (
     declares_entities,
     first_heading,
     missing_extra,
-    needs_password,
     stem,
 )
 from quarry.indexer.readers.charset import declared_charset, decode
 from quarry.indexer.readers.markup import html_text
 
 _TOLD = frozenset({"title", "creator", "language", "description"})
-_WORD = re.compile(r"(?<![\ufffe\w])[^\W\d_]+(?![\ufffe\w])")
-_DIVIDED = re.compile(r"(?<![\w-])([\d_-]*)([^\W\d_][\w-]*)\ufffe([^\W\d_]+)")
-
-
-def read_pdf(path: Path) -> Reading:
-    """Read the text layer, page by page; a scan has none and is refused."""
-    import pypdfium2 as pdfium
-
-    try:
-        document = pdfium.PdfDocument(path)
-    except pdfium.PdfiumError as err:
-        if "password" in str(err).lower():
-            raise Unreadable("encrypted", needs_password()) from err
-        raise Unreadable("damaged", damaged_file("PDF", err)) from err
-    pages: list[str] = []
-    try:
-        if len(document) == 0:
-            raise Unreadable("damaged", damaged_file("PDF", "no pages"))
-        for page in document:
-            text_page = page.get_textpage()
-            text = text_page.get_text_range()
-            pages.append(text.replace("\r\n", "\n").replace("\x02", "\ufffe").replace("\f", "\n"))
-            text_page.close()
-            page.close()
-        title = str(document.get_metadata_value("Title") or "").strip()
-    except pdfium.PdfiumError as err:
-        raise Unreadable("damaged", damaged_file("PDF", f"page {len(pages) + 1}: {err}")) from err
-    finally:
-        document.close()
-    if not any(page.strip() for page in pages):
-        found = Message.of(
-            "readers.scan",
-            "{pages:page|pages} without a text layer (a scan?)",
-            do="Run text recognition (OCR) first",
-            pages=len(pages),
-        )
-        raise Unreadable("no text", found)
-    text = _whole_words("\n\f\n".join(pages))
-    return Reading((Extract(text, title or stem(path), {"pages": str(len(pages))}),))
-
-
-def _whole_words(text: str) -> str:
-    """Put words together that were divided at a line's end; pdfium writes U+FFFE for the hyphen and the break.
-
-    The rest of the text shows whether the hyphen belongs to the word: not in `con-firming`, but in `chat-optimized`.
-    """
-    if "\ufffe" not in text:
-        return text
-    words = {word.lower() for word in _WORD.findall(text)}
-
-    def whole(match: re.Match[str]) -> str:
-        prefix, before, after = match.groups()
-        joined, two = f"{before}{after}", f"{before}-{after}"
-        if joined.lower() in words:
-            return prefix + joined
-        parts = "-" in before or (len(before) > 2 and len(after) > 2 and {before.lower(), after.lower()} <= words)
-        return prefix + (two if parts or not after.islower() else joined)
-
-    return _DIVIDED.sub(whole, text).replace("\ufffe", "-")
 
 
 def read_epub(path: Path) -> Reading:

@@ -1,6 +1,7 @@
 """HTML and XML: their readable text, headings kept, scripts and entity tricks left out."""
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.parsers import expat
@@ -18,12 +19,13 @@ from quarry.indexer.readers.base import (
     text_meta,
 )
 from quarry.indexer.readers.charset import Decoded, declared_charset, decode
+from quarry.indexer.readers.tables import Cell, Grid, row_line
 
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborNode
 
 _DROPPED = (
-    "script,style,noscript,template,svg,iframe,object,embed,select,button,nav,dialog,"
+    "script,style,noscript,template,svg,iframe,object,embed,nav,dialog:not([open]),rt,rp,"
     "[role=navigation],[role=search],[hidden]"
 )
 _BLOCKS = frozenset({
@@ -34,9 +36,10 @@ _BLOCKS = frozenset({
 _HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 _PRE_END = "\n\n\n"
 _MARKS = {
-    "li": ("\n- ", ""), "br": ("\n", ""), "tr": ("\n", ""), "td": ("", " | "), "th": ("", " | "),
+    "li": ("\n- ", ""), "br": ("\n", ""), "option": (" ", " "), "select": (" ", " "), "textarea": (" ", " "),
     "pre": ("\n\n", _PRE_END),
 }  # fmt: skip
+_CELLS = frozenset({"td", "th"})
 _MAX_DEPTH = 5000
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9-]*)")
 _FLAT = frozenset({  # elements that hold none, or that the next of their kind ends
@@ -69,15 +72,12 @@ def html_text(html: str) -> tuple[str, str]:
     from selectolax.lexbor import LexborHTMLParser
 
     _check_depth(html)
-    tree = LexborHTMLParser(html)
+    tree = LexborHTMLParser(html.replace("\xad", ""))
     title_node = tree.css_first("title")
     title = " ".join(title_node.text().split()) if title_node else ""
     for node in tree.css(_DROPPED):
         node.decompose()
-    parts: list[str] = []
-    if tree.body is not None:
-        _walk(tree.body, parts)
-    text = _SPACES.sub(" ", "".join(parts))
+    text = _SPACES.sub(" ", _Walk().text(tree.body) if tree.body is not None else "")
     text = "\n".join(line.strip().rstrip(" |") for line in text.split("\n"))
     text = _BLANKS.sub("\n\n", _EMPTY_MARKS.sub("", text)).strip()
     return title or first_heading(text), text
@@ -100,31 +100,107 @@ def _check_depth(html: str) -> None:
                 raise Unreadable("damaged", found)
 
 
-def _walk(root: "LexborNode", parts: list[str]) -> None:
-    """Append the text below a node, in document order; iterative, so that deep nesting cannot exhaust the stack."""
-    stack: list[tuple[LexborNode | None, str]] = [(root, "")]
-    kept_breaks = 0  # how many <pre> we are in
-    while stack:
-        node, closing = stack.pop()
-        if node is None:
-            parts.append(closing)
-            kept_breaks -= closing == _PRE_END
-            continue
-        tag = node.tag
-        if tag == "-text":
-            text = node.text_content or ""
-            parts.append(text if kept_breaks else _WHITE.sub(" ", text))
-            continue
-        kept_breaks += tag == "pre"
-        opening, closing = _around(tag or "")
-        parts.append(opening)
-        children: list[LexborNode] = []
-        child = node.first_child
-        while child is not None:
-            children.append(child)
-            child = child.next
-        stack.append((None, closing))
-        stack.extend((one, "") for one in reversed(children))
+class _Walk:
+    """Collects the text below a node in document order; iterative, so that deep nesting cannot exhaust the stack."""
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        self._kept_breaks = 0  # how many <pre> we are in
+        self._tables: list[_Table] = []
+
+    def text(self, root: "LexborNode") -> str:
+        """Return the text of a node."""
+        stack: list[tuple[LexborNode | None, str]] = [(root, "")]
+        while stack:
+            node, tag = stack.pop()
+            if node is None:
+                self._close(tag)
+                continue
+            if node.tag == "-text":
+                text = node.text_content or ""
+                self._parts.append(text if self._kept_breaks else _WHITE.sub(" ", text))
+                continue
+            self._open(node, node.tag or "")
+            children: list[LexborNode] = []
+            child = node.first_child
+            while child is not None:
+                children.append(child)
+                child = child.next
+            stack.append((None, node.tag or ""))
+            stack.extend((one, "") for one in reversed(children))
+        return "".join(self._parts)
+
+    def _open(self, node: "LexborNode", tag: str) -> None:
+        table = self._tables[-1] if self._tables else None
+        self._kept_breaks += tag == "pre"
+        if tag == "table":
+            self._tables.append(_Table())
+        elif tag == "tr" and table is not None:
+            table.cells = []
+        elif tag in _CELLS and table is not None:
+            spans = (node.attributes.get("colspan"), node.attributes.get("rowspan"))
+            table.begin(
+                len(self._parts), *(int(span) if span and span.isdigit() and len(span) < 5 else 1 for span in spans)
+            )
+            return
+        elif tag in ("img", "input"):
+            self._parts.append(_told(node, tag))
+        self._parts.append(_around(tag)[0])
+
+    def _close(self, tag: str) -> None:
+        table = self._tables[-1] if self._tables else None
+        self._kept_breaks -= tag == "pre"
+        if tag == "table":
+            self._tables.pop()
+        elif tag in _CELLS and table is not None and table.started:
+            start = table.started.pop()
+            text = " ".join("".join(self._parts[start.place :]).split())
+            del self._parts[start.place :]
+            table.cells.append(Cell(text, start.columns, start.rows))
+            return
+        elif tag == "tr" and table is not None:
+            self._parts.append("\n" + row_line(table.grid.row(table.cells)))
+            table.cells = []
+            return
+        self._parts.append(_around(tag)[1])
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """Where the text of an open cell begins, and what it spans."""
+
+    place: int
+    columns: int
+    rows: int
+
+
+class _Table:
+    """A table that is being read."""
+
+    def __init__(self) -> None:
+        self.grid = Grid()
+        self.cells: list[Cell] = []
+        self.started: list[_Start] = []
+
+    def begin(self, place: int, columns: int, rows: int) -> None:
+        """Open a cell."""
+        self.started.append(_Start(place, columns, rows))
+
+
+def _told(node: "LexborNode", tag: str) -> str:
+    """Return the description of a picture, or what a field that is no secret holds."""
+    if tag == "img":
+        return f" {node.attributes.get('alt') or ''} "
+    shown = (node.attributes.get("type") or "text").lower() in (
+        "text",
+        "search",
+        "email",
+        "tel",
+        "url",
+        "number",
+        "button",
+    )
+    return f" {node.attributes.get('value') or ''} " if shown else ""
 
 
 def _around(tag: str) -> tuple[str, str]:

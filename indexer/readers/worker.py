@@ -14,14 +14,16 @@ from quarry.indexer.readers.serving import serve
 
 _BOOKS = "quarry.indexer.readers.books"
 _OFFICE = "quarry.indexer.readers.office"
+_SHEETS = "quarry.indexer.readers.sheets"
+_WORD = "quarry.indexer.readers.word"
 _FROM_PATH = {
-    "pdf": (_BOOKS, "read_pdf"),
+    "pdf": ("quarry.indexer.readers.pdf", "read_pdf"),
     "epub": (_BOOKS, "read_epub"),
     "msg": (_BOOKS, "read_msg"),
-    "docx": (_OFFICE, "read_docx"),
+    "docx": (_WORD, "read_docx"),
     "pptx": (_OFFICE, "read_pptx"),
-    "xlsx": (_OFFICE, "read_xlsx"),
-    "xls": (_OFFICE, "read_xls"),
+    "xlsx": (_SHEETS, "read_xlsx"),
+    "xls": (_SHEETS, "read_xls"),
 }
 
 

@@ -5,7 +5,8 @@ import zipfile
 import pytest
 
 from quarry.indexer.readers.base import Unreadable
-from quarry.indexer.readers.books import _whole_words, read_epub, read_msg, read_pdf
+from quarry.indexer.readers.books import read_epub, read_msg
+from quarry.indexer.readers.pdf import _whole_words, read_pdf
 
 
 @pytest.mark.parametrize(

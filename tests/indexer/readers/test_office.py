@@ -5,7 +5,9 @@ import zipfile
 import pytest
 
 from quarry.indexer.readers.base import Unreadable
-from quarry.indexer.readers.office import read_docx, read_pptx, read_xls, read_xlsx
+from quarry.indexer.readers.office import read_pptx
+from quarry.indexer.readers.sheets import read_xls, read_xlsx
+from quarry.indexer.readers.word import read_docx
 
 W = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
 
@@ -72,7 +74,7 @@ def test_docx_text_boxes_come_once(tmp_path):
         f"<w:p><w:r><w:t>before </w:t><mc:AlternateContent><mc:Choice Requires='x'>{box}</mc:Choice>"
         f"<mc:Fallback>{box}</mc:Fallback></mc:AlternateContent></w:r></w:p>"
     )
-    assert read_docx(raw_docx(tmp_path / "a.docx", body)).extracts[0].text == "before in the box"
+    assert read_docx(raw_docx(tmp_path / "a.docx", body)).extracts[0].text == "before\n\n> in the box"
 
 
 def test_docx_nested_tables_come_once(tmp_path):
