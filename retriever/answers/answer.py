@@ -1,10 +1,10 @@
-"""A question asked of an index: searched, weighed, answered by a model or by the documents' own sentences, or refused.
+"""Answers a question from an index: by a model, by the documents' own sentences, or with a refusal.
 
     answer = ask(Searcher.open("my-index"), "how often can I renew a book?")
     for sentence in answer.sentences:
         print(sentence.text, sentence.citations, sentence.support)
 
-Every step has a next best: without an endpoint, or when it fails, the best sentences of the documents answer; with too little
+Every step has a fallback: without an endpoint, or when it fails, the best sentences of the documents answer; with too little
 evidence nothing answers, and the nearest passages are shown as just that.
 """
 
@@ -15,8 +15,9 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from quarry.indexer.errors import ModelError
+from quarry.indexer.messages import Message
 from quarry.retriever.answers.citations import Checker, Sentence
-from quarry.retriever.answers.evidence import Evidence, weigh
+from quarry.retriever.answers.evidence import Grounds, weigh
 from quarry.retriever.answers.extract import extract
 from quarry.retriever.answers.generate import NotFoundError, generated
 from quarry.retriever.answers.packing import STANDARD_BUDGET, Packed, Packing, pack
@@ -24,8 +25,7 @@ from quarry.retriever.answers.plain import defang, urls
 from quarry.retriever.answers.prompt import AnswerLanguage, answer_language
 from quarry.retriever.language import language_of
 from quarry.retriever.llm.endpoint import Endpoint, Unanswered
-from quarry.retriever.llm.stream import STANDARD as STANDARD_LIMITS
-from quarry.retriever.llm.stream import StreamLimits
+from quarry.retriever.llm.stream import STANDARD_LIMITS, StreamLimits
 from quarry.retriever.searcher import Searcher, SearchOptions
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class GroundedAnswer:
         sentences: In order; each with its citations and whether these carry it. Empty for a refusal.
         sources: The numbered passages: what was shown to the model, or the nearest ones of a refusal.
         evidence: Whether the search found enough to answer from.
-        notes: What was missing or went wrong, one sentence each; empty for a full answer.
+        notes: What was missing or went wrong; empty for a full answer.
         model: The endpoint's model that was asked; empty when none was.
         generation: The index generation that answered.
         milliseconds: Wall time of the whole.
@@ -78,8 +78,8 @@ class GroundedAnswer:
     origin: Origin
     sentences: tuple[Sentence, ...]
     sources: tuple[Packed, ...]
-    evidence: Evidence
-    notes: tuple[str, ...]
+    evidence: Grounds
+    notes: tuple[Message, ...]
     model: str
     generation: str
     milliseconds: float
@@ -96,8 +96,13 @@ class GroundedAnswer:
         return tuple(source for source in self.sources if source.number in numbers)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-able dictionary."""
-        return {**asdict(self), "refused": self.refused}
+        """Return a JSON-able dictionary; messages are English sentences."""
+        return {
+            **asdict(self),
+            "evidence": {**asdict(self.evidence), "basis": str(self.evidence.basis)},
+            "notes": [str(note) for note in self.notes],
+            "refused": self.refused,
+        }
 
 
 @dataclass(slots=True)
@@ -106,7 +111,7 @@ class _Draft:
 
     origin: Origin = "refused"
     sentences: list[Sentence] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    notes: list[Message] = field(default_factory=list)
     model: str = ""
 
 
@@ -119,10 +124,12 @@ def ask(
         searcher: The opened index.
         question: In Chinese or English.
         settings: How to answer; None for the standard.
-        listen: Told each sentence that a model writes, as soon as it is complete and checked.
+        listen: Receives each sentence that a model writes, as soon as it is complete and checked.
 
     Raises:
-        ValueError: If the question is empty, the budget below 256 tokens, or a filter names unknown metadata.
+        EmptyQuery: If the question is empty.
+        UnknownFilter: If a filter names metadata that no document has.
+        ValueError: If the budget is below 256 tokens.
     """
     settings = settings or AskSettings()
     started = perf_counter()
@@ -130,7 +137,7 @@ def ask(
     embedder = None if settings.options.route == "bm25" else searcher.embedder()
     packing = pack(found.results, searcher.index.chunks, settings.budget)
     evidence = weigh(found.query.text, found, searcher.index, embedder)
-    draft = _Draft(notes=[*map(str, found.notices), *map(str, found.degraded), *_left_out(packing)])
+    draft = _Draft(notes=[*found.notices, *found.degraded, *_left_out(packing)])
     if not evidence.weak and packing.passages:
         asker = _Asker(searcher, found.query.text, packing.passages, listen or _nobody)
         if settings.endpoint is not None:
@@ -152,19 +159,51 @@ def ask(
 
 
 def _nobody(_sentence: Sentence) -> None:
-    """Listen to nothing."""
+    """Ignore every sentence."""
 
 
-def _left_out(packing: Packing) -> list[str]:
-    notes = [f"{packing.left_out} more passages did not fit into the budget"] if packing.left_out else []
-    cut = [f"passage {passage.number} was cut {passage.cut}" for passage in packing.passages if passage.cut]
-    return notes + ([f"{', '.join(cut)}, to fit the budget"] if cut else [])
+def _left_out(packing: Packing) -> list[Message]:
+    notes = []
+    if packing.left_out:
+        notes.append(
+            Message.of(
+                "answers.left_out",
+                "{count:more passage|more passages} did not fit into the budget",
+                count=packing.left_out,
+            )
+        )
+    for passage in packing.passages:
+        if passage.cut == "between sentences":
+            notes.append(
+                Message.of(
+                    "answers.cut_between",
+                    "passage {number} was cut between sentences, to fit the budget",
+                    number=passage.number,
+                )
+            )
+        elif passage.cut:
+            notes.append(
+                Message.of(
+                    "answers.cut_inside",
+                    "passage {number} was cut inside a sentence, to fit the budget",
+                    number=passage.number,
+                )
+            )
+    return notes
 
 
 def _with_heading(text: str) -> str:
     """Return an extract with a heading above it in front of it, as one sentence."""
     colon = "：" if language_of(text) == "zh" else ": "
     return _HEADING.sub(rf"\g<heading>{colon}", text)
+
+
+def _broken_off(why: Message) -> Message:
+    return Message.of("answers.incomplete", "the answer is not complete: {why}", why=why)
+
+
+def _replaced(why: Message) -> Message:
+    return Message.of("answers.replaced", "sentences of the documents answer instead of the model: {why}", why=why)
 
 
 class _Asker:
@@ -186,17 +225,30 @@ class _Asker:
                 self._listen(sentence)
         except NotFoundError:
             draft.origin = "refused"
-            draft.notes.append(f"the model {endpoint.model} found no answer in the passages")
+            draft.notes.append(
+                Message.of(
+                    "answers.not_found", "the model {model} found no answer in the passages", model=endpoint.model
+                )
+            )
         except (ModelError, Unanswered) as err:
-            rest = "the answer is not whole" if draft.sentences else "sentences of the documents answer instead"
-            draft.notes.append(f"the model did not answer fully: {err}; {rest}")
+            draft.notes.append(_broken_off(err.message) if draft.sentences else _replaced(err.message))
         else:
             if not draft.sentences:
                 draft.notes.append(
-                    f"the model {endpoint.model} wrote nothing readable; sentences of the documents answer"
+                    Message.of(
+                        "answers.nothing_readable",
+                        "the model {model} wrote nothing readable; sentences of the documents answer instead",
+                        model=endpoint.model,
+                    )
                 )
             elif all(sentence.support == "unsupported" for sentence in draft.sentences):
-                draft.notes.append("no sentence of the model is carried by the passages; do not rely on it")
+                draft.notes.append(
+                    Message.of(
+                        "answers.unsupported",
+                        "no sentence of the model is supported by the passages",
+                        do="Do not rely on this answer",
+                    )
+                )
 
     def extract(self, embedder: "Embedder | None", draft: _Draft) -> None:
         """Answer with the documents' own sentences."""

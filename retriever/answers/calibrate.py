@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quarry.indexer.errors import CorpusError
+from quarry.indexer.messages import Message
 from quarry.retriever.answers.calibration import (
     FEATURES,
     KINDS,
@@ -223,8 +224,15 @@ def calibrate(searcher: Searcher, dataset: "Dataset", embedder: "Embedder | None
     answerable = sum(case.answerable for case in found)
     if answerable < LEAST:
         raise CorpusError(
-            f"{answerable} of {len(dataset.queries)} queries of {dataset.name!r} find a relevant document among their first "
-            f"{LOOKED_AT} results; expected at least {LEAST}. Judge more queries, or give the data set that belongs to this index"
+            "answers.too_few_questions",
+            "{answerable} of {queries} queries of {dataset} find a relevant document among their first {depth} results",
+            expected="at least {least}",
+            do="Judge more queries, or give the data set that belongs to this index",
+            answerable=answerable,
+            queries=len(dataset.queries),
+            dataset=repr(dataset.name),
+            depth=LOOKED_AT,
+            least=LEAST,
         )
     base = shipped()
     facts = index.manifest.embedder if embedder is not None else None
@@ -234,7 +242,12 @@ def calibrate(searcher: Searcher, dataset: "Dataset", embedder: "Embedder | None
         meaning=made.get("meaning"),
         across=made.get("across"),
         words=made["words"],
-        origin=f"this index's calibration ({dataset.name}, {answerable} questions)",
+        origin=Message.of(
+            "answers.own_calibration",
+            "this index's calibration ({dataset}, {questions} questions)",
+            dataset=dataset.name,
+            questions=answerable,
+        ),
         embedder=facts.to_spec().model if facts else "",
         fingerprint=facts.fingerprint if facts else "",
     )

@@ -16,7 +16,8 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from quarry.indexer.errors import SettingsError
+from quarry.indexer.errors import SettingsError, cause_of
+from quarry.indexer.messages import Message
 from quarry.indexer.storage.durable import write_atomic
 from quarry.retriever.answers.signals import Signals
 
@@ -96,15 +97,15 @@ class Calibration:
         meaning: For searches with vectors; None when made without an embedder.
         across: The same for passages in the other language.
         words: For searches without vectors.
-        origin: Data sets and numbers of questions, in words.
+        origin: What it was fitted on.
         embedder: The embedder's name.
-        fingerprint: Of the embedder it is bound to; empty for what is shipped, whose signals do not depend on it.
+        fingerprint: The embedder it is bound to; empty for the shipped one, whose signals do not depend on it.
     """
 
     meaning: Model | None
     across: Model | None
     words: Model
-    origin: str
+    origin: Message
     embedder: str = ""
     fingerprint: str = ""
 
@@ -115,7 +116,8 @@ class Calibration:
 
     def save(self, path: Path) -> None:
         """Write as JSON, as one step."""
-        content = dumps({"format": _FORMAT, **asdict(self)}, ensure_ascii=False, indent=1)
+        fields = {**asdict(self), "origin": self.origin.as_json()}
+        content = dumps({"format": _FORMAT, **fields}, ensure_ascii=False, indent=1)
         write_atomic(path, content.encode() + b"\n")
 
     @classmethod
@@ -130,8 +132,12 @@ class Calibration:
             return cls.of(content)
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as err:
             raise SettingsError(
-                f"{path} is no calibration of evidence ({type(err).__name__}: {err}); expected what "
-                "`quarry ask INDEX --calibrate DATASET` writes. Remove it, or calibrate again"
+                "answers.no_calibration",
+                "{path} is not a calibration of evidence ({error})",
+                expected="what `quarry ask INDEX --calibrate DATASET` writes",
+                do="Remove it, or calibrate again",
+                path=path,
+                error=cause_of(err),
             ) from err
 
     @classmethod
@@ -144,7 +150,7 @@ class Calibration:
             meaning=_model(meaning) if meaning else None,
             across=_model(across) if across else None,
             words=_model(content["words"]),
-            origin=str(content["origin"]),
+            origin=Message.from_json(content["origin"]),
             embedder=str(content["embedder"]),
             fingerprint=str(content["fingerprint"]),
         )
@@ -156,6 +162,16 @@ def _model(row: Mapping[str, Any]) -> Model:
     if not np.isfinite([*model.mean, *model.scale, *model.weights, model.bias, model.threshold]).all():
         raise ValueError("a number is not finite")
     return model
+
+
+def shipped_origin(sets: int, questions: int) -> Message:
+    """Return what the calibration that comes with Quarry was fitted on."""
+    return Message.of(
+        "answers.shipped",
+        "shipped calibration ({sets} judged sets, {questions} questions)",
+        sets=sets,
+        questions=questions,
+    )
 
 
 @cache

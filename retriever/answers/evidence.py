@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from quarry.indexer.errors import SettingsError
+from quarry.indexer.messages import Message
 from quarry.retriever.answers.calibration import NAME, Calibration, Kind, kind_of, shipped
 from quarry.retriever.answers.signals import observe
 
@@ -20,16 +21,16 @@ if TYPE_CHECKING:
     from quarry.indexer.opened import Index
     from quarry.retriever.results import Answer
 
-_READ: dict[Kind, str] = {
-    "meaning": "meaning and words",
-    "across": "meaning, across languages",
-    "words": "words alone",
+_READ: dict[Kind, Message] = {
+    "meaning": Message.of("answers.by_meaning", "meaning and words"),
+    "across": Message.of("answers.across_languages", "meaning, across languages"),
+    "words": Message.of("answers.by_words", "words alone"),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """What is thought of the passages of one search.
+class Grounds:
+    """Whether the passages of one search are enough to answer from.
 
     Attributes:
         strength: Probability in [0, 1] that they hold the answer; 0 when there are none.
@@ -41,26 +42,31 @@ class Evidence:
     strength: float
     weak: bool
     threshold: float
-    basis: str
+    basis: Message
 
-    def words(self, language: str) -> str:
-        """Return one sentence for a reader: Chinese for `zh`, otherwise English."""
-        numbers = f"{self.strength:.2f}", f"{self.threshold:.2f}"
-        if language == "zh":
-            if self.weak:
-                return f"您的文档里似乎没有答案（依据强度 {numbers[0]}，低于 {numbers[1]}）。"
-            return f"文档中有依据（强度 {numbers[0]}，阈值 {numbers[1]}）。"
+    def message(self) -> Message:
+        """Return one sentence for a reader."""
         if self.weak:
-            return f"Not in your documents, it seems (strength of the evidence {numbers[0]}, below {numbers[1]})."
-        return f"Your documents support an answer (strength of the evidence {numbers[0]}, threshold {numbers[1]})."
+            return Message.of(
+                "answers.weak",
+                "Not in your documents, it seems (strength of the evidence {strength:.2f}, below {threshold:.2f}).",
+                strength=self.strength,
+                threshold=self.threshold,
+            )
+        return Message.of(
+            "answers.supported",
+            "Your documents support an answer (strength of the evidence {strength:.2f}, threshold {threshold:.2f}).",
+            strength=self.strength,
+            threshold=self.threshold,
+        )
 
 
-def weigh(question: str, answer: "Answer", index: "Index", embedder: "Embedder | None") -> Evidence:
+def weigh(question: str, answer: "Answer", index: "Index", embedder: "Embedder | None") -> Grounds:
     """Weigh what a search found.
 
     Args:
         question: What was asked.
-        answer: What `Searcher.search` returned for it, ten results at best; fewer tell less.
+        answer: What `Searcher.search` returned for it, ten results at best; with fewer it is less certain.
         index: The index that answered.
         embedder: The index's; None, or a search whose dense stage did not run, weighs words alone.
 
@@ -70,27 +76,36 @@ def weigh(question: str, answer: "Answer", index: "Index", embedder: "Embedder |
     calibration, remark = calibration_of(index)
     signals = observe(question, answer.results, index, _vector(question, answer, index, embedder))
     model = calibration.model(kind_of(signals))
-    basis = f"{calibration.origin}; {_READ[model.kind]}{remark}"
+    basis = Message.of(
+        "answers.basis",
+        "{calibration}; {signals}{remark}",
+        calibration=calibration.origin,
+        signals=_READ[model.kind],
+        remark=remark,
+    )
     if not answer.results:
-        return Evidence(0.0, True, model.threshold, basis)
+        return Grounds(0.0, True, model.threshold, basis)
     strength = model.strength(signals)
-    return Evidence(strength, strength < model.threshold, model.threshold, basis)
+    return Grounds(strength, strength < model.threshold, model.threshold, basis)
 
 
-def calibration_of(index: "Index") -> tuple[Calibration, str]:
-    """Return the calibration that holds for an index, and why it is not the index's own where there is one."""
+def calibration_of(index: "Index") -> tuple[Calibration, Message | str]:
+    """Return the calibration that applies to an index, and why it is not the index's own where there is one."""
     path = index.root / NAME
     if not path.is_file():
         return shipped(), ""
     try:
         own = Calibration.load(path)
     except SettingsError as err:
-        return shipped(), f"; {err}"
+        return shipped(), Message.of("answers.not_this", "; {why}", why=err.message)
     facts = index.manifest.embedder
     if own.fingerprint != (facts.fingerprint if facts else ""):
-        return shipped(), (
-            f"; this index's own calibration was made with {own.embedder or 'no embedder'}, not with what it has now, and "
-            f"is not used. Make it again with `quarry ask {index.root} --calibrate DATASET`"
+        return shipped(), Message.of(
+            "answers.other_calibration",
+            "; this index's own calibration was made with {embedder}, not with what it has now, and is not used",
+            do="Make it again with `quarry ask {index} --calibrate DATASET`",
+            embedder=own.embedder or Message.of("answers.no_embedder", "no embedder"),
+            index=str(index.root),
         )
     return own, ""
 

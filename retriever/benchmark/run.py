@@ -9,10 +9,11 @@ from typing import Any
 
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import MissingExtraError
+from quarry.indexer.messages import Message
 from quarry.retriever.benchmark.mteb_model import MtebEncoder
 from quarry.retriever.benchmark.mteb_tasks import MAIN_SCORES, TaskData, mteb_task, task_name
 from quarry.retriever.benchmark.search_data import read_search
-from quarry.retriever.benchmark.task_data import Choice, read_rows
+from quarry.retriever.benchmark.task_data import TaskChoice, read_rows
 
 _SEARCH_KINDS = ("Retrieval", "Reranking")
 
@@ -52,11 +53,14 @@ def check_mteb() -> None:
     """
     if find_spec("mteb") is None:
         raise MissingExtraError(
-            "the package mteb is not installed; expected it for benchmarks. Install it with `pip install 'quarry-search[eval]'`"
+            "benchmark.no_mteb",
+            "the package mteb is not installed",
+            expected="it for benchmarks",
+            do="Install it with `pip install 'quarry-search[eval]'`",
         )
 
 
-def read_task(choice: Choice, limit: int | None = None) -> TaskData:
+def read_task(choice: TaskChoice, limit: int | None = None) -> TaskData:
     """Read the data of one task; see `read_search` and `read_rows`, whose errors it raises.
 
     Raises:
@@ -69,14 +73,14 @@ def read_task(choice: Choice, limit: int | None = None) -> TaskData:
 
 def run_benchmark(
     embedder: Embedder,
-    choices: Sequence[Choice],
+    choices: Sequence[TaskChoice],
     into: Path,
     *,
     limit: int | None = None,
     experiment: Mapping[str, Any] | None = None,
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Callable[[Message], None] = lambda _: None,
 ) -> Iterator[BenchmarkResult]:
-    """Score an embedder on tasks, one after the other; what is in `into` already with the same data is not run again.
+    """Score an embedder on tasks, one by one; results on the same data that `into` already holds are reused.
 
     Args:
         embedder: The model.
@@ -84,7 +88,7 @@ def run_benchmark(
         into: Folder of mteb's results cache: `results/MODEL/REVISION/TASK.json`.
         limit: Sample of each task, at least 2; see `read_rows` and `read_search`.
         experiment: See `MtebEncoder`.
-        progress: Called with a sentence before each task.
+        progress: Receives a message before each task.
 
     Raises:
         MissingExtraError: If mteb is not installed.
@@ -95,7 +99,16 @@ def run_benchmark(
     model = MtebEncoder(embedder, experiment)
     for number, choice in enumerate(choices, start=1):
         data = read_task(choice, limit)
-        progress(f"{number} of {len(choices)}: {task_name(data)}, {data.size}")
+        progress(
+            Message.of(
+                "benchmark.progress",
+                "{number} of {count}: {task}, {size}",
+                number=number,
+                count=len(choices),
+                task=task_name(data),
+                size=data.size,
+            )
+        )
         yield _run(model, data, into)
 
 

@@ -9,7 +9,7 @@ from random import Random
 from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.lexical.bm25 import Bm25sIndex
 from quarry.indexer.records import Document, passage_text
-from quarry.retriever.benchmark.task_data import Choice
+from quarry.retriever.benchmark.task_data import TaskChoice
 from quarry.retriever.data.datasets import documents, load_dataset
 from quarry.retriever.data.trec import Qrels
 from quarry.retriever.evaluation.evaluate import exclusions
@@ -34,7 +34,7 @@ class SearchData:
         total_documents: How many documents the corpus has.
     """
 
-    choice: Choice
+    choice: TaskChoice
     split: str
     queries: tuple[Query, ...]
     documents: tuple[Document, ...]
@@ -67,7 +67,7 @@ class SearchData:
         return f"{len(self.queries)}{of} queries, {len(self.documents)}{some} documents"
 
 
-def read_search(choice: Choice, limit: int | None) -> SearchData:
+def read_search(choice: TaskChoice, limit: int | None) -> SearchData:
     """Read a retrieval or reranking task.
 
     Args:

@@ -24,6 +24,7 @@ from random import Random
 from typing import Any, Literal, TypeAlias
 
 from quarry.indexer.errors import CorpusError, SettingsError
+from quarry.indexer.messages import Message
 from quarry.retriever.data.text_lines import Faults, json_object, numbered_lines, quoted
 from quarry.retriever.language import language_of
 
@@ -54,7 +55,7 @@ _FIELDS: Mapping[Kind, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class TaskChoice:
     """One data set for one kind of task."""
 
     folder: Path
@@ -79,7 +80,7 @@ class RowData:
         sampled: Whether `rows` or `train` is a sample.
     """
 
-    choice: Choice
+    choice: TaskChoice
     split: str
     rows: tuple[Row, ...]
     train: tuple[Row, ...]
@@ -112,43 +113,62 @@ def kinds_of(folder: Path) -> tuple[Kind, ...]:
     return ()
 
 
-def find_tasks(parent: Path) -> list[Choice]:
+def find_tasks(parent: Path) -> list[TaskChoice]:
     """Return the default task of every data set directly below a folder, by name.
 
     Raises:
         CorpusError: If it is no folder.
     """
     if not parent.is_dir():
-        raise CorpusError(f"{parent} is not a folder; expected one that holds data sets. Give it with --data")
+        raise CorpusError(
+            "benchmark.no_folder",
+            "{folder} is not a folder",
+            expected="one that holds data sets",
+            do="Give it with --data",
+            folder=parent,
+        )
     folders = [child for child in sorted(parent.iterdir()) if child.is_dir() and not child.name.startswith(".")]
-    return [Choice(folder, kinds[0]) for folder in folders if (kinds := kinds_of(folder))]
+    return [TaskChoice(folder, kinds[0]) for folder in folders if (kinds := kinds_of(folder))]
 
 
-def choose_tasks(parent: Path, names: Sequence[str]) -> list[Choice]:
+def choose_tasks(parent: Path, names: Sequence[str]) -> list[TaskChoice]:
     """Return the tasks named, as `NAME` (the default kind) or `NAME:KIND`, each once.
 
     Raises:
         CorpusError: If a folder is missing or is no data set.
         SettingsError: If a kind is unknown, or not possible with that data.
     """
-    found: dict[Choice, None] = {}
+    found: dict[TaskChoice, None] = {}
     for name in names:
         folder_name, _, kind_name = name.partition(":")
         folder = parent / folder_name
         kinds = kinds_of(folder) if folder.is_dir() else ()
         if not kinds:
+            known = [choice.folder.name for choice in find_tasks(parent)]
             raise CorpusError(
-                f"{folder} is no data set; expected files of a known layout (see `quarry benchmark --help`). "
-                f"There are {', '.join(choice.folder.name for choice in find_tasks(parent)) or 'none'}"
+                "benchmark.no_data_set",
+                "{folder} is not a data set; {parent} holds {known}",
+                expected="files of a known layout",
+                do="See `quarry benchmark --help`",
+                folder=folder,
+                parent=parent,
+                known=known or Message.of("benchmark.none", "none"),
             )
         wanted = next((kind for kind in KINDS if kind.lower() == kind_name.lower()), None)
         if kind_name and wanted not in kinds:
-            raise SettingsError(f"{name}: {kind_name!r} is not possible with this data; expected {' or '.join(kinds)}")
-        found[Choice(folder, wanted or kinds[0])] = None
+            raise SettingsError(
+                "benchmark.kind",
+                "{name}: {kind} is not possible with this data",
+                expected="one of {kinds}",
+                name=name,
+                kind=repr(kind_name),
+                kinds=list(kinds),
+            )
+        found[TaskChoice(folder, wanted or kinds[0])] = None
     return list(found)
 
 
-def read_rows(choice: Choice, limit: int | None) -> RowData:
+def read_rows(choice: TaskChoice, limit: int | None) -> RowData:
     """Read the rows of a task other than retrieval.
 
     Args:
@@ -161,10 +181,19 @@ def read_rows(choice: Choice, limit: int | None) -> RowData:
     split = "test" if _existing(choice.folder, "test") else "dev"
     path = _existing(choice.folder, split)
     if path is None:
-        raise CorpusError(f"{choice.folder} has no test.jsonl or dev.jsonl; expected one")
+        raise CorpusError(
+            "benchmark.no_rows_file", "{folder} has no test.jsonl or dev.jsonl", expected="one", folder=choice.folder
+        )
     every = list(_rows(path, choice.kind))
     if len(every) < _MIN_ROWS:
-        raise CorpusError(f"{path}: {len(every)} rows; expected at least {_MIN_ROWS}")
+        raise CorpusError(
+            "benchmark.few_rows",
+            "{path}: {rows:row|rows}",
+            expected="at least {least}",
+            path=path,
+            rows=len(every),
+            least=_MIN_ROWS,
+        )
     train_path = _existing(choice.folder, "train") if choice.kind == "Classification" else None
     train = list(_rows(train_path, choice.kind)) if train_path else []
     rows, kept = every, train
@@ -206,7 +235,7 @@ def _first_of_each_label(rows: Sequence[Row]) -> list[Row]:
 
 def _rows(path: Path, kind: Kind) -> Iterator[Row]:
     fields = _FIELDS[kind]
-    faults = Faults(path, f"JSON lines with {', '.join(fields)}")
+    faults = Faults(path, Message.of("benchmark.rows", "JSON lines with {fields}", fields=list(fields)))
     rows = []
     for number, line in numbered_lines(path):
         row = json_object(line)
@@ -219,21 +248,29 @@ def _rows(path: Path, kind: Kind) -> Iterator[Row]:
     yield from rows
 
 
-def _fault(row: Mapping[str, Any], kind: Kind) -> str:
+def _fault(row: Mapping[str, Any], kind: Kind) -> Message | None:
     for name in _FIELDS[kind]:
         value = row.get(name)
         if name == "score":
             good = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
-            wanted = "a number"
+            wanted = Message.of("benchmark.a_number", "a number")
         elif name == "label" and kind == "PairClassification":
-            good, wanted = type(value) is int and value in (0, 1), "0 or 1"
+            good, wanted = type(value) is int and value in (0, 1), Message.plain("0 / 1")
         elif name == "label":
-            good, wanted = type(value) is int or (isinstance(value, str) and bool(value)), "text or a whole number"
+            good = type(value) is int or (isinstance(value, str) and bool(value))
+            wanted = Message.of("benchmark.text_or_number", "text or a whole number")
         else:
-            good, wanted = isinstance(value, str) and bool(value.strip()), "text"
+            good, wanted = isinstance(value, str) and bool(value.strip()), Message.of("benchmark.text", "text")
         if not good:
-            return f"{name} is {quoted(value)}, expected {wanted}"
-    return ""
+            return Message.of(
+                "benchmark.bad_value",
+                "{name} is {value}",
+                expected="{wanted}",
+                name=name,
+                value=quoted(value),
+                wanted=wanted,
+            )
+    return None
 
 
 def _value(name: str, value: Any, kind: Kind) -> str | float:

@@ -11,6 +11,7 @@ import numpy as np
 
 from quarry.indexer.embedder import Embedder, Vectors
 from quarry.indexer.errors import CorpusError, ModelError
+from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.indexer.storage.manifest import EmbedderFacts
 from quarry.indexer.storage.vector_cache import VectorCache
@@ -35,6 +36,9 @@ DIMS = (32, 64, 128, 192, 256, 384, 512, 768, 1024)
 KS = (1, 3, 5, 10, 20, 50, 100)
 _BINS = 80  # 0.025 wide: the cosines of models such as E5 all lie between 0.7 and 1
 _NO_RERANKING = 1  # depth, unused without reranking
+_ENCODED_AGAIN = Message.of(
+    "diagnosis.encoded_again", "stored embeddings are missing, so the passages were encoded again"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ class Diagnosis:
     band: ScoreBand
     dimensions: tuple[DimensionPoint, ...]
     depths: Mapping[str, tuple[DepthPoint, ...]]
-    notes: tuple[str, ...]
+    notes: tuple[Message, ...]
 
 
 def diagnose(
@@ -113,12 +117,22 @@ def diagnose(
     pairs = sum(len(found) for found in qrels.values())
     if not pairs:
         raise CorpusError(
-            f"no relevant document of {dataset.name!r} is in the index; expected the index of this data set's documents. "
-            "Index them, or give the data set that belongs to the index"
+            "diagnosis.other_index",
+            "no relevant document of {dataset} is in the index",
+            expected="the index of this data set's documents",
+            do="Index them, or give the data set that belongs to the index",
+            dataset=repr(dataset.name),
         )
     unknown = unknown_documents(dataset.qrels, {document_of(chunk_id) for chunk_id in passages.ids})
     if unknown.count:
-        notes += (f"{unknown.count} of {unknown.judged} judged documents are not in the index",)
+        notes += (
+            Message.of(
+                "diagnosis.unknown_documents",
+                "{count} of {judged} judged documents are not in the index",
+                count=unknown.count,
+                judged=unknown.judged,
+            ),
+        )
     full = passages.vectors.shape[1]
     positive, random = pair_scores(queries, passages, qrels)
     return Diagnosis(
@@ -149,14 +163,17 @@ def check_has_vectors(index: Index) -> EmbedderFacts:
     facts = index.manifest.embedder
     if facts is None or index.vectors is None:
         raise ModelError(
-            f"{index.root} has no vectors; expected an index with an embedding model. Build them with "
-            f"`quarry index PATH --into {index.root} --model auto --rebuild`"
+            "diagnosis.no_vectors",
+            "{index} has no vectors",
+            expected="an index with an embedding model",
+            do="Build them with `quarry index PATH --into {index} --model auto --rebuild`",
+            index=index.root,
         )
     return facts
 
 
-def stored_vectors(index: Index, embedder: Embedder) -> tuple[LabelledVectors, tuple[str, ...]]:
-    """Return the vectors of all passages, as they were stored; encoded again where the index keeps them no more.
+def stored_vectors(index: Index, embedder: Embedder) -> tuple[LabelledVectors, tuple[Message, ...]]:
+    """Return the stored vectors of all passages; encodes again those that the index no longer has.
 
     Raises:
         ModelError: If the index has no vectors.
@@ -172,7 +189,7 @@ def stored_vectors(index: Index, embedder: Embedder) -> tuple[LabelledVectors, t
         finally:
             cache.close()
     vectors: Vectors = embedder.embed_documents(index.chunks.texts(ids))
-    return LabelledVectors(tuple(ids), vectors), ("stored embeddings are missing, so the passages were encoded again",)
+    return LabelledVectors(tuple(ids), vectors), (_ENCODED_AGAIN,)
 
 
 def nearest_passages(queries: LabelledVectors, passages: LabelledVectors, qrels: Qrels) -> dict[str, dict[str, int]]:

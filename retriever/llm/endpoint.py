@@ -1,4 +1,4 @@
-"""Questions to an OpenAI-compatible chat endpoint, with timeout and retries. It is never called unless the user names one.
+"""Asks an OpenAI-compatible chat endpoint, with timeout and retries. It is never called unless the user names one.
 
 The key comes from an environment variable only, is sent to the configured host only (redirects are not followed), not in the
 clear except to this machine, and appears in no message.
@@ -16,9 +16,10 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
-from quarry.indexer.errors import ModelError, SettingsError
+from quarry.indexer.errors import ModelError, SearchError, SettingsError
+from quarry.indexer.messages import Message
 
-Message: TypeAlias = Mapping[str, str]
+ChatMessage: TypeAlias = Mapping[str, str]
 T = TypeVar("T")
 KEY_VARIABLE = "QUARRY_LLM_API_KEY"
 NO_ANSWER = (URLError, TimeoutError, ConnectionError, HTTPException)  # what a broken connection raises
@@ -35,10 +36,10 @@ class Endpoint:
         url: The base, such as `http://localhost:8000/v1`; `/chat/completions` is added.
         model: The model's name there.
         timeout_s: For one request; of a stream, for each of its pieces.
-        retries: Further tries after a failure that may pass (no answer, 429, 5xx).
-        pause_s: Before the first further try; doubled each time; a `Retry-After` of up to 30 s is kept.
-        temperature: Of the sampling.
-        max_tokens: Of an answer.
+        retries: Further attempts after a transient failure (no answer, 429, 5xx).
+        pause_s: Before the first further attempt; doubled each time. A `Retry-After` of up to 30 s is respected.
+        temperature: Sampling temperature.
+        max_tokens: Longest answer.
         key_variable: The environment variable that holds the key; it may be unset.
 
     Raises:
@@ -58,13 +59,20 @@ class Endpoint:
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
             raise SettingsError(
-                "the endpoint's URL is not usable; expected http(s)://HOST[:PORT]/v1 without user name, password or query. The "
-                f"key belongs into the environment variable {self.key_variable}"
+                "llm.bad_url",
+                "the endpoint's URL is not usable",
+                expected="http(s)://HOST[:PORT]/v1 without user name, password or query",
+                do="Put the key in the environment variable {variable}",
+                variable=self.key_variable,
             )
         if parts.scheme == "http" and os.environ.get(self.key_variable) and not self.is_local:
             raise SettingsError(
-                f"{self.key_variable} is set and the endpoint {parts.hostname} is plain http; expected https, or the key would "
-                "travel in the clear. Use https, or unset the variable"
+                "llm.key_in_the_clear",
+                "{variable} is set and the endpoint {host} is plain http",
+                expected="https, or the key would be sent in the clear",
+                do="Use https, or unset the variable",
+                variable=self.key_variable,
+                host=parts.hostname,
             )
 
     @property
@@ -84,32 +92,32 @@ class _NoRedirect(HTTPRedirectHandler):
         """Return no request: the status comes back as an error."""
 
 
-class Unanswered(Exception):
-    """The endpoint gave no answer after all tries."""
+class Unanswered(SearchError):
+    """The endpoint gave no answer after all tries, or its answer broke off."""
 
 
 def ask(endpoint: Endpoint, prompt: str) -> str:
     """Return the text of the answer; empty when its form is not that of a chat completion.
 
     Raises:
-        ModelError: If the endpoint refuses the request (401, 403, 404, 400 and their like): no further try can help.
+        ModelError: If the endpoint refuses the request (401, 403, 404, 400 and their like): retrying cannot help.
         Unanswered: If there was no answer after all tries.
     """
     return with_tries(endpoint, lambda: _text(_read(endpoint, [{"role": "user", "content": prompt}])))
 
 
 def with_tries(endpoint: Endpoint, attempt: Callable[[], T]) -> T:
-    """Return what an attempt returns, trying again after failures that may pass.
+    """Return what an attempt returns, retrying after transient failures.
 
     Args:
         endpoint: How often and with what pauses.
         attempt: One request; it raises what `opened` and reading raise.
 
     Raises:
-        ModelError: If the endpoint refuses the request: no further try can help.
+        ModelError: If the endpoint refuses the request: retrying cannot help.
         Unanswered: If every attempt failed.
     """
-    pause, reason = endpoint.pause_s, ""
+    pause, reason = endpoint.pause_s, Message.plain("")
     for number in range(endpoint.retries + 1):
         if number:
             time.sleep(min(pause, _LONGEST_PAUSE_S))
@@ -120,17 +128,24 @@ def with_tries(endpoint: Endpoint, attempt: Callable[[], T]) -> T:
             with err:
                 if err.code not in _TRY_AGAIN:
                     raise ModelError(
-                        f"the endpoint {endpoint.url} answered {err.code} {err.reason}; expected a chat completion. Check URL, "
-                        f"model {endpoint.model!r} and the key in {endpoint.key_variable}"
+                        "llm.refused",
+                        "the endpoint {url} answered {status} {reason}",
+                        expected="a chat completion",
+                        do="Check URL, model {model} and the key in {variable}",
+                        url=endpoint.url,
+                        status=err.code,
+                        reason=str(err.reason),
+                        model=repr(endpoint.model),
+                        variable=endpoint.key_variable,
                     ) from None
-                reason = f"{err.code} {err.reason}"
+                reason = Message.plain(f"{err.code} {err.reason}")
                 pause = max(pause, _seconds(err.headers.get("Retry-After")))
         except NO_ANSWER as err:
-            reason = str(getattr(err, "reason", err)) or type(err).__name__
-    raise Unanswered(f"{endpoint.url}: {reason}")
+            reason = Message.plain(str(getattr(err, "reason", err)) or type(err).__name__)
+    raise Unanswered("llm.no_answer", "no answer from {url}: {reason}", url=endpoint.url, reason=reason)
 
 
-def opened(endpoint: Endpoint, messages: Sequence[Message], *, stream: bool = False) -> HTTPResponse:
+def opened(endpoint: Endpoint, messages: Sequence[ChatMessage], *, stream: bool = False) -> HTTPResponse:
     """Send one request and return the response, its body not yet read; to be closed by the caller.
 
     Raises:
@@ -153,7 +168,7 @@ def opened(endpoint: Endpoint, messages: Sequence[Message], *, stream: bool = Fa
     return response
 
 
-def _read(endpoint: Endpoint, messages: Sequence[Message]) -> bytes:
+def _read(endpoint: Endpoint, messages: Sequence[ChatMessage]) -> bytes:
     with opened(endpoint, messages) as response:
         return response.read(_MOST_BYTES)
 

@@ -1,6 +1,6 @@
-"""An answer of a chat endpoint as it is written: server-sent events, bounded in time and size, with every way to break.
+"""Reads the answer of a chat endpoint as it is written: server-sent events, bounded in time and size.
 
-A stream that breaks raises `Unanswered` after the pieces that did arrive; a reader keeps these and says that the rest is missing.
+A stream that breaks off raises `Unanswered` after the pieces that did arrive; a reader keeps these and says that the rest is missing.
 """
 
 import time
@@ -10,7 +10,7 @@ from http.client import HTTPResponse
 from json import loads
 from typing import Any
 
-from quarry.retriever.llm.endpoint import NO_ANSWER, Endpoint, Message, Unanswered, opened, with_tries
+from quarry.retriever.llm.endpoint import NO_ANSWER, ChatMessage, Endpoint, Unanswered, opened, with_tries
 
 _BLOCK = 8_192
 _LONGEST_LINE = 1 << 18
@@ -32,11 +32,13 @@ class StreamLimits:
     bytes_read: int = 8 << 20
 
 
-STANDARD = StreamLimits()
+STANDARD_LIMITS = StreamLimits()
 
 
-def streamed(endpoint: Endpoint, messages: Sequence[Message], limits: StreamLimits = STANDARD) -> Iterator[str]:
-    """Yield the pieces of an answer. What may pass is tried again, until the response begins.
+def streamed(
+    endpoint: Endpoint, messages: Sequence[ChatMessage], limits: StreamLimits = STANDARD_LIMITS
+) -> Iterator[str]:
+    """Yield the pieces of an answer. Transient failures are retried until the response begins.
 
     An endpoint that does not stream and sends one JSON document is understood too.
 
@@ -102,7 +104,7 @@ class _Reader:
             self._unreadable += 1
             return ""
         if isinstance(found, dict) and found.get("error"):
-            raise Unanswered(f"{self._url}: the endpoint reported an error in its answer")
+            raise Unanswered("llm.reported_error", "{url}: the endpoint reported an error in its answer", url=self._url)
         try:
             choice = found["choices"][0]
             text = (choice.get(part) or {}).get("content")
@@ -114,12 +116,18 @@ class _Reader:
 
     def _check_end(self) -> None:
         if not self._characters:
-            unreadable = f" ({self._unreadable} pieces could not be read)" if self._unreadable else ""
-            raise Unanswered(f"{self._url}: the answer has no text{unreadable}")
+            if self._unreadable:
+                raise Unanswered(
+                    "llm.unreadable",
+                    "{url}: the answer has no text ({count:piece|pieces} could not be read)",
+                    url=self._url,
+                    count=self._unreadable,
+                )
+            raise Unanswered("llm.no_text", "{url}: the answer has no text", url=self._url)
         if self._finished == "length":
-            raise Unanswered(f"{self._url}: the answer was cut at its longest allowed length")
+            raise Unanswered("llm.cut", "{url}: the answer was cut at the length limit", url=self._url)
         if not self._finished:
-            raise Unanswered(f"{self._url}: the answer broke off")
+            raise Unanswered("llm.broke_off", "{url}: the answer broke off", url=self._url)
 
     def _lines(self, response: HTTPResponse) -> Iterator[str]:
         waiting = b""
@@ -128,7 +136,12 @@ class _Reader:
             for line in lines:
                 yield line.decode("utf-8", "replace").rstrip("\r")
             if len(waiting) > _LONGEST_LINE:
-                raise Unanswered(f"{self._url}: a line of the answer has more than {_LONGEST_LINE} bytes")
+                raise Unanswered(
+                    "llm.long_line",
+                    "{url}: a line of the answer has more than {most:,} bytes",
+                    url=self._url,
+                    most=_LONGEST_LINE,
+                )
         if waiting:
             yield waiting.decode("utf-8", "replace")
 
@@ -137,15 +150,29 @@ class _Reader:
         total = 0
         while True:
             if time.monotonic() > self._until:
-                raise Unanswered(f"{self._url}: the answer took longer than {self._limits.seconds:g} s")
+                raise Unanswered(
+                    "llm.too_slow",
+                    "{url}: the answer took longer than {seconds:g} s",
+                    url=self._url,
+                    seconds=self._limits.seconds,
+                )
             try:
                 block = response.read1(_BLOCK)
             except (*NO_ANSWER, ValueError) as err:
-                reason = str(err) or type(err).__name__
-                raise Unanswered(f"{self._url}: the answer broke off ({reason})") from err
+                raise Unanswered(
+                    "llm.connection_lost",
+                    "{url}: the answer broke off ({error})",
+                    url=self._url,
+                    error=str(err) or type(err).__name__,
+                ) from err
             if not block:
                 return
             total += len(block)
             if total > self._limits.bytes_read:
-                raise Unanswered(f"{self._url}: the answer has more than {self._limits.bytes_read} bytes")
+                raise Unanswered(
+                    "llm.too_long",
+                    "{url}: the answer has more than {most:,} bytes",
+                    url=self._url,
+                    most=self._limits.bytes_read,
+                )
             yield block

@@ -1,4 +1,4 @@
-"""Rerankers that read query and passage together and give one logit: bge-reranker-base, -large, -v2-m3 and their like."""
+"""Cross-encoders: rerankers that read query and passage together and give one logit, such as bge-reranker-v2-m3."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +13,7 @@ from quarry.indexer.models.loading import check_folder, choose_device, load_toke
 from quarry.indexer.models.precision import Compute, Precision, WantedPrecision, compute_exactly, split_device
 from quarry.indexer.models.profiles import reranker_profile
 from quarry.retriever.base import Reranker
+from quarry.retriever.rerankers.batched import PairScorer
 
 _BUDGET_CPU, _BUDGET_GPU = 4096, 65_536  # padded tokens per forward
 _MAX_TOKENS = 512
@@ -33,8 +34,8 @@ def load_reranker(
     Args:
         folder: A Hugging Face folder with safetensors weights.
         model_id: Repository id; None reads it from the folder.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`; a precision that is left `auto` may follow, as in `cpu:float32`.
-        cutoff_layers: For decoder rerankers: how many layers are run; None takes the profile's, or all.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`; a precision may follow, as in `cpu:float32`.
+        cutoff_layers: For decoder rerankers: how many layers to run; None takes the profile's, or all.
         trust_remote_code: Whether code in the folder may run.
         precision: `auto` takes bfloat16 for products on GPUs and on processors that compute in it natively, else float32. The
             head is always float32.
@@ -48,9 +49,17 @@ def load_reranker(
     name = model_id or stored_id(folder, config) or str(folder)
     architectures = [str(entry) for entry in config.get("architectures") or []]
     if any(entry.endswith("ForSequenceClassification") for entry in architectures):
-        labels = len(config.get("id2label") or ()) or int(config.get("num_labels", 2))  # transformers leaves two out
+        # transformers does not write the labels of a model with two
+        labels = len(config.get("id2label") or ()) or int(config.get("num_labels", 2))
         if labels != 1:
-            raise ModelError(f"{name} classifies into {labels} labels; expected one relevance logit. Choose a reranker")
+            raise ModelError(
+                "rerankers.classifier",
+                "{model} classifies into {labels} labels",
+                expected="one relevance logit",
+                do="Choose a reranker",
+                model=name,
+                labels=labels,
+            )
         return SequenceReranker(folder, name, config, where)
     profile = reranker_profile(name)
     if any(entry.endswith("ForCausalLM") for entry in architectures) and profile is not None:
@@ -65,8 +74,12 @@ def load_reranker(
             trust_remote_code=trust_remote_code,
         )
     raise ModelError(
-        f"{name} has the architecture {architectures or 'unknown'}; expected a sequence classifier with one label, or a known "
-        "decoder reranker of `quarry models`. An embedding model cannot rerank: its head would be random"
+        "rerankers.no_reranker",
+        "{model} has the architecture {architecture}",
+        expected="a sequence classifier with one label, or a known decoder reranker of `quarry models`",
+        do="Choose a reranker: an embedding model cannot rerank, because its head would be random",
+        model=name,
+        architecture=architectures or "unknown",
     )
 
 
@@ -113,10 +126,11 @@ class SequenceReranker:
         wanted = profile.max_tokens if profile is not None else min(_MAX_TOKENS, tokenizer.model_max_length)
         self._max_tokens = min(positions, wanted)
         tokens = _BUDGET_GPU if where.device.startswith("cuda") else _BUDGET_CPU
-        self._budget = TokenBudget(tokens, "pair", "use --rerank none, or a smaller model")
+        budget = TokenBudget(tokens, "pair", "use --rerank none, or a smaller model")
         self._pad = int(tokenizer.pad_token_id or 0)
         self._tokenizer = tokenizer.backend_tokenizer
         self._segments = "token_type_ids" in tokenizer.model_input_names
+        self._scorer = PairScorer(name, self._pairs, lambda pair: len(pair[0]), self._forward, budget)
         self.forwards = 0
 
     @property
@@ -126,7 +140,7 @@ class SequenceReranker:
 
     @property
     def precision(self) -> Precision:
-        """In what it computes products; the head is float32."""
+        """The precision of its products; the head is float32."""
         return self._where.precision
 
     def score(self, query: str, passages: Sequence[str]) -> NDArray[np.float32]:
@@ -138,29 +152,17 @@ class SequenceReranker:
         return self.score_many([(query, passages)])[0]
 
     def score_many(self, asked: Sequence[tuple[str, Sequence[str]]]) -> list[NDArray[np.float32]]:
-        """Return for each query with its passages what `score` returns; pairs of like length share a forward, whose they are.
+        """Score many queries at once. Pairs are batched by length across queries.
 
         Raises:
             ModelError: If memory runs out for one pair, or a logit is not finite.
         """
-        pairs = [
-            pair
-            for query, passages in asked
-            if passages
-            for pair in pair_tokens(self._tokenizer, self._max_tokens, query, passages)
-        ]
-        out = np.empty(len(pairs), dtype=np.float32)
-        lengths = [len(ids) for ids, _ in pairs]
-        for batch in self._budget.batches(lengths):
-            for rows, logits in self._budget.run(batch, lengths, lambda rows: self._forward([pairs[r] for r in rows])):
-                out[rows] = logits
-        if not np.isfinite(out).all():
-            raise ModelError(
-                f"{self._name} gave a score that is not a finite number; its weights or precision are broken"
-            )
-        return np.split(out, np.cumsum([len(passages) for _, passages in asked])[:-1])
+        return self._scorer.score_many(asked)
 
-    def _forward(self, pairs: list[tuple[list[int], list[int]]]) -> NDArray[np.float32]:
+    def _pairs(self, query: str, passages: Sequence[str]) -> list[tuple[list[int], list[int]]]:
+        return pair_tokens(self._tokenizer, self._max_tokens, query, passages)
+
+    def _forward(self, pairs: Sequence[tuple[list[int], list[int]]]) -> NDArray[np.float32]:
         """Score some pairs at once, shape (len(pairs),)."""
         import torch
 

@@ -5,7 +5,7 @@ The input is built as FlagEmbedding's reference does (`inference/reranker/decode
     <bos> A: {query} \n B: {passage} \n {prompt}
 
 The query is cut to three quarters of the length, then the passage to what is left; separator and prompt come on top.
-A layer cut-off runs the first N layers, then the final norm and the head. Only the last position goes through the head,
+A layer cutoff runs the first N layers, then the final norm and the head. Only the last position goes through the head,
 only for `Yes`, and in float32: the order of near-equal passages would be lost in half precision.
 """
 
@@ -22,6 +22,7 @@ from quarry.indexer.models.loading import load_tokenizer, load_weights
 from quarry.indexer.models.precision import Compute, compute_exactly
 from quarry.indexer.models.profiles import RerankerProfile
 from quarry.indexer.models.tokenizer import ModelTokenizer
+from quarry.retriever.rerankers.batched import PairScorer
 from quarry.retriever.rerankers.gemma import ARCHITECTURE as LIGHTWEIGHT
 from quarry.retriever.rerankers.gemma import LightweightGemma
 from quarry.retriever.rerankers.minicpm import ARCHITECTURE as LAYERWISE
@@ -48,7 +49,7 @@ def load_decoder_reranker(
     """Load a decoder reranker.
 
     Raises:
-        ModelError: If the folder needs code of its own that is not allowed or not supported, or the cut-off is out of range.
+        ModelError: If the folder needs code of its own that is not allowed or not supported, or the cutoff is out of range.
     """
     architectures = config.get("architectures") or []
     layers = cutoff_layers or profile.cutoff_layers
@@ -63,8 +64,11 @@ def load_decoder_reranker(
     remote = "auto_map" in config
     if remote and not trust_remote_code:
         raise ModelError(
-            f"{profile.model} needs code from its own folder, which runs only when you allow it; expected trust_remote_code=True. "
-            "Read that code first, or choose BAAI/bge-reranker-v2-m3"
+            "rerankers.own_code",
+            "{model} needs code from its own folder, which runs only when you allow it",
+            expected="trust_remote_code=True",
+            do="Read that code first, or choose BAAI/bge-reranker-v2-m3",
+            model=profile.model,
         )
     tokenizer = load_tokenizer(folder, config, trust_remote_code=remote)
     _check_cutoff(layers, config)
@@ -75,7 +79,13 @@ def load_decoder_reranker(
 def _check_cutoff(layers: int | None, config: dict[str, Any]) -> None:
     count = int(config["num_hidden_layers"])
     if layers is not None and not 1 <= layers <= count:
-        raise ModelError(f"the layer cut-off is {layers}; expected 1 to {count}, the layers of this reranker")
+        raise ModelError(
+            "rerankers.cutoff",
+            "the layer cutoff is {layers}",
+            expected="1 to {count}, the layers of this reranker",
+            layers=layers,
+            count=count,
+        )
 
 
 def _yes_logits(
@@ -88,7 +98,11 @@ def _yes_logits(
     yes = tokenizer.ids("Yes")
     if len(yes) != 1 or yes[0] == tokenizer.unk_token_id:
         raise ModelError(
-            f"the tokenizer in {folder} does not know the word Yes; expected the reranker's own. Copy it again"
+            "rerankers.no_yes",
+            "the tokenizer in {folder} does not know the word Yes",
+            expected="the reranker's own",
+            do="Copy it again",
+            folder=folder,
         )
     model = load_weights(
         AutoModelForCausalLM, folder, device=where.device, precision=where.precision, trust_remote_code=remote
@@ -128,7 +142,8 @@ class DecoderReranker:
         self._profile = profile
         self._device = device
         tokens = _BUDGET_GPU if device.startswith("cuda") else _BUDGET_CPU
-        self._budget = TokenBudget(tokens, "pair", "use --rerank none, or a smaller model")
+        budget = TokenBudget(tokens, "pair", "use --rerank none, or a smaller model")
+        self._pairs = PairScorer(profile.model, self.inputs, len, self._forward, budget)
         self._ids = tokenizer.ids
         self._tokenizer = tokenizer.backend_tokenizer
         bos = tokenizer.bos_token_id
@@ -162,24 +177,14 @@ class DecoderReranker:
         return self.score_many([(query, passages)])[0]
 
     def score_many(self, asked: Sequence[tuple[str, Sequence[str]]]) -> list[NDArray[np.float32]]:
-        """Return for each query with its passages what `score` returns; pairs of like length share a forward, whose they are.
+        """Score many queries at once. Pairs are batched by length across queries.
 
         Raises:
             ModelError: If memory runs out for one pair, or a logit is not finite.
         """
-        pairs = [pair for query, passages in asked if passages for pair in self.inputs(query, passages)]
-        out = np.empty(len(pairs), dtype=np.float32)
-        lengths = [len(ids) for ids in pairs]
-        for batch in self._budget.batches(lengths):
-            for rows, logits in self._budget.run(batch, lengths, lambda rows: self._forward([pairs[r] for r in rows])):
-                out[rows] = logits
-        if not np.isfinite(out).all():
-            raise ModelError(
-                f"{self.name} gave a score that is not a finite number; its weights or precision are broken"
-            )
-        return np.split(out, np.cumsum([len(passages) for _, passages in asked])[:-1])
+        return self._pairs.score_many(asked)
 
-    def _forward(self, pairs: list[list[int]]) -> NDArray[np.float32]:
+    def _forward(self, pairs: Sequence[list[int]]) -> NDArray[np.float32]:
         """Score some pairs at once, padded on the left so that all end at the last position; shape (len(pairs),)."""
         import torch
 

@@ -2,8 +2,8 @@
 
 It is Gemma 2 with one scoring head per layer. As in the reference (`inference/reranker/decoder_only/models/gemma_model.py` of
 FlagEmbedding), the states after layer N go through the final norm, a head and the soft cap. The reference takes its heads
-in the order of the list of cut-offs, so that a single cut-off is scored by the first head whatever its layer is; this module
-does the same, so that its scores are those of the reference. Layers above the cut-off are not even loaded.
+in the order of the list of cutoffs, so that a single cutoff is scored by the first head whatever its layer is; this module
+does the same, so that its scores are those of the reference. Layers above the cutoff are not even loaded.
 """
 
 from pathlib import Path
@@ -32,10 +32,10 @@ class LightweightGemma:
         folder: The model folder.
         config: Its `config.json`.
         layers: How many layers are run; None runs all.
-        where: Where and in which numbers it runs.
+        where: Device and precision.
 
     Raises:
-        ModelError: If the cut-off has no head, or a weight is missing.
+        ModelError: If the cutoff has no head, or a weight is missing.
     """
 
     def __init__(self, folder: Path, config: dict[str, Any], layers: int | None, where: Compute) -> None:
@@ -49,7 +49,13 @@ class LightweightGemma:
         wanted = count if layers is None else layers
         if wanted not in range(first, count + 1, step):
             raise ModelError(
-                f"the layer cut-off is {wanted}; expected {first} to {count} in steps of {step}, the layers with a head"
+                "rerankers.cutoff_steps",
+                "the layer cutoff is {layers}",
+                expected="{first} to {count} in steps of {step}, the layers with a head",
+                layers=wanted,
+                first=first,
+                count=count,
+                step=step,
             )
         shape = Gemma2Config(**{key: config[key] for key in _SAME if key in config}, num_hidden_layers=wanted)
         self._where = where

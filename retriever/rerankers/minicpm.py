@@ -4,7 +4,7 @@ The released folder brings code that no longer imports with today's transformers
 here anyway. MiniCPM is Llama with three constants, which transformers knows as Granite: embeddings times `scale_emb`, every
 residual branch times `scale_depth / sqrt(layers)`, attention divided by sqrt(head size). The reference
 (`inference/reranker/decoder_only/models/modeling_minicpm_reranker.py` of FlagEmbedding) puts the states after layer N through
-the final norm and through head `N - start_layer`; layers above the cut-off are not even loaded.
+the final norm and through head `N - start_layer`; layers above the cutoff are not even loaded.
 """
 
 from math import sqrt
@@ -26,15 +26,27 @@ def check_settings(config: dict[str, Any], layers: int) -> None:
     """Check that a layer-wise reranker is of the released kind.
 
     Raises:
-        ModelError: If the cut-off has no head, or a setting is not the released model's.
+        ModelError: If the cutoff has no head, or a setting is not the released model's.
     """
     count, first = int(config["num_hidden_layers"]), int(config["start_layer"])
     if not first <= layers <= count:
-        raise ModelError(f"the layer cut-off is {layers}; expected {first} to {count}, the layers with a head")
+        raise ModelError(
+            "rerankers.cutoff_heads",
+            "the layer cutoff is {layers}",
+            expected="{first} to {count}, the layers with a head",
+            layers=layers,
+            first=first,
+            count=count,
+        )
     odd = {key: config[key] for key, value in _EXPECTED.items() if config.get(key, value) != value}
     if odd:
         raise ModelError(
-            f"this layer-wise reranker has {odd}; expected {_EXPECTED}, as the released one has. Choose another reranker"
+            "rerankers.other_settings",
+            "this layer-wise reranker has {odd}",
+            expected="{wanted}, as the released one has",
+            do="Choose another reranker",
+            odd=str(odd),
+            wanted=str(_EXPECTED),
         )
 
 
@@ -45,7 +57,7 @@ class LayerwiseMiniCPM:
         folder: The model folder.
         config: Its `config.json`.
         layers: How many layers are run, from the first one with a head to the last.
-        where: Where and in which numbers it runs.
+        where: Device and precision.
 
     Raises:
         ModelError: If a weight is missing.
@@ -97,9 +109,17 @@ def head_weight(folder: Path, name: str) -> "Tensor":
     index = read_json(folder / "model.safetensors.index.json").get("weight_map", {})
     path = folder / index.get(name, "model.safetensors")
     if path.parent != folder or not path.is_file():
-        raise ModelError(f"{folder} lacks {path.name}; copy it again")
+        raise ModelError(
+            "rerankers.no_weights", "{folder} has no {name}", do="Copy the model again", folder=folder, name=path.name
+        )
     with safe_open(path, framework="pt") as weights:
         if name not in weights.keys():  # noqa: SIM118 (safe_open is not a mapping)
-            raise ModelError(f"{path} lacks {name}, the scoring head of this cut-off; copy it again")
+            raise ModelError(
+                "rerankers.no_head",
+                "{path} has no {name}, the scoring head of this cutoff",
+                do="Copy the model again",
+                path=path,
+                name=name,
+            )
         found: Tensor = weights.get_tensor(name)
     return found

@@ -20,7 +20,7 @@ from quarry.indexer.build import build_index
 from quarry.indexer.build.plan import BuildSettings
 from quarry.retriever.answers import calibration as kept
 from quarry.retriever.answers.calibrate import LEAST, Case, Quality, cases, fit_families, quality
-from quarry.retriever.answers.calibration import KINDS, Calibration, Kind
+from quarry.retriever.answers.calibration import KINDS, Calibration, Kind, shipped_origin
 from quarry.retriever.answers.signals import Signals
 from quarry.retriever.data.datasets import load_dataset
 from quarry.retriever.language import language_of
@@ -142,7 +142,7 @@ def ship(found: dict[str, list[Case]]) -> None:
         meaning=fit_families(families(found), "meaning"),
         across=fit_families(families(found), "across"),
         words=fit_families(families(found), "words"),
-        origin=f"shipped calibration ({len(groups)} judged sets, {total} questions)",
+        origin=shipped_origin(len(groups), total),
         embedder="intfloat/multilingual-e5-small",
     )
     made.save(Path(kept.__file__).parent / kept.NAME)

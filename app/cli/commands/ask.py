@@ -138,7 +138,7 @@ class _Printer:
 
     def sentence(self, sentence: "Sentence") -> None:
         """Print one sentence."""
-        from quarry.retriever.answers.words import line
+        from quarry.app.words.answers import line
 
         sys.stdout.write(((sentence.gap or " ") if self._begun else "") + safe(line(sentence, self._language)))
         sys.stdout.flush()
@@ -146,7 +146,7 @@ class _Printer:
 
     def end(self, answer: "GroundedAnswer") -> None:
         """Print sources and notes; for a refusal, the nearest passages."""
-        from quarry.retriever.answers.words import heading, line, place, word
+        from quarry.app.words.answers import heading, line, place, word
 
         if self._begun:
             out("\n")

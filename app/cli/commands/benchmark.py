@@ -9,7 +9,7 @@ from quarry.app.cli.console import DeviceOption, fields, note, out, out_json, ta
 from quarry.app.cli.exits import usage_errors
 
 if TYPE_CHECKING:
-    from quarry.retriever.benchmark.task_data import Choice
+    from quarry.retriever.benchmark.task_data import TaskChoice
 
 _HELP = """Score an embedding model with mteb on local data: retrieval, reranking, STS, classification, pair classification,
 clustering and bitext mining.
@@ -86,7 +86,9 @@ def benchmark(
         )
     experiment = {"dim": dim} if dim is not None else None
     results: list[BenchmarkResult] = []
-    for result in run_benchmark(chosen.embedder, choices, into, limit=limit, experiment=experiment, progress=note):
+    for result in run_benchmark(
+        chosen.embedder, choices, into, limit=limit, experiment=experiment, progress=lambda message: note(str(message))
+    ):
         note(f"  {result.measure} {result.score:.4f}" + (" (from an earlier run)" if result.reused else ""))
         results.append(result)
     if as_json:
@@ -105,7 +107,7 @@ def benchmark(
     out(f"mteb's results: {into / 'results'}")
 
 
-def _list(choices: "list[Choice]", *, as_json: bool) -> None:
+def _list(choices: "list[TaskChoice]", *, as_json: bool) -> None:
     from quarry.retriever.benchmark.task_data import kinds_of
 
     rows = [(choice.folder.name, kinds_of(choice.folder)) for choice in choices]

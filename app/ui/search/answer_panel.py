@@ -46,7 +46,7 @@ def answer_panel(session: Session, searcher: "Searcher", asked: Asked) -> None:
             listed = answer.origin == "extractive"
             st.html(words.sentences_html(answer.sentences, session.language, listed=listed))
         if answer.notes:
-            st.html(words.notes_html(answer.notes))
+            st.html(words.notes_html(answer.notes, say))
         _sources(session, searcher, answer)
 
 

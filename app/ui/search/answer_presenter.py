@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from quarry.app.ui.shared.shown_text import Say, inert, label, marked
-from quarry.retriever.answers.words import heading, marks, word
+from quarry.app.ui.shared.shown_text import Say, inert, label, marked, told
+from quarry.app.words import words as said
+from quarry.app.words.answers import heading, marks, word
 
 if TYPE_CHECKING:
+    from quarry.indexer.messages import Message
     from quarry.retriever.answers.answer import GroundedAnswer
     from quarry.retriever.answers.citations import Sentence
     from quarry.retriever.answers.packing import Packed
@@ -45,15 +47,15 @@ def _sentence(sentence: "Sentence", language: str) -> str:
 def heading_text(answer: "GroundedAnswer", language: str) -> str:
     """Return the line above an answer that no model wrote, in the interface's language; otherwise an empty string."""
     if answer.refused and answer.evidence.weak:
-        return answer.evidence.words(language)
+        return said(answer.evidence.message(), "zh" if language == "zh" else "en")
     if answer.refused:
         return word("declined", language)
     return word("instead" if answer.model else "extractive", language) if heading(answer) else ""
 
 
-def notes_html(notes: Sequence[str]) -> str:
-    """Return what was missing or failed; empty for a complete answer."""
-    return "".join(f"<div class='q-place'>{inert(note)}</div>" for note in notes)
+def notes_html(notes: "Sequence[Message]", say: Say) -> str:
+    """Return what was missing or went wrong, empty for a complete answer."""
+    return "".join(f"<div class='q-place'>{inert(told(note, say))}</div>" for note in notes)
 
 
 def source_label(source: "Packed") -> str:

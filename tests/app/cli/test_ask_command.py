@@ -6,7 +6,7 @@ import re
 import pytest
 
 from quarry.retriever.answers import answer as module
-from quarry.retriever.answers.evidence import Evidence
+from quarry.retriever.answers.evidence import Grounds
 from quarry.retriever.llm.endpoint import KEY_VARIABLE
 from tests.app.running import quarry
 from tests.retriever.answers.gullible import Gullible
@@ -24,7 +24,7 @@ def index(tmp_path_factory):
 def plain(monkeypatch):
     for name in ("QUARRY_LLM_ENDPOINT", "QUARRY_LLM_MODEL", KEY_VARIABLE):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(module, "weigh", lambda *_: Evidence(0.9, False, 0.5, "a test says so"))
+    monkeypatch.setattr(module, "weigh", lambda *_: Grounds(0.9, False, 0.5, "a test says so"))
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_json_is_one_object(index, gullible):
 
 @pytest.mark.parametrize("as_json", [False, True])
 def test_not_in_your_documents_is_exit_code_3(index, monkeypatch, as_json):
-    monkeypatch.setattr(module, "weigh", lambda *_: Evidence(0.1, True, 0.5, "a test says so"))
+    monkeypatch.setattr(module, "weigh", lambda *_: Grounds(0.1, True, 0.5, "a test says so"))
     done = quarry("ask", index, QUESTION, "--route", "bm25", *(["--json"] if as_json else []))
     assert done.returncode == 3
     if as_json:

@@ -11,7 +11,7 @@ from quarry.app.server.routes.ask import AT_A_TIME, register
 from quarry.app.server.settings import ServeSettings
 from quarry.indexer.errors import SettingsError
 from quarry.retriever.answers import answer as module
-from quarry.retriever.answers.evidence import Evidence
+from quarry.retriever.answers.evidence import Grounds
 from quarry.retriever.llm.endpoint import KEY_VARIABLE
 from tests.app.server.serving import served, small_index
 from tests.retriever.answers.gullible import Gullible
@@ -23,7 +23,7 @@ QUESTION = {"question": "How often can I renew books online?", "route": "bm25"}
 def plain(monkeypatch):
     for name in ("QUARRY_LLM_ENDPOINT", "QUARRY_LLM_MODEL", KEY_VARIABLE):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(module, "weigh", lambda *_: Evidence(0.9, False, 0.5, "a test says so"))
+    monkeypatch.setattr(module, "weigh", lambda *_: Grounds(0.9, False, 0.5, "a test says so"))
 
 
 @pytest.fixture(scope="module")

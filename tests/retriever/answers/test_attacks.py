@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from quarry.app.words.answers import line
 from quarry.indexer.lexical.analyzer import analyzer
 from quarry.retriever.answers.citations import Checker
 from quarry.retriever.answers.generate import endpoint_for, generated
 from quarry.retriever.answers.plain import urls, visible
-from quarry.retriever.answers.words import line
 from tests.retriever.answers.gullible import EN, ZH, passage
 
 ATTACKS = [json.loads(row) for row in Path(__file__).with_name("attacks.jsonl").read_text("utf-8").splitlines()]

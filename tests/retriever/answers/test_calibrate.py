@@ -83,7 +83,7 @@ def test_an_index_gets_a_calibration_of_its_own(searcher):
     done = calibrate(searcher, DATASET, WordEmbedder(dim=256))
     saved = Calibration.load(searcher.index.root / NAME)
     assert saved == done.calibration
-    assert saved.origin == "this index's calibration (plants, 30 questions)"
+    assert str(saved.origin) == "this index's calibration (plants, 30 questions)"
     assert saved.fingerprint == WordEmbedder(dim=256).spec.fingerprint
     assert calibration_of(searcher.index) == (saved, "")
     assert done.own.answerable == done.shipped.answerable == 30

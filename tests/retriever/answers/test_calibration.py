@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from quarry.indexer.errors import SettingsError
+from quarry.indexer.messages import Message
 from quarry.retriever.answers.calibration import FEATURES, Calibration, Model, fit, kind_of, values, weighted_quantile
 from quarry.retriever.answers.signals import Signals
 
@@ -107,8 +108,8 @@ def model(kind="words"):
 def test_a_calibration_comes_back_from_its_file(tmp_path):
     path = tmp_path / "evidence.json"
     for made in (
-        Calibration(model("meaning"), model("across"), model(), "测试", "m", "f" * 16),
-        Calibration(None, None, model(), "o"),
+        Calibration(model("meaning"), model("across"), model(), Message.plain("测试"), "m", "f" * 16),
+        Calibration(None, None, model(), Message.plain("o")),
     ):
         made.save(path)
         assert Calibration.load(path) == made
@@ -123,7 +124,7 @@ def test_a_calibration_comes_back_from_its_file(tmp_path):
 ])  # fmt: skip
 def test_a_damaged_file_is_named(tmp_path, damage):
     path = tmp_path / "evidence.json"
-    Calibration(None, None, model(), "o").save(path)
+    Calibration(None, None, model(), Message.plain("o")).save(path)
     if isinstance(damage, str):
         path.write_text(damage)
     else:
@@ -131,6 +132,6 @@ def test_a_damaged_file_is_named(tmp_path, damage):
         damage(row)
         path.write_text(json.dumps(row))
     with pytest.raises(
-        SettingsError, match=r"evidence\.json is no calibration of evidence .* expected what `quarry ask"
+        SettingsError, match=r"evidence\.json is not a calibration of evidence .* expected what `quarry ask"
     ):
         Calibration.load(path)

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quarry.app.words.answers import line, marks
 from quarry.indexer.lexical.analyzer import analyzer
 from quarry.retriever.answers.citations import Checker, SentenceFeed, cited_numbers, without_citations
-from quarry.retriever.answers.words import line, marks
 from tests.retriever.answers.gullible import EN, ZH, passage
 
 

@@ -7,11 +7,13 @@ from math import log, log1p
 import numpy as np
 import pytest
 
+from quarry.app.words import words
 from quarry.indexer.build import index_documents
 from quarry.indexer.errors import IndexMismatchError
+from quarry.indexer.messages import Message
 from quarry.indexer.records import Document
 from quarry.retriever.answers.calibration import NAME, Calibration, shipped
-from quarry.retriever.answers.evidence import Evidence, calibration_of, weigh
+from quarry.retriever.answers.evidence import Grounds, calibration_of, weigh
 from quarry.retriever.answers.signals import observe
 from quarry.retriever.searcher import Searcher, SearchOptions
 from tests.fakes import WordEmbedder
@@ -67,17 +69,17 @@ def test_a_question_about_the_documents_is_stronger_than_another(searcher, lexic
     good, bad = weighed(searcher, known), weighed(searcher, unknown)
     assert 0 <= bad.strength < good.strength <= 1
     assert (good.weak, bad.weak) == (False, True)
-    assert good.basis.endswith("meaning and words")
+    assert str(good.basis).endswith("meaning and words")
     words = Searcher.open(lexical)
     good, bad = weighed(words, known, None), weighed(words, unknown, None)
     assert (good.weak, bad.weak) == (False, True)
-    assert good.basis.endswith("words alone")
+    assert str(good.basis).endswith("words alone")
 
 
 def test_without_the_dense_stage_words_are_weighed(searcher):
     question = "How often can library books be renewed?"
     answer = searcher.search(question, 10, SearchOptions(route="bm25"))
-    assert weigh(question, answer, searcher.index, WordEmbedder(dim=256)).basis.endswith("words alone")
+    assert str(weigh(question, answer, searcher.index, WordEmbedder(dim=256)).basis).endswith("words alone")
 
 
 def test_nothing_found_is_weak(lexical):
@@ -122,7 +124,7 @@ def test_a_question_in_the_other_language_is_told(searcher):
 def test_a_tiny_index_has_no_scale_of_cosines(tmp_path):
     index_documents(tmp_path / "index", DOCUMENTS[:8], WordEmbedder())
     searcher = Searcher.open(tmp_path / "index", embedder=WordEmbedder())
-    assert weighed(searcher, "library books", WordEmbedder()).basis.endswith("words alone")
+    assert str(weighed(searcher, "library books", WordEmbedder()).basis).endswith("words alone")
 
 
 def test_an_index_of_its_own_calibration_uses_it_unless_it_is_of_another_embedder(tmp_path):
@@ -130,30 +132,36 @@ def test_an_index_of_its_own_calibration_uses_it_unless_it_is_of_another_embedde
     index_documents(root, DOCUMENTS, WordEmbedder(dim=256))
     searcher = Searcher.open(root, embedder=WordEmbedder(dim=256))
     assert calibration_of(searcher.index) == (shipped(), "")
-    own = replace(shipped(), origin="own", embedder="tests/words", fingerprint=WordEmbedder(dim=256).spec.fingerprint)
+    own = replace(
+        shipped(),
+        origin=Message.plain("own"),
+        embedder="tests/words",
+        fingerprint=WordEmbedder(dim=256).spec.fingerprint,
+    )
     strict = replace(own, meaning=replace(own.meaning, threshold=1.0))
     strict.save(root / NAME)
     found = weighed(searcher, "How often can library books be renewed?")
-    assert (found.weak, found.threshold, found.basis) == (True, 1.0, "own; meaning and words")
+    assert (found.weak, found.threshold, str(found.basis)) == (True, 1.0, "own; meaning and words")
     replace(strict, fingerprint="0" * 16, embedder="some/other").save(root / NAME)
     found = weighed(searcher, "How often can library books be renewed?")
     assert not found.weak
-    assert "made with some/other" in found.basis
-    assert "--calibrate" in found.basis
+    assert "made with some/other" in str(found.basis)
+    assert "--calibrate" in str(found.basis)
     (root / NAME).write_text("{")
-    assert "is no calibration of evidence" in weighed(searcher, "library books").basis
+    assert "is not a calibration of evidence" in str(weighed(searcher, "library books").basis)
 
 
 def test_the_verdict_is_said_in_both_languages():
-    weak, good = Evidence(0.1234, True, 0.4, "b"), Evidence(0.9, False, 0.4, "b")
-    assert weak.words("en") == "Not in your documents, it seems (strength of the evidence 0.12, below 0.40)."
-    assert weak.words("zh") == "您的文档里似乎没有答案（依据强度 0.12，低于 0.40）。"
-    assert "support an answer" in good.words("other")
-    assert "文档中有依据" in good.words("zh")
+    basis = Message.plain("b")
+    weak, good = Grounds(0.1234, True, 0.4, basis), Grounds(0.9, False, 0.4, basis)
+    assert words(weak.message(), "en") == "Not in your documents, it seems (strength of the evidence 0.12, below 0.40)."
+    assert words(weak.message(), "zh") == "您的文档里似乎没有答案（依据强度 0.12，低于 0.40）。"
+    assert "support an answer" in words(good.message(), "en")
+    assert "文档中有依据" in words(good.message(), "zh")
 
 
 def test_what_is_shipped_is_whole_and_names_its_data():
-    assert "judged sets" in shipped().origin
+    assert "judged sets" in str(shipped().origin)
     assert shipped().fingerprint == ""
     assert 0 < shipped().words.threshold < 1
     assert Calibration.of(json.loads(json.dumps({"format": 1, **_plain(shipped())}))) == shipped()

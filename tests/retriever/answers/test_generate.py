@@ -71,7 +71,7 @@ def test_malformed_pieces_are_passed_over_and_said_when_nothing_else_came(gullib
     gullible.sends("data: {broken\n\n", event(GOOD), "data: [1]\n\n", b"data: \xff\xfe\n\n", "data: [DONE]\n\n")
     assert len(list(sentences(gullible))) == 2
     gullible.sends("data: {broken\n\n", "data: [DONE]\n\n")
-    assert until_it_breaks(sentences(gullible), r"the answer has no text \(1 pieces could not be read\)") == []
+    assert until_it_breaks(sentences(gullible), r"the answer has no text \(1 piece could not be read\)") == []
 
 
 @pytest.mark.parametrize("kind", ["text/html", "text/event-stream", "application/json"])
@@ -157,8 +157,8 @@ def test_a_redirect_does_not_take_the_key_elsewhere(gullible, monkeypatch, code)
 @pytest.mark.parametrize(
     ("limits", "match"),
     [
-        (StreamLimits(characters=500), "cut at its longest allowed length"),
-        (StreamLimits(bytes_read=20_000), "more than 20000 bytes"),
+        (StreamLimits(characters=500), "cut at the length limit"),
+        (StreamLimits(bytes_read=20_000), "more than 20,000 bytes"),
     ],
 )
 def test_a_huge_answer_is_bounded(gullible, limits, match):
@@ -181,7 +181,7 @@ def test_a_line_without_end_is_bounded(gullible):
 
 def test_a_stream_cut_by_its_own_length_limit_says_so(gullible):
     gullible.sends(event("Books may be renewed twice online [1]."), event("", "length"), "data: [DONE]\n\n")
-    assert until_it_breaks(sentences(gullible), "cut at its longest") == ["Books may be renewed twice online."]
+    assert until_it_breaks(sentences(gullible), "cut at the length limit") == ["Books may be renewed twice online."]
 
 
 def test_thoughts_of_a_reasoning_model_are_left_out(gullible):
@@ -201,7 +201,7 @@ def test_a_model_that_finds_nothing_is_believed(gullible):
 
 def test_the_key_does_not_travel_in_the_clear(monkeypatch):
     monkeypatch.setenv(KEY_VARIABLE, "secret-key")
-    with pytest.raises(SettingsError, match="travel in the clear"):
+    with pytest.raises(SettingsError, match="sent in the clear"):
         endpoint_for("http://llm.example/v1", "m")
 
 

@@ -10,7 +10,7 @@ from quarry.indexer.errors import MissingExtraError
 from quarry.retriever.benchmark import run as benchmark
 from quarry.retriever.benchmark.mteb_tasks import mteb_task, task_name
 from quarry.retriever.benchmark.run import read_task, run_benchmark
-from quarry.retriever.benchmark.task_data import Choice
+from quarry.retriever.benchmark.task_data import TaskChoice
 from quarry.retriever.evaluation.measures import average_precision, ndcg
 from tests.fakes import WordEmbedder
 
@@ -73,7 +73,7 @@ def results(data, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket.socket, "connect", refuse)
         patch.delenv("HF_HUB_OFFLINE", raising=False)
-        choices = [Choice(data / name, kind) for name, kind in CHOICES]
+        choices = [TaskChoice(data / name, kind) for name, kind in CHOICES]
         into = tmp_path_factory.mktemp("results")
         return into, {r.task: r for r in run_benchmark(WordEmbedder(), choices, into)}
 
@@ -81,7 +81,7 @@ def results(data, tmp_path_factory):
 def documents_and_queries(data):
     documents = [json.loads(line) for line in (data / "beir" / "corpus.jsonl").read_text().splitlines()]
     queries = [json.loads(line) for line in (data / "beir" / "queries.jsonl").read_text().splitlines()]
-    return documents, queries, read_task(Choice(data / "beir", "Reranking"))
+    return documents, queries, read_task(TaskChoice(data / "beir", "Reranking"))
 
 
 def ranked(model, query, documents):
@@ -142,7 +142,7 @@ def test_results_are_mtebs_own_files_with_honest_names(data, results):
     content = json.loads((into / "results" / "tests__words" / "1" / "intents-Classification.json").read_text())
     assert content["task_name"] == "intents-Classification"
     assert content["scores"]["test"][0]["main_score"] == result.score
-    assert content["dataset_revision"] == read_task(Choice(data / "intents", "Classification")).digest
+    assert content["dataset_revision"] == read_task(TaskChoice(data / "intents", "Classification")).digest
     assert (result.kind, result.measure, result.reused) == ("Classification", "accuracy", False)
     assert result.languages == ("cmn-Hans", "eng-Latn")
     assert (
@@ -153,29 +153,29 @@ def test_results_are_mtebs_own_files_with_honest_names(data, results):
 def test_finished_tasks_are_not_run_again_and_changed_data_is(data, results, tmp_path):
     into, found = results
     model, said = WordEmbedder(), []
-    (again,) = run_benchmark(model, [Choice(data / "bitext", "BitextMining")], into, progress=said.append)
+    (again,) = run_benchmark(model, [TaskChoice(data / "bitext", "BitextMining")], into, progress=said.append)
     assert (again.reused, again.score, model.texts_encoded) == (True, found["bitext-BitextMining"].score, 0)
-    assert said == ["1 of 1: bitext-BitextMining, 30 rows"]
+    assert [str(message) for message in said] == ["1 of 1: bitext-BitextMining, 30 rows"]
     write(tmp_path / "bitext" / "test.jsonl", [{"sentence1": "a b", "sentence2": w} for w in ("a", "b", "c")])
-    (changed,) = run_benchmark(model, [Choice(tmp_path / "bitext", "BitextMining")], into)
+    (changed,) = run_benchmark(model, [TaskChoice(tmp_path / "bitext", "BitextMining")], into)
     assert (changed.reused, changed.size) == (False, "3 rows")
     assert changed.score < 1
-    (there,) = run_benchmark(model, [Choice(tmp_path / "bitext", "BitextMining")], into)
+    (there,) = run_benchmark(model, [TaskChoice(tmp_path / "bitext", "BitextMining")], into)
     assert (there.reused, there.score) == (True, pytest.approx(changed.score, abs=1e-6))
 
 
 def test_a_sample_says_so_in_its_name(data, tmp_path):
     pytest.importorskip("mteb")
-    sample = read_task(Choice(data / "intents", "Classification"), 10)
+    sample = read_task(TaskChoice(data / "intents", "Classification"), 10)
     assert task_name(sample) == "intents-Classification-sample10"
     assert "10 of 40 rows" in mteb_task(sample).metadata.description
-    search = read_task(Choice(data / "beir", "Retrieval"), 5)
+    search = read_task(TaskChoice(data / "beir", "Retrieval"), 5)
     assert task_name(search) == "beir-Retrieval-sample5"
     with pytest.raises(ValueError, match="limit is 1; expected at least 2"):
-        read_task(Choice(data / "beir", "Retrieval"), 1)
+        read_task(TaskChoice(data / "beir", "Retrieval"), 1)
 
 
 def test_without_mteb_the_extra_is_named(data, tmp_path, monkeypatch):
     monkeypatch.setattr(benchmark, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"mteb is not installed.*quarry-search\[eval\]"):
-        next(run_benchmark(WordEmbedder(), [Choice(data / "sts", "STS")], tmp_path))
+        next(run_benchmark(WordEmbedder(), [TaskChoice(data / "sts", "STS")], tmp_path))

@@ -6,7 +6,7 @@ import pytest
 
 from quarry.indexer.records import Document
 from quarry.retriever.benchmark.search_data import bm25_candidates, read_search
-from quarry.retriever.benchmark.task_data import Choice
+from quarry.retriever.benchmark.task_data import TaskChoice
 from quarry.retriever.ranking import Query
 
 
@@ -27,23 +27,23 @@ def folder(tmp_path):
 
 
 def test_queries_that_cannot_be_answered_are_left_out(folder):
-    data = read_search(Choice(folder, "Retrieval"), None)
+    data = read_search(TaskChoice(folder, "Retrieval"), None)
     assert (len(data.queries), len(data.documents), data.candidates) == (38, 200, {})
     assert (data.size, data.sampled) == ("38 queries, 200 documents", False)
     assert data.qrels["q0"] == {"d0": 1, "d100": 0}
 
 
 def test_a_sample_keeps_its_judged_documents_and_competition(folder):
-    data = read_search(Choice(folder, "Retrieval"), 5)
+    data = read_search(TaskChoice(folder, "Retrieval"), 5)
     assert (data.size, data.sampled) == ("5 of 38 queries, 100 of 200 documents", True)
     kept = {document.doc_id for document in data.documents}
     assert all(set(data.qrels[query.query_id]) <= kept for query in data.queries)
-    assert read_search(Choice(folder, "Retrieval"), 5).digest == data.digest
-    assert read_search(Choice(folder, "Retrieval"), 6).digest != data.digest
+    assert read_search(TaskChoice(folder, "Retrieval"), 5).digest == data.digest
+    assert read_search(TaskChoice(folder, "Retrieval"), 6).digest != data.digest
 
 
 def test_candidates_are_the_hits_of_bm25_and_the_judged_documents(folder):
-    data = read_search(Choice(folder, "Reranking"), None)
+    data = read_search(TaskChoice(folder, "Reranking"), None)
     assert data.candidates["q7"] == ["d107", "d7"]  # d7 has the word, d107 is judged not relevant
     assert {document.doc_id for document in data.documents} == {
         doc_id for found in data.candidates.values() for doc_id in found
@@ -61,4 +61,4 @@ def test_no_more_than_count_hits_are_candidates():
 def test_a_corpus_without_any_answer_is_an_error(folder):
     (folder / "qrels" / "test.tsv").write_text("q0\tgone\t1\n")
     with pytest.raises(ValueError, match="no query has a relevant document in the corpus"):
-        read_search(Choice(folder, "Retrieval"), None)
+        read_search(TaskChoice(folder, "Retrieval"), None)

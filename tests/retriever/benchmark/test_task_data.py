@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from quarry.indexer.errors import CorpusError, SettingsError
-from quarry.retriever.benchmark.task_data import Choice, choose_tasks, find_tasks, kinds_of, languages_of, read_rows
+from quarry.retriever.benchmark.task_data import TaskChoice, choose_tasks, find_tasks, kinds_of, languages_of, read_rows
 
 
 def write(path, rows):
@@ -51,8 +51,8 @@ def test_all_data_sets_are_found_and_can_be_chosen_by_name_and_kind(data):
         (name, kinds[0]) for name, (_, kinds) in LAYOUTS.items() if kinds
     }
     assert choose_tasks(data, ["intents:clustering", "sts", "intents:Clustering"]) == [
-        Choice(data / "intents", "Clustering"),
-        Choice(data / "sts", "STS"),
+        TaskChoice(data / "intents", "Clustering"),
+        TaskChoice(data / "sts", "STS"),
     ]
     assert choose_tasks(data, ["intents"])[0].name == "intents-Classification"
 
@@ -60,10 +60,18 @@ def test_all_data_sets_are_found_and_can_be_chosen_by_name_and_kind(data):
 @pytest.mark.parametrize(
     ("name", "error", "message"),
     [
-        ("nowhere", CorpusError, "nowhere is no data set; expected files of a known layout .* There are beir, bitext,"),
-        ("training-pairs", CorpusError, "is no data set"),
-        ("sts:retrieval", SettingsError, "sts:retrieval: 'retrieval' is not possible with this data; expected STS"),
-        ("intents:x", SettingsError, "'x' is not possible with this data; expected Classification or Clustering"),
+        (
+            "nowhere",
+            CorpusError,
+            "nowhere is not a data set; .* holds beir, bitext, .*; expected files of a known layout",
+        ),
+        ("training-pairs", CorpusError, "is not a data set"),
+        (
+            "sts:retrieval",
+            SettingsError,
+            "sts:retrieval: 'retrieval' is not possible with this data; expected one of STS",
+        ),
+        ("intents:x", SettingsError, "'x' is not possible with this data; expected one of Classification, Clustering"),
     ],
 )
 def test_wrong_choices_are_named(data, name, error, message):
@@ -80,7 +88,7 @@ def test_rows_are_read_whole_and_sampled_the_same_way_each_time(tmp_path):
     rows = [{"text": f"t{n}", "label": f"l{n % 3}"} for n in range(300)]
     write(tmp_path / "s" / "test.jsonl", rows)
     write(tmp_path / "s" / "train.jsonl", rows)
-    choice = Choice(tmp_path / "s", "Classification")
+    choice = TaskChoice(tmp_path / "s", "Classification")
     whole = read_rows(choice, None)
     assert (len(whole.rows), len(whole.train), whole.sampled, whole.size) == (
         300,
@@ -94,37 +102,37 @@ def test_rows_are_read_whole_and_sampled_the_same_way_each_time(tmp_path):
     assert Counter(row["label"] for row in some.train) == {"l0": 64, "l1": 64, "l2": 64}
     assert [row["text"] for row in some.rows] == sorted((row["text"] for row in some.rows), key=lambda t: int(t[1:]))
     assert read_rows(choice, 50).digest == some.digest != whole.digest
-    assert read_rows(Choice(tmp_path / "s", "Clustering"), None).train == ()
+    assert read_rows(TaskChoice(tmp_path / "s", "Clustering"), None).train == ()
 
 
 @pytest.mark.parametrize(
     ("kind", "row", "reason"),
     [
-        ("STS", {**PAIR, "score": "high"}, "score is 'high', expected a number"),
-        ("STS", {**PAIR, "score": True}, "score is True, expected a number"),
-        ("STS", {**PAIR, "sentence2": " ", "score": 1}, "sentence2 is ' ', expected text"),
-        ("PairClassification", {**PAIR, "label": 2}, "label is 2, expected 0 or 1"),
-        ("Clustering", {"text": "a", "label": 1.5}, "label is 1.5, expected text or a whole number"),
-        ("Clustering", {"text": "a", "label": ""}, "label is '', expected text or a whole number"),
-        ("BitextMining", {"sentence1": "a"}, "sentence2 is .*, expected text"),
+        ("STS", {**PAIR, "score": "high"}, "score is 'high'; expected a number"),
+        ("STS", {**PAIR, "score": True}, "score is True; expected a number"),
+        ("STS", {**PAIR, "sentence2": " ", "score": 1}, "sentence2 is ' '; expected text"),
+        ("PairClassification", {**PAIR, "label": 2}, "label is 2; expected 0 / 1"),
+        ("Clustering", {"text": "a", "label": 1.5}, "label is 1.5; expected text or a whole number"),
+        ("Clustering", {"text": "a", "label": ""}, "label is ''; expected text or a whole number"),
+        ("BitextMining", {"sentence1": "a"}, "sentence2 is .*; expected text"),
     ],
 )
 def test_bad_lines_are_named(tmp_path, kind, row, reason):
     good = {"STS": {**PAIR, "score": 1}, "PairClassification": {**PAIR, "label": 0}, "BitextMining": PAIR}
     write(tmp_path / "test.jsonl", [good.get(kind, {"text": "a", "label": "x"}), row])
     with pytest.raises(CorpusError, match=rf"test.jsonl:2: {reason}"):
-        read_rows(Choice(tmp_path, kind), None)
+        read_rows(TaskChoice(tmp_path, kind), None)
 
 
 def test_too_little_or_broken_data_is_an_error(tmp_path):
     with pytest.raises(CorpusError, match="has no test.jsonl or dev.jsonl"):
-        read_rows(Choice(tmp_path, "STS"), None)
+        read_rows(TaskChoice(tmp_path, "STS"), None)
     write(tmp_path / "test.jsonl", [{**PAIR, "score": 1}])
-    with pytest.raises(CorpusError, match="1 rows; expected at least 2"):
-        read_rows(Choice(tmp_path, "STS"), None)
+    with pytest.raises(CorpusError, match="1 row; expected at least 2"):
+        read_rows(TaskChoice(tmp_path, "STS"), None)
     (tmp_path / "test.jsonl").write_text('{"sentence1": ')
     with pytest.raises(CorpusError, match="test.jsonl:1: not JSON"):
-        read_rows(Choice(tmp_path, "STS"), None)
+        read_rows(TaskChoice(tmp_path, "STS"), None)
 
 
 def test_languages_are_told_as_mteb_writes_them():

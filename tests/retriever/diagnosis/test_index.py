@@ -45,7 +45,7 @@ def test_everything_is_measured_once_and_agrees_with_brute_force(made):
     searcher, data = open_both(made)
     found = diagnose(searcher, WordEmbedder(), data, dims=[16, 32], ks=[1, 5])
     assert (found.queries, found.relevant_pairs, found.dim, found.generation) == (9, 8, 64, "000001")
-    assert found.notes == ("1 of 9 judged documents are not in the index",)
+    assert [str(note) for note in found.notes] == ["1 of 9 judged documents are not in the index"]
     assert found.passages > len(TOPICS)
     assert sum(found.histograms.positives) == 8
     assert found.histograms.positive_mean > found.histograms.random_mean + 0.2
@@ -80,7 +80,7 @@ def test_vectors_that_are_kept_no_more_are_encoded_again(made, tmp_path):
     index = Searcher.open(tmp_path / "index", embedder=model).index
     passages, notes = stored_vectors(index, model)
     assert model.texts_encoded == len(passages.ids)
-    assert notes == ("stored embeddings are missing, so the passages were encoded again",)
+    assert [str(note) for note in notes] == ["stored embeddings are missing, so the passages were encoded again"]
     assert not (tmp_path / "index" / "embeddings").exists()
 
 

@@ -73,5 +73,5 @@ def test_scores_are_those_of_the_reference(folder, tmp_path, cutoff):
 
 
 def test_a_layer_without_a_head_is_refused(folder):
-    with pytest.raises(ModelError, match="the layer cut-off is 1; expected 2 to 3 in steps of 1"):
+    with pytest.raises(ModelError, match="the layer cutoff is 1; expected 2 to 3 in steps of 1"):
         load_reranker(folder, model_id=NAME, device="cpu", cutoff_layers=1)

@@ -89,9 +89,9 @@ def test_each_cutoff_gives_the_logit_of_its_own_head_without_running_the_folders
 
 
 def test_a_cutoff_without_a_head_is_refused(folder):
-    with pytest.raises(ModelError, match="the layer cut-off is 1; expected 2 to 5, the layers with a head"):
+    with pytest.raises(ModelError, match="the layer cutoff is 1; expected 2 to 5, the layers with a head"):
         load_reranker(folder, model_id=NAME, device="cpu", cutoff_layers=1)
-    with pytest.raises(ModelError, match="the layer cut-off is 28; expected 2 to 5"):
+    with pytest.raises(ModelError, match="the layer cutoff is 28; expected 2 to 5"):
         load_reranker(folder, model_id=NAME, device="cpu")  # the released model's default
 
 
@@ -108,7 +108,7 @@ def test_a_missing_head_or_layer_is_not_made_up(folder):
     weights = load_file(folder / "model.safetensors")
     kept = {name: w for name, w in weights.items() if name != "lm_head.1.linear_head.weight"}
     save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ModelError, match=r"lacks lm_head\.1\.linear_head\.weight"):
+    with pytest.raises(ModelError, match=r"has no lm_head\.1\.linear_head\.weight"):
         load_reranker(folder, model_id=NAME, device="cpu", cutoff_layers=3)
     kept = {name: w for name, w in weights.items() if "layers.2.mlp" not in name}
     save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})

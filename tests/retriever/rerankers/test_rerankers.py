@@ -149,13 +149,13 @@ def test_a_decoder_reranker_gives_the_yes_logit_of_the_documented_prompt(tmp_pat
 
 
 def test_what_is_no_reranker_is_refused(tmp_path):
-    with pytest.raises(ModelError, match="An embedding model cannot rerank: its head would be random"):
+    with pytest.raises(ModelError, match="an embedding model cannot rerank, because its head would be random"):
         load_reranker(make(tmp_path / "a", "encoder"), device="cpu")
     with pytest.raises(ModelError, match="classifies into 2 labels; expected one relevance logit"):
         load_reranker(make(tmp_path / "b", "two-labels"), device="cpu")
     with pytest.raises(ModelError, match="expected a sequence classifier with one label"):
         load_reranker(make(tmp_path / "c", "gemma"), device="cpu")
-    with pytest.raises(ModelError, match="the layer cut-off is 9; expected 1 to 3"):
+    with pytest.raises(ModelError, match="the layer cutoff is 9; expected 1 to 3"):
         load_reranker(tmp_path / "c", model_id="BAAI/bge-reranker-v2-gemma", device="cpu", cutoff_layers=9)
 
 
@@ -325,3 +325,9 @@ def test_several_queries_together_score_as_each_alone_in_fewer_forwards(tmp_path
     for ours, theirs in zip(together, alone, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
     assert score_together(reranker, []) == []
+
+
+def test_no_queries_have_no_scores(tmp_path):
+    reranker = load_reranker(make(tmp_path / "m", "xlm-roberta"), device="cpu")
+    assert reranker.score_many([]) == []
+    assert [scores.shape for scores in reranker.score_many([("q", []), ("q", ["a", "b"])])] == [(0,), (2,)]

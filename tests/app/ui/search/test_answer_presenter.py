@@ -3,8 +3,9 @@
 from types import SimpleNamespace
 
 from quarry.app.ui.search.answer_presenter import excerpt_html, heading_text, notes_html, sentences_html, source_label
+from quarry.indexer.messages import Message
 from quarry.retriever.answers.citations import Sentence
-from quarry.retriever.answers.evidence import Evidence
+from quarry.retriever.answers.evidence import Grounds
 from quarry.retriever.answers.packing import Packed
 
 EVIL = "<img src=x onerror=alert(1)>"
@@ -13,7 +14,7 @@ EVIL = "<img src=x onerror=alert(1)>"
 def answer(origin, *, weak=False, model=""):
     return SimpleNamespace(
         origin=origin, refused=origin == "refused", model=model, language="en",
-        evidence=Evidence(0.1 if weak else 0.9, weak, 0.4, "b"),
+        evidence=Grounds(0.1 if weak else 0.9, weak, 0.4, "b"),
     )  # fmt: skip
 
 
@@ -34,7 +35,11 @@ def test_sentences_carry_numbers_and_what_is_not_carried_is_marked():
 def test_what_documents_and_models_wrote_is_inert():
     evil = Sentence(EVIL, (1,), "unsupported", missing=(EVIL,))
     source = Packed(1, "d", EVIL, EVIL, EVIL + "x" * 400, (), 1.0)
-    for shown in (sentences_html([evil], "en", listed=True), notes_html([EVIL]), excerpt_html(source, [(0, 4)])):
+    for shown in (
+        sentences_html([evil], "en", listed=True),
+        notes_html([Message.plain(EVIL)], lambda english, _: english),
+        excerpt_html(source, [(0, 4)]),
+    ):
         assert "<img" not in shown
         assert "&lt;img" in shown.replace("<mark>", "").replace("</mark>", "")
     assert "\\<" in source_label(source)

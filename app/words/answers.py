@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from quarry.app.words import words
 from quarry.retriever.answers.citations import Sentence
 from quarry.retriever.answers.packing import Packed
 from quarry.retriever.answers.plain import visible
@@ -13,7 +14,7 @@ _WORDS = {
     "en": {
         "nothing": "no source",
         "missing": "not in the source: {what}",
-        "unsupported": "not carried by its source",
+        "unsupported": "not supported by its source",
         "unchecked": "source in another language: numbers and names agree, the rest is not checked",
         "unknown": "cites {what}, which was not shown",
         "page": "page {page}",
@@ -48,20 +49,20 @@ def word(name: str, language: str) -> str:
 
 
 def marks(sentence: Sentence, language: str) -> str:
-    """Return what a reader must know of a sentence, empty for one that its sources carry."""
-    words = _WORDS[language]
+    """Return what a reader must know about a sentence, empty for one that its sources support."""
+    texts = _WORDS[language]
     said = []
     if sentence.support == "unchecked":
-        said.append(words["unchecked"])
+        said.append(texts["unchecked"])
     elif sentence.support == "unsupported":
         if not sentence.citations:
-            said.append(words["nothing"])
+            said.append(texts["nothing"])
         if sentence.citations and sentence.missing:
-            said.append(words["missing"].format(what=", ".join(sentence.missing)))
+            said.append(texts["missing"].format(what=", ".join(sentence.missing)))
         elif sentence.citations:
-            said.append(words["unsupported"])
+            said.append(texts["unsupported"])
     if sentence.unknown:
-        said.append(words["unknown"].format(what=", ".join(f"({number})" for number in sentence.unknown)))
+        said.append(texts["unknown"].format(what=", ".join(f"({number})" for number in sentence.unknown)))
     return _SEPARATOR[language].join(said)
 
 
@@ -86,7 +87,8 @@ def place(source: Packed, language: str) -> str:
 def heading(answer: "GroundedAnswer") -> str:
     """Return the line above an answer that no model wrote, empty above one that a model wrote."""
     if answer.refused:
-        return answer.evidence.words(answer.language) if answer.evidence.weak else word("declined", answer.language)
+        weak = answer.evidence.weak
+        return words(answer.evidence.message(), answer.language) if weak else word("declined", answer.language)
     if answer.origin == "extractive":
         return word("instead" if answer.model else "extractive", answer.language)
     return ""
