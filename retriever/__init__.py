@@ -1,19 +1,63 @@
-"""A question in, an explained answer out. The public names; heavy libraries load when they are used."""
+"""A question in, an explained answer out.
+
+    question -> checked, filters looked up                     searcher
+    -> dense search and BM25, each within its time budget      stages.single, stages.guard
+    -> fused: BM25 trusted as far as the corpus knows the words stages.hybrid, stages.fusion
+    -> the best candidates read once more                      stages.rerank, rerankers
+    -> texts, pages, highlights, explanations                  results, highlight
+    -> an answer with checked citations, or a refusal          answers, llm
+
+The door is `Searcher`: `Searcher.open(index).search(question)`. Programs that run for long take `LiveSearcher`, which follows
+the live generation. `ask` answers in sentences. `ranking` holds what flows between the stages; a stage that cannot run says so
+in a `StageReport` and the next-best one answers.
+
+Beside the line: `evaluation` measures and compares what is served, on judged `data`; `diagnosis` looks at vectors;
+`benchmark` runs mteb's tasks. The names below are public; heavy libraries load when they are used.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from quarry.retriever.answers.answer import AskSettings, GroundedAnswer, ask
+    from quarry.retriever.evaluation.compare import compare
+    from quarry.retriever.evaluation.evaluate import evaluate
+    from quarry.retriever.live import LiveSearcher
     from quarry.retriever.ranking import Query, Ranking
     from quarry.retriever.rerankers.cross_encoder import load_reranker
     from quarry.retriever.results import Answer, Result
     from quarry.retriever.searcher import Searcher, SearchOptions
 
 _HOMES = {
-    "Answer": "results", "Result": "results", "load_reranker": "rerankers.cross_encoder", "Query": "ranking", "Ranking": "ranking",
-    "Searcher": "searcher", "SearchOptions": "searcher",
-}  # fmt: skip
-__all__ = ["Answer", "Query", "Ranking", "Result", "SearchOptions", "Searcher", "load_reranker"]
+    "Answer": "results",
+    "AskSettings": "answers.answer",
+    "GroundedAnswer": "answers.answer",
+    "LiveSearcher": "live",
+    "Query": "ranking",
+    "Ranking": "ranking",
+    "Result": "results",
+    "SearchOptions": "searcher",
+    "Searcher": "searcher",
+    "ask": "answers.answer",
+    "compare": "evaluation.compare",
+    "evaluate": "evaluation.evaluate",
+    "load_reranker": "rerankers.cross_encoder",
+}
+__all__ = [
+    "Answer",
+    "AskSettings",
+    "GroundedAnswer",
+    "LiveSearcher",
+    "Query",
+    "Ranking",
+    "Result",
+    "SearchOptions",
+    "Searcher",
+    "ask",
+    "compare",
+    "evaluate",
+    "load_reranker",
+]
 
 
 def __getattr__(name: str) -> Any:

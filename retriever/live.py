@@ -1,8 +1,8 @@
 """One index followed for as long as a program runs: the live generation answers, and a newer one takes over by itself.
 
-    live = LiveSearcher(Path("my-index"))       # opens the live generation and loads its models
+    live = LiveSearcher(Path("my-index"))            # opens the live generation and loads its models
     live.newest().search("how do I renew a book?")   # checks for a newer generation first
-    live.follow(5.0)                            # or: checks every 5 seconds in a thread, and `live.searcher` is the newest
+    live.follow(5.0)                                 # or: checks every 5 seconds in a thread; `live.searcher` is the newest
 
 A new generation keeps the models that are loaded when it was built with the same ones. While it is opened and its models
 are loaded, the old one answers; when it cannot be opened, the old one keeps answering and says so.
@@ -22,7 +22,15 @@ from quarry.retriever.stages.models import LazyEmbedder, LazyReranker
 
 
 class LiveSearcher:
-    """Hands out the searcher of the live generation, with its models loaded. Safe to share between threads."""
+    """Hands out the searcher of the live generation, with its models loaded. Safe to share between threads.
+
+    Example:
+        >>> live = LiveSearcher(Path("my-index"))
+        >>> live.newest().index.generation
+        '000001'
+        >>> live.problem is None
+        True
+    """
 
     def __init__(
         self,

@@ -90,6 +90,11 @@ class Searcher:
         Raises:
             IndexFormatError: If the folder is not an index, or is damaged or newer.
             IndexMismatchError: If `embedder` is not the one the index was built with.
+
+        Example:
+            >>> searcher = Searcher.open("my-index")
+            >>> searcher.index.manifest.documents
+            4
         """
         index = Index.open(Path(root), generation=generation)
         if embedder is not None:
@@ -138,6 +143,13 @@ class Searcher:
             EmptyQuery: If the query is empty.
             UnknownFilter: If a filter names metadata that no document has.
             ValueError: If k < 1; the two above are ValueErrors too.
+
+        Example:
+            >>> answer = Searcher.open("my-index").search("Where does the Rhine begin?", k=1, options=SearchOptions(route="bm25"))
+            >>> [(result.rank, result.title) for result in answer.results]
+            [(1, 'Rhine (1)')]
+            >>> answer.results[0].evidence.terms
+            ('rhine', 'begin')
         """
         return self.search_many([Query(query[:MAX_QUERY_CHARS], query)], k, options)[0]
 

@@ -130,6 +130,13 @@ def ask(
         EmptyQuery: If the question is empty.
         UnknownFilter: If a filter names metadata that no document has.
         ValueError: If the budget is below 256 tokens.
+
+    Example:
+        >>> answer = ask(Searcher.open("my-index"), "Where does the Rhine begin?", AskSettings(options=SearchOptions(route="bm25")))
+        >>> answer.origin
+        'extractive'
+        >>> answer.cited[0].title
+        'Rhine (1)'
     """
     settings = settings or AskSettings()
     started = perf_counter()

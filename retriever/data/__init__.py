@@ -1,1 +1,7 @@
-"""Judged data sets, topics, TREC files and JSON lines."""
+"""Judged data sets and runs as files. Reading names the file, the line and the reason of every fault.
+
+a data set folder (BEIR, FlagEmbedding, TREC) -> queries, judgements, corpus     datasets.load_dataset, the door
+queries: JSON lines, tsv, topics                                                 topics
+judgements and runs, read and written                                            trec
+numbered lines, plain or .gz, and their faults                                   text_lines
+"""

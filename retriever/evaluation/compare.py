@@ -115,6 +115,18 @@ def compare(
     Raises:
         CorpusError: If the judgements differ, or no query is in both.
         ValueError: If an evaluation lacks the measure, or resamples < 1.
+
+    Example:
+        >>> from quarry.retriever.evaluation.evaluate import evaluate
+        >>> from quarry.retriever.evaluation.measures import Measure
+        >>> from quarry.retriever.ranking import Query
+        >>> queries = [Query(f"q{n}", "?") for n in range(30)]
+        >>> qrels = {query.query_id: {"good": 1} for query in queries}
+        >>> first = evaluate({q.query_id: [("bad", 2.0), ("good", 1.0)] for q in queries}, qrels, [Measure("RR")], queries=queries)
+        >>> second = evaluate({q.query_id: [("good", 1.0)] for q in queries}, qrels, [Measure("RR")], queries=queries)
+        >>> found = compare(first, second, "RR")
+        >>> found.verdict, found.difference
+        ('better', 0.5)
     """
     if before.qrels_digest != after.qrels_digest:
         raise CorpusError(

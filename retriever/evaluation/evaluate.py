@@ -93,6 +93,17 @@ def evaluate(run: Run, qrels: Qrels, measures: Sequence[Measure], *, queries: Se
         ValueError: If measures is empty, or a query id is a duplicate.
         CorpusError: If no query has a relevant document, or the run has queries but none of those asked (it is of
             another data set).
+
+    Example:
+        >>> from quarry.retriever.evaluation.measures import parse_measures
+        >>> run = {"q1": [("d1", 2.0), ("d2", 1.0)], "q2": [("d3", 1.0)]}
+        >>> found = evaluate(
+        ...     run, {"q1": {"d2": 1}, "q2": {"d3": 1}}, parse_measures(["RR"]), queries=[Query("q1", "?"), Query("q2", "?")]
+        ... )
+        >>> found.values("RR")
+        {'q1': 0.5, 'q2': 1.0}
+        >>> found.means["RR"].value
+        0.75
     """
     if not measures:
         raise ValueError("there are 0 measures; expected at least 1, such as nDCG@10")

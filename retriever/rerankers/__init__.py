@@ -1,1 +1,10 @@
-"""Cross-encoders and decoder rerankers."""
+"""Models that read a query and a passage together and give one logit; higher is better.
+
+    folder -> architecture and profile                                    cross_encoder.load_reranker, the door
+    -> sequence classifier                                                cross_encoder.SequenceReranker
+    -> language model, the logit of `Yes`                                 decoder.DecoderReranker
+       with one head per layer: MiniCPM, Gemma 2                          minicpm, gemma
+    pairs of many queries -> batches by length -> logits                  batched
+
+The head computes in float32 whatever the model's precision, so near-equal passages keep their order.
+"""

@@ -41,7 +41,13 @@ def load_reranker(
             head is always float32.
 
     Raises:
-        ModelError: If the folder is incomplete or is no reranker; a bi-encoder would get a random head.
+        ModelError: If the folder is incomplete or is not a reranker; a bi-encoder would get a random head.
+
+    Example:
+        >>> load_reranker(Path("documents"))
+        Traceback (most recent call last):
+            ...
+        quarry.indexer.errors.ModelError: ...
     """
     config = check_folder(folder)
     device, wanted = split_device(device, precision)

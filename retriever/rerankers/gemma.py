@@ -19,10 +19,23 @@ if TYPE_CHECKING:
 
 ARCHITECTURE = "CostWiseGemmaForCausalLM"
 _SAME = (
-    "vocab_size", "hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads", "head_dim",
-    "hidden_activation", "max_position_embeddings", "rms_norm_eps", "query_pre_attn_scalar", "sliding_window",
-    "attn_logit_softcapping", "final_logit_softcapping", "attention_bias", "rope_theta", "rope_parameters",
-)  # fmt: skip
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "hidden_activation",
+    "max_position_embeddings",
+    "rms_norm_eps",
+    "query_pre_attn_scalar",
+    "sliding_window",
+    "attn_logit_softcapping",
+    "final_logit_softcapping",
+    "attention_bias",
+    "rope_theta",
+    "rope_parameters",
+)
 
 
 class LightweightGemma:

@@ -1,1 +1,11 @@
-"""The stages of a search: dense, BM25, fusion, reranking, each with its time budget."""
+"""The stages of a search. Each is a Retriever, or wraps one, and leaves a `StageReport` in the ranking.
+
+    dense search, BM25                                single
+    -> dense within a time budget, else BM25          hybrid.WithFallback, guard
+    -> both fused by their scores                     hybrid.HybridRetriever, fusion
+    -> the best candidates reranked                   rerank
+
+The door is the searcher, which puts them together (`quarry.retriever.searcher`). `models` loads the embedder and the reranker
+when they are first needed and keeps the reason when one cannot be had. No stage loses a query: what fails or is too slow is a
+reason in the report, and the ranking of the stage before stands.
+"""
