@@ -49,5 +49,6 @@ def demo(
         print_answer(searcher.search(question, k=2), explain=question == QUESTIONS[0], many=False)
     out("Next:")
     out(f'  quarry search {into} "your question" --explain')
+    out(f"  quarry ui {into}")
     out("  quarry index YOUR_FOLDER --into my-index")
     out(f"  quarry doctor {into}")

@@ -26,8 +26,11 @@ _FLAGS = {
     "client.showErrorDetails": "none",
     "runner.postScriptGC": "false",  # a full collection, 0.3 s with torch loaded, after every draw
     "logger.hideWelcomeMessage": "true",  # it would ask a server on the internet for our address
-    "theme.primaryColor": "#b45309",
-    "theme.baseRadius": "medium",
+    # Set for each theme: a color for both would switch the dark theme off.
+    "theme.light.primaryColor": "#b45309",
+    "theme.dark.primaryColor": "#f59e0b",
+    "theme.light.baseRadius": "medium",
+    "theme.dark.baseRadius": "medium",
 }
 
 

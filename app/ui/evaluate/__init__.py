@@ -1,1 +1,11 @@
-"""What the Evaluate page shows and runs."""
+"""The Evaluate page: search methods of an index compared on questions with known answers.
+
+    job        measures and saves search methods in the background
+    presenter  saved evaluations as rows: labels, means, differences, remarks
+    groups     figures by language, length or metadata
+    queries    single questions: worst first, what was found and missed
+    charts     altair charts of the presenter's rows
+    panel      draws all of it
+
+`pages/evaluate.py` starts a job and opens what it saved; `presenter.named_runs` names the runs that are shown together.
+"""

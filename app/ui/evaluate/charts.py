@@ -11,7 +11,9 @@ Layers: TypeAlias = alt.LayerChart | alt.FacetChart
 """What altair calls charts drawn over each other."""
 
 _HEIGHT = 340
-_GREEN, _RED, _GREY = "#2e8b57", "#c0392b", "#9e9e9e"
+# Okabe and Ito, "Color Universal Design" (2008): told apart with every kind of color vision. The vermilion is left for losses.
+_RUNS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#8a6d3b")
+_BETTER, _WORSE, _SAME = "#009e73", "#d55e00", "#9e9e9e"
 
 
 def delta_chart(rows: Sequence[Row], measure: str, say: Say) -> alt.Chart:
@@ -24,7 +26,7 @@ def delta_chart(rows: Sequence[Row], measure: str, say: Say) -> alt.Chart:
         .encode(
             x=alt.X("place:O", title=order, axis=alt.Axis(labels=False, ticks=False)),
             y=alt.Y("delta:Q", title=say(f"difference in {measure}", f"{measure} 差值")),
-            color=alt.Color("outcome:N", title=None, scale=alt.Scale(domain=domain, range=[_GREEN, _GREY, _RED])),
+            color=alt.Color("outcome:N", title=None, scale=alt.Scale(domain=domain, range=[_BETTER, _SAME, _WORSE])),
             tooltip=[
                 alt.Tooltip("query:N", title=say("question", "问题")),
                 alt.Tooltip("delta:Q", format="+.4f", title=say("difference", "差值")),
@@ -90,7 +92,7 @@ def slice_chart(rows: Sequence[Row], measure: str, say: Say) -> Layers:
         ],
     )
     y = alt.Y("value:Q", title=say(f"{measure}, 95 % interval", f"{measure}，95% 区间"))
-    ends: dict[str, Any] = {"y": "low:Q", "y2": "high:Q", "color": alt.value("#333333")}
+    ends: dict[str, Any] = {"y": "low:Q", "y2": "high:Q", "color": alt.value("#7a7a7a")}
     bars, rules = base.mark_bar(opacity=0.85).encode(y=y), base.mark_rule(strokeWidth=1.5).encode(**ends)
     chart: Layers = alt.layer(bars, rules)
     return chart.properties(height=_HEIGHT)
@@ -102,5 +104,9 @@ def _chart(rows: Sequence[Row]) -> alt.Chart:
 
 def _run(say: Say) -> alt.Color:
     return alt.Color(
-        "run:N", title=say("search method", "检索方式"), sort=None, legend=alt.Legend(orient="top", labelLimit=400)
+        "run:N",
+        title=say("search method", "检索方式"),
+        sort=None,
+        legend=alt.Legend(orient="top", labelLimit=400),
+        scale=alt.Scale(range=list(_RUNS)),
     )

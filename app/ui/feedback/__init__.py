@@ -1,1 +1,4 @@
-"""What the Feedback page shows."""
+"""The Feedback page: the log as tables, agreement between visitors, and exports for training and evaluation.
+
+`presenter` turns events into rows and files; `pages/feedback.py` draws them, then the training section.
+"""

@@ -1,1 +1,4 @@
-"""What the Index page shows."""
+"""The page Index and models: generations and switching, the doctor's checks, disk space, models.
+
+`presenter` turns manifests, checks and models into rows; `pages/index.py` draws them and switches generations.
+"""

@@ -1,1 +1,12 @@
-"""What the Search page shows: form, hits, judgements, answers, uploads."""
+"""The Search page.
+
+    asked         what is asked: the page's address holds the same
+    form          query field, options and filters
+    presenter     words and HTML of hits, scores and degraded stages
+    hit           draws one result; judging stores what a visitor says about it
+    answer_panel  draws an answer with its sources; answer_presenter has its words
+    export        results as JSON and CSV
+    upload_panel  adds files to the index
+
+`pages/search.py` runs: form -> searcher -> degraded notice -> answer -> hits -> uploads.
+"""
