@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from quarry.app.words import message_of
 from quarry.indexer.build import BuildReport, index_documents
 from quarry.indexer.build.plan import BuildSettings
 from quarry.indexer.corpus.walk import ReadFile, ReadOptions, Skipped, printable, read_corpus
@@ -72,7 +73,7 @@ def read_uploads(uploads: Sequence[Upload]) -> tuple[list[Document], list[Skippe
     skipped = [
         Skipped(
             upload.shown_name,
-            "too large",
+            "too many files",
             Message.of(
                 "app.too_many_uploads", "only {most} files are taken at once", do="Upload it again", most=MAX_FILES
             ),
@@ -112,14 +113,14 @@ class UploadJob(threading.Thread):
     Attributes:
         report: What the build did; None before it is over, and when there was nothing to add.
         skipped: What was left out.
-        error: Why nothing was added, empty when all went well.
+        error: Why nothing was added; None on success.
     """
 
     def __init__(self, index: Path, uploads: Sequence[Upload], embedder: Embedder | None) -> None:
         super().__init__(name="quarry-upload", daemon=True)
         self.report: BuildReport | None = None
         self.skipped: tuple[Skipped, ...] = ()
-        self.error = ""
+        self.error: Message | None = None
         self.progress = Progress("reading", 0, None)
         self._index = index
         self._uploads = tuple(uploads)
@@ -134,7 +135,7 @@ class UploadJob(threading.Thread):
                 self.report = self._build(documents)
                 self.skipped += self.report.skipped
         except (SearchError, OSError, ValueError, RuntimeError, MemoryError) as err:
-            self.error = str(err) or type(err).__name__
+            self.error = message_of(err)
         finally:
             self._uploads = ()  # the files' bytes are not kept
 

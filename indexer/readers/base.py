@@ -18,6 +18,7 @@ Reason = Literal[
     "unsupported format",
     "damaged",
     "too large",
+    "too many files",
     "archive bomb",
     "not a regular file",
     "link loop",

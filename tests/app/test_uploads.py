@@ -84,7 +84,7 @@ def test_a_job_makes_a_new_generation_that_finds_the_file(tmp_path):
     )
     job.start()
     job.join(60)
-    assert (job.error, job.report.added, job.report.generation) == ("", 1, "000002")
+    assert (job.error, job.report.added, job.report.generation) == (None, 1, "000002")
     assert [skip.source for skip in job.skipped] == ["x.bin"]
     answer = Searcher.open(tmp_path / "i", embedder=WordEmbedder()).search("when are pumps checked", 1)
     assert answer.results[0].source == "upload/pumps.txt"
@@ -95,7 +95,7 @@ def test_a_job_with_another_model_than_the_index_changes_nothing_and_says_so(tmp
     index_documents(tmp_path / "i", [Document("a", "An old text.", "Old")], WordEmbedder())
     job = UploadJob(tmp_path / "i", [Upload("pumps.txt", b"Pumps.")], None)
     job.run()
-    assert "vectors of two models cannot be mixed" in job.error
+    assert "vectors of two models cannot be mixed" in str(job.error)
     assert Searcher.open(tmp_path / "i").index.generation == "000001"
 
 
@@ -103,6 +103,6 @@ def test_a_job_with_nothing_readable_leaves_the_index_alone(tmp_path):
     index_documents(tmp_path / "i", [Document("a", "An old text.", "Old")], None)
     job = UploadJob(tmp_path / "i", [Upload("x.bin", b"\0")], None)
     job.run()
-    assert (job.error, job.report) == ("", None)
+    assert (job.error, job.report) == (None, None)
     assert job.skipped[0].reason == "unsupported format"
     assert Searcher.open(tmp_path / "i").index.generation == "000001"

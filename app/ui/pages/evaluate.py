@@ -81,6 +81,7 @@ def _order(session: Session, choices: tuple[DataChoice, ...], job: Job | None) -
         _MEASURES,
         default=_MEASURES[:3],
         key="evaluate.measures",
+        placeholder=say("Choose metrics", "请选择指标"),
         accept_new_options=True,
     )
     offered = offered_routes(dense=manifest.store is not None, rerank=_has_reranker(session, manifest))
@@ -204,6 +205,7 @@ def _saved(session: Session, folder: Path, labels: dict[str, str]) -> None:
         list(labels),
         format_func=labels.__getitem__,
         key="evaluate.shown",
+        placeholder=say("Choose one or more", "请选择"),
         default=None if "evaluate.shown" in state else kept,
     )
     state["evaluate.kept"] = list(names)  # a widget forgets when another page opens

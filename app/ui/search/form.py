@@ -99,7 +99,7 @@ def _keep_address(asked: Asked, default: Asked) -> None:
 
 def _options(session: Session, menus: dict[str, dict[str, int]]) -> None:
     say = session.say
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.segmented_control(
             say("Search by", "检索方式"),
             ROUTES,

@@ -4,8 +4,9 @@ import time
 
 import streamlit as st
 
+from quarry.app.ui.search.upload_presenter import left_out_html
 from quarry.app.ui.shared.session import Session
-from quarry.app.ui.shared.shown_text import counted, inert, plain
+from quarry.app.ui.shared.shown_text import counted, plain, told
 from quarry.app.uploads import MAX_FILE_MEGABYTES, MAX_FILES, Upload, UploadJob
 
 _LOOK = 0.15  # seconds between two polls of a running job
@@ -83,9 +84,14 @@ def _outcome(session: Session) -> None:
         return
     say, report = session.say, job.report
     if job.error:
-        st.error(say(f"Nothing was added: {plain(job.error)}", f"没有添加任何内容：{plain(job.error)}"))
+        reason = plain(told(job.error, say))
+        st.error(say(f"Nothing was added: {reason}", f"没有添加任何内容：{reason}"))
     elif report is None or not (report.added or report.changed):
-        st.info(say("Nothing new was found in these files.", "这些文件里没有新内容。"))
+        st.info(
+            say("No file could be added.", "没有可以加入的文件。")
+            if job.skipped
+            else say("Nothing new was found in these files.", "这些文件里没有新内容。")
+        )
     else:
         new = report.added + report.changed
         st.success(
@@ -95,8 +101,4 @@ def _outcome(session: Session) -> None:
             )
         )
     if job.skipped:
-        rows = "".join(
-            f"<li><b>{inert(skip.source)}</b>: {inert(skip.reason)}. {inert(str(skip.detail))}</li>"
-            for skip in job.skipped[:50]
-        )
-        st.html(f"<div class='q-place'>{say('Left out', '未加入')}:<ul>{rows}</ul></div>")
+        st.html(left_out_html(job.skipped, say))

@@ -13,7 +13,7 @@ def method_name(route: str, say: Say) -> str:
         say: Picks the language.
     """
     names = {
-        "hybrid": say("Hybrid (meaning + words)", "混合（语义 + 关键词）"),
+        "hybrid": say("Hybrid (meaning + words)", "混合（语义+关键词）"),
         "dense": say("Meaning (dense)", "语义（dense）"),
         "bm25": say("Words (BM25)", "关键词（BM25）"),
     }
