@@ -28,7 +28,7 @@ _FLAGS = {
     "logger.hideWelcomeMessage": "true",  # it would ask a server on the internet for our address
     # Set for each theme: a color for both would switch the dark theme off.
     "theme.light.primaryColor": "#b45309",
-    "theme.dark.primaryColor": "#c66a10",
+    "theme.dark.primaryColor": "#c2640c",
     "theme.light.baseRadius": "medium",
     "theme.dark.baseRadius": "medium",
 }
