@@ -1,4 +1,4 @@
-"""What README shows of the scripts in examples/ is what they print now, on the demo corpus with the offline model."""
+"""What docs/python.md shows of the scripts in examples/ is what they print now, on the demo corpus with the offline model."""
 
 import os
 import re
@@ -28,21 +28,21 @@ def demo(tmp_path_factory):
 
 
 def shown() -> dict[str, str]:
-    """Script -> its output in README, without empty lines around."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    block = next(part for part in re.findall(r"^```\n(.*?)^```$", readme, re.M | re.S) if "$ python examples/" in part)
+    """Script -> its output in docs/python.md, without empty lines around."""
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    block = next(part for part in re.findall(r"^```\n(.*?)^```$", page, re.M | re.S) if "$ python examples/" in part)
     parts = re.split(r"^\$ python examples/(\w+\.py) quarry-demo$", block, flags=re.M)[1:]
     return {name: output.strip() for name, output in zip(parts[::2], parts[1::2], strict=True)}
 
 
-def test_readme_shows_every_script():
+def test_the_page_shows_every_script():
     assert set(shown()) == set(FRAMEWORKS) == {path.name for path in (ROOT / "examples").glob("*.py")}
 
 
 @pytest.mark.slow
 @pytest.mark.model
 @pytest.mark.parametrize("script", FRAMEWORKS)
-def test_readme_shows_what_the_script_prints(demo, script):
+def test_the_page_shows_what_the_script_prints(demo, script):
     pytest.importorskip(FRAMEWORKS[script])
     offline = {"HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT), "https_proxy": "http://127.0.0.1:9"}
     done = subprocess.run(
