@@ -46,14 +46,14 @@ def run(work: Path, name: str, pairs: int, seed: int, changes: dict[str, str]) -
     seconds = perf_counter() - began
     facts = {
         "set": name, "pairs": pairs, "seed": seed, "changes": changes, "seconds": round(seconds), "dev": report.dev,
-        "examples": dict(report.examples), "verdict": report.verdict.words("en"),
+        "examples": dict(report.examples), "verdict": str(report.verdict.message()),
         "held_out": numbers(report.verdict.held_out),
     }  # fmt: skip
     result = folder / "rerankers" / f"{pairs}-{seed}{''.join(f'-{key}={value}' for key, value in changes.items())}.json"
     result.parent.mkdir(exist_ok=True)
     result.write_text(json.dumps(facts, ensure_ascii=False, indent=1), encoding="utf-8")
     shutil.rmtree(copy)
-    print(f"{name} {result.stem}: dev {report.dev}; {report.verdict.words()} ({seconds:.0f} s)", flush=True)
+    print(f"{name} {result.stem}: dev {report.dev}; {report.verdict.message()} ({seconds:.0f} s)", flush=True)
 
 
 def main() -> None:

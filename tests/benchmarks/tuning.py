@@ -240,7 +240,7 @@ def run(work: Path, name: str, pairs: int, seed: int, changes: dict[str, str]) -
     result.parent.mkdir(exist_ok=True)
     result.write_text(json.dumps(facts, ensure_ascii=False, indent=1), encoding="utf-8")
     shutil.rmtree(copy)
-    print(f"{result.stem} {name}: {report.verdict.words()} ({seconds:.0f} s)", flush=True)
+    print(f"{result.stem} {name}: {report.verdict.message()} ({seconds:.0f} s)", flush=True)
 
 
 def only_asking(folder: Path) -> TuningSources:

@@ -9,8 +9,8 @@ Two questions, both must be answered yes:
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
+from quarry.indexer.messages import Message
 from quarry.retriever.evaluation.compare import Comparison, compare
 from quarry.retriever.evaluation.evaluate import Evaluation
 from quarry.retriever.evaluation.slices import slices
@@ -22,7 +22,7 @@ class GateRule:
     """What a tuned model must hold.
 
     Attributes:
-        measure: By which both sets are judged.
+        measure: The measure that both sets are judged by.
         general_drop: Largest fall of the mean on the general set, in [0, 1].
         language_drop: Largest fall of the mean of its Chinese or its English queries, in [0, 1].
 
@@ -58,30 +58,37 @@ class GateVerdict:
         held_out: The comparison on the held-out queries.
         general: The comparison on the general set.
         languages: Language to the change of its mean on the general set.
-        refusals: Why not, one sentence each; empty when promoted.
+        refusals: Why not; empty when promoted.
     """
 
     promote: bool
     held_out: Comparison
     general: Comparison
     languages: Mapping[str, float]
-    refusals: tuple["Refusal", ...]
+    refusals: tuple[Message, ...]
 
-    def words(self, language: Literal["en", "zh"] = "en") -> str:
-        """Return the verdict with its numbers."""
-        if language == "zh":
-            head = "可以上线" if self.promote else "不上线：" + "；".join(refusal.chinese for refusal in self.refusals)
-            return f"{head}。留出查询：{self.held_out.words('zh')} 通用集：{self.general.words('zh')}"
-        head = "Promote" if self.promote else "Refused: " + "; ".join(refusal.english for refusal in self.refusals)
-        return f"{head}. Held-out queries: {self.held_out.words()} General set: {self.general.words()}"
+    def reason(self) -> Message:
+        """Return whether to promote, with the reasons of a refusal."""
+        if self.promote:
+            return Message.of("tuning.promote", "Promote")
+        return Message.of("tuning.refused", "Refused: {reasons}", reasons=list(self.refusals))
 
+    def figures(self) -> tuple[Message, Message]:
+        """Return the figures of its two tests."""
+        return (
+            Message.of("tuning.verdict_held_out", "Held-out queries: {comparison}", comparison=self.held_out.message()),
+            Message.of("tuning.verdict_general", "General set: {comparison}", comparison=self.general.message()),
+        )
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """One reason not to promote, in both languages of the interface."""
-
-    english: str
-    chinese: str
+    def message(self) -> Message:
+        """Return the verdict with its figures."""
+        return Message.of(
+            "tuning.verdict",
+            "{reason}. Held-out queries: {held_out} General set: {general}",
+            reason=self.reason(),
+            held_out=self.held_out.message(),
+            general=self.general.message(),
+        )
 
 
 def judge(held_out: Trial, general: Trial, rule: GateRule = GateRule()) -> GateVerdict:
@@ -109,39 +116,46 @@ def _by_language(trial: Trial, measure: str) -> dict[str, float]:
     return {name: after[name] - value for name, value in before.items() if name in after}
 
 
-def _not_better(gain: Comparison) -> list[Refusal]:
-    if gain.verdict == "better":
-        return []
+def _not_better(gain: Comparison) -> list[Message]:
     reasons = {
-        "worse": Refusal("it is worse on the held-out queries", "在留出查询上变差"),
-        "no difference shown": Refusal(
+        "worse": Message.of("tuning.worse", "it is worse on the held-out queries"),
+        "no difference shown": Message.of(
+            "tuning.no_gain",
             "no gain is shown on the held-out queries; more judged queries, or better ones, are needed",
-            "在留出查询上没有显示出提升，需要更多或更好的标注查询",
         ),
-        "too few queries": Refusal(
-            f"{gain.count} held-out queries are too few for a verdict", f"留出查询只有 {gain.count} 个，无法下结论"
+        "too few queries": Message.of(
+            "tuning.few_held_out", "{count} held-out queries are too few for a verdict", count=gain.count
         ),
     }
-    return [reasons[gain.verdict]]
+    return [] if gain.verdict == "better" else [reasons[gain.verdict]]
 
 
-def _worse_elsewhere(general: Comparison, languages: Mapping[str, float], rule: GateRule) -> list[Refusal]:
+def _worse_elsewhere(general: Comparison, languages: Mapping[str, float], rule: GateRule) -> list[Message]:
     refusals = []
     if general.difference < -rule.general_drop:
         refusals.append(
-            Refusal(
-                f"the general set falls by {-general.difference:.4f}, more than {rule.general_drop} is allowed",
-                f"通用集下降 {-general.difference:.4f}，超过允许的 {rule.general_drop}",
+            Message.of(
+                "tuning.general_falls",
+                "the general set falls by {fall:.4f}, more than {allowed} is allowed",
+                fall=-general.difference,
+                allowed=rule.general_drop,
             )
         )
-    names = {"zh": ("Chinese", "中文"), "en": ("English", "英文")}
     for code, change in sorted(languages.items()):
         if change < -rule.language_drop:
-            english, chinese = names.get(code, (code, code))
             refusals.append(
-                Refusal(
-                    f"its {english} queries fall by {-change:.4f}, more than {rule.language_drop} is allowed",
-                    f"其中{chinese}查询下降 {-change:.4f}，超过允许的 {rule.language_drop}",
+                Message.of(
+                    "tuning.language_falls",
+                    "its {language} queries fall by {fall:.4f}, more than {allowed} is allowed",
+                    language=_language(code),
+                    fall=-change,
+                    allowed=rule.language_drop,
                 )
             )
     return refusals
+
+
+def _language(code: str) -> Message:
+    if code == "zh":
+        return Message.of("tuning.chinese", "Chinese")
+    return Message.of("tuning.english", "English") if code == "en" else Message.plain(code)

@@ -57,13 +57,14 @@ class TuningReport:
     against: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the report in the types of JSON, with the verdict as a message and in words."""
+        """Return the report in the types of JSON, with the verdict in English and as messages."""
         return {
             **asdict(replace(self, examples={})),
             "folder": str(self.folder),
             "examples": {str(what): count for what, count in self.examples.items()},
             "counts": counts_json(self.examples),
-            "words": {"en": self.verdict.words("en"), "zh": self.verdict.words("zh")},
+            "words": {"en": str(self.verdict.message())},
+            "messages": [part.as_json() for part in (self.verdict.reason(), *self.verdict.figures())],
         }
 
 

@@ -173,7 +173,7 @@ class RerankerSubject:
             base=self.base.name,
             parent=live.index.generation,
             run=run,
-            verdict=f"Against {judged.against}: {judged.verdict.words()}",
+            verdict=f"Against {judged.against}: {judged.verdict.message()}",
             forced=not judged.verdict.promote,
             promoted=datetime.now(UTC).isoformat(timespec="seconds"),
             before=manifest.reranker,

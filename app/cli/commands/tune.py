@@ -9,6 +9,7 @@ import typer
 from quarry.app.cli.commands.search import RouteName
 from quarry.app.cli.console import ProgressBar, note, out, out_json
 from quarry.app.cli.exits import usage_errors
+from quarry.app.words import words
 
 if TYPE_CHECKING:
     from quarry.indexer.messages import Message
@@ -139,7 +140,8 @@ def tune(
         )
     report = _run(index, plan, run, quiet=quiet)
     if as_json:
-        out_json(report.to_dict())
+        verdict = report.verdict.message()
+        out_json({**report.to_dict(), "words": {"en": words(verdict, "en"), "zh": words(verdict, "zh")}})
     else:
         _print(index, report, plan)
     if not (report.promoted or report.verdict.promote):
@@ -232,10 +234,10 @@ def _print(index: Path, report: "TuningReport", plan: "TuningPlan") -> None:
         out(f"  dev nDCG@10 {before:.4f} -> {after:.4f}{kept}")
     if report.against:
         out(f"  compared with {report.against}, each reranking the top {plan.rerank_depth}")
-    out(f"  held-out queries, {plan.route}: {report.verdict.held_out.words()}")
-    out(f"  general set: {report.verdict.general.words()}")
+    out(f"  held-out queries, {plan.route}: {report.verdict.held_out.message()}")
+    out(f"  general set: {report.verdict.general.message()}")
     for refusal in report.verdict.refusals:
-        out(f"  refused: {refusal.english}")
+        out(f"  refused: {refusal}")
     if report.promoted:
         against = ", against the verdict" if report.forced else ""
         out(

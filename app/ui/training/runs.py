@@ -1,14 +1,14 @@
 """The tuning runs of an index as the page shows them: outcome, verdict, sources, curves. It draws nothing."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from quarry.app.ui.shared.shown_text import Row, Say, safe
+from quarry.app.ui.shared.shown_text import Row, Say, safe, told
+from quarry.indexer.messages import Message
 from quarry.training.examples.reasons import Counts, counts_from_json
 from quarry.training.fit.run_folder import RunFolder
 from quarry.training.tuning.run import TuningRun, tuning_runs
@@ -38,7 +38,6 @@ _ENDS = {
         "可以上线，但该运行未启用自动切换。",
     ),
 }
-_PARTS = re.compile("(?=Held-out queries: |General set: |留出查询：|通用集：)")  # of `GateVerdict.words`
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ class RunView:
         begun: When it was started or last continued.
         state: How it ended.
         facts: The plan that it was started with; empty when that cannot be read.
-        words: The verdict by language; empty before the end.
+        verdict: The gate's reason and the figures of its two tests; empty before the end.
         held_out: Difference of the means, low and high end of its 95 % interval, p; None before the end.
         general: Difference on the general set; None before the end.
         dev: nDCG@10 on the dev queries before and after; None where unknown.
@@ -61,7 +60,7 @@ class RunView:
     begun: datetime
     state: RunState
     facts: Mapping[str, Any]
-    words: Mapping[str, str]
+    verdict: tuple[Message, ...]
     held_out: tuple[float, float, float, float] | None
     general: float | None
     dev: tuple[float | None, float | None]
@@ -84,10 +83,10 @@ def _view(run: TuningRun, running: str) -> RunView:
     try:
         facts = dict(json.loads(plan.read_text(encoding="utf-8")))
         if run.name == running:
-            return RunView(run.name, begun, "running", facts, {}, None, None, (None, None), {})
+            return RunView(run.name, begun, "running", facts, (), None, None, (None, None), {})
         report = run.report()
         if report is None:
-            return RunView(run.name, begun, "unfinished", facts, {}, None, None, (None, None), {})
+            return RunView(run.name, begun, "unfinished", facts, (), None, None, (None, None), {})
         verdict = report["verdict"]
         held = verdict["held_out"]
         before, after = report["dev"]
@@ -96,14 +95,21 @@ def _view(run: TuningRun, running: str) -> RunView:
             begun=begun,
             state=_state(report),
             facts=facts,
-            words={language: str(report["words"][language]) for language in ("en", "zh")},
+            verdict=_verdict(report),
             held_out=(float(held["difference"]), float(held["low"]), float(held["high"]), float(held["p"])),
             general=float(verdict["general"]["difference"]),
             dev=(before, after),
             counts=counts_from_json(report.get("counts", report["examples"])),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # edited by hand
-        return RunView(run.name, begun, "damaged", {}, {}, None, None, (None, None), {})
+        return RunView(run.name, begun, "damaged", {}, (), None, None, (None, None), {})
+
+
+def _verdict(report: Mapping[str, Any]) -> tuple[Message, ...]:
+    """Return the reason and the figures; reports of older versions have one sentence."""
+    if "messages" in report:
+        return tuple(Message.from_json(part) for part in report["messages"])
+    return (Message.plain(str(report["words"]["en"])),)
 
 
 def _state(report: Mapping[str, Any]) -> RunState:
@@ -139,11 +145,11 @@ def _gain(run: RunView) -> str:
 
 def verdict_words(run: RunView, say: Say) -> list[str]:
     """Return how a run ended, with the gate's reasons, and a line of figures for each of its two tests."""
-    if run.words:
-        head, *numbers = _PARTS.split(safe(say(run.words["en"], run.words["zh"])))
+    if run.verdict:
         own = [] if run.state == "refused" else [say(*_ENDS[run.state])]
-        told = [] if run.state in ("promoted", "kept") else [head.strip()]  # "Promote" says no more than ours
-        return [*own, *told, *(part.strip() for part in numbers)]
+        # "Promote" says no more than ours
+        shown = run.verdict[1:] if run.state in ("promoted", "kept") else run.verdict
+        return [*own, *(told(part, say) for part in shown)]
     if run.state == "unfinished":
         return [
             say(

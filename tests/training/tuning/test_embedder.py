@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from quarry.app.words import words
 from quarry.indexer.build import index_documents
 from quarry.indexer.build.plan import BuildSettings
 from quarry.indexer.errors import FeedbackError, IndexFormatError
+from quarry.indexer.messages import Message
 from quarry.indexer.models.encoder import load_embedder
 from quarry.indexer.models.source import resolve_model
 from quarry.indexer.opened import Index
@@ -119,14 +121,15 @@ def test_a_better_model_goes_live_and_can_be_taken_back(index, general, pairs):
     assert manifest.embedder.folder == "models/first"
     assert manifest.lineage.run == "first"
     assert manifest.lineage.calibration["low"] <= manifest.lineage.calibration["high"] + 1
-    assert manifest.lineage.verdict == report.verdict.words()
+    assert manifest.lineage.verdict == str(report.verdict.message())
     assert Searcher.open(index).search(load_rows.query, 5, DENSE).degraded == ()
     held = load_dataset(index / "tuning" / "first" / "data" / "held-out")
     trained_on = (index / "tuning" / "first" / "data" / "train.jsonl").read_text(encoding="utf-8")
     assert len(held.queries) == report.verdict.held_out.count
     assert not any(json.dumps(query.text, ensure_ascii=False) in trained_on for query in held.queries)
     kept = json.loads((index / "tuning" / "first" / "report.json").read_text(encoding="utf-8"))
-    assert kept["words"]["zh"].startswith("可以上线")
+    assert kept["words"]["en"] == str(report.verdict.message())
+    assert words(Message.from_json(kept["messages"][0]), "zh") == "可以上线"
     assert any("mining negatives" in sentence for sentence in told.sentences)
     assert [step.revision == "" for step in history(index)] == [False, False]
     assert roll_back(index, lambda facts: recorded_embedder(index, facts, "cpu")) == "000001"
@@ -139,7 +142,7 @@ def test_a_refused_model_leaves_the_index_as_it_was(index, general, pairs):
     spec = TrainSpec(epochs=1, batch_size=16, learning_rate=1e-7)
     report = tune(index, plan(general, pairs, spec=spec, merge=(1.0,)), run="refused")
     assert not report.promoted
-    assert "no gain is shown" in report.verdict.words()
+    assert "no gain is shown" in str(report.verdict.message())
     assert Generations(index).finished() == ["000001"]
     after = sorted(path.relative_to(index) for path in index.rglob("*") if path.is_file())
     assert [path for path in after if path.parts[0] != "tuning"] == before

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from quarry.app.words import words
 from quarry.retriever.evaluation.evaluate import evaluate
 from quarry.retriever.evaluation.measures import Measure
 from quarry.retriever.ranking import Query
@@ -36,8 +37,8 @@ def test_a_gain_that_costs_nothing_elsewhere_is_promoted():
     assert verdict.promote
     assert verdict.refusals == ()
     assert verdict.held_out.difference == pytest.approx(50 / 60 * 0.5)
-    assert verdict.words().startswith("Promote. Held-out queries: Better: nDCG@10 0.5000 -> 0.9167")
-    assert verdict.words("zh").startswith("可以上线。留出查询：更好")
+    assert str(verdict.message()).startswith("Promote. Held-out queries: Better: nDCG@10 0.5000 -> 0.9167")
+    assert words(verdict.message(), "zh").startswith("可以上线。留出查询：更好")
 
 
 @pytest.mark.parametrize(
@@ -51,8 +52,8 @@ def test_a_gain_that_costs_nothing_elsewhere_is_promoted():
 def test_what_is_not_shown_to_be_better_is_refused(held_out, reason):
     verdict = judge(held_out, STEADY)
     assert not verdict.promote
-    assert reason in verdict.words()
-    assert verdict.words("zh").startswith("不上线：")
+    assert reason in str(verdict.message())
+    assert words(verdict.message(), "zh").startswith("不上线：")
 
 
 def test_chance_alone_is_refused_nearly_always():
@@ -63,7 +64,7 @@ def test_chance_alone_is_refused_nearly_always():
 
 def test_a_fall_on_the_general_set_is_refused_beyond_the_bound():
     fall = trial([1] * 60, [1] * 58 + [2, 2])  # 2/60 * 0.369
-    assert "falls by 0.0123, more than 0.01 is allowed" in judge(BETTER, fall).words()
+    assert "falls by 0.0123, more than 0.01 is allowed" in str(judge(BETTER, fall).message())
     assert judge(BETTER, fall, GateRule(general_drop=0.02, language_drop=0.02)).promote
 
 
@@ -74,10 +75,10 @@ def test_one_language_cannot_hide_behind_the_other():
     )
     verdict = judge(BETTER, general)
     assert abs(verdict.general.difference) < 1e-9
-    assert [refusal.english for refusal in verdict.refusals] == [
+    assert [str(refusal) for refusal in verdict.refusals] == [
         "its Chinese queries fall by 0.0369, more than 0.02 is allowed"
     ]
-    assert "其中中文查询下降 0.0369" in verdict.words("zh")
+    assert "其中中文查询下降 0.0369" in words(verdict.message(), "zh")
 
 
 def test_rules_out_of_bounds():

@@ -100,14 +100,14 @@ def no_hub_cache(monkeypatch, tmp_path):
 def test_a_better_reranker_is_recorded_used_and_taken_back(index, general, pairs):
     told = Told()
     report = tune(index, plan(general, pairs), run="first", observer=told)
-    assert report.verdict.held_out.verdict == "better", report.verdict.words()
+    assert report.verdict.held_out.verdict == "better", str(report.verdict.message())
     assert (report.promoted, report.forced, report.against) == (True, False, "the first stage")
     assert report.generation == "000002" == Generations(index).pointer().generation
     facts = Index.open(index).manifest.reranker
     assert (facts.folder, facts.run, facts.before) == ("models/first", "first", None)
     assert facts.base == "tests/tiny-bert"
     assert facts.model.startswith("tests/tiny-bert+tuned-")
-    assert facts.verdict == f"Against the first stage: {report.verdict.words()}"
+    assert facts.verdict == f"Against the first stage: {report.verdict.message()}"
     assert Index.open(index).manifest.lineage is None
     assert stage(index) == "ran"
     assert any("with a new head" in sentence for sentence in told.sentences)
@@ -126,7 +126,7 @@ def test_a_better_reranker_is_recorded_used_and_taken_back(index, general, pairs
         tune(index, plan(general, pairs), run="first")
     again = tune(index, plan(general, pairs, STANDS_STILL, reranker="auto"), run="second")  # from the recorded one
     assert (again.promoted, again.against) == (False, facts.model)
-    assert "no gain is shown" in again.verdict.words()
+    assert "no gain is shown" in str(again.verdict.message())
     assert Index.open(index).manifest.reranker == facts
 
     assert roll_back(index, loads(index)) == Generations(index).pointer().generation

@@ -8,6 +8,7 @@ from quarry.app.ui.shared.jobs import Progress
 from quarry.app.ui.training import presenter as shown
 from quarry.app.ui.training.job import MeasuredDrift, TrainingState
 from quarry.app.ui.training.words import seconds_words, stage_words
+from quarry.app.words import words as in_language
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.manifest import EmbedderFacts, Lineage, RerankerFacts
 from quarry.retriever.evaluation.compare import compare
@@ -143,8 +144,8 @@ def test_drift_in_words():
     words = shown.drift_words(found, english)
     assert words[0] == "Generations 000001 and 000002 on the newest 40 questions of the log:"
     assert words[1].startswith("on average 84% of the first ten documents are the same; 70% of the questions")
-    assert judged.words() in words[2]
+    assert str(judged.message()) in words[2]
     assert words[3] == "Documents were indexed in between, which explains part of the difference."
-    assert judged.words("zh") in shown.drift_words(found, chinese)[2]
+    assert in_language(judged.message(), "zh") in shown.drift_words(found, chinese)[2]
     assert len(shown.drift_words(MeasuredDrift("1", "2", False, Drift(1, 1.0, 1.0, (), None)), chinese)) == 2
     assert shown.drift_rows(found, english)[0] == {"Question": "怎么续借？", "Same of the first ten": "10%"}

@@ -5,8 +5,10 @@ import os
 from datetime import UTC, datetime
 
 from quarry.app.ui.training import runs as shown
+from quarry.training.tuning.gate import judge
 from quarry.training.tuning.run import TuningRun
 from tests.app.ui.languages import chinese, english
+from tests.training.tuning.test_gate import trial
 
 DAY = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 COMPARED = {"difference": 0.0512, "low": 0.0201, "high": 0.0813, "p": 0.00123}
@@ -64,34 +66,38 @@ def test_runs_newest_first_with_their_outcome(tmp_path):
     assert shown.run_views(tmp_path / "none") == []
 
 
+def judged(better):
+    """The reason and the figures of a verdict, as a report keeps them."""
+    ranks = ([3] * 60, [1] * 50 + [3] * 10) if better else ([1] * 60, [3] * 60)
+    verdict = judge(trial(*ranks), trial([2] * 60, [2] * 60))
+    return [part.as_json() for part in (verdict.reason(), *verdict.figures())]
+
+
 def test_the_verdict_comes_in_parts(tmp_path):
-    held, general = "Held-out queries: Better: 1.", "General set: No difference shown: 2."
-    gained = {"en": f"Promote. {held} {general}", "zh": "可以上线。留出查询：变好。 通用集：未显示出差异。"}
-    lost = {
-        "en": f"Refused: the general set falls by 3. {held} {general}",
-        "zh": "不上线：通用集下降 3。留出查询：变好。 通用集：变差。",
-    }
     for name, changes in (
-        ("a", {}),
-        ("b", {"promoted": False}),
-        ("c", {"promoted": False, "words": lost}),
-        ("d", {"forced": True, "words": lost}),
+        ("a", {"messages": judged(True)}),
+        ("b", {"promoted": False, "messages": judged(True)}),
+        ("c", {"promoted": False, "messages": judged(False)}),
+        ("d", {"forced": True, "messages": judged(False)}),
+        ("e", {"promoted": False}),  # of an older version
     ):
         verdict = {"promote": name in "ab", "held_out": COMPARED, "general": {"difference": -0.004}}
-        a_run(tmp_path, name, report(**{"words": gained, "verdict": verdict, **changes}), at=ord(name))
-    forced, refused, kept, promoted = shown.run_views(tmp_path)
-    assert shown.verdict_words(promoted, english) == [
-        "Promoted: it is better on unseen questions.", held, general,
-    ]  # fmt: skip
-    assert shown.verdict_words(promoted, chinese)[1:] == ["留出查询：变好。", "通用集：未显示出差异。"]
+        a_run(tmp_path, name, report(**{"verdict": verdict, **changes}), at=ord(name))
+    older, forced, refused, kept, promoted = shown.run_views(tmp_path)
+    first, held, general = shown.verdict_words(promoted, english)
+    assert first == "Promoted: it is better on unseen questions."
+    assert held.startswith("Held-out queries: Better: nDCG@10 0.5000 -> 0.9167")
+    assert general.startswith("General set: No difference shown")
+    assert [line.partition("：")[0] for line in shown.verdict_words(promoted, chinese)[1:]] == ["留出查询", "通用集"]
     assert (
         shown.verdict_words(kept, english)[0] == "It may be promoted; this run was started without automatic switching."
     )
-    assert shown.verdict_words(refused, english) == ["Refused: the general set falls by 3.", held, general]
-    assert shown.verdict_words(refused, chinese)[0] == "不上线：通用集下降 3。"
+    assert shown.verdict_words(refused, english)[0] == "Refused: it is worse on the held-out queries"
+    assert shown.verdict_words(refused, chinese)[0] == "不上线：在留出查询上变差"
     assert shown.verdict_words(forced, english)[:2] == [
-        "Promoted against the verdict.", "Refused: the general set falls by 3.",
+        "Promoted against the verdict.", "Refused: it is worse on the held-out queries",
     ]  # fmt: skip
+    assert shown.verdict_words(older, english) == ["Promote. ok"]
 
 
 def test_curves_leave_out_points_that_nobody_sees(tmp_path):
