@@ -1,4 +1,4 @@
-"""Keeping an index in step with folders: one build after another, for as long as the process runs.
+"""Keeps an index up to date with folders: one build after another, for as long as the process runs.
 
 Every round is an ordinary incremental build, so a reader never waits and a killed process costs at most one round. What a
 round cannot do it says, and the live generation goes on answering.
@@ -31,27 +31,27 @@ _FAILURES = (SearchError, OSError, sqlite3.Error, MemoryError, RuntimeError, Val
 
 
 class Stopped(Exception):
-    """The end was asked for while a round was going on; what it encoded is kept."""
+    """A stop was requested during a round; what it encoded is kept."""
 
 
 class Voice(Observer, Protocol):
-    """Told what happens, and as an `Observer` how far a build is."""
+    """Receives what happens and, as an `Observer`, the progress of a build."""
 
     def round(self, report: BuildReport, model: str) -> None:
-        """A build was made, or found nothing to change; `model` is the embedder's name, empty for none."""
+        """Report a build, or that nothing changed; `model` is the embedder's name, empty for none."""
         ...
 
     def failure(self, error: str, retry_s: float) -> None:
-        """A build failed and is tried again after so long, or when the folders change. Told once for the same error."""
+        """Report a failed build, once per error; it is retried after `retry_s` seconds or when the folders change."""
         ...
 
     def remark(self, sentence: str) -> None:
-        """Something that the user should know."""
+        """Report something the user should know."""
         ...
 
 
 class Keeper:
-    """Builds whenever the folders have changed and come to rest."""
+    """Builds whenever the folders have changed and settled."""
 
     def __init__(
         self,
@@ -64,16 +64,16 @@ class Keeper:
         stop: threading.Event,
         reload: Callable[[], ChosenModel],
     ) -> None:
-        """Make one; `run` does the work.
+        """Prepare; `run` does the work.
 
         Args:
             index: The index folder.
-            watch: Of the folders.
+            watch: Watches the folders.
             loaded: The model for the first build.
-            settings: Of every build; `rebuild` counts for the first one only.
-            voice: Told of each round.
-            stop: Ends it.
-            reload: Loads the model of the live generation, when that is another one than is loaded.
+            settings: Settings for every build; `rebuild` applies to the first one only.
+            voice: Receives the report of each round.
+            stop: Set to stop.
+            reload: Loads the live generation's model when it differs from the loaded one.
         """
         self._index, self._watch, self._loaded, self._settings = index, watch, loaded, settings
         self._voice, self._observer, self._stop, self._reload = voice, _Stoppable(voice, stop), stop, reload
@@ -84,10 +84,10 @@ class Keeper:
         self._error = ""
 
     def run(self) -> None:
-        """Keep in step until the end is asked for.
+        """Keep the index up to date until `stop` is set.
 
         Raises:
-            SearchError: If the first build can never succeed: the index has another model or format.
+            SearchError: If the first build can never succeed because the index has another model or format.
             ValueError: If the settings are wrong.
         """
         retry_s = 0.0
@@ -104,7 +104,7 @@ class Keeper:
             self._watch.close()
 
     def _is_due(self, rest: Rest) -> bool:
-        """Whether something other than the files that are still being written differs from the last build."""
+        """Whether anything but files still being written differs from the last build."""
         if self._taken is None:
             return True
         places = [root.place for root in rest.state.roots.values()]
@@ -116,7 +116,7 @@ class Keeper:
         )
 
     def _attempt(self, rest: Rest, retry_s: float) -> float:
-        """Build once; returns after how many seconds to try again, 0 when it is done."""
+        """Build once; return the seconds until the next attempt, 0 on success."""
         try:
             done = self._build(rest)
         except IndexBusyError as err:
@@ -124,7 +124,7 @@ class Keeper:
         except IndexMismatchError as err:
             if self._first:
                 raise
-            return self._failed(err, _FIRST_RETRY_S)  # promoted since it was looked; the next round loads it
+            return self._failed(err, _FIRST_RETRY_S)  # promoted meanwhile; the next round loads it
         except _FAILURES as err:
             if self._first and isinstance(err, ValueError):
                 raise
@@ -142,7 +142,7 @@ class Keeper:
         return retry_s
 
     def _build(self, rest: Rest) -> bool:
-        """Build from what is there; returns False when there is nothing to build from."""
+        """Build from the files present; return False when there are none."""
         roots = self._usable(rest.state)
         if not roots:
             return False
@@ -167,7 +167,7 @@ class Keeper:
         return True
 
     def _leave(self, rest: Rest) -> dict[str, Skipped]:
-        """Files that are not opened: those being written, and those that were skipped and have not changed since."""
+        """Return the files not to open: those being written, and those skipped before and unchanged since."""
         now = rest.state.files
         leave = {printable(path): skip for path, (seen, skip) in self._skips.items() if now.get(path) == seen}
         for path in rest.moving & now.keys():
@@ -179,7 +179,7 @@ class Keeper:
         return leave
 
     def _usable(self, state: FolderState) -> Sequence[Path]:
-        """The roots to build from: one that vanished, or lost all of its files at once, keeps its documents."""
+        """Return the roots to build from; one that vanished or lost all of its files at once keeps its documents."""
         known = self._files_known() if any(not root.files for root in state.roots.values()) else {}
         absent: list[str] = []
         roots: list[Path] = []
@@ -201,7 +201,7 @@ class Keeper:
         return roots
 
     def _files_known(self) -> dict[str, int]:
-        """How many files of each root the live generation has."""
+        """Return the number of files per root in the live generation."""
         generations = Generations(self._index)
         if not generations.exists():
             return {}
@@ -212,7 +212,7 @@ class Keeper:
             table.close()
 
     def _follow_model(self) -> None:
-        """Load the live generation's model when another one was promoted meanwhile."""
+        """Load the live generation's model if another one has been promoted."""
         manifest = live_manifest(self._index)
         if manifest is None:
             return
@@ -229,7 +229,7 @@ class Keeper:
 
 
 class _Stoppable:
-    """An observer that ends the build at the next sign of progress after the end was asked for."""
+    """An observer that aborts the build at the next progress event after a stop request."""
 
     def __init__(self, inner: Observer, stop: threading.Event) -> None:
         self._inner, self._stop = inner, stop

@@ -1,4 +1,4 @@
-"""Files that visitors of the app hand over: checked, read and added to the index as a new generation.
+"""Files uploaded to the app: checked, read and added to the index as a new generation.
 
 A visitor's file name never becomes a path: files are written under numbers to a temporary folder that is removed, and the
 documents get ids made of their content. Nothing here draws.
@@ -36,14 +36,14 @@ _ENDING = re.compile(r"(\.[A-Za-z0-9]{1,8}(?:\.gz)?)\Z")
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file as the browser sent it; the name is only ever shown."""
+    """A file as the browser sent it; the name is only displayed."""
 
     name: str
     content: bytes
 
     @property
     def doc_id(self) -> str:
-        """The id of its document: of its content, so that the same file is there once, whatever it is called."""
+        """The document's id, derived from the content, so that a file is indexed once under any name."""
         return f"{PREFIX}/{sha256(self.content).hexdigest()[:16]}"
 
     @property
@@ -54,7 +54,7 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job is: the phase of the build, and how much of it; total is None where it is not known."""
+    """Progress of a job: the phase of the build and how much of it is done; total is None if unknown."""
 
     phase: str
     done: int
@@ -62,7 +62,7 @@ class Progress:
 
 
 def read_uploads(uploads: Sequence[Upload]) -> tuple[list[Document], list[Skipped]]:
-    """Read files into documents; what cannot be read is left out with a reason.
+    """Read files into documents; unreadable ones are skipped with a reason.
 
     Args:
         uploads: At most 20 are read; the others are skipped.
@@ -96,7 +96,7 @@ def read_uploads(uploads: Sequence[Upload]) -> tuple[list[Document], list[Skippe
 
 
 def _named(document: Document, upload: Upload, path: Path) -> Document:
-    """Put the visitor's file name where a reader would put the name of a file."""
+    """Use the uploaded file's name as title and source."""
     stem = path.name.split(".")[0]
     own = upload.shown_name.removesuffix(".gz").rsplit(".", 1)[0] or upload.shown_name
     title = own if document.title == stem else document.title
@@ -108,11 +108,11 @@ def _own(skip: Skipped, upload: Upload, path: Path) -> Skipped:
 
 
 class UploadJob(threading.Thread):
-    """Adds files to an index beside the running app: a visitor who leaves the page loses nothing.
+    """Adds files to an index in the background: a visitor who leaves the page loses nothing.
 
     Attributes:
-        report: What the build did; None before it is over, and when there was nothing to add.
-        skipped: What was left out.
+        report: What the build did; None until it has finished, or if there was nothing to add.
+        skipped: The skipped files and rows.
         error: Why nothing was added; None on success.
     """
 
@@ -145,9 +145,9 @@ class UploadJob(threading.Thread):
         return index_documents(self._index, documents, self._embedder, settings, self)
 
     def phase(self, name: str, total: int | None) -> None:
-        """Take note of a phase of the build."""
+        """Record a phase of the build."""
         self.progress = Progress(name, 0, total)
 
     def advance(self, amount: int) -> None:
-        """Take note of progress within the phase."""
+        """Record progress within the phase."""
         self.progress = replace(self.progress, done=self.progress.done + amount)

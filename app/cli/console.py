@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
+from unicodedata import east_asian_width
 
 import typer
 from tqdm import tqdm
@@ -18,8 +19,13 @@ DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; appe
 _UNSAFE = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
-_PHASES = {"reading": "reading files", "cutting": "cutting passages", "encoding": "encoding passages",
-           "storing": "storing vectors", "lexical": "lexical index"}  # fmt: skip
+_PHASES = {
+    "reading": "reading files",
+    "cutting": "splitting passages",
+    "encoding": "encoding passages",
+    "storing": "storing vectors",
+    "lexical": "building the lexical index",
+}
 
 
 def safe(text: str) -> str:
@@ -88,9 +94,27 @@ def table(rows: Iterable[tuple[str, ...]], header: tuple[str, ...]) -> None:
 
 
 def _cells(text: str) -> int:
-    from unicodedata import east_asian_width
-
     return sum(2 if east_asian_width(character) in "WF" else 1 for character in text)
+
+
+def cut(text: str, width: int) -> str:
+    """Return as much of a text as fits into `width` terminal cells, ending in `...` when it was cut; one line."""
+    flat = " ".join(text.split())
+    used = 0
+    for place, character in enumerate(flat):
+        used += 2 if east_asian_width(character) in "WF" else 1
+        if used > width:
+            return _fitting(flat[:place], width - 3) + "..."
+    return flat
+
+
+def _fitting(text: str, width: int) -> str:
+    used = 0
+    for place, character in enumerate(text):
+        used += 2 if east_asian_width(character) in "WF" else 1
+        if used > width:
+            return text[:place]
+    return text
 
 
 class ProgressBar:

@@ -1,4 +1,4 @@
-"""What the adapters share: one shape of metadata, and models by name. No framework is imported here."""
+"""What the adapters share: the metadata of a passage, and models by name. Imports no framework."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,13 +12,13 @@ from quarry.retriever.ranking import StageScore
 from quarry.retriever.results import Answer, Result
 
 TECHNICAL_KEYS = ("doc_id", "start", "end", "score", "stage", "stage_scores", "stage_ranks", "degraded")
-"""Metadata for programs: of no use in a prompt or in an embedding."""
+"""Metadata for programs, to be kept out of prompts and embeddings."""
 
 
 def passage_metadata(result: Result, answer: Answer) -> dict[str, Any]:
-    """Return what a framework should know of a passage, JSON-able.
+    """Return the metadata of a passage, JSON-serializable.
 
-    The document's own metadata come first; these keys are always Quarry's: `doc_id`, `source`, `title`, `page` (from 1, None
+    The document's own metadata, overridden by these keys: `doc_id`, `source`, `title`, `page` (from 1, None
     for formats without pages), `start` and `end` (characters in the document), `score` of `stage`, `stage_scores` and
     `stage_ranks` (per stage that saw the passage), and `degraded` (a sentence per stage that did not fully run).
     """
@@ -49,12 +49,12 @@ def embedder_for(model: str, device: str = "auto") -> Embedder:
     """Load an embedder.
 
     Args:
-        model: `auto`, a repository id, a model folder, or an index folder (the model that it was built with).
+        model: `auto`, a repository id, a model folder, or an index folder (for the model it was built with).
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
 
     Raises:
         ModelError: If there is none, or it cannot be loaded.
-        IndexMismatchError: If an index's model is no longer the one that it was built with.
+        IndexMismatchError: If the model on disk is not the one the index was built with.
     """
     folder = Path(model).expanduser()
     manifest = live_manifest(folder)
@@ -70,7 +70,10 @@ def embedder_for(model: str, device: str = "auto") -> Embedder:
 
     if manifest.embedder is None:
         raise ModelError(
-            f"the index {model} was built without a model; expected the name of one, or an index with vectors"
+            "integrations.index_without_model",
+            "the index {index} was built without a model",
+            expected="the name of a model, or an index with vectors",
+            index=model,
         )
     embedder = recorded_embedder(folder, manifest.embedder, device)
     Index.open(folder).check_embedder(embedder.spec)
@@ -92,7 +95,11 @@ def reranker_for(model: str, device: str = "auto") -> Reranker:
 
     source = resolve_model(model, kind="reranker")
     if source is None:
-        raise ModelError("no reranker is on this machine; expected one of `quarry models`, or a folder")
+        raise ModelError(
+            "integrations.no_reranker",
+            "no reranker is on this machine",
+            expected="one of those listed by `quarry models`, or a folder",
+        )
     return load_reranker(source.folder, model_id=source.model, device=device)
 
 

@@ -1,9 +1,12 @@
 """Quarry for Haystack: `QuarryRetriever`, `QuarryTextEmbedder`, `QuarryDocumentEmbedder`, `QuarryRanker`. The extra is `haystack`.
 
+Example:
+    pipeline = Pipeline()
     pipeline.add_component("retriever", QuarryRetriever("my-index", top_k=5, rerank="auto"))
+    documents = pipeline.run({"retriever": {"query": "how to renew"}})["retriever"]["documents"]
 
-Components are made of plain values, so pipelines can be saved; models are loaded by `warm_up` or at the first run. A saved
-pipeline is loaded with `Pipeline.loads(text, allowed_modules=["quarry.app.integrations.haystack"])`.
+Components are made of plain values, so pipelines can be saved; models are loaded by `warm_up` or at the first run. Load a saved
+pipeline with `Pipeline.loads(text, allowed_modules=["quarry.app.integrations.haystack"])`.
 """
 
 import asyncio
@@ -23,13 +26,17 @@ try:
     from haystack import Document, component
 except ImportError as err:
     raise MissingExtraError(
-        f"Haystack could not be imported ({err}); expected haystack-ai. Run `pip install 'quarry-search[haystack]'`"
+        "integrations.no_haystack",
+        "Haystack cannot be imported ({reason})",
+        expected="haystack-ai",
+        do="Run `pip install 'quarry-search[haystack]'`",
+        reason=str(err),
     ) from err
 
 
 @component
 class QuarryRetriever:
-    """Searches an index; a missing model or reranker costs quality, not the answer, and `meta["degraded"]` says so."""
+    """Searches an index. Without a model or reranker it still answers, and `meta["degraded"]` says what was missing."""
 
     def __init__(
         self,
@@ -40,7 +47,7 @@ class QuarryRetriever:
         rerank: str = "none",
         device: str = "auto",
     ) -> None:
-        """Say what to search; nothing is opened yet.
+        """Store the settings; the index is opened by `warm_up` or at the first run.
 
         Args:
             index: The index folder.
@@ -54,7 +61,7 @@ class QuarryRetriever:
             ValueError: If top_k < 1, or the filters have another operator.
         """
         if top_k < 1:
-            raise ValueError(f"top_k is {top_k}; expected at least 1 passage to be asked for")
+            raise ValueError(f"top_k is {top_k}; expected at least 1")
         accepted_values(filters)
         self.index = str(index)
         self.top_k = top_k
@@ -72,7 +79,7 @@ class QuarryRetriever:
     def run(
         self, query: str, filters: dict[str, Any] | None = None, top_k: int | None = None
     ) -> dict[str, list[Document]]:
-        """Return the best passages; filters and top_k take the place of those of the component.
+        """Return the best passages; `filters` and `top_k` override those of the component.
 
         Raises:
             ValueError: If the query is empty, top_k < 1, or the filters name unknown metadata or another operator.
@@ -95,7 +102,7 @@ class QuarryRetriever:
     async def run_async(
         self, query: str, filters: dict[str, Any] | None = None, top_k: int | None = None
     ) -> dict[str, list[Document]]:
-        """Do the same in a thread."""
+        """Run in a thread."""
         return await asyncio.to_thread(self.run, query, filters, top_k)
 
     def _opened(self) -> Searcher:
@@ -109,7 +116,7 @@ def accepted_values(filters: dict[str, Any] | None) -> Filters | None:
     """Translate Haystack filters to metadata key -> accepted values. `*` in a value is a wildcard, as always in Quarry.
 
     Raises:
-        ValueError: If there is another operator than `==`, `in` and `AND`, or a value that is no string.
+        ValueError: If an operator is not `==`, `in` or `AND`, or a value is not a string.
     """
     if not filters:
         return None
@@ -134,7 +141,7 @@ def _conditions(filters: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
 
 
 class _HasEmbedder:
-    """Loads an embedder once, at the first need."""
+    """Loads an embedder once, when first needed."""
 
     def __init__(self, model: str = "auto", device: str = "auto") -> None:
         self.model = str(model)
@@ -142,7 +149,7 @@ class _HasEmbedder:
         self._embedder: Embedder | None = None
 
     def warm_up(self) -> None:
-        """Load the model. Raises ModelError if it cannot be had."""
+        """Load the model. Raises ModelError if it is not available."""
         self._loaded()
 
     def _loaded(self) -> Embedder:
@@ -162,7 +169,7 @@ class QuarryTextEmbedder(_HasEmbedder):
 
     @component.output_types(embedding=list[float])
     async def run_async(self, text: str) -> dict[str, list[float]]:
-        """Do the same in a thread."""
+        """Run in a thread."""
         return await asyncio.to_thread(self.run, text)
 
 
@@ -180,29 +187,29 @@ class QuarryDocumentEmbedder(_HasEmbedder):
 
     @component.output_types(documents=list[Document])
     async def run_async(self, documents: list[Document]) -> dict[str, list[Document]]:
-        """Do the same in a thread."""
+        """Run in a thread."""
         return await asyncio.to_thread(self.run, documents)
 
 
 @component
 class QuarryRanker:
-    """Reorders documents of any retriever by a cross-encoder. `QuarryRetriever(rerank=...)` has a time budget besides."""
+    """Reranks the documents of any retriever. `QuarryRetriever(rerank=...)` also has a time budget."""
 
     def __init__(self, model: str = "auto", top_k: int = 10, device: str = "auto") -> None:
-        """Say what to load: `auto` (the best reranker on this machine), a repository id, or a folder.
+        """Store which model to load: `auto` (the best reranker on this machine), a repository id, or a folder.
 
         Raises:
             ValueError: If top_k < 1.
         """
         if top_k < 1:
-            raise ValueError(f"top_k is {top_k}; expected at least 1 document to be kept")
+            raise ValueError(f"top_k is {top_k}; expected at least 1")
         self.model = str(model)
         self.top_k = top_k
         self.device = device
         self._reranker: Reranker | None = None
 
     def warm_up(self) -> None:
-        """Load the model. Raises ModelError if it cannot be had."""
+        """Load the model. Raises ModelError if it is not available."""
         self._loaded()
 
     @component.output_types(documents=list[Document])
@@ -216,7 +223,7 @@ class QuarryRanker:
     async def run_async(
         self, query: str, documents: list[Document], top_k: int | None = None
     ) -> dict[str, list[Document]]:
-        """Do the same in a thread."""
+        """Run in a thread."""
         return await asyncio.to_thread(self.run, query, documents, top_k)
 
     def _loaded(self) -> Reranker:

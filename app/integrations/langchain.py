@@ -1,10 +1,11 @@
 """Quarry for LangChain: `QuarryRetriever` (a Runnable), `QuarryReranker` and `QuarryEmbeddings`. The extra is `langchain`.
 
+Example:
     retriever = QuarryRetriever.open("my-index", k=5, rerank="auto")
     chain = {"context": retriever, "question": RunnablePassthrough()} | prompt | chat_model
 
-What `Searcher.open` does for safety holds here too: a missing model or reranker costs quality, not the answer, and every
-document's `metadata["degraded"]` says so.
+As with `Searcher.open`, a missing model or reranker costs quality, not the answer: `metadata["degraded"]` of every document
+says what was missing.
 """
 
 from collections.abc import Sequence
@@ -27,12 +28,16 @@ try:
     from langchain_core.runnables import run_in_executor
 except ImportError as err:
     raise MissingExtraError(
-        f"LangChain could not be imported ({err}); expected langchain-core. Run `pip install 'quarry-search[langchain]'`"
+        "integrations.no_langchain",
+        "LangChain cannot be imported ({reason})",
+        expected="langchain-core",
+        do="Run `pip install 'quarry-search[langchain]'`",
+        reason=str(err),
     ) from err
 
 
 class QuarryRetriever(BaseRetriever):
-    """Searches an index. `invoke(question, k=3)` asks for another number of passages than `k` in that call.
+    """Searches an index. `invoke(question, k=3)` overrides `k` for that call.
 
     Attributes:
         searcher: The opened index.
@@ -62,7 +67,7 @@ class QuarryRetriever(BaseRetriever):
         self,
         query: str,
         *,
-        run_manager: CallbackManagerForRetrieverRun | None = None,  # noqa: ARG002 (LangChain hands it over)
+        run_manager: CallbackManagerForRetrieverRun | None = None,  # noqa: ARG002 (LangChain passes it)
         k: int | None = None,
     ) -> list[Document]:
         """Return the best passages. Raises ValueError for an empty query, or k < 1."""
@@ -77,14 +82,14 @@ class QuarryRetriever(BaseRetriever):
         self,
         query: str,
         *,
-        run_manager: AsyncCallbackManagerForRetrieverRun | None = None,  # noqa: ARG002
+        run_manager: AsyncCallbackManagerForRetrieverRun | None = None,  # noqa: ARG002 (LangChain passes it)
         k: int | None = None,
     ) -> list[Document]:
         return await run_in_executor(None, self._get_relevant_documents, query, k=k)
 
 
 class QuarryEmbeddings(Embeddings):
-    """Quarry's embedder for LangChain's vector stores: queries and passages each with the model's own format."""
+    """Quarry's embedder for LangChain's vector stores; queries and passages each get the model's own format."""
 
     def __init__(self, embedder: Embedder) -> None:
         self.embedder = embedder
@@ -106,11 +111,11 @@ class QuarryEmbeddings(Embeddings):
 
 
 class QuarryReranker(BaseDocumentCompressor):
-    """Reorders documents of any retriever by a cross-encoder; `QuarryRetriever(rerank=...)` has a time budget besides.
+    """Reranks the documents of any retriever; `QuarryRetriever(rerank=...)` also has a time budget.
 
     Attributes:
         reranker: The loaded model.
-        top_n: How many documents are kept at most, at least 1.
+        top_n: Maximum number of documents to return, at least 1.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -127,7 +132,7 @@ class QuarryReranker(BaseDocumentCompressor):
         self,
         documents: Sequence[Document],
         query: str,
-        callbacks: Callbacks | None = None,  # noqa: ARG002 (LangChain hands it over)
+        callbacks: Callbacks | None = None,  # noqa: ARG002 (LangChain passes it)
     ) -> list[Document]:
         """Return copies of the best documents with the logit as `relevance_score` in their metadata, best first.
 

@@ -1,10 +1,11 @@
-"""An index as LangChain's `VectorStore`: documents go in and come out whole, and `as_retriever` works as everywhere.
+"""An index as LangChain's `VectorStore`: documents go in and come out whole, and `as_retriever` works as usual.
 
+Example:
     store = QuarryVectorStore.from_texts(texts, QuarryEmbeddings.load(), metadatas, index="my-index")
     store.similarity_search("怎么续借", k=3, filters={"lang": ["zh"]})
 
 A LangChain document is one document of the index, found by its best passage. For passages with the evidence of every stage use
-`QuarryRetriever` on the same folder. Every call that writes makes a generation: add many documents at once.
+`QuarryRetriever` on the same folder. Every writing call creates a generation, so add many documents at once.
 """
 
 from collections.abc import Iterable, Sequence
@@ -33,15 +34,19 @@ try:
     from langchain_core.vectorstores.utils import maximal_marginal_relevance
 except ImportError as err:
     raise MissingExtraError(
-        f"LangChain could not be imported ({err}); expected langchain-core. Run `pip install 'quarry-search[langchain]'`"
+        "integrations.no_langchain",
+        "LangChain cannot be imported ({reason})",
+        expected="langchain-core",
+        do="Run `pip install 'quarry-search[langchain]'`",
+        reason=str(err),
     ) from err
 
 _DEEPER = 8
-_WHOLE = "langchain"  # metadata key that keeps values which are no strings
+_WHOLE = "langchain"  # metadata key for values that are not strings
 
 
 class QuarryVectorStore(VectorStore):
-    """Documents in an index folder, which is made at the first addition. Safe to use beside other programs on that folder."""
+    """Documents in an index folder, created by the first addition. Other programs may use the folder at the same time."""
 
     def __init__(
         self, index: str | Path, embeddings: QuarryEmbeddings, *, options: SearchOptions = SearchOptions()
@@ -50,8 +55,8 @@ class QuarryVectorStore(VectorStore):
 
         Args:
             index: The index folder, existing or not.
-            embeddings: The model; of an existing index, the one that it was built with.
-            options: Route (`hybrid` unless told), reranking off or on, time budgets.
+            embeddings: The model; for an existing index, the one it was built with.
+            options: Route (`hybrid` by default), reranking, time budgets.
 
         Raises:
             TypeError: If the embeddings are not Quarry's, whose revision an index records.
@@ -76,7 +81,7 @@ class QuarryVectorStore(VectorStore):
         ids: list[str] | None = None,
         index: str | Path,
     ) -> Self:
-        """Open or make an index and add texts. Raises as the constructor and `add_texts`."""
+        """Open or create an index and add texts. Raises as the constructor and `add_texts`."""
         store = cls(index, embedding)  # type: ignore[arg-type]  # the constructor refuses other embeddings
         store.add_texts(texts, metadatas, ids=ids)
         return store
@@ -93,9 +98,9 @@ class QuarryVectorStore(VectorStore):
         *,
         ids: Sequence[str | None] | None = None,
     ) -> list[str]:
-        """Add texts, or replace those with the same id, in one generation; returns the ids, made up where there are none.
+        """Add texts, or replace those with the same id, in one generation; return the ids, generated where missing.
 
-        Metadata must be JSON-able; values that are strings can be filtered by.
+        Metadata must be JSON-serializable; string values can be filtered by.
 
         Raises:
             ValueError: If there are not as many metadata or ids as texts.
@@ -114,7 +119,7 @@ class QuarryVectorStore(VectorStore):
         return chosen
 
     def delete(self, ids: list[str] | None = None) -> bool:  # type: ignore[override]
-        """Delete documents by id, all of them for None; unknown ids are fine."""
+        """Delete documents by id, or all for None; unknown ids are ignored."""
         searcher = self._searcher()
         if searcher is not None:
             gone = searcher.index.chunks.doc_ids() if ids is None else ids
@@ -122,7 +127,7 @@ class QuarryVectorStore(VectorStore):
         return True
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
-        """Return those of the documents that exist, in the order of the ids."""
+        """Return the existing documents, in the order of the ids."""
         searcher = self._searcher()
         if searcher is None:
             return []
@@ -144,7 +149,7 @@ class QuarryVectorStore(VectorStore):
     def _similarity_search_with_relevance_scores(  # type: ignore[override]
         self, query: str, k: int = 4, *, filters: Filters | None = None
     ) -> list[tuple[Document, float]]:
-        """By cosine alone, cut to [0, 1], so that a threshold means the same for every question."""
+        """Score by cosine alone, clipped to [0, 1], so that a threshold means the same for every question."""
         options = replace(self._options, route="dense", rerank=False)
         return [(document, min(1.0, max(0.0, score))) for document, score, _ in self._found(query, k, filters, options)]
 
@@ -189,7 +194,7 @@ class QuarryVectorStore(VectorStore):
         ]
 
     def _searcher(self) -> Searcher | None:
-        """The live generation, whoever wrote it; None as long as there is no index."""
+        """Return the live generation, whoever wrote it; None while there is no index."""
         if self._live is None and live_manifest(self._index) is not None:
             self._live = LiveSearcher(self._index, embedder=self._embeddings.embedder)
         if self._live is None:

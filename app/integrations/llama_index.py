@@ -1,9 +1,10 @@
 """Quarry for LlamaIndex: `QuarryRetriever`, `QuarryEmbedding` and `QuarryReranker`. The extra is `llama-index`.
 
+Example:
     engine = RetrieverQueryEngine.from_args(QuarryRetriever.open("my-index", k=5, rerank="auto"))
 
-Give the retriever its reranker where you can: there it has a time budget and a fallback. `QuarryReranker` is for nodes of
-other retrievers. Every node's `metadata["degraded"]` says which stage did not fully run.
+Prefer the retriever's own reranker, which has a time budget and a fallback; `QuarryReranker` is for nodes of other retrievers.
+Every node's `metadata["degraded"]` says which stages did not fully run.
 """
 
 import asyncio
@@ -33,13 +34,16 @@ try:
     )
 except ImportError as err:
     raise MissingExtraError(
-        f"LlamaIndex could not be imported ({err}); expected llama-index-core. "
-        "Run `pip install 'quarry-search[llama-index]'`"
+        "integrations.no_llama_index",
+        "LlamaIndex cannot be imported ({reason})",
+        expected="llama-index-core",
+        do="Run `pip install 'quarry-search[llama-index]'`",
+        reason=str(err),
     ) from err
 
 
 class QuarryRetriever(BaseRetriever):
-    """Searches an index. Embeddings and other strings of a QueryBundle are not used: Quarry embeds the query itself."""
+    """Searches an index. Embeddings and extra strings in a QueryBundle are ignored: Quarry embeds the query itself."""
 
     def __init__(self, searcher: Searcher, *, k: int = 10, options: SearchOptions = SearchOptions()) -> None:
         """Take an opened index, the number of passages per question, and how to search.
@@ -48,7 +52,7 @@ class QuarryRetriever(BaseRetriever):
             ValueError: If k < 1.
         """
         if k < 1:
-            raise ValueError(f"k is {k}; expected at least 1 passage to be asked for")
+            raise ValueError(f"k is {k}; expected at least 1")
         super().__init__()
         self.searcher = searcher
         self.k = k
@@ -92,7 +96,7 @@ def _node(result: Result, answer: Answer) -> TextNode:
 
 
 class QuarryEmbedding(BaseEmbedding):
-    """Quarry's embedder for LlamaIndex: queries and passages each with the model's own format."""
+    """Quarry's embedder for LlamaIndex; queries and passages each get the model's own format."""
 
     _embedder: Embedder = PrivateAttr()
 
@@ -132,11 +136,11 @@ class QuarryEmbedding(BaseEmbedding):
 
 
 class QuarryReranker(BaseNodePostprocessor):
-    """Reorders nodes of any retriever by a cross-encoder. The nodes stay as they are; scores become its logits.
+    """Reranks the nodes of any retriever; scores become the reranker's logits.
 
     Attributes:
         reranker: The loaded model.
-        top_n: How many nodes are kept at most, at least 1.
+        top_n: Maximum number of nodes to return, at least 1.
     """
 
     reranker: SkipValidation[Reranker] = Field(exclude=True)
@@ -156,7 +160,7 @@ class QuarryReranker(BaseNodePostprocessor):
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
         if query_bundle is None:
-            raise ValueError("no query was given; expected query_bundle or query_str beside the nodes")
+            raise ValueError("no query was given; expected query_bundle or query_str")
         texts = [node.get_content(metadata_mode=MetadataMode.NONE) for node in nodes]
         order = reranked(self.reranker, query_bundle.query_str, texts, self.top_n)
         return [NodeWithScore(node=nodes[position].node, score=score) for position, score in order]

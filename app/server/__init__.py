@@ -1,1 +1,16 @@
-"""The search of the command line for other programs: over HTTP (`quarry serve`, extra `serve`) and MCP (`quarry mcp`, extra `mcp`)."""
+"""The HTTP API of `quarry serve`, and the Model Context Protocol of `quarry mcp`.
+
+A request passes, in this order:
+
+    guard            Host header, token, size and time limit of the body, log line, metrics
+    routes/          one module per group of paths; `shapes` has requests and responses with their limits
+    services         what the routes share: the live searcher, the queues, the inbox, the feedback log
+    batching         requests that wait together are computed together
+    shared_reranker  passages of concurrent requests share forward batches
+    problems         every error as JSON: found, expected, do
+
+Documents take another way: `routes/documents` stores them in the `inbox`, which survives kill -9; the `writer` builds a
+generation with them, and the live searcher takes it over.
+
+The doors are `application.create_app(Services.open(ServeSettings(index)))`, `running.run` and `mcp.tools.mcp_server`.
+"""

@@ -1,4 +1,4 @@
-"""The application: routes, guard, errors, and the services that live as long as it does."""
+"""The application: routes, request guard, error handlers, and the services that live as long as it does."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -31,9 +31,9 @@ Shared = Annotated[Services, Depends(services_of)]
 
 
 def create_app(services: Services) -> FastAPI:
-    """Return the application over opened services; it closes them when it ends.
+    """Return the application over opened services, which it closes at shutdown.
 
-    There is no page of documentation: the ones that FastAPI brings load scripts from the internet.
+    There is no documentation page: FastAPI's pages load scripts from the internet.
     """
 
     @asynccontextmanager
@@ -71,7 +71,7 @@ def create_app(services: Services) -> FastAPI:
 
 
 def health(services: Shared) -> Health:
-    """Tell whether the server answers fully, and from which generation."""
+    """Return whether the server is fully functional, and from which generation it answers."""
     manifest = services.live.searcher.index.manifest
     writer = services.writer.problem if services.writer else ""
     problems = [str(problem) for problem in (*services.live.warnings, services.live.problem, writer) if problem]

@@ -1,4 +1,4 @@
-"""A bounded queue in front of the models: what waits together is computed together.
+"""A bounded queue in front of the models: requests that wait together are computed together.
 
 A thread computes. While it does, requests pile up; the next batch takes all that are alike. So a lone request waits for
 nobody, and under load the batches grow by themselves; there is no delay to tune.
@@ -17,7 +17,7 @@ R = TypeVar("R")
 
 
 class QueueFullError(Exception):
-    """As many requests wait as may."""
+    """The queue is full."""
 
 
 class QueueClosedError(Exception):
@@ -42,10 +42,10 @@ class BatchQueue:
         """Start the threads.
 
         Args:
-            capacity: Requests that may wait, those being computed left out.
-            batch: Weight of one batch at most; a heavier request makes one of its own.
-            observe: Told of the number of requests in every batch.
-            threads: Batches computed at a time.
+            capacity: Maximum number of waiting requests, excluding those being computed.
+            batch: Maximum weight of a batch; a heavier request forms its own.
+            observe: Receives the number of requests in every batch.
+            threads: Number of batches computed concurrently.
         """
         self._capacity, self._batch, self._observe = capacity, batch, observe
         self._waiting: deque[_Waiting] = deque()
@@ -61,7 +61,7 @@ class BatchQueue:
     def submit(
         self, key: Hashable, work: Callable[[Sequence[T]], Sequence[R]], item: T, weight: int = 1
     ) -> "Future[R]":
-        """Queue an item. Items with equal keys may be handed to `work` together; it returns one result for each.
+        """Queue an item. Items with equal keys may be passed to `work` together, which returns one result for each.
 
         Raises:
             QueueFullError: If the queue is full.
@@ -74,13 +74,13 @@ class BatchQueue:
             if len(self._waiting) >= self._capacity:
                 self._drop_cancelled()
             if len(self._waiting) >= self._capacity:
-                raise QueueFullError(f"{self._capacity} requests wait already")
+                raise QueueFullError(f"{self._capacity} requests are already waiting")
             self._waiting.append(waiting)
             self._changed.notify()
         return waiting.future
 
     def close(self, timeout_s: float = 5.0) -> None:
-        """Refuse what waits and end the threads, unless they compute for longer than the timeout."""
+        """Reject waiting requests and join the threads, for at most `timeout_s`."""
         with self._changed:
             self._closed = True
             left = list(self._waiting)
@@ -94,7 +94,7 @@ class BatchQueue:
             thread.join(max(0.0, end - monotonic()))
 
     def _drop_cancelled(self) -> None:
-        """Forget those whose clients have gone or whose time is up."""
+        """Drop requests whose clients have disconnected or whose time is up."""
         self._waiting = deque(waiting for waiting in self._waiting if not waiting.future.cancelled())
 
     def _run(self) -> None:
@@ -125,10 +125,10 @@ class BatchQueue:
 
 
 def _compute(started: Sequence[_Waiting]) -> None:
-    """Compute a batch; when it fails, each alone, so that one wrong request does not fail its neighbours."""
+    """Compute a batch; if it fails, each item alone, so that one bad request does not fail its neighbors."""
     try:
         results = started[0].work([waiting.item for waiting in started])
-    except Exception as err:  # noqa: BLE001 (the boundary of the thread: the error goes to the one who asked)
+    except Exception as err:  # noqa: BLE001 (thread boundary: the error is passed to the caller)
         if len(started) == 1:
             started[0].future.set_exception(err)
             return

@@ -24,13 +24,13 @@ log = logging.getLogger("quarry.serve")
 
 
 class RequestGuard:
-    """ASGI middleware with the rules of one server."""
+    """ASGI middleware that checks every request before the routes see it."""
 
     def __init__(self, app: ASGIApp, settings: ServeSettings, metrics: Metrics) -> None:
         self._app, self._settings, self._metrics = app, settings, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request pass, or answer it here."""
+        """Pass a request on, or answer it here."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -1,4 +1,4 @@
-"""Documents that were acknowledged and wait to be indexed: a SQLite file in the index folder that survives kill -9.
+"""Acknowledged documents waiting to be indexed: a SQLite file in the index folder that survives kill -9.
 
 `put` returns after the job is on disk (WAL, synchronous=FULL). A job leaves its texts here until a generation with them is
 live and durable, so a crash at any moment costs at most doing the same work again.
@@ -25,7 +25,7 @@ JobKind = Literal["add", "delete"]
 JobState = Literal["queued", "done", "failed"]
 INBOX_NAME = "inbox.sqlite"
 _APPLICATION_ID = 0x51494231  # marks the file as an inbox
-_KEPT = 10_000  # finished jobs that are remembered
+_KEPT = 10_000  # finished jobs to remember
 _BUSY_SECONDS = 10.0
 _COLUMNS = "number, id, kind, documents, state, result, at"
 _SCHEMA = (
@@ -38,7 +38,7 @@ _SCHEMA = (
 
 
 class InboxFullError(Exception):
-    """More text waits than may."""
+    """Too much text is waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +46,13 @@ class Job:
     """One acknowledged request.
 
     Attributes:
-        number: Jobs are done in the order of their numbers.
-        id: What the client knows it by.
+        number: Jobs run in this order.
+        id: The client's handle.
         kind: Whether documents are added or deleted.
-        documents: How many.
-        state: `queued` (being indexed included), `done` or `failed`.
-        result: What came of it, empty while it is queued.
-        at: When it was acknowledged, UTC.
+        documents: Number of documents.
+        state: `queued` (includes being indexed), `done` or `failed`.
+        result: The outcome; empty while queued.
+        at: Time of acknowledgment, UTC.
     """
 
     number: int
@@ -73,11 +73,11 @@ class Inbox:
 
     @classmethod
     def open(cls, index: Path, max_bytes: int = 256 * 2**20) -> Self:
-        """Open the inbox of an index, making it when it is not there.
+        """Open the inbox of an index, creating it if missing.
 
         Args:
             index: The index folder.
-            max_bytes: UTF-8 bytes of text that may wait.
+            max_bytes: Maximum UTF-8 bytes of waiting text.
 
         Raises:
             IndexBusyError: If another server owns it.
@@ -105,10 +105,10 @@ class Inbox:
         return self._put("delete", list(doc_ids))
 
     def _put(self, kind: JobKind, content: Sequence[Any]) -> Job:
-        """Store a job and return it after it is on disk.
+        """Store a job and return it once it is on disk.
 
         Raises:
-            InboxFullError: If too much waits already.
+            InboxFullError: If too much text is waiting.
             SearchError: If it could not be stored.
         """
         payload = dumps(content, ensure_ascii=False)
@@ -125,7 +125,7 @@ class Inbox:
         return Job(int(cursor.lastrowid or 0), job_id, kind, len(content), "queued", {}, at)
 
     def job(self, job_id: str) -> Job | None:
-        """Return a job, None when there is none of this id (any more)."""
+        """Return a job, or None if there is none with this id (any more)."""
         with self._lock, _explained(self.path):
             row = self._db.execute(
                 f"SELECT {_COLUMNS} FROM jobs WHERE id = ?",  # noqa: S608 (constants only)
@@ -134,7 +134,7 @@ class Inbox:
         return _job(row) if row else None
 
     def waiting(self) -> int:
-        """Return how many jobs are not finished."""
+        """Return the number of unfinished jobs."""
         with self._lock, _explained(self.path):
             (count,) = self._db.execute("SELECT COUNT(*) FROM jobs WHERE state = 'queued'").fetchone()
         return int(count)
@@ -143,7 +143,7 @@ class Inbox:
         """Return the oldest unfinished jobs that can be done together: of one kind, up to this many documents (or one job)."""
         with self._lock, _explained(self.path):
             rows = self._db.execute(
-                f"SELECT {_COLUMNS} FROM jobs WHERE state = 'queued' ORDER BY number LIMIT ?",  # noqa: S608
+                f"SELECT {_COLUMNS} FROM jobs WHERE state = 'queued' ORDER BY number LIMIT ?",  # noqa: S608 (constants only)
                 (max_documents,),
             ).fetchall()
         taken: list[Job] = []
@@ -169,17 +169,17 @@ class Inbox:
         return list(loads(row[0])) if row and row[0] else []
 
     def finish(self, job: Job, state: JobState, result: dict[str, Any]) -> None:
-        """Record the end of a job. The texts of a job that is done are let go, those of a failed one are kept."""
+        """Record the outcome of a job. The texts of a finished job are dropped; those of a failed one are kept."""
         keep = "payload" if state == "failed" else "NULL"
         with self._lock, _explained(self.path):
             self._db.execute(
-                f"UPDATE jobs SET state = ?, result = ?, payload = {keep} WHERE number = ?",  # noqa: S608
+                f"UPDATE jobs SET state = ?, result = ?, payload = {keep} WHERE number = ?",  # noqa: S608 (constants only)
                 (state, dumps(result, ensure_ascii=False), job.number),
             )
             self._db.execute("DELETE FROM jobs WHERE state = 'done' AND number <= ?", (job.number - _KEPT,))
 
     def close(self) -> None:
-        """Close the file and let another server have it. What was acknowledged is safe without it."""
+        """Close the file and release it to other servers. Acknowledged jobs are already on disk."""
         with self._lock:
             self._db.close()
             os.close(self._lock_file)

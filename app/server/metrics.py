@@ -11,7 +11,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 
 class Metrics:
-    """Counters of one server; a process may hold several."""
+    """Counters of one server; a process may have several."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -34,7 +34,7 @@ class Metrics:
         )
 
     def watch(self, name: str, text: str, value: Callable[[], float]) -> None:
-        """Add a gauge that is read when the metrics are asked for."""
+        """Add a gauge that is evaluated when the metrics are scraped."""
         Gauge(name, text, registry=self.registry).set_function(value)
 
     def text(self) -> bytes:

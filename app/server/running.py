@@ -1,4 +1,4 @@
-"""Running the server until it is told to stop."""
+"""Runs a server until it is told to stop."""
 
 import logging
 import os
@@ -14,10 +14,10 @@ def run(app: ASGIApp, host: str, port: int, *, time_limit_s: float, connections:
 
     Args:
         app: The application.
-        host: Address.
-        port: Port.
-        time_limit_s: Of a request; as long is waited for those in flight.
-        connections: That are open at most, further ones get 503; None for no limit here.
+        host: Address to listen on.
+        port: Port to listen on.
+        time_limit_s: Time limit of a request, and the grace period for requests in flight.
+        connections: Maximum number of open connections, further ones get 503; None for no limit.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -36,10 +36,10 @@ def run(app: ASGIApp, host: str, port: int, *, time_limit_s: float, connections:
         timeout_graceful_shutdown=int(time_limit_s) + 5,
     )
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)  # uvicorn raises the signal once more after it has shut down
+        signal.signal(number, lambda *_: None)  # uvicorn raises the signal again after shutdown
     server = uvicorn.Server(config)
     server.run()
     sys.stdout.flush()
     sys.stderr.flush()
-    # a model that still computes in a thread nobody can stop would hold the process up; all that was acknowledged is on disk
+    # A model computing in a thread cannot be interrupted and would keep the process alive; acknowledged jobs are on disk.
     os._exit(0 if server.started else 1)

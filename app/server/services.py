@@ -1,4 +1,4 @@
-"""What the routes of one server share, and the ways to use it with the server's limits."""
+"""What the routes of a server share, used within the server's limits."""
 
 import asyncio
 import logging
@@ -26,7 +26,7 @@ from quarry.training.feedback.log import FeedbackLog, feedback_path
 T = TypeVar("T")
 R = TypeVar("R")
 RETRY_AFTER_S = 1
-_PASSAGES = 64  # that are reranked together: enough to fill forwards, and no one waits long for others
+_PASSAGES = 64  # per batch: enough to fill a forward pass without making others wait long
 log = logging.getLogger("quarry.serve")
 
 
@@ -58,8 +58,8 @@ class Services:
 
         Args:
             settings: How to serve.
-            embedder: A loaded one to use instead of the index's own.
-            reranker: A loaded one to use instead of `settings.rerank`.
+            embedder: A loaded embedder to use instead of the index's own.
+            reranker: A loaded reranker to use instead of `settings.rerank`.
 
         Raises:
             SearchError: If the index or its inbox cannot be used; the message says why.
@@ -78,10 +78,10 @@ class Services:
         searches = BatchQueue(settings.queue, 1, threads=settings.batch)
         writer = Writer(inbox, live) if inbox else None
         metrics.watch(
-            "quarry_queue_length", "Requests that wait for the models", lambda: len(queue) + len(searches) + len(pairs)
+            "quarry_queue_length", "Requests waiting for the models", lambda: len(queue) + len(searches) + len(pairs)
         )
         if inbox:
-            metrics.watch("quarry_waiting_jobs", "Acknowledged jobs that are not finished", inbox.waiting)
+            metrics.watch("quarry_waiting_jobs", "Acknowledged jobs not finished", inbox.waiting)
         feedback = FeedbackLog.open(feedback_path(settings.index))
         services = cls(settings, live, queue, searches, pairs, inbox, writer, feedback, metrics)
         live.follow(settings.poll_s)
@@ -90,7 +90,7 @@ class Services:
         return services
 
     def close(self) -> None:
-        """Stop the threads. What was acknowledged and is not indexed yet waits on disk for the next start."""
+        """Stop the threads. Acknowledged jobs that are not indexed yet stay on disk for the next start."""
         for queue in (self.queue, self.pairs, self.searches):  # searches wait for pairs
             queue.close()
         self.live.close()
@@ -98,21 +98,21 @@ class Services:
             if self.inbox:
                 self.inbox.close()
         else:
-            log.warning("stopped while documents are being indexed; the next start goes on with them")
+            log.warning("stopped while indexing documents; the next start resumes")
         self.feedback.close()
 
     async def compute(self, key: Hashable, work: Callable[[Sequence[T]], Sequence[R]], item: T) -> R:
-        """Have an item computed by the models' thread, together with others of the same key. Raises as `answered`."""
+        """Compute an item in the models' thread, batched with others of the same key. Raises as `answered`."""
         (result,) = await self.answered(lambda: [self.queue.submit(key, work, item)])
         return result
 
     async def search_apart(self, work: Callable[[], R]) -> R:
-        """Run a search that reranks, beside others. Raises as `answered`."""
+        """Run a reranking search concurrently with others. Raises as `answered`."""
         (result,) = await self.answered(lambda: [self.searches.submit(object(), lambda _: [work()], None)])
         return result
 
     async def answered(self, submit: Callable[[], Sequence["Future[R]"]]) -> list[R]:
-        """Wait for what a queue was given; what is not begun when one fails or the time is up is taken back.
+        """Submit work to a queue and wait for it; on failure or timeout, work that has not begun is cancelled.
 
         Raises:
             Problem: 429 when the queue is full, 503 when the server stops, 504 when the time is up.
@@ -142,7 +142,7 @@ class Services:
                 future.cancel()
 
     def writing(self) -> tuple[Inbox, Writer]:
-        """Return what takes documents.
+        """Return the inbox and the writer.
 
         Raises:
             Problem: 403 on a read-only server.
@@ -158,12 +158,12 @@ class Services:
         return self.inbox, self.writer
 
     def generation(self) -> str:
-        """Return the generation that answers."""
+        """Return the live generation's name."""
         return self.live.searcher.index.generation
 
 
 def queue_full(waiting: int) -> Message:
-    """Say that as many requests wait as may."""
+    """Return the message of a full queue."""
     return Message.of(
         "serve.queue_full",
         "{waiting:request is|requests are} already waiting",
@@ -174,7 +174,7 @@ def queue_full(waiting: int) -> Message:
 
 
 def services_of(request: Request) -> Services:
-    """Return the services of the server that a request came to.
+    """Return the services of the server that received a request.
 
     Raises:
         IndexFormatError: If the server was not started.

@@ -1,4 +1,4 @@
-"""What a server is started with: every limit has a name and a default here."""
+"""Settings of a server: every limit has a name and a default here."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +16,15 @@ class ServeSettings:
         token: Bearer token that requests must carry; empty for none.
         rerank: `none`, `auto`, an id or a folder.
         device: Where models run.
-        hosts: Names that the Host header may have; empty for any. On loopback it keeps web pages of other names out
+        hosts: Allowed Host headers; empty for any. On loopback this blocks web pages of other origins
             (DNS rebinding).
-        queue: Requests that may wait for the models; further ones get 429.
-        batch: Queries that are answered together at most.
-        time_limit_s: Wall time of a request, waiting included.
+        queue: Maximum number of requests waiting for the models; further ones get 429.
+        batch: Maximum number of queries per batch.
+        time_limit_s: Time limit of a request, including waiting.
         max_body_bytes: Largest request body.
-        max_waiting_bytes: Texts of acknowledged documents that may wait for indexing; further ones get 429.
-        read_only: Whether documents can be neither added nor deleted.
-        poll_s: How often it is looked whether there is a new generation.
+        max_waiting_bytes: Maximum bytes of acknowledged text waiting to be indexed; further documents get 429.
+        read_only: Reject adding and deleting documents.
+        poll_s: Interval of checks for a new generation, in seconds.
     """
 
     index: Path

@@ -1,4 +1,4 @@
-"""Requests and answers of the HTTP interface, with their limits; OpenAPI is made from these."""
+"""Requests and responses of the HTTP API, with their limits; the OpenAPI schema is generated from these."""
 
 from typing import Annotated, Any, Literal
 
@@ -7,7 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from quarry.retriever.ranking import Evidence, Route, Stage, Status
 from quarry.retriever.results import Answer, Result
 
-# A character that is left when NUL and white space are taken away: those of Python, which JSON Schema's \s does not all know.
+# At least one character besides NUL and white space, which is spelled out because \s differs between regex dialects.
 SEARCHABLE = r"[^\x00\x09-\x0d\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
 Name = Annotated[str, StringConstraints(min_length=1, max_length=2_048, pattern=r"^[^\x00]+$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=32_768, pattern=SEARCHABLE)]
@@ -24,24 +24,24 @@ WHOLE = BeforeValidator(_whole)
 
 
 class Typed(BaseModel):
-    """A request whose values have the types of the schema: no number in quotes, no word for true."""
+    """A request whose values must have the schema's types: no quoted numbers, no strings for booleans."""
 
     model_config = ConfigDict(strict=True)
 
 
 class Strict(Typed):
-    """A request of ours: unknown fields are errors."""
+    """A request of our own design: unknown fields are errors."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class SearchRequest(Strict):
-    """A question. Characters past the 8,192nd are cut with a notice."""
+    """A question; only the first 8,192 characters are used, and a notice says so."""
 
     query: Text
-    k: Annotated[int, Field(ge=1, le=100, description="How many passages."), WHOLE] = 10
+    k: Annotated[int, Field(ge=1, le=100, description="Number of passages."), WHOLE] = 10
     route: Route = "hybrid"
-    rerank: bool = Field(True, description="Whether the server's reranker, when it has one, orders the candidates.")
+    rerank: bool = Field(True, description="Rerank the candidates, if the server has a reranker.")
     rerank_depth: Annotated[int, Field(ge=1, le=200), WHOLE] = 50
     filters: dict[Name, Annotated[list[Annotated[str, StringConstraints(max_length=2_048)]], Field(min_length=1)]] = (
         Field(default_factory=dict, description="Metadata key to accepted values; * is a wildcard.", max_length=32)
@@ -49,7 +49,7 @@ class SearchRequest(Strict):
 
 
 class StageOut(BaseModel):
-    """What happened to one stage."""
+    """How one stage went."""
 
     stage: Stage
     status: Status
@@ -59,7 +59,7 @@ class StageOut(BaseModel):
 
 
 class ResultOut(BaseModel):
-    """One passage; `score` belongs to `stage` and compares only within this answer."""
+    """One passage; `score` is that of `stage` and comparable only within this response."""
 
     rank: int
     score: float
@@ -79,13 +79,13 @@ class ResultOut(BaseModel):
 
 
 class SearchAnswer(BaseModel):
-    """The passages, and what has to be known to judge them."""
+    """The passages, and how they were found."""
 
     query: str
     route: Route
     results: list[ResultOut]
     stages: list[StageOut]
-    degraded: list[str] = Field(description="One sentence per stage that did not fully run; empty for a full answer.")
+    degraded: list[str] = Field(description="One sentence per stage that did not fully run; empty if all did.")
     notices: list[str]
     generation: str
     model: str
@@ -93,7 +93,7 @@ class SearchAnswer(BaseModel):
 
     @classmethod
     def of(cls, answer: Answer) -> "SearchAnswer":
-        """Make the JSON of an answer."""
+        """Return the response for an answer."""
         return cls(
             query=answer.query.text,
             route=answer.route,
@@ -122,7 +122,7 @@ def _result(result: Result) -> ResultOut:
 
 
 class DocumentIn(Strict):
-    """A document; one with the same id is replaced."""
+    """A document; it replaces one with the same id."""
 
     id: Name
     text: Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
@@ -145,7 +145,7 @@ class SkippedOut(BaseModel):
 
 
 class JobOut(BaseModel):
-    """An acknowledged job. `queued` is safe on disk; `done` can be found from `generation` on."""
+    """An acknowledged job. `queued`: safe on disk; `done`: searchable from `generation` on."""
 
     job: str
     kind: Literal["add", "delete"]
@@ -155,18 +155,18 @@ class JobOut(BaseModel):
     generation: str = ""
     skipped: list[SkippedOut] = []
     not_found: list[str] = []
-    reason: str = Field("", description="Why it failed, or why it still waits.")
+    reason: str = Field("", description="Why it failed, or why it is still waiting.")
 
 
 class EmbeddingsRequest(Typed):
-    """As OpenAI's `/v1/embeddings`; fields it has and we do not need are let pass."""
+    """Like OpenAI's `/v1/embeddings`; its other fields are ignored."""
 
     input: Text | Annotated[list[Text], Field(min_length=1, max_length=MAX_INPUTS)]
     model: str = Field("", description="The index's model, or empty.")
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: Annotated[int, Field(ge=1), WHOLE] | None = None
     input_type: Literal["query", "document"] = Field(
-        "document", description="Not OpenAI's: queries and passages are encoded differently."
+        "document", description="Extension of OpenAI's API: queries and passages are encoded differently."
     )
 
 
@@ -201,7 +201,7 @@ class PassageIn(BaseModel):
 
 
 class RerankRequest(Typed):
-    """As Jina's and Cohere's `/rerank`."""
+    """Like Jina's and Cohere's `/rerank`."""
 
     query: Text
     documents: list[Text | PassageIn] = Field(min_length=1, max_length=MAX_INPUTS)
@@ -211,7 +211,7 @@ class RerankRequest(Typed):
 
 
 class RerankedOut(BaseModel):
-    """One passage, by its place in the request; `relevance_score` is the sigmoid of the logit."""
+    """One passage, by its position in the request; `relevance_score` is the sigmoid of the logit."""
 
     index: int
     relevance_score: float
@@ -226,7 +226,7 @@ class RerankAnswer(BaseModel):
 
 
 class Health(BaseModel):
-    """Whether the server answers, and from what."""
+    """Whether the server answers, and from which generation."""
 
     status: Literal["ok", "degraded"]
     generation: str

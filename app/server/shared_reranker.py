@@ -1,4 +1,4 @@
-"""One reranker for all who ask at once: passages of concurrent searches and of `/rerank` share forward batches."""
+"""One reranker shared by all requests: passages of concurrent searches and of `/rerank` share forward batches."""
 
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -13,7 +13,7 @@ _PART = 16  # passages queued as one piece, so that a long request lets short on
 
 
 class SharedReranker:
-    """A Reranker in front of which the passages of all callers wait in one bounded queue."""
+    """A Reranker behind one bounded queue for the passages of all callers."""
 
     def __init__(self, reranker: Reranker, queue: BatchQueue) -> None:
         """Take a loaded reranker, and a queue whose batches are measured in passages."""
@@ -21,11 +21,11 @@ class SharedReranker:
 
     @property
     def name(self) -> str:
-        """The model."""
+        """The model's name."""
         return self._reranker.name
 
     def score(self, query: str, passages: Sequence[str]) -> NDArray[np.float32]:
-        """Return one logit per passage, shape (len(passages),); waits for its turn.
+        """Return one logit per passage, shape (len(passages),); blocks until its turn.
 
         Raises:
             QueueFullError: If the queue is full.
@@ -35,7 +35,7 @@ class SharedReranker:
         return np.concatenate(parts) if parts else np.empty(0, dtype=np.float32)
 
     def submit(self, query: str, passages: Sequence[str]) -> list["Future[NDArray[np.float32]]"]:
-        """Queue passages in parts; returns their logits to come, in order. Raises as `score`, with nothing queued."""
+        """Queue passages in parts and return futures of their logits, in order. Raises as `score`, with nothing queued."""
         futures: list[Future[NDArray[np.float32]]] = []
         try:
             for first in range(0, len(passages), _PART):

@@ -1,4 +1,4 @@
-"""The one background writer: takes jobs out of the inbox, builds a generation with them, and marks them done."""
+"""The background writer: takes jobs from the inbox, builds a generation with them, and marks them done."""
 
 import logging
 import threading
@@ -12,30 +12,30 @@ from quarry.indexer.messages import Message
 from quarry.retriever.live import LiveSearcher
 from quarry.retriever.searcher import Searcher
 
-_DOCUMENTS = 512  # that go into one generation at most
+_DOCUMENTS = 512  # per generation at most
 _RETRY_S = 2.0
 log = logging.getLogger("quarry.serve")
 
 
 class Writer:
-    """Indexes what was acknowledged, in order. An error of the index (busy, disk full) is waited out, and no job is lost."""
+    """Indexes acknowledged jobs in order. It retries while the index is busy or the disk is full; no job is lost."""
 
     def __init__(self, inbox: Inbox, live: LiveSearcher) -> None:
         self._inbox, self._live = inbox, live
-        self.problem = ""  # why nothing is indexed at present
+        self.problem = ""  # why nothing can be indexed now
         self._wake, self._stop = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="quarry-writer", daemon=True)
 
     def start(self) -> None:
-        """Begin, with what an earlier process left."""
+        """Start, with the jobs left by an earlier process."""
         self._thread.start()
 
     def wake(self) -> None:
-        """Say that there is something to do."""
+        """Signal that a job is waiting."""
         self._wake.set()
 
     def stop(self, timeout_s: float = 5.0) -> bool:
-        """Stop after the jobs at hand; returns whether it did in time. What it leaves is done by the next process."""
+        """Stop after the current jobs; return whether that took less than `timeout_s`. The next process does the rest."""
         self._stop.set()
         self._wake.set()
         if self._thread.ident is not None:
@@ -63,7 +63,7 @@ class Writer:
             results = self._build(jobs)
         except (SearchError, OSError, MemoryError):
             raise
-        except Exception as err:  # noqa: BLE001 (one document that breaks a library must not hold the others up)
+        except Exception as err:  # noqa: BLE001 (one document that breaks a library must not block the others)
             if len(jobs) > 1:
                 for job in jobs:
                     self._do([job])
@@ -78,12 +78,12 @@ class Writer:
             )
             self._inbox.finish(jobs[0], "failed", {"reason": str(reason)})
             return
-        self._live.refresh()  # so that who sees the job done finds its documents
+        self._live.refresh()  # so that a finished job's documents can be found
         for job, result in zip(jobs, results, strict=True):
             self._inbox.finish(job, "done", result)
 
     def _build(self, jobs: list[Job]) -> list[dict[str, Any]]:
-        self._live.refresh()  # the generation to go on from may be another program's
+        self._live.refresh()  # another program may have made a newer generation
         embedder = self._live.embedder()
         if jobs[0].kind == "add":
             texts = [self._inbox.documents(job) for job in jobs]

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from quarry.app.cli.compare_words import WORDS, cut
-from quarry.app.cli.console import fields, note, out, out_json, table
+from quarry.app.cli.console import cut, fields, note, out, out_json, table
 from quarry.app.cli.exits import usage_errors
+from quarry.app.cli.headings import headings
 from quarry.app.words import words as in_language
 
 if TYPE_CHECKING:
@@ -221,7 +221,7 @@ def _plain(comparison: "Comparison", language: Literal["en", "zh"]) -> dict[str,
 
 
 def _print_runs(sides: "dict[str, JudgedRun]", measure: str, language: Literal["en", "zh"]) -> None:
-    words = WORDS[language]
+    words = headings(language)
     rows = []
     for name, side in sides.items():
         mean = side.evaluation.means[measure]
@@ -239,21 +239,32 @@ def _print(
     examples: "Cases",
     language: Literal["en", "zh"],
 ) -> None:
-    words = WORDS[language]
+    words = headings(language)
     out()
     out(f"{name} {words['against']} {baseline}")
     out(in_language(comparison.message(), language))
     for by, parts in sliced.items():
         out()
         table(
-            [(value, str(part.count), f"{part.before:.4f}", f"{part.after:.4f}", f"{part.difference:+.4f}",
-              f"{part.low:+.4f} .. {part.high:+.4f}", f"{part.p_adjusted:.4f}", words[part.verdict])
-             for value, part in parts.items()],
+            [
+                (
+                    value,
+                    str(part.count),
+                    f"{part.before:.4f}",
+                    f"{part.after:.4f}",
+                    f"{part.difference:+.4f}",
+                    f"{part.low:+.4f} .. {part.high:+.4f}",
+                    f"{part.p_adjusted:.4f}",
+                    words[part.verdict],
+                )
+                for value, part in parts.items()
+            ],
             (by, words["queries"], words["before"], words["after"], words["difference"], "95 %", "p", words["verdict"]),
-        )  # fmt: skip
+        )
     for title, found, total in (
-        (words["wins"], examples.wins, comparison.wins), (words["losses"], examples.losses, comparison.losses),
-    ):  # fmt: skip
+        (words["wins"], examples.wins, comparison.wins),
+        (words["losses"], examples.losses, comparison.losses),
+    ):
         if found:
             out()
             out(f"{title} ({len(found)} / {len(total)}; {words['marks']})")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from quarry.app.cli.compare_words import WORDS
 from quarry.app.cli.console import DeviceOption, fields, note, out, out_json, table
 from quarry.app.cli.exits import usage_errors
+from quarry.app.cli.headings import headings
 from quarry.app.words import words
 
 if TYPE_CHECKING:
@@ -255,7 +255,7 @@ def _print(
         rows.append((route, *cells, interval, f"{result.ceiling.value:.4f}", times))
     table(rows, ("route", *names, f"{names[0]} 95 %", f"ceiling@{first.ceiling.depth}", "ms per query"))
     for name, comparison in compared.items():
-        out(f"{name} {WORDS[lang]['against']} {baseline}: {words(comparison.message(), lang)}")
+        out(f"{name} {headings(lang)['against']} {baseline}: {words(comparison.message(), lang)}")
     from quarry.retriever.evaluation.judged_runs import excluded_notes
 
     for message in excluded_notes(first.evaluation):

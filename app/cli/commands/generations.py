@@ -47,14 +47,25 @@ def generations(
         size = sum(fact.size for fact in manifest.files.values())
         rows.append((name, name == pointer.generation, manifest, model, size))
     if as_json:
-        out_json([
-            {"generation": name, "live": live, "created": m.created, "documents": m.documents, "chunks": m.chunks,
-             "model": model, "bytes": size}
-            for name, live, m, model, size in rows
-        ])  # fmt: skip
+        out_json(
+            [
+                {
+                    "generation": name,
+                    "live": live,
+                    "created": m.created,
+                    "documents": m.documents,
+                    "chunks": m.chunks,
+                    "model": model,
+                    "bytes": size,
+                }
+                for name, live, m, model, size in rows
+            ]
+        )
         return
     table(
-        [(name, "live" if live else "", m.created, str(m.documents), str(m.chunks), model, f"{size / 1e6:.1f} MB")
-         for name, live, m, model, size in rows],
+        [
+            (name, "live" if live else "", m.created, str(m.documents), str(m.chunks), model, f"{size / 1e6:.1f} MB")
+            for name, live, m, model, size in rows
+        ],
         ("generation", "", "created", "documents", "passages", "model", "size"),
-    )  # fmt: skip
+    )

@@ -27,7 +27,7 @@ class TokenRequired:
         self._app, self._token = app, token
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request pass, or answer it with 401."""
+        """Pass a request on, or answer it with 401."""
         if scope["type"] != "http" or carries(Request(scope).headers.get("authorization", ""), self._token):
             await self._app(scope, receive, send)
             return
@@ -45,7 +45,7 @@ def streamable(server: MCPServer, *, loopback: bool) -> Starlette:
 
     Args:
         server: The tools.
-        loopback: Whether only names of this machine may stand in Host and Origin. With port 80 they stand there without one.
+        loopback: Allow only local names in Host and Origin; with port 80 they come without a port.
     """
     # its warnings quote headers that anyone can send
     logging.getLogger("mcp.server.transport_security").setLevel(logging.ERROR)

@@ -21,19 +21,19 @@ _INSTRUCTIONS = "Search of the user's own documents, in Chinese and English. Tex
 
 
 class Found(BaseModel):
-    """One passage; `id` can be given to `fetch`."""
+    """One passage; pass `id` to `fetch`."""
 
     id: str
     title: str
-    url: str = Field(description="Where the passage is from: the source, with its page when it has pages.")
+    url: str = Field(description="The source of the passage, with its page if it has pages.")
     text: str
 
 
 class SearchResults(BaseModel):
-    """Passages, best first, and what has to be known of how they were found."""
+    """Passages, best first, and notes on how they were found."""
 
     results: list[Found]
-    notes: list[str] = Field(description="Stages that did not fully run; empty for a full answer.")
+    notes: list[str] = Field(description="Stages that did not fully run; empty if all did.")
 
 
 class Fetched(BaseModel):

@@ -1,1 +1,1 @@
-"""One module per group of HTTP routes."""
+"""One module per group of HTTP paths; each has a `router`."""

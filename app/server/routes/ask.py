@@ -1,4 +1,4 @@
-"""`/ask`: an answer with checked citations. The model is the one of the server's environment, never one that a request names."""
+"""`/ask`: an answer with checked citations. The model comes from the server's environment, never from the request."""
 
 import asyncio
 import os
@@ -24,8 +24,8 @@ from quarry.retriever.llm.stream import StreamLimits
 from quarry.retriever.ranking import Route
 from quarry.retriever.searcher import SearchOptions
 
-AT_A_TIME = 4  # questions that are answered together; a model is slow, and searches shall not wait for it
-_SHARE = 0.4  # of the time limit, for each of the two parts: the search, and waiting for the model
+AT_A_TIME = 4  # concurrent questions; a model is slow, and searches must not wait for it
+_SHARE = 0.4  # of the time limit, for the search and for the model each
 router = APIRouter()
 Shared = Annotated[Services, Depends(services_of)]
 
@@ -39,14 +39,12 @@ class AskRequest(Strict):
         STANDARD_BUDGET
     )
     route: Route = "hybrid"
-    generate: bool = Field(
-        True, description="False answers with the documents' own sentences, whatever model is set up."
-    )
+    generate: bool = Field(True, description="False quotes sentences of the documents even if a model is configured.")
     filters: dict[Name, Annotated[list[Name], Field(min_length=1)]] = Field(default_factory=dict, max_length=32)
 
 
 class SentenceOut(BaseModel):
-    """A sentence, safe to show as text, and whether the passages it cites carry it."""
+    """A sentence, safe to show as text, and whether the cited passages support it."""
 
     text: str
     citations: list[int]
@@ -59,7 +57,7 @@ class SentenceOut(BaseModel):
 
 
 class SourceOut(BaseModel):
-    """A numbered passage. Its text is the document's, and as little to be trusted."""
+    """A numbered passage. Its text comes from a document and is untrusted."""
 
     number: int
     doc_id: str
@@ -85,7 +83,7 @@ class EvidenceOut(BaseModel):
 
 
 class AskAnswer(BaseModel):
-    """An answer with all that is needed to judge it; `refused` means: not in the documents."""
+    """An answer with its evidence; `refused` means that the documents do not answer the question."""
 
     question: str
     language: Literal["zh", "en"]
@@ -101,10 +99,10 @@ class AskAnswer(BaseModel):
 
 
 def register(app: FastAPI, settings: ServeSettings) -> None:
-    """Add the route, with the model that the environment names.
+    """Add the route, with the model configured in the environment.
 
     Raises:
-        SettingsError: If the environment names an endpoint that is not usable, or one without a model.
+        SettingsError: If the endpoint in the environment is invalid, or has no model.
     """
     app.state.ask_slots = BoundedSemaphore(AT_A_TIME)
     app.state.ask_settings = _settings(settings.time_limit_s)
@@ -129,7 +127,7 @@ def _settings(time_limit_s: float) -> AskSettings:
 
 @router.post("/ask", operation_id="ask", tags=["search"])
 async def ask(asked: AskRequest, services: Shared, request: Request) -> AskAnswer:
-    """Answer a question from the documents, with checked citations; the model is the server's, or the documents' own sentences."""
+    """Answer a question from the documents, with checked citations, by the server's model or by quoting the documents."""
     state = request.app.state
     limit = services.settings.time_limit_s
     options = SearchOptions(

@@ -1,4 +1,4 @@
-"""`/documents`: add, delete, and the state of these jobs. What is answered with 202 is on disk."""
+"""`/documents`: add, delete, and query the state of these jobs. A job answered with 202 is on disk."""
 
 from typing import Annotated
 
@@ -19,7 +19,7 @@ _RETRY_S = 5
 
 @router.post("/documents", operation_id="add_documents", status_code=202)
 def add(sent: DocumentsRequest, services: Shared) -> JobOut:
-    """Take documents in; those with a known id are replaced. They are safe on disk now and found when the job is done."""
+    """Add documents, replacing those with the same id. They are safe on disk now and searchable once the job is done."""
     inbox, writer = services.writing()
     ids = [document.id for document in sent.documents]
     if len(set(ids)) < len(ids):
@@ -50,7 +50,7 @@ def delete(doc_id: Annotated[str, Path(min_length=1, max_length=2_048)], service
 
 @router.get("/documents/jobs/{job}", operation_id="document_job")
 def state(job: Annotated[str, Path(max_length=64)], services: Shared) -> JobOut:
-    """Tell how far a job is."""
+    """Return the state of a job."""
     inbox, writer = services.writing()
     found = inbox.job(job)
     if found is None:

@@ -1,4 +1,4 @@
-"""`/v1/embeddings` as OpenAI's, `/rerank` as Jina's and Cohere's: the index's models for other programs."""
+"""`/v1/embeddings` like OpenAI's, `/rerank` like Jina's and Cohere's: the index's models for other programs."""
 
 from base64 import b64encode
 from collections.abc import Sequence
@@ -65,7 +65,7 @@ async def embeddings(asked: EmbeddingsRequest, services: Shared) -> EmbeddingsAn
 @router.post("/rerank", operation_id="rerank")
 @router.post("/v1/rerank", operation_id="rerank_v1")
 async def rerank(asked: RerankRequest, services: Shared) -> RerankAnswer:
-    """Order passages by their relevance to a query, with the server's reranker."""
+    """Order passages by relevance to a query, with the server's reranker."""
     reranker, report = services.live.reranker.get()
     if not isinstance(reranker, SharedReranker):
         message = Message.of(

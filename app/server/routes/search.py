@@ -13,7 +13,7 @@ from quarry.retriever.searcher import SearchOptions
 
 router = APIRouter()
 Shared = Annotated[Services, Depends(services_of)]
-_RERANK_SHARE = 0.5  # of the time limit, so that a slow reranker costs the order and not the answer
+_RERANK_SHARE = 0.5  # of the time limit: a slow reranker costs the order, not the answer
 _DENSE_SHARE = 0.4
 
 
@@ -36,7 +36,7 @@ async def search(asked: SearchRequest, services: Shared) -> SearchAnswer:
     def work(texts: Sequence[str]) -> list[Answer]:
         return services.live.searcher.search_many([Query(text, text) for text in texts], asked.k, options)
 
-    if reranks:  # each has its own time for the reranker, where its passages meet those of the others
+    if reranks:  # each has its own time budget; passages are batched in the shared reranker
         answer = await services.search_apart(lambda: work([asked.query])[0])
     else:
         answer = await services.compute(key, work, asked.query)

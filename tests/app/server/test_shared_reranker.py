@@ -86,7 +86,7 @@ def test_what_does_not_fit_into_the_queue_leaves_nothing_in_it(shared):
     reranker, gated = shared
     reranker.submit("renew", PASSAGES)
     assert gated.started.wait(5)
-    with pytest.raises(QueueFullError, match="8 requests wait already"):
+    with pytest.raises(QueueFullError, match="8 requests are already waiting"):
         reranker.submit("renew", PASSAGES * 50)
     gated.gate.set()
     assert len(reranker.score("renew", PASSAGES)) == 4
