@@ -66,7 +66,9 @@ def examine(root: Path) -> Iterator[CheckResult]:
         yield CheckResult(
             "files",
             "failure",
-            Message.of("doctor.damaged", "files differ from their record: {damage}", damage=list(damage)),
+            Message.of(
+                "doctor.damaged", "files differ from their record: {damage}", damage=[each.message for each in damage]
+            ),
             remedy,
         )
         return
@@ -206,7 +208,7 @@ def _check_model(index: Index, remedy: str) -> Iterator[CheckResult]:
     yield CheckResult("model", "ok", loads)
     if spec.origin == "offline bundle":
         for sentence in index.manifest.notes:
-            yield CheckResult("model choice", "warning", Message.from_json(sentence), "quarry models")
+            yield CheckResult("model choice", "warning", sentence, "quarry models")
     if index.vectors is None:
         return
     rng = np.random.default_rng(0)

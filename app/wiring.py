@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quarry.indexer.embedder import Embedder
+from quarry.indexer.messages import Message
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.manifest import Manifest
 
@@ -15,14 +16,14 @@ class ChosenModel:
     Attributes:
         embedder: None means lexical only.
         folder: Where it was loaded from.
-        trail: What was tried and why the next was taken, one sentence each.
-        notes: For the manifest: what the user should know of this choice later.
+        trail: What was tried, in order, and why it failed.
+        notes: For the manifest: what the user should later know about this choice.
     """
 
     embedder: Embedder | None
     folder: str
-    trail: tuple[str, ...]
-    notes: tuple[str, ...] = ()
+    trail: tuple[Message, ...]
+    notes: tuple[Message, ...] = ()
 
 
 def choose_model(wanted: str, *, device: str, dim: int | None = None, allow_download: bool = False) -> ChosenModel:
@@ -38,21 +39,32 @@ def choose_model(wanted: str, *, device: str, dim: int | None = None, allow_down
         ModelError: If a named model cannot be found or loaded.
     """
     if wanted == "none":
-        return ChosenModel(None, "", ("no model was asked for: lexical search only",))
+        return ChosenModel(None, "", (Message.of("app.lexical_only", "no model was asked for: lexical search only"),))
     from quarry.indexer.models.encoder import load_embedder
     from quarry.indexer.models.source import resolve_model
 
-    tried: list[str] = []
+    tried: list[Message] = []
     source = resolve_model(wanted, allow_download=allow_download, trail=tried)
     if source is None:
-        note = "no embedding model was on this machine when this index was built: lexical search (BM25) only"
-        return ChosenModel(None, "", (*tried, "`quarry models` shows what there is"), (note,))
+        note = Message.of(
+            "app.no_model_here",
+            "no embedding model was on this machine when this index was built: lexical search (BM25) only",
+        )
+        return ChosenModel(
+            None, "", (*tried, Message.of("app.see_models", "`quarry models` lists the known models")), (note,)
+        )
     embedder = load_embedder(
         source.folder, model_id=source.model, revision=source.revision, origin=source.origin, device=device, dim=dim
     )
-    notes: tuple[str, ...] = ()
+    notes: tuple[Message, ...] = ()
     if source.origin == "offline bundle":
-        notes = (f"{source.model} from the offline bundle is used, because no BGE model could be had on this machine",)
+        notes = (
+            Message.of(
+                "app.bundle_used",
+                "{model} from the offline bundle is used, because no BGE model was found on this machine",
+                model=source.model,
+            ),
+        )
     return ChosenModel(embedder, str(source.folder), source.trail, notes)
 
 

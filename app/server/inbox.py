@@ -4,22 +4,23 @@
 live and durable, so a crash at any moment costs at most doing the same work again.
 """
 
-import fcntl
-import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from json import dumps, loads
 from pathlib import Path
 from typing import Any, Literal, Self
 from uuid import uuid4
 
 from quarry.indexer.errors import IndexBusyError, IndexFormatError, SearchError
+from quarry.indexer.messages import Message
 from quarry.indexer.records import Document
 from quarry.indexer.storage.durable import sync_folder
+from quarry.indexer.storage.locks import ProcessLock
 
 JobKind = Literal["add", "delete"]
 JobState = Literal["queued", "done", "failed"]
@@ -67,8 +68,8 @@ class Job:
 class Inbox:
     """The inbox of one index. Safe to share between threads; one process owns it at a time."""
 
-    def __init__(self, db: sqlite3.Connection, path: Path, lock: int, max_bytes: int) -> None:
-        self._db, self.path, self._lock_file, self._max_bytes = db, path, lock, max_bytes
+    def __init__(self, db: sqlite3.Connection, path: Path, owned: ProcessLock, max_bytes: int) -> None:
+        self._db, self.path, self._owned, self._max_bytes = db, path, owned, max_bytes
         self._lock = threading.Lock()
 
     @classmethod
@@ -85,16 +86,16 @@ class Inbox:
             SearchError: If it cannot be read or written.
         """
         path = index / INBOX_NAME
-        lock = _own(index)
+        owned = ProcessLock(index / "inbox.lock", partial(_taken, index))
         try:
             with _explained(path):
                 db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
                 _prepare(db, path)
         except BaseException:
-            os.close(lock)
+            owned.release()
             raise
         sync_folder(index)
-        return cls(db, path, lock, max_bytes)
+        return cls(db, path, owned, max_bytes)
 
     def put_documents(self, documents: Sequence[Document]) -> Job:
         """Acknowledge documents. Raises as `put` does."""
@@ -182,19 +183,18 @@ class Inbox:
         """Close the file and release it to other servers. Acknowledged jobs are already on disk."""
         with self._lock:
             self._db.close()
-            os.close(self._lock_file)
+            self._owned.release()
 
 
-def _own(index: Path) -> int:
-    descriptor = os.open(index / "inbox.lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as err:
-        os.close(descriptor)
-        raise IndexBusyError(
-            f"another server takes documents for {index}; expected to be the only one. Stop it, or use --read-only"
-        ) from err
-    return descriptor
+def _taken(index: Path, owner: Message) -> IndexBusyError:
+    return IndexBusyError(
+        "serve.inbox_taken",
+        "{owner} already accepts documents for {index}",
+        expected="one server that does",
+        do="Stop it, or use --read-only",
+        index=index,
+        owner=owner,
+    )
 
 
 def _prepare(db: sqlite3.Connection, path: Path) -> None:

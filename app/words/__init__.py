@@ -55,8 +55,8 @@ def part(message: Message, name: str, language: Language) -> str:
     own = getattr(message, name)
     template = own if language == "en" or not own else chinese().get(message.code, {}).get(name, own)
     if template is own or not _names(template) <= set(message.params):  # written by another version, with other names
-        return message.part(name) if language == "en" else filled(own, message.params, _chinese, "、")
-    return filled(template, message.params, _chinese, "、")
+        return message.part(name) if language == "en" else filled(own, message.params, _chinese, "、", "；")
+    return filled(template, message.params, _chinese, "、", "；")
 
 
 def _names(template: str) -> set[str]:

@@ -5,6 +5,7 @@ read -> cut -> encode what is new -> store vectors -> lexical index -> manifest 
 
 import shutil
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -13,12 +14,13 @@ from pathlib import Path
 
 from quarry.indexer.build.cutting import Cutter
 from quarry.indexer.build.intake import LIBRARY_ROOT, Intake, name_roots, put_file, recut, storable, sync_roots
-from quarry.indexer.build.plan import BuildSettings, Plan, live_to_go_on_from
+from quarry.indexer.build.plan import BuildSettings, Plan, live_to_continue
 from quarry.indexer.build.progress import Clock, Observer, Unobserved
 from quarry.indexer.corpus.walk import Skipped, SourceFile
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import CorpusError, SearchError
 from quarry.indexer.lexical.bm25 import Bm25sIndex
+from quarry.indexer.messages import Message
 from quarry.indexer.records import Document
 from quarry.indexer.storage.chunk_table import ChunkTable, document_sha256
 from quarry.indexer.storage.durable import is_disk_full
@@ -146,7 +148,7 @@ def _guarded(
 ) -> BuildReport:
     with writer_lock(index):
         generations = Generations(index)
-        live, damage = live_to_go_on_from(generations, settings, CHUNKS_NAME)
+        live, damage = live_to_continue(generations, settings)
         plan = replace(Plan.of(index, live, embedder, settings), live_is_sound=not damage)
         building = generations.begin()
         try:
@@ -154,8 +156,11 @@ def _guarded(
         except (OSError, sqlite3.Error) as err:
             if is_disk_full(err):
                 raise SearchError(
-                    f"the disk is full ({err}) below {index}; the live generation is untouched and what was encoded is kept. "
-                    "Free some space and run the command again"
+                    "build.disk_full",
+                    "the disk is full ({error}) below {index}; the live generation is untouched and what was encoded is kept",
+                    do="Free some space and run the command again",
+                    error=str(err),
+                    index=index,
                 ) from err
             raise
         finally:
@@ -177,7 +182,7 @@ def _build(generations: Generations, building: Path, plan: Plan, observer: Obser
     table.commit()
     documents, chunks = table.counts()
     if not documents and not plan.settings.allow_empty:
-        raise CorpusError(_nothing_found(intake))
+        raise _nothing_found(intake)
     if plan.live and plan.same_as_live() and not intake.touched and table.corpus_sha256() == plan.live.corpus_sha256:
         table.close()
         return _report(plan.live.generation, intake, (documents, chunks), 0, clock.finish(), switched=False)
@@ -269,7 +274,7 @@ def _manifest(building: Path, plan: Plan, table: ChunkTable, store: Store | None
         quarry=version("quarry-search"),
         generation=building.name.removeprefix("."),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        reason="built" if plan.live is None else "updated",
+        reason=Message.of("build.built", "built") if plan.live is None else Message.of("build.updated", "updated"),
         documents=documents,
         chunks=chunks,
         corpus_sha256=table.corpus_sha256(),
@@ -302,9 +307,16 @@ def _report(
     )
 
 
-def _nothing_found(intake: Intake) -> str:
-    reasons: dict[str, int] = {}
-    for skip in intake.skipped:
-        reasons[skip.reason] = reasons.get(skip.reason, 0) + 1
-    listed = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items())) or "no files"
-    return f"no readable document was found ({listed}); expected at least one. Nothing was written"
+def _nothing_found(intake: Intake) -> CorpusError:
+    reasons = Counter(skip.reason for skip in intake.skipped)
+    listed = [
+        Message.of("build.skips", "{count} {reason}", count=count, reason=reason)
+        for reason, count in sorted(reasons.items())
+    ]
+    return CorpusError(
+        "build.nothing_found",
+        "no readable document was found ({skips})",
+        expected="at least one",
+        do="Nothing was written",
+        skips=listed or Message.of("build.no_files", "no files"),
+    )

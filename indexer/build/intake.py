@@ -51,7 +51,13 @@ def name_roots(paths: Sequence[Path], known: Mapping[str, str]) -> dict[str, Pat
     for path in paths:
         absolute = path.expanduser().absolute()
         if not absolute.exists():
-            raise CorpusError(f"{path} does not exist; expected a file or folder to index. Check the path")
+            raise CorpusError(
+                "build.no_path",
+                "{path} does not exist",
+                expected="a file or folder to index",
+                do="Check the path",
+                path=path,
+            )
         base = absolute.resolve().name or "root"
         prefix = by_path.get(str(absolute))
         number = 1
@@ -74,7 +80,7 @@ def sync_roots(
     """Read the roots and change the table to match; documents of other roots stay.
 
     Raises:
-        CorpusError: If a root that had documents has none now, unless `allow_empty`, or is taken away while it is read.
+        CorpusError: If a root that had documents has none now, unless `allow_empty`, or is removed while it is read.
     """
     intake = Intake()
     for prefix, path in roots.items():
@@ -100,14 +106,17 @@ def sync_roots(
         _forget_vanished(table, prefix, seen, intake, allow_empty=settings.allow_empty)
         if _place(path) != place:
             raise CorpusError(
-                f"{path} was taken away or replaced while it was read; expected the same folder from the first file to the last. "
-                "Nothing was changed; run the command again when it is there"
+                "build.folder_replaced",
+                "{path} was removed or replaced while it was being read",
+                expected="the same folder from the first file to the last",
+                do="Nothing was changed; run the command again when it is back",
+                path=path,
             )
     return intake
 
 
 def _place(path: Path) -> tuple[int, int] | None:
-    """Return what tells a folder from another one under the same name, such as the empty one below a drive that went away."""
+    """Return what distinguishes a folder from another of the same name, such as the mount point of a drive that went away."""
     try:
         facts = path.stat()
     except OSError:
@@ -120,15 +129,19 @@ def _forget_vanished(table: ChunkTable, prefix: str, seen: set[str], intake: Int
     gone = [path for path in before if path not in seen and _is_gone(path_of(path))]
     if before and len(gone) == len(before) and not seen and not allow_empty:
         raise CorpusError(
-            f"all {len(before)} files of {prefix!r} are gone; expected at least one (is a drive not mounted?). "
-            "Nothing was changed. To empty it on purpose, use --allow-empty"
+            "build.all_gone",
+            "all {count:file|files} of {root} are gone",
+            expected="at least one (is a drive not mounted?)",
+            do="Nothing was changed. To empty it on purpose, use --allow-empty",
+            count=len(before),
+            root=repr(prefix),
         )
     for path in gone:
         intake.removed += table.remove_file(path)
 
 
 def _is_gone(path: Path) -> bool:
-    """Whether a file is not there, or empty. One that cannot be asked for (no rights, a network that fails) is not gone."""
+    """Whether a file is missing or empty. One that cannot be reached (no rights, a failing network) is not gone."""
     try:
         facts = path.stat()
     except OSError as err:

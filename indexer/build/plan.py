@@ -7,12 +7,15 @@ from pathlib import Path
 from quarry.indexer.build.chunking import ChunkSpec
 from quarry.indexer.build.cutting import Cutter
 from quarry.indexer.corpus.walk import ReadOptions, Skipped
-from quarry.indexer.embedder import Embedder
+from quarry.indexer.embedder import Embedder, EmbedderSpec
 from quarry.indexer.errors import IndexFormatError, IndexMismatchError, OtherFormatError
 from quarry.indexer.lexical.analyzer import analyzer
+from quarry.indexer.messages import Message
 from quarry.indexer.models.token_spans import ScriptTokens
 from quarry.indexer.storage.generations import Generations
+from quarry.indexer.storage.layout import CHUNKS_NAME
 from quarry.indexer.storage.manifest import Lineage, Manifest
+from quarry.indexer.storage.sealing import Damage
 from quarry.indexer.stores import store_class
 
 
@@ -29,10 +32,10 @@ class BuildSettings:
         allow_empty: Allows a root that has lost all of its files.
         keep: How many generations stay after the build, the live one included.
         model_folder: Where the embedder was loaded from, recorded as a hint for later searches.
-        notes: Sentences for the manifest, such as that the offline bundle stands in for a BGE model.
-        leave: Files below the paths that are not opened this time, by printable absolute path, with the skip for the report;
-            documents that came from them before stay.
-        go_live: Whether the new generation answers from now on; otherwise it stands beside the live one, to be judged.
+        notes: What the manifest should say of the model, such as that the offline bundle stands in for a BGE model.
+        leave: Files below the paths that are not opened this time, by printable absolute path, with what the report says of
+            them; documents read from them earlier stay.
+        go_live: Whether the new generation goes live; otherwise it is kept beside the live one, to be judged.
     """
 
     chunking: ChunkSpec | None = None
@@ -43,7 +46,7 @@ class BuildSettings:
     allow_empty: bool = False
     keep: int = 3
     model_folder: str = ""
-    notes: tuple[str, ...] = ()
+    notes: tuple[Message, ...] = ()
     leave: Mapping[str, Skipped] = field(default_factory=dict)
     go_live: bool = True
 
@@ -96,28 +99,27 @@ def _check_model(index: Path, live: Manifest | None, embedder: Embedder | None, 
         return
     theirs = live.embedder.to_spec()
     if embedder is None or embedder.spec.fingerprint != theirs.fingerprint:
-        mine = f"{embedder.spec.model} ({embedder.spec.revision[:12]})" if embedder else "no model (lexical only)"
         raise IndexMismatchError(
-            f"{index} was built with {theirs.model} ({theirs.revision[:12]}), and this run has {mine}; vectors of two models "
-            f"cannot be mixed. Run it with --model of that model, or change the model with "
-            f"`quarry index PATH --into {index} --model MODEL --rebuild`"
+            "build.another_model",
+            "{index} was built with {theirs}, and this run has {mine}; vectors of two models cannot be mixed",
+            do="Give that model with --model, or change the model with `quarry index PATH --into {index} --model MODEL --rebuild`",
+            index=index,
+            theirs=_named(theirs),
+            mine=_named(embedder.spec) if embedder else Message.of("build.no_model", "no model (lexical only)"),
         )
 
 
-def live_to_go_on_from(
-    generations: Generations, settings: BuildSettings, texts: str
-) -> tuple[Manifest | None, list[str]]:
+def _named(spec: EmbedderSpec) -> str:
+    return f"{spec.model} ({spec.revision[:12]})"
+
+
+def live_to_continue(generations: Generations, settings: BuildSettings) -> tuple[Manifest | None, list[Damage]]:
     """Read the live manifest, and list what is damaged in its generation.
 
-    Damaged vectors and terms are made again from the texts. A rebuild goes on from nothing when the texts are lost too.
-
-    Args:
-        generations: Those of the index.
-        settings: How to build.
-        texts: Name of the file of the texts.
+    Damaged vectors and terms are made again from the texts. A rebuild starts from nothing when the texts are lost too.
 
     Raises:
-        IndexFormatError: If the texts cannot be taken over, and this is no rebuild.
+        IndexFormatError: If the texts cannot be carried over, and this is not a rebuild.
     """
     if not generations.exists():
         return None, []
@@ -125,7 +127,7 @@ def live_to_go_on_from(
         folder = generations.live()
         manifest = Manifest.read(folder)
         damage = manifest.damage(folder, hashes=True if settings.rebuild else None)
-        _refuse_lost_texts(generations.root, folder / texts, damage)
+        _refuse_lost_texts(generations.root, folder / CHUNKS_NAME, damage)
     except OtherFormatError:
         raise
     except IndexFormatError:
@@ -135,10 +137,13 @@ def live_to_go_on_from(
     return manifest, damage
 
 
-def _refuse_lost_texts(index: Path, texts: Path, damage: list[str]) -> None:
-    lost = [sentence for sentence in damage if sentence.startswith(f"{texts} ")]
+def _refuse_lost_texts(index: Path, texts: Path, damage: list[Damage]) -> None:
+    lost = next((each for each in damage if each.file == texts), None)
     if lost:
         raise IndexFormatError(
-            f"the texts of the live generation cannot be taken over: {lost[0]}. Run `quarry generations {index} --rollback`, "
-            "or index every PATH again, the first one with --rebuild"
+            "build.lost_texts",
+            "the texts of the live generation cannot be carried over: {damage}",
+            do="Run `quarry generations {index} --rollback`, or index every PATH again, the first one with --rebuild",
+            damage=lost.message,
+            index=index,
         )

@@ -1,12 +1,11 @@
-"""How much is computed at once: padded tokens per forward, fewer of them once memory has run out.
+"""Batching: how much is computed at once, and how its memory is returned.
 
-Batches by token budget: texts of like length together, so that little is computed for padding. Pure functions.
+A batch holds texts of similar length, up to a budget of padded tokens, so that little is computed for padding. When memory
+runs out, the budget shrinks.
 
-Giving freed memory back to the operating system.
-
-glibc keeps what is freed. Batches of ever other shapes leave holes of ever other sizes, which the next batch does not fit
-into: encoding for an hour grew the process to three times its need. One call costs about 15 ms; a fixed threshold for
-`mmap` (MALLOC_MMAP_THRESHOLD_) bounds the growth as well, and costs 7 % of the speed, because every buffer is zeroed anew.
+glibc keeps freed memory. Batches of varying shape fragment the heap: encoding for an hour grew the process to three times its
+need. `give_back` costs about 15 ms. A fixed threshold for `mmap` (MALLOC_MMAP_THRESHOLD_) bounds the growth as well, but costs
+7 % of the speed, because every buffer is zeroed anew.
 """
 
 import gc
@@ -31,24 +30,22 @@ class TokenBudget:
 
     Args:
         tokens: Padded tokens per forward, at least 1.
-        unit: What a row is, for the error message.
-        advice: What to do when one row alone is too much.
+        too_long: Makes the error for one row that is too much alone; its argument is the row's number of tokens.
     """
 
-    def __init__(self, tokens: int, unit: str, advice: str) -> None:
+    def __init__(self, tokens: int, too_long: Callable[[int], ModelError]) -> None:
         self.tokens = tokens
         self._forwards = 0
-        self._unit = unit
-        self._advice = advice
+        self._too_long = too_long
 
     def batches(self, lengths: Sequence[int]) -> list[list[int]]:
-        """Cut rows of these lengths into batches, longest first."""
+        """Group rows of these lengths into batches, longest first."""
         return list(token_batches(lengths, by_length(lengths), self.tokens))
 
     def run(
         self, batch: list[int], lengths: Sequence[int], forward: Callable[[list[int]], Result]
     ) -> Iterator[tuple[list[int], Result]]:
-        """Run a batch, or its parts when memory does not suffice for the whole.
+        """Run a batch, in parts when memory runs out.
 
         Args:
             batch: Row numbers.
@@ -72,7 +69,7 @@ class TokenBudget:
                     yield rows, result
                     continue
                 if len(rows) == 1:
-                    raise ModelError(f"memory ran out for one {self._unit} of {size} tokens; {self._advice}")
+                    raise self._too_long(size)
                 self.tokens = min(self.tokens, size // 2)
             middle = len(rows) // 2
             waiting += [rows[middle:], rows[:middle]]
@@ -86,8 +83,8 @@ class TokenBudget:
 def _unless_memory_runs_out(forward: Callable[[list[int]], Result], rows: list[int]) -> Result | None:
     """Return what `forward` returns, None when memory ran out.
 
-    The error is forgotten before the return: its traceback holds the frames of the failed forward, and these its tensors,
-    so that a retry inside `except` would have less memory than the first attempt.
+    The error is dropped before the return: its traceback holds the frames of the failed forward, and those its tensors, so a
+    retry inside `except` would have less memory than the first attempt.
     """
     import torch
 
@@ -109,12 +106,12 @@ def is_out_of_memory(err: RuntimeError) -> bool:
 
 
 def by_length(lengths: Sequence[int]) -> NDArray[np.int64]:
-    """Return row numbers, longest first, equal lengths in their order: what is slowest, and could fail, comes first."""
+    """Return row numbers, longest first (ties in order), so that the slowest batch, and the one that may fail, runs first."""
     return np.argsort(-np.asarray(lengths, dtype=np.int64), kind="stable")
 
 
 def token_batches(lengths: Sequence[int], order: Sequence[int] | NDArray[np.int64], budget: int) -> Iterator[list[int]]:
-    """Cut an order of rows into batches of at most `budget` padded tokens (rows x longest row).
+    """Group rows, in order, into batches of at most `budget` padded tokens (rows x longest row).
 
     Args:
         lengths: Tokens of each row.
@@ -137,24 +134,17 @@ def token_batches(lengths: Sequence[int], order: Sequence[int] | NDArray[np.int6
         yield batch
 
 
-def padding_ratio(lengths: Sequence[int], batches: Sequence[Sequence[int]]) -> float:
-    """Return real tokens per padded token, in (0, 1]; 1 means that nothing is computed for padding."""
-    padded = sum(max(lengths[row] for row in batch) * len(batch) for batch in batches)
-    real = sum(lengths[row] for batch in batches for row in batch)
-    return real / padded if padded else 1.0
-
-
-_COLLECTING = RLock()  # Python skips a collection while another thread's is under way
+_COLLECTING = RLock()  # Python skips a collection while another thread runs one
 
 
 def give_back() -> None:
-    """Return freed memory to the operating system, where the C library can."""
+    """Return freed memory to the operating system, where the C library supports it."""
     if trim := _malloc_trim():
         trim(0)
 
 
 def collect() -> None:
-    """Free what refers to itself in a circle, such as a trainer and its callbacks, and give it back: 0.3 s with torch loaded."""
+    """Free reference cycles, such as a trainer and its callbacks, and return their memory; takes 0.3 s with torch loaded."""
     with _COLLECTING:
         gc.collect()
     give_back()

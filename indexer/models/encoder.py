@@ -28,7 +28,6 @@ _BUDGET_CPU = (
     2048  # padded tokens per forward: few texts of like length, so 96 % of a sorted slice of 512 is real tokens
 )
 _BUDGET_GPU = 131_072
-_TOO_LONG = "use shorter passages (--chunk-tokens), a smaller model, or --device cpu"
 _CHARS_PER_TOKEN = 64  # no tokenizer here makes tokens that long, so text past it is cut before tokenising
 
 
@@ -95,7 +94,15 @@ def load_embedder(
     ]
     width = replicas[0].width(int(config["hidden_size"]))
     if dim is not None and not 1 <= dim <= width:
-        raise ModelError(f"dim is {dim}; expected 1 to {width}, the dimension of {shape.model}")
+        raise ModelError(
+            "models.dim",
+            "dim is {dim}",
+            expected="1 to {width}, the dimension of {model}",
+            do="Leave it out for the whole vector",
+            dim=dim,
+            width=width,
+            model=shape.model,
+        )
     spec = EmbedderSpec(
         model=shape.model,
         revision=revision,
@@ -111,17 +118,20 @@ def load_embedder(
 
 
 def _own_code(folder: Path, config: dict[str, Any], model: str, *, allowed: bool) -> bool:
-    """Return whether code of the folder computes the model; known models are computed without theirs.
+    """Return whether code in the folder computes the model; known models are computed without theirs.
 
     Raises:
-        ModelError: If an unknown model brings code that is not allowed: transformers would quietly use its own class instead.
+        ModelError: If an unknown model has code that is not allowed: transformers would silently use its own class instead.
     """
     if "AutoModel" not in (config.get("auto_map") or {}) or embedder_profile(model) is not None:
         return False
     if not allowed:
         raise ModelError(
-            f"{folder} brings code of its own that computes the model, and may differ from transformers' in what tokens see; "
-            "expected trust_remote_code=True in EncoderOptions. Read that code first, or choose a model of `quarry models`"
+            "models.own_code",
+            "{folder} contains its own model code, which may mask attention in another way than transformers does",
+            expected="trust_remote_code=True in EncoderOptions",
+            do="Read that code first, or choose a model of `quarry models`",
+            folder=folder,
         )
     return True
 
@@ -143,7 +153,13 @@ def _query_format(model: str, known: str, options: EncoderOptions) -> str:
     head, tail = known.split("{query}", 1)
     if options.examples:
         if profile is None or not profile.example_format:
-            raise ModelError(f"{model} takes no examples; expected an in-context model such as BAAI/bge-en-icl")
+            raise ModelError(
+                "models.no_examples",
+                "{model} takes no examples",
+                expected="an in-context model such as BAAI/bge-en-icl",
+                do="Leave the examples out",
+                model=model,
+            )
         instruct = head.removeprefix("<instruct>").split("\n<query>")[0]
         shots = [
             profile.example_format.replace("{instruct}", instruct)
@@ -153,6 +169,15 @@ def _query_format(model: str, known: str, options: EncoderOptions) -> str:
         ]
         head = "".join(shots) + head
     return f"{head}{{query}}{tail}"
+
+
+def _too_long(tokens: int) -> ModelError:
+    return ModelError(
+        "models.out_of_memory",
+        "memory ran out for one text of {tokens:token|tokens}",
+        do="Use shorter passages (--chunk-tokens), a smaller model, or --device cpu",
+        tokens=tokens,
+    )
 
 
 class TransformerEmbedder:
@@ -165,7 +190,7 @@ class TransformerEmbedder:
         self._replicas = replicas
         gpu = replicas[0].where.device.startswith("cuda")
         tokens = options.token_budget or (_BUDGET_GPU if gpu else _BUDGET_CPU)
-        self._budget = TokenBudget(tokens, "text", _TOO_LONG)
+        self._budget = TokenBudget(tokens, _too_long)
         self._pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (tokenizer.eos_token_id or 0)
         self._tokenizer = tokenizer.backend_tokenizer  # one, and never changed: each takes 100 MB with 128,000 tokens
         self._room = spec.max_tokens - self._tokenizer.num_special_tokens_to_add(False)
@@ -218,7 +243,12 @@ class TransformerEmbedder:
             out[first : first + len(window)] = unique[numbers]
         if not np.isfinite(out).all():
             row = int(np.flatnonzero(~np.isfinite(out).all(axis=1))[0])
-            raise ModelError(f"the vector of text {row} is not finite; the model's weights or precision are broken")
+            raise ModelError(
+                "models.not_finite",
+                "the vector of text {row} is not finite: the model's weights or precision are broken",
+                do="Copy or download the model again, or use --device cpu:float32",
+                row=row,
+            )
         return out
 
     def _encoded(self, texts: list[str]) -> Iterator[tuple[list[int], Vectors]]:

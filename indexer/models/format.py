@@ -1,13 +1,13 @@
-"""How a model folder wants its texts and vectors: pooling, formats, length. Read from the folder, else from the profile.
+"""How a model expects its texts and vectors: pooling, formats, length. Read from its folder, else from its profile.
 
-Order: our own `quarry.json`; the sentence-transformers files, with formats from the profile where they carry none; the
-profile alone. A folder that tells nothing is refused: a guessed pooling gives plausible, wrong vectors.
+Order: our own `quarry.json`; the sentence-transformers files, with formats from the profile where they have none; the
+profile alone. A folder that says nothing is refused: a guessed pooling gives plausible, wrong vectors.
 """
 
 from dataclasses import dataclass, replace
 from json import dumps, loads
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from quarry.indexer.embedder import EmbedderSpec, Pooling
 from quarry.indexer.errors import ModelError
@@ -16,6 +16,7 @@ from quarry.indexer.models.profiles import embedder_profile
 from quarry.indexer.storage.durable import write_atomic
 
 PROFILE_NAME = "quarry.json"
+_KNOWN_MODULES = ("Transformer", "Pooling", "Dense", "Normalize")
 _ST_POOLING = {"cls": "cls", "mean": "mean", "lasttoken": "last_token"}
 
 
@@ -23,7 +24,14 @@ _ST_POOLING = {"cls": "cls", "mean": "mean", "lasttoken": "last_token"}
 class ModelFormat:
     """What `TransformerEmbedder` needs besides the weights.
 
-    `dense` are folders of sentence-transformers Dense layers. `bidirectional` is for decoders: every token sees all others.
+    Attributes:
+        model: Repository id.
+        pooling: How token states become one vector.
+        max_tokens: Longest input, in tokens.
+        query_format: With `{query}`.
+        document_format: With `{text}`.
+        dense: Folders of sentence-transformers Dense layers, in order.
+        bidirectional: For decoders: whether every token attends to all others.
     """
 
     model: str
@@ -36,7 +44,7 @@ class ModelFormat:
 
 
 def model_format(folder: Path, config: dict[str, Any], model: str) -> ModelFormat:
-    """Find out how a folder wants to be used.
+    """Find out how a model folder is used.
 
     Args:
         folder: The model folder.
@@ -44,7 +52,7 @@ def model_format(folder: Path, config: dict[str, Any], model: str) -> ModelForma
         model: The repository id, empty when unknown.
 
     Raises:
-        ModelError: If neither the folder nor the profiles tell the pooling.
+        ModelError: If neither the folder nor the profiles give the pooling, or a file of the folder is damaged.
     """
     found = _model_format(folder, config, model)
     profile = embedder_profile(model)
@@ -63,10 +71,17 @@ def _model_format(folder: Path, config: dict[str, Any], model: str) -> ModelForm
                 min(own["max_tokens"], longest),
                 own["query_format"],
                 own["document_format"],
-                dense=tuple(path for kind, path in _modules(folder) if kind == "Dense"),
+                dense=_dense(folder, modules(folder)),
             )
         except KeyError as err:
-            raise ModelError(f"{folder / PROFILE_NAME} lacks {err}; expected what `write_profile` writes") from err
+            raise ModelError(
+                "models.profile_key",
+                "{path} lacks the key {key}",
+                expected="what `write_profile` writes",
+                do="Copy or download the model again",
+                path=folder / PROFILE_NAME,
+                key=str(err),
+            ) from err
     profile = embedder_profile(model)
     known = (
         ModelFormat(
@@ -79,14 +94,19 @@ def _model_format(folder: Path, config: dict[str, Any], model: str) -> ModelForm
         return _sentence_transformers(folder, model, known, longest)
     if known is None:
         raise ModelError(
-            f"{folder} does not tell its pooling and {model or 'its id'!r} is not a known model; expected {PROFILE_NAME}, "
-            "modules.json with 1_Pooling, or a model of `quarry models`. Save it with sentence-transformers, or add the file"
+            "models.no_pooling",
+            "{folder} does not say its pooling, and {model} is not a known model",
+            expected="{profile}, modules.json with 1_Pooling, or a model of `quarry models`",
+            do="Save it with sentence-transformers, or add the file",
+            folder=folder,
+            model=repr(model or folder.name),
+            profile=PROFILE_NAME,
         )
     return known
 
 
 def with_instruction(query_format: str, instruction: str) -> str:
-    """Return a query format with another task sentence; where the format has no place for one, it replaces the prefix."""
+    """Return a query format with another task sentence, which replaces the whole prefix when the format has no slot for one."""
     head, tail = query_format.split("{query}", 1)
     for before, after in (("<instruct>", "\n<query>"), ("Instruct: ", "\nQuery:"), ("Instruct: ", " \n Query:")):
         if head.startswith(before) and after in head:
@@ -100,11 +120,19 @@ def _longest(config: dict[str, Any]) -> int:
 
 
 def _sentence_transformers(folder: Path, model: str, known: ModelFormat | None, longest: int) -> ModelFormat:
-    kinds = _modules(folder)
-    unknown = [kind for kind, _ in kinds if kind not in ("Transformer", "Pooling", "Normalize", "Dense")]
+    listed = modules(folder)
+    unknown = [module.kind for module in listed if module.kind not in _KNOWN_MODULES]
     if unknown:
-        raise ModelError(f"{folder} has modules {unknown}; expected Transformer, Pooling, Dense and Normalize only")
-    pooling = _pooling(next((path for kind, path in kinds if kind == "Pooling"), folder / "1_Pooling"))
+        raise ModelError(
+            "models.unknown_modules",
+            "{folder} has the modules {unknown}",
+            expected="none but {known}",
+            do="Choose a model of `quarry models`",
+            folder=folder,
+            unknown=unknown,
+            known=list(_KNOWN_MODULES),
+        )
+    pooling = _pooling(folder / next((module.path for module in listed if module.kind == "Pooling"), "1_Pooling"))
     settings = read_json(folder / "sentence_bert_config.json")
     prompts = read_json(folder / "config_sentence_transformers.json").get("prompts") or {}
     query, document = prompts.get("query") or "", prompts.get("document") or prompts.get("passage") or ""
@@ -113,18 +141,52 @@ def _sentence_transformers(folder: Path, model: str, known: ModelFormat | None, 
         known or plain,
         pooling=pooling,
         max_tokens=min(int(settings.get("max_seq_length") or (known or plain).max_tokens), longest),
-        dense=tuple(path for kind, path in kinds if kind == "Dense"),
+        dense=_dense(folder, listed),
     )
     if query or document:
         return replace(found, query_format=f"{query}{{query}}", document_format=f"{document}{{text}}")
     return found
 
 
-def _modules(folder: Path) -> list[tuple[str, Path]]:
-    """Kind and folder of each sentence-transformers module, in order; empty when the folder lists none."""
+class Module(NamedTuple):
+    """One entry of a sentence-transformers `modules.json`: its kind, such as `Pooling`, and its folder, relative."""
+
+    kind: str
+    path: str
+
+
+def modules(folder: Path) -> list[Module]:
+    """Return the sentence-transformers modules of a model folder, in order; empty when it has no `modules.json`.
+
+    Raises:
+        ModelError: If `modules.json` is not a list of objects with `type` and `path`.
+    """
     path = folder / "modules.json"
-    modules = loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-    return [(str(module["type"]).rpartition(".")[2], folder / module["path"]) for module in modules]
+    if not path.is_file():
+        return []
+    try:
+        listed = loads(path.read_text(encoding="utf-8"))
+        return [Module(module["type"].rpartition(".")[2], _relative(module["path"])) for module in listed]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
+        raise ModelError(
+            "models.damaged_modules",
+            "{path} is damaged ({error})",
+            expected="a list of objects with `type` and `path`",
+            do="Copy or download the model again",
+            path=path,
+            error=f"{type(err).__name__}: {err}",
+        ) from err
+
+
+def _relative(path: str) -> str:
+    """Return a module's folder. Raises ValueError when it leads out of the model folder."""
+    if path.startswith("/") or ".." in Path(path).parts:
+        raise ValueError(f"the path {path!r} leads out of the folder")
+    return path
+
+
+def _dense(folder: Path, listed: list[Module]) -> tuple[Path, ...]:
+    return tuple(folder / module.path for module in listed if module.kind == "Dense")
 
 
 def _pooling(folder: Path) -> Pooling:
@@ -139,12 +201,19 @@ def _pooling(folder: Path) -> Pooling:
     if isinstance(named, str):
         modes = [_ST_POOLING.get(named, named)]
     if len(modes) != 1 or modes[0] not in ("cls", "mean", "last_token"):
-        raise ModelError(f"{folder} asks for pooling {modes or config}; expected one of cls, mean, last token")
+        raise ModelError(
+            "models.unknown_pooling",
+            "{folder} asks for the pooling {pooling}",
+            expected="one of cls, mean, last token",
+            do="Choose a model of `quarry models`",
+            folder=folder,
+            pooling=modes or str(config),
+        )
     return modes[0]  # type: ignore[return-value]
 
 
 def write_profile(folder: Path, spec: EmbedderSpec) -> None:
-    """Write `quarry.json` into a model folder, so that it is used the same way wherever it is copied to."""
+    """Write `quarry.json` into a model folder, so that a copy of the folder is used in the same way."""
     content = {
         "model": spec.model,
         "revision": spec.revision,

@@ -1,7 +1,7 @@
-"""Asking the model hub: after a probe that costs seconds at most, for safetensors, and never for pickles.
+"""Asking the model hub: for safetensors, never for pickles, and only after a probe that takes seconds at most.
 
 The libraries stall for minutes on a hub that is unreachable or silent, and read HF_HUB_OFFLINE, HF_ENDPOINT and the cache's
-place once, at import. Here the environment counts as it is when the question is asked.
+place once, at import. Here the environment is read when the hub is asked.
 """
 
 import os
@@ -12,6 +12,8 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
+from quarry.indexer.messages import Message
+
 _PROBE_SECONDS = 3.0
 _LISTING_SECONDS = 5.0
 _WANTED = ["*.json", "*.safetensors", "*.txt", "*.model"]
@@ -20,12 +22,12 @@ _TRUE = ("1", "ON", "YES", "TRUE")
 
 
 def offline_switch() -> str:
-    """Return the name of the variable that forbids to ask the hub, empty when none does."""
+    """Return the name of the variable that says not to ask the hub, empty when none is set."""
     names = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
     return next((name for name in names if os.environ.get(name, "").upper() in _TRUE), "")
 
 
-def download(model: str, cache: Path) -> tuple[Path | None, str]:
+def download(model: str, cache: Path) -> tuple[Path | None, Message]:
     """Download what a model needs.
 
     Args:
@@ -33,63 +35,77 @@ def download(model: str, cache: Path) -> tuple[Path | None, str]:
         cache: The hub's cache folder to put it in.
 
     Returns:
-        The snapshot's folder, or None; and a sentence that says what happened.
+        The snapshot's folder, or None; and what happened.
     """
     if switch := offline_switch():
-        return None, f"{switch} forbids to ask the model hub"
+        return None, Message.of("models.hub_off", "{switch} is set, so the model hub is not asked", switch=switch)
     endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
     host = urlsplit(endpoint).hostname or endpoint
     if problem := probe(endpoint, _PROBE_SECONDS):
-        return None, f"the model hub does not answer at {host} ({problem})"
+        return None, Message.of(
+            "models.hub_silent", "the model hub does not answer at {host} ({problem})", host=host, problem=problem
+        )
     from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
 
-    http_error: type[Exception] = HfHubHTTPError.__mro__[
-        1
-    ]  # HTTPError of the HTTP library in use (httpx, then httpx2); not an OSError
+    failures = _failures()
     try:
         files = HfApi(endpoint=endpoint).model_info(model, timeout=_LISTING_SECONDS).siblings or []
-    except (
-        http_error,
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-    ) as err:  # the last three: an answer that is no listing
-        return None, f"the model hub at {host} gives no file list of {model} ({_brief(err)})"
+    except failures as err:
+        return None, Message.of(
+            "models.no_listing",
+            "the model hub at {host} gives no file list of {model} ({error})",
+            host=host,
+            model=model,
+            error=_brief(err),
+        )
     if not any(file.rfilename.endswith(".safetensors") for file in files):
-        return None, (
-            f"{model} has no *.safetensors on the hub, and pickled weights are not loaded because they can run code; "
-            "save it as safetensors where you trust it and give the folder"
+        return None, Message.of(
+            "models.hub_pickles",
+            "{model} has no *.safetensors on the hub, and pickled weights are never loaded because they can run code",
+            do="Save it as safetensors where you trust it, and give the folder",
+            model=model,
         )
     try:
         folder = snapshot_download(
             model, cache_dir=cache, endpoint=endpoint, allow_patterns=_WANTED, ignore_patterns=_UNWANTED
         )
-    except (http_error, OSError, ValueError, KeyError, TypeError) as err:
-        return None, f"{model} could not be downloaded ({_brief(err)})"
-    return Path(folder), f"using {model}, downloaded from the model hub"
+    except failures as err:
+        return None, Message.of(
+            "models.not_downloaded", "{model} could not be downloaded ({error})", model=model, error=_brief(err)
+        )
+    return Path(folder), Message.of("models.downloaded", "using {model}, downloaded from the model hub", model=model)
 
 
-def probe(endpoint: str, seconds: float) -> str:
-    """Ask an HTTP endpoint for an answer within a hard limit; returns what is wrong, or an empty string.
+def _failures() -> tuple[type[Exception], ...]:
+    """Return what huggingface_hub raises when it gets no usable answer.
 
-    The limit holds for name resolution, connection and the first byte together, because it is kept by a thread of its own.
-    Any status counts as an answer. Proxies of the environment are used, as the download will use them.
+    Errors of its HTTP library (httpx in version 1, httpx2 in version 2) reach the caller as they are; `HTTPError` is their base.
+    The last three come from an answer that is not a listing.
+    """
+    from huggingface_hub.errors import HTTPError as HubHTTPError  # type: ignore[attr-defined]
+
+    return (HubHTTPError, OSError, ValueError, KeyError, TypeError)
+
+
+def probe(endpoint: str, seconds: float) -> Message | None:
+    """Ask an HTTP endpoint for an answer within a hard limit; return what is wrong, None when it answers.
+
+    A separate thread keeps the limit, so that it covers name resolution, connection and the first byte together. Any status
+    counts as an answer. Proxies of the environment are used, as the download will use them.
     """
     if urlsplit(endpoint).scheme not in ("http", "https"):
-        return "it is not an http or https address; correct HF_ENDPOINT"
-    result = [f"no answer within {seconds:.0f} s"]
+        return Message.of("models.endpoint_scheme", "it is not an http or https address; correct HF_ENDPOINT")
+    result: list[Message | None] = [Message.of("models.no_answer", "no answer within {seconds:.0f} s", seconds=seconds)]
 
     def ask() -> None:
         try:
-            with urlopen(Request(endpoint, method="HEAD"), timeout=seconds):  # noqa: S310 - the scheme is checked above
-                result[0] = ""
+            with urlopen(Request(endpoint, method="HEAD"), timeout=seconds):  # noqa: S310 (the scheme is checked above)
+                result[0] = None
         except HTTPError as err:  # a status, so it answers
             err.close()
-            result[0] = ""
+            result[0] = None
         except (OSError, HTTPException, ValueError) as err:
-            result[0] = _brief(err)
+            result[0] = Message.plain(_brief(err))
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
@@ -98,5 +114,5 @@ def probe(endpoint: str, seconds: float) -> str:
 
 
 def _brief(err: BaseException) -> str:
-    """Return an error's type and the first line of its message, which may be empty."""
+    """Return an error's type and the first line of its text, which may be empty."""
     return f"{type(err).__name__}: {str(err).strip()}".splitlines()[0]

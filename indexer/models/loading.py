@@ -31,9 +31,22 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         content = loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, JSONDecodeError) as err:
-        raise ModelError(f"{path} is not readable JSON ({err}); copy or download the model again") from err
+        raise ModelError(
+            "models.not_json",
+            "{path} is not readable JSON ({error})",
+            do="Copy or download the model again",
+            path=path,
+            error=str(err),
+        ) from err
     if not isinstance(content, dict):
-        raise ModelError(f"{path} holds {type(content).__name__}; expected a JSON object")
+        raise ModelError(
+            "models.not_an_object",
+            "{path} holds a JSON {kind}",
+            expected="an object",
+            do="Copy or download the model again",
+            path=path,
+            kind=type(content).__name__,
+        )
     return content
 
 
@@ -41,26 +54,55 @@ def check_folder(folder: Path) -> dict[str, Any]:
     """Check that a folder holds a loadable model and return its `config.json`.
 
     Raises:
-        ModelError: If it is no folder, has no config, no safetensors weights, or no tokenizer.
+        ModelError: If it is not a folder, or has no config, no safetensors weights, or no tokenizer.
     """
     if not folder.is_dir():
-        raise ModelError(f"{folder} is not a folder; expected a model folder with config.json and model.safetensors")
+        raise ModelError(
+            "models.no_folder",
+            "{folder} is not a folder",
+            expected="a model folder with config.json and model.safetensors",
+            do="See `quarry models`",
+            folder=folder,
+        )
     config = read_json(folder / "config.json")
     if not config:
-        raise ModelError(f"{folder} has no config.json; expected a Hugging Face or sentence-transformers model folder")
-    if not any(folder.glob("*.safetensors")):
-        pickled = any(folder.glob("pytorch_model*.bin"))
-        hint = (
-            "it has pickled weights (pytorch_model.bin), which are not loaded because they can run code; "
-            if pickled
-            else ""
+        raise ModelError(
+            "models.no_config",
+            "{folder} has no config.json",
+            expected="a Hugging Face or sentence-transformers model folder",
+            do="See `quarry models`",
+            folder=folder,
         )
-        raise ModelError(f"{folder} has no *.safetensors weights; {hint}save the model as safetensors first")
+    if not any(folder.glob("*.safetensors")):
+        raise _no_safetensors(folder)
     if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
         raise ModelError(
-            f"{folder} has lost its tokenizer; expected one of {', '.join(_TOKENIZER_FILES)}. Copy it again"
+            "models.no_tokenizer",
+            "{folder} has no tokenizer",
+            expected="one of {names}",
+            do="Copy or download the model again",
+            folder=folder,
+            names=list(_TOKENIZER_FILES),
         )
     return config
+
+
+def _no_safetensors(folder: Path) -> ModelError:
+    if any(folder.glob("pytorch_model*.bin")):
+        return ModelError(
+            "models.pickled",
+            "{folder} has pickled weights only (pytorch_model.bin), which are never loaded because they can run code",
+            expected="*.safetensors weights",
+            do="Save the model as safetensors first, where you trust it",
+            folder=folder,
+        )
+    return ModelError(
+        "models.no_weights",
+        "{folder} has no weights",
+        expected="*.safetensors files",
+        do="Copy or download the model again",
+        folder=folder,
+    )
 
 
 def stored_id(folder: Path, config: dict[str, Any]) -> str:
@@ -77,7 +119,7 @@ def stored_id(folder: Path, config: dict[str, Any]) -> str:
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Keep transformers from printing bars and remarks while models are read, trained and written; failures are errors."""
+    """Keep transformers from printing progress bars and remarks; failures are still raised."""
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -92,7 +134,7 @@ def quiet_libraries() -> Iterator[None]:
 
 
 def load_tokenizer(folder: Path, config: dict[str, Any], *, trust_remote_code: bool = False) -> ModelTokenizer:
-    """Load the tokenizer, as stored in `tokenizer.json`; one that does not fit the model's vocabulary is refused.
+    """Load the tokenizer as stored in `tokenizer.json`, and check that it fits the model's vocabulary.
 
     Raises:
         ModelError: If it cannot be loaded, is not a fast one, or its size does not fit.
@@ -105,11 +147,19 @@ def load_tokenizer(folder: Path, config: dict[str, Any], *, trust_remote_code: b
             known = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, KeyError) as err:
         raise ModelError(
-            f"the tokenizer in {folder} cannot be loaded ({err}); copy or download the model again"
+            "models.tokenizer_fails",
+            "the tokenizer in {folder} cannot be loaded ({error})",
+            do="Copy or download the model again",
+            folder=folder,
+            error=str(err),
         ) from err
     if not getattr(known, "is_fast", False):
         raise ModelError(
-            f"the tokenizer in {folder} has no tokenizer.json; expected a fast tokenizer. Convert it first"
+            "models.slow_tokenizer",
+            "the tokenizer in {folder} has no tokenizer.json",
+            expected="a fast tokenizer",
+            do="Convert it first",
+            folder=folder,
         )
     if stored is None:
         stored = known.backend_tokenizer
@@ -118,7 +168,12 @@ def load_tokenizer(folder: Path, config: dict[str, Any], *, trust_remote_code: b
     size, expected = stored.get_vocab_size(), int(config.get("vocab_size", 0))
     if expected and not 0.9 * expected <= size <= expected + 1024:
         raise ModelError(
-            f"the tokenizer in {folder} has {size} tokens and the model {expected}; they do not belong together. Copy it again"
+            "models.tokenizer_size",
+            "the tokenizer in {folder} has {size} tokens and the model {wanted}; they do not belong together",
+            do="Copy or download the model again",
+            folder=folder,
+            size=size,
+            wanted=expected,
         )
     return ModelTokenizer.of(stored, known)
 
@@ -139,10 +194,10 @@ def load_weights(
         auto_class: A transformers Auto class, or a model class.
         folder: The model folder.
         device: A torch device.
-        precision: `bfloat16` on a GPU is the whole model, on a processor its linear layers: call it in `Compute.products`.
+        precision: `bfloat16` converts the whole model on a GPU and its linear layers on a CPU; call it in `Compute.products`.
         trust_remote_code: Whether code in the folder may run.
         config: A transformers config to use instead of the folder's.
-        optional: Weights with this in their name may be missing, because nothing reads them; empty for none.
+        optional: Weights with this in their name may be missing because nothing reads them; empty allows none.
 
     Raises:
         ModelError: If weights are missing, truncated, or the folder needs code that is not allowed.
@@ -158,30 +213,54 @@ def load_weights(
     try:
         with quiet_libraries():
             model, report = auto_class.from_pretrained(
-                folder, dtype=dtype, local_files_only=True, use_safetensors=True, trust_remote_code=trust_remote_code,
-                output_loading_info=True, **extra,
-            )  # fmt: skip
+                folder,
+                dtype=dtype,
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=trust_remote_code,
+                output_loading_info=True,
+                **extra,
+            )
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as err:
-        hint = (
-            "allow its own code with --trust-remote-code if you trust it"
-            if "trust_remote_code" in str(err)
-            else "copy it again"
-        )
-        raise ModelError(f"the model in {folder} cannot be loaded ({err}); {hint}") from err
+        raise _not_loaded(folder, err) from err
     missing = sorted(key for key in report["missing_keys"] if not (optional and optional in key))
     if missing:
         raise ModelError(
-            f"{folder} lacks {len(missing)} weights, first {missing[0]}; expected all of them. Copy it again"
+            "models.missing_weights",
+            "{folder} lacks {count:weight|weights}, first {first}",
+            expected="all of them",
+            do="Copy or download the model again",
+            folder=folder,
+            count=len(missing),
+            first=missing[0],
         )
     if precision == "bfloat16" and not gpu:
         lighten(model)
     return model.to(device).eval()
 
 
-def _caps_attention(folder: Path, config: Any) -> bool:
-    """Whether attention scores are soft-capped, as Gemma 2's are: fused attention leaves the cap out without a word.
+def _not_loaded(folder: Path, err: Exception) -> ModelError:
+    if "trust_remote_code" in str(err):  # transformers has no class of its own for this
+        return ModelError(
+            "models.needs_code",
+            "the model in {folder} cannot be loaded without its own code ({error})",
+            do="Allow it with trust_remote_code=True in EncoderOptions if you trust it, or choose a model of `quarry models`",
+            folder=folder,
+            error=str(err),
+        )
+    return ModelError(
+        "models.not_loaded",
+        "the model in {folder} cannot be loaded ({error})",
+        do="Copy or download the model again",
+        folder=folder,
+        error=str(err),
+    )
 
-    transformers takes fused attention for Gemma 2 by default up to some version 5 (5.10 does, 5.23 does not).
+
+def _caps_attention(folder: Path, config: Any) -> bool:
+    """Whether attention scores are soft-capped, as Gemma 2's are: fused attention silently leaves the cap out.
+
+    Earlier versions of transformers 5 choose fused attention for Gemma 2 by default (5.10 does, 5.23 does not).
     """
     if config is not None:
         return getattr(config, "attn_logit_softcapping", None) is not None
@@ -190,10 +269,10 @@ def _caps_attention(folder: Path, config: Any) -> bool:
 
 
 def choose_device(wanted: str) -> str:
-    """Turn `auto` into the best device here; a precision behind it is dropped, see `split_device`.
+    """Turn `auto` into the best device of this machine; a precision after it is dropped, see `split_device`.
 
     Raises:
-        ModelError: If CUDA is asked for and not there.
+        ModelError: If CUDA is asked for and there is none.
     """
     import torch
 
@@ -201,5 +280,10 @@ def choose_device(wanted: str) -> str:
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if wanted.startswith("cuda") and not torch.cuda.is_available():
-        raise ModelError(f"device {wanted!r} was asked for and there is no CUDA device here; use --device cpu or auto")
+        raise ModelError(
+            "models.no_cuda",
+            "device {device} was asked for, and this machine has no CUDA device",
+            do="Use --device cpu or auto",
+            device=repr(wanted),
+        )
     return wanted

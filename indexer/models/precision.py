@@ -1,4 +1,4 @@
-"""In which numbers a model computes: float32, or bfloat16 for the products of matrices and float32 for all the rest.
+"""Numeric precision of inference: float32, or bfloat16 for matrix products and float32 for everything else.
 
 Mixed precision (Micikevicius et al. 2018, arXiv 1710.03740). Imports no torch at the top.
 """
@@ -18,7 +18,7 @@ WantedPrecision = Literal["auto", "float32", "bfloat16"]
 def chosen_precision(wanted: WantedPrecision, device: "torch.device") -> Precision:
     """Turn `auto` into bfloat16 where the device computes in it natively, else into float32.
 
-    Native are GPUs since Ampere and processors with AVX512_BF16 or AMX; on others it would be emulated, and slower.
+    GPUs since Ampere and CPUs with AVX512_BF16 or AMX do; others would emulate it, which is slower.
     """
     import torch
 
@@ -35,11 +35,11 @@ def chosen_precision(wanted: WantedPrecision, device: "torch.device") -> Precisi
 
 @dataclass(frozen=True, slots=True)
 class Compute:
-    """Where and in which numbers a loaded model answers.
+    """Device and precision of a loaded model.
 
     Attributes:
         device: A torch device.
-        precision: On a processor `bfloat16` is for products only; on a GPU the whole model is in it.
+        precision: `bfloat16` is the whole model on a GPU, and matrix products only on a CPU.
     """
 
     device: str
@@ -50,12 +50,19 @@ class Compute:
         """Choose for a torch device. GPUs take bfloat16 unless float32 is asked for.
 
         Raises:
-            ModelError: If the precision is none of the known ones.
+            ModelError: If the precision is unknown.
         """
         import torch
 
         if wanted not in get_args(WantedPrecision):
-            raise ModelError(f"the precision is {wanted!r}; expected one of {', '.join(get_args(WantedPrecision))}")
+            raise ModelError(
+                "models.precision",
+                "the precision is {wanted}",
+                expected="one of {known}",
+                do="Correct it",
+                wanted=repr(wanted),
+                known=list(get_args(WantedPrecision)),
+            )
         if device.startswith("cuda") and wanted == "auto":
             return cls(device, "bfloat16")
         return cls(device, chosen_precision(wanted, torch.device(device)))
@@ -73,11 +80,11 @@ class Compute:
 
 
 def split_device(wanted: str, precision: WantedPrecision = "auto") -> tuple[str, WantedPrecision]:
-    """Split what `--device` takes, such as `cpu:float32` or `auto`, into device and precision (`auto` when not said).
+    """Split the value of `--device`, such as `cpu:float32` or `auto`, into device and precision (`auto` when not given).
 
     Args:
         wanted: A device, several separated by commas, or `auto`; a precision may follow.
-        precision: What was asked for elsewhere; unless it is `auto` it holds, and what follows the device is dropped.
+        precision: What was asked for elsewhere; unless it is `auto`, it overrides the precision after the device.
     """
     device, _, last = wanted.rpartition(":")
     if last == "float32":
@@ -88,9 +95,9 @@ def split_device(wanted: str, precision: WantedPrecision = "auto") -> tuple[str,
 
 
 def lighten(model: Any) -> None:
-    """Store the weights of the linear layers of a transformer in bfloat16, in place: half the memory, no cast per call.
+    """Store the weights of a transformer's linear layers in bfloat16, in place: half the memory, no cast per call.
 
-    The token table, norms and what lies beyond the transformer, such as a scoring head, keep float32.
+    The token table, norms and what follows the transformer, such as a scoring head, keep float32.
     """
     import torch
 
@@ -100,9 +107,9 @@ def lighten(model: Any) -> None:
 
 
 def compute_exactly(module: Any) -> None:
-    """Let a module that takes one tensor compute in float32, in `Compute.products` too.
+    """Make a module that takes one tensor compute in float32, even inside `Compute.products`.
 
-    For a scoring head: in half precision near-equal passages get equal scores or change places.
+    For a scoring head: in half precision near-equal passages tie or change places.
     """
     import torch
 

@@ -53,7 +53,7 @@ def dense_layer(folder: Path, device: str) -> Any:
     """Load a sentence-transformers Dense module: a linear layer and its activation.
 
     Raises:
-        ModelError: If it has no weights, or an activation that is not known here.
+        ModelError: If it has no weights, or an unknown activation.
     """
     import torch
     from safetensors.torch import load_file
@@ -61,7 +61,13 @@ def dense_layer(folder: Path, device: str) -> Any:
     config = read_json(folder / "config.json")
     weights_file = folder / "model.safetensors"
     if not weights_file.is_file():
-        raise ModelError(f"{folder} has no model.safetensors; expected the weights of a Dense module")
+        raise ModelError(
+            "models.no_dense_weights",
+            "{folder} has no model.safetensors",
+            expected="the weights of a Dense module",
+            do="Copy or download the model again",
+            folder=folder,
+        )
     linear = torch.nn.Linear(config["in_features"], config["out_features"], bias=config.get("bias", True))
     linear.load_state_dict(
         {key.removeprefix("linear."): value.float() for key, value in load_file(weights_file).items()}
@@ -69,5 +75,13 @@ def dense_layer(folder: Path, device: str) -> Any:
     name = str(config.get("activation_function", "torch.nn.modules.linear.Identity")).rpartition(".")[2]
     activations = {"Tanh": torch.nn.Tanh, "Identity": torch.nn.Identity, "GELU": torch.nn.GELU, "ReLU": torch.nn.ReLU}
     if name not in activations:
-        raise ModelError(f"{folder} asks for the activation {name}; expected one of {', '.join(activations)}")
+        raise ModelError(
+            "models.unknown_activation",
+            "{folder} asks for the activation {name}",
+            expected="one of {known}",
+            do="Choose a model of `quarry models`",
+            folder=folder,
+            name=name,
+            known=list(activations),
+        )
     return torch.nn.Sequential(linear, activations[name]()).to(device).eval()

@@ -1,7 +1,7 @@
 """Finding a model's folder: a path, the hub's local cache, the hub itself (only when allowed), the offline bundle, nothing.
 
-Loaders are never given a bare id: with an unreachable hub the libraries stall for minutes. Whatever is taken, the trail
-says what was tried before it and why it was not there.
+Loaders are never given a bare id: with an unreachable hub the libraries stall for minutes. Whatever is chosen, the trail
+says what was tried before it and why that failed.
 """
 
 import os
@@ -13,8 +13,9 @@ from typing import Any, Literal
 
 from quarry.indexer.errors import ModelError
 from quarry.indexer.lexical.analyzer import cache_folder
+from quarry.indexer.messages import Message
 from quarry.indexer.models import hub, offline_bundle
-from quarry.indexer.models.format import PROFILE_NAME
+from quarry.indexer.models.format import PROFILE_NAME, modules
 from quarry.indexer.models.loading import check_folder, read_json, stored_id
 from quarry.indexer.models.profiles import EMBEDDERS, RERANKERS, EmbedderProfile, RerankerProfile, embedder_profile
 from quarry.indexer.storage.durable import write_atomic
@@ -24,10 +25,17 @@ Kind = Literal["embedder", "reranker"]
 
 # What `auto` prefers among the models in the local cache: one model for Chinese and English first, then what a CPU can
 # run at an interactive speed (bge-m3 needs about 120 ms per query on two cores, the small ones 5 to 10 ms).
-AUTO_EMBEDDERS = ("BAAI/bge-m3", "Qwen/Qwen3-Embedding-0.6B", "intfloat/multilingual-e5-small", "BAAI/bge-small-zh-v1.5",
-                  "BAAI/bge-base-zh-v1.5", "BAAI/bge-small-en-v1.5", "BAAI/bge-base-en-v1.5")  # fmt: skip
+AUTO_EMBEDDERS = (
+    "BAAI/bge-m3",
+    "Qwen/Qwen3-Embedding-0.6B",
+    "intfloat/multilingual-e5-small",
+    "BAAI/bge-small-zh-v1.5",
+    "BAAI/bge-base-zh-v1.5",
+    "BAAI/bge-small-en-v1.5",
+    "BAAI/bge-base-en-v1.5",
+)
 AUTO_RERANKERS = ("BAAI/bge-reranker-base", "BAAI/bge-reranker-v2-m3", "BAAI/bge-reranker-large")
-# What `auto` downloads; why these is said at their profiles.
+# What `auto` downloads; `profiles` says why.
 DOWNLOADED = {"embedder": "intfloat/multilingual-e5-small", "reranker": "BAAI/bge-reranker-base"}
 _DIGESTED = (".safetensors", ".json", ".txt", ".model")
 
@@ -41,34 +49,34 @@ class ModelSource:
         model: Repository id, or the folder's path when it carries none.
         revision: Commit for the cache and the hub, content digest for a path.
         origin: How it was found.
-        trail: What was tried and why the next was taken, one sentence each; the last one names what is used.
+        trail: What was tried, in order, and why it failed; the last one names what is used.
     """
 
     folder: Path
     model: str
     revision: str
     origin: Origin
-    trail: tuple[str, ...]
+    trail: tuple[Message, ...]
 
 
 def resolve_model(
-    ref: str = "auto", *, allow_download: bool = False, kind: Kind = "embedder", trail: list[str] | None = None
+    ref: str = "auto", *, allow_download: bool = False, kind: Kind = "embedder", trail: list[Message] | None = None
 ) -> ModelSource | None:
     """Find a model.
 
     Args:
         ref: `auto`, a repository id (`BAAI/bge-m3`), or a folder.
-        allow_download: Whether the hub may be asked; HF_HUB_OFFLINE forbids it all the same.
+        allow_download: Whether the hub may be asked; HF_HUB_OFFLINE overrides it.
         kind: `embedder` or `reranker`; it decides what `auto` means.
-        trail: Filled with what was tried, for the caller who wants to say it when nothing was found.
+        trail: Filled with what was tried, for a caller that reports it when nothing is found.
 
     Returns:
         The source; None when `auto` finds nothing.
 
     Raises:
-        ModelError: If a named model cannot be had; the message says what to do.
+        ModelError: If a named model cannot be found; the message says what to do.
     """
-    tried: list[str] = [] if trail is None else trail
+    tried: list[Message] = [] if trail is None else trail
     if ref == "auto":
         return _auto(kind, tried, allow_download=allow_download)
     path = Path(ref).expanduser()
@@ -76,7 +84,11 @@ def resolve_model(
         return _from_path(path.resolve(), tried)
     if ref.startswith((".", "/", "~")) or ref.count("/") != 1:
         raise ModelError(
-            f"{ref} is not a folder; expected a model folder or an id such as BAAI/bge-m3. See `quarry models`"
+            "models.no_such_model",
+            "{ref} is not a folder",
+            expected="a model folder or an id such as BAAI/bge-m3",
+            do="See `quarry models`",
+            ref=ref,
         )
     cached, reason = _cached(ref)
     if cached:
@@ -86,104 +98,141 @@ def resolve_model(
         return source
     if ref == offline_bundle.MODEL and offline_bundle.is_installed():
         return _bundle(tried)
-    advice = "" if allow_download else "; allow a download with --download, or set HF_HOME to a cache that has it"
-    raise ModelError(f"{ref} cannot be had: {'; '.join(tried)}{advice}; or give a folder. See `quarry models`")
+    if allow_download:
+        raise ModelError(
+            "models.not_found_anywhere",
+            "{ref} cannot be found: {tried:;}",
+            do="Give a model folder instead, or see `quarry models`",
+            ref=ref,
+            tried=tried,
+        )
+    raise ModelError(
+        "models.not_found_here",
+        "{ref} cannot be found: {tried:;}",
+        do="Allow a download with --download, set HF_HOME to a cache that has it, or give a model folder. See `quarry models`",
+        ref=ref,
+        tried=tried,
+    )
 
 
-def _auto(kind: Kind, tried: list[str], *, allow_download: bool) -> ModelSource | None:
+def _auto(kind: Kind, tried: list[Message], *, allow_download: bool) -> ModelSource | None:
     absent: list[str] = []
     for model in AUTO_EMBEDDERS if kind == "embedder" else AUTO_RERANKERS:
         cached, reason = _cached(model)
         if cached:
-            tried.extend([f"none of {', '.join(absent)} is in the local model cache"] if absent else [])
-            return _found(cached, reason + _one_language(model), tried, model, "cache")
+            tried.extend(_none_cached(absent))
+            return _found(cached, _one_language(model) or reason, tried, model, "cache")
         if _repository(model).is_dir():
             tried.append(reason)
         else:
             absent.append(model)
-    tried.extend([f"none of {', '.join(absent)} is in the local model cache"] if absent else [])
+    tried.extend(_none_cached(absent))
     if allow_download and (source := _download(DOWNLOADED[kind], tried)):
         return source
     if kind == "embedder":
-        if not (reason := offline_bundle.absence()):
+        if (absence := offline_bundle.absence()) is None:
             return _bundle(tried)
-        tried.append(reason)
-    tried.append(f"no {kind} is used: " + ("lexical search (BM25) only" if kind == "embedder" else "the order stands"))
+        tried.append(absence)
+        tried.append(Message.of("models.no_embedder", "no embedder is used: lexical search (BM25) only"))
+    else:
+        tried.append(Message.of("models.no_reranker", "no reranker is used: results keep their order"))
     return None
 
 
-def _one_language(model: str) -> str:
+def _none_cached(models: list[str]) -> list[Message]:
+    if not models:
+        return []
+    return [Message.of("models.none_cached", "none of {models} is in the local model cache", models=models)]
+
+
+def _one_language(model: str) -> Message | None:
+    """Say that a cached model is used, and that it knows one language; None when it knows more."""
     profile = embedder_profile(model)
-    known = {"zh": "Chinese", "en": "English"}.get(profile.languages if profile else "")
-    return f", a model for {known} only" if known else ""
+    if profile is None or profile.languages not in ("zh", "en"):
+        return None
+    if profile.languages == "zh":
+        return Message.of(
+            "models.cached_chinese", "using {model} from the local model cache, a model for Chinese only", model=model
+        )
+    return Message.of(
+        "models.cached_english", "using {model} from the local model cache, a model for English only", model=model
+    )
 
 
-def _found(folder: Path, sentence: str, tried: list[str], model: str, origin: Origin) -> ModelSource:
-    tried.append(sentence)
+def _found(folder: Path, step: Message, tried: list[Message], model: str, origin: Origin) -> ModelSource:
+    tried.append(step)
     return ModelSource(folder, model, folder.name, origin, tuple(tried))
 
 
-def _download(model: str, tried: list[str]) -> ModelSource | None:
-    folder, sentence = hub.download(model, hub_cache())
+def _download(model: str, tried: list[Message]) -> ModelSource | None:
+    folder, step = hub.download(model, hub_cache())
     if folder is None:
-        tried.append(sentence)
+        tried.append(step)
         return None
     try:
         _check_whole(folder)
     except ModelError as err:
-        tried.append(f"the downloaded {model} is incomplete: {err}")
+        tried.append(
+            Message.of(
+                "models.download_incomplete",
+                "the downloaded {model} is incomplete: {error}",
+                model=model,
+                error=err.message,
+            )
+        )
         return None
-    return _found(folder, sentence, tried, model, "hub")
+    return _found(folder, step, tried, model, "hub")
 
 
-def _bundle(tried: list[str], folder: Path | None = None) -> ModelSource:
+def _bundle(tried: list[Message], folder: Path | None = None) -> ModelSource:
     folder = folder or offline_bundle.bundle_folder()
-    package = f"{offline_bundle.PACKAGE} {offline_bundle.VERSION}"
-    tried.append(f"using {offline_bundle.MODEL} from the offline bundle ({package})")
+    tried.append(
+        Message.of(
+            "models.using_bundle",
+            "using {model} from the offline bundle ({package} {version})",
+            model=offline_bundle.MODEL,
+            package=offline_bundle.PACKAGE,
+            version=offline_bundle.VERSION,
+        )
+    )
     return ModelSource(folder, offline_bundle.MODEL, offline_bundle.REVISION, "offline bundle", tuple(tried))
 
 
-def _from_path(folder: Path, tried: list[str]) -> ModelSource:
-    if offline_bundle.is_sound(
-        folder
-    ):  # its own place, or an unchanged copy; what was trained from it is another model
+def _from_path(folder: Path, tried: list[Message]) -> ModelSource:
+    # the bundle's own folder or an unchanged copy; a model trained from it is another model
+    if offline_bundle.is_sound(folder):
         return _bundle(tried, folder)
     if folder == offline_bundle.made_folder().resolve() and offline_bundle.is_installed():
         return _bundle(tried)  # damaged, so it is made again
     config = _check_whole(folder)
     model = read_json(folder / PROFILE_NAME).get("model") or stored_id(folder, config) or str(folder)
-    tried.append(f"using the model in {folder}")
+    tried.append(Message.of("models.using_folder", "using the model in {folder}", folder=str(folder)))
     return ModelSource(folder, model, content_digest(folder), "path", tuple(tried))
 
 
 def _check_whole(folder: Path) -> dict[str, Any]:
-    """Check that every file that a model folder speaks of is there, and return its `config.json`.
+    """Check that a model folder has every file that it refers to, and return its `config.json`.
 
-    An interrupted download lacks some of several weight files, and a cleaned cache leaves links that lead nowhere.
+    An interrupted download lacks some of several weight files, and a cleaned cache leaves dangling links.
 
     Raises:
-        ModelError: If something is missing; it is named.
+        ModelError: If a file is missing; it is named.
     """
     config = check_folder(folder)
     expected = {path.name for path in folder.glob("*.safetensors")}
     for index in folder.glob("*.safetensors.index.json"):
         expected |= set(read_json(index).get("weight_map", {}).values())
-    for module in _modules(folder):
-        if str(module.get("type", "")).rpartition(".")[2] in ("Pooling", "Dense"):
-            expected.add(f"{module['path']}/config.json")
+    expected |= {f"{module.path}/config.json" for module in modules(folder) if module.kind in ("Pooling", "Dense")}
     missing = sorted(name for name in expected if not (folder / name).is_file())
     if missing:
-        raise ModelError(f"{folder} lacks {', '.join(missing)}; copy or download the model again")
+        raise ModelError(
+            "models.incomplete",
+            "{folder} lacks {missing}",
+            do="Copy or download the model again",
+            folder=folder,
+            missing=missing,
+        )
     return config
-
-
-def _modules(folder: Path) -> list[dict[str, Any]]:
-    path = folder / "modules.json"
-    try:
-        content = loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-    except (OSError, ValueError) as err:
-        raise ModelError(f"{path} is not readable JSON ({err}); copy or download the model again") from err
-    return [module for module in content if isinstance(module, dict) and module.get("path")]
 
 
 def hub_cache() -> Path:
@@ -198,34 +247,38 @@ def _repository(model: str) -> Path:
     return hub_cache() / f"models--{model.replace('/', '--')}"
 
 
-def _cached(model: str) -> tuple[Path | None, str]:
-    """Look a repository up in the local cache: the snapshot of `main`, else any other that lacks no file.
+def _cached(model: str) -> tuple[Path | None, Message]:
+    """Look a repository up in the local cache: the snapshot of `main`, else any other complete one.
 
     Returns:
-        The snapshot's folder, or None; and a sentence that says what was found.
+        The snapshot's folder, or None; and what was found.
     """
     repository = _repository(model)
     if not repository.is_dir():
-        return None, f"{model} is not in the local model cache"
+        return None, Message.of("models.not_cached", "{model} is not in the local model cache", model=model)
     reference = repository / "refs" / "main"
     names = [reference.read_text(encoding="utf-8").strip()] if reference.is_file() else []
     snapshots = repository / "snapshots"
     names += sorted((path.name for path in snapshots.iterdir()), reverse=True) if snapshots.is_dir() else []
-    reason = ""
+    incomplete: Message | None = None
     for name in names:
         try:
             _check_whole(snapshots / name)
         except ModelError as err:
-            reason = reason or f"the cached {model} is incomplete: {err}"
+            incomplete = incomplete or Message.of(
+                "models.cache_incomplete", "the cached {model} is incomplete: {error}", model=model, error=err.message
+            )
             continue
-        return snapshots / name, f"using {model} from the local model cache"
-    return None, reason or f"{model} is in the local model cache without a snapshot"
+        return snapshots / name, Message.of("models.cached", "using {model} from the local model cache", model=model)
+    return None, incomplete or Message.of(
+        "models.no_snapshot", "{model} is in the local model cache without a snapshot", model=model
+    )
 
 
 def content_digest(folder: Path) -> str:
     """Return a digest (40 hex digits) of the files that decide what a model computes.
 
-    It is remembered in the cache folder by sizes and times, so that large weights are hashed once.
+    The cache folder remembers it by sizes and times, so that large weights are hashed once.
     """
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix in _DIGESTED and not p.name.startswith("."))
     stamp = [[p.relative_to(folder).as_posix(), p.stat().st_size, p.stat().st_mtime_ns] for p in files]
@@ -245,14 +298,14 @@ def content_digest(folder: Path) -> str:
     try:
         memory.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(memory, dumps(value).encode())
-    except OSError:  # a read-only or full cache costs time at the next call, nothing else
+    except OSError:  # with a read-only or full cache the next call hashes again
         pass
     return value
 
 
 @dataclass(frozen=True, slots=True)
 class ModelRow:
-    """One line of `quarry models`: what a model is, needs, and whether it is here."""
+    """One line of `quarry models`: what a model is and needs, and where it was found (`here`, empty when it was not)."""
 
     model: str
     kind: str
@@ -263,7 +316,7 @@ class ModelRow:
     here: str
     megabytes_on_disk: int | None
     folder: str
-    note: str
+    note: Message | None
 
 
 def list_models() -> list[ModelRow]:
@@ -273,15 +326,15 @@ def list_models() -> list[ModelRow]:
 
 def _row(profile: EmbedderProfile | RerankerProfile) -> ModelRow:
     folder, reason = _cached(profile.model)
-    here, note = ("cache" if folder else ""), ""
+    here, note = ("cache" if folder else ""), None
     if folder is None and profile.model == offline_bundle.MODEL:
         note = offline_bundle.absence()
-        here, folder = ("", None) if note else ("offline bundle", offline_bundle.made_folder())
+        here, folder = ("offline bundle", offline_bundle.made_folder()) if note is None else ("", None)
     if not here and _repository(profile.model).is_dir():
         note = reason
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) >> 20 if folder else None
     if here == "offline bundle" and not size:
-        note = "made on first use, in about ten seconds"
+        note = Message.of("models.made_on_first_use", "made on first use, in about ten seconds")
     return ModelRow(
         model=profile.model,
         kind="embedder" if isinstance(profile, EmbedderProfile) else f"reranker ({profile.kind})",

@@ -1,7 +1,4 @@
-"""The tokens of a model's own tokenizer, as character ranges: what passages are measured in.
-
-Tokens without a model: what a lexical-only index measures its passages in.
-"""
+"""Tokens as character ranges, the unit in which passages are measured: a model's own, or by script where there is no model."""
 
 import re
 from typing import Any
@@ -10,7 +7,7 @@ import numpy as np
 
 from quarry.indexer.embedder import Spans
 
-_SPAN_SLICE = 200_000  # characters tokenised at once
+_SPAN_SLICE = 200_000  # characters tokenized at once
 
 
 class HfTokenSpans:
@@ -41,16 +38,14 @@ class HfTokenSpans:
     def spans(self, text: str) -> Spans:
         """Return the tokens of `text`, special tokens left out, shape (n_tokens, 2).
 
-        A long text is tokenised in slices cut at white space, or anywhere where there is none.
+        A long text is tokenized in slices, cut at white space where there is some.
         """
         parts: list[Spans] = []
         start = 0
         while start < len(text):
             end = min(len(text), start + _SPAN_SLICE)
-            if (
-                end < len(text)
-                and (space := max(text.rfind(" ", start + 1, end), text.rfind("\n", start + 1, end))) > start
-            ):
+            space = max(text.rfind(" ", start + 1, end), text.rfind("\n", start + 1, end))
+            if end < len(text) and space > start:
                 end = space
             piece = text[start:end].encode("utf-8", "replace").decode("utf-8")
             offsets = self._tokenizer.encode(piece, add_special_tokens=False).offsets
@@ -60,13 +55,12 @@ class HfTokenSpans:
 
 
 # CJK characters one by one; Latin words in pieces of at most four letters; digits in threes; every other sign alone
-_TOKEN = re.compile(
-    r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]|\d{1,3}|[^\W\d_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]{1,4}|[^\w\s]|_"
-)
+_CJK = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
+_TOKEN = re.compile(rf"[{_CJK}]|\d{{1,3}}|[^\W\d_{_CJK}]{{1,4}}|[^\w\s]|_")
 
 
 class ScriptTokens:
-    """Splits text by script, in about as many tokens as a multilingual model would see."""
+    """Splits text by script, into about as many tokens as a multilingual model would."""
 
     @property
     def name(self) -> str:

@@ -1,8 +1,8 @@
-"""The tokenizer as it was released: `tokenizer.json` itself, not what transformers builds from parts of it.
+"""The tokenizer as it was released: `tokenizer.json` itself, not what transformers rebuilds from parts of it.
 
-transformers 5 has one class per kind of model, which takes vocabulary and template from the file and makes the normalizer
-and the pre-tokenizer anew. What the file says besides (another normalisation, how spaces are cut, lower case) is lost, and
-with it the ids that the model was trained on.
+transformers 5 has one class per kind of model, which takes the vocabulary and template from the file and rebuilds the
+normalizer and the pre-tokenizer. Whatever else the file says (another normalization, how spaces are cut, lower case) is lost,
+and with it the ids that the model was trained on.
 """
 
 from dataclasses import dataclass
@@ -14,22 +14,22 @@ from quarry.indexer.errors import ModelError
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-# In these transformers 4, with which the models were trained, let tokenizer_config.json decide on start and end tokens;
-# transformers 5 leaves it to tokenizer.json. A model of last-token pooling without its end token gives other vectors.
+# For these, transformers 4, with which the models were trained, lets tokenizer_config.json decide on start and end tokens;
+# transformers 5 leaves that to tokenizer.json. A model with last-token pooling gives other vectors without its end token.
 _TEMPLATE_BY_FLAGS = ("LlamaTokenizer", "LlamaTokenizerFast", "GemmaTokenizer", "GemmaTokenizerFast")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelTokenizer:
-    """A model's tokenizer, without padding and truncation, and what transformers knows of it.
+    """A model's tokenizer, without padding and truncation, and what transformers knows about it.
 
     Attributes:
-        backend_tokenizer: Of the `tokenizers` library. Copy it before changing it.
-        pad_token_id: None when there is no such token; so the other three.
+        backend_tokenizer: The `tokenizers` object. Copy it before changing it.
+        pad_token_id: None when there is no such token; likewise the other three.
         bos_token_id: Start of a text.
         eos_token_id: End of a text.
-        unk_token_id: What stands for the unknown.
-        model_max_length: Tokens, a huge number when the folder tells none.
+        unk_token_id: Stands for unknown text.
+        model_max_length: In tokens; a huge number when the folder gives none.
         model_input_names: Such as `input_ids`, `token_type_ids`.
     """
 
@@ -61,7 +61,7 @@ class ModelTokenizer:
         )
 
     def copy(self) -> "Tokenizer":
-        """Return a backend of the caller's own, to pad or truncate with."""
+        """Return a copy of the backend, which the caller may set to pad or truncate."""
         from tokenizers import Tokenizer
 
         return Tokenizer.from_str(self.backend_tokenizer.to_str())
@@ -73,7 +73,7 @@ class ModelTokenizer:
 
 
 def read_stored(folder: Path) -> "Tokenizer | None":
-    """Return what is in a folder's `tokenizer.json`, None when there is no such file.
+    """Return the content of a folder's `tokenizer.json`, None when there is no such file.
 
     Raises:
         ModelError: If it cannot be read.
@@ -86,14 +86,20 @@ def read_stored(folder: Path) -> "Tokenizer | None":
     try:
         return Tokenizer.from_file(str(path))
     except Exception as err:  # the library raises nothing narrower
-        raise ModelError(f"{path} is not a readable tokenizer ({err}); copy or download the model again") from err
+        raise ModelError(
+            "models.unreadable_tokenizer",
+            "{path} is not a readable tokenizer ({error})",
+            do="Copy or download the model again",
+            path=path,
+            error=str(err),
+        ) from err
 
 
 def apply_settings(stored: "Tokenizer", settings: dict[str, Any], known: Any) -> None:
-    """Change a stored tokenizer where `tokenizer_config.json` expressly says otherwise, as transformers 4 did.
+    """Change a stored tokenizer where `tokenizer_config.json` explicitly says otherwise, as transformers 4 did.
 
     Args:
-        stored: Is changed.
+        stored: Changed in place.
         settings: The content of `tokenizer_config.json`.
         known: The transformers tokenizer of the folder.
     """

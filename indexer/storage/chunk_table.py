@@ -83,7 +83,13 @@ class ChunkTable:
             db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
             db.execute("SELECT number, terms FROM chunks LIMIT 1").fetchone()
         except sqlite3.DatabaseError as err:
-            raise IndexFormatError(f"{path} is not a chunk table ({err}); index again or roll back") from err
+            raise IndexFormatError(
+                "storage.not_a_table",
+                "{path} is not a chunk table ({error})",
+                do="Index again, or roll back with `quarry generations INDEX --rollback`",
+                path=path,
+                error=str(err),
+            ) from err
         return cls(db, path)
 
     def begin(self) -> None:

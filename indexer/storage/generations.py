@@ -22,10 +22,11 @@ from weakref import finalize
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from quarry.indexer.errors import IndexFormatError, OtherFormatError
+from quarry.indexer.errors import IndexBusyError, IndexFormatError, OtherFormatError
+from quarry.indexer.messages import Message
 from quarry.indexer.storage.durable import sync_folder, sync_tree, write_atomic
 from quarry.indexer.storage.locks import process_lock
-from quarry.indexer.storage.manifest import FORMAT, MANIFEST_NAME, check_format
+from quarry.indexer.storage.manifest import FORMAT, MANIFEST_NAME, StoredMessage, check_format
 from quarry.indexer.storage.sealing import seal, unseal
 
 POINTER_NAME = "quarry-index.json"
@@ -37,7 +38,7 @@ class Switch(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     generation: str
     at: str
-    reason: str
+    reason: StoredMessage
 
 
 class Pointer(BaseModel):
@@ -50,14 +51,14 @@ class Pointer(BaseModel):
 
 
 class Hold:
-    """Keeps a generation from being pruned, until it is let go or forgotten, or the process ends in whatever way."""
+    """Keeps a generation from being pruned until it is released, garbage-collected, or the process ends."""
 
     def __init__(self, descriptor: int) -> None:
         self.let_go = finalize(self, os.close, descriptor)
 
     @classmethod
     def on(cls, folder: Path) -> "Hold | None":
-        """Hold the generation in this folder; None when it is not there (any more)."""
+        """Hold the generation in this folder; None when there is none, or no longer."""
         try:
             descriptor = os.open(folder / MANIFEST_NAME, os.O_RDONLY)
         except OSError:
@@ -91,30 +92,60 @@ class Generations:
         """
         path = self.root / POINTER_NAME
         if not path.is_file():
-            raise IndexFormatError(self._why_no_index())
+            raise self._no_index()
         content = unseal(path)
         check_format(content, path)
         try:
             pointer = Pointer.model_validate(content)
         except ValidationError as err:
-            raise IndexFormatError(f"{path} is damaged ({err.error_count()} wrong fields); index again") from err
+            raise IndexFormatError(
+                "storage.damaged_pointer",
+                "{path} is damaged: {count:wrong field|wrong fields}",
+                do="Index again",
+                path=path,
+                count=err.error_count(),
+            ) from err
         if "/" in pointer.generation or pointer.generation.startswith("."):
-            raise IndexFormatError(f"{path} names generation {pointer.generation!r}, which is not a plain name")
+            raise IndexFormatError(
+                "storage.pointer_name",
+                "{path} names generation {name}, which is not a plain name",
+                do="Index again",
+                path=path,
+                name=repr(pointer.generation),
+            )
         return pointer
 
-    def _why_no_index(self) -> str:
+    def _no_index(self) -> IndexFormatError:
         if not self.root.exists():
-            return (
-                f"{self.root} does not exist; expected an index. Make one with `quarry index PATH --into {self.root}`"
+            return IndexFormatError(
+                "storage.does_not_exist",
+                "{index} does not exist",
+                expected="an index",
+                do="Make one with `quarry index PATH --into {index}`",
+                index=self.root,
             )
         if not self.root.is_dir():
-            return f"{self.root} is a file; expected an index folder. Give the folder that `quarry index --into` made"
-        if self.folder.is_dir() or (self.root / "embeddings").is_dir():
-            return (
-                f"{self.root} holds an index that was never finished; expected a {POINTER_NAME} in it. "
-                f"Run `quarry index PATH --into {self.root}` again: it continues where it stopped"
+            return IndexFormatError(
+                "storage.is_a_file",
+                "{index} is a file",
+                expected="an index folder",
+                do="Give the folder that `quarry index --into` made",
+                index=self.root,
             )
-        return f"{self.root} is not an index: it has no {POINTER_NAME}. Make one with `quarry index PATH --into FOLDER`"
+        if self.folder.is_dir() or (self.root / "embeddings").is_dir():
+            return IndexFormatError(
+                "storage.unfinished",
+                "{index} holds an index that was never finished",
+                expected="a quarry-index.json in it",
+                do="Run `quarry index PATH --into {index}` again: it continues where it stopped",
+                index=self.root,
+            )
+        return IndexFormatError(
+            "storage.not_an_index",
+            "{index} is not an index: it has no quarry-index.json",
+            do="Make one with `quarry index PATH --into FOLDER`",
+            index=self.root,
+        )
 
     def live(self) -> Path:
         """Return the folder of the live generation."""
@@ -168,34 +199,32 @@ class Generations:
         sync_folder(self.folder)
         return name
 
-    def commit(self, building: Path, reason: str) -> str:
-        """Finish a built folder and make it live. Returns the generation's name."""
+    def commit(self, building: Path, reason: Message) -> str:
+        """Finish a built folder and make it live; return the generation's name."""
         name = self.finish(building)
         self.switch(name, reason)
         return name
 
-    def switch(self, name: str, reason: str) -> None:
-        """Point to a finished generation, atomically.
+    def switch(self, name: str, reason: Message) -> None:
+        """Make a finished generation the live one, atomically.
 
         Raises:
             IndexFormatError: If there is no such finished generation.
         """
         if name not in self.finished():
-            raise IndexFormatError(
-                f"generation {name!r} is not here; expected one of {', '.join(self.finished()) or 'none'}"
-            )
+            raise self._absent(name)
         try:
             history = self.pointer().history if self.exists() else ()
         except OtherFormatError:
             raise
-        except IndexFormatError:  # damaged: this mends it
+        except IndexFormatError:  # damaged: writing it anew repairs it
             history = ()
         step = Switch(generation=name, at=datetime.now(UTC).isoformat(timespec="seconds"), reason=reason)
         pointer = Pointer(generation=name, history=(*history[-49:], step))
         write_atomic(self.root / POINTER_NAME, seal(pointer.model_dump(mode="json")))
 
     def previous(self) -> str:
-        """The finished generation before the live one that was live itself: a refused candidate is never rolled back to.
+        """Return the newest finished generation before the live one that was itself live; refused candidates do not count.
 
         Raises:
             IndexFormatError: If there is none.
@@ -204,7 +233,11 @@ class Generations:
         live, lived = pointer.generation, {step.generation for step in pointer.history}
         older = [name for name in self.finished() if name < live and name in lived]
         if not older:
-            raise IndexFormatError(f"generation {live} is the oldest one here; there is nothing to roll back to")
+            raise IndexFormatError(
+                "storage.oldest",
+                "generation {name} is the oldest one here; there is nothing to roll back to",
+                name=live,
+            )
         return older[-1]
 
     def prune(self, keep: int) -> list[str]:
@@ -229,13 +262,33 @@ class Generations:
             IndexFormatError: If it is live, or not here.
         """
         if name == self.pointer().generation:
-            raise IndexFormatError(f"generation {name} is live and answers; expected another one. Roll back first")
+            raise IndexFormatError(
+                "storage.is_live",
+                "generation {name} is live",
+                expected="one that is not",
+                do="Roll back first",
+                name=name,
+            )
         if name not in self.finished():
-            raise IndexFormatError(f"generation {name!r} is not here; expected one of {', '.join(self.finished())}")
+            raise self._absent(name)
         self._remove(name, even_held=True)
 
+    def _absent(self, name: str) -> IndexFormatError:
+        here = self.finished()
+        if not here:
+            return IndexFormatError(
+                "storage.no_generation", "generation {name} does not exist; no generation does", name=repr(name)
+            )
+        return IndexFormatError(
+            "storage.unknown_generation",
+            "generation {name} does not exist",
+            expected="one of {here}",
+            name=repr(name),
+            here=here,
+        )
+
     def _remove(self, name: str, *, even_held: bool = False) -> bool:
-        """Remove a generation, unless somebody reads it; returns whether it is gone."""
+        """Remove a generation unless somebody is reading it; return whether it is gone."""
         manifest = self.folder / name / MANIFEST_NAME
         descriptor = os.open(manifest, os.O_RDONLY)
         try:
@@ -254,13 +307,22 @@ class Generations:
 
 @contextmanager
 def writer_lock(root: Path) -> Iterator[None]:
-    """Hold the index's writer lock. The kernel frees it when the process dies, so it never goes stale.
+    """Hold the index's writer lock inside a `with` block.
 
     Raises:
         IndexBusyError: If another process holds it; the message names that process.
     """
     root.mkdir(parents=True, exist_ok=True)
-    with process_lock(
-        root / "writer.lock", f"{root} is being written by", "expected no other writer. Wait for it, or stop it"
-    ):
+
+    def busy(owner: Message) -> IndexBusyError:
+        return IndexBusyError(
+            "storage.busy",
+            "{index} is being written by {owner}",
+            expected="no other writer",
+            do="Wait for it, or stop it",
+            index=root,
+            owner=owner,
+        )
+
+    with process_lock(root / "writer.lock", busy):
         yield

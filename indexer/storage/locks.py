@@ -1,9 +1,9 @@
-"""A lock file that one process holds (flock) and that names its owner."""
+"""Lock files that one process at a time holds (flock); the kernel frees them when the process dies, so they never go stale."""
 
 import fcntl
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from json import dumps, loads
@@ -11,28 +11,31 @@ from pathlib import Path
 from weakref import finalize
 
 from quarry.indexer.errors import IndexBusyError
+from quarry.indexer.messages import Message
+
+Busy = Callable[[Message], IndexBusyError]
+"""Makes the error for a lock that is taken; its argument names the owner."""
 
 
 class ProcessLock:
-    """Holds a lock file until it is released or forgotten. The kernel frees it when the process dies: it never goes stale.
+    """Holds a lock file, which names its owner, until it is released or garbage-collected.
 
     Args:
-        path: The file; made when it is not there, and left there.
-        found: What another process does when it holds the lock, such as `INDEX is being written by`; its name follows.
-        advice: What was expected, and what to do.
+        path: The lock file; created when missing, and left in place.
+        busy: Makes the error when the lock is taken.
 
     Raises:
-        IndexBusyError: If another process, or another thread of this one, holds it; the message names that process.
+        IndexBusyError: If another process, or another thread of this one, holds it.
     """
 
-    def __init__(self, path: Path, found: str, advice: str) -> None:
+    def __init__(self, path: Path, busy: Busy) -> None:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as err:
             os.close(descriptor)
             if isinstance(err, BlockingIOError):
-                raise IndexBusyError(f"{found} {_owner(path)}; {advice}") from err
+                raise busy(_owner(path)) from err
             raise
         self.release = finalize(self, os.close, descriptor)
         owner = {
@@ -45,18 +48,30 @@ class ProcessLock:
 
 
 @contextmanager
-def process_lock(path: Path, found: str, advice: str) -> Iterator[None]:
-    """Hold a `ProcessLock` for a while."""
-    lock = ProcessLock(path, found, advice)
+def process_lock(path: Path, busy: Busy) -> Iterator[None]:
+    """Hold a `ProcessLock` inside a `with` block."""
+    lock = ProcessLock(path, busy)
     try:
         yield
     finally:
         lock.release()
 
 
-def _owner(path: Path) -> str:
+@contextmanager
+def waited_lock(path: Path) -> Iterator[None]:
+    """Hold a lock file inside a `with` block; waits, without a limit, while another process holds it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _owner(path: Path) -> Message:
     try:
         owner = loads(path.read_text(encoding="utf-8"))
-        return f"process {owner['pid']} on {owner['host']} since {owner['since']}"
+        pid, host, since = owner["pid"], owner["host"], owner["since"]
     except (OSError, ValueError, KeyError, TypeError):
-        return "another process"
+        return Message.of("storage.another_process", "another process")
+    return Message.of("storage.owner", "process {pid} on {host} since {since}", pid=pid, host=host, since=since)

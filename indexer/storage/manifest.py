@@ -6,17 +6,26 @@ It is written last, so a folder without one is not a generation. It never holds 
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, PlainSerializer, PlainValidator, ValidationError
 
 from quarry.indexer.embedder import EmbedderSpec
 from quarry.indexer.errors import IndexFormatError, OtherFormatError
+from quarry.indexer.messages import Message
 from quarry.indexer.storage.durable import write_atomic
-from quarry.indexer.storage.sealing import FileFact, describe, differences, seal, unseal
+from quarry.indexer.storage.sealing import Damage, FileFact, describe, differences, seal, unseal
 
-FORMAT = 1
+FORMAT = 2
+_READABLE = (1, FORMAT)  # in format 1, reasons and notes are plain sentences
 MANIFEST_NAME = "manifest.json"
+
+StoredMessage: TypeAlias = Annotated[
+    Message,
+    PlainValidator(lambda value: value if isinstance(value, Message) else Message.from_json(value)),
+    PlainSerializer(Message.as_json),
+]
+"""A message in a JSON file; plain sentences of older versions are read too."""
 
 
 class _Part(BaseModel):
@@ -47,7 +56,7 @@ class Store(_Part):
 
 
 class EmbedderFacts(_Part):
-    """The `EmbedderSpec` in full, with a hint where its folder was."""
+    """The full `EmbedderSpec`, with a hint where its folder was."""
 
     spec: dict[str, Any]
     fingerprint: str
@@ -93,14 +102,14 @@ class RerankerFacts(_Part):
     Attributes:
         model: Its name.
         digest: Content digest of its files, 40 hex digits.
-        folder: Where it lies, relative to the index.
+        folder: Its folder, relative to the index.
         base: Name of the model that it was tuned from.
         parent: The generation that answered before.
         run: Name of the run's folder below INDEX/tuning.
         verdict: The gate's verdict in words, with its numbers.
         forced: Whether it was promoted against the verdict.
         promoted: UTC time, ISO 8601.
-        before: What was recorded before; None for no tuned reranker.
+        before: The tuned reranker before it; None when there was none.
     """
 
     model: str
@@ -125,7 +134,7 @@ class Manifest(_Part):
     quarry: str
     generation: str
     created: str
-    reason: str
+    reason: StoredMessage
     documents: int
     chunks: int
     corpus_sha256: str
@@ -133,14 +142,15 @@ class Manifest(_Part):
     lexical: Lexical
     embedder: EmbedderFacts | None
     store: Store | None
-    notes: tuple[str, ...] = ()
+    notes: tuple[StoredMessage, ...] = ()
     lineage: Lineage | None = None
     reranker: RerankerFacts | None = None
     files: dict[str, FileFact]
 
     def write(self, folder: Path) -> None:
-        """Write `manifest.json`, with a checksum of itself, durably."""
-        write_atomic(folder / MANIFEST_NAME, seal(self.model_dump(mode="json")))
+        """Write `manifest.json`, with its own checksum, durably."""
+        current = self.model_copy(update={"format": FORMAT})
+        write_atomic(folder / MANIFEST_NAME, seal(current.model_dump(mode="json")))
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -154,19 +164,27 @@ class Manifest(_Part):
             content = unseal(path)
         except (FileNotFoundError, NotADirectoryError) as err:
             raise IndexFormatError(
-                f"no readable {MANIFEST_NAME} in {folder}: {err}; expected one in every finished generation. "
-                "Run `quarry index PATH --into INDEX` again"
+                "storage.no_manifest",
+                "{folder} has no readable manifest.json ({error})",
+                expected="one in every finished generation",
+                do="Run `quarry index PATH --into INDEX` again",
+                folder=folder,
+                error=str(err),
             ) from err
         check_format(content, path)
         try:
             return cls.model_validate(content)
         except ValidationError as err:
             raise IndexFormatError(
-                f"{path} is damaged: {err.error_count()} wrong fields, first {err.errors()[0]['loc']}. "
-                "Run `quarry generations INDEX --rollback` or index again"
+                "storage.wrong_fields",
+                "{path} is damaged: {count:wrong field|wrong fields}, first {field}",
+                do="Run `quarry generations INDEX --rollback`, or index again with --rebuild",
+                path=path,
+                count=err.error_count(),
+                field=".".join(map(str, err.errors()[0]["loc"])),
             ) from err
 
-    def damage(self, folder: Path, *, hashes: bool | None = None) -> list[str]:
+    def damage(self, folder: Path, *, hashes: bool | None = None) -> list[Damage]:
         """List what differs between the recorded files and those on disk.
 
         Args:
@@ -174,22 +192,27 @@ class Manifest(_Part):
             hashes: Compare digests too; None does it when the whole is at most 256 MiB. Sizes are always compared.
 
         Returns:
-            One sentence per missing or changed file, naming it; empty when all is well.
+            One per missing or changed file, by name; empty when all is well.
         """
         return differences(folder, self.files, hashes=hashes)
 
 
 def check_format(content: Mapping[str, Any], path: Path) -> None:
-    """Refuse JSON that is not ours or of a newer format.
+    """Refuse JSON that is not ours, or of a newer format.
 
     Raises:
-        OtherFormatError: If it does not say `"format": 1`.
+        OtherFormatError: If its `format` is not one that this version reads.
     """
     found = content.get("format")
-    if found != FORMAT:
+    if found not in _READABLE:
         raise OtherFormatError(
-            f"{path} has format {found!r}; this version of Quarry reads format {FORMAT}. "
-            "Upgrade quarry-search, or index again into a new folder"
+            "storage.other_format",
+            "{path} has format {format}",
+            expected="a format that this version of Quarry reads: {readable}",
+            do="Upgrade quarry-search, or index again into a new folder",
+            path=path,
+            format=repr(found),
+            readable=list(_READABLE),
         )
 
 

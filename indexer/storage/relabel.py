@@ -1,7 +1,7 @@
-"""A generation with the texts, vectors and terms of the live one and another reranker in its manifest.
+"""A new generation with the live one's texts, vectors and terms, and another reranker in its manifest.
 
-Finished files never change, so the new generation shares them by hard links: it costs no space, and one switch changes the
-reranker for every reader, with the same history and the same way back as any other change of the index.
+Finished files never change, so the new generation shares them by hard links and takes no space. One switch then changes the
+reranker for every reader, and it is recorded and rolled back like any other change of the index.
 """
 
 import os
@@ -10,25 +10,26 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from quarry.indexer.errors import IndexMismatchError
+from quarry.indexer.messages import Message
 from quarry.indexer.storage.generations import Generations, writer_lock
 from quarry.indexer.storage.manifest import MANIFEST_NAME, Manifest, RerankerFacts
 
 
-def with_reranker(index: Path, reranker: RerankerFacts | None, reason: str, *, expected: Manifest) -> str:
+def with_reranker(index: Path, reranker: RerankerFacts | None, reason: Message, *, expected: Manifest) -> str:
     """Make the live generation answer with another reranker, or with none of its own.
 
     Args:
         index: The index folder.
-        reranker: What is recorded from now on.
-        reason: For the history.
-        expected: The generation that the caller looked at. Documents may have changed since, models may not.
+        reranker: What the new generation records.
+        reason: Recorded in the history.
+        expected: The generation that the caller judged. Its documents may have changed since; its models may not.
 
     Returns:
         The generation that is live now.
 
     Raises:
         IndexFormatError: If the live generation cannot be read.
-        IndexMismatchError: If another model or reranker went live meanwhile.
+        IndexMismatchError: If another model or reranker has gone live since.
         IndexBusyError: If another process is writing.
     """
     generations = Generations(index)
@@ -37,8 +38,12 @@ def with_reranker(index: Path, reranker: RerankerFacts | None, reason: str, *, e
         live = Manifest.read(folder)
         if (_model(live), live.reranker) != (_model(expected), expected.reranker):
             raise IndexMismatchError(
-                f"generation {live.generation} went live meanwhile with another model or reranker than {expected.generation}; "
-                "expected the same, because the verdict was about that one. Run it again under another name"
+                "storage.judged_another",
+                "generation {live} has since gone live with another model or reranker than {judged}",
+                expected="the same ones, because the verdict was about them",
+                do="Run it again under another name",
+                live=live.generation,
+                judged=expected.generation,
             )
         building = generations.begin()
         try:
@@ -62,7 +67,7 @@ def _model(manifest: Manifest) -> str:
 
 
 def _share(source: str, target: str) -> str:
-    """Link a file; copy it where the file system has no hard links."""
+    """Link a file, or copy it on file systems without hard links."""
     try:
         os.link(source, target)
     except OSError:

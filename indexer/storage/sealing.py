@@ -1,6 +1,7 @@
-"""What damage is noticed by: the size and SHA-256 of files, and JSON files that carry a checksum of themselves."""
+"""How damage is noticed: by the size and SHA-256 of files, and by JSON files that carry their own checksum."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from json import JSONDecodeError, dumps, loads
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from quarry.indexer.errors import IndexFormatError
+from quarry.indexer.messages import Message
 from quarry.indexer.storage.durable import file_sha256
 
 _VERIFY_BELOW = 256 << 20  # hashing 256 MiB takes about half a second here; larger indexes: `quarry doctor`
@@ -23,6 +25,17 @@ class FileFact(BaseModel):
     sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A file that is not as it was recorded."""
+
+    file: Path
+    message: Message
+
+    def __str__(self) -> str:
+        return str(self.message)
+
+
 def describe(folder: Path, paths: Iterable[Path]) -> dict[str, FileFact]:
     """Return size and digest of files below a folder, by relative POSIX path, in the order of the paths."""
     return {
@@ -31,7 +44,7 @@ def describe(folder: Path, paths: Iterable[Path]) -> dict[str, FileFact]:
     }
 
 
-def differences(folder: Path, facts: Mapping[str, FileFact], *, hashes: bool | None = None) -> list[str]:
+def differences(folder: Path, facts: Mapping[str, FileFact], *, hashes: bool | None = None) -> list[Damage]:
     """List what differs between recorded files and those on disk.
 
     Args:
@@ -40,51 +53,83 @@ def differences(folder: Path, facts: Mapping[str, FileFact], *, hashes: bool | N
         hashes: Compare digests too; None does it when the whole is at most 256 MiB. Sizes are always compared.
 
     Returns:
-        One sentence per missing or changed file, naming it; empty when all is well.
+        One per missing or changed file, by name; empty when all is well.
     """
     total = sum(fact.size for fact in facts.values())
     compare_hashes = total <= _VERIFY_BELOW if hashes is None else hashes
-    found: list[str] = []
-    for name, fact in sorted(facts.items()):
-        path = folder / name
-        if not path.is_file():
-            found.append(f"{path} is missing")
-        elif path.stat().st_size != fact.size:
-            found.append(f"{path} has {path.stat().st_size} bytes, expected {fact.size}")
-        elif compare_hashes and file_sha256(path) != fact.sha256:
-            found.append(f"{path} has another SHA-256 than the one recorded")
-    return found
+    checked = ((folder / name, fact) for name, fact in sorted(facts.items()))
+    found = ((path, _difference(path, fact, hashes=compare_hashes)) for path, fact in checked)
+    return [Damage(path, message) for path, message in found if message is not None]
+
+
+def _difference(path: Path, fact: FileFact, *, hashes: bool) -> Message | None:
+    if not path.is_file():
+        return Message.of("storage.file_missing", "{path} is missing", path=str(path))
+    size = path.stat().st_size
+    if size != fact.size:
+        return Message.of(
+            "storage.file_size",
+            "{path} has {size} bytes instead of {wanted}",
+            path=str(path),
+            size=size,
+            wanted=fact.size,
+        )
+    if hashes and file_sha256(path) != fact.sha256:
+        return Message.of("storage.file_digest", "{path} does not match its recorded SHA-256", path=str(path))
+    return None
 
 
 def seal(content: Mapping[str, Any]) -> bytes:
-    """Return JSON of an object with a checksum of itself, which `unseal` compares."""
+    """Return an object as JSON with its own checksum, which `unseal` compares."""
     return dumps({**content, _CHECKSUM: _digest(content)}, ensure_ascii=False, indent=1).encode()
 
 
 def unseal(path: Path) -> dict[str, Any]:
-    """Read a JSON object, without its checksum. One that has no checksum is of an older version and is taken as it is.
+    """Read a JSON object and leave out its checksum. Files of older versions have none and are taken as they are.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        IndexFormatError: If it cannot be read, is no JSON object, or does not match its checksum.
+        IndexFormatError: If it cannot be read, is not a JSON object, or does not match its checksum.
     """
     try:
         content = loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise
     except (JSONDecodeError, RecursionError) as err:
-        raise IndexFormatError(f"{path} is not valid JSON ({err}); the index is damaged. {_REMEDY}") from err
+        raise IndexFormatError(
+            "storage.not_json",
+            "{path} is damaged: it is not valid JSON ({error})",
+            do="Run `quarry generations INDEX --rollback`, or index again with --rebuild",
+            path=path,
+            error=str(err),
+        ) from err
     except (OSError, UnicodeDecodeError) as err:
-        raise IndexFormatError(f"{path} cannot be read ({err}); expected a JSON file. {_REMEDY}") from err
+        raise IndexFormatError(
+            "storage.unreadable_json",
+            "{path} cannot be read ({error})",
+            expected="a JSON file",
+            do="Run `quarry generations INDEX --rollback`, or index again with --rebuild",
+            path=path,
+            error=str(err),
+        ) from err
     if not isinstance(content, dict):
-        raise IndexFormatError(f"{path} holds a JSON {type(content).__name__}; expected an object. {_REMEDY}")
+        raise IndexFormatError(
+            "storage.not_an_object",
+            "{path} holds a JSON {kind}",
+            expected="an object",
+            do="Run `quarry generations INDEX --rollback`, or index again with --rebuild",
+            path=path,
+            kind=type(content).__name__,
+        )
     recorded = content.pop(_CHECKSUM, None)
     if recorded is not None and recorded != _digest(content):
-        raise IndexFormatError(f"{path} is damaged: its content does not match its own checksum. {_REMEDY}")
+        raise IndexFormatError(
+            "storage.checksum",
+            "{path} is damaged: its content does not match its own checksum",
+            do="Run `quarry generations INDEX --rollback`, or index again with --rebuild",
+            path=path,
+        )
     return content
-
-
-_REMEDY = "Run `quarry generations INDEX --rollback`, or index again with --rebuild"
 
 
 def _digest(content: Mapping[str, Any]) -> str:

@@ -1,9 +1,8 @@
-"""Embeddings by passage digest: what was encoded once is never encoded again, in any generation or store.
+"""Embeddings by passage digest: a passage is encoded once, whatever generations and stores hold it.
 
-One SQLite file per embedder fingerprint below `INDEX/embeddings/`. It makes an interrupted build resumable (every
-finished slice is committed) and lets a store be rebuilt, or changed for another kind, without a forward pass. The fingerprint
-does not tell in which precision a vector was computed: the same text in float32 and in bfloat16 has a cosine above 0.9999,
-so machines of both kinds may fill one index.
+One SQLite file per embedder fingerprint below `INDEX/embeddings/`. Every finished slice is committed, so an interrupted build
+resumes, and a store can be rebuilt, or replaced by another kind, without a forward pass. The fingerprint leaves out the
+precision: one text in float32 and in bfloat16 has a cosine above 0.9999, so machines of both kinds may fill one index.
 """
 
 import sqlite3
@@ -19,6 +18,7 @@ import numpy as np
 
 from quarry.indexer.embedder import Vectors
 from quarry.indexer.errors import IndexFormatError
+from quarry.indexer.messages import Message
 
 _SQL_VARIABLES = 500
 _SCHEMA = """CREATE TABLE IF NOT EXISTS vectors
@@ -40,7 +40,7 @@ class VectorCache:
 
     @classmethod
     def open(cls, root: Path, fingerprint: str, dim: int) -> Self:
-        """Open or make the cache of one embedder in an index folder.
+        """Open the cache of one embedder in an index folder, or create it.
 
         Raises:
             IndexFormatError: If the file is damaged.
@@ -57,7 +57,7 @@ class VectorCache:
 
     @staticmethod
     def remove(root: Path, fingerprint: str) -> None:
-        """Remove the cache of an embedder that no generation uses; nothing happens when there is none."""
+        """Remove the cache of an embedder that no generation uses; does nothing when there is none."""
         for ending in ("", "-wal", "-shm"):
             (root / "embeddings" / f"{fingerprint}.sqlite{ending}").unlink(missing_ok=True)
 
@@ -66,12 +66,13 @@ class VectorCache:
         self._db.close()
 
     def missing(self, digests: Sequence[bytes]) -> set[bytes]:
-        """Return those digests that have no vector here. Raises IndexFormatError when the file is damaged."""
+        """Return the digests without a vector. Raises IndexFormatError when the file is damaged."""
         absent = set(digests)
         with _damage_named(self._path):
             for part in _batches(digests):
                 marks = ",".join("?" * len(part))
-                rows = self._db.execute(f"SELECT digest FROM vectors WHERE digest IN ({marks})", part)  # noqa: S608
+                sql = f"SELECT digest FROM vectors WHERE digest IN ({marks})"  # noqa: S608 (question marks only)
+                rows = self._db.execute(sql, part)
                 absent.difference_update(row[0] for row in rows)
         return absent
 
@@ -110,11 +111,11 @@ class VectorCache:
         for part in _batches(list(rows)):
             marks = ",".join("?" * len(part))
             with _damage_named(self._path):
-                sql = f"SELECT digest, vector, crc FROM vectors WHERE digest IN ({marks})"  # noqa: S608 (marks only)
+                sql = f"SELECT digest, vector, crc FROM vectors WHERE digest IN ({marks})"  # noqa: S608 (question marks only)
                 found = self._db.execute(sql, part).fetchall()
             for digest, blob, crc in found:
                 if not isinstance(blob, bytes) or crc32(blob) != crc or len(blob) != 4 * self.dim:
-                    raise _damaged(self._path, "a stored embedding does not match its checksum")
+                    raise _damaged(self._path, Message.of("storage.crc", "a stored vector does not match its checksum"))
                 out[rows.pop(digest)] = np.frombuffer(blob, dtype="<f4")
         if rows:
             raise KeyError(f"{len(rows)} passages have no embedding yet, first {next(iter(rows)).hex()}")
@@ -127,14 +128,18 @@ def _damage_named(path: Path) -> Iterator[None]:
         yield
     except sqlite3.DatabaseError as err:
         if err.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            raise _damaged(path, str(err)) from err
+            raise _damaged(path, Message.plain(str(err))) from err
         raise
 
 
-def _damaged(path: Path, what: str) -> IndexFormatError:
+def _damaged(path: Path, what: Message) -> IndexFormatError:
     return IndexFormatError(
-        f"{path} is damaged ({what}); expected the embeddings of earlier runs. Remove this file and index again: the "
-        "live generation is untouched, its passages are encoded once more"
+        "storage.damaged_vectors",
+        "{path} is damaged ({what})",
+        expected="the embeddings of earlier runs",
+        do="Remove this file and index again: the live generation is untouched, its passages are encoded once more",
+        path=path,
+        what=what,
     )
 
 

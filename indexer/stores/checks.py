@@ -1,14 +1,15 @@
-"""What all stores refuse, and the queries that approximate ones are tuned with."""
+"""Checks that all stores share, and the queries that approximate ones are tuned with."""
 
 from collections.abc import Collection, Sequence
 
 import numpy as np
 
 from quarry.indexer.embedder import Vectors
+from quarry.indexer.messages import Message
 
 
 def check_addition(ids: Sequence[str], vectors: Vectors, dim: int, known: Collection[str]) -> None:
-    """Refuse an addition that would leave a store inconsistent, before anything is changed.
+    """Check an addition before anything is changed.
 
     Raises:
         ValueError: On a wrong shape, a non-finite value, or an id that is stored already or given twice.
@@ -28,7 +29,7 @@ def check_addition(ids: Sequence[str], vectors: Vectors, dim: int, known: Collec
 
 
 def check_search(queries: Vectors, k: int, dim: int) -> None:
-    """Refuse a search with a wrong shape, value or k.
+    """Check the arguments of a search.
 
     Raises:
         ValueError: If k < 1, queries is not (n, dim), or a value is not finite.
@@ -44,8 +45,13 @@ def check_search(queries: Vectors, k: int, dim: int) -> None:
         )
 
 
+def vectors_message(count: int, dim: int) -> Message:
+    """Say how many vectors there are, and how long they are."""
+    return Message.of("stores.vectors", "{count:vector|vectors} of length {dim}", count=count, dim=dim)
+
+
 def tuning_queries(vectors: Vectors, count: int) -> Vectors:
-    """Make queries for tuning an approximate index: halfway between two stored vectors, where real queries lie too.
+    """Make queries for tuning an approximate index: midpoints of two stored vectors, as real queries lie between passages.
 
     Returns:
         Unit rows, shape (min(count, len(vectors)), dim); the same for the same vectors.

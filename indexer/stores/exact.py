@@ -14,10 +14,20 @@ from threadpoolctl import ThreadpoolController
 
 from quarry.indexer.embedder import Vectors
 from quarry.indexer.errors import IndexFormatError
+from quarry.indexer.messages import Message
 from quarry.indexer.storage.sealing import unseal
 from quarry.indexer.stores.base import Neighbour
 from quarry.indexer.stores.checks import check_addition, check_search
-from quarry.indexer.stores.sealed import HEADER_NAME, REMEDY, Header, State, new_state, numbered
+from quarry.indexer.stores.sealed import (
+    HEADER_NAME,
+    Header,
+    State,
+    new_state,
+    no_header,
+    numbered,
+    other_content,
+    unreadable,
+)
 
 KIND = "exact"
 _BLOCK_BYTES = 64 << 20  # similarities held at once
@@ -52,7 +62,7 @@ class ExactStore:
 
     @classmethod
     def of_header(cls, folder: Path, header: Header | None) -> Self:
-        """Open the vectors and ids that a header names; None reads a folder of the first format.
+        """Open the vectors and ids that a header names; without a header, read a folder of format 1.
 
         Raises:
             IndexFormatError: If a file is missing or damaged, or they do not belong together.
@@ -63,7 +73,8 @@ class ExactStore:
         try:
             ids = loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as err:
-            raise IndexFormatError(f"{path} cannot be read ({err}); expected a list of ids. {REMEDY}") from err
+            wanted = Message.of("stores.list_of_ids", "a list of ids")
+            raise unreadable(path, Message.plain(str(err)), wanted) from err
         vectors = numbered(folder, "vectors", header.number, ".npy")
         return cls(folder, _sound_ids(ids, header.count, path), _load(vectors, (header.count, header.dim)))
 
@@ -73,12 +84,14 @@ class ExactStore:
         try:
             facts = unseal(path)
         except (FileNotFoundError, NotADirectoryError) as err:
-            raise IndexFormatError(
-                f"{folder} is no readable store: it has no {HEADER_NAME}; expected the folder of a flushed store. {REMEDY}"
-            ) from err
+            raise no_header(folder) from err
         kind, ids, dim = facts.get("kind"), facts.get("ids"), facts.get("dim")
         if kind != KIND or not isinstance(dim, int) or dim < 1:
-            raise IndexFormatError(f"{path} says kind {kind!r}, dim {dim!r}; expected {KIND!r} and a number. {REMEDY}")
+            raise other_content(
+                path,
+                Message.of("stores.kind_and_dim", "kind {kind} and dim {dim}", kind=repr(kind), dim=repr(dim)),
+                Message.of("stores.kind_and_number", "kind {kind} and a number", kind=repr(KIND)),
+            )
         ids = _sound_ids(ids, None, path)
         return cls(folder, ids, _load(folder / "vectors.npy", (len(ids), dim)))
 
@@ -190,7 +203,10 @@ class ExactStore:
         local = np.flatnonzero(similarities >= bound - _rounding(self.dim, bound))
         if len(local) < k:  # only what is not a number is not ordered, and the queries were checked
             raise IndexFormatError(
-                f"a vector stored in {self._folder} is not finite; expected numbers. See `quarry doctor INDEX`. {REMEDY}"
+                "stores.not_finite",
+                "a vector stored in {folder} is not finite",
+                do="See `quarry doctor INDEX`, roll back with `quarry generations INDEX --rollback`, or index again with --rebuild",
+                folder=self._folder,
             )
         values = similarities[local]
         order = np.argsort(-values)
@@ -242,10 +258,16 @@ class ExactStore:
 
 def _sound_ids(ids: Any, count: int | None, path: Path) -> list[str]:
     if not isinstance(ids, list) or not all(isinstance(chunk_id, str) for chunk_id in ids):
-        raise IndexFormatError(f"{path} holds no list of ids; expected one id per vector. {REMEDY}")
+        raise other_content(
+            path, Message.of("stores.no_ids", "no list of ids"), Message.of("stores.id_each", "an id for each vector")
+        )
     if len(set(ids)) != len(ids) or len(ids) != (len(ids) if count is None else count):
-        raise IndexFormatError(
-            f"{path} holds {len(ids)} ids, {len(set(ids))} of them different; expected {count or len(ids)}. {REMEDY}"
+        raise other_content(
+            path,
+            Message.of(
+                "stores.ids", "{count:id|ids}, {different} of them different", count=len(ids), different=len(set(ids))
+            ),
+            Message.of("stores.different_ids", "{count} different ones", count=count or len(ids)),
         )
     return ids
 
@@ -254,10 +276,13 @@ def _load(path: Path, shape: tuple[int, int]) -> Vectors:
     try:
         matrix: Vectors = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError, SyntaxError, TokenError) as err:  # the last two from NumPy's header parser
-        raise IndexFormatError(f"{path} cannot be read ({err}); expected vectors of shape {shape}. {REMEDY}") from err
+        wanted = Message.of("stores.vectors_of_shape", "vectors of shape {shape}", shape=str(shape))
+        raise unreadable(path, Message.plain(str(err)), wanted) from err
     if matrix.shape != shape or matrix.dtype != np.float32 or not matrix.flags.c_contiguous:
-        raise IndexFormatError(
-            f"{path} holds {matrix.dtype} of shape {matrix.shape}; expected float32 of shape {shape}. {REMEDY}"
+        raise other_content(
+            path,
+            Message.of("stores.shape", "{kind} of shape {shape}", kind=str(matrix.dtype), shape=str(matrix.shape)),
+            Message.of("stores.shape", "{kind} of shape {shape}", kind="float32", shape=str(shape)),
         )
     return matrix
 

@@ -16,11 +16,22 @@ from numpy.typing import NDArray
 
 from quarry.indexer.embedder import Vectors
 from quarry.indexer.errors import IndexFormatError
+from quarry.indexer.messages import Message
 from quarry.indexer.storage.sealing import FileFact, unseal
 from quarry.indexer.stores.base import Neighbour
-from quarry.indexer.stores.checks import check_search, tuning_queries
+from quarry.indexer.stores.checks import check_search, tuning_queries, vectors_message
 from quarry.indexer.stores.exact import ExactStore
-from quarry.indexer.stores.sealed import HEADER_NAME, REMEDY, Header, check_tuned, new_state, numbered, refuse_damage
+from quarry.indexer.stores.sealed import (
+    HEADER_NAME,
+    Header,
+    check_tuned,
+    new_state,
+    no_header,
+    numbered,
+    other_content,
+    refuse_damage,
+    unreadable,
+)
 
 KIND = "faiss"
 IndexKind = Literal["flat", "hnsw-sq8", "ivf-pq"]
@@ -213,10 +224,10 @@ def _read(path: Path, count: int, dim: int) -> Any:
     try:
         index = _faiss().read_index(str(path))
     except RuntimeError as err:
-        raise IndexFormatError(f"{path} cannot be read by FAISS ({err}); expected a FAISS index. {REMEDY}") from err
+        wanted = Message.of("stores.faiss_index", "a FAISS index")
+        raise unreadable(path, Message.plain(str(err)), wanted) from err
     if (index.ntotal, index.d) != (count, dim):
-        found = f"{index.ntotal} vectors of length {index.d}"
-        raise IndexFormatError(f"{path} holds {found}; expected {count} of length {dim}. {REMEDY}")
+        raise other_content(path, vectors_message(index.ntotal, index.d), vectors_message(count, dim))
     return index
 
 
@@ -224,7 +235,13 @@ def _named_by(folder: Path, header: Header) -> tuple[Path, dict[str, Any], FileF
     """The FAISS index of a header, its facts, and its recorded size and digest."""
     path = numbered(folder, "index", header.number, ".faiss")
     if path.name not in header.files:
-        raise IndexFormatError(f"{folder / HEADER_NAME} does not name {path.name}; expected it to. {REMEDY}")
+        raise IndexFormatError(
+            "stores.unnamed",
+            "{header} does not name {file}",
+            do="Roll back with `quarry generations INDEX --rollback`, or index again with --rebuild",
+            header=folder / HEADER_NAME,
+            file=path.name,
+        )
     return path, header.facts, header.files[path.name]
 
 
@@ -234,13 +251,15 @@ def _first_format(folder: Path) -> tuple[Path, dict[str, Any], FileFact]:
     try:
         facts = unseal(path)
     except (FileNotFoundError, NotADirectoryError) as err:
-        raise IndexFormatError(
-            f"{folder} is no readable FAISS store: it has no {HEADER_NAME} that names a FAISS index. {REMEDY}"
-        ) from err
+        raise no_header(folder) from err
     size, digest = facts.pop("bytes", None), facts.pop("sha256", None)
     if facts.get("kind") != KIND or not isinstance(size, int) or not isinstance(digest, str):
-        raise IndexFormatError(
-            f"{path} says kind {facts.get('kind')!r}, size {size!r}; expected {KIND!r}, size and SHA-256. {REMEDY}"
+        raise other_content(
+            path,
+            Message.of(
+                "stores.kind_and_size", "kind {kind} and size {size}", kind=repr(facts.get("kind")), size=repr(size)
+            ),
+            Message.of("stores.kind_and_digest", "kind {kind}, a size and a SHA-256", kind=repr(KIND)),
         )
     return folder / "index.faiss", facts, FileFact(size=size, sha256=digest)
 

@@ -17,10 +17,21 @@ import numpy as np
 
 from quarry.indexer.embedder import Vectors
 from quarry.indexer.errors import IndexFormatError
+from quarry.indexer.messages import Message
 from quarry.indexer.storage.sealing import unseal
 from quarry.indexer.stores.base import Neighbour
-from quarry.indexer.stores.checks import check_addition, check_search, tuning_queries
-from quarry.indexer.stores.sealed import HEADER_NAME, REMEDY, Header, State, check_tuned, new_state, numbered
+from quarry.indexer.stores.checks import check_addition, check_search, tuning_queries, vectors_message
+from quarry.indexer.stores.sealed import (
+    HEADER_NAME,
+    Header,
+    State,
+    check_tuned,
+    new_state,
+    no_header,
+    numbered,
+    other_content,
+    unreadable,
+)
 
 KIND = "lance"
 TARGET_RECALL = 0.95
@@ -71,7 +82,8 @@ class LanceStore:
     def _of_table(cls, path: Path, version: int | None, facts: dict[str, Any], shape: tuple[int, int]) -> Self:
         """Open a table at a version, or at its newest, and compare its shape (rows, dim)."""
         if not path.is_dir():
-            raise IndexFormatError(f"{path} is missing; expected the folder of a Lance table. {REMEDY}")
+            missing = Message.of("stores.missing", "it is missing")
+            raise unreadable(path, missing, Message.of("stores.lance_table", "the folder of a Lance table"))
         header = path.parent / HEADER_NAME
         check_tuned(facts, header)
         store = cls(path.parent, shape[1], facts)
@@ -85,9 +97,7 @@ class LanceStore:
         store._ids = rows["id"].to_pylist() if rows is not None else []
         store._known = set(store._ids)
         if (len(store._ids), len(store._known), length) != (shape[0], shape[0], shape[1]):
-            raise IndexFormatError(
-                f"{path} holds {len(store._ids)} vectors of length {length}; expected {shape[0]} of length {shape[1]}. {REMEDY}"
-            )
+            raise other_content(path, vectors_message(len(store._ids), length), vectors_message(*shape))
         return store
 
     @classmethod
@@ -96,12 +106,15 @@ class LanceStore:
         try:
             content = unseal(path)
         except (FileNotFoundError, NotADirectoryError) as err:
-            raise IndexFormatError(
-                f"{folder} is no readable LanceDB store: it has no {HEADER_NAME}; expected a flushed store. {REMEDY}"
-            ) from err
+            raise no_header(folder) from err
         count, dim, facts = content.get("count"), content.get("dim"), content.get("search")
         if not isinstance(count, int) or not isinstance(dim, int) or not isinstance(facts, dict):
-            raise IndexFormatError(f"{path} has no sound count, dim and search; expected all three. {REMEDY}")
+            raise IndexFormatError(
+                "stores.lance_facts",
+                "{path} has no valid count, dim and search",
+                do="Roll back with `quarry generations INDEX --rollback`, or index again with --rebuild",
+                path=path,
+            )
         store = cls._of_table(folder / "lance" / "vectors.lance", None, facts, (count, dim))
         store._folder = folder
         return store
@@ -254,8 +267,13 @@ def _translated(path: Path) -> Iterator[None]:
         yield
     except Exception as err:
         raise IndexFormatError(
-            f"{path} cannot be read by LanceDB ({str(err)[:300]}); expected a sound Lance table. {REMEDY}, "
-            "and see `quarry doctor INDEX` for which file is damaged"
+            "stores.lance_fails",
+            "{path} cannot be read by LanceDB ({error})",
+            expected="an undamaged Lance table",
+            do="`quarry doctor INDEX` names the damaged file. Roll back with `quarry generations INDEX --rollback`, or index again "
+            "with --rebuild",
+            path=path,
+            error=str(err)[:300],
         ) from err
 
 

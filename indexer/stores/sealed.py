@@ -1,10 +1,10 @@
-"""A store's folder as one unit, so that a crash leaves the state before or the state after, and never a mixture.
+"""A store's folder as one unit: a crash leaves the state before or the state after, never a mixture.
 
     store.json             the header: kind, facts, and size and SHA-256 of every data file; replaced atomically, last
     vectors.000002.npy     data files carry the number of their flush, so no flush writes over what the header names
     ids.000002.json
 
-What the header does not name is left by a crash; the next flush removes it.
+Files that the header does not name are leftovers of a crash; the next flush removes them.
 """
 
 import re
@@ -17,15 +17,15 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from quarry.indexer.errors import IndexFormatError
+from quarry.indexer.messages import Message
 from quarry.indexer.storage.durable import sync_tree, write_atomic
 from quarry.indexer.storage.sealing import FileFact, describe, differences, seal, unseal
 
 FORMAT = 2
 HEADER_NAME = "store.json"
-REMEDY = "Roll back with `quarry generations INDEX --rollback`, or index again with --rebuild"
 _NUMBERED = re.compile(r"^(?:vectors|ids|index)\.(\d{6})\.\w+$")
 _FIRST_FORMAT = ("vectors.npy", "index.faiss", "faiss.json", "lance", "lance.json")
-_CHANGING = "latest_version_hint.json"  # Lance rewrites this one with every version; it can do without it
+_CHANGING = "latest_version_hint.json"  # Lance rewrites it with every version, and does not need it
 _TUNED: dict[str, tuple[type, ...]] = {
     "index": (str,),
     "search": (int,),
@@ -35,14 +35,14 @@ _TUNED: dict[str, tuple[type, ...]] = {
 
 
 class Header(BaseModel):
-    """What `store.json` says.
+    """The content of `store.json`.
 
     Attributes:
         kind: `exact`, `faiss` or `lance`.
-        number: The flush whose data files are meant.
+        number: The flush that wrote the data files.
         dim: Length of the vectors.
         count: How many there are.
-        facts: What the store tuned itself to.
+        facts: The search parameters that the store tuned, and the recall measured.
         files: Every data file by its path in the folder.
     """
 
@@ -61,8 +61,8 @@ class Header(BaseModel):
 
         Args:
             folder: The store's folder.
-            kind: The kind of store that is expected.
-            verified: Whether the caller has compared digests already; sizes are compared all the same.
+            kind: The expected kind of store.
+            verified: Whether the caller has already compared digests; sizes are compared in any case.
 
         Returns:
             The header, or None when the folder has none or one of the first format.
@@ -79,37 +79,115 @@ class Header(BaseModel):
             return None
         if content.get("format") != FORMAT:
             raise IndexFormatError(
-                f"{path} has format {content.get('format')!r}; this version of Quarry reads store formats 1 and {FORMAT}. "
-                f"Upgrade quarry-search. {REMEDY}"
+                "stores.other_format",
+                "{path} has format {format}",
+                expected="a store format that this version of Quarry reads: 1, {newest}",
+                do="Upgrade quarry-search, roll back with `quarry generations INDEX --rollback`, or index again with --rebuild",
+                path=path,
+                format=repr(content.get("format")),
+                newest=FORMAT,
             )
         try:
             header = cls.model_validate(content)
         except ValidationError as err:
             raise IndexFormatError(
-                f"{path} is damaged: {err.error_count()} wrong fields, first {err.errors()[0]['loc']}. {REMEDY}"
+                "stores.wrong_fields",
+                "{path} is damaged: {count:wrong field|wrong fields}, first {field}",
+                do="Roll back with `quarry generations INDEX --rollback`, or index again with --rebuild",
+                path=path,
+                count=err.error_count(),
+                field=".".join(map(str, err.errors()[0]["loc"])),
             ) from err
         if header.kind != kind:
-            raise IndexFormatError(f"{path} is that of a {header.kind!r} store; expected {kind!r}. {REMEDY}")
+            raise IndexFormatError(
+                "stores.kind",
+                "{path} is that of a store of kind {kind}",
+                expected="{wanted}",
+                do="Roll back with `quarry generations INDEX --rollback`, or index again with --rebuild",
+                path=path,
+                kind=repr(header.kind),
+                wanted=repr(kind),
+            )
         refuse_damage(folder, header.files, hashes=False if verified else None)
         return header
 
 
 def refuse_damage(folder: Path, files: Mapping[str, FileFact], *, hashes: bool | None) -> None:
-    """Raise IndexFormatError, naming the files, when some differ from what was recorded."""
+    """Raise IndexFormatError, naming the files, when some differ from their records."""
     wrong = differences(folder, files, hashes=hashes)
     if wrong:
-        raise IndexFormatError(f"the store is damaged: {'; '.join(wrong[:3])}. {REMEDY}")
+        raise IndexFormatError(
+            "stores.damaged",
+            "the store is damaged: {damage:;}",
+            do="Roll back with `quarry generations INDEX --rollback`, or index again with --rebuild",
+            damage=[each.message for each in wrong[:3]],
+        )
+
+
+def no_header(folder: Path) -> IndexFormatError:
+    """Make the error for a folder without the header of a store."""
+    return IndexFormatError(
+        "stores.no_header",
+        "{folder} is not a store: it has no store.json",
+        expected="the folder of a flushed store",
+        do="Roll back with `quarry generations INDEX --rollback`, or index again with --rebuild",
+        folder=folder,
+    )
+
+
+def unreadable(path: Path, error: Message, wanted: Message) -> IndexFormatError:
+    """Make the error for a file of a store that cannot be read.
+
+    Args:
+        path: The file.
+        error: Why not.
+        wanted: What it should be.
+    """
+    return IndexFormatError(
+        "stores.unreadable",
+        "{path} cannot be read ({error})",
+        expected="{wanted}",
+        do="Roll back with `quarry generations INDEX --rollback`, or index again with --rebuild",
+        path=path,
+        error=error,
+        wanted=wanted,
+    )
+
+
+def other_content(path: Path, content: Message, wanted: Message) -> IndexFormatError:
+    """Make the error for a file of a store that holds something else than it should.
+
+    Args:
+        path: The file.
+        content: What it holds.
+        wanted: What it should hold.
+    """
+    return IndexFormatError(
+        "stores.other_content",
+        "{path} holds {content}",
+        expected="{wanted}",
+        do="Roll back with `quarry generations INDEX --rollback`, or index again with --rebuild",
+        path=path,
+        content=content,
+        wanted=wanted,
+    )
 
 
 def check_tuned(facts: Mapping[str, Any], path: Path) -> None:
-    """Refuse the record of an approximate index that lacks a fact. Raises IndexFormatError."""
+    """Raise IndexFormatError when the record of an approximate index lacks a fact."""
     wrong = [key for key, types in _TUNED.items() if not isinstance(facts.get(key), types)]
     if wrong:
-        raise IndexFormatError(f"{path} has no sound {', '.join(wrong)} of the vector index. {REMEDY}")
+        raise IndexFormatError(
+            "stores.tuning_facts",
+            "{path} has no valid {keys} of the vector index",
+            do="Roll back with `quarry generations INDEX --rollback`, or index again with --rebuild",
+            path=path,
+            keys=wrong,
+        )
 
 
 class State:
-    """The data files of one flush, on the way to being sealed."""
+    """The data files of one flush, before and while they are sealed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -117,11 +195,11 @@ class State:
         self.number = max((_number(name) or 0 for name in names), default=0) + 1
 
     def path(self, stem: str, suffix: str) -> Path:
-        """Where a data file of this flush belongs."""
+        """Return the path of a data file of this flush."""
         return numbered(self.folder, stem, self.number, suffix)
 
     def seal(self, kind: str, dim: int, count: int, facts: Mapping[str, Any]) -> None:
-        """Make the data files durable and then, in one step, the current ones; those of other flushes go."""
+        """Make the data files durable, then current in one step; remove those of other flushes."""
         mine = [path for path in self.folder.iterdir() if _number(path.name) == self.number]
         files = [inner for path in mine for inner in (path.rglob("*") if path.is_dir() else [path])]
         facts_of_files = describe(self.folder, (path for path in files if path.is_file() and path.name != _CHANGING))
@@ -146,7 +224,7 @@ class State:
 
 @contextmanager
 def new_state(folder: Path) -> Iterator[State]:
-    """Give the state of the next flush; its files are removed when writing or sealing them fails."""
+    """Yield the state of the next flush; its files are removed when writing or sealing fails."""
     state = State(folder)
     try:
         yield state

@@ -54,3 +54,13 @@ class PairScorer(Generic[Pair]):
                 model=self.name,
             )
         return np.split(out, np.cumsum([len(passages) for _, passages in asked])[:-1])
+
+
+def pair_too_long(tokens: int) -> ModelError:
+    """Make the error for one pair that is too much for the memory alone."""
+    return ModelError(
+        "rerankers.out_of_memory",
+        "memory ran out for one pair of {tokens:token|tokens}",
+        do="Use --rerank none, or a smaller model",
+        tokens=tokens,
+    )

@@ -13,7 +13,7 @@ from quarry.indexer.models.loading import check_folder, choose_device, load_toke
 from quarry.indexer.models.precision import Compute, Precision, WantedPrecision, compute_exactly, split_device
 from quarry.indexer.models.profiles import reranker_profile
 from quarry.retriever.base import Reranker
-from quarry.retriever.rerankers.batched import PairScorer
+from quarry.retriever.rerankers.batched import PairScorer, pair_too_long
 
 _BUDGET_CPU, _BUDGET_GPU = 4096, 65_536  # padded tokens per forward
 _MAX_TOKENS = 512
@@ -132,7 +132,7 @@ class SequenceReranker:
         wanted = profile.max_tokens if profile is not None else min(_MAX_TOKENS, tokenizer.model_max_length)
         self._max_tokens = min(positions, wanted)
         tokens = _BUDGET_GPU if where.device.startswith("cuda") else _BUDGET_CPU
-        budget = TokenBudget(tokens, "pair", "use --rerank none, or a smaller model")
+        budget = TokenBudget(tokens, pair_too_long)
         self._pad = int(tokenizer.pad_token_id or 0)
         self._tokenizer = tokenizer.backend_tokenizer
         self._segments = "token_type_ids" in tokenizer.model_input_names

@@ -22,7 +22,7 @@ from quarry.indexer.models.loading import load_tokenizer, load_weights
 from quarry.indexer.models.precision import Compute, compute_exactly
 from quarry.indexer.models.profiles import RerankerProfile
 from quarry.indexer.models.tokenizer import ModelTokenizer
-from quarry.retriever.rerankers.batched import PairScorer
+from quarry.retriever.rerankers.batched import PairScorer, pair_too_long
 from quarry.retriever.rerankers.gemma import ARCHITECTURE as LIGHTWEIGHT
 from quarry.retriever.rerankers.gemma import LightweightGemma
 from quarry.retriever.rerankers.minicpm import ARCHITECTURE as LAYERWISE
@@ -142,7 +142,7 @@ class DecoderReranker:
         self._profile = profile
         self._device = device
         tokens = _BUDGET_GPU if device.startswith("cuda") else _BUDGET_CPU
-        budget = TokenBudget(tokens, "pair", "use --rerank none, or a smaller model")
+        budget = TokenBudget(tokens, pair_too_long)
         self._pairs = PairScorer(profile.model, self.inputs, len, self._forward, budget)
         self._ids = tokenizer.ids
         self._tokenizer = tokenizer.backend_tokenizer

@@ -2,6 +2,7 @@
 
 from quarry.app.doctor import examine
 from quarry.indexer.build import index_documents
+from quarry.indexer.messages import Message
 from quarry.indexer.models.source import content_digest
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
@@ -23,7 +24,12 @@ def test_a_recorded_reranker_is_looked_at(tmp_path):
         model="tests/own", digest=content_digest(folder), folder="models/first", base="b", parent="000001", run="first",
         verdict="better", forced=False, promoted="2026-01-01T00:00:00+00:00",
     )  # fmt: skip
-    with_reranker(index, facts, "promoted the reranker", expected=Index.open(index).manifest)
+    with_reranker(
+        index,
+        facts,
+        Message.of("tuning.reranker_promoted", "promoted the reranker"),
+        expected=Index.open(index).manifest,
+    )
     (sound,) = found(index)
     assert (sound.severity, sound.remedy) == ("ok", "")
     assert str(sound.message) == f"tests/own (run first, revision {facts.digest[:12]}) is unchanged"

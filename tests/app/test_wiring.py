@@ -23,15 +23,15 @@ def bare(tmp_path, monkeypatch):
 def test_finding_nothing_says_what_was_tried(bare):
     chosen = choose_model("auto", device="cpu")
     assert chosen.embedder is None
-    assert chosen.trail[0].startswith("none of BAAI/bge-m3, Qwen/Qwen3-Embedding-0.6B, ")
-    assert chosen.trail[1:3] == (WHY, "no embedder is used: lexical search (BM25) only")
-    assert "quarry models" in chosen.trail[-1]
+    assert str(chosen.trail[0]).startswith("none of BAAI/bge-m3, Qwen/Qwen3-Embedding-0.6B, ")
+    assert tuple(map(str, chosen.trail[1:3])) == (WHY, "no embedder is used: lexical search (BM25) only")
+    assert "quarry models" in str(chosen.trail[-1])
 
 
 def test_a_forbidden_download_is_named(bare, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     trail = choose_model("auto", device="cpu", allow_download=True).trail
-    assert trail[1:3] == ("HF_HUB_OFFLINE forbids to ask the model hub", WHY)
+    assert tuple(map(str, trail[1:3])) == ("HF_HUB_OFFLINE is set, so the model hub is not asked", WHY)
 
 
 @pytest.mark.parametrize("command", ["index", "demo"])
@@ -42,7 +42,7 @@ def test_the_command_line_prints_why_an_index_has_no_vectors(bare, command):
     assert "model: none of BAAI/bge-m3, " in done.stderr
     assert f"model: {WHY}\n" in done.stderr
     assert "no embedding model: BM25 only" in done.stdout
-    assert live_manifest(bare / "index").notes == (
+    assert tuple(map(str, live_manifest(bare / "index").notes)) == (
         "no embedding model was on this machine when this index was built: lexical search (BM25) only",
     )
 
@@ -53,4 +53,4 @@ def test_a_second_run_on_a_lexical_index_keeps_its_note_and_says_how_to_add_a_mo
     (bare / "docs" / "more.md").write_text("More text, 更多内容。")
     done = runner.invoke(cli, ["index", str(bare / "docs"), "--into", index])
     assert "model: this index has none: lexical search (BM25) only; add one with --model auto" in done.stderr
-    assert "no embedding model was on this machine" in live_manifest(bare / "index").notes[0]
+    assert "no embedding model was on this machine" in str(live_manifest(bare / "index").notes[0])

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from quarry.indexer.embedder import Embedder
-from quarry.indexer.models.batching import by_length, padding_ratio, token_batches
+from quarry.indexer.models.batching import by_length, token_batches
 from quarry.indexer.models.encoder import EncoderOptions, load_embedder
 from quarry.indexer.models.offline_bundle import bundle_folder
 
@@ -44,6 +44,12 @@ def mixed_texts(count: int, seed: int) -> list[str]:
         start = rng.randrange(len(text) - length)
         texts.append(text[start : start + length])
     return texts
+
+
+def padding_ratio(lengths: list[int], budget: int) -> float:
+    """Return real tokens per padded token, in (0, 1]; 1 means that nothing is computed for padding."""
+    batches = list(token_batches(lengths, by_length(lengths), budget))
+    return sum(lengths) / sum(max(lengths[row] for row in batch) * len(batch) for batch in batches)
 
 
 def ratios(one: Callable[[list[str]], object], other: Callable[[list[str]], object], pairs: int) -> np.ndarray:
@@ -164,9 +170,7 @@ def main() -> None:
     if cosine < 0.9999:
         sys.exit(1)
     lengths = [len(ours.tokens.spans(text)) + 5 for text in texts]
-    print(
-        f"real tokens per padded token: {padding_ratio(lengths, list(token_batches(lengths, by_length(lengths), 4096))):.3f}"
-    )
+    print(f"real tokens per padded token: {padding_ratio(lengths, budget=4096):.3f}")
     print(f"threads: {threads}; load average before: {Path('/proc/loadavg').read_text().split()[0]}")
     control = ratios(theirs.encode_document, theirs.encode_document, max(5, pairs // 2))
     print(f"sentence-transformers against itself: {interval(control)}", flush=True)

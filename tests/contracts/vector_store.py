@@ -178,7 +178,7 @@ class VectorStoreContract:
         assert np.mean(shared) >= 0.95
 
     def test_a_folder_that_is_no_store_is_refused(self, tmp_path):
-        with pytest.raises(IndexFormatError, match="no readable"):
+        with pytest.raises(IndexFormatError, match="is not a store: it has no store.json"):
             self.reopen(tmp_path)
 
     def test_what_was_not_flushed_is_rolled_back_at_opening(self, tmp_path):
@@ -239,6 +239,7 @@ class VectorStoreContract:
                     "store.json" in str(err)
                     or "expected" in str(err)
                     or "is missing" in str(err)
+                    or "bytes instead of" in str(err)
                     or "SHA-256" in str(err)
                 )
                 assert "index again" in str(err)
@@ -281,13 +282,15 @@ class VectorStoreContract:
         header = tmp_path / "store.json"
         content = unseal(header)
         header.write_bytes(seal({**content, "format": 3}))
-        with pytest.raises(IndexFormatError, match="store.json has format 3; this version.*Upgrade quarry-search"):
+        with pytest.raises(
+            IndexFormatError, match="store.json has format 3; expected .* reads: 1, 2. Upgrade quarry-search"
+        ):
             self.reopen(tmp_path)
         header.write_bytes(seal({**content, "kind": "annoy"}))
-        with pytest.raises(IndexFormatError, match="is that of a 'annoy' store; expected '"):
+        with pytest.raises(IndexFormatError, match="is that of a store of kind 'annoy'; expected '"):
             self.reopen(tmp_path)
         header.write_bytes(seal({**content, "dim": "8"}))
-        with pytest.raises(IndexFormatError, match=r"store.json is damaged: 1 wrong fields, first \('dim',\)"):
+        with pytest.raises(IndexFormatError, match=r"store.json is damaged: 1 wrong field, first dim"):
             self.reopen(tmp_path)
         header.write_bytes(seal({**content, "count": 61}))
         with pytest.raises(IndexFormatError, match="60.*expected.*61"):

@@ -11,6 +11,7 @@ import pytest
 from quarry.indexer.build import build_index, index_documents
 from quarry.indexer.build.plan import BuildSettings
 from quarry.indexer.errors import EmptyQuery, IndexMismatchError, UnknownFilter
+from quarry.indexer.messages import Message
 from quarry.indexer.models.source import content_digest
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
@@ -300,7 +301,12 @@ def recorded(index):
         model="tests/own", digest=content_digest(folder.resolve()), folder="models/first", base="b", parent="000001", run="first",
         verdict="better", forced=False, promoted="2026-01-01T00:00:00+00:00",
     )  # fmt: skip
-    with_reranker(index, facts, "promoted the reranker", expected=Index.open(index).manifest)
+    with_reranker(
+        index,
+        facts,
+        Message.of("tuning.reranker_promoted", "promoted the reranker"),
+        expected=Index.open(index).manifest,
+    )
     return folder
 
 

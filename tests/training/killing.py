@@ -114,7 +114,7 @@ def promotion(folder: Path, kills: int) -> dict[str, Any]:
         assert [step.live for step in steps] == [False] * (len(steps) - 1) + [True]
         assert steps[-1].revision == spec.revision
         texts = sorted(document.text for document in opened.chunks.documents())
-        tell({"chain": chain, "texts": texts, "switches": [(s.generation, s.reason) for s in pointer.history]})
+        tell({"chain": chain, "texts": texts, "switches": [(s.generation, str(s.reason)) for s in pointer.history]})
 
     def state() -> dict[str, Any]:
         code, (found, *_) = forked(look)

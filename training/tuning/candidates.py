@@ -9,6 +9,7 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from quarry.indexer.errors import IndexBusyError, IndexFormatError, ModelError
+from quarry.indexer.messages import Message
 from quarry.indexer.models.source import content_digest
 from quarry.indexer.storage.durable import sync_folder, sync_tree
 from quarry.indexer.storage.generations import Generations, writer_lock
@@ -66,8 +67,13 @@ def sweep(index: Path, own: str, *, vectors: bool = False) -> None:
         for run in tuning_runs(index):
             lock = run.folder / LOCK
             mine = run.name == own or not lock.is_file()
-            with suppress(IndexBusyError), nullcontext() if mine else process_lock(lock, "", ""):
+            with suppress(IndexBusyError), nullcontext() if mine else process_lock(lock, _busy):
                 _remove(index, run, vectors=vectors if run.name == own else run.report() is not None)
+
+
+def _busy(owner: Message) -> IndexBusyError:
+    """Make the error for a run that somebody works on; `sweep` passes over such a run."""
+    return IndexBusyError("tuning.in_work", "another process works on the run: {owner}", owner=owner)
 
 
 def _remove(index: Path, run: TuningRun, *, vectors: bool) -> None:

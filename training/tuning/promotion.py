@@ -46,7 +46,7 @@ class Step:
 
     generation: str
     at: str
-    reason: str
+    reason: Message
     model: str
     revision: str
     lineage: Lineage | None
@@ -77,11 +77,15 @@ def promote(index: Path, candidate: str, lineage: Lineage) -> None:
             another model went live than the lineage's base, with which it was compared.
         IndexBusyError: If another process is writing.
     """
-    reason = "promoted against the verdict" if lineage.forced else "promoted"
+    reason = (
+        Message.of("tuning.promoted_anyway", "promoted against the verdict")
+        if lineage.forced
+        else Message.of("tuning.promoted", "promoted")
+    )
     _go_live(index, candidate, lineage, reason, over=lineage.base)
 
 
-def _go_live(index: Path, name: str, lineage: Lineage | None, reason: str, *, over: EmbedderFacts | None) -> None:
+def _go_live(index: Path, name: str, lineage: Lineage | None, reason: Message, *, over: EmbedderFacts | None) -> None:
     """Switch from the model `over`, and from no other, with the lineage in the manifest first."""
     generations = Generations(index)
     with writer_lock(index):
@@ -144,7 +148,10 @@ def roll_back(
     live = Manifest.read(generations.live())
     newest = newest_promotion(live.lineage, live.reranker)
     if isinstance(newest, RerankerFacts):
-        return with_reranker(index, newest.before, f"rolled back the reranker of {live.generation}", expected=live)
+        back = Message.of(
+            "tuning.reranker_back", "rolled back the reranker of {generation}", generation=live.generation
+        )
+        return with_reranker(index, newest.before, back, expected=live)
     if live.lineage is None:
         raise IndexFormatError(
             "tuning.not_tuned_here",
@@ -154,7 +161,8 @@ def roll_back(
             live=live.generation,
         )
     name = _same_documents(generations, live) or _built_again(index, live.lineage, load, settings, observer)
-    _go_live(index, name, live.lineage.before, f"rolled back the model of {live.generation}", over=live.embedder)
+    back = Message.of("tuning.model_back", "rolled back the model of {generation}", generation=live.generation)
+    _go_live(index, name, live.lineage.before, back, over=live.embedder)
     return name
 
 

@@ -178,7 +178,11 @@ class RerankerSubject:
             promoted=datetime.now(UTC).isoformat(timespec="seconds"),
             before=manifest.reranker,
         )
-        reason = "promoted the reranker against the verdict" if facts.forced else "promoted the reranker"
+        reason = (
+            Message.of("tuning.reranker_anyway", "promoted the reranker against the verdict")
+            if facts.forced
+            else Message.of("tuning.reranker_promoted", "promoted the reranker")
+        )
         return with_reranker(self.root, facts, reason, expected=manifest)
 
 

@@ -15,11 +15,13 @@ import json
 import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from quarry.indexer.errors import FeedbackError, IndexMismatchError
+from quarry.indexer.errors import FeedbackError, IndexBusyError, IndexMismatchError
+from quarry.indexer.messages import Message
 from quarry.indexer.storage.durable import write_atomic
 from quarry.indexer.storage.locks import ProcessLock
 from quarry.indexer.storage.manifest import Manifest
@@ -55,10 +57,20 @@ class TuningRun:
         """
         run = cls._new(index) if name is None else cls(index / FOLDER / _plain(name))
         run.folder.mkdir(parents=True, exist_ok=True)
-        advice = "expected nobody else. Wait for it or stop it, or give another --run NAME"
-        run._lock = ProcessLock(run.folder / LOCK, f"run {run.name} of {index} is being worked on by", advice)
+        run._lock = ProcessLock(run.folder / LOCK, partial(run._busy, index))
         run._ask(facts)
         return run
+
+    def _busy(self, index: Path, owner: Message) -> IndexBusyError:
+        return IndexBusyError(
+            "tuning.run_busy",
+            "run {run} of {index} is being worked on by {owner}",
+            expected="no other process",
+            do="Wait for it or stop it, or give another --run NAME",
+            run=self.name,
+            index=index,
+            owner=owner,
+        )
 
     def close(self) -> None:
         """Let others go on with the run."""

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from quarry.app.cli.console import out, out_json, table
+from quarry.indexer.messages import Message
 from quarry.indexer.storage.generations import Generations, writer_lock
 from quarry.indexer.storage.manifest import Manifest
 
@@ -35,7 +36,12 @@ def generations(
         with writer_lock(index):
             if rollback or switch:
                 target = switch or known.previous()
-                known.switch(target, "rolled back" if rollback else "switched by hand")
+                known.switch(
+                    target,
+                    Message.of("cli.rolled_back", "rolled back")
+                    if rollback
+                    else Message.of("cli.switched", "switched by hand"),
+                )
             removed = known.prune(prune) if prune else []
             if removed:
                 out(f"removed {', '.join(removed)}")

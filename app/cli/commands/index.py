@@ -12,6 +12,7 @@ from quarry.app.cli.exits import usage_errors
 from quarry.app.wiring import ChosenModel, choose_model, live_manifest
 from quarry.indexer.build import BuildReport, build_index
 from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.messages import Message
 
 if TYPE_CHECKING:
     from quarry.indexer.build.chunking import ChunkSpec
@@ -140,7 +141,7 @@ def model_for(into: Path, wanted: str | None, *, device: str, dim: int | None, d
     if manifest is None:
         return choose_model(wanted or "auto", device=device, dim=dim, allow_download=download)
     if manifest.embedder is None:
-        reason = "this index has none: BM25 only; add one with --model auto"
+        reason = Message.of("cli.index_without_model", "this index has none: BM25 only; add one with --model auto")
         return ChosenModel(None, "", (reason,), manifest.notes)
     from quarry.retriever.stages.models import recorded_embedder, usable_device
 

@@ -67,7 +67,7 @@ def _list(*, as_json: bool) -> None:
                 str(row.max_tokens),
                 f"{row.memory_mb / 1000:.1f} GB",
                 f"{row.here} ({row.megabytes_on_disk} MB)" if row.here else "no",
-                row.note,
+                str(row.note or ""),
             )
             for row in rows
         ],

@@ -122,7 +122,7 @@ def notes(manifest: Manifest, say: Say) -> tuple[str, ...]:
     """Return what the user should know about a generation's model, as noted when it was built."""
     spec = manifest.embedder.to_spec() if manifest.embedder else None
     if spec is None or spec.origin != "offline bundle":
-        return manifest.notes
+        return tuple(told(note, say) for note in manifest.notes)
     english = f"Model: {spec.model} from the offline bundle, because no BGE model was on this machine when the index was built."
     return (say(english, f"模型：离线包中的 {spec.model}，因为建立索引时本机没有 BGE 模型。"),)
 

@@ -3,8 +3,10 @@
 import re
 
 from quarry.app.ui.shared.shown_text import Say, safe
+from quarry.indexer.messages import Message
 
-ROLLED_BACK, SWITCHED = "rolled back in the app", "switched in the app"
+ROLLED_BACK = Message.of("ui.rolled_back", "rolled back in the app")
+SWITCHED = Message.of("ui.switched", "switched in the app")
 _SWITCHES = (
     (r"promoted", "上线"),
     (r"promoted against the verdict", "不顾结论而上线"),
@@ -17,8 +19,8 @@ _SWITCHES = (
     (r"rebuilt", "重建"),
     (r"rolled back", "回退"),
     (r"switched by hand", "手动切换"),
-    (re.escape(ROLLED_BACK), "在应用中回退"),
-    (re.escape(SWITCHED), "在应用中切换"),
+    (re.escape(str(ROLLED_BACK)), "在应用中回退"),
+    (re.escape(str(SWITCHED)), "在应用中切换"),
 )
 _NOTES = (
     (r"made on first use, in about ten seconds", "首次使用时生成，约十秒"),
@@ -28,14 +30,14 @@ _NOTES = (
 )
 
 
-def why_words(reason: str, say: Say) -> str:
+def why_words(reason: Message, say: Say) -> str:
     """Return why a generation went live."""
-    return said(reason, _SWITCHES, say)
+    return said(str(reason), _SWITCHES, say)
 
 
-def note_words(note: str, say: Say) -> str:
+def note_words(note: Message | None, say: Say) -> str:
     """Return what is to be known of a model."""
-    return said(note, _NOTES, say)
+    return said(str(note), _NOTES, say) if note else ""
 
 
 def said(sentence: str, table: tuple[tuple[str, str], ...], say: Say) -> str:

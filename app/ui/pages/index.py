@@ -12,6 +12,7 @@ from quarry.app.ui.shared.jobs import Job, board
 from quarry.app.ui.shared.session import Session, current
 from quarry.app.ui.shared.shown_text import counted, told
 from quarry.indexer.errors import SearchError
+from quarry.indexer.messages import Message
 from quarry.indexer.storage.generations import Generations, writer_lock
 
 _CHECKS = "checks"
@@ -159,7 +160,7 @@ def _confirm(session: Session, views: tuple[shown.GenerationView, ...]) -> None:
             _switch(session, name, reason)
 
 
-def _switch(session: Session, name: str, reason: str) -> None:
+def _switch(session: Session, name: str, reason: Message) -> None:
     try:
         with writer_lock(session.index):
             Generations(session.index).switch(name, reason)

@@ -42,7 +42,7 @@ def test_the_tasks_of_a_folder_are_listed_without_a_model(data):
         (["--data", "DATA", "--tasks", "none", "--into", "INTO"], 1, "There are likeness, topics"),
         (["--data", "DATA", "--tasks", "likeness:clustering", "--into", "INTO"], 1, "'clustering' is not possible"),
         (["--data", "DATA", "--into", "INTO", "--model", "none"], 1, "there is no embedding model to score"),
-        (["--data", "DATA", "--into", "INTO", "--model", "no/such"], 1, "no/such cannot be had"),
+        (["--data", "DATA", "--into", "INTO", "--model", "no/such"], 1, "no/such cannot be found"),
         (["--data", "DATA", "--into", "INTO", "--limit", "1"], 2, "limit"),
     ],
 )

@@ -163,7 +163,7 @@ def test_models_lists_what_is_known():
             2,
             "chunk tokens is 3; expected at least 16",
         ),
-        (["index", "DOCS", "--into", "TEMP", "--model", "no/such"], 1, "no/such cannot be had"),
+        (["index", "DOCS", "--into", "TEMP", "--model", "no/such"], 1, "no/such cannot be found"),
         (["index", "DOCS", "--into", "TEMP", "--model", "none", "--strict"], 3, ""),
     ],
 )

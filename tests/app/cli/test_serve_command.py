@@ -78,7 +78,7 @@ def test_bound_elsewhere_the_printed_token_opens(tmp_path):
         right = {"Authorization": f"Bearer {token}"}
         assert httpx.post(f"{url}/search", json={"query": "books"}, headers=right).status_code == 200
         other = quarry("serve", tmp_path / "index", "--port", "0")
-        assert "another server takes documents" in other.stderr
+        assert "already accepts documents for" in other.stderr
     finally:
         process.kill()
         process.communicate()

@@ -57,7 +57,7 @@ def test_too_much_text_is_refused_until_some_is_done(tmp_path):
 
 def test_one_owner_and_only_its_own_file(tmp_path):
     inbox = Inbox.open(tmp_path)
-    with pytest.raises(IndexBusyError, match="another server takes documents"):
+    with pytest.raises(IndexBusyError, match="already accepts documents for"):
         Inbox.open(tmp_path)
     inbox.close()
     Inbox.open(tmp_path).close()

@@ -21,6 +21,7 @@ from quarry.indexer.build.chunking import ChunkSpec
 from quarry.indexer.build.plan import BuildSettings
 from quarry.indexer.corpus import walk as corpus_module
 from quarry.indexer.errors import CorpusError, IndexFormatError, IndexMismatchError, OtherFormatError, SearchError
+from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
 from quarry.indexer.storage.durable import file_sha256
@@ -436,13 +437,13 @@ def test_a_damaged_index_is_mended_by_the_command_that_its_error_names(corpus, i
 def test_a_newer_index_is_never_written_over(corpus, index):
     build_index(index, [corpus], WordEmbedder())
     path = index / POINTER_NAME
-    pointer = {**unseal(path), "format": 2}
+    pointer = {**unseal(path), "format": 3}
     path.write_bytes(seal(pointer))
     for settings in (BuildSettings(), BuildSettings(rebuild=True)):
-        with pytest.raises(OtherFormatError, match="has format 2; this version of Quarry reads format 1. Upgrade"):
+        with pytest.raises(OtherFormatError, match="has format 3; expected a format that .* reads: 1, 2. Upgrade"):
             build_index(index, [corpus], WordEmbedder(), settings)
-    with pytest.raises(OtherFormatError, match="has format 2"):
-        Generations(index).switch("000001", "by hand")
+    with pytest.raises(OtherFormatError, match="has format 3"):
+        Generations(index).switch("000001", Message.of("test.by_hand", "by hand"))
     assert unseal(path) == pointer
 
 

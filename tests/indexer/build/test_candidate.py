@@ -37,9 +37,9 @@ def test_a_refused_candidate_is_removed_and_never_rolled_back_to(index):
     assert generations.previous() == "000001"
     generations.discard("000002")
     assert generations.finished() == ["000001", "000003"]
-    with pytest.raises(IndexFormatError, match="generation 000003 is live and answers"):
+    with pytest.raises(IndexFormatError, match="generation 000003 is live; expected one that is not"):
         generations.discard("000003")
-    with pytest.raises(IndexFormatError, match="generation '000002' is not here; expected one of 000001, 000003"):
+    with pytest.raises(IndexFormatError, match="generation '000002' does not exist; expected one of 000001, 000003"):
         generations.discard("000002")
 
 

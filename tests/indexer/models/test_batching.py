@@ -12,7 +12,7 @@ from quarry.indexer.models.batching import TokenBudget
 
 
 def budget(tokens):
-    return TokenBudget(tokens, "text", "buy memory")
+    return TokenBudget(tokens, lambda size: ModelError(f"memory ran out for one text of {size} tokens. Buy memory"))
 
 
 @given(st.lists(st.integers(0, 50), max_size=40), st.integers(1, 200), st.integers(50, 300))
@@ -65,7 +65,7 @@ def test_one_row_too_many_says_what_to_do():
     def forward(rows):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    with pytest.raises(ModelError, match="memory ran out for one text of 7 tokens; buy memory"):
+    with pytest.raises(ModelError, match="memory ran out for one text of 7 tokens. Buy memory"):
         list(budget(100).run([0, 1], [7, 5], forward))
 
 

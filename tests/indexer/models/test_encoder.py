@@ -167,7 +167,7 @@ def test_code_of_a_folder_is_neither_run_nor_quietly_replaced(tmp_path):
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "modeling.py").write_text("raise SystemExit('ran')")
     write_profile(folder, EmbedderSpec("me/unknown", "r", 32, 128, "mean"))
-    with pytest.raises(ModelError, match="brings code of its own that computes the model.*Read that code first"):
+    with pytest.raises(ModelError, match="contains its own model code.*Read that code first"):
         load_embedder(folder, device="cpu")
     (folder / "quarry.json").unlink()
     known = "HIT-TMG/KaLM-embedding-multilingual-mini-instruct-v2"
@@ -293,7 +293,7 @@ def test_few_shot_examples_stand_before_the_query(tmp_path):
 
 def test_the_folder_carries_its_own_profile(tmp_path):
     folder = make_model(tmp_path, "bert")
-    with pytest.raises(ModelError, match="does not tell its pooling"):
+    with pytest.raises(ModelError, match="does not say its pooling"):
         load_embedder(folder, device="cpu")
     spec = EmbedderSpec("me/tuned", "r", 32, 128, "mean", query_format="Q: {query}", document_format="D: {text}")
     write_profile(folder, spec)
@@ -307,9 +307,9 @@ def test_the_folder_carries_its_own_profile(tmp_path):
     ("breakage", "message"),
     [
         (lambda f: (f / "config.json").unlink(), "has no config.json"),
-        (lambda f: (f / "model.safetensors").unlink(), r"has no \*.safetensors weights"),
+        (lambda f: (f / "model.safetensors").unlink(), r"has no weights; expected \*.safetensors"),
         (lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), "pickled weights"),
-        (lambda f: (f / "tokenizer.json").unlink(), "has lost its tokenizer"),
+        (lambda f: (f / "tokenizer.json").unlink(), "has no tokenizer"),
         (lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:5000]), "cannot be loaded"),
         (lambda f: (f / "config.json").write_text("{"), "is not readable JSON"),
         (lambda f: (f / "config.json").write_text((f / "config.json").read_text().replace(f'"vocab_size": {len(WORDS) + 4}', '"vocab_size": 9000')), "do not belong together"),
@@ -329,7 +329,7 @@ def test_missing_weights_are_refused(tmp_path):
     weights = load_file(folder / "model.safetensors")
     weights.pop("encoder.layer.1.output.dense.weight")
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ModelError, match="lacks 1 weights, first encoder.layer.1.output.dense.weight"):
+    with pytest.raises(ModelError, match="lacks 1 weight, first encoder.layer.1.output.dense.weight"):
         load_embedder(folder, model_id="BAAI/bge-small-en-v1.5", device="cpu")
 
 

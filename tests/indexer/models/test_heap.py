@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from quarry.indexer.models import heap
+from quarry.indexer.models import batching as heap
 
 
 def megabytes():

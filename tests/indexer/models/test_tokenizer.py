@@ -204,7 +204,7 @@ def test_a_folder_without_tokenizer_json_uses_what_transformers_makes_of_its_voc
 def test_a_damaged_tokenizer_file_is_named(tmp_path, content):
     folder = save(tmp_path, word_piece(lower=True), BERT)
     (folder / "tokenizer.json").write_text(content)
-    with pytest.raises(ModelError, match=r"tokenizer\.json is not a readable tokenizer .*copy or download"):
+    with pytest.raises(ModelError, match=r"tokenizer\.json is not a readable tokenizer .*Copy or download"):
         load_tokenizer(folder, {})
 
 

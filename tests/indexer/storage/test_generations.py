@@ -114,7 +114,10 @@ def test_what_a_crash_left_is_removed_by_the_next_build(tmp_path):
     ("content", "message"),
     [
         ("{not json", "is not valid JSON"),
-        ('{"format": 2, "generation": "000001"}', "has format 2; this version of Quarry reads format 1. Upgrade"),
+        (
+            '{"format": 3, "generation": "000001"}',
+            "has format 3; expected a format that this version of Quarry reads: 1, 2. Upgrade",
+        ),
         ('{"format": 1}', "is damaged"),
         ('{"format": 1, "generation": "../../etc"}', "is not a plain name"),
         ("{}", "has format None"),
@@ -145,7 +148,7 @@ def test_switching_to_what_is_not_there_changes_nothing(tmp_path):
     generations = Generations(tmp_path)
     make(generations)
     before = (tmp_path / POINTER_NAME).read_bytes()
-    with pytest.raises(IndexFormatError, match="generation '000009' is not here; expected one of 000001"):
+    with pytest.raises(IndexFormatError, match="generation '000009' does not exist; expected one of 000001"):
         generations.switch("000009", "by hand")
     assert (tmp_path / POINTER_NAME).read_bytes() == before
 

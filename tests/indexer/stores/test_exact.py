@@ -80,11 +80,14 @@ class TestExact(VectorStoreContract):
         header = tmp_path / "store.json"
         facts = json.loads(header.read_text(encoding="utf-8"))
         for wrong, message in (
-            ({"kind": "faiss"}, "says kind 'faiss', dim 8; expected 'exact' and a number"),
+            ({"kind": "faiss"}, "holds kind 'faiss' and dim 8; expected kind 'exact' and a number"),
             ({"dim": 9}, r"vectors.npy holds float32 of shape \(60, 8\); expected float32 of shape \(60, 9\)"),
             ({"ids": names(59)}, r"expected float32 of shape \(59, 8\)"),
-            ({"ids": [*names(59), "文档/d0#0-9"]}, "store.json holds 60 ids, 59 of them different; expected 60"),
-            ({"ids": {"a": 1}}, "store.json holds no list of ids; expected one id per vector"),
+            (
+                {"ids": [*names(59), "文档/d0#0-9"]},
+                "store.json holds 60 ids, 59 of them different; expected 60 different ones",
+            ),
+            ({"ids": {"a": 1}}, "store.json holds no list of ids; expected an id for each vector"),
         ):
             header.write_text(json.dumps({**facts, **wrong}), encoding="utf-8")
             with pytest.raises(IndexFormatError, match=message):
@@ -104,7 +107,7 @@ class TestExact(VectorStoreContract):
         store.flush()
         path = tmp_path / "vectors.000001.npy"
         np.save(path, np.where(np.arange(rows)[:, None] == 3, np.nan, vectors).astype(np.float32))
-        with pytest.raises(IndexFormatError, match="a vector stored in .* is not finite; expected numbers"):
+        with pytest.raises(IndexFormatError, match="a vector stored in .* is not finite"):
             ExactStore.open(tmp_path, verified=True).search(vectors[:1], 4)
 
     def test_ids_that_are_no_list_of_ids_are_refused(self, tmp_path):
@@ -114,7 +117,10 @@ class TestExact(VectorStoreContract):
         for content, message in (
             (b"{not json", "ids.000001.json cannot be read .*; expected a list of ids"),
             (b"[1, 2]", "ids.000001.json holds no list of ids"),
-            (json.dumps(names(59)).encode(), "ids.000001.json holds 59 ids, 59 of them different; expected 60"),
+            (
+                json.dumps(names(59)).encode(),
+                "ids.000001.json holds 59 ids, 59 of them different; expected 60 different ones",
+            ),
         ):
             path.write_bytes(content)
             facts = unseal(header)

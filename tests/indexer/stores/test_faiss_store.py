@@ -40,10 +40,10 @@ class TestFaissFlat(VectorStoreContract):
         content[len(content) // 2] ^= 1
         path.write_bytes(content)
         monkeypatch.setattr("quarry.indexer.stores.faiss_store._read", None)
-        with pytest.raises(IndexFormatError, match="index.000001.faiss has another SHA-256 than the one recorded"):
+        with pytest.raises(IndexFormatError, match="index.000001.faiss does not match its recorded SHA-256"):
             FaissStore.open(tmp_path, verified=True)
         path.write_bytes(content[:50])
-        with pytest.raises(IndexFormatError, match="index.000001.faiss has 50 bytes, expected"):
+        with pytest.raises(IndexFormatError, match="index.000001.faiss has 50 bytes instead of"):
             FaissStore.open(tmp_path, verified=True)
 
     def test_what_faiss_cannot_read_is_refused(self, tmp_path):
@@ -51,9 +51,9 @@ class TestFaissFlat(VectorStoreContract):
         store.flush()
         header, path = tmp_path / "store.json", tmp_path / "index.000001.faiss"
         for content, message in (
-            (b"no index", "index.000001.faiss cannot be read by FAISS .*; expected a FAISS index"),
-            (faiss_bytes(tmp_path / "other", 60, 4), "holds 60 vectors of length 4; expected 60 of length 8"),
-            (faiss_bytes(tmp_path / "fewer", 59, 8), "holds 59 vectors of length 8; expected 60 of length 8"),
+            (b"no index", "index.000001.faiss cannot be read .*; expected a FAISS index"),
+            (faiss_bytes(tmp_path / "other", 60, 4), "holds 60 vectors of length 4; expected 60 vectors of length 8"),
+            (faiss_bytes(tmp_path / "fewer", 59, 8), "holds 59 vectors of length 8; expected 60 vectors of length 8"),
         ):
             path.write_bytes(content)
             facts = unseal(header)
@@ -62,7 +62,7 @@ class TestFaissFlat(VectorStoreContract):
             with pytest.raises(IndexFormatError, match=message):
                 FaissStore.open(tmp_path)
         header.write_bytes(seal({**facts, "files": {}}))
-        with pytest.raises(IndexFormatError, match="store.json does not name index.000001.faiss; expected it to"):
+        with pytest.raises(IndexFormatError, match="store.json does not name index.000001.faiss"):
             FaissStore.open(tmp_path)
 
     def test_a_record_without_its_tuning_is_refused(self, tmp_path):
@@ -72,7 +72,7 @@ class TestFaissFlat(VectorStoreContract):
         facts["facts"]["search"] = "64"
         del facts["facts"]["refine"]
         (tmp_path / "store.json").write_bytes(seal(facts))
-        with pytest.raises(IndexFormatError, match="store.json has no sound search, refine of the vector index"):
+        with pytest.raises(IndexFormatError, match="store.json has no valid search, refine of the vector index"):
             FaissStore.open(tmp_path)
 
     def test_a_folder_of_the_first_format_is_read_and_the_next_flush_renews_it(self, tmp_path):
@@ -88,9 +88,12 @@ class TestFaissFlat(VectorStoreContract):
         again = FaissStore.open(tmp_path)
         assert (again.search(vectors, 7), again.ids) == (expected, names(60))
         for wrong, message in (
-            ({"sha256": "0" * 64}, "index.faiss has another SHA-256"),
-            ({"bytes": None}, "faiss.json says kind 'faiss', size None; expected 'faiss', size and SHA-256"),
-            ({"search": None}, "store.json has no sound search"),
+            ({"sha256": "0" * 64}, "index.faiss does not match its recorded SHA-256"),
+            (
+                {"bytes": None},
+                "faiss.json holds kind 'faiss' and size None; expected kind 'faiss', a size and a SHA-256",
+            ),
+            ({"search": None}, "store.json has no valid search"),
         ):
             (tmp_path / "faiss.json").write_text(json.dumps({**old, **wrong}))
             with pytest.raises(IndexFormatError, match=message):

@@ -38,10 +38,10 @@ class TestLance(VectorStoreContract):
         again = LanceStore.open(tmp_path)
         assert (again.search(vectors, 7), again.ids) == (expected, names(60))
         for wrong, message in (
-            ({"count": 61}, "vectors.lance holds 60 vectors of length 8; expected 61 of length 8"),
-            ({"dim": 9}, "holds 60 vectors of length 8; expected 60 of length 9"),
-            ({"search": None}, "lance.json has no sound count, dim and search; expected all three"),
-            ({"search": {}}, "has no sound index, search, refine, recall@10"),
+            ({"count": 61}, "vectors.lance holds 60 vectors of length 8; expected 61 vectors of length 8"),
+            ({"dim": 9}, "holds 60 vectors of length 8; expected 60 vectors of length 9"),
+            ({"search": None}, "lance.json has no valid count, dim and search"),
+            ({"search": {}}, "has no valid index, search, refine, recall@10"),
         ):
             (tmp_path / "lance.json").write_text(json.dumps({**old, **wrong}))
             with pytest.raises(IndexFormatError, match=message):
@@ -74,13 +74,14 @@ class TestLance(VectorStoreContract):
         opened = LanceStore.open(tmp_path)
         (data,) = (tmp_path / "vectors.000002.lance" / "data").iterdir()
         data.write_bytes(data.read_bytes()[:100])
-        with pytest.raises(IndexFormatError, match="cannot be read by LanceDB .*expected a sound Lance table"):
+        with pytest.raises(IndexFormatError, match="cannot be read by LanceDB .*expected an undamaged Lance table"):
             opened.search(vectors[:1], 3)
         facts = unseal(header)
         header.write_bytes(seal({**facts, "files": {}}))
         data.parent.parent.rename(tmp_path / "away")
         with pytest.raises(
-            IndexFormatError, match="vectors.000002.lance is missing; expected the folder of a Lance table"
+            IndexFormatError,
+            match="vectors.000002.lance cannot be read .it is missing.; expected the folder of a Lance table",
         ):
             LanceStore.open(tmp_path)
 

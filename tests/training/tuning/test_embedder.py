@@ -157,7 +157,7 @@ def test_force_is_recorded_and_no_promote_is_kept(index, general, pairs):
     forced = tune(index, plan(general, pairs, **same, force=True), run="r")  # goes on with what the run has made
     assert forced.promoted and forced.forced
     assert Index.open(index).manifest.lineage.forced
-    assert Generations(index).pointer().history[-1].reason == "promoted against the verdict"
+    assert str(Generations(index).pointer().history[-1].reason) == "promoted against the verdict"
 
 
 def test_an_interrupted_run_goes_on_with_the_same_data(index, general, pairs):

@@ -4,6 +4,7 @@ import pytest
 
 from quarry.indexer.build import build_candidate, delete_documents, index_documents
 from quarry.indexer.errors import IndexFormatError, IndexMismatchError
+from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
 from quarry.indexer.storage.generations import Generations
@@ -42,7 +43,7 @@ def test_a_promotion_is_live_with_its_lineage(index):
     assert (manifest.generation, manifest.lineage.parent, manifest.lineage.forced) == ("000002", "000001", True)
     assert manifest.lineage.base.to_spec().revision == "base"
     assert manifest.lineage.calibration == {"threshold": 0.5}
-    assert Generations(index).pointer().history[-1].reason == "promoted against the verdict"
+    assert str(Generations(index).pointer().history[-1].reason) == "promoted against the verdict"
 
 
 def test_rollback_goes_to_the_old_generation_when_the_documents_are_the_same(index):
@@ -120,7 +121,7 @@ def promote_reranker(index, name, *, promoted):
         model=name, digest=name * 40, folder=f"models/{name}", base="b", parent=live.generation, run=name, verdict="better",
         forced=False, promoted=promoted, before=live.reranker,
     )  # fmt: skip
-    return with_reranker(index, facts, "promoted the reranker", expected=live)
+    return with_reranker(index, facts, Message.of("tuning.reranker_promoted", "promoted the reranker"), expected=live)
 
 
 def names(index):
@@ -145,7 +146,7 @@ def test_models_and_rerankers_are_walked_back_in_the_order_of_their_promotions(i
     steps = history(index)
     assert [step.run for step in steps][2:4] == ["run-tuned", "b"]
     assert [(step.reranker.model if step.reranker else "") for step in steps][-3:] == ["a", "a", ""]
-    assert steps[-3].reason == "rolled back the reranker of 000005"
+    assert str(steps[-3].reason) == "rolled back the reranker of 000005"
 
 
 def test_a_reranker_promoted_while_a_model_was_tuned_stays(index):

@@ -159,7 +159,7 @@ def test_an_interrupted_run_goes_on_a_refused_one_changes_nothing_and_force_is_r
     forced = tune(index, plan(general, pairs, STANDS_STILL, force=True), run="again")
     assert (forced.promoted, forced.forced) == (True, True)
     assert Index.open(index).manifest.reranker.forced
-    assert Generations(index).pointer().history[-1].reason == "promoted the reranker against the verdict"
+    assert str(Generations(index).pointer().history[-1].reason) == "promoted the reranker against the verdict"
 
 
 def test_without_a_reranker_the_error_says_what_to_do(index, general, pairs, model):

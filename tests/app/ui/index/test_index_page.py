@@ -139,7 +139,7 @@ def test_rolling_back_is_written_into_the_history(index, monkeypatch):
     at = open_page(index, monkeypatch, "index", "zh")
     at.button(key="index.rollback").click().run()
     at.button(key="index.yes").click().run()
-    assert Generations(index).pointer().history[-1].reason == "rolled back in the app"
+    assert str(Generations(index).pointer().history[-1].reason) == "rolled back in the app"
     tables = [table.value for table in at.dataframe if "原因" in table.value and "状态" not in table.value]
     assert tables[0]["原因"].tolist()[0] == "在应用中回退"
 

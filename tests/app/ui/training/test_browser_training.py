@@ -87,7 +87,7 @@ def test_a_run_is_followed_to_its_verdict_and_a_promoted_model_is_taken_back(ind
         person.click("Yes, roll back for everybody")
         page.get_by_text("Rolled back: generation 000001 answers.").wait_for()
         assert Index.open(index).manifest.lineage is None
-        assert Generations(index).pointer().history[-1].reason == "rolled back the model of 000002"
+        assert str(Generations(index).pointer().history[-1].reason) == "rolled back the model of 000002"
 
         page.get_by_text("中文", exact=True).click()
         page.get_by_text("不上线：在留出查询上没有显示出提升").wait_for()

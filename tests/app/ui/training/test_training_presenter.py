@@ -29,7 +29,12 @@ DAY = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 
 
 def step(generation, *, lineage=None, **changes):
-    known = {"at": "2026-11-20T09:30:00+00:00", "reason": "built", "model": "acme/m", "revision": "0123456789abcdef"}
+    known = {
+        "at": "2026-11-20T09:30:00+00:00",
+        "reason": Message.of("build.built", "built"),
+        "model": "acme/m",
+        "revision": "0123456789abcdef",
+    }
     return Step(generation, **{**known, "lineage": lineage, "live": False, "kept": True, **changes})
 
 
@@ -66,7 +71,7 @@ def test_stages_are_shown_in_the_language_of_the_page():
 
 def test_switches_and_times():
     assert why_words("rolled back the model of 000002", chinese) == "从第 000002 代的模型回退"
-    assert why_words("promoted against the verdict", chinese) == "不顾结论而上线"
+    assert why_words(Message.plain("promoted against the verdict"), chinese) == "不顾结论而上线"
     assert [seconds_words(s, english) for s in (-1, 59.4, 61, 3725)] == ["0 s", "59 s", "1 min 01 s", "1 h 02 min"]
     assert seconds_words(3725, chinese) == "1 小时 02 分"
 
@@ -96,7 +101,7 @@ def test_progress_of_training_of_counting_and_of_the_start():
 def test_the_history_and_the_way_back():
     steps = [
         step("000001", kept=False, model="", revision=""),
-        step("000002", reason="promoted", lineage=LINEAGE, live=True),
+        step("000002", reason=Message.of("tuning.promoted", "promoted"), lineage=LINEAGE, live=True),
     ]
     assert shown.history_rows(steps, english) == [
         {"Generation": "000002", "Since (UTC)": "2026-11-20 09:30", "Model": "acme/m 0123456789ab", "Reason": "promoted",
@@ -119,7 +124,13 @@ def test_a_tuned_reranker_is_shown_and_is_taken_back_first():
     )  # fmt: skip
     steps = [
         step("000001", kept=True),
-        step("000003", reason="promoted the reranker", lineage=LINEAGE, live=True, reranker=facts),
+        step(
+            "000003",
+            reason=Message.of("tuning.reranker_promoted", "promoted the reranker"),
+            lineage=LINEAGE,
+            live=True,
+            reranker=facts,
+        ),
     ]
     newest, oldest = shown.history_rows(steps, chinese)
     assert (newest["微调的重排模型"], newest["运行"], newest["原因"]) == ("acme/m+tuned-1", "two", "重排模型上线")
