@@ -52,5 +52,5 @@ def test_a_second_run_on_a_lexical_index_keeps_its_note_and_says_how_to_add_a_mo
     runner.invoke(cli, ["index", str(bare / "docs"), "--into", index])
     (bare / "docs" / "more.md").write_text("More text, 更多内容。")
     done = runner.invoke(cli, ["index", str(bare / "docs"), "--into", index])
-    assert "model: this index has none: lexical search (BM25) only; add one with --model auto" in done.stderr
+    assert "model: this index has none: BM25 only; add one with --model auto" in done.stderr
     assert "no embedding model was on this machine" in str(live_manifest(bare / "index").notes[0])
