@@ -250,7 +250,7 @@ class Searcher:
             title=title or chunk.doc_id,
             heading=chunk.heading,
             source=meta.get("source", chunk.doc_id),
-            page=self.index.chunks.pages_before(chunk.doc_id, chunk.start),
+            page=self.index.chunks.page_at(chunk.doc_id, chunk.start),
             start=chunk.start,
             end=chunk.end,
             text=chunk.text,

@@ -1,6 +1,17 @@
 """Building and updating an index: documents in, a new live generation out, or the old one untouched.
 
-read -> cut -> encode what is new -> store vectors -> lexical index -> manifest -> switch. Read `_build` from top to bottom.
+    settings, live manifest -> what will be done                     plan
+    files, folders, or documents of a program                        corpus, intake
+    -> new and changed documents cut into passages, with terms       chunking
+    -> chunk table of the new generation                             storage/chunk_table
+    -> vectors of the passages that have none yet, committed often   steps.encode, storage/vector_cache
+    -> vector store                                                  steps.store_vectors, stores
+    -> BM25 index                                                    steps.index_terms, lexical
+    -> manifest, then one switch                                     steps.describe_generation, storage/generations
+
+The doors are `build_index` (files and folders), `index_documents` and `delete_documents` (a program's own documents) and
+`build_candidate` (the same passages with another model). All four run `_build`; read it from top to bottom. Nothing is done
+when nothing has changed, and a crash at any point leaves the live generation as it was.
 """
 
 import shutil
@@ -8,37 +19,40 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 from quarry.indexer.build.cutting import Cutter
-from quarry.indexer.build.intake import LIBRARY_ROOT, Intake, name_roots, put_file, recut, storable, sync_roots
+from quarry.indexer.build.intake import Intake, name_roots, put_own_document, recut, storable, sync_roots
 from quarry.indexer.build.plan import BuildSettings, Plan, live_to_continue
 from quarry.indexer.build.progress import Clock, Observer, Unobserved
-from quarry.indexer.corpus.walk import Skipped, SourceFile
+from quarry.indexer.build.steps import describe_generation, encode, index_terms, start_table, store_vectors
+from quarry.indexer.corpus.walk import Skipped
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import CorpusError, SearchError
-from quarry.indexer.lexical.bm25 import Bm25sIndex
 from quarry.indexer.messages import Message
 from quarry.indexer.records import Document
-from quarry.indexer.storage.chunk_table import ChunkTable, document_sha256
+from quarry.indexer.storage.chunk_table import ChunkTable
 from quarry.indexer.storage.durable import is_disk_full
 from quarry.indexer.storage.generations import Generations, writer_lock
-from quarry.indexer.storage.layout import CHUNKS_NAME, LEXICAL_NAME, VECTORS_NAME
-from quarry.indexer.storage.manifest import EmbedderFacts, Lexical, Manifest, Store, describe_files
-from quarry.indexer.storage.vector_cache import VectorCache
-from quarry.indexer.stores import store_class
-
-_ENCODE_SLICE = 512  # passages committed at once: what a crash can cost (about 40 s of encoding on two cores)
-_STORE_SLICE = 8192
+from quarry.indexer.storage.manifest import describe_files
 
 
 @dataclass(frozen=True, slots=True)
 class BuildReport:
     """What a build did.
 
-    `generation` is the one that was made, or the live one when nothing had to change; `switched` says whether it went live.
+    Attributes:
+        generation: The one that was made, or the live one when nothing had changed.
+        switched: Whether a new generation went live.
+        documents: In the generation.
+        chunks: Passages in the generation.
+        added: New documents.
+        changed: Documents with another content than before.
+        removed: Documents that are gone.
+        unchanged: Documents that stayed as they were.
+        encoded: Passages that the model encoded; others had vectors already.
+        skipped: What was left out, and why.
+        seconds: By phase: `reading`, `cutting`, `encoding`, `storing`, `lexical`.
     """
 
     generation: str
@@ -68,7 +82,7 @@ def build_index(
         paths: Files and folders. Documents of other paths that were indexed before stay.
         embedder: The model for vectors; None makes (or keeps) a lexical-only index.
         settings: How to build.
-        observer: Told of the progress.
+        observer: Receives progress events.
 
     Returns:
         The counts. On any error, Ctrl-C included, the live generation stays as it was.
@@ -78,6 +92,15 @@ def build_index(
         IndexMismatchError: If the live generation has another model and `settings.rebuild` is off.
         IndexBusyError: If another process is writing.
         SearchError: If the disk is full.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from quarry.indexer import build_index
+        >>> report = build_index(Path("new-index"), [Path("documents")], None)  # None: BM25 only, no model
+        >>> report.generation, report.documents, report.switched
+        ('000001', 5, True)
+        >>> build_index(Path("new-index"), [Path("documents")], None).switched  # nothing has changed
+        False
     """
 
     def take_in(table: ChunkTable, cutter: Cutter, advance: Callable[[int], None]) -> Intake:
@@ -94,15 +117,40 @@ def index_documents(
     settings: BuildSettings = BuildSettings(),
     observer: Observer | None = None,
 ) -> BuildReport:
-    """Add documents from a program, or replace those with the same id. Raises as `build_index` does."""
+    """Add documents from a program, or replace those with the same id.
+
+    A document that came from a folder is replaced too. It then belongs to the program: indexing the folder again reports its
+    file as a duplicate id and keeps the program's document, until `delete_documents` removes it.
+
+    Args:
+        index: The index folder; made when absent.
+        documents: Later ones replace earlier ones with the same id.
+        embedder: As for `build_index`.
+        settings: How to build.
+        observer: Receives progress events.
+
+    Returns:
+        The counts.
+
+    Raises:
+        ValueError: If an id is empty or cannot be stored.
+        SearchError: As `build_index`.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from quarry.indexer import Document, index_documents
+        >>> report = index_documents(Path("my-index"), [Document("note-1", "Renew books twice online.")], None)
+        >>> report.added, report.changed
+        (1, 0)
+        >>> index_documents(Path("my-index"), [Document("note-1", "Renew books three times.")], None).changed
+        1
+    """
 
     def take_in(table: ChunkTable, cutter: Cutter, advance: Callable[[int], None]) -> Intake:
         intake = Intake()
         for document in documents:
             clean = storable(document)
-            path = f"document:{clean.doc_id}"
-            file = SourceFile(path, LIBRARY_ROOT, len(clean.text), 0, document_sha256(clean))
-            put_file(table, file, [clean], cutter, intake)
+            put_own_document(table, clean, cutter, intake)
             advance(1)
         return intake
 
@@ -110,13 +158,36 @@ def index_documents(
 
 
 def delete_documents(index: Path, doc_ids: Iterable[str], embedder: Embedder | None) -> BuildReport:
-    """Remove documents by id in a new generation. Raises as `build_index` does."""
+    """Remove documents by id in a new generation.
+
+    A document that came from a folder comes back when that folder is indexed again; to remove it for good, remove its file.
+
+    Args:
+        index: The index folder.
+        doc_ids: Unknown ones are ignored.
+        embedder: As for `build_index`.
+
+    Returns:
+        The counts.
+
+    Raises:
+        SearchError: As `build_index`.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from quarry.indexer import Document, delete_documents, index_documents
+        >>> report = index_documents(Path("my-index"), [Document("note-1", "Renew books twice online.")], None)
+        >>> delete_documents(Path("my-index"), ["note-1", "unknown"], None).removed
+        1
+    """
 
     def take_in(table: ChunkTable, _cutter: Cutter, _advance: Callable[[int], None]) -> Intake:
         intake = Intake()
         for doc_id in doc_ids:
-            if table.owner(doc_id) is not None:
+            owner = table.owner(doc_id)
+            if owner is not None:
                 table.remove_documents([doc_id])
+                table.forget_version(owner)
                 intake.removed += 1
         return intake
 
@@ -129,7 +200,7 @@ def build_candidate(
     settings: BuildSettings = BuildSettings(),
     observer: Observer | None = None,
 ) -> BuildReport:
-    """Encode the live generation's passages with another model, into a generation beside the live one, which goes on answering.
+    """Encode the live generation's passages with another model, into a generation beside the live one, which stays live.
 
     `Generations.switch` makes it live, `Generations.discard` removes it. Raises as `build_index` does.
     """
@@ -170,7 +241,7 @@ def _guarded(
 
 def _build(generations: Generations, building: Path, plan: Plan, observer: Observer, take_in: TakeIn) -> BuildReport:
     clock = Clock(observer)
-    table = _start_table(generations, building, plan)
+    table = start_table(generations, building, plan)
     table.begin()
     lost: list[Skipped] = []
     if plan.fresh_cut:
@@ -187,11 +258,13 @@ def _build(generations: Generations, building: Path, plan: Plan, observer: Obser
         table.close()
         return _report(plan.live.generation, intake, (documents, chunks), 0, clock.finish(), switched=False)
 
-    encoded = _encode(table, plan, clock) if plan.embedder else 0
-    store = _store_vectors(table, building, plan, clock) if plan.embedder else None
+    encoded, store = 0, None
+    if embedder := plan.embedder:
+        encoded = encode(table, plan.index, embedder, clock)
+        store = store_vectors(table, building, plan, embedder.spec, clock)
     clock.phase("lexical", chunks)
-    engine = _index_terms(table, building)
-    manifest = _manifest(building, plan, table, store, engine)
+    engine = index_terms(table, building)
+    manifest = describe_generation(building, plan, table, store, engine)
     table.close()
     manifest.model_copy(update={"files": describe_files(building)}).write(building)
     if not plan.settings.go_live:
@@ -200,93 +273,6 @@ def _build(generations: Generations, building: Path, plan: Plan, observer: Obser
     name = generations.commit(building, manifest.reason)
     generations.prune(plan.settings.keep)
     return _report(name, intake, (documents, chunks), encoded, clock.finish(), switched=True)
-
-
-def _start_table(generations: Generations, building: Path, plan: Plan) -> ChunkTable:
-    path = building / CHUNKS_NAME
-    if plan.live is None:
-        return ChunkTable.create(path)
-    old = ChunkTable.open(generations.live() / CHUNKS_NAME)
-    try:
-        return ChunkTable.copy(old, path)
-    finally:
-        old.close()
-
-
-def _encode(table: ChunkTable, plan: Plan, clock: "Clock") -> int:
-    """Encode the passages that have no vector yet, longest first, committing every slice; returns how many."""
-    embedder = plan.embedder
-    if embedder is None:
-        return 0
-    cache = VectorCache.open(plan.index, embedder.spec.fingerprint, embedder.spec.dim)
-    try:
-        absent = cache.missing(table.digests()[1])
-        pending: list[tuple[int, str]] = []
-        for row in table.passages():
-            if row.digest in absent:
-                absent.discard(row.digest)  # equal passages are encoded once
-                pending.append((len(row.passage), row.chunk_id))
-        pending.sort(reverse=True)
-        clock.phase("encoding", len(pending))
-        for first in range(0, len(pending), _ENCODE_SLICE):
-            chunk_ids = [chunk_id for _, chunk_id in pending[first : first + _ENCODE_SLICE]]
-            vectors = embedder.embed_documents(table.texts(chunk_ids), progress=clock.observer.advance)
-            cache.put(table.digests_of(chunk_ids), vectors)
-        return len(pending)
-    finally:
-        cache.close()
-
-
-def _store_vectors(table: ChunkTable, building: Path, plan: Plan, clock: "Clock") -> Store | None:
-    embedder = plan.embedder
-    if embedder is None:
-        return None
-    ids, digests = table.digests()
-    clock.phase("storing", len(ids))
-    folder = building / VECTORS_NAME
-    folder.mkdir()
-    store = store_class(plan.store).create(folder, embedder.spec.dim)
-    cache = VectorCache.open(plan.index, embedder.spec.fingerprint, embedder.spec.dim)
-    try:
-        for first in range(0, len(ids), _STORE_SLICE):
-            part = slice(first, first + _STORE_SLICE)
-            store.add(ids[part], cache.get(digests[part]))
-            clock.observer.advance(len(ids[part]))
-    finally:
-        cache.close()
-    store.flush()
-    return Store(kind=plan.store, details=store.details)
-
-
-def _index_terms(table: ChunkTable, building: Path) -> str:
-    lexical = Bm25sIndex.build(table.digests()[0], table.terms())
-    folder = building / LEXICAL_NAME
-    folder.mkdir()
-    lexical.save(folder)
-    return lexical.engine
-
-
-def _manifest(building: Path, plan: Plan, table: ChunkTable, store: Store | None, engine: str) -> Manifest:
-    documents, chunks = table.counts()
-    embedder = plan.embedder
-    chosen = plan.settings.analyzer or (plan.live.lexical.analyzer if plan.live else "jieba")
-    return Manifest(
-        quarry=version("quarry-search"),
-        generation=building.name.removeprefix("."),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        reason=Message.of("build.built", "built") if plan.live is None else Message.of("build.updated", "updated"),
-        documents=documents,
-        chunks=chunks,
-        corpus_sha256=table.corpus_sha256(),
-        chunking=plan.cutter.chunking,
-        lexical=Lexical(analyzer=chosen, identity=plan.cutter.analyzer.name, engine=engine),
-        embedder=EmbedderFacts.of(embedder.spec, plan.settings.model_folder) if embedder else None,
-        store=store,
-        notes=plan.settings.notes,
-        lineage=plan.lineage(),
-        reranker=plan.live.reranker if plan.live else None,
-        files={},
-    )
 
 
 def _report(

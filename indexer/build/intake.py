@@ -18,7 +18,7 @@ from quarry.indexer.readers.base import Unreadable
 from quarry.indexer.records import Document
 from quarry.indexer.storage.chunk_table import ChunkTable, document_sha256
 
-LIBRARY_ROOT = ""  # the root of documents that were handed over by a program, not read from a folder
+_PROGRAM = ""  # the root of documents that a program handed over
 _UNSTORABLE = dict.fromkeys([0, *range(0xD800, 0xE000)], "\ufffd")  # NUL and lone surrogates cannot be stored
 
 
@@ -32,12 +32,13 @@ class Intake:
     unchanged: int = 0
     skipped: list[Skipped] = field(default_factory=list)
     files: int = 0
-    other_readers: int = 0  # files that were read before by readers of another version
+    other_readers: int = 0  # files that readers of another version had read
+    taken_over: int = 0  # documents of a folder that a program now owns
 
     @property
     def touched(self) -> bool:
         """Whether the table differs from before."""
-        return bool(self.added or self.changed or self.removed or self.other_readers)
+        return bool(self.added or self.changed or self.removed or self.other_readers or self.taken_over)
 
 
 def name_roots(paths: Sequence[Path], known: Mapping[str, str]) -> dict[str, Path]:
@@ -152,17 +153,25 @@ def _is_gone(path: Path) -> bool:
 def put_file(
     table: ChunkTable, file: SourceFile, documents: Iterable[Document], cutter: Cutter, intake: Intake
 ) -> None:
-    """Replace what the table holds of one file by these documents; equal versions are left alone."""
+    """Replace the documents of one file in the table; equal versions are left alone.
+
+    A file with an id that is taken by another file is read again in the next run: the id may be free by then.
+    """
     old = table.documents_of(file.path)
     known = table.file(file.path)
     intake.other_readers += known is not None and known.readers != file.readers
     kept: set[str] = set()
-    refused = False
+    refused = taken = False
     for document in documents:
         clean = storable(document)
         owner = table.owner(clean.doc_id)
         if clean.doc_id in kept or (owner is not None and owner != file.path):
-            first = "earlier in this file" if clean.doc_id in kept else f"in {owner}"
+            taken = taken or clean.doc_id not in kept
+            first = (
+                Message.of("build.earlier_in_file", "earlier in this file")
+                if clean.doc_id in kept
+                else Message.of("build.in_other_file", "in {file}", file=str(owner))
+            )
             detail = Message.of(
                 "build.duplicate_id",
                 "the id {doc_id!r} is already taken {first}; the first one was kept",
@@ -201,6 +210,24 @@ def put_file(
     intake.removed += len(vanished)
     if kept or not refused:  # otherwise it is tried again next time
         table.put_file(file)
+    if taken:
+        table.forget_version(file.path)
+
+
+def put_own_document(table: ChunkTable, document: Document, cutter: Cutter, intake: Intake) -> None:
+    """Add or replace a document that a program handed over, as the only one of a file of its own.
+
+    A document of a folder with the same id is taken over. Its file is read again in the next run, so that the folder's
+    version can come back when the program deletes its own.
+    """
+    path = f"document:{document.doc_id}"
+    owner = table.owner(document.doc_id)
+    if owner is not None and owner != path:
+        table.set_owner(document.doc_id, path)
+        table.forget_version(owner)
+        intake.taken_over += 1
+    file = SourceFile(path, _PROGRAM, len(document.text), 0, document_sha256(document))
+    put_file(table, file, [document], cutter, intake)
 
 
 def recut(table: ChunkTable, cutter: Cutter, advance: Callable[[int], None]) -> list[Skipped]:
@@ -210,7 +237,7 @@ def recut(table: ChunkTable, cutter: Cutter, advance: Callable[[int], None]) -> 
         Documents that cannot be cut within the limits; they are removed.
     """
     lost: list[Skipped] = []
-    for doc_id in [document.doc_id for document in table.documents()]:
+    for doc_id in table.doc_ids():
         document = table.document(doc_id)
         owner = table.owner(doc_id)
         try:
@@ -219,7 +246,7 @@ def recut(table: ChunkTable, cutter: Cutter, advance: Callable[[int], None]) -> 
             lost.append(Skipped(doc_id, err.reason, err.detail))
             table.remove_documents([doc_id])
             continue
-        table.put_document(owner or LIBRARY_ROOT, document, chunks, terms)
+        table.put_document(owner or _PROGRAM, document, chunks, terms)
         advance(1)
     return lost
 

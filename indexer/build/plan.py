@@ -53,20 +53,33 @@ class BuildSettings:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Settings with everything inherited and decided."""
+    """Settings with everything inherited and decided.
+
+    Attributes:
+        index: The index folder.
+        live: The live generation's manifest, None for a new index.
+        embedder: The model, None for a lexical-only index.
+        cutter: Cuts documents into passages and terms.
+        analyzer: Its analyzer, by the name that settings use.
+        store: The kind of vector store.
+        settings: As asked for.
+        fresh_cut: Whether stored documents must be cut again.
+        live_is_sound: Otherwise a new generation is made even when nothing else has changed.
+    """
 
     index: Path
     live: Manifest | None
     embedder: Embedder | None
     cutter: Cutter
+    analyzer: str
     store: str
     settings: BuildSettings
-    fresh_cut: bool  # stored documents must be cut again
-    live_is_sound: bool = True  # otherwise a new generation is made even when nothing else changed
+    fresh_cut: bool
+    live_is_sound: bool = True
 
     @classmethod
     def of(cls, index: Path, live: Manifest | None, embedder: Embedder | None, settings: BuildSettings) -> "Plan":
-        """Decide everything. Raises IndexMismatchError for another model, ValueError for an unknown store or analyser."""
+        """Decide everything. Raises IndexMismatchError for another model, ValueError for an unknown store or analyzer."""
         _check_model(index, live, embedder, rebuild=settings.rebuild)
         spec = settings.chunking or (
             ChunkSpec(live.chunking.max_tokens, live.chunking.overlap_tokens) if live else ChunkSpec()
@@ -76,10 +89,10 @@ class Plan:
         store = settings.store or (live.store.kind if live and live.store else "exact")
         store_class(store)  # an unknown kind is refused before any work
         fresh = live is not None and (live.chunking != cutter.chunking or live.lexical.identity != cutter.analyzer.name)
-        return cls(index, live, embedder, cutter, store, settings, fresh)
+        return cls(index, live, embedder, cutter, chosen, store, settings, fresh)
 
     def same_as_live(self) -> bool:
-        """Whether only the documents could make a difference."""
+        """Whether the new generation could differ from the live one in its documents only."""
         if self.live is None or self.fresh_cut or not self.live_is_sound:
             return False
         live_print = self.live.embedder.fingerprint if self.live.embedder else None
@@ -88,7 +101,7 @@ class Plan:
         return live_print == mine and live_store == (self.store if self.embedder else None)
 
     def lineage(self) -> Lineage | None:
-        """Return how the live model came to be, when it stays the same model."""
+        """Return how the live model was tuned, when the model stays the same."""
         if self.live is None or self.live.embedder is None or self.embedder is None:
             return None
         return self.live.lineage if self.live.embedder.fingerprint == self.embedder.spec.fingerprint else None

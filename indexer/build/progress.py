@@ -1,23 +1,23 @@
-"""How far a build is: told to an observer phase by phase, and measured."""
+"""Progress of a build: reported to an observer phase by phase, and measured."""
 
 from time import perf_counter
 from typing import Protocol
 
 
 class Observer(Protocol):
-    """Told how far a build is."""
+    """Receives progress events of a build."""
 
     def phase(self, name: str, total: int | None) -> None:
-        """A phase begins: `reading`, `cutting`, `encoding`, `storing` or `lexical`; total is in its own units."""
+        """Begin a phase: `reading`, `cutting`, `encoding`, `storing` or `lexical`; `total` is in its own units, None if unknown."""
         ...
 
     def advance(self, amount: int) -> None:
-        """So many units of the phase were finished since the last call."""
+        """Count units of the phase that were finished since the last call."""
         ...
 
 
 class Unobserved:
-    """An observer that looks away."""
+    """Ignores every event."""
 
     def phase(self, name: str, total: int | None) -> None:
         """Ignore it."""
@@ -36,13 +36,13 @@ class Clock:
         self._since = perf_counter()
 
     def phase(self, name: str, total: int | None) -> None:
-        """End the phase before and begin another."""
+        """End the current phase and begin another."""
         self.finish()
         self._phase = name
         self.observer.phase(name, total)
 
     def finish(self) -> dict[str, float]:
-        """End the phase; return the seconds of each phase so far."""
+        """End the current phase; return the seconds of each phase so far."""
         now = perf_counter()
         if self._phase:
             self._seconds[self._phase] = self._seconds.get(self._phase, 0.0) + now - self._since

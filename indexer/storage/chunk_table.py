@@ -1,7 +1,7 @@
 """The texts of one generation: files, documents, chunks and metadata, in one SQLite file.
 
-Texts live only here; vectors only in the store; terms only in the lexical index. While a generation is being built
-the table is written by one process; afterwards it is opened read-only and immutable, from any thread.
+Texts are stored only here, vectors only in the vector store, terms only in the lexical index. While a generation is being
+built, one process writes the table; afterwards it is opened read-only and immutable, from any thread.
 """
 
 import sqlite3
@@ -15,21 +15,9 @@ from urllib.parse import quote
 from quarry.indexer.corpus.walk import SourceFile
 from quarry.indexer.errors import IndexFormatError, UnknownFilter
 from quarry.indexer.records import Chunk, Document, passage_text
+from quarry.indexer.storage.chunk_schema import create_tables, prepare_copy
 from quarry.indexer.storage.vector_cache import passage_digest
 
-_SCHEMA = """
-CREATE TABLE roots (prefix TEXT PRIMARY KEY, path TEXT NOT NULL);
-CREATE TABLE files (path TEXT PRIMARY KEY, root TEXT NOT NULL, size INTEGER, mtime_ns INTEGER, sha256 TEXT, readers INTEGER);
-CREATE INDEX files_root ON files (root);
-CREATE TABLE documents (doc_id TEXT PRIMARY KEY, file TEXT NOT NULL, title TEXT, text TEXT, meta TEXT, sha256 TEXT);
-CREATE INDEX documents_file ON documents (file);
-CREATE TABLE chunks (number INTEGER PRIMARY KEY, chunk_id TEXT UNIQUE NOT NULL, doc_id TEXT NOT NULL,
-    start INTEGER, "end" INTEGER, heading TEXT, text TEXT, digest BLOB, terms TEXT);
-CREATE INDEX chunks_doc ON chunks (doc_id);
-CREATE TABLE meta (doc_id TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL);
-CREATE INDEX meta_key ON meta (key, value);
-CREATE INDEX meta_doc ON meta (doc_id);
-"""
 _SQL_VARIABLES = 500
 
 
@@ -58,17 +46,15 @@ class ChunkTable:
     def create(cls, path: Path) -> Self:
         """Make an empty table for writing."""
         db = sqlite3.connect(path, isolation_level=None)
-        db.executescript("PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF;" + _SCHEMA)
+        create_tables(db)
         return cls(db, path)
 
     @classmethod
     def copy(cls, source: "ChunkTable", path: Path) -> Self:
-        """Make a table for writing that starts with the content of another, which may know no version of the readers."""
+        """Make a table for writing that starts with the content of another, perhaps older one."""
         db = sqlite3.connect(path, isolation_level=None)
         source._db.backup(db)
-        if "readers" not in {row[1] for row in db.execute("PRAGMA table_info(files)")}:
-            db.execute("ALTER TABLE files ADD COLUMN readers INTEGER")
-        db.executescript("PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF;")
+        prepare_copy(db)
         return cls(db, path)
 
     @classmethod
@@ -101,7 +87,7 @@ class ChunkTable:
         self._db.execute("COMMIT")
 
     def close(self) -> None:
-        """Close the file; after writing, compact it first when much was deleted."""
+        """Close the file."""
         self._db.close()
 
     # Roots and files
@@ -115,15 +101,19 @@ class ChunkTable:
         self._db.execute("INSERT OR REPLACE INTO roots VALUES (?, ?)", (prefix, path))
 
     def file(self, path: str) -> SourceFile | None:
-        """Return what is known of a file from the last run."""
+        """Return what the last run recorded about a file."""
         columns = "path, root, size, mtime_ns, sha256, coalesce(readers, 0)"
-        row = self._db.execute(f"SELECT {columns} FROM files WHERE path = ?", (path,)).fetchone()  # noqa: S608 (names only)
+        row = self._db.execute(f"SELECT {columns} FROM files WHERE path = ?", (path,)).fetchone()  # noqa: S608 (fixed names)
         return SourceFile(*row) if row else None
 
     def put_file(self, file: SourceFile) -> None:
-        """Remember a file as read."""
+        """Record a file as read."""
         row = (file.path, file.root, file.size, file.mtime_ns, file.sha256, file.readers)
         self._db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def forget_version(self, path: str) -> None:
+        """Make the next run read a file again, although it has not changed; its documents stay."""
+        self._db.execute("UPDATE files SET size = -1, mtime_ns = 0, sha256 = '' WHERE path = ?", (path,))
 
     def files_of(self, root: str) -> list[str]:
         """Return the paths of the files of one root."""
@@ -134,7 +124,7 @@ class ChunkTable:
         return dict(self._db.execute("SELECT doc_id, sha256 FROM documents WHERE file = ?", (file,)))
 
     def remove_file(self, path: str) -> int:
-        """Forget a file with its documents; returns how many documents went."""
+        """Forget a file and its documents; return how many documents it had."""
         documents = list(self.documents_of(path))
         self.remove_documents(documents)
         self._db.execute("DELETE FROM files WHERE path = ?", (path,))
@@ -148,14 +138,8 @@ class ChunkTable:
         """Add a document with its chunks, replacing all of an older version."""
         self.remove_documents([document.doc_id])
         meta = dict(document.meta)
-        row = (
-            document.doc_id,
-            file,
-            document.title,
-            document.text,
-            dumps(meta, ensure_ascii=False),
-            document_sha256(document),
-        )
+        stored_meta = dumps(meta, ensure_ascii=False)
+        row = (document.doc_id, file, document.title, document.text, stored_meta, document_sha256(document))
         self._db.execute("INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?)", row)
         self._db.executemany(
             "INSERT INTO meta VALUES (?, ?, ?)", [(document.doc_id, key, value) for key, value in meta.items()]
@@ -188,6 +172,10 @@ class ChunkTable:
         row = self._db.execute("SELECT file FROM documents WHERE doc_id = ?", (doc_id,)).fetchone()
         return row[0] if row else None
 
+    def set_owner(self, doc_id: str, file: str) -> None:
+        """Record another file as the one that a document came from."""
+        self._db.execute("UPDATE documents SET file = ? WHERE doc_id = ?", (file, doc_id))
+
     def doc_ids(self) -> list[str]:
         """Return the ids of all documents, in order, without loading their texts."""
         return [row[0] for row in self._db.execute("SELECT doc_id FROM documents ORDER BY doc_id")]
@@ -198,7 +186,7 @@ class ChunkTable:
         return documents, self._db.execute("SELECT count(*) FROM chunks").fetchone()[0]
 
     def corpus_sha256(self) -> str:
-        """Digest of all document ids and versions; equal for equal corpora, whatever the order of indexing."""
+        """Return a digest of all document ids and versions; the order of indexing does not change it."""
         digest = sha256()
         for doc_id, version in self._db.execute("SELECT doc_id, sha256 FROM documents ORDER BY doc_id"):
             digest.update(f"{doc_id}\0{version}\n".encode("utf-8", "surrogatepass"))
@@ -222,7 +210,7 @@ class ChunkTable:
         return [found[chunk_id] for chunk_id in chunk_ids]
 
     def terms(self) -> Iterator[list[str]]:
-        """Yield the analysed terms of every chunk, ordered by chunk id."""
+        """Yield the analyzed terms of every chunk, ordered by chunk id."""
         for (words,) in self._db.execute("SELECT terms FROM chunks ORDER BY chunk_id"):
             yield words.split(" ") if words else []
 
@@ -265,8 +253,8 @@ class ChunkTable:
         for row in self._db.execute("SELECT doc_id, text, title, meta FROM documents ORDER BY doc_id"):
             yield Document(row[0], row[1], row[2], loads(row[3]))
 
-    def pages_before(self, doc_id: str, position: int) -> int | None:
-        """Return the page number (from 1) at a character of a paged document, None when it has no pages."""
+    def page_at(self, doc_id: str, position: int) -> int | None:
+        """Return the page (from 1) on which a character of a document lies, None when the document has no pages."""
         sql = "SELECT substr(text, 1, ?), instr(text, char(12)) FROM documents WHERE doc_id = ?"
         row = self._db.execute(sql, (position, doc_id)).fetchone()
         return row[0].count("\f") + 1 if row and row[1] else None
@@ -309,7 +297,7 @@ class ChunkTable:
     def _matching_documents(self, key: str, value: str) -> Iterable[tuple[str]]:
         pattern = value.replace("[", "[[]").replace("?", "[?]")  # only * is special
         if key in ("doc_id", "title"):
-            return self._db.execute(f"SELECT doc_id FROM documents WHERE {key} GLOB ?", (pattern,))  # noqa: S608
+            return self._db.execute(f"SELECT doc_id FROM documents WHERE {key} GLOB ?", (pattern,))  # noqa: S608 (two fixed names)
         if "*" in value:
             return self._db.execute("SELECT doc_id FROM meta WHERE key = ? AND value GLOB ?", (key, pattern))
         return self._db.execute("SELECT doc_id FROM meta WHERE key = ? AND value = ?", (key, value))

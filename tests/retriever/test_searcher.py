@@ -86,7 +86,7 @@ def test_bm25_gives_nothing_rather_than_zero_scores(searcher):
 
 def test_pages_are_told(searcher):
     assert searcher.search("when does the library open", k=1).results[0].page == 1  # where the passage begins
-    assert searcher.index.chunks.pages_before("hours.md", 20) == 2
+    assert searcher.index.chunks.page_at("hours.md", 20) == 2
     assert searcher.search("renew books", k=1).results[0].page is None
 
 

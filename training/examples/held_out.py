@@ -29,21 +29,24 @@ class HeldOut:
     nowhere: tuple[str, ...]
 
 
+_CHUNKS_AT_ONCE = 4096
+
+
 class Places:
     """Where the texts of an index are: from what a positive reads like to the documents that hold it."""
 
     def __init__(self, index: Index) -> None:
-        documents = list(index.chunks.documents())
-        self._ids = frozenset(document.doc_id for document in documents)
+        self._ids = frozenset(index.chunks.doc_ids())
         self._of: dict[str, set[str]] = {}
-        for document in documents:
+        for document in index.chunks.documents():
             for text in (document.text, passage_text(document.title, "", document.text)):
                 self._of.setdefault(text_key(text), set()).add(document.doc_id)
         chunk_ids = index.chunks.digests()[0]
-        for chunk_id, text in zip(chunk_ids, index.chunks.texts(chunk_ids), strict=True):
-            self._of.setdefault(text_key(text), set()).add(document_of(chunk_id))
-        for chunk in index.chunks.chunks(chunk_ids):
-            self._of.setdefault(text_key(chunk.text), set()).add(chunk.doc_id)
+        for first in range(0, len(chunk_ids), _CHUNKS_AT_ONCE):
+            part = chunk_ids[first : first + _CHUNKS_AT_ONCE]
+            for chunk, passage in zip(index.chunks.chunks(part), index.chunks.texts(part), strict=True):
+                for text in (chunk.text, passage):
+                    self._of.setdefault(text_key(text), set()).add(chunk.doc_id)
 
     def documents(self, example: Example) -> tuple[str, ...]:
         """Return the documents of the index that hold a positive of the example, by id, else by text; sorted."""

@@ -1,0 +1,104 @@
+"""The steps of a build after the documents are in: vectors, terms, manifest. `quarry.indexer.build` calls them in order."""
+
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from quarry.indexer.build.plan import Plan
+from quarry.indexer.build.progress import Clock
+from quarry.indexer.embedder import Embedder, EmbedderSpec
+from quarry.indexer.lexical.bm25 import Bm25sIndex
+from quarry.indexer.messages import Message
+from quarry.indexer.storage.chunk_table import ChunkTable
+from quarry.indexer.storage.generations import Generations
+from quarry.indexer.storage.layout import CHUNKS_NAME, LEXICAL_NAME, VECTORS_NAME
+from quarry.indexer.storage.manifest import EmbedderFacts, Lexical, Manifest, Store
+from quarry.indexer.storage.vector_cache import VectorCache
+from quarry.indexer.stores import store_class
+
+_ENCODE_SLICE = 512  # passages committed at once: what a crash can cost (about 40 s of encoding on two cores)
+_STORE_SLICE = 8192
+
+
+def start_table(generations: Generations, building: Path, plan: Plan) -> ChunkTable:
+    """Make the new generation's chunk table: a copy of the live one, or an empty one."""
+    path = building / CHUNKS_NAME
+    if plan.live is None:
+        return ChunkTable.create(path)
+    old = ChunkTable.open(generations.live() / CHUNKS_NAME)
+    try:
+        return ChunkTable.copy(old, path)
+    finally:
+        old.close()
+
+
+def encode(table: ChunkTable, index: Path, embedder: Embedder, clock: Clock) -> int:
+    """Encode the passages that have no vector yet, longest first, committing every slice; return how many."""
+    cache = VectorCache.open(index, embedder.spec.fingerprint, embedder.spec.dim)
+    try:
+        absent = cache.missing(table.digests()[1])
+        pending: list[tuple[int, str]] = []
+        for row in table.passages():
+            if row.digest in absent:
+                absent.discard(row.digest)  # equal passages are encoded once
+                pending.append((len(row.passage), row.chunk_id))
+        pending.sort(reverse=True)
+        clock.phase("encoding", len(pending))
+        for first in range(0, len(pending), _ENCODE_SLICE):
+            chunk_ids = [chunk_id for _, chunk_id in pending[first : first + _ENCODE_SLICE]]
+            vectors = embedder.embed_documents(table.texts(chunk_ids), progress=clock.observer.advance)
+            cache.put(table.digests_of(chunk_ids), vectors)
+        return len(pending)
+    finally:
+        cache.close()
+
+
+def store_vectors(table: ChunkTable, building: Path, plan: Plan, spec: EmbedderSpec, clock: Clock) -> Store:
+    """Copy the vectors of all passages from the cache into the new generation's vector store."""
+    ids, digests = table.digests()
+    clock.phase("storing", len(ids))
+    folder = building / VECTORS_NAME
+    folder.mkdir()
+    store = store_class(plan.store).create(folder, spec.dim)
+    cache = VectorCache.open(plan.index, spec.fingerprint, spec.dim)
+    try:
+        for first in range(0, len(ids), _STORE_SLICE):
+            part = slice(first, first + _STORE_SLICE)
+            store.add(ids[part], cache.get(digests[part]))
+            clock.observer.advance(len(ids[part]))
+    finally:
+        cache.close()
+    store.flush()
+    return Store(kind=plan.store, details=store.details)
+
+
+def index_terms(table: ChunkTable, building: Path) -> str:
+    """Write the BM25 index of all passages; return its engine's name and version."""
+    lexical = Bm25sIndex.build(table.digests()[0], table.terms())
+    folder = building / LEXICAL_NAME
+    folder.mkdir()
+    lexical.save(folder)
+    return lexical.engine
+
+
+def describe_generation(building: Path, plan: Plan, table: ChunkTable, store: Store | None, engine: str) -> Manifest:
+    """Return the new generation's manifest, without its files."""
+    documents, chunks = table.counts()
+    embedder = plan.embedder
+    return Manifest(
+        quarry=version("quarry-search"),
+        generation=building.name.removeprefix("."),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        reason=Message.of("build.built", "built") if plan.live is None else Message.of("build.updated", "updated"),
+        documents=documents,
+        chunks=chunks,
+        corpus_sha256=table.corpus_sha256(),
+        chunking=plan.cutter.chunking,
+        lexical=Lexical(analyzer=plan.analyzer, identity=plan.cutter.analyzer.name, engine=engine),
+        embedder=EmbedderFacts.of(embedder.spec, plan.settings.model_folder) if embedder else None,
+        store=store,
+        notes=plan.settings.notes,
+        lineage=plan.lineage(),
+        reranker=plan.live.reranker if plan.live else None,
+        files={},
+    )

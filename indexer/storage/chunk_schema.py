@@ -1,0 +1,31 @@
+"""The tables of a chunk table, and what older ones lack."""
+
+import sqlite3
+
+_TABLES = """
+CREATE TABLE roots (prefix TEXT PRIMARY KEY, path TEXT NOT NULL);
+CREATE TABLE files (path TEXT PRIMARY KEY, root TEXT NOT NULL, size INTEGER, mtime_ns INTEGER, sha256 TEXT, readers INTEGER);
+CREATE INDEX files_root ON files (root);
+CREATE TABLE documents (doc_id TEXT PRIMARY KEY, file TEXT NOT NULL, title TEXT, text TEXT, meta TEXT, sha256 TEXT);
+CREATE INDEX documents_file ON documents (file);
+CREATE TABLE chunks (number INTEGER PRIMARY KEY, chunk_id TEXT UNIQUE NOT NULL, doc_id TEXT NOT NULL,
+    start INTEGER, "end" INTEGER, heading TEXT, text TEXT, digest BLOB, terms TEXT);
+CREATE INDEX chunks_doc ON chunks (doc_id);
+CREATE TABLE meta (doc_id TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL);
+CREATE INDEX meta_key ON meta (key, value);
+CREATE INDEX meta_doc ON meta (doc_id);
+"""
+# a table being built is thrown away after a crash, so nothing is gained by syncing it step by step
+_WRITING = "PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF;"
+
+
+def create_tables(db: sqlite3.Connection) -> None:
+    """Make the tables in an empty database, ready for writing."""
+    db.executescript(_WRITING + _TABLES)
+
+
+def prepare_copy(db: sqlite3.Connection) -> None:
+    """Make a copy ready for writing; one of an older version gets the columns it lacks."""
+    if "readers" not in {row[1] for row in db.execute("PRAGMA table_info(files)")}:
+        db.execute("ALTER TABLE files ADD COLUMN readers INTEGER")
+    db.executescript(_WRITING)
