@@ -6,7 +6,7 @@ one preallocated float32 array. One query is one forward. Memory that runs out h
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -291,10 +291,3 @@ class TransformerEmbedder:
             padded[line, : len(ids)] = torch.tensor(ids, dtype=torch.long)
             mask[line, : max(1, len(ids))] = 1
         return replica.forward(padded, mask, self._spec)
-
-    def with_formats(self, query_format: str, document_format: str) -> "TransformerEmbedder":
-        """Return the same model with other formats; for ablations."""
-        clone: TransformerEmbedder = object.__new__(TransformerEmbedder)
-        clone.__dict__.update(self.__dict__)
-        clone._spec = replace(self._spec, query_format=query_format, document_format=document_format)
-        return clone

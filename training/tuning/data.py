@@ -142,11 +142,11 @@ def _trained_on(index: Index) -> set[str]:
 
 def _as_examples(dataset: Dataset, index: Index) -> tuple[Example, ...]:
     """The judged queries as examples, so that the guard can compare them with what is trained on."""
-    known = {document.doc_id: document for document in index.chunks.documents()}
+    known = set(index.chunks.doc_ids())
     found = []
     for query in dataset.queries:
         relevant = [name for name, grade in dataset.qrels[query.query_id].items() if grade > 0]
-        texts = [known[name].text for name in relevant if name in known] or ["(not in the index)"]
+        texts = [index.chunks.document(name).text for name in relevant if name in known] or ["(not in the index)"]
         found.append(Example.of(TrainingRow(query.text, tuple(texts)), positive_ids=relevant))
     return tuple(found)
 

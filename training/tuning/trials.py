@@ -17,7 +17,7 @@ from quarry.retriever.evaluation.measures import Measure, parse_measures
 from quarry.retriever.evaluation.routes import evaluate_route
 from quarry.retriever.evaluation.saved import Meta, SavedEvaluation, load_evaluation, save_evaluation
 from quarry.retriever.ranking import Route
-from quarry.retriever.searcher import Searcher
+from quarry.retriever.searcher import Searcher, document_of
 from quarry.training.tuning.gate import Trial
 
 MEASURES: tuple[Measure, ...] = parse_measures(["nDCG@10", "R@100", "RR@10"])
@@ -103,24 +103,25 @@ def calibration(index: Index, embedder: Embedder, dataset: Dataset, *, seed: int
         The band, None when no judged document is in the index.
     """
     chunk_ids, digests = index.chunks.digests()
-    owners = np.array([chunk.doc_id for chunk in index.chunks.chunks(chunk_ids)])
-    cache = VectorCache.open(index.root, embedder.spec.fingerprint, embedder.spec.dim)
-    try:
-        vectors = cache.get(digests)
-    finally:
-        cache.close()
+    owners = np.array([document_of(chunk_id) for chunk_id in chunk_ids])
     asked = embedder.embed_queries([query.text for query in dataset.queries])
     rng = np.random.default_rng(seed)
     positives: list[float] = []
     negatives: list[float] = []
-    for query, vector in zip(dataset.queries, asked, strict=True):
-        relevant = np.isin(owners, [name for name, grade in dataset.qrels.get(query.query_id, {}).items() if grade > 0])
-        if not relevant.any() or relevant.all():
-            continue
-        others = np.flatnonzero(~relevant)
-        drawn = rng.choice(others, min(_RANDOM_PER_QUERY, len(others)), replace=False)
-        positives.append(float((vectors[relevant] @ vector).max()))
-        negatives += [float(score) for score in vectors[drawn] @ vector]
+    cache = VectorCache.open(index.root, embedder.spec.fingerprint, embedder.spec.dim)
+    try:
+        for query, vector in zip(dataset.queries, asked, strict=True):
+            graded = dataset.qrels.get(query.query_id, {})
+            relevant = np.isin(owners, [name for name, grade in graded.items() if grade > 0])
+            if not relevant.any() or relevant.all():
+                continue
+            others = np.flatnonzero(~relevant)
+            drawn = rng.choice(others, min(_RANDOM_PER_QUERY, len(others)), replace=False)
+            answers = cache.get([digests[row] for row in np.flatnonzero(relevant)])
+            positives.append(float((answers @ vector).max()))
+            negatives += [float(score) for score in cache.get([digests[row] for row in drawn]) @ vector]
+    finally:
+        cache.close()
     return score_band(positives, negatives) if positives else None
 
 

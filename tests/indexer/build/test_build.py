@@ -349,7 +349,6 @@ def test_damage_is_noticed_at_open_and_the_file_is_named(corpus, index, name):
 CHILD = """
 import sys
 from pathlib import Path
-from indexer import corpus as corpus_module
 from quarry.indexer.build import build_index
 from quarry.indexer.build.plan import BuildSettings
 from tests.fakes import WordEmbedder

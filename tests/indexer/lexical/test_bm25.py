@@ -19,8 +19,8 @@ from quarry import demo_corpus
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.lexical.bm25 import K1, MAX_TERMS, B, Bm25sIndex
-from quarry.indexer.lexical_reference import RankBm25Index
 from quarry.retriever.evaluation.measures import ndcg
+from tests.indexer.lexical.reference import RankBm25Index
 
 JIEBA = analyzer("jieba")
 

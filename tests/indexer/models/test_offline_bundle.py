@@ -104,7 +104,7 @@ CONVERTING = """
 import sys, time
 from contextlib import nullcontext
 from pathlib import Path
-from indexer import offline_bundle
+from quarry.indexer.models import offline_bundle
 
 log, name, lock = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 

@@ -94,7 +94,7 @@ class TestExact(VectorStoreContract):
                 ExactStore.open(tmp_path)
         for content, message in (
             (b"\xff", "store.json cannot be read"),
-            (b"[" * 100_000, "store.json is not valid JSON"),
+            (b"[" * 100_000, "store.json is damaged: it is not valid JSON"),
             (b"[]", "store.json holds a JSON list; expected an object"),
         ):
             header.write_bytes(content)

@@ -9,6 +9,7 @@ from quarry.training.examples.rows import TrainingRow
 from quarry.training.fit.dev_score import DevSet, dev_score
 from quarry.training.fit.spec import TrainSpec
 from quarry.training.fit.trainable import open_trainable
+from tests.training.fit.formats import with_formats
 from tests.training.tiny_model import tiny_model, topic_rows
 
 
@@ -27,7 +28,7 @@ def test_it_is_ndcg_of_the_encoders_ranking(tmp_path):
     passages = embedder.embed_documents([dev.passages[i] for i in ids])
     values = []
     for query in dev.queries:
-        asked = embedder.with_formats("找: {query}", "{text}") if query.query_id in dev.prompts else embedder
+        asked = with_formats(embedder, "找: {query}", "{text}") if query.query_id in dev.prompts else embedder
         scores = passages @ asked.embed_queries([query.text])[0]
         values.append(ndcg([ids[i] for i in np.argsort(-scores, kind="stable")], dev.qrels[query.query_id], 10))
     opened = open_trainable(folder, TrainSpec(), device="cpu")

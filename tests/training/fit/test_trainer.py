@@ -17,6 +17,7 @@ from quarry.training.fit.losses import Roles, batch_loss
 from quarry.training.fit.spec import TrainSpec
 from quarry.training.fit.trainable import Trainable, merge_adapters, open_trainable
 from quarry.training.fit.trainer import ContrastiveLoss
+from tests.training.fit.formats import with_formats
 from tests.training.tiny_model import tiny_model, topic_rows
 
 SPEC = TrainSpec(batch_size=12, loss={"hard_negatives": 2, "false_negative_margin": None}, max_passage_tokens=64)
@@ -159,7 +160,7 @@ def test_adapters_merge_into_the_same_function(tmp_path):
                 weight.normal_(0, 0.1)
     texts = ["how to fix printer", "怎么修理花园"]
     before = opened.embed(texts, max_tokens=64, token_budget=512)
-    base = load_embedder(tmp_path / "m", device="cpu:float32").with_formats("{query}", "{text}").embed_documents(texts)
+    base = with_formats(load_embedder(tmp_path / "m", device="cpu:float32"), "{query}", "{text}").embed_documents(texts)
     assert (before * base).sum(axis=1).max() < 0.999
     merge_adapters(opened.model)
     assert not any("lora" in name for name, _ in opened.model.named_parameters())

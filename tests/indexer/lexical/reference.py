@@ -1,7 +1,4 @@
-"""The second lexical engine: rank-bm25, for small corpora and as the reference that tests compare with.
-
-It keeps nothing on disk but the terms, and is linear in the number of chunks per query.
-"""
+"""The lexical engine that tests compare with: rank-bm25. It is linear in the number of chunks per query."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
