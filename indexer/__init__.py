@@ -1,4 +1,14 @@
-"""Text in, searchable folder out. The public names; heavy libraries load when they are used."""
+"""Text in, searchable folder out.
+
+    files, folders, documents of a program -> documents          corpus, readers
+    -> passages with terms                                       build/chunking, lexical
+    -> vectors                                                   models
+    -> one generation: texts, vectors, BM25 index, manifest      storage, stores, lexical; build puts them together
+    -> opened for searching                                      opened
+
+The doors are `build_index`, `index_documents` and `delete_documents` for writing, `Index.open` for reading, and `resolve_model`
+and `load_embedder` for models. Errors and notices are values (errors, messages). Heavy libraries load when they are used.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -14,15 +24,37 @@ if TYPE_CHECKING:
     from quarry.indexer.records import Chunk, Document
 
 _HOMES = {
-    "BuildReport": "build", "BuildSettings": "build.plan", "build_index": "build", "delete_documents": "build",
-    "index_documents": "build", "Embedder": "embedder", "EmbedderSpec": "embedder", "EncoderOptions": "models.encoder",
-    "load_embedder": "models.encoder", "SearchError": "errors", "resolve_model": "models.source", "Index": "opened",
-    "Chunk": "records", "Document": "records",
-}  # fmt: skip
+    "BuildReport": "build",
+    "BuildSettings": "build.plan",
+    "build_index": "build",
+    "delete_documents": "build",
+    "index_documents": "build",
+    "Embedder": "embedder",
+    "EmbedderSpec": "embedder",
+    "EncoderOptions": "models.encoder",
+    "load_embedder": "models.encoder",
+    "SearchError": "errors",
+    "resolve_model": "models.source",
+    "Index": "opened",
+    "Chunk": "records",
+    "Document": "records",
+}
 __all__ = [
-    "BuildReport", "BuildSettings", "Chunk", "Document", "Embedder", "EmbedderSpec", "EncoderOptions", "Index", "SearchError",
-    "build_index", "delete_documents", "index_documents", "load_embedder", "resolve_model",
-]  # fmt: skip
+    "BuildReport",
+    "BuildSettings",
+    "Chunk",
+    "Document",
+    "Embedder",
+    "EmbedderSpec",
+    "EncoderOptions",
+    "Index",
+    "SearchError",
+    "build_index",
+    "delete_documents",
+    "index_documents",
+    "load_embedder",
+    "resolve_model",
+]
 
 
 def __getattr__(name: str) -> Any:

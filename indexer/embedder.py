@@ -16,14 +16,14 @@ Spans: TypeAlias = NDArray[np.int64]
 """Character ranges of tokens, shape (n_tokens, 2): start and end, increasing."""
 
 Progress: TypeAlias = Callable[[int], None]
-"""Told how many texts were finished since the last call."""
+"""Receives the number of texts finished since the last call."""
 
 Pooling = Literal["cls", "mean", "last_token"]
 
 
 @dataclass(frozen=True, slots=True)
 class EmbedderSpec:
-    """What must be equal for two sets of vectors to be comparable.
+    """What makes vectors comparable: two sets are when these are equal.
 
     Attributes:
         model: Repository id (`BAAI/bge-small-zh-v1.5`) or the name stored in the model's folder.
@@ -49,7 +49,7 @@ class EmbedderSpec:
 
     @property
     def fingerprint(self) -> str:
-        """Digest of all that changes a *document* vector (16 hex digits); equal means vectors can be reused."""
+        """Digest of everything that changes a *document* vector (16 hex digits); equal ones can share vectors."""
         keys = ("model", "revision", "dim", "max_tokens", "pooling", "normalize", "document_format")
         facts: dict[str, Any] = {key: value for key, value in asdict(self).items() if key in keys}
         return sha256(dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
@@ -60,7 +60,7 @@ class TokenSpans(Protocol):
 
     @property
     def name(self) -> str:
-        """Identity of the tokenizer, kept in the manifest with the chunking."""
+        """Identity of the tokenizer, recorded in the manifest with the chunking."""
         ...
 
     def spans(self, text: str) -> Spans:
@@ -69,11 +69,11 @@ class TokenSpans(Protocol):
 
 
 class Embedder(Protocol):
-    """Turns texts into vectors; queries and documents are different on purpose."""
+    """Turns texts into vectors; queries and documents are formatted differently."""
 
     @property
     def spec(self) -> EmbedderSpec:
-        """What its vectors mean."""
+        """What its vectors are comparable with."""
         ...
 
     @property

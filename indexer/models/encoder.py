@@ -1,7 +1,7 @@
 """Encoding with transformer models: the Embedder that Quarry runs on.
 
 texts -> format -> tokens (once, in Rust) -> batches by token budget, longest first -> one forward each -> pooling ->
-one preallocated float32 array. One query is one forward. Memory that runs out halves the budget and goes on.
+one preallocated float32 array. One query is one forward. When memory runs out, the budget is halved.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,12 +23,11 @@ from quarry.indexer.models.replica import Replica, dense_layer
 from quarry.indexer.models.token_spans import HfTokenSpans
 from quarry.indexer.models.tokenizer import ModelTokenizer
 
-_WINDOW = 8192  # texts tokenised and sorted together: bounds the memory for tokens
-_BUDGET_CPU = (
-    2048  # padded tokens per forward: few texts of like length, so 96 % of a sorted slice of 512 is real tokens
-)
+_WINDOW = 8192  # texts tokenized and sorted together: bounds the memory for tokens
+# padded tokens per forward: on a CPU few texts of similar length, so that 96 % of a sorted slice of 512 are real tokens
+_BUDGET_CPU = 2048
 _BUDGET_GPU = 131_072
-_CHARS_PER_TOKEN = 64  # no tokenizer here makes tokens that long, so text past it is cut before tokenising
+_CHARS_PER_TOKEN = 64  # no tokenizer makes tokens that long, so text past it is cut before tokenizing
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +39,8 @@ class EncoderOptions:
         examples: (query, response) pairs for few-shot queries of in-context models such as bge-en-icl.
         token_budget: Padded tokens per forward; None chooses by device.
         trust_remote_code: Whether code in the model's folder may run.
-        precision: `auto` takes bfloat16 for products on GPUs and on processors that compute in it natively, else float32.
-            Vectors of the two have a cosine of at least 0.9999, so an index may hold both, and the spec tells no difference.
+        precision: `auto` takes bfloat16 for products on GPUs and on CPUs that compute in it natively, else float32. Vectors of
+            the two have a cosine of at least 0.9999, so an index may hold both, and the spec does not tell them apart.
     """
 
     instruction: str | None = None
@@ -66,15 +65,22 @@ def load_embedder(
     Args:
         folder: A Hugging Face or sentence-transformers folder with safetensors weights.
         model_id: Repository id; None reads it from the folder.
-        revision: Commit or content digest, kept in the spec.
-        origin: How the folder was found, kept in the spec.
-        device: `auto`, `cpu`, `cuda`, `cuda:N`, or several devices separated by commas; a precision that `options` leave
-            open may follow, as in `cpu:float32`.
+        revision: Commit or content digest, recorded in the spec.
+        origin: How the folder was found, recorded in the spec.
+        device: `auto`, `cpu`, `cuda`, `cuda:N`, or several devices separated by commas; a precision may follow, as in
+            `cpu:float32`, unless `options` set one.
         dim: Matryoshka truncation; None keeps the model's dimension.
         options: How to run it.
 
     Raises:
         ModelError: If the folder is incomplete, damaged or unknown, or dim is out of range.
+
+    Example:
+        >>> from quarry.indexer import load_embedder, resolve_model
+        >>> source = resolve_model("auto")  # doctest: +SKIP
+        >>> embedder = load_embedder(source.folder, model_id=source.model)  # doctest: +SKIP
+        >>> embedder.embed_documents(["Renew books twice online."]).shape  # doctest: +SKIP
+        (1, 384)
     """
     from transformers import AutoModel
 
@@ -204,7 +210,7 @@ class TransformerEmbedder:
 
     @property
     def precision(self) -> Precision:
-        """In what it computes products."""
+        """Precision of its matrix products."""
         return self._replicas[0].where.precision
 
     @property

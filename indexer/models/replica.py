@@ -17,8 +17,8 @@ class Replica:
     Args:
         model: From `load_weights`, in the precision of `where`.
         dense: What comes after the pooling, from `dense_layer`.
-        where: Where and in which numbers it runs; pooling and what follows are float32.
-        bidirectional: Whether every token of a decoder sees all others.
+        where: Device and precision; pooling and what follows are float32.
+        bidirectional: Whether every token of a decoder attends to all others.
     """
 
     def __init__(self, model: Any, dense: list[Any], where: Compute, *, bidirectional: bool) -> None:

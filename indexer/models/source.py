@@ -75,6 +75,14 @@ def resolve_model(
 
     Raises:
         ModelError: If a named model cannot be found; the message says what to do.
+
+    Example:
+        >>> from quarry.indexer import SearchError, resolve_model
+        >>> try:
+        ...     resolve_model("acme/no-such-model")
+        ... except SearchError as err:
+        ...     print(err.message.part("found"))
+        acme/no-such-model cannot be found: acme/no-such-model is not in the local model cache
     """
     tried: list[Message] = [] if trail is None else trail
     if ref == "auto":

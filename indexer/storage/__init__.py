@@ -1,1 +1,12 @@
-"""What an index is on disk: generations, manifest, passages, vectors, locks."""
+"""An index on disk: whole generations side by side, and one pointer that says which is live.
+
+    one writer at a time                                     locks, generations.writer_lock
+    -> `Generations.begin`: a hidden folder                  generations; layout names its parts
+    -> texts: files, documents, chunks                       chunk_table, chunk_schema
+    -> vectors by passage digest, shared by generations      vector_cache
+    -> manifest with the digest of every file                manifest, sealing
+    -> `Generations.commit`: fsync, rename, switch           generations, durable
+
+`Generations` is the door; `quarry.indexer.opened` opens a generation for searching. `relabel` makes a generation that differs
+in its reranker only. Finished files never change, so a crash leaves the old state or the new one.
+"""

@@ -1,4 +1,12 @@
-"""Vector stores: `exact`, `faiss` and `lance`, behind one protocol. Heavy libraries load only when their store is asked for."""
+"""Vector stores: `exact`, `faiss` and `lance`, behind one protocol.
+
+    ids and unit vectors -> `add`, checked first             base (the protocol), checks
+    -> kept as they are, or indexed and tuned by `flush`     exact; faiss_store, lance_store
+    -> data files, then the header that names them           sealed
+    queries -> `search`: the k most similar, by cosine       each store; approximate ones rescore exactly
+
+The door is `store_class`. Heavy libraries load only when their store is asked for.
+"""
 
 from importlib import import_module
 
@@ -19,6 +27,14 @@ def store_class(kind: str) -> type[VectorStore]:
 
     Raises:
         ValueError: If the kind is unknown.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> store = store_class("exact").create(Path("vectors"), 2)
+        >>> store.add(["a#0-5", "b#0-5"], np.array([[1, 0], [0, 1]], dtype=np.float32))
+        >>> store.search(np.array([[1, 0]], dtype=np.float32), k=1)
+        [[Neighbour(chunk_id='a#0-5', similarity=1.0)]]
     """
     if kind not in _CLASSES:
         raise ValueError(f"unknown store {kind!r}; expected {', '.join(STORE_KINDS)}")

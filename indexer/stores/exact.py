@@ -31,7 +31,7 @@ from quarry.indexer.stores.sealed import (
 
 KIND = "exact"
 _BLOCK_BYTES = 64 << 20  # similarities held at once
-_GROUP = 16  # similarities whose maximum stands for them when the best are looked for
+_GROUP = 16  # similarities represented by their maximum while the best are sought
 _MANY_QUERIES = 8  # from here on the product is worth several threads
 _PRECISE_ROWS = 4096  # vectors held in double precision at once
 
@@ -290,8 +290,8 @@ def _load(path: Path, shape: tuple[int, int]) -> Vectors:
 def _blas_threads(queries: int) -> AbstractContextManager[object]:
     """One thread for the product with a few queries: bound by memory, it gains nothing from more.
 
-    More of them also wait, spinning, for cores on which the threads of torch still spin after the query was encoded: on two cores
-    a search took 122 ms instead of 21 (`python -m tests.benchmarks.retrieval WORK latency`).
+    More threads would also wait, spinning, for cores on which torch's threads still spin after encoding the query: on two cores a
+    search took 122 ms instead of 21 (`python -m tests.benchmarks.retrieval WORK latency`).
     """
     return _blas().limit(limits=1) if queries < _MANY_QUERIES else nullcontext()
 
@@ -304,7 +304,7 @@ def _blas() -> ThreadpoolController:
 def _reached(similarities: NDArray[np.float32], k: int) -> float:
     """A value that at least k similarities reach: the k-th highest of the maxima of groups, or of all when there are few.
 
-    It lies closely below the k-th best and costs a fraction of finding that one.
+    It is slightly below the k-th best and much cheaper to find.
     """
     groups = len(similarities) // _GROUP
     if groups < k:

@@ -1,9 +1,9 @@
 """The FAISS store: approximate candidates from FAISS, exact similarities from the stored float32 vectors.
 
-Vectors and ids live in an `ExactStore`; FAISS numbers are its row numbers, so ids never shift. The FAISS index is built
-by `flush`, chosen by size, and tuned against exact search until recall@10 reaches 0.95; what was tuned is kept with it.
-Vectors, ids and index are sealed by one header, so they are always of one flush.
-Until the next flush, after an addition or removal, searches are exact. The only module that imports faiss.
+Vectors and ids are kept in an `ExactStore`; FAISS numbers are its row numbers, so ids never shift. `flush` builds the FAISS
+index, chooses its kind by size, and tunes it against exact search until recall@10 reaches 0.95; the parameters are stored with it.
+One header seals vectors, ids and index, so they always come from one flush. After an addition or removal, searches are exact
+until the next flush. The only module that imports faiss.
 """
 
 from collections.abc import Collection, Sequence
@@ -38,10 +38,10 @@ IndexKind = Literal["flat", "hnsw-sq8", "ivf-pq"]
 TARGET_RECALL = 0.95
 _AIM = 0.98  # the effort is raised until here, so that other queries than the tuning ones reach the target too
 _HNSW_FROM, _IVF_FROM = 50_000, 2_000_000  # vectors; below, flat search takes a few milliseconds here
-_POINTS_PER_CENTROID = 39  # FAISS wants so many to train one, and prints warnings below
+_POINTS_PER_CENTROID = 39  # FAISS wants this many to train one, and prints warnings below
 _TUNING_QUERIES = 200
 _TIES = 16  # candidates past k, so that equal similarities at the cut come in id order
-_IVF_LEAST = 16 * _POINTS_PER_CENTROID  # vectors; product quantisation cannot be trained on fewer
+_IVF_LEAST = 16 * _POINTS_PER_CENTROID  # vectors; product quantization cannot be trained on fewer
 _EXACT_BELOW = 20_000  # allowed passages: fewer are compared exactly
 
 
@@ -200,7 +200,7 @@ class FaissStore:
             self._facts["note"] = f"recall@10 of {TARGET_RECALL} was not reached; use --store exact for full recall"
 
     def _move_to_gpu(self) -> None:
-        """Search on the GPUs where faiss-gpu is installed in place of faiss-cpu; HNSW stays on the CPU, which it is made for."""
+        """Search on the GPUs when faiss-gpu is installed instead of faiss-cpu; HNSW stays on the CPU."""
         faiss = _faiss()
         if hasattr(faiss, "StandardGpuResources") and faiss.get_num_gpus() > 0 and self._facts["index"] != "hnsw-sq8":
             self._index = faiss.index_cpu_to_all_gpus(self._index)

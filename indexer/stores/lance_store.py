@@ -172,7 +172,7 @@ class LanceStore:
         return len(gone)
 
     def _unpin(self) -> None:
-        """Go on from the sealed version: what an earlier process added after it without a flush is left behind."""
+        """Continue from the sealed version: what an earlier process added without a flush is dropped."""
         if self._pinned:
             self._table.restore()
             self._pinned = False
@@ -262,7 +262,7 @@ def _connect(folder: Path) -> Any:
 
 @contextmanager
 def _translated(path: Path) -> Iterator[None]:
-    """Turn what Lance raises for a damaged table into IndexFormatError; a panic of its Rust code has no class to import."""
+    """Turn what Lance raises for a damaged table into IndexFormatError; a panic of its Rust code has no importable class."""
     try:
         yield
     except Exception as err:
