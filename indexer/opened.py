@@ -10,7 +10,8 @@ from quarry.indexer.lexical.analyzer import Analyzer, analyzer
 from quarry.indexer.lexical.bm25 import Bm25sIndex, LexicalIndex
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.chunk_table import ChunkTable
-from quarry.indexer.storage.generations import Generations, Hold
+from quarry.indexer.storage.generations import Generations
+from quarry.indexer.storage.hold import Hold
 from quarry.indexer.storage.layout import CHUNKS_NAME, LEXICAL_NAME, VECTORS_NAME
 from quarry.indexer.storage.manifest import Manifest
 from quarry.indexer.stores import store_class

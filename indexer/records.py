@@ -50,7 +50,7 @@ class Chunk:
 
 
 def passage_text(title: str, heading: str, text: str) -> str:
-    """Return what is embedded and tokenised for a passage: title, headings and text, one per line.
+    """Return what is embedded and tokenized for a passage: title, headings and text, one per line.
 
     Parts that are empty, or that the text begins with anyway, are left out. BEIR's convention is the same
     (title, then text), so scores on BEIR corpora are comparable with published ones.

@@ -1,7 +1,9 @@
 """What is known of each model: pooling, formats, size. Data only.
 
 Sources: FlagEmbedding's `inference/embedder/model_mapping.py` and README, and the model cards of the others. A model is
-recognised by the repository id that its folder carries, never by the folder's own name.
+recognized by the repository id that its folder carries, never by the folder's own name.
+
+The tables skip the formatter (`fmt: skip`), which would spread each model over ten lines.
 """
 
 from dataclasses import dataclass

@@ -17,7 +17,7 @@ from quarry.indexer.messages import Message
 from quarry.indexer.models import hub, offline_bundle
 from quarry.indexer.models.format import PROFILE_NAME, modules
 from quarry.indexer.models.loading import check_folder, read_json, stored_id
-from quarry.indexer.models.profiles import EMBEDDERS, RERANKERS, EmbedderProfile, RerankerProfile, embedder_profile
+from quarry.indexer.models.profiles import embedder_profile
 from quarry.indexer.storage.durable import write_atomic
 
 Origin = Literal["path", "cache", "hub", "offline bundle"]
@@ -98,7 +98,7 @@ def resolve_model(
             do="See `quarry models`",
             ref=ref,
         )
-    cached, reason = _cached(ref)
+    cached, reason = find_cached(ref)
     if cached:
         return _found(cached, reason, tried, ref, "cache")
     tried.append(reason)
@@ -126,11 +126,11 @@ def resolve_model(
 def _auto(kind: Kind, tried: list[Message], *, allow_download: bool) -> ModelSource | None:
     absent: list[str] = []
     for model in AUTO_EMBEDDERS if kind == "embedder" else AUTO_RERANKERS:
-        cached, reason = _cached(model)
+        cached, reason = find_cached(model)
         if cached:
             tried.extend(_none_cached(absent))
             return _found(cached, _one_language(model) or reason, tried, model, "cache")
-        if _repository(model).is_dir():
+        if repository_folder(model).is_dir():
             tried.append(reason)
         else:
             absent.append(model)
@@ -251,17 +251,18 @@ def hub_cache() -> Path:
     return Path(os.path.expandvars(home)).expanduser() / "hub"
 
 
-def _repository(model: str) -> Path:
+def repository_folder(model: str) -> Path:
+    """Return a repository's folder in the local cache, whether or not it exists."""
     return hub_cache() / f"models--{model.replace('/', '--')}"
 
 
-def _cached(model: str) -> tuple[Path | None, Message]:
+def find_cached(model: str) -> tuple[Path | None, Message]:
     """Look a repository up in the local cache: the snapshot of `main`, else any other complete one.
 
     Returns:
         The snapshot's folder, or None; and what was found.
     """
-    repository = _repository(model)
+    repository = repository_folder(model)
     if not repository.is_dir():
         return None, Message.of("models.not_cached", "{model} is not in the local model cache", model=model)
     reference = repository / "refs" / "main"
@@ -309,49 +310,3 @@ def content_digest(folder: Path) -> str:
     except OSError:  # with a read-only or full cache the next call hashes again
         pass
     return value
-
-
-@dataclass(frozen=True, slots=True)
-class ModelRow:
-    """One line of `quarry models`: what a model is and needs, and where it was found (`here`, empty when it was not)."""
-
-    model: str
-    kind: str
-    languages: str
-    dim: int | None
-    max_tokens: int
-    memory_mb: int
-    here: str
-    megabytes_on_disk: int | None
-    folder: str
-    note: Message | None
-
-
-def list_models() -> list[ModelRow]:
-    """Return every known model, embedders first."""
-    return [*(_row(profile) for profile in EMBEDDERS), *(_row(profile) for profile in RERANKERS)]
-
-
-def _row(profile: EmbedderProfile | RerankerProfile) -> ModelRow:
-    folder, reason = _cached(profile.model)
-    here, note = ("cache" if folder else ""), None
-    if folder is None and profile.model == offline_bundle.MODEL:
-        note = offline_bundle.absence()
-        here, folder = ("offline bundle", offline_bundle.made_folder()) if note is None else ("", None)
-    if not here and _repository(profile.model).is_dir():
-        note = reason
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) >> 20 if folder else None
-    if here == "offline bundle" and not size:
-        note = Message.of("models.made_on_first_use", "made on first use, in about ten seconds")
-    return ModelRow(
-        model=profile.model,
-        kind="embedder" if isinstance(profile, EmbedderProfile) else f"reranker ({profile.kind})",
-        languages=profile.languages,
-        dim=profile.dim if isinstance(profile, EmbedderProfile) else None,
-        max_tokens=profile.max_tokens,
-        memory_mb=round(profile.million_parameters * 4),  # fp32
-        here=here,
-        megabytes_on_disk=size,
-        folder=str(folder or ""),
-        note=note,
-    )

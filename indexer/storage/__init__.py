@@ -6,6 +6,7 @@
     -> vectors by passage digest, shared by generations      vector_cache
     -> manifest with the digest of every file                manifest, sealing
     -> `Generations.commit`: fsync, rename, switch           generations, durable
+    readers keep theirs until they let go                    hold
 
 `Generations` is the door; `quarry.indexer.opened` opens a generation for searching. `relabel` makes a generation that differs
 in its reranker only. Finished files never change, so a crash leaves the old state or the new one.

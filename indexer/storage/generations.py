@@ -18,13 +18,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from weakref import finalize
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from quarry.indexer.errors import IndexBusyError, IndexFormatError, OtherFormatError
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.durable import sync_folder, sync_tree, write_atomic
+from quarry.indexer.storage.hold import Hold
 from quarry.indexer.storage.locks import process_lock
 from quarry.indexer.storage.manifest import FORMAT, MANIFEST_NAME, StoredMessage, check_format
 from quarry.indexer.storage.sealing import seal, unseal
@@ -48,29 +48,6 @@ class Pointer(BaseModel):
     format: int = FORMAT
     generation: str
     history: tuple[Switch, ...] = ()
-
-
-class Hold:
-    """Keeps a generation from being pruned until it is released, garbage-collected, or the process ends."""
-
-    def __init__(self, descriptor: int) -> None:
-        self.let_go = finalize(self, os.close, descriptor)
-
-    @classmethod
-    def on(cls, folder: Path) -> "Hold | None":
-        """Hold the generation in this folder; None when there is none, or no longer."""
-        try:
-            descriptor = os.open(folder / MANIFEST_NAME, os.O_RDONLY)
-        except OSError:
-            return None
-        hold = cls(descriptor)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:  # it is being pruned
-            return None
-        except OSError:  # a file system without locks: readers work there, unprotected
-            return hold
-        return hold if os.fstat(descriptor).st_nlink else None
 
 
 class Generations:

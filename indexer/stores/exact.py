@@ -3,9 +3,8 @@
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
-from json import dumps, loads
+from json import dumps
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any, Self
 
 import numpy as np
@@ -18,6 +17,7 @@ from quarry.indexer.messages import Message
 from quarry.indexer.storage.sealing import unseal
 from quarry.indexer.stores.base import Neighbour
 from quarry.indexer.stores.checks import check_addition, check_search
+from quarry.indexer.stores.exact_files import checked_ids, load_vectors, read_ids
 from quarry.indexer.stores.sealed import (
     HEADER_NAME,
     Header,
@@ -26,7 +26,6 @@ from quarry.indexer.stores.sealed import (
     no_header,
     numbered,
     other_content,
-    unreadable,
 )
 
 KIND = "exact"
@@ -70,13 +69,9 @@ class ExactStore:
         if header is None:
             return cls._of_first_format(folder)
         path = numbered(folder, "ids", header.number, ".json")
-        try:
-            ids = loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as err:
-            wanted = Message.of("stores.list_of_ids", "a list of ids")
-            raise unreadable(path, Message.plain(str(err)), wanted) from err
+        ids = read_ids(path)
         vectors = numbered(folder, "vectors", header.number, ".npy")
-        return cls(folder, _sound_ids(ids, header.count, path), _load(vectors, (header.count, header.dim)))
+        return cls(folder, checked_ids(ids, header.count, path), load_vectors(vectors, (header.count, header.dim)))
 
     @classmethod
     def _of_first_format(cls, folder: Path) -> Self:
@@ -92,8 +87,8 @@ class ExactStore:
                 Message.of("stores.kind_and_dim", "kind {kind} and dim {dim}", kind=repr(kind), dim=repr(dim)),
                 Message.of("stores.kind_and_number", "kind {kind} and a number", kind=repr(KIND)),
             )
-        ids = _sound_ids(ids, None, path)
-        return cls(folder, ids, _load(folder / "vectors.npy", (len(ids), dim)))
+        ids = checked_ids(ids, None, path)
+        return cls(folder, ids, load_vectors(folder / "vectors.npy", (len(ids), dim)))
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -254,37 +249,6 @@ class ExactStore:
         with state.path("vectors", ".npy").open("wb") as handle:
             np.save(handle, self._vectors(), allow_pickle=False)
         state.path("ids", ".json").write_text(dumps(self._ids, ensure_ascii=False), encoding="utf-8")
-
-
-def _sound_ids(ids: Any, count: int | None, path: Path) -> list[str]:
-    if not isinstance(ids, list) or not all(isinstance(chunk_id, str) for chunk_id in ids):
-        raise other_content(
-            path, Message.of("stores.no_ids", "no list of ids"), Message.of("stores.id_each", "an id for each vector")
-        )
-    if len(set(ids)) != len(ids) or len(ids) != (len(ids) if count is None else count):
-        raise other_content(
-            path,
-            Message.of(
-                "stores.ids", "{count:id|ids}, {different} of them different", count=len(ids), different=len(set(ids))
-            ),
-            Message.of("stores.different_ids", "{count} different ones", count=count or len(ids)),
-        )
-    return ids
-
-
-def _load(path: Path, shape: tuple[int, int]) -> Vectors:
-    try:
-        matrix: Vectors = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError, TokenError) as err:  # the last two from NumPy's header parser
-        wanted = Message.of("stores.vectors_of_shape", "vectors of shape {shape}", shape=str(shape))
-        raise unreadable(path, Message.plain(str(err)), wanted) from err
-    if matrix.shape != shape or matrix.dtype != np.float32 or not matrix.flags.c_contiguous:
-        raise other_content(
-            path,
-            Message.of("stores.shape", "{kind} of shape {shape}", kind=str(matrix.dtype), shape=str(matrix.shape)),
-            Message.of("stores.shape", "{kind} of shape {shape}", kind="float32", shape=str(shape)),
-        )
-    return matrix
 
 
 def _blas_threads(queries: int) -> AbstractContextManager[object]:

@@ -50,7 +50,8 @@ def models(
 
 
 def _list(*, as_json: bool) -> None:
-    from quarry.indexer.models.source import hub_cache, list_models
+    from quarry.indexer.models.listing import list_models
+    from quarry.indexer.models.source import hub_cache
 
     rows = list_models()
     if as_json:

@@ -10,7 +10,7 @@ from quarry.app.ui.index.words import note_words, why_words
 from quarry.app.ui.shared.shown_text import Say, told
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.messages import Message
-from quarry.indexer.models.source import ModelRow
+from quarry.indexer.models.listing import ModelRow
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.manifest import Manifest
 

@@ -221,7 +221,8 @@ def _outcome(session: Session, job: Job) -> None:
 
 
 def _models(session: Session) -> None:
-    from quarry.indexer.models.source import hub_cache, list_models
+    from quarry.indexer.models.listing import list_models
+    from quarry.indexer.models.source import hub_cache
 
     say = session.say
     wide = {say("Installed", "本机"): st.column_config.TextColumn(width=120)}

