@@ -10,7 +10,7 @@ from quarry.retriever.ranking import Query, Ranking
 
 
 class Retriever(Protocol):
-    """Everything that answers queries."""
+    """Anything that answers queries."""
 
     def retrieve(self, queries: Sequence[Query], k: int, *, allowed: Collection[str] | None = None) -> list[Ranking]:
         """Return one ranking per query, in order, of at most k passages (only `allowed` ones when given)."""
@@ -18,7 +18,7 @@ class Retriever(Protocol):
 
 
 class Reranker(Protocol):
-    """Scores passages against a query. Ordering is not its business."""
+    """Scores passages against a query; it does not order them."""
 
     @property
     def name(self) -> str:
@@ -32,15 +32,15 @@ class Reranker(Protocol):
 
 @runtime_checkable
 class BatchReranker(Reranker, Protocol):
-    """A reranker that computes the passages of several queries together."""
+    """A reranker that can score the passages of several queries together."""
 
     def score_many(self, asked: Sequence[tuple[str, Sequence[str]]]) -> list[NDArray[np.float32]]:
-        """Return for each query with its passages what `score` returns, up to rounding."""
+        """Score many queries at once: for each, what `score` returns, up to rounding."""
         ...
 
 
 def score_together(reranker: Reranker, asked: Sequence[tuple[str, Sequence[str]]]) -> list[NDArray[np.float32]]:
-    """Score the passages of several queries: together where the reranker can, one query after the other where it cannot."""
+    """Score the passages of several queries: together where the reranker can, else one by one."""
     if asked and isinstance(reranker, BatchReranker):
         return reranker.score_many(asked)
     return [reranker.score(query, passages) for query, passages in asked]

@@ -1,4 +1,4 @@
-"""Where the query's terms stand in a passage, and the window of it that shows them best."""
+"""Finds the query's terms in a passage, and the window that shows them best."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -15,9 +15,9 @@ Span = tuple[int, int]
 
 
 def highlight(text: str, terms: Collection[str], analyzer: Analyzer) -> tuple[Span, ...]:
-    """Return the character ranges of `text` that carry one of the analysed `terms`, merged, in order.
+    """Return the character ranges of `text` that carry one of the analyzed `terms`, merged, in order.
 
-    Chinese terms are found as they stand; other words match when the analyser makes one of the terms of them.
+    Chinese terms are found as they stand; other words match when the analyzer turns them into one of the terms.
     """
     wanted = set(terms)
     if any(len(term) > 1 for term in wanted):
@@ -43,7 +43,7 @@ def highlight(text: str, terms: Collection[str], analyzer: Analyzer) -> tuple[Sp
 
 @lru_cache(maxsize=50_000)
 def _terms(analyzer: Analyzer, word: str) -> tuple[str, ...]:
-    """The terms of one word. The same words stand in passage after passage, and cutting them costs more than all else here."""
+    """Return the terms of one word. The same words recur in passage after passage, and cutting them is the main cost here."""
     return tuple(analyzer.tokens(word))
 
 

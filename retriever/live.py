@@ -1,4 +1,4 @@
-"""One index followed for as long as a program runs: the live generation answers, and a newer one takes over by itself.
+"""Follows an index for as long as a program runs: the live generation answers, and a newer one takes over by itself.
 
     live = LiveSearcher(Path("my-index"))            # opens the live generation and loads its models
     live.newest().search("how do I renew a book?")   # checks for a newer generation first
@@ -106,7 +106,7 @@ class LiveSearcher:
         return self._searcher
 
     def refresh(self) -> None:
-        """Take over a newer generation when there is one, waiting for a thread that is at it already."""
+        """Take over a newer generation when there is one, after any thread that is already doing so."""
         with self._taking_over:
             self._take_over()
 

@@ -1,4 +1,4 @@
-"""What a search gives back to people and programs: results with their texts, sources and explanations."""
+"""What a search returns: results with their texts, sources and explanations."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,7 +14,7 @@ class Result:
 
     Attributes:
         rank: From 1.
-        score: Of `stage`; comparable only within this answer.
+        score: The score that `stage` gave; comparable only within this answer.
         stage: The last stage that ordered the answer.
         chunk_id: The passage.
         doc_id: Its document.
@@ -49,7 +49,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The results for one query, with all that is needed to judge them.
+    """The results for one query, with everything needed to judge them.
 
     Attributes:
         query: What was asked.

@@ -1,4 +1,4 @@
-"""The front door of searching: open an index once, ask it as often as you like.
+"""Searching an index: open it once, ask it as often as you like.
 
     searcher = Searcher.open("my-index")
     for result in searcher.search("how do I renew a book?", k=5).results:
@@ -133,7 +133,7 @@ class Searcher:
         return tuple(reason for reason in (self.lazy_embedder.warm(), self.lazy_reranker.warm()) if reason)
 
     def embedder(self) -> Embedder | None:
-        """Return the index's embedder, loaded when needed; None for a lexical-only index, or when it cannot be had."""
+        """Return the index's embedder, loaded when needed; None for a lexical-only index, or when it cannot be loaded."""
         return None if self.lazy_embedder.unavailable() else self.lazy_embedder.get()
 
     def search(self, query: str, k: int = 10, options: SearchOptions = SearchOptions()) -> Answer:
@@ -262,7 +262,7 @@ class Searcher:
 
 @dataclass(frozen=True, slots=True)
 class _WithReport:
-    """A Retriever whose rankings also say why a stage was not in play."""
+    """A Retriever whose rankings also say why a stage did not run."""
 
     first: Retriever
     report: StageReport

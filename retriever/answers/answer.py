@@ -44,7 +44,7 @@ class AskSettings:
     Attributes:
         endpoint: The model to ask; None answers with the documents' own sentences.
         budget: Tokens of the passages that it is shown.
-        k: Hits that are looked at; the evidence is weighed on ten.
+        k: How many hits to read; the evidence is weighed on ten.
         options: How to search.
         limits: How much of the model's answer is read, and for how long.
     """
@@ -58,13 +58,13 @@ class AskSettings:
 
 @dataclass(frozen=True, slots=True)
 class GroundedAnswer:
-    """An answer with all that is needed to judge it.
+    """An answer with everything needed to judge it.
 
     Attributes:
         question: What was asked.
-        language: Of the answer: `zh` or `en`.
+        language: The answer's language, `zh` or `en`.
         origin: `generated` by a model, `extractive` (sentences of the documents), or `refused`.
-        sentences: In order; each with its citations and whether these carry it. Empty for a refusal.
+        sentences: In order; each with its citations and whether these support it. Empty for a refusal.
         sources: The numbered passages: what was shown to the model, or the nearest ones of a refusal.
         evidence: Whether the search found enough to answer from.
         notes: What was missing or went wrong; empty for a full answer.
@@ -107,7 +107,7 @@ class GroundedAnswer:
 
 @dataclass(slots=True)
 class _Draft:
-    """What is known while an answer comes about."""
+    """An answer in the making."""
 
     origin: Origin = "refused"
     sentences: list[Sentence] = field(default_factory=list)
@@ -223,7 +223,7 @@ class _Asker:
         self._listen = listen
 
     def generate(self, endpoint: Endpoint, limits: StreamLimits, draft: _Draft) -> None:
-        """Have a model answer. When it says that it cannot, that is a refusal; when it fails, nothing is decided."""
+        """Let a model answer. When it says that it cannot, the answer is a refusal; when it fails, nothing is decided."""
         draft.model, draft.origin = endpoint.model, "generated"
         checker = Checker(self._passages, self._analyzer)
         try:

@@ -1,4 +1,4 @@
-"""Questions whose answer is or is not among the passages, made of judged queries, and a calibration made of them.
+"""Makes questions whose answer is or is not among the passages from judged queries, and fits a calibration on them.
 
 Answerable: a judged query with a relevant document among its first ten results; where search failed, the passages do not hold
 the answer whatever the judgements say, and the query is left out. Unanswerable: the same query with its relevant documents
@@ -50,9 +50,9 @@ class Case:
     """One question with what its search showed.
 
     Attributes:
-        signals: Of the search.
+        signals: The search's signals.
         source: How the case was made; `judged` ones are answerable, others not.
-        language: Of the question.
+        language: The question's language.
     """
 
     signals: Signals
@@ -117,7 +117,7 @@ def cases(
 
 
 def fit_cases(groups: Sequence[Sequence[Case]], kind: Kind, prior: tuple[Model, float] | None = None) -> Model:
-    """Fit a model on groups of cases that count the same, whatever their size; within one, each source counts the same.
+    """Fit a model on groups of cases of equal weight, whatever their size; within a group, each source has equal weight.
 
     Raises:
         ValueError: If there is no answerable or no unanswerable case.
@@ -164,7 +164,7 @@ def fit_families(families: Sequence[Sequence[Sequence[Case]]], kind: Kind) -> Mo
 
 
 def _usable(group: Sequence[Case], kind: Kind) -> list[Case]:
-    """Words find nothing in the other language, whatever is there: such cases say nothing about them."""
+    """Return the cases of a kind. Words find nothing in the other language, so cross-language cases say nothing about them."""
     return [
         case
         for case in group
@@ -197,7 +197,7 @@ def quality(model: Model, group: Sequence[Case]) -> Quality:
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """What calibrating an index came to.
+    """The outcome of calibrating an index.
 
     Attributes:
         calibration: It is saved in the index folder.
@@ -211,7 +211,7 @@ class Calibrated:
 
 
 def calibrate(searcher: Searcher, dataset: "Dataset", embedder: "Embedder | None") -> Calibrated:
-    """Make a calibration of an index's own out of judged queries, and save it in the index folder.
+    """Fit an index's own calibration on judged queries, and save it in the index folder.
 
     Raises:
         CorpusError: If too few of the queries find a relevant document, so that no threshold can be told from chance.
@@ -258,7 +258,7 @@ def calibrate(searcher: Searcher, dataset: "Dataset", embedder: "Embedder | None
 
 
 def _own(found: Sequence[Case], kind: Kind, base: Model) -> Model:
-    """An index's own model; the shipped one where there are too few cases of its kind."""
+    """Return an index's own model; the shipped one where there are too few cases of its kind."""
     usable = _usable(found, kind)
     if sum(case.answerable for case in usable) < LEAST or all(case.answerable for case in usable):
         return base

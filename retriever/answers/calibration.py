@@ -1,8 +1,8 @@
-"""From signals to the probability that the passages hold the answer: a small logistic model, how it is fitted and kept.
+"""A small logistic model from signals to the probability that the passages hold the answer: fitting and storage.
 
 There is one model for searches with vectors (`meaning`), one for those whose best passages are all in the other language than
 the question (`across`), where words cannot match, and one for words alone (`words`). What is shipped was fitted by
-`python -m tests.benchmarks.evidence`; an index's own lies in its folder and is bound to the embedder that it was made with.
+`python -m tests.benchmarks.evidence`; an index's own is in its folder and bound to the embedder it was made with.
 """
 
 from collections.abc import Mapping, Sequence
@@ -60,9 +60,9 @@ class Model:
 
     Attributes:
         kind: Which signals it reads.
-        mean: Of each input, taken off first.
+        mean: Mean of each input, subtracted first.
         scale: Deviation of each input, above 0.
-        weights: Of each scaled input.
+        weights: One per scaled input.
         bias: Log-odds of average signals.
         threshold: In [0, 1]; a strength below it is weak.
     """
@@ -91,7 +91,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Models with where they come from.
+    """The models of one calibration and what they were fitted on.
 
     Attributes:
         meaning: For searches with vectors; None when made without an embedder.
@@ -110,7 +110,7 @@ class Calibration:
     fingerprint: str = ""
 
     def model(self, kind: Kind) -> Model:
-        """Return the model of a kind; that of words where the wanted one was not made."""
+        """Return the model of a kind; the words model where the wanted one was not fitted."""
         wanted = {"meaning": self.meaning, "across": self.across, "words": self.words}[kind]
         return wanted or self.words
 
@@ -142,7 +142,7 @@ class Calibration:
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> Self:
-        """Return a calibration from its JSON object. Raises ValueError, TypeError or KeyError when it is another."""
+        """Return a calibration from its JSON object. Raises ValueError, TypeError or KeyError when it is something else."""
         if content["format"] != _FORMAT:
             raise ValueError(f"format {content['format']}, expected {_FORMAT}")
         meaning, across = content["meaning"], content["across"]
@@ -205,13 +205,13 @@ def fit(
     mean = np.average(rows, axis=0, weights=mass) if prior is None else np.array(prior[0].mean)
     spread = np.sqrt(np.average((rows - mean) ** 2, axis=0, weights=mass))
     scale = np.where(spread > 1e-9, spread, 1.0) if prior is None else np.array(prior[0].scale)
-    centre = np.zeros(rows.shape[1] + 1)
+    center = np.zeros(rows.shape[1] + 1)
     pull = _PRIOR
     if prior is not None:
-        centre = np.array([*prior[0].weights, prior[0].bias])
+        center = np.array([*prior[0].weights, prior[0].bias])
         pull = prior[1] / len(rows) / 4  # a question at even odds has the curvature 1/4
     design = np.column_stack([(rows - mean) / scale, np.ones(len(rows))])
-    found = _newton(design, answerable, mass, centre, pull)
+    found = _newton(design, answerable, mass, center, pull)
     model = Model(kind, _floats(mean), _floats(scale), _floats(found[:-1]), float(found[-1]), threshold=0.5)
     strengths = model.strengths(rows)  # of the rounded numbers, which are those that are kept
     return replace(model, threshold=weighted_quantile(strengths[answerable], mass[answerable], REFUSED))
@@ -221,14 +221,14 @@ def _newton(
     design: NDArray[np.float64],
     answerable: NDArray[np.bool_],
     mass: NDArray[np.float64],
-    centre: NDArray[np.float64],
+    center: NDArray[np.float64],
     pull: float,
 ) -> NDArray[np.float64]:
-    """Maximise the weighted log-likelihood less pull/2 times the squared distance from the centre."""
-    found = centre.copy()
+    """Maximize the weighted log-likelihood less pull/2 times the squared distance from the center."""
+    found = center.copy()
     for _ in range(_STEPS):
         odds = _sigmoid(design @ found)
-        gradient = design.T @ (mass * (answerable - odds)) - pull * (found - centre)
+        gradient = design.T @ (mass * (answerable - odds)) - pull * (found - center)
         curvature = (design * (mass * odds * (1 - odds))[:, np.newaxis]).T @ design + pull * np.eye(len(found))
         step = np.linalg.solve(curvature, gradient)
         found = found + step * min(1.0, 4.0 / max(1e-12, float(np.abs(step).max())))  # far steps can overshoot

@@ -1,4 +1,4 @@
-"""Which passages a sentence cites, whether they were shown, and whether they carry what it says.
+"""Checks which passages a sentence cites, whether they were shown, and whether they support what it says.
 
 Nothing a model says of its sources is believed: a number that was not shown is taken out, and every sentence is compared
 with what it cites: share of its content terms, and all of its numbers, dates, identifiers and addresses. That finds made-up
@@ -96,7 +96,7 @@ class SentenceFeed:
         return self._taken([stop for _, stop in spans[: -2 if unfinished else -1]])
 
     def close(self) -> list[str]:
-        """Return what is left."""
+        """Return the rest."""
         return self._taken([stop for _, stop in _cited_spans(self._waiting)])
 
     def _taken(self, ends: Sequence[int]) -> list[str]:
@@ -159,7 +159,7 @@ class Checker:
         )
 
     def _source_of(self, body: str) -> int | None:
-        """Return the passage that alone carries a sentence without citations, the best one first."""
+        """Return the passage that alone supports a sentence without citations, the best one first."""
         found = [(self._compare(body, (number,)), -number) for number in self._shown]
         carried = [
             (overlap, number)
@@ -184,7 +184,7 @@ class Checker:
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """What of a passage is compared."""
+    """The parts of a passage that are compared."""
 
     terms: frozenset[str]
     numbers: frozenset[str]

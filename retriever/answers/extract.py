@@ -1,4 +1,4 @@
-"""The sentences that answer a question best, without a language model: each an exact range of a numbered passage.
+"""Finds the sentences that answer a question best, without a language model; each is an exact range of a numbered passage.
 
 A sentence is scored by its cosine with the question, where there is an embedder, and by the share of the question's idf mass
 that it has; idf is that of the candidates themselves. What cannot stand alone is joined with its neighbour: a heading with the
@@ -41,7 +41,7 @@ class Extracted:
 
     Attributes:
         text: Exactly the passage's `text[start:end]`.
-        number: Of the passage.
+        number: The passage's number.
         start: First character in the passage's text.
         end: One past the last.
         score: Higher is better; comparable only within one extraction.
@@ -181,7 +181,7 @@ def _with_title(candidate: _Candidate) -> str:
 
 
 def _best(found: Sequence[_Candidate], scores: NDArray[np.float64], most: int) -> tuple[Extracted, ...]:
-    """The best ones that do not say what a better one says already; ties in the order of the passages."""
+    """Return the best ones, without those that repeat a better one; ties in the order of the passages."""
     chosen: list[int] = []
     for row in np.argsort(-scores, kind="stable"):
         if len(chosen) == most:

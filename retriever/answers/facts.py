@@ -1,4 +1,4 @@
-"""What can be compared letter by letter in a sentence and its source: numbers, dates and identifiers, in both languages."""
+"""Finds what a sentence must share exactly with its source: numbers, dates and identifiers, in both languages."""
 
 import re
 from collections.abc import Iterator
@@ -124,7 +124,7 @@ def _digits(text: str) -> Iterator[str]:
 
 
 def _han_value(run: str) -> int | None:
-    """Return what a run of Chinese numerals means; None for one that is none, such as 百 alone in 百科."""
+    """Return what a run of Chinese numerals means; None for one that is not a number, such as 百 in 百科."""
     if not any(sign in _UNITS for sign in run):
         return int("".join(str(_DIGITS[sign]) for sign in run))
     total = section = digit = 0

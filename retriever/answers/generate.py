@@ -1,4 +1,4 @@
-"""A model's answer from an OpenAI-compatible endpoint, sentence by sentence, each checked before anybody sees it."""
+"""A model's answer from an OpenAI-compatible endpoint, sentence by sentence, each checked before anyone sees it."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,7 +23,7 @@ class NotFoundError(Exception):
 
 
 def endpoint_for(url: str, model: str, timeout_s: float = 120.0) -> Endpoint:
-    """Return an endpoint set for answering: no sampling, an answer of some sentences.
+    """Return an endpoint configured for answering: no sampling, an answer of a few sentences.
 
     Raises:
         SettingsError: If the URL is not usable, or would send the key in the clear.
@@ -44,7 +44,7 @@ def generated(
         question: What was asked.
         passages: What it may be answered from.
         endpoint: Where to ask.
-        checker: Of the same passages.
+        checker: Made for the same passages.
         limits: How much is read.
 
     Raises:
@@ -80,7 +80,7 @@ def _sentences(pieces: Iterator[str]) -> Iterator[str]:
 
 
 def without_thoughts(pieces: Iterable[str]) -> Iterator[str]:
-    """Leave out the block of thoughts that reasoning models begin with; an unfinished one is no answer."""
+    """Leave out the block of thoughts that reasoning models begin with; an unfinished block gives no answer."""
     held, passing = "", False
     for piece in pieces:
         if passing:

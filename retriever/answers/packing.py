@@ -1,4 +1,4 @@
-"""Hits of a search become numbered passages within a token budget: what a model is shown and a citation points to.
+"""Packs the hits of a search into numbered passages within a token budget: what a model sees and a citation points to.
 
 Neighbours of one document are joined, the same text is given once, and best stays first. A passage is cut between
 sentences, and says so; inside a sentence only when its best hit begins with one that is longer than the whole budget.
@@ -41,7 +41,7 @@ class Packed:
         path: Where the document came from (file path relative to what was indexed, or its id).
         text: Exactly `document.text[start:end]`.
         chunk_ids: The passages of the index that it was made of, best first.
-        score: Of the best of these; comparable only within one search.
+        score: The best of their scores; comparable only within one search.
         page: Page number from 1, None for formats without pages.
         start: First character in the document's text.
         end: One past the last.

@@ -1,4 +1,4 @@
-"""Text of documents and models made harmless: nothing invisible, no image, no link that its source does not have.
+"""Makes text of documents and models harmless: nothing invisible, no image, no link that its source does not have.
 
 A model that follows an injected instruction leaks through what is rendered: an image loads by itself, a link carries text
 in its address, and zero-width or tag characters carry messages that nobody sees (arXiv 2302.12173; Rehberger, ASCII
@@ -51,7 +51,7 @@ def defang(text: str, allowed: Collection[str] = ()) -> str:
     """Return text in which nothing loads, links or runs when it is shown as Markdown or HTML.
 
     Args:
-        text: Of a model or document.
+        text: A model's or document's.
         allowed: Addresses (as `urls` gives them) that stay readable as they are.
     """
     text = _TAG.sub("‹", visible(text))

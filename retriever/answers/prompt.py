@@ -1,4 +1,4 @@
-"""What a model is told: rules, passages as data behind random fences, and the question, in the question's language.
+"""The prompt: rules, passages as data behind random fences, and the question, in the question's language.
 
 Text of documents is untrusted. Each request draws a delimiter that no document can know ("spotlighting" by delimiting,
 arXiv 2403.14720), the documents' own delimiters, role markers and citation marks are broken, and nothing invisible is sent.
@@ -61,7 +61,7 @@ class Prompt:
     Attributes:
         messages: As an OpenAI-compatible endpoint takes them: one of the system, one of the user.
         fence: The random part of the delimiters, new for each request.
-        language: Of the rules, and of the answer unless the question is in a third language.
+        language: The rules' language, and the answer's unless the question is in a third language.
     """
 
     messages: tuple[dict[str, str], ...]
@@ -115,7 +115,7 @@ def _quoted(passage: Packed, language: AnswerLanguage) -> str:
 
 
 def _fence(texts: Sequence[str]) -> str:
-    """Draw a delimiter that stands in no text."""
+    """Draw a delimiter that occurs in no text."""
     while True:
         fence = secrets.token_hex(8)
         if not any(fence in text for text in texts):

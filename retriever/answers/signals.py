@@ -1,4 +1,4 @@
-"""What one search shows of how well it went: numbers that mean the same in every index and under every model.
+"""Signals of how well one search went: numbers that mean the same in every index and under every model.
 
 A cosine says nothing by itself: with one model unrelated texts are at 0.75, with another at 0.1. So the best cosine is put
 on the scale of the question's cosines with random passages of the same index (a robust z-score), and what BM25 matched on
@@ -18,7 +18,7 @@ from quarry.indexer.records import passage_text
 from quarry.retriever.language import language_of
 from quarry.retriever.results import Result
 
-LOOKED_AT = 10  # results of a search that are looked at, whatever the number that was asked for
+LOOKED_AT = 10  # results of a search that count, however many were asked for
 _BEST = 3  # passages whose words are compared with the question's
 _SAMPLE = 160  # random passages for the scale of cosines: its deviation is then known to about 6 %
 _LEAST_SAMPLE = 20  # below it there is no scale, and words alone are weighed
@@ -80,7 +80,7 @@ def observe(question: str, results: Sequence[Result], index: Index, vector: NDAr
 
 
 def _term_weights(question: str, index: Index) -> dict[str, float]:
-    """The question's different terms, stop words left out, with their idf; one that is nowhere is as rare as can be."""
+    """The question's different terms, stop words left out, with their idf; one that occurs nowhere is as rare as possible."""
     nowhere = log(1 + (len(index.lexical) + 0.5) / 0.5)
     terms = dict.fromkeys(index.analyzer.query_tokens(question))
     return {term: nowhere if (idf := index.lexical.idf(term)) is None else idf for term in terms}

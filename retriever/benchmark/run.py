@@ -145,7 +145,7 @@ def _run(model: MtebEncoder, data: TaskData, into: Path) -> BenchmarkResult:
 
 
 def _revision(path: Path) -> str:
-    """Return which data an earlier result is of; empty when there is none that can be read."""
+    """Return the digest of the data that an earlier result used; empty when no result can be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -25,7 +25,7 @@ class SearchData:
 
     Attributes:
         choice: Data set and kind.
-        split: Of the judgements.
+        split: The judgements' split.
         queries: Those with a relevant document in the corpus.
         documents: The corpus; of a reranking task only the candidates.
         qrels: Judgements of these queries and documents.
@@ -72,7 +72,7 @@ def read_search(choice: TaskChoice, limit: int | None) -> SearchData:
 
     Args:
         choice: Which.
-        limit: At most so many queries, drawn with a fixed seed; the corpus is then cut to their judged documents and
+        limit: At most this many queries, drawn with a fixed seed; the corpus is then cut to their judged documents and
             others drawn at random, 20 documents per query in all.
 
     Raises:

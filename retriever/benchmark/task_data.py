@@ -43,7 +43,7 @@ KINDS: tuple[Kind, ...] = (
 Row: TypeAlias = Mapping[str, str | float]
 
 _TRAIN_PER_LABEL = 64  # kept of a sampled training split: twice what each of the ten classifiers draws
-_LANGUAGE_SAMPLE = 200  # texts looked at to tell a language
+_LANGUAGE_SAMPLE = 200  # texts read to detect a language
 _MIN_ROWS = 2
 _FIELDS: Mapping[Kind, tuple[str, ...]] = {
     "STS": ("sentence1", "sentence2", "score"),
@@ -73,7 +73,7 @@ class RowData:
 
     Attributes:
         choice: Data set and kind.
-        split: Of the rows that are scored: test, or dev.
+        split: The scored rows' split, test or dev.
         rows: These rows.
         train: Training rows of a classification; empty otherwise.
         total: How many rows the split has.
@@ -173,7 +173,7 @@ def read_rows(choice: TaskChoice, limit: int | None) -> RowData:
 
     Args:
         choice: Which.
-        limit: At most so many rows, drawn with a fixed seed; then training rows are cut to 64 per label.
+        limit: At most this many rows, drawn with a fixed seed; then training rows are cut to 64 per label.
 
     Raises:
         CorpusError: If a line is bad (file, line and reason are named), or there are too few rows.
@@ -206,7 +206,7 @@ def read_rows(choice: TaskChoice, limit: int | None) -> RowData:
 
 
 def languages_of(texts: Sequence[str]) -> list[str]:
-    """Return the languages as mteb writes them (`cmn-Hans`, `eng-Latn`), of at least a tenth of the texts looked at."""
+    """Return the languages as mteb writes them (`cmn-Hans`, `eng-Latn`), of at least a tenth of the sampled texts."""
     looked_at = Random(0).sample(texts, min(len(texts), _LANGUAGE_SAMPLE))
     counts: dict[str, int] = defaultdict(int)
     for text in looked_at:

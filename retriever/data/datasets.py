@@ -49,7 +49,7 @@ class Dataset:
         queries: Those that the split judges, in the file's order.
         qrels: Judgements of these queries.
         split: Which.
-        language: Of most queries, by script.
+        language: The language of most queries, by script.
         metadata: Query id to its further fields, for slices.
         unjudged: Queries that no split judges; left out.
         without_query: Judged query ids that have no text; left out.
@@ -200,7 +200,7 @@ def documents(dataset: Dataset) -> Iterator[Document]:
 
     Raises:
         CorpusError: At the call when the data set has no corpus; while iterating when a line is bad (not JSON, id
-            missing or a second time, text missing).
+            missing or a duplicate, text missing).
     """
     if dataset.corpus_path is None:
         raise CorpusError(
@@ -247,7 +247,7 @@ def _corpus(path: Path) -> Iterator[Document]:
 
 
 def _document(line: str, seen: Collection[str]) -> Document | Message:
-    """Return the document of a corpus line, or the reason why there is none."""
+    """Return the document of a corpus line, or what is wrong with it."""
     row = json_object(line)
     if isinstance(row, Message):
         return row

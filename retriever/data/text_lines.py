@@ -58,7 +58,7 @@ def decoded_lines(lines: Iterable[bytes], source: Path | str) -> Iterator[tuple[
 
 
 def json_object(text: str) -> dict[str, Any] | Message:
-    """Return the JSON object in a line, or the reason why there is none."""
+    """Return the JSON object in a line, or what is wrong with it."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as err:

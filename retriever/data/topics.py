@@ -42,10 +42,10 @@ RowReader: TypeAlias = Callable[[Lines, Faults], Iterator[tuple[int, _Row]]]
 
 
 def read_queries(path: Path) -> QueryFile:
-    """Read a file of queries with ids: JSON lines, lines `id<TAB>text`, or TREC topics; told by the first line.
+    """Read a file of queries with ids: JSON lines, lines `id<TAB>text`, or TREC topics; the first line decides.
 
     Raises:
-        CorpusError: If the file cannot be read, has no query, or an id or text is missing, empty or comes twice;
+        CorpusError: If the file cannot be read, has no query, or an id or text is missing, empty or a duplicate;
             file, line and reason of each are named.
     """
     return _parse(list(numbered_lines(path)), path, _tsv_rows)

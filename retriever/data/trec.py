@@ -135,7 +135,7 @@ def write_run(path: Path, run: Run, *, tag: str = "quarry") -> None:
     possible. Fields are separated by tabs, so ids with spaces survive our own reader (others will refuse them).
 
     Raises:
-        ValueError: If an id is empty or has tabs, line ends or other controls, a document comes twice for a query,
+        ValueError: If an id is empty or has tabs, line ends or other controls, a document is a duplicate within a query,
             a score is not finite in single precision, or the tag has white space.
     """
     if not tag or re.search(r"\s", tag):
@@ -258,7 +258,7 @@ def _run_lines(query_id: str, ranking: Sequence[tuple[str, float]], tag: str) ->
     last = np.float32(np.inf)
     for rank, (doc_id, score) in enumerate(ranking, start=1):
         if doc_id in seen:
-            raise ValueError(f"document {doc_id!r} comes twice for query {query_id!r}; expected each once")
+            raise ValueError(f"duplicate document {doc_id!r} for query {query_id!r}; expected each once")
         seen.add(doc_id)
         with np.errstate(over="ignore"):
             single = np.float32(score)

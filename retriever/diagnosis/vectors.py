@@ -44,7 +44,7 @@ class Anisotropy:
     """How much the vectors crowd into one direction.
 
     Attributes:
-        mean_cosine: Of random pairs of different rows; 0 is spread evenly, 1 is all the same.
+        mean_cosine: Mean over random pairs of different rows; 0 means spread evenly, 1 all the same.
         top_component_share: Share of the variance about the mean in the first principal component, in (0, 1].
         count: How many vectors.
     """
@@ -187,8 +187,8 @@ def anisotropy(vectors: Vectors, *, seed: int = 0) -> Anisotropy:
     mean = vectors.mean(axis=0, dtype=np.float64)
     covariance = np.zeros((vectors.shape[1], vectors.shape[1]))
     for at in range(0, count, _BLOCK):
-        centred = vectors[at : at + _BLOCK] - mean  # (block, dim)
-        covariance += centred.T @ centred / count
+        centered = vectors[at : at + _BLOCK] - mean  # (block, dim)
+        covariance += centered.T @ centered / count
     variances = np.linalg.eigvalsh(covariance)
     if variances.sum() <= 1e-12:
         raise ValueError(f"all {count} vectors are equal; expected different ones")

@@ -1,4 +1,4 @@
-"""Resampling of queries: intervals of a mean and the paired randomisation test, vectorised. It knows no measure.
+"""Resamples queries: intervals of a mean and the paired randomization test, vectorized. It knows no measure.
 
 Memory is bounded: resamples are drawn in blocks.
 """
@@ -44,7 +44,7 @@ def mean_intervals(
 
 
 def randomisation_p(deltas: NDArray[np.float64], *, resamples: int, seed: int) -> float:
-    """Return the two-sided p of the paired randomisation test: how often random signs give as large a mean difference.
+    """Return the two-sided p of the paired randomization test: how often random signs give as large a mean difference.
 
     All 2**n sign patterns are counted when there are no more than `resamples` of them (the test is then exact); else
     random ones are drawn and the observed one counts among them, so p is never 0. Differences of 0 do not change.

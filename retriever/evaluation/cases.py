@@ -17,10 +17,10 @@ class ShownDocument:
     Attributes:
         rank: From 1.
         doc_id: Its id.
-        score: Of the run.
-        grade: Of the judgements; None when it is not judged.
+        score: The run's score.
+        grade: Its judgement; None when it is not judged.
         title: Empty when unknown.
-        text: Its beginning in one line, after the title; empty when the corpus is not at hand.
+        text: Its beginning in one line, after the title; empty when the corpus is not available.
     """
 
     rank: int
@@ -37,7 +37,7 @@ class Case:
 
     Attributes:
         query_id: Its id.
-        text: The question; the id when the texts are not at hand.
+        text: The question; the id when the texts are not available.
         before: Value of the measure.
         after: The same.
         delta: after - before.
@@ -85,7 +85,7 @@ def cases(
     """Return the largest wins and losses.
 
     Args:
-        comparison: Of the two sides.
+        comparison: The comparison of the two sides.
         sides: Before and after.
         documents: By id, for titles and texts; those that are missing are shown by their id.
         count: How many of each at most.

@@ -16,7 +16,7 @@ Verdict: TypeAlias = Literal["better", "worse", "no difference shown", "too few 
 ALPHA = 0.05
 RESAMPLES = 10_000
 # On simulated nDCG@10 differences the 95 % interval covers 0.84 of the time at 10 queries, 0.90 at 15, 0.91 at 20,
-# 0.94 at 50; wrong verdicts between equal systems stay below 0.05 everywhere. Below 20 the interval promises too much.
+# 0.94 at 50; wrong verdicts between equal systems stay below 0.05 everywhere. Below 20 the interval is too narrow.
 MINIMUM_QUERIES = 20
 TIE = 1e-9  # differences below this are rounding
 
@@ -33,7 +33,7 @@ class Comparison:
         difference: after - before.
         low: Lower end of the 95 % paired bootstrap interval of the difference.
         high: Upper end.
-        p: Two-sided p of the paired randomisation test.
+        p: Two-sided p of the paired randomization test.
         p_adjusted: p after Holm's correction for all comparisons made together; equal to p for a single one.
         compared: How many comparisons were made together.
         deltas: Query id to after - before.

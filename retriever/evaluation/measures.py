@@ -4,7 +4,7 @@ Nothing here averages, reads files or knows about queries. Rules shared by all:
 
 * A document is relevant when its grade is above 0; an unjudged one is not relevant. A negative grade counts as 0.
 * A duplicate document counts once, at its first place, and the later ones move up.
-* Every value lies in [0, 1]; nothing retrieved, or nothing relevant, is 0.
+* Every value is in [0, 1]; with nothing retrieved, or nothing relevant, it is 0.
 """
 
 import re
@@ -22,7 +22,7 @@ Grades: TypeAlias = Mapping[str, int]
 
 
 def ndcg(ranking: Sequence[str], grades: Grades, cutoff: int | None = None) -> float:
-    """Return normalised discounted cumulative gain: linear gain, discount log2(rank + 1), as trec_eval computes it."""
+    """Return normalized discounted cumulative gain: linear gain, discount log2(rank + 1), as trec_eval computes it."""
     ideal = sorted((grade for grade in grades.values() if grade > 0), reverse=True)[:cutoff]
     best = _discounted(ideal)
     return min(1.0, _discounted(_gains(ranking, grades, cutoff)) / best) if best > 0 else 0.0
@@ -95,7 +95,7 @@ class Measure:
 
     Attributes:
         kind: One of nDCG, AP, RR, R, P, Success, Judged.
-        cutoff: How many documents of the ranking are looked at, at least 1; None for all of them.
+        cutoff: How many documents of the ranking count, at least 1; None for all of them.
 
     Raises:
         ValueError: If the kind is unknown, the cutoff is below 1, or the kind needs a cutoff and has none.
@@ -151,7 +151,7 @@ def parse_measures(names: Iterable[str]) -> tuple[Measure, ...]:
 
 
 def _parse(name: str) -> Measure | Message:
-    """Return the measure, or the reason why there is none."""
+    """Return the measure, or why the name is not one."""
     match = _FORM.fullmatch(name.strip().lower())
     kind = _BY_ALIAS.get(match["kind"]) if match else None
     if match is None or kind is None:

@@ -1,4 +1,4 @@
-"""An evaluation kept as a folder, which appears whole or not at all.
+"""Saves an evaluation as a folder, which appears complete or not at all.
 
     evaluation.json   what was evaluated, and every measure of every query
     run.trec          documents per query, a TREC run file

@@ -1,6 +1,6 @@
-"""An evaluation cut by language, length or metadata of its queries. It computes no measure anew.
+"""Cuts an evaluation by language, length or metadata of its queries, and compares two within each slice.
 
-Two evaluations compared within each language, length or metadata value of the queries, corrected for being several.
+It computes no measure anew; p values are corrected for the number of slices.
 """
 
 from collections.abc import Mapping, Sequence

@@ -97,7 +97,7 @@ class Unanswered(SearchError):
 
 
 def ask(endpoint: Endpoint, prompt: str) -> str:
-    """Return the text of the answer; empty when its form is not that of a chat completion.
+    """Return the text of the answer; empty when it is not a chat completion.
 
     Raises:
         ModelError: If the endpoint refuses the request (401, 403, 404, 400 and their like): retrying cannot help.
@@ -146,7 +146,7 @@ def with_tries(endpoint: Endpoint, attempt: Callable[[], T]) -> T:
 
 
 def opened(endpoint: Endpoint, messages: Sequence[ChatMessage], *, stream: bool = False) -> HTTPResponse:
-    """Send one request and return the response, its body not yet read; to be closed by the caller.
+    """Send one request and return the response, its body unread; the caller closes it.
 
     Raises:
         HTTPError: For any status but 2xx, redirects included: they are not followed, since the key would go with them.

@@ -23,8 +23,8 @@ class StreamLimits:
     Attributes:
         seconds: Wall time of the whole answer, from the response's headers on; checked at each piece, so that `timeout_s` of the
             endpoint may come on top.
-        characters: Of the answer's text.
-        bytes_read: Of the response.
+        characters: Longest text of an answer.
+        bytes_read: Largest response.
     """
 
     seconds: float = 180.0

@@ -1,4 +1,4 @@
-r"""Rerankers that are language models: the logit of `Yes` after query, passage and question. bge-reranker-v2-gemma and kin.
+r"""Rerankers that are language models: the logit of `Yes` after query, passage and question. bge-reranker-v2-gemma and others.
 
 The input is built as FlagEmbedding's reference does (`inference/reranker/decoder_only/base.py`):
 

@@ -167,7 +167,7 @@ def test_other_reader_keeps_our_order(tmp_path):
 @pytest.mark.parametrize(
     ("run", "reason"),
     [
-        ({"q": [("a", 1.0), ("a", 0.5)]}, "document 'a' comes twice for query 'q'"),
+        ({"q": [("a", 1.0), ("a", 0.5)]}, "duplicate document 'a' for query 'q'"),
         ({"q": [("a", float("nan"))]}, "score of 'a' for query 'q' is nan"),
         ({"q": [("a", 1e300)]}, "score of 'a' for query 'q' is 1e\\+300"),
         ({"q": [("a\tb", 1.0)]}, r"the id 'a\\tb' is empty or has tabs"),

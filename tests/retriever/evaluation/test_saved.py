@@ -81,7 +81,7 @@ def test_nothing_is_overwritten(tmp_path):
 
 
 def test_a_failure_leaves_nothing(tmp_path):
-    with pytest.raises(ValueError, match="comes twice"):
+    with pytest.raises(ValueError, match="duplicate document"):
         save_evaluation(tmp_path / "one", saved({"q1": [("b", 1.0), ("b", 0.5)]}))
     assert list(tmp_path.iterdir()) == []
 
