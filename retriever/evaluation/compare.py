@@ -72,10 +72,6 @@ class Comparison:
             return "worse"
         return "no difference shown"
 
-    def words(self, language: Literal["en", "zh"] = "en") -> str:
-        """Return `message` in a language. For the gate of tuning, until its verdict is a message too."""
-        return _in_chinese(self) if language == "zh" else str(self.message())
-
     def message(self) -> Message:
         """Return the verdict as a sentence with the numbers behind it."""
         left_out = len(self.only_before) + len(self.only_after)
@@ -242,24 +238,4 @@ def _corrected(p: float, comparisons: int) -> Message:
 def _left_out(queries: int) -> Message:
     return Message.of(
         "evaluation.in_one_only", "; {queries} queries in only one of the two are left out", queries=queries
-    )
-
-
-_CHINESE: Mapping[Verdict, str] = {
-    "better": "更好",
-    "worse": "更差",
-    "no difference shown": "未显示出差异",
-    "too few queries": f"查询太少，无法下结论（至少需要 {MINIMUM_QUERIES} 个）",
-}
-
-
-def _in_chinese(comparison: Comparison) -> str:
-    c = comparison
-    corrected = f"，按 {c.compared} 次比较校正后 p = {c.p_adjusted:.4f}" if c.compared > 1 else ""
-    left_out = len(c.only_before) + len(c.only_after)
-    dropped = f"；另有 {left_out} 个查询只出现在其中一次评测里，未计入" if left_out else ""
-    return (
-        f"{_CHINESE[c.verdict]}：{c.measure} 由 {c.before:.4f} 变为 {c.after:.4f}，差值 {c.difference:+.4f}"
-        f"（95% 区间 {c.low:+.4f} 至 {c.high:+.4f}），p = {c.p:.4f}{corrected}；"
-        f"{c.count} 个查询中 {len(c.wins)} 胜、{len(c.ties)} 平、{len(c.losses)} 负{dropped}。"
     )

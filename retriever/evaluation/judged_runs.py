@@ -208,8 +208,8 @@ def _saved(path: Path, measure: Measure, judged: JudgedQueries | None) -> Judged
             )
         questions = anew
     notes += _oddities(saved.run, evaluation)
-    if degraded := str(saved.meta.more.get("degraded") or ""):
-        notes.append(Message.of("evaluation.degraded", "degraded: {stages}", stages=degraded))
+    if losses := saved.meta.degraded():
+        notes.append(Message.of("evaluation.degraded", "degraded: {stages}", stages=list(losses)))
     return JudgedRun(path.resolve().name, evaluation, saved.run, questions, saved.meta, tuple(notes))
 
 

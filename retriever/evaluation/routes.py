@@ -62,6 +62,7 @@ class RouteEvaluation:
             rerank=rerank or "none",
             depth=self.ceiling.depth if rerank else 0,
             more=more,
+            losses=self.degraded,
         )
         questions = Questions(dataset.queries, dataset.qrels, dataset.metadata)
         return SavedEvaluation(meta, self.evaluation, self.run, questions)

@@ -44,7 +44,8 @@ class Meta:
         rerank: The reranker, or `none`.
         depth: How many candidates were reranked; 0 without reranking.
         created: UTC time, ISO 8601.
-        more: Further facts as text or numbers, such as milliseconds per stage, ceiling, degraded stages.
+        more: Further facts as text or numbers, such as milliseconds per stage and ceiling; `degraded` in English.
+        losses: Stages that did not fully run, and why.
     """
 
     dataset: str
@@ -57,6 +58,12 @@ class Meta:
     depth: int = 0
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     more: Mapping[str, str | float] = field(default_factory=dict)
+    losses: tuple[Message, ...] = ()
+
+    def degraded(self) -> tuple[Message, ...]:
+        """Return the losses; of an evaluation that kept them as text only, that text."""
+        text = str(self.more.get("degraded") or "")
+        return self.losses or ((Message.plain(text),) if text else ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +111,7 @@ def save_evaluation(folder: Path, saved: SavedEvaluation) -> None:
             _write_questions(temp, saved.questions)
         report = {
             "format": FORMAT,
-            "meta": asdict(saved.meta),
+            "meta": {**asdict(saved.meta), "losses": [loss.as_json() for loss in saved.meta.losses]},
             "run_sha256": file_sha256(temp / _RUN),
             "questions_sha256": _sums(temp) if saved.questions is not None else None,
             "evaluation": _report(saved.evaluation),
@@ -149,7 +156,7 @@ def load_evaluation(folder: Path) -> SavedEvaluation:
         )
     try:
         saved_sha = report["run_sha256"]
-        meta, evaluation = Meta(**report["meta"]), _evaluation(report["evaluation"])
+        meta, evaluation = _meta(report["meta"]), _evaluation(report["evaluation"])
     except (KeyError, TypeError, AttributeError) as err:
         raise CorpusError(
             "evaluation.damaged",
@@ -206,6 +213,11 @@ def _read_questions(folder: Path) -> Questions:
 
 def _sums(folder: Path) -> list[str]:
     return [file_sha256(folder / name) if (folder / name).is_file() else "" for name in (_QUERIES, _QRELS)]
+
+
+def _meta(report: Mapping[str, Any]) -> Meta:
+    losses = tuple(Message.from_json(loss) for loss in report.get("losses", ()))
+    return Meta(**{**report, "losses": losses})
 
 
 def _report(evaluation: Evaluation) -> dict[str, Any]:

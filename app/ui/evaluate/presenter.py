@@ -160,8 +160,8 @@ def remarks(
     """Return what a reader of the figures should know, one plain sentence each."""
     found = []
     for run in runs:
-        degraded = str(run.saved.meta.more.get("degraded", ""))
-        if degraded:
+        if losses := run.saved.meta.degraded():
+            degraded = say("; ", "；").join(told(loss, say) for loss in losses)
             found.append(say(f"{run.label} was degraded: {degraded}", f"{run.label} 有降级：{degraded}"))
     excluded = runs[0].saved.evaluation.excluded
     if excluded:

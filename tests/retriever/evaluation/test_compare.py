@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from quarry.app.words import words
 from quarry.indexer.errors import CorpusError
 from quarry.retriever.evaluation.bootstrap import mean_intervals, randomisation_p
 from quarry.retriever.evaluation.compare import MINIMUM_QUERIES, compare, compare_many, holm
@@ -70,8 +71,8 @@ def test_queries_in_only_one_are_named_and_left_out():
     assert result.only_before == ("q0", "q1")
     assert result.only_after == ("q30", "q31")
     assert result.count == 28
-    assert "4 queries in only one of the two are left out" in result.words()
-    assert "另有 4 个查询" in result.words("zh")
+    assert "4 queries in only one of the two are left out" in words(result.message(), "en")
+    assert "另有 4 个查询" in words(result.message(), "zh")
 
 
 def test_what_cannot_be_compared():
@@ -101,10 +102,10 @@ def test_what_cannot_be_compared():
 )
 def test_verdict_in_words_with_the_numbers_behind_it(before, after, english, chinese):
     result = compare(evaluation(before), evaluation(after), "AP")
-    assert result.words("en").startswith(english)
-    assert f"on {len(before)} queries" in result.words("en")
-    assert result.words("zh").startswith(chinese)
-    assert f"{len(before)} 个查询中 {len(result.wins)} 胜" in result.words("zh")
+    assert words(result.message(), "en").startswith(english)
+    assert f"on {len(before)} queries" in words(result.message(), "en")
+    assert words(result.message(), "zh").startswith(chinese)
+    assert f"{len(before)} 个查询中 {len(result.wins)} 胜" in words(result.message(), "zh")
 
 
 def test_several_comparisons_are_corrected_and_the_correction_can_change_the_verdict():
@@ -120,8 +121,8 @@ def test_several_comparisons_are_corrected_and_the_correction_can_change_the_ver
     assert together["ours"].p == alone.p
     assert together["ours"].p_adjusted == pytest.approx(10 * alone.p)
     assert together["ours"].verdict == "no difference shown"
-    assert "corrected for 10 comparisons" in together["ours"].words()
-    assert "按 10 次比较校正后" in together["ours"].words("zh")
+    assert "corrected for 10 comparisons" in words(together["ours"].message(), "en")
+    assert "按 10 次比较校正后" in words(together["ours"].message(), "zh")
     assert compare_many(evaluation(before), {}, "AP") == {}
 
 

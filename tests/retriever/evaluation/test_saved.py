@@ -1,10 +1,12 @@
 """Evaluations on disk: whole or not at all, never overwritten, damage noticed."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from quarry.indexer.errors import CorpusError
+from quarry.indexer.messages import Message
 from quarry.retriever.evaluation.evaluate import evaluate
 from quarry.retriever.evaluation.measures import parse_measures
 from quarry.retriever.evaluation.saved import (
@@ -148,3 +150,12 @@ def test_saved_ones_are_listed(tmp_path):
         save_evaluation(tmp_path / name, saved())
     (tmp_path / "other").mkdir()
     assert [path.name for path in list_evaluations(tmp_path)] == ["a", "b"]
+
+
+def test_the_losses_of_stages_come_back_as_messages_and_an_older_text_as_one(tmp_path):
+    loss = Message.of("search.degraded", "{stage}: {reason}", stage="dense", reason="no model")
+    meta = replace(META, losses=(loss,), more={"degraded": str(loss)})
+    save_evaluation(tmp_path / "new", replace(saved(), meta=meta))
+    assert load_evaluation(tmp_path / "new").meta.degraded() == (loss,)
+    save_evaluation(tmp_path / "old", replace(saved(), meta=replace(meta, losses=())))
+    assert [str(one) for one in load_evaluation(tmp_path / "old").meta.degraded()] == ["dense: no model"]
