@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from quarry.app.wiring import ChosenModel, live_manifest
+from quarry.app.words import message_of
 from quarry.indexer.build import BuildReport, build_index
 from quarry.indexer.build.plan import BuildSettings
 from quarry.indexer.build.progress import Observer
@@ -41,11 +42,11 @@ class Voice(Observer, Protocol):
         """Report a build, or that nothing changed; `model` is the embedder's name, empty for none."""
         ...
 
-    def failure(self, error: str, retry_s: float) -> None:
+    def failure(self, error: Message, retry_s: float) -> None:
         """Report a failed build, once per error; it is retried after `retry_s` seconds or when the folders change."""
         ...
 
-    def remark(self, sentence: str) -> None:
+    def remark(self, message: Message) -> None:
         """Report something the user should know."""
         ...
 
@@ -80,8 +81,8 @@ class Keeper:
         self._first = True
         self._taken: Rest | None = None  # what the last build was made of
         self._skips: dict[Path, tuple[Signature, Skipped]] = {}
-        self._absent: tuple[str, ...] = ()
-        self._error = ""
+        self._absent: tuple[Message, ...] = ()
+        self._error: Message | None = None
 
     def run(self) -> None:
         """Keep the index up to date until `stop` is set.
@@ -129,13 +130,13 @@ class Keeper:
             if self._first and isinstance(err, ValueError):
                 raise
             return self._failed(err, min(_LAST_RETRY_S, 2 * retry_s or _FIRST_RETRY_S))
-        self._error = ""
+        self._error = None
         if done:
             self._first, self._taken = False, rest
         return 0.0
 
     def _failed(self, err: Exception, retry_s: float) -> float:
-        said = str(err) or type(err).__name__
+        said = message_of(err)
         if said != self._error:
             self._voice.failure(said, retry_s)
             self._error = said
@@ -181,22 +182,23 @@ class Keeper:
     def _usable(self, state: FolderState) -> Sequence[Path]:
         """Return the roots to build from; one that vanished or lost all of its files at once keeps its documents."""
         known = self._files_known() if any(not root.files for root in state.roots.values()) else {}
-        absent: list[str] = []
+        absent: list[Message] = []
         roots: list[Path] = []
         for path, root in state.roots.items():
             count = known.get(str(path), 0)
-            kept = f"; its {count} files stay in the index until it is back" if count else "; waiting for it"
             if root.place is None:
-                absent.append(f"{path} is not there{kept}")
+                absent.append(_gone(path, count))
             elif not root.files and count and not self._settings.allow_empty:
-                absent.append(f"{path} is empty now (is a drive not mounted?){kept}, or --allow-empty is given")
+                absent.append(_emptied(path, count))
             elif not root.files and not known and not self._settings.allow_empty:
-                absent.append(f"{path} has no files yet; waiting for some")
+                absent.append(
+                    Message.of("app.no_files_yet", "{path} has no files yet; waiting for some", path=str(path))
+                )
             else:
                 roots.append(path)
-        for sentence in absent:
-            if sentence not in self._absent:
-                self._voice.remark(sentence)
+        for message in absent:
+            if message not in self._absent:
+                self._voice.remark(message)
         self._absent = tuple(absent)
         return roots
 
@@ -223,9 +225,39 @@ class Keeper:
         self._loaded = ChosenModel(None, "", ())  # two models at once may not fit
         self._loaded = self._reload()
         spec = self._loaded.embedder.spec if self._loaded.embedder else None
+        if spec is None:
+            self._voice.remark(
+                Message.of(
+                    "app.other_model_none", "the live generation has no model any more; continuing with BM25 only"
+                )
+            )
+            return
         self._voice.remark(
-            f"the live generation has another model; going on with {spec.model if spec else 'words only'}"
+            Message.of(
+                "app.other_model", "the live generation has another model; continuing with {model}", model=spec.model
+            )
         )
+
+
+def _gone(path: Path, count: int) -> Message:
+    if not count:
+        return Message.of("app.folder_awaited", "{path} is not there; waiting for it", path=str(path))
+    return Message.of(
+        "app.folder_gone",
+        "{path} is not there; its {count:file stays|files stay} in the index until it is back",
+        path=str(path),
+        count=count,
+    )
+
+
+def _emptied(path: Path, count: int) -> Message:
+    return Message.of(
+        "app.folder_emptied",
+        "{path} is empty now (is a drive not mounted?); its {count:file stays|files stay} in the index",
+        do="Restore the files, or give --allow-empty",
+        path=str(path),
+        count=count,
+    )
 
 
 class _Stoppable:

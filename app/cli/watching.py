@@ -16,6 +16,7 @@ from quarry.indexer.build import BuildReport
 from quarry.indexer.build.plan import BuildSettings
 from quarry.indexer.corpus.walk import Skipped
 from quarry.indexer.corpus.watcher import FolderWatch, WatchSettings
+from quarry.indexer.messages import Message
 
 _SHOWN_SKIPS = 3
 
@@ -63,12 +64,14 @@ def keep_in_step(
         settings_of_watch = WatchSettings(poll_s=poll_s)
     watch = FolderWatch(roots, stop, settings_of_watch, voice.remark)
     keeper = Keeper(index, watch, loaded, settings, voice=voice, stop=stop, reload=lambda: load(False))
-    voice.remark(f"watching {', '.join(map(str, roots))}; press Ctrl-C to stop")
+    voice.remark(
+        Message.of("cli.watching", "watching {folders}; press Ctrl-C to stop", folders=[str(root) for root in roots])
+    )
     try:
         keeper.run()
     finally:
         voice.close()
-    voice.remark("stopped; the index stays usable, and the same command resumes from here")
+    voice.remark(Message.of("cli.stopped", "stopped; the index stays usable, and the same command resumes from here"))
 
 
 class _Voice:
@@ -103,16 +106,23 @@ class _Voice:
         if len(new) > _SHOWN_SKIPS:
             note(f"  ... and {len(new) - _SHOWN_SKIPS} more (--json lists all)")
 
-    def failure(self, error: str, retry_s: float) -> None:
+    def failure(self, error: Message, retry_s: float) -> None:
         if self._as_json:
             self._rounds += 1
             out_json({"round": self._rounds, "at": _now(), "error": error, "retry_s": retry_s})
             sys.stdout.flush()
         else:
-            self.remark(f"build failed, index unchanged: {error}; retrying in {retry_s:g} s")
+            self.remark(
+                Message.of(
+                    "cli.build_failed",
+                    "build failed, index unchanged: {error}; retrying in {seconds:g} s",
+                    error=error,
+                    seconds=retry_s,
+                )
+            )
 
-    def remark(self, sentence: str) -> None:
-        note(f"{_now()} {sentence}")
+    def remark(self, message: Message) -> None:
+        note(f"{_now()} {message}")
         sys.stderr.flush()
 
 

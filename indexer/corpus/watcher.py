@@ -12,6 +12,7 @@ from time import monotonic
 
 from quarry.indexer.corpus.events import Clock, FolderEvents, SystemEvents
 from quarry.indexer.corpus.snapshot import FolderState, look, moved
+from quarry.indexer.messages import Message
 
 _TRIES = 3  # to listen to folders that go on coming; the next look tries again
 _SHARE = 10  # looks without an event take at most a tenth of the time
@@ -62,7 +63,7 @@ class FolderWatch:
         roots: Sequence[Path],
         stop: threading.Event,
         settings: WatchSettings = WatchSettings(),
-        remark: Callable[[str], None] = lambda _sentence: None,
+        remark: Callable[[Message], None] = lambda _message: None,
     ) -> None:
         """Begin to listen at the first `rest`.
 
@@ -70,7 +71,7 @@ class FolderWatch:
             roots: Absolute paths of files and folders; they need not be there.
             stop: Ends every wait.
             settings: How to watch.
-            remark: Told what the user should know.
+            remark: Receives what the user should know.
         """
         self._roots, self._stop, self._settings, self._remark = tuple(roots), stop, settings, remark
         self._events: FolderEvents = Clock(stop, settings.poll_s) if settings.poll_s else SystemEvents(stop)
@@ -141,7 +142,13 @@ class FolderWatch:
         except (OSError, RuntimeError, ImportError) as err:
             every_s = max(2.0, self._settings.absent_s)
             self._remark(
-                f"the system gives no events for {len(folders)} folders ({err}); looking every {every_s:g} s instead"
+                Message.of(
+                    "corpus.no_events",
+                    "the system gives no events for {count:folder|folders} ({reason}); polling every {seconds:g} s instead",
+                    count=len(folders),
+                    reason=str(err),
+                    seconds=every_s,
+                )
             )
             self._events.close()
             self._events = Clock(self._stop, every_s)

@@ -224,7 +224,7 @@ def test_a_model_that_was_promoted_meanwhile_is_loaded(tmp_path, docs):
     manifest = Index.open(index).manifest
     assert (manifest.embedder.fingerprint, manifest.embedder.folder) == (tuned.spec.fingerprint, "models/run")
     assert ids(index) == ["d", "docs/a.md", "docs/b.txt", "docs/斑马.md"]
-    assert heard.remarks == ["the live generation has another model; going on with tests/words"]
+    assert heard.remarks == ["the live generation has another model; continuing with tests/words"]
 
 
 def test_the_first_build_with_another_model_is_refused(tmp_path, docs):

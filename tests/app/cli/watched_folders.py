@@ -42,10 +42,10 @@ class Heard:
         self.rounds.append((report, model))
 
     def failure(self, error, retry_s):
-        self.failures.append((error, retry_s))
+        self.failures.append((str(error), retry_s))
 
     def remark(self, sentence):
-        self.remarks.append(sentence)
+        self.remarks.append(str(sentence))
 
     def phase(self, name, total):
         pass

@@ -156,7 +156,9 @@ def test_without_events_it_looks_by_the_clock(docs, monkeypatch, err):
     stop, said = threading.Event(), []
     watch = FolderWatch([docs], stop, QUICK, said.append)
     rest = watch.rest()
-    assert said == [f"the system gives no events for 2 folders ({err}); looking every 2 s instead"]
+    assert [str(message) for message in said] == [
+        f"the system gives no events for 2 folders ({err}); polling every 2 s instead"
+    ]
     threading.Timer(0.2, (docs / "c.md").write_text, ["x"]).start()
     assert watch.changed(rest, 10.0)
 
