@@ -42,7 +42,9 @@ def register(cli: typer.Typer) -> None:
 
 
 def ui(
-    index: Annotated[Path, typer.Argument(help="The index folder.")],
+    path: Annotated[
+        Path | None, typer.Argument(help="An index, or a folder of documents to index; neither: choose in the browser.")
+    ] = None,
     host: Annotated[
         str, typer.Option(help="Address to listen on; anything but loopback requires a password.")
     ] = "127.0.0.1",
@@ -54,14 +56,13 @@ def ui(
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser window.")] = False,
 ) -> None:
     """Start the app."""
-    from quarry.indexer.opened import Index
-
-    Index.open(index)  # report a missing or damaged index here, not in the browser
+    index, folder = index_of(path)
     port = free_port(host, port)
     environment = {
         **os.environ,
         "PYTHONPATH": _python_path(),
         "QUARRY_UI_INDEX": str(index.absolute()),
+        "QUARRY_UI_FOLDER": str(folder.absolute()) if folder else "",
         "QUARRY_UI_RERANK": rerank,
         "QUARRY_UI_DEVICE": device,
     }
@@ -74,6 +75,28 @@ def ui(
     sys.stderr.flush()
     command = server_command(host, port, headless=no_browser or not _has_screen())
     os.execve(command[0], command, environment)  # noqa: S606 (our own interpreter)
+
+
+def index_of(path: Path | None) -> tuple[Path, Path | None]:
+    """Return the index to open, and the folder to index first, if any.
+
+    A folder of documents gets its index in the working directory, `NAME-index`; without a path it is `quarry-index`.
+
+    Raises:
+        IndexFormatError: If the path does not exist, or is a damaged index.
+    """
+    from quarry.indexer.opened import Index
+    from quarry.indexer.storage.generations import Generations
+
+    index, folder = path or Path("quarry-index"), None
+    if path is not None and path.is_dir() and not Generations(path).folder.exists():
+        index, folder = Path(f"{path.resolve().name or 'quarry'}-index"), path
+    if Generations(index).exists():
+        Index.open(index)  # report a damaged index here, not in the browser
+        return index, None
+    if path is not None and folder is None:
+        Index.open(path)  # it says what is wrong
+    return index, folder
 
 
 def server_command(host: str, port: int, *, headless: bool) -> list[str]:

@@ -4,6 +4,7 @@ import time
 
 import streamlit as st
 
+from quarry.app.ui.index.first import phase_name
 from quarry.app.ui.search.upload_presenter import left_out_html
 from quarry.app.ui.shared.session import Session
 from quarry.app.ui.shared.shown_text import counted, plain, told
@@ -61,19 +62,12 @@ def upload_panel(session: Session) -> None:
 
 def _watch(session: Session, job: UploadJob) -> None:
     """Show a running job, then redraw the page from the new generation."""
-    names = {
-        "reading": session.say("Reading the files", "读取文件"),
-        "cutting": session.say("Cutting passages", "切分段落"),
-        "encoding": session.say("Encoding passages", "编码段落"),
-        "storing": session.say("Storing vectors", "存储向量"),
-        "lexical": session.say("Indexing words", "建立关键词索引"),
-    }
     bar = st.progress(0.0)
     while job.is_alive():
         now = job.progress
         share = min(1.0, now.done / now.total) if now.total else 0.0
         count = f" {now.done}/{now.total}" if now.total else ""
-        bar.progress(share, names.get(now.phase, now.phase) + count)
+        bar.progress(share, phase_name(now.phase, session.say) + count)
         time.sleep(_LOOK)
     st.rerun()
 

@@ -37,6 +37,26 @@ def inside(path: Path, roots: Sequence[Path]) -> bool:
     return any(resolved.is_relative_to(root) for root in roots)
 
 
+def allowed_path(typed: str, roots: Sequence[Path]) -> Path:
+    """Return the path that a visitor typed, absolute or relative to the first root; it need not exist.
+
+    Raises:
+        SettingsError: If it is outside the roots.
+    """
+    name = typed.strip()
+    if "\0" in name or not inside(roots[0] / name, roots):
+        raise SettingsError(
+            "ui.outside_data_folders",
+            "{path} is not below {roots}",
+            expected="a path there",
+            do="Whoever starts the app can allow other folders with {variable}",
+            path=name,
+            roots=list(map(str, roots)),
+            variable=DATA_VARIABLE,
+        )
+    return roots[0] / name
+
+
 def data_choices(typed: str, roots: Sequence[Path]) -> tuple[DataChoice, ...]:
     """Return the demo corpus and the data sets in a folder.
 
@@ -50,17 +70,7 @@ def data_choices(typed: str, roots: Sequence[Path]) -> tuple[DataChoice, ...]:
     demo = DataChoice("demo_corpus", queries_path().parent)
     if not typed.strip():
         return (demo,)
-    folder = roots[0] / typed.strip()
-    if "\0" in typed or not inside(folder, roots):
-        raise SettingsError(
-            "ui.outside_data_folders",
-            "{path} is not below {roots}",
-            expected="a path there",
-            do="Whoever starts the app can allow other folders with {variable}",
-            path=typed.strip(),
-            roots=list(map(str, roots)),
-            variable=DATA_VARIABLE,
-        )
+    folder = allowed_path(typed, roots)
     try:
         children = sorted(child for child in folder.iterdir() if not child.name.startswith("."))
     except OSError as err:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from quarry.app.ui.index.first import first_index, has_index
 from quarry.app.ui.shared.session import current
 
 PAGES = Path(__file__).parents[1] / "pages"
@@ -28,7 +29,8 @@ def frame() -> None:
             "Language / 语言", list(LANGUAGES), format_func=LANGUAGES.__getitem__, key="language", required=True
         )
     state.spoken = state.language
-    say = current().say
+    session = current()
+    say = session.say
     titles = {
         "search.py": (say("Search", "搜索"), ":material/search:"),
         "evaluate.py": (say("Evaluate", "评测"), ":material/monitoring:"),
@@ -41,4 +43,7 @@ def frame() -> None:
         if (PAGES / name).is_file()
     ]
     st.html(STYLE)
+    if not has_index(session.index):
+        first_index(session)
+        return
     st.navigation(pages).run()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from quarry.app.ui.shared.data_folders import DATA_VARIABLE, inside
+from quarry.app.ui.shared.data_folders import allowed_path, inside
 from quarry.app.ui.shared.jobs import Doing, Job
 from quarry.demo_corpus import general_path
 from quarry.indexer.errors import SettingsError
@@ -159,17 +159,8 @@ def pair_paths(typed: str, roots: Sequence[Path]) -> tuple[Path, ...]:
     for line in typed.splitlines():
         if not (name := line.strip()):
             continue
-        if "\0" in name or not inside(roots[0] / name, roots):
-            raise SettingsError(
-                "ui.outside_data_folders",
-                "{path} is not below {roots}",
-                expected="a path there",
-                do="Whoever starts the app can allow other folders with {variable}",
-                path=name,
-                roots=list(map(str, roots)),
-                variable=DATA_VARIABLE,
-            )
-        if not (roots[0] / name).exists():
+        path = allowed_path(name, roots)
+        if not path.exists():
             raise SettingsError(
                 "ui.no_pairs_file",
                 "{path} does not exist",
@@ -177,7 +168,7 @@ def pair_paths(typed: str, roots: Sequence[Path]) -> tuple[Path, ...]:
                 do="Check the spelling",
                 path=name,
             )
-        found.append((roots[0] / name).resolve())
+        found.append(path.resolve())
     return tuple(dict.fromkeys(found))
 
 
