@@ -10,7 +10,7 @@ from quarry.app.doctor import CheckResult
 from quarry.app.ui.index import presenter as shown
 from quarry.indexer.messages import Message
 from quarry.indexer.models.listing import ModelRow
-from quarry.indexer.storage.generations import Generations, writer_lock
+from quarry.indexer.storage.generations import POINTER_NAME, Generations, writer_lock
 from tests.app.ui.languages import chinese, english
 from tests.app.ui.pages_support import demo_index, markdown, open_page, texts
 
@@ -166,11 +166,13 @@ def test_a_damaged_live_generation_can_be_left_by_rolling_back(index, monkeypatc
     assert at.metric[0].value == "000001"
 
 
-def test_a_folder_that_is_no_index_says_so(tmp_path, monkeypatch):
-    at = open_page(tmp_path, monkeypatch, "index")
+def test_an_index_that_lost_its_pointer_says_so(tmp_path, monkeypatch):
+    index = demo_index(tmp_path)
+    (index / POINTER_NAME).unlink()
+    at = open_page(index, monkeypatch, "index")
     assert not at.exception
     assert at.error[0].value == "This folder cannot be used as an index."
-    assert "is not an index" in at.code[0].value
+    assert at.code[0].value
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

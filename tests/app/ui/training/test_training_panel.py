@@ -111,7 +111,7 @@ def finished(at, index, kind="training", *, seconds=120):
 
 def start(at, pairs="pairs.jsonl"):
     at.text_area(key="training.pairs").set_value(pairs)
-    at.checkbox(key="training.feedback").uncheck()
+    at.checkbox(key="training.feedback").uncheck().run()
     return at.button(key="training.go").click().run()
 
 
@@ -129,7 +129,7 @@ def test_a_better_model_goes_live_drift_is_shown_and_it_is_taken_back(index, sma
     write_log(index)
     at = open_page(index, monkeypatch, "feedback")
     assert not at.exception
-    assert "The feedback log of 24 events gives 12 examples now, 0 of them from clicks alone." in texts(at)
+    assert "The feedback log (24 events) gives 12 examples now, 0 of them from clicks alone." in texts(at)
     start(at)
     job = finished(at, index)
     assert (job.state, job.error) == ("done", None)
@@ -144,24 +144,24 @@ def test_a_better_model_goes_live_drift_is_shown_and_it_is_taken_back(index, sma
     assert (job.result.folder / "data" / "mining.md").read_text(encoding="utf-8").strip() in [
         code.value.strip() for code in at.code
     ]
-    models = table_with(at, "Why")
-    assert models["Why"].tolist() == ["promoted", "built"]
+    models = table_with(at, "Reason")
+    assert models["Reason"].tolist() == ["promoted", "built"]
     assert models["State"].tolist() == ["live", ""]
     at.button(key="training.drift").click().run()
     assert finished(at, index, "drift").error is None
     at.run()
-    assert "Generation 000001 against 000002 on the newest 12 different questions of the log:" in texts(at)
+    assert "Generations 000001 and 000002 on the newest 12 questions of the log:" in texts(at)
     at.button(key="training.rollback").click().run()
     assert Generations(index).pointer().generation == "000002"
     at.button(key="training.no").click().run()
     assert not has_button(at, "training.yes")
     at.button(key="training.rollback").click().run()
-    assert "stops answering" in texts(at)
+    assert "replaces the model of generation 000002" in texts(at)
     at.button(key="training.yes").click().run()
     assert finished(at, index, "rollback").result == "000001" == Generations(index).pointer().generation
     at.run()
     assert not has_button(at, "training.rollback") and not has_button(at, "training.drift")
-    assert "000001 answers" in texts(at)
+    assert "generation 000001 is live" in texts(at)
     assert "<script>" not in markdown(at)
 
 
@@ -212,10 +212,10 @@ def test_a_stopped_run_goes_on_where_it_was(index, small, monkeypatch):
     assert "step 7 of" in texts(at)
     assert at.button(key="training.go").disabled
     at.button(key="training.cancel").click().run()
-    assert "It stops after the step at hand" in texts(at)
+    assert "It stops after the current step" in texts(at)
     go_on.set()
     assert finished(at, index).state == "cancelled"
-    assert "Stopped. What was reached is kept" in texts(at)
+    assert "Stopped. Finished work is kept" in texts(at)
     (folder,) = (index / "tuning").iterdir()
     assert (folder / "finetune" / "checkpoints" / "checkpoint-6").is_dir()
     data = (folder / "data" / "train.jsonl").read_bytes()
@@ -240,8 +240,13 @@ def test_too_few_examples_and_paths_outside_are_said(index, monkeypatch):
     at.button(key="training.go").click().run()
     assert "Choose something to learn from" in at.warning[-1].value
     assert board(index).latest("training") is None
-    at.checkbox(key="training.feedback").check()
-    at.button(key="training.go").click().run()
+    at.checkbox(key="training.feedback").check().run()
+    assert at.button(key="training.go").disabled, "two examples are too few, and there is no other source"
+    monkeypatch.setenv(DATA_VARIABLE, str(index.parent))
+    (index.parent / "few.jsonl").write_text(
+        '{"query": "where", "pos": ["here"], "neg": []}\n{"query": "when", "pos": ["now"], "neg": []}\n'
+    )
+    start(at, "few.jsonl")
     job = finished(at, index)
     assert "there are 2 examples; expected at least 10" in str(job.error)
     assert "The last run failed. The live model is unchanged." in texts(at)
@@ -256,7 +261,7 @@ def test_one_voice_counts_where_one_person_uses_the_index(index, monkeypatch):
     assert "gives 0 examples now" in texts(at)
     assert table_with(at, "What")["What"].tolist() == ["judgements with fewer than 2 voters"]
     at.toggle(key="training.alone").set_value(True).run()
-    assert "gives 1 examples now" in texts(at)
+    assert "gives 1 example now" in texts(at)
 
 
 def test_without_a_log_the_sources_are_named(index, monkeypatch):
@@ -290,7 +295,7 @@ def test_runs_that_somebody_wrote_into_stay_text(index, monkeypatch):
     assert "<script>" not in markdown(at) and "**" not in markdown(at)
     at.button(key="training.continue").click().run()
     assert not at.exception
-    assert "It cannot go on here." in texts(at)
+    assert "It cannot be continued here." in texts(at)
 
 
 def test_an_index_without_a_model_has_nothing_to_train(tmp_path, monkeypatch):
@@ -307,7 +312,7 @@ def test_what_is_tuned_can_be_chosen_in_both_languages(index, monkeypatch):
     at.session_state["language"] = "en"
     at.run()
     assert [option.split(" (")[0] for option in at.radio(key="training.what").options] == [
-        "the model that finds passages", "the reranker", "a new reranker out of this index's model",
+        "the embedder, which finds passages", "the reranker", "a new reranker made from this index's model",
     ]  # fmt: skip
     at.checkbox(key="training.corpus").check()
     at.radio(key="training.what").set_value("from-encoder").run()
