@@ -202,7 +202,13 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     (tables,) = db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
     if application != _APPLICATION_ID and tables:
         db.close()
-        raise IndexFormatError(f"{path} is a database of something else; expected an inbox. Move it away")
+        raise IndexFormatError(
+            "serve.not_an_inbox",
+            "{path} is another kind of database",
+            expected="an inbox",
+            do="Move it away",
+            path=path,
+        )
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
     for statement in _SCHEMA:
@@ -215,8 +221,12 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as err:
         raise SearchError(
-            f"{path} could not be used ({err}); expected a sound file on a disk with room. Nothing was acknowledged by "
-            "this call; mend that and try again"
+            "serve.inbox_unusable",
+            "{path} cannot be used ({reason})",
+            expected="an intact file on a disk with free space",
+            do="Nothing was acknowledged by this call: fix that and try again",
+            path=path,
+            reason=str(err),
         ) from err
 
 
