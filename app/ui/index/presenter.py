@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quarry.app.doctor import CheckResult
-from quarry.app.ui.index.words import note_words, why_words
 from quarry.app.ui.shared.shown_text import Say, told
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.messages import Message
@@ -103,7 +102,7 @@ def generation_rows(views: Sequence[GenerationView], say: Say) -> list[dict[str,
 
 def _reason(view: GenerationView, say: Say) -> str:
     if view.manifest is not None:
-        return why_words(view.manifest.reason, say)
+        return told(view.manifest.reason, say)
     return told(view.fault, say) if view.fault else ""
 
 
@@ -154,7 +153,7 @@ def history_rows(index: Path, say: Say) -> list[dict[str, str]]:
         {
             say("When", "时间"): moment(step.at),
             say("Generation", "版本"): step.generation,
-            say("Reason", "原因"): why_words(step.reason, say),
+            say("Reason", "原因"): told(step.reason, say),
         }
         for step in reversed(Generations(index).pointer().history)
     ]
@@ -204,7 +203,7 @@ def model_rows(models: Sequence[ModelRow], say: Say) -> list[dict[str, str]]:
             say("Dimensions", "维数"): str(row.dim or "-"),
             say("Tokens", "最大词元"): f"{row.max_tokens:,}",
             say("Memory", "内存"): f"{row.memory_mb / 1000:.1f} GB",
-            say("Note", "备注"): note_words(row.note, say),
+            say("Note", "备注"): told(row.note, say) if row.note else "",
         }
         for row in sorted(models, key=lambda row: not row.here)
     ]

@@ -6,7 +6,6 @@ import streamlit as st
 
 from quarry.app.doctor import CheckResult, examine
 from quarry.app.ui.index import presenter as shown
-from quarry.app.ui.index.words import ROLLED_BACK, SWITCHED
 from quarry.app.ui.shared.fault import show_fault
 from quarry.app.ui.shared.jobs import Job, board
 from quarry.app.ui.shared.session import Session, current
@@ -16,6 +15,8 @@ from quarry.indexer.messages import Message
 from quarry.indexer.storage.generations import Generations, writer_lock
 
 _CHECKS = "checks"
+ROLLED_BACK = Message.of("ui.rolled_back", "rolled back in the app")
+SWITCHED = Message.of("ui.switched", "switched in the app")
 
 
 def page() -> None:

@@ -5,7 +5,6 @@ Runs, with verdicts and curves: `runs`.
 
 from collections.abc import Sequence
 
-from quarry.app.ui.index.words import why_words
 from quarry.app.ui.shared.jobs import Progress
 from quarry.app.ui.shared.shown_text import Row, Say, counted, safe, told
 from quarry.app.ui.training.job import MeasuredDrift, TrainingState
@@ -94,7 +93,7 @@ def history_rows(steps: Sequence[Step], say: Say) -> list[Row]:
                 if reranked
                 else {}
             ),
-            say("Reason", "原因"): why_words(step.reason, say),
+            say("Reason", "原因"): told(step.reason, say),
             say("Run", "运行"): safe(step.run) or "-",
             say("State", "状态"): say("live", "使用中")
             if step.live

@@ -53,7 +53,7 @@ def test_a_worse_run_is_called_worse_and_its_losses_are_shown_with_texts(folder)
 
 def test_the_verdict_speaks_chinese(folder):
     done = compare(folder, "bm25", "worse.trec", "--data", "demo", "--lang", "zh", "--slices", "language")
-    assert "更差：nDCG@10 由 0.51" in done.stdout
+    assert "变差：nDCG@10 由 0.51" in done.stdout
     assert "下降最大的查询" in done.stdout
     assert "首个相关文档: #1 -> 无" in done.stdout
 

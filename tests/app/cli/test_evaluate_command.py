@@ -79,7 +79,7 @@ def test_presets_put_the_benchmarks_main_measure_first(base, preset, first):
 
 def test_the_verdict_speaks_chinese(base):
     done = run(base, "--routes", "bm25,hybrid", "--lang", "zh")
-    assert "hybrid 对比 bm25: 未显示出差异：nDCG@10" in done.stdout
+    assert "hybrid 对比 bm25: 差异不显著：nDCG@10" in done.stdout
 
 
 def test_queries_without_an_answer_or_a_result_are_counted(base, tmp_path):

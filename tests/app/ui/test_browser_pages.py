@@ -116,7 +116,7 @@ def test_evaluate_reopen_compare_and_roll_back(index, chromium):
         page.get_by_text("No difference shown").wait_for()
 
         page.get_by_text("中文", exact=True).click()
-        page.get_by_text("未显示出差异").first.wait_for()
+        page.get_by_text("差异不显著").first.wait_for()
 
         page.goto(f"{address}/index")
         page.get_by_role("button", name="Switch to it").click()

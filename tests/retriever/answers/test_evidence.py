@@ -155,7 +155,7 @@ def test_the_verdict_is_said_in_both_languages():
     basis = Message.plain("b")
     weak, good = Grounds(0.1234, True, 0.4, basis), Grounds(0.9, False, 0.4, basis)
     assert words(weak.message(), "en") == "Not in your documents, it seems (strength of the evidence 0.12, below 0.40)."
-    assert words(weak.message(), "zh") == "您的文档里似乎没有答案（依据强度 0.12，低于 0.40）。"
+    assert words(weak.message(), "zh") == "您的文档里似乎没有答案：证据不足（强度 0.12，低于 0.40）。"
     assert "support an answer" in words(good.message(), "en")
     assert "文档中有依据" in words(good.message(), "zh")
 

@@ -89,9 +89,9 @@ def test_what_cannot_be_compared():
 @pytest.mark.parametrize(
     ("before", "after", "english", "chinese"),
     [
-        ([0.2] * 25, [0.4] * 25, "Better: AP 0.2000 -> 0.4000, difference +0.2000", "更好：AP 由 0.2000 变为 0.4000"),
-        ([0.4] * 25, [0.2] * 25, "Worse: AP 0.4000", "更差：AP"),
-        ([0.4] * 25, [0.4] * 25, "No difference shown: AP", "未显示出差异：AP"),
+        ([0.2] * 25, [0.4] * 25, "Better: AP 0.2000 -> 0.4000, difference +0.2000", "变好：AP 由 0.2000 变为 0.4000"),
+        ([0.4] * 25, [0.2] * 25, "Worse: AP 0.4000", "变差：AP"),
+        ([0.4] * 25, [0.4] * 25, "No difference shown: AP", "差异不显著：AP"),
         (
             [0.4],
             [0.9],

@@ -38,7 +38,7 @@ def test_a_gain_that_costs_nothing_elsewhere_is_promoted():
     assert verdict.refusals == ()
     assert verdict.held_out.difference == pytest.approx(50 / 60 * 0.5)
     assert str(verdict.message()).startswith("Promote. Held-out queries: Better: nDCG@10 0.5000 -> 0.9167")
-    assert words(verdict.message(), "zh").startswith("可以上线。留出查询：更好")
+    assert words(verdict.message(), "zh").startswith("可以上线。留出查询：变好")
 
 
 @pytest.mark.parametrize(

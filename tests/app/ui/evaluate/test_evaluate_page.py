@@ -305,7 +305,7 @@ def test_evaluate_reopen_and_compare_across_generations(index, monkeypatch):
     at.multiselect(key="evaluate.shown").set_value([older, newest]).run()
     assert not at.exception
     assert table_with(at, "检索方式")["检索方式"].tolist() == ["关键词（BM25） 000002", "关键词（BM25） 000001"]
-    assert "未显示出差异" in texts(at)
+    assert "差异不显著" in texts(at)
     again = open_page(index, monkeypatch, "evaluate")  # another visitor finds both
     assert len(again.multiselect(key="evaluate.shown").options) == 2
     assert again.multiselect(key="evaluate.shown").value == []

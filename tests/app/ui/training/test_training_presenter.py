@@ -3,7 +3,6 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from quarry.app.ui.index.words import why_words
 from quarry.app.ui.shared.jobs import Progress
 from quarry.app.ui.training import presenter as shown
 from quarry.app.ui.training.job import MeasuredDrift, TrainingState
@@ -55,7 +54,7 @@ def test_evidence_says_how_many_and_what_is_missing():
         "3 examples so far; at least 10 are needed. Judge more results, or add other sources below.",
     ]
     assert shown.evidence_words(strict, chinese)[0] == "反馈日志有 3 个事件，现可得到 0 个样本，其中 0 个仅来自点击。"
-    assert shown.count_rows(strict.dropped, chinese) == [{"内容": "少于 2 人的判定", "数量": 3}]
+    assert shown.count_rows(strict.dropped, chinese) == [{"内容": "少于 2 人的标注", "数量": 3}]
     assert shown.count_rows({Message.plain("a"): 1, reasons.DISPUTED: 4}, english) == [
         {"What": "disputed judgements", "Count": 4}, {"What": "a", "Count": 1},
     ]  # fmt: skip
@@ -69,9 +68,7 @@ def test_stages_are_shown_in_the_language_of_the_page():
     assert stage_words(waiting, chinese) == "等待：/i is being written"
 
 
-def test_switches_and_times():
-    assert why_words("rolled back the model of 000002", chinese) == "从第 000002 代的模型回退"
-    assert why_words(Message.plain("promoted against the verdict"), chinese) == "不顾结论而上线"
+def test_times():
     assert [seconds_words(s, english) for s in (-1, 59.4, 61, 3725)] == ["0 s", "59 s", "1 min 01 s", "1 h 02 min"]
     assert seconds_words(3725, chinese) == "1 小时 02 分"
 
