@@ -106,7 +106,7 @@ def _picture_share(page: Any) -> float:
     for picture in page.get_objects(filter=[raw.FPDF_PAGEOBJ_IMAGE], max_depth=3):
         left, bottom, right, top = picture.get_bounds() if hasattr(picture, "get_bounds") else picture.get_pos()
         shares.append((right - left) * (top - bottom))
-    return max(shares) / max(1.0, width * height)
+    return float(max(shares) / max(1.0, width * height))
 
 
 def _annotations(page: Any, document: Any, text: str) -> list[str]:
