@@ -12,7 +12,7 @@ LANGUAGES = {"en": "English", "zh": "中文"}
 # Less empty space above, captions with the contrast that WCAG AA asks for (4.5), and menus of methods that wrap on a phone.
 STYLE = """<style>
 [data-testid="stMainBlockContainer"] { padding-top: 3.2rem; }
-[data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] * { color: light-dark(#5f5e5a, #b4b3ae); }
+[data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] * { color: light-dark(#5f5e5a, #b4b3ae); opacity: 1; }
 [data-testid="stButtonGroup"] [role="radiogroup"], [data-testid="stButtonGroup"] > div { flex-wrap: wrap; row-gap: .2rem; }
 </style>"""
 
