@@ -46,7 +46,7 @@ def test_a_reranker_by_folder(tmp_path):
 def test_models_that_cannot_be_had(lexical_index, tmp_path):
     with pytest.raises(ModelError, match="was built without a model; expected the name of a model"):
         embedder_for(str(lexical_index))
-    with pytest.raises(ModelError, match="expected an embedder: `pip install"):
+    with pytest.raises(ModelError, match="Install the offline one with `pip install"):
         embedder_for("none")
     with pytest.raises(ModelError, match="is not a folder"):
         reranker_for(str(tmp_path / "nothing"))
