@@ -20,7 +20,7 @@ from quarry.indexer.models import offline_bundle
 ROOT = Path(__file__).resolve().parents[1]
 ADAPTERS = (  # subclasses of other libraries' classes
     "quarry.training.fit.callback",
-    "quarry.training.fit.session",
+    "quarry.training.fit.steps",
     "quarry.training.fit.trainer",
     "quarry.app.integrations.langchain",
     "quarry.app.integrations.llama_index",

@@ -165,7 +165,7 @@ def promotion(folder: Path, kills: int) -> dict[str, Any]:
 def checkpoints(folder: Path, kills: int) -> dict[str, Any]:
     """Train with a checkpoint after each step, killed in saving; every step must give the weights of a run left alone."""
     import quarry.training.fit.run as training_run
-    from quarry.training.fit.embedder import _EmbedderSubject
+    from quarry.training.fit.embedder import _EmbedderTrainee
     from quarry.training.fit.run import run_training
     from quarry.training.fit.run_folder import step_of
     from quarry.training.fit.spec import TrainSpec
@@ -176,7 +176,7 @@ def checkpoints(folder: Path, kills: int) -> dict[str, Any]:
     base, rows, rng = tiny_model(folder / "base"), topic_rows(96), random.Random(0)
     spec = TrainSpec(epochs=100, batch_size=16, learning_rate=1e-3, warmup=0.0, checkpoint_steps=1)
     alone = spec.model_copy(update={"checkpoint_steps": 0})
-    subject = _EmbedderSubject(open_trainable(base, spec, device="cpu"), rows, spec)
+    subject = _EmbedderTrainee(open_trainable(base, spec, device="cpu"), rows, spec)
 
     def train(tell: Tell, spec: TrainSpec, out: Path, last: int) -> None:
         def observe(progress: Any) -> None:

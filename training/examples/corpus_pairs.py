@@ -1,7 +1,7 @@
 """Training pairs out of the user's own documents, for when there is little feedback: patterns, then two filters.
 
 C-Pack's way (C-MTP, arXiv 2309.07597): structure gives pairs (`quarry.training.examples.patterns`); general rules take out what is too
-short, too long, in no known script, repeated or unspecific; a model takes out pairs that it finds no more alike than texts
+short, too long, in no known script, repeated or unspecific; a model takes out pairs that it finds no more similar than texts
 put together at random. The paper dropped pairs below 0.43 with its scorer; such a number holds for one model only, so here
 the threshold is read off the scores of random pairs.
 """
@@ -37,7 +37,7 @@ class PairRules:
         passage_words: Fewest words of a passage.
         passage_chars: Longer passages are cut at the end of a sentence before it.
         letters: Share of letters among the characters that are not white space, at least, of query and of passage.
-        generic_from: A heading in so many documents gets the document's title before it.
+        generic_from: A heading in this many documents gets the document's title before it.
         passages_per_query: A query with more different passages is unspecific: all its pairs go.
         same_passage: Similarity from which passages are copies; the first stays.
         random_quantile: Share of random pairs that must score below a pair for it to stay; 0 switches the model filter off.

@@ -28,7 +28,7 @@ class Example:
         origin: Where it comes from: `feedback` (explicit judgements), `clicks` (weak), `file`, `mined` from the corpus,
             `synthetic` (a query that a language model wrote).
         weight: Trust in (0, 1]; 1 for what people said outright.
-        language: Of the query, for slices and for batches of one language.
+        language: The query's language, for slices and for batches of one language.
         source: For reports: `FILE:LINE`, the mining pattern, or the document.
     """
 

@@ -41,15 +41,15 @@ class CurationRules:
 
     Attributes:
         min_voters: Independent voters behind a judgement; 2, so that no session decides alone. Use 1 for a log of one person.
-        query_share: Of the visitors who chose some passage for a query, more than this share must have chosen this one, in
+        query_share: Among the visitors who chose some passage for a query, more than this share must have chosen this one, in
             [0, 1].
-        usual_share: Of the visitors who choose the answer of a query in this log (the median), a positive must have more than
+        usual_share: Among the visitors who choose the answer of a query in this log (the median), a positive must have more than
             this share, in [0, 1]: where most find nothing, the few who name something may be up to something.
-        doubt: Of those who chose a passage or judged it down, those who may have chosen a negative at most, in [0, 1].
-        pushed_queries: From so many queries on, a passage must have `pushed_share` of their visitors on average.
+        doubt: Among those who chose a passage or judged it down, those who may have chosen a negative at most, in [0, 1].
+        pushed_queries: From this many queries on, a passage must have `pushed_share` of their visitors on average.
         pushed_share: In [0, 1].
         click_voters: Independent sessions behind a weak positive or negative of clicks.
-        click_share: Of the sessions that preferred a passage or passed it over, those that must have preferred it.
+        click_share: Among the sessions that preferred a passage or passed it over, those that must have preferred it.
         click_weight: Weight of examples made of clicks, in (0, 1].
         same_query: Similarity from which two queries may be one, in (0, 1].
         max_query_chars: Longer queries are pasted text, not questions.
@@ -101,8 +101,8 @@ def curate(events: Iterable[StoredEvent], text_of: TextOf, rules: CurationRules 
     """Turn a log into examples; an empty or useless log gives none, and the counts say why.
 
     Args:
-        events: Of `FeedbackLog.events`, oldest first.
-        text_of: From a passage id to its text, None when the index has it no more.
+        events: As `FeedbackLog.events` gives them, oldest first.
+        text_of: From a passage id to its text, None when the index no longer has it.
         rules: How much evidence is asked for.
     """
     log = list(events)
@@ -131,9 +131,14 @@ def curate(events: Iterable[StoredEvent], text_of: TextOf, rules: CurationRules 
         }
     )
     return Curated(
-        examples, len(log), heard.robots, heard.contrary, merged, tuple((q, c or d) for q, d, c in disputed),
+        examples,
+        len(log),
+        heard.robots,
+        heard.contrary,
+        merged,
+        tuple((q, c or d) for q, d, c in disputed),
         dict(+(dropped + work.dropped)),
-    )  # fmt: skip
+    )
 
 
 def _respelt(stored: StoredEvent, spelling: Mapping[str, str]) -> StoredEvent:

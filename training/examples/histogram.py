@@ -17,8 +17,8 @@ class Histogram:
         edges: Borders of the bins, increasing, one more than counts; a value on a border belongs to the bin above it (the
             largest to the last bin).
         counts: Values per bin.
-        mean: Of all values; 0 when there are none.
-        median: Of all values; 0 when there are none.
+        mean: Mean of all values; 0 when there are none.
+        median: Median of all values; 0 when there are none.
     """
 
     edges: tuple[float, ...]

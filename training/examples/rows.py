@@ -19,7 +19,7 @@ _EXPECTED = (
     '"pos_scores" and "neg_scores" are numbers, one for each text'
 )
 TextOf = Callable[[str], str | None]
-"""From a chunk id to the text of its passage; None when the index has it no more."""
+"""From a chunk id to the text of its passage; None when the index no longer has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +155,11 @@ def read_training_rows(path: Path) -> list[TrainingRow]:
 
     Raises:
         FeedbackError: If the file cannot be read or lines are bad; file, line and reason of the first ones are named.
+
+    Example:
+        >>> write_training_rows(Path("rows.jsonl"), [TrainingRow("how to renew", ("Renew twice.",), ("Open at nine.",))])
+        >>> read_training_rows(Path("rows.jsonl"))[0].neg
+        ('Open at nine.',)
     """
     faults = Faults(path, _EXPECTED)
     rows = []

@@ -4,7 +4,7 @@ Each request takes the part of a person, drawn by seed, and asks what this perso
 in level and wording (KaLM-Embedding, arXiv 2501.01028, after Persona Hub). Nothing of an answer is believed: it must be a JSON
 list of texts in the passage's language that are questions of a sane length; all else is counted and left out.
 
-What a language model wrote for a run, kept as it comes: a run that goes on does not pay for an answer twice.
+What a language model wrote for a run, kept as it comes: a resumed run does not pay for an answer twice.
 """
 
 import json

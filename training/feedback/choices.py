@@ -19,7 +19,7 @@ class Choices:
     Args:
         votes: Judging events, one per query, passage and voter.
         clicks: Click events; of a session that named a passage for the question they do not count.
-        burst_seconds: Last clicks on one passage within so many seconds of each other are one voice.
+        burst_seconds: Last clicks on one passage within this many seconds of each other are one voice.
     """
 
     def __init__(self, votes: Iterable[StoredEvent], clicks: Iterable[StoredEvent], burst_seconds: float) -> None:
@@ -65,7 +65,7 @@ class Choices:
 
         Args:
             positives: Query key to its positives.
-            queries: From so many questions on a passage is looked at.
+            queries: Passages with fewer questions than this are ignored.
             agreement: Mean share of the visitors that clears it, in [0, 1].
         """
         shares: dict[str, list[float]] = defaultdict(list)

@@ -45,7 +45,7 @@ def preferences(clicks: Sequence[StoredEvent], burst_seconds: float) -> dict[Cli
 
     Args:
         clicks: Click events with the results as they were shown; others say nothing.
-        burst_seconds: Clicks of different sessions within so many seconds of each other are one voice.
+        burst_seconds: Clicks of different sessions within this many seconds of each other are one voice.
     """
     clicked: dict[tuple[str, str], set[str]] = defaultdict(set)
     for stored in clicks:

@@ -60,7 +60,7 @@ class FeedbackSummary:
         by_session: Per session.
         by_language: Per language of the query.
         judged_queries: Queries with at least one judgement that stands.
-        agreement: Of all pairs of sessions that judged the same query and document, the share that agree whether it is
+        agreement: Among pairs of sessions that judged the same query and document, the share that agree whether it is
             relevant; None when there is no such pair.
         compared: How many such pairs there are.
         disputed: (query, document) with as many sessions for as against.
@@ -93,7 +93,7 @@ def judgements(events: Iterable[StoredEvent], conflict: Conflict = "majority") -
     """Return the judgements of passages that stand, in the order in which they were first made.
 
     Args:
-        events: Of a log, oldest first.
+        events: The log's events, oldest first.
         conflict: `majority` as described above; `latest`: the last word of anyone counts.
     """
     found = []

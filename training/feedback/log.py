@@ -117,7 +117,7 @@ class FeedbackLog:
         """
         with self._lock, _explained(self.path):
             (newest,) = self._db.execute("SELECT COALESCE(MAX(number), 0) FROM events").fetchone()
-        query = f"SELECT number, {_COLUMNS} FROM events WHERE number > ? AND number <= ? ORDER BY number LIMIT ?"  # noqa: S608
+        query = f"SELECT number, {_COLUMNS} FROM events WHERE number > ? AND number <= ? ORDER BY number LIMIT ?"  # noqa: S608 (constants only)
         while True:
             with self._lock, _explained(self.path):
                 rows = self._db.execute(query, (after, newest, _PAGE)).fetchall()

@@ -18,9 +18,9 @@ class VoterRules:
 
     Attributes:
         per_minute: A session with more judgements and clicks than this within any 60 seconds is a robot: all of it goes.
-        burst_seconds: Votes for the same side of one query and passage that come within so many seconds of each other count
+        burst_seconds: Votes for the same side of one query and passage that come within this many seconds of each other count
             as one, whatever their sessions: a burst of fresh sessions is one voice.
-        contrary_votes: A session is looked at when at least so many of its votes can be held against a majority of others.
+        contrary_votes: A session is examined when at least this many of its votes can be compared with a majority of others.
         contrary_share: It goes when more than this share of them contradict that majority; a third, because a brigade agrees
             with itself on what it pushes.
     """
@@ -65,7 +65,7 @@ def voices(events: Iterable[StoredEvent], rules: VoterRules) -> Voices:
     """Sort out what counts as somebody's opinion.
 
     Args:
-        events: Of a log, oldest first.
+        events: The log's events, oldest first.
         rules: Which sessions count.
     """
     heard = [stored for stored in events if stored.event.action != "note"]

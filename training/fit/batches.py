@@ -1,6 +1,6 @@
 """Which rows come together in which step, for a whole run, from a seed: what makes a run repeatable and resumable.
 
-It is all decided before the first step, so that a run that was killed goes on with the same batches. No texts are read
+It is all decided before the first step, so that a killed run resumes with the same batches. No texts are read
 here but to keep equal ones apart; nothing is encoded.
 """
 

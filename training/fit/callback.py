@@ -40,10 +40,10 @@ class RunParts:
         spec: Its settings.
         plan: Its batches.
         processes: How many share them.
-        first: The step it goes on from, -1 for a new run.
+        first: The step it resumes from, -1 for a new run.
         score: Evaluates the model as it is; None without a dev set.
         dev_texts: How many texts it encodes for that.
-        observer: Told how far it is; None for nobody.
+        observer: Receives progress events; None for nobody.
     """
 
     run: RunFolder
@@ -83,14 +83,14 @@ class RunCallback(TrainerCallback):
         self.interrupted = False
         self.stopped_early = False
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002 (its signature)
         """Evaluate the base model, and start the clock."""
         if self._parts.score is not None and not self._scores:
             self._note_score(state.global_step)
             self._tell(state.global_step, None, note=Message.of("fit.before", "the model before training"))
         self._began = (time.monotonic(), state.global_step)
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:  # noqa: ARG002
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:  # noqa: ARG002 (its signature)
         """Evaluate when it is time; stop when nothing gets better or somebody asked."""
         step = state.global_step
         self._dev = None
@@ -105,7 +105,7 @@ class RunCallback(TrainerCallback):
             control.should_save = control.should_training_stop = True
         return control
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:  # noqa: ARG002
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:  # noqa: ARG002 (its signature)
         """Write the loss to the log and tell the observer.
 
         Raises:
@@ -127,7 +127,7 @@ class RunCallback(TrainerCallback):
         self._parts.run.add(line)
         self._tell(state.global_step, loss)
 
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002 (its signature)
         """Seal the checkpoint: without the seal it does not count."""
         if self._parts.run.writes:
             self._parts.run.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
@@ -143,7 +143,7 @@ class RunCallback(TrainerCallback):
             return None
         with safe_open(path, framework="pt") as file:
             step = int((file.metadata() or {})["step"])
-            restore_weights(self._model, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+            restore_weights(self._model, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 (it has no __iter__)
         return step
 
     def _note_score(self, step: int) -> float:
@@ -182,7 +182,7 @@ class RunCallback(TrainerCallback):
             return
         usual = signal.getsignal(signal.SIGINT)
 
-        def remember(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        def remember(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 (a handler's signature)
             self.interrupted = True
             signal.signal(signal.SIGINT, usual)
 

@@ -93,13 +93,15 @@ def dev_score(trainable: Trainable, dev: DevSet, *, max_query_tokens: int, max_p
     ids = sorted(dev.passages)
     passages = trainable.embed(
         [trainable.document_text(dev.passages[doc_id]) for doc_id in ids],
-        max_tokens=max_passage_tokens, token_budget=_BUDGET,
-    )  # fmt: skip
+        max_tokens=max_passage_tokens,
+        token_budget=_BUDGET,
+    )
     asked = [query for query in dev.queries if any(grade > 0 for grade in dev.qrels.get(query.query_id, {}).values())]
     queries = trainable.embed(
         [trainable.query_text(query.text, dev.prompts.get(query.query_id, "")) for query in asked],
-        max_tokens=max_query_tokens, token_budget=_BUDGET,
-    )  # fmt: skip
+        max_tokens=max_query_tokens,
+        token_budget=_BUDGET,
+    )
     similarity = queries @ passages.T  # (asked, candidates)
     best = np.argsort(-similarity, axis=1, kind="stable")[:, :CUTOFF]
     values = [

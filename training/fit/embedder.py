@@ -25,7 +25,7 @@ def finetune(
     observer: TrainObserver | None = None,
     device: str = "auto",
 ) -> TrainedModel:
-    """Train a model on rows, or go on with a run that did not end.
+    """Train a model on rows, or resume an unfinished run.
 
     Args:
         model_folder: A model folder as `quarry.indexer.models.encoder.load_embedder` takes it; it is only read.
@@ -46,12 +46,17 @@ def finetune(
             not a number.
     """
     return run_training(
-        lambda: _EmbedderSubject(open_trainable(model_folder, spec, device=device), rows, spec),
-        model_folder, rows, spec, out, dev=dev, observer=observer,
-    )  # fmt: skip
+        lambda: _EmbedderTrainee(open_trainable(model_folder, spec, device=device), rows, spec),
+        model_folder,
+        rows,
+        spec,
+        out,
+        dev=dev,
+        observer=observer,
+    )
 
 
-class _EmbedderSubject:
+class _EmbedderTrainee:
     """An embedder as a run sees it."""
 
     what = "embedder"
@@ -64,7 +69,7 @@ class _EmbedderSubject:
         self.model = trainable.model
 
     def trainer(self, arguments: Mapping[str, Any], callback: Any) -> Any:
-        """See `quarry.training.fit.subject.Subject`."""
+        """See `quarry.training.fit.steps.Trainee`."""
         from sentence_transformers import SentenceTransformerTrainingArguments
 
         from quarry.training.fit.trainer import ContrastiveLoss, PlannedTrainer, rows_placeholder
@@ -78,11 +83,11 @@ class _EmbedderSubject:
         )
 
     def collate(self, draws: Sequence[Draw]) -> dict[str, Any]:
-        """See `quarry.training.fit.subject.Subject`."""
+        """See `quarry.training.fit.steps.Trainee`."""
         return self._collator(draws)
 
     def score(self, dev: DevSet) -> float:
-        """See `quarry.training.fit.subject.Subject`."""
+        """See `quarry.training.fit.steps.Trainee`."""
         return dev_score(
             self._trainable,
             dev,
@@ -91,5 +96,5 @@ class _EmbedderSubject:
         )
 
     def write(self, folder: Path, digest: str, record: Mapping[str, Any]) -> None:
-        """See `quarry.training.fit.subject.Subject`."""
+        """See `quarry.training.fit.steps.Trainee`."""
         write_tuned(self._trainable, folder, digest=digest, record=record)

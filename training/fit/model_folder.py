@@ -17,9 +17,17 @@ from quarry.training.fit.trainable import Trainable, merge_adapters
 
 MARK = "+tuned-"
 TOKENIZER_FILES = (
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt", "vocab.json",
-    "merges.txt", "sentencepiece.bpe.model", "tokenizer.model", "spiece.model",
-)  # fmt: skip
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "sentencepiece.bpe.model",
+    "tokenizer.model",
+    "spiece.model",
+)
 
 
 def tuned_name(base: str, digest: str) -> str:
@@ -33,7 +41,7 @@ def write_tuned(trainable: Trainable, folder: Path, *, digest: str, record: Mapp
     Args:
         trainable: Its adapters are merged.
         folder: Made here; nobody else looks at it yet.
-        digest: Of the run: settings, base and data.
+        digest: The run's digest: settings, base and data.
         record: What `training.json` and the model card tell: `base`, `rows`, `spec` and so on.
     """
     merge_adapters(trainable.model)
@@ -46,9 +54,15 @@ def write_tuned(trainable: Trainable, folder: Path, *, digest: str, record: Mapp
         if path.name in TOKENIZER_FILES:
             shutil.copyfile(path, folder / path.name)
     spec = EmbedderSpec(
-        model=tuned_name(shape.model, digest), revision=digest, dim=trainable.dim, max_tokens=shape.max_tokens,
-        pooling=shape.pooling, query_format=shape.query_format, document_format=shape.document_format, origin="path",
-    )  # fmt: skip
+        model=tuned_name(shape.model, digest),
+        revision=digest,
+        dim=trainable.dim,
+        max_tokens=shape.max_tokens,
+        pooling=shape.pooling,
+        query_format=shape.query_format,
+        document_format=shape.document_format,
+        origin="path",
+    )
     write_profile(folder, spec)
     write_atomic(folder / "training.json", dumps(record, ensure_ascii=False, indent=1, sort_keys=True).encode())
     write_atomic(folder / "README.md", model_card(spec, record).encode())

@@ -42,7 +42,7 @@ def finetune_reranker(
     observer: TrainObserver | None = None,
     device: str = "auto",
 ) -> TrainedModel:
-    """Train a cross-encoder with one logit, or go on with a run that did not end.
+    """Train a cross-encoder with one logit, or resume an unfinished run.
 
     Args:
         model_folder: A reranker, or an encoder (an embedding model) that gets a new head; it is only read.
@@ -63,12 +63,17 @@ def finetune_reranker(
             not a number.
     """
     return run_training(
-        lambda: _RerankerSubject(model_folder, rows, spec, device),
-        model_folder, rows, spec, out, dev=dev, observer=observer,
-    )  # fmt: skip
+        lambda: _RerankerTrainee(model_folder, rows, spec, device),
+        model_folder,
+        rows,
+        spec,
+        out,
+        dev=dev,
+        observer=observer,
+    )
 
 
-class _RerankerSubject:
+class _RerankerTrainee:
     """A reranker as a run sees it."""
 
     what = "reranker"
@@ -84,7 +89,7 @@ class _RerankerSubject:
         self.model = _open(folder, config, spec, device)
 
     def trainer(self, arguments: Mapping[str, Any], callback: Any) -> Any:
-        """See `quarry.training.fit.subject.Subject`."""
+        """See `quarry.training.fit.steps.Trainee`."""
         from sentence_transformers import CrossEncoderTrainingArguments
 
         from quarry.training.fit.trainer import PairLoss, PlannedRerankerTrainer, rows_placeholder
@@ -98,7 +103,7 @@ class _RerankerSubject:
         )
 
     def collate(self, draws: Sequence[Draw]) -> dict[str, Any]:
-        """See `quarry.training.fit.subject.Subject`."""
+        """See `quarry.training.fit.steps.Trainee`."""
         return self._collator(draws)
 
     def score(self, dev: DevSet) -> float:
@@ -137,7 +142,7 @@ class _RerankerSubject:
         return out
 
     def write(self, folder: Path, digest: str, record: Mapping[str, Any]) -> None:
-        """See `quarry.training.fit.subject.Subject`."""
+        """See `quarry.training.fit.steps.Trainee`."""
         inner: Any = self.model[0].model
         inner.save_pretrained(folder)
         for path in self._folder.iterdir():
@@ -172,10 +177,12 @@ def _open(folder: Path, config: dict[str, Any], spec: RerankerSpec, device: str)
         )
     local = {"local_files_only": True}
     transformer = Transformer(
-        str(folder), transformer_task="sequence-classification", processor_kwargs=dict(local),
+        str(folder),
+        transformer_task="sequence-classification",
+        processor_kwargs=dict(local),
         config_kwargs={**local, "num_labels": 1},
         model_kwargs={**local, "dtype": torch.float32, "use_safetensors": True},
-    )  # fmt: skip
+    )
     model: CrossEncoder = CrossEncoder(modules=[transformer], device=own_device(device))
     inner: Any = transformer.model
     if inner.config.pad_token_id is None:

@@ -1,6 +1,6 @@
 """A training run from the first check to the finished folder, the same for embedders and rerankers.
 
-It can be killed at any moment; the same call goes on from the last whole checkpoint and ends with the same weights.
+It can be killed at any moment; the same call resumes from the last complete checkpoint and ends with the same weights.
 """
 
 import os
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from quarry.indexer.errors import TrainingError
 from quarry.indexer.models.loading import quiet_libraries
@@ -24,8 +24,10 @@ from quarry.training.fit.model_folder import add_versions, write_curves
 from quarry.training.fit.progress import TrainObserver
 from quarry.training.fit.run_folder import RunFolder, digest_of, losses, rows_digest, versions
 from quarry.training.fit.spec import TrainSpec
-from quarry.training.fit.subject import Subject
 from quarry.training.fit.trainable import require_training, weights_without_numbers
+
+if TYPE_CHECKING:
+    from quarry.training.fit.steps import Outcome, Trainee
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class TrainedModel:
 
 
 def run_training(
-    opened: Callable[[], Subject],
+    opened: Callable[[], "Trainee"],
     base: Path,
     rows: Sequence[TrainingRow],
     spec: TrainSpec,
@@ -65,7 +67,7 @@ def run_training(
     dev: DevSet | None,
     observer: TrainObserver | None,
 ) -> TrainedModel:
-    """Train, or go on with a run that did not end.
+    """Train, or resume an unfinished run.
 
     Args:
         opened: Opens what is trained; called after the cheap checks.
@@ -101,17 +103,17 @@ def run_training(
         from transformers import set_seed
 
         set_seed(spec.seed)  # what new weights draw comes before the trainer sets its own
-        subject = opened()
-        config = _config(subject, base, rows, dev, spec, processes)
+        trainee = opened()
+        config = _config(trainee, base, rows, dev, spec, processes)
         if run.writes:
             run.begin(config)
         if done := run.result():
             return _trained(run, done, time.monotonic() - began)
-        from quarry.training.fit.session import train_session
+        from quarry.training.fit.steps import train_steps
 
-        session = train_session(subject, spec, plan=plan, run=run, dev=dev, observer=observer)
+        outcome = train_steps(trainee, spec, plan=plan, run=run, dev=dev, observer=observer)
         if rank == 0:
-            _finish(run, subject, config, session, len(dev.queries) if dev is not None else 0)
+            _finish(run, trainee, config, outcome, len(dev.queries) if dev is not None else 0)
     if processes > 1:
         import torch.distributed
 
@@ -120,30 +122,30 @@ def run_training(
 
 
 def _config(
-    subject: Subject, base: Path, rows: Sequence[TrainingRow], dev: DevSet | None, spec: TrainSpec, processes: int
+    trainee: "Trainee", base: Path, rows: Sequence[TrainingRow], dev: DevSet | None, spec: TrainSpec, processes: int
 ) -> dict[str, Any]:
     return {
-        "what": subject.what,
-        "base": {"model": subject.base, "revision": content_digest(base)},
+        "what": trainee.what,
+        "base": {"model": trainee.base, "revision": content_digest(base)},
         "rows": len(rows),
         "rows_digest": rows_digest(rows),
         "dev_digest": digest_of([asdict(query) for query in dev.queries] + [dev.passages, dev.qrels, dev.hard])
         if dev
         else "",
         "spec": spec.model_dump(mode="json"),
-        "precision": chosen_precision(spec.precision, subject.model.device),
+        "precision": chosen_precision(spec.precision, trainee.model.device),
         "processes": processes,
         "versions": versions(),
     }
 
 
-def _finish(run: RunFolder, subject: Subject, config: dict[str, Any], session: Any, queries: int) -> None:
+def _finish(run: RunFolder, trainee: "Trainee", config: dict[str, Any], outcome: "Outcome", queries: int) -> None:
     """Write the model beside its place, move it there whole, and record the run as done.
 
     Raises:
         TrainingError: If the last step made weights that are no numbers: the loss is looked at before the step.
     """
-    if broken := weights_without_numbers(subject.model):
+    if broken := weights_without_numbers(trainee.model):
         raise TrainingError(
             "fit.broken_weights",
             "after training {count} weights are not finite numbers, first {first}",
@@ -152,31 +154,31 @@ def _finish(run: RunFolder, subject: Subject, config: dict[str, Any], session: A
             count=len(broken),
             first=broken[0],
         )
-    scores = dict(session.scores)
-    dev = {"queries": queries, "before": scores[0], "after": scores[session.best_step]} if scores else None
+    scores = dict(outcome.scores)
+    dev = {"queries": queries, "before": scores[0], "after": scores[outcome.best_step]} if scores else None
     kept = ("what", "base", "rows", "rows_digest", "dev_digest", "spec", "precision")
     record = {key: config[key] for key in kept} | {
-        "steps": session.best_step,
+        "steps": outcome.best_step,
         "dev": dev,
     }
     digest = digest_of([config["base"], config["rows_digest"], config["spec"], config["processes"]])
     part = run.folder / ".model.part"
     shutil.rmtree(part, ignore_errors=True)
     shutil.rmtree(run.model, ignore_errors=True)
-    subject.write(part, digest, record)
+    trainee.write(part, digest, record)
     add_versions(part / "README.md", config["versions"])
     sync_tree(part)
     part.rename(run.model)
     sync_folder(run.folder)
-    write_curves(run.folder / "curves.png", losses(run.lines()), session.scores)
+    write_curves(run.folder / "curves.png", losses(run.lines()), outcome.scores)
     run.finish(
         {
             "digest": content_digest(run.model),
-            "steps": session.steps,
-            "best_step": session.best_step,
+            "steps": outcome.steps,
+            "best_step": outcome.best_step,
             "dev": dev,
-            "stopped_early": session.stopped_early,
-            "left_out": session.left_out,
+            "stopped_early": outcome.stopped_early,
+            "left_out": outcome.left_out,
         }
     )
 
@@ -184,9 +186,16 @@ def _finish(run: RunFolder, subject: Subject, config: dict[str, Any], session: A
 def _trained(run: RunFolder, result: dict[str, Any], seconds: float) -> TrainedModel:
     dev = result["dev"] or {}
     return TrainedModel(
-        folder=run.model, run=run.folder, digest=result["digest"], steps=result["steps"], best_step=result["best_step"],
-        dev_before=dev.get("before"), dev_after=dev.get("after"), stopped_early=result["stopped_early"], seconds=seconds,
-    )  # fmt: skip
+        folder=run.model,
+        run=run.folder,
+        digest=result["digest"],
+        steps=result["steps"],
+        best_step=result["best_step"],
+        dev_before=dev.get("before"),
+        dev_after=dev.get("after"),
+        stopped_early=result["stopped_early"],
+        seconds=seconds,
+    )
 
 
 @contextmanager

@@ -1,6 +1,6 @@
-"""The folder of a training run: what was asked for, what came of it, and checkpoints that are whole or are not used.
+"""The folder of a training run: what was asked for, what came of it, and checkpoints that are complete or ignored.
 
-config.json    settings, base model, digests, versions; written first and compared when a run goes on
+config.json    settings, base model, digests, versions; written first and compared when a run resumes
 log.jsonl      one line per step or evaluation
 checkpoints/   checkpoint-STEP, each with `complete.json`, written last
 best.safetensors, best.json    the weights with the best dev score so far

@@ -8,7 +8,7 @@ What training is set to when nobody says otherwise, by where it runs.
 On a processor time and memory are short: the table of token embeddings stays (in a multilingual model most of the weights, read
 and not computed with), two hard negatives beside those of the batch, texts cut at 128 tokens, no dropout (one pass over the
 pairs overfits little, and attention without dropout is fused), and a higher rate because there are few steps. The temperature
-is 0.01, with which E5 and C-Pack's models were trained: at 0.02 the loss goes on pushing apart what the model tells apart already.
+is 0.01, with which E5 and C-Pack's models were trained: at 0.02 the loss keeps pushing apart what the model already separates.
 For a reranker on a processor the table stays and dropout is off as well. `python -m tests.benchmarks.tuning` was run with these,
 and `python -m tests.benchmarks.reranker_tuning`; on a GPU the defaults of `TrainSpec` and `RerankerSpec` hold.
 """
@@ -207,7 +207,7 @@ class RerankerSpec(TrainSpec):
     Attributes:
         objective: `listwise`: softmax over the candidates of a query, as FlagEmbedding trains rerankers; `binary`: each pair
             alone, cross entropy of its sigmoid.
-        max_tokens: Of query and passage together, special tokens counted; 16 to 8192. FlagEmbedding: 512.
+        max_tokens: Limit for query and passage together, special tokens included; 16 to 8192. FlagEmbedding: 512.
         learning_rate: As above. FlagEmbedding's rerankers: 6e-5.
         loss: `hard_negatives` is how many negatives each query has, 1 at least; where a row has fewer they are filled with
             positives of other rows, unless `in_batch_negatives` is off. FlagEmbedding: 7.

@@ -147,9 +147,12 @@ def open_trainable(folder: Path, spec: TrainSpec, *, model_id: str | None = None
     local = {"local_files_only": True}
     with quiet_libraries():
         transformer = Transformer(
-            str(folder), max_seq_length=shape.max_tokens, config_kwargs=dict(local), processor_kwargs=dict(local),
+            str(folder),
+            max_seq_length=shape.max_tokens,
+            config_kwargs=dict(local),
+            processor_kwargs=dict(local),
             model_kwargs={**local, "dtype": torch.float32, "use_safetensors": True},
-        )  # fmt: skip
+        )
     _drop_unread(transformer.model)
     if shape.bidirectional:
         _look_both_ways(transformer)
@@ -222,9 +225,12 @@ def _with_lora(inner: Any, lora: LoraSpec) -> Any:
     except ImportError as err:
         raise _missing(["peft"]) from err
     config = LoraConfig(
-        task_type=TaskType.FEATURE_EXTRACTION, r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout,
+        task_type=TaskType.FEATURE_EXTRACTION,
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
         target_modules=list(lora.targets) or "all-linear",
-    )  # fmt: skip
+    )
     try:
         return get_peft_model(inner, config)
     except ValueError as err:
@@ -246,7 +252,7 @@ def merge_adapters(model: "SentenceTransformer") -> None:
 
 
 def trainable_weights(model: "SentenceTransformer") -> "dict[str, Any]":
-    """Return name to tensor of what is trained, on the CPU; a checkpoint need hold no more."""
+    """Return name to tensor of what is trained, on the CPU: all that a checkpoint must hold."""
     return {
         name: weight.detach().to("cpu").contiguous()
         for name, weight in model.named_parameters()

@@ -123,7 +123,7 @@ class Planned:
         self._batches = batches
         self._collate = collate
 
-    def _build_dataloader(self, dataset: Dataset, batch_size: int, dataset_kind: str) -> Any:  # noqa: ARG002
+    def _build_dataloader(self, dataset: Dataset, batch_size: int, dataset_kind: str) -> Any:  # noqa: ARG002 (the base class's signature)
         return torch.utils.data.DataLoader(
             self._batches,  # type: ignore[arg-type]
             batch_sampler=_InOrder(len(self._batches)),
@@ -133,12 +133,12 @@ class Planned:
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         """Leave the model card to `quarry.training.fit.model_folder`."""
 
-    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:  # noqa: ARG002
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:  # noqa: ARG002 (the base class's signature)
         folder = Path(output_dir or str(self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
         save_file(trainable_weights(self.model), folder / WEIGHTS)
 
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:  # noqa: ARG002
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:  # noqa: ARG002 (the base class's signature)
         restore_weights(self.model, load_file(Path(resume_from_checkpoint) / WEIGHTS))
 
 

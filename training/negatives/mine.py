@@ -112,14 +112,24 @@ def mine_negatives(
     """Find negatives for each example. The same seed gives the same ones, whatever the order of the examples.
 
     Args:
-        examples: Of all that are trained on, so that a positive of one is no negative of another that asks the same.
+        examples: All that are trained on, so that a positive of one is not a negative of another that asks the same.
         corpus: Where to mine.
         spec: How.
         reranker: Takes out what it finds relevant, and its logits become the rows' teacher scores.
-        progress: Told how many examples were finished.
+        progress: Receives the number of examples finished.
 
     Raises:
         ModelError: If the pool needs vectors and there are none, or the embedder fails.
+
+    Example:
+        >>> from quarry.training.examples.example import Example
+        >>> from quarry.training.examples.rows import TrainingRow
+        >>> from quarry.training.negatives.corpus import MiningCorpus
+        >>> texts = ["Books may be renewed twice.", "Books are lent for a month.", "The desk lends umbrellas."]
+        >>> asked = Example.of(TrainingRow("how often are books renewed", (texts[0],)))
+        >>> found = mine_negatives([asked], MiningCorpus.from_texts(texts, None), NegativeSpec("bm25", (0, 3), number=1))
+        >>> found.examples[0].row.neg
+        ('Books are lent for a month.',)
     """
     run = _Run(corpus, spec, reranker, KnownGood.of(examples), _floor(examples, corpus, spec))
     for first in range(0, len(examples), _BLOCK):

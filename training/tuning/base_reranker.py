@@ -39,7 +39,7 @@ def base_reranker(root: Path, manifest: Manifest, wanted: str) -> BaseReranker:
         wanted: `auto`, `from-encoder`, an id or a folder.
 
     Raises:
-        ModelError: If there is none, it is not on this machine, or it is no cross-encoder and no encoder.
+        ModelError: If there is none, it is not on this machine, or it is neither a cross-encoder nor an encoder.
     """
     served = served_reranker(root, manifest.reranker)
     if wanted == FROM_ENCODER:

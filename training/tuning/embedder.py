@@ -72,7 +72,7 @@ class EmbedderSubject:
     def train(self, live: Contender, data: TuningData, run: TuningRun, watch: TuningObserver) -> Fitted:
         """Fine-tune, and merge with the base by the dev queries."""
         from quarry.training.fit.embedder import finetune
-        from quarry.training.fit.kept_share import keep_share
+        from quarry.training.merging.share import keep_share
 
         watch.stage(training_begins(len(data.train)))
         trained = finetune(

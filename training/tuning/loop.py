@@ -80,7 +80,7 @@ def tune(
         observer: Receives progress events.
 
     Raises:
-        IndexFormatError: If this is no index, or it has no vectors.
+        IndexFormatError: If this is not an index, or it has no vectors.
         IndexBusyError: If another process works on the same run, or writes to the index for hours.
         IndexMismatchError: If the run was begun with another model than the one that answers, or what answers changed again
             and again while it was judged.

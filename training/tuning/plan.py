@@ -168,7 +168,7 @@ class TuningPlan:
         return Exam(self.general, self.route, self.rerank_depth, self.rule)
 
     def facts(self) -> Mapping[str, Any]:
-        """Return the plan in the types of JSON, for the run's folder; a run goes on only under the same facts."""
+        """Return the plan in the types of JSON, for the run's folder; a run resumes only under the same facts."""
         facts = {**asdict(self), "what": self.what, "spec": self.spec.model_dump(mode="json")}
         for name in ("force", "promote", "device"):
             del facts[name]  # they do not change what is made

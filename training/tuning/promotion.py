@@ -141,7 +141,7 @@ def roll_back(
 
     Raises:
         IndexFormatError: If the live model was not promoted here.
-        IndexMismatchError: If documents were indexed meanwhile (try again), or the base model was changed where it lies.
+        IndexMismatchError: If documents were indexed meanwhile (try again), or the base model's folder was changed.
         ModelError: If the base model has to be loaded and is not on this machine.
     """
     generations = Generations(index)

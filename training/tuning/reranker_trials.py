@@ -115,9 +115,14 @@ def general_evaluation(
                 progress(1)
         evaluation = evaluate(run, dataset.qrels, MEASURES, queries=dataset.queries)
         meta = Meta(
-            dataset.name, dataset.split, dataset.digest, model=first.meta.model, route="dense", rerank=ranker.name,
+            dataset.name,
+            dataset.split,
+            dataset.digest,
+            model=first.meta.model,
+            route="dense",
+            rerank=ranker.name,
             depth=GENERAL_DEPTH,
-        )  # fmt: skip
+        )
         return SavedEvaluation(meta, evaluation, run)
 
     name = f"{embedder.spec.fingerprint[:16]}-{dataset.digest[:16]}-{GENERAL_DEPTH}-{ranker.key}"

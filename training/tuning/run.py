@@ -1,4 +1,4 @@
-"""The folder of one run of the loop: INDEX/tuning/NAME. What is in it is whole, so an interrupted run goes on from it.
+"""The folder of one run of the loop: INDEX/tuning/NAME. Its files are complete, so an interrupted run resumes from them.
 
 run.lock          held (flock) by the one process that works on the run; names its owner
 plan.json         what was asked for
@@ -44,11 +44,11 @@ class TuningRun:
 
     @classmethod
     def open(cls, index: Path, name: str | None, facts: Mapping[str, Any]) -> "TuningRun":
-        """Begin a run, or go on with one; no other process can until this one closes or forgets it.
+        """Begin a run, or resume one; no other process can until this one closes or forgets it.
 
         Args:
             index: The index folder.
-            name: A plain name; None takes the time. The name of a run that is there goes on with it.
+            name: A plain name; None takes the time. The name of an existing run resumes it.
             facts: `TuningPlan.facts`.
 
         Raises:
@@ -73,7 +73,7 @@ class TuningRun:
         )
 
     def close(self) -> None:
-        """Let others go on with the run."""
+        """Release the run, so that others can resume it."""
         if self._lock is not None:
             self._lock.release()
 

@@ -40,7 +40,7 @@ class Judged:
     Attributes:
         verdict: The gate's verdict.
         against: The rival's name; empty for an embedder, whose only rival is the live one.
-        band: Where a threshold on the model's cosines could lie; None for a reranker.
+        band: Range for a threshold on the model's cosines; None for a reranker.
     """
 
     verdict: GateVerdict
@@ -78,7 +78,7 @@ class Subject(Protocol[L, C]):
         """Return the live manifest, if there is something to tune; loads no model.
 
         Raises:
-            IndexFormatError: If this is no index, or it has no vectors.
+            IndexFormatError: If this is not an index, or it has no vectors.
             ModelError: If there is no model to begin with.
         """
         ...

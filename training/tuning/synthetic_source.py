@@ -126,7 +126,7 @@ def _cost(
 
 
 def _related(examples: Sequence[Example], embedder: Embedder, seed: int) -> tuple[Example, ...]:
-    """Leave out examples whose query is no more alike to its passage than to others', as for mined pairs."""
+    """Leave out examples whose query is no more similar to its passage than to others', as for mined pairs."""
     if len(examples) < 2:
         return tuple(examples)
     pairs = [(example.row.query, example.row.pos[0]) for example in examples]

@@ -91,7 +91,7 @@ def general_ranking(embedder: Embedder, dataset: Dataset, kept: Path, progress: 
 
 
 def calibration(index: Index, embedder: Embedder, dataset: Dataset, *, seed: int = 0) -> ScoreBand | None:
-    """Return where a threshold on this model's cosines could lie: answers of judged queries against random passages.
+    """Return the range for a threshold on this model's cosines: answers of judged queries against random passages.
 
     Args:
         index: The generation of the model.

@@ -273,7 +273,7 @@ def test_memory_that_runs_out_is_explained(base, tmp_path, monkeypatch):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
     monkeypatch.setattr(trainer, "batch_loss", hungry)
-    with pytest.raises(TrainingError, match=r"memory ran out with batch_size 16.*set mini_batch"):
+    with pytest.raises(TrainingError, match=r"memory ran out with batch_size 16.*Set mini_batch"):
         finetune(base, ROWS, SPEC, tmp_path / "run")
 
 
@@ -289,7 +289,7 @@ def test_a_full_disk_is_explained_and_the_run_can_go_on(base, trained, dev, tmp_
         usual(*arguments)
 
     monkeypatch.setattr(trainer, "save_file", full)
-    with pytest.raises(TrainingError, match=r"No space left on device.*goes on from it"):
+    with pytest.raises(TrainingError, match=r"No space left on device.*resumes from it"):
         finetune(base, ROWS, SPEC, tmp_path / "run", dev=dev)
     told: list[TrainProgress] = []
     result = finetune(base, ROWS, SPEC, tmp_path / "run", dev=dev, observer=told.append)

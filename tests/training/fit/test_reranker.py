@@ -73,7 +73,7 @@ def test_the_dev_score_shows_each_query_its_own_hard_passages(tmp_path, monkeypa
         shown[query] = passages
         return np.array([float(text.startswith("near")) for text in passages], dtype="f4")  # as bad as can be
 
-    monkeypatch.setattr("quarry.training.fit.reranker._RerankerSubject._scores", scores)
+    monkeypatch.setattr("quarry.training.fit.reranker._RerankerTrainee._scores", scores)
     done = finetune_reranker(tiny_model(tmp_path / "base"), ROWS[:16], SPEC.model_copy(update={"epochs": 1}),
                              tmp_path / "run", dev=dev, device="cpu")  # fmt: skip
     for number in range(3):

@@ -6,15 +6,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-import quarry.training.fit.merge as module
+import quarry.training.merging.mixture as module
 from quarry.indexer.errors import ModelError
 from quarry.indexer.models.encoder import load_embedder
 from quarry.indexer.models.source import resolve_model
 from quarry.training.fit.dev_score import DevSet
 from quarry.training.fit.embedder import finetune
-from quarry.training.fit.kept_share import KeptShare, keep_share, score_mixtures
-from quarry.training.fit.merge import merge_models
 from quarry.training.fit.spec import TrainSpec
+from quarry.training.merging.mixture import merge_models
+from quarry.training.merging.share import KeptShare, keep_share, score_mixtures
 from tests.training.tiny_model import tiny_model, topic_rows
 
 SPEC = TrainSpec(batch_size=16, learning_rate=3e-3, checkpoint_steps=0)

@@ -2,8 +2,6 @@
 
 LM-Cocktail (Xiao et al. 2023, arXiv 2311.13534): the weighted mean of a tuned model and its base keeps most of the gain and
 loses less elsewhere.
-
-Which share of a tuned model to keep: the mixtures with its base are scored on a dev set. Nothing is written.
 """
 
 import shutil
@@ -13,9 +11,9 @@ from pathlib import Path
 
 from quarry.indexer.errors import ModelError
 from quarry.training.fit.dev_score import DevSet, dev_score
-from quarry.training.fit.merge import merge_models
 from quarry.training.fit.spec import TrainSpec
 from quarry.training.fit.trainable import open_trainable, restore_weights, trainable_weights
+from quarry.training.merging.mixture import merge_models
 
 _SAME = 0.4  # of one query's nDCG@10: an answer that goes from the first place to the second is no difference
 _USUAL = 0.6  # what dev sets of a hundred queries chose in every run of docs/results.md; the paper's own is 0.5
@@ -27,7 +25,7 @@ class KeptShare:
 
     Attributes:
         folder: Where it is.
-        share: Of the tuned weights in it, above 0 and up to 1.
+        share: Share of the tuned weights in it, above 0 and up to 1.
         score: nDCG@10 on the dev queries.
         base_score: That of the base model.
     """

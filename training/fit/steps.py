@@ -1,28 +1,57 @@
-"""One stretch of training in this process, from the last whole checkpoint to the end of the plan.
+"""The steps of a run in this process, from the last whole checkpoint to the end of the plan; and what is trained, a `Trainee`.
 
 Like `quarry.training.fit.trainer` it is imported only where a run begins.
 """
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 
 from quarry.indexer.errors import TrainingStopped
 from quarry.indexer.models.precision import chosen_precision
-from quarry.training.fit.batches import BatchPlan
+from quarry.training.fit.batches import BatchPlan, Draw
 from quarry.training.fit.callback import RunCallback, RunParts
 from quarry.training.fit.dev_score import DevSet
 from quarry.training.fit.progress import TrainObserver
 from quarry.training.fit.run_folder import RunFolder, step_of
 from quarry.training.fit.spec import TrainSpec
-from quarry.training.fit.subject import Subject
+
+
+class Trainee(Protocol):
+    """What a run needs of the model that it trains: an embedder and a reranker differ only in this."""
+
+    @property
+    def what(self) -> str:
+        """`embedder` or `reranker`."""
+
+    @property
+    def base(self) -> str:
+        """Name of the model that it starts from."""
+
+    @property
+    def model(self) -> Any:
+        """The sentence-transformers model whose weights change."""
+
+    def trainer(self, arguments: Mapping[str, Any], callback: Any) -> Any:
+        """Return a trainer with `quarry.training.fit.trainer.Planned` in it."""
+
+    def collate(self, draws: Sequence[Draw]) -> dict[str, Any]:
+        """Return what the model and the loss read, for one batch."""
+
+    def score(self, dev: DevSet) -> float:
+        """Return nDCG@10 of the model as it is, in [0, 1]."""
+
+    def write(self, folder: Path, digest: str, record: Mapping[str, Any]) -> None:
+        """Write the model as a plain folder."""
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
-    """What a stretch of training came to; the weights are in the model.
+class Outcome:
+    """What the steps came to; the weights are in the model.
 
     Attributes:
         steps: Steps done, those before a resumption counted.
@@ -39,15 +68,15 @@ class Session:
     left_out: int
 
 
-def train_session(
-    subject: Subject,
+def train_steps(
+    trainee: Trainee,
     spec: TrainSpec,
     *,
     plan: BatchPlan,
     run: RunFolder,
     dev: DevSet | None,
     observer: TrainObserver | None,
-) -> Session:
+) -> Outcome:
     """Train, keep the best weights, and leave them in the model.
 
     Raises:
@@ -57,12 +86,12 @@ def train_session(
     checkpoint = run.last_checkpoint()
     first = step_of(checkpoint) if checkpoint else -1
     run.forget_after(first)
-    score = None if dev is None else lambda: subject.score(dev)
+    score = None if dev is None else lambda: trainee.score(dev)
     texts = 0 if dev is None else len(dev.queries) + len(dev.passages)
     parts = RunParts(run, spec, plan, processes, first, score, texts, observer)
-    callback = RunCallback(parts, subject.model)
-    trainer = subject.trainer(_arguments(spec, run, parts.steps, subject.model.device), callback)
-    trainer.plan(plan.batches, subject.collate)
+    callback = RunCallback(parts, trainee.model)
+    trainer = trainee.trainer(_arguments(spec, run, parts.steps, trainee.model.device), callback)
+    trainer.plan(plan.batches, trainee.collate)
     _quiet(trainer)
     with callback.catching_interrupt():
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -77,7 +106,7 @@ def train_session(
             folder=run.checkpoints,
         )
     best = callback.restore_best() if dev is not None else None
-    return Session(steps, best or steps, callback.scores(), callback.stopped_early, plan.left_out)
+    return Outcome(steps, best or steps, callback.scores(), callback.stopped_early, plan.left_out)
 
 
 def _arguments(spec: TrainSpec, run: RunFolder, steps: int, device: torch.device) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def _weight_files(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob(f"*{_SUFFIX}")):
         with safe_open(path, framework="pt") as file:
-            found |= {f"{path.parent.relative_to(folder).as_posix()}:{name}": path for name in file.keys()}  # noqa: SIM118
+            found |= {f"{path.parent.relative_to(folder).as_posix()}:{name}": path for name in file.keys()}  # noqa: SIM118 (it has no __iter__)
     return found
 
 
@@ -164,10 +164,14 @@ def _describe(folder: Path, shape: ModelFormat, alpha: float) -> None:
     earlier = read_json(folder / "quarry.json")
     digest = digest_of([earlier.get("revision", shape.model), alpha])
     spec = EmbedderSpec(
-        model=tuned_name(shape.model, digest), revision=digest, dim=int(read_json(folder / "config.json")["hidden_size"]),
-        max_tokens=shape.max_tokens, pooling=shape.pooling, query_format=shape.query_format,
+        model=tuned_name(shape.model, digest),
+        revision=digest,
+        dim=int(read_json(folder / "config.json")["hidden_size"]),
+        max_tokens=shape.max_tokens,
+        pooling=shape.pooling,
+        query_format=shape.query_format,
         document_format=shape.document_format,
-    )  # fmt: skip
+    )
     write_profile(folder, spec)
     write_atomic(folder / _RECORD, dumps(record, ensure_ascii=False, indent=1, sort_keys=True).encode())
     card = folder / "README.md"
