@@ -11,6 +11,8 @@ from quarry.retriever.results import Answer, Result
 SEARCHABLE = r"[^\x00\x09-\x0d\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
 Name = Annotated[str, StringConstraints(min_length=1, max_length=2_048, pattern=r"^[^\x00]+$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=32_768, pattern=SEARCHABLE)]
+# Pydantic says which values keys of the pattern have, and nothing of other keys, which it refuses.
+KEYS: dict[str, Any] = {"additionalProperties": False}
 MAX_DOCUMENTS = 1_000
 MAX_INPUTS = 256
 
@@ -44,7 +46,12 @@ class SearchRequest(Strict):
     rerank: bool = Field(True, description="Rerank the candidates, if the server has a reranker.")
     rerank_depth: Annotated[int, Field(ge=1, le=200), WHOLE] = 50
     filters: dict[Name, Annotated[list[Annotated[str, StringConstraints(max_length=2_048)]], Field(min_length=1)]] = (
-        Field(default_factory=dict, description="Metadata key to accepted values; * is a wildcard.", max_length=32)
+        Field(
+            default_factory=dict,
+            description="Metadata key to accepted values; * is a wildcard.",
+            max_length=32,
+            json_schema_extra=KEYS,
+        )
     )
 
 
@@ -127,7 +134,9 @@ class DocumentIn(Strict):
     id: Name
     text: Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
     title: Annotated[str, StringConstraints(max_length=2_048)] = ""
-    meta: dict[Name, Annotated[str, StringConstraints(max_length=8_192)]] = Field(default_factory=dict, max_length=64)
+    meta: dict[Name, Annotated[str, StringConstraints(max_length=8_192)]] = Field(
+        default_factory=dict, max_length=64, json_schema_extra=KEYS
+    )
 
 
 class DocumentsRequest(Strict):

@@ -27,7 +27,7 @@ def test_a_token_is_made_where_others_can_reach_the_server():
     assert len(made) >= 32
     assert token_for("0.0.0.0", "0123456789abcdef") == ("0123456789abcdef", False)
     for wrong in ("short", "0123456789 abcdef", "密码密码密码密码密码密码密码密码"):
-        with pytest.raises(SettingsError, match="expected at least 16 printable ASCII ones"):
+        with pytest.raises(SettingsError, match="expected at least 16 printable ASCII characters"):
             token_for("127.0.0.1", wrong)
 
 
