@@ -6,7 +6,7 @@ taken out of the results, and questions of another domain asked of the same inde
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -18,14 +18,12 @@ from quarry.retriever.answers.calibration import (
     FEATURES,
     KINDS,
     NAME,
-    REFUSED,
     Calibration,
     Kind,
     Model,
     fit,
     shipped,
     values,
-    weighted_quantile,
 )
 from quarry.retriever.answers.signals import LOOKED_AT, Signals, observe
 from quarry.retriever.language import Language, language_of
@@ -124,7 +122,7 @@ def fit_cases(groups: Sequence[Sequence[Case]], kind: Kind, prior: tuple[Model, 
     """
     rows, labels, weights = [], [], []
     for group in groups:
-        usable = _usable(group, kind)
+        usable = usable_cases(group, kind)
         sizes = {source: sum(case.source == source for case in usable) for source in {case.source for case in usable}}
         for case in usable:
             rows.append(values(case.signals, kind))
@@ -133,37 +131,7 @@ def fit_cases(groups: Sequence[Sequence[Case]], kind: Kind, prior: tuple[Model, 
     return fit(np.array(rows).reshape(-1, len(FEATURES[kind])), np.array(labels), np.array(weights), kind, prior)
 
 
-def fit_families(families: Sequence[Sequence[Sequence[Case]]], kind: Kind) -> Model:
-    """Fit a model on families of groups of cases; its threshold holds for questions of a kind that it has not seen.
-
-    The threshold is where `REFUSED` of the answerable cases are refused when each family is judged by a model of the others;
-    where fewer than two families have cases of this kind, it is that of the fit.
-
-    Raises:
-        ValueError: If there are fewer than two families, or one class of cases is missing.
-    """
-    if len(families) < 2:
-        raise ValueError(f"{len(families)} families of cases; expected at least 2, so that one can be held out")
-    whole = fit_cases([group for family in families for group in family], kind)
-    able = [
-        number
-        for number, family in enumerate(families)
-        if any(sum(case.answerable for case in _usable(group, kind)) >= LEAST for group in family)
-    ]
-    if len(able) < 2:
-        return whole
-    strengths, weights = [], []
-    for number in able:
-        model = fit_cases([g for place, rest in enumerate(families) if place != number for g in rest], kind)
-        for group in families[number]:
-            good = _strengths(model, [case for case in group if case.answerable])
-            if len(good) >= LEAST:
-                strengths.append(good)
-                weights.append(np.full(len(good), 1 / len(good)))
-    return replace(whole, threshold=weighted_quantile(np.concatenate(strengths), np.concatenate(weights), REFUSED))
-
-
-def _usable(group: Sequence[Case], kind: Kind) -> list[Case]:
+def usable_cases(group: Sequence[Case], kind: Kind) -> list[Case]:
     """Return the cases of a kind. Words find nothing in the other language, so cross-language cases say nothing about them."""
     return [
         case
@@ -172,15 +140,16 @@ def _usable(group: Sequence[Case], kind: Kind) -> list[Case]:
     ]
 
 
-def _strengths(model: Model, group: Sequence[Case]) -> NDArray[np.float64]:
-    rows = [values(case.signals, model.kind) for case in _usable(group, model.kind)]
+def strengths_of(model: Model, group: Sequence[Case]) -> NDArray[np.float64]:
+    """Return the strengths, in [0, 1], that a model gives to the cases of its kind, in order."""
+    rows = [values(case.signals, model.kind) for case in usable_cases(group, model.kind)]
     return model.strengths(np.array(rows).reshape(-1, len(FEATURES[model.kind])))
 
 
 def quality(model: Model, group: Sequence[Case]) -> Quality:
     """Measure a model on cases."""
     sources: tuple[Source, ...] = ("judged", "answer left out", "other domain")
-    strength = {source: _strengths(model, [case for case in group if case.source == source]) for source in sources}
+    strength = {source: strengths_of(model, [case for case in group if case.source == source]) for source in sources}
     good = strength["judged"]
     bad = np.concatenate([strength["answer left out"], strength["other domain"]])
     wins = (good[:, np.newaxis] > bad).sum() + 0.5 * (good[:, np.newaxis] == bad).sum()
@@ -252,14 +221,14 @@ def calibrate(searcher: Searcher, dataset: "Dataset", embedder: "Embedder | None
         fingerprint=facts.fingerprint if facts else "",
     )
     calibration.save(index.root / NAME)
-    most = max(kinds, key=lambda kind: sum(case.answerable for case in _usable(found, kind)))
+    most = max(kinds, key=lambda kind: sum(case.answerable for case in usable_cases(found, kind)))
     best = base.model(most)
     return Calibrated(calibration, quality(best, found), _crossed(found, best))
 
 
 def _own(found: Sequence[Case], kind: Kind, base: Model) -> Model:
     """Return an index's own model; the shipped one where there are too few cases of its kind."""
-    usable = _usable(found, kind)
+    usable = usable_cases(found, kind)
     if sum(case.answerable for case in usable) < LEAST or all(case.answerable for case in usable):
         return base
     return fit_cases([found], kind, (base, _PRIOR_QUESTIONS))

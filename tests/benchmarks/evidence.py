@@ -3,12 +3,13 @@
 Needs ../shared/data, the offline model, and the indexes that `tests.benchmarks.retrieval WORK build` makes; small ones (the
 general set, xquad, productdocs-en) are built in WORK. The signals of up to 300 judged queries of each set are kept
 in WORK/signals.json. Printed is what a model fitted on all families of data sets but one does on that one; `ship` writes the
-model of all into app/answers/evidence.json.
+model of all into retriever/answers/evidence.json.
 """
 
 import json
 import sys
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from time import perf_counter
 
@@ -19,8 +20,25 @@ from quarry.demo_corpus import general_path
 from quarry.indexer.build import build_index
 from quarry.indexer.build.plan import BuildSettings
 from quarry.retriever.answers import calibration as kept
-from quarry.retriever.answers.calibrate import LEAST, Case, Quality, cases, fit_families, quality
-from quarry.retriever.answers.calibration import KINDS, Calibration, Kind, shipped_origin
+from quarry.retriever.answers.calibrate import (
+    LEAST,
+    Case,
+    Quality,
+    cases,
+    fit_cases,
+    quality,
+    strengths_of,
+    usable_cases,
+)
+from quarry.retriever.answers.calibration import (
+    KINDS,
+    REFUSED,
+    Calibration,
+    Kind,
+    Model,
+    shipped_origin,
+    weighted_quantile,
+)
 from quarry.retriever.answers.signals import Signals
 from quarry.retriever.data.datasets import load_dataset
 from quarry.retriever.language import language_of
@@ -50,6 +68,36 @@ SOURCES = ("answer left out", "other domain")
 def spread(items: list, count: int) -> list:
     """Return so many of the items, evenly spread."""
     return items if len(items) <= count else [items[n * len(items) // count] for n in range(count)]
+
+
+def fit_families(families: Sequence[Sequence[Sequence[Case]]], kind: Kind) -> Model:
+    """Fit a model on families of groups of cases; its threshold holds for questions of a kind that it has not seen.
+
+    The threshold is where `REFUSED` of the answerable cases are refused when each family is judged by a model of the others;
+    where fewer than two families have cases of this kind, it is that of the fit.
+
+    Raises:
+        ValueError: If there are fewer than two families, or one class of cases is missing.
+    """
+    if len(families) < 2:
+        raise ValueError(f"{len(families)} families of cases; expected at least 2, so that one can be held out")
+    whole = fit_cases([group for family in families for group in family], kind)
+    able = [
+        number
+        for number, family in enumerate(families)
+        if any(sum(case.answerable for case in usable_cases(group, kind)) >= LEAST for group in family)
+    ]
+    if len(able) < 2:
+        return whole
+    strengths, weights = [], []
+    for number in able:
+        model = fit_cases([g for place, rest in enumerate(families) if place != number for g in rest], kind)
+        for group in families[number]:
+            good = strengths_of(model, [case for case in group if case.answerable])
+            if len(good) >= LEAST:
+                strengths.append(good)
+                weights.append(np.full(len(good), 1 / len(good)))
+    return replace(whole, threshold=weighted_quantile(np.concatenate(strengths), np.concatenate(weights), REFUSED))
 
 
 def opened(work: Path, name: str, folder: Path, chosen) -> Searcher:

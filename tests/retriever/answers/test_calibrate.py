@@ -6,13 +6,14 @@ import pytest
 from quarry.indexer.build import index_documents
 from quarry.indexer.errors import CorpusError, IndexMismatchError
 from quarry.indexer.records import Document
-from quarry.retriever.answers.calibrate import LEAST, Case, calibrate, cases, fit_cases, fit_families, quality
+from quarry.retriever.answers.calibrate import LEAST, Case, calibrate, cases, fit_cases, quality
 from quarry.retriever.answers.calibration import NAME, Calibration
 from quarry.retriever.answers.evidence import calibration_of
 from quarry.retriever.answers.signals import Signals
 from quarry.retriever.data.datasets import Dataset
 from quarry.retriever.ranking import Query
 from quarry.retriever.searcher import Searcher
+from tests.benchmarks.evidence import fit_families
 from tests.fakes import WordEmbedder
 
 PLANTS = [f"plant{n}x" for n in range(30)]
