@@ -18,7 +18,7 @@ from quarry.retriever.ranking import Query
 
 RESAMPLES = 2000  # the ends of the interval move by 0.0008 (standard deviation) between seeds at 300 queries
 NOT_JUDGED = Message.of("evaluation.not_judged", "no judgements")
-NOTHING_RELEVANT = Message.of("evaluation.nothing_relevant", "no relevant document among their judgements")
+NOTHING_RELEVANT = Message.of("evaluation.nothing_relevant", "no relevant document among the judgements")
 _JUDGED_DEPTH = 10
 
 PerQuery: TypeAlias = Mapping[str, Mapping[str, float]]

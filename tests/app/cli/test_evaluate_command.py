@@ -90,7 +90,7 @@ def test_queries_without_an_answer_or_a_result_are_counted(base, tmp_path):
     rows = "a\tdocuments/en/warsaw-1.docx\t1\nb\tdocuments/en/warsaw-1.docx\t0\nc\tdocuments/en/warsaw-1.docx\t1\n"
     (tmp_path / "qrels" / "test.tsv").write_text(rows)
     done = quarry("evaluate", tmp_path, "--index", base / "index", "--routes", "bm25")
-    assert "note: 1 query has no relevant document among their judgements: left out" in done.stderr
+    assert "note: 1 query has no relevant document among the judgements: left out" in done.stderr
     assert "note: bm25: 1 queries have no result and score 0 (first c)" in done.stderr
     assert "Judged@10" in done.stdout
 

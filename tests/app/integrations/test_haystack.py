@@ -59,7 +59,7 @@ def test_making_a_component_opens_and_loads_nothing(tmp_path):
     retriever = QuarryRetriever(str(tmp_path / "nothing"))
     with pytest.raises(IndexFormatError):
         retriever.warm_up()
-    with pytest.raises(ModelError, match="expected an embedder"):
+    with pytest.raises(ModelError, match="there is no embedder"):
         QuarryTextEmbedder("none").warm_up()
     with pytest.raises(ModelError, match="is not a folder"):
         QuarryRanker("./no-such-reranker").warm_up()

@@ -128,7 +128,7 @@ def test_embeddings_by_name(index, lexical_index):
         QuarryEmbeddings.load(str(index))
     with pytest.raises(ModelError, match="was built without a model"):
         QuarryEmbeddings.load(str(lexical_index))
-    with pytest.raises(ModelError, match="expected an embedder"):
+    with pytest.raises(ModelError, match="there is no embedder"):
         QuarryEmbeddings.load("none")
 
 

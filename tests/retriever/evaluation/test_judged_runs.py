@@ -63,7 +63,7 @@ def test_oddities_of_a_run_are_counted(folder):
     assert tuple(map(str, judged_run(folder / "run.trec", RR, judged).notes)) == (
         "1 query has no result and score 0 (2)",
         "1 query of the run is not judged: left out (9)",
-        "1 query has no relevant document among their judgements: left out (3)",
+        "1 query has no relevant document among the judgements: left out (3)",
     )
 
 
