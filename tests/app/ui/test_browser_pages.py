@@ -100,7 +100,7 @@ def test_evaluate_reopen_compare_and_roll_back(index, chromium):
         page.get_by_role("button", name="Roll back").click()
         page.get_by_text("From generation 000002 to 000001.").wait_for()
         assert Generations(index).pointer().generation == "000002"
-        page.get_by_role("button", name="Yes, switch").click()
+        page.get_by_role("button", name="Switch", exact=True).click()
         page.get_by_text("Generation 000001 is live.").wait_for()
         assert Generations(index).pointer().generation == "000001"
 
@@ -112,7 +112,7 @@ def test_evaluate_reopen_compare_and_roll_back(index, chromium):
         page.get_by_label("Open one, or compare several").click()
         page.get_by_role("option").filter(has_text="000002").click()
         page.keyboard.press("Escape")
-        page.get_by_text("bm25 000002 against bm25 000001").wait_for()
+        page.get_by_text("Words (BM25) 000002 against Words (BM25) 000001").wait_for()
         page.get_by_text("No difference shown").wait_for()
 
         page.get_by_text("中文", exact=True).click()
@@ -120,7 +120,7 @@ def test_evaluate_reopen_compare_and_roll_back(index, chromium):
 
         page.goto(f"{address}/index")
         page.get_by_role("button", name="Switch to it").click()
-        page.get_by_role("button", name="Yes, switch").click()
+        page.get_by_role("button", name="Switch", exact=True).click()
         page.get_by_text("Generation 000002 is live.").wait_for()
         assert [step.generation for step in Generations(index).pointer().history] == [
             "000001",
@@ -158,7 +158,7 @@ def test_poisoned_texts_are_inert_in_a_browser(index, chromium):
         page = open_at(chromium, address, "feedback")
         alerts: list[str] = []
         page.on("dialog", lambda dialog: (alerts.append(dialog.message), dialog.dismiss()))
-        page.get_by_role("button", name="Download rows").wait_for()
+        page.get_by_role("button", name="Download training rows").wait_for()
         for name in ("Judgements", "Open questions", "Notes"):
             page.get_by_role("tab", name=name).click()
         assert_inert(page)

@@ -67,25 +67,25 @@ def test_a_run_is_followed_to_its_verdict_and_a_promoted_model_is_taken_back(ind
         page.get_by_role("link", name="Feedback and training").click()
         page.get_by_text("Promoted: it is better on unseen questions.").wait_for()
         page.get_by_text("Learn from the feedback log").click()
-        field = page.get_by_role("textbox", name="Also learn from these files, one a line (optional)")
+        field = page.get_by_role("textbox", name="Also learn from these files, one per line (optional)")
         field.fill("pairs.jsonl")
         field.press("Control+Enter")
         person.settle()
         page.get_by_role("button", name="Start training").click()
         page.get_by_role("button", name="Stop", exact=True).wait_for()
-        page.get_by_text("since the start").wait_for()
+        page.get_by_text("elapsed").wait_for()
         page.get_by_text("Refused: no gain is shown").wait_for()  # the new run, not the earlier one
         person.settle()
-        page.get_by_text("The run has ended; its verdict is below.").wait_for()
+        page.get_by_text("The run has finished; its verdict is below.").wait_for()
         assert page.get_by_test_id("stVegaLiteChart").count() == 2
         earlier, own = tuning_runs(index)
         assert earlier.name == "earlier" and own.report()["generation"] == "000002"
         assert Generations(index).pointer().generation == "000002"
 
         person.click("Roll back the model")
-        page.get_by_text("The model of generation 000002 (run earlier) stops answering").wait_for()
-        person.click("Yes, roll back for everybody")
-        page.get_by_text("Rolled back: generation 000001 answers.").wait_for()
+        page.get_by_text("replaces the model of generation 000002 (run earlier) again").wait_for()
+        person.click("Roll back for everyone")
+        page.get_by_text("Rolled back: generation 000001 is live.").wait_for()
         assert Index.open(index).manifest.lineage is None
         assert str(Generations(index).pointer().history[-1].reason) == "rolled back the model of 000002"
 
