@@ -6,6 +6,7 @@ changed since the last run are not opened again.
 
 import os
 import stat
+import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -38,12 +39,22 @@ __all__ = ["ReadFile", "ReadOptions", "Skipped", "SourceFile", "UnchangedFile", 
 # Characters that stay as they are in document ids; controls, `%`, `#` and what is not UTF-8 are percent-encoded
 _PLAIN = "/ !\"$&'()*+,-.:;<=>?@[\\]^_`{|}~"
 _LONGEST_TITLE = 300  # characters; every passage repeats the title
+_TICK_NS = 2_000_000_000  # the coarsest clock of a file system in use, that of FAT
 _GZIP = b"\x1f\x8b"
 
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file as it was read: absolute path (percent-encoded), prefix of its root, size, time, SHA-256, version of the readers."""
+    """A file as it was read.
+
+    Attributes:
+        path: Absolute, percent-encoded.
+        root: Prefix of its root.
+        size: Bytes.
+        mtime_ns: When its content or its entry last changed; 0 when it must be compared by its digest next time.
+        sha256: Digest of the content.
+        readers: Version of the readers.
+    """
 
     path: str
     root: str
@@ -251,11 +262,12 @@ def _read_file(
         before = known(absolute)
         if before and (before.root, before.readers) != (prefix, READERS_VERSION):
             before = None
-        if before and (before.size, before.mtime_ns) == (facts.st_size, facts.st_mtime_ns):
+        stamp = _stamp(facts)
+        if before and stamp and not options.checksum and (before.size, before.mtime_ns) == (facts.st_size, stamp):
             return UnchangedFile(before)
         raw = _whole(path, facts.st_size, options)
         digest = sha256(raw).hexdigest()
-        file = SourceFile(absolute, prefix, facts.st_size, facts.st_mtime_ns, digest, READERS_VERSION)
+        file = SourceFile(absolute, prefix, facts.st_size, stamp, digest, READERS_VERSION)
         if before and before.sha256 == file.sha256:
             return UnchangedFile(file)
         content = _unpacked(raw, options)
@@ -270,6 +282,15 @@ def _read_file(
         return Skipped(printable(path), "memory limit", too_much_memory())
     except RecursionError:
         return Skipped(printable(path), "damaged", too_deep())
+
+
+def _stamp(facts: os.stat_result) -> int:
+    """Return when a file last changed, 0 when that is so recent that it may change again within the same tick of the clock.
+
+    A program can set the time of the content back, but not the time of the change itself; see "racy git" in Git's documentation.
+    """
+    changed = max(facts.st_mtime_ns, facts.st_ctime_ns)
+    return changed if abs(time.time_ns() - changed) > _TICK_NS else 0
 
 
 def _unpacked(raw: bytes, options: ReadOptions) -> bytes:
@@ -322,7 +343,7 @@ def _something(content: bytes) -> bytes:
 def _documents(path: Path, prefix: str, root: Path, file: SourceFile, kind: str, reading: Reading) -> ReadFile:
     relative = "" if path == root else f"/{printable(path.relative_to(root).as_posix())}"
     file_id = prefix + relative
-    modified = datetime.fromtimestamp(file.mtime_ns / 1e9, UTC).date().isoformat()
+    modified = datetime.fromtimestamp(path.stat().st_mtime, UTC).date().isoformat()
     common = {"source": file_id, "format": kind, "modified": modified}
     left_out = {what: count for what, count in reading.omitted.items() if count}
     if left_out:

@@ -16,12 +16,12 @@ import warnings
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from functools import cache, lru_cache
 from importlib.metadata import version
-from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
 from unicodedata import combining, normalize
 
 from quarry.indexer.errors import MissingExtraError
+from quarry.indexer.lexical.normalization import normalized, number_terms
 
 STOP_WORDS = frozenset((
     "a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "if", "in", "into", "is", "it", "no", "not", "of", "on",
@@ -42,9 +42,8 @@ _SEGMENT = re.compile(
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+")
 _LONGEST_TERM = 64
 _LONGEST_RUN = 512  # Han characters that are cut into words at once: jieba's time grows with the square of unknown ones
-_MOST_MARKS = 32  # combining marks in a row that count; the time to put them in order grows with their square
 _HAN_CHARACTER = re.compile(f"[{_HAN}]")
-_RULES = 1  # raise it with any change of the terms of a passage: indexes keep it and say when theirs is another
+_RULES = 2  # raise it with any change of the terms of a passage: indexes keep it and say when theirs is another
 
 
 class Analyzer(Hashable, Protocol):
@@ -52,7 +51,7 @@ class Analyzer(Hashable, Protocol):
 
     @property
     def name(self) -> str:
-        """Identity with library versions, such as `jieba-0.42.1+pystemmer-3.1.0/1`."""
+        """Identity with library versions, such as `jieba-0.42.1+pystemmer-3.1.0+opencc-1.4.2/2`."""
         ...
 
     def tokens(self, text: str) -> list[str]:
@@ -73,7 +72,8 @@ class ScriptAnalyzer:
 
     Han: words by the given cutter (a word's inner words too). Kana and Hangul: bigrams. Everything else: words,
     lower-cased, accents folded, stemmed with Snowball English; words with inner signs, case changes or digits
-    (`BGE-M3`, `camelCase`, `SKU-6678`, `3.14`) are kept whole and in parts. Full-width forms are folded (NFKC).
+    (`BGE-M3`, `camelCase`, `SKU-6678`, `3.14`) are kept whole and in parts. What is written in several ways is brought into
+    one form first (`lexical.normalization`).
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class ScriptAnalyzer:
         import Stemmer
 
         self.kind = name.split("-", maxsplit=1)[0]  # `analyzer(kind)` makes the same one in another process
-        self._name = f"{name}+pystemmer-{version('PyStemmer')}/{_RULES}"
+        self._name = f"{name}+pystemmer-{version('PyStemmer')}+opencc-{version('opencc')}/{_RULES}"
         self._cut_han = cut_han
         self._read_dictionary = read_dictionary
         self._stem = Stemmer.Stemmer("english").stemWord
@@ -95,18 +95,19 @@ class ScriptAnalyzer:
 
     def tokens(self, text: str) -> list[str]:
         """Return all terms of a passage, in order, repetitions included."""
-        return list(self._terms(_normalized(text), frozenset()))
+        folded = normalized(text)
+        return [*self._terms(folded, frozenset()), *number_terms(folded)]
 
     def query_tokens(self, text: str) -> list[str]:
         """Return the terms to search for: as `tokens`, without stop words unless there is nothing else.
 
-        Stop words are told by their form, before stemming (`cans` is none), and acronyms are none (`CAN bus`), unless the
-        whole of an English query is in capitals.
+        Stop words match the surface form before stemming, so `cans` is kept; so are acronyms (`CAN bus`), unless the whole
+        of an English query is in capitals.
         """
-        folded = _normalized(text)
+        folded = normalized(text)
         if folded.isupper() and len(folded.split()) > 2 and not _HAN_CHARACTER.search(folded):
             folded = folded.lower()
-        return list(self._terms(folded, STOP_WORDS)) or self.tokens(text)
+        return [*self._terms(folded, STOP_WORDS), *number_terms(folded)] or self.tokens(text)
 
     def warm(self) -> None:
         """Read the dictionary now, when there is one, so that the first question need not wait for it."""
@@ -134,22 +135,6 @@ class ScriptAnalyzer:
         if len(parts) > 1:
             return (whole, *(self._stem(part)[:_LONGEST_TERM] for part in parts if part not in left_out))
         return (whole if any(not character.isalnum() for character in whole) else self._stem(whole),)
-
-
-def _normalized(text: str) -> str:
-    if text.isascii():
-        return text
-    return normalize("NFKC", _stacked_marks().sub(r"\1", text))
-
-
-@cache
-def _stacked_marks() -> re.Pattern[str]:
-    """Return what matches long runs of combining marks; the first group is what stays of them."""
-    marks = [code for code in range(0x300, 0x1F000) if combining(chr(code))]
-    breaks = [n for n in range(len(marks)) if n == 0 or marks[n] != marks[n - 1] + 1]
-    ranges = [(marks[first], marks[last - 1]) for first, last in pairwise([*breaks, len(marks)])]
-    kind = "".join(f"{chr(first)}-{chr(last)}" for first, last in ranges)
-    return re.compile(f"([{kind}]{{{_MOST_MARKS}}})[{kind}]+")
 
 
 def _is_acronym(word: str) -> bool:

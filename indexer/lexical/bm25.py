@@ -4,6 +4,7 @@ Scores are summed here, so that zero scores never come out, ties are in id order
 hit says which terms it matched. The files are those of bm25s; they are read here, so that damage is told by file.
 """
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib.metadata import version
@@ -32,6 +33,8 @@ MAX_TERMS = (
     1024  # different terms of a query that are searched for, the rarest; Lucene's limit, so that time is bounded
 )
 _IDS_NAME = "ids.json"
+_HAN_SIGN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff]")
+_MOST_SIGNS = 16  # characters of a query that are looked for inside of words
 
 
 class LexicalHit(NamedTuple):
@@ -157,6 +160,8 @@ class Bm25sIndex:
     def search(self, tokens: Sequence[str], k: int, *, allowed: Collection[str] | None = None) -> list[LexicalHit]:
         """Return at most k chunks with a score above zero, best first, ties in id order.
 
+        A query of one Han character finds the words that hold it, and so does a query of Han words of which none is in the index.
+
         A term that the query repeats counts up to three times; of more than 1,024 different terms, the rarest count.
 
         Raises:
@@ -165,6 +170,8 @@ class Bm25sIndex:
         if k < 1:
             raise ValueError(f"k is {k}; expected at least 1")
         postings = self._postings(tokens)
+        if not postings or _is_one_character(tokens):
+            postings = self._postings(self._words_with(tokens)) or postings
         if not postings:
             return []
         scores = np.zeros(len(self._ids), dtype=np.float32)
@@ -175,6 +182,16 @@ class Bm25sIndex:
         rows = _top(scores, k)
         terms = self._matched(rows, postings)
         return [LexicalHit(self._ids[row], float(scores[row]), terms[row]) for row in rows]
+
+    def _words_with(self, tokens: Sequence[str]) -> list[str]:
+        """Return the words of the index that hold the query's Han characters, for a query whose own words are not there."""
+        wanted = "".join(dict.fromkeys(sign for token in tokens for sign in token if _HAN_SIGN.match(sign)))[
+            :_MOST_SIGNS
+        ]
+        if not wanted:
+            return []
+        holds = re.compile(f"[{wanted}]")
+        return [word for word in self._vocabulary if holds.search(word)]
 
     def _postings(self, tokens: Sequence[str]) -> list["_Postings"]:
         """The query's terms that the index knows, in the order of the query, at most MAX_TERMS of them."""
@@ -212,6 +229,10 @@ class Bm25sIndex:
             for row, contribution in zip(wanted[hit].tolist(), contributions.tolist(), strict=True):
                 found[row].append((-contribution, token))
         return {row: tuple(token for _, token in sorted(terms)) for row, terms in found.items()}
+
+
+def _is_one_character(tokens: Sequence[str]) -> bool:
+    return len(tokens) == 1 and _HAN_SIGN.fullmatch(tokens[0]) is not None
 
 
 class _Postings(NamedTuple):

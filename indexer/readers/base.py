@@ -95,6 +95,7 @@ class ReadOptions:
         parser_bytes: Memory of that process.
         unpacked_bytes: Largest content of an archive (docx, xlsx, epub ...).
         text_characters: Longest text of one document.
+        checksum: Compare every file by its digest, also those whose size and times are as before.
     """
 
     charset: str | None = None
@@ -103,6 +104,7 @@ class ReadOptions:
     parser_bytes: int = 4 << 30
     unpacked_bytes: int = 1 << 30
     text_characters: int = 50_000_000
+    checksum: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no file could be read with.

@@ -17,6 +17,8 @@ _DIVIDED = re.compile(r"(?<![\w-])([\d_-]*)([^\W\d_][\w-]*)\ufffe([^\W\d_]+)")
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff"
 _CLOSING = "，、；：）》」』”’"
 _HAN_LINE = re.compile(f"(?<=[{_HAN}{_CLOSING}])\n(?=[{_HAN}（《「『“‘{_CLOSING}。！？])")
+_CUT_ADDRESS = re.compile(r"(?:^|\s)\S{0,200}\w/[\w%.~/-]{1,200}$")
+_ADDRESS_GOES_ON = re.compile(r"[\w%.~-]{1,200}/[\w%~]")
 _STAMP = 120  # characters of a page that is a picture with a stamp or a header over it
 _PICTURE = 0.6  # share of the page that its largest picture covers
 _LONGEST_LINE = 12  # Han characters of a line that is long enough to go on in the next one
@@ -84,13 +86,14 @@ def _page(page: Any, document: Any, omitted: Counter[str]) -> str:
 
 
 def _joined_lines(text: str) -> str:
-    """Join lines of Chinese that end because the page does: a word may stand on both."""
+    """Join lines of Chinese, and addresses, that end because the page does: a word may stand on both."""
     lines = text.split("\n")
     longest = max((len(line) for line in lines), default=0)
     joined: list[str] = []
     for before, line in zip(["", *lines], lines, strict=False):
         goes_on = len(before.strip()) >= max(_LONGEST_LINE, 0.7 * longest)
-        if joined and goes_on and _HAN_LINE.search(f"{before.strip()[-1:]}\n{line.strip()[:1]}"):
+        address = joined and _CUT_ADDRESS.search(before) and _ADDRESS_GOES_ON.match(line)
+        if address or (joined and goes_on and _HAN_LINE.search(f"{before.strip()[-1:]}\n{line.strip()[:1]}")):
             joined[-1] = joined[-1].rstrip() + line.lstrip()
         else:
             joined.append(line)

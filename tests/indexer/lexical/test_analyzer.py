@@ -105,7 +105,7 @@ SAMPLE = (
 
 
 def test_the_terms_of_a_passage_change_only_with_the_version(monkeypatch):
-    assert JIEBA.name == f"jieba-{version('jieba')}+pystemmer-{version('PyStemmer')}/1"
+    assert JIEBA.name == f"jieba-{version('jieba')}+pystemmer-{version('PyStemmer')}+opencc-{version('opencc')}/2"
     rules = module.ScriptAnalyzer("rules alone", module.bigrams)  # the libraries' part is in the name by their versions
     monkeypatch.setattr(rules, "_stem", str)
     digest = sha256(" ".join(rules.tokens(SAMPLE)).encode()).hexdigest()
@@ -119,15 +119,15 @@ def test_an_index_of_older_rules_answers_and_is_told_what_to_do(tmp_path, monkey
     root, embedder = tmp_path / "index", WordEmbedder()
     build_index(root, [tmp_path / "loans.md"], embedder)
     older, encoded = JIEBA.name, embedder.texts_encoded
-    monkeypatch.setattr(module, "_RULES", 2)
+    monkeypatch.setattr(module, "_RULES", 3)
     analyzer.cache_clear()
     try:
         assert len(Index.open(root).lexical.search(analyzer().query_tokens("books 借十本书"), 5)) == 1
         found = {check.name: check for check in examine(root)}["analyzer"]
         assert (found.severity, found.remedy) == ("warning", f"quarry index PATH --into {root}")
-        assert f"the terms were made by {older}, but {older[:-1]}2 is installed" in str(found.message)
+        assert f"the terms were made by {older}, but {older[:-1]}3 is installed" in str(found.message)
         assert build_index(root, [tmp_path / "loans.md"], embedder).switched
-        assert Index.open(root).manifest.lexical.identity == f"{older[:-1]}2"
+        assert Index.open(root).manifest.lexical.identity == f"{older[:-1]}3"
         assert embedder.texts_encoded == encoded  # terms alone are made anew
         assert {check.name: check for check in examine(root)}["analyzer"].severity == "ok"
     finally:
