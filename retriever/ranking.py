@@ -50,7 +50,8 @@ class StageReport:
     Attributes:
         stage: Which one.
         status: `ran`; `partial` (cut by the time budget); `failed`; `missing` (asked for, not there); `off` (not asked for).
-        reason: Why, when it is not `ran`: what was found, and what to do. None when there is nothing to say.
+        reason: Why, when it is not `ran`: what was found, and what to do. For the fusion, how it weighed its sides. None when there
+            is nothing to say.
         milliseconds: Wall time, shared equally among the queries of a batch.
         candidates: How many passages it returned or scored.
     """

@@ -206,7 +206,9 @@ class Searcher:
         dense = WithFallback(primary, self._lexical, reason, options.dense_budget_ms / 1000, self.lazy_embedder.guard)
         if options.route == "dense":
             return dense
-        return HybridRetriever(dense, self._lexical, self.index.lexical, self.index.analyzer)
+        return HybridRetriever(
+            dense, self._lexical, self.index.lexical, self.index.analyzer, self.index.manifest.probes
+        )
 
     def _answer(
         self,

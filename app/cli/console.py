@@ -25,6 +25,7 @@ _PHASES = {
     "encoding": "encoding passages",
     "storing": "storing vectors",
     "lexical": "building the lexical index",
+    "probing": "probing both routes",
 }
 
 

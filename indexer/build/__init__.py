@@ -7,6 +7,7 @@
     -> vectors of the passages that have none yet, committed often   steps.encode, storage/vector_cache
     -> vector store                                                  steps.store_vectors, stores
     -> BM25 index                                                    steps.index_terms, lexical
+    -> both routes probed with sentences of the passages             probes
     -> manifest, then one switch                                     steps.describe_generation, storage/generations
 
 The doors are `build_index` (files and folders), `index_documents` and `delete_documents` (a program's own documents) and
@@ -24,6 +25,7 @@ from pathlib import Path
 from quarry.indexer.build.cutting import Cutter
 from quarry.indexer.build.intake import Intake, name_roots, put_own_document, recut, storable, sync_roots
 from quarry.indexer.build.plan import BuildSettings, Plan, live_to_continue
+from quarry.indexer.build.probes import measure_routes
 from quarry.indexer.build.progress import Clock, Observer, Unobserved
 from quarry.indexer.build.steps import describe_generation, encode, index_terms, start_table, store_vectors
 from quarry.indexer.corpus.walk import Skipped
@@ -264,7 +266,9 @@ def _build(generations: Generations, building: Path, plan: Plan, observer: Obser
         store = store_vectors(table, building, plan, embedder.spec, clock)
     clock.phase("lexical", chunks)
     engine = index_terms(table, building)
-    manifest = describe_generation(building, plan, table, store, engine)
+    clock.phase("probing", None)
+    probes = measure_routes(table, building, plan)
+    manifest = describe_generation(building, plan, table, store, engine).model_copy(update={"probes": probes})
     table.close()
     manifest.model_copy(update={"files": describe_files(building)}).write(building)
     if not plan.settings.go_live:

@@ -95,6 +95,8 @@ class Plan:
         """Whether the new generation could differ from the live one in its documents only."""
         if self.live is None or self.fresh_cut or not self.live_is_sound:
             return False
+        if self.embedder is not None and self.live.probes is None:  # built before there were probes: add them
+            return False
         live_print = self.live.embedder.fingerprint if self.live.embedder else None
         mine = self.embedder.spec.fingerprint if self.embedder else None
         live_store = self.live.store.kind if self.live.store else None

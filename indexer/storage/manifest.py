@@ -124,10 +124,40 @@ class RerankerFacts(_Part):
     before: "RerankerFacts | None" = None
 
 
+ALL = "all"
+
+
+class RouteQuality(_Part):
+    """How well each route found passages again by a sentence taken out of them (`quarry.indexer.build.probes`).
+
+    Attributes:
+        probes: How many passages were looked for.
+        bm25: nDCG@10 of BM25, rescaled so that a random order has 0; in [0, 1].
+        dense: The same of dense search.
+    """
+
+    probes: int
+    bm25: float
+    dense: float
+
+
+class Probes(_Part):
+    """What the index measured on itself when it was built: how far the fusion may trust each route.
+
+    Attributes:
+        spread: Standard deviation of one question's similarities over the passages; the unit of gaps between them.
+        quality: By the language of the questions, or under `all`; empty where the texts are too few or too short.
+    """
+
+    spread: float
+    quality: dict[str, RouteQuality]
+
+
 class Manifest(_Part):
     """All facts of one generation.
 
-    `embedder` and `store` are None for a lexical-only index, `lineage` for an untuned model, `reranker` when none was tuned.
+    `embedder` and `store` are None for a lexical-only index, `lineage` for an untuned model, `reranker` when none was tuned,
+    `probes` for one that was built before there were any, and for a lexical-only one.
     """
 
     format: int = FORMAT
@@ -145,6 +175,7 @@ class Manifest(_Part):
     notes: tuple[StoredMessage, ...] = ()
     lineage: Lineage | None = None
     reranker: RerankerFacts | None = None
+    probes: Probes | None = None
     files: dict[str, FileFact]
 
     def write(self, folder: Path) -> None:

@@ -7,9 +7,11 @@ from time import perf_counter
 from quarry.indexer.lexical.analyzer import Analyzer
 from quarry.indexer.lexical.bm25 import LexicalIndex
 from quarry.indexer.messages import Message
+from quarry.indexer.storage.manifest import Probes
 from quarry.retriever.base import Retriever
 from quarry.retriever.ranking import Query, Ranking, StageReport
-from quarry.retriever.stages.fusion import fuse, lexical_evidence
+from quarry.retriever.stages.balance import balance, coverage_of
+from quarry.retriever.stages.fusion import fuse
 from quarry.retriever.stages.guard import DENSE_SEARCH, Guard
 
 FUSION_DEPTH = 100  # candidates taken from each side before fusing
@@ -60,12 +62,16 @@ def bm25_answered(why: Message) -> Message:
 
 @dataclass(frozen=True, slots=True)
 class HybridRetriever:
-    """A Retriever that fuses dense and BM25 candidates (see `quarry.retriever.stages.fusion` for the method)."""
+    """A Retriever that fuses dense and BM25 candidates.
+
+    See `quarry.retriever.stages.fusion` for the method and `quarry.retriever.stages.balance` for the weight of each side.
+    """
 
     dense: WithFallback
     bm25: Retriever
     index: LexicalIndex
     analyzer: Analyzer
+    probes: Probes | None = None
 
     def retrieve(self, queries: Sequence[Query], k: int, *, allowed: Collection[str] | None = None) -> list[Ranking]:
         """Return the k best passages of the fused ranking for each query."""
@@ -79,8 +85,9 @@ class HybridRetriever:
     def _fuse(self, dense: Ranking, lexical: Ranking, k: int) -> Ranking:
         started = perf_counter()
         query = dense.query
-        evidence = lexical_evidence(self.analyzer.tokens(query.text), self.index, lexical.hits)
-        hits = fuse(dense.hits, lexical.hits, k=k, evidence=evidence)
+        coverage = coverage_of(self.analyzer.tokens(query.text), self.index, lexical.hits)
+        chosen = balance(self.probes, coverage, dense.hits)
+        hits = fuse(dense.hits, lexical.hits, k=k, weight=chosen.weight)
         elapsed = (perf_counter() - started) * 1000
-        report = StageReport("fusion", "ran", milliseconds=elapsed, candidates=len(hits))
+        report = StageReport("fusion", "ran", chosen.reason, elapsed, len(hits))
         return Ranking.of(query, hits, k, (*dense.stages, *lexical.stages, report))

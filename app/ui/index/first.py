@@ -34,6 +34,7 @@ def phase_name(phase: str, say: Say) -> str:
         "encoding": say("Encoding passages", "编码段落"),
         "storing": say("Storing vectors", "存储向量"),
         "lexical": say("Indexing words", "建立关键词索引"),
+        "probing": say("Probing both routes", "检验两种检索方式"),
     }
     return names.get(phase, phase)
 

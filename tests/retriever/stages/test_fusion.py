@@ -1,14 +1,11 @@
 """The fusion by scores and evidence, with numbers that a pencil can check."""
 
-import math
 import random
 
 import pytest
 
-from quarry.indexer.lexical.analyzer import analyzer
-from quarry.indexer.lexical.bm25 import Bm25sIndex
 from quarry.retriever.ranking import Evidence, Hit, StageScore
-from quarry.retriever.stages.fusion import LexicalEvidence, fuse, lexical_evidence, reciprocal_rank_fusion
+from quarry.retriever.stages.fusion import fuse, reciprocal_rank_fusion
 
 
 def dense(*pairs: tuple[str, float]) -> list[Hit]:
@@ -19,12 +16,12 @@ def bm25(*triples: tuple[str, float, tuple[str, ...]]) -> list[Hit]:
     return [Hit(c, s, "bm25", Evidence(bm25=StageScore(r, s), terms=t)) for r, (c, s, t) in enumerate(triples, 1)]
 
 
-def test_full_coverage_gives_bm25_four_tenths():
+def test_scaled_scores_are_combined_by_the_weight():
     hits = fuse(
         dense(("a", 0.9), ("b", 0.8), ("c", 0.7)),
         bm25(("c", 10.0, ("x",)), ("b", 5.0, ("x",))),
         k=3,
-        evidence=LexicalEvidence(1.0),
+        weight=0.4,
     )
     assert {hit.chunk_id: pytest.approx(hit.score, abs=1e-5) for hit in hits} == {
         "a": 0.6,
@@ -37,12 +34,12 @@ def test_full_coverage_gives_bm25_four_tenths():
     assert middle.fusion == StageScore(2, hits[1].score)
 
 
-def test_without_coverage_the_dense_order_stands_whatever_bm25_says():
+def test_with_weight_0_the_dense_order_stands_whatever_bm25_says():
     hits = fuse(
         dense(("a", 0.9), ("b", 0.8)),
         bm25(("z", 99.0, ("7",)), ("b", 98.0, ("7",))),
         k=4,
-        evidence=LexicalEvidence(0.0),
+        weight=0.0,
     )
     assert [hit.chunk_id for hit in hits] == ["a", "b", "z"]
     by_rank = reciprocal_rank_fusion(dense(("a", 0.9), ("b", 0.8)), bm25(("z", 99.0, ("7",)), ("b", 98.0, ("7",))), k=4)
@@ -55,27 +52,15 @@ def test_reciprocal_ranks():
 
 
 def test_one_side_alone_keeps_its_order():
-    assert [h.chunk_id for h in fuse([], bm25(("b", 3.0, ()), ("a", 1.0, ())), k=9, evidence=LexicalEvidence(0.0))] == [
+    assert [h.chunk_id for h in fuse([], bm25(("b", 3.0, ()), ("a", 1.0, ())), k=9, weight=1.0)] == [
         "b",
         "a",
     ]
-    assert [h.chunk_id for h in fuse(dense(("b", 0.3), ("a", 0.2)), [], k=9, evidence=LexicalEvidence(0.0))] == [
+    assert [h.chunk_id for h in fuse(dense(("b", 0.3), ("a", 0.2)), [], k=9, weight=0.0)] == [
         "b",
         "a",
     ]
-    assert fuse([], [], k=9, evidence=LexicalEvidence(0.0)) == []
-
-
-def test_coverage_is_the_share_of_idf_mass_that_a_hit_matched():
-    index = Bm25sIndex.build(["1", "2", "3"], [["red", "car"], ["blue", "car"], ["red", "bus"]])
-    hit = index.search(["red", "bus", "unknown"], 3)
-    hits = bm25(*((h.chunk_id, h.score, h.terms) for h in hit))
-    red, bus = index.idf("red"), index.idf("bus")
-    assert lexical_evidence(["red", "bus", "unknown"], index, hits).coverage == pytest.approx(
-        (red + bus) / (red + bus + math.log(8))
-    )
-    assert lexical_evidence(["unknown"], index, []).coverage == 0.0
-    assert lexical_evidence(["red"], index, hits).weight == pytest.approx(0.4)
+    assert fuse([], [], k=9, weight=0.0) == []
 
 
 def ranked(stage, scores):
@@ -87,9 +72,9 @@ def test_the_first_results_are_the_same_at_any_depth_and_scores_stay_in_bounds()
     for _ in range(20):
         near = ranked("dense", {f"d{n}": rng.uniform(-0.2, 0.9) for n in range(400)})
         words = ranked("bm25", {f"{rng.choice('dx')}{n}": rng.uniform(1, 20) for n in range(300)})
-        evidence = LexicalEvidence(rng.random())
-        few = fuse(near[:100], words[:100], k=10, evidence=evidence)
-        many = fuse(near, words, k=1000, evidence=evidence)
+        weight = rng.random()
+        few = fuse(near[:100], words[:100], k=10, weight=weight)
+        many = fuse(near, words, k=1000, weight=weight)
         assert [hit.chunk_id for hit in few] == [hit.chunk_id for hit in many[:10]]
         assert {hit.chunk_id for hit in many} == {hit.chunk_id for hit in [*near, *words]}
         assert all(0 <= hit.score <= 1 for hit in many)
@@ -97,7 +82,7 @@ def test_the_first_results_are_the_same_at_any_depth_and_scores_stay_in_bounds()
 
 def test_beyond_the_scored_hits_reciprocal_ranks_decide():
     near = ranked("dense", {f"{149 - n:03d}": 1 - n / 1000 for n in range(150)})
-    hits = fuse(near, [], k=150, evidence=LexicalEvidence(0.0))
+    hits = fuse(near, [], k=150, weight=0.0)
     assert [hit.chunk_id for hit in hits] == [hit.chunk_id for hit in near]
     assert hits[120].score == pytest.approx(1e-6 / 181)
 
@@ -106,21 +91,23 @@ def test_beyond_the_scored_hits_reciprocal_ranks_decide():
 def test_k_must_be_positive(k):
     near = dense(("a", 0.9))
     with pytest.raises(ValueError, match=f"k is {k}; expected at least 1"):
-        fuse(near, [], k=k, evidence=LexicalEvidence(0.0))
+        fuse(near, [], k=k, weight=0.0)
     with pytest.raises(ValueError, match=f"k is {k}; expected at least 1"):
         reciprocal_rank_fusion(near, [], k=k)
 
 
-def test_the_stop_words_of_another_language_shrink_the_coverage():
-    words = analyzer("jieba")
-    passages = ["北京大学图书馆 2024 年开放", "上海的图书馆", "广州"]
-    index = Bm25sIndex.build(["1", "2", "3"], [words.tokens(text) for text in passages])
+def test_weights_of_0_and_1_are_the_orders_of_one_side_and_the_rest_of_the_other_below():
+    rng = random.Random(1)
+    near = ranked("dense", {f"d{n}": rng.uniform(-0.2, 0.9) for n in range(130)})
+    words = ranked("bm25", {f"{rng.choice('dx')}{n}": rng.uniform(1, 20) for n in range(120)})
+    for weight, first, other in ((1.0, words, near), (0.0, near, words)):
+        order = [hit.chunk_id for hit in fuse(near, words, k=1000, weight=weight)]
+        names = [hit.chunk_id for hit in first]
+        assert order[: len(names)] == names
+        assert order[len(names) :] == [hit.chunk_id for hit in other if hit.chunk_id not in set(names)]
 
-    def coverage(question):
-        found = index.search(words.query_tokens(question), 3)
-        return lexical_evidence(
-            words.tokens(question), index, bm25(*((h.chunk_id, h.score, h.terms) for h in found))
-        ).coverage
 
-    assert coverage("2024 年的图书馆") > 0.7
-    assert coverage("what is it that was there in 2024") < 0.2
+@pytest.mark.parametrize("weight", [-0.1, 1.1, float("nan")])
+def test_a_weight_outside_0_and_1_is_refused(weight):
+    with pytest.raises(ValueError, match="expected 0 to 1"):
+        fuse(dense(("a", 0.9)), [], k=1, weight=weight)

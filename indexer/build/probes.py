@@ -1,0 +1,217 @@
+"""How well each route finds a passage of this index again, by a sentence that was taken out of it.
+
+A sample of passages is cut in two: one sentence becomes a question, the rest stands for the passage. BM25 and dense search
+look for the rest among all passages of the index. The two nDCG@10 say how far each can be trusted here, with this encoder and
+these texts, and need no judged query. Pseudo-queries from a corpus's own texts are an old way to predict and train retrieval
+(Azzopardi and de Rijke, SIGIR 2006; the inverse cloze task of Lee et al., ACL 2019).
+
+The sample is the passages with the lowest digests, so that it is the same for the same texts, and that an update of the index
+encodes few new ones: their vectors stay in the cache.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from quarry.indexer.build.plan import Plan
+from quarry.indexer.embedder import Embedder, Vectors
+from quarry.indexer.lexical.analyzer import Analyzer
+from quarry.indexer.lexical.bm25 import K1, MAX_REPEAT, B, Bm25sIndex, LexicalIndex
+from quarry.indexer.records import passage_text
+from quarry.indexer.storage.chunk_table import ChunkTable
+from quarry.indexer.storage.layout import LEXICAL_NAME, VECTORS_NAME
+from quarry.indexer.storage.manifest import ALL, Probes, RouteQuality
+from quarry.indexer.storage.vector_cache import VectorCache, passage_digest
+from quarry.indexer.stores import store_class
+from quarry.indexer.stores.base import VectorStore
+
+SAMPLE = 128  # probes at most; nDCG@10 is then known to about 0.03
+LEAST = 8  # with fewer there is no measurement
+_SHARE = (
+    4  # of small indexes, every fourth passage is probed, at least _SMALL: encoding costs at most half as much again
+)
+_SMALL = 32
+_FOUND = 10  # ranks that count, as in nDCG@10
+_DEPTH = 50  # hits looked at; more than ten, because other passages of the same document do not count
+_SPREAD_SAMPLE = 512  # passages that the spread of similarities is taken from
+_HAN = re.compile("[\u3400-\u9fff]")
+_SENTENCE_END = re.compile(r"(?<=[。！？；!?])|(?<=[.;])\s+|\n+")
+_CLAUSE_END = re.compile(r"[\s，、,：:]")
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A passage cut in two: `question` is a sentence of it, `rest` the passage as it would be indexed without it."""
+
+    chunk_id: str
+    question: str
+    rest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What is probed: texts, terms and vectors of one generation."""
+
+    table: ChunkTable
+    analyzer: Analyzer
+    lexical: LexicalIndex
+    vectors: VectorStore
+    mean_terms: float  # of a passage
+
+
+def measure_routes(table: ChunkTable, building: Path, plan: Plan) -> Probes | None:
+    """Probe both routes of a generation that is being built.
+
+    Args:
+        table: Its texts.
+        building: Its folder, where vectors and terms are written already.
+        plan: With which embedder and analyzer.
+
+    Returns:
+        The measurement, without a quality where too few passages can be cut in two; None for a lexical-only index.
+    """
+    if plan.embedder is None:
+        return None
+    vectors = store_class(plan.store).open(building / VECTORS_NAME, verified=True)
+    parts = Parts(table, plan.cutter.analyzer, Bm25sIndex.open(building / LEXICAL_NAME), vectors, table.mean_terms())
+    cache = VectorCache.open(plan.index, plan.embedder.spec.fingerprint, plan.embedder.spec.dim)
+    try:
+        return probe_routes(parts, CachedEmbedder(plan.embedder, cache))
+    finally:
+        cache.close()
+
+
+def probe_routes(parts: Parts, embedder: "CachedEmbedder") -> Probes:
+    """Probe both routes; see the module for the method."""
+    order, digests = parts.table.digests()
+    by_digest = [order[row] for row in sorted(range(len(order)), key=lambda row: (digests[row], order[row]))]
+    probes = sample_probes(parts.table, by_digest)
+    if len(probes) < LEAST:
+        return Probes(spread=0.0, quality={})
+    questions = embedder.questions([probe.question for probe in probes])
+    quality = RouteQuality(
+        probes=len(probes),
+        bm25=_above_chance([bm25_rank(parts, probe) for probe in probes], len(order)),
+        dense=_above_chance(dense_ranks(parts, probes, questions, embedder), len(order)),
+    )
+    return Probes(spread=_spread(parts.vectors, questions, by_digest[:_SPREAD_SAMPLE]), quality={ALL: quality})
+
+
+@dataclass(frozen=True, slots=True)
+class CachedEmbedder:
+    """An embedder that keeps what it encodes among the vectors of the index, so that the next build need not."""
+
+    embedder: Embedder
+    cache: VectorCache
+
+    def questions(self, texts: Sequence[str]) -> Vectors:
+        """Return one unit row per question, shape (len(texts), dim)."""
+        kind = f"question {self.embedder.spec.query_format}\0"
+        return self._vectors([passage_digest(kind + text) for text in texts], texts, self.embedder.embed_queries)
+
+    def passages(self, texts: Sequence[str]) -> Vectors:
+        """Return one unit row per passage, shape (len(texts), dim)."""
+        return self._vectors([passage_digest(text) for text in texts], texts, self.embedder.embed_documents)
+
+    def _vectors(
+        self, digests: Sequence[bytes], texts: Sequence[str], encode: Callable[[list[str]], Vectors]
+    ) -> Vectors:
+        absent = self.cache.missing(digests)
+        fresh = {digest: text for digest, text in zip(digests, texts, strict=True) if digest in absent}
+        if fresh:
+            self.cache.put(list(fresh), encode(list(fresh.values())))
+        return self.cache.get(digests)
+
+
+def sample_probes(table: ChunkTable, chunk_ids: Sequence[str]) -> list[Probe]:
+    """Make probes of the first passages that can be cut in two: at most 128, and of small indexes every fourth at most."""
+    wanted = min(SAMPLE, max(_SMALL, len(chunk_ids) // _SHARE))
+    probes: list[Probe] = []
+    for first in range(
+        0, min(len(chunk_ids), 8 * wanted), wanted
+    ):  # texts without sentences are not searched to the end
+        for chunk in table.chunks(chunk_ids[first : first + wanted]):
+            pieces = cut_out(chunk.text, chunk.chunk_id)
+            if pieces is not None and len(probes) < wanted:
+                title = table.titles([chunk.doc_id])[chunk.doc_id]
+                probes.append(Probe(chunk.chunk_id, pieces[0], passage_text(title, chunk.heading, pieces[1])))
+    return probes
+
+
+def cut_out(text: str, seed: str) -> tuple[str, str] | None:
+    """Take one sentence out of a text; of a text that is one sentence, the second half.
+
+    Args:
+        text: A passage.
+        seed: Decides which sentence.
+
+    Returns:
+        The sentence and what is left; None when either would be too short to be found by.
+    """
+    least = 8 if _HAN.search(text) else 25
+    sentences = [piece.strip() for piece in _SENTENCE_END.split(text) if piece and piece.strip()]
+    long_enough = [row for row, sentence in enumerate(sentences) if len(sentence) >= least]
+    if len(sentences) > 1 and long_enough:
+        row = long_enough[int(sha256(seed.encode("utf-8", "surrogatepass")).hexdigest()[:8], 16) % len(long_enough)]
+        question, rest = sentences[row], " ".join(sentences[:row] + sentences[row + 1 :])
+    else:
+        middle = len(text) // 2
+        boundary = _CLAUSE_END.search(text, middle)
+        if boundary and boundary.end() < middle + len(text) // 4:
+            middle = boundary.end()
+        question, rest = text[middle:].strip(), text[:middle].strip()
+    return (question, rest) if min(len(question), len(rest)) >= least else None
+
+
+def bm25_rank(parts: Parts, probe: Probe) -> int:
+    """Return the rank, from 1, of a probe's rest among the passages of other documents, by BM25."""
+    asked = Counter(parts.analyzer.query_tokens(probe.question))
+    own = _bm25_score(asked, Counter(parts.analyzer.tokens(probe.rest)), parts)
+    if own <= 0:
+        return _DEPTH
+    hits = parts.lexical.search(list(asked.elements()), _DEPTH)
+    return 1 + sum(hit.score > own for hit in hits if not _same_document(hit.chunk_id, probe.chunk_id))
+
+
+def _bm25_score(asked: Counter[str], passage: Counter[str], parts: Parts) -> float:
+    """The score that a passage with these terms would have, by the formula of `Bm25sIndex`."""
+    norm = K1 * (1 - B + B * passage.total() / max(1.0, parts.mean_terms))
+    return sum(
+        min(times, MAX_REPEAT) * idf * passage[term] / (passage[term] + norm)
+        for term, times in asked.items()
+        if passage[term] and (idf := parts.lexical.idf(term)) is not None
+    )
+
+
+def dense_ranks(parts: Parts, probes: Sequence[Probe], questions: Vectors, embedder: CachedEmbedder) -> list[int]:
+    """Return the rank, from 1, of each probe's rest among the passages of other documents, by cosine."""
+    rests = embedder.passages([probe.rest for probe in probes])
+    own = np.einsum("ij,ij->i", questions, rests)
+    found = parts.vectors.search(questions, _DEPTH)
+    return [
+        1 + sum(near.similarity > score for near in neighbours if not _same_document(near.chunk_id, probe.chunk_id))
+        for probe, score, neighbours in zip(probes, own.tolist(), found, strict=True)
+    ]
+
+
+def _same_document(one: str, other: str) -> bool:
+    return one.rpartition("#")[0] == other.rpartition("#")[0]
+
+
+def _above_chance(ranks: Sequence[int], passages: int) -> float:
+    """Mean nDCG@10, rescaled so that a random order of that many passages has 0."""
+    gains = 1 / np.log2(np.arange(2, 2 + min(_FOUND, passages)))
+    chance = float(gains.sum()) / passages
+    mean = sum(float(gains[rank - 1]) for rank in ranks if rank <= len(gains)) / len(ranks)
+    return max(0.0, (mean - chance) / (1 - chance)) if chance < 1 else 0.0
+
+
+def _spread(vectors: VectorStore, questions: Vectors, sample: Sequence[str]) -> float:
+    """The median over the questions of the standard deviation of their similarities with a sample of passages."""
+    found = vectors.search(questions, len(sample), allowed=set(sample))
+    return float(np.median([np.std([near.similarity for near in neighbours]) for neighbours in found]))
