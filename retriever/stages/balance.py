@@ -58,9 +58,9 @@ def balance(probes: Probes | None, coverage: float, dense: Sequence[Hit]) -> Bal
         weight = WEIGHT_BEFORE * min(1.0, coverage / FULL_COVERAGE)
         return Balance(weight, _unmeasured(weight, added=probes is not None))
     if quality.dense < WEAK_DENSE * quality.bm25:
-        return Balance(1.0, _measured("bm25_alone", "BM25 alone ranks", quality))
+        return Balance(1.0, _because(Message.of("stages.bm25_alone", "BM25 alone ranks"), quality))
     if quality.bm25 < WEAK_BM25 * quality.dense:
-        return Balance(0.0, _measured("dense_alone", "dense search alone ranks", quality))
+        return Balance(0.0, _because(Message.of("stages.dense_alone", "dense search alone ranks"), quality))
     gap = (dense[0].score - dense[min(_TENTH, len(dense) - 1)].score) / max(probes.spread, _LEAST_SPREAD)
     weight = _weight(quality, coverage, gap)
     how = Message.of(
@@ -71,10 +71,6 @@ def balance(probes: Probes | None, coverage: float, dense: Sequence[Hit]) -> Bal
         gap=gap,
     )
     return Balance(weight, _because(how, quality))
-
-
-def _measured(code: str, found: str, quality: RouteQuality) -> Message:
-    return _because(Message.of(f"stages.{code}", found), quality)
 
 
 def _because(how: Message, quality: RouteQuality) -> Message:
