@@ -22,7 +22,9 @@ CHINESE = "什么是最有效的抗炎药?"
 _FOREIGN_MARKUP = """() => [...document.querySelectorAll('.q-hit, .q-place, .q-context, .q-times')].flatMap(
     (shown) => [...shown.querySelectorAll('*')].filter(
         (element) => !['DIV', 'SPAN', 'B', 'MARK'].includes(element.tagName)
-            || [...element.attributes].some((attribute) => attribute.name !== 'class')
+            || [...element.attributes].some((attribute) => attribute.name !== 'class' && !(
+                element.className === 'q-info' && ['title', 'aria-label'].includes(attribute.name)
+                && /^(characters [0-9,]+–[0-9,]+$|generation [0-9]+)/.test(attribute.value)))
     ).map((element) => element.outerHTML.slice(0, 200)))"""
 _FOREIGN_ANYWHERE = """() => [...document.querySelectorAll('#root *')].filter(
     (element) => [...element.attributes].some((attribute) => attribute.name.startsWith('on')
