@@ -1,7 +1,8 @@
 """One form for what is written in several ways, before text becomes terms; the same for passages and queries.
 
-Full width, invisible characters, stacked combining marks, traditional characters, digits grouped by commas. Texts and offsets stay as
-they are: only terms are made from the result. `number_terms` adds terms for numbers that are written in characters or with hyphens.
+Full width, invisible characters, stacked combining marks, traditional characters. Texts and offsets stay as
+they are: only terms are made from the result. `number_terms` adds terms for numbers that are written in characters or with hyphens
+or commas, beside those of their parts.
 """
 
 import re
@@ -33,7 +34,7 @@ def normalized(text: str) -> str:
     """Return the text that terms are made of."""
     if not text.isascii():
         text = normalize("NFKC", _stacked_marks().sub(r"\1", _INVISIBLE.sub("", text))).translate(_simplified())
-    return _GROUPED.sub(lambda match: match.group().replace(",", ""), text)
+    return text
 
 
 def number_terms(text: str) -> Iterator[str]:
@@ -46,6 +47,8 @@ def number_terms(text: str) -> Iterator[str]:
         number = value_of(match.group())
         if number is not None and number >= 10:
             yield str(number)
+    for match in _GROUPED.finditer(text):
+        yield match.group().replace(",", "")
     for match in _HYPHENED.finditer(text):
         digits = match.group().replace("-", "").removeprefix("+")
         if len(digits) >= _FEWEST_DIGITS:
