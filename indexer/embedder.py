@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from json import dumps
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,12 @@ Spans: TypeAlias = NDArray[np.int64]
 
 Progress: TypeAlias = Callable[[int], None]
 """Receives the number of texts finished since the last call."""
+
+TokenVectors: TypeAlias = NDArray[np.float32]
+"""States of the tokens of one text, shape (n_tokens, width), float32, as the model's last layer gives them, not scaled."""
+
+TokenSink: TypeAlias = Callable[[int, TokenVectors], None]
+"""Receives the number of a text and the states of its tokens, once per distinct text, in no particular order."""
 
 Pooling = Literal["cls", "mean", "last_token"]
 
@@ -87,4 +93,31 @@ class Embedder(Protocol):
 
     def embed_documents(self, texts: Sequence[str], *, progress: Progress | None = None) -> Vectors:
         """Return one unit row per passage, shape (len(texts), dim); `(0, dim)` for none."""
+        ...
+
+
+@runtime_checkable
+class TokenEmbedder(Embedder, Protocol):
+    """An embedder that also gives the states of single tokens, for late interaction.
+
+    The tokens are those of the text itself: neither special tokens nor those of the query's or document's format.
+    """
+
+    @property
+    def width(self) -> int:
+        """Length of a token's state."""
+        ...
+
+    def embed_documents_and_tokens(
+        self, texts: Sequence[str], tokens: TokenSink, *, progress: Progress | None = None
+    ) -> Vectors:
+        """Return what `embed_documents` returns, and hand the token states to `tokens`, out of the same forward passes."""
+        ...
+
+    def query_tokens(self, text: str) -> TokenVectors:
+        """Return the states of a query's tokens, shape (n_tokens, width); those of the last queries embedded are kept."""
+        ...
+
+    def state_spans(self, text: str, *, query: bool) -> Spans:
+        """Return the character ranges in `text` of the tokens that have states, as a query's or a passage's."""
         ...

@@ -6,7 +6,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from quarry.retriever.ranking import Query, Ranking
+from quarry.indexer.messages import Message
+from quarry.retriever.ranking import Hit, Query, Ranking
 
 
 class Retriever(Protocol):
@@ -27,6 +28,23 @@ class Reranker(Protocol):
 
     def score(self, query: str, passages: Sequence[str]) -> NDArray[np.float32]:
         """Return one relevance logit per passage, shape (len(passages),), computed in float32; higher is better."""
+        ...
+
+
+@runtime_checkable
+class CandidateReranker(Protocol):
+    """A reranker that sees which passages are asked about and what the first stage thought of them, instead of texts."""
+
+    @property
+    def name(self) -> str:
+        """The model, for explanations and reports."""
+        ...
+
+    def rerank(self, query: str, candidates: Sequence[Hit]) -> NDArray[np.float32] | Message:
+        """Return one score per candidate, shape (len(candidates),); higher is better, comparable within this call only.
+
+        A message instead says why the first stage's order is left as it is.
+        """
         ...
 
 

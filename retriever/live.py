@@ -37,7 +37,7 @@ class LiveSearcher:
         root: Path,
         *,
         embedder: Embedder | None = None,
-        rerank: str | Reranker | None = "none",
+        rerank: str | Reranker | None = "late",
         device: str = "auto",
         shared: Callable[[Reranker], Reranker] = lambda reranker: reranker,
     ) -> None:

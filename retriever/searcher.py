@@ -24,13 +24,19 @@ from quarry.retriever.base import Reranker, Retriever
 from quarry.retriever.collapse import by_document
 from quarry.retriever.highlight import highlight
 from quarry.retriever.ranking import Hit, Query, Ranking, Route, Stage, StageReport
+from quarry.retriever.rerankers.alignment import Meeting
+from quarry.retriever.rerankers.late_interaction import LateInteraction
 from quarry.retriever.results import Answer, Result
+from quarry.retriever.stages.guard import THE_RERANKER, Guard
 from quarry.retriever.stages.hybrid import HybridRetriever, WithFallback
-from quarry.retriever.stages.models import LazyEmbedder, LazyReranker
+from quarry.retriever.stages.models import LATE, LazyEmbedder, LazyReranker
 from quarry.retriever.stages.rerank import RerankPlan, TwoStage
 from quarry.retriever.stages.single import DenseRetriever, LexicalRetriever
 
 MAX_QUERY_CHARS = 8_192  # longer queries are cut with a notice; every encoder here reads fewer tokens than this
+CASCADE_DEPTH = (
+    20  # candidates that a reranker gets after late interaction: more rarely reach the first ten, and cost seconds
+)
 _PASSAGES_PER_DOCUMENT = 3  # asked for per wanted document, so that long documents do not crowd out others
 Filters = Mapping[str, Collection[str]]
 
@@ -64,6 +70,8 @@ class Searcher:
         self.lazy_embedder = embedder
         self.lazy_reranker = reranker
         self._lexical = LexicalRetriever(index.lexical, index.analyzer)
+        self._late = LateInteraction.of(index, embedder.get)
+        self._late_guard = Guard(THE_RERANKER)
         self._pinned = False  # a named generation was asked for
         self.behind: Message | None = None  # why a newer generation does not answer
 
@@ -73,7 +81,7 @@ class Searcher:
         root: str | Path,
         *,
         embedder: Embedder | None = None,
-        rerank: str | Reranker | None = "none",
+        rerank: str | Reranker | None = LATE,
         device: str = "auto",
         generation: str | None = None,
     ) -> Self:
@@ -82,8 +90,8 @@ class Searcher:
         Args:
             root: The index folder.
             embedder: A loaded embedder to use; None loads the one the index was built with.
-            rerank: A reranker, the id or folder of one, `auto` (the one tuned for this index, else the
-                best one on this machine) or `none`.
+            rerank: `late` for late interaction over the index's token states, which needs no model of its own; `auto` for that and
+                then the reranker tuned for this index, else the best one on this machine; a reranker, its id or folder; `none`.
             device: `auto`, `cpu`, `cuda` or `cuda:N`.
             generation: A generation other than the live one.
 
@@ -170,6 +178,13 @@ class Searcher:
             for ranking, found, (_, notices) in zip(rankings, results, checked, strict=True)
         ]
 
+    def meetings(self, query: str, result: Result) -> tuple[Meeting, ...]:
+        """Return which word of the query met which word of a result; empty unless late interaction alone reranked it."""
+        alone = self._late is not None and self.lazy_reranker.late and self.lazy_reranker.get()[0] is None
+        if self._late is None or not alone or result.evidence.rerank is None:
+            return ()
+        return self._late.meetings(_checked(Query(query, query))[0].text, result.chunk_id)
+
     def rank(
         self,
         queries: Sequence[Query],
@@ -190,10 +205,28 @@ class Searcher:
         if not options.rerank:
             return _WithReport(first, StageReport("rerank", "off", Message.of("stages.not_asked", "not asked for")))
         reranker, report = self.lazy_reranker.get()
-        if reranker is None:
-            return _WithReport(first, report)
         plan = RerankPlan(depth=options.rerank_depth, budget_ms=options.rerank_budget_ms)
+        if self._late is not None and self.lazy_reranker.late and options.route == "hybrid":
+            first = TwoStage(first, self._late, self.index.chunks, plan, self._late_guard)
+            if reranker is None and not report.degrades:
+                return first
+        if reranker is None:
+            return _WithReport(first, self._why_not_reranked(report, options))
         return TwoStage(first, reranker, self.index.chunks, plan, self.lazy_reranker.guard)
+
+    def _why_not_reranked(self, report: StageReport, options: SearchOptions) -> StageReport:
+        """Return the reranker's report; where late interaction could have been, it names the command that adds it."""
+        if report.degrades or not self.lazy_reranker.late or self._late is not None or options.route != "hybrid":
+            return report
+        if self.index.vectors is None:
+            return report
+        reason = Message.of(
+            "search.no_token_states",
+            "this index holds no token states",
+            do="Add them with `quarry index PATH --into {index} --rerank-vectors`",
+            index=str(self.index.root),
+        )
+        return replace(report, reason=reason)
 
     def _first_stage(self, options: SearchOptions) -> Retriever:
         if options.route == "bm25":

@@ -44,7 +44,7 @@ class QuarryRetriever:
         top_k: int = 10,
         filters: dict[str, Any] | None = None,
         route: Route = "hybrid",
-        rerank: str = "none",
+        rerank: str = "late",
         device: str = "auto",
     ) -> None:
         """Store the settings; the index is opened by `warm_up` or at the first run.

@@ -66,7 +66,7 @@ class QuarryRetriever(BaseRetriever):
         k: int = 10,
         options: SearchOptions = SearchOptions(),
         embedder: Embedder | None = None,
-        rerank: str | Reranker | None = "none",
+        rerank: str | Reranker | None = "late",
         device: str = "auto",
     ) -> Self:
         """Open an index folder; arguments and errors are those of `Searcher.open`."""

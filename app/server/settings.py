@@ -29,7 +29,7 @@ class ServeSettings:
 
     index: Path
     token: str = ""
-    rerank: str = "none"
+    rerank: str = "late"
     device: str = "auto"
     hosts: tuple[str, ...] = ()
     queue: int = 256

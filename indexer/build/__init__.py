@@ -4,7 +4,7 @@
     files, folders, or documents of a program                        corpus, intake
     -> new and changed documents cut into passages, with terms       chunking
     -> chunk table of the new generation                             storage/chunk_table
-    -> vectors of the passages that have none yet, committed often   steps.encode, storage/vector_cache
+    -> vectors and token states of the passages that lack them       encoding, storage/vector_cache, tokens
     -> vector store                                                  steps.store_vectors, stores
     -> BM25 index                                                    steps.index_terms, lexical
     -> both routes probed with sentences of the passages             probes
@@ -23,11 +23,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from quarry.indexer.build.cutting import Cutter
+from quarry.indexer.build.encoding import encode_passages
 from quarry.indexer.build.intake import Intake, name_roots, put_own_document, recut, storable, sync_roots
 from quarry.indexer.build.plan import BuildSettings, Plan, live_to_continue
 from quarry.indexer.build.probes import measure_routes
 from quarry.indexer.build.progress import Clock, Observer, Unobserved
-from quarry.indexer.build.steps import describe_generation, encode, index_terms, start_table, store_vectors
+from quarry.indexer.build.steps import describe_generation, index_terms, start_table, store_vectors
 from quarry.indexer.corpus.walk import Skipped
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import CorpusError, SearchError
@@ -256,13 +257,18 @@ def _build(generations: Generations, building: Path, plan: Plan, observer: Obser
     documents, chunks = table.counts()
     if not documents and not plan.settings.allow_empty:
         raise _nothing_found(intake)
+    embedder, with_tokens = plan.embedder, plan.with_tokens(chunks)
     if plan.live and plan.same_as_live() and not intake.touched and table.corpus_sha256() == plan.live.corpus_sha256:
+        # token states are kept beside the generations: some may have been lost since the last build
+        encoded = (
+            encode_passages(table, embedder, plan.index, clock, with_tokens=True) if embedder and with_tokens else 0
+        )
         table.close()
-        return _report(plan.live.generation, intake, (documents, chunks), 0, clock.finish(), switched=False)
+        return _report(plan.live.generation, intake, (documents, chunks), encoded, clock.finish(), switched=False)
 
     encoded, store = 0, None
-    if embedder := plan.embedder:
-        encoded = encode(table, plan.index, embedder, clock)
+    if embedder:
+        encoded = encode_passages(table, embedder, plan.index, clock, with_tokens=with_tokens)
         store = store_vectors(table, building, plan, embedder.spec, clock)
     clock.phase("lexical", chunks)
     engine = index_terms(table, building)

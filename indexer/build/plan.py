@@ -7,16 +7,19 @@ from pathlib import Path
 from quarry.indexer.build.chunking import ChunkSpec
 from quarry.indexer.build.cutting import Cutter
 from quarry.indexer.corpus.walk import ReadOptions, Skipped
-from quarry.indexer.embedder import Embedder, EmbedderSpec
-from quarry.indexer.errors import IndexFormatError, IndexMismatchError, OtherFormatError
+from quarry.indexer.embedder import Embedder, EmbedderSpec, TokenEmbedder
+from quarry.indexer.errors import IndexFormatError, IndexMismatchError, ModelError, OtherFormatError
 from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.messages import Message
+from quarry.indexer.models.profiles import embedder_profile
 from quarry.indexer.models.token_spans import ScriptTokens
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.layout import CHUNKS_NAME
 from quarry.indexer.storage.manifest import Lineage, Manifest
 from quarry.indexer.storage.sealing import Damage
 from quarry.indexer.stores import store_class
+
+MOST_PASSAGES_WITH_TOKENS = 20_000  # 0.5 GB of token states
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,9 @@ class BuildSettings:
         keep: How many generations stay after the build, the live one included.
         model_folder: Where the embedder was loaded from, recorded as a hint for later searches.
         notes: What the manifest should say of the model, such as that the offline bundle stands in for a BGE model.
+        rerank_vectors: Whether to keep token states for late interaction, 25 KB a passage of 200 tokens. None keeps what the live
+            generation has; a new index has them when its model is known to gain by them and it has at most
+            `MOST_PASSAGES_WITH_TOKENS` passages.
         leave: Files below the paths that are not opened this time, by printable absolute path, with what the report says of
             them; documents read from them earlier stay.
         go_live: Whether the new generation goes live; otherwise it is kept beside the live one, to be judged.
@@ -47,6 +53,7 @@ class BuildSettings:
     keep: int = 3
     model_folder: str = ""
     notes: tuple[Message, ...] = ()
+    rerank_vectors: bool | None = None
     leave: Mapping[str, Skipped] = field(default_factory=dict)
     go_live: bool = True
 
@@ -79,8 +86,15 @@ class Plan:
 
     @classmethod
     def of(cls, index: Path, live: Manifest | None, embedder: Embedder | None, settings: BuildSettings) -> "Plan":
-        """Decide everything. Raises IndexMismatchError for another model, ValueError for an unknown store or analyzer."""
+        """Decide everything.
+
+        Raises:
+            IndexMismatchError: If the live generation has another model.
+            ModelError: If token states are asked for and the embedder gives none.
+            ValueError: If the store or the analyzer is unknown.
+        """
         _check_model(index, live, embedder, rebuild=settings.rebuild)
+        _check_tokens(embedder, settings)
         spec = settings.chunking or (
             ChunkSpec(live.chunking.max_tokens, live.chunking.overlap_tokens) if live else ChunkSpec()
         )
@@ -100,13 +114,38 @@ class Plan:
         live_print = self.live.embedder.fingerprint if self.live.embedder else None
         mine = self.embedder.spec.fingerprint if self.embedder else None
         live_store = self.live.store.kind if self.live.store else None
+        if self.settings.rerank_vectors not in (None, self.live.token_states):
+            return False
         return live_print == mine and live_store == (self.store if self.embedder else None)
+
+    def with_tokens(self, passages: int) -> bool:
+        """Whether token states are kept for an index of so many passages."""
+        asked, embedder = self.settings.rerank_vectors, self.embedder
+        if not isinstance(embedder, TokenEmbedder):
+            return False
+        if asked is not None:
+            return asked
+        if self.live is not None and self.live.embedder is not None:
+            return self.live.token_states
+        profile = embedder_profile(embedder.spec.model)
+        return profile is not None and profile.late_interaction and passages <= MOST_PASSAGES_WITH_TOKENS
 
     def lineage(self) -> Lineage | None:
         """Return how the live model was tuned, when the model stays the same."""
         if self.live is None or self.live.embedder is None or self.embedder is None:
             return None
         return self.live.lineage if self.live.embedder.fingerprint == self.embedder.spec.fingerprint else None
+
+
+def _check_tokens(embedder: Embedder | None, settings: BuildSettings) -> None:
+    if settings.rerank_vectors and not isinstance(embedder, TokenEmbedder):
+        raise ModelError(
+            "build.no_tokens",
+            "{model} gives no token states",
+            expected="an embedding model that does",
+            do="Index without --rerank-vectors",
+            model=embedder.spec.model if embedder else "BM25",
+        )
 
 
 def _check_model(index: Path, live: Manifest | None, embedder: Embedder | None, *, rebuild: bool) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from quarry.indexer.build.plan import Plan
 from quarry.indexer.build.progress import Clock
-from quarry.indexer.embedder import Embedder, EmbedderSpec
+from quarry.indexer.embedder import EmbedderSpec
 from quarry.indexer.lexical.bm25 import Bm25sIndex
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.chunk_table import ChunkTable
@@ -16,7 +16,6 @@ from quarry.indexer.storage.manifest import EmbedderFacts, Lexical, Manifest, St
 from quarry.indexer.storage.vector_cache import VectorCache
 from quarry.indexer.stores import store_class
 
-_ENCODE_SLICE = 512  # passages committed at once: what a crash can cost (about 40 s of encoding on two cores)
 _STORE_SLICE = 8192
 
 
@@ -30,27 +29,6 @@ def start_table(generations: Generations, building: Path, plan: Plan) -> ChunkTa
         return ChunkTable.copy(old, path)
     finally:
         old.close()
-
-
-def encode(table: ChunkTable, index: Path, embedder: Embedder, clock: Clock) -> int:
-    """Encode the passages that have no vector yet, longest first, committing every slice; return how many."""
-    cache = VectorCache.open(index, embedder.spec.fingerprint, embedder.spec.dim)
-    try:
-        absent = cache.missing(table.digests()[1])
-        pending: list[tuple[int, str]] = []
-        for row in table.passages():
-            if row.digest in absent:
-                absent.discard(row.digest)  # equal passages are encoded once
-                pending.append((len(row.passage), row.chunk_id))
-        pending.sort(reverse=True)
-        clock.phase("encoding", len(pending))
-        for first in range(0, len(pending), _ENCODE_SLICE):
-            chunk_ids = [chunk_id for _, chunk_id in pending[first : first + _ENCODE_SLICE]]
-            vectors = embedder.embed_documents(table.texts(chunk_ids), progress=clock.observer.advance)
-            cache.put(table.digests_of(chunk_ids), vectors)
-        return len(pending)
-    finally:
-        cache.close()
 
 
 def store_vectors(table: ChunkTable, building: Path, plan: Plan, spec: EmbedderSpec, clock: Clock) -> Store:
@@ -100,5 +78,6 @@ def describe_generation(building: Path, plan: Plan, table: ChunkTable, store: St
         notes=plan.settings.notes,
         lineage=plan.lineage(),
         reranker=plan.live.reranker if plan.live else None,
+        token_states=store is not None and plan.with_tokens(chunks),
         files={},
     )

@@ -8,11 +8,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from quarry.indexer.embedder import EmbedderSpec, Progress, Vectors
+from quarry.indexer.embedder import EmbedderSpec, Progress, Spans, TokenSink, TokenVectors, Vectors
 from quarry.indexer.errors import ModelError
 from quarry.indexer.models.batching import TokenBudget, give_back
 from quarry.indexer.models.format import model_format, with_instruction
@@ -23,10 +25,12 @@ from quarry.indexer.models.replica import Replica, dense_layer
 from quarry.indexer.models.token_spans import HfTokenSpans
 from quarry.indexer.models.tokenizer import ModelTokenizer
 
+_Forward: TypeAlias = tuple[Vectors, list[TokenVectors]]
 _WINDOW = 8192  # texts tokenized and sorted together: bounds the memory for tokens
 # padded tokens per forward: on a CPU few texts of similar length, so that 96 % of a sorted slice of 512 are real tokens
 _BUDGET_CPU = 2048
 _BUDGET_GPU = 131_072
+_QUERIES_KEPT = 16  # queries whose token states are kept; more at once are an evaluation, and are not
 _CHARS_PER_TOKEN = 64  # no tokenizer makes tokens that long, so text past it is cut before tokenizing
 
 
@@ -186,6 +190,28 @@ def _too_long(tokens: int) -> ModelError:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """Which tokens of a formatted text are the text's own, and who gets their states.
+
+    Attributes:
+        head: Characters of the format before the text.
+        tail: Characters of the format after it.
+        sink: Receives the states.
+    """
+
+    head: int
+    tail: int
+    sink: TokenSink
+
+    def positions(self, encoding: Any, length: int) -> NDArray[np.int64]:
+        """Return the positions of the text's own tokens in an encoding of `length` characters, special tokens left out."""
+        spans = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
+        # a token may begin with the blank before it, which is the format's
+        inside = (spans[:, 1] > self.head) & (spans[:, 0] < length - self.tail) & (spans[:, 1] > spans[:, 0])
+        return np.flatnonzero(inside & (np.array(encoding.special_tokens_mask) == 0))
+
+
 class TransformerEmbedder:
     """An Embedder on transformers and torch. Safe to use from several threads."""
 
@@ -201,6 +227,10 @@ class TransformerEmbedder:
         self._tokenizer = tokenizer.backend_tokenizer  # one, and never changed: each takes 100 MB with 128,000 tokens
         self._room = spec.max_tokens - self._tokenizer.num_special_tokens_to_add(False)
         self._tokens = HfTokenSpans(self._tokenizer, spec.model)
+        self._kept: dict[
+            str, TokenVectors
+        ] = {}  # token states of the last queries: their reranking needs no second forward
+        self._keeping = Lock()
         self.forwards = 0  # forward passes so far, for tests and reports
 
     @property
@@ -218,6 +248,11 @@ class TransformerEmbedder:
         """The model's own tokenizer."""
         return self._tokens
 
+    @property
+    def width(self) -> int:
+        """Length of a token's state."""
+        return int(self._replicas[0].model.config.hidden_size)
+
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
         """Return one unit row per query, with the model's query instruction and format; shape (len(texts), dim).
 
@@ -225,24 +260,67 @@ class TransformerEmbedder:
             ModelError: If memory runs out for one text alone, or a vector is not finite.
         """
         head, tail = self._spec.query_format.split("{query}", 1)
-        return self._embed([head + text + tail for text in texts], None)
+        if len(texts) > _QUERIES_KEPT:
+            return self._embed([head + text + tail for text in texts], None)
+        return self._embed(
+            [head + text + tail for text in texts],
+            None,
+            _Own(len(head), len(tail), lambda row, states: self._keep(texts[row], states)),
+        )
+
+    def query_tokens(self, text: str) -> TokenVectors:
+        """Return the states of a query's tokens, shape (n_tokens, width). Raises as `embed_queries`."""
+        kept = self._kept.get(text)
+        if kept is None:
+            self.embed_queries([text])
+            kept = self._kept[text]
+        return kept
+
+    def _keep(self, text: str, states: TokenVectors) -> None:
+        with self._keeping:
+            self._kept[text] = states
+            while len(self._kept) > _QUERIES_KEPT:
+                self._kept.pop(next(iter(self._kept)))
 
     def embed_documents(self, texts: Sequence[str], *, progress: Progress | None = None) -> Vectors:
         """Return one unit row per passage, shape (len(texts), dim). Raises as `embed_queries`."""
         head, tail = self._spec.document_format.split("{text}", 1)
         return self._embed([head + text + tail for text in texts], progress)
 
-    def _embed(self, texts: list[str], progress: Progress | None) -> Vectors:
+    def embed_documents_and_tokens(
+        self, texts: Sequence[str], tokens: TokenSink, *, progress: Progress | None = None
+    ) -> Vectors:
+        """Return what `embed_documents` returns, and hand the states of each distinct text's tokens to `tokens`."""
+        head, tail = self._spec.document_format.split("{text}", 1)
+        return self._embed([head + text + tail for text in texts], progress, _Own(len(head), len(tail), tokens))
+
+    def state_spans(self, text: str, *, query: bool) -> Spans:
+        """Return the character ranges in `text` of the tokens that have states, shape (n_tokens, 2)."""
+        shape, name = (self._spec.query_format, "{query}") if query else (self._spec.document_format, "{text}")
+        head, tail = shape.split(name, 1)
+        clean = (head + text + tail).encode("utf-8", "replace").decode("utf-8")
+        encoding = self._whole(self._tokenizer.encode(clean, add_special_tokens=False))
+        own = _Own(len(head), len(tail), lambda _number, _states: None).positions(encoding, len(clean))
+        spans = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)[own] - len(head)
+        return np.clip(spans, 0, len(text))
+
+    def _embed(self, texts: list[str], progress: Progress | None, own: "_Own | None" = None) -> Vectors:
         out = np.empty((len(texts), self._spec.dim), dtype=np.float32)
         for first in range(0, len(texts), _WINDOW):
             window = texts[first : first + _WINDOW]
             rows: dict[str, int] = {}
             numbers = [rows.setdefault(text, len(rows)) for text in window]  # equal texts are encoded once
+            firsts = [0] * len(rows)
+            for position, number in reversed(list(enumerate(numbers))):
+                firsts[number] = position
             unique = np.empty((len(rows), self._spec.dim), dtype=np.float32)
             share = len(window) / max(1, len(rows))
             done = 0.0
-            for batch, vectors in self._encoded(list(rows)):
+            for batch, (vectors, states) in self._encoded(list(rows), own):
                 unique[batch] = vectors
+                if own is not None:
+                    for row, state in zip(batch, states, strict=True):
+                        own.sink(first + firsts[row], state)
                 if progress is not None:
                     progress(int(done + len(batch) * share) - int(done))
                 done += len(batch) * share
@@ -257,15 +335,25 @@ class TransformerEmbedder:
             )
         return out
 
-    def _encoded(self, texts: list[str]) -> Iterator[tuple[list[int], Vectors]]:
+    def _encoded(self, texts: list[str], own: "_Own | None") -> Iterator[tuple[list[int], _Forward]]:
         longest = self._spec.max_tokens * _CHARS_PER_TOKEN
         clean = [text[:longest].encode("utf-8", "replace").decode("utf-8") for text in texts]
-        ids = [self._whole(encoding) for encoding in self._tokenizer.encode_batch_fast(clean, add_special_tokens=False)]
+        encode = self._tokenizer.encode_batch_fast if own is None else self._tokenizer.encode_batch  # fast: no offsets
+        ids: list[list[int]] = []
+        mine: list[NDArray[np.int64]] = []
+        for encoding, text in zip(encode(clean, add_special_tokens=False), clean, strict=True):
+            whole = self._whole(encoding)
+            ids.append(whole.ids)
+            if own is not None:
+                mine.append(own.positions(whole, len(text)))
         lengths = [len(row) for row in ids]
         batches = self._budget.batches(lengths)
 
-        def run(replica: Replica, batch: list[int]) -> Iterator[tuple[list[int], Vectors]]:
-            return self._budget.run(batch, lengths, lambda rows: self._forward(replica, [ids[row] for row in rows]))
+        def forward(replica: Replica, rows: list[int]) -> _Forward:
+            return self._forward(replica, [ids[row] for row in rows], [mine[row] for row in rows] if own else [])
+
+        def run(replica: Replica, batch: list[int]) -> Iterator[tuple[list[int], _Forward]]:
+            return self._budget.run(batch, lengths, lambda rows: forward(replica, rows))
 
         if len(self._replicas) == 1 or len(batches) == 1:
             for batch in batches:
@@ -279,13 +367,12 @@ class TransformerEmbedder:
             for task in tasks:
                 yield from task.result()
 
-    def _whole(self, encoding: Any) -> list[int]:
+    def _whole(self, encoding: Any) -> Any:
         """Cut to the model's length and add the special tokens."""
         encoding.truncate(self._room)
-        ids: list[int] = self._tokenizer.post_process(encoding, None, True).ids
-        return ids
+        return self._tokenizer.post_process(encoding, None, True)
 
-    def _forward(self, replica: Replica, rows: list[list[int]]) -> Vectors:
+    def _forward(self, replica: Replica, rows: list[list[int]], own: list[NDArray[np.int64]]) -> _Forward:
         """Pad some rows of token ids and run them at once."""
         import torch
 
@@ -296,4 +383,4 @@ class TransformerEmbedder:
         for line, ids in enumerate(rows):
             padded[line, : len(ids)] = torch.tensor(ids, dtype=torch.long)
             mask[line, : max(1, len(ids))] = 1
-        return replica.forward(padded, mask, self._spec)
+        return replica.forward_with_states(padded, mask, self._spec, own)

@@ -35,6 +35,7 @@ class EmbedderProfile:
         example_format: For few-shot queries, with `{instruct}`, `{query}`, `{response}`; empty when it takes no examples.
         matryoshka: Dimensions that it was trained to be cut to; empty when it was not.
         bidirectional: Whether a decoder's attention looks ahead, which its `config.json` does not tell.
+        late_interaction: Whether late interaction over its token states was measured, and better (docs/second_stage.md).
     """
 
     model: str
@@ -49,6 +50,7 @@ class EmbedderProfile:
     example_format: str = ""
     matryoshka: tuple[int, ...] = ()
     bidirectional: bool = False
+    late_interaction: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,8 @@ EMBEDDERS: tuple[EmbedderProfile, ...] = (
     # (bge-m3 is published as a pickle, which is never loaded, and needs 2.3 GB; the small BGE models have one language each).
     # It is also the model of the offline bundle (there in four bits), so a machine that gets a hub later meets nothing new.
     EmbedderProfile(
-        "intfloat/multilingual-e5-small", "bert", "mean", 384, 512, 118, "multilingual", "query: {query}", "passage: {text}"
+        "intfloat/multilingual-e5-small", "bert", "mean", 384, 512, 118, "multilingual", "query: {query}", "passage: {text}",
+        late_interaction=True,
     ),
     EmbedderProfile(
         "intfloat/multilingual-e5-base", "xlm-roberta", "mean", 768, 512, 278, "multilingual", "query: {query}", "passage: {text}"

@@ -1,10 +1,14 @@
 """An embedding model on one device: from padded token ids to unit vectors."""
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from quarry.indexer.embedder import EmbedderSpec, Vectors
+import numpy as np
+from numpy.typing import NDArray
+
+from quarry.indexer.embedder import EmbedderSpec, TokenVectors, Vectors
 from quarry.indexer.errors import ModelError
 from quarry.indexer.models.loading import read_json
 from quarry.indexer.models.pooling import full_attention, pool
@@ -34,6 +38,22 @@ class Replica:
 
     def forward(self, ids: Any, mask: Any, spec: EmbedderSpec) -> Vectors:
         """Return unit rows of one padded batch, shape (n, spec.dim)."""
+        return self.forward_with_states(ids, mask, spec)[0]
+
+    def forward_with_states(
+        self, ids: Any, mask: Any, spec: EmbedderSpec, own: Sequence[NDArray[np.int64]] = ()
+    ) -> tuple[Vectors, list[TokenVectors]]:
+        """Return unit rows of one padded batch, and the last layer's states of chosen tokens.
+
+        Args:
+            ids: Token ids, shape (n, length).
+            mask: 1 for real tokens, shape (n, length).
+            spec: How states become one vector.
+            own: For each row the positions whose states are wanted; none for no states at all.
+
+        Returns:
+            Vectors of shape (n, spec.dim), and one array of shape (len(own[row]), hidden) per row of `own`.
+        """
         import torch
 
         with torch.inference_mode(), self.lock:
@@ -45,8 +65,9 @@ class Replica:
             for layer in self.dense:
                 pooled = layer(pooled)
             unit = torch.nn.functional.normalize(pooled[:, : spec.dim], dim=1)
+            chosen = [states[row, torch.from_numpy(where)].float().cpu().numpy() for row, where in enumerate(own)]
             out: Vectors = unit.cpu().numpy()
-            return out
+            return out, chosen
 
 
 def dense_layer(folder: Path, device: str) -> Any:

@@ -158,6 +158,7 @@ class Manifest(_Part):
 
     `embedder` and `store` are None for a lexical-only index, `lineage` for an untuned model, `reranker` when none was tuned,
     `probes` for one that was built before there were any, and for a lexical-only one.
+    `token_states` says whether `INDEX/embeddings` holds those of every passage, for late interaction.
     """
 
     format: int = FORMAT
@@ -176,6 +177,7 @@ class Manifest(_Part):
     lineage: Lineage | None = None
     reranker: RerankerFacts | None = None
     probes: Probes | None = None
+    token_states: bool = False
     files: dict[str, FileFact]
 
     def write(self, folder: Path) -> None:

@@ -197,10 +197,14 @@ def usable_device(wanted: str) -> tuple[str, Message | None]:
     return wanted, None
 
 
+LATE = "late"  # late interaction only
+
+
 class LazyReranker:
     """The reranker of a searcher: none, a loaded one, or one to find and load.
 
-    `auto` means the one tuned for the index, when it records one, else the best one on this machine.
+    `auto` means the one tuned for the index, when it records one, else the best one on this machine. `late` means none:
+    late interaction (`quarry.retriever.rerankers.late_interaction`) belongs to the index, not to a model.
     """
 
     def __init__(
@@ -222,6 +226,11 @@ class LazyReranker:
         self._lock = threading.Lock()
         self.guard = Guard(THE_RERANKER)
 
+    @property
+    def late(self) -> bool:
+        """Whether late interaction is wanted: always, unless no reranking at all is."""
+        return self._asked not in (None, "none")
+
     def for_generation(self, index: Index) -> "LazyReranker":
         """Return the reranker of another generation of the index: this one, unless that records another."""
         if index.manifest.reranker == self._recorded:
@@ -231,7 +240,7 @@ class LazyReranker:
     def get(self) -> tuple[Reranker | None, StageReport]:
         """Return the reranker, loading it when needed; or None and the report that says why."""
         with self._lock:
-            if self._reranker is None and self._wanted not in (None, "none"):
+            if self._reranker is None and self._wanted not in (None, "none", LATE):
                 self._load(str(self._wanted))
                 self._wanted = None
             return self._reranker, self._report

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quarry.indexer.messages import Message
-from quarry.retriever.base import Passages, Reranker, Retriever
+from quarry.retriever.base import CandidateReranker, Passages, Reranker, Retriever
 from quarry.retriever.ranking import Hit, Query, Ranking, StageReport, StageScore
 from quarry.retriever.stages.guard import THE_RERANKER, Guard
 
@@ -45,7 +45,7 @@ class TwoStage:
     """
 
     first: Retriever
-    reranker: Reranker
+    reranker: Reranker | CandidateReranker
     passages: Passages
     plan: RerankPlan = field(default_factory=RerankPlan)
     guard: Guard = field(default_factory=lambda: Guard(THE_RERANKER))
@@ -61,6 +61,8 @@ class TwoStage:
             return ranking.with_stages(
                 StageReport("rerank", "ran", Message.of("stages.no_candidates", "there were no candidates"))
             )
+        if isinstance(self.reranker, CandidateReranker):
+            return self._rerank_candidates(self.reranker, ranking, candidates, k)
         started = perf_counter()
         deadline = None if self.plan.budget_ms is None else started + self.plan.budget_ms / 1000
         scores: list[float] = []
@@ -69,7 +71,8 @@ class TwoStage:
             left = None if deadline is None else deadline - perf_counter()
             if left is not None and left <= 0:
                 break
-            failure = self._score_slice(ranking.query, candidates[first : first + self.plan.slice_size], scores, left)
+            part = candidates[first : first + self.plan.slice_size]
+            failure = self._score_slice(self.reranker, ranking.query, part, scores, left)
             if failure:
                 break
         elapsed = (perf_counter() - started) * 1000
@@ -78,26 +81,38 @@ class TwoStage:
             return Ranking.of(ranking.query, ranking.hits, k, (*ranking.stages, report))
         return Ranking.of(ranking.query, _reordered(ranking.hits, scores), k, (*ranking.stages, report))
 
+    def _rerank_candidates(
+        self, reranker: CandidateReranker, ranking: Ranking, candidates: Sequence[Hit], k: int
+    ) -> Ranking:
+        """Have all candidates scored in one call: their scores are relative to each other."""
+        started = perf_counter()
+        budget = None if self.plan.budget_ms is None else self.plan.budget_ms / 1000
+        outcome = self.guard.run(lambda: reranker.rerank(ranking.query.text, candidates), budget)
+        found, elapsed = outcome.value, (perf_counter() - started) * 1000
+        if isinstance(found, Message):
+            return Ranking.of(
+                ranking.query, ranking.hits, k, (*ranking.stages, StageReport("rerank", "ran", found, elapsed))
+            )
+        failure = outcome.reason if found is None else _not_scores(found, len(candidates))
+        scores = [] if failure or found is None else [float(score) for score in found]
+        report = self._report(len(scores), len(candidates), failure, elapsed)
+        hits = _reordered(ranking.hits, scores) if scores else ranking.hits
+        return Ranking.of(ranking.query, hits, k, (*ranking.stages, report))
+
     def _score_slice(
-        self, query: Query, part: Sequence[Hit], scores: list[float], left: float | None
+        self, reranker: Reranker, query: Query, part: Sequence[Hit], scores: list[float], left: float | None
     ) -> Message | None:
         """Append the logits of some candidates; returns why that failed, or None."""
 
         def work() -> NDArray[np.float32]:
             texts = self.passages.texts([hit.chunk_id for hit in part])
-            return np.asarray(self.reranker.score(query.text, texts), dtype=np.float32)
+            return np.asarray(reranker.score(query.text, texts), dtype=np.float32)
 
         outcome = self.guard.run(work, left)
         if outcome.value is None:
             return outcome.reason
-        if outcome.value.shape != (len(part),) or not np.isfinite(outcome.value).all():
-            return Message.of(
-                "stages.odd_scores",
-                "the reranker returned {shape} scores, not all of them finite",
-                expected="{wanted} finite numbers",
-                shape="x".join(map(str, outcome.value.shape)) or "no",
-                wanted=len(part),
-            )
+        if wrong := _not_scores(outcome.value, len(part)):
+            return wrong
         scores.extend(float(score) for score in outcome.value)
         return None
 
@@ -125,6 +140,19 @@ class TwoStage:
 def first_order_stands(why: Message) -> Message:
     """Return what it means that no candidate was reranked, and why that is so."""
     return Message.of("stages.first_order_stands", "the order of the first stage stands, because {why}", why=why)
+
+
+def _not_scores(scores: NDArray[np.float32], count: int) -> Message | None:
+    """Return what is wrong with the scores of `count` candidates, or None."""
+    if scores.shape == (count,) and np.isfinite(scores).all():
+        return None
+    return Message.of(
+        "stages.odd_scores",
+        "the reranker returned {shape} scores, not all of them finite",
+        expected="{wanted} finite numbers",
+        shape="x".join(map(str, scores.shape)) or "no",
+        wanted=count,
+    )
 
 
 def _reordered(hits: Sequence[Hit], scores: Sequence[float]) -> list[Hit]:

@@ -16,6 +16,7 @@ from quarry.indexer.storage.generations import Generations, writer_lock
 from quarry.indexer.storage.locks import process_lock
 from quarry.indexer.storage.manifest import Lineage, Manifest
 from quarry.indexer.storage.vector_cache import VectorCache
+from quarry.indexer.tokens.cache import TokenCache
 from quarry.training.tuning.run import LOCK, TuningRun, tuning_runs
 
 MODELS = "models"
@@ -99,6 +100,7 @@ def _remove(index: Path, run: TuningRun, *, vectors: bool) -> None:
             and one.embedder.fingerprint not in {other.embedder and other.embedder.fingerprint for other in kept}
         ):
             VectorCache.remove(index, one.embedder.fingerprint)
+            TokenCache.remove(index, one.embedder.fingerprint)
     shutil.rmtree(index / MODELS / f".{run.name}.part", ignore_errors=True)
     if model not in _needed(kept):
         shutil.rmtree(index / model, ignore_errors=True)

@@ -46,7 +46,10 @@ def ask(
     k: Annotated[int, typer.Option("-k", help="Number of passages to retrieve.", min=1)] = 10,
     route: Annotated[RouteName, typer.Option(help="First-stage retrieval.")] = RouteName.hybrid,
     rerank: Annotated[
-        str, typer.Option(help="Reranker: none, auto (a local one, if any), a repository id or a folder.")
+        str,
+        typer.Option(
+            help="Reranker: none, late (the index's token states), auto (those, then a local one, if any), a repository id or a folder."
+        ),
     ] = "auto",
     filters: Annotated[
         list[str] | None,

@@ -56,6 +56,14 @@ def index(
     analyzer: Annotated[
         Literal["jieba", "rjieba", "bigram"] | None, typer.Option(help="Chinese word segmenter. Default: jieba.")
     ] = None,
+    rerank_vectors: Annotated[
+        bool | None,
+        typer.Option(
+            "--rerank-vectors/--no-rerank-vectors",
+            help="Keep token states for late interaction, about 25 KB per passage. Default: as the index has them; a new one "
+            "has them up to 20,000 passages.",
+        ),
+    ] = None,
     encoding: Annotated[str | None, typer.Option(help="Encoding of text files. Default: detected per file.")] = None,
     download: Annotated[bool, typer.Option("--download", help="Allow downloading the model from the hub.")] = False,
     rebuild: Annotated[
@@ -99,6 +107,7 @@ def index(
             rebuild=rebuild,
             allow_empty=allow_empty,
             keep=keep,
+            rerank_vectors=rerank_vectors,
         )
     if watch:
         from quarry.app.cli.watching import keep_in_step

@@ -37,7 +37,10 @@ def mcp(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="With --http: port; 0 picks a free one.", min=0, max=65535)] = 8001,
     rerank: Annotated[
-        str, typer.Option(help="Reranker: none, auto (a local one, if any), a repository id or a folder.")
+        str,
+        typer.Option(
+            help="Reranker: none, late (the index's token states), auto (those, then a local one, if any), a repository id or a folder."
+        ),
     ] = "auto",
     device: DeviceOption = "auto",
 ) -> None:

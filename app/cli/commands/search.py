@@ -1,9 +1,10 @@
 """`quarry search`: ranked passages for one query, or a TREC run for many."""
 
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +13,9 @@ from quarry.retriever.highlight import pieces, snippet
 from quarry.retriever.ranking import Query, StageScore
 from quarry.retriever.results import Answer, Result
 from quarry.retriever.searcher import Searcher, SearchOptions
+
+if TYPE_CHECKING:
+    from quarry.retriever.rerankers.alignment import Meeting
 
 _SNIPPET_WIDTH = 240  # characters, about three lines of a terminal
 
@@ -37,7 +41,10 @@ def search(
     k: Annotated[int, typer.Option("-k", help="Number of passages (documents with --run).", min=1)] = 10,
     route: Annotated[RouteName, typer.Option(help="First-stage retrieval.")] = RouteName.hybrid,
     rerank: Annotated[
-        str, typer.Option(help="Reranker: none, auto (a local one, if any), a repository id or a folder.")
+        str,
+        typer.Option(
+            help="Reranker: none, late (the index's token states), auto (those, then a local one, if any), a repository id or a folder."
+        ),
     ] = "auto",
     rerank_depth: Annotated[int, typer.Option(help="Number of candidates to rerank.", min=1)] = 50,
     filters: Annotated[
@@ -78,7 +85,7 @@ def search(
         if as_json:
             out_json(answer.to_dict())
         else:
-            print_answer(answer, explain=explain, many=len(answers) > 1)
+            print_answer(answer, explain=explain, many=len(answers) > 1, searcher=searcher)
 
 
 def parse_filters(expressions: list[str]) -> dict[str, list[str]] | None:
@@ -134,8 +141,8 @@ def _write_run(searcher: Searcher, asked: list[Query], k: int, options: SearchOp
         note(f"degraded: {reason}")
 
 
-def print_answer(answer: Answer, *, explain: bool, many: bool) -> None:
-    """Print the results of one query; notices and degradations go to stderr."""
+def print_answer(answer: Answer, *, explain: bool, many: bool, searcher: Searcher | None = None) -> None:
+    """Print the results of one query; notices and degradations go to stderr. With its searcher, tokens that met are explained."""
     if many:
         out(f"== {answer.query.query_id}: {answer.query.text}")
     for notice in answer.notices:
@@ -146,6 +153,9 @@ def print_answer(answer: Answer, *, explain: bool, many: bool) -> None:
         out("no passage matches")
     for result in answer.results:
         _print_result(result, explain=explain)
+        if explain and searcher is not None:
+            _print_meetings(searcher.meetings(answer.query.text, result))
+        out()
     if explain:
         _print_stages(answer)
 
@@ -168,7 +178,12 @@ def _print_result(result: Result, *, explain: bool) -> None:
         out("   " + " | ".join(f"{name} {_stage(score)}" for name, score in stages.items()))
         if evidence.terms:
             out(f"   terms: {' '.join(evidence.terms)}")
-    out()
+
+
+def _print_meetings(meetings: "Sequence[Meeting]") -> None:
+    """Print which word of the query met which word of the passage, for late interaction."""
+    if meetings:
+        out("   tokens: " + ", ".join(f"{one.query} ~ {one.passage} {one.cosine:.2f}" for one in meetings))
 
 
 def _one_line(text: str) -> str:

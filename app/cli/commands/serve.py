@@ -32,7 +32,10 @@ def serve(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 picks a free one.", min=0, max=65535)] = 8000,
     rerank: Annotated[
-        str, typer.Option(help="Reranker: none, auto (a local one, if any), a repository id or a folder.")
+        str,
+        typer.Option(
+            help="Reranker: none, late (the index's token states), auto (those, then a local one, if any), a repository id or a folder."
+        ),
     ] = "auto",
     device: DeviceOption = "auto",
     queue: Annotated[int, typer.Option(help="Maximum number of waiting requests; further ones get 429.", min=1)] = 256,

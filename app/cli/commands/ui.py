@@ -50,7 +50,10 @@ def ui(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 picks a free one.", min=0, max=65535)] = 8501,
     rerank: Annotated[
-        str, typer.Option(help="Reranker: none, auto (a local one, if any), a repository id or a folder.")
+        str,
+        typer.Option(
+            help="Reranker: none, late (the index's token states), auto (those, then a local one, if any), a repository id or a folder."
+        ),
     ] = "auto",
     device: DeviceOption = "auto",
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser window.")] = False,

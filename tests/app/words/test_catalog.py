@@ -16,7 +16,7 @@ from quarry.indexer.messages import PARTS, Message
 from tests import ROOT
 
 ROOMS = {
-    "indexer": "build storage stores models lexical corpus readers opened records",
+    "indexer": "build storage stores models tokens lexical corpus readers opened records",
     "retriever": "search stages rerankers answers evaluation diagnosis benchmark data llm",
     "training": "feedback examples negatives fit tuning",
     "app": "cli serve mcp ui integrations doctor app",

@@ -287,7 +287,7 @@ def test_filters_match_any_of_the_values_of_each_key(index):
 
 
 def test_an_interrupted_build_keeps_what_was_encoded_and_the_next_one_goes_on(corpus, index, monkeypatch):
-    monkeypatch.setattr("quarry.indexer.build.steps._ENCODE_SLICE", 1)
+    monkeypatch.setattr("quarry.indexer.build.encoding._SLICE", 1)
 
     class Interrupted(WordEmbedder):
         def embed_documents(self, texts, *, progress=None):

@@ -8,6 +8,7 @@ import pytest
 
 from quarry.indexer.build import index_documents
 from quarry.indexer.errors import ModelError
+from quarry.indexer.messages import Message
 from quarry.indexer.records import Document
 from quarry.retriever.ranking import Evidence, Hit, Query, Ranking, StageReport, StageScore
 from quarry.retriever.searcher import Searcher, SearchOptions
@@ -237,3 +238,52 @@ def test_a_searcher_does_not_pile_up_hanging_calls_either(tmp_path):
 def test_a_plan_without_sense_is_refused(plan):
     with pytest.raises(ValueError, match="expected depth and slice size of at least 1 and a budget above 0"):
         RerankPlan(**plan)
+
+
+class Relative:
+    """A CandidateReranker: sees hits, and all of them at once."""
+
+    name = "tests/relative"
+
+    def __init__(self, scores):
+        self.scores, self.seen = scores, []
+
+    def rerank(self, query, candidates):
+        self.seen.append([(hit.chunk_id, hit.score) for hit in candidates])
+        if isinstance(self.scores, Exception):
+            raise self.scores
+        return np.asarray(self.scores(len(candidates)), dtype=np.float32)
+
+
+def test_a_reranker_of_candidates_sees_ids_and_first_scores_in_one_call():
+    reranker = Relative(lambda count: range(count))
+    ranking = ask(reranker, k=3, depth=4)
+    assert reranker.seen == [[("d#0", 1.0), ("d#1", 0.99), ("d#2", 0.98), ("d#3", 0.97)]]
+    assert [hit.chunk_id for hit in ranking.hits] == ["d#3", "d#2", "d#1"]
+    assert ranking.hits[0].evidence.rerank == StageScore(1, 3.0)
+    assert ranking.stages[-1].status == "ran" and ranking.stages[-1].candidates == 4
+
+
+def test_a_reranker_of_candidates_may_leave_the_order_and_say_why():
+    class Content(Relative):
+        def rerank(self, query, candidates):
+            return Message.of("tests.content", "content with the order")
+
+    ranking = ask(Content(None), k=3)
+    assert [hit.chunk_id for hit in ranking.hits] == ["d#0", "d#1", "d#2"]
+    assert ranking.stages[-1].status == "ran" and str(ranking.stages[-1].reason) == "content with the order"
+    assert not ranking.degraded
+
+
+@pytest.mark.parametrize(
+    ("scores", "reason"),
+    [
+        (ModelError("the states are gone"), "the states are gone"),
+        (lambda count: range(count + 1), "11 scores"),
+        (lambda count: [float("nan")] * count, "not all of them finite"),
+    ],
+)
+def test_the_first_order_stands_when_a_reranker_of_candidates_fails(scores, reason):
+    ranking = ask(Relative(scores), k=10)
+    assert [hit.chunk_id for hit in ranking.hits] == [f"d#{row}" for row in range(10)]
+    assert ranking.stages[-1].status == "failed" and reason in str(ranking.stages[-1].reason)

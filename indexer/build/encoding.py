@@ -1,0 +1,85 @@
+"""From passages to vectors, and to token states for the second stage: only what no earlier build has encoded.
+
+Longest passages first, so that a forward pass holds texts of like length; every slice is on disk before the next one begins.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from quarry.indexer.build.progress import Clock
+from quarry.indexer.embedder import Embedder, TokenEmbedder, TokenVectors
+from quarry.indexer.storage.chunk_table import ChunkTable
+from quarry.indexer.storage.vector_cache import VectorCache
+from quarry.indexer.tokens.cache import TokenCache
+from quarry.indexer.tokens.fitting import projection_for
+from quarry.indexer.tokens.projection import TokenBytes
+
+_SLICE = 512  # passages committed at once: what a crash can cost (about 40 s of encoding on two cores)
+
+
+def encode_passages(table: ChunkTable, embedder: Embedder, index: Path, clock: Clock, *, with_tokens: bool) -> int:
+    """Encode the passages that lack a vector, or token states where they are wanted.
+
+    Args:
+        table: The passages of the generation that is being built.
+        embedder: The model; a `TokenEmbedder` when token states are wanted.
+        index: The index folder, which keeps what was encoded.
+        clock: Receives progress.
+        with_tokens: Whether token states are kept as well.
+
+    Returns:
+        How many passages were encoded.
+    """
+    spec = embedder.spec
+    with closing(VectorCache.open(index, spec.fingerprint, spec.dim)) as vectors:
+        if not with_tokens or not isinstance(embedder, TokenEmbedder):
+            pending = _pending(table, vectors.missing(table.digests()[1]))
+            clock.phase("encoding", len(pending))
+            for chunk_ids in _slices(pending):
+                encoded = embedder.embed_documents(table.texts(chunk_ids), progress=clock.observer.advance)
+                vectors.put(table.digests_of(chunk_ids), encoded)
+            return len(pending)
+        with closing(TokenCache.open(index, spec.fingerprint)) as tokens:
+            return _with_tokens(table, embedder, vectors, tokens, clock)
+
+
+def _with_tokens(
+    table: ChunkTable, embedder: TokenEmbedder, vectors: VectorCache, tokens: TokenCache, clock: Clock
+) -> int:
+    """Encode what lacks a vector or token states. Both come out of one forward pass, so a passage that has one is done whole."""
+    digests = table.digests()[1]
+    pending = _pending(table, vectors.missing(digests) | tokens.missing(digests))
+    clock.phase("encoding", len(pending))
+    if not pending:
+        return 0
+    projection = tokens.projection()
+    if projection is None:
+        projection = projection_for(embedder)
+        tokens.keep(projection)
+    for chunk_ids in _slices(pending):
+        states: dict[int, TokenBytes] = {}
+
+        def keep(number: int, found: TokenVectors, states: dict[int, TokenBytes] = states) -> None:
+            states[number] = projection.compress(found)
+
+        texts, names = table.texts(chunk_ids), table.digests_of(chunk_ids)
+        encoded = embedder.embed_documents_and_tokens(texts, keep, progress=clock.observer.advance)
+        tokens.put(names, [states[number] for number in range(len(names))])
+        vectors.put(names, encoded)
+    return len(pending)
+
+
+def _pending(table: ChunkTable, absent: set[bytes]) -> list[str]:
+    """Return one chunk id for each digest that is wanted, longest passages first."""
+    found: list[tuple[int, str]] = []
+    for row in table.passages():
+        if row.digest in absent:
+            absent.discard(row.digest)  # equal passages are encoded once
+            found.append((len(row.passage), row.chunk_id))
+    return [chunk_id for _, chunk_id in sorted(found, reverse=True)]
+
+
+def _slices(chunk_ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for first in range(0, len(chunk_ids), _SLICE):
+        yield chunk_ids[first : first + _SLICE]

@@ -1,0 +1,187 @@
+"""The second stage that needs no model of its own: late interaction over token states of the embedding model.
+
+Every token of the query looks for the token of the passage that is nearest to it; the mean of these cosines is the passage's MaxSim
+(ColBERT, Khattab and Zaharia, SIGIR 2020, without its training). It is added to the first stage's score, both as z-scores over the
+candidates of the query:
+
+    score = z(first stage) + weight * z(MaxSim)
+    weight = 1.5 * (1 - min(1, shared / 0.15))
+
+`shared` is the share of candidates that BM25 found too, by words of the query. Across languages there are none, and there MaxSim
+orders much better than one vector per passage does. Where words are shared it gains on some collections what it loses on others
+(docs/second_stage.md), so the first stage's order stands.
+
+The states of passages were stored when the passages were encoded (`quarry.indexer.tokens`), those of the query come out of the
+forward pass that made its vector: 50 candidates cost a few milliseconds, where a cross-encoder costs seconds.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quarry.indexer.embedder import Embedder, TokenEmbedder
+from quarry.indexer.errors import IndexFormatError, ModelError
+from quarry.indexer.messages import Message
+from quarry.indexer.opened import Index
+from quarry.indexer.storage.chunk_table import ChunkTable
+from quarry.indexer.tokens.cache import TokenCache
+from quarry.indexer.tokens.projection import Projection, TokenBytes, unit_rows
+from quarry.retriever.ranking import Hit
+from quarry.retriever.rerankers.alignment import Meeting, meetings
+
+MAXSIM_WEIGHT = 1.5  # of z(MaxSim) beside z(first stage) where no candidate shares a word with the query
+SHARED_WORDS = 0.15  # share of candidates with words of the query from which on the first stage's order stands
+
+
+class LateInteraction:
+    """A CandidateReranker on stored token states. Safe to share between threads."""
+
+    def __init__(
+        self, root: Path, chunks: ChunkTable, embedder: Callable[[], Embedder], fingerprint: str, model: str
+    ) -> None:
+        """Say where the states are; nothing is opened before the first query.
+
+        Args:
+            root: The index folder.
+            chunks: Knows the digests of passages.
+            embedder: Returns the index's embedder.
+            fingerprint: That embedder's, which names the file of the states.
+            model: Its name.
+        """
+        self._root, self._chunks, self._embedder = root, chunks, embedder
+        self._fingerprint, self._model = fingerprint, model
+        self._lock = Lock()
+        self._opened: tuple[TokenCache, Projection] | None = None
+
+    @classmethod
+    def of(cls, index: Index, embedder: Callable[[], Embedder]) -> Self | None:
+        """Return the late interaction of an index; None when it was built without token states."""
+        facts = index.manifest.embedder
+        if facts is None or not index.manifest.token_states:
+            return None
+        return cls(index.root, index.chunks, embedder, facts.fingerprint, facts.to_spec().model)
+
+    @property
+    def name(self) -> str:
+        """The model whose tokens meet."""
+        return f"{self._model}, token by token"
+
+    def rerank(self, query: str, candidates: Sequence[Hit]) -> NDArray[np.float32] | Message:
+        """Return z(first stage) + weight * z(MaxSim), shape (len(candidates),), or why the order is left as it is.
+
+        Raises:
+            IndexFormatError: If token states are missing or damaged.
+            ModelError: If the embedder gives no token states.
+        """
+        weight = token_weight(candidates)
+        if weight <= 0:
+            return Message.of("rerankers.words_shared", "left as it is: the candidates share words with the query")
+        embedder = self._embedder()
+        if not isinstance(embedder, TokenEmbedder):
+            raise ModelError(
+                "rerankers.no_tokens",
+                "{model} gives no token states",
+                expected="an embedder that does",
+                do="Search with --rerank none",
+                model=self._model,
+            )
+        cache, projection = self._open()
+        asked = projection.project(embedder.query_tokens(query))
+        stored = self._states(cache, projection, [hit.chunk_id for hit in candidates])
+        found = np.array([maxsim(asked, one) for one in stored], dtype=np.float32)
+        first = np.array([hit.score for hit in candidates], dtype=np.float32)
+        return z_scores(first) + weight * z_scores(found)
+
+    def meetings(self, query: str, chunk_id: str) -> tuple[Meeting, ...]:
+        """Return which word of the query met which word of a passage; empty when the two share no tokens. Raises as `rerank`."""
+        embedder = self._embedder()
+        if not isinstance(embedder, TokenEmbedder):
+            return ()
+        cache, projection = self._open()
+        asked = projection.project(embedder.query_tokens(query))
+        (states,) = self._states(cache, projection, [chunk_id])
+        (passage,) = self._chunks.texts([chunk_id])
+        ours, theirs = embedder.state_spans(query, query=True), embedder.state_spans(passage, query=False)
+        return meetings(query, ours, passage, theirs, asked @ unit_rows(states).T)
+
+    def _open(self) -> tuple[TokenCache, Projection]:
+        with self._lock:
+            if self._opened is None:
+                self._opened = _opened(self._root, self._fingerprint)
+            return self._opened
+
+    def _states(self, cache: TokenCache, projection: Projection, chunk_ids: Sequence[str]) -> list[TokenBytes]:
+        digests = self._chunks.digests_of(chunk_ids)
+        with self._lock:
+            states = cache.get(digests, projection.dim)
+        whole = [one for one in states if one is not None]
+        if len(whole) < len(states):
+            raise _missing(self._root)
+        return whole
+
+
+def _opened(root: Path, fingerprint: str) -> tuple[TokenCache, Projection]:
+    try:
+        cache = TokenCache.read(root, fingerprint)
+    except FileNotFoundError as err:
+        raise _missing(root) from err
+    projection = cache.projection()
+    if projection is None:
+        raise _missing(root)
+    return cache, projection
+
+
+def _missing(root: Path) -> IndexFormatError:
+    return IndexFormatError(
+        "rerankers.states_missing",
+        "the token states of passages are missing from {folder}",
+        expected="those of every passage",
+        do="Run `quarry index PATH --into {root} --rerank-vectors`",
+        folder=root / "embeddings",
+        root=root,
+    )
+
+
+def token_weight(candidates: Sequence[Hit]) -> float:
+    """Return the weight of z(MaxSim), in [0, MAXSIM_WEIGHT]: the fewer candidates share words with the query, the more."""
+    shared = sum(bool(hit.evidence.terms) for hit in candidates) / max(1, len(candidates))
+    return MAXSIM_WEIGHT * (1 - min(1.0, shared / SHARED_WORDS))
+
+
+def maxsim(query: NDArray[np.float32], passage: TokenBytes) -> float:
+    """Return the mean over the query's tokens of the best cosine with a token of the passage.
+
+    Args:
+        query: Unit rows, shape (n_query_tokens, dim).
+        passage: As stored, shape (n_passage_tokens, dim).
+
+    Returns:
+        A number in [-1, 1]; -1 when one of the two has no tokens.
+
+    Example:
+        >>> import numpy as np
+        >>> query = np.array([[1.0, 0.0], [0.0, 1.0]], dtype=np.float32)
+        >>> round(maxsim(query, np.array([[127, 0], [127, 127]], dtype=np.int8)), 4)
+        0.8536
+    """
+    if not len(query) or not len(passage):
+        return -1.0
+    cosines = query @ unit_rows(passage).T  # (n_query_tokens, n_passage_tokens)
+    return float(cosines.max(axis=1).mean())
+
+
+def z_scores(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return values minus their mean over their standard deviation; zeros when they are equal.
+
+    Example:
+        >>> import numpy as np
+        >>> z_scores(np.array([1.0, 3.0], dtype=np.float32)).tolist()
+        [-1.0, 1.0]
+    """
+    spread = float(values.std())
+    found: NDArray[np.float32] = (values - values.mean()) / spread if spread > 1e-9 else np.zeros_like(values)
+    return found
