@@ -34,6 +34,7 @@ class Evidence:
 
     Scores are comparable only within one stage and one query: `dense` is a cosine in [-1, 1], `bm25` is >= 0 and
     unbounded, `fusion` in [0, 1], `rerank` a logit. `terms` are the query terms that BM25 matched, strongest first.
+    `raised` was added to the cosine of a passage in another language than the query; dense ranks are those after it.
     """
 
     dense: StageScore | None = None
@@ -41,6 +42,7 @@ class Evidence:
     fusion: StageScore | None = None
     rerank: StageScore | None = None
     terms: tuple[str, ...] = ()
+    raised: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

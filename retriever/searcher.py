@@ -29,6 +29,7 @@ from quarry.retriever.rerankers.late_interaction import LateInteraction
 from quarry.retriever.results import Answer, Result
 from quarry.retriever.stages.guard import THE_RERANKER, Guard
 from quarry.retriever.stages.hybrid import HybridRetriever, WithFallback
+from quarry.retriever.stages.languages import Languages
 from quarry.retriever.stages.models import LATE, LazyEmbedder, LazyReranker
 from quarry.retriever.stages.rerank import RerankPlan, TwoStage
 from quarry.retriever.stages.single import DenseRetriever, LexicalRetriever
@@ -72,6 +73,7 @@ class Searcher:
         self._lexical = LexicalRetriever(index.lexical, index.analyzer)
         self._late = LateInteraction.of(index, embedder.get)
         self._late_guard = Guard(THE_RERANKER)
+        self._languages = Languages.of(index)
         self._pinned = False  # a named generation was asked for
         self.behind: Message | None = None  # why a newer generation does not answer
 
@@ -235,12 +237,14 @@ class Searcher:
             )
         store = self.index.vectors
         reason = self.lazy_embedder.unavailable()
-        primary = DenseRetriever(self.lazy_embedder.get, store) if store is not None and not reason else None
+        primary = (
+            DenseRetriever(self.lazy_embedder.get, store, self._languages) if store is not None and not reason else None
+        )
         dense = WithFallback(primary, self._lexical, reason, options.dense_budget_ms / 1000, self.lazy_embedder.guard)
         if options.route == "dense":
             return dense
         return HybridRetriever(
-            dense, self._lexical, self.index.lexical, self.index.analyzer, self.index.manifest.probes
+            dense, self._lexical, self.index.lexical, self.index.analyzer, self.index.manifest.probes, self._languages
         )
 
     def _answer(

@@ -4,7 +4,7 @@ import json
 
 from quarry.demo_corpus import QUESTIONS, documents_path, qrels_path, queries_path
 from quarry.indexer.corpus.walk import ReadFile, read_corpus
-from quarry.retriever.language import language_of
+from quarry.indexer.language import language_of
 
 
 def test_every_document_is_read_and_every_question_is_judged():

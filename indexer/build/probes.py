@@ -11,21 +11,25 @@ encodes few new ones: their vectors stay in the cache.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
+from quarry.indexer.build.languages import UNTESTED, Rivals, choose_share, lead_of, major_languages, mean_vector
 from quarry.indexer.build.plan import Plan
 from quarry.indexer.embedder import Embedder, Vectors
+from quarry.indexer.language import language_of
 from quarry.indexer.lexical.analyzer import Analyzer
 from quarry.indexer.lexical.bm25 import K1, MAX_REPEAT, B, Bm25sIndex, LexicalIndex
 from quarry.indexer.records import passage_text
 from quarry.indexer.storage.chunk_table import ChunkTable
-from quarry.indexer.storage.layout import LEXICAL_NAME, VECTORS_NAME
-from quarry.indexer.storage.manifest import ALL, Probes, RouteQuality
+from quarry.indexer.storage.layout import CENTROIDS_NAME, LEXICAL_NAME, VECTORS_NAME
+from quarry.indexer.storage.manifest import ALL, LanguageFacts, Probes, RouteQuality
 from quarry.indexer.storage.vector_cache import VectorCache, passage_digest
 from quarry.indexer.stores import store_class
 from quarry.indexer.stores.base import VectorStore
@@ -65,7 +69,7 @@ class Parts:
 
 
 def measure_routes(table: ChunkTable, building: Path, plan: Plan) -> Probes | None:
-    """Probe both routes of a generation that is being built.
+    """Probe both routes of a generation that is being built, and write the centroids of its languages into its folder.
 
     Args:
         table: Its texts.
@@ -81,25 +85,121 @@ def measure_routes(table: ChunkTable, building: Path, plan: Plan) -> Probes | No
     parts = Parts(table, plan.cutter.analyzer, Bm25sIndex.open(building / LEXICAL_NAME), vectors, table.mean_terms())
     cache = VectorCache.open(plan.index, plan.embedder.spec.fingerprint, plan.embedder.spec.dim)
     try:
-        return probe_routes(parts, CachedEmbedder(plan.embedder, cache))
+        embedder = CachedEmbedder(plan.embedder, cache)
+        members = major_languages(table.languages())
+        if len(members) < 2:
+            return probe_routes(parts, embedder)
+        centroids = {name: mean_vector(table, sorted(members[name]), cache) for name in sorted(members)}
+        np.save(building / CENTROIDS_NAME, np.array(list(centroids.values())), allow_pickle=False)
+        return probe_languages(parts, embedder, members, centroids)
     finally:
         cache.close()
 
 
 def probe_routes(parts: Parts, embedder: "CachedEmbedder") -> Probes:
-    """Probe both routes; see the module for the method."""
-    order, digests = parts.table.digests()
-    by_digest = [order[row] for row in sorted(range(len(order)), key=lambda row: (digests[row], order[row]))]
-    probes = sample_probes(parts.table, by_digest)
+    """Probe both routes of an index of one language; see the module for the method."""
+    order = _by_digest(parts.table)
+    probes = sample_probes(parts.table, order)
     if len(probes) < LEAST:
         return Probes(spread=0.0, quality={})
-    questions = embedder.questions([probe.question for probe in probes])
-    quality = RouteQuality(
-        probes=len(probes),
-        bm25=_above_chance([bm25_rank(parts, probe) for probe in probes], len(order)),
-        dense=_above_chance(dense_ranks(parts, probes, questions, embedder), len(order)),
+    asked = Asked.of(probes, embedder)
+    spread = _spread(parts.vectors, asked.questions, order[:_SPREAD_SAMPLE])
+    return Probes(spread=spread, quality={ALL: measured_quality(parts, asked)})
+
+
+def probe_languages(
+    parts: Parts,
+    embedder: "CachedEmbedder",
+    members: Mapping[str, frozenset[str]],
+    centroids: Mapping[str, NDArray[np.float32]],
+) -> Probes:
+    """Probe both routes in each language of a mixed index, and choose how far the languages are evened out."""
+    order = _by_digest(parts.table)
+    quality: dict[str, RouteQuality] = {}
+    languages: dict[str, LanguageFacts] = {}
+    spreads: list[float] = []
+    for name, ids in members.items():
+        sampled = sample_probes(parts.table, [chunk_id for chunk_id in order if chunk_id in ids])
+        probes = [probe for probe in sampled if language_of(probe.question) == name]
+        share = UNTESTED
+        if len(probes) >= LEAST:
+            asked = Asked.of(probes, embedder)
+            quality[name] = measured_quality(parts, asked)
+            spreads.append(_spread(parts.vectors, asked.questions, order[:_SPREAD_SAMPLE]))
+            share = choose_share(_rivals(parts, asked, name, members, centroids))
+        languages[name] = LanguageFacts(passages=len(ids), share=share)
+    if quality:
+        quality[ALL] = _pooled(list(quality.values()))
+    return Probes(spread=float(np.mean(spreads)) if spreads else 0.0, quality=quality, languages=languages)
+
+
+def _rivals(
+    parts: Parts,
+    asked: "Asked",
+    name: str,
+    members: Mapping[str, frozenset[str]],
+    centroids: Mapping[str, NDArray[np.float32]],
+) -> Rivals:
+    others = [other for other in members if other != name]
+    foreign = frozenset().union(*(members[other] for other in others))
+    at_home = frozenset(parts.table.digests()[0]) - foreign
+    return Rivals(
+        own=asked.own,
+        same=_similarities(parts, asked, at_home),
+        other={other: _similarities(parts, asked, members[other]) for other in others},
+        lead={other: lead_of(asked.questions, centroids[name], centroids[other]) for other in others},
     )
-    return Probes(spread=_spread(parts.vectors, questions, by_digest[:_SPREAD_SAMPLE]), quality={ALL: quality})
+
+
+def _similarities(parts: Parts, asked: "Asked", allowed: frozenset[str]) -> list[NDArray[np.float64]]:
+    found = parts.vectors.search(asked.questions, _DEPTH, allowed=allowed)
+    return [
+        np.array(
+            [near.similarity for near in neighbours if not _same_document(near.chunk_id, probe.chunk_id)],
+            dtype=np.float64,
+        )
+        for probe, neighbours in zip(asked.probes, found, strict=True)
+    ]
+
+
+def measured_quality(parts: Parts, asked: "Asked") -> RouteQuality:
+    """Return how well each route puts the rests of the probes."""
+    passages = len(parts.vectors)
+    return RouteQuality(
+        probes=len(asked.probes),
+        bm25=_above_chance([bm25_rank(parts, probe) for probe in asked.probes], passages),
+        dense=_above_chance(dense_ranks(parts, asked), passages),
+    )
+
+
+def _pooled(qualities: Sequence[RouteQuality]) -> RouteQuality:
+    probes = sum(each.probes for each in qualities)
+    return RouteQuality(
+        probes=probes,
+        bm25=sum(each.bm25 * each.probes for each in qualities) / probes,
+        dense=sum(each.dense * each.probes for each in qualities) / probes,
+    )
+
+
+def _by_digest(table: ChunkTable) -> list[str]:
+    order, digests = table.digests()
+    return [order[row] for row in sorted(range(len(order)), key=lambda row: (digests[row], order[row]))]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Probes with the vectors of their questions, shape (n, dim), and the similarity of each with its own rest, shape (n,)."""
+
+    probes: Sequence[Probe]
+    questions: Vectors
+    own: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, probes: Sequence[Probe], embedder: "CachedEmbedder") -> Self:
+        """Encode probes."""
+        questions = embedder.questions([probe.question for probe in probes])
+        rests = embedder.passages([probe.rest for probe in probes])
+        return cls(probes, questions, np.einsum("ij,ij->i", questions, rests, dtype=np.float64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,14 +288,12 @@ def _bm25_score(asked: Counter[str], passage: Counter[str], parts: Parts) -> flo
     )
 
 
-def dense_ranks(parts: Parts, probes: Sequence[Probe], questions: Vectors, embedder: CachedEmbedder) -> list[int]:
+def dense_ranks(parts: Parts, asked: Asked) -> list[int]:
     """Return the rank, from 1, of each probe's rest among the passages of other documents, by cosine."""
-    rests = embedder.passages([probe.rest for probe in probes])
-    own = np.einsum("ij,ij->i", questions, rests)
-    found = parts.vectors.search(questions, _DEPTH)
+    found = parts.vectors.search(asked.questions, _DEPTH)
     return [
-        1 + sum(near.similarity > score for near in neighbours if not _same_document(near.chunk_id, probe.chunk_id))
-        for probe, score, neighbours in zip(probes, own.tolist(), found, strict=True)
+        1 + sum(near.similarity > own for near in neighbours if not _same_document(near.chunk_id, probe.chunk_id))
+        for probe, own, neighbours in zip(asked.probes, asked.own.tolist(), found, strict=True)
     ]
 
 

@@ -1,6 +1,9 @@
 """The tables of a chunk table, and what older ones lack."""
 
 import sqlite3
+from json import loads
+
+from quarry.indexer.language import language_of
 
 _TABLES = """
 CREATE TABLE roots (prefix TEXT PRIMARY KEY, path TEXT NOT NULL);
@@ -9,7 +12,7 @@ CREATE INDEX files_root ON files (root);
 CREATE TABLE documents (doc_id TEXT PRIMARY KEY, file TEXT NOT NULL, title TEXT, text TEXT, meta TEXT, sha256 TEXT);
 CREATE INDEX documents_file ON documents (file);
 CREATE TABLE chunks (number INTEGER PRIMARY KEY, chunk_id TEXT UNIQUE NOT NULL, doc_id TEXT NOT NULL,
-    start INTEGER, "end" INTEGER, heading TEXT, text TEXT, digest BLOB, terms TEXT);
+    start INTEGER, "end" INTEGER, heading TEXT, text TEXT, digest BLOB, terms TEXT, lang TEXT);
 CREATE INDEX chunks_doc ON chunks (doc_id);
 CREATE TABLE meta (doc_id TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL);
 CREATE INDEX meta_key ON meta (key, value);
@@ -28,4 +31,26 @@ def prepare_copy(db: sqlite3.Connection) -> None:
     """Make a copy ready for writing; one of an older version gets the columns it lacks."""
     if "readers" not in {row[1] for row in db.execute("PRAGMA table_info(files)")}:
         db.execute("ALTER TABLE files ADD COLUMN readers INTEGER")
+    if not has_languages(db):
+        _add_languages(db)
     db.executescript(_WRITING)
+
+
+def has_languages(db: sqlite3.Connection) -> bool:
+    """Whether the passages' languages are stored; older tables lack them."""
+    return "lang" in {row[1] for row in db.execute("PRAGMA table_info(chunks)")}
+
+
+def put_document_languages(db: sqlite3.Connection, doc_id: str, text: str, declared: str) -> None:
+    """Let the filter `lang` find a document by its detected language, beside the one it declares; a mixed one by both."""
+    detected = language_of(text)
+    names = ("en", "zh") if detected == "mixed" else (detected,)
+    db.executemany("INSERT INTO meta VALUES (?, 'lang', ?)", [(doc_id, name) for name in names if name != declared])
+
+
+def _add_languages(db: sqlite3.Connection) -> None:
+    db.execute("ALTER TABLE chunks ADD COLUMN lang TEXT")
+    found = [(language_of(text), number) for number, text in db.execute("SELECT number, text FROM chunks")]
+    db.executemany("UPDATE chunks SET lang = ? WHERE number = ?", found)
+    for doc_id, text, meta in db.execute("SELECT doc_id, text, meta FROM documents").fetchall():
+        put_document_languages(db, doc_id, text, loads(meta).get("lang", ""))

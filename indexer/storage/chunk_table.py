@@ -14,8 +14,9 @@ from urllib.parse import quote
 
 from quarry.indexer.corpus.walk import SourceFile
 from quarry.indexer.errors import IndexFormatError, UnknownFilter
+from quarry.indexer.language import language_of
 from quarry.indexer.records import Chunk, Document, passage_text
-from quarry.indexer.storage.chunk_schema import create_tables, prepare_copy
+from quarry.indexer.storage.chunk_schema import create_tables, has_languages, prepare_copy, put_document_languages
 from quarry.indexer.storage.vector_cache import passage_digest
 
 _SQL_VARIABLES = 500
@@ -144,8 +145,10 @@ class ChunkTable:
         self._db.executemany(
             "INSERT INTO meta VALUES (?, ?, ?)", [(document.doc_id, key, value) for key, value in meta.items()]
         )
+        put_document_languages(self._db, document.doc_id, document.text, meta.get("lang", ""))
         self._db.executemany(
-            'INSERT INTO chunks (chunk_id, doc_id, start, "end", heading, text, digest, terms) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+            'INSERT INTO chunks (chunk_id, doc_id, start, "end", heading, text, digest, terms, lang) '
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
                     chunk.chunk_id,
@@ -156,6 +159,7 @@ class ChunkTable:
                     chunk.text,
                     passage_digest(passage_text(document.title, chunk.heading, chunk.text)),
                     " ".join(words),
+                    language_of(chunk.text),
                 )
                 for chunk, words in zip(chunks, terms, strict=True)
             ],
@@ -213,6 +217,12 @@ class ChunkTable:
         """Yield the analyzed terms of every chunk, ordered by chunk id."""
         for (words,) in self._db.execute("SELECT terms FROM chunks ORDER BY chunk_id"):
             yield words.split(" ") if words else []
+
+    def languages(self) -> dict[str, str]:
+        """Return chunk id -> language (`zh`, `en`, `mixed`, `other`); empty for a table made before they were stored."""
+        if not has_languages(self._db):
+            return {}
+        return dict(self._db.execute("SELECT chunk_id, lang FROM chunks ORDER BY chunk_id"))
 
     def mean_terms(self) -> float:
         """Return the mean number of terms of a chunk; 0 without chunks."""

@@ -3,3 +3,4 @@
 CHUNKS_NAME = "chunks.sqlite"
 VECTORS_NAME = "vectors"
 LEXICAL_NAME = "lexical"
+CENTROIDS_NAME = "centroids.npy"  # one row per language, in the order of their names

@@ -141,16 +141,30 @@ class RouteQuality(_Part):
     dense: float
 
 
+class LanguageFacts(_Part):
+    """One of several languages of an index (`quarry.indexer.build.languages`).
+
+    Attributes:
+        passages: How many are in it.
+        share: Of the lead of this language's mean similarity with a question in it, what passages in other languages are given.
+    """
+
+    passages: int
+    share: float
+
+
 class Probes(_Part):
     """What the index measured on itself when it was built: how far the fusion may trust each route.
 
     Attributes:
         spread: Standard deviation of one question's similarities over the passages; the unit of gaps between them.
-        quality: By the language of the questions, or under `all`; empty where the texts are too few or too short.
+        quality: By the language of the questions, and of all under `all`; empty where the texts are too few or too short.
+        languages: Those that have a centroid, by name; empty when there are not at least two.
     """
 
     spread: float
     quality: dict[str, RouteQuality]
+    languages: dict[str, LanguageFacts] = {}
 
 
 class Manifest(_Part):

@@ -15,6 +15,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from quarry.indexer.errors import ModelError
+from quarry.indexer.language import language_of
 from quarry.indexer.messages import Message
 from quarry.retriever.answers.citations import Checker, Sentence
 from quarry.retriever.answers.evidence import Grounds, weigh
@@ -23,7 +24,6 @@ from quarry.retriever.answers.generate import NotFoundError, generated
 from quarry.retriever.answers.packing import STANDARD_BUDGET, Packed, Packing, pack
 from quarry.retriever.answers.plain import defang, urls
 from quarry.retriever.answers.prompt import AnswerLanguage, answer_language
-from quarry.retriever.language import language_of
 from quarry.retriever.llm.endpoint import Endpoint, Unanswered
 from quarry.retriever.llm.stream import STANDARD_LIMITS, StreamLimits
 from quarry.retriever.searcher import Searcher, SearchOptions

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quarry.indexer.errors import CorpusError
+from quarry.indexer.language import Language, language_of
 from quarry.indexer.messages import Message
 from quarry.retriever.answers.calibration import (
     FEATURES,
@@ -26,7 +27,6 @@ from quarry.retriever.answers.calibration import (
     values,
 )
 from quarry.retriever.answers.signals import LOOKED_AT, Signals, observe
-from quarry.retriever.language import Language, language_of
 from quarry.retriever.ranking import Query
 from quarry.retriever.searcher import Searcher, SearchOptions
 

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from quarry.indexer.language import length_in_words
 from quarry.indexer.lexical.analyzer import Analyzer
 from quarry.retriever.answers.sentences import sentence_spans
 from quarry.retriever.highlight import Span
-from quarry.retriever.language import length_in_words
 
 if TYPE_CHECKING:
     from quarry.indexer.embedder import Embedder

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from quarry.indexer.language import language_of
 from quarry.retriever.answers.packing import SHOWN_CHARS, Packed
 from quarry.retriever.answers.plain import visible
-from quarry.retriever.language import language_of
 
 AnswerLanguage: TypeAlias = Literal["zh", "en"]
 NOT_FOUND = "NOT_IN_DOCUMENTS"

@@ -13,9 +13,9 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
+from quarry.indexer.language import language_of
 from quarry.indexer.opened import Index
 from quarry.indexer.records import passage_text
-from quarry.retriever.language import language_of
 from quarry.retriever.results import Result
 
 LOOKED_AT = 10  # results of a search that count, however many were asked for

@@ -24,9 +24,9 @@ from random import Random
 from typing import Any, Literal, TypeAlias
 
 from quarry.indexer.errors import CorpusError, SettingsError
+from quarry.indexer.language import language_of
 from quarry.indexer.messages import Message
 from quarry.retriever.data.text_lines import Faults, json_object, numbered_lines, quoted
-from quarry.retriever.language import language_of
 
 Kind: TypeAlias = Literal[
     "Retrieval", "Reranking", "STS", "Classification", "PairClassification", "Clustering", "BitextMining"

@@ -17,12 +17,12 @@ from hashlib import sha256
 from pathlib import Path
 
 from quarry.indexer.errors import CorpusError
+from quarry.indexer.language import Language, language_of
 from quarry.indexer.messages import Message
 from quarry.indexer.records import Document
 from quarry.retriever.data.text_lines import Faults, json_object, numbered_lines, quoted, text_id
 from quarry.retriever.data.topics import clean_text, flat_fields, parse_queries, read_queries
 from quarry.retriever.data.trec import Judgements, Qrels, read_qrels
-from quarry.retriever.language import Language, language_of
 from quarry.retriever.ranking import Query
 
 __all__ = ["Dataset", "UnknownDocuments", "documents", "load_dataset", "parse_queries", "unknown_documents"]

@@ -6,9 +6,9 @@ It computes no measure anew; p values are corrected for the number of slices.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from quarry.indexer.language import language_of, length_in_words
 from quarry.retriever.evaluation.compare import Comparison, compare, holm
 from quarry.retriever.evaluation.evaluate import Evaluation, Mean, means_of
-from quarry.retriever.language import language_of, length_in_words
 from quarry.retriever.ranking import Query
 
 _LENGTHS = ((5, "1-5"), (10, "6-10"), (20, "11-20"))  # words, or Chinese characters

@@ -7,7 +7,7 @@ sentences taken out of its own passages (`quarry.indexer.build.probes`). `covera
 one of the best BM25 hits matched, full from 0.3 on: a Chinese question matches little of English pages. `gap` is how far the
 best similarity is above the tenth, in standard deviations of similarities in this index: dense search that has decided is
 followed. A route that finds next to nothing is left out altogether: dense search below half of BM25's quality (random weights,
-an encoder of another language), BM25 below a tenth of dense search's.
+an encoder of another language), BM25 below a tenth of dense search's. Where neither finds a tenth, neither is left out.
 
 The four weights were chosen from a grid on collections and harder copies of them, and tested on families that were left out;
 docs/ranking.md has the table and `python -m tests.benchmarks.fusion` makes it. Indexes without probes have the rule of
@@ -25,6 +25,7 @@ from quarry.retriever.ranking import Hit
 
 OFFSET, BY_ADVANTAGE, BY_COVERAGE, BY_GAP = 0.6, 1.5, 1.0, -0.5
 WEAK_DENSE, WEAK_BM25 = 0.5, 0.1  # shares of the other route's quality below which a route is left out
+MEASURABLE = 0.1  # a quality below it is within the error of 128 probes, and no reason to leave the other route out
 NEGLIGIBLE = 0.04  # a weight this close to 0 or 1 is 0 or 1
 WEIGHT_BEFORE = 0.4  # the largest weight of BM25 in an index without probes
 FULL_COVERAGE = 0.3
@@ -43,23 +44,25 @@ class Balance:
     reason: Message
 
 
-def balance(probes: Probes | None, coverage: float, dense: Sequence[Hit]) -> Balance:
+def balance(probes: Probes | None, coverage: float, dense: Sequence[Hit], language: str = ALL) -> Balance:
     """Weigh BM25 for one query.
 
     Args:
         probes: What the index measured on itself.
         coverage: From `coverage_of`, in [0, 1].
         dense: Dense hits, best first.
+        language: Of the query; in an index of two languages each has its own measurement.
     """
     if not dense:
         return Balance(1.0, Message.of("stages.no_dense_hits", "dense search found nothing"))
-    quality = probes.quality.get(ALL) if probes else None
+    quality = probes.quality.get(language, probes.quality.get(ALL)) if probes else None
     if probes is None or quality is None:
         weight = WEIGHT_BEFORE * min(1.0, coverage / FULL_COVERAGE)
         return Balance(weight, _unmeasured(weight, added=probes is not None))
-    if quality.dense < WEAK_DENSE * quality.bm25:
+    measurable = max(quality.bm25, quality.dense) >= MEASURABLE
+    if measurable and quality.dense < WEAK_DENSE * quality.bm25:
         return Balance(1.0, _because(Message.of("stages.bm25_alone", "BM25 alone ranks"), quality))
-    if quality.bm25 < WEAK_BM25 * quality.dense:
+    if measurable and quality.bm25 < WEAK_BM25 * quality.dense:
         return Balance(0.0, _because(Message.of("stages.dense_alone", "dense search alone ranks"), quality))
     gap = (dense[0].score - dense[min(_TENTH, len(dense) - 1)].score) / max(probes.spread, _LEAST_SPREAD)
     weight = _weight(quality, coverage, gap)

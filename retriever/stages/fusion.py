@@ -13,17 +13,20 @@ Only the first hundred of each side are scored, however many are asked for, so t
 and k = 400; what lies deeper follows in the order of reciprocal ranks.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from quarry.retriever.ranking import Evidence, Hit, StageScore
 
 _SCORED = 100  # hits of each side that are scored, whatever the depth; the dense scale is taken from them
 _RRF_K = 60  # Cormack's constant
+FOREIGN_SHARE = 0.8  # of its scaled similarity that a passage in another language has for a BM25 score
 _TAIL = 1e-6  # the share of reciprocal ranks in the score: orders ties and what lies deeper than the scored hits
 
 
-def fuse(dense: Sequence[Hit], bm25: Sequence[Hit], *, k: int, weight: float) -> list[Hit]:
+def fuse(
+    dense: Sequence[Hit], bm25: Sequence[Hit], *, k: int, weight: float, foreign: Collection[str] = frozenset()
+) -> list[Hit]:
     """Fuse two rankings of one query by weighted, scaled scores.
 
     Args:
@@ -31,6 +34,8 @@ def fuse(dense: Sequence[Hit], bm25: Sequence[Hit], *, k: int, weight: float) ->
         bm25: BM25 hits, best first.
         k: How many come out.
         weight: Of BM25, in [0, 1].
+        foreign: Passages in another language than the query. BM25 cannot see them, so that its silence is no evidence: they
+            get 0.8 of their scaled similarity for a BM25 score, unless BM25 alone orders.
 
     Returns:
         At most k hits of stage `fusion`, best first, scores in [0, 1], with the ranks and scores of both sides in their
@@ -47,7 +52,10 @@ def fuse(dense: Sequence[Hit], bm25: Sequence[Hit], *, k: int, weight: float) ->
     dense_tail, bm25_tail = _reciprocal_ranks(dense), _reciprocal_ranks(bm25)
     scores = {}
     for chunk_id in dense_tail | bm25_tail:
-        scaled = (1 - weight) * by_dense.get(chunk_id, 0.0) + weight * by_bm25.get(chunk_id, 0.0)
+        near, words = by_dense.get(chunk_id, 0.0), by_bm25.get(chunk_id, 0.0)
+        if weight < 1 and chunk_id in foreign:
+            words = max(words, FOREIGN_SHARE * near)
+        scaled = (1 - weight) * near + weight * words
         tail = (1 - weight) * dense_tail.get(chunk_id, 0.0) + weight * bm25_tail.get(chunk_id, 0.0)
         last = dense_tail.get(chunk_id, 0.0) + bm25_tail.get(chunk_id, 0.0)  # of a route that does not count
         scores[chunk_id] = (1 - _TAIL) * scaled + _TAIL * ((1 - _TAIL) * tail + _TAIL * last)
@@ -88,7 +96,7 @@ def _fused_hits(scores: dict[str, float], dense: Sequence[Hit], bm25: Sequence[H
     seen: dict[str, Evidence] = {hit.chunk_id: hit.evidence for hit in dense}
     for hit in bm25:
         before = seen.get(hit.chunk_id)
-        seen[hit.chunk_id] = replace(hit.evidence, dense=before.dense) if before else hit.evidence
+        seen[hit.chunk_id] = replace(hit.evidence, dense=before.dense, raised=before.raised) if before else hit.evidence
     order = sorted(scores, key=lambda chunk_id: (-scores[chunk_id], chunk_id))[:k]
     return [
         Hit(chunk_id, scores[chunk_id], "fusion", replace(seen[chunk_id], fusion=StageScore(rank, scores[chunk_id])))

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
+from quarry.indexer.language import language_of
 from quarry.indexer.lexical.analyzer import Analyzer
 from quarry.indexer.lexical.bm25 import LexicalIndex
 from quarry.indexer.messages import Message
@@ -13,6 +14,7 @@ from quarry.retriever.ranking import Query, Ranking, StageReport
 from quarry.retriever.stages.balance import balance, coverage_of
 from quarry.retriever.stages.fusion import fuse
 from quarry.retriever.stages.guard import DENSE_SEARCH, Guard
+from quarry.retriever.stages.languages import Languages
 
 FUSION_DEPTH = 100  # candidates taken from each side before fusing
 
@@ -72,6 +74,7 @@ class HybridRetriever:
     index: LexicalIndex
     analyzer: Analyzer
     probes: Probes | None = None
+    languages: Languages | None = None
 
     def retrieve(self, queries: Sequence[Query], k: int, *, allowed: Collection[str] | None = None) -> list[Ranking]:
         """Return the k best passages of the fused ranking for each query."""
@@ -86,8 +89,9 @@ class HybridRetriever:
         started = perf_counter()
         query = dense.query
         coverage = coverage_of(self.analyzer.tokens(query.text), self.index, lexical.hits)
-        chosen = balance(self.probes, coverage, dense.hits)
-        hits = fuse(dense.hits, lexical.hits, k=k, weight=chosen.weight)
+        chosen = balance(self.probes, coverage, dense.hits, language_of(query.text))
+        foreign = self.languages.foreign(query.text) if self.languages else frozenset()
+        hits = fuse(dense.hits, lexical.hits, k=k, weight=chosen.weight, foreign=foreign)
         elapsed = (perf_counter() - started) * 1000
         report = StageReport("fusion", "ran", chosen.reason, elapsed, len(hits))
         return Ranking.of(query, hits, k, (*dense.stages, *lexical.stages, report))

@@ -7,8 +7,10 @@ from time import perf_counter
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.lexical.analyzer import Analyzer
 from quarry.indexer.lexical.bm25 import LexicalIndex
+from quarry.indexer.messages import Message
 from quarry.indexer.stores.base import VectorStore
 from quarry.retriever.ranking import Evidence, Hit, Query, Ranking, StageReport, StageScore
+from quarry.retriever.stages.languages import Languages, Near
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,27 +19,46 @@ class DenseRetriever:
 
     embedder: Callable[[], Embedder]
     store: VectorStore
+    languages: Languages | None = None
 
     def retrieve(self, queries: Sequence[Query], k: int, *, allowed: Collection[str] | None = None) -> list[Ranking]:
-        """Return the k passages of highest cosine for each query."""
+        """Return the k passages of highest cosine for each query; in an index of two languages, after evening them out."""
         if not queries:
             return []
         started = perf_counter()
-        vectors = self.embedder().embed_queries([query.text for query in queries])
-        found = self.store.search(vectors, k, allowed=allowed)
+        texts = [query.text for query in queries]
+        vectors = self.embedder().embed_queries(texts)
+        if self.languages is None:
+            found = [
+                [Near(chunk_id, similarity, 0.0) for chunk_id, similarity in neighbours]
+                for neighbours in self.store.search(vectors, k, allowed=allowed)
+            ]
+        else:
+            found = self.languages.search(self.store, texts, vectors, k, allowed)
         share = (perf_counter() - started) * 1000 / len(queries)
         return [
-            Ranking.of(
-                query,
-                [
-                    Hit(chunk_id, similarity, "dense", Evidence(dense=StageScore(rank, similarity)))
-                    for rank, (chunk_id, similarity) in enumerate(neighbours, start=1)
-                ],
-                k,
-                (StageReport("dense", "ran", milliseconds=share, candidates=len(neighbours)),),
-            )
-            for query, neighbours in zip(queries, found, strict=True)
+            Ranking.of(query, _hits(near), k, (StageReport("dense", "ran", _raised(near), share, len(near)),))
+            for query, near in zip(queries, found, strict=True)
         ]
+
+
+def _hits(near: Sequence[Near]) -> list[Hit]:
+    return [
+        Hit(
+            one.chunk_id,
+            one.cosine + one.raised,
+            "dense",
+            Evidence(dense=StageScore(rank, one.cosine), raised=one.raised),
+        )
+        for rank, one in enumerate(near, start=1)
+    ]
+
+
+def _raised(near: Sequence[Near]) -> Message | None:
+    most = max((one.raised for one in near), default=0.0)
+    if not most:
+        return None
+    return Message.of("stages.languages_evened", "passages in the other language were raised by {most:.3f}", most=most)
 
 
 @dataclass(frozen=True, slots=True)

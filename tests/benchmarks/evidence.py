@@ -19,6 +19,7 @@ from quarry.app.wiring import choose_model
 from quarry.demo_corpus import general_path
 from quarry.indexer.build import build_index
 from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.language import language_of
 from quarry.retriever.answers import calibration as kept
 from quarry.retriever.answers.calibrate import (
     LEAST,
@@ -41,7 +42,6 @@ from quarry.retriever.answers.calibration import (
 )
 from quarry.retriever.answers.signals import Signals
 from quarry.retriever.data.datasets import load_dataset
-from quarry.retriever.language import language_of
 from quarry.retriever.searcher import Searcher
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"

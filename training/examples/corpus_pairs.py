@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quarry.indexer.embedder import Embedder, Progress
+from quarry.indexer.language import language_of, length_in_words
 from quarry.indexer.messages import Message
 from quarry.indexer.records import Document
-from quarry.retriever.language import language_of, length_in_words
 from quarry.training.examples import reasons
 from quarry.training.examples.example import Example, text_key
 from quarry.training.examples.histogram import Histogram

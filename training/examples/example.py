@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal, Self, get_args
 
-from quarry.retriever.language import Language, language_of
+from quarry.indexer.language import Language, language_of
 from quarry.training.examples.rows import TrainingRow
 from quarry.training.feedback.judgements import query_id, query_key
 

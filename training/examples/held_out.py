@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from quarry.indexer.errors import FeedbackError
+from quarry.indexer.language import language_of
 from quarry.indexer.opened import Index
 from quarry.indexer.records import passage_text
 from quarry.retriever.data.datasets import Dataset
-from quarry.retriever.language import language_of
 from quarry.retriever.ranking import Query
 from quarry.retriever.searcher import document_of
 from quarry.training.examples.example import Example, text_key

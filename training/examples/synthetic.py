@@ -19,8 +19,8 @@ from typing import Any
 
 from quarry.indexer.embedder import Progress
 from quarry.indexer.errors import ModelError
+from quarry.indexer.language import language_of, length_in_words
 from quarry.indexer.messages import Message
-from quarry.retriever.language import language_of, length_in_words
 from quarry.retriever.llm.endpoint import Endpoint, Unanswered, ask
 from quarry.training.examples import reasons
 from quarry.training.examples.example import Example, text_key

@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Literal, get_args
 
 from quarry.indexer.errors import FeedbackError
-from quarry.retriever.language import language_of
+from quarry.indexer.language import language_of
 from quarry.retriever.ranking import Stage
 
 Action = Literal["thumb_up", "thumb_down", "answer", "note", "click", "withdraw"]

@@ -9,9 +9,9 @@ import numpy as np
 
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import ModelError
+from quarry.indexer.language import language_of, length_in_words
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
-from quarry.retriever.language import language_of, length_in_words
 from quarry.training.examples.corpus_pairs import STANDARD as PAIR_RULES
 from quarry.training.examples.corpus_pairs import pair_scores
 from quarry.training.examples.example import Example

@@ -2,7 +2,7 @@
 
 import pytest
 
-from quarry.retriever.language import language_of, length_in_words
+from quarry.indexer.language import language_of, length_in_words
 
 
 @pytest.mark.parametrize(

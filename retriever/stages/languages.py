@@ -1,0 +1,102 @@
+"""Two languages in one index: what the passages of the other language are given, so that a question finds them too.
+
+See `quarry.indexer.build.languages` for the reason and for how the share is chosen. Here a share of the difference between the mean
+similarities of the languages, which are products of the question's vector with their centroids, is added to the passages of the
+other languages. In an index of one language nothing changes.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quarry.indexer.build.languages import lead_of, major_languages
+from quarry.indexer.embedder import Vectors
+from quarry.indexer.language import language_of
+from quarry.indexer.opened import Index
+from quarry.indexer.storage.layout import CENTROIDS_NAME
+from quarry.indexer.stores.base import VectorStore
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """A passage near a question: its cosine, and what was added to it because it is in another language."""
+
+    chunk_id: str
+    cosine: float
+    raised: float
+
+
+@dataclass(frozen=True, slots=True)
+class Languages:
+    """The languages of an index, each with its passages, centroid and share."""
+
+    members: Mapping[str, frozenset[str]]
+    centroids: Mapping[str, NDArray[np.float32]]
+    shares: Mapping[str, float]
+
+    @classmethod
+    def of(cls, index: Index) -> Self | None:
+        """Read the languages of an index; None for one language, and for an index that was built before they were kept."""
+        probes = index.manifest.probes
+        if probes is None or len(probes.languages) < 2:
+            return None
+        rows = np.load(index.folder / CENTROIDS_NAME, allow_pickle=False)
+        names = sorted(probes.languages)
+        return cls(
+            members=major_languages(index.chunks.languages()),
+            centroids=dict(zip(names, rows, strict=True)),
+            shares={name: facts.share for name, facts in probes.languages.items()},
+        )
+
+    def foreign(self, question: str) -> frozenset[str]:
+        """Return the passages that are in another language than a question; none when the question's own is not known here."""
+        own = language_of(question)
+        if own not in self.members:
+            return frozenset()
+        return frozenset().union(*(ids for name, ids in self.members.items() if name != own))
+
+    def search(
+        self, store: VectorStore, questions: Sequence[str], vectors: Vectors, k: int, allowed: Collection[str] | None
+    ) -> list[list[Near]]:
+        """Find the k passages of the highest raised similarity for each question, best first.
+
+        Args:
+            store: Where the passages are.
+            questions: Their languages count.
+            vectors: Of the questions, shape (len(questions), dim).
+            k: How many.
+            allowed: Only these may come out; None allows all.
+        """
+        found = [
+            {near.chunk_id: near.similarity for near in each} for each in store.search(vectors, k, allowed=allowed)
+        ]
+        raises = self._raises(questions, vectors)
+        for name, ids in self.members.items():
+            rows = [row for row, by_name in enumerate(raises) if by_name.get(name, 0.0) > 0]
+            candidates = ids if allowed is None else ids.intersection(allowed)
+            if not rows or not candidates:
+                continue
+            for row, near in zip(rows, store.search(vectors[rows], k, allowed=candidates), strict=True):
+                found[row].update((one.chunk_id, one.similarity) for one in near)
+        return [self._ordered(similar, by_name, k) for similar, by_name in zip(found, raises, strict=True)]
+
+    def _raises(self, questions: Sequence[str], vectors: Vectors) -> list[dict[str, float]]:
+        """What the passages of each other language are given, by question."""
+        out = []
+        for question, vector in zip(questions, vectors, strict=True):
+            own = language_of(question)
+            share = self.shares.get(own, 0.0)
+            others = [name for name in self.centroids if name != own] if share else []
+            leads = {name: lead_of(vector[np.newaxis], self.centroids[own], self.centroids[name])[0] for name in others}
+            out.append({name: share * float(lead) for name, lead in leads.items()})
+        return out
+
+    def _ordered(self, similar: Mapping[str, float], raises: Mapping[str, float], k: int) -> list[Near]:
+        near = [
+            Near(chunk_id, cosine, next((by for name, by in raises.items() if chunk_id in self.members[name]), 0.0))
+            for chunk_id, cosine in similar.items()
+        ]
+        return sorted(near, key=lambda one: (-(one.cosine + one.raised), one.chunk_id))[:k]
