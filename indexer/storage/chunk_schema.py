@@ -42,9 +42,14 @@ def has_languages(db: sqlite3.Connection) -> bool:
 
 
 def put_document_languages(db: sqlite3.Connection, doc_id: str, text: str, declared: str) -> None:
-    """Let the filter `lang` find a document by its detected language, beside the one it declares; a mixed one by both."""
+    """Let the filter `lang` find a document: by the language it declares (`zh-CN` also by `zh`), else by the detected one.
+
+    A text of both languages is found by either.
+    """
     detected = language_of(text)
     names = ("en", "zh") if detected == "mixed" else (detected,)
+    if declared:
+        names = (declared.replace("_", "-").split("-")[0].lower(),)
     db.executemany("INSERT INTO meta VALUES (?, 'lang', ?)", [(doc_id, name) for name in names if name != declared])
 
 

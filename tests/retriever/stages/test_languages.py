@@ -163,3 +163,14 @@ def test_bm25s_silence_is_no_evidence_against_a_passage_in_the_other_language():
     assert seen[0].score == pytest.approx(0.4 + 0.6 * 0.8, abs=1e-5)
     alone = fuse(dense, bm25, k=3, weight=1.0, foreign={"zh"})
     assert [hit.chunk_id for hit in alone] == ["a", "b", "zh"]
+
+
+def test_a_declared_language_wins_over_the_detected_one_and_a_region_is_found_by_its_language(tmp_path):
+    texts = [("a", "你好，世界", {"lang": "en"}), ("b", "hello there", {"lang": "zh-CN"}), ("c", "hello there", {})]
+    index_documents(tmp_path, [Document(name, text, "", meta) for name, text, meta in texts], None)
+    chunks = Index.open(tmp_path).chunks
+
+    def found(language):
+        return sorted(chunk_id[0] for chunk_id in chunks.matching({"lang": [language]}))
+
+    assert (found("en"), found("zh"), found("zh-CN")) == (["a", "c"], ["b"], ["b"])
