@@ -47,9 +47,9 @@ def put_document_languages(db: sqlite3.Connection, doc_id: str, text: str, decla
     A text of both languages is found by either.
     """
     detected = language_of(text)
-    names = ("en", "zh") if detected == "mixed" else (detected,)
+    names = ["en", "zh"] if detected == "mixed" else [str(detected)]
     if declared:
-        names = (declared.replace("_", "-").split("-")[0].lower(),)
+        names = [declared.replace("_", "-").split("-")[0].lower()]
     db.executemany("INSERT INTO meta VALUES (?, 'lang', ?)", [(doc_id, name) for name in names if name != declared])
 
 
