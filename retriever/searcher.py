@@ -27,6 +27,7 @@ from quarry.retriever.ranking import Hit, Query, Ranking, Route, Stage, StageRep
 from quarry.retriever.rerankers.alignment import Meeting
 from quarry.retriever.rerankers.late_interaction import LateInteraction
 from quarry.retriever.results import Answer, Result
+from quarry.retriever.stages.exact import ExactKept
 from quarry.retriever.stages.guard import THE_RERANKER, Guard
 from quarry.retriever.stages.hybrid import HybridRetriever, WithFallback
 from quarry.retriever.stages.languages import Languages
@@ -200,7 +201,10 @@ class Searcher:
         if allowed is not None and not allowed:
             reports = _nothing_matches(options)
             return [Ranking(query, (), reports) for query in queries]
-        return self._retriever(options).retrieve(queries, k, allowed=allowed)
+        retriever = self._retriever(options)
+        if options.route == "hybrid":
+            retriever = ExactKept(retriever, self.index.lexical, self.index.analyzer, self.index.chunks)
+        return retriever.retrieve(queries, k, allowed=allowed)
 
     def _retriever(self, options: SearchOptions) -> Retriever:
         first = self._first_stage(options)

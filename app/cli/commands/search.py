@@ -176,6 +176,8 @@ def _print_result(result: Result, *, explain: bool) -> None:
         evidence = result.evidence
         stages = {"dense": evidence.dense, "BM25": evidence.bm25, "fused": evidence.fusion, "rerank": evidence.rerank}
         out("   " + " | ".join(f"{name} {_stage(score)}" for name, score in stages.items()))
+        if evidence.exact:
+            out(f"   exact: {' | '.join(evidence.exact)}")
         if evidence.raised:
             out(f"   raised by {evidence.raised:.4f}: it is in another language than the query")
         if evidence.terms:

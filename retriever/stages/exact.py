@@ -1,0 +1,126 @@
+"""Exact matches stay in sight: a query that holds an identifier, an error code or a quoted phrase shows a passage that has it.
+
+Neither cosines nor sums of term weights promise that. After all other stages, each such string that a passage of the index holds
+letter by letter, upper and lower case aside, has a passage with it among the first three; the best one is moved to the lowest of
+these places when none stands there.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from math import inf, nextafter
+
+from quarry.indexer.lexical.analyzer import Analyzer
+from quarry.indexer.lexical.bm25 import LexicalIndex
+from quarry.retriever.base import Passages, Retriever
+from quarry.retriever.ranking import Evidence, Hit, Query, Ranking, StageScore
+
+PLACES = 3
+_STRINGS = 3  # of a query that are looked for: each may need one place
+_LOOKED_AT = 50  # passages with the string's terms, whose texts are compared
+_QUOTED = re.compile(r"\"([^\"\n]{2,80})\"|“([^”\n]{2,80})”|「([^」\n]{2,80})」|『([^』\n]{2,80})』|`([^`\n]{2,80})`")
+_CODE = re.compile(r"(?:error|code|errno|status|exit|错误|代码|编号|状态)\D{0,6}?(\d{3,})\b", re.IGNORECASE)
+_WORD = re.compile(r"[A-Za-z0-9_]+(?:(?:::|[-_./+#])[A-Za-z0-9_]+)*", re.ASCII)
+_COMMON = re.compile(r"\d+(?:st|nd|rd|th|s|am|pm)", re.IGNORECASE)  # 20th, 1960s, 3pm: words, not identifiers
+_SHAPE = re.compile(r"_|::|[a-z][A-Z]|[A-Za-z]\.[A-Za-z]{2}|[A-Za-z][-./]?\d|\d[A-Za-z]")
+
+
+def exact_strings(query: str) -> tuple[str, ...]:
+    """Return the quoted phrases, identifiers and error codes of a query, at most three, in this order.
+
+    Example:
+        >>> exact_strings('what does "no space left" mean in ERR_DISK_28, error 1045?')
+        ('no space left', 'ERR_DISK_28', '1045')
+    """
+    quoted = [next(piece for piece in match.groups() if piece) for match in _QUOTED.finditer(query)]
+    rest = _QUOTED.sub(" ", query)
+    words = [match.group() for match in _WORD.finditer(rest)]
+    identifiers = [word for word in words if len(word) > 2 and _SHAPE.search(word) and not _COMMON.fullmatch(word)]
+    found = [*(phrase.strip() for phrase in quoted), *identifiers, *_CODE.findall(rest)]
+    return tuple(dict.fromkeys(found))[:_STRINGS]
+
+
+def holds(text: str, string: str) -> bool:
+    """Whether a text has a string, not inside of a longer word, whatever the case and the white space."""
+    pattern = r"\s+".join(re.escape(piece) for piece in string.casefold().split())
+    head, tail = (
+        (r"(?<![a-z0-9_])" if string[:1].isascii() else ""),
+        (r"(?![a-z0-9_])" if string[-1:].isascii() else ""),
+    )
+    return re.search(head + pattern + tail, text.casefold()) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class ExactKept:
+    """A Retriever that keeps exact matches of another one's rankings among the first three."""
+
+    first: Retriever
+    index: LexicalIndex
+    analyzer: Analyzer
+    passages: Passages
+
+    def retrieve(self, queries: Sequence[Query], k: int, *, allowed: Collection[str] | None = None) -> list[Ranking]:
+        """Return the k best passages, with the exact matches of each query among the first three."""
+        wanted = [exact_strings(query.text) for query in queries]
+        if not any(wanted):
+            return self.first.retrieve(queries, k, allowed=allowed)
+        rankings = self.first.retrieve(queries, max(k, PLACES), allowed=allowed)
+        kept = [self._kept(*pair, allowed) for pair in zip(rankings, wanted, strict=True)]
+        return [replace(ranking, hits=ranking.hits[:k]) for ranking in kept]
+
+    def _kept(self, ranking: Ranking, strings: Sequence[str], allowed: Collection[str] | None) -> Ranking:
+        hits = list(ranking.hits)
+        for string in strings:
+            holding = self._holding(string, [hit.chunk_id for hit in hits[:PLACES]], allowed)
+            hits = [_marked(hit, string) if hit.chunk_id in holding else hit for hit in hits]
+            if holding and not any(hit.chunk_id in holding for hit in hits[:PLACES]):
+                hits = _moved_up(hits, _best(hits, holding, string))
+        return Ranking.of(ranking.query, hits, max(1, len(hits)), ranking.stages)
+
+    def _holding(self, string: str, shown: Iterable[str], allowed: Collection[str] | None) -> dict[str, StageScore]:
+        """The passages that hold a string, best first, among those shown first and those with its terms."""
+        found = self.index.search(self.analyzer.query_tokens(string), _LOOKED_AT, allowed=allowed)
+        scores = {hit.chunk_id: StageScore(rank, hit.score) for rank, hit in enumerate(found, start=1)}
+        candidates = [*scores, *(chunk_id for chunk_id in shown if chunk_id not in scores)]
+        texts = self.passages.texts(candidates)
+        return {
+            chunk_id: scores.get(chunk_id, StageScore(len(scores) + 1, 0.0))
+            for chunk_id, text in zip(candidates, texts, strict=True)
+            if holds(text, string)
+        }
+
+
+def _marked(hit: Hit, string: str) -> Hit:
+    return replace(hit, evidence=replace(hit.evidence, exact=(*hit.evidence.exact, string)))
+
+
+def _best(hits: Sequence[Hit], holding: dict[str, StageScore], string: str) -> Hit:
+    """The highest of the ranking that holds the string, else the best by the string's own terms."""
+    for hit in hits:
+        if hit.chunk_id in holding:
+            return hit
+    chunk_id, score = next(iter(holding.items()))
+    stage = hits[0].stage if hits else "bm25"
+    return Hit(chunk_id, score.score, stage, Evidence(bm25=score, exact=(string,)))
+
+
+def _moved_up(hits: Sequence[Hit], moved: Hit) -> list[Hit]:
+    """Put a hit below the first three, less the lowest of them that is no exact match itself; that one comes next."""
+    others = [hit for hit in hits if hit.chunk_id != moved.chunk_id]
+    top, rest = others[:PLACES], others[PLACES:]
+    free = [hit for hit in top if not hit.evidence.exact]
+    if len(top) == PLACES and not free:
+        return list(hits)
+    displaced = free[-1:] if len(top) == PLACES else []
+    stay = [hit for hit in top if hit not in displaced]
+    above = stay[-1].score if stay else moved.score
+    return _descending([*stay, replace(moved, score=nextafter(above, -inf)), *displaced, *rest])
+
+
+def _descending(hits: Sequence[Hit]) -> list[Hit]:
+    """Lower scores as little as keeps the order, which a ranking takes from them."""
+    out: list[Hit] = []
+    for hit in hits:
+        most = nextafter(out[-1].score, -inf) if out else hit.score
+        out.append(hit if hit.score <= most else replace(hit, score=most))
+    return out
