@@ -1,1 +1,10 @@
-"""Folders and files in, documents out; `watcher` follows changes."""
+"""Folders and files in, documents out.
+
+    files and folders
+    -> files, in the order of their paths, links once        walk
+    -> documents, or counted skips                           walk, readers
+    what has changed since                                   snapshot (sizes and times), events (from the system or the clock)
+    -> when it has come to rest                              watcher
+
+`read_corpus` is the door for one pass, `watcher` for following folders.
+"""

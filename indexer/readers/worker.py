@@ -13,9 +13,9 @@ from quarry.indexer.readers.base import Reading, ReadOptions
 from quarry.indexer.readers.serving import serve
 
 _BOOKS = "quarry.indexer.readers.books"
-_OFFICE = "quarry.indexer.readers.office"
-_SHEETS = "quarry.indexer.readers.sheets"
-_WORD = "quarry.indexer.readers.word"
+_OFFICE = "quarry.indexer.readers.office.slides"
+_SHEETS = "quarry.indexer.readers.office.sheets"
+_WORD = "quarry.indexer.readers.office.word"
 _FROM_PATH = {
     "pdf": ("quarry.indexer.readers.pdf", "read_pdf"),
     "epub": (_BOOKS, "read_epub"),

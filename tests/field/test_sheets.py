@@ -6,8 +6,8 @@ import pytest
 from openpyxl import Workbook
 from openpyxl.comments import Comment
 
-from quarry.indexer.readers.formulas import Formulas
-from quarry.indexer.readers.sheets import shown
+from quarry.indexer.readers.office.formulas import Formulas
+from quarry.indexer.readers.office.sheets import shown
 from tests.field.reading import document, line
 
 

@@ -5,9 +5,9 @@ import zipfile
 import pytest
 
 from quarry.indexer.readers.base import Unreadable
-from quarry.indexer.readers.office import read_pptx
-from quarry.indexer.readers.sheets import read_xls, read_xlsx
-from quarry.indexer.readers.word import read_docx
+from quarry.indexer.readers.office.sheets import read_xls, read_xlsx
+from quarry.indexer.readers.office.slides import read_pptx
+from quarry.indexer.readers.office.word import read_docx
 
 W = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
 

@@ -94,7 +94,7 @@ def test_an_unexpected_failure_of_a_parser_is_a_reason(monkeypatch, tmp_path):
     def broken(_):
         raise ZeroDivisionError("inside")
 
-    monkeypatch.setattr("quarry.indexer.readers.word.read_docx", broken)
+    monkeypatch.setattr("quarry.indexer.readers.office.word.read_docx", broken)
     reply = replied("docx", tmp_path)
     assert reply["reason"] == "damaged"
     assert str(Message.from_json(reply["detail"])) == "the parser failed with ZeroDivisionError: inside"

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from quarry.indexer.readers.base import Extract, Reading, Unreadable, damaged_file, first_heading, stem
-from quarry.indexer.readers.ooxml import chart_text, transitional
+from quarry.indexer.readers.office.ooxml import chart_text, transitional
 from quarry.indexer.readers.tables import Cell, Grid, row_line
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from quarry.indexer.readers.base import Extract, Reading, Unreadable, damaged_file, first_heading, stem
-from quarry.indexer.readers.numbering import Numbering
-from quarry.indexer.readers.ooxml import alternative_text, chart_text, transitional
+from quarry.indexer.readers.office.numbering import Numbering
+from quarry.indexer.readers.office.ooxml import alternative_text, chart_text, transitional
 from quarry.indexer.readers.tables import Cell, Grid, row_line
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"

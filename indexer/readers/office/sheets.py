@@ -22,8 +22,8 @@ from quarry.indexer.readers.base import (
     needs_password,
     stem,
 )
-from quarry.indexer.readers.formulas import Formulas
-from quarry.indexer.readers.ooxml import transitional
+from quarry.indexer.readers.office.formulas import Formulas
+from quarry.indexer.readers.office.ooxml import transitional
 from quarry.indexer.readers.tables import Cell, Grid, row_line
 
 _MERGED = re.compile(rb'<(?:\w+:)?mergeCell\s+ref="([A-Z]{1,3})(\d+):([A-Z]{1,3})(\d+)"')
