@@ -65,7 +65,7 @@ def row(work: Path, name: str, judged: JudgedSet) -> str:
         documents = [Document(row["_id"], row["text"], title=row.get("title") or "") for row in rows]
         index_documents(index, documents, chosen.embedder, BuildSettings(rerank_vectors=True))
     searcher = Searcher.open(index, embedder=chosen.embedder)
-    measures = parse_measures("nDCG@10")
+    measures = parse_measures(["nDCG@10"])
     before, after = (evaluate_route(searcher, data, route, measures) for route in ("hybrid", "hybrid+rerank"))
     found = compare(before.evaluation, after.evaluation, "nDCG@10")
     shown = f"| {name} | {found.count} | {found.before:.4f} | {found.after:.4f} | {found.difference:+.4f} "
