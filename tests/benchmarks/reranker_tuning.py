@@ -46,7 +46,7 @@ def run(work: Path, name: str, pairs: int, seed: int, changes: dict[str, str]) -
     seconds = perf_counter() - began
     facts = {
         "set": name, "pairs": pairs, "seed": seed, "changes": changes, "seconds": round(seconds), "dev": report.dev,
-        "examples": dict(report.examples), "verdict": str(report.verdict.message()),
+        "examples": {str(what): count for what, count in report.examples.items()}, "verdict": str(report.verdict.message()),
         "held_out": numbers(report.verdict.held_out),
     }  # fmt: skip
     result = folder / "rerankers" / f"{pairs}-{seed}{''.join(f'-{key}={value}' for key, value in changes.items())}.json"

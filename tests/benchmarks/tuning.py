@@ -230,8 +230,8 @@ def run(work: Path, name: str, pairs: int, seed: int, changes: dict[str, str]) -
     }
     facts = {
         "set": name, "pairs": pairs, "seed": seed, "label": label, "changes": changes, "seconds": round(seconds),
-        "examples": dict(report.examples), "dev": report.dev, "share": report.share, "promote": report.verdict.promote,
-        "refusals": [refusal.english for refusal in report.verdict.refusals],
+        "examples": {str(what): count for what, count in report.examples.items()}, "dev": report.dev, "share": report.share, "promote": report.verdict.promote,
+        "refusals": [str(refusal) for refusal in report.verdict.refusals],
         "general_languages": dict(report.verdict.languages),
         "comparisons": {key: numbers(found) for key, found in both.items()},
         "deltas": dict(report.verdict.held_out.deltas),

@@ -207,8 +207,8 @@ def _told(report: TuningReport) -> dict[str, Any]:
         "held_out": [verdict.held_out.count, round(verdict.held_out.before, 4), round(verdict.held_out.after, 4)],
         "p": round(verdict.held_out.p, 4),
         "general": round(verdict.general.difference, 4),
-        "refusals": [refusal.english for refusal in verdict.refusals],
-        "examples": dict(report.examples),
+        "refusals": [str(refusal) for refusal in verdict.refusals],
+        "examples": {str(what): count for what, count in report.examples.items()},
     }
 
 

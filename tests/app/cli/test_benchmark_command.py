@@ -39,7 +39,7 @@ def test_the_tasks_of_a_folder_are_listed_without_a_model(data):
         (["--data", "DATA"], 2, "give --into FOLDER"),
         (["--data", "DATA/topics", "--into", "INTO"], 2, "contains no dataset in a known layout"),
         (["--data", "/nowhere", "--into", "INTO"], 1, "is not a folder; expected one that holds data sets"),
-        (["--data", "DATA", "--tasks", "none", "--into", "INTO"], 1, "There are likeness, topics"),
+        (["--data", "DATA", "--tasks", "none", "--into", "INTO"], 1, "holds likeness, topics"),
         (["--data", "DATA", "--tasks", "likeness:clustering", "--into", "INTO"], 1, "'clustering' is not possible"),
         (["--data", "DATA", "--into", "INTO", "--model", "none"], 1, "there is no embedding model to score"),
         (["--data", "DATA", "--into", "INTO", "--model", "no/such"], 1, "no/such cannot be found"),

@@ -217,7 +217,7 @@ def test_a_folder_that_is_taken_away_while_it_is_read_changes_nothing(tmp_path, 
         yield from events
 
     monkeypatch.setattr(intake, "read_corpus", interrupted)
-    with pytest.raises(CorpusError, match="was taken away or replaced while it was read; expected the same folder"):
+    with pytest.raises(CorpusError, match="was removed or replaced while it was being read; expected the same folder"):
         build_index(index, [docs], None, settings)
     assert Index.open(index).manifest.documents == 2
 

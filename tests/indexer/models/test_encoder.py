@@ -222,25 +222,25 @@ def test_memory_that_runs_out_halves_the_batches_and_loses_nothing(tmp_path, mon
     embedder = bge(tmp_path)
     expected = embedder.embed_documents([f"text {i}" for i in range(40)])
     replica = embedder._replicas[0]
-    real = replica.forward
+    real = replica.forward_with_states
 
     failed = []
 
-    def tight(ids, mask, spec):
+    def tight(ids, mask, spec, own=()):
         assert not [batch for batch in failed if batch() is not None]  # a failed batch would take memory from its retry
         if len(ids) > 3:
             failed.append(weakref.ref(ids))
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return real(ids, mask, spec)
+        return real(ids, mask, spec, own)
 
-    monkeypatch.setattr(replica, "forward", tight)
+    monkeypatch.setattr(replica, "forward_with_states", tight)
     assert np.abs(embedder.embed_documents([f"text {i}" for i in range(40)]) - expected).max() < 1e-5
     assert failed
 
-    def none(ids, mask, spec):
+    def none(ids, mask, spec, own=()):
         raise RuntimeError("CUDA out of memory")
 
-    monkeypatch.setattr(replica, "forward", none)
+    monkeypatch.setattr(replica, "forward_with_states", none)
     with pytest.raises(ModelError, match="memory ran out for one text"):
         embedder.embed_queries(["x"])
 
@@ -248,10 +248,10 @@ def test_memory_that_runs_out_halves_the_batches_and_loses_nothing(tmp_path, mon
 def test_other_failures_are_not_taken_for_memory(tmp_path, monkeypatch):
     embedder = bge(tmp_path)
 
-    def broken(ids, mask, spec):
+    def broken(ids, mask, spec, own=()):
         raise RuntimeError("shape mismatch")
 
-    monkeypatch.setattr(embedder._replicas[0], "forward", broken)
+    monkeypatch.setattr(embedder._replicas[0], "forward_with_states", broken)
     with pytest.raises(RuntimeError, match="shape mismatch"):
         embedder.embed_queries(["x"])
 

@@ -207,7 +207,7 @@ def test_what_is_not_compared_at_opening_is_named_by_the_doctor(folder, monkeypa
     for path, what in _damage(index, 100, kind):
         complaint = _complaint(index)
         if live in path.parents or _fails(lambda: _answers(index)):
-            assert path.name in complaint, f"{what}, and the doctor says {complaint!r}"
+            assert path.name in str(complaint), f"{what}, and the doctor says {complaint!r}"
         else:
             assert _answers(index) == expected
 
