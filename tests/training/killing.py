@@ -121,10 +121,10 @@ def promotion(folder: Path, kills: int) -> dict[str, Any]:
         assert code == 0
         return dict(found)
 
-    most = {"promote": 40, "back": 6, "documents": 40}
+    most = {"promote": 60, "back": 6, "documents": 60}  # changes of each at first; then as many as were counted
     done, finished, before = 0, dict.fromkeys(most, 0), state()
     for number in range(10_000):
-        if done == kills:
+        if done >= kills and all(finished.values()):  # each was also let through
             break
         kind = rng.choice(["promote", "promote", "back", "documents"])
         if kind == "back" and not before["chain"]:
