@@ -1,5 +1,6 @@
 """The tables of a chunk table, and what older ones lack."""
 
+import re
 import sqlite3
 from json import loads
 
@@ -20,6 +21,8 @@ CREATE INDEX meta_doc ON meta (doc_id);
 """
 # a table being built is thrown away after a crash, so nothing is gained by syncing it step by step
 _WRITING = "PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF;"
+
+_LANGUAGE_TAG = re.compile(r"([A-Za-z]{2,3})(?:[-_][A-Za-z0-9]{1,8})*")  # BCP 47, and POSIX's underscore
 
 
 def create_tables(db: sqlite3.Connection) -> None:
@@ -44,12 +47,14 @@ def has_languages(db: sqlite3.Connection) -> bool:
 def put_document_languages(db: sqlite3.Connection, doc_id: str, text: str, declared: str) -> None:
     """Let the filter `lang` find a document: by the language it declares (`zh-CN` also by `zh`), else by the detected one.
 
-    A text of both languages is found by either.
+    A text of both languages is found by either. A declared value that is no language tag is kept as it is.
     """
-    detected = language_of(text)
-    names = ["en", "zh"] if detected == "mixed" else [str(detected)]
     if declared:
-        names = [declared.replace("_", "-").split("-")[0].lower()]
+        tag = _LANGUAGE_TAG.fullmatch(declared)
+        names = [tag[1].lower()] if tag else []
+    else:
+        detected = language_of(text)
+        names = ["en", "zh"] if detected == "mixed" else [str(detected)]
     db.executemany("INSERT INTO meta VALUES (?, 'lang', ?)", [(doc_id, name) for name in names if name != declared])
 
 

@@ -6,7 +6,7 @@ pytest.importorskip("fastapi")
 pytest.importorskip("schemathesis")
 
 import schemathesis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection
 
@@ -21,10 +21,17 @@ OPERATIONS = {
 }  # fmt: skip
 
 
+def ranks_are_distinct(body):
+    """Return whether no hit of `shown` has the rank of another, the one rule that JSON Schema cannot express."""
+    shown = body.get("shown") if isinstance(body, dict) else None
+    return not isinstance(shown, list) or len({hit["rank"] for hit in shown}) == len(shown)
+
+
 def check(operation, mode, excluded):
-    @settings(max_examples=8, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=8, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     @given(case=operation.as_strategy(generation_mode=mode))
     def ask(case):
+        assume(mode is GenerationMode.NEGATIVE or ranks_are_distinct(case.body))
         answer = case.call_and_validate(excluded_checks=excluded)
         assert answer.status_code < 500
 

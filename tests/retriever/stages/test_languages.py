@@ -117,6 +117,14 @@ def test_an_index_of_one_language_has_no_languages_and_mixed_texts_count_for_bot
         assert any(key.startswith("both#") for key in index.chunks.matching({"lang": [name]}))
 
 
+def test_a_declared_language_is_found_by_its_family_and_what_is_no_language_tag_stays_as_declared(tmp_path):
+    declared = {"a": "zh-CN", "b": "pt_BR", "c": "none of these", "d": ""}
+    documents = [Document(key, "Plain English text.", key, {"lang": tag}) for key, tag in declared.items()]
+    index_documents(tmp_path / "index", documents, None)
+    values = dict(Index.open(tmp_path / "index").chunks.meta_values())
+    assert {name for name, _ in values["lang"]} - {""} == {"zh-CN", "zh", "pt_BR", "pt", "none of these", "en"}
+
+
 def test_updates_keep_the_languages_right(mixed):
     before = Index.open(mixed).manifest.probes.languages
     assert {name: facts.passages for name, facts in before.items()} == {"en": 20, "zh": 20}
