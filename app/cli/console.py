@@ -11,9 +11,27 @@ from unicodedata import east_asian_width
 import typer
 from tqdm import tqdm
 
+from quarry.app.words import Language
 from quarry.indexer.messages import Message
 
+# Options that several commands have.
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; append :float32 to avoid bfloat16.")]
+FilterOption = Annotated[
+    list[str] | None,
+    typer.Option("--filter", help="Metadata filter KEY=VALUE; repeat a key to accept several values; * is a wildcard."),
+]
+HostOption = Annotated[
+    str, typer.Option(help="Address to listen on; anything but loopback requires a token or password.")
+]
+LanguageOption = Annotated[Language, typer.Option(help="Output language.")]
+PortOption = Annotated[int, typer.Option(help="Port; 0 picks a free one.", min=0, max=65535)]
+RerankOption = Annotated[
+    str,
+    typer.Option(
+        help="Reranker: none, late (the index's token states), auto (those, then a local one, if any), a repository id or a "
+        "folder."
+    ),
+]
 
 # C0 and C1 controls but tab and newline, bidirectional overrides and isolates, and other invisible format characters
 _UNSAFE = re.compile(

@@ -79,7 +79,7 @@ class Lineage(_Part):
         parent: The generation whose model was tuned.
         base: That model.
         run: Name of the run's folder below INDEX/tuning.
-        verdict: The gate's verdict in words, with its numbers.
+        verdict: The gate's verdict, with its numbers; plain English in manifests of older versions.
         forced: Whether it was promoted against the verdict.
         promoted: UTC time, ISO 8601.
         calibration: Cosines of this model on judged data: `threshold`, `low`, `high` as in `quarry.retriever.diagnosis.vectors.ScoreBand`.
@@ -89,7 +89,7 @@ class Lineage(_Part):
     parent: str
     base: EmbedderFacts
     run: str
-    verdict: str
+    verdict: StoredMessage
     forced: bool
     promoted: str
     calibration: dict[str, float]
@@ -106,7 +106,7 @@ class RerankerFacts(_Part):
         base: Name of the model that it was tuned from.
         parent: The generation that answered before.
         run: Name of the run's folder below INDEX/tuning.
-        verdict: The gate's verdict in words, with its numbers.
+        verdict: The gate's verdict, with its numbers; plain English in manifests of older versions.
         forced: Whether it was promoted against the verdict.
         promoted: UTC time, ISO 8601.
         before: The tuned reranker before it; None when there was none.
@@ -118,7 +118,7 @@ class RerankerFacts(_Part):
     base: str
     parent: str
     run: str
-    verdict: str
+    verdict: StoredMessage
     forced: bool
     promoted: str
     before: "RerankerFacts | None" = None

@@ -134,7 +134,7 @@ class EmbedderSubject:
         """Make the candidate generation live, with its lineage."""
         numbers = {name: float(value) for name, value in asdict(judged.band).items()} if judged.band else {}
         forced = not judged.verdict.promote
-        verdict = str(judged.verdict.message())
+        verdict = judged.verdict.message()
         lineage = lineage_of(live.index.manifest, run, verdict, forced=forced, calibration=numbers)
         promote(self.root, tuned.index.generation, lineage)
         return tuned.index.generation

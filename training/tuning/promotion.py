@@ -228,7 +228,7 @@ def history(index: Path) -> list[Step]:
     return [*steps[:-1], replace(steps[-1], live=True)] if steps else []
 
 
-def lineage_of(parent: Manifest, run: str, verdict: str, *, forced: bool, calibration: dict[str, float]) -> Lineage:
+def lineage_of(parent: Manifest, run: str, verdict: Message, *, forced: bool, calibration: dict[str, float]) -> Lineage:
     """Describe a promotion that happens now.
 
     Raises:

@@ -173,7 +173,12 @@ class RerankerSubject:
             base=self.base.name,
             parent=live.index.generation,
             run=run,
-            verdict=f"Against {judged.against}: {judged.verdict.message()}",
+            verdict=Message.of(
+                "tuning.against",
+                "Against {rival}: {verdict}",
+                rival=judged.against,
+                verdict=judged.verdict.message(),
+            ),
             forced=not judged.verdict.promote,
             promoted=datetime.now(UTC).isoformat(timespec="seconds"),
             before=manifest.reranker,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quarry.app.cli.commands.search import RouteName, parse_filters
-from quarry.app.cli.console import DeviceOption, note, out, out_json, safe
+from quarry.app.cli.console import DeviceOption, FilterOption, RerankOption, note, out, out_json, safe
 from quarry.indexer.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -45,18 +45,8 @@ def ask(
     budget: Annotated[int, typer.Option(help="Token budget for passages in the prompt.", min=256)] = 2_000,
     k: Annotated[int, typer.Option("-k", help="Number of passages to retrieve.", min=1)] = 10,
     route: Annotated[RouteName, typer.Option(help="First-stage retrieval.")] = RouteName.hybrid,
-    rerank: Annotated[
-        str,
-        typer.Option(
-            help="Reranker: none, late (the index's token states), auto (those, then a local one, if any), a repository id or a folder."
-        ),
-    ] = "auto",
-    filters: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--filter", help="Metadata filter KEY=VALUE; repeat a key to accept several values; * is a wildcard."
-        ),
-    ] = None,
+    rerank: RerankOption = "auto",
+    filters: FilterOption = None,
     timeout: Annotated[
         float, typer.Option(help="Seconds to wait for each chunk of the model's response.", min=0.1)
     ] = 120.0,

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quarry.app.cli.console import cut, fields, note, out, out_json, table
+from quarry.app.cli.console import LanguageOption, cut, fields, note, out, out_json, table
 from quarry.app.cli.exits import usage_errors
 from quarry.app.cli.headings import headings
+from quarry.app.words import Language
 from quarry.app.words import words as in_language
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def compare(
         ),
     ] = None,
     show: Annotated[int, typer.Option(help="Number of wins and losses to list.", min=0)] = 5,
-    lang: Annotated[Literal["en", "zh"], typer.Option(help="Output language.")] = "en",
+    lang: LanguageOption = "en",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON, including the difference for every query.")
     ] = False,
@@ -188,7 +189,7 @@ def _report(
     compared: "dict[str, Comparison]",
     sliced: "dict[str, SliceTable]",
     examples: "dict[str, Cases]",
-    language: Literal["en", "zh"],
+    language: Language,
 ) -> dict[str, Any]:
     return {
         "measure": measure,
@@ -216,11 +217,11 @@ def _report(
     }
 
 
-def _plain(comparison: "Comparison", language: Literal["en", "zh"]) -> dict[str, Any]:
+def _plain(comparison: "Comparison", language: Language) -> dict[str, Any]:
     return {**fields(comparison), "verdict": comparison.verdict, "words": in_language(comparison.message(), language)}
 
 
-def _print_runs(sides: "dict[str, JudgedRun]", measure: str, language: Literal["en", "zh"]) -> None:
+def _print_runs(sides: "dict[str, JudgedRun]", measure: str, language: Language) -> None:
     words = headings(language)
     rows = []
     for name, side in sides.items():
@@ -237,7 +238,7 @@ def _print(
     comparison: "Comparison",
     sliced: "SliceTable",
     examples: "Cases",
-    language: Literal["en", "zh"],
+    language: Language,
 ) -> None:
     words = headings(language)
     out()

@@ -4,14 +4,14 @@ Optional output: a TREC run file per route (`--runs-to`), and results per query 
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quarry.app.cli.console import DeviceOption, fields, note, out, out_json, table
+from quarry.app.cli.console import DeviceOption, LanguageOption, fields, note, out, out_json, table
 from quarry.app.cli.exits import usage_errors
 from quarry.app.cli.headings import headings
-from quarry.app.words import words
+from quarry.app.words import Language, words
 
 if TYPE_CHECKING:
     from quarry.retriever.data.datasets import Dataset
@@ -73,7 +73,7 @@ def evaluate(
     runs_to: Annotated[
         Path | None, typer.Option("--runs-to", help="Write a TREC run file ROUTE.trec per route to this folder.")
     ] = None,
-    lang: Annotated[Literal["en", "zh"], typer.Option(help="Output language.")] = "en",
+    lang: LanguageOption = "en",
     device: DeviceOption = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -240,7 +240,7 @@ def _print(
     found: "dict[str, RouteEvaluation]",
     compared: "dict[str, Comparison]",
     baseline: str,
-    lang: Literal["en", "zh"],
+    lang: Language,
 ) -> None:
     first = next(iter(found.values()))
     names = list(first.evaluation.measures)

@@ -10,7 +10,7 @@ import typer
 
 from quarry.app.cli.commands.serve import token_for
 from quarry.app.cli.commands.ui import address, free_port, is_loopback
-from quarry.app.cli.console import DeviceOption, note, out
+from quarry.app.cli.console import DeviceOption, RerankOption, note, out
 from quarry.indexer.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -36,12 +36,7 @@ def mcp(
         str, typer.Option(help="With --http: address to listen on; anything but loopback requires a token.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="With --http: port; 0 picks a free one.", min=0, max=65535)] = 8001,
-    rerank: Annotated[
-        str,
-        typer.Option(
-            help="Reranker: none, late (the index's token states), auto (those, then a local one, if any), a repository id or a folder."
-        ),
-    ] = "auto",
+    rerank: RerankOption = "auto",
     device: DeviceOption = "auto",
 ) -> None:
     """Serve one client over stdio, where nothing else is printed, or any number over HTTP."""

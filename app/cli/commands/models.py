@@ -6,9 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quarry.app.cli.console import ProgressBar, fields, note, out, out_json, table
+from quarry.app.cli.console import LanguageOption, ProgressBar, fields, note, out, out_json, table
+from quarry.app.words import Language, words
+from quarry.indexer.messages import Message
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from quarry.indexer.storage.manifest import Lineage, RerankerFacts
     from quarry.training.tuning.promotion import Step
 
 
@@ -37,6 +42,7 @@ def models(
         str, typer.Option(help="Device on which a rollback encodes newer documents: auto, cpu, cuda.")
     ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    lang: LanguageOption = "en",
 ) -> None:
     """List models, or show or undo the promotions of an index."""
     if action is Action.list:
@@ -46,7 +52,13 @@ def models(
         raise typer.BadParameter(f"{action} requires the index: quarry models {action} INDEX")
     if action is Action.rollback:
         _roll_back(index, device)
-    _history(index, as_json=as_json)
+    from quarry.training.tuning.promotion import history
+
+    steps = history(index)
+    if as_json:
+        out_json([_as_json(step) for step in steps])
+        return
+    _print_history(steps, lang)
 
 
 def _list(*, as_json: bool) -> None:
@@ -89,32 +101,52 @@ def _roll_back(index: Path, device: str) -> None:
     note(f"generation {name} is live, with the model from before the promotion")
 
 
-def _history(index: Path, *, as_json: bool) -> None:
-    from quarry.training.tuning.promotion import history
-
-    steps = history(index)
-    if as_json:
-        out_json([_as_json(step) for step in steps])
-        return
+def _print_history(steps: "Sequence[Step]", language: Language) -> None:
     for step in steps:
-        state = "live" if step.live else "" if step.kept else "generation removed"
-        model = f"{step.model} {step.revision[:12]}" if step.model else "BM25 only" if step.kept else "-"
-        out(f"{step.generation}  {step.at}  {model}  {step.reason}" + (f"  ({state})" if state else ""))
+        model = f"{step.model} {step.revision[:12]}" if step.model else "BM25" if step.kept else "-"
+        state = _state(step)
+        shown = f"  ({words(state, language)})" if state else ""
+        out(f"{step.generation}  {step.at}  {model}  {words(step.reason, language)}{shown}")
         if step.lineage is not None:
             base = step.lineage.base.to_spec()
-            out(
-                f"    tuned from {base.model} {base.revision[:12]} of generation {step.lineage.parent}, run {step.lineage.run}"
+            tuned = Message.of(
+                "cli.tuned_from",
+                "tuned from {base} of generation {generation}, run {run}",
+                base=f"{base.model} {base.revision[:12]}",
+                generation=step.lineage.parent,
+                run=step.lineage.run,
             )
-            out(f"    {step.lineage.verdict}")
+            out(f"    {words(tuned, language)}")
+            out(f"    {words(step.lineage.verdict, language)}")
         if step.reranker is not None:
             facts = step.reranker
-            out(f"    reranker {facts.model} {facts.digest[:12]}, tuned from {facts.base}, run {facts.run}")
-            out(f"    {facts.verdict}")
+            reranker = Message.of(
+                "cli.reranker_tuned_from",
+                "reranker {model}, tuned from {base}, run {run}",
+                model=f"{facts.model} {facts.digest[:12]}",
+                base=facts.base,
+                run=facts.run,
+            )
+            out(f"    {words(reranker, language)}")
+            out(f"    {words(facts.verdict, language)}")
+
+
+def _state(step: "Step") -> Message | None:
+    if step.live:
+        return Message.of("cli.live", "live")
+    return None if step.kept else Message.of("cli.generation_removed", "generation removed")
 
 
 def _as_json(step: "Step") -> dict[str, object]:
     return {
         **fields(step),
-        "lineage": step.lineage and step.lineage.model_dump(),
-        "reranker": step.reranker and step.reranker.model_dump(),
+        "lineage": _promotion(step.lineage),
+        "reranker": _promotion(step.reranker),
     }
+
+
+def _promotion(facts: "Lineage | RerankerFacts | None") -> dict[str, object] | None:
+    """Return a promotion and those before it for JSON, verdicts in English."""
+    if facts is None:
+        return None
+    return {**facts.model_dump(), "verdict": str(facts.verdict), "before": _promotion(facts.before)}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quarry.app.cli.console import DeviceOption, bold, note, out, out_json, raw, safe, table
+from quarry.app.cli.console import DeviceOption, FilterOption, RerankOption, bold, note, out, out_json, raw, safe, table
 from quarry.retriever.highlight import pieces, snippet
 from quarry.retriever.ranking import Query, StageScore
 from quarry.retriever.results import Answer, Result
@@ -40,19 +40,9 @@ def search(
     query: Annotated[str | None, typer.Argument(help="The question or keywords, in Chinese or English.")] = None,
     k: Annotated[int, typer.Option("-k", help="Number of passages (documents with --run).", min=1)] = 10,
     route: Annotated[RouteName, typer.Option(help="First-stage retrieval.")] = RouteName.hybrid,
-    rerank: Annotated[
-        str,
-        typer.Option(
-            help="Reranker: none, late (the index's token states), auto (those, then a local one, if any), a repository id or a folder."
-        ),
-    ] = "auto",
+    rerank: RerankOption = "auto",
     rerank_depth: Annotated[int, typer.Option(help="Number of candidates to rerank.", min=1)] = 50,
-    filters: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--filter", help="Metadata filter KEY=VALUE; repeat a key to accept several values; * is a wildcard."
-        ),
-    ] = None,
+    filters: FilterOption = None,
     queries: Annotated[
         str | None, typer.Option(help="Query file: BEIR queries.jsonl, or one query per line; - reads stdin.")
     ] = None,

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from quarry.app.cli.commands.ui import address, free_port, is_loopback
-from quarry.app.cli.console import DeviceOption, note, out
+from quarry.app.cli.console import DeviceOption, HostOption, PortOption, RerankOption, note, out
 from quarry.indexer.errors import MissingExtraError, SettingsError
 
 _NEEDED = ("fastapi", "uvicorn", "prometheus_client")
@@ -27,16 +27,9 @@ def register(cli: typer.Typer) -> None:
 
 def serve(
     index: Annotated[Path, typer.Argument(help="The index folder.")],
-    host: Annotated[
-        str, typer.Option(help="Address to listen on; anything but loopback requires a token.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; 0 picks a free one.", min=0, max=65535)] = 8000,
-    rerank: Annotated[
-        str,
-        typer.Option(
-            help="Reranker: none, late (the index's token states), auto (those, then a local one, if any), a repository id or a folder."
-        ),
-    ] = "auto",
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 8000,
+    rerank: RerankOption = "auto",
     device: DeviceOption = "auto",
     queue: Annotated[int, typer.Option(help="Maximum number of waiting requests; further ones get 429.", min=1)] = 256,
     batch: Annotated[int, typer.Option(help="Maximum number of queries per batch.", min=1)] = 32,

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from quarry.app.cli.console import DeviceOption, note, out
+from quarry.app.cli.console import DeviceOption, HostOption, PortOption, RerankOption, note, out
 from quarry.app.uploads import MAX_FILE_MEGABYTES
 from quarry.indexer.errors import SettingsError
 
@@ -45,16 +45,9 @@ def ui(
     path: Annotated[
         Path | None, typer.Argument(help="An index, or a folder of documents to index; neither: choose in the browser.")
     ] = None,
-    host: Annotated[
-        str, typer.Option(help="Address to listen on; anything but loopback requires a password.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; 0 picks a free one.", min=0, max=65535)] = 8501,
-    rerank: Annotated[
-        str,
-        typer.Option(
-            help="Reranker: none, late (the index's token states), auto (those, then a local one, if any), a repository id or a folder."
-        ),
-    ] = "auto",
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 8501,
+    rerank: RerankOption = "auto",
     device: DeviceOption = "auto",
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser window.")] = False,
 ) -> None:

@@ -118,6 +118,8 @@ def models(session: Session) -> None:
         return
     if steps:
         st.dataframe(shown.history_rows(steps, say), hide_index=True)
+        if verdict := shown.verdict_words(steps[-1], say):
+            st.text(verdict)
         _rollback(session, steps[-1])
     if steps and steps[-1].lineage is not None:
         _drift(session, parent, steps[-1])

@@ -105,6 +105,15 @@ def history_rows(steps: Sequence[Step], say: Say) -> list[Row]:
     ]
 
 
+def verdict_words(live: Step, say: Say) -> str:
+    """Return the verdict of the newest promotion that is live; empty when nothing was promoted here."""
+    newest = newest_promotion(live.lineage, live.reranker)
+    if newest is None:
+        return ""
+    verdict = told(newest.verdict, say)
+    return say(f"Verdict of run {safe(newest.run)}: {verdict}", f"运行 {safe(newest.run)} 的结论：{verdict}")
+
+
 def rollback_words(live: Step, say: Say) -> list[str]:
     """Return what a rollback does; empty when the live model was not promoted here."""
     newest = newest_promotion(live.lineage, live.reranker)

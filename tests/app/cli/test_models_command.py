@@ -18,8 +18,16 @@ def test_history_shows_why_each_model_answered(index):
     assert "tests/words base" in lines[0]
     assert lines[1].startswith("000002") and lines[1].endswith("promoted  (live)")
     assert "tuned from tests/words base of generation 000001, run run-tuned" in lines[2]
+    assert lines[3].strip() == "Promote"
+    chinese = quarry("models", "history", index, "--lang", "zh").stdout.splitlines()
+    assert chinese[1].endswith("上线  (使用中)")
+    assert [line.strip() for line in chinese[2:]] == [
+        "由版本 000001 的 tests/words base 微调而来，运行 run-tuned",
+        "可以上线",
+    ]
     steps = json.loads(quarry("models", "history", index, "--json").stdout)
     assert [(step["revision"], step["live"]) for step in steps] == [("base", False), ("tuned", True)]
+    assert steps[1]["lineage"]["verdict"] == "Promote"
 
 
 def test_rollback_answers_with_the_old_model_again(index):

@@ -1,5 +1,7 @@
 """Promotion is one unit: documents, vectors, model and lineage change together, and one call goes back."""
 
+import json
+
 import pytest
 
 from quarry.indexer.build import build_candidate, delete_documents, index_documents
@@ -8,11 +10,12 @@ from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
 from quarry.indexer.storage.generations import Generations
-from quarry.indexer.storage.manifest import RerankerFacts
+from quarry.indexer.storage.manifest import Manifest, RerankerFacts
 from quarry.indexer.storage.relabel import with_reranker
 from quarry.training.tuning.promotion import history, lineage_of, promote, roll_back
 from tests.fakes import WordEmbedder
 
+BETTER = Message.of("tuning.promote", "Promote")
 DOCUMENTS = [Document("a", "图书馆可以续借两次。"), Document("b", "Renew a book twice before it is due.")]
 
 
@@ -29,7 +32,7 @@ def load(facts):
 def tune(index, revision, *, forced=False):
     parent = Index.open(index).manifest
     name = build_candidate(index, WordEmbedder(revision)).generation
-    promote(index, name, lineage_of(parent, f"run-{revision}", "better", forced=forced, calibration={"threshold": 0.5}))
+    promote(index, name, lineage_of(parent, f"run-{revision}", BETTER, forced=forced, calibration={"threshold": 0.5}))
     return name
 
 
@@ -44,6 +47,20 @@ def test_a_promotion_is_live_with_its_lineage(index):
     assert manifest.lineage.base.to_spec().revision == "base"
     assert manifest.lineage.calibration == {"threshold": 0.5}
     assert str(Generations(index).pointer().history[-1].reason) == "promoted against the verdict"
+
+
+def test_a_verdict_keeps_its_numbers_on_disk_and_an_older_one_is_a_sentence(index):
+    verdict = Message.of("tuning.refused", "Refused: {reasons}", reasons=[Message.of("tuning.worse", "it is worse")])
+    name = build_candidate(index, WordEmbedder("tuned")).generation
+    parent = Index.open(index).manifest
+    promote(index, name, lineage_of(parent, "run", verdict, forced=True, calibration={}))
+    manifest = Index.open(index).manifest
+    assert manifest.lineage.verdict == verdict
+    content = json.loads(manifest.model_dump_json())
+    content["lineage"]["verdict"] = "Refused: it is worse"  # as versions up to 0.1.0 wrote it
+    older = Manifest.model_validate(content)
+    assert older.lineage.verdict == Message.plain("Refused: it is worse")
+    assert str(older.lineage.verdict) == str(verdict)
 
 
 def test_rollback_goes_to_the_old_generation_when_the_documents_are_the_same(index):
@@ -80,7 +97,7 @@ def test_a_candidate_of_other_documents_is_not_promoted(index):
     parent = Index.open(index).manifest
     name = build_candidate(index, WordEmbedder("tuned")).generation
     index_documents(index, [Document("c", "第三篇文档")], WordEmbedder("base"))
-    lineage = lineage_of(parent, "run", "better", forced=False, calibration={})
+    lineage = lineage_of(parent, "run", BETTER, forced=False, calibration={})
     with pytest.raises(IndexMismatchError, match="generation 000002 has other documents than 000003"):
         promote(index, name, lineage)
     assert revision(index) == "base"
@@ -104,7 +121,7 @@ def test_history_names_each_model_once(index):
 def test_an_index_without_vectors_has_no_model_to_tune(tmp_path):
     index_documents(tmp_path / "index", DOCUMENTS, None)
     with pytest.raises(IndexFormatError, match="generation 000001 has no model to be tuned"):
-        lineage_of(Index.open(tmp_path / "index").manifest, "run", "", forced=False, calibration={})
+        lineage_of(Index.open(tmp_path / "index").manifest, "run", BETTER, forced=False, calibration={})
 
 
 def test_a_base_model_that_was_changed_where_it_lies_is_not_mistaken_for_it(index):
@@ -153,7 +170,7 @@ def test_a_reranker_promoted_while_a_model_was_tuned_stays(index):
     parent = Index.open(index).manifest
     name = build_candidate(index, WordEmbedder("tuned")).generation
     promote_reranker(index, "a", promoted="2026-01-01T00:00:00+00:00")
-    promote(index, name, lineage_of(parent, "run", "better", forced=False, calibration={}))
+    promote(index, name, lineage_of(parent, "run", BETTER, forced=False, calibration={}))
     assert names(index) == ("tuned", "a")
 
 
@@ -161,7 +178,7 @@ def test_what_was_compared_with_another_model_is_not_promoted(index):
     parent = Index.open(index).manifest
     late = build_candidate(index, WordEmbedder("late")).generation
     tune(index, "first")
-    lineage = lineage_of(parent, "late", "better", forced=False, calibration={})
+    lineage = lineage_of(parent, "late", BETTER, forced=False, calibration={})
     with pytest.raises(
         IndexMismatchError, match="generation 000003 answers now with another model than the one that was"
     ):

@@ -38,7 +38,7 @@ def step(generation, *, lineage=None, **changes):
 
 
 LINEAGE = Lineage(
-    parent="000001", base=EmbedderFacts.of(WordEmbedder().spec, "words"), run="first", verdict="Promote", forced=False,
+    parent="000001", base=EmbedderFacts.of(WordEmbedder().spec, "words"), run="first", verdict=Message.of("tuning.promote", "Promote"), forced=False,
     promoted="2026-11-20T09:30:00+00:00", calibration={},
 )  # fmt: skip
 
@@ -112,6 +112,9 @@ def test_the_history_and_the_way_back():
         f"{base.model} {base.revision[:12]} replaces the model of generation 000002 (run first) again."
     )
     assert "停用，恢复使用" in shown.rollback_words(steps[1], chinese)[0]
+    assert shown.verdict_words(steps[0], english) == ""
+    assert shown.verdict_words(steps[1], english) == "Verdict of run first: Promote"
+    assert shown.verdict_words(steps[1], chinese) == "运行 first 的结论：可以上线"
 
 
 def test_a_tuned_reranker_is_shown_and_is_taken_back_first():
