@@ -33,6 +33,7 @@ from quarry.indexer.corpus.walk import Skipped
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import CorpusError, SearchError
 from quarry.indexer.messages import Message
+from quarry.indexer.readers.reasons import REASONS
 from quarry.indexer.records import Document
 from quarry.indexer.storage.chunk_table import ChunkTable
 from quarry.indexer.storage.durable import is_disk_full
@@ -306,7 +307,7 @@ def _report(
 def _nothing_found(intake: Intake) -> CorpusError:
     reasons = Counter(skip.reason for skip in intake.skipped)
     listed = [
-        Message.of("build.skips", "{count} {reason}", count=count, reason=reason)
+        Message.of("build.skips", "{count} {reason}", count=count, reason=REASONS[reason])
         for reason, count in sorted(reasons.items())
     ]
     return CorpusError(

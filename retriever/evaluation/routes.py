@@ -47,11 +47,7 @@ class RouteEvaluation:
         facts = searcher.index.manifest.embedder
         spec = facts.to_spec() if facts else None
         more: dict[str, str | float] = {f"{stage}_ms": value for stage, value in self.milliseconds.items()}
-        more |= {
-            "ceiling": self.ceiling.value,
-            "ceiling_recall": self.ceiling.recall,
-            "degraded": "; ".join(map(str, self.degraded)),
-        }
+        more |= {"ceiling": self.ceiling.value, "ceiling_recall": self.ceiling.recall}
         meta = Meta(
             dataset=dataset.name,
             split=dataset.split,

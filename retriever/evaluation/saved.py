@@ -44,7 +44,7 @@ class Meta:
         rerank: The reranker, or `none`.
         depth: How many candidates were reranked; 0 without reranking.
         created: UTC time, ISO 8601.
-        more: Further facts as text or numbers, such as milliseconds per stage and ceiling; `degraded` in English.
+        more: Further facts as text or numbers, such as milliseconds per stage and ceiling.
         losses: Stages that did not fully run, and why.
     """
 
@@ -61,7 +61,7 @@ class Meta:
     losses: tuple[Message, ...] = ()
 
     def degraded(self) -> tuple[Message, ...]:
-        """Return the losses; of an evaluation that kept them as text only, that text."""
+        """Return the losses; of an evaluation of an older version, their text."""
         text = str(self.more.get("degraded") or "")
         return self.losses or ((Message.plain(text),) if text else ())
 

@@ -106,14 +106,7 @@ def write_training_rows(path: Path, rows: Iterable[TrainingRow]) -> None:
     try:
         write_atomic(path, "".join(lines).encode())
     except OSError as err:
-        raise FeedbackError(
-            "examples.not_written",
-            "{path} could not be written ({why})",
-            expected="a folder with room",
-            do="Choose another",
-            path=path,
-            why=str(err),
-        ) from err
+        raise not_written(path, err) from err
 
 
 def write_beir(folder: Path, grades: Mapping[str, Mapping[str, int]], split: str = "test") -> ExportReport:
@@ -139,15 +132,20 @@ def write_beir(folder: Path, grades: Mapping[str, Mapping[str, int]], split: str
         write_atomic(folder / "queries.jsonl", "".join(lines).encode())
         write_qrels(folder / "qrels" / f"{split}.tsv", qrels)
     except OSError as err:
-        raise FeedbackError(
-            "examples.not_written",
-            "{path} could not be written ({why})",
-            expected="a folder with room",
-            do="Choose another",
-            path=folder,
-            why=str(err),
-        ) from err
+        raise not_written(folder, err) from err
     return ExportReport(len(lines), unwritable=unwritable)
+
+
+def not_written(path: Path, err: OSError) -> FeedbackError:
+    """Return the error that a file or folder cannot be written."""
+    return FeedbackError(
+        "examples.not_written",
+        "{path} could not be written ({why})",
+        expected="a folder with room",
+        do="Choose another",
+        path=path,
+        why=str(err),
+    )
 
 
 def read_training_rows(path: Path) -> list[TrainingRow]:

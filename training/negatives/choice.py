@@ -3,14 +3,20 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
+from quarry.indexer.messages import Message
 from quarry.retriever.base import Reranker
 from quarry.training.examples.example import Example
 from quarry.training.examples.near_duplicates import jaccard, shingles
 from quarry.training.negatives.known_good import COPY, KnownGood
 from quarry.training.negatives.spec import NegativeSpec
 
+Kind: TypeAlias = Literal["given", "mined", "random", "neighbour"]
+
+GIVEN_POSITIVE = Message.of("negatives.given_positive", "given negative is a known positive")
+COPIES = Message.of("negatives.copies", "copy of a positive or of another negative")
+RELEVANT = Message.of("negatives.relevant", "relevant to the reranker")
 _RERANKED_TOGETHER = 8
 
 
@@ -25,20 +31,25 @@ class Negative:
     text: str
     rank: int
     score: float | None
-    kind: Literal["given", "mined", "random", "neighbour"]
+    kind: Kind
 
 
 class Choice:
     """The negatives of one example while they are being chosen."""
 
     def __init__(
-        self, example: Example, good: KnownGood, reranker: Reranker | None, spec: NegativeSpec, removed: Counter[str]
+        self,
+        example: Example,
+        good: KnownGood,
+        reranker: Reranker | None,
+        spec: NegativeSpec,
+        removed: Counter[Message],
     ) -> None:
         self._example, self._good, self._reranker = example, good, reranker
         self._spec, self._removed = spec, removed
         row = example.row
         given = [text for text in dict.fromkeys(row.neg) if not good.holds("", text)]
-        removed["given, and yet a positive"] += len(set(row.neg)) - len(given)
+        removed[GIVEN_POSITIVE] += len(set(row.neg)) - len(given)
         self.taken = [Negative("", text, 0, None, "given") for text in given]
         self._sets = [shingles(text) for text in given]
         self._positives: list[float] = []
@@ -77,10 +88,10 @@ class Choice:
     def _fits(self, text: str, logit: float | None) -> bool:
         found = shingles(text)
         if self._good.is_copy(text) or any(jaccard(found, other) >= COPY for other in self._sets):
-            self._removed["copy of a positive or of another negative"] += 1
+            self._removed[COPIES] += 1
             return False
         if logit is not None and logit > max(self._positives) - self._spec.rerank_margin:
-            self._removed["relevant to the reranker"] += 1
+            self._removed[RELEVANT] += 1
             return False
         self._sets.append(found)
         return True

@@ -21,14 +21,19 @@ from hashlib import sha256
 import numpy as np
 
 from quarry.indexer.embedder import Progress
+from quarry.indexer.messages import Message
 from quarry.retriever.base import Reranker
 from quarry.retriever.ranking import Ranking
 from quarry.training.examples.example import Example, text_key
+from quarry.training.examples.reasons import Counts
 from quarry.training.negatives.choice import Choice, Negative
 from quarry.training.negatives.corpus import MiningCorpus
 from quarry.training.negatives.known_good import KnownGood
 from quarry.training.negatives.spec import STANDARD, NegativeSpec
 
+KNOWN = Message.of("negatives.known", "known to be good, or reads like it")
+LIKE_QUERY = Message.of("negatives.like_query", "reads like the query")
+TOO_SIMILAR = Message.of("negatives.too_similar", "as similar as the positive (margin)")
 _BLOCK = 64  # queries searched together: bounds memory, whatever the number of examples
 _FLOOR_QUERIES, _FLOOR_PASSAGES = 100, 50  # random pairs that the similarity of unrelated texts is measured on
 
@@ -59,7 +64,7 @@ class MinedSet:
 
     kept: tuple[MinedExample, ...]
     dropped: tuple[tuple[Example, int | None], ...]
-    removed: dict[str, int]
+    removed: Counts
     candidates: int
     short: int
     floor: float
@@ -194,7 +199,7 @@ class _Run:
         self.floor = floor
         self.kept: list[MinedExample] = []
         self.dropped: list[tuple[Example, int | None]] = []
-        self.removed: Counter[str] = Counter()
+        self.removed: Counter[Message] = Counter()
         self.candidates = 0
         self.short = 0
 
@@ -257,11 +262,11 @@ class _Run:
         left = []
         for place in window:
             if one.good[place]:
-                self.removed["known to be good, or reads like it"] += 1
+                self.removed[KNOWN] += 1
             elif text_key(one.texts[place]) == query:
-                self.removed["reads like the query"] += 1
+                self.removed[LIKE_QUERY] += 1
             elif one.scores[place] > limit:
-                self.removed["as similar as the positive (margin)"] += 1
+                self.removed[TOO_SIMILAR] += 1
             else:
                 left.append(place)
         return [left[row] for row in self._rng(one).permutation(len(left))]

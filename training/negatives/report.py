@@ -1,28 +1,149 @@
-"""What mining did, for a person to judge before anything is trained: Markdown to read and JSON to keep."""
+"""What mining did, for a person to judge before anything is trained: Markdown to read and JSON to keep.
+
+The JSON keeps messages, so that the page shows the report in its own language; `NAME.md` beside it is English.
+"""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
 from json import dumps
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 
-from quarry.indexer.errors import FeedbackError
+from quarry.indexer.messages import Message, english
 from quarry.indexer.storage.durable import write_atomic
-from quarry.training.examples.example import Example
+from quarry.training.examples.example import Origin
 from quarry.training.examples.histogram import Histogram
+from quarry.training.examples.reasons import Counts, counts_from_json, counts_json
+from quarry.training.examples.rows import not_written
+from quarry.training.negatives.choice import Kind
 from quarry.training.negatives.mine import MinedExample, MinedSet
 
-Report: TypeAlias = dict[str, Any]
-"""JSON-able: `title`, `facts` (name -> number or text), `left_out` (reason -> count), `distributions`, `shown`, `listed`."""
+Words: TypeAlias = Callable[[Message], str]
+"""Writes a message in one language."""
 
 SHOWN = 10
 _CUT = 220  # characters of a passage that are shown
+_KINDS: Mapping[Kind, Message] = {
+    "given": Message.of("negatives.kind_given", "given"),
+    "mined": Message.of("negatives.kind_mined", "mined"),
+    "random": Message.of("negatives.kind_random", "random"),
+    "neighbour": Message.of("negatives.kind_neighbour", "neighbour"),
+}
+_ORIGINS: Mapping[Origin, Message] = {
+    "feedback": Message.of("negatives.origin_feedback", "feedback"),
+    "clicks": Message.of("negatives.origin_clicks", "clicks"),
+    "file": Message.of("negatives.origin_file", "file"),
+    "mined": Message.of("negatives.origin_mined", "mined"),
+    "synthetic": Message.of("negatives.origin_synthetic", "synthetic"),
+}
 
 
-def mining_report(mined: MinedSet, *, shown: int = SHOWN, listed: int = 20) -> Report:
+@dataclass(frozen=True, slots=True)
+class ShownPassage:
+    """A passage of a shown example; a positive has no kind. Rank 0 and score None: not known."""
+
+    text: str
+    kind: Message | None = None
+    rank: int = 0
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ShownExample:
+    """An example as a person reads it: its query, what is known about it, its passages."""
+
+    query: str
+    about: Message
+    passages: tuple[ShownPassage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MiningReport:
+    """What mining did.
+
+    Attributes:
+        spec: The fields of the `NegativeSpec`.
+        facts: What is counted, to a number or a share as text.
+        left_out: Why candidates were taken out, to how many.
+        distributions: What was measured, to its histogram.
+        shown: Some examples with their negatives.
+        dropped: Some of the examples that were dropped, each with the rank of its positive.
+    """
+
+    spec: Mapping[str, Any]
+    facts: Mapping[Message, int | float | str]
+    left_out: Counts
+    distributions: Mapping[Message, Histogram]
+    shown: tuple[ShownExample, ...]
+    dropped: tuple[Message, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report for a JSON file."""
+        return {
+            "spec": dict(self.spec),
+            "facts": [{"what": what.as_json(), "figure": figure} for what, figure in self.facts.items()],
+            "left_out": counts_json(self.left_out),
+            "distributions": [
+                {"what": what.as_json(), "histogram": asdict(found)} for what, found in self.distributions.items()
+            ],
+            "shown": [
+                {
+                    "query": one.query,
+                    "about": one.about.as_json(),
+                    "passages": [
+                        {
+                            "text": passage.text,
+                            "kind": passage.kind and passage.kind.as_json(),
+                            "rank": passage.rank,
+                            "score": passage.score,
+                        }
+                        for passage in one.passages
+                    ],
+                }
+                for one in self.shown
+            ],
+            "dropped": [one.as_json() for one in self.dropped],
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """Return the report that `as_json` wrote.
+
+        Raises:
+            KeyError: If a part is missing, as in reports of older versions.
+            TypeError: If a part has another type.
+        """
+        return cls(
+            spec=content["spec"],
+            facts={Message.from_json(fact["what"]): fact["figure"] for fact in content["facts"]},
+            left_out=counts_from_json(content["left_out"]),
+            distributions={
+                Message.from_json(one["what"]): Histogram(**one["histogram"]) for one in content["distributions"]
+            },
+            shown=tuple(
+                ShownExample(
+                    one["query"],
+                    Message.from_json(one["about"]),
+                    tuple(
+                        ShownPassage(
+                            passage["text"],
+                            None if passage["kind"] is None else Message.from_json(passage["kind"]),
+                            passage["rank"],
+                            passage["score"],
+                        )
+                        for passage in one["passages"]
+                    ),
+                )
+                for one in content["shown"]
+            ),
+            dropped=tuple(Message.from_json(one) for one in content["dropped"]),
+        )
+
+
+def mining_report(mined: MinedSet, *, shown: int = SHOWN, listed: int = 20) -> MiningReport:
     """Describe mined negatives.
 
     Args:
@@ -30,81 +151,131 @@ def mining_report(mined: MinedSet, *, shown: int = SHOWN, listed: int = 20) -> R
         shown: Examples shown with their negatives, drawn with the spec's seed.
         listed: Dropped examples that are named; the rest are counted.
     """
+    drawn = np.random.default_rng(mined.spec.seed).permutation(len(mined.kept))[:shown]
+    return MiningReport(
+        spec=asdict(mined.spec),
+        facts=_facts(mined),
+        left_out=mined.removed,
+        distributions=_distributions(mined),
+        shown=tuple(_shown(mined.kept[row]) for row in sorted(drawn)),
+        dropped=tuple(
+            Message.of("negatives.dropped_below", "{query} (below all that was looked at)", query=_cut(one.row.query))
+            if rank is None
+            else Message.of("negatives.dropped_at", "{query} (rank {rank})", query=_cut(one.row.query), rank=rank)
+            for one, rank in mined.dropped[:listed]
+        ),
+    )
+
+
+def _facts(mined: MinedSet) -> dict[Message, int | float | str]:
+    kept, dropped = len(mined.kept), len(mined.dropped)
     negatives = [negative for one in mined.kept for negative in one.negatives]
-    total = len(mined.kept) + len(mined.dropped)
-    facts = {
-        "examples": total,
-        "kept": len(mined.kept),
-        "dropped: positive not within the first ranks": len(mined.dropped),
-        "share dropped": _share(len(mined.dropped), total),
-        "negatives": len(negatives),
-        "negatives per example": round(len(negatives) / max(1, len(mined.kept)), 2),
-        "candidates in the windows": mined.candidates,
-        "share of candidates taken out": _share(sum(mined.removed.values()), mined.candidates),
-        "examples with too few candidates": mined.short,
-        "similarity of unrelated texts": round(mined.floor, 4),
-        **{f"negatives {kind}": count for kind, count in sorted(Counter(n.kind for n in negatives).items())},
-        **_by_language([one.example for one in mined.kept]),
+    facts: dict[Message, int | float | str] = {
+        Message.of("negatives.examples", "examples"): kept + dropped,
+        Message.of("negatives.kept", "kept"): kept,
+        Message.of("negatives.dropped", "dropped: positive not within the first ranks"): dropped,
+        Message.of("negatives.dropped_share", "share dropped"): _share(dropped, kept + dropped),
+        Message.of("negatives.negatives", "negatives"): len(negatives),
+        Message.of("negatives.per_example", "negatives per example"): round(len(negatives) / max(1, kept), 2),
+        Message.of("negatives.candidates", "candidates in the windows"): mined.candidates,
+        Message.of("negatives.removed_share", "share of candidates taken out"): _share(
+            sum(mined.removed.values()), mined.candidates
+        ),
+        Message.of("negatives.short", "examples with too few candidates"): mined.short,
+        Message.of("negatives.floor", "similarity of unrelated texts"): round(mined.floor, 4),
     }
+    for kind, count in sorted(Counter(negative.kind for negative in negatives).items()):
+        facts[Message.of("negatives.by_kind", "negatives {kind}", kind=_KINDS[kind])] = count
+    for language, count in sorted(Counter(one.example.language for one in mined.kept).items()):
+        facts[Message.of("negatives.by_language", "language {language}", language=language)] = count
+    return facts
+
+
+def _distributions(mined: MinedSet) -> dict[Message, Histogram]:
+    """Count similarities on one scale, and ranks."""
+    negatives = [negative for one in mined.kept for negative in one.negatives]
     scores = {
-        "similarity of positives": [one.positive_score for one in mined.kept if one.positive_score is not None],
-        "similarity of negatives": [n.score for n in negatives if n.score is not None],
+        Message.of("negatives.positive_scores", "Similarity of positives"): [
+            one.positive_score for one in mined.kept if one.positive_score is not None
+        ],
+        Message.of("negatives.negative_scores", "Similarity of negatives"): [
+            negative.score for negative in negatives if negative.score is not None
+        ],
     }
     both = [value for values in scores.values() for value in values]
     span = (min(both), max(both)) if both else None
-    ranks = [one.positive_rank for one in mined.kept if one.positive_rank is not None]
-    distributions = {name: asdict(Histogram.of(values, span=span)) for name, values in scores.items()}
-    distributions["rank of the positive"] = asdict(Histogram.of(ranks, bins=10))
-    distributions["rank of the negatives"] = asdict(Histogram.of([n.rank for n in negatives if n.rank], bins=10))
-    drawn = np.random.default_rng(mined.spec.seed).permutation(len(mined.kept))[:shown]
-    return {
-        "title": "Mined negatives",
-        "spec": asdict(mined.spec),
-        "facts": facts,
-        "left_out": mined.removed,
-        "distributions": distributions,
-        "shown": [_shown(mined.kept[row]) for row in sorted(drawn)],
-        "listed": {
-            "Dropped, with the rank of the positive": [
-                f"{_cut(example.row.query)} ({'below all that was looked at' if rank is None else rank})"
-                for example, rank in mined.dropped[:listed]
-            ]
-        },
+    ranks = {
+        Message.of("negatives.positive_ranks", "Rank of the positive"): [
+            one.positive_rank for one in mined.kept if one.positive_rank is not None
+        ],
+        Message.of("negatives.negative_ranks", "Rank of the negatives"): [
+            negative.rank for negative in negatives if negative.rank
+        ],
     }
+    found = {what: Histogram.of(values, span=span) for what, values in scores.items()}
+    return found | {what: Histogram.of(values, bins=10) for what, values in ranks.items()}
 
 
-def markdown(report: Mapping[str, Any]) -> str:
-    """Return a report as Markdown."""
-    lines = [f"# {report['title']}", "", "| what | figure |", "|---|---|"]
-    lines += [f"| {_cell(name)} | {_cell(value)} |" for name, value in report["facts"].items()]
-    if report["left_out"]:
-        lines += ["", "## Left out", "", "| why | how many |", "|---|---|"]
-        ordered = sorted(report["left_out"].items(), key=lambda pair: (-pair[1], pair[0]))
-        lines += [f"| {_cell(reason)} | {count} |" for reason, count in ordered]
-    for name, found in report["distributions"].items():
-        histogram = Histogram(**found)
+def _shown(one: MinedExample) -> ShownExample:
+    example = one.example
+    place = (
+        Message.of("negatives.unranked", "not ranked")
+        if one.positive_rank is None
+        else Message.of("negatives.at_rank", "at rank {rank}", rank=one.positive_rank)
+    )
+    about = Message.of(
+        "negatives.about",
+        "{origin}, {language}, weight {weight:g}, {source}; positive {place}",
+        origin=_ORIGINS[example.origin],
+        language=example.language,
+        weight=example.weight,
+        source=example.source,
+        place=place,
+    )
+    if one.positive_score is not None:
+        about = Message.of(
+            "negatives.about_scored", "{about}, similarity {score:.3f}", about=about, score=one.positive_score
+        )
+    positives = [ShownPassage(_cut(text)) for text in example.row.pos]
+    negatives = [ShownPassage(_cut(n.text), _KINDS[n.kind], n.rank, n.score) for n in one.negatives]
+    return ShownExample(_cut(example.row.query), about, (*positives, *negatives))
+
+
+def markdown(report: MiningReport, words: Words = english) -> str:
+    """Return a report as Markdown.
+
+    Args:
+        report: The report.
+        words: Writes its messages; English when not given.
+    """
+    lines = [f"# {words(Message.of('negatives.title', 'Mined negatives'))}", ""]
+    figure = Message.of("negatives.figure", "figure")
+    lines += _table((Message.of("negatives.what", "what"), figure), report.facts.items(), words)
+    if report.left_out:
+        ordered = sorted(report.left_out.items(), key=lambda pair: (-pair[1], str(pair[0])))
+        lines += ["", f"## {words(Message.of('negatives.left_out', 'Left out'))}", ""]
+        heading = (Message.of("negatives.why", "why"), Message.of("negatives.how_many", "how many"))
+        lines += _table(heading, ordered, words)
+    for what, histogram in report.distributions.items():
         if histogram.counts:
-            lines += ["", f"## {name[0].upper()}{name[1:]}", ""]
-            lines += [
-                f"mean {histogram.mean:.3f}, median {histogram.median:.3f}",
-                "",
-                "```text",
-                *histogram.lines(),
-                "```",
-            ]
-    if report["shown"]:
-        lines += ["", "## Examples", ""]
-    for number, example in enumerate(report["shown"], start=1):
-        lines += [f"{number}. **{_cell(example['query'])}** ({_cell(example['about'])})", ""]
-        lines += [f"   - {mark} {_cell(text)}" for mark, text in example["passages"]]
+            middle = Message.of(
+                "negatives.middle", "mean {mean:.3f}, median {median:.3f}", mean=histogram.mean, median=histogram.median
+            )
+            lines += ["", f"## {words(what)}", "", words(middle), "", "```text", *histogram.lines(), "```"]
+    if report.shown:
+        lines += ["", f"## {words(Message.of('negatives.shown', 'Examples'))}", ""]
+    for number, example in enumerate(report.shown, start=1):
+        lines += [f"{number}. **{_cell(example.query)}** ({_cell(words(example.about))})", ""]
+        lines += [f"   - {_mark(passage, words)} {_cell(passage.text)}" for passage in example.passages]
         lines.append("")
-    for name, entries in report.get("listed", {}).items():
-        if entries:
-            lines += ["", f"## {name}", "", *(f"- {_cell(entry)}" for entry in entries)]
+    if report.dropped:
+        heading_of_dropped = Message.of("negatives.listed", "Dropped, with the rank of the positive")
+        lines += ["", f"## {words(heading_of_dropped)}", ""]
+        lines += [f"- {_cell(words(one))}" for one in report.dropped]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def write_report(folder: Path, name: str, report: Report) -> tuple[Path, Path]:
+def write_report(folder: Path, name: str, report: MiningReport) -> tuple[Path, Path]:
     """Write `NAME.md` and `NAME.json`, atomically; returns their paths.
 
     Raises:
@@ -114,36 +285,23 @@ def write_report(folder: Path, name: str, report: Report) -> tuple[Path, Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_atomic(paths[0], markdown(report).encode("utf-8", "replace"))
-        write_atomic(paths[1], dumps(report, ensure_ascii=False, indent=1).encode("utf-8", "replace"))
+        write_atomic(paths[1], dumps(report.as_json(), ensure_ascii=False, indent=1).encode("utf-8", "replace"))
     except OSError as err:
-        raise FeedbackError(
-            "examples.not_written",
-            "{path} could not be written ({why})",
-            expected="a folder with room",
-            do="Choose another",
-            path=folder,
-            why=str(err),
-        ) from err
+        raise not_written(folder, err) from err
     return paths
 
 
-def _shown(one: MinedExample) -> Report:
-    score = "" if one.positive_score is None else f", similarity {one.positive_score:.3f}"
-    example = one.example
-    about = f"{example.origin}, {example.language}, weight {example.weight:g}, {example.source}"
-    passages = [("+", _cut(text)) for text in example.row.pos] + [
-        (f"- {n.kind}{f' #{n.rank}' if n.rank else ''}{'' if n.score is None else f' {n.score:.3f}'}:", _cut(n.text))
-        for n in one.negatives
-    ]
-    return {
-        "query": _cut(example.row.query),
-        "about": f"{about}; positive at rank {one.positive_rank}{score}",
-        "passages": passages,
-    }
+def _table(heading: tuple[Message, Message], rows: Iterable[tuple[Message, object]], words: Words) -> list[str]:
+    lines = [f"| {words(heading[0])} | {words(heading[1])} |", "|---|---|"]
+    return lines + [f"| {_cell(words(what))} | {_cell(figure)} |" for what, figure in rows]
 
 
-def _by_language(examples: Sequence[Example]) -> dict[str, int]:
-    return {f"language {name}": count for name, count in sorted(Counter(e.language for e in examples).items())}
+def _mark(passage: ShownPassage, words: Words) -> str:
+    if passage.kind is None:
+        return "+"
+    rank = f" #{passage.rank}" if passage.rank else ""
+    score = "" if passage.score is None else f" {passage.score:.3f}"
+    return f"- {words(passage.kind)}{rank}{score}:"
 
 
 def _share(part: int, whole: int) -> str:

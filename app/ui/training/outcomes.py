@@ -58,7 +58,7 @@ def runs(session: Session, newest: str, start: Callable[[TrainingOrder], None], 
         if run.counts:
             with st.expander(say("Examples and what was left out", "样本及未采用的内容")):
                 st.dataframe(shown.count_rows(run.counts, say), hide_index=True, width="content")
-        if mined := training_runs.mining_text(TuningRun(session.index / FOLDER / run.name)):
+        if mined := training_runs.mining_text(TuningRun(session.index / FOLDER / run.name), say):
             with st.expander(say("Mining report", "负例挖掘报告")):
                 st.code(mined, language=None, wrap_lines=True, height=400)
 

@@ -11,6 +11,7 @@ from quarry.app.ui.shared.shown_text import Row, Say, safe, told
 from quarry.indexer.messages import Message
 from quarry.training.examples.reasons import Counts, counts_from_json
 from quarry.training.fit.run_folder import RunFolder
+from quarry.training.negatives.report import MiningReport, markdown
 from quarry.training.tuning.run import TuningRun, tuning_runs
 
 RunState = Literal["running", "promoted", "forced", "refused", "kept", "unfinished", "damaged"]
@@ -199,10 +200,14 @@ def _points(lines: Sequence[Mapping[str, Any]], name: str) -> list[Row]:
     return [point for place, point in enumerate(found) if place % stride == 0 or place == len(found) - 1]
 
 
-def mining_text(run: TuningRun) -> str:
-    """Return the mining report, cut when long; empty when there is none."""
+def mining_text(run: TuningRun, say: Say) -> str:
+    """Return the mining report, cut when long; empty when there is none. Older versions kept an English one only."""
     try:
-        text = (run.data / "mining.md").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
+        report = MiningReport.from_json(json.loads((run.data / "mining.json").read_bytes()))
+        text = markdown(report, lambda message: told(message, say))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # older, or edited by hand
+        try:
+            text = (run.data / "mining.md").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
     return safe(text if len(text) <= MOST_REPORT else text[:MOST_REPORT] + "\n…")

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from quarry.app.words import words
 from quarry.indexer.build import build_index, delete_documents, index_documents
 from quarry.indexer.build.chunking import ChunkSpec
 from quarry.indexer.build.plan import BuildSettings
@@ -216,8 +217,9 @@ def test_nothing_readable_is_an_error_that_counts_the_reasons(tmp_path, index):
         build_index(index, [folder], WordEmbedder())
     (folder / "empty.txt").write_text("")
     (folder / "scan.bin").write_bytes(bytes(range(256)))
-    with pytest.raises(CorpusError, match="1 empty, 1 unsupported format"):
+    with pytest.raises(CorpusError, match="1 empty file, 1 unsupported format") as caught:
         build_index(index, [folder], WordEmbedder())
+    assert words(caught.value.message, "zh").startswith("没有找到可读的文档（空文件 1 个、不支持的格式 1 个）")
     with pytest.raises(CorpusError, match="does not exist; expected a file or folder"):
         build_index(index, [tmp_path / "nowhere"], WordEmbedder())
     with pytest.raises(IndexFormatError, match="never finished"):

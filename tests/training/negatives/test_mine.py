@@ -13,8 +13,9 @@ from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
 from quarry.training.examples.example import Example
 from quarry.training.examples.rows import TrainingRow
+from quarry.training.negatives.choice import COPIES, GIVEN_POSITIVE, RELEVANT
 from quarry.training.negatives.corpus import MiningCorpus
-from quarry.training.negatives.mine import mine_negatives
+from quarry.training.negatives.mine import KNOWN, LIKE_QUERY, TOO_SIMILAR, mine_negatives
 from quarry.training.negatives.spec import NegativeSpec, rank_window
 from tests.fakes import WordEmbedder
 
@@ -81,7 +82,7 @@ def test_negatives_are_those_of_brute_force(seed):
     assert {one.example.key: set(one.example.row.neg) for one in mined.kept} == expected
     assert mined.dropped == tuple(dropped)
     assert dropped
-    assert mined.removed == {"known to be good, or reads like it": good, "as similar as the positive (margin)": margin}
+    assert mined.removed == {KNOWN: good, TOO_SIMILAR: margin}
     assert mined.candidates == 55 * len(mined.kept)
     assert all(n.rank == texts.index(n.text) + 1 for one in mined.kept for n in one.negatives)
     assert all(n.score == pytest.approx(cosine(n.text), abs=1e-5) for one in mined.kept for n in one.negatives)
@@ -155,8 +156,8 @@ def test_a_positive_of_another_row_of_the_query_is_no_negative_nor_is_a_copy_or_
     mined = mine_negatives(examples, corpus, PLAIN)
     assert [len(one.example.row.neg) for one in mined.kept] == [1, 1]
     assert all(one.example.row.neg[0].startswith("门门门") for one in mined.kept)
-    assert mined.removed["reads like the query"] == 2
-    assert mined.removed["copy of a positive or of another negative"] >= 3
+    assert mined.removed[LIKE_QUERY] == 2
+    assert mined.removed[COPIES] >= 3
 
 
 def test_given_negatives_stay_and_count():
@@ -167,7 +168,7 @@ def test_given_negatives_stay_and_count():
     assert [n.kind for n in kept.negatives] == ["given"] + ["mined"] * 4
     assert kept.example.row.neg[0] == "judged bad"
     assert texts[0] not in kept.example.row.neg
-    assert mine_negatives([example], corpus, PLAIN).removed["given, and yet a positive"] == 1
+    assert mine_negatives([example], corpus, PLAIN).removed[GIVEN_POSITIVE] == 1
 
 
 def test_a_short_window_is_made_up_by_random_passages_below_the_limit():
@@ -201,7 +202,7 @@ def test_the_reranker_takes_out_what_it_finds_relevant_and_teaches():
     assert len(row.neg) == 20
     assert all(int(text[-1]) % 2 == 0 for text in row.neg)
     assert (row.pos_scores, set(row.neg_scores), len(row.neg_scores)) == ((5.0,), {-5.0}, 20)
-    assert mined.removed["relevant to the reranker"] > 5
+    assert mined.removed[RELEVANT] > 5
 
 
 def test_queries_are_searched_in_blocks_and_encoded_once():

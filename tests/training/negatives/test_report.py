@@ -1,15 +1,17 @@
 """The report says what was done in both languages, survives JSON, and no text breaks its form."""
 
 import json
+import re
 
 import pytest
 
+from quarry.app.words import words
 from quarry.indexer.errors import FeedbackError
 from quarry.training.examples.example import Example
 from quarry.training.examples.rows import TrainingRow
 from quarry.training.negatives.corpus import MiningCorpus
 from quarry.training.negatives.mine import mine_negatives
-from quarry.training.negatives.report import markdown, mining_report, write_report
+from quarry.training.negatives.report import MiningReport, markdown, mining_report, write_report
 from quarry.training.negatives.spec import NegativeSpec
 from tests.fakes import WordEmbedder
 
@@ -35,14 +37,20 @@ def mined():
     return mine_negatives(examples, MiningCorpus.from_texts(TEXTS, WordEmbedder()), spec)
 
 
+def figures(report):
+    return {str(what): figure for what, figure in report.facts.items()}
+
+
 def test_facts_and_shares(mined):
     report = mining_report(mined)
-    assert report["facts"]["examples"] == 3
-    assert report["facts"]["kept"] + report["facts"]["dropped: positive not within the first ranks"] == 3
-    assert report["facts"]["negatives mined"] == sum(len(one.negatives) for one in mined.kept)
-    assert report["left_out"] == mined.removed
-    assert sum(report["distributions"]["similarity of negatives"]["counts"]) == report["facts"]["negatives mined"]
-    assert len(report["listed"]["Dropped, with the rank of the positive"]) == len(mined.dropped)
+    facts = figures(report)
+    assert facts["examples"] == 3
+    assert facts["kept"] + facts["dropped: positive not within the first ranks"] == 3
+    assert facts["negatives mined"] == sum(len(one.negatives) for one in mined.kept)
+    assert report.left_out == mined.removed
+    distributions = {str(what): found for what, found in report.distributions.items()}
+    assert sum(distributions["Similarity of negatives"].counts) == facts["negatives mined"]
+    assert len(report.dropped) == len(mined.dropped) == 1
 
 
 def test_markdown_shows_examples_in_both_languages_and_breaks_on_none(mined):
@@ -55,11 +63,22 @@ def test_markdown_shows_examples_in_both_languages_and_breaks_on_none(mined):
     assert "- mined #" in text
 
 
-def test_a_report_is_written_twice(tmp_path, mined):
+def test_the_report_can_be_read_in_chinese(mined):
+    text = markdown(mining_report(mined), lambda message: words(message, "zh"))
+    assert text.startswith("# 挖掘的负例\n\n| 内容 | 数值 |")
+    assert "| 挖掘的负例 |" in text and "| 语言 zh | 1 |" in text
+    assert "（文件，zh，权重 1，a.jsonl:2；正例排第 1 位，相似度 " in text.replace(" (", "（")
+    ours = [line for line in text.splitlines() if line.startswith("#") and re.search("[A-Za-z]", line)]
+    assert ours == []  # no heading is left in English
+
+
+def test_a_report_is_written_twice_and_comes_back(tmp_path, mined):
     report = mining_report(mined, shown=1)
     page, data = write_report(tmp_path / "run", "negatives", report)
     assert page.read_text(encoding="utf-8") == markdown(report)
-    assert markdown(json.loads(data.read_text(encoding="utf-8"))) == markdown(report)
+    again = MiningReport.from_json(json.loads(data.read_text(encoding="utf-8")))
+    assert markdown(again) == markdown(report)
+    assert figures(again) == figures(report)
     (tmp_path / "file").write_text("x")
     with pytest.raises(FeedbackError, match="could not be written"):
         write_report(tmp_path / "file", "negatives", report)

@@ -10,6 +10,7 @@ from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
 from quarry.training.examples.example import Example
 from quarry.training.examples.rows import TrainingRow
+from quarry.training.negatives.mine import KNOWN
 from quarry.training.negatives.spec import NegativeSpec
 from quarry.training.tuning.plan import TuningPlan, Unwatched
 from quarry.training.tuning.pools import MiningPools, Sides
@@ -82,7 +83,7 @@ def test_the_nearest_of_the_whole_file_come_first_and_count_as_neighbours(index,
     assert (found.kind, found.rank, found.score) == ("neighbour", 0, None)
     assert len(second.example.row.neg) == 4
     assert not any(text.startswith("Hours") for text in second.example.row.neg)
-    assert mined.removed["known to be good, or reads like it"] > 0
+    assert mined.removed[KNOWN] > 0
     without = MiningPools(index, WordEmbedder(), drawn, Unwatched()).mine(drawn, four)
     assert not any(sibling in one.example.row.neg for one in without.kept)
 

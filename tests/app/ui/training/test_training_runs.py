@@ -5,9 +5,13 @@ import os
 from datetime import UTC, datetime
 
 from quarry.app.ui.training import runs as shown
+from quarry.training.negatives.corpus import MiningCorpus
+from quarry.training.negatives.mine import mine_negatives
+from quarry.training.negatives.report import mining_report, write_report
 from quarry.training.tuning.gate import judge
 from quarry.training.tuning.run import TuningRun
 from tests.app.ui.languages import chinese, english
+from tests.fakes import WordEmbedder
 from tests.training.tuning.test_gate import trial
 
 DAY = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
@@ -118,10 +122,19 @@ def test_curves_leave_out_points_that_nobody_sees(tmp_path):
     assert shown.curve_rows(TuningRun(tmp_path / "none")) == ([], [])
 
 
-def test_the_mining_report_is_cut_and_made_safe(tmp_path):
+def test_the_mining_report_of_an_older_version_is_cut_and_made_safe(tmp_path):
     run = a_run(tmp_path, "one")
-    assert shown.mining_text(run) == ""
+    assert shown.mining_text(run, chinese) == ""
     (run.data / "mining.md").write_text("a\u202eb" + "文" * shown.MOST_REPORT, encoding="utf-8")
-    text = shown.mining_text(run)
+    (run.data / "mining.json").write_text('{"title": "Mined negatives", "facts": {"examples": 3}}', encoding="utf-8")
+    text = shown.mining_text(run, chinese)
     assert text.startswith("a\ufffdb文") and text.endswith("文\n…")
     assert len(text) == shown.MOST_REPORT + 2
+
+
+def test_the_mining_report_is_in_the_language_of_the_page(tmp_path):
+    run = a_run(tmp_path, "one")
+    nothing = mine_negatives([], MiningCorpus.from_texts(["a"], WordEmbedder()))
+    write_report(run.data, "mining", mining_report(nothing))
+    assert shown.mining_text(run, english).startswith("# Mined negatives")
+    assert shown.mining_text(run, chinese).startswith("# 挖掘的负例")
