@@ -4,6 +4,7 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,9 +24,21 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     Raises:
         CorpusError: If the file is missing, is not a whole gzip file though named .gz, or a line is not UTF-8.
     """
+    with _explained(path), _open_binary(path) as handle:
+        yield from decoded_lines(handle, path)
+
+
+def whole_text(path: Path) -> str:
+    """Return a text file without byte order mark, for formats whose records may span lines. Raises as `numbered_lines` does."""
+    with _explained(path), _open_binary(path) as handle:
+        lines = [_decoded(path, number, raw, "") for number, raw in enumerate(handle, start=1)]
+    return "".join(lines)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
     try:
-        with _open_binary(path) as handle:
-            yield from decoded_lines(handle, path)
+        yield
     except (gzip.BadGzipFile, EOFError, zlib.error) as err:
         raise CorpusError(
             "data.not_gzip",
@@ -119,9 +132,9 @@ def _open_binary(path: Path) -> BinaryIO | gzip.GzipFile:
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
 
 
-def _decoded(source: Path | str, number: int, raw: bytes) -> str:
+def _decoded(source: Path | str, number: int, raw: bytes, ends: str = "\r\n") -> str:
     try:
-        return raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+        return raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip(ends)
     except UnicodeDecodeError as err:
         raise CorpusError(
             "data.not_utf8",

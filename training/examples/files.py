@@ -1,10 +1,11 @@
 """Training data from files: FlagEmbedding JSONL, BEIR with train qrels, and plain pairs, as examples. It mines nothing.
 
-    *.jsonl, *.json     {"query": text, "pos": [text, ...], "neg": [...], ...}, one object a line; `neg` may be missing
-    *.tsv               query<TAB>passage[<TAB>passage that is not relevant]
+    *.jsonl, *.json     {"query": text, "pos": [text, ...], "neg": [...], ...}, one object a line or in one array; `neg` may be
+                        missing, and the names of other tools are known (`anchor`, `positive`, ...: see `row`)
+    *.csv, *.tsv        columns of these names, or query, passage and perhaps a passage that is not relevant
     folder              BEIR when it has queries.jsonl and qrels/, else all such files in it, by name
 
-Each file may end in .gz. Nothing is guessed: a line that does not fit is an error that names it.
+Each file may end in .gz. Nothing is guessed: a row that does not fit is left out, counted and named, or refused when asked to.
 
 Passages that negatives may be drawn from, out of a file: FlagEmbedding's candidate pool. It mines nothing.
 
@@ -14,7 +15,7 @@ Passages that negatives may be drawn from, out of a file: FlagEmbedding's candid
 The file may end in .gz.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,18 +23,28 @@ from quarry.indexer.errors import CorpusError, FeedbackError
 from quarry.indexer.messages import Message
 from quarry.indexer.records import Document, passage_text
 from quarry.retriever.data.datasets import documents, load_dataset
-from quarry.retriever.data.text_lines import Faults, json_object, numbered_lines, quoted
+from quarry.retriever.data.text_lines import Faults, json_object, numbered_lines
 from quarry.training.examples import reasons
 from quarry.training.examples.example import Example, text_key
-from quarry.training.examples.rows import TrainingRow, parse_row
+from quarry.training.examples.pair_rows import json_rows, table_rows
+from quarry.training.examples.row import TrainingRow, parse_row
 
-_JSON_EXPECTED = (
-    'JSON lines {"query": text, "pos": [text, ...], "neg": [text, ...]} in UTF-8 with at least one positive; "neg" may be '
-    'missing; "pos_scores" and "neg_scores" are numbers, one for each text'
+_JSON_EXPECTED = Message.of(
+    "examples.pair_lines",
+    "JSON lines or a JSON array of {form} in UTF-8 with at least one positive; {neg} may be missing; {scores} are numbers, one "
+    "for each text",
+    form='{"query": text, "pos": [text, ...], "neg": [text, ...]}',
+    neg='"neg"',
+    scores='"pos_scores" and "neg_scores"',
 )
-_TSV_EXPECTED = "lines 'query<TAB>passage' or 'query<TAB>passage<TAB>passage that is not relevant' in UTF-8"
-_TSV_HEADERS = {"query", "anchor", "question", "sentence1"}
-_JSON_ENDINGS = (".jsonl", ".json")
+_TABLE_EXPECTED = Message.of(
+    "examples.pair_table",
+    "lines 'query, passage' or 'query, passage, passage that is not relevant' in UTF-8, separated by tabs (.tsv) or commas "
+    "(.csv), or with a header that names the columns {columns}",
+    columns=["query", "pos", "neg"],
+)
+_ENDINGS = {".jsonl": "json", ".json": "json", ".csv": "table", ".tsv": "table"}
+_SHOWN = 3  # bad rows of a file that are named
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +53,16 @@ class PairFile:
 
     Attributes:
         examples: In the order of the files and lines.
-        left_out: Why something valid was still not used, with counts; for a person to read.
+        left_out: Why something was not used, with counts; for a person to read.
+        bad_rows: The first rows that do not fit, with file, line and reason.
     """
 
     examples: tuple[Example, ...]
     left_out: reasons.Counts = field(default_factory=dict)
+    bad_rows: tuple[Message, ...] = ()
 
 
-def read_pairs(path: Path, *, split: str = "train") -> PairFile:
+def read_pairs(path: Path, *, split: str = "train", strict: bool = False) -> PairFile:
     """Read a file, a folder of files, or a BEIR folder.
 
     Rows of the same query stay apart, as in the file; a negative that is also a positive of its row is left out.
@@ -57,15 +70,32 @@ def read_pairs(path: Path, *, split: str = "train") -> PairFile:
     Args:
         path: What to read.
         split: Which judgements of a BEIR folder.
+        strict: Whether a bad row is an error; otherwise it is left out and counted.
 
     Raises:
-        FeedbackError: If nothing is there to be read, the kind of a file is unknown, or lines are bad; file, line and
-            reason of the first ones are named.
+        FeedbackError: If nothing is there to be read, the kind of a file is unknown, no row fits, or a row does not and
+            `strict` is on; file, line and reason of the first ones are named.
+
+    Example:
+        >>> rows = ["anchor,positive,negative", "how to renew,Renew online.,", "opening hours,,"]
+        >>> _ = Path("pairs.csv").write_text(chr(10).join(rows))
+        >>> found = read_pairs(Path("pairs.csv"))
+        >>> [example.row.pos for example in found.examples]
+        [('Renew online.',)]
+        >>> [str(row) for row in found.bad_rows]
+        ['pairs.csv:3: pos is missing; expected a list of texts']
     """
     try:
         if path.is_dir() and (path / "qrels").is_dir():
             return _read_beir(path, split)
-        rows = [pair for file in _files(path) for pair in _read_file(file)]
+        rows: list[tuple[str, TrainingRow]] = []
+        bad: list[Faults] = []
+        for file in _files(path):
+            found, faults = _read_file(file)
+            if strict or not found:
+                faults.raise_if_any()
+            rows += found
+            bad.append(faults)
     except CorpusError as err:
         raise FeedbackError.of(err.message) from err
     if not rows:
@@ -76,12 +106,15 @@ def read_pairs(path: Path, *, split: str = "train") -> PairFile:
             do="Choose another file",
             path=path,
             json=_JSON_EXPECTED,
-            tsv=_TSV_EXPECTED,
+            tsv=_TABLE_EXPECTED,
         )
     cleaned = [(source, *_without_contradiction(row)) for source, row in rows]
-    contradicting = sum(dropped for _, _, dropped in cleaned)
+    counts = {
+        reasons.CONTRADICTING: sum(dropped for _, _, dropped in cleaned),
+        reasons.BAD_ROW: sum(faults.count for faults in bad),
+    }
     examples = tuple(Example.of(row, source=source) for source, row, _ in cleaned)
-    return PairFile(examples, _nonzero({reasons.CONTRADICTING: contradicting}))
+    return PairFile(examples, _nonzero(counts), tuple(row for faults in bad for row in faults.shown[:_SHOWN]))
 
 
 def _files(path: Path) -> list[Path]:
@@ -91,7 +124,7 @@ def _files(path: Path) -> list[Path]:
     if not found:
         raise FeedbackError(
             "examples.no_data",
-            "{path} has no .jsonl, .json or .tsv file and no qrels folder",
+            "{path} has no .jsonl, .json, .csv or .tsv file and no qrels folder",
             expected="training data",
             do="Choose another folder",
             path=path,
@@ -100,49 +133,30 @@ def _files(path: Path) -> list[Path]:
 
 
 def _kind(path: Path) -> str:
-    """Return `json`, `tsv`, or an empty string for other files."""
-    name = path.name.removesuffix(".gz").lower()
-    return "json" if name.endswith(_JSON_ENDINGS) else "tsv" if name.endswith(".tsv") else ""
+    """Return `json`, `table`, or an empty string for other files."""
+    return _ENDINGS.get(Path(path.name.lower().removesuffix(".gz")).suffix, "")
 
 
-def _read_file(path: Path) -> Iterator[tuple[str, TrainingRow]]:
+def _read_file(path: Path) -> tuple[list[tuple[str, TrainingRow]], Faults]:
+    """Return the rows, each with its place, and what is wrong with the others."""
     kind = _kind(path)
     if not kind:
         raise FeedbackError(
             "examples.kind",
             "{path} is of an unknown kind",
-            expected=".jsonl, .json or .tsv (or .gz of it)",
+            expected=".jsonl, .json, .csv or .tsv (or .gz of it)",
             do="Rename it",
             path=path,
         )
-    faults = Faults(path, _JSON_EXPECTED if kind == "json" else _TSV_EXPECTED)
+    faults = Faults(path, _JSON_EXPECTED if kind == "json" else _TABLE_EXPECTED)
     rows = []
-    for number, line in numbered_lines(path):
-        if kind == "tsv" and number == 1 and line.split("\t")[0].strip().lower() in _TSV_HEADERS:
-            continue
-        row = _json_row(line) if kind == "json" else _tsv_row(line)
-        if isinstance(row, str | Message):
+    for number, content in json_rows(path) if kind == "json" else table_rows(path):
+        row = parse_row(content, plain=True) if isinstance(content, dict) else content
+        if isinstance(row, Message):
             faults.add(number, row)
         else:
             rows.append((f"{path.name}:{number}", row))
-    faults.raise_if_any()
-    yield from rows
-
-
-def _json_row(line: str) -> TrainingRow | Message | str:
-    if line.lstrip().startswith("["):
-        return "a JSON list; expected one object a line. Write each entry of the list on a line of its own"
-    content = json_object(line)
-    return parse_row(content, plain=True) if isinstance(content, dict) else content
-
-
-def _tsv_row(line: str) -> TrainingRow | str:
-    fields = [part.strip() for part in line.split("\t")]
-    if len(fields) not in (2, 3):
-        return f"{len(fields)} fields, expected 2 or 3 separated by tabs"
-    if not all(fields):
-        return f"a field is empty ({quoted(line)})"
-    return TrainingRow(fields[0], (fields[1],), tuple(fields[2:]))
+    return rows, faults
 
 
 def _without_contradiction(row: TrainingRow) -> tuple[TrainingRow, int]:
@@ -203,7 +217,13 @@ def _nonzero(counts: reasons.Counts) -> reasons.Counts:
     return {reason: count for reason, count in counts.items() if count}
 
 
-_EXPECTED = 'JSON lines {"text": text} in UTF-8; "title" may stand beside it'
+_EXPECTED = Message.of(
+    "examples.pool_lines",
+    "JSON lines {form} in UTF-8; {title} may stand beside it",
+    form='{"text": text}',
+    title='"title"',
+)
+_NO_TEXT = Message.of("examples.pool_text", "{fields} is missing or no text", fields='"text" (or "title")')
 
 
 def read_pool(path: Path) -> tuple[str, ...]:
@@ -217,12 +237,12 @@ def read_pool(path: Path) -> tuple[str, ...]:
     try:
         for number, line in numbered_lines(path):
             row = json_object(line)
-            if isinstance(row, str | Message):
+            if isinstance(row, Message):
                 faults.add(number, row)
-            elif not isinstance(row.get("text"), str) or not isinstance(row.get("title", ""), str):
-                faults.add(number, '"text" (or "title") is missing or no text')
+            elif not isinstance(row.get("text"), str) or not isinstance(row.get("title") or "", str):
+                faults.add(number, _NO_TEXT)
             else:
-                found.append(passage_text(row.get("title", ""), "", row["text"]))
+                found.append(passage_text(row.get("title") or "", "", row["text"]))
         faults.raise_if_any()
     except CorpusError as err:
         raise FeedbackError.of(err.message) from err

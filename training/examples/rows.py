@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from json import dumps
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -12,37 +11,19 @@ from quarry.indexer.messages import Message
 from quarry.indexer.storage.durable import write_atomic
 from quarry.retriever.data.text_lines import Faults, json_object, numbered_lines
 from quarry.retriever.data.trec import write_qrels
+from quarry.training.examples.row import TrainingRow, parse_row
 from quarry.training.feedback.judgements import Judgement, query_id, query_key
 
-_EXPECTED = (
-    'JSON lines {"query": text, "pos": [text, ...], "neg": [text, ...]} in UTF-8, with at least one positive; '
-    '"pos_scores" and "neg_scores" are numbers, one for each text'
+_EXPECTED = Message.of(
+    "examples.row_lines",
+    "JSON lines {form} in UTF-8, with at least one positive; {scores} are numbers, one for each text",
+    form='{"query": text, "pos": [text, ...], "neg": [text, ...]}',
+    scores='"pos_scores" and "neg_scores"',
 )
+__all__ = ["ExportReport", "TrainingRow", "read_training_rows", "training_rows", "write_beir", "write_training_rows"]
+
 TextOf = Callable[[str], str | None]
 """From a chunk id to the text of its passage; None when the index no longer has it."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingRow:
-    """One row of FlagEmbedding's training data.
-
-    Attributes:
-        query: The question, without instruction.
-        pos: Relevant passages, at least one.
-        neg: Passages that are not; may be empty until negatives are mined.
-        pos_scores: Scores of a teacher, as many as `pos`, or none.
-        neg_scores: The same for `neg`.
-        prompt: The instruction to use for this row; empty for the model's own.
-        kind: FlagEmbedding's `type` (`normal`, `symmetric_sts`, ...); empty when not given.
-    """
-
-    query: str
-    pos: tuple[str, ...]
-    neg: tuple[str, ...] = ()
-    pos_scores: tuple[float, ...] = ()
-    neg_scores: tuple[float, ...] = ()
-    prompt: str = ""
-    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +146,7 @@ def read_training_rows(path: Path) -> list[TrainingRow]:
         for number, line in numbered_lines(path):
             content = json_object(line)
             row = parse_row(content) if isinstance(content, dict) else content
-            if isinstance(row, str | Message):
+            if isinstance(row, Message):
                 faults.add(number, row)
             else:
                 rows.append(row)
@@ -173,56 +154,3 @@ def read_training_rows(path: Path) -> list[TrainingRow]:
     except CorpusError as err:
         raise FeedbackError.of(err.message) from err
     return rows
-
-
-def parse_row(content: Mapping[str, Any], *, plain: bool = False) -> TrainingRow | str:
-    """Return the row in a JSON object, or what is wrong with it.
-
-    Args:
-        content: FlagEmbedding's fields; others are left alone.
-        plain: Whether `neg` may be missing, as in files of plain pairs.
-    """
-    query, prompt, kind = content.get("query"), content.get("prompt") or "", content.get("type") or ""
-    if not isinstance(query, str) or not query.strip():
-        return f"query is {_shown(query)}; expected text"
-    if not isinstance(prompt, str) or not isinstance(kind, str):
-        return "prompt or type is not text"
-    texts = {}
-    for name in ("pos", "neg"):
-        value = content.get(name, [] if plain and name == "neg" else None)
-        fault = _texts_fault(name, value)
-        if fault:
-            return fault
-        texts[name] = tuple(value or ())
-    if not texts["pos"]:
-        return "pos is empty; expected at least one relevant passage"
-    scores = {}
-    for name in ("pos", "neg"):
-        found = content.get(f"{name}_scores") or []
-        if not isinstance(found, list) or not all(_is_number(value) for value in found):
-            return f"{name}_scores is {_shown(found)}; expected a list of numbers"
-        if found and len(found) != len(texts[name]):
-            return f"{name}_scores has {len(found)} numbers for {len(texts[name])} texts"
-        scores[name] = tuple(float(value) for value in found)
-    return TrainingRow(query, texts["pos"], texts["neg"], scores["pos"], scores["neg"], prompt, kind)
-
-
-def _texts_fault(name: str, value: object) -> str:
-    if isinstance(value, str):
-        return f"{name} is one text; expected a list of texts, or it would be read letter by letter. Put it in [ ]"
-    if not isinstance(value, list):
-        return f"{name} is {_shown(value)}; expected a list of texts"
-    bad = next((entry for entry in value if not isinstance(entry, str) or not entry.strip()), None)
-    return (
-        ""
-        if all(isinstance(entry, str) and entry.strip() for entry in value)
-        else f"{name} holds {bad!r:.60}; expected texts"
-    )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
-
-
-def _shown(value: object) -> str:
-    return "missing" if value is None else repr(value)[:60]

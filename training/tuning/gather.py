@@ -69,7 +69,7 @@ def gather(
         found += examples
         left_out.update(counts)
     for path in sources.pairs:
-        read = read_pairs(path)
+        read = read_pairs(path, strict=sources.strict)
         watch.stage(
             Message.of(
                 "tuning.from_file",
@@ -78,6 +78,16 @@ def gather(
                 path=str(path),
             )
         )
+        if read.bad_rows:
+            watch.stage(
+                Message.of(
+                    "tuning.bad_rows",
+                    "{count:row was|rows were} left out: {rows:;}",
+                    do="Correct them, or give --strict to refuse such files",
+                    count=read.left_out[reasons.BAD_ROW],
+                    rows=read.bad_rows,
+                )
+            )
         found += read.examples
         filed += [text for example in read.examples for text in example.row.pos]
         left_out.update(read.left_out)

@@ -54,6 +54,7 @@ class TuningSources:
             uses.
         synthetic: A language model that writes queries; None, the default, asks none.
         candidate_pool: Files of more passages that negatives are drawn from, for pairs whose passage is not in the index.
+        strict: Whether a bad row in a file of pairs is an error; otherwise it is left out and counted.
     """
 
     feedback: bool = True
@@ -63,6 +64,7 @@ class TuningSources:
     one_person: bool = False
     synthetic: SyntheticSource | None = None
     candidate_pool: tuple[Path, ...] = ()
+    strict: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,9 +55,13 @@ def tune(
         list[Path] | None,
         typer.Option(
             "--pairs",
-            help="Additional training pairs: FlagEmbedding JSONL, a BEIR folder (train split), or jsonl/tsv pairs.",
+            help="Additional training pairs: FlagEmbedding or Sentence Transformers rows as jsonl, json, csv or tsv, or a BEIR "
+            "folder (train split).",
         ),
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse files of pairs with bad rows, instead of leaving the rows out.")
+    ] = False,
     candidate_pool: Annotated[
         list[Path] | None,
         typer.Option(
@@ -127,6 +131,7 @@ def tune(
                 most=most,
                 one_person=one_person,
                 synthetic=_synthetic(synthetic, endpoint, endpoint_model),
+                strict=strict,
             ),
             split=SplitPlan(seed=seed),
             evaluate=evaluate,

@@ -20,7 +20,7 @@ def test_passages_are_read_as_they_are_embedded(tmp_path):
     [
         ("", r"holds no passage; expected JSON lines \{\"text\": text\}.*Choose another file"),
         ('{"text": "a"}\n{"text": 7}\n["b"]\n', r'jsonl:2: "text" .*, .*jsonl:3: a JSON list; expected an object'),
-        ('{"text": "a", "title": null}\n', r'jsonl:1: "text" \(or "title"\) is missing or no text'),
+        ('{"text": "a", "title": 7}\n', r'jsonl:1: "text" \(or "title"\) is missing or no text'),
         ("到服务台\n", r"jsonl:1: not JSON"),
     ],
 )

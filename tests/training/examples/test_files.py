@@ -75,32 +75,87 @@ def test_beir_gives_the_texts_that_an_index_has(tmp_path):
 @pytest.mark.parametrize(
     ("name", "line", "message"),
     [
+        ("a.jsonl", '{"query": "q", "pos": ["p"], "neg": [1]}', "neg holds 1; expected texts"),
+        ("a.jsonl", '{"query": "q", "pos": []}', "pos is empty"),
+        ("a.jsonl", '{"query": "q", "pos": null}', "pos is missing"),
+        ("a.jsonl", '{"messages": [{"role": "user", "content": "q"}]}', "query is missing; expected text"),
         (
             "a.jsonl",
-            '{"query": "q", "pos": "text"}',
-            "pos is one text; expected a list of texts, or it would be read letter",
+            '{"query": "q", "pos": ["p"], "neg": ["n"], "neg_scores": [1, 2]}',
+            "neg_scores has 2 numbers for 1 text",
         ),
-        ("a.jsonl", '{"query": "q", "pos": ["p"], "neg": "text"}', "neg is one text; expected a list"),
-        ("a.jsonl", '{"query": "q", "pos": ["p"], "neg": null}', "neg is missing; expected a list"),
-        ("a.jsonl", '{"query": "q", "pos": []}', "pos is empty"),
-        ("a.json", '[{"query": "q", "pos": ["p"]}]', "a JSON list; expected one object a line"),
+        ("a.jsonl", '{"sentence1": "q", "sentence2": "p", "label": 0}', "a pair of sentences with a score"),
         ("a.jsonl", '{"query": "q"', "not JSON"),
-        ("a.tsv", "one field", "1 fields, expected 2 or 3"),
+        ("a.jsonl", '["one text"]', "a JSON list; expected an object, or a list of texts"),
+        ("a.tsv", "one field", "1 field; expected 2 or 3"),
         ("a.tsv", "q\t ", "a field is empty"),
+        ("a.csv", "q,", "a field is empty"),
     ],
 )
-def test_a_bad_line_is_named(tmp_path, name, line, message):
-    good = "q\tp" if name.endswith("tsv") else '{"query": "q", "pos": ["p"]}'
-    path = lines(tmp_path / name, good, line)
+def test_a_bad_row_is_left_out_and_named_or_refused_when_asked_to(tmp_path, name, line, message):
+    good = {"tsv": "q\tp", "csv": "q,p"}.get(name[2:], '{"query": "q", "pos": ["p"]}')
+    path = lines(tmp_path / name, good, line, good)
+    found = read_pairs(path)
+    assert [example.source for example in found.examples] == [f"{name}:1", f"{name}:3"]
+    assert said(found.left_out) == {"rows that could not be read": 1}
+    assert [str(row).startswith(f"{path}:2: {message}") for row in found.bad_rows] == [True]
     with pytest.raises(FeedbackError, match="expected") as caught:
-        read_pairs(path)
-    assert f"{path}:2: {message}" in str(caught.value)
+        read_pairs(path, strict=True)
+    assert str(caught.value).startswith(f"{path}:2: {message}")
+
+
+ROW = TrainingRow("怎么续借", ("到服务台", "网上"), ("八点开门",))
+ONE = TrainingRow("怎么续借", ("到服务台",), ("八点开门",))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "row"),
+    [
+        ("a.jsonl", '{"query": "怎么续借", "pos": ["到服务台", "网上"], "neg": ["八点开门"]}', ROW),
+        ("a.jsonl", '{"question": "怎么续借", "positives": ["到服务台", "网上"], "negatives": ["八点开门"]}', ROW),
+        ("a.jsonl", '{"anchor": "怎么续借", "positive": "到服务台", "negative": "八点开门"}', ONE),
+        (
+            "a.jsonl",
+            '{"anchor": "怎么续借", "positive": "到服务台", "negative_1": "八点开门", "negative_2": null}',
+            ONE,
+        ),
+        ("a.jsonl", '{"question": "怎么续借", "pos_doc": "到服务台", "neg_doc": ["八点开门"]}', ONE),
+        ("a.jsonl", '["怎么续借", "到服务台", "八点开门"]', ONE),
+        (
+            "a.jsonl",
+            '{"query": "怎么续借", "positive_passages": [{"title": "借书", "text": "到服务台"}], "negative_passages": []}',
+            TrainingRow("怎么续借", ("借书\n到服务台",)),
+        ),
+        ("a.jsonl", '{"query": "怎么续借", "pos": "到服务台", "neg": null}', TrainingRow("怎么续借", ("到服务台",))),
+        ("a.json", '[\n  {"query": "怎么续借",\n   "pos": ["到服务台"], "neg": ["八点开门"]}\n]', ONE),
+        ("a.json", '{"data": [\n{"anchor": "怎么续借", "positive": "到服务台", "negative": "八点开门"}\n]}', ONE),
+        ("a.json", '[["怎么续借", "到服务台", "八点开门"]]', ONE),
+        ("a.csv", "query,pos,neg\n怎么续借,到服务台,八点开门", ONE),
+        ("a.csv", 'id,Anchor,Positive,Negative\n7,"怎么续借","到服务台",八点开门', ONE),
+        ("a.csv", "anchor;positive;negative\n怎么续借;到服务台;八点开门", ONE),
+        ("a.csv", "怎么续借,到服务台,八点开门", ONE),
+        ("a.csv", 'query,pos,neg\n怎么续借,"[""到服务台"", ""网上""]","[\'八点开门\']"', ROW),
+        ("a.tsv", "id\tquery\tpassage\tneg\n7\t怎么续借\t到服务台\t八点开门", ONE),
+    ],
+)
+def test_the_names_and_forms_of_other_tools_are_read(tmp_path, name, content, row):
+    path = tmp_path / name
+    path.write_text(content, encoding="utf-8-sig")
+    found = read_pairs(path, strict=True)
+    assert [example.row for example in found.examples] == [row]
+
+
+def test_a_quoted_cell_keeps_its_lines_and_commas(tmp_path):
+    path = lines(tmp_path / "a.csv", "query,passage", '"a, b?","first', "", 'second"', "c,d")
+    found = read_pairs(path, strict=True)
+    assert [example.row.pos for example in found.examples] == [("first\n\nsecond",), ("d",)]
+    assert [example.source for example in found.examples] == ["a.csv:2", "a.csv:5"]
 
 
 def test_all_bad_lines_are_counted(tmp_path):
     path = lines(tmp_path / "a.jsonl", *['{"query": 1, "pos": ["p"]}'] * 8)
     with pytest.raises(FeedbackError, match=r"(?s)a\.jsonl:5: .*and 3 more"):
-        read_pairs(path)
+        read_pairs(path)  # not a single row fits
 
 
 def test_nothing_to_read_is_an_error(tmp_path):
@@ -109,7 +164,7 @@ def test_nothing_to_read_is_an_error(tmp_path):
     with pytest.raises(FeedbackError, match="has no pairs"):
         read_pairs(lines(tmp_path / "empty.jsonl"))
     with pytest.raises(FeedbackError, match="unknown kind; expected"):
-        read_pairs(lines(tmp_path / "rows.csv", "a,b"))
+        read_pairs(lines(tmp_path / "rows.xlsx", "a,b"))
     (tmp_path / "folder").mkdir()
     with pytest.raises(FeedbackError, match="no qrels folder"):
         read_pairs(tmp_path / "folder")

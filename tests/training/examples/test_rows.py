@@ -75,7 +75,7 @@ def test_rows_survive_the_way_to_a_file_and_back(tmp_path):
         ('{"query": "q", "pos": ["p"], "neg": [" "]}', "neg holds ' '; expected texts"),
         ('{"query": " ", "pos": ["p"], "neg": []}', "query is ' '; expected text"),
         ('{"pos": ["p"], "neg": []}', "query is missing; expected text"),
-        ('{"query": "q", "pos": ["p"], "neg": [], "pos_scores": [1, 2]}', "pos_scores has 2 numbers for 1 texts"),
+        ('{"query": "q", "pos": ["p"], "neg": [], "pos_scores": [1, 2]}', "pos_scores has 2 numbers for 1 text"),
         ('{"query": "q", "pos": ["p"], "neg": [], "pos_scores": ["1"]}', "expected a list of numbers"),
         ('{"query": "q", "pos": ["p"], "neg": [], "pos_scores": [NaN]}', "expected a list of numbers"),
         ('{"query": "q", "pos": ["p"], "neg": [], "prompt": 1}', "prompt or type is not text"),
