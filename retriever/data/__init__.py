@@ -2,6 +2,6 @@
 
 a data set folder (BEIR, FlagEmbedding, TREC) -> queries, judgements, corpus     datasets.load_dataset, the door
 queries: JSON lines, tsv, topics                                                 topics
-judgements and runs, read and written                                            trec
+judgements and runs, read and written                                            trec; their lines: judged_rows
 numbered lines, plain or .gz, and their faults                                   text_lines
 """

@@ -1,6 +1,6 @@
 """Reads evaluation data sets in the published layouts: BEIR, FlagEmbedding custom, TREC. It measures nothing.
 
-    BEIR                corpus.jsonl  queries.jsonl  qrels/SPLIT.tsv
+    BEIR                corpus.jsonl  queries.jsonl  qrels/SPLIT.tsv (or .jsonl, .csv, .json, .txt)
     FlagEmbedding       corpus.jsonl  SPLIT_queries.jsonl  SPLIT_qrels.jsonl
     TREC                topics.txt (or topics.tsv, queries.jsonl), qrels.txt (or qrels.tsv), and a corpus.jsonl where
                         there is one; more than one split: topics.SPLIT.txt with qrels.SPLIT.txt
@@ -20,6 +20,7 @@ from quarry.indexer.errors import CorpusError
 from quarry.indexer.language import Language, language_of
 from quarry.indexer.messages import Message
 from quarry.indexer.records import Document
+from quarry.retriever.data.judged_rows import query_id_of
 from quarry.retriever.data.text_lines import Faults, json_object, numbered_lines, quoted, text_id
 from quarry.retriever.data.topics import clean_text, flat_fields, parse_queries, read_queries
 from quarry.retriever.data.trec import Judgements, Qrels, read_qrels
@@ -29,8 +30,8 @@ __all__ = ["Dataset", "UnknownDocuments", "documents", "load_dataset", "parse_qu
 
 _PREFERRED = ("test", "dev")  # the split taken when none is named and there are several
 _SHOWN = 3
-_ENDING = r"(?:\.(?:tsv|txt|trec|xml|jsonl))?(?:\.gz)?"
-_NAMED_SPLIT = r"(?:[._-](?P<split>(?!(?:tsv|txt|trec|xml|jsonl|gz)(?:\.|$)).+?))?"
+_ENDING = r"(?:\.(?:tsv|txt|trec|xml|csv|jsonl?|qrels))?(?:\.gz)?"
+_NAMED_SPLIT = r"(?:[._-](?P<split>(?!(?:tsv|txt|trec|xml|csv|jsonl?|gz)(?:\.|$)).+?))?"
 _TAKEN = ("_id", "id", "title", "text")
 _CORPUS_LINES = Message.of(
     "data.corpus_lines",
@@ -324,7 +325,7 @@ def _matching(folder: Path, pattern: str) -> dict[str, Path]:
 
 def _beir(path: Path) -> dict[str, _Files]:
     queries = _existing(path / "queries.jsonl")
-    qrels = _matching(path / "qrels", r"(?P<split>.+?)\.(?:tsv|txt|qrels|jsonl)(?:\.gz)?")
+    qrels = _matching(path / "qrels", r"(?P<split>.+?)\.(?:tsv|txt|trec|csv|qrels|jsonl?)(?:\.gz)?")
     return {name: _Files(queries, file) for name, file in qrels.items()} if queries else {}
 
 
@@ -349,6 +350,6 @@ def _query_ids(path: Path) -> Iterator[str]:
     for _, line in numbered_lines(path):
         row = json_object(line) if line.lstrip().startswith("{") else None
         if isinstance(row, dict):
-            yield str(row.get("qid", ""))
+            yield query_id_of(row)
         else:
-            yield re.split(r"\t" if "\t" in line else " +", line.strip(" "))[0].strip(" ")
+            yield re.split(r"\t" if "\t" in line else "[ ,]+", line.strip(" "))[0].strip(' "')

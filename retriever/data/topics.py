@@ -10,7 +10,8 @@ from quarry.indexer.messages import Message
 from quarry.retriever.data.text_lines import Faults, decoded_lines, json_object, numbered_lines, quoted, text_id
 from quarry.retriever.ranking import Query
 
-_ID_KEYS = ("_id", "id")
+_ID_KEYS = ("_id", "id", "query-id", "query_id", "qid")
+_TEXT_KEYS = ("text", "query", "question")
 _TAG = re.compile(r"<(?P<end>/?)(?P<name>[A-Za-z]+)\s*>")
 _LABEL = re.compile(r"^(Number|Topic|Description|Narrative)\s*:\s*", re.IGNORECASE)
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -130,7 +131,8 @@ def _json_rows(lines: Lines, faults: Faults) -> Iterator[tuple[int, _Row]]:
             faults.add(number, row)
             continue
         query_id = next((row[key] for key in _ID_KEYS if key in row), None)
-        yield number, _Row(query_id, row.get("text"), flat_fields(row, (*_ID_KEYS, "text")))
+        key = next((key for key in _TEXT_KEYS if key in row), "text")
+        yield number, _Row(query_id, row.get(key), flat_fields(row, (*_ID_KEYS, key)))
 
 
 def _tsv_rows(lines: Lines, faults: Faults) -> Iterator[tuple[int, _Row]]:

@@ -1,6 +1,6 @@
-"""Reads and writes judgements (qrels) and runs: TREC, BEIR tsv, FlagEmbedding jsonl, plain or .gz. It computes no measure.
+"""Reads and writes judgements (qrels) and runs: TREC, tsv, csv, JSON lines, JSON objects, plain or .gz. It computes no measure.
 
-The file's first line decides the form. Nothing is guessed: a line that does not fit is an error that names it.
+Nothing is guessed: a line that does not fit is an error that names it.
 """
 
 import gzip
@@ -16,6 +16,7 @@ import numpy as np
 from quarry.indexer.errors import CorpusError
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.durable import write_atomic
+from quarry.retriever.data.judged_rows import Columns, judged_rows
 from quarry.retriever.data.text_lines import Faults, json_object, numbered_lines, quoted, text_id
 
 Qrels: TypeAlias = Mapping[str, Mapping[str, int]]
@@ -26,8 +27,8 @@ Run: TypeAlias = Mapping[str, Sequence[tuple[str, float]]]
 
 _QRELS_EXPECTED = Message.of(
     "data.qrels_lines",
-    "TREC lines 'query 0 document grade', BEIR lines 'query<TAB>document<TAB>grade' (with or without header), or JSON lines "
-    "{form}; each document once per query; grades whole numbers",
+    "TREC lines 'query 0 document grade', lines 'query, document, grade' separated by tabs or commas (with or without header), "
+    "or JSON lines {form}; each document once per query; grades whole numbers",
     form='{"qid": ..., "docid": ..., "relevance": 1}',
 )
 _RUN_EXPECTED = Message.of(
@@ -36,8 +37,8 @@ _RUN_EXPECTED = Message.of(
     "once per query; scores finite numbers",
     form='{"qid": ..., "docid": ..., "score": 1.5}',
 )
-_HEADERS = {"query-id", "query_id", "qid", "query"}
-_GRADE = re.compile(r"[+-]?[0-9]{1,9}")
+_GRADE = re.compile(r"[+-]?[0-9]{1,9}(\.0*)?")
+_MOST = 10**9  # of a grade's size
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class Judgements:
 
 
 def read_qrels(path: Path) -> Judgements:
-    """Read judgements. An empty file gives none.
+    """Read judgements; also an object of objects `{query: {document: grade}}` (`.json`). An empty file gives none.
 
     Raises:
         CorpusError: If the file cannot be read or lines are bad (wrong shape, empty id, grade not a whole number, two
@@ -64,7 +65,9 @@ def read_qrels(path: Path) -> Judgements:
     grades: dict[str, dict[str, int]] = {}
     lines: dict[tuple[str, str], int] = {}
     repeated: list[str] = []
-    for number, query_id, doc_id, value in _rows(path, faults, _Columns("relevance", 4, 3)):
+    is_json = path.name.removesuffix(".gz").endswith(".json")
+    rows = _objects(path) if is_json else judged_rows(path, faults, Columns("relevance", 4, 3))
+    for number, query_id, doc_id, value in rows:
         grade = _grade(value)
         if grade is None:
             faults.add(
@@ -104,7 +107,7 @@ def read_run(path: Path) -> Run:
     faults = Faults(path, _RUN_EXPECTED)
     scores: dict[str, dict[str, float]] = {}
     is_json = path.name.removesuffix(".gz").endswith(".json")
-    rows = _search_results(path) if is_json else _rows(path, faults, _Columns("score", 6, 4))
+    rows = _objects(path) if is_json else judged_rows(path, faults, Columns("score", 6, 4))
     for number, query_id, doc_id, value in rows:
         score = _score(value)
         if score is None:
@@ -156,91 +159,32 @@ def write_qrels(path: Path, qrels: Qrels) -> None:
     _write(path, rows)
 
 
-@dataclass(frozen=True, slots=True)
-class _Columns:
-    """How a line of TREC text is cut: name of the value in JSON, number of TREC columns, place of the value in them."""
-
-    value: str
-    trec: int
-    place: int
-
-
-def _rows(path: Path, faults: Faults, columns: _Columns) -> Iterator[tuple[int, str, str, Any]]:
-    """Yield line number, query id, document id and the raw value of every line that has the shape of the first one."""
-    width = 0
-    for number, text in numbered_lines(path):
-        if width == 0:
-            width = 1 if text.lstrip().startswith("{") else len(_cut(text, columns.trec))
-            if width == 3 and _cut(text, 3)[0].lower() in _HEADERS:
-                continue
-        row = _json_row(text, columns.value) if width == 1 else _text_row(text, width, columns)
-        if isinstance(row, Message):
-            faults.add(number, row)
-            continue
-        query_id, doc_id = text_id(row[0]), text_id(row[1])
-        if query_id is None or doc_id is None:
-            faults.add(
-                number,
-                Message.of(
-                    "data.bad_ids",
-                    "query id {query}, document id {document}: an id is missing or not text",
-                    query=quoted(row[0]),
-                    document=quoted(row[1]),
-                ),
-            )
-            continue
-        yield number, query_id, doc_id, row[2]
-
-
-def _cut(text: str, width: int) -> list[str]:
-    """Cut at tabs when that gives `width` or 3 fields, else at spaces and tabs (ideographic spaces belong to ids)."""
-    fields = [part.strip(" ") for part in text.split("\t")]
-    return fields if len(fields) in (width, 3) else re.split(r"[ \t]+", text.strip(" \t"))
-
-
-def _text_row(text: str, width: int, columns: _Columns) -> tuple[Any, Any, Any] | Message:
-    fields = _cut(text, width)
-    if width not in (3, columns.trec) or len(fields) != width:
-        wanted = width if width in (3, columns.trec) else f"3 or {columns.trec}"
-        return Message.of("data.fields", "{count:field|fields}", expected="{wanted}", count=len(fields), wanted=wanted)
-    if width == 3:
-        return fields[0], fields[1], fields[2]
-    return fields[0], fields[2], fields[columns.place]
-
-
-def _json_row(text: str, value: str) -> tuple[Any, Any, Any] | Message:
-    row = json_object(text)
-    if isinstance(row, Message):
-        return row
-    missing = [key for key in ("qid", "docid", value) if key not in row]
-    if missing:
-        return Message.of("data.missing_keys", "no {keys} in the object", keys=missing)
-    return row["qid"], row["docid"], row[value]
-
-
-def _search_results(path: Path) -> Iterator[tuple[int, str, str, Any]]:
-    """Yield the rows of FlagEmbedding's `{"search_results": {query: {document: score}}}`, all as of line 1."""
+def _objects(path: Path) -> Iterator[tuple[int, str, str, Any]]:
+    """Yield the rows of `{query: {document: value}}`, or of FlagEmbedding's `{"search_results": ...}`, all as of line 1."""
     whole = json_object("\n".join(text for _, text in numbered_lines(path)))
     found = whole if isinstance(whole, Message) else whole.get("search_results", whole)
-    if not isinstance(found, dict) or not all(isinstance(scores, dict) for scores in found.values()):
+    if not isinstance(found, dict) or not all(isinstance(values, dict) for values in found.values()):
         reason = whole if isinstance(whole, Message) else Message.of("data.no_objects", "no object of objects")
         raise CorpusError(
             "data.search_results",
             "{path}: {reason}",
-            expected="FlagEmbedding search results, or {lines}",
+            expected="an object {form}, or a file of lines named .jsonl, .tsv or .csv",
             path=path,
             reason=reason,
-            lines=_RUN_EXPECTED,
+            form="{query: {document: value}}",
         )
-    for query_id, scores in found.items():
-        for doc_id, score in scores.items():
-            yield 1, query_id, doc_id, score
+    for query_id, values in found.items():
+        for doc_id, value in values.items():
+            yield 1, query_id, doc_id, value
 
 
 def _grade(value: object) -> int | None:
+    """Return a whole number; also one that a table program wrote as `1.0`."""
     if isinstance(value, str):
-        return int(value) if _GRADE.fullmatch(value) else None
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+        return int(float(value)) if _GRADE.fullmatch(value) else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _MOST:
+        return None
+    return int(value) if value == int(value) else None
 
 
 def _score(value: object) -> float | None:

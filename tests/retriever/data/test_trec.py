@@ -1,6 +1,7 @@
 """Judgements and runs as files: every form is read, every bad line is named, and our order survives other readers."""
 
 import gzip
+import json
 
 import numpy as np
 import pytest
@@ -47,7 +48,7 @@ def test_numbers_as_ids_and_negative_grades(tmp_path):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("q1 0 d1 1\nq1 0 d2 1.0\n", r"file\.txt:2: grade is '1\.0', not a whole number"),
+        ("q1 0 d1 1\nq1 0 d2 0.5\n", r"file\.txt:2: grade is '0\.5', not a whole number"),
         ("q1 0 d1 1\n\nq1 0 d2 high\n", r"file\.txt:3: grade is 'high'"),
         ("q1\td1\t１\n", r"file\.txt:1: grade is '１'"),
         ('{"qid": "q", "docid": "d", "relevance": 0.5}\n', r"file\.txt:1: grade is 0\.5"),
@@ -133,7 +134,7 @@ def test_a_bad_line_of_a_run_is_named(tmp_path, text, reason):
 
 @pytest.mark.parametrize("text", ["[1]", '{"q": 1}', "{"])
 def test_search_results_of_another_shape(tmp_path, text):
-    with pytest.raises(CorpusError, match=r"r\.json: .*expected FlagEmbedding search results"):
+    with pytest.raises(CorpusError, match=r"r\.json: .*expected an object \{query: \{document: value\}\}"):
         read_run(write(tmp_path, text, "r.json"))
 
 
@@ -190,3 +191,43 @@ def test_judgements_are_written_and_read_back(tmp_path):
     assert read_qrels(tmp_path / "test.tsv").qrels == QRELS
     with pytest.raises(ValueError, match="the id 'a\\\\nb' is empty or has"):
         write_qrels(tmp_path / "bad.tsv", {"q": {"a\nb": 1}})
+
+
+GRADES = {"q1": {"d1": 2, "d2": 0}, "怎么续借": {"d 3": 1}}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("test.tsv", "query-id\tcorpus-id\tscore\nq1\td1\t2.0\nq1\td2\t0.0\n怎么续借\td 3\t1."),
+        ("test.tsv", "score\tcorpus-id\tquery-id\n2\td1\tq1\n0\td2\tq1\n1\td 3\t怎么续借"),
+        ("test.tsv", "qid\titer\tdocno\trel\nq1\t0\td1\t2\nq1\t0\td2\t0\n怎么续借\t0\td 3\t1"),
+        ("test.tsv", "query_id,doc_id,relevance\nq1,d1,2\nq1,d2,0\n怎么续借,d 3,1"),
+        ("test.csv", 'q1,d1,2\nq1,d2,0\n怎么续借,"d 3",1'),
+        ("test.jsonl", ("query-id", "corpus-id", "score")),
+        ("test.jsonl", ("query_id", "doc_id", "relevance")),
+        ("test.jsonl", ("qid", "pid", "label")),
+        ("test.json", '{"q1": {"d1": 2, "d2": 0.0},\n "怎么续借": {"d 3": 1}}'),
+    ],
+)
+def test_the_names_and_forms_of_the_hub_and_of_table_programs_are_read(tmp_path, name, content):
+    if isinstance(content, tuple):
+        rows = [(query, doc_id, float(grade)) for query, row in GRADES.items() for doc_id, grade in row.items()]
+        content = "\n".join(json.dumps({**dict(zip(content, row, strict=True)), "split": "test"}) for row in rows)
+    path = tmp_path / name
+    path.write_text(content, encoding="utf-8")
+    assert read_qrels(path).qrels == GRADES
+
+
+@pytest.mark.parametrize("grade", ["0.5", "1e0", "nan", "1.0.0", ""])
+def test_a_grade_that_is_no_whole_number_is_refused(tmp_path, grade):
+    path = tmp_path / "test.tsv"
+    path.write_text(f"query-id\tcorpus-id\tscore\nq1\td1\t{grade}\n", encoding="utf-8")
+    with pytest.raises(CorpusError, match=r"test\.tsv:2: grade is .*, not a whole number"):
+        read_qrels(path)
+
+
+def test_a_run_may_have_the_hubs_names_too(tmp_path):
+    path = tmp_path / "run.jsonl"
+    path.write_text('{"query-id": 1, "corpus-id": "d1", "score": 0.25}', encoding="utf-8")
+    assert read_run(path) == {"1": [("d1", 0.25)]}
