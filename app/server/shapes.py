@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
+from quarry.app.server.problems import Problem
+from quarry.indexer.messages import Message
 from quarry.retriever.ranking import Evidence, Route, Stage, Status
 from quarry.retriever.results import Answer, Result
 
@@ -14,7 +16,8 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=32_768, pattern
 # Pydantic says which values keys of the pattern have, and nothing of other keys, which it refuses.
 KEYS: dict[str, Any] = {"additionalProperties": False}
 MAX_DOCUMENTS = 1_000
-MAX_INPUTS = 256
+MAX_INPUTS = 2_048  # as OpenAI allows
+MAX_PASSAGES = 1_000  # as Cohere advises
 
 
 def _whole(value: Any) -> Any:
@@ -167,16 +170,58 @@ class JobOut(BaseModel):
     reason: str = Field("", description="Why it failed, or why it is still waiting.")
 
 
-class EmbeddingsRequest(Typed):
-    """Like OpenAI's `/v1/embeddings`; its other fields are ignored."""
+class TextIn(BaseModel):
+    """A text as an object, as Cohere and Jina allow."""
 
-    input: Text | Annotated[list[Text], Field(min_length=1, max_length=MAX_INPUTS)]
-    model: str = Field("", description="The index's model, or empty.")
-    encoding_format: Literal["float", "base64"] = "float"
+    text: Text
+
+
+def _no_token_ids(value: Any) -> Any:
+    """Refuse token ids with a sentence of their own: they belong to another model's vocabulary.
+
+    Raises:
+        Problem: 422.
+    """
+    first = value[0] if isinstance(value, list) and value else None
+    ids = first if isinstance(first, list) else value
+    if isinstance(ids, list) and ids and all(isinstance(entry, int) for entry in ids):
+        message = Message.of(
+            "serve.token_ids",
+            "the input is a list of token ids",
+            expected="texts: the ids belong to another model's vocabulary",
+            do="Send texts; with LangChain's OpenAIEmbeddings, set check_embedding_ctx_length=False",
+        )
+        raise Problem(422, message, code="invalid_request")
+    return value
+
+
+InputType = Literal["query", "document", "passage", "search_query", "search_document"]
+
+
+class EmbeddingsRequest(Typed):
+    """Like OpenAI's `/v1/embeddings`; null counts as absent, and its other fields are ignored."""
+
+    input: Annotated[
+        Text | TextIn | Annotated[list[Text | TextIn], Field(min_length=1, max_length=MAX_INPUTS)],
+        BeforeValidator(_no_token_ids),
+    ]
+    model: str | None = Field(None, description="The index's model, as `/v1/models` names it, or absent.")
+    encoding_format: Literal["float", "base64"] | None = "float"
     dimensions: Annotated[int, Field(ge=1), WHOLE] | None = None
-    input_type: Literal["query", "document"] = Field(
-        "document", description="Extension of OpenAI's API: queries and passages are encoded differently."
+    input_type: InputType | None = Field(
+        None, description="Extension of OpenAI's API: queries and passages are encoded differently. Default: passages."
     )
+
+    @property
+    def texts(self) -> list[str]:
+        """The inputs, in order."""
+        given = self.input if isinstance(self.input, list) else [self.input]
+        return [each if isinstance(each, str) else each.text for each in given]
+
+    @property
+    def as_queries(self) -> bool:
+        """Whether the inputs are encoded as queries."""
+        return self.input_type in ("query", "search_query")
 
 
 class EmbeddingOut(BaseModel):
@@ -203,20 +248,32 @@ class EmbeddingsAnswer(BaseModel):
     usage: Usage
 
 
-class PassageIn(BaseModel):
-    """A passage as an object, as Cohere and Jina allow."""
+class ModelOut(BaseModel):
+    """A model of this server."""
 
-    text: Text
+    id: str
+    object: Literal["model"] = "model"
+    created: int = 0  # OpenAI's clients ask for the field
+    owned_by: str = "quarry"
+    kind: Literal["embedder", "reranker"]
+
+
+class ModelsAnswer(BaseModel):
+    """The models that `/v1/embeddings` and `/v1/rerank` use."""
+
+    object: Literal["list"] = "list"
+    data: list[ModelOut]
 
 
 class RerankRequest(Typed):
-    """Like Jina's and Cohere's `/rerank`."""
+    """Like `/rerank` of Jina, Cohere (v1 and v2) and Voyage; null counts as absent, and their other fields are ignored."""
 
     query: Text
-    documents: list[Text | PassageIn] = Field(min_length=1, max_length=MAX_INPUTS)
-    model: str = Field("", description="The server's reranker, or empty.")
+    documents: list[Text | TextIn] = Field(min_length=1, max_length=MAX_PASSAGES)
+    model: str | None = Field(None, description="The server's reranker, as `/v1/models` names it, or absent.")
     top_n: Annotated[int, Field(ge=1), WHOLE] | None = None
-    return_documents: bool = False
+    top_k: Annotated[int, Field(ge=1), WHOLE] | None = Field(None, description="Voyage's name of top_n.")
+    return_documents: bool | None = False
 
 
 class RerankedOut(BaseModel):
@@ -224,12 +281,14 @@ class RerankedOut(BaseModel):
 
     index: int
     relevance_score: float
-    document: PassageIn | None = None
+    document: TextIn | None = None
 
 
 class RerankAnswer(BaseModel):
     """Passages, best first."""
 
+    id: str = Field(description="Of this answer; Cohere's clients ask for the field.")
+    object: Literal["list"] = "list"
     model: str
     results: list[RerankedOut]
 

@@ -1,11 +1,12 @@
-"""`/v1/embeddings` like OpenAI's, `/rerank` like Jina's and Cohere's: the index's models for other programs."""
+"""`/v1/models` and `/v1/embeddings` like OpenAI's, `/rerank` like Jina's and Cohere's: the index's models for other programs."""
 
 from base64 import b64encode
 from collections.abc import Sequence
 from typing import Annotated
+from uuid import uuid4
 
 import numpy as np
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Path
 
 from quarry.app.server.problems import Problem
 from quarry.app.server.services import Services, services_of
@@ -13,10 +14,12 @@ from quarry.app.server.shapes import (
     EmbeddingOut,
     EmbeddingsAnswer,
     EmbeddingsRequest,
-    PassageIn,
+    ModelOut,
+    ModelsAnswer,
     RerankAnswer,
     RerankedOut,
     RerankRequest,
+    TextIn,
     Usage,
 )
 from quarry.app.server.shared_reranker import SharedReranker
@@ -26,11 +29,38 @@ from quarry.indexer.messages import Message
 
 router = APIRouter(tags=["models"])
 Shared = Annotated[Services, Depends(services_of)]
+_TOGETHER = 64  # texts that are embedded in one go, so that searches wait for no more than these
+
+
+@router.get("/v1/models", operation_id="models")
+def models(services: Shared) -> ModelsAnswer:
+    """Return the models of this server: the index's embedder and the reranker, where there are such."""
+    return ModelsAnswer(data=_models(services))
+
+
+@router.get("/v1/models/{model:path}", operation_id="model")
+def one_model(model: Annotated[str, Path(min_length=1, max_length=2_048)], services: Shared) -> ModelOut:
+    """Return one of them."""
+    known = _models(services)
+    found = next((each for each in known if each.id == model), None)
+    if found is None:
+        raise _no_such_model([each.id for each in known])
+    return found
+
+
+def _models(services: Services) -> list[ModelOut]:
+    facts = services.live.searcher.index.manifest.embedder
+    embedders = [ModelOut(id=facts.to_spec().model, kind="embedder")] if facts else []
+    reranker, _ = services.live.reranker.get()
+    return [
+        *embedders,
+        *([ModelOut(id=reranker.name, kind="reranker")] if isinstance(reranker, SharedReranker) else []),
+    ]
 
 
 @router.post("/v1/embeddings", operation_id="embeddings")
 async def embeddings(asked: EmbeddingsRequest, services: Shared) -> EmbeddingsAnswer:
-    """Encode texts with the index's model, as queries or as passages."""
+    """Encode up to 2,048 texts with the index's model, as queries or as passages; the time limit is for each 64 of them."""
     embedder = _embedder(services)
     spec = embedder.spec
     _check_model(asked.model, spec.model)
@@ -44,8 +74,7 @@ async def embeddings(asked: EmbeddingsRequest, services: Shared) -> EmbeddingsAn
             dim=spec.dim,
         )
         raise Problem(409, message)
-    texts = [asked.input] if isinstance(asked.input, str) else asked.input
-    encode = embedder.embed_queries if asked.input_type == "query" else embedder.embed_documents
+    encode = embedder.embed_queries if asked.as_queries else embedder.embed_documents
 
     def work(groups: Sequence[list[str]]) -> list[tuple[Vectors, int]]:
         vectors = encode([text for group in groups for text in group])
@@ -53,17 +82,26 @@ async def embeddings(asked: EmbeddingsRequest, services: Shared) -> EmbeddingsAn
         tokens = [sum(min(len(embedder.tokens.spans(text)), spec.max_tokens) for text in group) for group in groups]
         return list(zip(np.split(vectors, ends), tokens, strict=True))
 
-    vectors, tokens = await services.compute(("embed", spec.fingerprint, asked.input_type), work, texts)
-    base64 = asked.encoding_format == "base64"
-    data = [
-        EmbeddingOut(index=place, embedding=b64encode(row.astype("<f4").tobytes()).decode() if base64 else row.tolist())
-        for place, row in enumerate(vectors)
-    ]
-    return EmbeddingsAnswer(data=data, model=spec.model, usage=Usage(prompt_tokens=tokens, total_tokens=tokens))
+    data: list[EmbeddingOut] = []
+    total, texts, key = 0, asked.texts, ("embed", spec.fingerprint, asked.as_queries)
+    for first in range(0, len(texts), _TOGETHER):
+        vectors, tokens = await services.compute(key, work, texts[first : first + _TOGETHER])
+        total += tokens
+        data += [
+            EmbeddingOut(index=place, embedding=_shown(row, base64=asked.encoding_format == "base64"))
+            for place, row in enumerate(vectors, start=first)
+        ]
+    return EmbeddingsAnswer(data=data, model=spec.model, usage=Usage(prompt_tokens=total, total_tokens=total))
+
+
+def _shown(vector: Vectors, *, base64: bool) -> list[float] | str:
+    numbers: list[float] = vector.tolist()
+    return b64encode(vector.astype("<f4").tobytes()).decode() if base64 else numbers
 
 
 @router.post("/rerank", operation_id="rerank")
 @router.post("/v1/rerank", operation_id="rerank_v1")
+@router.post("/v2/rerank", operation_id="rerank_v2")
 async def rerank(asked: RerankRequest, services: Shared) -> RerankAnswer:
     """Order passages by relevance to a query, with the server's reranker."""
     reranker, report = services.live.reranker.get()
@@ -80,16 +118,16 @@ async def rerank(asked: RerankRequest, services: Shared) -> RerankAnswer:
     texts = [document if isinstance(document, str) else document.text for document in asked.documents]
 
     logits = np.concatenate(await services.answered(lambda: reranker.submit(asked.query, texts))).astype(float).tolist()
-    order = sorted(range(len(texts)), key=lambda place: (-logits[place], place))[: asked.top_n]
+    order = sorted(range(len(texts)), key=lambda place: (-logits[place], place))[: asked.top_n or asked.top_k]
     results = [
         RerankedOut(
             index=place,
             relevance_score=float(1 / (1 + np.exp(-np.clip(logits[place], -500, 500)))),
-            document=PassageIn(text=texts[place]) if asked.return_documents else None,
+            document=TextIn(text=texts[place]) if asked.return_documents else None,
         )
         for place in order
     ]
-    return RerankAnswer(model=reranker.name, results=results)
+    return RerankAnswer(id=uuid4().hex, model=reranker.name, results=results)
 
 
 def _embedder(services: Services) -> Embedder:
@@ -115,13 +153,17 @@ def _embedder(services: Services) -> Embedder:
     return embedder
 
 
-def _check_model(asked: str, ours: str) -> None:
-    if asked not in ("", ours):
-        message = Message.of(
-            "serve.no_such_model",
-            "this server has no such model",
-            expected="{ours}",
-            do="Name this one, or omit the field",
-            ours=ours,
-        )
-        raise Problem(404, message)
+def _check_model(asked: str | None, ours: str) -> None:
+    if asked and asked != ours:
+        raise _no_such_model([ours])
+
+
+def _no_such_model(ours: Sequence[str]) -> Problem:
+    message = Message.of(
+        "serve.no_such_model",
+        "this server has no such model",
+        expected="{ours}",
+        do="Name this one, or omit the field; GET /v1/models lists what there is",
+        ours=list(ours) or Message.of("serve.no_models", "none: it has no models"),
+    )
+    return Problem(404, message)

@@ -144,7 +144,7 @@ def test_embeddings_are_those_of_the_index_in_both_formats(server):
     np.testing.assert_array_equal(raw, expected[1])
 
 
-@pytest.mark.parametrize("path", ["/rerank", "/v1/rerank"])
+@pytest.mark.parametrize("path", ["/rerank", "/v1/rerank", "/v2/rerank"])
 def test_rerank_orders_passages(server, path):
     asked = {"query": "renew books", "documents": ["closed on Mondays", {"text": "renew books online"}, "books"]}
     body = server.client.post(path, json={**asked, "top_n": 2, "return_documents": True}).json()
