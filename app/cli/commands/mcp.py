@@ -25,7 +25,8 @@ def register(cli: typer.Typer) -> None:
     cli.command(
         "mcp",
         short_help="Serve an index as MCP tools for language models.",
-        help="Serve search and fetch as MCP tools for language models, over stdio or HTTP.",
+        help="Serve search and fetch as MCP tools for language models, over stdio or HTTP. It answers at once and loads its models "
+        "meanwhile; the first search waits for them.",
     )(mcp)
 
 
@@ -51,10 +52,10 @@ def mcp(
 
     token, generated = token_for(host, os.environ.get(TOKEN_VARIABLE, "")) if http else ("", False)
     port = free_port(host, port) if http else port
+    from quarry.app.server.mcp.opening import open_later
     from quarry.app.server.mcp.tools import mcp_server
-    from quarry.retriever.live import LiveSearcher
 
-    server = mcp_server(LiveSearcher(index, rerank=rerank, device=device))
+    server = mcp_server(open_later(index, rerank, device).get)
     if not http:
         server.run("stdio")
         return

@@ -1,1 +1,1 @@
-"""The Model Context Protocol: `tools` says what a host may call, `http` serves it over HTTP."""
+"""The Model Context Protocol: `tools` says what a host may call, `http` serves it over HTTP, `opening` loads the index meanwhile."""

@@ -3,15 +3,19 @@
 Both only read. What documents say is handed over as data; the descriptions tell the model so.
 """
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
 from pydantic import BaseModel, Field
 
-from quarry.indexer.errors import QueryError
+from quarry.indexer.errors import SearchError
 from quarry.indexer.messages import Message
-from quarry.retriever.live import LiveSearcher
-from quarry.retriever.searcher import SearchOptions
+
+if TYPE_CHECKING:
+    from quarry.retriever.live import LiveSearcher
 
 _RESULTS = 10
 _MAX_CHARS = 200_000  # of a fetched document
@@ -46,17 +50,29 @@ class Fetched(BaseModel):
     metadata: dict[str, str]
 
 
-def mcp_server(live: LiveSearcher) -> MCPServer:
-    """Return the server over the live generation of an index."""
+def mcp_server(opened: "Callable[[], LiveSearcher]") -> MCPServer:
+    """Return the server over the live generation of an index.
+
+    Args:
+        opened: Returns the opened index; it may take its time, since only the tools call it, each in a thread.
+    """
     server = MCPServer("quarry", instructions=_INSTRUCTIONS, log_level="WARNING")
+
+    def newest() -> "LiveSearcher":
+        try:
+            live = opened()
+        except SearchError as err:
+            raise ToolError(str(err)) from err
+        live.refresh()
+        return live
 
     @server.tool(annotations=_READS)
     def search(query: str) -> SearchResults:
         """Find the passages that answer a question or match keywords, in Chinese or English."""
-        live.refresh()
+        live = newest()
         try:
-            answer = live.searcher.search(query, _RESULTS, SearchOptions())
-        except QueryError as err:
+            answer = live.searcher.search(query, _RESULTS)
+        except SearchError as err:
             raise ToolError(str(err)) from err
         return SearchResults(
             results=[
@@ -83,8 +99,7 @@ def mcp_server(live: LiveSearcher) -> MCPServer:
                 count=len(id),
             )
             raise ToolError(str(message))
-        live.refresh()
-        chunks = live.searcher.index.chunks
+        chunks = newest().searcher.index.chunks
         doc_id = next((name for name in (id, id.rpartition("#")[0]) if name and chunks.owner(name) is not None), "")
         if not doc_id:
             message = Message.of(

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+import threading
 
 import pytest
 
@@ -11,7 +12,9 @@ pytest.importorskip("mcp")
 from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
+from quarry.app.server.mcp.opening import Opening, open_later
 from quarry.app.server.mcp.tools import mcp_server
+from quarry.indexer.errors import IndexFormatError
 from quarry.retriever.live import LiveSearcher
 from tests.app.server.serving import DOCUMENTS, small_index
 from tests.fakes import WordEmbedder
@@ -37,7 +40,48 @@ async def use(client):
 def test_search_and_fetch_in_process(tmp_path):
     embedder = WordEmbedder()
     live = LiveSearcher(small_index(tmp_path / "index", embedder), embedder=embedder)
-    assert asyncio.run(use(Client(mcp_server(live))))["notes"] == []
+    assert asyncio.run(use(Client(mcp_server(lambda: live))))["notes"] == []
+
+
+def test_the_server_says_hello_while_the_index_is_being_opened(tmp_path):
+    index, may_open = small_index(tmp_path / "index"), threading.Event()
+
+    def slow():
+        assert may_open.wait(60)
+        return LiveSearcher(index, rerank="none")
+
+    opening = Opening(slow)
+
+    async def greet():
+        async with Client(mcp_server(opening.get)) as session:
+            assert {tool.name for tool in (await session.list_tools()).tools} == {"search", "fetch"}
+            asked = asyncio.create_task(session.call_tool("search", {"query": "网上续借"}))
+            await session.list_tools()  # answered while a search waits
+            assert not asked.done()
+            may_open.set()
+            return (await asked).structured_content
+
+    assert asyncio.run(greet())["results"][0]["title"] == "借书"
+
+
+def test_a_search_names_why_the_index_could_not_be_opened_and_the_next_one_tries_again(tmp_path):
+    folder = tmp_path / "index"
+    opening = Opening(lambda: LiveSearcher(folder, rerank="none"))
+
+    async def ask():
+        async with Client(mcp_server(opening.get)) as session:
+            wrong = await session.call_tool("search", {"query": "books"})
+            assert wrong.is_error
+            assert str(folder) in wrong.content[0].text
+            small_index(folder)
+            return (await session.call_tool("search", {"query": "books"})).is_error
+
+    assert asyncio.run(ask()) is False
+
+
+def test_a_folder_that_is_no_index_is_an_error_at_once(tmp_path):
+    with pytest.raises(IndexFormatError):
+        open_later(tmp_path, "none", "cpu")
 
 
 def test_search_and_fetch_over_stdio(tmp_path):

@@ -1,0 +1,67 @@
+"""An index that is opened in the background: hosts give a server seconds to say hello, and models take longer to load."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from quarry.indexer.storage.generations import Generations
+from quarry.indexer.storage.manifest import Manifest
+
+if TYPE_CHECKING:
+    from quarry.retriever.live import LiveSearcher
+
+
+class Opening:
+    """Begins to open an index at once; whoever needs it waits. Safe to share between threads."""
+
+    def __init__(self, open_index: "Callable[[], LiveSearcher]") -> None:
+        """Start the thread."""
+        self._open, self._lock = open_index, threading.Lock()
+        self._found = self._begin()
+
+    def get(self) -> "LiveSearcher":
+        """Return the opened index. An attempt that failed is made again.
+
+        Raises:
+            SearchError: If it cannot be opened.
+        """
+        with self._lock:
+            if self._found.done() and self._found.exception() is not None:
+                self._found = self._begin()
+            found = self._found
+        return found.result()
+
+    def _begin(self) -> "Future[LiveSearcher]":
+        found: Future[LiveSearcher] = Future()
+
+        def work() -> None:
+            try:
+                found.set_result(self._open())
+            except BaseException as err:  # noqa: BLE001 (thread boundary: it is raised where the index is needed)
+                found.set_exception(err)
+
+        threading.Thread(target=work, name="quarry-open", daemon=True).start()
+        return found
+
+
+def open_later(index: Path, rerank: str, device: str) -> Opening:
+    """Begin to open an index with its models.
+
+    Args:
+        index: The index folder.
+        rerank: As for `LiveSearcher`.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+
+    Raises:
+        IndexFormatError: At once, if the folder is not an index.
+    """
+    Manifest.read(Generations(index).live())
+
+    def open_index() -> "LiveSearcher":
+        from quarry.retriever.live import LiveSearcher
+
+        return LiveSearcher(index, rerank=rerank, device=device)
+
+    return Opening(open_index)
