@@ -15,6 +15,7 @@
       x QueryError           a question cannot be asked as it is; a ValueError too
         + EmptyQuery         it has no character that could be searched for
         + UnknownFilter      no document has the metadata that it filters by
+        + BadFilter          a filter that no index could answer: an unknown operator, or a bound that is no number or date
 
 Every error carries a `Message`: a code, what was found, what was expected, what to do, and the parameters of these templates.
 A caller's mistake in arguments is a plain `ValueError`.
@@ -122,6 +123,10 @@ class EmptyQuery(QueryError):
 
 class UnknownFilter(QueryError):
     """No document has the metadata that a query filters by."""
+
+
+class BadFilter(QueryError):
+    """A filter has no key, an unknown operator, or compares what cannot be compared."""
 
 
 def cause_of(err: BaseException) -> Message:

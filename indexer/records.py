@@ -1,7 +1,8 @@
 """Documents and chunks: the records that every stage speaks of. Nothing here reads, writes or computes."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from quarry.indexer.metadata import Meta
 
 _LONGEST_TITLE = (
     300  # characters: each passage repeats it, so that a title without end would make the index many times larger
@@ -19,13 +20,13 @@ class Document:
         doc_id: Unique in the corpus; chosen by the corpus, never random.
         text: The whole text, valid Unicode without NUL and lone surrogates.
         title: May be empty.
-        meta: Flat metadata that can be filtered on, such as `source`, `format`, `lang`.
+        meta: What can be filtered on, such as `source`, `format`, `lang`; JSON values (`quarry.indexer.metadata`).
     """
 
     doc_id: str
     text: str
     title: str = ""
-    meta: Mapping[str, str] = field(default_factory=dict)
+    meta: Meta = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

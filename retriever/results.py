@@ -43,7 +43,7 @@ class Result:
     end: int
     text: str
     highlights: tuple[Span, ...]
-    meta: dict[str, str]
+    meta: dict[str, Any]
     evidence: Evidence
 
 

@@ -12,13 +12,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Self
+from typing import Any, Self
 
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import EmptyQuery, SearchError, cause_of
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Chunk
+from quarry.indexer.storage.conditions import condition_of
 from quarry.indexer.storage.generations import Generations
 from quarry.retriever.base import Reranker, Retriever
 from quarry.retriever.collapse import by_document
@@ -40,7 +41,7 @@ CASCADE_DEPTH = (
     20  # candidates that a reranker gets after late interaction: more rarely reach the first ten, and cost seconds
 )
 _PASSAGES_PER_DOCUMENT = 3  # asked for per wanted document, so that long documents do not crowd out others
-Filters = Mapping[str, Collection[str]]
+Filters = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,8 @@ class SearchOptions:
         rerank_depth: How many candidates it is given at most.
         rerank_budget_ms: Wall time for it; what is not scored by then keeps its fused place, and the answer says so.
         dense_budget_ms: Wall time for embedding the query and searching the vectors; past it, BM25 answers.
-        filters: Metadata that documents must have: key -> accepted values (`*` in a value is a wildcard).
+        filters: Metadata that documents must have, by key: a value or several (`*` is a wildcard), bounds such as `>=2024-04-01`,
+            `!=` and a value (`quarry.indexer.storage.conditions`).
     """
 
     route: Route = "hybrid"
@@ -153,7 +155,8 @@ class Searcher:
         Raises:
             EmptyQuery: If the query is empty.
             UnknownFilter: If a filter names metadata that no document has.
-            ValueError: If k < 1; the two above are ValueErrors too.
+            BadFilter: If a filter compares what cannot be compared.
+            ValueError: If k < 1; those above are ValueErrors too.
 
         Example:
             >>> answer = Searcher.open("my-index").search("Where does the Rhine begin?", k=1, options=SearchOptions(route="bm25"))
@@ -282,7 +285,7 @@ class Searcher:
         )
 
     def _result(
-        self, rank: int, hit: Hit, chunk: Chunk, title: str, meta: dict[str, str], terms: Sequence[str]
+        self, rank: int, hit: Hit, chunk: Chunk, title: str, meta: dict[str, Any], terms: Sequence[str]
     ) -> Result:
         return Result(
             rank=rank,
@@ -292,7 +295,7 @@ class Searcher:
             doc_id=chunk.doc_id,
             title=title or chunk.doc_id,
             heading=chunk.heading,
-            source=meta.get("source", chunk.doc_id),
+            source=str(meta.get("source", chunk.doc_id)),
             page=self.index.chunks.page_at(chunk.doc_id, chunk.start),
             start=chunk.start,
             end=chunk.end,
@@ -316,7 +319,7 @@ class _WithReport:
 
 def _nothing_matches(options: SearchOptions) -> tuple[StageReport, ...]:
     """Return why no stage had anything to do: no document has the metadata that was asked for."""
-    filters = [f"{key}={'|'.join(values)}" for key, values in (options.filters or {}).items()]
+    filters = [str(condition_of(key, wanted)) for key, wanted in (options.filters or {}).items()]
     reason = Message.of("search.nothing_matches", "no document matches the filter {filters}", filters=filters)
     stages: tuple[Stage, ...] = ("dense", "bm25") if options.route == "hybrid" else (options.route,)
     return tuple(StageReport(stage, "off", reason) for stage in stages)

@@ -18,7 +18,11 @@ from quarry.indexer.messages import Message
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; append :float32 to avoid bfloat16.")]
 FilterOption = Annotated[
     list[str] | None,
-    typer.Option("--filter", help="Metadata filter KEY=VALUE; repeat a key to accept several values; * is a wildcard."),
+    typer.Option(
+        "--filter",
+        help="Metadata filter: KEY=VALUE (repeat a key to accept several values; * is a wildcard), KEY!=VALUE, or a bound such as "
+        "'date>=2024-04-01'.",
+    ),
 ]
 HostOption = Annotated[
     str, typer.Option(help="Address to listen on; anything but loopback requires a token or password.")

@@ -1,8 +1,9 @@
 """Requests and responses of the HTTP API, with their limits; the OpenAPI schema is generated from these."""
 
+from json import dumps
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints
 
 from quarry.app.server.problems import Problem
 from quarry.indexer.messages import Message
@@ -18,6 +19,7 @@ KEYS: dict[str, Any] = {"additionalProperties": False}
 MAX_DOCUMENTS = 1_000
 MAX_INPUTS = 2_048  # as OpenAI allows
 MAX_PASSAGES = 1_000  # as Cohere advises
+MAX_META = 8_192  # characters of one value of a document's metadata
 
 
 def _whole(value: Any) -> Any:
@@ -26,6 +28,13 @@ def _whole(value: Any) -> Any:
 
 
 WHOLE = BeforeValidator(_whole)
+
+
+def _short(value: JsonValue) -> JsonValue:
+    """Refuse metadata of more than 8,192 characters."""
+    if len(value if isinstance(value, str) else dumps(value)) > MAX_META:
+        raise ValueError(f"the value is longer than {MAX_META} characters")
+    return value
 
 
 class Typed(BaseModel):
@@ -51,7 +60,8 @@ class SearchRequest(Strict):
     filters: dict[Name, Annotated[list[Annotated[str, StringConstraints(max_length=2_048)]], Field(min_length=1)]] = (
         Field(
             default_factory=dict,
-            description="Metadata key to accepted values; * is a wildcard.",
+            description="Metadata key to accepted values, in which * is a wildcard, and to bounds and refusals: "
+            ">=2024-04-01, <10, !=draft. Numbers and dates compare by value; nested keys are dotted.",
             max_length=32,
             json_schema_extra=KEYS,
         )
@@ -84,7 +94,7 @@ class ResultOut(BaseModel):
     end: int
     text: str
     highlights: list[tuple[int, int]]
-    meta: dict[str, str]
+    meta: dict[str, Any]
     evidence: Evidence
 
 
@@ -137,8 +147,11 @@ class DocumentIn(Strict):
     id: Name
     text: Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
     title: Annotated[str, StringConstraints(max_length=2_048)] = ""
-    meta: dict[Name, Annotated[str, StringConstraints(max_length=8_192)]] = Field(
-        default_factory=dict, max_length=64, json_schema_extra=KEYS
+    meta: dict[Name, Annotated[JsonValue, AfterValidator(_short)]] = Field(
+        default_factory=dict,
+        max_length=64,
+        json_schema_extra=KEYS,
+        description="Metadata: text, numbers, lists, nested objects.",
     )
 
 

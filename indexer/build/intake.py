@@ -8,12 +8,14 @@ import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from quarry.indexer.build.cutting import Cutter
 from quarry.indexer.build.plan import BuildSettings
 from quarry.indexer.corpus.walk import ReadFile, Skipped, SourceFile, UnchangedFile, path_of, read_corpus
 from quarry.indexer.errors import CorpusError
 from quarry.indexer.messages import Message
+from quarry.indexer.metadata import cleaned
 from quarry.indexer.readers.base import Unreadable
 from quarry.indexer.records import Document
 from quarry.indexer.storage.chunk_table import ChunkTable, document_sha256
@@ -261,5 +263,5 @@ def storable(document: Document) -> Document:
         raise ValueError(
             f"document id {document.doc_id!r} is not usable; expected non-empty text without NUL or lone surrogates"
         )
-    meta = {key.translate(_UNSTORABLE): value.translate(_UNSTORABLE) for key, value in document.meta.items()}
+    meta: dict[str, Any] = cleaned(document.meta, lambda text: text.translate(_UNSTORABLE))
     return Document(document.doc_id, document.text.translate(_UNSTORABLE), document.title.translate(_UNSTORABLE), meta)

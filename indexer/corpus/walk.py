@@ -14,9 +14,11 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
 from quarry.indexer.messages import Message
+from quarry.indexer.metadata import cleaned
 from quarry.indexer.readers.base import (
     READERS_VERSION,
     Extract,
@@ -379,7 +381,7 @@ def _doc_id(file_id: str, extract: Extract, *, keeps_ids: bool) -> str:
 def _document(doc_id: str, path: Path, extract: Extract, common: Mapping[str, str]) -> Document:
     """Make the record; what a parser gave may still hold what cannot be stored."""
     text, damaged = storable(extract.text)
-    meta = {storable(name)[0]: storable(value)[0] for name, value in extract.meta.items()}
+    meta: dict[str, Any] = cleaned(extract.meta, lambda value: storable(value)[0])
     if damaged:
         meta["damaged"] = str(damaged)
     document = Document(doc_id, text, " ".join(storable(extract.title)[0].split())[:_LONGEST_TITLE], {**meta, **common})

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 from quarry.indexer.messages import Message
+from quarry.indexer.metadata import Meta
 from quarry.indexer.readers.charset import Decoded
 
 # Raise it when a reader gives other text or metadata for the same bytes: the next `quarry index` reads every file again.
-READERS_VERSION = 2
+READERS_VERSION = 3
 
 Reason = Literal[
     "empty",
@@ -49,14 +50,14 @@ class Extract:
     Attributes:
         text: Headings as ATX lines, pages separated by form feeds, newlines as `\n`.
         title: Empty when the file has none.
-        meta: The file's own metadata.
+        meta: The file's own metadata, JSON values.
         row_id: For rows of a data file: the id that the row carries, or its number from 1.
         beir: Whether the id stands under `_id`, as in BEIR, where it is unique in the corpus.
     """
 
     text: str
     title: str = ""
-    meta: Mapping[str, str] = field(default_factory=dict)
+    meta: Meta = field(default_factory=dict)
     row_id: str = ""
     beir: bool = False
 

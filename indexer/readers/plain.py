@@ -1,6 +1,5 @@
 """Plain text, Markdown with front matter, and tables as text (CSV, TSV)."""
 
-import re
 from pathlib import Path
 
 from quarry.indexer.messages import Message
@@ -15,9 +14,8 @@ from quarry.indexer.readers.base import (
     text_meta,
 )
 from quarry.indexer.readers.charset import decode
+from quarry.indexer.readers.front_matter import front_matter
 
-_FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?\n)---[ \t]*(?:\n|\Z)", re.DOTALL)
-_FIELD = re.compile(r"^([A-Za-z_][\w-]*):[ \t]*(.*)$")
 _CONTROLS = 0.1  # a "text" with more control characters than this is binary
 
 
@@ -40,32 +38,12 @@ def read_text(path: Path, content: bytes, options: ReadOptions) -> Reading:
 
 
 def read_markdown(path: Path, content: bytes, options: ReadOptions) -> Reading:
-    """Read Markdown as it stands; front matter becomes metadata."""
+    """Read Markdown as it stands; YAML or TOML front matter becomes metadata."""
     extract = read_text(path, content, options).extracts[0]
-    match = _FRONT_MATTER.match(extract.text)
-    fields: dict[str, str] = {}
-    text = extract.text
-    if match:
-        fields = _fields(match.group(1))
-        text = text[match.end() :]
-    title = fields.pop("title", "") or first_heading(text)
-    return Reading((Extract(text, title, {**fields, **extract.meta}),))
-
-
-def _fields(block: str) -> dict[str, str]:
-    """Flat `key: value` lines; a list below a key, or in brackets, is joined by commas."""
-    fields: dict[str, str] = {}
-    key = ""
-    for line in block.splitlines():
-        if match := _FIELD.match(line):
-            key = match.group(1).lower()
-            value = match.group(2).strip().strip("\"'")
-            listed = value[:1] == "[" and value[-1:] == "]"
-            fields[key] = ", ".join(part.strip().strip("\"'") for part in value[1:-1].split(",")) if listed else value
-        elif key and line.lstrip().startswith("- "):
-            item = line.lstrip()[2:].strip().strip("\"'")
-            fields[key] = f"{fields[key]}, {item}" if fields[key] else item
-    return {name: value for name, value in fields.items() if value}
+    front = front_matter(extract.text)
+    text, facts = extract.text[front.end :], dict(front.facts)
+    title = str(facts.pop("title", "")) or first_heading(text)
+    return Reading((Extract(text, title, {**facts, **extract.meta}),), omitted={"lines of front matter": front.lost})
 
 
 def read_table(path: Path, content: bytes, options: ReadOptions) -> Reading:

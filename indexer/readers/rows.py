@@ -159,15 +159,15 @@ class _Rows:
         return Extract(text, title, {**facts, **self._meta}, str(row[key]) if key else str(number), beir=key == "_id")
 
 
-def _facts(given: Any, longest: int | None) -> dict[str, str]:
+def _facts(given: Any, longest: int | None) -> dict[str, Any]:
     """Return what can be filtered on; of fields that are text as well, the short ones."""
     if not isinstance(given, dict):
         return {}
-    facts = {str(name): _flat(value) for name, value in given.items() if value not in (None, "", [], {})}
-    return {name: value for name, value in facts.items() if longest is None or len(value) <= longest}
+    facts = {str(name): value for name, value in given.items() if value not in (None, "", [], {})}
+    return {name: value for name, value in facts.items() if longest is None or len(_as_text(value)) <= longest}
 
 
-def _flat(value: Any) -> str:
+def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

@@ -63,4 +63,4 @@ def _add_languages(db: sqlite3.Connection) -> None:
     found = [(language_of(text), number) for number, text in db.execute("SELECT number, text FROM chunks")]
     db.executemany("UPDATE chunks SET lang = ? WHERE number = ?", found)
     for doc_id, text, meta in db.execute("SELECT doc_id, text, meta FROM documents").fetchall():
-        put_document_languages(db, doc_id, text, loads(meta).get("lang", ""))
+        put_document_languages(db, doc_id, text, str(loads(meta).get("lang", "")))

@@ -5,7 +5,7 @@ built, one process writes the table; afterwards it is opened read-only and immut
 """
 
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from json import dumps, loads
 from pathlib import Path
@@ -13,10 +13,13 @@ from typing import Any, NamedTuple, Self
 from urllib.parse import quote
 
 from quarry.indexer.corpus.walk import SourceFile
-from quarry.indexer.errors import IndexFormatError, UnknownFilter
+from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.language import language_of
+from quarry.indexer.metadata import facts
 from quarry.indexer.records import Chunk, Document, passage_text
 from quarry.indexer.storage.chunk_schema import create_tables, has_languages, prepare_copy, put_document_languages
+from quarry.indexer.storage.conditions import condition_of
+from quarry.indexer.storage.matching import matching_documents
 from quarry.indexer.storage.vector_cache import passage_digest
 
 _SQL_VARIABLES = 500
@@ -143,9 +146,9 @@ class ChunkTable:
         row = (document.doc_id, file, document.title, document.text, stored_meta, document_sha256(document))
         self._db.execute("INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?)", row)
         self._db.executemany(
-            "INSERT INTO meta VALUES (?, ?, ?)", [(document.doc_id, key, value) for key, value in meta.items()]
+            "INSERT INTO meta VALUES (?, ?, ?)", [(document.doc_id, key, value) for key, value in facts(meta)]
         )
-        put_document_languages(self._db, document.doc_id, document.text, meta.get("lang", ""))
+        put_document_languages(self._db, document.doc_id, document.text, str(meta.get("lang", "")))
         self._db.executemany(
             'INSERT INTO chunks (chunk_id, doc_id, start, "end", heading, text, digest, terms, lang) '
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -252,7 +255,7 @@ class ChunkTable:
         """Return doc_id -> title for those that exist."""
         return dict(self._select("SELECT doc_id, title FROM documents WHERE doc_id IN ", list(set(doc_ids))))
 
-    def meta(self, doc_ids: Sequence[str]) -> dict[str, dict[str, str]]:
+    def meta(self, doc_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Return doc_id -> metadata for those that exist."""
         rows = self._select("SELECT doc_id, meta FROM documents WHERE doc_id IN ", list(set(doc_ids)))
         return {doc_id: loads(meta) for doc_id, meta in rows}
@@ -283,40 +286,25 @@ class ChunkTable:
             out.setdefault(key, []).append((value, count))
         return out
 
-    def matching(self, filters: Mapping[str, Collection[str]]) -> frozenset[str]:
-        """Return the ids of all chunks whose document matches: any of the values for each key.
+    def matching(self, filters: Mapping[str, Any]) -> frozenset[str]:
+        """Return the ids of all chunks whose document meets the conditions on every key (`quarry.indexer.storage.conditions`).
 
-        A value with `*` is a pattern; `doc_id` and `title` count as keys.
+        A value with `*` is a pattern; `doc_id` and `title` count as keys. A key that no document has in this case matches one
+        that differs in case only.
 
         Raises:
             UnknownFilter: If a key occurs in no document; the message names the known ones.
+            BadFilter: If an operator is unknown, or a bound is compared with text.
         """
-        known = {row[0] for row in self._db.execute("SELECT DISTINCT key FROM meta")} | {"doc_id", "title"}
-        matched: set[str] | None = None
-        for key, values in filters.items():
-            if key not in known:
-                raise UnknownFilter(
-                    "storage.unknown_filter",
-                    "no document has the metadata {key}",
-                    expected="one of {known}",
-                    key=key,
-                    known=sorted(known),
-                )
-            documents = {row[0] for value in values for row in self._matching_documents(key, value)}
-            matched = documents if matched is None else matched & documents
-        if matched is None:
+        documents: set[str] | None = None
+        for key, wanted in filters.items():
+            found = matching_documents(self._db, condition_of(key, wanted))
+            documents = found if documents is None else documents & found
+        if documents is None:
             return frozenset(row[0] for row in self._db.execute("SELECT chunk_id FROM chunks"))
         return frozenset(
-            row[0] for row in self._select("SELECT chunk_id FROM chunks WHERE doc_id IN ", sorted(matched))
+            row[0] for row in self._select("SELECT chunk_id FROM chunks WHERE doc_id IN ", sorted(documents))
         )
-
-    def _matching_documents(self, key: str, value: str) -> Iterable[tuple[str]]:
-        pattern = value.replace("[", "[[]").replace("?", "[?]")  # only * is special
-        if key in ("doc_id", "title"):
-            return self._db.execute(f"SELECT doc_id FROM documents WHERE {key} GLOB ?", (pattern,))  # noqa: S608 (two fixed names)
-        if "*" in value:
-            return self._db.execute("SELECT doc_id FROM meta WHERE key = ? AND value GLOB ?", (key, pattern))
-        return self._db.execute("SELECT doc_id FROM meta WHERE key = ? AND value = ?", (key, value))
 
     def _select(self, sql: str, keys: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         for first in range(0, len(keys), _SQL_VARIABLES):

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from quarry.app.cli.console import DeviceOption, FilterOption, RerankOption, bold, note, out, out_json, raw, safe, table
+from quarry.indexer.errors import BadFilter
+from quarry.indexer.storage.conditions import parse_expression
 from quarry.retriever.highlight import pieces, snippet
 from quarry.retriever.ranking import Query, StageScore
 from quarry.retriever.results import Answer, Result
@@ -79,16 +81,17 @@ def search(
 
 
 def parse_filters(expressions: list[str]) -> dict[str, list[str]] | None:
-    """Parse KEY=VALUE expressions into filters.
+    """Parse KEY=VALUE, KEY!=VALUE and bounds such as KEY>=VALUE into filters.
 
     Raises:
-        typer.BadParameter: If one has no `=`.
+        typer.BadParameter: If one has no key or no operator.
     """
     filters: dict[str, list[str]] = {}
     for expression in expressions:
-        key, equals, value = expression.partition("=")
-        if not equals or not key:
-            raise typer.BadParameter(f"the filter {expression!r} is not KEY=VALUE, such as lang=zh or source=manual/*")
+        try:
+            key, value = parse_expression(expression)
+        except BadFilter as err:
+            raise typer.BadParameter(str(err)) from err
         filters.setdefault(key, []).append(value)
     return filters or None
 

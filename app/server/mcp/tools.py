@@ -4,7 +4,7 @@ Both only read. What documents say is handed over as data; the descriptions tell
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
@@ -47,7 +47,7 @@ class Fetched(BaseModel):
     title: str
     text: str
     url: str
-    metadata: dict[str, str]
+    metadata: dict[str, Any]
 
 
 def mcp_server(opened: "Callable[[], LiveSearcher]") -> MCPServer:
@@ -117,7 +117,7 @@ def mcp_server(opened: "Callable[[], LiveSearcher]") -> MCPServer:
             id=doc_id,
             title=document.title or doc_id,
             text=document.text[:_MAX_CHARS],
-            url=metadata.get("source", doc_id),
+            url=str(metadata.get("source", doc_id)),
             metadata=metadata,
         )
 

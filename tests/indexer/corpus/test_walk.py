@@ -99,7 +99,7 @@ def test_structure_becomes_headings_rows_and_metadata(tmp_path):
     text = one(tmp_path, "a.html", html.encode()).documents[0].text
     assert text == "## Hours\n\nOpen daily\n\n- one\n- two"
     markdown = one(tmp_path, "a.md", "---\ntitle: 规则\ntags: [a, b]\n---\n# One\n\ntext".encode()).documents[0]
-    assert (markdown.title, markdown.meta["tags"], markdown.text) == ("规则", "a, b", "# One\n\ntext")
+    assert (markdown.title, markdown.meta["tags"], markdown.text) == ("规则", ["a", "b"], "# One\n\ntext")
     table = one(tmp_path, "a.csv", '名称,价格\n"a, b",3\n'.encode("gb18030")).documents[0]
     assert table.text == "名称,价格\na, b,3"
 
@@ -122,7 +122,7 @@ def test_rows_of_json_become_documents(tmp_path):
         ("d1", "T", "one"),
         ("d2", "only a title", "only a title"),
     ]
-    assert events["corpus.jsonl.gz"].documents[0].meta["n"] == "3"
+    assert events["corpus.jsonl.gz"].documents[0].meta["n"] == 3
     assert [d.doc_id for d in events["notes.jsonl"].documents] == ["c/notes.jsonl/7"]
     assert [(Path(p.source).name, p.reason) for p in events["notes.jsonl"].problems] == [
         ("notes.jsonl:2", "wrong row"),

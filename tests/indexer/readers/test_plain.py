@@ -24,7 +24,7 @@ def test_front_matter_becomes_metadata():
     (extract,) = read_markdown(Path("a.md"), content.encode(), OPTIONS).extracts
     assert extract.title == "标题 One"
     assert extract.text == "# Heading\ntext\n"
-    assert extract.meta == {"tags": "甲, b", "authors": "Ann, 李四", "charset": "utf-8"}
+    assert extract.meta == {"tags": ["甲", "b"], "authors": ["Ann", "李四"], "charset": "utf-8"}
 
 
 def test_a_rule_is_not_front_matter():
