@@ -27,10 +27,11 @@ from quarry.indexer.language import language_of
 from quarry.indexer.lexical.analyzer import Analyzer
 from quarry.indexer.lexical.bm25 import K1, MAX_REPEAT, B, Bm25sIndex, LexicalIndex
 from quarry.indexer.records import passage_text
+from quarry.indexer.storage.blob_cache import passage_digest
 from quarry.indexer.storage.chunk_table import ChunkTable
 from quarry.indexer.storage.layout import CENTROIDS_NAME, LEXICAL_NAME, VECTORS_NAME
 from quarry.indexer.storage.manifest import ALL, LanguageFacts, Probes, RouteQuality
-from quarry.indexer.storage.vector_cache import VectorCache, passage_digest
+from quarry.indexer.storage.vector_cache import VectorCache
 from quarry.indexer.stores import store_class
 from quarry.indexer.stores.base import VectorStore
 

@@ -17,10 +17,10 @@ from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.language import language_of
 from quarry.indexer.metadata import facts
 from quarry.indexer.records import Chunk, Document, passage_text
+from quarry.indexer.storage.blob_cache import passage_digest
 from quarry.indexer.storage.chunk_schema import create_tables, has_languages, prepare_copy, put_document_languages
 from quarry.indexer.storage.conditions import condition_of
 from quarry.indexer.storage.matching import matching_documents
-from quarry.indexer.storage.vector_cache import passage_digest
 
 _SQL_VARIABLES = 500
 
