@@ -3,7 +3,7 @@
     one writer at a time                                     locks, generations.writer_lock
     -> `Generations.begin`: a hidden folder                  generations; layout names its parts
     -> texts: files, documents, chunks                       chunk_table, chunk_schema
-    -> vectors by passage digest, shared by generations      vector_cache
+    -> vectors by passage digest, shared by generations      vector_cache, blob_cache
     -> manifest with the digest of every file                manifest, sealing
     -> `Generations.commit`: fsync, rename, switch           generations, durable
     readers keep theirs until they let go                    hold

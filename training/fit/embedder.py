@@ -70,17 +70,9 @@ class _EmbedderTrainee:
 
     def trainer(self, arguments: Mapping[str, Any], callback: Any) -> Any:
         """See `quarry.training.fit.steps.Trainee`."""
-        from sentence_transformers import SentenceTransformerTrainingArguments
+        from quarry.training.fit.trainer import ContrastiveLoss, PlannedTrainer
 
-        from quarry.training.fit.trainer import ContrastiveLoss, PlannedTrainer, rows_placeholder
-
-        return PlannedTrainer(
-            model=self.model,
-            args=SentenceTransformerTrainingArguments(**arguments),
-            train_dataset=rows_placeholder(),
-            loss=ContrastiveLoss(self.model, self._spec),
-            callbacks=[callback],
-        )
+        return PlannedTrainer.of(arguments, ContrastiveLoss(self.model, self._spec), callback)
 
     def collate(self, draws: Sequence[Draw]) -> dict[str, Any]:
         """See `quarry.training.fit.steps.Trainee`."""

@@ -49,10 +49,6 @@ def write_tuned(trainable: Trainable, folder: Path, *, digest: str, record: Mapp
     heads = shape.query_format.split("{query}", 1)[0], shape.document_format.split("{text}", 1)[0]
     trainable.model.prompts = {"query": heads[0], "document": heads[1]}
     trainable.model.save(str(folder), create_model_card=False)
-    # transformers re-serializes the tokenizer, sometimes with different ids: keep the base model's files
-    for path in trainable.folder.iterdir():
-        if path.name in TOKENIZER_FILES:
-            shutil.copyfile(path, folder / path.name)
     spec = EmbedderSpec(
         model=tuned_name(shape.model, digest),
         revision=digest,
@@ -64,19 +60,33 @@ def write_tuned(trainable: Trainable, folder: Path, *, digest: str, record: Mapp
         origin="path",
     )
     write_profile(folder, spec)
+    write_beside(folder, trainable.folder, record, model_card(spec, record))
+
+
+def write_beside(folder: Path, base: Path, record: Mapping[str, Any], card: str) -> None:
+    """Write what lies beside the weights of any tuned model: the base model's tokenizer, `training.json`, the model card."""
+    # transformers re-serializes the tokenizer, sometimes with different ids: keep the base model's files
+    for path in base.iterdir():
+        if path.name in TOKENIZER_FILES:
+            shutil.copyfile(path, folder / path.name)
     write_atomic(folder / "training.json", dumps(record, ensure_ascii=False, indent=1, sort_keys=True).encode())
-    write_atomic(folder / "README.md", model_card(spec, record).encode())
+    write_atomic(folder / "README.md", card.encode())
+
+
+def dev_words(record: Mapping[str, Any], over: str = "") -> str:
+    """Return what a model card says about the dev score; `over` tells what the queries were asked over."""
+    scores = record.get("dev")
+    if not scores:
+        return "It was not measured while it was trained."
+    return (
+        f"nDCG@10 on the {scores['queries']} queries of its dev split{over}, which chose among its checkpoints and is therefore "
+        f"no proof: {scores['before']:.4f} before, {scores['after']:.4f} after."
+    )
 
 
 def model_card(spec: EmbedderSpec, record: Mapping[str, Any]) -> str:
     """Return the text of README.md: what it is, what it was made of, how to use it."""
-    scores = record.get("dev") or {}
-    measured = (
-        f"nDCG@10 on the {scores['queries']} queries of its dev split, which chose among its checkpoints and is therefore no "
-        f"proof: {scores['before']:.4f} before, {scores['after']:.4f} after."
-        if scores
-        else "It was not measured while it was trained."
-    )
+    measured = dev_words(record)
     return f"""---
 library_name: sentence-transformers
 pipeline_tag: sentence-similarity

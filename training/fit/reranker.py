@@ -1,9 +1,7 @@
 """Fine-tuning a reranker: the rows that train an embedder, read as pairs. The base model's folder stays untouched."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +11,13 @@ from quarry.indexer.errors import ModelError
 from quarry.indexer.models.batching import by_length, token_batches
 from quarry.indexer.models.format import PROFILE_NAME
 from quarry.indexer.models.loading import check_folder, load_tokenizer, read_json, stored_id
-from quarry.indexer.storage.durable import write_atomic
 from quarry.retriever.evaluation.measures import ndcg
 from quarry.retriever.rerankers.cross_encoder import pair_tokens
 from quarry.training.examples.rows import TrainingRow
 from quarry.training.fit.batches import Draw
 from quarry.training.fit.collation import PairCollator, padded_pairs
 from quarry.training.fit.dev_score import CUTOFF, DevSet
-from quarry.training.fit.model_folder import TOKENIZER_FILES, tuned_name
+from quarry.training.fit.model_folder import dev_words, tuned_name, write_beside
 from quarry.training.fit.progress import TrainObserver
 from quarry.training.fit.run import TrainedModel, run_training
 from quarry.training.fit.spec import RerankerSpec
@@ -90,17 +87,9 @@ class _RerankerTrainee:
 
     def trainer(self, arguments: Mapping[str, Any], callback: Any) -> Any:
         """See `quarry.training.fit.steps.Trainee`."""
-        from sentence_transformers import CrossEncoderTrainingArguments
+        from quarry.training.fit.trainer import PairLoss, PlannedRerankerTrainer
 
-        from quarry.training.fit.trainer import PairLoss, PlannedRerankerTrainer, rows_placeholder
-
-        return PlannedRerankerTrainer(
-            model=self.model,
-            args=CrossEncoderTrainingArguments(**arguments),
-            train_dataset=rows_placeholder(),
-            loss=PairLoss(self.model, self._spec),
-            callbacks=[callback],
-        )
+        return PlannedRerankerTrainer.of(arguments, PairLoss(self.model, self._spec), callback)
 
     def collate(self, draws: Sequence[Draw]) -> dict[str, Any]:
         """See `quarry.training.fit.steps.Trainee`."""
@@ -145,13 +134,8 @@ class _RerankerTrainee:
         """See `quarry.training.fit.steps.Trainee`."""
         inner: Any = self.model[0].model
         inner.save_pretrained(folder)
-        for path in self._folder.iterdir():
-            if path.name in TOKENIZER_FILES:
-                shutil.copyfile(path, folder / path.name)
         name = tuned_name(self.base, digest)
-        told = {**record, "model": name}
-        write_atomic(folder / "training.json", dumps(told, ensure_ascii=False, indent=1, sort_keys=True).encode())
-        write_atomic(folder / "README.md", _card(name, self._spec, record).encode())
+        write_beside(folder, self._folder, {**record, "model": name}, _card(name, self._spec, record))
 
 
 def name_of(folder: Path, config: dict[str, Any]) -> str:
@@ -202,13 +186,7 @@ def _open(folder: Path, config: dict[str, Any], spec: RerankerSpec, device: str)
 
 
 def _card(name: str, spec: RerankerSpec, record: Mapping[str, Any]) -> str:
-    scores = record.get("dev") or {}
-    measured = (
-        f"nDCG@10 of the {scores['queries']} queries of its dev split over about {_DEV_CANDIDATES} candidates each, which "
-        f"chose among its checkpoints and is therefore no proof: {scores['before']:.4f} before, {scores['after']:.4f} after."
-        if scores
-        else "It was not measured while it was trained."
-    )
+    measured = dev_words(record, f" over about {_DEV_CANDIDATES} candidates each")
     return f"""---
 library_name: sentence-transformers
 pipeline_tag: text-ranking

@@ -4,14 +4,21 @@ This module imports torch and sentence-transformers at the top, because its clas
 where a run begins. It decides nothing about data and writes nothing but checkpoints.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from datasets import Dataset
 from safetensors.torch import load_file, save_file
-from sentence_transformers import CrossEncoder, CrossEncoderTrainer, SentenceTransformer, SentenceTransformerTrainer
+from sentence_transformers import (
+    CrossEncoder,
+    CrossEncoderTrainer,
+    CrossEncoderTrainingArguments,
+    SentenceTransformer,
+    SentenceTransformerTrainer,
+    SentenceTransformerTrainingArguments,
+)
 from sentence_transformers.base.losses.gradcache import CachedLossMixin
 from torch import Tensor, nn
 
@@ -95,6 +102,36 @@ def _across_processes(texts: Tensor, roles: Roles) -> tuple[Tensor, Roles]:
     return vectors[keep], with_texts(roles, offset, torch.cat(numbers)[keep])
 
 
+class PairLoss(nn.Module):
+    """`rerank_loss` over a cross-encoder, in pieces of like length."""
+
+    def __init__(self, model: CrossEncoder, spec: RerankerSpec) -> None:
+        super().__init__()
+        self.model = model
+        self.spec = spec
+
+    def forward(
+        self,
+        features: Sequence[Features],
+        labels: dict[str, Tensor],
+        prompt: str | None = None,
+        task: str | None = None,
+    ) -> Tensor:
+        """Return the loss; `features` holds the pairs, `labels` the table and the teacher of `PairCollator`.
+
+        sentence-transformers hands `prompt` and `task` over; they are not used, because pairs come as tokens.
+        """
+        del prompt, task
+        pairs, table = features[0], labels["table"]
+        lengths = pairs["attention_mask"].sum(dim=1).tolist()
+        logits = []
+        for rows in token_batches(lengths, range(len(lengths)), self.spec.token_budget):
+            piece = {name: column[rows[0] : rows[-1] + 1, : lengths[rows[0]]] for name, column in pairs.items()}
+            logits.append(self.model(piece)["scores"].view(-1).float())
+        scores = torch.cat(logits)[table.clamp(min=0)]  # (B, K)
+        return rerank_loss(scores, table >= 0, labels["teacher"], self.spec)
+
+
 class _InOrder:
     """The planned batches, as a batch sampler."""
 
@@ -145,41 +182,22 @@ class Planned:
 class PlannedTrainer(Planned, SentenceTransformerTrainer):
     """Trains an embedder."""
 
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any], loss: ContrastiveLoss, callback: Any) -> Self:
+        """Return a trainer of the loss's model."""
+        return cls(args=SentenceTransformerTrainingArguments(**arguments), **_parts(loss, callback))
+
 
 class PlannedRerankerTrainer(Planned, CrossEncoderTrainer):
     """Trains a reranker."""
 
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any], loss: PairLoss, callback: Any) -> Self:
+        """Return a trainer of the loss's model."""
+        return cls(args=CrossEncoderTrainingArguments(**arguments), **_parts(loss, callback))
 
-def rows_placeholder() -> Dataset:
-    """Return what the trainers want to see as a data set; the plan has the data."""
-    return Dataset.from_dict({"query": [""], "passage": [""], "label": [0]})
 
-
-class PairLoss(nn.Module):
-    """`rerank_loss` over a cross-encoder, in pieces of like length."""
-
-    def __init__(self, model: CrossEncoder, spec: RerankerSpec) -> None:
-        super().__init__()
-        self.model = model
-        self.spec = spec
-
-    def forward(
-        self,
-        features: Sequence[Features],
-        labels: dict[str, Tensor],
-        prompt: str | None = None,
-        task: str | None = None,
-    ) -> Tensor:
-        """Return the loss; `features` holds the pairs, `labels` the table and the teacher of `PairCollator`.
-
-        sentence-transformers hands `prompt` and `task` over; they are not used, because pairs come as tokens.
-        """
-        del prompt, task
-        pairs, table = features[0], labels["table"]
-        lengths = pairs["attention_mask"].sum(dim=1).tolist()
-        logits = []
-        for rows in token_batches(lengths, range(len(lengths)), self.spec.token_budget):
-            piece = {name: column[rows[0] : rows[-1] + 1, : lengths[rows[0]]] for name, column in pairs.items()}
-            logits.append(self.model(piece)["scores"].view(-1).float())
-        scores = torch.cat(logits)[table.clamp(min=0)]  # (B, K)
-        return rerank_loss(scores, table >= 0, labels["teacher"], self.spec)
+def _parts(loss: ContrastiveLoss | PairLoss, callback: Any) -> dict[str, Any]:
+    """Return what both trainers are made of; they want to see a data set, but the plan has the data."""
+    placeholder = Dataset.from_dict({"query": [""], "passage": [""], "label": [0]})
+    return {"model": loss.model, "train_dataset": placeholder, "loss": loss, "callbacks": [callback]}

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from quarry.indexer.corpus.walk import ReadFile, ReadOptions, Skipped, UnchangedFile, path_of, printable, read_corpus
 from quarry.indexer.readers.charset import decode
+from tests.random_files import ENDINGS, PACKED_ENDINGS, STARTS
 
 
 def read(folder: Path, options: ReadOptions = ReadOptions()) -> dict[str, ReadFile | Skipped]:
@@ -232,40 +233,8 @@ def test_a_parser_that_hangs_or_dies_costs_one_file():
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.binary(max_size=600),
-    st.sampled_from(
-        [
-            "txt",
-            "md",
-            "html",
-            "xml",
-            "csv",
-            "tsv",
-            "json",
-            "jsonl",
-            "pdf",
-            "docx",
-            "xlsx",
-            "pptx",
-            "epub",
-            "xls",
-            "msg",
-            "gz",
-            "txt.gz",
-            "",
-        ]
-    ),
-    st.sampled_from(
-        [
-            b"",
-            b"PK\x03\x04",
-            b"%PDF-1.7\n",
-            b"\xff\xfe",
-            b"\x1f\x8b",
-            bytes.fromhex("d0cf11e0a1b11ae1"),
-            b"<?xml ",
-            b"{",
-        ]
-    ),
+    st.sampled_from([*ENDINGS, *PACKED_ENDINGS]),
+    st.sampled_from(STARTS),
 )
 def test_random_bytes_under_any_name_are_read_or_refused(tmp_path, content, ending, head):
     event = one(tmp_path, f"file.{ending}" if ending else "file", head + content)

@@ -13,8 +13,9 @@ from quarry.indexer.readers.archive import check_archive
 from quarry.indexer.readers.base import Reading, Unreadable
 from quarry.indexer.readers.formats import format_of, read_content
 from quarry.indexer.readers.sandbox import Sandbox
+from tests.random_files import ENDINGS, OLE, STARTS
 
-OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504)
+OLE_HEAD = OLE + bytes(504)
 
 
 def packed(members):
@@ -39,8 +40,8 @@ def packed(members):
         ("a.bin", packed({"word/document.xml": b""}), "docx"),
         ("a.docx", packed({"xl/workbook.xml": b""}), "xlsx"),
         ("a.zip", packed({"META-INF/container.xml": b""}), "epub"),
-        ("a.xls", OLE + "Workbook".encode("utf-16-le"), "xls"),
-        ("a.xls", OLE + "__properties_version1.0".encode("utf-16-le"), "msg"),
+        ("a.xls", OLE_HEAD + "Workbook".encode("utf-16-le"), "xls"),
+        ("a.xls", OLE_HEAD + "__properties_version1.0".encode("utf-16-le"), "msg"),
     ],
 )
 def test_content_tells_before_the_name(name, content, kind):
@@ -52,10 +53,10 @@ def test_content_tells_before_the_name(name, content, kind):
     [
         ("a.exe", b"MZ", "unsupported format", r"'\.exe'"),
         ("a.zip", packed({"a.txt": b"x"}), "unsupported format", "Unpack it"),
-        ("a.doc", OLE + "WordDocument".encode("utf-16-le"), "unsupported format", "old binary"),
-        ("a.docx", OLE + "WordDocument".encode("utf-16-le"), "unsupported format", "old binary"),
-        ("a.docx", OLE + b"no stream we know", "encrypted", "password"),
-        ("a.docx", OLE + "EncryptedPackage".encode("utf-16-le"), "encrypted", "password"),
+        ("a.doc", OLE_HEAD + "WordDocument".encode("utf-16-le"), "unsupported format", "old binary"),
+        ("a.docx", OLE_HEAD + "WordDocument".encode("utf-16-le"), "unsupported format", "old binary"),
+        ("a.docx", OLE_HEAD + b"no stream we know", "encrypted", "password"),
+        ("a.docx", OLE_HEAD + "EncryptedPackage".encode("utf-16-le"), "encrypted", "password"),
         ("a.epub", b"PK\x03\x04", "damaged", "archive"),
         ("a.pdf", b"text", "damaged", "is not pdf"),
     ],
@@ -132,40 +133,6 @@ def test_a_pdf_with_a_password_is_encrypted(tmp_path):
     (tmp_path / "a.pdf").write_bytes(encrypted_pdf())
     (skip,) = read_corpus({"docs": tmp_path})
     assert skip.reason == "encrypted"
-
-
-STARTS = [
-    b"",
-    b"%PDF-1.4\n",
-    b"PK\x03\x04",
-    OLE,
-    b"\xff\xfe",
-    b"\xef\xbb\xbf",
-    b"<html>",
-    b"<?xml version='1.0'?>",
-    b"[",
-    b'{"text": ',
-    b"---\n",
-]
-ENDINGS = [
-    "",
-    "txt",
-    "md",
-    "html",
-    "xml",
-    "csv",
-    "tsv",
-    "json",
-    "jsonl",
-    "pdf",
-    "docx",
-    "pptx",
-    "xlsx",
-    "xls",
-    "epub",
-    "msg",
-    "exe",
-]
 
 
 @pytest.fixture(scope="module")
