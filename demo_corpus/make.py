@@ -29,7 +29,7 @@ ARTICLES = {
     "a31": ("Harvard University", "哈佛大学"), "a32": ("Jacksonville", "杰克逊维尔"), "a35": ("University of Chicago", "芝加哥大学"),
     "a36": ("Yuan dynasty", "元朝"), "a38": ("IPCC", "政府间气候变化专门委员会"), "a39": ("Chloroplast", "叶绿体"),
     "a40": ("Prime number", "素数"), "a41": ("Rhine", "莱茵河"), "a47": ("Force", "力"),
-}  # fmt: skip
+}  # fmt: skip  # a table
 FORMATS = ("md", "txt", "html", "docx", "pdf", "epub", "pptx", "xlsx", "csv", "jsonl", "json")
 FIRST_PARAGRAPHS = 3  # of five; the other two make the second document
 

@@ -197,7 +197,11 @@ class Searcher:
         k: int,
         options: SearchOptions = SearchOptions(),
     ) -> list[Ranking]:
-        """Return rankings of chunk ids without their texts: the core of `search`, for runs and evaluation."""
+        """Return rankings of chunk ids without their texts: the core of `search`, for runs and evaluation.
+
+        Raises:
+            ValueError: If k < 1.
+        """
         if k < 1:
             raise ValueError(f"k is {k}; expected at least 1 result to be asked for")
         allowed = self.index.chunks.matching(options.filters) if options.filters else None

@@ -16,7 +16,8 @@ STARTS = [
     b'{"text": ',
     b"---\n",
 ]
-ENDINGS = ["", "txt", "md", "html", "xml", "csv", "tsv", "json", "jsonl", "pdf", "docx", "pptx", "xlsx", "xls", "epub", "msg", "exe"]
+ENDINGS = [
+    "",
     "txt",
     "md",
     "html",
@@ -33,5 +34,5 @@ ENDINGS = ["", "txt", "md", "html", "xml", "csv", "tsv", "json", "jsonl", "pdf",
     "epub",
     "msg",
     "exe",
-] + [""]
+]
 PACKED_ENDINGS = ["gz", "txt.gz"]

@@ -17,8 +17,18 @@ def test_every_document_is_read_and_every_question_is_judged():
         assert len(texts) == 34
         assert sum(language_of(text) in expected for text in texts) >= 33
     assert {document.meta["format"] for document in documents.values()} >= {
-        "markdown", "txt", "html", "docx", "pdf", "epub", "pptx", "xlsx", "csv", "jsonl", "json",
-    }  # fmt: skip
+        "markdown",
+        "txt",
+        "html",
+        "docx",
+        "pdf",
+        "epub",
+        "pptx",
+        "xlsx",
+        "csv",
+        "jsonl",
+        "json",
+    }
     assert {"gb18030", "utf-16-le"} <= {document.meta.get("charset") for document in documents.values()}
     assert len({document.text for document in documents.values()}) == 68
     assert all(len(document.text) > 200 for document in documents.values())

@@ -79,7 +79,7 @@ def _kalm(name: str, *, bidirectional: bool = False) -> EmbedderProfile:
     return EmbedderProfile(
         name, "qwen2", "mean", 896, 512, 494, "multilingual", f"Instruct: {_KALM}{stop} \n Query: {{query}}",
         matryoshka=(896, 512, 256, 128, 64), bidirectional=bidirectional,
-    )  # fmt: skip
+    )  # fmt: skip  # a table
 
 
 EMBEDDERS: tuple[EmbedderProfile, ...] = (
@@ -139,7 +139,7 @@ EMBEDDERS: tuple[EmbedderProfile, ...] = (
         f"Instruct: {_WEB}\nQuery: {{query}}",
     ),
     EmbedderProfile("sentence-transformers/all-MiniLM-L6-v2", "bert", "mean", 384, 256, 22.7, "en"),
-)  # fmt: skip
+)  # fmt: skip  # a table
 
 _YES_NO = (
     "Given a query A and a passage B, determine whether the passage contains an answer to the query by providing a "
@@ -157,7 +157,7 @@ RERANKERS: tuple[RerankerProfile, ...] = (
         "BAAI/bge-reranker-v2.5-gemma2-lightweight", "lightweight", 9242, "multilingual", 1024,
         "Predict whether passage B contains an answer to query A.", 28,
     ),
-)  # fmt: skip
+)  # fmt: skip  # a table
 
 
 def embedder_profile(model: str) -> EmbedderProfile | None:

@@ -23,7 +23,11 @@ _TOLD = frozenset({"title", "creator", "language", "description"})
 
 
 def read_epub(path: Path) -> Reading:
-    """Read the chapters of a book in reading order."""
+    """Read the chapters of a book in reading order.
+
+    Raises:
+        Unreadable: `damaged` when the container or the package cannot be read.
+    """
     with zipfile.ZipFile(path) as archive:
         try:
             container = _elements(archive.read("META-INF/container.xml"))
@@ -72,7 +76,11 @@ def _elements(content: bytes) -> list[tuple[str, dict[str, str], str]]:
 
 
 def read_msg(path: Path) -> Reading:
-    """Read an Outlook mail: subject, people and body; needs the extra `mail`."""
+    """Read an Outlook mail: subject, people and body; needs the extra `mail`.
+
+    Raises:
+        Unreadable: `missing extra` without it, `damaged` when the mail cannot be read.
+    """
     try:
         from oxmsg import Message
     except ImportError as err:

@@ -75,13 +75,13 @@ _EAST_ASIAN = (
     _DoubleByte("cp932", (0x88, 0x97), 0x40, _JAPANESE_SCRIPT, _COMMON_KANJI),
     _DoubleByte("euc_jp", (0xB0, 0xCF), 0xA1, _JAPANESE_SCRIPT, _COMMON_KANJI),
     _DoubleByte("cp949", (0xB0, 0xC8), 0xA1, _HANGUL, _COMMON_HANGUL),
-)  # fmt: skip
+)
 _PLAUSIBLE = 0.45  # right readings of real texts score 0.6 to 1, wrong ones below 0.35
 _CHINESE_FIRST = 0.03  # decides for a few words only, which can be read as Korean too
 _SINGLE_BYTE = (
     "cp1252", "cp1251", "koi8_r", "mac_cyrillic", "cp866", "iso8859_5", "cp1253", "iso8859_7", "cp1250", "iso8859_2",
     "cp1254", "cp1255", "cp1256", "cp874", "mac_roman", "cp437",
-)  # fmt: skip
+)  # fmt: skip  # a table
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +116,14 @@ def decode(content: bytes, declared: str | None = None, *, charset: str | None =
         if content.startswith(mark):
             return _decoded(content[len(mark) :], name)
     name = (
-        _escaped(content) or _utf8(content) or _wide(content) or _nearly_utf8(content) or _believable(content, declared)
-        or _east_asian(content) or _single_byte(content)
-    )  # fmt: skip
+        _escaped(content)
+        or _utf8(content)
+        or _wide(content)
+        or _nearly_utf8(content)
+        or _believable(content, declared)
+        or _east_asian(content)
+        or _single_byte(content)
+    )
     return _decoded(content, name)
 
 

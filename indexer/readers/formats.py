@@ -18,7 +18,7 @@ TextReader = Callable[[Path, bytes, ReadOptions], Reading]
 TEXT_READERS: dict[str, TextReader] = {
     "txt": read_text, "markdown": read_markdown, "csv": read_table, "tsv": read_table, "html": read_html,
     "xml": read_xml, "json": read_json, "jsonl": read_jsonl,
-}  # fmt: skip
+}  # fmt: skip  # a table
 _ENDINGS = {
     "txt": "txt", "text": "txt", "log": "txt", "rst": "txt", "org": "txt", "tex": "txt", "srt": "txt", "": "txt",
     "md": "markdown", "markdown": "markdown", "mdx": "markdown", "csv": "csv", "tsv": "tsv", "tab": "tsv",
@@ -26,13 +26,13 @@ _ENDINGS = {
     "json": "json", "jsonl": "jsonl", "ndjson": "jsonl",
     "pdf": "pdf", "docx": "docx", "docm": "docx", "pptx": "pptx", "pptm": "pptx", "xlsx": "xlsx", "xlsm": "xlsx",
     "xls": "xls", "epub": "epub", "msg": "msg",
-}  # fmt: skip
+}  # fmt: skip  # a table
 _ZIPPED = frozenset({"docx", "pptx", "xlsx", "epub"})
 _BINARY = _ZIPPED | {"pdf", "xls", "msg"}
 _MEMBERS = (
     ("word/document.xml", "docx"), ("ppt/presentation.xml", "pptx"), ("xl/workbook.xml", "xlsx"),
     ("META-INF/container.xml", "epub"),
-)  # fmt: skip
+)  # fmt: skip  # a table
 _OLE = bytes.fromhex("d0cf11e0a1b11ae1")
 _SMALL = 1 << 16  # bytes of a text file that is read here, not in the sandbox: its size is limit enough
 

@@ -32,20 +32,20 @@ _BLOCKS = frozenset({
     "p", "div", "section", "article", "header", "footer", "main", "aside", "ul", "ol", "table", "blockquote",
     "figure", "figcaption", "dl", "dt", "dd", "address", "details", "summary", "fieldset", "form", "hr", "tfoot",
     "caption", "body", "html",
-})  # fmt: skip
+})  # fmt: skip  # a table
 _HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 _PRE_END = "\n\n\n"
 _MARKS = {
     "li": ("\n- ", ""), "br": ("\n", ""), "option": (" ", " "), "select": (" ", " "), "textarea": (" ", " "),
     "pre": ("\n\n", _PRE_END),
-}  # fmt: skip
+}  # fmt: skip  # a table
 _CELLS = frozenset({"td", "th"})
 _MAX_DEPTH = 5000
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9-]*)")
 _FLAT = frozenset({  # elements that hold none, or that the next of their kind ends
     "p", "li", "br", "img", "hr", "input", "meta", "link", "area", "base", "col", "embed", "source", "track", "wbr",
     "td", "th", "tr", "tbody", "thead", "tfoot", "dt", "dd", "option", "optgroup", "html", "head", "body", "param",
-})  # fmt: skip
+})  # fmt: skip  # a table
 _WHITE = re.compile(r"\s+")
 _SPACES = re.compile(r"[ \t\r\f\v\u00a0]+")
 _BLANKS = re.compile(r"\n(?:[ \t]*\n)+")
@@ -239,6 +239,7 @@ class _Feed:
         self._entries -= self._open.pop() in _ENTRIES
 
     def refuse(self, *_: object) -> None:
+        """Refuse a declaration of entities. Raises Unreadable, always."""
         raise Unreadable("archive bomb", declares_entities())
 
     def _flush(self) -> None:

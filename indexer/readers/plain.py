@@ -47,7 +47,11 @@ def read_markdown(path: Path, content: bytes, options: ReadOptions) -> Reading:
 
 
 def read_table(path: Path, content: bytes, options: ReadOptions) -> Reading:
-    """Read CSV or TSV as text, one row a line, as it stands; a field with line breaks in it stays one row."""
+    """Read CSV or TSV as text, one row a line, as it stands; a field with line breaks in it stays one row.
+
+    Raises:
+        Unreadable: `damaged` when the fields cannot be told apart.
+    """
     import csv
     import io
 

@@ -21,9 +21,16 @@ def test_a_recorded_reranker_is_looked_at(tmp_path):
     assert found(index) == []
     folder = make(index / "models" / "first", "bert")
     facts = RerankerFacts(
-        model="tests/own", digest=content_digest(folder), folder="models/first", base="b", parent="000001", run="first",
-        verdict="better", forced=False, promoted="2026-01-01T00:00:00+00:00",
-    )  # fmt: skip
+        model="tests/own",
+        digest=content_digest(folder),
+        folder="models/first",
+        base="b",
+        parent="000001",
+        run="first",
+        verdict="better",
+        forced=False,
+        promoted="2026-01-01T00:00:00+00:00",
+    )
     with_reranker(
         index,
         facts,

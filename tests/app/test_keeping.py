@@ -233,9 +233,14 @@ def test_the_first_build_with_another_model_is_refused(tmp_path, docs):
     build_index(index, [docs], WordEmbedder("one"), SETTINGS)
     stop = threading.Event()
     keeper = Keeper(
-        index, FolderWatch([docs], stop, QUICK), ChosenModel(WordEmbedder("two"), "", ()), SETTINGS,
-        voice=Heard(), stop=stop, reload=lambda: ChosenModel(None, "", ()),
-    )  # fmt: skip
+        index,
+        FolderWatch([docs], stop, QUICK),
+        ChosenModel(WordEmbedder("two"), "", ()),
+        SETTINGS,
+        voice=Heard(),
+        stop=stop,
+        reload=lambda: ChosenModel(None, "", ()),
+    )
     with pytest.raises(IndexMismatchError, match="vectors of two models"):
         keeper.run()
 

@@ -112,10 +112,20 @@ def precision(rounds: int = 9, documents: int = 500) -> None:
         sys.exit(1)
     queries = [text[:40] for text in mixed_texts(16, 7)]
     for what, units, ours, st in (
-        ("passages in batches", BLOCK * 2, lambda e: e.embed_documents(texts[: BLOCK * 2]), lambda: theirs.encode_document(texts[: BLOCK * 2])),
+        (
+            "passages in batches",
+            BLOCK * 2,
+            lambda e: e.embed_documents(texts[: BLOCK * 2]),
+            lambda: theirs.encode_document(texts[: BLOCK * 2]),
+        ),
         ("16 queries at once", 16, lambda e: e.embed_queries(queries), lambda: theirs.encode_query(queries)),
-        ("one query at a time", 16, lambda e: [e.embed_queries([q]) for q in queries], lambda: [theirs.encode_query([q]) for q in queries]),
-    ):  # fmt: skip
+        (
+            "one query at a time",
+            16,
+            lambda e: [e.embed_queries([q]) for q in queries],
+            lambda: [theirs.encode_query([q]) for q in queries],
+        ),
+    ):
         tasks = {
             "bfloat16": lambda ours=ours: ours(mixed),
             "float32": lambda ours=ours: ours(exact),

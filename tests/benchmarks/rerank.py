@@ -33,9 +33,14 @@ def make(folder: Path) -> None:
     tokenizer.model_max_length = 512
     tokenizer.save_pretrained(folder)
     config = BertConfig(
-        vocab_size=len(tokenizer), hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536,
-        num_labels=1, pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        hidden_size=384,
+        num_hidden_layers=6,
+        num_attention_heads=12,
+        intermediate_size=1536,
+        num_labels=1,
+        pad_token_id=tokenizer.pad_token_id,
+    )
     model = BertForSequenceClassification(config)
     model.classifier.weight.data *= 20
     model.save_pretrained(folder)

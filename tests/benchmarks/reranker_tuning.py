@@ -45,10 +45,16 @@ def run(work: Path, name: str, pairs: int, seed: int, changes: dict[str, str]) -
     report = tune(copy, plan, run="benchmark", observer=Watch())
     seconds = perf_counter() - began
     facts = {
-        "set": name, "pairs": pairs, "seed": seed, "changes": changes, "seconds": round(seconds), "dev": report.dev,
-        "examples": {str(what): count for what, count in report.examples.items()}, "verdict": str(report.verdict.message()),
+        "set": name,
+        "pairs": pairs,
+        "seed": seed,
+        "changes": changes,
+        "seconds": round(seconds),
+        "dev": report.dev,
+        "examples": {str(what): count for what, count in report.examples.items()},
+        "verdict": str(report.verdict.message()),
         "held_out": numbers(report.verdict.held_out),
-    }  # fmt: skip
+    }
     result = folder / "rerankers" / f"{pairs}-{seed}{''.join(f'-{key}={value}' for key, value in changes.items())}.json"
     result.parent.mkdir(exist_ok=True)
     result.write_text(json.dumps(facts, ensure_ascii=False, indent=1), encoding="utf-8")

@@ -236,7 +236,7 @@ def run(work: Path, name: str, pairs: int, seed: int, changes: dict[str, str]) -
         "comparisons": {key: numbers(found) for key, found in both.items()},
         "deltas": dict(report.verdict.held_out.deltas),
         "hybrid_deltas": dict(both["hybrid"].deltas),
-    }  # fmt: skip
+    }  # fmt: skip  # a table
     result.parent.mkdir(exist_ok=True)
     result.write_text(json.dumps(facts, ensure_ascii=False, indent=1), encoding="utf-8")
     shutil.rmtree(copy)

@@ -14,9 +14,19 @@ from quarry.retriever.evaluation.compare import RESAMPLES
 
 Result = Mapping[str, Any]  # a file of WORK/SET/results
 MAIN = (
-    "set", "seed", "pairs", "trained on", "dense before", "after", "gain", "p", "hybrid gain", "general set", "gate",
+    "set",
+    "seed",
+    "pairs",
+    "trained on",
+    "dense before",
+    "after",
+    "gain",
+    "p",
+    "hybrid gain",
+    "general set",
+    "gate",
     "minutes",
-)  # fmt: skip
+)
 CURVE = ("set", "pairs", "trained on", "after", "gain", "general set", "gate")
 ABLATION = (
     "without or with",
@@ -93,7 +103,7 @@ def _main_row(one: Result) -> list[str]:
         one["set"], str(one["seed"]), _count(one["pairs"]), _count(one["examples"]["to train on"]),
         f"{dense['before']:.4f}", f"{dense['after']:.4f}", str(_gain([one])), f"{dense['p']:.4f}",
         _hybrid_gain([one]), _general([one]), _gate(one), _minutes(one),
-    ]  # fmt: skip
+    ]  # fmt: skip  # a table
 
 
 def _curve_row(one: Result) -> list[str]:
@@ -131,8 +141,9 @@ def draw_curve(path: Path, sets: Sequence[Sequence[Result]]) -> None:
         gains = [_gain([one]) for one in runs]
         bars = [[gain.mean - gain.low for gain in gains], [gain.high - gain.mean for gain in gains]]
         means = [gain.mean for gain in gains]
-        axes.errorbar([0, *pairs], [0.0, *means], [[0.0, *bars[0]], [0.0, *bars[1]]], marker="o", capsize=3,
-                      label=runs[0]["set"])  # fmt: skip
+        axes.errorbar(
+            [0, *pairs], [0.0, *means], [[0.0, *bars[0]], [0.0, *bars[1]]], marker="o", capsize=3, label=runs[0]["set"]
+        )
     axes.axhline(0, color="grey", linewidth=0.8)
     axes.set_xscale("symlog", linthresh=50)
     ticks = (0, 100, 300, 1000, 3000)

@@ -100,15 +100,19 @@ def simulate(work: Path, setting: Setting, rounds: int = 3) -> dict[str, Any]:
         events = _ask(index, setting, right, ask, number)
         report = tune(index, plan, run=f"round{number}", observer=Told())
         after = _truth(index, folder / "truth") if report.promoted else before
-        facts["rounds"].append({
-            "round": number,
-            "events": events,
-            "cpu_s": round(process_time()),
-            "labels": _labels(index / "tuning" / f"round{number}" / "data", world),
-            "tuning": _told(report),
-            "truth": {route: _change(before[route], after[route]) for route in ("dense", "hybrid")},
-            "refused": None if report.promoted else _change(before["dense"], _truth_of_refused(report, world, folder)),
-        })  # fmt: skip
+        facts["rounds"].append(
+            {
+                "round": number,
+                "events": events,
+                "cpu_s": round(process_time()),
+                "labels": _labels(index / "tuning" / f"round{number}" / "data", world),
+                "tuning": _told(report),
+                "truth": {route: _change(before[route], after[route]) for route in ("dense", "hybrid")},
+                "refused": None
+                if report.promoted
+                else _change(before["dense"], _truth_of_refused(report, world, folder)),
+            }
+        )
         before = after
         (work / f"{setting.name}.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False), encoding="utf-8")
         print(table([facts]), flush=True)

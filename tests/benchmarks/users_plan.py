@@ -33,9 +33,15 @@ def plan_of(kind: str, route: Route, general: Path) -> TuningPlan:
     """
     if kind == TINY:
         return TuningPlan(
-            _tiny_general(general), split=SPLIT, negatives=NegativeSpec(number=2, ranks=(0, 40)), spec=TINY_SPEC,
-            merge=(1.0,), route=route, rule=GateRule(general_drop=1.0, language_drop=1.0), device="cpu",
-        )  # fmt: skip
+            _tiny_general(general),
+            split=SPLIT,
+            negatives=NegativeSpec(number=2, ranks=(0, 40)),
+            spec=TINY_SPEC,
+            merge=(1.0,),
+            route=route,
+            rule=GateRule(general_drop=1.0, language_drop=1.0),
+            device="cpu",
+        )
     return TuningPlan(_small_general(general), split=SPLIT, spec=SPEC, route=route, device="cpu")
 
 

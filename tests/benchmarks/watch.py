@@ -30,8 +30,22 @@ def main() -> None:
     with TemporaryDirectory(prefix="quarry-watch-") as name:
         docs, index = Path(name) / "docs", Path(name) / "index"
         shutil.copytree(documents_path(), docs)
-        command = [sys.executable, "-m", "quarry.app.cli", "index", str(docs), "--into", str(index), "--watch", "--json", "-q",
-                   "--model", arguments.model, "--device", "cpu"]  # fmt: skip
+        command = [
+            sys.executable,
+            "-m",
+            "quarry.app.cli",
+            "index",
+            str(docs),
+            "--into",
+            str(index),
+            "--watch",
+            "--json",
+            "-q",
+            "--model",
+            arguments.model,
+            "--device",
+            "cpu",
+        ]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         try:
             first = json.loads(process.stdout.readline())

@@ -298,9 +298,16 @@ def recorded(index):
 
     folder = make(index / "models" / "first", "xlm-roberta")
     facts = RerankerFacts(
-        model="tests/own", digest=content_digest(folder.resolve()), folder="models/first", base="b", parent="000001", run="first",
-        verdict="better", forced=False, promoted="2026-01-01T00:00:00+00:00",
-    )  # fmt: skip
+        model="tests/own",
+        digest=content_digest(folder.resolve()),
+        folder="models/first",
+        base="b",
+        parent="000001",
+        run="first",
+        verdict="better",
+        forced=False,
+        promoted="2026-01-01T00:00:00+00:00",
+    )
     with_reranker(
         index,
         facts,

@@ -94,10 +94,16 @@ def feedback_of(
             for step, (action, hit) in enumerate(acts):
                 events.append(
                     FeedbackEvent(
-                        question, action, session, shown.generation, hit.chunk_id, hit.doc_id,
-                        shown=shown.hits, at=at + timedelta(seconds=_EVENT_SECONDS * step),
+                        question,
+                        action,
+                        session,
+                        shown.generation,
+                        hit.chunk_id,
+                        hit.doc_id,
+                        shown=shown.hits,
+                        at=at + timedelta(seconds=_EVENT_SECONDS * step),
                     )
-                )  # fmt: skip
+                )
     return sorted(events, key=lambda event: event.at)
 
 

@@ -30,8 +30,15 @@ def tiny_model(folder: Path, architecture: str = "bert", *, seed: int = 0, dropo
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, Qwen3Config, Qwen3Model
 
     torch.manual_seed(seed)
-    size = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64,
-            "vocab_size": len(LETTERS) + 4, "pad_token_id": 0, "max_position_embeddings": 300}  # fmt: skip
+    size = {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "vocab_size": len(LETTERS) + 4,
+        "pad_token_id": 0,
+        "max_position_embeddings": 300,
+    }
     if architecture == "bert":
         model = BertModel(BertConfig(**size, hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout))
     else:
@@ -44,15 +51,24 @@ def tiny_model(folder: Path, architecture: str = "bert", *, seed: int = 0, dropo
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
     )
     PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]",
-        model_max_length=300, model_input_names=["input_ids", "attention_mask"],
-    ).save_pretrained(folder)  # fmt: skip
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        model_max_length=300,
+        model_input_names=["input_ids", "attention_mask"],
+    ).save_pretrained(folder)
     bert = architecture == "bert"
     spec = EmbedderSpec(
-        model=f"tests/tiny-{architecture}", revision="1", dim=32, max_tokens=300, pooling="mean" if bert else "last_token",
+        model=f"tests/tiny-{architecture}",
+        revision="1",
+        dim=32,
+        max_tokens=300,
+        pooling="mean" if bert else "last_token",
         query_format="query: {query}" if bert else "Instruct: find\nQuery:{query}",
         document_format="passage: {text}" if bert else "{text}",
-    )  # fmt: skip
+    )
     write_profile(folder, spec)
     return folder
 

@@ -14,7 +14,11 @@ from quarry.indexer.tokens import fitting
 
 
 def main() -> None:
-    """Write the file beside `quarry.indexer.tokens.fitting`."""
+    """Write the file beside `quarry.indexer.tokens.fitting`.
+
+    Raises:
+        SystemExit: If a model is not on this machine.
+    """
     from safetensors.numpy import save
 
     for model, name in fitting.SHIPPED.items():

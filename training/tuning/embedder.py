@@ -93,7 +93,11 @@ class EmbedderSubject:
         return Fitted(chosen.folder, chosen.share, chosen.base_score, chosen.score)
 
     def contender(self, model: Path, watch: TuningObserver) -> Contender:
-        """Encode the index's passages with the tuned model, in a generation that nobody is answered from."""
+        """Encode the index's passages with the tuned model, in a generation that nobody is answered from.
+
+        Raises:
+            ModelError: If the folder is not a model.
+        """
         source = resolve_model(str(model))
         if source is None:
             raise ModelError(

@@ -51,7 +51,12 @@ def benchmark(
     show: Annotated[bool, typer.Option("--list", help="List the available tasks and exit.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Run the benchmark."""
+    """Run the benchmark.
+
+    Raises:
+        ModelError: If the model is not on this machine.
+        typer.BadParameter: If no folder is given for the results, or the data folder has no known data set.
+    """
     from quarry.retriever.benchmark.run import BenchmarkResult, check_mteb, run_benchmark
     from quarry.retriever.benchmark.task_data import choose_tasks, find_tasks
 

@@ -40,7 +40,11 @@ def mcp(
     rerank: RerankOption = "auto",
     device: DeviceOption = "auto",
 ) -> None:
-    """Serve one client over stdio, where nothing else is printed, or any number over HTTP."""
+    """Serve one client over stdio, where nothing else is printed, or any number over HTTP.
+
+    Raises:
+        MissingExtraError: If the extra `mcp` is not installed.
+    """
     if find_spec("mcp") is None:
         raise MissingExtraError(
             "cli.no_mcp_extra",

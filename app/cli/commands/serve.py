@@ -39,7 +39,11 @@ def serve(
     max_body: Annotated[int, typer.Option(help="Maximum request body in MiB.", min=1)] = 16,
     read_only: Annotated[bool, typer.Option("--read-only", help="Reject adding and deleting documents.")] = False,
 ) -> None:
-    """Start the server."""
+    """Start the server.
+
+    Raises:
+        MissingExtraError: If the extra `serve` is not installed.
+    """
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
         raise MissingExtraError(

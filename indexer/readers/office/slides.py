@@ -10,7 +10,11 @@ from quarry.indexer.readers.tables import Cell, Grid, row_line
 
 
 def read_pptx(path: Path) -> Reading:
-    """Read slides as pages: title, text, tables and notes."""
+    """Read slides as pages: title, text, tables and notes.
+
+    Raises:
+        Unreadable: `damaged` when it is not a presentation.
+    """
     from pptx import Presentation
     from pptx.exc import PackageNotFoundError
 

@@ -8,9 +8,13 @@ from quarry.indexer.models import offline_bundle
 from tests.app.running import quarry
 
 PAIRS = [
-    ("一个人在跳舞", "有人正在跳舞", 4.8), ("A man is eating", "A man eats food", 4.5), ("猫在睡觉", "飞机起飞了", 0.2),
-    ("The dog runs", "Stocks fell today", 0.1), ("孩子们在踢球", "几个孩子在玩球", 3.9), ("She reads", "A ship sinks", 0.3),
-]  # fmt: skip
+    ("一个人在跳舞", "有人正在跳舞", 4.8),
+    ("A man is eating", "A man eats food", 4.5),
+    ("猫在睡觉", "飞机起飞了", 0.2),
+    ("The dog runs", "Stocks fell today", 0.1),
+    ("孩子们在踢球", "几个孩子在玩球", 3.9),
+    ("She reads", "A ship sinks", 0.3),
+]
 
 
 @pytest.fixture

@@ -40,9 +40,15 @@ def test_help_is_quick_to_load_and_names_every_command():
     for command in ("index", "search", "generations", "models", "doctor", "demo"):
         assert f"\n  {command} " in done.stdout
     loaded = subprocess.run(
-        [sys.executable, "-c", "import quarry.app.cli, sys; print([m for m in ('torch', 'transformers', 'faiss', 'lancedb', 'streamlit') if m in sys.modules])"],
-        capture_output=True, text=True, env=ENVIRONMENT,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-c",
+            "import quarry.app.cli, sys; print([m for m in ('torch', 'transformers', 'faiss', 'lancedb', 'streamlit') if m in sys.modules])",
+        ],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+    )
     assert loaded.stdout.strip() == "[]", loaded.stderr
 
 

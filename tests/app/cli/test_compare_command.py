@@ -105,10 +105,14 @@ def test_qrels_alone_compare_run_files_by_ids(folder):
         (["bm25", "worse.trec", "--data", "demo", "--measure", "nDGC@10"], 1, "did you mean nDCG@10?"),
         (["bm25", "worse.trec", "--data", "demo", "--slices", "topic"], 2, "no query has the field 'topic'"),
         (["bm25", "BAD", "--data", "demo"], 1, "bad.trec"),
-        (["bm25", "FOREIGN", "--data", "demo", "--index", "index"], 1, "none of its 1 documents is in the corpus of 68"),
+        (
+            ["bm25", "FOREIGN", "--data", "demo", "--index", "index"],
+            1,
+            "none of its 1 documents is in the corpus of 68",
+        ),
         (["bm25", "OTHER", "--data", "demo"], 1, "and none of the 68 asked"),
     ],
-)  # fmt: skip
+)
 def test_mistakes_are_named(folder, tmp_path, arguments, code, message):
     contents = {"BAD": "a1-1 Q0 x 1 high t\n", "FOREIGN": "a1-1 Q0 x 1 1.0 t\n", "OTHER": "q1 Q0 x 1 1.0 t\n"}
     files = {name: tmp_path / f"{name.lower()}.trec" for name in contents}

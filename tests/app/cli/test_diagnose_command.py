@@ -49,8 +49,14 @@ def test_the_offline_model_is_diagnosed(base):
     assert made.returncode == 0, made.stderr
     done = quarry("diagnose", base / "index", base / "few", "--dims", "64,192")
     assert done.returncode == 0, done.stderr
-    for words in ("relevant pairs", "random pairs", "threshold on the dense score", "anisotropy of the", "shorter vectors",
-                  "quality by k, hybrid, ranked documents"):  # fmt: skip
+    for words in (
+        "relevant pairs",
+        "random pairs",
+        "threshold on the dense score",
+        "anisotropy of the",
+        "shorter vectors",
+        "quality by k, hybrid, ranked documents",
+    ):
         assert words in done.stdout
     report = json.loads(quarry("diagnose", base / "index", base / "few", "--json", "--routes", "dense").stdout)
     assert report["histograms"]["separation"] > 0.7

@@ -118,11 +118,14 @@ def test_mistakes_are_named(base, tmp_path, arguments, code, message):
 @pytest.mark.parametrize(
     ("qrels", "message"),
     [
-        ("a1-1\telsewhere\t1\na1-2\tnowhere\t1\n", "none of the 2 judged documents of set is in the index (first elsewhere"),
+        (
+            "a1-1\telsewhere\t1\na1-2\tnowhere\t1\n",
+            "none of the 2 judged documents of set is in the index (first elsewhere",
+        ),
         ("a1-1\tdocuments/en/warsaw-1.docx\t1.5\n", "test.tsv:1: grade is '1.5', not a whole number"),
         ("a1-1\td\t1\na1-1\td\t2\n", "test.tsv:2: query 'a1-1', document 'd' has grade 2, but 1 in line 1"),
     ],
-)  # fmt: skip
+)
 def test_judgements_that_do_not_fit_are_named(base, tmp_path, qrels, message):
     folder = tmp_path / "set"
     (folder / "qrels").mkdir(parents=True)
@@ -142,9 +145,16 @@ def test_dense_and_hybrid_are_served_and_measured(base, tmp_path):
     made = quarry("index", tmp_path / "documents", "--into", tmp_path / "index", "--quiet")
     assert made.returncode == 0, made.stderr
     done = quarry(
-        "evaluate", base / "set", "--index", tmp_path / "index", "--preset", "air-bench-qa", "--json",
-        "--runs-to", tmp_path / "runs",
-    )  # fmt: skip
+        "evaluate",
+        base / "set",
+        "--index",
+        tmp_path / "index",
+        "--preset",
+        "air-bench-qa",
+        "--json",
+        "--runs-to",
+        tmp_path / "runs",
+    )
     assert done.returncode == 0, done.stderr
     routes = json.loads(done.stdout)["routes"]
     assert {path.name for path in (tmp_path / "runs").iterdir()} == {"bm25.trec", "dense.trec", "hybrid.trec"}

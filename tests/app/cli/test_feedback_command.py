@@ -39,8 +39,11 @@ def fill(index):
     good, other, _ = results(index, ENGLISH)
     with FeedbackLog.open(index / "feedback.sqlite") as log:
         for session, action, hit in (
-            ("s1", "answer", good), ("s2", "thumb_up", good), ("s3", "thumb_down", good), ("s1", "thumb_down", other),
-        ):  # fmt: skip
+            ("s1", "answer", good),
+            ("s2", "thumb_up", good),
+            ("s3", "thumb_down", good),
+            ("s1", "thumb_down", other),
+        ):
             log.append(FeedbackEvent(ENGLISH, action, session, "000001", hit.chunk_id, hit.doc_id))
         log.append(FeedbackEvent(CHINESE, "note", "s1", "000001", note="没有答案"))
         log.append(FeedbackEvent(CHINESE, "thumb_up", "s2", "000001", "gone#0-1", "gone"))
@@ -71,8 +74,12 @@ def test_exports_are_training_rows_and_a_data_set_that_evaluate_reads(index, tmp
     assert good.text in row.pos[0]
     assert other.text in row.neg[0]
     assert json.loads(done.stdout)["exports"]["training"] == {
-        "rows": 1, "without_negatives": 0, "without_positives": 0, "missing": 1, "unwritable": 0,
-    }  # fmt: skip
+        "rows": 1,
+        "without_negatives": 0,
+        "without_positives": 0,
+        "missing": 1,
+        "unwritable": 0,
+    }
     data = load_dataset(tmp_path / "set")
     assert {query.text: dict(data.qrels[query.query_id]) for query in data.queries}[ENGLISH] == {
         good.doc_id: 1,

@@ -124,7 +124,7 @@ def test_kill_9_at_20_random_moments(tmp_path, docs):
         command = Command(tmp_path, index)
         if number % 4 == 0:  # now and then a round is let through, and its edits are killed in the next
             began = time.monotonic()
-            wait_for(lambda: "generation" in command.out())  # noqa: B023
+            wait_for(lambda: "generation" in command.out())  # noqa: B023 (called in this round)
             build_s = time.monotonic() - began
             editor.once()
         time.sleep(1.0 + rng.random() * build_s)  # it waits a second for the files to rest

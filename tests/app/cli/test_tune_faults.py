@@ -31,10 +31,10 @@ FILES = {
         "30 queries form 1 groups",
     ),
     "text for a list": (GOOD + line(query="a", pos="text"), ":13: pos is one text; expected a list of texts"),
-    "a broken line": (GOOD[:-1] + b"\n{\"query\": \n" + GOOD, ":13: not JSON"),
-    "not UTF-8": (GOOD + "{\"query\": \"修理\"}\n".encode("gb18030"), ":13: "),
+    "a broken line": (GOOD[:-1] + b'\n{"query": \n' + GOOD, ":13: not JSON"),
+    "not UTF-8": (GOOD + '{"query": "修理"}\n'.encode("gb18030"), ":13: "),
     "no positive": (GOOD + line(query="a", pos=[]), ":13: pos is empty; expected at least one relevant passage"),
-}  # fmt: skip
+}
 
 
 def refused(index, *options, expected):
@@ -78,7 +78,11 @@ def test_a_log_that_is_empty_and_one_that_contradicts_itself(index):
                 (("a", "thumb_up"), ("b", "thumb_down"), ("c", "thumb_up"), ("d", "thumb_down"))
             ):
                 at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=day, minutes=number)
-                log.append(FeedbackEvent(row.query, kind, voter, "000001", f"d{number}#0-{len(row.pos[0])}", f"d{number}", at=at))  # fmt: skip
+                log.append(
+                    FeedbackEvent(
+                        row.query, kind, voter, "000001", f"d{number}#0-{len(row.pos[0])}", f"d{number}", at=at
+                    )
+                )
     said = refused(index, expected="there are 0 examples; expected at least 10")
     assert "disputed" in said or "contradict" in said
 
@@ -86,5 +90,11 @@ def test_a_log_that_is_empty_and_one_that_contradicts_itself(index):
 def test_a_learning_rate_that_is_absurd(index, tmp_path):
     (tmp_path / "pairs.jsonl").write_bytes(GOOD)
     (tmp_path / "settings.toml").write_text("learning_rate = 1e30")
-    refused(index, "--pairs", tmp_path / "pairs.jsonl", "--settings", tmp_path / "settings.toml",
-            expected="learning_rate: Input should be less than or equal to 0.01")  # fmt: skip
+    refused(
+        index,
+        "--pairs",
+        tmp_path / "pairs.jsonl",
+        "--settings",
+        tmp_path / "settings.toml",
+        expected="learning_rate: Input should be less than or equal to 0.01",
+    )

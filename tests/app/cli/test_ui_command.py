@@ -75,10 +75,15 @@ def test_the_server_sends_nothing_out_and_watches_no_files():
     command = server_command("127.0.0.1", 8501, headless=True)
     assert command[1:5] == ["-P", "-m", "quarry.app.ui.server", "run"]
     for flag in (
-        "--browser.gatherUsageStats=false", "--server.headless=true", "--server.address=127.0.0.1", "--server.port=8501",
-        "--server.fileWatcherType=none", "--logger.hideWelcomeMessage=true", "--server.maxUploadSize=20",
+        "--browser.gatherUsageStats=false",
+        "--server.headless=true",
+        "--server.address=127.0.0.1",
+        "--server.port=8501",
+        "--server.fileWatcherType=none",
+        "--logger.hideWelcomeMessage=true",
+        "--server.maxUploadSize=20",
         "--runner.postScriptGC=false",
-    ):  # fmt: skip
+    ):
         assert flag in command
 
 

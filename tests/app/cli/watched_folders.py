@@ -59,9 +59,14 @@ def kept(index: Path, *roots: Path, embedder=None, settings=SETTINGS, watching=Q
     """Keep an index in step, in a thread."""
     stop, heard, errors = threading.Event(), Heard(), []
     keeper = Keeper(
-        index, FolderWatch(roots, stop, watching, heard.remark), ChosenModel(embedder, "", ()), settings,
-        voice=heard, stop=stop, reload=reload or (lambda: ChosenModel(embedder, "", ())),
-    )  # fmt: skip
+        index,
+        FolderWatch(roots, stop, watching, heard.remark),
+        ChosenModel(embedder, "", ()),
+        settings,
+        voice=heard,
+        stop=stop,
+        reload=reload or (lambda: ChosenModel(embedder, "", ())),
+    )
 
     def run():
         try:

@@ -64,8 +64,13 @@ def run_example(tmp_path):
         offline = {"HF_ENDPOINT": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "PYTHONPATH": str(ROOT)}
         done = subprocess.run(
             [sys.executable, str(ROOT / "examples" / script), str(tmp_path / "demo")],
-            capture_output=True, text=True, encoding="utf-8", env={**os.environ, **offline}, cwd=tmp_path, timeout=120,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            env={**os.environ, **offline},
+            cwd=tmp_path,
+            timeout=120,
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -13,8 +13,10 @@ from quarry.indexer.build.plan import BuildSettings
 from tests.app.integrations.conftest import ROOT
 
 FRAMEWORKS = {
-    "langchain_rag.py": "langchain_core", "llama_index_rag.py": "llama_index.core", "haystack_rag.py": "haystack",
-}  # fmt: skip
+    "langchain_rag.py": "langchain_core",
+    "llama_index_rag.py": "llama_index.core",
+    "haystack_rag.py": "haystack",
+}
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +49,12 @@ def test_the_page_shows_what_the_script_prints(demo, script):
     offline = {"HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT), "https_proxy": "http://127.0.0.1:9"}
     done = subprocess.run(
         [sys.executable, str(ROOT / "examples" / script), str(demo)],
-        capture_output=True, text=True, encoding="utf-8", env={**os.environ, **offline}, timeout=300,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env={**os.environ, **offline},
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     printed = [line.rstrip() for line in done.stdout.strip().splitlines()]
     words, scores = apart(printed)

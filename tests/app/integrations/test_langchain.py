@@ -35,8 +35,10 @@ def test_documents_are_those_of_the_searcher(retriever, index):
     assert DOCUMENTS[0].text[first["start"] : first["end"]] == documents[0].page_content
     evidence = answer.results[0].evidence
     assert first["stage_scores"] == {
-        "dense": evidence.dense.score, "bm25": evidence.bm25.score, "fusion": evidence.fusion.score,
-    }  # fmt: skip
+        "dense": evidence.dense.score,
+        "bm25": evidence.bm25.score,
+        "fusion": evidence.fusion.score,
+    }
     assert first["stage_ranks"]["bm25"] == 1
     assert (first["stage"], first["score"], first["degraded"]) == ("fusion", evidence.fusion.score, [])
     json.dumps(first)
@@ -147,8 +149,10 @@ def test_without_langchain_the_extra_is_named(import_without):
 
 def test_the_reranker_orders_documents_of_any_retriever(retriever):
     compressor = QuarryReranker(reranker=OverlapReranker(), top_n=2)
-    given = [Document(id=str(place), page_content=text, metadata={"n": place}) for place, text in enumerate(
-        ["closed on Mondays", "books", "renew books twice online", "可以在网上续借两次"])]  # fmt: skip
+    given = [
+        Document(id=str(place), page_content=text, metadata={"n": place})
+        for place, text in enumerate(["closed on Mondays", "books", "renew books twice online", "可以在网上续借两次"])
+    ]
     best = compressor.compress_documents(given, "renew books online")
     assert [(document.id, document.metadata["n"]) for document in best] == [("2", 2), ("1", 1)]
     assert best[0].metadata["relevance_score"] > best[1].metadata["relevance_score"]

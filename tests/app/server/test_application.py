@@ -85,7 +85,9 @@ def test_filters_and_notices(server):
 )
 def test_wrong_requests_are_named_and_never_echoed(server, path, body):
     problem(server.client.post(path, json=body), 422, "invalid_request")
-    secret = server.client.post(path, json={**body, "query": {"password": "hunter2"}, "input": {"x": "hunter2"}, "documents": "hunter2"})  # fmt: skip
+    secret = server.client.post(
+        path, json={**body, "query": {"password": "hunter2"}, "input": {"x": "hunter2"}, "documents": "hunter2"}
+    )
     assert secret.status_code == 422
     assert "hunter2" not in secret.text
 

@@ -27,9 +27,11 @@ from tests.fakes import WordEmbedder
 
 TOKEN = "0123456789abcdef"
 CALL = {
-    "jsonrpc": "2.0", "id": 1, "method": "tools/call",
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "tools/call",
     "params": {"name": "search", "arguments": {"query": "网上续借"}},
-}  # fmt: skip
+}
 HEADERS = {"Accept": "application/json, text/event-stream"}
 
 

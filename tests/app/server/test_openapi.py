@@ -16,10 +16,21 @@ from tests.fakes import OverlapReranker, WordEmbedder
 
 IN_URLS = [negative_data_rejection]  # a negative path parameter may be a valid id once it stands in a URL
 OPERATIONS = {
-    "search", "ask", "feedback", "add_documents", "delete_document", "document_job", "embeddings", "rerank", "rerank_v1",
-    "rerank_v2", "models", "model",
-    "health", "metrics",
-}  # fmt: skip
+    "search",
+    "ask",
+    "feedback",
+    "add_documents",
+    "delete_document",
+    "document_job",
+    "embeddings",
+    "rerank",
+    "rerank_v1",
+    "rerank_v2",
+    "models",
+    "model",
+    "health",
+    "metrics",
+}
 
 
 def ranks_are_distinct(body):

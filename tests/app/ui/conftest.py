@@ -12,10 +12,20 @@ from tests.fakes import WordEmbedder
 
 MAIN = str(Path(__file__).resolve().parents[3] / "app" / "ui" / "entry" / "main.py")
 DOCUMENTS = [
-    Document("loans.md", "# Loans\n\nBorrow ten books for thirty days. Renew books twice online.", "Loans", {"lang": "en", "format": "md"}),
+    Document(
+        "loans.md",
+        "# Loans\n\nBorrow ten books for thirty days. Renew books twice online.",
+        "Loans",
+        {"lang": "en", "format": "md"},
+    ),
     Document("借书.md", "# 借书\n\n每位读者可以借十本书，可以在网上续借两次。", "借书", {"lang": "zh", "format": "md"}),
-    Document("fees.txt", "Late books cost ten cents a day. Lost books are paid in full.", "Fees", {"lang": "en", "format": "txt"}),
-]  # fmt: skip
+    Document(
+        "fees.txt",
+        "Late books cost ten cents a day. Lost books are paid in full.",
+        "Fees",
+        {"lang": "en", "format": "txt"},
+    ),
+]
 
 
 @pytest.fixture(autouse=True)

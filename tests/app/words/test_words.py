@@ -12,8 +12,12 @@ def _with(monkeypatch, **chinese):
 
 def test_numbers_lists_and_messages_inside_a_message_are_written_in_its_language(monkeypatch):
     whole = Message.of(
-        "a", "{count:passage|passages} of {names}: {reason}", count=1200, names=["x", "y"], reason=Message.of("b", "too short")
-    )  # fmt: skip
+        "a",
+        "{count:passage|passages} of {names}: {reason}",
+        count=1200,
+        names=["x", "y"],
+        reason=Message.of("b", "too short"),
+    )
     _with(monkeypatch, a={"found": "{names} 的 {count:,} 个段落：{reason}"}, b={"found": "过短"})
     assert words(whole, "en") == "1,200 passages of x, y: too short"
     assert words(whole, "zh") == "x、y 的 1,200 个段落：过短"

@@ -18,9 +18,26 @@ def cut(text: str, max_tokens: int = 32, overlap: int = 0):
 
 
 pieces = st.sampled_from(
-    ["知识就是力量。", "你好吗？", "她说：“好！”", "A short sentence. ", "Dr. Smith paid 3.14 dollars. ", "\n\n", "\n", "# Heading\n", "## 小标题\n",
-     "- item\n", "| a | b |\n", "\f", "x" * 90, "超" * 60, "👩‍👩‍👧 e\u0301 ", "```\n# no heading\n```\n", " "]
-)  # fmt: skip
+    [
+        "知识就是力量。",
+        "你好吗？",
+        "她说：“好！”",
+        "A short sentence. ",
+        "Dr. Smith paid 3.14 dollars. ",
+        "\n\n",
+        "\n",
+        "# Heading\n",
+        "## 小标题\n",
+        "- item\n",
+        "| a | b |\n",
+        "\f",
+        "x" * 90,
+        "超" * 60,
+        "👩‍👩‍👧 e\u0301 ",
+        "```\n# no heading\n```\n",
+        " ",
+    ]
+)
 
 
 @settings(max_examples=150, deadline=None)

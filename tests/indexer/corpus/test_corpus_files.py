@@ -144,8 +144,9 @@ def test_links_that_leave_the_root_are_refused(tmp_path):
     (tmp_path / "root" / "gone.txt").symlink_to(tmp_path / "nowhere")
     events = read(tmp_path / "root")
     assert {path_of(event.source).name: event.reason for event in events} == {
-        "link.txt": "not a regular file", "gone.txt": "link loop",
-    }  # fmt: skip
+        "link.txt": "not a regular file",
+        "gone.txt": "link loop",
+    }
 
 
 def test_links_into_a_hidden_folder_are_followed(tmp_path):

@@ -86,7 +86,7 @@ CARDS = [
     ("HIT-TMG/KaLM-embedding-multilingual-mini-instruct-v2", "qwen2", f"{KALM} \n Query: ", "", "", "mean"),
     ("KaLM-Embedding/KaLM-embedding-multilingual-mini-instruct-v2.5", "qwen2", f"{KALM} \n Query: ", "", "", "mean"),
     ("sentence-transformers/all-MiniLM-L6-v2", "bert", "", "", "", "mean"),
-]  # fmt: skip
+]  # fmt: skip  # a table
 
 
 def make_model(folder: Path, architecture: str) -> Path:
@@ -299,8 +299,12 @@ def test_the_folder_carries_its_own_profile(tmp_path):
     write_profile(folder, spec)
     found = load_embedder(folder, device="cpu", revision="r").spec
     assert (found.model, found.pooling, found.query_format, found.document_format, found.max_tokens) == (
-        "me/tuned", "mean", "Q: {query}", "D: {text}", 128,
-    )  # fmt: skip
+        "me/tuned",
+        "mean",
+        "Q: {query}",
+        "D: {text}",
+        128,
+    )
 
 
 @pytest.mark.parametrize(
@@ -314,7 +318,7 @@ def test_the_folder_carries_its_own_profile(tmp_path):
         (lambda f: (f / "config.json").write_text("{"), "is not readable JSON"),
         (lambda f: (f / "config.json").write_text((f / "config.json").read_text().replace(f'"vocab_size": {len(WORDS) + 4}', '"vocab_size": 9000')), "do not belong together"),
     ],
-)  # fmt: skip
+)  # fmt: skip  # a table
 def test_a_damaged_folder_is_refused(tmp_path, breakage, message):
     folder = make_model(tmp_path, "bert")
     breakage(folder)

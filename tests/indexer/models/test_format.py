@@ -11,9 +11,17 @@ from quarry.indexer.models.source import resolve_model
 from tests.indexer.models.test_encoder import make_model
 
 BROKEN = (
-    '[{"idx": 0, "name": "0", "path": ""}]', '[{"type": "a.Pooling"}]', '[{"type": 1, "path": ""}]', '["a"]', '{"a": 1}', "1",
-    "{", '[{"type": "a.Dense", "path": "../../secret"}]', '[{"type": "a.Dense", "path": "/etc"}]', '[{"type": "a", "path": null}]',
-)  # fmt: skip
+    '[{"idx": 0, "name": "0", "path": ""}]',
+    '[{"type": "a.Pooling"}]',
+    '[{"type": 1, "path": ""}]',
+    '["a"]',
+    '{"a": 1}',
+    "1",
+    "{",
+    '[{"type": "a.Dense", "path": "../../secret"}]',
+    '[{"type": "a.Dense", "path": "/etc"}]',
+    '[{"type": "a", "path": null}]',
+)
 
 
 @pytest.mark.parametrize("content", BROKEN)

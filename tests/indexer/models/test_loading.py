@@ -18,9 +18,16 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(modeling_gemma2.Gemma2PreTrainedModel, "_supports_sdpa", True)
     torch.manual_seed(0)
     config = Gemma2Config(
-        hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=8, vocab_size=50,
-        intermediate_size=64, attn_logit_softcapping=0.5, query_pre_attn_scalar=1,
-    )  # fmt: skip
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        vocab_size=50,
+        intermediate_size=64,
+        attn_logit_softcapping=0.5,
+        query_pre_attn_scalar=1,
+    )
     model = Gemma2Model(config)
     with torch.no_grad():
         for parameter in model.parameters():

@@ -134,10 +134,14 @@ def test_of_two_processes_one_converts_and_the_other_waits(tmp_path, lock):
     both = [
         subprocess.Popen(
             [sys.executable, "-c", CONVERTING, str(tmp_path / "log"), name, lock],
-            cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         for name in ("first", "second")
-    ]  # fmt: skip
+    ]
     answers = [process.communicate(timeout=60) for process in both]
     lines = (tmp_path / "log").read_text().splitlines()
     if lock == "unlocked":

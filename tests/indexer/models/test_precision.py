@@ -22,8 +22,13 @@ def test_what_is_asked_for_is_taken():
 
 @pytest.mark.parametrize(
     ("capabilities", "expected"),
-    [({"avx512_bf16": True}, "bfloat16"), ({"amx_bf16": True}, "bfloat16"), ({"avx2": True, "avx512_bf16": False}, "float32"), ({}, "float32")],
-)  # fmt: skip
+    [
+        ({"avx512_bf16": True}, "bfloat16"),
+        ({"amx_bf16": True}, "bfloat16"),
+        ({"avx2": True, "avx512_bf16": False}, "float32"),
+        ({}, "float32"),
+    ],
+)
 def test_auto_follows_the_processor(tmp_path, monkeypatch, capabilities, expected):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
     assert chosen_precision("auto", CPU) == expected

@@ -25,10 +25,36 @@ TEXTS = [
 ]
 CORPUS = [*TEXTS, "Given a web search query, retrieve relevant passages", "图书馆周一闭馆"] * 20
 BERT = {name: f"[{name[:-6].upper()}]" for name in ("unk_token", "pad_token", "cls_token", "sep_token", "mask_token")}
-XLMR = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>", "cls_token": "<s>", "sep_token": "</s>"}  # fmt: skip
-QWEN = {"tokenizer_class": "Qwen2Tokenizer", "add_prefix_space": False, "bos_token": None, "unk_token": None, "pad_token": "<|endoftext|>"}  # fmt: skip
-GEMMA = {"tokenizer_class": "GemmaTokenizer", "bos_token": "<bos>", "eos_token": "<eos>", "unk_token": "<unk>", "pad_token": "<pad>"}  # fmt: skip
-LLAMA = {"tokenizer_class": "LlamaTokenizer", "legacy": True, "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<unk>"}  # fmt: skip
+XLMR = {
+    "bos_token": "<s>",
+    "eos_token": "</s>",
+    "unk_token": "<unk>",
+    "pad_token": "<pad>",
+    "cls_token": "<s>",
+    "sep_token": "</s>",
+}
+QWEN = {
+    "tokenizer_class": "Qwen2Tokenizer",
+    "add_prefix_space": False,
+    "bos_token": None,
+    "unk_token": None,
+    "pad_token": "<|endoftext|>",
+}
+GEMMA = {
+    "tokenizer_class": "GemmaTokenizer",
+    "bos_token": "<bos>",
+    "eos_token": "<eos>",
+    "unk_token": "<unk>",
+    "pad_token": "<pad>",
+}
+LLAMA = {
+    "tokenizer_class": "LlamaTokenizer",
+    "legacy": True,
+    "bos_token": "<s>",
+    "eos_token": "</s>",
+    "unk_token": "<unk>",
+    "pad_token": "<unk>",
+}
 
 
 def word_piece(*, lower):
@@ -120,7 +146,7 @@ RELEASED = {
     "qwen3": ("qwen3", lambda: byte_level(end=True), {**QWEN, "eos_token": "<|im_end|>", "add_bos_token": False}),
     "gemma2": ("gemma2", lambda: gemma("<bos>", "<eos>"), {**GEMMA, "add_bos_token": True, "add_eos_token": True}),
     "mistral": ("mistral", lambda: llama("<s>", "</s>"), {**LLAMA, "add_bos_token": True, "add_eos_token": True}),
-}  # fmt: skip
+}  # fmt: skip  # a table
 
 
 def save(folder, tokenizer, settings):
@@ -171,10 +197,15 @@ def test_transformers_alone_reads_other_ids(tmp_path):
         (lambda: llama("<s>", ""), {**LLAMA, "add_eos_token": True}, ["<s>"], ["</s>"]),
         (lambda: llama("<s>", ""), {**LLAMA, "add_bos_token": False}, [], []),
         (lambda: llama("", "</s>"), LLAMA, [], ["</s>"]),
-        (lambda: byte_level(end=True), {**QWEN, "eos_token": "<|im_end|>", "add_bos_token": False}, [], ["<|endoftext|>"]),
+        (
+            lambda: byte_level(end=True),
+            {**QWEN, "eos_token": "<|im_end|>", "add_bos_token": False},
+            [],
+            ["<|endoftext|>"],
+        ),
     ],
     ids=["gemma, both", "llama, start by default", "llama, neither", "llama, nothing said", "qwen, flags not read"],
-)  # fmt: skip
+)
 def test_start_and_end_tokens_are_those_that_transformers_4_added(tmp_path, make, settings, before, after):
     """E5-mistral's `tokenizer.json` adds no end token and its `tokenizer_config.json` asks for one (mteb pull request 5237)."""
     tokenizer = load_tokenizer(save(tmp_path, make(), settings), {})
@@ -185,7 +216,9 @@ def test_start_and_end_tokens_are_those_that_transformers_4_added(tmp_path, make
     assert sum(pair.type_ids) in (0, len(pair.ids) // 2)
 
 
-@pytest.mark.parametrize(("stored", "asked", "expected"), [(True, False, "How"), (False, True, "how"), (False, None, "How")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("stored", "asked", "expected"), [(True, False, "How"), (False, True, "how"), (False, None, "How")]
+)
 def test_lower_case_is_as_the_folder_expressly_says(tmp_path, stored, asked, expected):
     settings = {**BERT, "tokenizer_class": "BertTokenizer"} | ({} if asked is None else {"do_lower_case": asked})
     tokenizer = load_tokenizer(save(tmp_path, word_piece(lower=stored), settings), {}).backend_tokenizer

@@ -116,10 +116,11 @@ def test_a_zip_bomb_in_a_docx_is_a_counted_skip_and_the_run_goes_on(tmp_path):
 def encrypted_pdf():
     """A PDF whose owner and user keys fit no password."""
     parts = [
-        b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
         b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 9 9]>>",
         b"<</Filter/Standard/V 1/R 2/O<" + b"41" * 32 + b">/U<" + b"42" * 32 + b">/P -4>>",
-    ]  # fmt: skip
+    ]
     content, offsets = b"%PDF-1.4\n", []
     for number, part in enumerate(parts, start=1):
         offsets.append(len(content))

@@ -24,7 +24,7 @@ SAME_CHARSET = {
     "gbk": "gb18030",
     "gb2312": "gb18030",
     "mac-cyrillic": "mac-cyrillic",
-}  # fmt: skip  (the same text, whichever of the two is named)
+}
 
 
 @pytest.fixture(scope="module")
@@ -129,5 +129,10 @@ def test_damaged_copies_of_real_files_never_stop_a_run(folder, tmp_path):
     assert len(events) == 120
     assert sum(isinstance(event, ReadFile) for event in events) > 20
     assert {event.reason for event in events if isinstance(event, Skipped)} <= {
-        "empty", "no text", "encrypted", "unsupported format", "damaged", "archive bomb",
-    }  # fmt: skip
+        "empty",
+        "no text",
+        "encrypted",
+        "unsupported format",
+        "damaged",
+        "archive bomb",
+    }

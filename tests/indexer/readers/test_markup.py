@@ -24,10 +24,16 @@ def test_headings_lists_tables_and_breaks():
 
 @pytest.mark.parametrize(
     "hidden",
-    ["<script>不应出现</script>", "<style>不应出现</style>", "<nav>不应出现</nav>", "<!-- 不应出现 -->",
-     "<template>不应出现</template>",
-     "<div role='navigation'>不应出现</div>", "<p hidden>不应出现</p>"],
-)  # fmt: skip
+    [
+        "<script>不应出现</script>",
+        "<style>不应出现</style>",
+        "<nav>不应出现</nav>",
+        "<!-- 不应出现 -->",
+        "<template>不应出现</template>",
+        "<div role='navigation'>不应出现</div>",
+        "<p hidden>不应出现</p>",
+    ],
+)
 def test_what_is_not_shown_is_left_out(hidden):
     assert html_text(f"<body><p>前</p>{hidden}<p>后</p></body>")[1] == "前\n\n后"
 

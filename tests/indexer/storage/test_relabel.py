@@ -16,9 +16,16 @@ from tests.fakes import WordEmbedder
 
 PROMOTED = Message.of("tuning.reranker_promoted", "promoted the reranker")
 FACTS = RerankerFacts(
-    model="m", digest="d" * 40, folder="models/r", base="b", parent="000001", run="r", verdict="better", forced=False,
+    model="m",
+    digest="d" * 40,
+    folder="models/r",
+    base="b",
+    parent="000001",
+    run="r",
+    verdict="better",
+    forced=False,
     promoted="2026-01-01T00:00:00+00:00",
-)  # fmt: skip
+)
 
 
 @pytest.fixture

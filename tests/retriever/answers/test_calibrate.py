@@ -21,9 +21,14 @@ DOCUMENTS = [
     Document(f"d{n}", f"The {plant} grows near water number {n} and needs sun.") for n, plant in enumerate(PLANTS)
 ]
 DATASET = Dataset(
-    "plants", None, tuple(Query(f"q{n}", f"Where grows the {plant}?") for n, plant in enumerate(PLANTS)),
-    {f"q{n}": {f"d{n}": 1} for n in range(30)}, "test", "en", {},
-)  # fmt: skip
+    "plants",
+    None,
+    tuple(Query(f"q{n}", f"Where grows the {plant}?") for n, plant in enumerate(PLANTS)),
+    {f"q{n}": {f"d{n}": 1} for n in range(30)},
+    "test",
+    "en",
+    {},
+)
 
 
 @pytest.fixture
@@ -58,8 +63,10 @@ def test_groups_count_the_same_whatever_their_size():
 def test_quality_is_what_counting_gives():
     model = fit_cases([[drawn(0.9, "judged"), drawn(0.1, "answer left out")]], "words")
     group = [drawn(c, "judged") for c in (0.95, 0.9, 0.5, 0.2)] + [
-        drawn(0.1, "answer left out"), drawn(0.99, "answer left out"), drawn(0.0, "other domain"),
-    ]  # fmt: skip
+        drawn(0.1, "answer left out"),
+        drawn(0.99, "answer left out"),
+        drawn(0.0, "other domain"),
+    ]
     found = quality(model, group)
     assert model.threshold == pytest.approx(model.strength(drawn(0.9, "judged").signals))
     assert (found.auc, found.refused, found.answerable) == (8 / 12, 0.5, 4)

@@ -75,12 +75,15 @@ def test_one_class_alone_is_refused():
         fit(np.zeros((3, COUNT)), np.ones(3, dtype=bool), np.ones(3), "words")
 
 
-@pytest.mark.parametrize(("strengths", "mass", "share", "expected"), [
-    ([0.1, 0.2, 0.3, 0.4], [1, 1, 1, 1], 0.25, 0.2),
-    ([0.4, 0.1, 0.3, 0.2], [1, 1, 1, 1], 0.24, 0.1),
-    ([0.5, 0.5, 0.5, 0.9], [1, 1, 1, 1], 0.05, 0.5),
-    ([0.1, 0.9], [1, 99], 0.05, 0.9),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("strengths", "mass", "share", "expected"),
+    [
+        ([0.1, 0.2, 0.3, 0.4], [1, 1, 1, 1], 0.25, 0.2),
+        ([0.4, 0.1, 0.3, 0.2], [1, 1, 1, 1], 0.24, 0.1),
+        ([0.5, 0.5, 0.5, 0.9], [1, 1, 1, 1], 0.05, 0.5),
+        ([0.1, 0.9], [1, 99], 0.05, 0.9),
+    ],
+)
 def test_the_quantile_counts_mass(strengths, mass, share, expected):
     assert weighted_quantile(np.array(strengths), np.array(mass, dtype=float), share) == expected
 
@@ -115,13 +118,19 @@ def test_a_calibration_comes_back_from_its_file(tmp_path):
         assert Calibration.load(path) == made
 
 
-@pytest.mark.parametrize("damage", [
-    "", "[]", "{}", '{"format": 2}',
-    lambda row: row["words"].update(weights=[1.0]),
-    lambda row: row["words"].update(bias=float("nan")),
-    lambda row: row["words"].update(kind="other"),
-    lambda row: row.update(words=None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"format": 2}',
+        lambda row: row["words"].update(weights=[1.0]),
+        lambda row: row["words"].update(bias=float("nan")),
+        lambda row: row["words"].update(kind="other"),
+        lambda row: row.update(words=None),
+    ],
+)
 def test_a_damaged_file_is_named(tmp_path, damage):
     path = tmp_path / "evidence.json"
     Calibration(None, None, model(), Message.plain("o")).save(path)

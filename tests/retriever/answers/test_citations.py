@@ -40,9 +40,14 @@ TEXT = 'Books may be renewed twice. [1] Fines are 0.50 euro [2]. "See this."[3][
 
 def test_citations_behind_a_full_stop_belong_to_the_sentence_before():
     assert fed([TEXT]) == [
-        "Books may be renewed twice. [1]", " Fines are 0.50 euro [2].", ' "See this."[3][4]', " 图书可以续借。[1]", "罚款五角[2]。",
-        "\n\n- item one [2]", "\n- two",
-    ]  # fmt: skip
+        "Books may be renewed twice. [1]",
+        " Fines are 0.50 euro [2].",
+        ' "See this."[3][4]',
+        " 图书可以续借。[1]",
+        "罚款五角[2]。",
+        "\n\n- item one [2]",
+        "\n- two",
+    ]
     assert fed(["Twice [1]. [2] says three."]) == ["Twice [1].", " [2] says three."]
 
 

@@ -19,9 +19,13 @@ from quarry.retriever.searcher import Searcher, SearchOptions
 from tests.fakes import WordEmbedder
 
 SUBJECTS = (
-    "printers need toner and a clean drum", "gardens want water in the dry months", "trains leave the station at noon",
-    "soup is cooked with salt and leeks", "violins are tuned before a concert", "ships carry grain over the ocean",
-)  # fmt: skip
+    "printers need toner and a clean drum",
+    "gardens want water in the dry months",
+    "trains leave the station at noon",
+    "soup is cooked with salt and leeks",
+    "violins are tuned before a concert",
+    "ships carry grain over the ocean",
+)
 THEMES = (
     "打印机需要更换墨粉和硒鼓",
     "花园在旱季需要浇水",
@@ -61,10 +65,13 @@ def weighed(searcher, question, embedder=WordEmbedder(dim=256)):
     return weigh(question, searcher.search(question, 10), searcher.index, embedder)
 
 
-@pytest.mark.parametrize(("known", "unknown"), [
-    ("How often can library books be renewed?", "Which vaccine page protects against yellow fever?"),
-    ("图书可以续借几次？", "谁发明了蒸汽机车？"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("known", "unknown"),
+    [
+        ("How often can library books be renewed?", "Which vaccine page protects against yellow fever?"),
+        ("图书可以续借几次？", "谁发明了蒸汽机车？"),
+    ],
+)
 def test_a_question_about_the_documents_is_stronger_than_another(searcher, lexical, known, unknown):
     good, bad = weighed(searcher, known), weighed(searcher, unknown)
     assert 0 <= bad.strength < good.strength <= 1

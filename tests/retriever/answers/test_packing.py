@@ -21,7 +21,7 @@ def hit(documents, doc_id, start, end, rank, **changes):
         "rank": rank, "score": 1 / rank, "stage": "fusion", "chunk_id": f"{doc_id}#{start}-{end}", "doc_id": doc_id,
         "title": doc_id, "heading": "", "source": f"{doc_id}.md", "page": None, "start": start, "end": end,
         "text": documents[doc_id][start:end], "highlights": (), "meta": {}, "evidence": Evidence(),
-    }  # fmt: skip
+    }  # fmt: skip  # a table
     return Result(**{**fields, **changes})
 
 

@@ -26,7 +26,7 @@ def cut(text):
         ("", []),
         (" \n\n ", []),
     ],
-)  # fmt: skip
+)  # fmt: skip  # a table
 def test_sentences(text, expected):
     assert cut(text) == expected
 

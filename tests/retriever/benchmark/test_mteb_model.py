@@ -24,7 +24,7 @@ TEXTS = ["renew books", "怎么续借", "hours"]
 
 @pytest.mark.parametrize(("side", "document_format", "as_query"), [
     ("query", "{text}", True), ("document", "{text}", False), (None, "{text}", False), (None, "passage: {text}", True),
-])  # fmt: skip
+])  # fmt: skip  # a table
 def test_the_prompt_type_decides_and_symmetric_texts_follow_the_model(side, document_format, as_query):
     model = TwoSided()
     model.spec = replace(model.spec, document_format=document_format)

@@ -45,9 +45,10 @@ def data(tmp_path_factory):
     write(base / "bitext" / "test.jsonl", [{"sentence1": f"{w} x", "sentence2": f"{w} y"} for w in words])
     write(base / "intents" / "test.jsonl", labelled(0, 40))
     write(base / "intents" / "train.jsonl", labelled(1, 200))
-    write(base / "beir" / "corpus.jsonl", [
-        {"_id": f"d{n}", "title": "", "text": f"{words[n]} {words[(n * 7) % 30]} text"} for n in range(30)
-    ])  # fmt: skip
+    write(
+        base / "beir" / "corpus.jsonl",
+        [{"_id": f"d{n}", "title": "", "text": f"{words[n]} {words[(n * 7) % 30]} text"} for n in range(30)],
+    )
     write(base / "beir" / "queries.jsonl", [{"_id": f"q{n}", "text": f"{words[n]} {words[n + 3]}"} for n in range(20)])
     (base / "beir" / "qrels").mkdir()
     (base / "beir" / "qrels" / "test.tsv").write_text(
@@ -57,9 +58,14 @@ def data(tmp_path_factory):
 
 
 CHOICES = [
-    ("beir", "Retrieval"), ("beir", "Reranking"), ("sts", "STS"), ("pairs", "PairClassification"), ("bitext", "BitextMining"),
-    ("intents", "Classification"), ("intents", "Clustering"),
-]  # fmt: skip
+    ("beir", "Retrieval"),
+    ("beir", "Reranking"),
+    ("sts", "STS"),
+    ("pairs", "PairClassification"),
+    ("bitext", "BitextMining"),
+    ("intents", "Classification"),
+    ("intents", "Clustering"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -21,15 +21,19 @@ LAYOUTS = {
     "sts": ({"test.jsonl": [{**PAIR, "score": 1.5}] * 3}, ("STS",)),
     "pairs": ({"test.jsonl.gz": [{**PAIR, "label": 1}] * 3}, ("PairClassification",)),
     "bitext": ({"dev.jsonl": [PAIR] * 3}, ("BitextMining",)),
-    "intents": ({name: [{"text": "a", "label": "x"}] * 3 for name in ("test.jsonl", "train.jsonl.gz")},
-                ("Classification", "Clustering")),
+    "intents": (
+        {name: [{"text": "a", "label": "x"}] * 3 for name in ("test.jsonl", "train.jsonl.gz")},
+        ("Classification", "Clustering"),
+    ),
     "topics": ({"test.jsonl": [{"text": "a", "label": 7}] * 3}, ("Clustering",)),
-    "beir": ({"corpus.jsonl": [{"_id": "d", "text": "t"}], "queries.jsonl": [{"_id": "q", "text": "t"}]},
-             ("Retrieval", "Reranking")),
+    "beir": (
+        {"corpus.jsonl": [{"_id": "d", "text": "t"}], "queries.jsonl": [{"_id": "q", "text": "t"}]},
+        ("Retrieval", "Reranking"),
+    ),
     "only-texts": ({"corpus.jsonl": [{"_id": "d", "text": "t"}]}, ()),
     "training-pairs": ({"dev.jsonl": [{"query": "a", "pos": ["b"]}]}, ()),
     "empty": ({"test.jsonl": []}, ()),
-}  # fmt: skip
+}
 
 
 @pytest.fixture

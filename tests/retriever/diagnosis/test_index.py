@@ -16,8 +16,16 @@ from quarry.retriever.evaluation.measures import Measure
 from quarry.retriever.searcher import Searcher, document_run
 from tests.fakes import WordEmbedder
 
-TOPICS = ["renew books loan desk", "opening hours sunday closed", "lost card replace fee", "图书馆 续借 图书",
-          "printer paper copy", "study room booking", "儿童 故事 时间", "wifi password guest"]  # fmt: skip
+TOPICS = [
+    "renew books loan desk",
+    "opening hours sunday closed",
+    "lost card replace fee",
+    "图书馆 续借 图书",
+    "printer paper copy",
+    "study room booking",
+    "儿童 故事 时间",
+    "wifi password guest",
+]
 
 
 @pytest.fixture(scope="module")

@@ -148,9 +148,13 @@ def test_randomisation_agrees_with_another_library_where_signs_are_drawn(shift):
     rng = np.random.default_rng(4)
     deltas = np.where(rng.random(70) < 0.4, 0.0, rng.normal(shift, 0.2, 70))
     theirs = stats.permutation_test(
-        (deltas, np.zeros(70)), lambda a, b, axis: (a - b).mean(axis=axis), permutation_type="samples", vectorized=True,
-        n_resamples=20_000, rng=0,
-    ).pvalue  # fmt: skip
+        (deltas, np.zeros(70)),
+        lambda a, b, axis: (a - b).mean(axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=20_000,
+        rng=0,
+    ).pvalue
     assert randomisation_p(deltas, resamples=20_000, seed=0) == pytest.approx(theirs, abs=0.02)
 
 
@@ -159,8 +163,11 @@ def test_randomisation_is_exact_for_few_queries(count):
     stats = pytest.importorskip("scipy.stats")
     deltas = np.random.default_rng(count).normal(0.3, 0.5, count)
     theirs = stats.permutation_test(
-        (deltas, np.zeros(count)), lambda a, b: (a - b).mean(), permutation_type="samples", n_resamples=np.inf,
-    ).pvalue  # fmt: skip
+        (deltas, np.zeros(count)),
+        lambda a, b: (a - b).mean(),
+        permutation_type="samples",
+        n_resamples=np.inf,
+    ).pvalue
     assert randomisation_p(deltas, resamples=10_000, seed=0) == pytest.approx(theirs, abs=1e-12)
 
 
@@ -182,9 +189,13 @@ def test_paired_interval_agrees_with_another_library():
     before, after = noise(90), np.clip(noise(90) + np.random.default_rng(8).normal(0.03, 0.2, 90), 0, 1)
     result = compare(evaluation(before), evaluation(after), "AP")
     theirs = stats.bootstrap(
-        (after, before), lambda a, b, axis: (a - b).mean(axis=axis), paired=True, method="percentile",
-        n_resamples=9999, rng=2,
-    ).confidence_interval  # fmt: skip
+        (after, before),
+        lambda a, b, axis: (a - b).mean(axis=axis),
+        paired=True,
+        method="percentile",
+        n_resamples=9999,
+        rng=2,
+    ).confidence_interval
     assert result.low == pytest.approx(theirs.low, abs=0.004)
     assert result.high == pytest.approx(theirs.high, abs=0.004)
 

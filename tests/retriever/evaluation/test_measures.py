@@ -138,8 +138,14 @@ def test_nothing_retrieved_or_nothing_judged_is_0(measure):
 def test_names_are_read_in_both_spellings():
     spelled = ["ndcg_at_10", "map_at_100", "mrr_at_10", "recall_at_100", "precision_at_5", " nDCG@10 ", "MAP", "mrr"]
     assert [str(measure) for measure in parse_measures(spelled)] == [
-        "nDCG@10", "AP@100", "RR@10", "R@100", "P@5", "AP", "RR",
-    ]  # fmt: skip
+        "nDCG@10",
+        "AP@100",
+        "RR@10",
+        "R@100",
+        "P@5",
+        "AP",
+        "RR",
+    ]
 
 
 def test_printed_form_is_read_back():

@@ -28,21 +28,27 @@ def shape(parts):
 
 def test_by_language():
     assert shape(slices(EVALUATION, QUERIES, "language")) == [
-        ("en", ("2", "3"), 0.5), ("zh", ("1", "5"), 0.5), ("other", ("4",), 0.0),
-    ]  # fmt: skip
+        ("en", ("2", "3"), 0.5),
+        ("zh", ("1", "5"), 0.5),
+        ("other", ("4",), 0.0),
+    ]
 
 
 def test_by_length_in_order_of_length():
     assert shape(slices(EVALUATION, QUERIES, "length")) == [
-        ("1-5", ("1", "3", "4"), pytest.approx(2 / 3)), ("6-10", ("2",), 0.0), ("21+", ("5",), 0.0),
-    ]  # fmt: skip
+        ("1-5", ("1", "3", "4"), pytest.approx(2 / 3)),
+        ("6-10", ("2",), 0.0),
+        ("21+", ("5",), 0.0),
+    ]
 
 
 def test_by_metadata_names_those_without():
     metadata = {"1": {"team": "support"}, "2": {"team": "sales"}, "3": {"team": "support"}, "4": {"year": "1999"}}
     assert [(part.name, part.query_ids) for part in slices(EVALUATION, QUERIES, "team", metadata=metadata)] == [
-        ("(none)", ("4", "5")), ("support", ("1", "3")), ("sales", ("2",)),
-    ]  # fmt: skip
+        ("(none)", ("4", "5")),
+        ("support", ("1", "3")),
+        ("sales", ("2",)),
+    ]
 
 
 def test_arguments():

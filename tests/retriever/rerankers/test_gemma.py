@@ -28,9 +28,13 @@ def folder(tmp_path):
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
     config = json.loads((tmp_path / "config.json").read_text())
     config |= {
-        "architectures": ["CostWiseGemmaForCausalLM"], "model_type": "cost_wise_gemma", "start_layer": START, "layer_sep": 1,
-        "layer_wise": True, "auto_map": {"AutoModelForCausalLM": "gemma_model.CostWiseGemmaForCausalLM"},
-    }  # fmt: skip
+        "architectures": ["CostWiseGemmaForCausalLM"],
+        "model_type": "cost_wise_gemma",
+        "start_layer": START,
+        "layer_sep": 1,
+        "layer_wise": True,
+        "auto_map": {"AutoModelForCausalLM": "gemma_model.CostWiseGemmaForCausalLM"},
+    }
     config.pop("layer_types", None)
     (tmp_path / "config.json").write_text(json.dumps(config))
     (tmp_path / "gemma_model.py").write_text("raise SystemExit('code from the folder ran')")

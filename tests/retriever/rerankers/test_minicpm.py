@@ -22,7 +22,7 @@ CONFIG = {
     "intermediate_size": INNER, "hidden_act": "silu", "rms_norm_eps": 1e-5, "max_position_embeddings": 2048,
     "rope_theta": 10_000.0, "rope_scaling": None, "attention_bias": False, "scale_emb": 12, "scale_depth": 1.4,
     "dim_model_base": 8, "head_multi": True, "head_type": "simple", "start_layer": START,
-}  # fmt: skip
+}  # fmt: skip  # a table
 
 
 @pytest.fixture

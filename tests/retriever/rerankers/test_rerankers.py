@@ -76,9 +76,15 @@ def make(folder, kind):
             single="<s> $A </s>", pair="<s>:0 $A:0 </s>:0 $B:1 </s>:1", special_tokens=[("<s>", 1), ("</s>", 2)]
         )
     PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>", bos_token="<s>", eos_token="</s>",
-        model_input_names=["input_ids", "attention_mask"] if kind == "xlm-roberta" else ["input_ids", "token_type_ids", "attention_mask"],
-    ).save_pretrained(folder)  # fmt: skip
+        tokenizer_object=tokenizer,
+        pad_token="<pad>",
+        unk_token="<unk>",
+        bos_token="<s>",
+        eos_token="</s>",
+        model_input_names=["input_ids", "attention_mask"]
+        if kind == "xlm-roberta"
+        else ["input_ids", "token_type_ids", "attention_mask"],
+    ).save_pretrained(folder)
     model = MODELS[kind]()
     for name, weight in model.named_parameters():
         if "classifier" in name:

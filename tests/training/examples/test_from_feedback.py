@@ -19,9 +19,14 @@ TEXTS = {f"d#{name}": f"passage {name}" for name in "abcdefgh"} | {"书#1": "到
 def votes(*rows, first=1):
     """Rows of (session, action, query, passage)."""
     return [
-        StoredEvent(n, FeedbackEvent(query, action, session, "000001", chunk, chunk.partition("#")[0] or "d", at=START + timedelta(hours=n)))
+        StoredEvent(
+            n,
+            FeedbackEvent(
+                query, action, session, "000001", chunk, chunk.partition("#")[0] or "d", at=START + timedelta(hours=n)
+            ),
+        )
         for n, (session, action, query, chunk) in enumerate(rows, start=first)
-    ]  # fmt: skip
+    ]
 
 
 def run(*rows, rules=STANDARD):
@@ -60,9 +65,10 @@ def test_one_session_cannot_decide_alone_unless_the_log_is_one_persons():
 
 
 def test_a_burst_of_fresh_sessions_cannot_decide_alone():
-    events = [replace(s, event=replace(s.event, at=START + timedelta(seconds=n))) for n, s in enumerate(
-        votes(*((f"fresh{n}", "answer", "opening hours", "d#h") for n in range(30)))
-    )]  # fmt: skip
+    events = [
+        replace(s, event=replace(s.event, at=START + timedelta(seconds=n)))
+        for n, s in enumerate(votes(*((f"fresh{n}", "answer", "opening hours", "d#h") for n in range(30))))
+    ]
     found = curate(events, TEXTS.get)
     assert found.examples == ()
     assert said(found.dropped)["votes in a burst, one voice with another"] == 29

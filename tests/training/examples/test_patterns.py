@@ -83,6 +83,6 @@ def test_questions_in_lists_in_bold_and_alone(text, expected):
         ("How to renew", True), ("Why it fails today", True), ("什么是续借", True), ("续借可以吗", True), ("Renewal?", True),
         ("Loans", False), ("However it may be", False), ("借书规则", False), ("Isolation levels in use", False), ("**Where to go**", True),
     ],
-)  # fmt: skip
+)  # fmt: skip  # a table
 def test_what_a_question_is(text, expected):
     assert is_question(text) is expected

@@ -15,13 +15,20 @@ def clicks(*rows):
         StoredEvent(
             n,
             FeedbackEvent(
-                query, "click", session, "000001", chunk, "d",
-                shown=tuple(ShownHit(name, "d", rank, 1.0 / rank, "fusion") for rank, name in enumerate(shown, start=1)),
+                query,
+                "click",
+                session,
+                "000001",
+                chunk,
+                "d",
+                shown=tuple(
+                    ShownHit(name, "d", rank, 1.0 / rank, "fusion") for rank, name in enumerate(shown, start=1)
+                ),
                 at=START + timedelta(hours=n),
             ),
         )
         for n, (session, query, chunk, shown) in enumerate(rows, start=1)
-    ]  # fmt: skip
+    ]
 
 
 def test_a_click_on_the_first_result_says_nothing():

@@ -39,8 +39,11 @@ def test_a_sessions_latest_word_counts():
 
 def test_a_withdrawal_takes_only_this_sessions_opinion_of_this_passage_back():
     rows = events(
-        ("a", "thumb_up", "q", "d#1"), ("b", "thumb_down", "q", "d#1"), ("a", "thumb_up", "q", "d#2"), ("a", "withdraw", "q", "d#1")
-    )  # fmt: skip
+        ("a", "thumb_up", "q", "d#1"),
+        ("b", "thumb_down", "q", "d#1"),
+        ("a", "thumb_up", "q", "d#2"),
+        ("a", "withdraw", "q", "d#1"),
+    )
     assert grades(rows) == {("q", "d#1"): 0, ("q", "d#2"): 1}
     assert grades(events(("a", "thumb_up", "q", "d#1"), ("a", "withdraw", "q", "d#1"))) == {}
     again = events(("a", "thumb_up", "q", "d#1"), ("a", "withdraw", "q", "d#1"), ("a", "answer", "q", "d#1"))
@@ -80,9 +83,14 @@ def test_a_document_is_as_good_as_its_best_passage():
 
 def test_the_summary_counts():
     rows = events(
-        ("a", "thumb_up", "q", "d#1"), ("b", "thumb_up", "q", "d#2"), ("c", "thumb_down", "q", "d#1"),
-        ("a", "thumb_down", "怎么续借", "d#1"), ("a", "note", "怎么续借", ""), ("b", "click", "only clicked", "d#1"), ("c", "note", "hm", ""),
-    )  # fmt: skip
+        ("a", "thumb_up", "q", "d#1"),
+        ("b", "thumb_up", "q", "d#2"),
+        ("c", "thumb_down", "q", "d#1"),
+        ("a", "thumb_down", "怎么续借", "d#1"),
+        ("a", "note", "怎么续借", ""),
+        ("b", "click", "only clicked", "d#1"),
+        ("c", "note", "hm", ""),
+    )
     found = summary(rows)
     assert (found.events, found.judged_queries) == (7, 2)
     assert found.by_action == {"click": 1, "note": 2, "thumb_down": 2, "thumb_up": 2}
@@ -100,7 +108,12 @@ def test_an_empty_log_has_an_empty_summary():
     assert judgements([]) == []
 
 
-ROWS = st.tuples(st.sampled_from("abc"), st.sampled_from(["thumb_up", "thumb_down", "answer", "withdraw", "click"]), st.sampled_from(["q", "Q ", "r"]), st.sampled_from(["d#1", "d#2"]))  # fmt: skip
+ROWS = st.tuples(
+    st.sampled_from("abc"),
+    st.sampled_from(["thumb_up", "thumb_down", "answer", "withdraw", "click"]),
+    st.sampled_from(["q", "Q ", "r"]),
+    st.sampled_from(["d#1", "d#2"]),
+)
 
 
 @given(st.lists(ROWS, max_size=25))

@@ -122,8 +122,12 @@ def test_rows_without_teacher_scores_do_not_count_in_distillation():
     half = teacher.clone()
     half[2:] = math.nan
     half[1, 1:] = math.nan  # one score alone is no order
-    only_first = distillation(similarity[:1], roles(rows, negatives, teacher=teacher[:1], positive=torch.tensor([0]),
-        own=roles(rows, negatives).own[:1]), 0.1, 1.0)  # fmt: skip
+    only_first = distillation(
+        similarity[:1],
+        roles(rows, negatives, teacher=teacher[:1], positive=torch.tensor([0]), own=roles(rows, negatives).own[:1]),
+        0.1,
+        1.0,
+    )
     assert distillation(similarity, roles(rows, negatives, teacher=half), 0.1, 1.0).item() == pytest.approx(
         only_first.item()
     )
@@ -147,9 +151,20 @@ def test_matryoshka_is_the_weighted_sum_over_the_parts():
 def test_the_texts_of_other_processes_are_more_negatives():
     queries, texts = vectors(4, 1)
     whole = batch_loss(queries, texts, roles(4, 1), TrainSpec(loss=PLAIN)).item()
-    split = [(roles(2, 1, positive=torch.arange(2), own=torch.arange(2, 4)[:, None], known=torch.arange(2)[:, None] + 2 * p,
-        text=torch.tensor([0, 1, 4, 5]) + 2 * p), torch.cat([texts[2 * p : 2 * p + 2], texts[4 + 2 * p : 6 + 2 * p]]))
-        for p in (0, 1)]  # fmt: skip
+    split = [
+        (
+            roles(
+                2,
+                1,
+                positive=torch.arange(2),
+                own=torch.arange(2, 4)[:, None],
+                known=torch.arange(2)[:, None] + 2 * p,
+                text=torch.tensor([0, 1, 4, 5]) + 2 * p,
+            ),
+            torch.cat([texts[2 * p : 2 * p + 2], texts[4 + 2 * p : 6 + 2 * p]]),
+        )
+        for p in (0, 1)
+    ]
     number, all_texts = torch.cat([r.text for r, _ in split]), torch.cat([t for _, t in split])
     each = [
         batch_loss(queries[2 * p : 2 * p + 2], all_texts, with_texts(split[p][0], 4 * p, number), TrainSpec(loss=PLAIN))

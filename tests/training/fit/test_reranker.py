@@ -58,8 +58,12 @@ def test_an_encoder_becomes_a_reranker_that_learns_and_loads(trained):
 def test_a_reranker_can_be_trained_further(trained, tmp_path):
     spec = SPEC.model_copy(update={"epochs": 1, "objective": "binary", "freeze_embeddings": True})
     again = finetune_reranker(trained.folder, ROWS[:32], spec, tmp_path / "run", device="cpu")
-    first, second = (load_reranker(path, device="cpu:float32").score("how to fix printer 3?", ["notes about the printer number 3.", "厨房 5"]) for path in
-                     (trained.folder, again.folder))  # fmt: skip
+    first, second = (
+        load_reranker(path, device="cpu:float32").score(
+            "how to fix printer 3?", ["notes about the printer number 3.", "厨房 5"]
+        )
+        for path in (trained.folder, again.folder)
+    )
     assert not np.array_equal(first, second)
     assert np.sign(first[0] - first[1]) == np.sign(second[0] - second[1]) == 1
 
@@ -75,8 +79,14 @@ def test_the_dev_score_shows_each_query_its_own_hard_passages(tmp_path, monkeypa
         return np.array([float(text.startswith("near")) for text in passages], dtype="f4")  # as bad as can be
 
     monkeypatch.setattr("quarry.training.fit.reranker._RerankerTrainee._scores", scores)
-    done = finetune_reranker(tiny_model(tmp_path / "base"), ROWS[:16], SPEC.model_copy(update={"epochs": 1}),
-                             tmp_path / "run", dev=dev, device="cpu")  # fmt: skip
+    done = finetune_reranker(
+        tiny_model(tmp_path / "base"),
+        ROWS[:16],
+        SPEC.model_copy(update={"epochs": 1}),
+        tmp_path / "run",
+        dev=dev,
+        device="cpu",
+    )
     for number in range(3):
         assert {f"answer {number}", f"near {number}"} <= set(shown[f"query {number}"])
         assert 30 == len(shown[f"query {number}"]) == len(set(shown[f"query {number}"]))
@@ -99,8 +109,10 @@ def test_pairs_are_those_of_the_serving_reranker(trained):
     served._max_tokens = spec.max_tokens
     served.score(rows[0].query, ["notes", "garden " * 30, "so"])
     served.score("how", ["so", "notes"])
-    ids = [tuple(row[: int(mask.sum())].tolist()) for row, mask in
-           zip(batch["pairs"]["input_ids"], batch["pairs"]["attention_mask"], strict=True)]  # fmt: skip
+    ids = [
+        tuple(row[: int(mask.sum())].tolist())
+        for row, mask in zip(batch["pairs"]["input_ids"], batch["pairs"]["attention_mask"], strict=True)
+    ]
     assert set(ids) == set(seen)
     assert [len(row) for row in ids] == sorted((len(row) for row in ids), reverse=True)
     table = batch["label"]["table"]

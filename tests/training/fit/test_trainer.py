@@ -99,9 +99,11 @@ def test_the_loss_over_the_model_is_the_loss_of_its_vectors(tmp_path):
     for draw in draws:
         queries[by_positive[rows[draw.row].pos[draw.positive]]] = rows[draw.row].query
     served = batch_loss(
-        torch.from_numpy(embedder.embed_queries(queries)), torch.from_numpy(embedder.embed_documents(in_order)),
-        Roles(**batch["label"]), SPEC,
-    )  # fmt: skip
+        torch.from_numpy(embedder.embed_queries(queries)),
+        torch.from_numpy(embedder.embed_documents(in_order)),
+        Roles(**batch["label"]),
+        SPEC,
+    )
     with torch.no_grad():
         found = ContrastiveLoss(opened.model, SPEC)(features, batch["label"])
     assert found.item() == pytest.approx(served.item(), abs=1e-4)
@@ -197,7 +199,7 @@ def test_a_decoder_that_attends_both_ways_is_trained_and_saved_so(tmp_path):
     ("architecture", "pooling", "causal"),
     [("bert", "mean", None), ("bert", "cls", None), ("qwen3", "last_token", None), ("qwen3", "mean", None),
      ("qwen3", "mean", False), ("qwen3", "last_token", False)],
-)  # fmt: skip
+)  # fmt: skip  # a table
 def test_what_is_trained_is_what_is_served(architecture, pooling, causal, lora, precision, tmp_path):
     """In training mode, padded, with gradients, as the loss sees it: the vectors that the encoder serves."""
     import json

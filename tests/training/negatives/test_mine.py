@@ -96,9 +96,11 @@ def test_a_few_are_drawn_by_seed_whatever_the_order_of_the_examples():
         {one.example.key: one.example.row.neg for one in mine_negatives(some, corpus, spec).kept}
         for corpus in [MiningCorpus.from_texts(texts, CosineEmbedder())]
         for some, spec in (
-            (examples, PLAIN), (rng.sample(examples, 90), PLAIN), (examples, replace(PLAIN, seed=1)),
+            (examples, PLAIN),
+            (rng.sample(examples, 90), PLAIN),
+            (examples, replace(PLAIN, seed=1)),
         )
-    ]  # fmt: skip
+    ]
     assert found[0] == found[1]
     assert sum(found[0][key] != found[2][key] for key in found[0]) > 80
     assert all(len(set(neg)) == 5 for neg in found[0].values())

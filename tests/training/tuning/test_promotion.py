@@ -135,9 +135,17 @@ def test_a_base_model_that_was_changed_where_it_lies_is_not_mistaken_for_it(inde
 def promote_reranker(index, name, *, promoted):
     live = Index.open(index).manifest
     facts = RerankerFacts(
-        model=name, digest=name * 40, folder=f"models/{name}", base="b", parent=live.generation, run=name, verdict="better",
-        forced=False, promoted=promoted, before=live.reranker,
-    )  # fmt: skip
+        model=name,
+        digest=name * 40,
+        folder=f"models/{name}",
+        base="b",
+        parent=live.generation,
+        run=name,
+        verdict="better",
+        forced=False,
+        promoted=promoted,
+        before=live.reranker,
+    )
     return with_reranker(index, facts, Message.of("tuning.reranker_promoted", "promoted the reranker"), expected=live)
 
 

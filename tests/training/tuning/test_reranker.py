@@ -31,9 +31,17 @@ from tests.training.tuning.test_embedder import plan as embedder_plan
 __all__ = ["model"]
 
 LEARNS = RerankerSpec(
-    epochs=3, batch_size=8, learning_rate=3e-3, eval_steps=1000, checkpoint_steps=20, patience=0, max_tokens=96, dropout=0.0,
-    loss={"hard_negatives": 3}, precision="float32",
-)  # fmt: skip
+    epochs=3,
+    batch_size=8,
+    learning_rate=3e-3,
+    eval_steps=1000,
+    checkpoint_steps=20,
+    patience=0,
+    max_tokens=96,
+    dropout=0.0,
+    loss={"hard_negatives": 3},
+    precision="float32",
+)
 STANDS_STILL = LEARNS.model_copy(update={"epochs": 1, "learning_rate": 1e-7})
 NEGATIVES = NegativeSpec(number=3, ranks=(0, 8), relative=None, consistent_within=None)
 QUERIES = 90

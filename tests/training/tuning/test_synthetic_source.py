@@ -17,8 +17,12 @@ from tests.training.reasons import said
 
 __all__ = ["server"]
 
-TEXTS = [f"The {word} stands in room {n} and may be used by every reader of the house." for n, word in enumerate(
-    ("printer", "scanner", "microscope", "telescope", "piano", "loom", "kiln", "lathe", "press", "camera"))]  # fmt: skip
+TEXTS = [
+    f"The {word} stands in room {n} and may be used by every reader of the house."
+    for n, word in enumerate(
+        ("printer", "scanner", "microscope", "telescope", "piano", "loom", "kiln", "lathe", "press", "camera")
+    )
+]
 TEXTS += [
     f"{word}在{n}号房间，每位读者都可以使用，请先预约。"
     for n, word in enumerate(("打印机", "扫描仪", "显微镜", "望远镜"))

@@ -77,8 +77,11 @@ def test_two_do_not_work_on_one_run(index, general, pairs):
     errors = []
 
     def second():
-        with pytest.raises(IndexBusyError, match=rf"run r of .* is being worked on by process {os.getpid()} on .*; expected no "
-                                                  "other process. Wait for it or stop it, or give another --run NAME") as caught:  # fmt: skip
+        with pytest.raises(
+            IndexBusyError,
+            match=rf"run r of .* is being worked on by process {os.getpid()} on .*; expected no "
+            "other process. Wait for it or stop it, or give another --run NAME",
+        ) as caught:
             tune(index, plan(general, pairs), run="r")
         errors.append(caught.value)
         raise KeyboardInterrupt

@@ -181,8 +181,10 @@ def test_differences_per_query_the_largest_gain_first(pair):
     comparison = shown.comparisons(pair, "nDCG@10")[HYBRID]
     rows = shown.delta_rows(comparison, {"q1": "how to renew a book"}, english)
     assert [(row["place"], row["query"], row["outcome"]) for row in rows] == [
-        (1, "how to renew a book", "better"), (2, "q3", "same"), (3, "q2", "worse"),
-    ]  # fmt: skip
+        (1, "how to renew a book", "better"),
+        (2, "q3", "same"),
+        (3, "q2", "worse"),
+    ]
     assert [round(row["delta"], 4) for row in rows] == [0.3691, 0.0, -0.1403]
 
 
@@ -233,8 +235,9 @@ def test_the_worst_queries_first(pair):
 def test_results_of_a_query_side_by_side(pair):
     found = queries.result_rows(pair[0], "q1", QUESTIONS.qrels["q1"], {"d1": "Loans"}, english)
     assert [(row["#"], row["Relevant"], row["Document"], row["Id"]) for row in found] == [
-        ("1", "✗ 0", "d9", "d9"), ("2", "✓ 1", "Loans", "d1"),
-    ]  # fmt: skip
+        ("1", "✗ 0", "d9", "d9"),
+        ("2", "✓ 1", "Loans", "d1"),
+    ]
     missed = queries.missed_rows(pair, "q3", QUESTIONS.qrels["q3"], {}, english)
     assert missed == [{"Relevant document": "d4", "Id": "d4", "Grade": "1", BM25: "-", HYBRID: "-"}]
     assert queries.missed_rows(pair, "q2", QUESTIONS.qrels["q2"], {}, english)[0][HYBRID] == "2"
@@ -347,11 +350,14 @@ def test_a_data_set_of_another_corpus_is_not_started(index, tmp_path, monkeypatc
     assert "none of the 1 judged documents is in this index (the first is nowhere)" in at.code[0].value
 
 
-@pytest.mark.parametrize(("key", "value", "words"), [
-    ("evaluate.folder", "/", "is not below"),
-    ("evaluate.measures", ["nDGC@10"], "did you mean nDCG@10"),
-    ("evaluate.split", "train", "there is no split 'train'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("evaluate.folder", "/", "is not below"),
+        ("evaluate.measures", ["nDGC@10"], "did you mean nDCG@10"),
+        ("evaluate.split", "train", "there is no split 'train'"),
+    ],
+)
 def test_wrong_input_is_answered_in_words(index, monkeypatch, key, value, words):
     at = open_page(index, monkeypatch, "evaluate")
     kind = at.multiselect if key == "evaluate.measures" else at.text_input

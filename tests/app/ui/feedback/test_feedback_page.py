@@ -43,8 +43,12 @@ TEXTS = {"loans#0-9": "Loans. Renew online.", "hours#0-9": "Open nine to five."}
 
 def test_the_headline():
     assert shown.headline(summary(LOG), english) == [
-        ("Events", "7"), ("Judged questions", "2"), ("Visitors", "2"), ("Agreement", "50%"), ("Open questions", "2"),
-    ]  # fmt: skip
+        ("Events", "7"),
+        ("Judged questions", "2"),
+        ("Visitors", "2"),
+        ("Agreement", "50%"),
+        ("Open questions", "2"),
+    ]
     assert shown.headline(summary(LOG[:1]), chinese)[3] == ("一致率", "-")
     assert "of 2 pairs of visitors" in shown.agreement_words(summary(LOG), english)
     assert "还没有两位访客" in shown.agreement_words(summary(LOG[:1]), chinese)
@@ -65,26 +69,38 @@ def test_the_log_is_newest_first_with_shortened_visitors():
     assert len(rows) == 7
     assert rows[0]["Question"] == "节假日开放吗？"
     assert rows[-1] == {
-        "When (UTC)": "2026-11-20 09:30", "Visitor": "anne0000", "Judgement": "marked as the answer", "Question": "How to renew?",
-        "Document": "Loans", "Note": "", "Language": "English", "Generation": "000001",
-    }  # fmt: skip
+        "When (UTC)": "2026-11-20 09:30",
+        "Visitor": "anne0000",
+        "Judgement": "marked as the answer",
+        "Question": "How to renew?",
+        "Document": "Loans",
+        "Note": "",
+        "Language": "English",
+        "Generation": "000001",
+    }
     assert shown.event_rows(LOG, TITLES, chinese)[1]["留言"] == "没有找到"
 
 
 def test_judgements_visitors_disputes_and_open_questions():
     judged = shown.judgement_rows(judgements(LOG), TITLES, english)
     assert [(row["Question"], row["Grade"], row["Visitors"]) for row in judged] == [
-        ("节假日开放吗？", "0 not relevant", "1"), ("how to renew?", "1 relevant", "2"), ("How to renew?", "0 not relevant", "1"),
-    ]  # fmt: skip
-    assert [(row["Visitor"], row["Events"], row["Judgements"], row["Questions"]) for row in shown.visitor_rows(LOG, english)] == [
-        ("bo000000", 4, 3, 3), ("anne0000", 3, 3, 2),
-    ]  # fmt: skip
+        ("节假日开放吗？", "0 not relevant", "1"),
+        ("how to renew?", "1 relevant", "2"),
+        ("How to renew?", "0 not relevant", "1"),
+    ]
+    assert [
+        (row["Visitor"], row["Events"], row["Judgements"], row["Questions"]) for row in shown.visitor_rows(LOG, english)
+    ] == [
+        ("bo000000", 4, 3, 3),
+        ("anne0000", 3, 3, 2),
+    ]
     disputed = shown.disputed_rows(summary(LOG), LOG, TITLES, english)
     assert disputed == [{"Question": "怎么续借？", "Document": "Loans", "Visitors": "anne0000, bo000000"}]
     open_questions = shown.unanswered_rows(summary(LOG), LOG, chinese)
     assert {row["问题"]: (row["不相关"], row["留言"]) for row in open_questions} == {
-        "节假日开放吗？": (1, "没有找到"), "怎么续借？": (1, ""),
-    }  # fmt: skip
+        "节假日开放吗？": (1, "没有找到"),
+        "怎么续借？": (1, ""),
+    }
     assert [row["Note"] for row in shown.note_rows(LOG, english)] == ["没有找到"]
 
 
@@ -102,8 +118,9 @@ def test_training_rows_are_read_back(tmp_path):
     (row,) = read_training_rows(path)
     assert (row.query, row.pos, row.neg) == ("How to renew?", ("Loans. Renew online.",), ("Open nine to five.",))
     assert shown.training_words(report, english) == [
-        "1 question with a relevant passage.", "Left out: 1 question without a relevant passage.",
-    ]  # fmt: skip
+        "1 question with a relevant passage.",
+        "Left out: 1 question without a relevant passage.",
+    ]
     _, gone = shown.training_file(LOG, {}.get)
     assert "标注的段落已不在索引中" in shown.training_words(gone, chinese)[-1]
     assert gone.rows == 0

@@ -13,9 +13,12 @@ EVIL = "<img src=x onerror=alert(1)>"
 
 def answer(origin, *, weak=False, model=""):
     return SimpleNamespace(
-        origin=origin, refused=origin == "refused", model=model, language="en",
+        origin=origin,
+        refused=origin == "refused",
+        model=model,
+        language="en",
         evidence=Grounds(0.1 if weak else 0.9, weak, 0.4, "b"),
-    )  # fmt: skip
+    )
 
 
 def test_sentences_carry_numbers_and_what_is_not_carried_is_marked():

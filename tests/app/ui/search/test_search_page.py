@@ -61,8 +61,11 @@ def test_the_address_is_asked_and_kept(app, vector_index, model_loads):
     assert "<b>借书</b>" in html(test)
     assert "<b>Loans</b>" not in html(test)
     assert {name: test.query_params[name] for name in ("q", "route", "k", "f")} == {
-        "q": "续借", "route": "bm25", "k": "5", "f": "lang:zh",
-    }  # fmt: skip
+        "q": "续借",
+        "route": "bm25",
+        "k": "5",
+        "f": "lang:zh",
+    }
 
 
 def test_nonsense_in_the_address_is_left_out(app, lexical_index):

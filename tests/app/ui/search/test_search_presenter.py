@@ -16,15 +16,36 @@ from quarry.retriever.results import Answer, Result
 from tests.app.ui.languages import chinese, english
 
 RESULT = Result(
-    rank=1, score=0.9, stage="fusion", chunk_id="a#0-30", doc_id="a", title="Loans", heading="Loans > Rules", source="docs/a.pdf",
-    page=3, start=0, end=30, text="Renew <b>books</b> twice.", highlights=((0, 5),), meta={},
+    rank=1,
+    score=0.9,
+    stage="fusion",
+    chunk_id="a#0-30",
+    doc_id="a",
+    title="Loans",
+    heading="Loans > Rules",
+    source="docs/a.pdf",
+    page=3,
+    start=0,
+    end=30,
+    text="Renew <b>books</b> twice.",
+    highlights=((0, 5),),
+    meta={},
     evidence=Evidence(dense=StageScore(4, 0.81), bm25=StageScore(1, 7.5), fusion=StageScore(1, 0.9), terms=("renew",)),
-)  # fmt: skip
+)
 ANSWER = Answer(
-    Query("renew", "renew"), "hybrid", (RESULT,),
-    (StageReport("dense", "ran", None, 40.0, 9), StageReport("bm25", "ran", None, 1.25, 4), StageReport("rerank", "off", Message.plain("none here"))),
-    (), "000007", "a/model", 43.2,
-)  # fmt: skip
+    Query("renew", "renew"),
+    "hybrid",
+    (RESULT,),
+    (
+        StageReport("dense", "ran", None, 40.0, 9),
+        StageReport("bm25", "ran", None, 1.25, 4),
+        StageReport("rerank", "off", Message.plain("none here")),
+    ),
+    (),
+    "000007",
+    "a/model",
+    43.2,
+)
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -85,16 +106,21 @@ def test_the_context_marks_the_passage_and_is_cut():
 def test_movement_has_one_row_per_stage_that_saw_the_passage():
     rows = words.movement(ANSWER, "a#0-30", english)
     assert [(row["stage"], row["order"], row["rank"], row["chosen"]) for row in rows] == [
-        ("Meaning (dense)", 0, 4, True), ("Words (BM25)", 1, 1, True), ("Combined", 2, 1, True),
-    ]  # fmt: skip
+        ("Meaning (dense)", 0, 4, True),
+        ("Words (BM25)", 1, 1, True),
+        ("Combined", 2, 1, True),
+    ]
     assert not any("Loans" in str(row) for row in rows), "texts of documents stay out of the chart"
 
 
 def test_the_table_of_scores_has_every_stage():
     rows = words.score_rows(RESULT, chinese)
     assert [(row["阶段"], row["名次"], row["得分"]) for row in rows] == [
-        ("语义（dense）", "4", "0.8100"), ("关键词（BM25）", "1", "7.5000"), ("融合", "1", "0.9000"), ("重排", "–", "–"),
-    ]  # fmt: skip
+        ("语义（dense）", "4", "0.8100"),
+        ("关键词（BM25）", "1", "7.5000"),
+        ("融合", "1", "0.9000"),
+        ("重排", "–", "–"),
+    ]
 
 
 def test_times_name_what_ran_and_what_answered():
@@ -139,9 +165,11 @@ def test_a_whole_answer_has_no_banner():
 
 def test_menus_are_made_of_keys_with_a_choice():
     values = {
-        "format": [("pdf", 2), ("md", 1)], "lang": [("en", 3)], "source": [("a", 1), ("b", 1)],
+        "format": [("pdf", 2), ("md", 1)],
+        "lang": [("en", 3)],
+        "source": [("a", 1), ("b", 1)],
         "isbn": [(str(number), 1) for number in range(51)],
-    }  # fmt: skip
+    }
     assert words.filter_menus(values) == {"format": {"pdf": 2, "md": 1}}
 
 

@@ -81,7 +81,13 @@ def test_labels_are_one_line_cut_and_never_empty():
 
 
 def test_errors_and_messages_are_told_in_the_language_of_the_page():
-    err = SettingsError("ui.no_pairs_file", "{path} does not exist", expected="a file of pairs, or a BEIR folder", do="Check the spelling", path="a\x07b")  # fmt: skip
+    err = SettingsError(
+        "ui.no_pairs_file",
+        "{path} does not exist",
+        expected="a file of pairs, or a BEIR folder",
+        do="Check the spelling",
+        path="a\x07b",
+    )
     assert (
         told(err, english) == "a\ufffdb does not exist; expected a file of pairs, or a BEIR folder. Check the spelling"
     )

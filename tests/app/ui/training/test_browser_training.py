@@ -48,7 +48,7 @@ def index(tmp_path) -> Path:
     report = {
         "promoted": True, "forced": False, "dev": [0.5, 0.6], "examples": {"to train on": 80}, "words": {"en": "Promote.", "zh": "可以上线。"},
         "verdict": {"promote": True, "general": {"difference": 0.0}, "held_out": {"difference": 0.05, "low": 0.02, "high": 0.08, "p": 0.001}},
-    }  # fmt: skip
+    }  # fmt: skip  # a table
     (run / "report.json").write_text(json.dumps(report), encoding="utf-8")
     return folder
 

@@ -312,8 +312,10 @@ def test_what_is_tuned_can_be_chosen_in_both_languages(index, monkeypatch):
     at.session_state["language"] = "en"
     at.run()
     assert [option.split(" (")[0] for option in at.radio(key="training.what").options] == [
-        "the embedder, which finds passages", "the reranker", "a new reranker made from this index's model",
-    ]  # fmt: skip
+        "the embedder, which finds passages",
+        "the reranker",
+        "a new reranker made from this index's model",
+    ]
     at.checkbox(key="training.corpus").check()
     at.radio(key="training.what").set_value("from-encoder").run()
     assert "orders the best candidates" in texts(at)

@@ -38,16 +38,24 @@ def step(generation, *, lineage=None, **changes):
 
 
 LINEAGE = Lineage(
-    parent="000001", base=EmbedderFacts.of(WordEmbedder().spec, "words"), run="first", verdict=Message.of("tuning.promote", "Promote"), forced=False,
-    promoted="2026-11-20T09:30:00+00:00", calibration={},
-)  # fmt: skip
+    parent="000001",
+    base=EmbedderFacts.of(WordEmbedder().spec, "words"),
+    run="first",
+    verdict=Message.of("tuning.promote", "Promote"),
+    forced=False,
+    promoted="2026-11-20T09:30:00+00:00",
+    calibration={},
+)
 
 
 def test_evidence_says_how_many_and_what_is_missing():
     events = [
-        StoredEvent(number, FeedbackEvent(f"question {word}", "answer", "anne", "1", "c#0-1", "c", at=DAY + timedelta(hours=number)))
+        StoredEvent(
+            number,
+            FeedbackEvent(f"question {word}", "answer", "anne", "1", "c#0-1", "c", at=DAY + timedelta(hours=number)),
+        )
         for number, word in enumerate(("alpha", "beta", "gamma"), start=1)
-    ]  # fmt: skip
+    ]
     strict, alone = (curate(events, {"c#0-1": "text"}.get, *rules) for rules in ((), (ONE_PERSON,)))
     assert shown.evidence_words(alone, english) == [
         "The feedback log (3 events) gives 3 examples now, 0 of them from clicks alone.",
@@ -56,8 +64,9 @@ def test_evidence_says_how_many_and_what_is_missing():
     assert shown.evidence_words(strict, chinese)[0] == "反馈日志有 3 个事件，现可得到 0 个样本，其中 0 个仅来自点击。"
     assert shown.count_rows(strict.dropped, chinese) == [{"内容": "少于 2 人的标注", "数量": 3}]
     assert shown.count_rows({Message.plain("a"): 1, reasons.DISPUTED: 4}, english) == [
-        {"What": "disputed judgements", "Count": 4}, {"What": "a", "Count": 1},
-    ]  # fmt: skip
+        {"What": "disputed judgements", "Count": 4},
+        {"What": "a", "Count": 1},
+    ]
 
 
 def test_stages_are_shown_in_the_language_of_the_page():
@@ -101,11 +110,23 @@ def test_the_history_and_the_way_back():
         step("000002", reason=Message.of("tuning.promoted", "promoted"), lineage=LINEAGE, live=True),
     ]
     assert shown.history_rows(steps, english) == [
-        {"Generation": "000002", "Since (UTC)": "2026-11-20 09:30", "Model": "acme/m 0123456789ab", "Reason": "promoted",
-         "Run": "first", "State": "live"},
-        {"Generation": "000001", "Since (UTC)": "2026-11-20 09:30", "Model": "-", "Reason": "built", "Run": "-",
-         "State": "generation removed"},
-    ]  # fmt: skip
+        {
+            "Generation": "000002",
+            "Since (UTC)": "2026-11-20 09:30",
+            "Model": "acme/m 0123456789ab",
+            "Reason": "promoted",
+            "Run": "first",
+            "State": "live",
+        },
+        {
+            "Generation": "000001",
+            "Since (UTC)": "2026-11-20 09:30",
+            "Model": "-",
+            "Reason": "built",
+            "Run": "-",
+            "State": "generation removed",
+        },
+    ]
     assert shown.rollback_words(steps[0], english) == []
     base = LINEAGE.base.to_spec()
     assert shown.rollback_words(steps[1], english)[0] == (
@@ -119,9 +140,16 @@ def test_the_history_and_the_way_back():
 
 def test_a_tuned_reranker_is_shown_and_is_taken_back_first():
     facts = RerankerFacts(
-        model="acme/m+tuned-1", digest="d" * 40, folder="models/two", base="acme/m", parent="000002", run="two", verdict="better",
-        forced=False, promoted="2999-01-01T00:00:00+00:00",
-    )  # fmt: skip
+        model="acme/m+tuned-1",
+        digest="d" * 40,
+        folder="models/two",
+        base="acme/m",
+        parent="000002",
+        run="two",
+        verdict="better",
+        forced=False,
+        promoted="2999-01-01T00:00:00+00:00",
+    )
     steps = [
         step("000001", kept=True),
         step(

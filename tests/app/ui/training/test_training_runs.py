@@ -56,12 +56,16 @@ def test_runs_newest_first_with_their_outcome(tmp_path):
     assert [(view.name, view.state) for view in views] == [
         ("eight", "running"), ("seven", "damaged"), ("six", "damaged"), ("five", "unfinished"), ("four", "kept"),
         ("three", "forced"), ("two", "refused"), ("one", "promoted"),
-    ]  # fmt: skip
+    ]  # fmt: skip  # a table
     assert shown.run_rows(views, english)[-1] == {
-        "Run": "one", "Started (UTC)": "2026-11-20 09:30", "Outcome": "promoted",
-        "Held-out nDCG@10, 95 % interval": "+0.0512 [+0.0201, +0.0813]", "p": "0.0012", "General set": "-0.0040",
+        "Run": "one",
+        "Started (UTC)": "2026-11-20 09:30",
+        "Outcome": "promoted",
+        "Held-out nDCG@10, 95 % interval": "+0.0512 [+0.0201, +0.0813]",
+        "p": "0.0012",
+        "General set": "-0.0040",
         "Dev before and after": "0.5000 → 0.6123",
-    }  # fmt: skip
+    }
     assert [row["结果"] for row in shown.run_rows(views, chinese)][3:5] == ["未完成", "可以上线，但未上线"]
     assert "no verdict" in shown.verdict_words(views[3], english)[0]
     assert shown.verdict_words(views[1], chinese) == ["报告无法读取"]
@@ -99,8 +103,9 @@ def test_the_verdict_comes_in_parts(tmp_path):
     assert shown.verdict_words(refused, english)[0] == "Refused: it is worse on the held-out queries"
     assert shown.verdict_words(refused, chinese)[0] == "不上线：在留出查询上变差"
     assert shown.verdict_words(forced, english)[:2] == [
-        "Promoted against the verdict.", "Refused: it is worse on the held-out queries",
-    ]  # fmt: skip
+        "Promoted against the verdict.",
+        "Refused: it is worse on the held-out queries",
+    ]
     assert shown.verdict_words(older, english) == ["Promote. ok"]
 
 
