@@ -5,7 +5,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# A deadline of wall time fails on a busy machine, not on wrong code.
+hypothesis.settings.register_profile("quarry", deadline=None)
+hypothesis.settings.load_profile("quarry")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -121,7 +121,8 @@ def test_a_better_model_goes_live_and_can_be_taken_back(index, general, pairs):
     assert manifest.embedder.folder == "models/first"
     assert manifest.lineage.run == "first"
     assert manifest.lineage.calibration["low"] <= manifest.lineage.calibration["high"] + 1
-    assert manifest.lineage.verdict == str(report.verdict.message())
+    assert manifest.lineage.verdict.code == "tuning.verdict"
+    assert str(manifest.lineage.verdict) == str(report.verdict.message())
     assert Searcher.open(index).search(load_rows.query, 5, DENSE).degraded == ()
     held = load_dataset(index / "tuning" / "first" / "data" / "held-out")
     trained_on = (index / "tuning" / "first" / "data" / "train.jsonl").read_text(encoding="utf-8")

@@ -115,7 +115,7 @@ def test_a_better_reranker_is_recorded_used_and_taken_back(index, general, pairs
     assert (facts.folder, facts.run, facts.before) == ("models/first", "first", None)
     assert facts.base == "tests/tiny-bert"
     assert facts.model.startswith("tests/tiny-bert+tuned-")
-    assert facts.verdict == f"Against the first stage: {report.verdict.message()}"
+    assert str(facts.verdict) == f"Against the first stage: {report.verdict.message()}"
     assert Index.open(index).manifest.lineage is None
     assert stage(index) == "ran"
     assert any("with a new head" in sentence for sentence in told.sentences)
