@@ -5,7 +5,7 @@
     -> texts: files, documents, chunks                       chunk_table, chunk_schema
     -> vectors by passage digest, shared by generations      vector_cache, blob_cache
     -> manifest with the digest of every file                manifest, sealing
-    -> `Generations.commit`: fsync, rename, switch           generations, durable
+    -> `Generations.commit`: fsync, rename, switch           generations, pointer, durable
     readers keep theirs until they let go                    hold
 
 `Generations` is the door; `quarry.indexer.opened` opens a generation for searching. `relabel` makes a generation that differs

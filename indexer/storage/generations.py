@@ -16,38 +16,15 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
-
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from quarry.indexer.errors import IndexBusyError, IndexFormatError, OtherFormatError
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.durable import sync_folder, sync_tree, write_atomic
+from quarry.indexer.storage.durable import sync_folder, sync_tree
 from quarry.indexer.storage.hold import Hold
 from quarry.indexer.storage.locks import process_lock
-from quarry.indexer.storage.manifest import FORMAT, MANIFEST_NAME, StoredMessage, check_format
-from quarry.indexer.storage.sealing import seal, unseal
-
-POINTER_NAME = "quarry-index.json"
-
-
-class Switch(BaseModel):
-    """One change of the live generation."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    generation: str
-    at: str
-    reason: StoredMessage
-
-
-class Pointer(BaseModel):
-    """The pointer file: which generation answers, and how it came to be (newest last)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    format: int = FORMAT
-    generation: str
-    history: tuple[Switch, ...] = ()
+from quarry.indexer.storage.manifest import MANIFEST_NAME
+from quarry.indexer.storage.pointer import POINTER_NAME, Pointer
 
 
 class Generations:
@@ -70,27 +47,7 @@ class Generations:
         path = self.root / POINTER_NAME
         if not path.is_file():
             raise self._no_index()
-        content = unseal(path)
-        check_format(content, path)
-        try:
-            pointer = Pointer.model_validate(content)
-        except ValidationError as err:
-            raise IndexFormatError(
-                "storage.damaged_pointer",
-                "{path} is damaged: {count:wrong field|wrong fields}",
-                do="Index again",
-                path=path,
-                count=err.error_count(),
-            ) from err
-        if "/" in pointer.generation or pointer.generation.startswith("."):
-            raise IndexFormatError(
-                "storage.pointer_name",
-                "{path} names generation {name}, which is not a plain name",
-                do="Index again",
-                path=path,
-                name=repr(pointer.generation),
-            )
-        return pointer
+        return Pointer.read(path)
 
     def _no_index(self) -> IndexFormatError:
         if not self.root.exists():
@@ -196,9 +153,7 @@ class Generations:
             raise
         except IndexFormatError:  # damaged: writing it anew repairs it
             history = ()
-        step = Switch(generation=name, at=datetime.now(UTC).isoformat(timespec="seconds"), reason=reason)
-        pointer = Pointer(generation=name, history=(*history[-49:], step))
-        write_atomic(self.root / POINTER_NAME, seal(pointer.model_dump(mode="json")))
+        Pointer.to(name, reason, history).write(self.root / POINTER_NAME)
 
     def previous(self) -> str:
         """Return the newest finished generation before the live one that was itself live; refused candidates do not count.

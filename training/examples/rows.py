@@ -71,12 +71,8 @@ def training_rows(judged: Iterable[Judgement], text_of: TextOf) -> tuple[list[Tr
     return rows, ExportReport(len(rows), bare, len(sides) - len(rows), missing)
 
 
-def write_training_rows(path: Path, rows: Iterable[TrainingRow]) -> None:
-    """Write FlagEmbedding JSONL, UTF-8, atomically.
-
-    Raises:
-        FeedbackError: If the file cannot be written.
-    """
+def training_lines(rows: Iterable[TrainingRow]) -> bytes:
+    """Return rows as FlagEmbedding JSONL, UTF-8."""
     lines = []
     for row in rows:
         content: dict[str, Any] = {"query": row.query, "pos": row.pos, "neg": row.neg}
@@ -84,8 +80,17 @@ def write_training_rows(path: Path, rows: Iterable[TrainingRow]) -> None:
             content |= {"pos_scores": row.pos_scores, "neg_scores": row.neg_scores}
         content |= {key: value for key, value in (("prompt", row.prompt), ("type", row.kind)) if value}
         lines.append(dumps(content, ensure_ascii=False) + "\n")
+    return "".join(lines).encode()
+
+
+def write_training_rows(path: Path, rows: Iterable[TrainingRow]) -> None:
+    """Write FlagEmbedding JSONL, UTF-8, atomically.
+
+    Raises:
+        FeedbackError: If the file cannot be written.
+    """
     try:
-        write_atomic(path, "".join(lines).encode())
+        write_atomic(path, training_lines(rows))
     except OSError as err:
         raise not_written(path, err) from err
 

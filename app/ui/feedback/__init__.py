@@ -1,4 +1,4 @@
 """The Feedback page: the log as tables, agreement between visitors, and exports for training and evaluation.
 
-`presenter` turns events into rows and files; `pages/feedback.py` draws them, then the training section.
+`presenter` turns events into rows, `downloads` into files; `pages/feedback.py` draws them, then the training section.
 """

@@ -8,6 +8,7 @@ from pathlib import Path
 import altair as alt
 import streamlit as st
 
+from quarry.app.ui.feedback import downloads
 from quarry.app.ui.feedback import presenter as shown
 from quarry.app.ui.shared.fault import show_fault
 from quarry.app.ui.shared.session import Session, current, feedback_path
@@ -154,12 +155,12 @@ def _export(session: Session, events: tuple[StoredEvent, ...], texts: Mapping[st
     say = session.say
     st.subheader(say("Export", "导出"), anchor=False)
     st.caption(say("Exports the selection above.", "导出以上所选范围的内容。"))
-    rows, for_training = shown.training_file(events, texts.get)
-    packed, for_testing = shown.beir_zip(events)
+    rows, for_training = downloads.training_file(events, texts.get)
+    packed, for_testing = downloads.beir_zip(events)
     left, right = st.columns(2, border=True)
     with left:
         st.text(say("Training rows (FlagEmbedding JSONL)", "训练数据（FlagEmbedding JSONL）"))
-        for sentence in shown.training_words(for_training, say):
+        for sentence in downloads.training_words(for_training, say):
             st.caption(sentence)
         st.download_button(
             say("Download training rows", "下载训练数据"),
@@ -173,7 +174,7 @@ def _export(session: Session, events: tuple[StoredEvent, ...], texts: Mapping[st
         )
     with right:
         st.text(say("Test set (BEIR queries and qrels, zip)", "测试集（BEIR 问题与 qrels，zip）"))
-        for sentence in shown.beir_words(for_testing, say):
+        for sentence in downloads.beir_words(for_testing, say):
             st.caption(sentence)
         st.download_button(
             say("Download judgements", "下载标注"),

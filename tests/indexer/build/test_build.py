@@ -26,7 +26,8 @@ from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
 from quarry.indexer.storage.durable import file_sha256
-from quarry.indexer.storage.generations import POINTER_NAME, Generations
+from quarry.indexer.storage.generations import Generations
+from quarry.indexer.storage.pointer import POINTER_NAME
 from quarry.indexer.storage.sealing import seal, unseal
 from tests.fakes import WordEmbedder
 

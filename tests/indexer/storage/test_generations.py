@@ -9,8 +9,9 @@ import sys
 import pytest
 
 from quarry.indexer.errors import IndexBusyError, IndexFormatError
-from quarry.indexer.storage.generations import POINTER_NAME, Generations, writer_lock
+from quarry.indexer.storage.generations import Generations, writer_lock
 from quarry.indexer.storage.hold import Hold
+from quarry.indexer.storage.pointer import POINTER_NAME
 
 
 def make(generations: Generations, reason: str = "built") -> str:

@@ -4,8 +4,9 @@ import pytest
 
 from quarry.indexer import BuildSettings, Document, Index, index_documents
 from quarry.indexer.messages import PLAIN, Message
-from quarry.indexer.storage.generations import POINTER_NAME, Generations
+from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.manifest import FORMAT, MANIFEST_NAME, Manifest
+from quarry.indexer.storage.pointer import POINTER_NAME
 from quarry.indexer.storage.sealing import seal, unseal
 
 NOTE = Message.of("test.note", "{model} stands in", model="a/m")

@@ -17,7 +17,8 @@ from quarry.indexer.build.plan import BuildSettings
 from quarry.indexer.errors import SearchError
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
-from quarry.indexer.storage.generations import POINTER_NAME, Generations
+from quarry.indexer.storage.generations import Generations
+from quarry.indexer.storage.pointer import POINTER_NAME
 from quarry.indexer.stores import STORE_KINDS, store_class
 from tests.fakes import WordEmbedder
 from tests.indexer.writing import DIM, read_index, state_of, text_of, vector_of, write_index, write_store

@@ -9,7 +9,7 @@ from quarry.indexer.build import index_documents
 from quarry.indexer.errors import FeedbackError
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
-from quarry.training.tuning.gather import gather
+from quarry.training.tuning.data.gather import gather
 from quarry.training.tuning.plan import TuningSources, Unwatched
 from tests.fakes import WordEmbedder
 

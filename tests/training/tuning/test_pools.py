@@ -12,8 +12,8 @@ from quarry.training.examples.example import Example
 from quarry.training.examples.rows import TrainingRow
 from quarry.training.negatives.mine import KNOWN
 from quarry.training.negatives.spec import NegativeSpec
+from quarry.training.tuning.data.pools import MiningPools, Sides
 from quarry.training.tuning.plan import TuningPlan, Unwatched
-from quarry.training.tuning.pools import MiningPools, Sides
 from tests.fakes import WordEmbedder
 
 DOCUMENTS = [

@@ -8,9 +8,9 @@ from quarry.indexer.build import index_documents
 from quarry.indexer.errors import ModelError
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
-from quarry.training.tuning.gather import gather
+from quarry.training.tuning.data.gather import gather
+from quarry.training.tuning.data.synthetic_source import ANSWERS, examples_by_language_model
 from quarry.training.tuning.plan import SyntheticSource, TuningPlan, TuningSources, Unwatched
-from quarry.training.tuning.synthetic_source import ANSWERS, examples_by_language_model
 from tests.fakes import WordEmbedder
 from tests.training.examples.test_synthetic import chat, server
 from tests.training.reasons import said

@@ -8,6 +8,7 @@ from zipfile import ZipFile
 
 import pytest
 
+from quarry.app.ui.feedback import downloads
 from quarry.app.ui.feedback import presenter as shown
 from quarry.app.ui.shared.session import feedback_path
 from quarry.indexer.storage.chunk_table import ChunkTable
@@ -112,29 +113,29 @@ def test_events_per_day():
 
 
 def test_training_rows_are_read_back(tmp_path):
-    content, report = shown.training_file(LOG, TEXTS.get)
+    content, report = downloads.training_file(LOG, TEXTS.get)
     path = tmp_path / "rows.jsonl"
     path.write_bytes(content)
     (row,) = read_training_rows(path)
     assert (row.query, row.pos, row.neg) == ("How to renew?", ("Loans. Renew online.",), ("Open nine to five.",))
-    assert shown.training_words(report, english) == [
+    assert downloads.training_words(report, english) == [
         "1 question with a relevant passage.",
         "Left out: 1 question without a relevant passage.",
     ]
-    _, gone = shown.training_file(LOG, {}.get)
-    assert "标注的段落已不在索引中" in shown.training_words(gone, chinese)[-1]
+    _, gone = downloads.training_file(LOG, {}.get)
+    assert "标注的段落已不在索引中" in downloads.training_words(gone, chinese)[-1]
     assert gone.rows == 0
 
 
 def test_the_zip_is_a_data_set(tmp_path):
-    content, report = shown.beir_zip(LOG)
-    assert content == shown.beir_zip(LOG)[0]
+    content, report = downloads.beir_zip(LOG)
+    assert content == downloads.beir_zip(LOG)[0]
     with ZipFile(BytesIO(content)) as file:
         assert file.namelist() == ["qrels/test.tsv", "queries.jsonl"]
         file.extractall(tmp_path)
     dataset = load_dataset(tmp_path)
     assert {query.text for query in dataset.queries} == {"How to renew?", "节假日开放吗？"}
-    assert shown.beir_words(report, english) == ["2 judged questions."]
+    assert downloads.beir_words(report, english) == ["2 judged questions."]
 
 
 # The page
@@ -234,7 +235,7 @@ def test_poisoned_feedback_stays_text(index, monkeypatch):
     log = at.dataframe[0].value
     assert (log["Question"][0], log["Note"][0]) == (POISON, POISON)
     assert "<script>" in log["Document"][0]
-    content, _ = shown.training_file(
+    content, _ = downloads.training_file(
         stored(FeedbackEvent(POISON, "thumb_up", "s", "000002", chunk_id, doc_id)), {chunk_id: POISON}.get
     )
     assert loads(content)["pos"] == [POISON]

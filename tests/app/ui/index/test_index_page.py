@@ -10,7 +10,8 @@ from quarry.app.doctor import CheckResult
 from quarry.app.ui.index import presenter as shown
 from quarry.indexer.messages import Message
 from quarry.indexer.models.listing import ModelRow
-from quarry.indexer.storage.generations import POINTER_NAME, Generations, writer_lock
+from quarry.indexer.storage.generations import Generations, writer_lock
+from quarry.indexer.storage.pointer import POINTER_NAME
 from tests.app.ui.languages import chinese, english
 from tests.app.ui.pages_support import demo_index, markdown, open_page, texts
 

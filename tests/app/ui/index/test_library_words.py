@@ -10,7 +10,7 @@ from quarry.indexer.build import index_documents
 from quarry.indexer.models.listing import list_models
 from quarry.indexer.models.offline_bundle import absence
 from quarry.indexer.records import Document
-from quarry.indexer.storage.generations import POINTER_NAME
+from quarry.indexer.storage.pointer import POINTER_NAME
 from tests.app.ui.languages import chinese, english
 from tests.app.ui.pages_support import demo_index
 from tests.fakes import WordEmbedder

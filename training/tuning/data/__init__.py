@@ -20,9 +20,9 @@ from quarry.training.feedback.judgements import query_key
 from quarry.training.fit.dev_score import DevSet
 from quarry.training.negatives.mine import MinedSet
 from quarry.training.negatives.report import mining_report, write_report
-from quarry.training.tuning.gather import gather
+from quarry.training.tuning.data.gather import gather
+from quarry.training.tuning.data.pools import MiningPools
 from quarry.training.tuning.plan import DataSpec, TuningObserver
-from quarry.training.tuning.pools import MiningPools
 from quarry.training.tuning.run import FOLDER as TUNING
 from quarry.training.tuning.run import TuningRun
 

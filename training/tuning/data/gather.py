@@ -18,8 +18,8 @@ from quarry.training.examples.example import Example
 from quarry.training.examples.files import read_pairs, read_pool
 from quarry.training.examples.from_feedback import ONE_PERSON, STANDARD, curate
 from quarry.training.feedback.log import FeedbackLog, feedback_path
+from quarry.training.tuning.data.synthetic_source import examples_by_language_model
 from quarry.training.tuning.plan import TuningObserver, TuningSources
-from quarry.training.tuning.synthetic_source import examples_by_language_model
 
 T = TypeVar("T")
 MOST_PASSAGES = 100_000  # of files, for negatives: the BM25 index of 41,471 Chinese ones takes a minute
