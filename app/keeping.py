@@ -14,7 +14,7 @@ from typing import Protocol
 from quarry.app.wiring import ChosenModel, live_manifest
 from quarry.app.words import message_of
 from quarry.indexer.build import BuildReport, build_index
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.build.progress import Observer
 from quarry.indexer.corpus.snapshot import FolderState, Signature, moved
 from quarry.indexer.corpus.walk import Skipped, printable
@@ -59,7 +59,7 @@ class Keeper:
         index: Path,
         watch: FolderWatch,
         loaded: ChosenModel,
-        settings: BuildSettings,
+        settings: BuildOptions,
         *,
         voice: Voice,
         stop: threading.Event,

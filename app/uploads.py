@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 from quarry.app.words import message_of
 from quarry.indexer.build import BuildReport, index_documents
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.corpus.walk import ReadFile, ReadOptions, Skipped, printable, read_corpus
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import SearchError
@@ -141,7 +141,7 @@ class UploadJob(threading.Thread):
 
     def _build(self, documents: Sequence[Document]) -> BuildReport:
         live = Manifest.read(Generations(self._index).live())
-        settings = BuildSettings(model_folder=live.embedder.folder if live.embedder else "", notes=live.notes)
+        settings = BuildOptions(model_folder=live.embedder.folder if live.embedder else "", notes=live.notes)
         return index_documents(self._index, documents, self._embedder, settings, self)
 
     def phase(self, name: str, total: int | None) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from quarry.indexer.build import BuildReport, build_index, delete_documents, index_documents
-    from quarry.indexer.build.plan import BuildSettings
+    from quarry.indexer.build.plan import BuildOptions
     from quarry.indexer.embedder import Embedder, EmbedderSpec
     from quarry.indexer.errors import SearchError
     from quarry.indexer.models.encoder import EncoderOptions, load_embedder
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "BuildReport": "build",
-    "BuildSettings": "build.plan",
+    "BuildOptions": "build.plan",
     "build_index": "build",
     "delete_documents": "build",
     "index_documents": "build",
@@ -40,8 +40,8 @@ _HOMES = {
     "Document": "records",
 }
 __all__ = [
+    "BuildOptions",
     "BuildReport",
-    "BuildSettings",
     "Chunk",
     "Document",
     "Embedder",

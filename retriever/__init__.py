@@ -19,7 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from quarry.retriever.answers.answer import AskSettings, GroundedAnswer, ask
+    from quarry.retriever.answers.answer import AskOptions, GroundedAnswer, ask
     from quarry.retriever.evaluation.compare import compare
     from quarry.retriever.evaluation.evaluate import evaluate
     from quarry.retriever.live import LiveSearcher
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Answer": "results",
-    "AskSettings": "answers.answer",
+    "AskOptions": "answers.answer",
     "GroundedAnswer": "answers.answer",
     "LiveSearcher": "live",
     "Query": "ranking",
@@ -45,7 +45,7 @@ _HOMES = {
 }
 __all__ = [
     "Answer",
-    "AskSettings",
+    "AskOptions",
     "GroundedAnswer",
     "LiveSearcher",
     "Query",

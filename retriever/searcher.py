@@ -33,7 +33,7 @@ from quarry.retriever.stages.guard import THE_RERANKER, Guard
 from quarry.retriever.stages.hybrid import HybridRetriever, WithFallback
 from quarry.retriever.stages.languages import Languages
 from quarry.retriever.stages.models import LATE, LazyEmbedder, LazyReranker
-from quarry.retriever.stages.rerank import RerankPlan, TwoStage
+from quarry.retriever.stages.rerank import RerankOptions, TwoStage
 from quarry.retriever.stages.single import DenseRetriever, LexicalRetriever
 
 MAX_QUERY_CHARS = 8_192  # longer queries are cut with a notice; every encoder here reads fewer tokens than this
@@ -218,7 +218,7 @@ class Searcher:
         if not options.rerank:
             return _WithReport(first, StageReport("rerank", "off", Message.of("stages.not_asked", "not asked for")))
         reranker, report = self.lazy_reranker.get()
-        plan = RerankPlan(depth=options.rerank_depth, budget_ms=options.rerank_budget_ms)
+        plan = RerankOptions(depth=options.rerank_depth, budget_ms=options.rerank_budget_ms)
         if self._late is not None and self.lazy_reranker.late and options.route == "hybrid":
             first = TwoStage(first, self._late, self.index.chunks, plan, self._late_guard)
             if reranker is None and not report.degrades:

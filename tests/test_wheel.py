@@ -105,7 +105,7 @@ def test_the_command_and_the_library_work_in_a_project_that_has_packages_of_our_
     paths = "from quarry.app.cli.commands.ui import _python_path; print(_python_path())"
     assert (Path(run(installed / "python", "-c", paths, cwd=project).strip()) / "quarry" / "__init__.py").is_file()
     code = (
-        "import quarry; from quarry.retriever import Searcher; from quarry.training.tuning.gate import GateRule\n"
+        "import quarry; from quarry.retriever import Searcher; from quarry.training.tuning.gate import GateSpec\n"
         "from quarry.app.integrations import langchain; print(quarry.__file__)"
     )
     where = Path(run(installed / "python", "-c", code, cwd=project).strip())

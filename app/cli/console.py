@@ -11,7 +11,7 @@ from unicodedata import east_asian_width
 import typer
 from tqdm import tqdm
 
-from quarry.app.words import Language
+from quarry.app.words import InterfaceLanguage
 from quarry.indexer.messages import Message
 
 # Options that several commands have.
@@ -27,7 +27,7 @@ FilterOption = Annotated[
 HostOption = Annotated[
     str, typer.Option(help="Address to listen on; anything but loopback requires a token or password.")
 ]
-LanguageOption = Annotated[Language, typer.Option(help="Output language.")]
+LanguageOption = Annotated[InterfaceLanguage, typer.Option(help="Output language.")]
 PortOption = Annotated[int, typer.Option(help="Port; 0 picks a free one.", min=0, max=65535)]
 RerankOption = Annotated[
     str,

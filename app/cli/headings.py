@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from quarry.app.words import Language, words
+from quarry.app.words import InterfaceLanguage, words
 from quarry.indexer.messages import Message
 
 _HEADINGS: Mapping[str, Message] = {
@@ -27,6 +27,6 @@ _HEADINGS: Mapping[str, Message] = {
 }
 
 
-def headings(language: Language) -> dict[str, str]:
+def headings(language: InterfaceLanguage) -> dict[str, str]:
     """Return name to heading; the verdicts are those of `quarry.retriever.evaluation.compare.Verdict`."""
     return {name: words(message, language) for name, message in _HEADINGS.items()}

@@ -13,9 +13,9 @@ from quarry.app.cli.exits import usage_errors
 from quarry.app.keeping import Keeper
 from quarry.app.wiring import ChosenModel
 from quarry.indexer.build import BuildReport
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.corpus.walk import Skipped
-from quarry.indexer.corpus.watcher import FolderWatch, WatchSettings
+from quarry.indexer.corpus.watcher import FolderWatch, WatchOptions
 from quarry.indexer.messages import Message
 
 _SHOWN_SKIPS = 3
@@ -39,7 +39,7 @@ def keep_in_step(
     index: Path,
     paths: Sequence[Path],
     load: Callable[[bool], ChosenModel],
-    settings: BuildSettings,
+    settings: BuildOptions,
     *,
     poll_s: float | None,
     as_json: bool,
@@ -61,7 +61,7 @@ def keep_in_step(
     roots = list(dict.fromkeys(path.expanduser().absolute() for path in paths))
     loaded = load(True)
     with usage_errors():
-        settings_of_watch = WatchSettings(poll_s=poll_s)
+        settings_of_watch = WatchOptions(poll_s=poll_s)
     watch = FolderWatch(roots, stop, settings_of_watch, voice.remark)
     keeper = Keeper(index, watch, loaded, settings, voice=voice, stop=stop, reload=lambda: load(False))
     voice.remark(

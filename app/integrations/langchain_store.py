@@ -20,7 +20,7 @@ import numpy as np
 from quarry.app.integrations.langchain import QuarryEmbeddings
 from quarry.app.wiring import live_manifest
 from quarry.indexer.build import delete_documents, index_documents
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.errors import MissingExtraError
 from quarry.indexer.records import Document as Stored
 from quarry.retriever.live import LiveSearcher
@@ -115,7 +115,7 @@ class QuarryVectorStore(VectorStore):
         chosen = [name or uuid4().hex for name in names]
         documents = [_stored(*parts) for parts in zip(chosen, whole, kept, strict=True)]
         if documents:
-            index_documents(self._index, documents, self._embeddings.embedder, BuildSettings(allow_empty=True))
+            index_documents(self._index, documents, self._embeddings.embedder, BuildOptions(allow_empty=True))
         return chosen
 
     def delete(self, ids: list[str] | None = None) -> bool:  # type: ignore[override]

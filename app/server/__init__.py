@@ -12,5 +12,5 @@ A request passes, in this order:
 Documents take another way: `routes/documents` stores them in the `inbox`, which survives kill -9; the `writer` builds a
 generation with them, and the live searcher takes it over.
 
-The doors are `application.create_app(Services.open(ServeSettings(index)))`, `running.run` and `mcp.tools.mcp_server`.
+The doors are `application.create_app(Services.open(ServeOptions(index)))`, `running.run` and `mcp.tools.mcp_server`.
 """

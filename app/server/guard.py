@@ -15,7 +15,7 @@ from starlette.types import Message as Event
 from quarry.app.server.bearer import carries
 from quarry.app.server.metrics import Metrics
 from quarry.app.server.problems import Problem, response
-from quarry.app.server.settings import ServeSettings
+from quarry.app.server.settings import ServeOptions
 from quarry.indexer.messages import Message
 
 _OPEN = frozenset({"/health"})  # answered without a token, for load balancers
@@ -26,7 +26,7 @@ log = logging.getLogger("quarry.serve")
 class RequestGuard:
     """ASGI middleware that checks every request before the routes see it."""
 
-    def __init__(self, app: ASGIApp, settings: ServeSettings, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, settings: ServeOptions, metrics: Metrics) -> None:
         self._app, self._settings, self._metrics = app, settings, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -13,7 +13,7 @@ from quarry.app.server.batching import BatchQueue, QueueClosedError, QueueFullEr
 from quarry.app.server.inbox import Inbox
 from quarry.app.server.metrics import Metrics
 from quarry.app.server.problems import Problem
-from quarry.app.server.settings import ServeSettings
+from quarry.app.server.settings import ServeOptions
 from quarry.app.server.shared_reranker import SharedReranker
 from quarry.app.server.writer import Writer
 from quarry.indexer.embedder import Embedder
@@ -40,7 +40,7 @@ class Services:
         pairs: Passages to rerank, of searches and of `/rerank` together.
     """
 
-    settings: ServeSettings
+    settings: ServeOptions
     live: LiveSearcher
     queue: BatchQueue
     searches: BatchQueue
@@ -52,7 +52,7 @@ class Services:
 
     @classmethod
     def open(
-        cls, settings: ServeSettings, *, embedder: Embedder | None = None, reranker: Reranker | None = None
+        cls, settings: ServeOptions, *, embedder: Embedder | None = None, reranker: Reranker | None = None
     ) -> "Services":
         """Open the index and load its models; threads run from here on.
 

@@ -8,7 +8,7 @@ MIN_TOKEN_CHARS = 16
 
 
 @dataclass(frozen=True, slots=True)
-class ServeSettings:
+class ServeOptions:
     """Settings of one server.
 
     Attributes:

@@ -6,7 +6,7 @@ from typing import Any
 
 from quarry.app.server.inbox import Inbox, Job
 from quarry.indexer.build import BuildReport, delete_documents, index_documents
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.errors import SearchError
 from quarry.indexer.messages import Message
 from quarry.retriever.live import LiveSearcher
@@ -88,7 +88,7 @@ class Writer:
         if jobs[0].kind == "add":
             texts = [self._inbox.documents(job) for job in jobs]
             every = [document for documents in texts for document in documents]
-            report = index_documents(self._live.root, every, embedder, BuildSettings(allow_empty=True))
+            report = index_documents(self._live.root, every, embedder, BuildOptions(allow_empty=True))
             return [_added(report, [document.doc_id for document in documents]) for documents in texts]
         ids = [self._inbox.doc_ids(job) for job in jobs]
         searcher = self._live.searcher

@@ -28,11 +28,11 @@ from typing import Literal, TypeAlias
 from quarry.indexer.errors import SearchError
 from quarry.indexer.messages import PARTS, PLAIN, Message, english, filled
 
-Language: TypeAlias = Literal["en", "zh"]
+InterfaceLanguage: TypeAlias = Literal["en", "zh"]
 CHINESE_FILES = ("indexer.zh.toml", "retriever.zh.toml", "training.zh.toml", "app.zh.toml")
 
 
-def words(message: Message, language: Language) -> str:
+def words(message: Message, language: InterfaceLanguage) -> str:
     """Return a message as a sentence: `found; expected ... . Do` or `found；应为……。Do`.
 
     Example:
@@ -50,7 +50,7 @@ def message_of(err: Exception) -> Message:
     return err.message if isinstance(err, SearchError) else Message.plain(str(err) or type(err).__name__)
 
 
-def part(message: Message, name: str, language: Language) -> str:
+def part(message: Message, name: str, language: InterfaceLanguage) -> str:
     """Return one part of a message, `found`, `expected` or `do`, empty when it has none."""
     own = getattr(message, name)
     template = own if language == "en" or not own else chinese().get(message.code, {}).get(name, own)

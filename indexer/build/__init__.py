@@ -25,7 +25,7 @@ from pathlib import Path
 from quarry.indexer.build.cutting import Cutter
 from quarry.indexer.build.encoding import encode_passages
 from quarry.indexer.build.intake import Intake, name_roots, put_own_document, recut, storable, sync_roots
-from quarry.indexer.build.plan import BuildSettings, Plan, live_to_continue
+from quarry.indexer.build.plan import BuildOptions, Plan, live_to_continue
 from quarry.indexer.build.probes import measure_routes
 from quarry.indexer.build.progress import Clock, Observer, Unobserved
 from quarry.indexer.build.steps import describe_generation, index_terms, start_table, store_vectors
@@ -76,7 +76,7 @@ def build_index(
     index: Path,
     paths: Sequence[Path],
     embedder: Embedder | None,
-    settings: BuildSettings = BuildSettings(),
+    settings: BuildOptions = BuildOptions(),
     observer: Observer | None = None,
 ) -> BuildReport:
     """Bring an index in step with files and folders; only what changed is read, cut and encoded.
@@ -118,7 +118,7 @@ def index_documents(
     index: Path,
     documents: Iterable[Document],
     embedder: Embedder | None,
-    settings: BuildSettings = BuildSettings(),
+    settings: BuildOptions = BuildOptions(),
     observer: Observer | None = None,
 ) -> BuildReport:
     """Add documents from a program, or replace those with the same id.
@@ -195,13 +195,13 @@ def delete_documents(index: Path, doc_ids: Iterable[str], embedder: Embedder | N
                 intake.removed += 1
         return intake
 
-    return _guarded(index, embedder, BuildSettings(allow_empty=True), Unobserved(), take_in)
+    return _guarded(index, embedder, BuildOptions(allow_empty=True), Unobserved(), take_in)
 
 
 def build_candidate(
     index: Path,
     embedder: Embedder,
-    settings: BuildSettings = BuildSettings(),
+    settings: BuildOptions = BuildOptions(),
     observer: Observer | None = None,
 ) -> BuildReport:
     """Encode the live generation's passages with another model, into a generation beside the live one, which stays live.
@@ -219,7 +219,7 @@ TakeIn = Callable[[ChunkTable, Cutter, Callable[[int], None]], Intake]
 
 
 def _guarded(
-    index: Path, embedder: Embedder | None, settings: BuildSettings, observer: Observer, take_in: TakeIn
+    index: Path, embedder: Embedder | None, settings: BuildOptions, observer: Observer, take_in: TakeIn
 ) -> BuildReport:
     with writer_lock(index):
         generations = Generations(index)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from quarry.indexer.build.cutting import Cutter
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.corpus.walk import ReadFile, Skipped, SourceFile, UnchangedFile, path_of, read_corpus
 from quarry.indexer.errors import CorpusError
 from quarry.indexer.messages import Message
@@ -77,7 +77,7 @@ def sync_roots(
     table: ChunkTable,
     roots: Mapping[str, Path],
     cutter: Cutter,
-    settings: BuildSettings,
+    settings: BuildOptions,
     advance: Callable[[int], None],
 ) -> Intake:
     """Read the roots and change the table to match; documents of other roots stay.

@@ -23,7 +23,7 @@ MOST_PASSAGES_WITH_TOKENS = 20_000  # 0.5 GB of token states
 
 
 @dataclass(frozen=True, slots=True)
-class BuildSettings:
+class BuildOptions:
     """How to build. None inherits from the live generation, or takes the default for a new index.
 
     Attributes:
@@ -80,12 +80,12 @@ class Plan:
     cutter: Cutter
     analyzer: str
     store: str
-    settings: BuildSettings
+    settings: BuildOptions
     fresh_cut: bool
     live_is_sound: bool = True
 
     @classmethod
-    def of(cls, index: Path, live: Manifest | None, embedder: Embedder | None, settings: BuildSettings) -> "Plan":
+    def of(cls, index: Path, live: Manifest | None, embedder: Embedder | None, settings: BuildOptions) -> "Plan":
         """Decide everything.
 
         Raises:
@@ -137,7 +137,7 @@ class Plan:
         return self.live.lineage if self.live.embedder.fingerprint == self.embedder.spec.fingerprint else None
 
 
-def _check_tokens(embedder: Embedder | None, settings: BuildSettings) -> None:
+def _check_tokens(embedder: Embedder | None, settings: BuildOptions) -> None:
     if settings.rerank_vectors and not isinstance(embedder, TokenEmbedder):
         raise ModelError(
             "build.no_tokens",
@@ -167,7 +167,7 @@ def _named(spec: EmbedderSpec) -> str:
     return f"{spec.model} ({spec.revision[:12]})"
 
 
-def live_to_continue(generations: Generations, settings: BuildSettings) -> tuple[Manifest | None, list[Damage]]:
+def live_to_continue(generations: Generations, settings: BuildOptions) -> tuple[Manifest | None, list[Damage]]:
     """Read the live manifest, and list what is damaged in its generation.
 
     Damaged vectors and terms are made again from the texts. A rebuild starts from nothing when the texts are lost too.

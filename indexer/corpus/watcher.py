@@ -19,7 +19,7 @@ _SHARE = 10  # looks without an event take at most a tenth of the time
 
 
 @dataclass(frozen=True, slots=True)
-class WatchSettings:
+class WatchOptions:
     """How to watch.
 
     Attributes:
@@ -62,7 +62,7 @@ class FolderWatch:
         self,
         roots: Sequence[Path],
         stop: threading.Event,
-        settings: WatchSettings = WatchSettings(),
+        settings: WatchOptions = WatchOptions(),
         remark: Callable[[Message], None] = lambda _message: None,
     ) -> None:
         """Begin to listen at the first `rest`.

@@ -25,7 +25,7 @@ from quarry.retriever.answers.packing import STANDARD_BUDGET, Packed, Packing, p
 from quarry.retriever.answers.plain import defang, urls
 from quarry.retriever.answers.prompt import AnswerLanguage, answer_language
 from quarry.retriever.llm.endpoint import Endpoint, Unanswered
-from quarry.retriever.llm.stream import STANDARD_LIMITS, StreamLimits
+from quarry.retriever.llm.stream import StreamOptions
 from quarry.retriever.searcher import Searcher, SearchOptions
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _HEADING = re.compile(r"(?m)^#{1,6}[ \t]+(?P<heading>\S.*?)[ \t#]*\n+(?=[^\s#])"
 
 
 @dataclass(frozen=True, slots=True)
-class AskSettings:
+class AskOptions:
     """How to answer.
 
     Attributes:
@@ -53,7 +53,7 @@ class AskSettings:
     budget: int = STANDARD_BUDGET
     k: int = 10
     options: SearchOptions = field(default_factory=SearchOptions)
-    limits: StreamLimits = STANDARD_LIMITS
+    limits: StreamOptions = StreamOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class _Draft:
 
 
 def ask(
-    searcher: Searcher, question: str, settings: AskSettings | None = None, listen: Listener | None = None
+    searcher: Searcher, question: str, settings: AskOptions | None = None, listen: Listener | None = None
 ) -> GroundedAnswer:
     """Answer a question from an index.
 
@@ -132,13 +132,13 @@ def ask(
         ValueError: If the budget is below 256 tokens.
 
     Example:
-        >>> answer = ask(Searcher.open("my-index"), "Where does the Rhine begin?", AskSettings(options=SearchOptions(route="bm25")))
+        >>> answer = ask(Searcher.open("my-index"), "Where does the Rhine begin?", AskOptions(options=SearchOptions(route="bm25")))
         >>> answer.origin
         'extractive'
         >>> answer.cited[0].title
         'Rhine (1)'
     """
-    settings = settings or AskSettings()
+    settings = settings or AskOptions()
     started = perf_counter()
     found = searcher.search(question, settings.k, settings.options)
     embedder = None if settings.options.route == "bm25" else searcher.embedder()
@@ -222,7 +222,7 @@ class _Asker:
         self._analyzer = searcher.index.analyzer
         self._listen = listen
 
-    def generate(self, endpoint: Endpoint, limits: StreamLimits, draft: _Draft) -> None:
+    def generate(self, endpoint: Endpoint, limits: StreamOptions, draft: _Draft) -> None:
         """Let a model answer. When it says that it cannot, the answer is a refusal; when it fails, nothing is decided."""
         draft.model, draft.origin = endpoint.model, "generated"
         checker = Checker(self._passages, self._analyzer)

@@ -7,7 +7,7 @@ from quarry.retriever.answers.citations import Checker, Sentence, SentenceFeed
 from quarry.retriever.answers.packing import Packed
 from quarry.retriever.answers.prompt import NOT_FOUND, prompt_for
 from quarry.retriever.llm.endpoint import Endpoint, Unanswered
-from quarry.retriever.llm.stream import STANDARD_LIMITS, StreamLimits, streamed
+from quarry.retriever.llm.stream import StreamOptions, streamed
 
 URL_VARIABLE = "QUARRY_LLM_ENDPOINT"
 MODEL_VARIABLE = "QUARRY_LLM_MODEL"
@@ -36,7 +36,7 @@ def generated(
     passages: Sequence[Packed],
     endpoint: Endpoint,
     checker: Checker,
-    limits: StreamLimits = STANDARD_LIMITS,
+    limits: StreamOptions = StreamOptions(),
 ) -> Iterator[Sentence]:
     """Yield the sentences of a model's answer as they are complete, checked and harmless.
 

@@ -17,7 +17,7 @@ _LONGEST_LINE = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
-class StreamLimits:
+class StreamOptions:
     """How much is read.
 
     Attributes:
@@ -32,11 +32,8 @@ class StreamLimits:
     bytes_read: int = 8 << 20
 
 
-STANDARD_LIMITS = StreamLimits()
-
-
 def streamed(
-    endpoint: Endpoint, messages: Sequence[ChatMessage], limits: StreamLimits = STANDARD_LIMITS
+    endpoint: Endpoint, messages: Sequence[ChatMessage], limits: StreamOptions = StreamOptions()
 ) -> Iterator[str]:
     """Yield the pieces of an answer. Transient failures are retried until the response begins.
 
@@ -58,7 +55,7 @@ def streamed(
 class _Reader:
     """Reads one response."""
 
-    def __init__(self, url: str, limits: StreamLimits) -> None:
+    def __init__(self, url: str, limits: StreamOptions) -> None:
         self._url = url
         self._limits = limits
         self._until = time.monotonic() + limits.seconds

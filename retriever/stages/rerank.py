@@ -18,7 +18,7 @@ from quarry.retriever.stages.guard import THE_RERANKER, Guard
 
 
 @dataclass(frozen=True, slots=True)
-class RerankPlan:
+class RerankOptions:
     """How much to rerank.
 
     Attributes:
@@ -47,7 +47,7 @@ class TwoStage:
     first: Retriever
     reranker: Reranker | CandidateReranker
     passages: Passages
-    plan: RerankPlan = field(default_factory=RerankPlan)
+    plan: RerankOptions = field(default_factory=RerankOptions)
     guard: Guard = field(default_factory=lambda: Guard(THE_RERANKER))
 
     def retrieve(self, queries: Sequence[Query], k: int, *, allowed: Collection[str] | None = None) -> list[Ranking]:

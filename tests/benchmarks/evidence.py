@@ -18,7 +18,7 @@ import numpy as np
 from quarry.app.wiring import choose_model
 from quarry.demo_corpus import general_path
 from quarry.indexer.build import build_index
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.language import language_of
 from quarry.retriever.answers import calibration as kept
 from quarry.retriever.answers.calibrate import (
@@ -104,7 +104,7 @@ def opened(work: Path, name: str, folder: Path, chosen) -> Searcher:
     index = work / name / "index"
     if not (index / "quarry-index.json").is_file():
         source = next(folder.glob("corpus.jsonl*"))
-        build_index(index, [source], chosen.embedder, BuildSettings(model_folder=chosen.folder, notes=chosen.notes))
+        build_index(index, [source], chosen.embedder, BuildOptions(model_folder=chosen.folder, notes=chosen.notes))
     return Searcher.open(index, embedder=chosen.embedder)
 
 

@@ -14,7 +14,7 @@ from time import perf_counter
 
 from quarry.app.wiring import choose_model
 from quarry.indexer.build import build_index
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.retriever.answers.extract import Extracted, extract
 from quarry.retriever.answers.packing import Packed, pack
 from quarry.retriever.answers.sentences import sentence_spans
@@ -99,7 +99,7 @@ def main() -> None:
         measure(name, searcher, *by_answer(name), embedder)
     index = work / "chunkspans-en" / "index"
     if not index.is_dir():
-        build_index(index, [DATA / "chunkspans-en" / "docs"], None, BuildSettings())
+        build_index(index, [DATA / "chunkspans-en" / "docs"], None, BuildOptions())
     measure("chunkspans-en", Searcher.open(index), *by_span(), embedder)
 
 

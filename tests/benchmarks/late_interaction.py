@@ -13,7 +13,7 @@ from pathlib import Path
 
 from quarry.app.wiring import choose_model
 from quarry.indexer.build import index_documents
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.records import Document
 from quarry.retriever.data.datasets import Dataset, load_dataset
 from quarry.retriever.evaluation.compare import compare
@@ -63,7 +63,7 @@ def row(work: Path, name: str, judged: JudgedSet) -> str:
         needed = {doc_id for grades in data.qrels.values() for doc_id in grades}
         rows = [json.loads(line) for line in subsample(corpus_lines(judged.corpus), needed, _DOCUMENTS)]
         documents = [Document(row["_id"], row["text"], title=row.get("title") or "") for row in rows]
-        index_documents(index, documents, chosen.embedder, BuildSettings(rerank_vectors=True))
+        index_documents(index, documents, chosen.embedder, BuildOptions(rerank_vectors=True))
     searcher = Searcher.open(index, embedder=chosen.embedder)
     measures = parse_measures(["nDCG@10"])
     before, after = (evaluate_route(searcher, data, route, measures) for route in ("hybrid", "hybrid+rerank"))

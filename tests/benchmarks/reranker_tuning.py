@@ -13,7 +13,7 @@ from pathlib import Path
 from time import perf_counter
 
 from quarry.demo_corpus import general_path
-from quarry.training.examples.split import SplitPlan
+from quarry.training.examples.split import SplitSpec
 from quarry.training.fit.spec import RerankerSpec, train_preset
 from quarry.training.negatives.spec import NegativeSpec
 from quarry.training.tuning import tune
@@ -32,7 +32,7 @@ def run(work: Path, name: str, pairs: int, seed: int, changes: dict[str, str]) -
     plan = TuningPlan(
         general=general_path(),
         sources=TuningSources(feedback=False, pairs=(folder / "pairs.jsonl",), most=pairs),
-        split=SplitPlan(seed=seed),
+        split=SplitSpec(seed=seed),
         evaluate=folder / "judged",
         negatives=NegativeSpec(number=7, seed=seed),
         spec=RerankerSpec.of(changed(train_preset(reranker=True, device="cpu", seed=seed), changes)),

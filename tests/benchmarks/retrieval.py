@@ -16,7 +16,7 @@ import numpy as np
 
 from quarry.app.wiring import choose_model
 from quarry.indexer.build import build_index
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.retriever.collapse import by_document
 from quarry.retriever.data.datasets import load_dataset
 from quarry.retriever.evaluation.evaluate import evaluate
@@ -70,7 +70,7 @@ def build(work: Path) -> None:
         lines = subsample(corpus_lines(name), needed, size)
         (folder / "corpus.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
         started = perf_counter()
-        settings = BuildSettings(model_folder=chosen.folder, notes=chosen.notes)
+        settings = BuildOptions(model_folder=chosen.folder, notes=chosen.notes)
         report = build_index(folder / "index", [folder / "corpus.jsonl"], chosen.embedder, settings)
         print(
             f"{name}: {report.documents} documents, {report.chunks} passages, {perf_counter() - started:.0f} s",

@@ -47,10 +47,10 @@ def demo_index(folder: Path) -> Path:
     from quarry.app.wiring import choose_model
     from quarry.demo_corpus import documents_path
     from quarry.indexer.build import build_index
-    from quarry.indexer.build.plan import BuildSettings
+    from quarry.indexer.build.plan import BuildOptions
 
     chosen = choose_model("auto", device="cpu")
-    build_index(folder, [documents_path()], chosen.embedder, BuildSettings(model_folder=chosen.folder))
+    build_index(folder, [documents_path()], chosen.embedder, BuildOptions(model_folder=chosen.folder))
     return folder
 
 

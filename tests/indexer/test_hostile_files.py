@@ -10,7 +10,7 @@ import pytest
 from quarry.indexer.build import build_index, index_documents
 from quarry.indexer.build.chunking import ChunkSpec, cut_into_terms, split
 from quarry.indexer.build.cutting import LARGE, Cutter
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.corpus.walk import ReadFile, Skipped, read_corpus
 from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.models.token_spans import ScriptTokens
@@ -52,7 +52,7 @@ def test_hostile_files_beside_a_good_one_are_all_dealt_with(tmp_path):
     for number, (ending, make) in enumerate(HOSTILE.values()):
         (tmp_path / "docs" / f"{number:02}{ending}").write_bytes(make(30_000))
     (tmp_path / "docs" / "good.txt").write_text("the harbor crane")
-    report = build_index(tmp_path / "ix", [tmp_path / "docs"], None, BuildSettings(analyzer="bigram"))
+    report = build_index(tmp_path / "ix", [tmp_path / "docs"], None, BuildOptions(analyzer="bigram"))
     assert report.documents + len(report.skipped) == len(HOSTILE) + 1
 
 
@@ -130,7 +130,7 @@ def test_a_large_document_is_cut_in_a_process_with_the_same_result():
 )
 def test_a_document_over_a_limit_is_a_counted_skip_and_the_others_are_indexed(tmp_path, limits, reason):
     documents = [Document("long", "水电费。" * 1_000_000), Document("short", "the harbor crane")]
-    report = index_documents(tmp_path / "ix", documents, None, BuildSettings(analyzer="bigram", read=limits))
+    report = index_documents(tmp_path / "ix", documents, None, BuildOptions(analyzer="bigram", read=limits))
     assert report.documents == 1
     assert [(skip.source, skip.reason) for skip in report.skipped] == [("document:long", reason)]
 
@@ -142,7 +142,7 @@ def test_a_document_that_takes_too_long_is_a_counted_skip(tmp_path, monkeypatch)
         tmp_path / "ix",
         [Document("long", "水电费。" * 500_000), Document("short", "the harbor crane")],
         None,
-        BuildSettings(analyzer="bigram", read=limits),
+        BuildOptions(analyzer="bigram", read=limits),
     )
     assert [(skip.source, skip.reason) for skip in report.skipped] == [("document:long", "time limit")]
     assert report.documents == 1
@@ -151,7 +151,7 @@ def test_a_document_that_takes_too_long_is_a_counted_skip(tmp_path, monkeypatch)
 def test_a_skipped_file_keeps_its_old_text_and_is_tried_again(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old words")
-    settings = BuildSettings(analyzer="bigram", read=ReadOptions(text_characters=1_000))
+    settings = BuildOptions(analyzer="bigram", read=ReadOptions(text_characters=1_000))
     build_index(tmp_path / "ix", [path], None, settings)
     path.write_text("new words " * 200)
     report = build_index(tmp_path / "ix", [path], None, settings)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from quarry.indexer.build import build_index, delete_documents, index_documents
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.embedder import Vectors
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
@@ -62,7 +62,7 @@ def _step(index: Path, kind: str, corpus: Path, rng: random.Random) -> tuple[Sta
     """Choose what to do next: the state that it leads to, and the doing."""
     generations = Generations(index)
     live = state_of(index) if generations.exists() else {}
-    settings = BuildSettings(store=kind, analyzer="bigram", keep=_KEEP, allow_empty=True)
+    settings = BuildOptions(store=kind, analyzer="bigram", keep=_KEEP, allow_empty=True)
     version = max(live.values(), default=0) + 1
     names = sorted(doc_id for doc_id in live if not doc_id.startswith("corpus"))
     choice = rng.choice(["build", "append", "append", "delete", "switch"])

@@ -10,7 +10,7 @@ from quarry.app.cli import cli
 from quarry.app.wiring import choose_model
 from quarry.demo_corpus import documents_path
 from quarry.indexer.build import build_index, index_documents
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.errors import ModelError
 from quarry.indexer.models import offline_bundle
 from quarry.indexer.opened import Index
@@ -82,7 +82,7 @@ def test_stored_states_are_those_of_the_passages_tokens(english, embedder):
 
 
 def test_an_index_without_states_says_which_command_adds_them_and_the_command_reads_nothing_again(tmp_path, embedder):
-    plain = BuildSettings(rerank_vectors=False)
+    plain = BuildOptions(rerank_vectors=False)
     documents = [
         Document("loans", "Books may be renewed twice online."),
         Document("hours", "The library opens at nine."),
@@ -108,13 +108,13 @@ def test_lost_states_degrade_the_answer_and_do_not_lose_it(tmp_path, english, em
     assert rerank_stage(answer).status == "failed"
     assert "--rerank-vectors" in str(answer.degraded[0])
     assert len(answer.results) == 5 and answer.results[0].stage == "fusion"
-    build_index(tmp_path / "index", [english / "docs"], embedder, BuildSettings(rerank_vectors=True))
+    build_index(tmp_path / "index", [english / "docs"], embedder, BuildOptions(rerank_vectors=True))
     assert not Searcher.open(tmp_path / "index", embedder=embedder).search(QUESTION, k=5).degraded
 
 
 def test_a_model_without_token_states_is_refused_before_anything_is_read(tmp_path):
     with pytest.raises(ModelError, match="gives no token states"):
-        build_index(tmp_path / "i", [tmp_path / "nowhere"], WordEmbedder(), BuildSettings(rerank_vectors=True))
+        build_index(tmp_path / "i", [tmp_path / "nowhere"], WordEmbedder(), BuildOptions(rerank_vectors=True))
 
 
 def test_explain_shows_which_words_met_across_the_languages(english):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from quarry.indexer.build import build_index, index_documents
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.errors import EmptyQuery, IndexMismatchError, UnknownFilter
 from quarry.indexer.messages import Message
 from quarry.indexer.models.source import content_digest
@@ -276,7 +276,7 @@ def test_threads_can_share_a_searcher(searcher):
 
 
 def test_a_searcher_keeps_its_generation_and_a_new_one_sees_the_next(index, searcher):
-    index_documents(index, [Document("new.md", "renew renew renew", "New")], WordEmbedder(), BuildSettings(keep=1))
+    index_documents(index, [Document("new.md", "renew renew renew", "New")], WordEmbedder(), BuildOptions(keep=1))
     assert "new.md" not in {r.doc_id for r in searcher.search("renew").results}
     assert "new.md" in {r.doc_id for r in Searcher.open(index, embedder=WordEmbedder()).search("renew").results}
 

@@ -29,7 +29,7 @@ _SENTENCE_ENDS = "。！？.!?\n"
 
 
 @dataclass(frozen=True, slots=True)
-class PairRules:
+class PairOptions:
     """What a pair must be.
 
     Attributes:
@@ -64,9 +64,6 @@ class PairRules:
             raise ValueError(f"{self}; expected shares between 0 and 1")
 
 
-STANDARD = PairRules()
-
-
 @dataclass(frozen=True, slots=True)
 class MinedPairs:
     """What the documents gave.
@@ -95,7 +92,7 @@ class MinedPairs:
 def mine_pairs(
     documents: Iterable[Document],
     embedder: Embedder | None,
-    rules: PairRules = STANDARD,
+    rules: PairOptions = PairOptions(),
     *,
     progress: Progress | None = None,
 ) -> MinedPairs:
@@ -151,7 +148,7 @@ def _specific(pairs: Sequence[RawPair], generic_from: int) -> list[RawPair]:
     ]
 
 
-def _acceptable(pairs: Sequence[RawPair], rules: PairRules, dropped: Counter[Message]) -> list[RawPair]:
+def _acceptable(pairs: Sequence[RawPair], rules: PairOptions, dropped: Counter[Message]) -> list[RawPair]:
     kept = []
     for pair in pairs:
         fitted = pair._replace(passage=_fitted(pair.passage, pair.query, rules.passage_chars))
@@ -174,7 +171,7 @@ def _fitted(passage: str, query: str, longest: int) -> str:
     return text[: end + 1 if end > 0 else longest].rstrip()
 
 
-def _fault(pair: RawPair, rules: PairRules) -> Message | None:
+def _fault(pair: RawPair, rules: PairOptions) -> Message | None:
     fewest, most = rules.query_words
     words = length_in_words(pair.query)
     if not fewest <= words <= most:
@@ -190,7 +187,7 @@ def _fault(pair: RawPair, rules: PairRules) -> Message | None:
     return None
 
 
-def _different(pairs: Sequence[RawPair], rules: PairRules, dropped: Counter[Message]) -> list[RawPair]:
+def _different(pairs: Sequence[RawPair], rules: PairOptions, dropped: Counter[Message]) -> list[RawPair]:
     """Leave out copies of passages, and queries that stand for too many different ones."""
     copies = {pair.second for pair in near_duplicates([pair.passage for pair in pairs], rules.same_passage)}
     dropped[reasons.COPY] += len(copies)

@@ -32,11 +32,11 @@ from quarry.training.feedback.choices import Choices
 from quarry.training.feedback.clicks import ClickKey, Preference, preferences
 from quarry.training.feedback.events import StoredEvent
 from quarry.training.feedback.judgements import Judgement, judgements, query_key
-from quarry.training.feedback.voters import Voices, VoterRules, pair_of, voices
+from quarry.training.feedback.voters import Voices, VoterOptions, pair_of, voices
 
 
 @dataclass(frozen=True, slots=True)
-class CurationRules:
+class CurationOptions:
     """How much evidence an example needs.
 
     Attributes:
@@ -67,11 +67,11 @@ class CurationRules:
     click_weight: float = 0.3
     same_query: float = 0.6
     max_query_chars: int = 512
-    voters: VoterRules = field(default_factory=VoterRules)
+    voters: VoterOptions = field(default_factory=VoterOptions)
 
 
-STANDARD = CurationRules()
-ONE_PERSON = CurationRules(min_voters=1, click_voters=2, query_share=0.0, usual_share=0.0, doubt=1.0)
+SEVERAL_PEOPLE = CurationOptions()
+ONE_PERSON = CurationOptions(min_voters=1, click_voters=2, query_share=0.0, usual_share=0.0, doubt=1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class Curated:
     dropped: reasons.Counts
 
 
-def curate(events: Iterable[StoredEvent], text_of: TextOf, rules: CurationRules = STANDARD) -> Curated:
+def curate(events: Iterable[StoredEvent], text_of: TextOf, rules: CurationOptions = SEVERAL_PEOPLE) -> Curated:
     """Turn a log into examples; an empty or useless log gives none, and the counts say why.
 
     Args:
@@ -186,7 +186,7 @@ class _Work:
     def __init__(
         self,
         text_of: TextOf,
-        rules: CurationRules,
+        rules: CurationOptions,
         clicks: Mapping[ClickKey, Preference],
         choices: Choices,
     ) -> None:

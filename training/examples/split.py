@@ -19,7 +19,7 @@ SAME_QUERY = 0.8  # Jaccard similarity of n-grams from which two queries count a
 
 
 @dataclass(frozen=True, slots=True)
-class SplitPlan:
+class SplitSpec:
     """How to split.
 
     Attributes:
@@ -64,7 +64,7 @@ class Split:
 
 
 def split_examples(
-    examples: Sequence[Example], plan: SplitPlan = SplitPlan(), *, trained_on: Collection[str] = ()
+    examples: Sequence[Example], plan: SplitSpec = SplitSpec(), *, trained_on: Collection[str] = ()
 ) -> Split:
     """Split by groups of queries that belong together.
 
@@ -150,7 +150,7 @@ def _groups(examples: Sequence[Example], similarity: float) -> list[tuple[str, .
     return [tuple(group) for group in found.values()]
 
 
-def _deal(groups: Sequence[tuple[str, ...]], plan: SplitPlan, trained_on: frozenset[str]) -> dict[str, list[str]]:
+def _deal(groups: Sequence[tuple[str, ...]], plan: SplitSpec, trained_on: frozenset[str]) -> dict[str, list[str]]:
     """Give each group a side: test and dev are filled up to their shares, training takes the rest."""
     total = sum(len(group) for group in groups)
     room = {side: max(1, round(share * total)) for side, share in (("test", plan.test), ("dev", plan.dev)) if share > 0}

@@ -82,9 +82,6 @@ class SyntheticSpec:
     weight: float = 0.5
 
 
-STANDARD = SyntheticSpec()
-
-
 @dataclass(frozen=True, slots=True)
 class Synthetic:
     """What the model wrote.
@@ -142,7 +139,7 @@ def _key(model: str, prompt: str) -> str:
 def synthetic_examples(
     passages: Sequence[tuple[str, str]],
     endpoint: Endpoint,
-    spec: SyntheticSpec = STANDARD,
+    spec: SyntheticSpec = SyntheticSpec(),
     *,
     progress: Progress | None = None,
     kept: KeptAnswers | None = None,
@@ -211,7 +208,7 @@ def _answer(
         return err
 
 
-def prompt_for(passage: tuple[str, str], spec: SyntheticSpec = STANDARD) -> str:
+def prompt_for(passage: tuple[str, str], spec: SyntheticSpec = SyntheticSpec()) -> str:
     """Return the prompt for a passage (id, text): in its language, with a persona drawn by its id and the seed."""
     name, text = passage
     chinese = language_of(text) in ("zh", "mixed")

@@ -13,7 +13,7 @@ from quarry.training.feedback.judgements import query_key
 
 
 @dataclass(frozen=True, slots=True)
-class VoterRules:
+class VoterOptions:
     """Which sessions count.
 
     Attributes:
@@ -61,7 +61,7 @@ def pair_of(stored: StoredEvent) -> Pair:
     return query_key(event.query), event.doc_id, event.chunk_id
 
 
-def voices(events: Iterable[StoredEvent], rules: VoterRules) -> Voices:
+def voices(events: Iterable[StoredEvent], rules: VoterOptions) -> Voices:
     """Sort out what counts as somebody's opinion.
 
     Args:
@@ -130,7 +130,7 @@ def _without_bursts(votes: Sequence[StoredEvent], seconds: float) -> list[Stored
     return sorted(kept, key=lambda stored: stored.number)
 
 
-def _contrary(votes: Sequence[StoredEvent], clicks: Sequence[StoredEvent], rules: VoterRules) -> set[str]:
+def _contrary(votes: Sequence[StoredEvent], clicks: Sequence[StoredEvent], rules: VoterOptions) -> set[str]:
     """Voters who mostly vote against what a majority of at least two others said, or showed by what they opened last."""
     opinions: dict[Pair, dict[str, bool]] = defaultdict(dict)
     for found in last_opened(clicks).values():

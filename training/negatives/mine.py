@@ -29,7 +29,7 @@ from quarry.training.examples.reasons import Counts
 from quarry.training.negatives.choice import Choice, Negative
 from quarry.training.negatives.corpus import MiningCorpus
 from quarry.training.negatives.known_good import KnownGood
-from quarry.training.negatives.spec import STANDARD, NegativeSpec
+from quarry.training.negatives.spec import NegativeSpec
 
 KNOWN = Message.of("negatives.known", "known to be good, or reads like it")
 LIKE_QUERY = Message.of("negatives.like_query", "reads like the query")
@@ -109,7 +109,7 @@ class MinedSet:
 def mine_negatives(
     examples: Sequence[Example],
     corpus: MiningCorpus,
-    spec: NegativeSpec = STANDARD,
+    spec: NegativeSpec = NegativeSpec(),
     *,
     reranker: Reranker | None = None,
     progress: Progress | None = None,

@@ -57,9 +57,6 @@ class NegativeSpec:
         return max(self.ranks[1], self.consistent_within or 0)
 
 
-STANDARD = NegativeSpec()
-
-
 def rank_window(text: str) -> tuple[int, int]:
     """Read a window such as `2-200`.
 

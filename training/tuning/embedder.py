@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from quarry.indexer.build import build_candidate
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.errors import IndexFormatError, ModelError
 from quarry.indexer.messages import Message
 from quarry.indexer.models.encoder import load_embedder
@@ -110,7 +110,7 @@ class EmbedderSubject:
         device, _ = usable_device(self.device)
         embedder = load_embedder(source.folder, model_id=source.model, revision=source.revision, device=device)
         watch.stage(Message.of("tuning.encoding", "encoding the passages with the tuned model, beside the live ones"))
-        settings = BuildSettings(model_folder=f"{MODELS}/{model.name}")
+        settings = BuildOptions(model_folder=f"{MODELS}/{model.name}")
         report = in_turn(lambda: build_candidate(self.root, embedder, settings, watch), watch)
         searcher = Searcher.open(self.root, embedder=embedder, generation=report.generation)
         return Contender(f"tuned-{report.generation}", searcher, embedder, model)

@@ -18,7 +18,7 @@ from quarry.retriever.ranking import Query
 
 
 @dataclass(frozen=True, slots=True)
-class GateRule:
+class GateSpec:
     """What a tuned model must hold.
 
     Attributes:
@@ -91,7 +91,7 @@ class GateVerdict:
         )
 
 
-def judge(held_out: Trial, general: Trial, rule: GateRule = GateRule()) -> GateVerdict:
+def judge(held_out: Trial, general: Trial, rule: GateSpec = GateSpec()) -> GateVerdict:
     """Compare the tuned with the live model and decide.
 
     Args:
@@ -130,7 +130,7 @@ def _not_better(gain: Comparison) -> list[Message]:
     return [] if gain.verdict == "better" else [reasons[gain.verdict]]
 
 
-def _worse_elsewhere(general: Comparison, languages: Mapping[str, float], rule: GateRule) -> list[Message]:
+def _worse_elsewhere(general: Comparison, languages: Mapping[str, float], rule: GateSpec) -> list[Message]:
     refusals = []
     if general.difference < -rule.general_drop:
         refusals.append(

@@ -9,11 +9,11 @@ from quarry.indexer.build.progress import Observer, Unobserved
 from quarry.indexer.messages import Message
 from quarry.retriever.llm.endpoint import Endpoint
 from quarry.retriever.ranking import Route
-from quarry.training.examples.split import SplitPlan
+from quarry.training.examples.split import SplitSpec
 from quarry.training.fit.progress import TrainProgress
 from quarry.training.fit.spec import RerankerSpec, TrainSpec
 from quarry.training.negatives.spec import NegativeSpec
-from quarry.training.tuning.gate import GateRule
+from quarry.training.tuning.gate import GateSpec
 
 # Not 1: the dev queries are like the pairs and choose whole tuned weights, which are worse than a mixture on other questions
 # and on the general set.
@@ -81,7 +81,7 @@ class DataSpec:
     """
 
     sources: TuningSources
-    split: SplitPlan
+    split: SplitSpec
     evaluate: Path | None
     negatives: NegativeSpec
     dev_negatives: int | None
@@ -102,7 +102,7 @@ class Exam:
     general: Path
     route: Route
     rerank_depth: int
-    rule: GateRule
+    rule: GateSpec
 
 
 # Each dev query of an embedder is ranked among the passages of all; a reranker is shown each query's own, so it gets all mined ones.
@@ -134,7 +134,7 @@ class TuningPlan:
 
     general: Path
     sources: TuningSources = TuningSources()
-    split: SplitPlan = SplitPlan()
+    split: SplitSpec = SplitSpec()
     evaluate: Path | None = None
     negatives: NegativeSpec = NegativeSpec()
     spec: TrainSpec = field(default_factory=TrainSpec)
@@ -142,7 +142,7 @@ class TuningPlan:
     rerank_depth: int = 50
     merge: tuple[float, ...] = MERGE_SHARES
     route: Route = "hybrid"
-    rule: GateRule = GateRule()
+    rule: GateSpec = GateSpec()
     force: bool = False
     promote: bool = True
     device: str = "auto"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from quarry.indexer.build import build_candidate
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.build.progress import Observer
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import IndexBusyError, IndexFormatError, IndexMismatchError
@@ -126,7 +126,7 @@ def _print(facts: EmbedderFacts | None) -> str:
 
 
 def roll_back(
-    index: Path, load: LoadEmbedder, settings: BuildSettings = BuildSettings(), observer: Observer | None = None
+    index: Path, load: LoadEmbedder, settings: BuildOptions = BuildOptions(), observer: Observer | None = None
 ) -> str:
     """Take back the newest promotion, of a model or of a reranker; documents indexed since then stay.
 
@@ -178,7 +178,7 @@ def _same_documents(generations: Generations, live: Manifest) -> str | None:
 
 
 def _built_again(
-    index: Path, lineage: Lineage, load: LoadEmbedder, settings: BuildSettings, observer: Observer | None
+    index: Path, lineage: Lineage, load: LoadEmbedder, settings: BuildOptions, observer: Observer | None
 ) -> str:
     embedder = load(lineage.base)
     if embedder.spec.fingerprint != lineage.base.fingerprint:

@@ -63,14 +63,14 @@ def ask(
     if question is None:
         _calibrate(index, str(calibrate), device)
         return
-    from quarry.retriever.answers.answer import AskSettings
+    from quarry.retriever.answers.answer import AskOptions
     from quarry.retriever.answers.answer import ask as answer_from
     from quarry.retriever.searcher import Searcher, SearchOptions
 
     chosen = _endpoint(endpoint, model, timeout)
     options = SearchOptions(route=route.value, rerank=rerank != "none", filters=parse_filters(filters or []))
     searcher = Searcher.open(index, rerank=rerank, device=device)
-    settings = AskSettings(endpoint=chosen, budget=budget, k=k, options=options)
+    settings = AskOptions(endpoint=chosen, budget=budget, k=k, options=options)
     if chosen is not None and not chosen.is_local:
         note(f"note: sending the question and the best passages to {chosen.url}")
     printer = _Printer(question)

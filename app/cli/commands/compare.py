@@ -9,7 +9,7 @@ import typer
 from quarry.app.cli.console import LanguageOption, cut, fields, note, out, out_json, table
 from quarry.app.cli.exits import usage_errors
 from quarry.app.cli.headings import headings
-from quarry.app.words import Language
+from quarry.app.words import InterfaceLanguage
 from quarry.app.words import words as in_language
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def _report(
     compared: "dict[str, Comparison]",
     sliced: "dict[str, SliceTable]",
     examples: "dict[str, Cases]",
-    language: Language,
+    language: InterfaceLanguage,
 ) -> dict[str, Any]:
     return {
         "measure": measure,
@@ -217,11 +217,11 @@ def _report(
     }
 
 
-def _plain(comparison: "Comparison", language: Language) -> dict[str, Any]:
+def _plain(comparison: "Comparison", language: InterfaceLanguage) -> dict[str, Any]:
     return {**fields(comparison), "verdict": comparison.verdict, "words": in_language(comparison.message(), language)}
 
 
-def _print_runs(sides: "dict[str, JudgedRun]", measure: str, language: Language) -> None:
+def _print_runs(sides: "dict[str, JudgedRun]", measure: str, language: InterfaceLanguage) -> None:
     words = headings(language)
     rows = []
     for name, side in sides.items():
@@ -238,7 +238,7 @@ def _print(
     comparison: "Comparison",
     sliced: "SliceTable",
     examples: "Cases",
-    language: Language,
+    language: InterfaceLanguage,
 ) -> None:
     words = headings(language)
     out()

@@ -10,7 +10,7 @@ from quarry.app.cli.commands.search import print_answer
 from quarry.app.cli.console import DeviceOption, ProgressBar, note, out
 from quarry.app.wiring import choose_model
 from quarry.indexer.build import build_index
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.retriever.searcher import Searcher
 
 
@@ -37,7 +37,7 @@ def demo(
     for sentence in chosen.trail:
         note(f"model: {sentence}")
     bar = ProgressBar()
-    settings = BuildSettings(model_folder=chosen.folder, notes=chosen.notes, rebuild=True)
+    settings = BuildOptions(model_folder=chosen.folder, notes=chosen.notes, rebuild=True)
     try:
         report = build_index(into, [documents_path()], chosen.embedder, settings, bar)
     finally:

@@ -11,7 +11,7 @@ import typer
 from quarry.app.cli.console import DeviceOption, LanguageOption, fields, note, out, out_json, table
 from quarry.app.cli.exits import usage_errors
 from quarry.app.cli.headings import headings
-from quarry.app.words import Language, words
+from quarry.app.words import InterfaceLanguage, words
 
 if TYPE_CHECKING:
     from quarry.retriever.data.datasets import Dataset
@@ -240,7 +240,7 @@ def _print(
     found: "dict[str, RouteEvaluation]",
     compared: "dict[str, Comparison]",
     baseline: str,
-    lang: Language,
+    lang: InterfaceLanguage,
 ) -> None:
     first = next(iter(found.values()))
     names = list(first.evaluation.measures)

@@ -11,7 +11,7 @@ from quarry.app.cli.console import DeviceOption, ProgressBar, fields, note, out,
 from quarry.app.cli.exits import usage_errors
 from quarry.app.wiring import ChosenModel, choose_model, live_manifest
 from quarry.indexer.build import BuildReport, build_index
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.messages import Message
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def index(
         return found
 
     with usage_errors():
-        settings = BuildSettings(
+        settings = BuildOptions(
             chunking=_chunking(into, chunk_tokens, overlap),
             store=store,
             analyzer=analyzer,
@@ -132,7 +132,7 @@ def index(
         raise typer.Exit(EXIT_SKIPPED)
 
 
-def _build(into: Path, paths: list[Path], chosen: ChosenModel, settings: BuildSettings, *, quiet: bool) -> BuildReport:
+def _build(into: Path, paths: list[Path], chosen: ChosenModel, settings: BuildOptions, *, quiet: bool) -> BuildReport:
     settings = replace(settings, model_folder=chosen.folder, notes=chosen.notes)
     bar = ProgressBar(quiet=quiet)
     try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quarry.app.cli.console import LanguageOption, ProgressBar, fields, note, out, out_json, table
-from quarry.app.words import Language, words
+from quarry.app.words import InterfaceLanguage, words
 from quarry.indexer.messages import Message
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _roll_back(index: Path, device: str) -> None:
     note(f"generation {name} is live, with the model from before the promotion")
 
 
-def _print_history(steps: "Sequence[Step]", language: Language) -> None:
+def _print_history(steps: "Sequence[Step]", language: InterfaceLanguage) -> None:
     for step in steps:
         model = f"{step.model} {step.revision[:12]}" if step.model else "BM25" if step.kept else "-"
         state = _state(step)

@@ -53,10 +53,10 @@ def serve(
             do="Run pip install 'quarry-search[serve]'",
             names=missing,
         )
-    from quarry.app.server.settings import TOKEN_VARIABLE, ServeSettings
+    from quarry.app.server.settings import TOKEN_VARIABLE, ServeOptions
 
     token, generated = token_for(host, os.environ.get(TOKEN_VARIABLE, ""))
-    settings = ServeSettings(
+    settings = ServeOptions(
         index=index,
         token=token,
         rerank=rerank,

@@ -116,7 +116,7 @@ def tune(
 ) -> None:
     """Tune the model or reranker of an index."""
     from quarry.demo_corpus import general_path
-    from quarry.training.examples.split import SplitPlan
+    from quarry.training.examples.split import SplitSpec
     from quarry.training.negatives.spec import NegativeSpec, rank_window
     from quarry.training.tuning import TuningPlan, TuningSources
 
@@ -133,7 +133,7 @@ def tune(
                 synthetic=_synthetic(synthetic, endpoint, endpoint_model),
                 strict=strict,
             ),
-            split=SplitPlan(seed=seed),
+            split=SplitSpec(seed=seed),
             evaluate=evaluate,
             negatives=NegativeSpec(ranks=rank_window(ranks), number=negatives, seed=seed),
             spec=_spec(settings, epochs, seed, what=what, device=device),

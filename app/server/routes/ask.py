@@ -12,15 +12,15 @@ from starlette.requests import Request
 
 from quarry.app.server.problems import Problem
 from quarry.app.server.services import RETRY_AFTER_S, Services, queue_full, services_of
-from quarry.app.server.settings import ServeSettings
+from quarry.app.server.settings import ServeOptions
 from quarry.app.server.shapes import KEYS, WHOLE, Name, Strict, Text
 from quarry.indexer.errors import SettingsError
 from quarry.indexer.messages import Message
-from quarry.retriever.answers.answer import AskSettings, GroundedAnswer
+from quarry.retriever.answers.answer import AskOptions, GroundedAnswer
 from quarry.retriever.answers.answer import ask as answer_from
 from quarry.retriever.answers.generate import MODEL_VARIABLE, URL_VARIABLE, endpoint_for
 from quarry.retriever.answers.packing import STANDARD_BUDGET
-from quarry.retriever.llm.stream import StreamLimits
+from quarry.retriever.llm.stream import StreamOptions
 from quarry.retriever.ranking import Route
 from quarry.retriever.searcher import SearchOptions
 
@@ -100,7 +100,7 @@ class AskAnswer(BaseModel):
     milliseconds: float
 
 
-def register(app: FastAPI, settings: ServeSettings) -> None:
+def register(app: FastAPI, settings: ServeOptions) -> None:
     """Add the route, with the model configured in the environment.
 
     Raises:
@@ -111,7 +111,7 @@ def register(app: FastAPI, settings: ServeSettings) -> None:
     app.include_router(router)
 
 
-def _settings(time_limit_s: float) -> AskSettings:
+def _settings(time_limit_s: float) -> AskOptions:
     url, model = os.environ.get(URL_VARIABLE, ""), os.environ.get(MODEL_VARIABLE, "")
     if url and not model:
         raise SettingsError(
@@ -124,7 +124,7 @@ def _settings(time_limit_s: float) -> AskSettings:
         )
     seconds = time_limit_s * _SHARE
     endpoint = replace(endpoint_for(url, model, seconds), retries=0) if url else None
-    return AskSettings(endpoint=endpoint, limits=StreamLimits(seconds=seconds))
+    return AskOptions(endpoint=endpoint, limits=StreamOptions(seconds=seconds))
 
 
 @router.post("/ask", operation_id="ask", tags=["search"])

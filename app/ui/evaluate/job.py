@@ -19,7 +19,7 @@ _NAME_CHARS = 40  # of the data set, so that a folder's name stays below 255 byt
 
 
 @dataclass(frozen=True, slots=True)
-class EvaluationOrder:
+class EvaluationOptions:
     """An evaluation to run.
 
     Attributes:
@@ -37,7 +37,7 @@ class EvaluationOrder:
     into: Path
 
 
-def run_evaluation(job: Job, searcher: Searcher, order: EvaluationOrder) -> tuple[str, ...]:
+def run_evaluation(job: Job, searcher: Searcher, order: EvaluationOptions) -> tuple[str, ...]:
     """Evaluate every search method and save each one as it finishes.
 
     Returns:
@@ -62,7 +62,7 @@ def run_evaluation(job: Job, searcher: Searcher, order: EvaluationOrder) -> tupl
     return tuple(names)
 
 
-def _save(found: RouteEvaluation, searcher: Searcher, order: EvaluationOrder, name: str) -> None:
+def _save(found: RouteEvaluation, searcher: Searcher, order: EvaluationOptions, name: str) -> None:
     data, saved = order.dataset, found.saved(searcher, order.dataset)
     counts = {"unjudged": len(data.unjudged), "without_query": len(data.without_query), "repeated": len(data.repeated)}
     meta = replace(saved.meta, more={**saved.meta.more, **counts})

@@ -12,7 +12,7 @@ from quarry.app.ui.shared.session import Session
 from quarry.app.ui.shared.shown_text import Say
 from quarry.app.wiring import choose_model
 from quarry.indexer.build import BuildReport, build_index
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.errors import SearchError, SettingsError
 from quarry.indexer.storage.generations import Generations
 
@@ -96,7 +96,7 @@ def build_first(job: Job, index: Path, folder: Path, device: str) -> BuildReport
         SearchError: From `choose_model` and `build_index`.
     """
     chosen = choose_model("auto", device=device)
-    settings = BuildSettings(model_folder=chosen.folder, notes=chosen.notes)
+    settings = BuildOptions(model_folder=chosen.folder, notes=chosen.notes)
     return build_index(index, [folder], chosen.embedder, settings, _Watch(job))
 
 

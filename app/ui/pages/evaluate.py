@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from quarry.app.ui.evaluate.job import EvaluationOrder, run_evaluation
+from quarry.app.ui.evaluate.job import EvaluationOptions, run_evaluation
 from quarry.app.ui.evaluate.panel import remembered, show_runs
 from quarry.app.ui.evaluate.presenter import judged_documents, named_runs, offered_routes, read_saved
 from quarry.app.ui.shared.data_folders import DataChoice, allowed_roots, data_choices
@@ -133,7 +133,7 @@ def _start(session: Session, folder: Path, split: str | None, chosen: tuple[list
                 first=unknown.first[0],
                 folder=str(folder),
             )
-        order = EvaluationOrder(dataset, tuple(routes), measures, depth, evaluations_path(session.index))
+        order = EvaluationOptions(dataset, tuple(routes), measures, depth, evaluations_path(session.index))
         job = board(session.index).start(_KIND, lambda job: run_evaluation(job, searcher, order))
     except (SearchError, IndexBusyError) as err:
         show_fault(say("The evaluation was not started.", "评测未能开始。"), err, say)

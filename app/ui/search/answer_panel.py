@@ -52,7 +52,7 @@ def answer_panel(session: Session, searcher: "Searcher", asked: Asked) -> None:
 
 def _answered(session: Session, searcher: "Searcher", asked: Asked) -> "GroundedAnswer | None":
     """Ask, or reuse the last answer to the same question."""
-    from quarry.retriever.answers.answer import AskSettings, ask
+    from quarry.retriever.answers.answer import AskOptions, ask
 
     key = (asked, searcher.index.generation)
     kept = st.session_state.get("grounded")
@@ -70,7 +70,7 @@ def _answered(session: Session, searcher: "Searcher", asked: Asked) -> "Grounded
         with st.spinner(session.say("Reading the passages …", "正在阅读段落……"), show_time=True):
             endpoint = _endpoint()
             _say_where(session, endpoint)
-            answer = ask(searcher, asked.query, AskSettings(endpoint=endpoint, options=options), listen)
+            answer = ask(searcher, asked.query, AskOptions(endpoint=endpoint, options=options), listen)
     except (SearchError, ValueError) as err:
         reason = plain(told(err, session.say))
         st.error(session.say(f"There is no answer: {reason}", f"无法回答：{reason}"))

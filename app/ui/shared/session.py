@@ -3,12 +3,13 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import streamlit as st
 
 from quarry.app.ui.shared.password import ask_password
+from quarry.app.words import InterfaceLanguage
 from quarry.training.feedback.log import FeedbackLog, feedback_path
 
 if TYPE_CHECKING:
@@ -16,9 +17,8 @@ if TYPE_CHECKING:
     from quarry.retriever.live import LiveSearcher
     from quarry.retriever.searcher import Searcher
 
-__all__ = ["Language", "Session", "current", "evaluations_path", "feedback_path"]
+__all__ = ["Session", "current", "evaluations_path", "feedback_path"]
 
-Language = Literal["en", "zh"]
 INDEX_VARIABLE = "QUARRY_UI_INDEX"
 RERANK_VARIABLE = "QUARRY_UI_RERANK"
 DEVICE_VARIABLE = "QUARRY_UI_DEVICE"
@@ -38,7 +38,7 @@ class Session:
 
     index: Path
     visitor: str
-    language: Language
+    language: InterfaceLanguage
     rerank: str
     device: str
 

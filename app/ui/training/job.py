@@ -17,7 +17,7 @@ from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.manifest import Manifest
 from quarry.retriever.searcher import Searcher, SearchOptions
 from quarry.retriever.stages.models import recorded_embedder, usable_device
-from quarry.training.examples.split import SplitPlan
+from quarry.training.examples.split import SplitSpec
 from quarry.training.feedback.log import FeedbackLog
 from quarry.training.fit.progress import TrainProgress
 from quarry.training.fit.spec import train_preset
@@ -30,7 +30,7 @@ from quarry.training.tuning.promotion import roll_back
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingOrder:
+class TrainingOptions:
     """A training run to start or continue.
 
     Attributes:
@@ -80,12 +80,12 @@ def new_run_name() -> str:
     return datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
 
 
-def plan_of(order: TrainingOrder, device: str) -> TuningPlan:
+def plan_of(order: TrainingOptions, device: str) -> TuningPlan:
     """Return the plan that `quarry tune` makes for the same order, so that a run can move between page and terminal."""
     return TuningPlan(
         general=general_path(),
         sources=order.sources,
-        split=SplitPlan(seed=order.seed),
+        split=SplitSpec(seed=order.seed),
         negatives=NegativeSpec(ranks=rank_window("2-200"), number=4, seed=order.seed),
         spec=train_preset(
             reranker=bool(order.reranker), device=choose_device(usable_device(device)[0]), seed=order.seed
@@ -96,7 +96,7 @@ def plan_of(order: TrainingOrder, device: str) -> TuningPlan:
     )
 
 
-def order_of(run: str, facts: Mapping[str, Any], promote: bool, roots: Sequence[Path], device: str) -> TrainingOrder:
+def order_of(run: str, facts: Mapping[str, Any], promote: bool, roots: Sequence[Path], device: str) -> TrainingOptions:
     """Return the order of an interrupted run, from the plan in its folder.
 
     Raises:
@@ -115,7 +115,7 @@ def order_of(run: str, facts: Mapping[str, Any], promote: bool, roots: Sequence[
         files = {name: tuple(Path(path) for path in kept[name]) for name in ("pairs", "candidate_pool")}
         sources = TuningSources(**{**kept, **files})
         reranker = str(facts["reranker"]) if facts.get("what") == "reranker" else ""
-        order = TrainingOrder(sources, int(facts["split"]["seed"]), promote, run, reranker)
+        order = TrainingOptions(sources, int(facts["split"]["seed"]), promote, run, reranker)
         same = _as_json(plan_of(order, device).facts()) == _as_json(facts)
     except (KeyError, TypeError, ValueError) as err:
         raise SettingsError(
@@ -172,7 +172,7 @@ def pair_paths(typed: str, roots: Sequence[Path]) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def run_training(job: Job, index: Path, order: TrainingOrder, device: str) -> TuningReport:
+def run_training(job: Job, index: Path, order: TrainingOptions, device: str) -> TuningReport:
     """Run the loop; the job's `detail` is a `TrainingState`.
 
     Raises:

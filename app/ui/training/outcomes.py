@@ -13,7 +13,7 @@ from quarry.app.ui.shared.shown_text import Row
 from quarry.app.ui.training import job as training_job
 from quarry.app.ui.training import presenter as shown
 from quarry.app.ui.training import runs as training_runs
-from quarry.app.ui.training.job import MeasuredDrift, TrainingOrder, TrainingState
+from quarry.app.ui.training.job import MeasuredDrift, TrainingOptions, TrainingState
 from quarry.app.ui.training.words import stage_words
 from quarry.indexer.errors import SearchError
 from quarry.training.tuning.promotion import Step, history
@@ -22,7 +22,7 @@ from quarry.training.tuning.run import FOLDER, TuningRun
 _ROLLBACK, _DRIFT = "rollback", "drift"
 
 
-def runs(session: Session, newest: str, start: Callable[[TrainingOrder], None], *, running: bool) -> None:
+def runs(session: Session, newest: str, start: Callable[[TrainingOptions], None], *, running: bool) -> None:
     """Draw the runs, and one of them in detail.
 
     Args:
@@ -64,7 +64,7 @@ def runs(session: Session, newest: str, start: Callable[[TrainingOrder], None], 
 
 
 def _continue(
-    session: Session, run: training_runs.RunView, start: Callable[[TrainingOrder], None], *, running: bool
+    session: Session, run: training_runs.RunView, start: Callable[[TrainingOptions], None], *, running: bool
 ) -> None:
     say = session.say
     if st.button(say("Continue this run", "继续该运行"), key="training.continue", disabled=running):

@@ -12,13 +12,13 @@ from quarry.app.ui.shared.session import Session, feedback_path
 from quarry.app.ui.training import job as training_job
 from quarry.app.ui.training import outcomes as training_outcomes
 from quarry.app.ui.training import presenter as shown
-from quarry.app.ui.training.job import TrainingOrder, TrainingState
+from quarry.app.ui.training.job import TrainingOptions, TrainingState
 from quarry.indexer.errors import MissingExtraError, SearchError
 from quarry.indexer.storage.chunk_table import ChunkTable
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.layout import CHUNKS_NAME
 from quarry.indexer.storage.manifest import Manifest
-from quarry.training.examples.from_feedback import ONE_PERSON, STANDARD, Curated, curate
+from quarry.training.examples.from_feedback import ONE_PERSON, SEVERAL_PEOPLE, Curated, curate
 from quarry.training.fit import trainable
 from quarry.training.tuning.base_reranker import FROM_ENCODER
 from quarry.training.tuning.data import LEAST
@@ -143,7 +143,7 @@ def _order(session: Session, job: Job | None) -> None:
                 )
                 return
             sources = TuningSources(feedback, pairs, corpus, int(most) if most else None, one_person=alone)
-            _start(session, TrainingOrder(sources, int(seed), promote, training_job.new_run_name(), reranker))
+            _start(session, TrainingOptions(sources, int(seed), promote, training_job.new_run_name(), reranker))
         except SearchError as err:
             show_fault(say("Training cannot start.", "无法开始训练。"), err, say)
 
@@ -208,7 +208,7 @@ def _what(session: Session) -> str:
     return chosen
 
 
-def _start(session: Session, order: TrainingOrder) -> None:
+def _start(session: Session, order: TrainingOptions) -> None:
     """Start or continue a run.
 
     Raises:
@@ -293,4 +293,4 @@ def _curate(path: str, count: int, generation: str, alone: bool, _session: Sessi
         def text_of(chunk_id: str) -> str | None:
             return table.texts([chunk_id])[0] if chunk_id in known else None
 
-        return curate(_session.feedback().events(), text_of, ONE_PERSON if alone else STANDARD)
+        return curate(_session.feedback().events(), text_of, ONE_PERSON if alone else SEVERAL_PEOPLE)

@@ -13,14 +13,14 @@ from pathlib import Path
 from quarry.app.keeping import Keeper
 from quarry.app.wiring import ChosenModel
 from quarry.indexer.build import build_index
-from quarry.indexer.build.plan import BuildSettings
-from quarry.indexer.corpus.watcher import FolderWatch, WatchSettings
+from quarry.indexer.build.plan import BuildOptions
+from quarry.indexer.corpus.watcher import FolderWatch, WatchOptions
 from quarry.indexer.opened import Index
 from quarry.retriever.searcher import Searcher
 from quarry.retriever.stages.models import LazyEmbedder, LazyReranker
 
-QUICK = WatchSettings(quiet_s=0.15, patience_s=5.0, sweep_s=2.0, absent_s=0.1)
-SETTINGS = BuildSettings(analyzer="bigram")
+QUICK = WatchOptions(quiet_s=0.15, patience_s=5.0, sweep_s=2.0, absent_s=0.1)
+SETTINGS = BuildOptions(analyzer="bigram")
 WORDS = ["zebra", "library", "renew", "loan", "图书", "续借", "斑马", "开放", "时间", "history", "历史"]
 QUERIES = ["zebra library", "续借图书", "history 历史", "开放时间", "renew a loan"]
 

@@ -5,7 +5,7 @@ import pytest
 
 from quarry.app.integrations.common import embedder_for, reranked, reranker_for
 from quarry.indexer.build import index_documents
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.errors import IndexMismatchError, ModelError
 from quarry.indexer.models.encoder import load_embedder
 from quarry.indexer.models.source import resolve_model
@@ -25,7 +25,7 @@ def test_an_embedder_by_folder_and_by_index(model, tmp_path):
     by_folder = embedder_for(str(model), "cpu")
     source = resolve_model(str(model))
     built_with = load_embedder(source.folder, model_id=source.model, revision=source.revision, device="cpu")
-    index_documents(tmp_path / "index", DOCUMENTS, built_with, BuildSettings(model_folder=str(model)))
+    index_documents(tmp_path / "index", DOCUMENTS, built_with, BuildOptions(model_folder=str(model)))
     by_index = embedder_for(str(tmp_path / "index"), "cpu")
     questions = ["怎么修理打印机", "garden"]
     assert np.allclose(by_index.embed_queries(questions), built_with.embed_queries(questions))

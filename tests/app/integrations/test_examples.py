@@ -9,7 +9,7 @@ import pytest
 
 from quarry.demo_corpus import documents_path
 from quarry.indexer.build import build_index
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from tests.app.integrations.conftest import ROOT
 
 FRAMEWORKS = {
@@ -25,7 +25,7 @@ def demo(tmp_path_factory):
     from quarry.app.wiring import choose_model
 
     chosen, index = choose_model("auto", device="cpu"), tmp_path_factory.mktemp("demo") / "index"
-    build_index(index, [documents_path()], chosen.embedder, BuildSettings(model_folder=chosen.folder))
+    build_index(index, [documents_path()], chosen.embedder, BuildOptions(model_folder=chosen.folder))
     return index
 
 

@@ -15,7 +15,7 @@ import uvicorn
 
 from quarry.app.server.application import create_app
 from quarry.app.server.services import Services
-from quarry.app.server.settings import ServeSettings
+from quarry.app.server.settings import ServeOptions
 from quarry.indexer.build import index_documents
 from quarry.indexer.records import Document
 from tests.fakes import WordEmbedder
@@ -41,7 +41,7 @@ class Served:
 
 
 @contextmanager
-def served(settings: ServeSettings, embedder=None, reranker=None, work=None) -> Iterator[Served]:
+def served(settings: ServeOptions, embedder=None, reranker=None, work=None) -> Iterator[Served]:
     services = Services.open(replace(settings, poll_s=0.05), embedder=embedder, reranker=reranker)
     if work is not None:
         work(services)

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("fastapi")
 
-from quarry.app.server.settings import ServeSettings
+from quarry.app.server.settings import ServeOptions
 from quarry.indexer.build import index_documents
 from quarry.indexer.records import Document
 from quarry.retriever.searcher import Searcher
@@ -22,7 +22,7 @@ from tests.fakes import OverlapReranker, WordEmbedder
 def server(tmp_path_factory):
     embedder = WordEmbedder()
     index = small_index(tmp_path_factory.mktemp("serve") / "index", embedder)
-    with served(ServeSettings(index), embedder, OverlapReranker()) as running:
+    with served(ServeOptions(index), embedder, OverlapReranker()) as running:
         yield running
 
 
@@ -173,7 +173,7 @@ def test_health_and_metrics(server):
 
 
 def test_a_lexical_index_answers_and_says_what_is_missing(tmp_path):
-    with served(ServeSettings(small_index(tmp_path / "index"))) as running:
+    with served(ServeOptions(small_index(tmp_path / "index"))) as running:
         answer = running.client.post("/search", json={"query": "续借"}).json()
         assert answer["results"][0]["doc_id"] == "借书.md"
         assert "this index has no vectors" in answer["degraded"][0]
@@ -185,7 +185,7 @@ def test_a_lexical_index_answers_and_says_what_is_missing(tmp_path):
 def test_a_new_generation_of_another_program_answers_without_a_restart(tmp_path):
     embedder = WordEmbedder()
     index = small_index(tmp_path / "index", embedder)
-    with served(ServeSettings(index), embedder) as running:
+    with served(ServeOptions(index), embedder) as running:
         index_documents(index, [Document("zebra.md", "Zebras have stripes.")], WordEmbedder())
         for _ in range(200):
             answer = running.client.post("/search", json={"query": "zebras", "route": "bm25"}).json()
@@ -199,7 +199,7 @@ def test_a_new_generation_of_another_program_answers_without_a_restart(tmp_path)
 def test_documents_are_added_replaced_and_deleted(tmp_path):
     embedder = WordEmbedder()
     index = small_index(tmp_path / "index", embedder)
-    with served(ServeSettings(index), embedder) as running:
+    with served(ServeOptions(index), embedder) as running:
         client = running.client
 
         def found(query):
@@ -223,13 +223,13 @@ def test_documents_are_added_replaced_and_deleted(tmp_path):
 
 
 def test_read_only_takes_nothing(tmp_path):
-    with served(ServeSettings(small_index(tmp_path / "index"), read_only=True)) as running:
+    with served(ServeOptions(small_index(tmp_path / "index"), read_only=True)) as running:
         problem(running.client.post("/documents", json={"documents": [{"id": "a", "text": "b"}]}), 403, "read_only")
         problem(running.client.delete("/documents/loans.md"), 403, "read_only")
 
 
 def test_bodies_over_the_limit_are_refused_with_and_without_a_length(tmp_path):
-    with served(ServeSettings(small_index(tmp_path / "index"), max_body_bytes=1000)) as running:
+    with served(ServeOptions(small_index(tmp_path / "index"), max_body_bytes=1000)) as running:
         problem(running.client.post("/search", json={"query": "a" * 2000}), 413, "too_large")
         chunks = (b"x" * 400 for _ in range(5))
         json = {"content-type": "application/json"}
@@ -237,7 +237,7 @@ def test_bodies_over_the_limit_are_refused_with_and_without_a_length(tmp_path):
 
 
 def test_the_inbox_refuses_more_text_than_may_wait(tmp_path):
-    with served(ServeSettings(small_index(tmp_path / "index"), max_waiting_bytes=500)) as running:
+    with served(ServeOptions(small_index(tmp_path / "index"), max_waiting_bytes=500)) as running:
         running.services.writer.stop()
         sent = {"documents": [{"id": "a", "text": "x" * 300}]}
         assert running.client.post("/documents", json=sent).status_code == 202
@@ -248,7 +248,7 @@ def test_the_inbox_refuses_more_text_than_may_wait(tmp_path):
 
 def test_token_and_host(tmp_path):
     token = "0123456789abcdef"
-    settings = ServeSettings(small_index(tmp_path / "index"), token=token, hosts=("127.0.0.1",))
+    settings = ServeOptions(small_index(tmp_path / "index"), token=token, hosts=("127.0.0.1",))
     with served(settings) as running:
         asked = {"query": "books"}
         answer = running.client.post("/search", json=asked)
@@ -281,7 +281,7 @@ class SlowEmbedder(WordEmbedder):
 def test_what_waits_together_is_computed_together_and_the_rest_gets_429(tmp_path):
     embedder = SlowEmbedder()
     index = small_index(tmp_path / "index", embedder)
-    with served(ServeSettings(index, queue=20, batch=8), embedder) as running, ThreadPoolExecutor(40) as pool:
+    with served(ServeOptions(index, queue=20, batch=8), embedder) as running, ThreadPoolExecutor(40) as pool:
         words = ["renew", "monday", "library", "续借", "读者"]
 
         def ask(number):
@@ -312,7 +312,7 @@ def test_the_time_limit_ends_a_request(tmp_path):
     def hang(services):
         services.queue.submit("slow", lambda items: [threading.Event().wait(1.5) for _ in items], 0)
 
-    with served(ServeSettings(index, time_limit_s=0.2), work=hang) as running:
+    with served(ServeOptions(index, time_limit_s=0.2), work=hang) as running:
         problem(running.client.post("/search", json={"query": "books"}), 504, "time_limit")
 
 
@@ -323,7 +323,7 @@ def test_an_unexpected_error_tells_its_type_and_no_text(tmp_path, caplog):
 
         services.live.searcher.search_many = search_many
 
-    with served(ServeSettings(small_index(tmp_path / "index")), work=breaks) as running, caplog.at_level("INFO"):
+    with served(ServeOptions(small_index(tmp_path / "index")), work=breaks) as running, caplog.at_level("INFO"):
         answer = running.client.post("/search", json={"query": "my private question"})
         problem(answer, 500, "unexpected")
         assert "secret" not in answer.text

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("fastapi")
 
 from quarry.app.server.routes.ask import AT_A_TIME, register
-from quarry.app.server.settings import ServeSettings
+from quarry.app.server.settings import ServeOptions
 from quarry.indexer.errors import SettingsError
 from quarry.retriever.answers import answer as module
 from quarry.retriever.answers.evidence import Grounds
@@ -41,7 +41,7 @@ def gullible(monkeypatch):
 
 
 def test_sentences_of_the_documents_in_both_languages(index):
-    with served(ServeSettings(index)) as running:
+    with served(ServeOptions(index)) as running:
         english = running.client.post("/ask", json=QUESTION).json()
         chinese = running.client.post("/ask", json={"question": "图书可以在网上续借几次？"}).json()
     assert (english["origin"], english["model"], english["refused"]) == ("extractive", "", False)
@@ -53,7 +53,7 @@ def test_sentences_of_the_documents_in_both_languages(index):
 
 def test_the_servers_model_answers_and_is_checked(index, gullible):
     gullible.says("Renew books twice online [1]. Pigeons bring 40 of them [7].")
-    with served(ServeSettings(index)) as running:
+    with served(ServeOptions(index)) as running:
         answer = running.client.post("/ask", json=QUESTION).json()
         assert [s["support"] for s in answer["sentences"]] == ["supported", "unsupported"]
         assert answer["sentences"][1]["unknown"] == [7]
@@ -62,7 +62,7 @@ def test_the_servers_model_answers_and_is_checked(index, gullible):
 
 
 def test_a_request_cannot_name_an_endpoint_and_wrong_ones_are_told(index):
-    with served(ServeSettings(index)) as running:
+    with served(ServeOptions(index)) as running:
         for wrong in (
             {"endpoint": "http://localhost:1/v1"},
             {"budget": 1},
@@ -77,7 +77,7 @@ def test_a_request_cannot_name_an_endpoint_and_wrong_ones_are_told(index):
 
 def test_too_many_at_a_time_are_told_to_come_back_and_a_slow_model_is_left(index, gullible):
     gullible.sends(20.0)
-    with served(ServeSettings(index, time_limit_s=2.0)) as running:
+    with served(ServeOptions(index, time_limit_s=2.0)) as running:
         statuses = []
         clients = [
             threading.Thread(target=lambda: statuses.append(running.client.post("/ask", json=QUESTION)))
@@ -100,4 +100,4 @@ def test_an_endpoint_without_a_model_is_an_error_at_the_start(monkeypatch):
 
     monkeypatch.setenv("QUARRY_LLM_ENDPOINT", "http://localhost:1/v1")
     with pytest.raises(SettingsError, match="QUARRY_LLM_MODEL is not; expected both"):
-        register(FastAPI(), ServeSettings("x"))
+        register(FastAPI(), ServeOptions("x"))

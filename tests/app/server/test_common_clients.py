@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("fastapi")
 
-from quarry.app.server.settings import ServeSettings
+from quarry.app.server.settings import ServeOptions
 from tests.app.server.serving import served, small_index
 from tests.fakes import OverlapReranker, WordEmbedder
 
@@ -15,7 +15,7 @@ PASSAGES = ["closed on Mondays", "renew books online", "books"]
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     index = small_index(tmp_path_factory.mktemp("clients") / "index", WordEmbedder())
-    with served(ServeSettings(index), WordEmbedder(), OverlapReranker()) as running:
+    with served(ServeOptions(index), WordEmbedder(), OverlapReranker()) as running:
         yield running
 
 
@@ -36,7 +36,7 @@ def test_the_models_are_listed_and_can_be_asked_for_by_name(server):
 
 
 def test_a_server_without_models_lists_none(tmp_path):
-    with served(ServeSettings(small_index(tmp_path / "index"), rerank="none")) as running:
+    with served(ServeOptions(small_index(tmp_path / "index"), rerank="none")) as running:
         assert running.client.get("/v1/models").json()["data"] == []
 
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection
 
-from quarry.app.server.settings import ServeSettings
+from quarry.app.server.settings import ServeOptions
 from tests.app.server.serving import served, small_index
 from tests.fakes import OverlapReranker, WordEmbedder
 
@@ -54,7 +54,7 @@ def check(operation, mode, excluded):
 def test_answers_are_as_described(tmp_path):
     embedder, tried = WordEmbedder(), set()
     index = small_index(tmp_path / "index", embedder)
-    with served(ServeSettings(index), embedder, OverlapReranker()) as running:
+    with served(ServeOptions(index), embedder, OverlapReranker()) as running:
         schema = schemathesis.openapi.from_url(f"{running.url}/openapi.json")
         for found in schema.get_all_operations():
             operation = found.ok()

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("fastapi")
 
 from quarry.app.server.batching import BatchQueue, QueueFullError
-from quarry.app.server.settings import ServeSettings
+from quarry.app.server.settings import ServeOptions
 from quarry.app.server.shared_reranker import SharedReranker
 from quarry.indexer.errors import ModelError
 from quarry.retriever.searcher import Searcher
@@ -103,7 +103,7 @@ def test_searches_and_rerank_requests_meet_in_one_batch(tmp_path):
     embedder, gated = WordEmbedder(), Gated()
     index = small_index(tmp_path / "index", embedder)
     direct = Searcher.open(index, embedder=WordEmbedder(), rerank=OverlapReranker())
-    with served(ServeSettings(index), embedder, gated) as running, ThreadPoolExecutor(20) as pool:
+    with served(ServeOptions(index), embedder, gated) as running, ThreadPoolExecutor(20) as pool:
         post = running.client.post
         first = pool.submit(post, "/search", json={"query": QUERIES[0]})
         assert gated.started.wait(10)
@@ -129,7 +129,7 @@ def test_searches_and_rerank_requests_meet_in_one_batch(tmp_path):
 def test_a_full_queue_refuses_and_a_slow_reranker_costs_the_order_only(tmp_path):
     embedder, gated = WordEmbedder(), Gated()
     index = small_index(tmp_path / "index", embedder)
-    settings = ServeSettings(index, queue=2, batch=1, time_limit_s=4.0)
+    settings = ServeOptions(index, queue=2, batch=1, time_limit_s=4.0)
     with served(settings, embedder, gated) as running, ThreadPoolExecutor(8) as pool:
         search = partial(running.client.post, "/search", json={"query": QUERIES[1]})
         answers = [future.result() for future in [pool.submit(search) for _ in range(8)]]

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 from quarry.app.ui.shared import session
 from quarry.demo_corpus import documents_path
 from quarry.indexer.build import build_index
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 
 MAIN = Path(session.__file__).parents[1] / "entry" / "main.py"
 POISON = '<script>document.title="owned"</script> **bold** [link](http://x.invalid) $x^2$ :red[red] <img src=x onerror=alert(1)>'
@@ -27,8 +27,8 @@ def _built() -> Path:
         f"# {POISON}\n\nThe wolpertinger is a hare with antlers. {POISON}", encoding="utf-8"
     )
     (more / "开放时间.md").write_text("# 开放时间\n\n阅览室九点到五点开放。", encoding="utf-8")
-    build_index(index, [documents_path()], None, BuildSettings())
-    build_index(index, [more], None, BuildSettings())
+    build_index(index, [documents_path()], None, BuildOptions())
+    build_index(index, [more], None, BuildOptions())
     return index
 
 

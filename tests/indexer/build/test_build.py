@@ -19,7 +19,7 @@ import pytest
 from quarry.app.words import words
 from quarry.indexer.build import build_index, delete_documents, index_documents
 from quarry.indexer.build.chunking import ChunkSpec
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.corpus import walk as corpus_module
 from quarry.indexer.errors import CorpusError, IndexFormatError, IndexMismatchError, OtherFormatError, SearchError
 from quarry.indexer.messages import Message
@@ -170,9 +170,9 @@ def test_documents_of_other_roots_stay(corpus, index, tmp_path):
 
 @pytest.mark.parametrize("store", ["exact", "faiss", "lance"])
 def test_the_store_can_be_changed_without_encoding_again(corpus, index, store):
-    build_index(index, [corpus], WordEmbedder(), BuildSettings(store="exact"))
+    build_index(index, [corpus], WordEmbedder(), BuildOptions(store="exact"))
     before = content(index)
-    report = build_index(index, [corpus], WordEmbedder(), BuildSettings(store=store))
+    report = build_index(index, [corpus], WordEmbedder(), BuildOptions(store=store))
     assert report.encoded == 0
     assert Index.open(index).manifest.store.kind == store
     after = content(index)
@@ -182,11 +182,11 @@ def test_the_store_can_be_changed_without_encoding_again(corpus, index, store):
 
 
 def test_another_chunking_cuts_the_stored_documents_again(corpus, index, tmp_path):
-    build_index(index, [corpus], WordEmbedder(), BuildSettings(chunking=ChunkSpec(64, 0)))
+    build_index(index, [corpus], WordEmbedder(), BuildOptions(chunking=ChunkSpec(64, 0)))
     shutil.move(corpus, tmp_path / "away")
     (tmp_path / "more").mkdir()
     (tmp_path / "more" / "a.txt").write_text("more")
-    build_index(index, [tmp_path / "more"], WordEmbedder(), BuildSettings(chunking=ChunkSpec(16, 0)))
+    build_index(index, [tmp_path / "more"], WordEmbedder(), BuildOptions(chunking=ChunkSpec(16, 0)))
     opened = Index.open(index)
     assert opened.manifest.chunking.max_tokens == 16
     assert all(len(opened.chunks.texts([i])[0]) < 120 for i in opened.chunks.digests()[0])
@@ -198,7 +198,7 @@ def test_another_model_is_refused_with_the_command_to_run_and_rebuild_allows_it(
         build_index(index, [corpus], WordEmbedder(revision="2"))
     with pytest.raises(IndexMismatchError, match="no model"):
         build_index(index, [corpus], None)
-    report = build_index(index, [corpus], WordEmbedder(revision="2"), BuildSettings(rebuild=True))
+    report = build_index(index, [corpus], WordEmbedder(revision="2"), BuildOptions(rebuild=True))
     assert report.encoded == report.chunks
     with pytest.raises(IndexMismatchError, match="revision '2' against '1'"):
         Index.open(index).check_embedder(WordEmbedder().spec)
@@ -243,7 +243,7 @@ def test_a_folder_that_lost_all_of_its_files_is_not_emptied_by_accident(corpus, 
     with pytest.raises(CorpusError, match="all 3 files of 'corpus' are gone.*--allow-empty"):
         build_index(index, [corpus], WordEmbedder())
     assert Index.open(index).manifest.documents == 3
-    assert build_index(index, [corpus], WordEmbedder(), BuildSettings(allow_empty=True)).documents == 0
+    assert build_index(index, [corpus], WordEmbedder(), BuildOptions(allow_empty=True)).documents == 0
 
 
 def test_programs_add_replace_and_delete_documents(index):
@@ -353,12 +353,12 @@ CHILD = """
 import sys
 from pathlib import Path
 from quarry.indexer.build import build_index
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from tests.fakes import WordEmbedder
 corpus, index = Path(sys.argv[1]), Path(sys.argv[2])
 for number in range(int(sys.argv[3]), 10_000):
     (corpus / "moving.txt").write_text(f"version number{number} of the moving file")
-    report = build_index(index, [corpus], WordEmbedder(), BuildSettings(keep=3))
+    report = build_index(index, [corpus], WordEmbedder(), BuildOptions(keep=3))
     print(number, report.generation, flush=True)
 """
 
@@ -400,7 +400,7 @@ def test_a_reader_keeps_its_generation_while_a_new_one_is_built(corpus, index):
     (corpus / "en/printer.txt").write_text("changed", encoding="utf-8")
     for number in range(4):
         (corpus / "n.txt").write_text(f"number {number}")
-        build_index(index, [corpus], WordEmbedder(), BuildSettings(keep=1))
+        build_index(index, [corpus], WordEmbedder(), BuildOptions(keep=1))
     assert reader.chunks.document("corpus/en/printer.txt").text == before
     assert reader.vectors.search(np.eye(1, 64, dtype=np.float32), 1)[0]
     assert Index.open(index).chunks.document("corpus/en/printer.txt").text == "changed"
@@ -430,7 +430,7 @@ def test_a_damaged_index_is_mended_by_the_command_that_its_error_names(corpus, i
     else:
         with pytest.raises(IndexFormatError, match="--rebuild"):
             build_index(index, [corpus], WordEmbedder())
-        report = build_index(index, [corpus], WordEmbedder(), BuildSettings(rebuild=True))
+        report = build_index(index, [corpus], WordEmbedder(), BuildOptions(rebuild=True))
         assert (report.switched, report.encoded) == (True, 0)
     assert content(index) == sound
     assert not build_index(index, [corpus], WordEmbedder()).switched
@@ -441,7 +441,7 @@ def test_a_newer_index_is_never_written_over(corpus, index):
     path = index / POINTER_NAME
     pointer = {**unseal(path), "format": 3}
     path.write_bytes(seal(pointer))
-    for settings in (BuildSettings(), BuildSettings(rebuild=True)):
+    for settings in (BuildOptions(), BuildOptions(rebuild=True)):
         with pytest.raises(OtherFormatError, match="has format 3; expected a format that .* reads: 1, 2. Upgrade"):
             build_index(index, [corpus], WordEmbedder(), settings)
     with pytest.raises(OtherFormatError, match="has format 3"):

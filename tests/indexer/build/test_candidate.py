@@ -3,7 +3,7 @@
 import pytest
 
 from quarry.indexer.build import build_candidate, build_index, index_documents
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
@@ -65,7 +65,7 @@ def test_the_lineage_stays_as_long_as_the_model_does(index):
     generations.switch(name, "promoted")
     index_documents(index, [Document("c", "第三篇")], WordEmbedder("2"))
     assert Index.open(index).manifest.lineage == lineage
-    build_index(index, [_file(index)], WordEmbedder("1"), BuildSettings(rebuild=True))
+    build_index(index, [_file(index)], WordEmbedder("1"), BuildOptions(rebuild=True))
     assert Index.open(index).manifest.lineage is None
 
 
@@ -76,6 +76,6 @@ def _file(index):
 
 
 def _rebuild():
-    from quarry.indexer.build.plan import BuildSettings
+    from quarry.indexer.build.plan import BuildOptions
 
-    return BuildSettings(rebuild=True)
+    return BuildOptions(rebuild=True)

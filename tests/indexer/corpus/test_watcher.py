@@ -11,15 +11,15 @@ import pytest
 
 import quarry.indexer.build.intake as intake
 from quarry.indexer.build import build_index
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.corpus.events import SystemEvents
 from quarry.indexer.corpus.snapshot import look, moved
 from quarry.indexer.corpus.walk import Skipped, UnchangedFile, list_files, printable, read_corpus
-from quarry.indexer.corpus.watcher import FolderWatch, WatchSettings
+from quarry.indexer.corpus.watcher import FolderWatch, WatchOptions
 from quarry.indexer.errors import CorpusError
 from quarry.indexer.opened import Index
 
-QUICK = WatchSettings(quiet_s=0.1, patience_s=2.0, sweep_s=30.0, absent_s=0.1)
+QUICK = WatchOptions(quiet_s=0.1, patience_s=2.0, sweep_s=30.0, absent_s=0.1)
 
 
 @pytest.fixture
@@ -176,15 +176,15 @@ def test_the_end_ends_every_wait(docs):
 @pytest.mark.parametrize("name", ["quiet_s", "patience_s", "sweep_s", "poll_s", "absent_s"])
 def test_times_are_above_0(name):
     with pytest.raises(ValueError, match="expected all times above 0 seconds"):
-        WatchSettings(**{name: 0.0})
+        WatchOptions(**{name: 0.0})
 
 
 # What a build does for it
 
 
 def test_an_index_below_its_own_documents_is_not_read(docs):
-    build_index(docs / "index", [docs], None, BuildSettings(analyzer="bigram"))
-    report = build_index(docs / "index", [docs], None, BuildSettings(analyzer="bigram"))
+    build_index(docs / "index", [docs], None, BuildOptions(analyzer="bigram"))
+    report = build_index(docs / "index", [docs], None, BuildOptions(analyzer="bigram"))
     assert (report.switched, report.documents) == (False, 2)
     assert names(list_files(docs)) == ["a.md", "b.md"]
 
@@ -198,7 +198,7 @@ def test_a_file_that_is_left_is_not_opened(docs):
 
 
 def test_a_file_that_is_being_written_keeps_its_documents_though_it_is_empty(tmp_path, docs):
-    index, settings, name = tmp_path / "index", BuildSettings(analyzer="bigram"), printable(docs / "a.md")
+    index, settings, name = tmp_path / "index", BuildOptions(analyzer="bigram"), printable(docs / "a.md")
     build_index(index, [docs], None, settings)
     (docs / "a.md").write_text("")
     left = replace(settings, leave={name: Skipped(name, "being written", "later")})
@@ -207,7 +207,7 @@ def test_a_file_that_is_being_written_keeps_its_documents_though_it_is_empty(tmp
 
 
 def test_a_folder_that_is_taken_away_while_it_is_read_changes_nothing(tmp_path, docs, monkeypatch):
-    index, settings = tmp_path / "index", BuildSettings(analyzer="bigram")
+    index, settings = tmp_path / "index", BuildOptions(analyzer="bigram")
     build_index(index, [docs], None, settings)
 
     def interrupted(*args, **more):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from quarry.indexer import BuildSettings, Document, Index, index_documents
+from quarry.indexer import BuildOptions, Document, Index, index_documents
 from quarry.indexer.messages import PLAIN, Message
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.manifest import FORMAT, MANIFEST_NAME, Manifest
@@ -14,7 +14,7 @@ NOTE = Message.of("test.note", "{model} stands in", model="a/m")
 
 @pytest.fixture
 def index(tmp_path):
-    index_documents(tmp_path, [Document("a", "Renew books twice.")], None, BuildSettings(notes=(NOTE,)))
+    index_documents(tmp_path, [Document("a", "Renew books twice.")], None, BuildOptions(notes=(NOTE,)))
     return tmp_path
 
 
@@ -22,7 +22,7 @@ def test_notes_and_reasons_are_read_back_as_they_were(index):
     manifest = Index.open(index).manifest
     assert (manifest.format, manifest.notes, manifest.reason.code) == (FORMAT, (NOTE,), "build.built")
     assert [step.reason for step in Generations(index).pointer().history] == [Message.of("build.built", "built")]
-    index_documents(index, [Document("b", "More.")], None, BuildSettings(notes=manifest.notes))
+    index_documents(index, [Document("b", "More.")], None, BuildOptions(notes=manifest.notes))
     assert [str(step.reason) for step in Generations(index).pointer().history] == ["built", "updated"]
     assert Index.open(index).manifest.notes == (NOTE,)
 

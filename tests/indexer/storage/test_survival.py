@@ -13,7 +13,7 @@ import pytest
 
 from quarry.app.doctor import examine
 from quarry.indexer.build import index_documents
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.errors import SearchError
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
@@ -155,7 +155,7 @@ def _complaint(index: Path) -> str:
 
 def _two_generations(folder: Path, kind: str) -> Path:
     index = folder / "index"
-    settings = BuildSettings(store=kind, analyzer="bigram")
+    settings = BuildOptions(store=kind, analyzer="bigram")
     for first in (1, 4):
         documents = [Document(f"d{number}", text_of(f"d{number}", number)) for number in range(first, first + 5)]
         index_documents(index, documents, WordEmbedder(dim=DIM), settings)

@@ -1,7 +1,7 @@
 """A lexical index of a few documents in both languages, one of them hostile."""
 
 from quarry.indexer.build import build_index
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 
 DOCUMENTS = {
     "loans.md": "# Loans\n\nBooks may be renewed twice online. Fines are 0.50 euro a day. The service desk opens at nine.\n",
@@ -16,5 +16,5 @@ def small_index(folder):
     source.mkdir(parents=True)
     for name, text in DOCUMENTS.items():
         (source / name).write_text(text, "utf-8")
-    build_index(folder / "index", [source], None, BuildSettings())
+    build_index(folder / "index", [source], None, BuildOptions())
     return folder / "index"

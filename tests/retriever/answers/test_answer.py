@@ -7,7 +7,7 @@ import pytest
 from quarry.app.words.answers import heading, place
 from quarry.indexer.messages import Message
 from quarry.retriever.answers import answer as module
-from quarry.retriever.answers.answer import AskSettings, ask
+from quarry.retriever.answers.answer import AskOptions, ask
 from quarry.retriever.answers.evidence import Grounds
 from quarry.retriever.answers.generate import endpoint_for
 from quarry.retriever.answers.prompt import NOT_FOUND
@@ -31,7 +31,7 @@ def strong(monkeypatch):
 
 def settings(server=None, **changes):
     endpoint = endpoint_for(server.url, "tiny", 5) if server else None
-    return AskSettings(**{"endpoint": endpoint, "options": WORDS, **changes})
+    return AskOptions(**{"endpoint": endpoint, "options": WORDS, **changes})
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from quarry.retriever.answers.citations import Checker
 from quarry.retriever.answers.generate import NotFoundError, endpoint_for, generated, without_thoughts
 from quarry.retriever.answers.prompt import NOT_FOUND, answer_language, neutral, prompt_for
 from quarry.retriever.llm.endpoint import KEY_VARIABLE, Endpoint, Unanswered
-from quarry.retriever.llm.stream import StreamLimits, streamed
+from quarry.retriever.llm.stream import StreamOptions, streamed
 from tests.retriever.answers.gullible import EN, ZH, Gullible, event, passage, stream_of
 
 GOOD = "Books may be renewed twice online [1]. Fines are 0.50 euro a day [1]."
@@ -22,7 +22,7 @@ def fast(server, **changes):
     return Endpoint(server.url, "tiny", **{"pause_s": 0.01, "timeout_s": 5.0, "retries": 2, **changes})
 
 
-def sentences(server, limits=StreamLimits(), **changes):
+def sentences(server, limits=StreamOptions(), **changes):
     return generated(QUESTION, [EN], fast(server, **changes), Checker([EN], analyzer()), limits)
 
 
@@ -109,7 +109,7 @@ def test_silence_ends_by_the_time_limit(gullible):
     ]
     gullible.sends(*[chunk for _ in range(200) for chunk in (": keep alive\n\n", 0.02)])
     started = time.monotonic()
-    until_it_breaks(sentences(gullible, StreamLimits(seconds=0.5)), "took longer than 0.5 s")
+    until_it_breaks(sentences(gullible, StreamOptions(seconds=0.5)), "took longer than 0.5 s")
     assert time.monotonic() - started < 3
 
 
@@ -157,8 +157,8 @@ def test_a_redirect_does_not_take_the_key_elsewhere(gullible, monkeypatch, code)
 @pytest.mark.parametrize(
     ("limits", "match"),
     [
-        (StreamLimits(characters=500), "cut at the length limit"),
-        (StreamLimits(bytes_read=20_000), "more than 20,000 bytes"),
+        (StreamOptions(characters=500), "cut at the length limit"),
+        (StreamOptions(bytes_read=20_000), "more than 20,000 bytes"),
     ],
 )
 def test_a_huge_answer_is_bounded(gullible, limits, match):

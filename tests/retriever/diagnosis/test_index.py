@@ -7,7 +7,7 @@ import pytest
 
 from quarry.indexer.build import build_index
 from quarry.indexer.build.chunking import ChunkSpec
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.errors import CorpusError, IndexMismatchError, ModelError, SettingsError
 from quarry.retriever.data.datasets import load_dataset
 from quarry.retriever.diagnosis.index import diagnose, nearest_passages, stored_vectors
@@ -40,7 +40,7 @@ def made(tmp_path_factory):
     (base / "set" / "topics.tsv").write_text(queries + "odd\tnothing here\n")
     rows = [f"q{number} 0 docs/{number}.txt 1\n" for number in range(len(TOPICS))] + ["odd 0 docs/gone.txt 1\n"]
     (base / "set" / "qrels.txt").write_text("".join(rows))
-    settings = BuildSettings(chunking=ChunkSpec(max_tokens=16, overlap_tokens=0))
+    settings = BuildOptions(chunking=ChunkSpec(max_tokens=16, overlap_tokens=0))
     build_index(base / "index", [base / "docs"], WordEmbedder(), settings)
     return base
 
@@ -113,6 +113,6 @@ def test_mistakes_are_named(made, tmp_path):
     (tmp_path / "qrels.txt").write_text("q 0 elsewhere 1\n")
     with pytest.raises(CorpusError, match="no relevant document of .* is in the index"):
         diagnose(searcher, WordEmbedder(), load_dataset(tmp_path))
-    build_index(tmp_path / "lexical", [made / "docs"], None, BuildSettings())
+    build_index(tmp_path / "lexical", [made / "docs"], None, BuildOptions())
     with pytest.raises(ModelError, match="has no vectors; expected an index with an embedding model"):
         stored_vectors(Searcher.open(tmp_path / "lexical").index, WordEmbedder())

@@ -12,7 +12,7 @@ from quarry.indexer.messages import Message
 from quarry.indexer.records import Document
 from quarry.retriever.ranking import Evidence, Hit, Query, Ranking, StageReport, StageScore
 from quarry.retriever.searcher import Searcher, SearchOptions
-from quarry.retriever.stages.rerank import RerankPlan, TwoStage
+from quarry.retriever.stages.rerank import RerankOptions, TwoStage
 from tests.fakes import WordEmbedder
 
 TEXTS = {f"d#{row}": f"passage {row}" for row in range(10)}
@@ -57,7 +57,7 @@ class Scorer:
 
 
 def ask(reranker, k=10, first=None, passages=None, **plan):
-    (ranking,) = TwoStage(first or First(), reranker, passages or Passages(), RerankPlan(**plan)).retrieve(
+    (ranking,) = TwoStage(first or First(), reranker, passages or Passages(), RerankOptions(**plan)).retrieve(
         [Query("q", "q")], k
     )
     return ranking
@@ -202,7 +202,7 @@ def test_the_budget_cuts_between_slices_and_the_rest_keeps_its_order():
 def test_a_reranker_that_hangs_costs_the_budget_and_does_not_pile_up():
     release = threading.Event()
     hung = Scorer(lambda row, call: release.wait(30))
-    stage = TwoStage(First(), hung, Passages(), RerankPlan(budget_ms=80))
+    stage = TwoStage(First(), hung, Passages(), RerankOptions(budget_ms=80))
     started = time.perf_counter()
     rankings = [stage.retrieve([Query("q", "q")], 10)[0] for _ in range(6)]
     assert time.perf_counter() - started < 5
@@ -237,7 +237,7 @@ def test_a_searcher_does_not_pile_up_hanging_calls_either(tmp_path):
 @pytest.mark.parametrize("plan", [{"depth": 0}, {"slice_size": 0}, {"budget_ms": 0.0}])
 def test_a_plan_without_sense_is_refused(plan):
     with pytest.raises(ValueError, match="expected depth and slice size of at least 1 and a budget above 0"):
-        RerankPlan(**plan)
+        RerankOptions(**plan)
 
 
 class Relative:

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from quarry.indexer.records import Document
-from quarry.training.examples.corpus_pairs import PairRules, mine_pairs
+from quarry.training.examples.corpus_pairs import PairOptions, mine_pairs
 from tests.fakes import WordEmbedder
 from tests.training.reasons import said
 
 LONG = "This passage has enough words to be kept as the answer here, number {}."
 ZH = "这一段文字足够长，可以作为第{}个答案保留下来，内容各不相同。"
-NO_MODEL = PairRules(random_quantile=0.0, same_passage=1.0)
+NO_MODEL = PairOptions(random_quantile=0.0, same_passage=1.0)
 
 
 def mine(*documents, rules=NO_MODEL, embedder=None):
@@ -72,7 +72,9 @@ def test_generic_headings_get_the_title_and_unspecific_queries_go():
 
 def test_copies_of_passages_go_and_long_ones_are_cut_at_a_sentence():
     text = "The first sentence is here for everybody to read. " + "续借请到服务台办理。" * 30
-    found = mine(("Page one", text), ("Page two", text + "!"), rules=PairRules(random_quantile=0.0, passage_chars=120))
+    found = mine(
+        ("Page one", text), ("Page two", text + "!"), rules=PairOptions(random_quantile=0.0, passage_chars=120)
+    )
     assert said(found.dropped) == {"passage is a copy of another one": 1}
     (passage,) = found.examples[0].row.pos
     assert len(passage) <= 120
@@ -96,7 +98,7 @@ def related(count, noise):
 def test_the_model_filter_takes_out_what_is_like_random_pairs():
     seen = []
     documents = [Document(f"d{n}", text, title) for n, (title, text) in enumerate(related(600, 60))]
-    found = mine_pairs(documents, WordEmbedder(dim=256), PairRules(), progress=seen.append)
+    found = mine_pairs(documents, WordEmbedder(dim=256), PairOptions(), progress=seen.append)
     kept = {int(e.source.removeprefix("title of d")) for e in found.examples}
     assert sum(n < 60 for n in kept) <= 14  # one in ten of the unrelated pairs may pass
     assert sum(n >= 60 for n in kept) >= 535
@@ -116,7 +118,7 @@ def test_the_last_pair_alone_in_a_block_has_another_to_compare_with():
 def test_a_limit_draws_by_seed():
     documents = related(50, 0)
     one, again, other = (
-        mine(*documents, rules=PairRules(random_quantile=0, limit=10, seed=seed)) for seed in (0, 0, 1)
+        mine(*documents, rules=PairOptions(random_quantile=0, limit=10, seed=seed)) for seed in (0, 0, 1)
     )
     assert len(one.examples) == 10
     assert one == again
@@ -126,6 +128,6 @@ def test_a_limit_draws_by_seed():
 
 def test_nothing_gives_nothing_and_shares_must_be_shares():
     assert mine().examples == ()
-    assert mine(("One title", words(1)), rules=PairRules(), embedder=WordEmbedder()).threshold is None
+    assert mine(("One title", words(1)), rules=PairOptions(), embedder=WordEmbedder()).threshold is None
     with pytest.raises(ValueError, match="expected shares between 0 and 1"):
-        PairRules(random_quantile=1.0)
+        PairOptions(random_quantile=1.0)

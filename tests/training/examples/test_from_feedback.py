@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from quarry.training.examples.from_feedback import ONE_PERSON, STANDARD, curate
+from quarry.training.examples.from_feedback import ONE_PERSON, SEVERAL_PEOPLE, curate
 from quarry.training.examples.rows import TrainingRow
 from quarry.training.feedback.events import FeedbackEvent, StoredEvent
 from tests.training.feedback.test_clicks import clicks
@@ -29,7 +29,7 @@ def votes(*rows, first=1):
     ]
 
 
-def run(*rows, rules=STANDARD):
+def run(*rows, rules=SEVERAL_PEOPLE):
     return curate(votes(*rows), TEXTS.get, rules)
 
 
@@ -146,7 +146,7 @@ def test_robots_and_saboteurs_are_named_and_their_events_counted():
     assert (found.robots, said(found.dropped)) == (("bot",), {"events of robots": 25})
 
 
-@pytest.mark.parametrize("rules", [STANDARD, ONE_PERSON])
+@pytest.mark.parametrize("rules", [SEVERAL_PEOPLE, ONE_PERSON])
 def test_an_empty_log_gives_nothing(rules):
     found = curate([], TEXTS.get, rules)
     assert (found.examples, found.events, said(found.dropped)) == ((), 0, {})

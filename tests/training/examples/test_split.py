@@ -10,7 +10,7 @@ from quarry.indexer.errors import FeedbackError
 from quarry.training.examples.example import Example
 from quarry.training.examples.near_duplicates import jaccard, shingles
 from quarry.training.examples.rows import TrainingRow
-from quarry.training.examples.split import SplitPlan, check_no_leak, split_examples
+from quarry.training.examples.split import SplitSpec, check_no_leak, split_examples
 
 
 def example(query, *pos, ids=(), source=""):
@@ -47,7 +47,7 @@ EXAMPLES = st.lists(
 @given(EXAMPLES, st.integers(0, 5), st.sampled_from([(0.1, 0.2), (0.0, 0.5), (0.3, 0.3)]))
 def test_nothing_that_belongs_together_crosses(examples, seed, shares):
     try:
-        split = split_examples(examples, SplitPlan(dev=shares[0], test=shares[1], seed=seed))
+        split = split_examples(examples, SplitSpec(dev=shares[0], test=shares[1], seed=seed))
     except FeedbackError as err:
         assert "leaves nothing for" in str(err)
         return
@@ -63,7 +63,7 @@ def test_shares_seed_and_order():
     assert (len(split.train), len(split.dev), len(split.test), split.groups, split.largest) == (140, 20, 40, 200, 1)
     shuffled = random.Random(1).sample(examples, 200)
     assert set(split_examples(shuffled).test) == set(split.test)
-    assert set(split_examples(examples, SplitPlan(seed=1)).test) != set(split.test)
+    assert set(split_examples(examples, SplitSpec(seed=1)).test) != set(split.test)
     assert list(split.test) == [e for e in examples if e in split.test]
 
 
@@ -82,14 +82,14 @@ def test_near_duplicates_and_shared_positives_stay_together():
         [example("opening hours", "8 to 20"), example("什么时候开门", "8  TO 20")],
         [example("a", ids=["d#1"]), example("zzz", ids=["d#1"])],
     ]
-    split = split_examples([e for group in groups for e in group] + many(30), SplitPlan(dev=0.3, test=0.3))
+    split = split_examples([e for group in groups for e in group] + many(30), SplitSpec(dev=0.3, test=0.3))
     for group in groups:
         assert any(set(group) <= set(side) for side in (split.train, split.dev, split.test))
 
 
 def test_a_group_larger_than_a_share_goes_to_training():
     big = [example(f"query {chr(0x4E00 + n * 53)}{chr(0x5000 + n * 71)}", "one answer") for n in range(30)]
-    split = split_examples(big + many(30), SplitPlan(dev=0.1, test=0.2))
+    split = split_examples(big + many(30), SplitSpec(dev=0.1, test=0.2))
     assert set(big) <= set(split.train)
     assert (split.largest, len(split.test), len(split.dev)) == (30, 12, 6)
 
@@ -112,7 +112,7 @@ def test_what_was_trained_on_is_not_enough_for_a_test():
 @pytest.mark.parametrize(("dev", "test"), [(0.5, 0.5), (-0.1, 0.2), (0.1, 1.0)])
 def test_shares_that_leave_nothing_are_an_error(dev, test):
     with pytest.raises(ValueError, match="expected shares from 0"):
-        SplitPlan(dev=dev, test=test)
+        SplitSpec(dev=dev, test=test)
 
 
 @pytest.mark.parametrize(

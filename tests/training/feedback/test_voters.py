@@ -3,10 +3,10 @@
 from datetime import UTC, datetime, timedelta
 
 from quarry.training.feedback.events import FeedbackEvent, StoredEvent
-from quarry.training.feedback.voters import VoterRules, voices
+from quarry.training.feedback.voters import VoterOptions, voices
 
 START = datetime(2026, 11, 1, 9, tzinfo=UTC)
-RULES = VoterRules()
+RULES = VoterOptions()
 
 
 def log(*rows):

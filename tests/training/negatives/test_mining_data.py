@@ -12,7 +12,7 @@ from quarry.indexer.models import offline_bundle
 from quarry.training.examples.corpus_pairs import mine_pairs
 from quarry.training.examples.example import text_key
 from quarry.training.examples.files import read_pairs
-from quarry.training.examples.split import SplitPlan, check_no_leak, split_examples
+from quarry.training.examples.split import SplitSpec, check_no_leak, split_examples
 from quarry.training.negatives.corpus import MiningCorpus
 from quarry.training.negatives.mine import mine_negatives
 from quarry.training.negatives.report import markdown, mining_report
@@ -34,7 +34,7 @@ def domain_pairs(shared_data, language):
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_real_pairs_are_split_and_mined_by_bm25(shared_data, language):
     examples = domain_pairs(shared_data, language)
-    split = split_examples(examples, SplitPlan())
+    split = split_examples(examples, SplitSpec())
     check_no_leak(split.train, read_pairs(shared_data / SETS[language][1], split="test").examples)
     corpus = MiningCorpus.from_texts((text for e in split.train for text in e.row.pos), None)
     some = split.train[:100]

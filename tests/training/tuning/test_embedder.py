@@ -9,7 +9,7 @@ import pytest
 
 from quarry.app.words import words
 from quarry.indexer.build import index_documents
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.errors import FeedbackError, IndexFormatError
 from quarry.indexer.messages import Message
 from quarry.indexer.models.encoder import load_embedder
@@ -21,20 +21,20 @@ from quarry.retriever.data.datasets import load_dataset
 from quarry.retriever.searcher import Searcher, SearchOptions
 from quarry.retriever.stages.models import recorded_embedder
 from quarry.training.examples.rows import TrainingRow, write_training_rows
-from quarry.training.examples.split import SplitPlan
+from quarry.training.examples.split import SplitSpec
 from quarry.training.feedback.events import FeedbackEvent
 from quarry.training.feedback.log import FeedbackLog, feedback_path
 from quarry.training.fit.spec import TrainSpec
 from quarry.training.negatives.spec import NegativeSpec
 from quarry.training.tuning import tune
-from quarry.training.tuning.gate import GateRule
+from quarry.training.tuning.gate import GateSpec
 from quarry.training.tuning.plan import TuningPlan, TuningSources, Unwatched
 from quarry.training.tuning.promotion import history, roll_back
 from quarry.training.tuning.run import tuning_runs
 from tests.training.reasons import said
 from tests.training.tiny_model import TOPICS, tiny_model
 
-LOOSE = GateRule(general_drop=1.0, language_drop=1.0)
+LOOSE = GateSpec(general_drop=1.0, language_drop=1.0)
 DENSE = SearchOptions(route="dense", rerank=False)
 
 
@@ -61,7 +61,7 @@ def index(tmp_path, model) -> Path:
     source = resolve_model(str(model))
     embedder = load_embedder(source.folder, model_id=source.model, revision=source.revision, device="cpu")
     documents = [Document(f"d{number}", row.pos[0]) for number, row in enumerate(rows(160))]
-    index_documents(tmp_path / "index", documents, embedder, BuildSettings(model_folder=str(model)))
+    index_documents(tmp_path / "index", documents, embedder, BuildOptions(model_folder=str(model)))
     return tmp_path / "index"
 
 
@@ -91,7 +91,7 @@ def plan(general, pairs, rule=LOOSE, **changes) -> TuningPlan:
     settings = {
         "general": general,
         "sources": TuningSources(pairs=(pairs,)),
-        "split": SplitPlan(dev=0.15, test=0.3),
+        "split": SplitSpec(dev=0.15, test=0.3),
         "negatives": NegativeSpec(number=2, ranks=(0, 40), consistent_within=None),
         "spec": TrainSpec(epochs=4, batch_size=16, learning_rate=5e-3, eval_steps=6, checkpoint_steps=6, patience=0),
         "merge": (1.0, 0.5),

@@ -7,7 +7,7 @@ from quarry.app.words import words
 from quarry.retriever.evaluation.evaluate import evaluate
 from quarry.retriever.evaluation.measures import Measure
 from quarry.retriever.ranking import Query
-from quarry.training.tuning.gate import GateRule, Trial, judge
+from quarry.training.tuning.gate import GateSpec, Trial, judge
 
 NDCG = Measure("nDCG", 10)
 
@@ -65,7 +65,7 @@ def test_chance_alone_is_refused_nearly_always():
 def test_a_fall_on_the_general_set_is_refused_beyond_the_bound():
     fall = trial([1] * 60, [1] * 58 + [2, 2])  # 2/60 * 0.369
     assert "falls by 0.0123, more than 0.01 is allowed" in str(judge(BETTER, fall).message())
-    assert judge(BETTER, fall, GateRule(general_drop=0.02, language_drop=0.02)).promote
+    assert judge(BETTER, fall, GateSpec(general_drop=0.02, language_drop=0.02)).promote
 
 
 def test_one_language_cannot_hide_behind_the_other():
@@ -83,4 +83,4 @@ def test_one_language_cannot_hide_behind_the_other():
 
 def test_rules_out_of_bounds():
     with pytest.raises(ValueError, match=r"general_drop is 1.5; expected a number in \[0, 1\]"):
-        GateRule(general_drop=1.5)
+        GateSpec(general_drop=1.5)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from quarry.indexer.build import index_documents
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.errors import FeedbackError, IndexMismatchError, ModelError, TrainingError
 from quarry.indexer.models.encoder import load_embedder
 from quarry.indexer.models.source import resolve_model
@@ -22,7 +22,7 @@ from quarry.training.fit.spec import RerankerSpec, TrainSpec
 from quarry.training.negatives.spec import NegativeSpec
 from quarry.training.tuning import tune
 from quarry.training.tuning.base_reranker import FROM_ENCODER, base_reranker
-from quarry.training.tuning.gate import GateRule
+from quarry.training.tuning.gate import GateSpec
 from quarry.training.tuning.plan import TuningPlan, Unwatched
 from quarry.training.tuning.promotion import history, roll_back
 from tests.training.tuning.test_embedder import LOOSE, Told, model, rows
@@ -62,7 +62,7 @@ def index(tmp_path, model) -> Path:
     ]
     source = resolve_model(str(model))
     embedder = load_embedder(source.folder, model_id=source.model, revision=source.revision, device="cpu")
-    index_documents(tmp_path / "index", documents, embedder, BuildSettings(model_folder=str(model)))
+    index_documents(tmp_path / "index", documents, embedder, BuildOptions(model_folder=str(model)))
     return tmp_path / "index"
 
 
@@ -126,7 +126,7 @@ def test_a_better_reranker_is_recorded_used_and_taken_back(index, general, pairs
         index,
         [Document("late", "第三篇文档 printer")],
         loads(index)(embedder),
-        BuildSettings(model_folder=embedder.folder),
+        BuildOptions(model_folder=embedder.folder),
     )
     assert stage(index) == "ran"
 
@@ -201,6 +201,6 @@ def test_a_full_disk_is_a_sentence_for_embedder_and_reranker(index, general, pai
 def test_the_plan_knows_what_it_tunes():
     assert TuningPlan(Path("g"), spec=RerankerSpec()).what == "reranker"
     assert TuningPlan(Path("g"), spec=TrainSpec(), rule=LOOSE).facts()["what"] == "embedder"
-    assert GateRule() == TuningPlan(Path("g")).rule
+    assert GateSpec() == TuningPlan(Path("g")).rule
     with pytest.raises(ValueError, match="rerank_depth is 0"):
         TuningPlan(Path("g"), rerank_depth=0)

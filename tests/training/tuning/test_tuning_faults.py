@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from quarry.indexer.build import index_documents
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.errors import (
     FeedbackError,
     IndexBusyError,
@@ -152,7 +152,7 @@ def test_it_gives_up_when_what_answers_never_rests(index, general, pairs, monkey
 def test_documents_that_came_meanwhile_are_in_both(index, general, pairs):
     def more():
         facts = Index.open(index).manifest.embedder
-        settings = BuildSettings(model_folder=facts.folder)
+        settings = BuildOptions(model_folder=facts.folder)
         index_documents(
             index, [Document("new", "printer 打印机 new")], recorded_embedder(index, facts, "cpu"), settings
         )
@@ -280,7 +280,7 @@ def test_a_model_that_misses_a_file_is_named(tmp_path, general, pairs, name):
     source = resolve_model(str(tiny_model(tmp_path / "model")))
     embedder = load_embedder(source.folder, model_id=source.model, revision=source.revision, device="cpu")
     documents = [Document(f"d{number}", row.pos[0]) for number, row in enumerate(rows(20))]
-    index_documents(tmp_path / "index", documents, embedder, BuildSettings(model_folder=str(source.folder)))
+    index_documents(tmp_path / "index", documents, embedder, BuildOptions(model_folder=str(source.folder)))
     before = digests(tmp_path / "index")
     (tmp_path / "model" / name).unlink()
     with pytest.raises((ModelError, IndexMismatchError), match=r"model|tokenizer"):

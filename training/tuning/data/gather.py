@@ -12,11 +12,10 @@ from quarry.indexer.embedder import Embedder
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.training.examples import reasons
-from quarry.training.examples.corpus_pairs import STANDARD as PAIR_RULES
-from quarry.training.examples.corpus_pairs import mine_pairs
+from quarry.training.examples.corpus_pairs import PairOptions, mine_pairs
 from quarry.training.examples.example import Example
 from quarry.training.examples.files import read_pairs, read_pool
-from quarry.training.examples.from_feedback import ONE_PERSON, STANDARD, curate
+from quarry.training.examples.from_feedback import ONE_PERSON, SEVERAL_PEOPLE, curate
 from quarry.training.feedback.log import FeedbackLog, feedback_path
 from quarry.training.tuning.data.synthetic_source import examples_by_language_model
 from quarry.training.tuning.plan import TuningObserver, TuningSources
@@ -104,7 +103,7 @@ def gather(
         filed += pool
     if sources.corpus:
         watch.phase("mining", None)
-        rules = replace(PAIR_RULES, limit=sources.most, seed=seed)
+        rules = replace(PairOptions(), limit=sources.most, seed=seed)
         mined = mine_pairs(index.chunks.documents(), embedder, rules, progress=watch.advance)
         watch.stage(
             Message.of("tuning.from_corpus", "{count:example|examples} from the documents", count=len(mined.examples))
@@ -133,7 +132,7 @@ def _from_feedback(index: Index, *, one_person: bool) -> tuple[Sequence[Example]
         return index.chunks.texts([chunk_id])[0] if chunk_id in known else None
 
     with FeedbackLog.open(feedback_path(index.root)) as log:
-        curated = curate(log.events(), text_of, ONE_PERSON if one_person else STANDARD)
+        curated = curate(log.events(), text_of, ONE_PERSON if one_person else SEVERAL_PEOPLE)
     return curated.examples, curated.dropped
 
 

@@ -1,7 +1,7 @@
 """Queries by a language model as a source of a tuning run: passages drawn, the cost said first, answers kept, pairs filtered."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,12 +12,10 @@ from quarry.indexer.errors import ModelError
 from quarry.indexer.language import language_of, length_in_words
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
-from quarry.training.examples.corpus_pairs import STANDARD as PAIR_RULES
-from quarry.training.examples.corpus_pairs import pair_scores
+from quarry.training.examples.corpus_pairs import PairOptions, pair_scores
 from quarry.training.examples.example import Example
 from quarry.training.examples.reasons import UNRELATED, Counts, counted
 from quarry.training.examples.synthetic import (
-    STANDARD,
     UNANSWERED,
     KeptAnswers,
     SyntheticSpec,
@@ -54,7 +52,7 @@ def examples_by_language_model(
     Raises:
         ModelError: If the endpoint refuses requests, or answered too few to be used. What it wrote is kept.
     """
-    spec = replace(STANDARD, seed=seed)
+    spec = SyntheticSpec(seed=seed)
     passages = _drawn(index, source.passages, seed)
     answers = KeptAnswers(folder / ANSWERS)
     watch.stage(_cost(passages, source, spec, answers))
@@ -99,7 +97,7 @@ def _drawn(index: Index, count: int, seed: int) -> list[tuple[str, str]]:
     for place in np.random.default_rng(seed).permutation(len(single)):
         name = single[place]
         (text,) = index.chunks.texts([name])
-        if length_in_words(text) >= PAIR_RULES.passage_words and language_of(text) != "other":
+        if length_in_words(text) >= PairOptions().passage_words and language_of(text) != "other":
             drawn.append((name, text))
         if len(drawn) == count:
             break
@@ -131,5 +129,5 @@ def _related(examples: Sequence[Example], embedder: Embedder, seed: int) -> tupl
         return tuple(examples)
     pairs = [(example.row.query, example.row.pos[0]) for example in examples]
     scores, unrelated = pair_scores(pairs, embedder, seed)
-    threshold = float(np.quantile(unrelated, PAIR_RULES.random_quantile))
+    threshold = float(np.quantile(unrelated, PairOptions().random_quantile))
     return tuple(example for example, score in zip(examples, scores, strict=True) if score >= threshold)

@@ -8,7 +8,7 @@ import pytest
 
 from quarry.app.ui.evaluate import groups, queries
 from quarry.app.ui.evaluate import presenter as shown
-from quarry.app.ui.evaluate.job import EvaluationOrder, run_evaluation
+from quarry.app.ui.evaluate.job import EvaluationOptions, run_evaluation
 from quarry.app.ui.shared.data_folders import DATA_VARIABLE, allowed_roots, data_choices
 from quarry.app.ui.shared.jobs import Job, JobCancelledError
 from quarry.app.ui.shared.session import evaluations_path
@@ -103,7 +103,7 @@ def index(tmp_path):
 @pytest.fixture
 def order(tmp_path):
     dataset = load_dataset(queries_path().parent)
-    return EvaluationOrder(dataset, ("bm25",), parse_measures(["nDCG@10"]), 50, tmp_path / "saved")
+    return EvaluationOptions(dataset, ("bm25",), parse_measures(["nDCG@10"]), 50, tmp_path / "saved")
 
 
 def test_what_is_run_is_saved_with_its_questions_and_is_the_same_as_in_one_batch(index, order):

@@ -220,9 +220,9 @@ def test_no_result_an_empty_and_a_very_long_question(app, lexical_index):
 
 def test_an_index_without_documents_invites_to_add_some(app, tmp_path):
     from quarry.indexer.build import index_documents
-    from quarry.indexer.build.plan import BuildSettings
+    from quarry.indexer.build.plan import BuildOptions
 
-    index_documents(tmp_path / "index", [], None, BuildSettings(allow_empty=True))
+    index_documents(tmp_path / "index", [], None, BuildOptions(allow_empty=True))
     test = app(tmp_path / "index")
     assert not test.exception
     assert any("no documents yet" in info.value for info in test.info)

@@ -7,7 +7,7 @@ import pytest
 
 from quarry.app.ui.shared.data_folders import DATA_VARIABLE
 from quarry.indexer.build import build_candidate, index_documents
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.models.encoder import load_embedder
 from quarry.indexer.models.source import resolve_model
 from quarry.indexer.opened import Index
@@ -38,8 +38,8 @@ def index(tmp_path) -> Path:
     folder = tmp_path / "index"
     base, tuned = tiny_model(tmp_path / "base"), tiny_model(folder / "models" / "earlier", seed=1)
     documents = [Document(f"d{number}", row.pos[0]) for number, row in enumerate(rows(COUNT))]
-    index_documents(folder, documents, embedder(base), BuildSettings(model_folder=str(base)))
-    candidate = build_candidate(folder, embedder(tuned), BuildSettings(model_folder="models/earlier"))
+    index_documents(folder, documents, embedder(base), BuildOptions(model_folder=str(base)))
+    candidate = build_candidate(folder, embedder(tuned), BuildOptions(model_folder="models/earlier"))
     lineage = lineage_of(Index.open(folder).manifest, "earlier", "Promote", forced=False, calibration={})
     promote(folder, candidate.generation, lineage)
     run = folder / "tuning" / "earlier"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from quarry.app.ui.shared.jobs import Job, JobCancelledError
-from quarry.app.ui.training.job import TrainingOrder, _Watch, new_run_name, order_of, pair_paths, plan_of
+from quarry.app.ui.training.job import TrainingOptions, _Watch, new_run_name, order_of, pair_paths, plan_of
 from quarry.indexer.errors import SettingsError
 from quarry.indexer.messages import Message
 from quarry.retriever.llm.endpoint import Endpoint
@@ -20,7 +20,7 @@ def kept(plan):
 
 
 def test_an_order_comes_back_out_of_the_plan_of_its_run(tmp_path):
-    order = TrainingOrder(TuningSources(True, (tmp_path / "a.jsonl",), True, 500, True), 7, True, "r")
+    order = TrainingOptions(TuningSources(True, (tmp_path / "a.jsonl",), True, 500, True), 7, True, "r")
     assert order_of("r", kept(plan_of(order, "cpu")), True, [tmp_path], "cpu") == order
     for made_of in ("auto", "from-encoder"):
         other = replace(order, reranker=made_of)
@@ -44,30 +44,30 @@ def test_the_plan_is_that_of_the_command(tmp_path, monkeypatch):
 
     monkeypatch.setattr("quarry.training.tuning.loop.tune", loop)
     CliRunner().invoke(cli, ["tune", str(tmp_path), "--seed", "3", "--mine-corpus", "--one-person", "--most", "90"])
-    order = TrainingOrder(TuningSources(True, (), True, 90, True), 3, True, "r")
+    order = TrainingOptions(TuningSources(True, (), True, 90, True), 3, True, "r")
     assert asked == [plan_of(order, "auto")]
     CliRunner().invoke(cli, ["tune", str(tmp_path), "--what", "reranker", "--reranker", "from-encoder", "--no-promote"])
-    assert asked[1] == plan_of(TrainingOrder(TuningSources(), 0, False, "r", "from-encoder"), "auto")
+    assert asked[1] == plan_of(TrainingOptions(TuningSources(), 0, False, "r", "from-encoder"), "auto")
     monkeypatch.setenv("QUARRY_LLM_ENDPOINT", "http://localhost:1/v1")
     CliRunner().invoke(cli, ["tune", str(tmp_path), "--synthetic", "9", "--endpoint-model", "m"])
     assert asked[2].sources.synthetic == SyntheticSource(9, Endpoint("http://localhost:1/v1", "m"))
 
 
 def test_runs_that_cannot_go_on_here(tmp_path):
-    facts = kept(plan_of(TrainingOrder(TuningSources(), 0, True, "r"), "cpu"))
+    facts = kept(plan_of(TrainingOptions(TuningSources(), 0, True, "r"), "cpu"))
     with pytest.raises(SettingsError, match="has settings that this page does not offer"):
         order_of("r", {**facts, "route": "dense"}, True, [tmp_path], "cpu")
     with pytest.raises(SettingsError, match="the plan of run r cannot be read"):
         order_of("r", {"sources": 3}, True, [tmp_path], "cpu")
     written = TuningSources(synthetic=SyntheticSource(5, Endpoint("http://localhost:1/v1", "m")))
     with pytest.raises(SettingsError, match="run r asks a language model"):
-        order_of("r", kept(plan_of(TrainingOrder(written, 0, True, "r"), "cpu")), True, [tmp_path], "cpu")
+        order_of("r", kept(plan_of(TrainingOptions(written, 0, True, "r"), "cpu")), True, [tmp_path], "cpu")
     for outside in (
         TuningSources(pairs=(Path("/etc/hosts"),)),
         TuningSources(candidate_pool=(Path("/etc/hosts"),)),
     ):
         with pytest.raises(SettingsError, match="reads files outside the data folders"):
-            order_of("r", kept(plan_of(TrainingOrder(outside, 0, True, "r"), "cpu")), True, [tmp_path], "cpu")
+            order_of("r", kept(plan_of(TrainingOptions(outside, 0, True, "r"), "cpu")), True, [tmp_path], "cpu")
 
 
 def test_pairs_below_the_roots(tmp_path):

@@ -14,7 +14,7 @@ from quarry.app.ui.shared.jobs import board
 from quarry.app.ui.shared.session import feedback_path
 from quarry.app.ui.training import job as training_job
 from quarry.indexer.build import index_documents
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.errors import MissingExtraError
 from quarry.indexer.models.encoder import load_embedder
 from quarry.indexer.models.source import resolve_model
@@ -22,11 +22,11 @@ from quarry.indexer.records import Document
 from quarry.indexer.storage.generations import Generations
 from quarry.retriever.searcher import Searcher, SearchOptions
 from quarry.training.examples.rows import write_training_rows
-from quarry.training.examples.split import SplitPlan
+from quarry.training.examples.split import SplitSpec
 from quarry.training.feedback.log import FeedbackEvent, FeedbackLog
 from quarry.training.fit.spec import TrainSpec
 from quarry.training.negatives.spec import NegativeSpec
-from quarry.training.tuning.gate import GateRule
+from quarry.training.tuning.gate import GateSpec
 from quarry.training.tuning.plan import TuningPlan
 from tests.app.ui.pages_support import POISON, demo_index, markdown, open_page, texts
 from tests.training.tiny_model import tiny_model
@@ -44,7 +44,7 @@ def built(tmp_path_factory) -> Path:
     embedder = load_embedder(source.folder, model_id=source.model, revision=source.revision, device="cpu")
     made = rows(160)
     documents = [Document(f"d{number}", row.pos[0]) for number, row in enumerate(made)]
-    index_documents(base / "index", documents, embedder, BuildSettings(model_folder=str(base / "model")))
+    index_documents(base / "index", documents, embedder, BuildOptions(model_folder=str(base / "model")))
     (base / "data").mkdir()
     write_training_rows(base / "data" / "pairs.jsonl", made)
     general = base / "general"
@@ -73,12 +73,12 @@ def small(built, monkeypatch):
             return TuningPlan(
                 general=built / "general",
                 sources=order.sources,
-                split=SplitPlan(dev=0.15, test=0.3, seed=order.seed),
+                split=SplitSpec(dev=0.15, test=0.3, seed=order.seed),
                 negatives=NegativeSpec(number=2, ranks=(0, 40), consistent_within=None),
                 spec=TrainSpec(**spec, seed=order.seed),
                 merge=(1.0,),
                 route="dense",
-                rule=GateRule(general_drop=1.0, language_drop=1.0),
+                rule=GateSpec(general_drop=1.0, language_drop=1.0),
                 promote=order.promote,
                 device=device,
             )
