@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from quarry.app.server.problems import Problem
 from quarry.indexer.messages import Message
-from quarry.retriever.ranking import Evidence, Route, Stage, Status
+from quarry.retriever.ranking import Route, Stage, Status
 from quarry.retriever.results import Answer, Result
 
 # At least one character besides NUL and white space, which is spelled out because \s differs between regex dialects.
@@ -78,32 +78,12 @@ class StageOut(BaseModel):
     candidates: int
 
 
-class ResultOut(BaseModel):
-    """One passage; `score` is that of `stage` and comparable only within this response."""
-
-    rank: int
-    score: float
-    stage: Stage
-    chunk_id: str
-    doc_id: str
-    title: str
-    heading: str
-    source: str
-    page: int | None
-    start: int
-    end: int
-    text: str
-    highlights: list[tuple[int, int]]
-    meta: dict[str, Any]
-    evidence: Evidence
-
-
 class SearchAnswer(BaseModel):
     """The passages, and how they were found."""
 
     query: str
     route: Route
-    results: list[ResultOut]
+    results: list[Result]
     stages: list[StageOut]
     degraded: list[str] = Field(description="One sentence per stage that did not fully run; empty if all did.")
     notices: list[str]
@@ -117,7 +97,7 @@ class SearchAnswer(BaseModel):
         return cls(
             query=answer.query.text,
             route=answer.route,
-            results=[_result(result) for result in answer.results],
+            results=list(answer.results),
             stages=[
                 StageOut(
                     stage=report.stage,
@@ -134,11 +114,6 @@ class SearchAnswer(BaseModel):
             model=answer.model,
             milliseconds=answer.milliseconds,
         )
-
-
-def _result(result: Result) -> ResultOut:
-    fields = {name: getattr(result, name) for name in ResultOut.model_fields}
-    return ResultOut(**{**fields, "highlights": [tuple(span) for span in result.highlights]})
 
 
 class DocumentIn(Strict):

@@ -11,7 +11,8 @@ from quarry.app.ui.shared.shown_text import Row, Say, safe, told
 from quarry.indexer.messages import Message
 from quarry.training.examples.reasons import Counts, counts_from_json
 from quarry.training.fit.run_folder import RunFolder
-from quarry.training.negatives.report import MiningReport, markdown
+from quarry.training.negatives.report import MiningReport
+from quarry.training.negatives.report_page import markdown
 from quarry.training.tuning.run import TuningRun, tuning_runs
 
 RunState = Literal["running", "promoted", "forced", "refused", "kept", "unfinished", "damaged"]

@@ -15,7 +15,8 @@ from quarry.training.examples.files import read_pairs
 from quarry.training.examples.split import SplitSpec, check_no_leak, split_examples
 from quarry.training.negatives.corpus import MiningCorpus
 from quarry.training.negatives.mine import mine_negatives
-from quarry.training.negatives.report import markdown, mining_report
+from quarry.training.negatives.report import mining_report
+from quarry.training.negatives.report_page import markdown
 from quarry.training.negatives.spec import NegativeSpec
 
 SETS = {"zh": ("sql-docs.zh-cn", "sqlfaq-zh"), "en": ("win32", "winfaq-en")}

@@ -11,7 +11,8 @@ from quarry.training.examples.example import Example
 from quarry.training.examples.rows import TrainingRow
 from quarry.training.negatives.corpus import MiningCorpus
 from quarry.training.negatives.mine import mine_negatives
-from quarry.training.negatives.report import MiningReport, markdown, mining_report, write_report
+from quarry.training.negatives.report import MiningReport, mining_report
+from quarry.training.negatives.report_page import markdown, write_report
 from quarry.training.negatives.spec import NegativeSpec
 from tests.fakes import WordEmbedder
 

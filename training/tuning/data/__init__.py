@@ -19,7 +19,8 @@ from quarry.training.examples.split import SAME_QUERY, Split, check_no_leak, spl
 from quarry.training.feedback.judgements import query_key
 from quarry.training.fit.dev_score import DevSet
 from quarry.training.negatives.mine import MinedSet
-from quarry.training.negatives.report import mining_report, write_report
+from quarry.training.negatives.report import mining_report
+from quarry.training.negatives.report_page import write_report
 from quarry.training.tuning.data.gather import gather
 from quarry.training.tuning.data.pools import MiningPools
 from quarry.training.tuning.plan import DataSpec, TuningObserver

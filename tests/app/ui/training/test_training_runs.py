@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from quarry.app.ui.training import runs as shown
 from quarry.training.negatives.corpus import MiningCorpus
 from quarry.training.negatives.mine import mine_negatives
-from quarry.training.negatives.report import mining_report, write_report
+from quarry.training.negatives.report import mining_report
+from quarry.training.negatives.report_page import write_report
 from quarry.training.tuning.gate import judge
 from quarry.training.tuning.run import TuningRun
 from tests.app.ui.languages import chinese, english
