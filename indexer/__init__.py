@@ -6,16 +6,18 @@
     -> one generation: texts, vectors, BM25 index, manifest      storage, stores, lexical; build puts them together
     -> opened for searching                                      opened
 
-The doors are `build_index`, `index_documents` and `delete_documents` for writing, `Index.open` for reading, and `resolve_model`
-and `load_embedder` for models. Errors and notices are values (errors, messages). Heavy libraries load when they are used.
+The doors are `build_index`, `index_documents`, `delete_documents` and `remove_documents` for writing, `Index.open` for
+reading, and `resolve_model` and `load_embedder` for models. Errors and notices are values (errors, messages). Heavy
+libraries load when they are used.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from quarry.indexer.build import BuildReport, build_index, delete_documents, index_documents
+    from quarry.indexer.build import BuildReport, build_index, delete_documents, index_documents, remove_documents
     from quarry.indexer.build.plan import BuildOptions
+    from quarry.indexer.build.removal import Selection, find_documents, list_roots
     from quarry.indexer.embedder import Embedder, EmbedderSpec
     from quarry.indexer.errors import SearchError
     from quarry.indexer.models.encoder import EncoderOptions, load_embedder
@@ -29,6 +31,10 @@ _HOMES = {
     "build_index": "build",
     "delete_documents": "build",
     "index_documents": "build",
+    "remove_documents": "build",
+    "Selection": "build.removal",
+    "find_documents": "build.removal",
+    "list_roots": "build.removal",
     "Embedder": "embedder",
     "EmbedderSpec": "embedder",
     "EncoderOptions": "models.encoder",
@@ -49,10 +55,14 @@ __all__ = [
     "EncoderOptions",
     "Index",
     "SearchError",
+    "Selection",
     "build_index",
     "delete_documents",
+    "find_documents",
     "index_documents",
+    "list_roots",
     "load_embedder",
+    "remove_documents",
     "resolve_model",
 ]
 

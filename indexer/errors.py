@@ -16,6 +16,7 @@
         + EmptyQuery         it has no character that could be searched for
         + UnknownFilter      no document has the metadata that it filters by
         + BadFilter          a filter that no index could answer: an unknown operator, or a bound that is no number or date
+        + UnknownRoot        the index was not made from the folder that it names
 
 Every error carries a `Message`: a code, what was found, what was expected, what to do, and the parameters of these templates.
 A caller's mistake in arguments is a plain `ValueError`.
@@ -127,6 +128,10 @@ class UnknownFilter(QueryError):
 
 class BadFilter(QueryError):
     """A filter has no key, an unknown operator, or compares what cannot be compared."""
+
+
+class UnknownRoot(QueryError):
+    """The index was not made from the folder that was named."""
 
 
 def cause_of(err: BaseException) -> Message:

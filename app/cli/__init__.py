@@ -4,6 +4,7 @@ A command reads its options, plans (wrong options end here, as usage errors), ru
 
     console     the only module that writes: results to stdout, notes and progress to stderr
     commands/   one module per command; heavy libraries are imported when a command runs
+    removing    `quarry index` without indexing: folders listed, folders and documents taken out
     watching    output and shutdown of `quarry index --watch`
     exits       from an exception to an exit code
 

@@ -14,9 +14,12 @@ from quarry.app.keeping import Keeper
 from quarry.app.wiring import ChosenModel
 from quarry.indexer.build import BuildReport
 from quarry.indexer.build.plan import BuildOptions
+from quarry.indexer.build.removal import list_roots
+from quarry.indexer.corpus.places import path_in_index
 from quarry.indexer.corpus.walk import Skipped
 from quarry.indexer.corpus.watcher import FolderWatch, WatchOptions
 from quarry.indexer.messages import Message
+from quarry.indexer.storage.generations import Generations
 
 _SHOWN_SKIPS = 3
 
@@ -58,7 +61,7 @@ def keep_in_step(
     """
     stop = stop_by_signals()
     voice = _Voice(ProgressBar(quiet=quiet), as_json=as_json)
-    roots = list(dict.fromkeys(path.expanduser().absolute() for path in paths))
+    roots = list(dict.fromkeys(path_in_index(path, _known_paths(index)) for path in paths))
     loaded = load(True)
     with usage_errors():
         settings_of_watch = WatchOptions(poll_s=poll_s)
@@ -72,6 +75,11 @@ def keep_in_step(
     finally:
         voice.close()
     voice.remark(Message.of("cli.stopped", "stopped; the index stays usable, and the same command resumes from here"))
+
+
+def _known_paths(index: Path) -> list[str]:
+    generations = Generations(index)
+    return [root.path for root in list_roots(index)] if generations.exists() else []
 
 
 class _Voice:

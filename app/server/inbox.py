@@ -6,7 +6,7 @@ live and durable, so a crash at any moment costs at most doing the same work aga
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 from uuid import uuid4
 
+from quarry.indexer.build.removal import Selection
 from quarry.indexer.errors import IndexBusyError, IndexFormatError, SearchError
 from quarry.indexer.messages import Message
 from quarry.indexer.records import Document
@@ -105,6 +106,10 @@ class Inbox:
         """Acknowledge a deletion. Raises as `put` does."""
         return self._put("delete", list(doc_ids))
 
+    def put_removal(self, filters: Mapping[str, Any] | None, root: str) -> Job:
+        """Acknowledge the deletion of what matches filters, or of a folder; it is looked up when the job runs. Raises as `put`."""
+        return self._put("delete", [{"filters": dict(filters) if filters else None, "root": root}])
+
     def _put(self, kind: JobKind, content: Sequence[Any]) -> Job:
         """Store a job and return it once it is on disk.
 
@@ -160,9 +165,13 @@ class Inbox:
         """Return what a job adds."""
         return [Document(**fields) for fields in self._payload(job)]
 
-    def doc_ids(self, job: Job) -> list[str]:
+    def selection(self, job: Job) -> Selection:
         """Return what a job deletes."""
-        return [str(doc_id) for doc_id in self._payload(job)]
+        payload = self._payload(job)
+        wanted = next((entry for entry in payload if isinstance(entry, dict)), None)
+        if wanted is None:
+            return Selection(doc_ids=tuple(str(doc_id) for doc_id in payload))
+        return Selection(filters=wanted["filters"], roots=(wanted["root"],) if wanted["root"] else ())
 
     def _payload(self, job: Job) -> list[Any]:
         with self._lock, _explained(self.path):

@@ -136,6 +136,63 @@ class DocumentsRequest(Strict):
     documents: list[DocumentIn] = Field(min_length=1, max_length=MAX_DOCUMENTS)
 
 
+class RemoveIds(Strict):
+    """Remove documents by id. With `dry_run`, only what would go is returned."""
+
+    ids: list[Name] = Field(min_length=1, max_length=MAX_DOCUMENTS)
+    dry_run: bool = False
+
+
+class RemoveMatching(Strict):
+    """Remove the documents that a filter finds."""
+
+    filters: dict[Name, Annotated[list[Annotated[str, StringConstraints(max_length=2_048)]], Field(min_length=1)]] = (
+        Field(
+            min_length=1,
+            max_length=32,
+            json_schema_extra=KEYS,
+            description="Metadata key to accepted values and bounds, as in a search.",
+        )
+    )
+    dry_run: bool = False
+
+
+class RemoveFolder(Strict):
+    """Remove the documents of a folder of the index; the folder itself is not touched."""
+
+    root: Name = Field(description="A prefix of GET /roots.")
+    dry_run: bool = False
+
+
+RemovalRequest = RemoveIds | RemoveMatching | RemoveFolder
+
+
+class RemovalPreview(BaseModel):
+    """What a removal would take out now."""
+
+    documents: int
+    ids: list[str] = Field(description="The first 1,000.")
+    not_found: list[str]
+    returning: int = Field(
+        description="How many belong to folders that stay in the index: indexing these again brings them back."
+    )
+
+
+class RootOut(BaseModel):
+    """A folder that the index was made from."""
+
+    prefix: str = Field(description="With which its documents' ids begin.")
+    documents: int
+    files: int
+    there: bool = Field(description="Whether the folder still exists.")
+
+
+class RootsAnswer(BaseModel):
+    """The folders of the index; documents of programs belong to none."""
+
+    roots: list[RootOut]
+
+
 class SkippedOut(BaseModel):
     """A document that was not indexed, and why."""
 
@@ -153,6 +210,7 @@ class JobOut(BaseModel):
     documents: int
     acknowledged: str
     generation: str = ""
+    removed: int = Field(0, description="Documents that a finished deletion removed.")
     skipped: list[SkippedOut] = []
     not_found: list[str] = []
     reason: str = Field("", description="Why it failed, or why it is still waiting.")

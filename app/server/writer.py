@@ -5,12 +5,12 @@ import threading
 from typing import Any
 
 from quarry.app.server.inbox import Inbox, Job
-from quarry.indexer.build import BuildReport, delete_documents, index_documents
+from quarry.indexer.build import BuildReport, index_documents, remove_documents
 from quarry.indexer.build.plan import BuildOptions
-from quarry.indexer.errors import SearchError
+from quarry.indexer.build.removal import Selection, find_documents
+from quarry.indexer.errors import QueryError, SearchError
 from quarry.indexer.messages import Message
 from quarry.retriever.live import LiveSearcher
-from quarry.retriever.searcher import Searcher
 
 _DOCUMENTS = 512  # per generation at most
 _RETRY_S = 2.0
@@ -59,8 +59,15 @@ class Writer:
                 self._wake.wait(60.0)
 
     def _do(self, jobs: list[Job]) -> None:
+        if len(jobs) > 1 and any(self._looks_up(job) for job in jobs):
+            for job in jobs:  # each fails or succeeds for itself
+                self._do([job])
+            return
         try:
             results = self._build(jobs)
+        except QueryError as err:  # a filter or folder that is no longer known
+            self._inbox.finish(jobs[0], "failed", {"reason": str(err)})
+            return
         except (SearchError, OSError, MemoryError):
             raise
         except Exception as err:  # noqa: BLE001 (one document that breaks a library must not block the others)
@@ -90,14 +97,25 @@ class Writer:
             every = [document for documents in texts for document in documents]
             report = index_documents(self._live.root, every, embedder, BuildOptions(allow_empty=True))
             return [_added(report, [document.doc_id for document in documents]) for documents in texts]
-        ids = [self._inbox.doc_ids(job) for job in jobs]
-        searcher = self._live.searcher
-        known = {doc_id for some in ids for doc_id in some if _is_known(searcher, doc_id)}
-        report = delete_documents(self._live.root, [doc_id for some in ids for doc_id in some], embedder)
+        wanted = [self._inbox.selection(job) for job in jobs]
+        together = wanted[0] if len(wanted) == 1 else Selection(tuple(name for each in wanted for name in each.doc_ids))
+        gone = find_documents(self._live.root, together)
+        report = remove_documents(self._live.root, together, embedder)
         return [
-            {"generation": report.generation, "not_found": [doc_id for doc_id in some if doc_id not in known]}
-            for some in ids
+            {
+                "generation": report.generation,
+                "removed": report.removed if len(jobs) == 1 else len(set(each.doc_ids).intersection(gone.doc_ids)),
+                "not_found": [name for name in each.doc_ids if name in gone.not_found],
+            }
+            for each in wanted
         ]
+
+    def _looks_up(self, job: Job) -> bool:
+        """Whether a job deletes by filter or folder: what that is, is known when it runs."""
+        if job.kind == "add":
+            return False
+        wanted = self._inbox.selection(job)
+        return bool(wanted.filters or wanted.roots)
 
 
 def _added(report: BuildReport, doc_ids: list[str]) -> dict[str, Any]:
@@ -108,7 +126,3 @@ def _added(report: BuildReport, doc_ids: list[str]) -> dict[str, Any]:
         if skip.source in ours
     ]
     return {"generation": report.generation, "skipped": skipped}
-
-
-def _is_known(searcher: Searcher, doc_id: str) -> bool:
-    return searcher.index.chunks.owner(doc_id) is not None

@@ -10,9 +10,10 @@
     -> both routes probed with sentences of the passages             probes
     -> manifest, then one switch                                     steps.describe_generation, storage/generations
 
-The doors are `build_index` (files and folders), `index_documents` and `delete_documents` (a program's own documents) and
-`build_candidate` (the same passages with another model). All four run `_build`; read it from top to bottom. Nothing is done
-when nothing has changed, and a crash at any point leaves the live generation as it was.
+The doors are `build_index` (files and folders), `index_documents` and `delete_documents` (a program's own documents),
+`remove_documents` (by id, filter or folder) and `build_candidate` (the same passages with another model). All of them run
+`_build`; read it from top to bottom. Nothing is done when nothing has changed, and a crash at any point leaves the live
+generation as it was.
 """
 
 import shutil
@@ -28,6 +29,7 @@ from quarry.indexer.build.intake import Intake, name_roots, put_own_document, re
 from quarry.indexer.build.plan import BuildOptions, Plan, live_to_continue
 from quarry.indexer.build.probes import measure_routes
 from quarry.indexer.build.progress import Clock, Observer, Unobserved
+from quarry.indexer.build.removal import Selection, select, take_out
 from quarry.indexer.build.steps import describe_generation, index_terms, start_table, store_vectors
 from quarry.indexer.corpus.walk import Skipped
 from quarry.indexer.embedder import Embedder
@@ -108,7 +110,7 @@ def build_index(
     """
 
     def take_in(table: ChunkTable, cutter: Cutter, advance: Callable[[int], None]) -> Intake:
-        roots = name_roots(paths, table.roots())
+        roots = name_roots(paths, table.roots(), allow_empty=settings.allow_empty)
         return sync_roots(table, roots, cutter, settings, advance)
 
     return _guarded(index, embedder, settings, observer or Unobserved(), take_in)
@@ -184,18 +186,45 @@ def delete_documents(index: Path, doc_ids: Iterable[str], embedder: Embedder | N
         >>> delete_documents(Path("my-index"), ["note-1", "unknown"], None).removed
         1
     """
+    return remove_documents(index, Selection(doc_ids=tuple(doc_ids)), embedder)
+
+
+def remove_documents(
+    index: Path, selection: Selection, embedder: Embedder | None, observer: Observer | None = None
+) -> BuildReport:
+    """Take documents and folders out of an index, in a new generation; `find_documents` tells beforehand what will go.
+
+    Documents of a folder that stays in the index come back when it is indexed again; to remove them for good, remove their files.
+
+    Args:
+        index: The index folder.
+        selection: What to take out; unknown ids are ignored.
+        embedder: As for `build_index`.
+        observer: Receives progress events.
+
+    Returns:
+        The counts; `removed` is the number of documents.
+
+    Raises:
+        UnknownRoot: If the index was not made from one of the folders.
+        UnknownFilter: If a filter names metadata that no document has.
+        SearchError: As `build_index`.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from quarry.indexer import Selection, build_index, remove_documents
+        >>> _ = build_index(Path("new-index"), [Path("documents")], None)
+        >>> remove_documents(Path("new-index"), Selection(roots=("documents",)), None).removed
+        4
+    """
 
     def take_in(table: ChunkTable, _cutter: Cutter, _advance: Callable[[int], None]) -> Intake:
         intake = Intake()
-        for doc_id in doc_ids:
-            owner = table.owner(doc_id)
-            if owner is not None:
-                table.remove_documents([doc_id])
-                table.forget_version(owner)
-                intake.removed += 1
+        take_out(table, select(table, selection), intake)
         return intake
 
-    return _guarded(index, embedder, BuildOptions(allow_empty=True), Unobserved(), take_in)
+    Generations(index).live()  # removing never makes an index
+    return _guarded(index, embedder, BuildOptions(allow_empty=True), observer or Unobserved(), take_in)
 
 
 def build_candidate(

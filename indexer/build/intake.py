@@ -12,6 +12,7 @@ from typing import Any
 
 from quarry.indexer.build.cutting import Cutter
 from quarry.indexer.build.plan import BuildOptions
+from quarry.indexer.corpus.places import path_in_index
 from quarry.indexer.corpus.walk import ReadFile, Skipped, SourceFile, UnchangedFile, path_of, read_corpus
 from quarry.indexer.errors import CorpusError
 from quarry.indexer.messages import Message
@@ -36,15 +37,25 @@ class Intake:
     files: int = 0
     other_readers: int = 0  # files that readers of another version had read
     taken_over: int = 0  # documents of a folder that a program now owns
+    roots_removed: int = 0  # folders that the index is no longer made from
 
     @property
     def touched(self) -> bool:
         """Whether the table differs from before."""
-        return bool(self.added or self.changed or self.removed or self.other_readers or self.taken_over)
+        return bool(
+            self.added or self.changed or self.removed or self.other_readers or self.taken_over or self.roots_removed
+        )
 
 
-def name_roots(paths: Sequence[Path], known: Mapping[str, str]) -> dict[str, Path]:
+def name_roots(paths: Sequence[Path], known: Mapping[str, str], *, allow_empty: bool = False) -> dict[str, Path]:
     """Give every path a prefix for its documents' ids: the one it had before, else its own name, else `name~2` ...
+
+    A folder that is known under another path, such as a link to it, keeps that path.
+
+    Args:
+        paths: Files and folders.
+        known: Prefix -> path of those that were indexed before.
+        allow_empty: Whether one of those may be gone: all of its documents will be taken out.
 
     Raises:
         CorpusError: If a path does not exist.
@@ -52,17 +63,11 @@ def name_roots(paths: Sequence[Path], known: Mapping[str, str]) -> dict[str, Pat
     by_path = {path: prefix for prefix, path in known.items()}
     named: dict[str, Path] = {}
     for path in paths:
-        absolute = path.expanduser().absolute()
-        if not absolute.exists():
-            raise CorpusError(
-                "build.no_path",
-                "{path} does not exist",
-                expected="a file or folder to index",
-                do="Check the path",
-                path=path,
-            )
-        base = absolute.resolve().name or "root"
+        absolute = path_in_index(path, [*known.values(), *map(str, named.values())])
         prefix = by_path.get(str(absolute))
+        if not absolute.exists() and not (allow_empty and prefix is not None):
+            raise _no_path(path, known=prefix is not None)
+        base = absolute.resolve().name or "root"
         number = 1
         while prefix is None:
             candidate = base if number == 1 else f"{base}~{number}"
@@ -71,6 +76,24 @@ def name_roots(paths: Sequence[Path], known: Mapping[str, str]) -> dict[str, Pat
             number += 1
         named[prefix] = absolute
     return named
+
+
+def _no_path(path: Path, *, known: bool) -> CorpusError:
+    if known:
+        return CorpusError(
+            "build.path_gone",
+            "{path} does not exist any more; its documents are still in the index",
+            expected="a file or folder to index (is a drive not mounted?)",
+            do="To take its documents out, run the command again with --allow-empty, or use --remove-root {path}",
+            path=path,
+        )
+    return CorpusError(
+        "build.no_path",
+        "{path} does not exist",
+        expected="a file or folder to index",
+        do="Check the path",
+        path=path,
+    )
 
 
 def sync_roots(
@@ -87,6 +110,9 @@ def sync_roots(
     """
     intake = Intake()
     for prefix, path in roots.items():
+        if not path.exists():  # `name_roots` let it pass
+            _forget_root(table, prefix, intake)
+            continue
         table.put_root(prefix, str(path))
         place = _place(path)
         seen: set[str] = set()
@@ -116,6 +142,13 @@ def sync_roots(
                 path=path,
             )
     return intake
+
+
+def _forget_root(table: ChunkTable, prefix: str, intake: Intake) -> None:
+    for file in table.files_of(prefix):
+        intake.removed += table.remove_file(file)
+    table.remove_root(prefix)
+    intake.roots_removed += 1
 
 
 def _place(path: Path) -> tuple[int, int] | None:

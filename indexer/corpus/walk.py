@@ -110,7 +110,7 @@ def path_of(text: str) -> Path:
 def list_files(root: Path, entering: Callable[[Path], None] = lambda _folder: None) -> Iterator[Path | Skipped]:
     """Walk a folder in a fixed order (by name, byte by byte); what is hidden and Quarry's own indexes are left out silently.
 
-    Links are followed inside the root only. A folder that has two names is read under its own name, once.
+    Links are followed inside the root only. What has two names is read under its own name, once.
 
     Args:
         root: A folder, or a single file, which is given back.
@@ -176,13 +176,8 @@ def _entry(path: Path, real_root: Path) -> bool | Skipped:
                 )
                 return Skipped(name, "not a regular file", leaves)
             inside = target.relative_to(real_root)
-            if target.is_dir() and not any(part.startswith((".", "~$")) for part in inside.parts):
-                other = Message.of(
-                    "corpus.other_name",
-                    "another name of {folder}/, which is read under its own",
-                    folder=printable(inside),
-                )
-                return Skipped(name, "link loop", other)
+            if not any(part.startswith((".", "~$")) for part in inside.parts):
+                return Skipped(name, "link loop", _other_name(inside, is_folder=target.is_dir()))
         mode = path.stat().st_mode
     except (OSError, RuntimeError) as err:
         reason: Reason = "link loop" if path.is_symlink() else "unreadable"
@@ -198,6 +193,16 @@ def _entry(path: Path, real_root: Path) -> bool | Skipped:
     if stat.S_ISREG(mode):
         return False
     return Skipped(name, "not a regular file", _special())
+
+
+def _other_name(inside: Path, *, is_folder: bool) -> Message:
+    if is_folder:
+        return Message.of(
+            "corpus.other_name", "another name of {folder}/, which is read under its own", folder=printable(inside)
+        )
+    return Message.of(
+        "corpus.other_file", "another name of {file}, which is read under its own", file=printable(inside)
+    )
 
 
 def _special() -> Message:

@@ -104,6 +104,16 @@ class ChunkTable:
         """Remember a root."""
         self._db.execute("INSERT OR REPLACE INTO roots VALUES (?, ?)", (prefix, path))
 
+    def remove_root(self, prefix: str) -> None:
+        """Forget a root; its files and documents stay."""
+        self._db.execute("DELETE FROM roots WHERE prefix = ?", (prefix,))
+
+    def root_counts(self) -> dict[str, tuple[int, int]]:
+        """Return prefix -> numbers of files and of documents."""
+        sql = """SELECT f.root, count(DISTINCT f.path), count(d.doc_id) FROM files f LEFT JOIN documents d ON d.file = f.path
+                 GROUP BY f.root"""
+        return {root: (files, documents) for root, files, documents in self._db.execute(sql)}
+
     def file(self, path: str) -> SourceFile | None:
         """Return what the last run recorded about a file."""
         columns = "path, root, size, mtime_ns, sha256, coalesce(readers, 0)"
@@ -305,6 +315,12 @@ class ChunkTable:
         return frozenset(
             row[0] for row in self._select("SELECT chunk_id FROM chunks WHERE doc_id IN ", sorted(documents))
         )
+
+    def documents_matching(self, filters: Mapping[str, Any]) -> list[str]:
+        """Return the ids of all documents that match, in order. Raises as `matching` does."""
+        chunk_ids = sorted(self.matching(filters))
+        rows = self._select("SELECT doc_id FROM chunks WHERE chunk_id IN ", chunk_ids)
+        return sorted({row[0] for row in rows})
 
     def _select(self, sql: str, keys: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         for first in range(0, len(keys), _SQL_VARIABLES):

@@ -9,6 +9,7 @@ import typer
 
 from quarry.app.cli.console import DeviceOption, ProgressBar, fields, note, out, out_json
 from quarry.app.cli.exits import usage_errors
+from quarry.app.cli.removing import index_of, index_to_write, selection_of, without_indexing
 from quarry.app.wiring import ChosenModel, choose_model, live_manifest
 from quarry.indexer.build import BuildReport, build_index
 from quarry.indexer.build.plan import BuildOptions
@@ -34,10 +35,10 @@ def register(cli: typer.Typer) -> None:
 
 def index(
     paths: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(help="Files and folders: txt md html pdf docx pptx xlsx epub csv json jsonl, BEIR corpora."),
-    ],
-    into: Annotated[Path, typer.Option("--into", help="The index folder; created if missing.")],
+    ] = None,
+    into: Annotated[Path | None, typer.Option("--into", help="The index folder; created if missing.")] = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -66,6 +67,9 @@ def index(
     ] = None,
     encoding: Annotated[str | None, typer.Option(help="Encoding of text files. Default: detected per file.")] = None,
     download: Annotated[bool, typer.Option("--download", help="Allow downloading the model from the hub.")] = False,
+    checksum: Annotated[
+        bool, typer.Option("--checksum", help="Read every file again, even if its size and times are as before.")
+    ] = False,
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Re-encode everything; required to change the model.")
     ] = False,
@@ -83,6 +87,30 @@ def index(
         float | None,
         typer.Option(help="With --watch: poll every N seconds, for network drives that send no events."),
     ] = None,
+    list_roots: Annotated[
+        bool,
+        typer.Option(
+            "--list-roots", help="List the folders that an index was made from: quarry index INDEX --list-roots."
+        ),
+    ] = False,
+    remove_root: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--remove-root", help="Take a folder's documents out, by its path or prefix; it may be gone. Repeatable."
+        ),
+    ] = None,
+    remove: Annotated[
+        list[str] | None, typer.Option("--remove", help="Take a document out, by its id. Repeatable.")
+    ] = None,
+    remove_where: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--remove-where", help="Take documents out by metadata, such as lang=zh or source=old/*. Repeatable."
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --remove...: only show what would be taken out.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the report as JSON; with --watch, one line per build.")
     ] = False,
@@ -91,6 +119,12 @@ def index(
     """Index files and folders into an index folder."""
     if (poll is not None and not watch) or (strict and watch):
         raise typer.BadParameter("--poll requires --watch, and --strict cannot be combined with it")
+    selection = selection_of(remove_root, remove, remove_where)
+    if list_roots or selection:
+        without_indexing(index_of(paths, into), selection, listed=list_roots, dry_run=dry_run, as_json=as_json)
+        return
+    into = index_to_write(paths, into, dry_run=dry_run)
+    paths = paths or []
 
     def load(wanted: str | None) -> ChosenModel:
         found = model_for(into, wanted, device=device, dim=dim, download=download)
@@ -103,7 +137,7 @@ def index(
             chunking=_chunking(into, chunk_tokens, overlap),
             store=store,
             analyzer=analyzer,
-            read=_read_options(encoding),
+            read=_read_options(encoding, checksum=checksum),
             rebuild=rebuild,
             allow_empty=allow_empty,
             keep=keep,
@@ -171,10 +205,10 @@ def _chunking(into: Path, chunk_tokens: int | None, overlap: int | None) -> "Chu
     )
 
 
-def _read_options(encoding: str | None) -> "ReadOptions":
+def _read_options(encoding: str | None, *, checksum: bool) -> "ReadOptions":
     from quarry.indexer.corpus.walk import ReadOptions
 
-    return ReadOptions(charset=encoding) if encoding else ReadOptions()
+    return ReadOptions(charset=encoding or ReadOptions().charset, checksum=checksum)
 
 
 def print_report(into: Path, report: BuildReport, chosen: ChosenModel) -> None:

@@ -1,14 +1,26 @@
-"""`/documents`: add, delete, and query the state of these jobs. A job answered with 202 is on disk."""
+"""`/documents`: add, delete, and query the state of these jobs; `/roots`. A job answered with 202 is on disk."""
 
+from pathlib import Path as FilePath
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Depends, Path, Response
 
 from quarry.app.server.inbox import InboxFullError, Job
 from quarry.app.server.problems import Problem
 from quarry.app.server.services import Services, services_of
-from quarry.app.server.shapes import DocumentsRequest, JobOut
+from quarry.app.server.shapes import (
+    MAX_DOCUMENTS,
+    DocumentsRequest,
+    JobOut,
+    RemovalPreview,
+    RemovalRequest,
+    RemoveIds,
+    RemoveMatching,
+    RootOut,
+    RootsAnswer,
+)
 from quarry.indexer.build.intake import storable
+from quarry.indexer.build.removal import Selection, find_documents, list_roots
 from quarry.indexer.messages import Message
 from quarry.indexer.records import Document
 
@@ -34,6 +46,62 @@ def add(sent: DocumentsRequest, services: Shared) -> JobOut:
         raise _full(services) from err
     writer.wake()
     return _shown(job, "")
+
+
+@router.post("/documents/delete", operation_id="remove_documents", status_code=202)
+@router.delete("/documents", operation_id="remove_documents_delete", status_code=202)
+def remove(asked: RemovalRequest, services: Shared, answer: Response) -> JobOut | RemovalPreview:
+    """Remove documents by ids, by metadata, or with their folder; a dry run returns at once (200) what would go.
+
+    Some proxies drop the body of DELETE; POST to /documents/delete does the same.
+    """
+    inbox, writer = services.writing()
+    selection = _selection(asked, services.settings.index)
+    found = find_documents(services.settings.index, selection)
+    if asked.dry_run:
+        answer.status_code = 200
+        return RemovalPreview(
+            documents=len(found.doc_ids),
+            ids=list(found.doc_ids[:MAX_DOCUMENTS]),
+            not_found=list(found.not_found),
+            returning=found.returning,
+        )
+    ids, root = selection.doc_ids, "".join(selection.roots)
+    try:
+        job = inbox.put_deletion(ids) if ids else inbox.put_removal(selection.filters, root)
+    except InboxFullError as err:
+        raise _full(services) from err
+    writer.wake()
+    return _shown(job, "")
+
+
+def _selection(asked: RemovalRequest, index: FilePath) -> Selection:
+    if isinstance(asked, RemoveIds):
+        return Selection(doc_ids=tuple(asked.ids))
+    if isinstance(asked, RemoveMatching):
+        return Selection(filters=asked.filters)
+    known = [root.prefix for root in list_roots(index)]
+    if asked.root not in known:  # a path would tell what else is on this machine
+        message = Message.of(
+            "serve.no_such_root",
+            "the index has no such folder",
+            expected="one of {known}",
+            do="GET /roots lists them",
+            known=known or Message.of("serve.no_roots", "none: its documents came from programs"),
+        )
+        raise Problem(404, message)
+    return Selection(roots=(asked.root,))
+
+
+@router.get("/roots", operation_id="roots")
+def roots(services: Shared) -> RootsAnswer:
+    """Return the folders that the index was made from."""
+    return RootsAnswer(
+        roots=[
+            RootOut(prefix=root.prefix, documents=root.documents, files=root.files, there=root.there)
+            for root in list_roots(services.settings.index)
+        ]
+    )
 
 
 @router.delete("/documents/{doc_id:path}", operation_id="delete_document", status_code=202)

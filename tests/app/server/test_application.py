@@ -1,6 +1,7 @@
 """The HTTP interface over a real socket, with a small index in two languages and fake models."""
 
 import base64
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,8 +12,9 @@ import pytest
 pytest.importorskip("fastapi")
 
 from quarry.app.server.settings import ServeOptions
-from quarry.indexer.build import index_documents
+from quarry.indexer.build import build_index, index_documents
 from quarry.indexer.records import Document
+from quarry.indexer.storage.generations import writer_lock
 from quarry.retriever.searcher import Searcher
 from tests.app.server.serving import finished, served, small_index
 from tests.fakes import OverlapReranker, WordEmbedder
@@ -103,7 +105,12 @@ def test_what_this_index_cannot_do_now_is_a_conflict(server):
 
 
 def test_allow_names_the_methods_of_the_path(server):
-    for path, methods in (("/search", "POST"), ("/health", "GET"), ("/documents", "POST"), ("/documents/a", "DELETE")):
+    for path, methods in (
+        ("/search", "POST"),
+        ("/health", "GET"),
+        ("/documents", "DELETE, POST"),
+        ("/documents/a", "DELETE"),
+    ):
         for method in ("OPTIONS", "TRACE"):
             answer = server.client.request(method, path)
             problem(answer, 405, "wrong_method")
@@ -220,6 +227,53 @@ def test_documents_are_added_replaced_and_deleted(tmp_path):
         assert found("giraffes") == []
         again = client.delete("/documents/a/斑马.md").json()
         assert finished(client, again["job"])["not_found"] == ["a/斑马.md"]
+
+
+def done(client, answer):
+    assert answer.status_code == 202, answer.text
+    return finished(client, answer.json()["job"])
+
+
+def test_documents_are_removed_by_ids_by_metadata_and_by_folder(tmp_path):
+    index = small_index(tmp_path / "index")
+    folder = tmp_path / "harbour"
+    folder.mkdir()
+    (folder / "tide.txt").write_text("The tide gate closes at dusk.")
+    build_index(index, [folder], None)
+    shutil.rmtree(folder)
+    with served(ServeOptions(index, rerank="none")) as running:
+        client = running.client
+        assert client.get("/roots").json()["roots"] == [
+            {"prefix": "harbour", "documents": 1, "files": 1, "there": False}
+        ]
+        preview = client.request("DELETE", "/documents", json={"filters": {"lang": ["zh"]}, "dry_run": True})
+        assert (preview.status_code, preview.json()["ids"]) == (200, ["借书.md"])
+        assert client.get("/health").json()["documents"] == 4
+        job = done(client, client.request("DELETE", "/documents", json={"filters": {"lang": ["zh"]}}))
+        assert (job["state"], job["removed"]) == ("done", 1)
+        job = done(client, client.post("/documents/delete", json={"root": "harbour"}))
+        assert (job["state"], job["removed"], client.get("/roots").json()["roots"]) == ("done", 1, [])
+        job = done(client, client.post("/documents/delete", json={"ids": ["hours.md", "nothing"]}))
+        assert (job["removed"], job["not_found"]) == (1, ["nothing"])
+        assert client.get("/health").json()["documents"] == 1
+        for wrong in ({}, {"ids": ["a"], "root": "harbour"}, {"filters": {}}):
+            problem(client.post("/documents/delete", json=wrong), 422, "invalid_request")
+        problem(client.post("/documents/delete", json={"root": "/"}), 404, "no_such_root")
+        problem(client.post("/documents/delete", json={"filters": {"colour": ["red"]}}), 409, "unknown_filter")
+
+
+def test_a_removal_whose_filter_is_unknown_by_the_time_it_runs_fails_alone(tmp_path):
+    index = small_index(tmp_path / "index")
+    with served(ServeOptions(index, rerank="none")) as running:
+        with writer_lock(index):  # all wait
+            answers = [
+                running.client.post("/documents/delete", json={"filters": {"lang": ["*"]}}),
+                running.client.post("/documents/delete", json={"filters": {"lang": ["en"]}}),
+                running.client.post("/documents", json={"documents": [{"id": "new", "text": "zebra"}]}),
+            ]
+        jobs = [done(running.client, answer) for answer in answers]
+        assert [job["state"] for job in jobs] == ["done", "failed", "done"]
+        assert "no document has the metadata lang" in jobs[1]["reason"]
 
 
 def test_read_only_takes_nothing(tmp_path):

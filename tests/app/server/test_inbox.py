@@ -24,7 +24,7 @@ def test_jobs_come_back_in_order_grouped_by_kind_and_size(tmp_path):
     for job in jobs[:2]:
         inbox.finish(job, "done", {"generation": "000002"})
     assert inbox.next_jobs(100) == jobs[2:3]
-    assert inbox.doc_ids(jobs[2]) == ["d1"]
+    assert inbox.selection(jobs[2]).doc_ids == ("d1",)
     assert inbox.job(jobs[0].id).result == {"generation": "000002"}
     assert inbox.documents(jobs[0]) == []  # its texts are let go
     assert inbox.job("unknown") is None

@@ -28,6 +28,9 @@ OPERATIONS = {
     "rerank_v2",
     "models",
     "model",
+    "roots",
+    "remove_documents",
+    "remove_documents_delete",
     "health",
     "metrics",
 }
