@@ -1,12 +1,4 @@
-"""Reads evaluation data sets in the published layouts: BEIR, FlagEmbedding custom, TREC. It measures nothing.
-
-    BEIR                corpus.jsonl  queries.jsonl  qrels/SPLIT.tsv (or .jsonl, .csv, .json, .txt)
-    FlagEmbedding       corpus.jsonl  SPLIT_queries.jsonl  SPLIT_qrels.jsonl
-    TREC                topics.txt (or topics.tsv, queries.jsonl), qrels.txt (or qrels.tsv), and a corpus.jsonl where
-                        there is one; more than one split: topics.SPLIT.txt with qrels.SPLIT.txt
-
-Each file may end in .gz.
-"""
+"""Reads evaluation data sets in the published layouts (`layouts`): BEIR, FlagEmbedding custom, TREC. It measures nothing."""
 
 import json
 import re
@@ -21,6 +13,7 @@ from quarry.indexer.language import Language, language_of
 from quarry.indexer.messages import Message
 from quarry.indexer.records import Document
 from quarry.retriever.data.judged_rows import query_id_of
+from quarry.retriever.data.layouts import chosen_split, existing, splits_of
 from quarry.retriever.data.text_lines import Faults, json_object, numbered_lines, quoted, text_id
 from quarry.retriever.data.topics import clean_text, flat_fields, parse_queries, read_queries
 from quarry.retriever.data.trec import Judgements, Qrels, read_qrels
@@ -28,10 +21,7 @@ from quarry.retriever.ranking import Query
 
 __all__ = ["Dataset", "UnknownDocuments", "documents", "load_dataset", "parse_queries", "unknown_documents"]
 
-_PREFERRED = ("test", "dev")  # the split taken when none is named and there are several
 _SHOWN = 3
-_ENDING = r"(?:\.(?:tsv|txt|trec|xml|csv|jsonl?|qrels))?(?:\.gz)?"
-_NAMED_SPLIT = r"(?:[._-](?P<split>(?!(?:tsv|txt|trec|xml|csv|jsonl?|gz)(?:\.|$)).+?))?"
 _TAKEN = ("_id", "id", "title", "text")
 _CORPUS_LINES = Message.of(
     "data.corpus_lines",
@@ -150,12 +140,6 @@ class UnknownDocuments:
     judged: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Files:
-    queries: Path
-    qrels: Path
-
-
 def load_dataset(path: Path, split: str | None = None) -> Dataset:
     """Read the queries and judgements of a data set folder; the corpus is only looked for.
 
@@ -167,8 +151,8 @@ def load_dataset(path: Path, split: str | None = None) -> Dataset:
         CorpusError: If the folder has none of the layouts, the split is missing or not clear, a file is bad (see
             `read_queries`, `read_qrels`), or no judged query has a text.
     """
-    splits = _splits(path)
-    chosen = _choose(path, splits, split)
+    splits = splits_of(path)
+    chosen = chosen_split(path, splits, split)
     files = splits[chosen]
     found = read_queries(files.queries)
     judgements: Judgements = read_qrels(files.qrels)
@@ -184,7 +168,7 @@ def load_dataset(path: Path, split: str | None = None) -> Dataset:
     }
     return Dataset(
         name=path.resolve().name,
-        corpus_path=_existing(path / "corpus.jsonl"),
+        corpus_path=existing(path / "corpus.jsonl"),
         queries=queries,
         qrels={query.query_id: judgements.qrels[query.query_id] for query in queries},
         split=chosen,
@@ -261,88 +245,6 @@ def _document(line: str, seen: Collection[str]) -> Document | Message:
     if not isinstance(row.get("text"), str):
         return Message.of("data.no_document_text", "document {id} has no text", id=quoted(doc_id))
     return Document(doc_id, clean_text(row["text"]), clean_text(row.get("title")), flat_fields(row, _TAKEN))
-
-
-def _splits(path: Path) -> dict[str, _Files]:
-    """Return the files of each split, by the first layout that fits."""
-    if not path.is_dir():
-        raise CorpusError(
-            "data.no_folder",
-            "{path} is not a folder",
-            expected="a data set folder",
-            do="Give the folder that holds its files",
-            path=path,
-        )
-    splits = _beir(path) or _flag_embedding(path) or _trec(path)
-    if not splits:
-        names = sorted(child.name for child in path.iterdir())[:8]
-        raise CorpusError(
-            "data.no_data_set",
-            "{path}: no data set here (found {names})",
-            expected="queries.jsonl with qrels/SPLIT.tsv (BEIR), SPLIT_queries.jsonl with SPLIT_qrels.jsonl (FlagEmbedding), or "
-            "topics with qrels (TREC)",
-            path=path,
-            names=names or Message.of("data.nothing", "nothing"),
-        )
-    return splits
-
-
-def _choose(path: Path, splits: Mapping[str, _Files], split: str | None) -> str:
-    wanted = split if split is not None else next((name for name in _PREFERRED if name in splits), None)
-    if wanted is None and len(splits) == 1:
-        return next(iter(splits))
-    if wanted is None or wanted not in splits:
-        problem = (
-            Message.of("data.no_split_named", "no split was named")
-            if wanted is None
-            else Message.of("data.no_split", "there is no split {split}", split=repr(wanted))
-        )
-        raise CorpusError(
-            "data.which_split",
-            "{path}: {problem}",
-            expected="one of {splits}",
-            do="Name the split",
-            path=path,
-            problem=problem,
-            splits=sorted(splits),
-        )
-    return wanted
-
-
-def _existing(path: Path) -> Path | None:
-    return next((found for found in (path, path.with_name(path.name + ".gz")) if found.is_file()), None)
-
-
-def _matching(folder: Path, pattern: str) -> dict[str, Path]:
-    """Return the files of a folder whose whole name fits, by the pattern's group `split`; plain goes before .gz."""
-    found: dict[str, Path] = {}
-    for child in sorted(folder.iterdir()) if folder.is_dir() else ():
-        match = re.fullmatch(pattern, child.name)
-        if match and child.is_file():
-            found.setdefault(match["split"] or "", child)
-    return found
-
-
-def _beir(path: Path) -> dict[str, _Files]:
-    queries = _existing(path / "queries.jsonl")
-    qrels = _matching(path / "qrels", r"(?P<split>.+?)\.(?:tsv|txt|trec|csv|qrels|jsonl?)(?:\.gz)?")
-    return {name: _Files(queries, file) for name, file in qrels.items()} if queries else {}
-
-
-def _flag_embedding(path: Path) -> dict[str, _Files]:
-    queries = _matching(path, r"(?P<split>.+)_queries\.jsonl(?:\.gz)?")
-    qrels = _matching(path, r"(?P<split>.+)_qrels\.jsonl(?:\.gz)?")
-    return {name: _Files(queries[name], file) for name, file in qrels.items() if name in queries}
-
-
-def _trec(path: Path) -> dict[str, _Files]:
-    topics = _matching(path, rf"(?:topics|queries){_NAMED_SPLIT}{_ENDING}")
-    qrels = _matching(path, rf"qrels{_NAMED_SPLIT}{_ENDING}")
-    return {
-        name or "all": _Files(topics.get(name) or topics[""], file)
-        for name, file in qrels.items()
-        if name in topics or "" in topics
-    }
 
 
 def _query_ids(path: Path) -> Iterator[str]:
