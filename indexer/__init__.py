@@ -1,14 +1,14 @@
 """Text in, searchable folder out.
 
     files, folders, documents of a program -> documents          corpus, readers
-    -> passages with terms                                       build/chunking, lexical
-    -> vectors                                                   models
+    -> passages with terms, in a language                        build/chunking, lexical; language
+    -> vectors, and states of single tokens                      models (by the protocol embedder), tokens
     -> one generation: texts, vectors, BM25 index, manifest      storage, stores, lexical; build puts them together
     -> opened for searching                                      opened
 
-The doors are `build_index`, `index_documents`, `delete_documents` and `remove_documents` for writing, `Index.open` for
-reading, and `resolve_model` and `load_embedder` for models. Errors and notices are values (errors, messages). Heavy
-libraries load when they are used.
+The doors are `build_index`, `index_documents`, `delete_documents` and `remove_documents` for writing, `Index.open` for reading,
+and `resolve_model` and `load_embedder` for models. What flows are `records`, whose metadata is JSON (metadata). Errors and
+notices are values (errors, messages). Heavy libraries load when they are used.
 """
 
 from importlib import import_module

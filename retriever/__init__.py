@@ -8,11 +8,12 @@
     -> an answer with checked citations, or a refusal          answers, llm
 
 The door is `Searcher`: `Searcher.open(index).search(question)`. Programs that run for long take `LiveSearcher`, which follows
-the live generation. `ask` answers in sentences. `ranking` holds what flows between the stages; a stage that cannot run says so
-in a `StageReport` and the next-best one answers.
+the live generation. `ask` answers in sentences. `ranking` holds what flows between the stages, `base` the protocols, and
+`collapse` makes a ranking of documents out of one of passages; a stage that cannot run says so in a `StageReport` and the
+next-best one answers.
 
-Beside the line: `evaluation` measures and compares what is served, on judged `data`; `diagnosis` looks at vectors;
-`benchmark` runs mteb's tasks. The names below are public; heavy libraries load when they are used.
+Beside the line: `evaluation` measures and compares what is served, on judged `data`; `diagnosis` looks at vectors; `benchmark`
+runs mteb's tasks. The names below are public; heavy libraries load when they are used.
 """
 
 from importlib import import_module

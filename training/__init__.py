@@ -6,6 +6,7 @@
     fit         examples in, a trained model folder out                                    finetune, finetune_reranker
     merging     the best mixture of a tuned embedder and its base                          keep_share
     tuning      all of it as one loop that ends in a promotion or a refusal                tune
+    recipes     how the small models that ship with Quarry were made
 
 Example:
     >>> from pathlib import Path

@@ -6,6 +6,7 @@ A command reads its options, plans (wrong options end here, as usage errors), ru
     commands/   one module per command; heavy libraries are imported when a command runs
     removing    `quarry index` without indexing: folders listed, folders and documents taken out
     watching    output and shutdown of `quarry index --watch`
+    headings    the columns of tables, in both languages
     exits       from an exception to an exit code
 
 The door is `main`, the entry point of the console script and of `python -m quarry`.

@@ -7,10 +7,12 @@ A request passes, in this order:
     services         what the routes share: the live searcher, the queues, the inbox, the feedback log
     batching         requests that wait together are computed together
     shared_reranker  passages of concurrent requests share forward batches
+    bearer           the token, compared in constant time
     problems         every error as JSON: found, expected, do
 
 Documents take another way: `routes/documents` stores them in the `inbox`, which survives kill -9; the `writer` builds a
 generation with them, and the live searcher takes it over.
 
-The doors are `application.create_app(Services.open(ServeOptions(index)))`, `running.run` and `mcp.tools.mcp_server`.
+Every limit has its name and default in `settings`. The doors are `application.create_app(Services.open(ServeOptions(index)))`,
+`running.run` and `mcp.tools.mcp_server`.
 """

@@ -11,11 +11,12 @@ English is written where a message is made; Chinese is in this folder, one TOML 
     expected = "模型文件夹"
     do = "请运行 `quarry models`"
 
-Parameters are formatted by the template's own language: `{count:passage|passages}` in English is `{count:,} 个段落` in Chinese,
-a list is joined by a comma or by an enumeration comma, and a parameter that is a message is written in the same language.
-A sentence of another library, or of an older file, is shown as it is.
+Parameters are formatted by the template's own language: `{count:passage|passages}` in English is `{count:,} 个段落` in Chinese, a
+list is joined by a comma or by an enumeration comma, and a parameter that is a message is written in the same language. A
+sentence of another library, or of an older file, is shown as it is.
 
-A test holds that every code of the source is here with the same parts and the same names in braces.
+The words around a written answer are in `answers`. A test holds that every code of the source is here with the same parts and
+the same names in braces.
 """
 
 import tomllib

@@ -2,18 +2,19 @@
 
     settings, live manifest -> what will be done                     plan
     files, folders, or documents of a program                        corpus, intake
-    -> new and changed documents cut into passages, with terms       chunking
+    -> gone: documents and folders that are taken out                removal
+    -> new and changed documents cut into passages, with terms       cutting (large ones in cutting_worker), chunking
     -> chunk table of the new generation                             storage/chunk_table
     -> vectors and token states of the passages that lack them       encoding, storage/vector_cache, tokens
     -> vector store                                                  steps.store_vectors, stores
     -> BM25 index                                                    steps.index_terms, lexical
-    -> both routes probed with sentences of the passages             probes
+    -> both routes probed with sentences of the passages             probes; languages
     -> manifest, then one switch                                     steps.describe_generation, storage/generations
 
-The doors are `build_index` (files and folders), `index_documents` and `delete_documents` (a program's own documents),
-`remove_documents` (by id, filter or folder) and `build_candidate` (the same passages with another model). All of them run
-`_build`; read it from top to bottom. Nothing is done when nothing has changed, and a crash at any point leaves the live
-generation as it was.
+Progress goes to an observer (progress). The doors are `build_index` (files and folders), `index_documents` and
+`delete_documents` (a program's own documents), `remove_documents` (by id, filter or folder) and `build_candidate` (the same
+passages with another model). All of them run `_build`; read it from top to bottom. Nothing is done when nothing has changed,
+and a crash at any point leaves the live generation as it was.
 """
 
 import shutil

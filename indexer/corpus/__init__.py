@@ -1,6 +1,6 @@
 """Folders and files in, documents out.
 
-    files and folders
+    files and folders, each under one of its paths           places
     -> files, in the order of their paths, links once        walk
     -> documents, or counted skips                           walk, readers
     what has changed since                                   snapshot (sizes and times), events (from the system or the clock)

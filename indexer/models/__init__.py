@@ -8,6 +8,7 @@
     texts -> tokens -> batches of similar length             encoder; token_spans, batching
     -> unit vectors
 
-The doors are `resolve_model` (source), which finds a model, and `load_embedder` (encoder), which loads it. Nothing is downloaded
-unless it is allowed, pickles are never loaded, and code in a folder runs only when the caller says so.
+`listing` says which known models are here. The doors are `resolve_model` (source), which finds a model, and `load_embedder`
+(encoder), which loads it. Nothing is downloaded unless it is allowed, pickles are never loaded, and code in a folder runs only
+when the caller says so.
 """

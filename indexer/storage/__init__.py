@@ -2,7 +2,7 @@
 
     one writer at a time                                     locks, generations.writer_lock
     -> `Generations.begin`: a hidden folder                  generations; layout names its parts
-    -> texts: files, documents, chunks                       chunk_table, chunk_schema
+    -> texts: files, documents, chunks                       chunk_table, chunk_schema; filters: conditions, matching
     -> vectors by passage digest, shared by generations      vector_cache, blob_cache
     -> manifest with the digest of every file                manifest, sealing
     -> `Generations.commit`: fsync, rename, switch           generations, pointer, durable

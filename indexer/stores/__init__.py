@@ -1,7 +1,7 @@
 """Vector stores: `exact`, `faiss` and `lance`, behind one protocol.
 
     ids and unit vectors -> `add`, checked first             base (the protocol), checks
-    -> kept as they are, or indexed and tuned by `flush`     exact; faiss_store, lance_store
+    -> kept as they are, or indexed and tuned by `flush`     exact (exact_files); faiss_store, lance_store
     -> data files, then the header that names them           sealed
     queries -> `search`: the k most similar, by cosine       each store; approximate ones rescore exactly
 

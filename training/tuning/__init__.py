@@ -1,7 +1,7 @@
 """The closed loop, from what users said to a better model that answers, or a refusal with its reasons.
 
-    sources -> examples -> split by query -> mined negatives        gather, data, pools, synthetic_source
-    -> fine-tuned in the run's folder, then inside the index        embedder, reranker (the two `Subject`s), candidates
+    sources -> examples -> split by query -> mined negatives        data (a room of its own)
+    -> fine-tuned in the run's folder, then inside the index        embedder, reranker (`Subject`s: subject), candidates
     -> embedder: passages encoded beside the live ones              quarry.indexer.build.build_candidate
     -> held-out queries and the general set, live against tuned     trials; reranker_trials, base_reranker
     -> verdict                                                      gate

@@ -1,1 +1,8 @@
-"""One module per command; each registers itself on the command line."""
+"""One module per command; each registers itself on the command line.
+
+documents in      index, generations
+questions         search, ask, ui, serve, mcp
+measuring         evaluate, compare, benchmark, diagnose
+models            models, tune, feedback
+first steps       demo, doctor
+"""

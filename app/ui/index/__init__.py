@@ -1,4 +1,5 @@
 """The page Index and models: generations and switching, the doctor's checks, disk space, models.
 
-`presenter` turns manifests, checks and models into rows; `pages/index.py` draws them and switches generations.
+`presenter` turns manifests, checks and models into rows; `pages/index.py` draws them and switches generations. While there is
+no index yet, `first` asks for a folder and shows it being indexed.
 """

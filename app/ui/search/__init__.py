@@ -6,7 +6,7 @@
     hit           draws one result; judging stores what a visitor says about it
     answer_panel  draws an answer with its sources; answer_presenter has its words
     export        results as JSON and CSV
-    upload_panel  adds files to the index
+    upload_panel  adds files to the index; upload_presenter has its words
 
 `pages/search.py` runs: form -> searcher -> degraded notice -> answer -> hits -> uploads.
 """

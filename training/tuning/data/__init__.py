@@ -1,4 +1,11 @@
-"""What a run trains on, chooses by and is judged by: gathered, split by query, mined, and kept in the run's folder."""
+"""What a run trains on, chooses by and is judged by: gathered, split by query, mined, and kept in the run's folder.
+
+    the log, files of pairs, documents, a language model -> examples     gather; synthetic_source
+    -> train, dev and held-out examples                                  quarry.training.examples.split
+    -> hard negatives out of the pools that they belong to               pools
+
+The door is `tuning_data`.
+"""
 
 import json
 from collections.abc import Sequence
