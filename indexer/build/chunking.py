@@ -16,8 +16,10 @@ from unicodedata import combining
 import numpy as np
 from numpy.typing import NDArray
 
+from quarry.indexer.build.table_heads import TableHeads
 from quarry.indexer.embedder import TokenSpans
 from quarry.indexer.lexical.analyzer import Analyzer
+from quarry.indexer.readers.base import UNMARKED_KINDS
 from quarry.indexer.records import Chunk, Document, passage_text
 
 _HEADING = re.compile(r"^(#{1,6})[ \t]++(?=\S)", re.MULTILINE)
@@ -85,10 +87,14 @@ def split(document: Document, spec: ChunkSpec, tokens: TokenSpans) -> list[Chunk
     starts = _counted(text, tokens.spans(text)[:, 0])
     cutter = _SectionCutter(text, starts, _boundaries(text), spec)
     chunks: list[Chunk] = []
-    for section in _joined(_sections(text), starts, spec.max_tokens):
+    file_format = document.meta.get("format", "")
+    heads = TableHeads(text, file_format)
+    sections = [_Section(0, len(text), "")] if file_format in UNMARKED_KINDS else _sections(text)
+    for section in _joined(sections, starts, spec.max_tokens):
         for start, end in cutter.cut(section.start, section.end):
             chunk_id = f"{document.doc_id}#{start}-{end}"
-            chunks.append(Chunk(chunk_id, document.doc_id, text[start:end], start, end, section.heading))
+            heading = heads.above(start, section.heading)
+            chunks.append(Chunk(chunk_id, document.doc_id, text[start:end], start, end, heading))
     return chunks
 
 

@@ -63,7 +63,7 @@ class Cutter:
         sandbox = self._running() if size > LARGE else None
         if sandbox is None:
             return cut_into_terms(document, self._spec, self._tokens, self.analyzer)
-        request = {"doc_id": document.doc_id, "title": document.title}
+        request = {"doc_id": document.doc_id, "title": document.title, "format": document.meta.get("format", "")}
         seconds = self._limits.parser_seconds + size / _SLOWEST
         reply = sandbox.ask(request, document.text.encode(), seconds)
         names: list[str] = reply["headings"]

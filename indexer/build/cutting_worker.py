@@ -30,7 +30,8 @@ class CuttingWorker:
         if self._cut is None:
             self._cut = _cutting(json.loads(content))
             return {}
-        chunks, terms = self._cut(Document(request["doc_id"], content.decode(), request["title"]))
+        meta = {"format": request["format"]}
+        chunks, terms = self._cut(Document(request["doc_id"], content.decode(), request["title"], meta))
         headings = {name: number for number, name in enumerate(dict.fromkeys(chunk.heading for chunk in chunks))}
         places = [(chunk.start, chunk.end, headings[chunk.heading]) for chunk in chunks]
         return {"chunks": places, "headings": list(headings), "terms": terms}

@@ -32,6 +32,7 @@ from quarry.indexer.readers.base import (
 )
 from quarry.indexer.readers.charset import storable
 from quarry.indexer.readers.formats import format_of, read_content
+from quarry.indexer.readers.left_out import QUIET, as_meta, told
 from quarry.indexer.readers.sandbox import Sandbox
 from quarry.indexer.readers.serving import too_deep, too_much_memory
 from quarry.indexer.records import Document
@@ -352,9 +353,8 @@ def _documents(path: Path, prefix: str, root: Path, file: SourceFile, kind: str,
     file_id = prefix + relative
     modified = datetime.fromtimestamp(path.stat().st_mtime, UTC).date().isoformat()
     common = {"source": file_id, "format": kind, "modified": modified}
-    left_out = {what: count for what, count in reading.omitted.items() if count}
-    if left_out:
-        common["left_out"] = ", ".join(f"{count} {what}" for what, count in left_out.items())
+    if left_out := as_meta(reading.omitted):
+        common["left_out"] = left_out
     keeps_ids = path.name.removesuffix(".gz") == "corpus.jsonl"
     documents: list[Document] = []
     shown = printable(path)
@@ -366,8 +366,8 @@ def _documents(path: Path, prefix: str, root: Path, file: SourceFile, kind: str,
         elif len(reading.extracts) > 1:
             empty_row = Message.of("corpus.row_without_text", "the row has no text")
             problems.append(Skipped(f"{shown}:{printable(extract.row_id)}", "no text", empty_row))
-    if left_out:
-        partly = Message.of("corpus.partly_read", "left out: {parts}", parts=common["left_out"])
+    if lost := told({kind: count for kind, count in reading.omitted.items() if kind not in QUIET}):
+        partly = Message.of("corpus.partly_read", "left out: {parts}", parts=lost)
         problems.append(Skipped(shown, "partly read", partly))
     if not documents:
         raise Unreadable(

@@ -10,7 +10,10 @@ from quarry.indexer.metadata import Meta
 from quarry.indexer.readers.charset import Decoded
 
 # Raise it when a reader gives other text or metadata for the same bytes: the next `quarry index` reads every file again.
-READERS_VERSION = 3
+READERS_VERSION = 4
+
+UNMARKED_KINDS = frozenset({"code", "csv", "tsv"})
+"""Formats in which a line that begins with `#` is no heading."""
 
 Reason = Literal[
     "empty",
@@ -77,7 +80,7 @@ class Reading:
     Attributes:
         extracts: Its texts.
         problems: Rows that were left out.
-        omitted: What the reader saw and left out, by kind, with how many: `{"pages without text": 3}`.
+        omitted: What the reader saw and left out, by kind (see `left_out`), with how many: `{"scanned_pages": 3}`.
     """
 
     extracts: tuple[Extract, ...]
@@ -97,6 +100,10 @@ class ReadOptions:
         unpacked_bytes: Largest content of an archive (docx, xlsx, epub ...).
         text_characters: Longest text of one document.
         checksum: Compare every file by its digest, also those whose size and times are as before.
+        ocr: Recognize the text of pages that are pictures, with the extra `ocr`. None does as the index did before; a new one does not.
+        ocr_seconds: Time for one PDF when text is recognized.
+        keep_repeated: Keep banners and menus that repeat over the pages of a folder. None does as the index did before; a new one
+            leaves them out.
     """
 
     charset: str | None = None
@@ -106,6 +113,9 @@ class ReadOptions:
     unpacked_bytes: int = 1 << 30
     text_characters: int = 50_000_000
     checksum: bool = False
+    ocr: bool | None = None
+    ocr_seconds: float = 1800.0
+    keep_repeated: bool | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no file could be read with.

@@ -25,7 +25,7 @@ _DECLARED = re.compile(
     re.IGNORECASE,
 )
 # The 500 or so most frequent characters hold about three quarters of running Chinese text, simplified or traditional
-_COMMON_HAN = frozenset(
+COMMON_HAN = frozenset(
     "的一是不了人我在有他这中大来上国个到说们为子和你地出道也时年得就那要下以生会自着去之过家学对可她里后小么心多天而能好都然没日于起还发成事只作"
     "当想看文无开手十用主行方又如前所本见经头面公同三已老从动两长知民样现分将外但身些与高意进把法此实回二理美点月明其种声全工己话儿者向情部正名定女"
     "问力机给等几很业最间新什打便位因重被走电四第门相次东政海口使教西再平真听世气信北少关并内加化由却代军产入先山五太水万市眼体别处总才场师书比住员"
@@ -37,7 +37,7 @@ _COMMON_KANJI = frozenset(
     "高橋井村原野林小渡辺松金郎美名所都道府県市町"
 )
 _COMMON_HANGUL = frozenset("이다는의에을를고가은로한하지도사자기나시서리어그대인들와과정부수일해있것전구보적제성")
-_USUAL = _COMMON_HAN | _COMMON_KANJI | _COMMON_HANGUL
+_USUAL = COMMON_HAN | _COMMON_KANJI | _COMMON_HANGUL
 _KANA = re.compile(r"[\u3041-\u3096\u30a1-\u30fa\u30fc]")
 _HAN = re.compile(r"[\u3400-\u9fff]")
 _HANGUL = re.compile(r"[\uac00-\ud7a3]")
@@ -67,11 +67,11 @@ class _DoubleByte:
     common: frozenset[str]
 
 
-_CHINESE = _DoubleByte("gb18030", (0xB0, 0xD7), 0xA1, _HAN, _COMMON_HAN)
+_CHINESE = _DoubleByte("gb18030", (0xB0, 0xD7), 0xA1, _HAN, COMMON_HAN)
 _JAPANESE_SCRIPT = re.compile(f"{_HAN.pattern[:-1]}{_KANA.pattern[1:]}")
 _EAST_ASIAN = (
     _CHINESE,
-    _DoubleByte("big5", (0xA4, 0xC6), 0x40, _HAN, _COMMON_HAN),
+    _DoubleByte("big5", (0xA4, 0xC6), 0x40, _HAN, COMMON_HAN),
     _DoubleByte("cp932", (0x88, 0x97), 0x40, _JAPANESE_SCRIPT, _COMMON_KANJI),
     _DoubleByte("euc_jp", (0xB0, 0xCF), 0xA1, _JAPANESE_SCRIPT, _COMMON_KANJI),
     _DoubleByte("cp949", (0xB0, 0xC8), 0xA1, _HANGUL, _COMMON_HANGUL),
@@ -125,6 +125,21 @@ def decode(content: bytes, declared: str | None = None, *, charset: str | None =
         or _single_byte(content)
     )
     return _decoded(content, name)
+
+
+def looks_like_text(content: bytes) -> bool:
+    """Whether the content of a file whose name tells nothing is text: few controls, and bytes that are right in some charset."""
+    sample = content[:_SAMPLE]
+    if any(sample.startswith(mark) for mark, _ in _BOMS):
+        return True
+    controls = sum(byte < 32 and byte not in b"\t\n\r\f\x1b\b" for byte in sample)
+    if b"\0" in sample or controls > len(sample) / 500:
+        return False
+    cut = sample[:-3] if len(content) > len(sample) else sample  # the last character may be half of one
+    if _reads(cut, "utf-8") or (len(content) > len(sample) and _nearly_utf8(cut)):
+        return True
+    foreign = sum(byte >= 0x80 for byte in sample)
+    return _east_asian(sample) is not None or foreign < 0.15 * len(sample)
 
 
 def declared_charset(content: bytes) -> str | None:

@@ -1,33 +1,37 @@
 """PDF: the text layer page by page, what is filled into forms, and comments. Runs in the worker process.
 
-Pages that are pictures are counted: a scan is refused, a partly scanned file says how many pages are missing.
+page -> text, its columns read down, spaced headings as words      pdf_columns, pdf_text
+-> is it writing?                                                  plausible
+-> a page that is a picture, or whose text layer is garbage        ocr, when asked for; else counted
+-> words and lines whole, running heads once                       pdf_text
 """
 
-import re
 from collections import Counter
+from collections.abc import Callable
 from ctypes import create_string_buffer
 from pathlib import Path
 from typing import Any
 
 from quarry.indexer.messages import Message
-from quarry.indexer.readers.base import Extract, Reading, Unreadable, damaged_file, needs_password, stem
+from quarry.indexer.readers.base import (
+    Extract,
+    Reading,
+    ReadOptions,
+    Unreadable,
+    damaged_file,
+    needs_password,
+    stem,
+)
+from quarry.indexer.readers.pdf_columns import in_columns
+from quarry.indexer.readers.pdf_text import REMOVED, joined_lines, unspaced, whole_words, without_running_heads
+from quarry.indexer.readers.plausible import is_garbage
 
-_WORD = re.compile(r"(?<![\ufffe\w])[^\W\d_]+(?![\ufffe\w])")
-_DIVIDED = re.compile(r"(?<![\w-])([\d_-]*)([^\W\d_][\w-]*)\ufffe([^\W\d_]+)")
-_HAN = "\u3400-\u4dbf\u4e00-\u9fff"
-_CLOSING = "，、；：）》」』”’"
-_HAN_LINE = re.compile(f"(?<=[{_HAN}{_CLOSING}])\n(?=[{_HAN}（《「『“‘{_CLOSING}。！？])")
-_CUT_ADDRESS = re.compile(r"(?:^|\s)\S{0,200}\w/[\w%.~/-]{1,200}$")
-_ADDRESS_GOES_ON = re.compile(r"[\w%.~-]{1,200}/[\w%~]")
 _STAMP = 120  # characters of a page that is a picture with a stamp or a header over it
 _PICTURE = 0.6  # share of the page that its largest picture covers
-_LONGEST_LINE = 12  # Han characters of a line that is long enough to go on in the next one
 _MOST_ANNOTATIONS = 2_000  # of one page
-_GARBAGE = re.compile("[\ufffd\ue000-\uf8ff\U000f0000-\U0010ffff\0-\x08\x0e-\x1f\x80-\x9f]")
-_MOST_GARBAGE = 0.2
 
 
-def read_pdf(path: Path) -> Reading:
+def read_pdf(path: Path, options: ReadOptions = ReadOptions()) -> Reading:
     """Read text, form values and comments page by page.
 
     Raises:
@@ -41,63 +45,103 @@ def read_pdf(path: Path) -> Reading:
         if "password" in str(err).lower():
             raise Unreadable("encrypted", needs_password()) from err
         raise Unreadable("damaged", damaged_file("PDF", err)) from err
-    pages: list[str] = []
-    omitted: Counter[str] = Counter()
+    reader = _Pages(document, _recognizer() if options.ocr else None)
     try:
         if len(document) == 0:
             raise Unreadable("damaged", damaged_file("PDF", "no pages"))
         if document.get_formtype():
             document.init_forms()
         for page in document:
-            pages.append(_page(page, document, omitted))
+            reader.read(page)
             page.close()
         title = str(document.get_metadata_value("Title") or "").strip()
     except pdfium.PdfiumError as err:
-        raise Unreadable("damaged", damaged_file("PDF", f"page {len(pages) + 1}: {err}")) from err
+        raise Unreadable("damaged", damaged_file("PDF", f"page {len(reader.pages) + 1}: {err}")) from err
     finally:
         document.close()
-    if not any(page.strip() for page in pages):
+    reader.refuse_if_empty()
+    pages, omitted = reader.pages, reader.omitted
+    if not options.keep_repeated:
+        pages, omitted["repeated_lines"] = without_running_heads(pages)
+    text = whole_words("\n\f\n".join(pages))
+    if is_garbage(text):
+        raise _garbled()
+    facts = {"pages": str(len(pages))}
+    if reader.recognized:
+        facts["recognized_pages"] = str(reader.recognized)
+    return Reading((Extract(text, title or stem(path), facts),), omitted=+omitted)
+
+
+def _recognizer() -> Callable[[Any], str]:
+    from quarry.indexer.readers.ocr import Recognizer
+
+    return Recognizer().page_text
+
+
+def _garbled() -> Unreadable:
+    found = Message.of(
+        "readers.garbled",
+        "its text layer is garbage (fonts without a table of characters?)",
+        do="Read it with --ocr, or export it again",
+    )
+    return Unreadable("no text", found)
+
+
+class _Pages:
+    """Reads one page after another."""
+
+    def __init__(self, document: Any, recognize: Callable[[Any], str] | None) -> None:
+        self.pages: list[str] = []
+        self.omitted: Counter[str] = Counter()
+        self.recognized = 0
+        self._document = document
+        self._recognize = recognize
+
+    def read(self, page: Any) -> None:
+        """Add the text of the next page."""
+        text_page = page.get_textpage()
+        text = text_page.get_text_range().replace("\0", " ").replace("\x02", "\ufffe").replace("\f", "\n")
+        if text_page.count_chars() == len(text):  # otherwise positions in the text are not positions on the page
+            text = in_columns(unspaced(text, text_page), text_page).replace(REMOVED, "")
+        text_page.close()
+        text = text.replace("\r\n", "\n")
+        scanned = len(text.strip()) <= _STAMP and _picture_share(page) >= _PICTURE
+        garbled = not scanned and is_garbage(text)
+        if (scanned or garbled) and self._recognize is not None:
+            read = self._recognize(page)
+            self.recognized += bool(read.strip())
+            self.omitted["unread_scans"] += not read.strip()
+            known = "".join(read.split())
+            stamp = "" if garbled or "".join(text.split()) in known else text
+            text = "\n\n".join(part for part in (read, stamp) if part.strip())
+        else:
+            self.omitted["scanned_pages"] += scanned
+            self.omitted["garbled_pages"] += garbled
+            text = "" if garbled else text
+        notes = _annotations(page, self._document, text)
+        self.pages.append("\n\n".join(part for part in (joined_lines(text), *notes) if part.strip()))
+
+    def refuse_if_empty(self) -> None:
+        """Refuse a file without any text.
+
+        Raises:
+            Unreadable: `no text`, as a scan or as garbage.
+        """
+        if any(page.strip() for page in self.pages):
+            return
+        if self.omitted["garbled_pages"]:
+            raise _garbled()
+        pages = len(self.pages)
+        if self._recognize is not None:
+            found = Message.of("readers.unread_scan", "no text was recognized on {pages:page|pages}", pages=pages)
+            raise Unreadable("no text", found)
         found = Message.of(
             "readers.scan",
             "{pages:page|pages} without a text layer (a scan?)",
-            do="Run text recognition (OCR) first",
-            pages=len(pages),
+            do="Read it with --ocr, or run text recognition first",
+            pages=pages,
         )
         raise Unreadable("no text", found)
-    text = _whole_words("\n\f\n".join(pages))
-    if is_garbage(text):
-        found = Message.of(
-            "readers.garbled",
-            "its text layer is garbage (fonts without a table of characters?)",
-            do="Run text recognition (OCR), or export it again",
-        )
-        raise Unreadable("no text", found)
-    return Reading((Extract(text, title or stem(path), {"pages": str(len(pages))}),), omitted=dict(omitted))
-
-
-def _page(page: Any, document: Any, omitted: Counter[str]) -> str:
-    text_page = page.get_textpage()
-    text = text_page.get_text_range().replace("\r\n", "\n").replace("\x02", "\ufffe").replace("\f", "\n")
-    text_page.close()
-    if len(text.strip()) <= _STAMP and _picture_share(page) >= _PICTURE:
-        omitted["pages that are pictures (run OCR)"] += 1
-    notes = _annotations(page, document, text)
-    return "\n\n".join(part for part in (_joined_lines(text), *notes) if part.strip())
-
-
-def _joined_lines(text: str) -> str:
-    """Join lines of Chinese, and addresses, that end because the page does: a word may stand on both."""
-    lines = text.split("\n")
-    longest = max((len(line) for line in lines), default=0)
-    joined: list[str] = []
-    for before, line in zip(["", *lines], lines, strict=False):
-        goes_on = len(before.strip()) >= max(_LONGEST_LINE, 0.7 * longest)
-        address = joined and _CUT_ADDRESS.search(before) and _ADDRESS_GOES_ON.match(line)
-        if address or (joined and goes_on and _HAN_LINE.search(f"{before.strip()[-1:]}\n{line.strip()[:1]}")):
-            joined[-1] = joined[-1].rstrip() + line.lstrip()
-        else:
-            joined.append(line)
-    return "\n".join(joined)
 
 
 def _picture_share(page: Any) -> float:
@@ -159,29 +203,3 @@ def _wide(function: Any, *arguments: Any) -> str:
     buffer = create_string_buffer(size)
     function(*arguments, ctypes.cast(buffer, ctypes.POINTER(raw.FPDF_WCHAR)), size)
     return buffer.raw[: size - 2].decode("utf-16-le", "replace").replace("\r\n", "\n").replace("\r", "\n")
-
-
-def is_garbage(text: str) -> bool:
-    """Whether a text layer has signs without a meaning in the place of letters: private use, controls, replacements."""
-    signs = sum(not character.isspace() for character in text)
-    return signs > 0 and len(_GARBAGE.findall(text)) > _MOST_GARBAGE * signs
-
-
-def _whole_words(text: str) -> str:
-    """Put words together that were divided at a line's end; pdfium writes U+FFFE for the hyphen and the break.
-
-    The rest of the text shows whether the hyphen belongs to the word: not in `con-firming`, but in `chat-optimized`.
-    """
-    if "\ufffe" not in text:
-        return text
-    words = {word.lower() for word in _WORD.findall(text)}
-
-    def whole(match: re.Match[str]) -> str:
-        prefix, before, after = match.groups()
-        joined, two = f"{before}{after}", f"{before}-{after}"
-        if joined.lower() in words:
-            return prefix + joined
-        parts = "-" in before or (len(before) > 2 and len(after) > 2 and {before.lower(), after.lower()} <= words)
-        return prefix + (two if parts or not after.islower() else joined)
-
-    return _DIVIDED.sub(whole, text).replace("\ufffe", "-")

@@ -37,6 +37,16 @@ def read_text(path: Path, content: bytes, options: ReadOptions) -> Reading:
     return Reading((Extract(decoded.text, "", text_meta(decoded)),))
 
 
+def read_code(path: Path, content: bytes, options: ReadOptions) -> Reading:
+    """Read source code, configuration or a log as it stands; its title is its whole name, as people search for it.
+
+    Raises:
+        Unreadable: As `read_text`.
+    """
+    extract = read_text(path, content, options).extracts[0]
+    return Reading((Extract(extract.text, path.name.removesuffix(".gz"), extract.meta),))
+
+
 def read_markdown(path: Path, content: bytes, options: ReadOptions) -> Reading:
     """Read Markdown as it stands; YAML or TOML front matter becomes metadata."""
     extract = read_text(path, content, options).extracts[0]

@@ -10,6 +10,7 @@ import queue
 import subprocess
 import sys
 import threading
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -63,8 +64,9 @@ class Sandbox:
         Raises:
             Unreadable: With the reason; `time limit` after a kill, `damaged` when the parser died.
         """
-        request = {"kind": kind, "path": os.fsencode(path).hex(), "charset": self._options.charset}
-        return _reading(self.ask(request, content, self._options.parser_seconds))
+        request = {"kind": kind, "path": os.fsencode(path).hex(), "options": asdict(self._options)}
+        seconds = self._options.ocr_seconds if self._options.ocr and kind == "pdf" else self._options.parser_seconds
+        return _reading(self.ask(request, content, seconds))
 
     def ask(self, request: dict[str, Any], content: bytes, seconds: float) -> dict[str, Any]:
         """Send a request and wait for its reply.

@@ -3,7 +3,8 @@
 import pytest
 
 from quarry.indexer.corpus.walk import ReadFile, Skipped
-from quarry.indexer.readers.pdf import _joined_lines, is_garbage
+from quarry.indexer.readers.pdf_text import joined_lines
+from quarry.indexer.readers.plausible import is_garbage
 from tests.field.reading import document, read
 
 
@@ -61,7 +62,7 @@ def test_pages_that_are_pictures_are_counted_and_told(tmp_path):
     (tmp_path / "a.pdf").write_bytes(pdf(pages, [PICTURE]))
     event = read(tmp_path / "a.pdf")
     assert isinstance(event, ReadFile)
-    assert event.documents[0].meta["left_out"] == "2 pages that are pictures (run OCR)"
+    assert event.documents[0].meta["left_out"] == "2 scanned_pages"
     assert [(problem.reason, problem.detail.code) for problem in event.problems] == [
         ("partly read", "corpus.partly_read")
     ]
@@ -71,7 +72,7 @@ def test_a_scan_with_a_stamp_is_told(tmp_path):
     (tmp_path / "a.pdf").write_bytes(pdf([(DRAWN + words("RECEIVED 4 MAY"), "")] * 2, [PICTURE]))
     event = read(tmp_path / "a.pdf")
     assert isinstance(event, ReadFile)
-    assert event.documents[0].meta["left_out"].startswith("2 pages")
+    assert event.documents[0].meta["left_out"].startswith("2 scanned_pages")
 
 
 def test_an_ordinary_page_is_not_told(tmp_path):
@@ -91,13 +92,13 @@ def test_a_page_of_pictures_alone_is_refused(tmp_path):
 def test_lines_of_chinese_go_on_where_the_page_breaks_them():
     text = "起重机每季度保养一次，由机务\n科负责。保养前须断开总电源并\n放下吊钩。\n附则\n本表自发布之日起执行。"
     assert (
-        _joined_lines(text)
+        joined_lines(text)
         == "起重机每季度保养一次，由机务科负责。保养前须断开总电源并放下吊钩。\n附则\n本表自发布之日起执行。"
     )
 
 
 def test_lines_of_english_stay():
-    assert _joined_lines("The winch is oiled\nevery spring.") == "The winch is oiled\nevery spring."
+    assert joined_lines("The winch is oiled\nevery spring.") == "The winch is oiled\nevery spring."
 
 
 @pytest.mark.parametrize(

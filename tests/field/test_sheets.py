@@ -66,7 +66,7 @@ def test_formulas_that_no_program_has_calculated_have_values_or_stay_as_text(tmp
     assert line(tmp_path / "a.xlsx", "木材") == "木材 | 90 | 120 | -30"
     assert line(tmp_path / "a.xlsx", "合计") == "合计 | 490 | 270 | 220"
     assert line(tmp_path / "a.xlsx", "link") == "link | 交接单 | No. 400 | =VLOOKUP(1,A1:B2,2)"
-    assert document(tmp_path / "a.xlsx").meta["left_out"] == "1 formulas without a value"
+    assert document(tmp_path / "a.xlsx").meta["left_out"] == "1 formulas"
 
 
 def test_formulas_that_refer_to_each_other_in_a_circle_end():

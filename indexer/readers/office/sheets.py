@@ -91,7 +91,7 @@ def _calculate(rows: list[list[tuple[Any, str]]], sheet: Any, omitted: Counter[s
         while len(rows[r]) <= c:
             rows[r].append((None, ""))
         value = values.value(r, c)
-        omitted["formulas without a value"] += value is None
+        omitted["formulas"] += value is None
         rows[r][c] = (text if value is None else value, rows[r][c][1])
 
 

@@ -141,7 +141,7 @@ class _Word:
         """Yield the text below a paragraph or cell: links and equations (between dollar signs) included."""
         for node in element:
             if node.tag in _SKIPPED:
-                self.omitted["ruby readings"] += node.tag == f"{_W}rt"
+                self.omitted["ruby_readings"] += node.tag == f"{_W}rt"
             elif node.tag == f"{_M}oMath":
                 yield f"${''.join(part.text or '' for part in node.iter(f'{_M}t'))}$"
             elif node.tag == f"{_W}t":

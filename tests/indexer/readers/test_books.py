@@ -6,7 +6,8 @@ import pytest
 
 from quarry.indexer.readers.base import Unreadable
 from quarry.indexer.readers.books import read_epub, read_msg
-from quarry.indexer.readers.pdf import _whole_words, read_pdf
+from quarry.indexer.readers.pdf import read_pdf
+from quarry.indexer.readers.pdf_text import whole_words
 
 
 @pytest.mark.parametrize(
@@ -22,7 +23,7 @@ from quarry.indexer.readers.pdf import _whole_words, read_pdf
     ],
 )
 def test_divided_words_are_put_together(text, whole):
-    assert _whole_words(text) == whole
+    assert whole_words(text) == whole
 
 
 def book(
