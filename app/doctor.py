@@ -12,6 +12,7 @@ import numpy as np
 from quarry.indexer.errors import SearchError
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
+from quarry.indexer.readers.left_out import QUIET, told
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.manifest import Manifest
 
@@ -85,6 +86,7 @@ def examine(root: Path) -> Iterator[CheckResult]:
         return
     yield _check_database(index, rebuild)
     yield from _check_counts(index, rebuild)
+    yield from _check_left_out(index, root)
     yield _check_analyzer(index, f"quarry index PATH --into {root}")
     yield from _check_model(index, rebuild)
     yield from _check_reranker(index)
@@ -159,6 +161,18 @@ def _check_counts(index: Index, remedy: str) -> Iterator[CheckResult]:
         yield CheckResult("unindexed", "warning", scanned, remedy)
     else:
         yield CheckResult("unindexed", "ok", Message.of("doctor.indexed", "the store's index covers every vector"))
+
+
+def _check_left_out(index: Index, root: Path) -> Iterator[CheckResult]:
+    """Say what readers left out of the documents; a warning when it is a loss."""
+    counts = index.chunks.left_out()
+    if not counts:
+        return
+    found = Message.of("doctor.left_out", "left out of the documents: {parts}", parts=[*told(counts)])
+    lost = set(counts) - QUIET
+    scans = {"scanned_pages", "garbled_pages"} & lost
+    remedy = f"quarry index PATH --into {root} --ocr" if scans else ""
+    yield CheckResult("left out", "warning" if lost else "ok", found, remedy)
 
 
 def _check_analyzer(index: Index, remedy: str) -> CheckResult:

@@ -21,7 +21,7 @@ import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from quarry.indexer.build.cutting import Cutter
@@ -60,6 +60,7 @@ class BuildReport:
         encoded: Passages that the model encoded; others had vectors already.
         skipped: What was left out, and why.
         seconds: By phase: `reading`, `cutting`, `encoding`, `storing`, `lexical`.
+        left_out: What was left out of the documents of the generation, by kind (`quarry.indexer.readers.left_out`), with how many.
     """
 
     generation: str
@@ -73,6 +74,7 @@ class BuildReport:
     encoded: int
     skipped: tuple[Skipped, ...]
     seconds: dict[str, float]
+    left_out: dict[str, int] = field(default_factory=dict)
 
 
 def build_index(
@@ -112,7 +114,7 @@ def build_index(
 
     def take_in(table: ChunkTable, cutter: Cutter, advance: Callable[[int], None]) -> Intake:
         roots = name_roots(paths, table.roots(), allow_empty=settings.allow_empty)
-        return sync_roots(table, roots, cutter, settings, advance)
+        return sync_roots(table, roots, cutter, replace(settings, read=cutter.limits), advance)
 
     return _guarded(index, embedder, settings, observer or Unobserved(), take_in)
 
@@ -294,6 +296,7 @@ def _build(generations: Generations, building: Path, plan: Plan, observer: Obser
         encoded = (
             encode_passages(table, embedder, plan.index, clock, with_tokens=True) if embedder and with_tokens else 0
         )
+        intake.left_out = table.left_out()
         table.close()
         return _report(plan.live.generation, intake, (documents, chunks), encoded, clock.finish(), switched=False)
 
@@ -306,6 +309,7 @@ def _build(generations: Generations, building: Path, plan: Plan, observer: Obser
     clock.phase("probing", None)
     probes = measure_routes(table, building, plan)
     manifest = describe_generation(building, plan, table, store, engine).model_copy(update={"probes": probes})
+    intake.left_out = table.left_out()
     table.close()
     manifest.model_copy(update={"files": describe_files(building)}).write(building)
     if not plan.settings.go_live:
@@ -330,6 +334,7 @@ def _report(
         unchanged=intake.unchanged,
         encoded=encoded,
         skipped=tuple(intake.skipped),
+        left_out=intake.left_out,
         seconds=seconds,
     )
 

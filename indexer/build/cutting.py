@@ -27,7 +27,7 @@ class Cutter:
     def __init__(
         self, spec: ChunkSpec, tokens: TokenSpans, analyzer: Analyzer, limits: ReadOptions = ReadOptions()
     ) -> None:
-        self._spec, self._tokens, self.analyzer, self._limits = spec, tokens, analyzer, limits
+        self._spec, self._tokens, self.analyzer, self.limits = spec, tokens, analyzer, limits
         self._sandbox: Sandbox | None = None
 
     @property
@@ -50,21 +50,21 @@ class Cutter:
             Unreadable: If the document is longer than allowed, or takes more time or memory.
         """
         size = len(document.text)
-        if size > self._limits.text_characters:
+        if size > self.limits.text_characters:
             found = Message.of(
                 "build.long_document",
                 "its text has {characters:,} characters",
                 expected="at most {limit:,}",
                 do="Split it",
                 characters=size,
-                limit=self._limits.text_characters,
+                limit=self.limits.text_characters,
             )
             raise Unreadable("too large", found)
         sandbox = self._running() if size > LARGE else None
         if sandbox is None:
             return cut_into_terms(document, self._spec, self._tokens, self.analyzer)
         request = {"doc_id": document.doc_id, "title": document.title, "format": document.meta.get("format", "")}
-        seconds = self._limits.parser_seconds + size / _SLOWEST
+        seconds = self.limits.parser_seconds + size / _SLOWEST
         reply = sandbox.ask(request, document.text.encode(), seconds)
         names: list[str] = reply["headings"]
         chunks = [
@@ -78,7 +78,7 @@ class Cutter:
     def _running(self) -> Sandbox | None:
         """Return the process, None when a tokenizer or analyzer of the caller's own cannot be sent to it."""
         if self._sandbox is None and (setup := self._setup()) is not None:
-            self._sandbox = Sandbox(self._limits, _WORKER, json.dumps(setup).encode())
+            self._sandbox = Sandbox(self.limits, _WORKER, json.dumps(setup).encode())
         return self._sandbox
 
     def _setup(self) -> dict[str, str | int] | None:

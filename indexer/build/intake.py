@@ -36,6 +36,7 @@ class Intake:
     skipped: list[Skipped] = field(default_factory=list)
     files: int = 0
     other_readers: int = 0  # files that readers of another version had read
+    left_out: dict[str, int] = field(default_factory=dict)  # parts of documents, by kind
     taken_over: int = 0  # documents of a folder that a program now owns
     roots_removed: int = 0  # folders that the index is no longer made from
 

@@ -1,7 +1,7 @@
 """What a build will do: the settings asked for, with everything inherited from the live generation and decided."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from quarry.indexer.build.chunking import ChunkSpec
@@ -15,7 +15,7 @@ from quarry.indexer.models.profiles import embedder_profile
 from quarry.indexer.models.token_spans import ScriptTokens
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.layout import CHUNKS_NAME
-from quarry.indexer.storage.manifest import Lineage, Manifest
+from quarry.indexer.storage.manifest import Lineage, Manifest, ReadingFacts
 from quarry.indexer.storage.sealing import Damage
 from quarry.indexer.stores import store_class
 
@@ -99,6 +99,7 @@ class Plan:
             ChunkSpec(live.chunking.max_tokens, live.chunking.overlap_tokens) if live else ChunkSpec()
         )
         chosen = settings.analyzer or (live.lexical.analyzer if live else "jieba")
+        settings = replace(settings, read=_inherited(settings.read, live))
         cutter = Cutter(spec, embedder.tokens if embedder else ScriptTokens(), analyzer(chosen), settings.read)
         store = settings.store or (live.store.kind if live and live.store else "exact")
         store_class(store)  # an unknown kind is refused before any work
@@ -114,9 +115,17 @@ class Plan:
         live_print = self.live.embedder.fingerprint if self.live.embedder else None
         mine = self.embedder.spec.fingerprint if self.embedder else None
         live_store = self.live.store.kind if self.live.store else None
+        if self.live.reading != self.reading:
+            return False
         if self.settings.rerank_vectors not in (None, self.live.token_states):
             return False
         return live_print == mine and live_store == (self.store if self.embedder else None)
+
+    @property
+    def reading(self) -> ReadingFacts:
+        """What the manifest records of how files are read."""
+        read = self.settings.read
+        return ReadingFacts(ocr=bool(read.ocr), keep_repeated=bool(read.keep_repeated))
 
     def with_tokens(self, passages: int) -> bool:
         """Whether token states are kept for an index of so many passages."""
@@ -135,6 +144,14 @@ class Plan:
         if self.live is None or self.live.embedder is None or self.embedder is None:
             return None
         return self.live.lineage if self.live.embedder.fingerprint == self.embedder.spec.fingerprint else None
+
+
+def _inherited(read: ReadOptions, live: Manifest | None) -> ReadOptions:
+    """Return the options with what was not said as the live generation has it."""
+    before = live.reading if live else ReadingFacts()
+    ocr = before.ocr if read.ocr is None else read.ocr
+    keep = before.keep_repeated if read.keep_repeated is None else read.keep_repeated
+    return replace(read, ocr=ocr, keep_repeated=keep)
 
 
 def _check_tokens(embedder: Embedder | None, settings: BuildOptions) -> None:

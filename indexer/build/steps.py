@@ -78,6 +78,7 @@ def describe_generation(building: Path, plan: Plan, table: ChunkTable, store: St
         notes=plan.settings.notes,
         lineage=plan.lineage(),
         reranker=plan.live.reranker if plan.live else None,
+        reading=plan.reading,
         token_states=store is not None and plan.with_tokens(chunks),
         files={},
     )

@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
+from quarry.indexer.corpus.sites import NO_SITE, Sites
 from quarry.indexer.messages import Message
 from quarry.indexer.metadata import cleaned
 from quarry.indexer.readers.base import (
@@ -239,12 +240,13 @@ def read_corpus(
     """
     with Sandbox(options) as sandbox:
         for prefix, root in roots.items():
+            reader = _RootReader(prefix, root, known, options, sandbox)
             for entry in list_files(root):
                 if isinstance(entry, Skipped):
                     yield entry
                 elif not _is_beir_companion(entry):
                     left = leave.get(printable(entry.absolute())) if leave else None
-                    yield left or _read_file(entry, prefix, root, known, options, sandbox)
+                    yield left or reader.read(entry)
 
 
 def _is_beir_companion(path: Path) -> bool:
@@ -256,40 +258,73 @@ def _is_beir_companion(path: Path) -> bool:
     return belongs and any((folder / corpus).is_file() for corpus in ("corpus.jsonl", "corpus.jsonl.gz"))
 
 
-def _read_file(
-    path: Path,
-    prefix: str,
-    root: Path,
-    known: Callable[[str], SourceFile | None],
-    options: ReadOptions,
-    sandbox: Sandbox,
-) -> ReadFile | UnchangedFile | Skipped:
-    absolute = printable(path.absolute())
-    try:
+class _RootReader:
+    """Reads the files of one root, one after another."""
+
+    def __init__(
+        self, prefix: str, root: Path, known: Callable[[str], SourceFile | None], options: ReadOptions, sandbox: Sandbox
+    ) -> None:
+        self._prefix, self._root, self._options, self._sandbox = prefix, root, options, sandbox
+        self._known = known
+        self._readers = READERS_VERSION + options.variant
+        self._sites = Sites(lambda: [one for one in list_files(root) if isinstance(one, Path)], root)
+
+    def read(self, path: Path) -> ReadFile | UnchangedFile | Skipped:
+        """Read a file, or say that it is as it was, or why it is left out."""
+        try:
+            return self._read(path)
+        except Unreadable as err:
+            return Skipped(printable(path), err.reason, err.detail)
+        except OSError as err:
+            return Skipped(printable(path), "unreadable", _unreadable(str(err.strerror or err)))
+        except MemoryError:
+            return Skipped(printable(path), "memory limit", too_much_memory())
+        except RecursionError:
+            return Skipped(printable(path), "damaged", too_deep())
+
+    def _read(self, path: Path) -> ReadFile | UnchangedFile:
+        before = self._before(path)
         facts = path.stat()
-        before = known(absolute)
-        if before and (before.root, before.readers) != (prefix, READERS_VERSION):
-            before = None
-        stamp = _stamp(facts)
-        if before and stamp and not options.checksum and (before.size, before.mtime_ns) == (facts.st_size, stamp):
+        quiet = self._options.keep_repeated or self._sites.is_quiet(path, self._is_unchanged)
+        if quiet and before and self._is_unchanged(path):
             return UnchangedFile(before)
-        raw = _whole(path, facts.st_size, options)
-        digest = sha256(raw).hexdigest()
-        file = SourceFile(absolute, prefix, facts.st_size, stamp, digest, READERS_VERSION)
+        raw = _whole(path, facts.st_size, self._options)
+        site = NO_SITE if self._options.keep_repeated else self._sites.of(path, self._page)
+        digest = site.version(sha256(raw).hexdigest())
+        absolute = printable(path.absolute())
+        file = SourceFile(absolute, self._prefix, facts.st_size, _stamp(facts), digest, self._readers)
         if before and before.sha256 == file.sha256:
             return UnchangedFile(file)
-        content = _unpacked(raw, options)
+        content = _unpacked(raw, self._options)
         kind = format_of(path, content)
-        reading = read_content(path, kind, content, options, sandbox)
-        return _documents(path, prefix, root, file, kind, reading)
-    except Unreadable as err:
-        return Skipped(printable(path), err.reason, err.detail)
-    except OSError as err:
-        return Skipped(printable(path), "unreadable", _unreadable(str(err.strerror or err)))
-    except MemoryError:
-        return Skipped(printable(path), "memory limit", too_much_memory())
-    except RecursionError:
-        return Skipped(printable(path), "damaged", too_deep())
+        reading = site.taken(path, content) or read_content(path, kind, content, self._options, self._sandbox)
+        return _documents(
+            path, self._prefix, self._root, file, kind, site.pruned(reading) if kind == "html" else reading
+        )
+
+    def _before(self, path: Path) -> SourceFile | None:
+        before = self._known(printable(path.absolute()))
+        return before if before and (before.root, before.readers) == (self._prefix, self._readers) else None
+
+    def _is_unchanged(self, path: Path) -> bool:
+        """Whether a file's size and times are as they were."""
+        before = self._before(path)
+        if before is None or self._options.checksum:
+            return False
+        facts = path.stat()
+        stamp = _stamp(facts)
+        return bool(stamp) and (before.size, before.mtime_ns) == (facts.st_size, stamp)
+
+    def _page(self, path: Path) -> tuple[bytes, Reading] | None:
+        """Read a page to compare it with its neighbours; what is wrong with it is told when it is read for itself."""
+        try:
+            content = _unpacked(_whole(path, path.stat().st_size, self._options), self._options)
+            kind = format_of(path, content)
+            return (
+                (content, read_content(path, kind, content, self._options, self._sandbox)) if kind == "html" else None
+            )
+        except (Unreadable, OSError, MemoryError, RecursionError):
+            return None
 
 
 def _stamp(facts: os.stat_result) -> int:

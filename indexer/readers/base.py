@@ -117,13 +117,25 @@ class ReadOptions:
     ocr_seconds: float = 1800.0
     keep_repeated: bool | None = None
 
+    @property
+    def variant(self) -> int:
+        """A number that differs when the same file would be read differently."""
+        return 1000 * bool(self.ocr) + 2000 * bool(self.keep_repeated)
+
     def __post_init__(self) -> None:
         """Refuse what no file could be read with.
 
         Raises:
             ValueError: If a limit is not above 0, or the charset is no text encoding that Python knows.
         """
-        limits = (self.max_bytes, self.parser_seconds, self.parser_bytes, self.unpacked_bytes, self.text_characters)
+        limits = (
+            self.max_bytes,
+            self.parser_seconds,
+            self.parser_bytes,
+            self.unpacked_bytes,
+            self.text_characters,
+            self.ocr_seconds,
+        )
         if min(limits) <= 0:
             raise ValueError(f"limits of reading are {limits}; expected all above 0. Leave them out for the defaults")
         try:

@@ -35,7 +35,7 @@ def read_pdf(path: Path, options: ReadOptions = ReadOptions()) -> Reading:
     """Read text, form values and comments page by page.
 
     Raises:
-        Unreadable: If it is encrypted, damaged, a scan, or its text layer is garbage.
+        Unreadable: If it is encrypted, damaged or a scan. Of a file whose text layer is garbage, the name is read.
     """
     import pypdfium2 as pdfium
 
@@ -59,32 +59,28 @@ def read_pdf(path: Path, options: ReadOptions = ReadOptions()) -> Reading:
         raise Unreadable("damaged", damaged_file("PDF", f"page {len(reader.pages) + 1}: {err}")) from err
     finally:
         document.close()
+    return _reading(reader, title or stem(path), options)
+
+
+def _reading(reader: "_Pages", title: str, options: ReadOptions) -> Reading:
     reader.refuse_if_empty()
     pages, omitted = reader.pages, reader.omitted
     if not options.keep_repeated:
         pages, omitted["repeated_lines"] = without_running_heads(pages)
     text = whole_words("\n\f\n".join(pages))
-    if is_garbage(text):
-        raise _garbled()
+    if omitted["garbled_pages"] < len(pages) and is_garbage(text):  # of pages that are too short to tell each
+        text, omitted["garbled_pages"] = "", len(pages)
     facts = {"pages": str(len(pages))}
     if reader.recognized:
         facts["recognized_pages"] = str(reader.recognized)
-    return Reading((Extract(text, title or stem(path), facts),), omitted=+omitted)
+    shown = text if text.strip() else title  # a file without a readable page is still found by its name
+    return Reading((Extract(shown, title, facts),), omitted=+omitted)
 
 
 def _recognizer() -> Callable[[Any], str]:
     from quarry.indexer.readers.ocr import Recognizer
 
     return Recognizer().page_text
-
-
-def _garbled() -> Unreadable:
-    found = Message.of(
-        "readers.garbled",
-        "its text layer is garbage (fonts without a table of characters?)",
-        do="Read it with --ocr, or export it again",
-    )
-    return Unreadable("no text", found)
 
 
 class _Pages:
@@ -125,12 +121,12 @@ class _Pages:
         """Refuse a file without any text.
 
         Raises:
-            Unreadable: `no text`, as a scan or as garbage.
+            Unreadable: `no text`, as a scan.
         """
         if any(page.strip() for page in self.pages):
             return
         if self.omitted["garbled_pages"]:
-            raise _garbled()
+            return
         pages = len(self.pages)
         if self._recognize is not None:
             found = Message.of("readers.unread_scan", "no text was recognized on {pages:page|pages}", pages=pages)

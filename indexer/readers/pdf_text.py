@@ -19,7 +19,7 @@ _SPACED_HAN = re.compile(f"^[{_HAN}](?:[ \u3000]+[{_HAN}]){{1,9}}(?=\r?$)", re.M
 REMOVED = "\0"
 _WORD_GAP = 1.8  # times the usual gap between spaced letters
 _WIDEST_GAP = 2.2  # times the height of a letter; wider ones are columns of a table
-_DIGITS = re.compile(r"\d+|[ivxIVX]{1,5}(?!\w)")
+_NUMBER = re.compile(r"(?<!\d)\d{1,5}(?!\d)")
 _MARGIN = 2  # lines at the top and at the bottom of a page that may repeat
 _FEWEST_PAGES = 3
 _REPEATS = 0.5  # share of the pages
@@ -89,13 +89,13 @@ def _words(match: re.Match[str], text_page: Any) -> str:
 
 
 def without_running_heads(pages: Sequence[str]) -> tuple[list[str], int]:
-    """Leave out lines that stand at the top or bottom of half of the pages, and page numbers; the first of each kind stays.
+    """Leave out lines that stand at the top or bottom of half of the pages; the first of each kind stays, page numbers do not.
 
     Returns:
         The pages, and how many lines were left out.
     """
-    margins = [_margins(page.split("\n")) for page in pages]
-    counts = Counter(key for lines in margins for key in set(lines.values()))
+    margins = [_margins(page.split("\n"), number) for number, page in enumerate(pages)]
+    counts = Counter(key for lines in margins for key in {key for keys in lines.values() for key in keys})
     enough = max(_FEWEST_PAGES, _REPEATS * len(pages))
     repeated = {key for key, count in counts.items() if count >= enough}
     if not repeated:
@@ -104,16 +104,31 @@ def without_running_heads(pages: Sequence[str]) -> tuple[list[str], int]:
     left = 0
     out = []
     for page, lines in zip(pages, margins, strict=True):
-        dropped = {at for at, key in lines.items() if key in repeated and (key in seen or not key.strip("#-–— ."))}
-        seen.update(key for key in lines.values() if key in repeated)
+        dropped = set()
+        for at, keys in lines.items():
+            again = repeated.intersection(keys)
+            if again and (seen & again or not any(map(str.isalpha, keys[0]))):
+                dropped.add(at)
+            seen |= again
         left += len(dropped)
         out.append("\n".join(line for at, line in enumerate(page.split("\n")) if at not in dropped))
     return out, left
 
 
-def _margins(lines: Sequence[str]) -> dict[int, str]:
-    """Return the numbers of the first and last lines with something in them, and what makes them alike."""
+def _margins(lines: Sequence[str], page: int) -> dict[int, list[str]]:
+    """Return the first and last lines with something in them, by number, and what may make each alike to those of other pages.
+
+    That is the line itself, or the line with its first or last number counted from the page's own.
+    """
     filled = [at for at, line in enumerate(lines) if line.strip()]
     if len(filled) <= 2 * _MARGIN:
         return {}
-    return {at: _DIGITS.sub("#", " ".join(lines[at].split())) for at in (*filled[:_MARGIN], *filled[-_MARGIN:])}
+    keys: dict[int, list[str]] = {}
+    for at in (*filled[:_MARGIN], *filled[-_MARGIN:]):
+        line = " ".join(lines[at].split())
+        numbers = [*_NUMBER.finditer(line)]
+        keys[at] = [line] + [
+            f"{line[: found.start()]}\0{int(found[0]) - page}\0{line[found.end() :]}"
+            for found in (numbers[:1] + numbers[-1:])
+        ]
+    return keys

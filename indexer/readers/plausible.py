@@ -23,7 +23,8 @@ _SMALL_WORDS = (
     "nicht auf für dem im il di che non per da della o os uma para com em do na het een van niet dat ve bir bu ile için nie na "
     "do jest że się w z i a och att det som en på av är ja on ei se og til er på"
 )
-_FUNCTION_WORDS = frozenset(_SMALL_WORDS.split())
+# shorter ones appear in shifted text by chance
+_FUNCTION_WORDS = frozenset(word for word in _SMALL_WORDS.split() if len(word) > 2)
 _FREQUENCIES = dict(
     zip(
         "abcdefghijklmnopqrstuvwxyz",

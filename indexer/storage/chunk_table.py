@@ -5,6 +5,7 @@ built, one process writes the table; afterwards it is opened read-only and immut
 """
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from json import dumps, loads
@@ -16,6 +17,7 @@ from quarry.indexer.corpus.walk import SourceFile
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.language import language_of
 from quarry.indexer.metadata import facts
+from quarry.indexer.readers.left_out import counts_of
 from quarry.indexer.records import Chunk, Document, passage_text
 from quarry.indexer.storage.blob_cache import passage_digest
 from quarry.indexer.storage.chunk_schema import create_tables, has_languages, prepare_copy, put_document_languages
@@ -287,6 +289,15 @@ class ChunkTable:
         sql = "SELECT substr(text, 1, ?), instr(text, char(12)) FROM documents WHERE doc_id = ?"
         row = self._db.execute(sql, (position, doc_id)).fetchone()
         return row[0].count("\f") + 1 if row and row[1] else None
+
+    def left_out(self) -> dict[str, int]:
+        """Return what readers left out of all documents, by kind, with how many."""
+        counts: Counter[str] = Counter()
+        sql = "SELECT value, count(*) FROM meta WHERE key = 'left_out' GROUP BY value"
+        for value, documents in self._db.execute(sql):
+            for kind, count in counts_of(value).items():
+                counts[kind] += count * documents
+        return dict(counts)
 
     def meta_values(self) -> dict[str, list[tuple[str, int]]]:
         """Return the metadata keys with their most frequent values and document counts, for filter menus."""

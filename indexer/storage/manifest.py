@@ -40,6 +40,18 @@ class Chunking(_Part):
     tokenizer: str
 
 
+class ReadingFacts(_Part):
+    """How the files were read, as the next build reads them unless told otherwise.
+
+    Attributes:
+        ocr: Whether text was recognized on pages that are pictures.
+        keep_repeated: Whether banners and menus that repeat over the pages of a site were kept.
+    """
+
+    ocr: bool = False
+    keep_repeated: bool = False
+
+
 class Lexical(_Part):
     """Which analyzer made the terms (identity with versions) and which engine scores them."""
 
@@ -192,6 +204,7 @@ class Manifest(_Part):
     reranker: RerankerFacts | None = None
     probes: Probes | None = None
     token_states: bool = False
+    reading: ReadingFacts = ReadingFacts()
     files: dict[str, FileFact]
 
     def write(self, folder: Path) -> None:

@@ -89,6 +89,66 @@ def test_a_page_of_pictures_alone_is_refused(tmp_path):
     assert event.detail.code == "readers.scan"
 
 
+def text_page(lines):
+    return "BT /F 10 Tf " + " ".join(f"1 0 0 1 {x} {y} Tm ({text}) Tj" for x, y, text in lines) + " ET"
+
+
+def test_a_text_layer_of_shifted_letters_is_told_and_the_file_is_found_by_its_name(tmp_path):
+    plain = "the harbour office keeps the keys of every shed and lends them to the crew that works in it on that day"
+    shifted = "".join(chr((ord(c) - 97 + 7) % 26 + 97) if c.isalpha() else c for c in plain)
+    rows = [shifted[start : start + 40] for start in range(0, len(shifted), 40)]
+    lines = [(20, 380 - 14 * n, row) for n, row in enumerate(rows * 3)]
+    (tmp_path / "sheds.pdf").write_bytes(pdf([(text_page(lines), "")]))
+    event = read(tmp_path / "sheds.pdf")
+    assert isinstance(event, ReadFile)
+    assert event.documents[0].text == "sheds"
+    assert event.documents[0].meta["left_out"] == "1 garbled_pages"
+    assert [problem.reason for problem in event.problems] == ["partly read"]
+
+
+@pytest.mark.parametrize("words_", ["HARVEST SUPPER", "LOCKS"])
+def test_letters_that_are_set_apart_are_words(tmp_path, words_):
+    x, lines = 10.0, []
+    for letter in words_:
+        x += 18
+        lines += [(x, 300, letter)] if letter != " " else []
+    (tmp_path / "a.pdf").write_bytes(pdf([(text_page([*lines, (20, 200, "Tickets at the gate.")]), "")]))
+    assert document(tmp_path / "a.pdf").text.split("\n")[0] == words_
+
+
+def test_answers_to_choose_from_are_no_word(tmp_path):
+    lines = [(20 + 18 * n, 300, letter) for n, letter in enumerate("ABCDE")]
+    (tmp_path / "a.pdf").write_bytes(pdf([(text_page(lines), "")]))
+    assert "ABCDE" not in document(tmp_path / "a.pdf").text
+
+
+LEFT = (
+    "The dredger works from the",
+    "north pier to the slipway",
+    "until the end of the week",
+    "and rests on the Sunday.",
+)
+RIGHT = ("Moorings are let by the", "month to members of the", "club. Others ask at the", "office before they tie up.")
+
+
+def test_columns_that_are_drawn_row_by_row_are_read_down(tmp_path):
+    lines = [part for n in range(4) for part in ((10, 340 - 14 * n, LEFT[n]), (165, 340 - 14 * n, RIGHT[n]))]
+    lines = [(10, 370, "Notices of the harbour office for all of the crews and their guests"), *lines]
+    (tmp_path / "a.pdf").write_bytes(pdf([(text_page(lines), "")]))
+    text = " ".join(document(tmp_path / "a.pdf").text.split())
+    assert " ".join(LEFT + RIGHT) in text
+    assert text.startswith("Notices of the harbour office")
+
+
+def test_rows_of_a_table_are_read_across(tmp_path):
+    rows = [("Rope", "9"), ("Chain", "14"), ("Anchor", "80"), ("Buoy", "25"), ("Lamp", "7")]
+    lines = [
+        part for n, (name, price) in enumerate(rows) for part in ((10, 340 - 14 * n, name), (165, 340 - 14 * n, price))
+    ]
+    (tmp_path / "a.pdf").write_bytes(pdf([(text_page(lines), "")]))
+    assert "Anchor 80" in document(tmp_path / "a.pdf").text
+
+
 def test_lines_of_chinese_go_on_where_the_page_breaks_them():
     text = "起重机每季度保养一次，由机务\n科负责。保养前须断开总电源并\n放下吊钩。\n附则\n本表自发布之日起执行。"
     assert (

@@ -14,6 +14,7 @@ from quarry.app.wiring import ChosenModel, choose_model, live_manifest
 from quarry.indexer.build import BuildReport, build_index
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.messages import Message
+from quarry.indexer.readers.left_out import told
 
 if TYPE_CHECKING:
     from quarry.indexer.build.chunking import ChunkSpec
@@ -36,7 +37,9 @@ def register(cli: typer.Typer) -> None:
 def index(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(help="Files and folders: txt md html pdf docx pptx xlsx epub csv json jsonl, BEIR corpora."),
+        typer.Argument(
+            help="Files and folders: txt md html pdf docx pptx xlsx odt epub rtf csv json mail notebooks code, BEIR corpora."
+        ),
     ] = None,
     into: Annotated[Path | None, typer.Option("--into", help="The index folder; created if missing.")] = None,
     model: Annotated[
@@ -63,6 +66,21 @@ def index(
             "--rerank-vectors/--no-rerank-vectors",
             help="Keep token states for late interaction, about 25 KB per passage. Default: as the index has them; a new one "
             "has them up to 20,000 passages.",
+        ),
+    ] = None,
+    ocr: Annotated[
+        bool | None,
+        typer.Option(
+            "--ocr/--no-ocr",
+            help="Recognize the text of scanned pages (extra `ocr`; seconds per page). Default: as the index was built.",
+        ),
+    ] = None,
+    keep_repeated: Annotated[
+        bool | None,
+        typer.Option(
+            "--keep-repeated/--drop-repeated",
+            help="Keep banners, menus and footers that repeat over the pages of a site or a PDF. Default: as the index was built; "
+            "a new one drops them.",
         ),
     ] = None,
     encoding: Annotated[str | None, typer.Option(help="Encoding of text files. Default: detected per file.")] = None,
@@ -137,7 +155,7 @@ def index(
             chunking=_chunking(into, chunk_tokens, overlap),
             store=store,
             analyzer=analyzer,
-            read=_read_options(encoding, checksum=checksum),
+            read=_read_options(encoding, checksum=checksum, ocr=ocr, keep_repeated=keep_repeated),
             rebuild=rebuild,
             allow_empty=allow_empty,
             keep=keep,
@@ -205,10 +223,12 @@ def _chunking(into: Path, chunk_tokens: int | None, overlap: int | None) -> "Chu
     )
 
 
-def _read_options(encoding: str | None, *, checksum: bool) -> "ReadOptions":
+def _read_options(
+    encoding: str | None, *, checksum: bool, ocr: bool | None, keep_repeated: bool | None
+) -> "ReadOptions":
     from quarry.indexer.corpus.walk import ReadOptions
 
-    return ReadOptions(charset=encoding or ReadOptions().charset, checksum=checksum)
+    return ReadOptions(charset=encoding or None, checksum=checksum, ocr=ocr, keep_repeated=keep_repeated)
 
 
 def print_report(into: Path, report: BuildReport, chosen: ChosenModel) -> None:
@@ -228,6 +248,8 @@ def print_report(into: Path, report: BuildReport, chosen: ChosenModel) -> None:
     else:
         out("  no embedding model: BM25 only")
     out("  " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report.seconds.items()))
+    if report.left_out:
+        out("  left out of what was read: " + ", ".join(part.part("found") for part in told(report.left_out)))
     if report.skipped:
         counts = Counter(skip.reason for skip in report.skipped)
         out(
