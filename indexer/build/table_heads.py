@@ -12,6 +12,7 @@ _NUMBER = re.compile(r"[-+−]?[$€£¥￥]?\d[\d,.\s]*[%‰℃°a-zA-Z元]{0,3
 _BARE_NUMBER = re.compile(r"[-+−]?[\d,.\s]*\d")
 _YEAR = re.compile(r"(?:1[89]|20)\d\d(?:年)?")
 _RULE = re.compile(r"\|?[ :]*-[-: |]*")
+_LONGEST_NUMBER = 40  # characters of a cell that tell whether it is one
 _LONGEST_HEAD = 400  # characters that are repeated with each passage
 _MOST_HEAD_ROWS = 3
 _FEWEST_ROWS = 3
@@ -107,7 +108,7 @@ def _separated(text: str) -> list[_Table]:
 
 def _are_names(cells: list[str], number: re.Pattern[str] = _NUMBER) -> bool:
     """Whether cells can name columns: there are some, and most are no numbers; years may be."""
-    filled = [cell for cell in cells if cell]
+    filled = [cell[:_LONGEST_NUMBER] for cell in cells if cell]
     numbers = sum(number.fullmatch(cell) is not None and _YEAR.fullmatch(cell) is None for cell in filled)
     return bool(filled) and 2 * numbers < len(filled)
 

@@ -23,7 +23,7 @@ from quarry.indexer.readers.formats import format_of
 from quarry.indexer.readers.markup import html_text
 from quarry.indexer.readers.registry import TEXT_KINDS, ZIPPED, read_here
 
-_SEPARATOR = re.compile(rb"^From \S+[^\n]* \d\d:\d\d[^\n]*\n", re.MULTILINE)
+_SEPARATOR = re.compile(rb"^From \S++[^\n]* \d\d:\d\d[^\n]*\n", re.MULTILINE)
 _QUOTED_FROM = re.compile(rb"^>(>*From )", re.MULTILINE)
 _WHITE = re.compile(r"\s+")
 _MOST_ATTACHMENTS = 500

@@ -8,7 +8,7 @@ import re
 
 _SIGNS = re.compile("[\ufffd\ue000-\uf8ff\U000f0000-\U0010ffff\0-\x08\x0e-\x1f\x80-\x9f]")
 _MOST_SIGNS = 0.2
-_WORD = re.compile(r"[A-Za-z]*[a-z][A-Za-z]*")
+_WORD = re.compile(r"[A-Za-z]{2,}")
 _ACCENTED = re.compile("[\u00a1-\u00ff]")
 _LETTER = re.compile(r"[^\W\d_]")
 _HAN = re.compile("[\u3400-\u9fff]")
@@ -69,7 +69,7 @@ def _is_foreign(text: str) -> bool:
 
 def _is_shifted(text: str) -> bool:
     """Latin letters that stand for others: no small words of any language, and letters and pairs in unusual numbers."""
-    words = [word.lower() for word in _WORD.findall(text) if len(word) > 1]
+    words = [word.lower() for word in _WORD.findall(text) if not word.isupper()]
     if len(words) < _FEWEST_WORDS or len(words) < len(_HAN.findall(text)):
         return False
     if sum(word in _FUNCTION_WORDS for word in words) > _FEWEST_FUNCTION_WORDS * len(words):

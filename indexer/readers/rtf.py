@@ -80,7 +80,7 @@ class _Rich:
         self._blocks: list[str] = []
         self._to_skip = 0
         self._starred = False
-        self._in_table = False  # whether the last block is a table that the next row belongs to
+        self._rows: list[str] = []  # of the table that goes on
 
     def read(self, content: bytes) -> None:
         """Take the whole file."""
@@ -103,7 +103,13 @@ class _Rich:
 
     def text(self) -> str:
         """Return what was collected, one block a paragraph or table."""
+        self._end_table()
         return "\n\n".join(self._blocks)
+
+    def _end_table(self) -> None:
+        if self._rows:
+            self._blocks.append("\n".join(self._rows))
+            self._rows = []
 
     def _brace(self, brace: bytes) -> None:
         self._flush()
@@ -197,16 +203,14 @@ class _Rich:
             self._words.clear()
         elif word.endswith("row"):
             line, self._cells = row_line(self._cells), []
-            if line.strip(" |") and self._in_table:
-                self._blocks[-1] += f"\n{line}"
-            elif line.strip(" |"):
-                self._blocks.append(line)
-                self._in_table = True
+            if line.strip(" |"):
+                self._rows.append(line)
         else:
             self._words.clear()
             lines = "\n".join(" ".join(line.split()) for line in text.split("\n")).strip()
+            if lines or word == "page":
+                self._end_table()
             if lines:
-                self._in_table = False
                 self._blocks.append(f"{'#' * self._state.level} {lines}" if self._state.level else lines)
             if word == "page":
                 self._blocks.append("\f")
