@@ -7,6 +7,7 @@ cannot be read is counted as left out.
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from email import message_from_bytes
 from email.errors import HeaderParseError
 from email.header import decode_header
@@ -26,6 +27,7 @@ from quarry.indexer.readers.registry import TEXT_KINDS, ZIPPED, read_here
 _SEPARATOR = re.compile(rb"^From \S++[^\n]* \d\d:\d\d[^\n]*\n", re.MULTILINE)
 _QUOTED_FROM = re.compile(rb"^>(>*From )", re.MULTILINE)
 _WHITE = re.compile(r"\s+")
+_UNNAMED = "attachment"
 _MOST_ATTACHMENTS = 500
 _DEEPEST = 8  # mails inside of mails
 _STUB = 0.3  # a plain text that is this much shorter than the HTML beside it says no more than "open it in a browser"
@@ -71,7 +73,7 @@ def read_mbox(path: Path, content: bytes, options: ReadOptions) -> Reading:
 
 
 def _titled(extract: Extract, title: str) -> Extract:
-    return extract if extract.title else Extract(extract.text, title, extract.meta, extract.row_id)
+    return extract if extract.title else replace(extract, title=title)
 
 
 class _Letters:
@@ -172,11 +174,16 @@ class _Letters:
         if kind in TEXT_KINDS:
             return read_here(kind, Path(name), content, self._options)
         with TemporaryDirectory() as folder:
-            path = Path(folder) / "attachment"  # a name out of a mail never becomes a path
+            path = Path(folder) / f"{_UNNAMED}.{kind}"  # a name out of a mail never becomes a path
             path.write_bytes(content)
             if kind in ZIPPED:
                 check_archive(path, kind, self._options)
-            return read_here(kind, path, b"", self._options)
+            reading = read_here(kind, path, b"", self._options)
+        named = [
+            replace(extract, title=stem(Path(name))) if extract.title == _UNNAMED else extract
+            for extract in reading.extracts
+        ]
+        return replace(reading, extracts=tuple(named))
 
 
 def _inner(mail: Mail) -> list[Mail]:

@@ -105,7 +105,25 @@ def test_an_attached_word_file_is_read_and_its_name_is_no_path(tmp_path):
     event = read(tmp_path / "a.eml")
     assert isinstance(event, ReadFile)
     assert "The capstan needs grease." in event.documents[1].text
+    assert event.documents[1].title == "x"
     assert not (tmp_path.parent.parent / "etc").exists()
+
+
+def test_an_attached_spreadsheet_is_read(tmp_path):
+    from io import BytesIO
+
+    from openpyxl import Workbook
+
+    book, buffer = Workbook(), BytesIO()
+    book.active.append(("锚链", 14))
+    book.save(buffer)
+    mail = letter()
+    mail.add_attachment(buffer.getvalue(), maintype="application", subtype="vnd.ms-excel", filename="库存.xlsx")
+    (tmp_path / "a.eml").write_bytes(mail.as_bytes())
+    event = read(tmp_path / "a.eml")
+    assert isinstance(event, ReadFile)
+    assert "锚链 | 14" in event.documents[1].text
+    assert event.documents[1].title == "库存"
 
 
 def test_a_forwarded_mail_is_part_of_the_text(tmp_path):
