@@ -60,7 +60,7 @@ _BINARY = ZIPPED | {"pdf", "xls", "msg"}
 _MEMBERS = (
     ("word/document.xml", "docx"), ("ppt/presentation.xml", "pptx"), ("xl/workbook.xml", "xlsx"),
     ("META-INF/container.xml", "epub"),
-)  # fmt: skip
+)  # fmt: skip  # a table
 _OPEN_DOCUMENT = {"text": "odt", "spreadsheet": "ods", "presentation": "odp"}
 _MIME = b"application/vnd.oasis.opendocument."
 _OLE = bytes.fromhex("d0cf11e0a1b11ae1")

@@ -13,21 +13,30 @@ QUIET = frozenset({"repeated_lines", "ruby_readings"})
 
 _TOLD: dict[str, Callable[[int], Message]] = {
     "scanned_pages": lambda count: Message.of(
-        "readers.left_scanned", "{count:page that is a picture|pages that are pictures}", do="Read with --ocr", count=count
+        "readers.left_scanned",
+        "{count:page that is a picture|pages that are pictures}",
+        do="Read with --ocr",
+        count=count,
     ),
     "garbled_pages": lambda count: Message.of(
-        "readers.left_garbled", "{count:page whose text layer is garbage|pages whose text layer is garbage}", do="Read with --ocr",
+        "readers.left_garbled",
+        "{count:page whose text layer is garbage|pages whose text layer is garbage}",
+        do="Read with --ocr",
         count=count,
     ),
     "unread_scans": lambda count: Message.of(
-        "readers.left_unread", "{count:page in which no text was recognized|pages in which no text was recognized}", count=count
+        "readers.left_unread",
+        "{count:page in which no text was recognized|pages in which no text was recognized}",
+        count=count,
     ),
     "ruby_readings": lambda count: Message.of("readers.left_ruby", "{count:ruby reading|ruby readings}", count=count),
     "formulas": lambda count: Message.of(
         "readers.left_formulas", "{count:formula without a value|formulas without a value}", count=count
     ),
     "attachments": lambda count: Message.of(
-        "readers.left_attachments", "{count:attachment that cannot be read|attachments that cannot be read}", count=count
+        "readers.left_attachments",
+        "{count:attachment that cannot be read|attachments that cannot be read}",
+        count=count,
     ),
     "pictures": lambda count: Message.of("readers.left_pictures", "{count:picture|pictures}", count=count),
     "cut_outputs": lambda count: Message.of(
@@ -39,7 +48,7 @@ _TOLD: dict[str, Callable[[int], Message]] = {
         do="Keep such lines with --keep-repeated",
         count=count,
     ),
-}  # fmt: skip
+}
 
 
 def as_meta(omitted: Mapping[str, int]) -> str:

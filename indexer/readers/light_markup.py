@@ -9,7 +9,7 @@ from quarry.indexer.readers.plain import read_text
 _RULE = re.compile(r"([=\-~^\"'`#*+:.<>_])\1{1,}")
 _LATEX_LEVELS = {
     "part": 1, "chapter": 1, "section": 2, "subsection": 3, "subsubsection": 4, "paragraph": 5, "subparagraph": 6, "title": 1,
-}  # fmt: skip
+}  # fmt: skip  # a table
 _LATEX_HEADING = re.compile(
     r"^[ \t]*\\(" + "|".join(_LATEX_LEVELS) + r")\*?(?:\[[^\[\]\n]{0,300}\])?\{(.{1,500})\}[^{}\n]{0,200}$"
 )

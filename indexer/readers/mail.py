@@ -59,8 +59,10 @@ def read_mbox(path: Path, content: bytes, options: ReadOptions) -> Reading:
     del path
     content = content.replace(b"\r\n", b"\n")
     starts = [
-        match for match in _SEPARATOR.finditer(content) if match.start() < 2 or content[match.start() - 2 : match.start()] == b"\n\n"
-    ]  # fmt: skip
+        match
+        for match in _SEPARATOR.finditer(content)
+        if match.start() < 2 or content[match.start() - 2 : match.start()] == b"\n\n"
+    ]
     if not starts:
         raise Unreadable("damaged", damaged_file("mbox", "no line that begins a mail"))
     letters = _Letters(options)

@@ -31,7 +31,7 @@ _FREQUENCIES = dict(
         (8.2, 1.5, 2.8, 4.3, 12.7, 2.2, 2.0, 6.1, 7.0, 0.15, 0.77, 4.0, 2.4, 6.7, 7.5, 1.9, 0.1, 6.0, 6.3, 9.1, 2.8, 1.0,
          2.4, 0.15, 2.0, 0.07), strict=True,
     )
-)  # fmt: skip
+)  # fmt: skip  # a table
 # The 258 pairs of letters with 4 of 10,000 or more in English text: 97.6 % of all; other languages with Latin letters reach 73 to 97 %
 _PAIRS = frozenset(
     first + second
@@ -43,7 +43,7 @@ _PAIRS = frozenset(
         "x": "aipt", "y": "elops", "z": "e",
     }.items()
     for second in seconds
-)  # fmt: skip
+)  # fmt: skip  # a table
 _FEWEST_COMMON_HAN = 0.12
 _MOST_ACCENTED = 0.5
 

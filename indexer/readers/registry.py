@@ -12,12 +12,12 @@ _FROM_BYTES = {
     "jsonl": "rows:read_jsonl", "rst": "light_markup:read_rst", "tex": "light_markup:read_tex", "org": "light_markup:read_org",
     "subtitles": "subtitles:read_subtitles", "notebook": "notebook:read_notebook", "rtf": "rtf:read_rtf",
     "eml": "mail:read_eml", "mhtml": "mail:read_eml", "mbox": "mail:read_mbox",
-}  # fmt: skip
+}  # fmt: skip  # a table
 _FROM_PATH = {
     "pdf": "pdf:read_pdf", "epub": "books:read_epub", "msg": "books:read_msg", "docx": "office.word:read_docx",
     "pptx": "office.slides:read_pptx", "xlsx": "office.sheets:read_xlsx", "xls": "office.sheets:read_xls",
     "odt": "office.open_document:read_odf", "ods": "office.open_document:read_odf", "odp": "office.open_document:read_odf",
-}  # fmt: skip
+}  # fmt: skip  # a table
 
 TEXT_KINDS = frozenset(_FROM_BYTES)
 """Formats that are read from their bytes; the others' libraries open the path."""

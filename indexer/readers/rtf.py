@@ -20,18 +20,18 @@ _TOKEN = re.compile(
 _CHARSETS = {
     77: "mac_roman", 128: "cp932", 129: "cp949", 134: "gb18030", 136: "big5hkscs", 161: "cp1253", 162: "cp1254",
     163: "cp1258", 177: "cp1255", 178: "cp1256", 186: "cp1257", 204: "cp1251", 222: "cp874", 238: "cp1250",
-}  # fmt: skip
+}  # fmt: skip  # a table
 _CODE_PAGES = {936: "gb18030", 950: "big5hkscs", 932: "cp932", 949: "cp949", 65001: "utf-8"}
 _SIGNS = {
     "line": "\n", "lbr": "\n", "tab": "\t", "emdash": "—", "endash": "–", "bullet": "•", "lquote": "‘", "rquote": "’",
     "ldblquote": "“", "rdblquote": "”", "emspace": " ", "enspace": " ", "qmspace": " ",
-}  # fmt: skip
+}  # fmt: skip  # a table
 _ESCAPED = {b"~": " ", b"_": "-", b"\\": "\\", b"{": "{", b"}": "}", b"\n": "\n", b"\r": "\n"}
 _HIDDEN = frozenset({
     "fonttbl", "colortbl", "stylesheet", "info", "pict", "objdata", "fldinst", "nonshppict", "listtable", "xe", "tc", "rxe",
     "atnid", "atnauthor", "atntime", "atndate", "atnref", "atnicn", "themedata", "datastore", "latentstyles", "filetbl",
     "revtbl", "rsidtbl", "generator", "sp", "bkmkstart", "bkmkend", "pn", "objclass",
-})  # fmt: skip
+})  # fmt: skip  # a table
 _SHOWN = frozenset({"annotation", "shptxt", "footnote", "shppict", "shpinst"})
 _ENDS = frozenset({"par", "sect", "page", "cell", "nestcell", "row", "nestrow"})
 

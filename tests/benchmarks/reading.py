@@ -30,7 +30,7 @@ WORD_PARTS = {
     "body": r"word/document\.xml", "footnotes": r"word/footnotes\.xml", "endnotes": r"word/endnotes\.xml",
     "comments": r"word/comments\.xml", "headers": r"word/header\d*\.xml", "footers": r"word/footer\d*\.xml",
     "charts": r"word/charts/chart\d+\.xml",
-}  # fmt: skip
+}  # fmt: skip  # a table
 CHILD = """
 import json, sys
 from pathlib import Path

@@ -3,7 +3,7 @@
 import pytest
 
 from quarry.indexer.build import build_index
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.corpus.walk import ReadFile, ReadOptions, read_corpus
 from quarry.indexer.opened import Index
 from quarry.indexer.readers.pdf_text import without_running_heads
@@ -78,7 +78,7 @@ def test_a_page_that_would_be_empty_stays():
 
 
 def indexed(index, folder, **options):
-    report = build_index(index, [folder], None, BuildSettings(read=ReadOptions(**options)))
+    report = build_index(index, [folder], None, BuildOptions(read=ReadOptions(**options)))
     return report, {document.title: document.text for document in Index.open(index).chunks.documents()}
 
 

@@ -31,7 +31,7 @@ _SKIPPED = frozenset({
     f"{_TEXT}tracked-changes", f"{_TEXT}sequence-decls", f"{_OFFICE}forms", f"{_TEXT}ruby-text", f"{_TEXT}index-body",
     f"{_DC}creator", f"{_DC}date", f"{_OFFICE}event-listeners", f"{_TABLE}tracked-changes",
     f"{_PRESENTATION}date-time-decl", f"{_PRESENTATION}footer-decl", f"{_TABLE}calculation-settings",
-})  # fmt: skip
+})  # fmt: skip  # a table
 _MOST_REPEATED = 200  # equal cells or rows that one element stands for, when they hold something
 _MOST_EMPTY = 256  # empty cells before a value
 _ASIDE = frozenset({f"{_TEXT}note", f"{_OFFICE}annotation"})
