@@ -3,7 +3,7 @@
     settings, live manifest -> what will be done                     plan
     files, folders, or documents of a program                        corpus, intake
     -> gone: documents and folders that are taken out                removal
-    -> new and changed documents cut into passages, with terms       cutting (large ones in cutting_worker), chunking
+    -> new and changed documents cut into passages, with terms       cutting (large ones in cutting_worker), chunking, table_heads
     -> chunk table of the new generation                             storage/chunk_table
     -> vectors and token states of the passages that lack them       encoding, storage/vector_cache, tokens
     -> vector store                                                  steps.store_vectors, stores
