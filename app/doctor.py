@@ -190,7 +190,7 @@ def _check_analyzer(index: Index, remedy: str) -> CheckResult:
 
 
 def _check_model(index: Index, remedy: str) -> Iterator[CheckResult]:
-    from quarry.indexer.models.encoder import TransformerEmbedder
+    from quarry.indexer.models.transformer import TransformerEmbedder
     from quarry.retriever.stages.models import LazyEmbedder
 
     facts = index.manifest.embedder
@@ -219,6 +219,13 @@ def _check_model(index: Index, remedy: str) -> Iterator[CheckResult]:
             loads=loads,
             precision=embedder.precision,
         )
+        if embedder.fallback is not None:
+            loads = Message.of(
+                "doctor.model_fallback",
+                "{loads}, by transformers ({reason})",
+                loads=loads,
+                reason=embedder.fallback,
+            )
     yield CheckResult("model", "ok", loads)
     if spec.origin == "offline bundle":
         for sentence in index.manifest.notes:

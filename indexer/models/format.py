@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from quarry.indexer.embedder import EmbedderSpec, Pooling
 from quarry.indexer.errors import ModelError
-from quarry.indexer.models.loading import read_json
+from quarry.indexer.models.folder import read_json
 from quarry.indexer.models.profiles import embedder_profile
 from quarry.indexer.storage.durable import write_atomic
 

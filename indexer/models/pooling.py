@@ -1,5 +1,6 @@
-"""Attention masks and pooling: pure functions over torch tensors, for left and right padding alike."""
+"""Attention masks and pooling: pure functions over torch tensors."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from quarry.indexer.embedder import Pooling
@@ -8,34 +9,31 @@ if TYPE_CHECKING:
     from torch import Tensor, dtype
 
 
-def pool(states: "Tensor", mask: "Tensor", pooling: Pooling) -> "Tensor":
+def pool(states: "Tensor", lengths: Sequence[int], pooling: Pooling) -> "Tensor":
     """Pool token states, in float32.
 
     Args:
-        states: Last hidden states, shape (n, length, hidden).
-        mask: 1 for real tokens, 0 for padding, shape (n, length); every row has at least one 1.
-        pooling: `cls` takes the first real token, `last_token` the last real one, `mean` averages the real ones.
+        states: Last hidden states of several texts, one after another, shape (n_tokens, hidden).
+        lengths: Tokens of each text, at least 1 each; their sum is n_tokens.
+        pooling: `cls` takes a text's first token, `last_token` its last one, `mean` averages them.
 
     Returns:
-        One vector per row, shape (n, hidden), not normalized.
+        One vector per text, shape (len(lengths), hidden), not normalized.
 
     Raises:
         ValueError: If the pooling is unknown.
     """
     import torch
 
-    states = states.float()
+    each = torch.tensor(lengths, device=states.device)
+    ends = torch.cumsum(each, 0)
     if pooling == "mean":
-        weights = mask.unsqueeze(-1).to(states.dtype)
-        return (states * weights).sum(dim=1) / weights.sum(dim=1)
+        return torch.segment_reduce(states.float(), "mean", lengths=each)
     if pooling == "cls":
-        position = mask.argmax(dim=1)
-    elif pooling == "last_token":
-        length = mask.shape[1]
-        position = length - 1 - mask.flip(dims=[1]).argmax(dim=1)
-    else:
-        raise ValueError(f"unknown pooling {pooling!r}; expected cls, mean or last_token")
-    return states[torch.arange(states.shape[0], device=states.device), position]
+        return states[ends - each].float()
+    if pooling == "last_token":
+        return states[ends - 1].float()
+    raise ValueError(f"unknown pooling {pooling!r}; expected cls, mean or last_token")
 
 
 def full_attention(mask: "Tensor", kind: "dtype") -> "Tensor":

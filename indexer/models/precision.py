@@ -95,13 +95,13 @@ def split_device(wanted: str, precision: WantedPrecision = "auto") -> tuple[str,
 
 
 def lighten(model: Any) -> None:
-    """Store the weights of a transformer's linear layers in bfloat16, in place: half the memory, no cast per call.
+    """Store the weights of linear layers in bfloat16, in place: half the memory, no cast per call.
 
-    The token table, norms and what follows the transformer, such as a scoring head, keep float32.
+    The token table and norms keep float32; what follows a transformer, such as a scoring head, is not handed in.
     """
     import torch
 
-    for module in model.base_model.modules():
+    for module in model.modules():
         if type(module) is torch.nn.Linear:
             module.to(torch.bfloat16)
 

@@ -1,53 +1,68 @@
-"""An embedding model on one device: from padded token ids to unit vectors."""
+"""An embedding model on one device: from token ids to unit vectors."""
 
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quarry.indexer.embedder import EmbedderSpec, TokenVectors, Vectors
 from quarry.indexer.errors import ModelError
-from quarry.indexer.models.loading import read_json
-from quarry.indexer.models.pooling import full_attention, pool
+from quarry.indexer.models.folder import read_json
+from quarry.indexer.models.pooling import pool
 from quarry.indexer.models.precision import Compute
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Network(Protocol):
+    """Computes token states of several texts at once: `bert.Bert`, or `padded.Padded` around a model of transformers."""
+
+    @property
+    def hidden_size(self) -> int:
+        """Length of a token's state."""
+        ...
+
+    def __call__(self, ids: "Tensor", lengths: Sequence[int]) -> "list[Tensor]":
+        """Return the last layer's states, shape (n_tokens, hidden_size).
+
+        Args:
+            ids: Token ids of all texts, one after another, shape (n_tokens,).
+            lengths: Tokens of each text, at least 1 each.
+        """
+        ...
 
 
 class Replica:
     """An embedding model on one device.
 
     Args:
-        model: From `load_weights`, in the precision of `where`.
+        model: In the precision of `where`.
         dense: What comes after the pooling, from `dense_layer`.
         where: Device and precision; pooling and what follows are float32.
-        bidirectional: Whether every token of a decoder attends to all others.
     """
 
-    def __init__(self, model: Any, dense: list[Any], where: Compute, *, bidirectional: bool) -> None:
+    def __init__(self, model: Network, dense: list[Any], where: Compute) -> None:
         self.model = model
         self.dense = dense
         self.where = where
-        self.bidirectional = bidirectional
         self.lock = threading.Lock()
 
-    def width(self, hidden: int) -> int:
-        """Return the length of the vectors of a model whose states are `hidden` wide."""
-        return int(self.dense[-1][0].out_features) if self.dense else hidden
-
-    def forward(self, ids: Any, mask: Any, spec: EmbedderSpec) -> Vectors:
-        """Return unit rows of one padded batch, shape (n, spec.dim)."""
-        return self.forward_with_states(ids, mask, spec)[0]
+    @property
+    def width(self) -> int:
+        """Length of its vectors."""
+        return int(self.dense[-1][0].out_features) if self.dense else self.model.hidden_size
 
     def forward_with_states(
-        self, ids: Any, mask: Any, spec: EmbedderSpec, own: Sequence[NDArray[np.int64]] = ()
+        self, rows: Sequence[Sequence[int]], spec: EmbedderSpec, own: Sequence[NDArray[np.int64]] = ()
     ) -> tuple[Vectors, list[TokenVectors]]:
-        """Return unit rows of one padded batch, and the last layer's states of chosen tokens.
+        """Return unit rows of one batch, and the last layer's states of chosen tokens.
 
         Args:
-            ids: Token ids, shape (n, length).
-            mask: 1 for real tokens, shape (n, length).
+            rows: Token ids of each text, at least one each.
             spec: How states become one vector.
             own: For each row the positions whose states are wanted; none for no states at all.
 
@@ -56,16 +71,20 @@ class Replica:
         """
         import torch
 
+        lengths = [len(row) for row in rows]
+        ids = torch.tensor([token for row in rows for token in row], dtype=torch.long)
         with torch.inference_mode(), self.lock:
-            ids, mask = ids.to(self.where.device), mask.to(self.where.device)
-            seen = full_attention(mask, self.model.dtype) if self.bidirectional else mask
             with self.where.products():
-                states = self.model(input_ids=ids, attention_mask=seen).last_hidden_state
-            pooled = pool(states, mask, spec.pooling)
+                (states,) = self.model(ids.to(self.where.device), lengths)
+            pooled = pool(states, lengths, spec.pooling)
             for layer in self.dense:
                 pooled = layer(pooled)
             unit = torch.nn.functional.normalize(pooled[:, : spec.dim], dim=1)
-            chosen = [states[row, torch.from_numpy(where)].float().cpu().numpy() for row, where in enumerate(own)]
+            firsts = np.cumsum([0, *lengths[:-1]])
+            chosen = [
+                states[torch.from_numpy(first + where)].float().cpu().numpy()
+                for first, where in zip(firsts, own, strict=False)  # `own` may be empty
+            ]
             out: Vectors = unit.cpu().numpy()
             return out, chosen
 

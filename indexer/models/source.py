@@ -15,8 +15,8 @@ from quarry.indexer.errors import ModelError
 from quarry.indexer.lexical.analyzer import cache_folder
 from quarry.indexer.messages import Message
 from quarry.indexer.models import hub, offline_bundle
+from quarry.indexer.models.folder import check_folder, read_json, stored_id
 from quarry.indexer.models.format import PROFILE_NAME, modules
-from quarry.indexer.models.loading import check_folder, read_json, stored_id
 from quarry.indexer.models.profiles import embedder_profile
 from quarry.indexer.storage.durable import write_atomic
 

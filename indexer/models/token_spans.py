@@ -1,11 +1,15 @@
 """Tokens as character ranges, the unit in which passages are measured: a model's own, or by script where there is no model."""
 
 import re
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from quarry.indexer.embedder import Spans
+from quarry.indexer.embedder import Spans, TokenSink
 
 _SPAN_SLICE = 200_000  # characters tokenized at once
 
@@ -14,15 +18,13 @@ class HfTokenSpans:
     """The tokens of a model's own tokenizer, which neither truncates nor pads, as character ranges."""
 
     def __init__(self, tokenizer: Any, model: str) -> None:
-        from hashlib import sha256
-
         self._tokenizer = tokenizer
-        self._name = f"{model}/{sha256(tokenizer.to_str().encode()).hexdigest()[:12]}"
+        self._model = model
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Identity of the tokenizer: model and digest."""
-        return self._name
+        return f"{self._model}/{sha256(self.as_json().encode()).hexdigest()[:12]}"
 
     def as_json(self) -> str:
         """Return the tokenizer, so that another process can use it."""
@@ -52,6 +54,28 @@ class HfTokenSpans:
             parts.append(np.array(offsets, dtype=np.int64).reshape(-1, 2) + start)
             start = end
         return np.concatenate(parts) if parts else np.zeros((0, 2), dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnTokens:
+    """Which tokens of a formatted text are the text's own, and who gets their states.
+
+    Attributes:
+        head: Characters of the format before the text.
+        tail: Characters of the format after it.
+        sink: Receives the states.
+    """
+
+    head: int
+    tail: int
+    sink: TokenSink
+
+    def positions(self, encoding: Any, length: int) -> NDArray[np.int64]:
+        """Return the positions of the text's own tokens in an encoding of `length` characters, special tokens left out."""
+        spans = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
+        # a token may begin with the blank before it, which is the format's
+        inside = (spans[:, 1] > self.head) & (spans[:, 0] < length - self.tail) & (spans[:, 1] > spans[:, 0])
+        return np.flatnonzero(inside & (np.array(encoding.special_tokens_mask) == 0))
 
 
 # CJK characters one by one; Latin words in pieces of at most four letters; digits in threes; every other sign alone

@@ -7,9 +7,10 @@ and with it the ids that the model was trained on.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from quarry.indexer.errors import ModelError
+from quarry.indexer.models.folder import read_json
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -60,6 +61,11 @@ class ModelTokenizer:
             model_input_names=tuple(known.model_input_names),
         )
 
+    @property
+    def padding(self) -> int:
+        """What to pad with: the padding token, else the end of a text, else token 0."""
+        return self.pad_token_id if self.pad_token_id is not None else (self.eos_token_id or 0)
+
     def copy(self) -> "Tokenizer":
         """Return a copy of the backend, which the caller may set to pad or truncate."""
         from tokenizers import Tokenizer
@@ -70,6 +76,76 @@ class ModelTokenizer:
         """Return the tokens of a text, special tokens left out."""
         found: list[int] = self.backend_tokenizer.encode(text, add_special_tokens=False).ids
         return found
+
+
+class _Known(NamedTuple):
+    """What the JSON files of a folder say about its tokenizer; transformers' tokenizers have the same attributes."""
+
+    pad_token: str | None
+    bos_token: str | None
+    eos_token: str | None
+    unk_token: str | None
+    model_max_length: int
+    model_input_names: tuple[str, ...]
+
+
+_NO_LIMIT = 1 << 62
+_INPUTS = ("input_ids", "token_type_ids", "attention_mask")
+_PADDING = ("[PAD]", "<pad>")  # of BERT's and RoBERTa's tokenizer classes, for folders that do not name theirs
+
+
+def read_tokenizer(folder: Path, config: dict[str, Any]) -> ModelTokenizer:
+    """Read the tokenizer of an encoder from `tokenizer.json` and the JSON files beside it, without transformers.
+
+    Raises:
+        ModelError: If there is none, a file is damaged, or its size does not fit the model.
+    """
+    stored = read_stored(folder)
+    if stored is None:
+        raise ModelError(
+            "models.slow_tokenizer",
+            "the tokenizer in {folder} has no tokenizer.json",
+            expected="a fast tokenizer",
+            do="Convert it first",
+            folder=folder,
+        )
+    settings = read_json(folder / "tokenizer_config.json")
+    named = {**read_json(folder / "special_tokens_map.json"), **settings}
+
+    def token(name: str) -> str | None:
+        found = named.get(name)
+        return found.get("content") if isinstance(found, dict) else found
+
+    padding = token("pad_token") or next((name for name in _PADDING if stored.token_to_id(name) is not None), None)
+    known = _Known(
+        padding,
+        token("bos_token"),
+        token("eos_token"),
+        token("unk_token"),
+        int(settings.get("model_max_length") or _NO_LIMIT),
+        tuple(settings.get("model_input_names") or _INPUTS),
+    )
+    apply_settings(stored, settings, known)
+    check_size(folder, stored, config)
+    return ModelTokenizer.of(stored, known)
+
+
+def check_size(folder: Path, stored: "Tokenizer", config: dict[str, Any]) -> None:
+    """Check that a tokenizer fits the model's vocabulary.
+
+    Raises:
+        ModelError: If it does not.
+    """
+    size, expected = stored.get_vocab_size(), int(config.get("vocab_size", 0))
+    if expected and not 0.9 * expected <= size <= expected + 1024:
+        raise ModelError(
+            "models.tokenizer_size",
+            "the tokenizer in {folder} has {size} tokens and the model {wanted}; they do not belong together",
+            do="Copy or download the model again",
+            folder=folder,
+            size=size,
+            wanted=expected,
+        )
 
 
 def read_stored(folder: Path) -> "Tokenizer | None":
@@ -101,7 +177,7 @@ def apply_settings(stored: "Tokenizer", settings: dict[str, Any], known: Any) ->
     Args:
         stored: Changed in place.
         settings: The content of `tokenizer_config.json`.
-        known: The transformers tokenizer of the folder.
+        known: The folder's special tokens, such as a transformers tokenizer.
     """
     from tokenizers.normalizers import BertNormalizer
 

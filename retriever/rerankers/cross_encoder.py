@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from quarry.indexer.errors import ModelError
 from quarry.indexer.models.batching import TokenBudget
-from quarry.indexer.models.loading import check_folder, choose_device, load_tokenizer, load_weights, stored_id
+from quarry.indexer.models.folder import check_folder, stored_id
+from quarry.indexer.models.loading import choose_device, load_tokenizer, load_weights
 from quarry.indexer.models.precision import Compute, Precision, WantedPrecision, compute_exactly, split_device
 from quarry.indexer.models.profiles import reranker_profile
 from quarry.retriever.base import Reranker

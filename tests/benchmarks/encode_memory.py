@@ -31,8 +31,8 @@ def main() -> None:
     if "kept" in sys.argv:
         heap._malloc_trim = lambda: None  # type: ignore[assignment]
     embedder = load_embedder(bundle_folder(), device="cpu")
-    encoder = embedder._replicas[0].model.encoder
-    encoder.layer = encoder.layer[:layers]
+    encoder = embedder._replicas[0].model
+    encoder.layers = encoder.layers[:layers]
     print(f"loaded: {memory()}", flush=True)
     started = perf_counter()
     for number in range(slices):

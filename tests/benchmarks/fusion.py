@@ -119,7 +119,9 @@ def _embedder(name: str):
     embedder = load_embedder(bundle_folder(), device="cpu")
     if name == "random":
         torch.manual_seed(0)
-        for _, weight in embedder._replicas[0].model.named_parameters():
+        model = embedder._replicas[0].model
+        model.tokens, model.places = (torch.randn(table.shape) * 0.02 for table in (model.tokens, model.places))
+        for _, weight in model.named_parameters():
             if weight.dim() > 1:
                 weight.data.normal_(0, 0.02)
     return embedder

@@ -9,8 +9,9 @@ import numpy as np
 
 from quarry.indexer.errors import ModelError
 from quarry.indexer.models.batching import by_length, token_batches
+from quarry.indexer.models.folder import check_folder, read_json, stored_id
 from quarry.indexer.models.format import PROFILE_NAME
-from quarry.indexer.models.loading import check_folder, load_tokenizer, read_json, stored_id
+from quarry.indexer.models.loading import load_tokenizer
 from quarry.retriever.evaluation.measures import ndcg
 from quarry.retriever.rerankers.cross_encoder import pair_tokens
 from quarry.training.examples.rows import TrainingRow

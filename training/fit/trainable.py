@@ -14,14 +14,13 @@ import numpy as np
 from quarry.indexer.embedder import Vectors
 from quarry.indexer.errors import MissingExtraError, ModelError, SettingsError
 from quarry.indexer.models.batching import by_length, token_batches
+from quarry.indexer.models.folder import check_folder, stored_id
 from quarry.indexer.models.format import ModelFormat, model_format, with_instruction
 from quarry.indexer.models.loading import (
-    check_folder,
     choose_device,
     load_tokenizer,
     load_weights,
     quiet_libraries,
-    stored_id,
 )
 from quarry.indexer.models.tokenizer import ModelTokenizer
 from quarry.training.fit.collation import Tokenizer, padded

@@ -11,8 +11,8 @@ from typing import Any
 
 from quarry.indexer.embedder import EmbedderSpec
 from quarry.indexer.errors import ModelError
+from quarry.indexer.models.folder import check_folder, read_json
 from quarry.indexer.models.format import ModelFormat, model_format, write_profile
-from quarry.indexer.models.loading import check_folder, read_json
 from quarry.indexer.storage.durable import sync_folder, sync_tree, write_atomic
 from quarry.training.fit.model_folder import MARK, tuned_name
 from quarry.training.fit.run_folder import digest_of
@@ -91,7 +91,7 @@ def _common_format(base: Path, tuned: Path) -> ModelFormat:
 
 
 def _named(folder: Path) -> str:
-    from quarry.indexer.models.loading import stored_id
+    from quarry.indexer.models.folder import stored_id
 
     return stored_id(folder, read_json(folder / "config.json"))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from quarry.indexer.errors import ModelError
-from quarry.indexer.models.loading import check_folder
+from quarry.indexer.models.folder import check_folder
 from quarry.indexer.models.source import ModelSource, content_digest, resolve_model
 from quarry.indexer.storage.manifest import Manifest
 from quarry.retriever.rerankers.cross_encoder import load_reranker

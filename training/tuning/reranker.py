@@ -11,7 +11,7 @@ from pathlib import Path
 
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.messages import Message
-from quarry.indexer.models.loading import read_json
+from quarry.indexer.models.folder import read_json
 from quarry.indexer.models.source import content_digest
 from quarry.indexer.opened import Index
 from quarry.indexer.storage.generations import Generations

@@ -26,8 +26,9 @@ from transformers import (
 
 from quarry.indexer.embedder import EmbedderSpec
 from quarry.indexer.errors import ModelError
-from quarry.indexer.models.encoder import EncoderOptions, TransformerEmbedder, load_embedder
+from quarry.indexer.models.encoder import EncoderOptions, load_embedder
 from quarry.indexer.models.format import write_profile
+from quarry.indexer.models.transformer import TransformerEmbedder
 
 TEXTS = [
     "How do I renew a book?",
@@ -226,18 +227,19 @@ def test_memory_that_runs_out_halves_the_batches_and_loses_nothing(tmp_path, mon
 
     failed = []
 
-    def tight(ids, mask, spec, own=()):
+    def tight(rows, spec, own=()):
         assert not [batch for batch in failed if batch() is not None]  # a failed batch would take memory from its retry
-        if len(ids) > 3:
-            failed.append(weakref.ref(ids))
+        if len(rows) > 3:
+            batch = torch.zeros(len(rows))
+            failed.append(weakref.ref(batch))
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return real(ids, mask, spec, own)
+        return real(rows, spec, own)
 
     monkeypatch.setattr(replica, "forward_with_states", tight)
     assert np.abs(embedder.embed_documents([f"text {i}" for i in range(40)]) - expected).max() < 1e-5
     assert failed
 
-    def none(ids, mask, spec, own=()):
+    def none(rows, spec, own=()):
         raise RuntimeError("CUDA out of memory")
 
     monkeypatch.setattr(replica, "forward_with_states", none)
@@ -248,7 +250,7 @@ def test_memory_that_runs_out_halves_the_batches_and_loses_nothing(tmp_path, mon
 def test_other_failures_are_not_taken_for_memory(tmp_path, monkeypatch):
     embedder = bge(tmp_path)
 
-    def broken(ids, mask, spec, own=()):
+    def broken(rows, spec, own=()):
         raise RuntimeError("shape mismatch")
 
     monkeypatch.setattr(embedder._replicas[0], "forward_with_states", broken)
@@ -259,7 +261,7 @@ def test_other_failures_are_not_taken_for_memory(tmp_path, monkeypatch):
 def test_broken_weights_are_noticed(tmp_path):
     embedder = bge(tmp_path)
     with torch.no_grad():
-        embedder._replicas[0].model.embeddings.LayerNorm.weight.fill_(float("nan"))
+        embedder._replicas[0].model.norm.weight.fill_(float("nan"))
     with pytest.raises(ModelError, match="the vector of text 0 is not finite"):
         embedder.embed_documents(["x"])
 

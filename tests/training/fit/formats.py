@@ -3,7 +3,7 @@
 from copy import copy
 from dataclasses import replace
 
-from quarry.indexer.models.encoder import TransformerEmbedder
+from quarry.indexer.models.transformer import TransformerEmbedder
 
 
 def with_formats(embedder: TransformerEmbedder, query_format: str, document_format: str) -> TransformerEmbedder:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from quarry.indexer.errors import ModelError, SettingsError
-from quarry.indexer.models.loading import check_folder, load_tokenizer
+from quarry.indexer.models.folder import check_folder
+from quarry.indexer.models.loading import load_tokenizer
 from quarry.retriever.rerankers.cross_encoder import load_reranker
 from quarry.training.examples.rows import TrainingRow
 from quarry.training.fit.batches import plan_batches
