@@ -140,9 +140,14 @@ class Searcher:
             return self
         return type(self)(index, self.lazy_embedder.for_generation(index), self.lazy_reranker.for_generation(index))
 
-    def warm(self) -> tuple[Message, ...]:
-        """Load the models and the word list now; return why a model could not be loaded (searches work without it)."""
-        self.index.analyzer.warm()
+    def warm(self, *, words: bool = True) -> tuple[Message, ...]:
+        """Load the models now; return why a model could not be loaded (searches work without it).
+
+        Args:
+            words: Whether to read the whole Chinese dictionary, too; for a few questions a part is read when it is needed.
+        """
+        if words:
+            self.index.analyzer.warm()
         return tuple(reason for reason in (self.lazy_embedder.warm(), self.lazy_reranker.warm()) if reason)
 
     def embedder(self) -> Embedder | None:

@@ -68,7 +68,7 @@ def search(
     )
     searcher = Searcher.open(index, rerank=rerank, device=device, generation=generation)
     if options.route != "bm25":
-        searcher.warm()  # keeps model loading out of the timings
+        searcher.warm(words=False)  # keeps model loading out of the timings
     if run is not None:
         _write_run(searcher, asked, k, options, run)
         return
