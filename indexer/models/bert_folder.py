@@ -122,7 +122,11 @@ class _Stored:
         self._prefix = next((prefix for prefix in _PREFIXES if prefix + _TOKENS in self._files), "")
 
     def raw(self, name: str) -> "Tensor":
-        """Return a weight as it is stored: a view of the mapped file, of which only what is used is read."""
+        """Return a weight as it is stored: a view of the mapped file, of which only what is used is read.
+
+        Raises:
+            ValueError: If it is not of floating-point numbers that are converted to float32 exactly.
+        """
         import torch
 
         found: Tensor = self._files[self._prefix + name].get_tensor(self._prefix + name)

@@ -14,9 +14,9 @@ from tests.indexer.models.test_encoder import make_model
 
 ROOT = Path(__file__).resolve().parents[3]
 NEVER = (
-    "transformers", "sentence_transformers", "streamlit", "lancedb", "pyarrow", "pandas", "scipy", "faiss", "huggingface_hub",
-    "sympy", "torch._dynamo", "torch._inductor", "openpyxl", "docx", "quarry.training",
-)  # fmt: skip
+    "transformers sentence_transformers streamlit lancedb pyarrow pandas scipy faiss huggingface_hub sympy torch._dynamo "
+    "torch._inductor openpyxl docx quarry.training"
+).split()
 
 
 @pytest.fixture(scope="module")
