@@ -13,10 +13,23 @@ from tests.app.running import quarry
 from tests.indexer.models.test_encoder import make_model
 
 ROOT = Path(__file__).resolve().parents[3]
-NEVER = (
-    "transformers sentence_transformers streamlit lancedb pyarrow pandas scipy faiss huggingface_hub sympy torch._dynamo "
-    "torch._inductor openpyxl docx quarry.training"
-).split()
+NEVER = [
+    "transformers",
+    "sentence_transformers",
+    "streamlit",
+    "lancedb",
+    "pyarrow",
+    "pandas",
+    "scipy",
+    "faiss",
+    "huggingface_hub",
+    "sympy",
+    "torch._dynamo",
+    "torch._inductor",
+    "openpyxl",
+    "docx",
+    "quarry.training",
+]
 
 
 @pytest.fixture(scope="module")
