@@ -3,7 +3,8 @@
 A request passes, in this order:
 
     guard            Host header, token, size and time limit of the body, log line, metrics
-    routes/          one module per group of paths; `shapes` has requests and responses with their limits
+    routes/          one module per group of paths; `shapes` and `model_shapes` have
+                     requests and responses with their limits
     services         what the routes share: the live searcher, the queues, the inbox, the feedback log
     batching         requests that wait together are computed together
     shared_reranker  passages of concurrent requests share forward batches

@@ -8,9 +8,7 @@ from uuid import uuid4
 import numpy as np
 from fastapi import APIRouter, Depends, Path
 
-from quarry.app.server.problems import Problem
-from quarry.app.server.services import Services, services_of
-from quarry.app.server.shapes import (
+from quarry.app.server.model_shapes import (
     EmbeddingOut,
     EmbeddingsAnswer,
     EmbeddingsRequest,
@@ -22,6 +20,8 @@ from quarry.app.server.shapes import (
     TextIn,
     Usage,
 )
+from quarry.app.server.problems import Problem
+from quarry.app.server.services import Services, services_of
 from quarry.app.server.shared_reranker import SharedReranker
 from quarry.indexer.embedder import Embedder, Vectors
 from quarry.indexer.errors import ModelError
