@@ -19,7 +19,8 @@ Progress: TypeAlias = Callable[[int], None]
 """Receives the number of texts finished since the last call."""
 
 TokenVectors: TypeAlias = NDArray[np.float32]
-"""States of the tokens of one text, shape (n_tokens, width), float32, as the model's last layer gives them, not scaled."""
+"""States of the tokens of one text, shape (n_tokens, width), float32: those of the layer at two thirds of the depth and of the last
+layer side by side, each scaled to unit length (models of one layer have only that)."""
 
 TokenSink: TypeAlias = Callable[[int, TokenVectors], None]
 """Receives the number of a text and the states of its tokens, once per distinct text, in no particular order."""

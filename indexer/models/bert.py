@@ -79,6 +79,11 @@ class Bert(nn.Module):
         """Length of a token's state."""
         return self.shape.width
 
+    @property
+    def depth(self) -> int:
+        """How many layers it has."""
+        return len(self.layers)
+
     def forward(self, ids: Tensor, lengths: Sequence[int], layers: Sequence[int] = (-1,)) -> list[Tensor]:
         """Return the states of all tokens after some layers.
 

@@ -28,8 +28,13 @@ class Padded:
         """Length of a token's state."""
         return int(self.model.config.hidden_size)
 
-    def __call__(self, ids: "Tensor", lengths: Sequence[int]) -> "list[Tensor]":
-        """Return the last layer's states, shape (n_tokens, hidden_size); see `replica.Network`."""
+    @property
+    def depth(self) -> int:
+        """How many layers it has."""
+        return int(self.model.config.num_hidden_layers)
+
+    def __call__(self, ids: "Tensor", lengths: Sequence[int], layers: Sequence[int] = (-1,)) -> "list[Tensor]":
+        """Return the states of some layers, each of shape (n_tokens, hidden_size); see `replica.Network`."""
         import torch
 
         each = torch.tensor(lengths, device=ids.device)
@@ -38,4 +43,7 @@ class Padded:
         padded[real] = ids
         mask = real.long()
         seen = full_attention(mask, self.model.dtype) if self.bidirectional else mask
-        return [self.model(input_ids=padded, attention_mask=seen).last_hidden_state[real]]
+        if tuple(layers) == (-1,):
+            return [self.model(input_ids=padded, attention_mask=seen).last_hidden_state[real]]
+        found = self.model(input_ids=padded, attention_mask=seen, output_hidden_states=True).hidden_states
+        return [found[number][real] for number in layers]

@@ -26,14 +26,34 @@ class Network(Protocol):
         """Length of a token's state."""
         ...
 
-    def __call__(self, ids: "Tensor", lengths: Sequence[int]) -> "list[Tensor]":
-        """Return the last layer's states, shape (n_tokens, hidden_size).
+    @property
+    def depth(self) -> int:
+        """How many layers it has."""
+        ...
+
+    def __call__(self, ids: "Tensor", lengths: Sequence[int], layers: Sequence[int] = (-1,)) -> "list[Tensor]":
+        """Return the states of all tokens after some layers, each of shape (n_tokens, hidden_size).
 
         Args:
             ids: Token ids of all texts, one after another, shape (n_tokens,).
             lengths: Tokens of each text, at least 1 each.
+            layers: Counted as in transformers' `hidden_states`: 1 is what the first layer gives, -1 the last layer's.
         """
         ...
+
+
+def token_layers(depth: int) -> tuple[int, ...]:
+    """Return the layers whose states late interaction compares: at two thirds of the depth, and the last (-1).
+
+    The last layer serves the pooled vector and has given up some of what a single token means; the one before keeps it, and agrees
+    better across languages (docs/second_stage.md).
+
+    Example:
+        >>> token_layers(12), token_layers(1)
+        ((8, -1), (-1,))
+    """
+    middle = round(depth * 2 / 3)
+    return (middle, -1) if 0 < middle < depth else (-1,)
 
 
 class Replica:
@@ -56,10 +76,20 @@ class Replica:
         """Length of its vectors."""
         return int(self.dense[-1][0].out_features) if self.dense else self.model.hidden_size
 
+    @property
+    def token_layers(self) -> tuple[int, ...]:
+        """The layers whose states `forward_with_states` gives."""
+        return token_layers(self.model.depth)
+
+    @property
+    def token_width(self) -> int:
+        """Length of a token's states side by side."""
+        return self.model.hidden_size * len(self.token_layers)
+
     def forward_with_states(
         self, rows: Sequence[Sequence[int]], spec: EmbedderSpec, own: Sequence[NDArray[np.int64]] = ()
     ) -> tuple[Vectors, list[TokenVectors]]:
-        """Return unit rows of one batch, and the last layer's states of chosen tokens.
+        """Return unit rows of one batch, and the states of chosen tokens.
 
         Args:
             rows: Token ids of each text, at least one each.
@@ -67,7 +97,8 @@ class Replica:
             own: For each row the positions whose states are wanted; none for no states at all.
 
         Returns:
-            Vectors of shape (n, spec.dim), and one array of shape (len(own[row]), hidden) per row of `own`.
+            Vectors of shape (n, spec.dim), and one array of shape (len(own[row]), token_width) per row of `own`: the states of
+            `token_layers` side by side, each of unit length.
         """
         import torch
 
@@ -75,18 +106,32 @@ class Replica:
         ids = torch.tensor([token for row in rows for token in row], dtype=torch.long)
         with torch.inference_mode(), self.lock:
             with self.where.products():
-                (states,) = self.model(ids.to(self.where.device), lengths)
+                *middle, states = self.model(
+                    ids.to(self.where.device), lengths, self.token_layers if len(own) else (-1,)
+                )
             pooled = pool(states, lengths, spec.pooling)
             for layer in self.dense:
                 pooled = layer(pooled)
             unit = torch.nn.functional.normalize(pooled[:, : spec.dim], dim=1)
-            firsts = np.cumsum([0, *lengths[:-1]])
-            chosen = [
-                states[torch.from_numpy(first + where)].float().cpu().numpy()
-                for first, where in zip(firsts, own, strict=False)  # `own` may be empty
-            ]
+            chosen = _side_by_side((*middle, states), lengths, own)
             out: Vectors = unit.cpu().numpy()
             return out, chosen
+
+
+def _side_by_side(
+    layers: "Sequence[Tensor]", lengths: Sequence[int], own: Sequence[NDArray[np.int64]]
+) -> list[TokenVectors]:
+    """Return the states of chosen tokens, one array per entry of `own`. A batch leaves the device in one copy."""
+    import torch
+
+    if not len(own):
+        return []
+    firsts = np.cumsum([0, *lengths[:-1]])
+    places = np.concatenate([first + where for first, where in zip(firsts, own, strict=True)])
+    wanted = torch.from_numpy(places).to(layers[0].device)
+    scaled = [torch.nn.functional.normalize(layer[wanted].float(), dim=1) for layer in layers]
+    rows: TokenVectors = torch.cat(scaled, dim=1).cpu().numpy()
+    return np.split(rows, np.cumsum([len(where) for where in own])[:-1])
 
 
 def dense_layer(folder: Path, device: str) -> Any:

@@ -92,8 +92,8 @@ class TransformerEmbedder:
 
     @property
     def width(self) -> int:
-        """Length of a token's state."""
-        return self._replicas[0].model.hidden_size
+        """Length of a token's states side by side."""
+        return self._replicas[0].token_width
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
         """Return one unit row per query, with the model's query instruction and format; shape (len(texts), dim).

@@ -52,7 +52,7 @@ class TokenCache:
     @staticmethod
     def path(root: Path, fingerprint: str) -> Path:
         """Return the file of an embedder."""
-        return root / "embeddings" / f"{fingerprint}.tokens.sqlite"
+        return root / "embeddings" / f"{fingerprint}.tokens-2.sqlite"
 
     @classmethod
     def open(cls, root: Path, fingerprint: str) -> Self:

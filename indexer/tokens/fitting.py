@@ -13,7 +13,7 @@ from quarry.demo_corpus import general_path
 from quarry.indexer.embedder import TokenEmbedder, TokenVectors
 from quarry.indexer.tokens.projection import Projection
 
-# Made by `python -m quarry.training.recipes.token_projection`; half precision, 0.1 MB
+# Made by `python -m quarry.training.recipes.token_projection`; half precision, 0.2 MB
 SHIPPED = {"intfloat/multilingual-e5-small": "multilingual-e5-small.safetensors"}
 _PASSAGES = 96  # half Chinese, half English: about 12,000 tokens, 31 for each of 384 dimensions
 _CHARACTERS = 400  # of each

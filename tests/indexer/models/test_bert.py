@@ -31,6 +31,7 @@ from quarry.indexer.models.folder import read_json
 from quarry.indexer.models.format import write_profile
 from quarry.indexer.models.padded import Padded
 from quarry.indexer.models.precision import Compute
+from quarry.indexer.models.replica import token_layers
 from quarry.indexer.models.tokenizer import read_tokenizer
 from tests.indexer.models.test_encoder import SMALL, TEXTS, make_model
 
@@ -137,6 +138,31 @@ def test_vectors_and_token_states_equal_those_through_transformers(tmp_path, mon
     assert all(np.abs(found[row] - expected[row]).max(initial=0) < 1e-5 for row in range(len(texts)))
     assert np.abs(ours.embed_queries(texts) - theirs.embed_queries(texts)).max() < 1e-5
     assert ours.tokens.name == theirs.tokens.name
+
+
+@pytest.mark.parametrize("kind", ["bert", "xlm-roberta"])
+def test_a_tokens_states_are_those_of_two_layers_side_by_side_each_of_unit_length(tmp_path, monkeypatch, kind):
+    deep = {"num_hidden_layers": 6}
+    model = (
+        BertModel(BertConfig(**{**BERT, **deep}))
+        if kind == "bert"
+        else XLMRobertaModel(XLMRobertaConfig(**{**ROBERTA, **deep}))
+    )
+    saved(tmp_path, model)
+    write_profile(tmp_path, EmbedderSpec("me/own", "r", 32, LIMIT, "mean"))
+    theirs = AutoModel.from_pretrained(tmp_path, dtype=torch.float32).eval()
+    for through in ("own", "transformers"):
+        if through == "transformers":
+            monkeypatch.setattr("quarry.indexer.models.encoder.why_not_bert", lambda *_: _no())
+        embedder, found = load_embedder(tmp_path, device="cpu:float32"), {}
+        embedder.embed_documents_and_tokens(["abc ba"], found.__setitem__)
+        ids = torch.tensor([embedder._tokenizer.encode("abc ba").ids])
+        with torch.inference_mode():
+            layers = theirs(input_ids=ids, output_hidden_states=True).hidden_states
+        assert token_layers(6) == (4, -1) and embedder.width == 2 * SMALL["hidden_size"]
+        own = np.flatnonzero(np.array(embedder._tokenizer.encode("abc ba").special_tokens_mask) == 0)
+        parts = [torch.nn.functional.normalize(layers[number][0], dim=1).numpy()[own] for number in (4, 6)]
+        assert np.abs(found[0] - np.concatenate(parts, axis=1)).max() < 1e-5
 
 
 def _no():

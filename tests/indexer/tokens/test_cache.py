@@ -65,7 +65,7 @@ def test_another_projection_takes_its_predecessors_rows_along(filled):
 def test_a_changed_row_is_damage_that_names_the_file(filled, statement, read):
     with sqlite3.connect(TokenCache.path(filled, "f00d")) as db:
         db.execute(statement)
-    with pytest.raises(IndexFormatError, match=r"f00d\.tokens\.sqlite is damaged .*Remove this file") as caught:
+    with pytest.raises(IndexFormatError, match=r"f00d\.tokens-2\.sqlite is damaged .*Remove this file") as caught:
         read(TokenCache.read(filled, "f00d"))
     assert caught.value.message.code == "tokens.damaged"
 
