@@ -16,8 +16,8 @@ from quarry.app.words import message_of
 from quarry.indexer.build import BuildReport, build_index
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.build.progress import Observer
+from quarry.indexer.corpus.listing import Skipped, printable
 from quarry.indexer.corpus.snapshot import FolderState, Signature, moved
-from quarry.indexer.corpus.walk import Skipped, printable
 from quarry.indexer.corpus.watcher import FolderWatch, Rest
 from quarry.indexer.errors import IndexBusyError, IndexMismatchError, SearchError
 from quarry.indexer.messages import Message

@@ -15,7 +15,8 @@ from tempfile import TemporaryDirectory
 from quarry.app.words import message_of
 from quarry.indexer.build import BuildReport, index_documents
 from quarry.indexer.build.plan import BuildOptions
-from quarry.indexer.corpus.walk import ReadFile, ReadOptions, Skipped, printable, read_corpus
+from quarry.indexer.corpus.listing import Skipped, printable
+from quarry.indexer.corpus.walk import ReadFile, ReadOptions, read_corpus
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import SearchError
 from quarry.indexer.messages import Message

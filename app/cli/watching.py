@@ -15,8 +15,8 @@ from quarry.app.wiring import ChosenModel
 from quarry.indexer.build import BuildReport
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.build.removal import list_roots
+from quarry.indexer.corpus.listing import Skipped
 from quarry.indexer.corpus.places import path_in_index
-from quarry.indexer.corpus.walk import Skipped
 from quarry.indexer.corpus.watcher import FolderWatch, WatchOptions
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.generations import Generations

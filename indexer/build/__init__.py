@@ -32,7 +32,7 @@ from quarry.indexer.build.probes import measure_routes
 from quarry.indexer.build.progress import Clock, Observer, Unobserved
 from quarry.indexer.build.removal import Selection, select, take_out
 from quarry.indexer.build.steps import describe_generation, index_terms, start_table, store_vectors
-from quarry.indexer.corpus.walk import Skipped
+from quarry.indexer.corpus.listing import Skipped
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import CorpusError, SearchError
 from quarry.indexer.messages import Message

@@ -12,8 +12,9 @@ from typing import Any
 
 from quarry.indexer.build.cutting import Cutter
 from quarry.indexer.build.plan import BuildOptions
+from quarry.indexer.corpus.listing import Skipped, path_of
 from quarry.indexer.corpus.places import path_in_index
-from quarry.indexer.corpus.walk import ReadFile, Skipped, SourceFile, UnchangedFile, path_of, read_corpus
+from quarry.indexer.corpus.walk import ReadFile, SourceFile, UnchangedFile, read_corpus
 from quarry.indexer.errors import CorpusError
 from quarry.indexer.messages import Message
 from quarry.indexer.metadata import cleaned

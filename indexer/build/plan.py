@@ -6,7 +6,8 @@ from pathlib import Path
 
 from quarry.indexer.build.chunking import ChunkSpec
 from quarry.indexer.build.cutting import Cutter
-from quarry.indexer.corpus.walk import ReadOptions, Skipped
+from quarry.indexer.corpus.listing import Skipped
+from quarry.indexer.corpus.walk import ReadOptions
 from quarry.indexer.embedder import Embedder, EmbedderSpec, TokenEmbedder
 from quarry.indexer.errors import IndexFormatError, IndexMismatchError, ModelError, OtherFormatError
 from quarry.indexer.lexical.analyzer import analyzer

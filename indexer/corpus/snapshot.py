@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from quarry.indexer.corpus.walk import Skipped, list_files
+from quarry.indexer.corpus.listing import Skipped, list_files
 
 
 class Signature(NamedTuple):

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from quarry.indexer.corpus.walk import ReadFile, Skipped, read_corpus
+from quarry.indexer.corpus.listing import Skipped
+from quarry.indexer.corpus.walk import ReadFile, read_corpus
 from quarry.indexer.records import Document
 
 

@@ -6,7 +6,8 @@ import zipfile
 import pytest
 
 from quarry.indexer.build.chunking import ChunkSpec, split
-from quarry.indexer.corpus.walk import ReadFile, Skipped
+from quarry.indexer.corpus.listing import Skipped
+from quarry.indexer.corpus.walk import ReadFile
 from quarry.indexer.models.token_spans import ScriptTokens
 from quarry.indexer.readers.subtitles import time_at
 from tests.field.reading import document, read

@@ -4,7 +4,8 @@ from email.message import EmailMessage
 
 import pytest
 
-from quarry.indexer.corpus.walk import ReadFile, Skipped
+from quarry.indexer.corpus.listing import Skipped
+from quarry.indexer.corpus.walk import ReadFile
 from quarry.indexer.readers.mail import header_text
 from tests.field.reading import document, read
 

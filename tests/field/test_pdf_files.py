@@ -2,7 +2,8 @@
 
 import pytest
 
-from quarry.indexer.corpus.walk import ReadFile, Skipped
+from quarry.indexer.corpus.listing import Skipped
+from quarry.indexer.corpus.walk import ReadFile
 from quarry.indexer.readers.pdf_text import joined_lines
 from quarry.indexer.readers.plausible import is_garbage
 from tests.field.reading import document, read

@@ -2,7 +2,8 @@
 
 import pytest
 
-from quarry.indexer.corpus.walk import ReadFile, ReadOptions, Skipped, read_corpus
+from quarry.indexer.corpus.listing import Skipped
+from quarry.indexer.corpus.walk import ReadFile, ReadOptions, read_corpus
 from quarry.indexer.readers.ocr import _Piece, lines_of
 
 

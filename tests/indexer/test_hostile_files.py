@@ -11,7 +11,8 @@ from quarry.indexer.build import build_index, index_documents
 from quarry.indexer.build.chunking import ChunkSpec, cut_into_terms, split
 from quarry.indexer.build.cutting import LARGE, Cutter
 from quarry.indexer.build.plan import BuildOptions
-from quarry.indexer.corpus.walk import ReadFile, Skipped, read_corpus
+from quarry.indexer.corpus.listing import Skipped
+from quarry.indexer.corpus.walk import ReadFile, read_corpus
 from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.models.token_spans import ScriptTokens
 from quarry.indexer.readers.base import ReadOptions, Unreadable

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from quarry.app.ui.shared.shown_text import Say, inert, told
-from quarry.indexer.corpus.walk import Skipped
+from quarry.indexer.corpus.listing import Skipped
 from quarry.indexer.readers.reasons import REASONS
 
 _MOST_SHOWN = 50

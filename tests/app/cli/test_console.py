@@ -4,7 +4,7 @@ import json
 
 from quarry.app.cli.console import out_json
 from quarry.indexer.build import BuildReport
-from quarry.indexer.corpus.walk import Skipped
+from quarry.indexer.corpus.listing import Skipped
 from quarry.indexer.messages import Message
 
 

@@ -10,16 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quarry.indexer.corpus.walk import (
-    ReadFile,
-    ReadOptions,
-    Skipped,
-    UnchangedFile,
-    list_files,
-    path_of,
-    printable,
-    read_corpus,
-)
+from quarry.indexer.corpus.listing import Skipped, list_files, path_of, printable
+from quarry.indexer.corpus.walk import ReadFile, ReadOptions, UnchangedFile, read_corpus
 
 
 def read(root, **options):

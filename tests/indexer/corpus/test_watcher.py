@@ -13,8 +13,9 @@ import quarry.indexer.build.intake as intake
 from quarry.indexer.build import build_index
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.corpus.events import SystemEvents
+from quarry.indexer.corpus.listing import Skipped, list_files, printable
 from quarry.indexer.corpus.snapshot import look, moved
-from quarry.indexer.corpus.walk import Skipped, UnchangedFile, list_files, printable, read_corpus
+from quarry.indexer.corpus.walk import UnchangedFile, read_corpus
 from quarry.indexer.corpus.watcher import FolderWatch, WatchOptions
 from quarry.indexer.errors import CorpusError
 from quarry.indexer.opened import Index

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from quarry.indexer.corpus.walk import ReadFile, ReadOptions, Skipped, read_corpus
+from quarry.indexer.corpus.listing import Skipped
+from quarry.indexer.corpus.walk import ReadFile, ReadOptions, read_corpus
 from quarry.indexer.readers.archive import check_archive
 from quarry.indexer.readers.base import Reading, Unreadable
 from quarry.indexer.readers.formats import format_of, read_content

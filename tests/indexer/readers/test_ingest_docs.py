@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from quarry.indexer.corpus.walk import ReadFile, ReadOptions, Skipped, path_of, read_corpus
+from quarry.indexer.corpus.listing import Skipped, path_of
+from quarry.indexer.corpus.walk import ReadFile, ReadOptions, read_corpus
 
 pytestmark = pytest.mark.data
 

@@ -1,7 +1,7 @@
 """Files that were left out are listed with their reason in both languages, their names as text."""
 
 from quarry.app.ui.search.upload_presenter import left_out_html
-from quarry.indexer.corpus.walk import Skipped
+from quarry.indexer.corpus.listing import Skipped
 from quarry.indexer.messages import Message
 from tests.app.ui.languages import chinese, english
 
