@@ -9,6 +9,9 @@ import re
 _SIGNS = re.compile("[\ufffd\ue000-\uf8ff\U000f0000-\U0010ffff\0-\x08\x0e-\x1f\x80-\x9f]")
 _MOST_SIGNS = 0.2
 _WORD = re.compile(r"[A-Za-z]{2,}")
+_GRAPHIC = re.compile("[!-~]{2,}")
+_GLYPHS = 29  # from the number of a glyph to the code of its letter, in the usual order of fonts
+_READABLE = 0.05  # of the words, once they are numbers of glyphs
 _ACCENTED = re.compile("[\u00a1-\u00ff]")
 _LETTER = re.compile(r"[^\W\d_]")
 _HAN = re.compile("[\u3400-\u9fff]")
@@ -53,7 +56,16 @@ def is_garbage(text: str) -> bool:
     signs = sum(not character.isspace() for character in text)
     if signs and len(_SIGNS.findall(text)) > _MOST_SIGNS * signs:
         return True
-    return _is_foreign(text) or _is_shifted(text)
+    return _is_foreign(text) or _is_shifted(text) or _is_numbers_of_glyphs(text)
+
+
+def _is_numbers_of_glyphs(text: str) -> bool:
+    """Whether the characters are numbers of glyphs of a TrueType font, which has `A` at 36: `7KH` for `The`."""
+    words = _GRAPHIC.findall(text)
+    if len(words) < _FEWEST_WORDS or not any(word.isupper() for word in words):
+        return False
+    read = ["".join(chr(ord(sign) + _GLYPHS) for sign in word).lower() for word in words]
+    return sum(word in _FUNCTION_WORDS for word in read) > _READABLE * len(words)
 
 
 def _is_foreign(text: str) -> bool:

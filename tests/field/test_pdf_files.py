@@ -170,6 +170,9 @@ def test_lines_of_english_stay():
         ("\ufffd\ufffd\ufffd abc", True),
         ("The bullet \uf0b7 is of a symbol font", False),
         ("普通的文字。", False),
+        ("7KH JDXJH DQG WKH ZHLU DUH UHDG E\\ WKH NHHSHU " * 4, True),
+        ("M8 SUS304 BOLT WASHER NUT FLANGE DN50 PN16 GASKET EPDM " * 4, False),
+        ("THE KEEPER READS THE GAUGE AND THE WEIR " * 5, False),
         ("", False),
     ],
 )
