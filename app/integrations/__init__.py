@@ -4,6 +4,7 @@
     langchain_store  QuarryVectorStore: an index as LangChain's vector store
     llama_index      QuarryRetriever, QuarryEmbedding, QuarryReranker
     haystack         QuarryRetriever, QuarryTextEmbedder, QuarryDocumentEmbedder, QuarryRanker
+    filters          their filters, in the form that a search takes
     common           what they share; imports no framework
 
 A question goes to a `Searcher`, and its passages become the framework's documents with `common.passage_metadata`, whose

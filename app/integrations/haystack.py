@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from quarry.app.integrations.common import embedder_for, passage_metadata, reranked, reranker_for
+from quarry.app.integrations.filters import Comparison, all_of, any_of
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import MissingExtraError
 from quarry.retriever.base import Reranker
@@ -52,7 +53,7 @@ class QuarryRetriever:
         Args:
             index: The index folder.
             top_k: Passages per question, at least 1.
-            filters: Haystack filters on the documents' metadata: `==`, `in`, and `AND` of these.
+            filters: Haystack filters on the documents' metadata: comparisons, `AND` of these, and `OR` of one field.
             route: `hybrid`, `dense` or `bm25`.
             rerank: `none`, `auto`, or the id or folder of a reranker.
             device: `auto`, `cpu`, `cuda` or `cuda:N`.
@@ -113,31 +114,26 @@ class QuarryRetriever:
 
 
 def accepted_values(filters: dict[str, Any] | None) -> Filters | None:
-    """Translate Haystack filters to metadata key -> accepted values. `*` in a value is a wildcard, as always in Quarry.
+    """Translate Haystack filters; `*` in a value is a wildcard, as always in Quarry.
 
     Raises:
-        ValueError: If an operator is not `==`, `in` or `AND`, or a value is not a string.
+        ValueError: If an operator is not one of Haystack's comparisons, `AND`, or `OR` of one field, or a value is not text, a
+            number, true or false.
     """
-    if not filters:
-        return None
-    accepted: dict[str, list[str]] = {}
-    for key, values in _conditions(filters):
-        accepted[key] = [value for value in values if value in accepted[key]] if key in accepted else values
-    return accepted
+    return all_of(_comparisons(filters)) if filters else None
 
 
-def _conditions(filters: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
-    operator, value = filters.get("operator"), filters.get("value")
-    if operator == "AND":
-        for condition in filters["conditions"]:
-            yield from _conditions(condition)
-        return
-    values = [value] if operator == "==" else value if operator == "in" else None
-    if "field" not in filters or not isinstance(values, list) or not all(isinstance(entry, str) for entry in values):
+def _comparisons(filters: dict[str, Any]) -> Iterator[Comparison]:
+    operator, conditions = filters.get("operator"), filters.get("conditions")
+    if operator in ("AND", "OR") and isinstance(conditions, list) and conditions:
+        parts = [comparison for condition in conditions for comparison in _comparisons(condition)]
+        yield from parts if operator == "AND" else [any_of(parts)]
+    elif "field" in filters and "value" in filters:
+        yield Comparison(str(filters["field"]).removeprefix("meta."), str(operator), filters["value"])
+    else:
         raise ValueError(
-            f"the filter is {filters!r}; expected `==` or `in` with strings on a metadata field, or `AND` of such"
+            f"the filter is {filters!r}; expected a field with an operator and a value, `AND` of such, or `OR` of one field"
         )
-    yield str(filters["field"]).removeprefix("meta."), values
 
 
 class _HasEmbedder:

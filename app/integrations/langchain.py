@@ -9,16 +9,18 @@ says what was missing.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 from pydantic import ConfigDict, Field, SkipValidation
 
 from quarry.app.integrations.common import embedder_for, passage_metadata, reranked, reranker_for
+from quarry.app.integrations.filters import of_langchain
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import MissingExtraError
 from quarry.retriever.base import Reranker
-from quarry.retriever.searcher import Searcher, SearchOptions
+from quarry.retriever.searcher import Filters, Searcher, SearchOptions
 
 try:
     from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun, Callbacks
@@ -37,7 +39,7 @@ except ImportError as err:
 
 
 class QuarryRetriever(BaseRetriever):
-    """Searches an index. `invoke(question, k=3)` overrides `k` for that call.
+    """Searches an index. `invoke(question, k=3, filter={"lang": "zh"})` overrides `k` and the filters for that call.
 
     Attributes:
         searcher: The opened index.
@@ -69,10 +71,18 @@ class QuarryRetriever(BaseRetriever):
         *,
         run_manager: CallbackManagerForRetrieverRun | None = None,  # noqa: ARG002 (LangChain passes it)
         k: int | None = None,
+        filter: Filters | None = None,
+        filters: Filters | None = None,
     ) -> list[Document]:
-        """Return the best passages. Raises ValueError for an empty query, or k < 1."""
+        """Return the best passages.
+
+        Raises:
+            ValueError: If the query is empty, k < 1, or the filter names unknown metadata or cannot be answered.
+        """
         self.searcher = self.searcher.newest()
-        answer = self.searcher.search(query, self.k if k is None else k, self.options)
+        wanted = of_langchain(filter, filters)
+        options = self.options if wanted is None else replace(self.options, filters=wanted)
+        answer = self.searcher.search(query, self.k if k is None else k, options)
         return [
             Document(id=result.chunk_id, page_content=result.text, metadata=passage_metadata(result, answer))
             for result in answer.results
@@ -84,8 +94,10 @@ class QuarryRetriever(BaseRetriever):
         *,
         run_manager: AsyncCallbackManagerForRetrieverRun | None = None,  # noqa: ARG002 (LangChain passes it)
         k: int | None = None,
+        filter: Filters | None = None,
+        filters: Filters | None = None,
     ) -> list[Document]:
-        return await run_in_executor(None, self._get_relevant_documents, query, k=k)
+        return await run_in_executor(None, self._get_relevant_documents, query, k=k, filter=filter, filters=filters)
 
 
 class QuarryEmbeddings(Embeddings):

@@ -2,7 +2,7 @@
 
 Example:
     store = QuarryVectorStore.from_texts(texts, QuarryEmbeddings.load(), metadatas, index="my-index")
-    store.similarity_search("怎么续借", k=3, filters={"lang": ["zh"]})
+    store.similarity_search("怎么续借", k=3, filter={"lang": "zh"})
 
 A LangChain document is one document of the index, found by its best passage. For passages with the evidence of every stage use
 `QuarryRetriever` on the same folder. Every writing call creates a generation, so add many documents at once.
@@ -10,17 +10,19 @@ A LangChain document is one document of the index, found by its best passage. Fo
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from json import dumps, loads
+from json import loads
 from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
 
 import numpy as np
 
+from quarry.app.integrations.filters import of_langchain
 from quarry.app.integrations.langchain import QuarryEmbeddings
 from quarry.app.wiring import live_manifest
-from quarry.indexer.build import delete_documents, index_documents
+from quarry.indexer.build import delete_documents, index_documents, remove_documents
 from quarry.indexer.build.plan import BuildOptions
+from quarry.indexer.build.removal import Selection
 from quarry.indexer.errors import MissingExtraError
 from quarry.indexer.records import Document as Stored
 from quarry.retriever.live import LiveSearcher
@@ -42,7 +44,7 @@ except ImportError as err:
     ) from err
 
 _DEEPER = 8
-_WHOLE = "langchain"  # metadata key for values that are not strings
+_WHOLE = "langchain"  # metadata key that older versions stored all metadata under, as JSON
 
 
 class QuarryVectorStore(VectorStore):
@@ -100,7 +102,7 @@ class QuarryVectorStore(VectorStore):
     ) -> list[str]:
         """Add texts, or replace those with the same id, in one generation; return the ids, generated where missing.
 
-        Metadata must be JSON-serializable; string values can be filtered by.
+        Metadata keeps its types and can be filtered by: texts, numbers, true and false, lists by element, nested ones by dotted key.
 
         Raises:
             ValueError: If there are not as many metadata or ids as texts.
@@ -118,10 +120,23 @@ class QuarryVectorStore(VectorStore):
             index_documents(self._index, documents, self._embeddings.embedder, BuildOptions(allow_empty=True))
         return chosen
 
-    def delete(self, ids: list[str] | None = None) -> bool:  # type: ignore[override]
-        """Delete documents by id, or all for None; unknown ids are ignored."""
+    def delete(  # type: ignore[override]
+        self, ids: list[str] | None = None, *, filter: Filters | None = None
+    ) -> bool:
+        """Delete documents by id or by filter, or all without either; unknown ids are ignored.
+
+        Raises:
+            ValueError: If the filter is empty, names unknown metadata, or cannot be answered.
+        """
         searcher = self._searcher()
-        if searcher is not None:
+        if searcher is not None and filter is not None:
+            wanted = of_langchain(filter, None)
+            if not wanted:
+                raise ValueError(
+                    "the filter is empty; expected one that names what to delete. Leave it out to delete all"
+                )
+            remove_documents(self._index, Selection(tuple(ids or ()), wanted), self._embeddings.embedder)
+        elif searcher is not None:
             gone = searcher.index.chunks.doc_ids() if ids is None else ids
             delete_documents(self._index, gone, self._embeddings.embedder)
         return True
@@ -135,32 +150,56 @@ class QuarryVectorStore(VectorStore):
         return [_document(chunks.document(doc_id)) for doc_id in ids if chunks.owner(doc_id) is not None]
 
     def similarity_search(  # type: ignore[override]
-        self, query: str, k: int = 4, *, filters: Filters | None = None
+        self, query: str, k: int = 4, *, filter: Filters | None = None, filters: Filters | None = None
     ) -> list[Document]:
-        """Return the k best documents. Raises ValueError for an empty query, k < 1, or a filter on unknown metadata."""
-        return [document for document, _ in self.similarity_search_with_score(query, k, filters=filters)]
+        """Return the k best documents.
+
+        Args:
+            query: The question.
+            k: At least 1.
+            filter: `{"dept": "ops"}`, `{"year": {"$gte": 2023}}`, `{"lang": ["zh", "en"]}` (any of them).
+            filters: Another name of `filter`.
+
+        Raises:
+            TypeError: If the filter is a function.
+            ValueError: If the query is empty, k < 1, or the filter names unknown metadata or cannot be answered.
+        """
+        return [document for document, _ in self.similarity_search_with_score(query, k, filter=filter, filters=filters)]
 
     def similarity_search_with_score(
-        self, query: str, k: int = 4, *, filters: Filters | None = None
+        self, query: str, k: int = 4, *, filter: Filters | None = None, filters: Filters | None = None
     ) -> list[tuple[Document, float]]:
         """Return documents with the score of the last stage, which compares only within one answer. Raises as above."""
-        return [(document, score) for document, score, _ in self._found(query, k, filters, self._options)]
+        return [
+            (document, score)
+            for document, score, _ in self._found(query, k, of_langchain(filter, filters), self._options)
+        ]
 
     def _similarity_search_with_relevance_scores(  # type: ignore[override]
-        self, query: str, k: int = 4, *, filters: Filters | None = None
+        self, query: str, k: int = 4, *, filter: Filters | None = None, filters: Filters | None = None
     ) -> list[tuple[Document, float]]:
         """Score by cosine alone, clipped to [0, 1], so that a threshold means the same for every question."""
         options = replace(self._options, route="dense", rerank=False)
-        return [(document, min(1.0, max(0.0, score))) for document, score, _ in self._found(query, k, filters, options)]
+        return [
+            (document, min(1.0, max(0.0, score)))
+            for document, score, _ in self._found(query, k, of_langchain(filter, filters), options)
+        ]
 
     def max_marginal_relevance_search(  # type: ignore[override]
-        self, query: str, k: int = 4, fetch_k: int = 20, lambda_mult: float = 0.5, *, filters: Filters | None = None
+        self,
+        query: str,
+        k: int = 4,
+        fetch_k: int = 20,
+        lambda_mult: float = 0.5,
+        *,
+        filter: Filters | None = None,
+        filters: Filters | None = None,
     ) -> list[Document]:
         """Return k of the fetch_k best documents, each unlike those before it (Carbonell and Goldstein, SIGIR 1998).
 
         `lambda_mult` is 1 for relevance alone and 0 for variety alone. Documents are compared by their best passages.
         """
-        found = self._found(query, max(k, fetch_k), filters, self._options)
+        found = self._found(query, max(k, fetch_k), of_langchain(filter, filters), self._options)
         if not found:
             return []
         vectors = self._embeddings.embedder.embed_documents([passage for _, _, passage in found])
@@ -204,14 +243,12 @@ class QuarryVectorStore(VectorStore):
 
 
 def _stored(doc_id: str, text: str, metadata: dict[str, Any]) -> Stored:
-    meta = {key: value for key, value in metadata.items() if isinstance(value, str)}
-    if len(meta) < len(metadata):
-        meta[_WHOLE] = dumps(metadata, ensure_ascii=False)
-    return Stored(doc_id, text, meta.get("title", ""), meta)
+    title = metadata.get("title", "")
+    return Stored(doc_id, text, title if isinstance(title, str) else str(title), metadata)
 
 
 def _document(stored: Stored) -> Document:
     metadata = dict(stored.meta)
-    if _WHOLE in metadata:
+    if isinstance(metadata.get(_WHOLE), str):
         metadata = loads(metadata[_WHOLE])
     return Document(id=stored.doc_id, page_content=stored.text, metadata=metadata)

@@ -8,17 +8,20 @@ Every node's `metadata["degraded"]` says which stages did not fully run.
 """
 
 import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 from pydantic import Field, PrivateAttr, SkipValidation
 
 from quarry.app.integrations.common import TECHNICAL_KEYS, embedder_for, passage_metadata, reranked, reranker_for
+from quarry.app.integrations.filters import Comparison, all_of, any_of
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import MissingExtraError
 from quarry.retriever.base import Reranker
 from quarry.retriever.results import Answer, Result
-from quarry.retriever.searcher import Searcher, SearchOptions
+from quarry.retriever.searcher import Filters, Searcher, SearchOptions
 
 try:
     from llama_index.core.base.embeddings.base import BaseEmbedding
@@ -32,6 +35,7 @@ try:
         RelatedNodeInfo,
         TextNode,
     )
+    from llama_index.core.vector_stores.types import FilterCondition, FilterOperator, MetadataFilters
 except ImportError as err:
     raise MissingExtraError(
         "integrations.no_llama_index",
@@ -40,6 +44,14 @@ except ImportError as err:
         do="Run `pip install 'quarry-search[llama-index]'`",
         reason=str(err),
     ) from err
+
+
+# an element of a list in the metadata counts as a value
+_OPERATORS = {
+    FilterOperator.NIN: "not in",
+    FilterOperator.ANY: "in",
+    FilterOperator.CONTAINS: "==",
+}
 
 
 class QuarryRetriever(BaseRetriever):
@@ -68,9 +80,29 @@ class QuarryRetriever(BaseRetriever):
         embedder: Embedder | None = None,
         rerank: str | Reranker | None = "late",
         device: str = "auto",
+        similarity_top_k: int | None = None,
+        filters: MetadataFilters | Filters | None = None,
     ) -> Self:
-        """Open an index folder; arguments and errors are those of `Searcher.open`."""
-        return cls(Searcher.open(index, embedder=embedder, rerank=rerank, device=device), k=k, options=options)
+        """Open an index folder; the other arguments and errors are those of `Searcher.open`.
+
+        Args:
+            index: The index folder.
+            k: Passages per question.
+            options: How to search.
+            embedder: A loaded embedder to use.
+            rerank: As for `Searcher.open`.
+            device: `auto`, `cpu`, `cuda` or `cuda:N`.
+            similarity_top_k: LlamaIndex's name of `k`.
+            filters: LlamaIndex's filters, or Quarry's, instead of those of `options`.
+
+        Raises:
+            ValueError: If k < 1, or the filters cannot be answered.
+        """
+        if filters is not None:
+            wanted = accepted_values(filters) if isinstance(filters, MetadataFilters) else filters
+            options = replace(options, filters=wanted)
+        searcher = Searcher.open(index, embedder=embedder, rerank=rerank, device=device)
+        return cls(searcher, k=k if similarity_top_k is None else similarity_top_k, options=options)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         self.searcher = self.searcher.newest()
@@ -79,6 +111,28 @@ class QuarryRetriever(BaseRetriever):
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         return await asyncio.to_thread(self._retrieve, query_bundle)
+
+
+def accepted_values(filters: MetadataFilters) -> Filters | None:
+    """Translate LlamaIndex filters; `*` in a value is a wildcard, as always in Quarry.
+
+    Raises:
+        ValueError: If they have `NOT`, `OR` of several keys, or an operator that a search cannot answer.
+    """
+    return all_of(_comparisons(filters))
+
+
+def _comparisons(filters: MetadataFilters) -> Iterator[Comparison]:
+    parts: list[Comparison] = []
+    for each in filters.filters:
+        if isinstance(each, MetadataFilters):
+            parts += _comparisons(each)
+        else:
+            parts.append(Comparison(each.key, _OPERATORS.get(each.operator, each.operator.value), each.value))
+    condition = filters.condition or FilterCondition.AND
+    if condition is FilterCondition.NOT:
+        raise ValueError("the filter has NOT; expected AND, or OR of one key. Use the operators != and nin")
+    yield from parts if condition is FilterCondition.AND or not parts else [any_of(parts)]
 
 
 def _node(result: Result, answer: Answer) -> TextNode:

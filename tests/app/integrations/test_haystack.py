@@ -15,7 +15,9 @@ from haystack.document_stores.in_memory import InMemoryDocumentStore
 
 from quarry.app.integrations import haystack as adapter
 from quarry.app.integrations.haystack import QuarryDocumentEmbedder, QuarryRanker, QuarryRetriever, QuarryTextEmbedder
+from quarry.indexer.build import index_documents
 from quarry.indexer.errors import IndexFormatError, ModelError
+from quarry.indexer.records import Document as Stored
 from quarry.retriever.searcher import Searcher, SearchOptions
 from tests.app.integrations.conftest import DOCUMENTS, TwoFormats
 from tests.fakes import OverlapReranker, WordEmbedder
@@ -84,15 +86,16 @@ def test_filters_of_haystack(lexical_index):
 @pytest.mark.parametrize(
     "wrong",
     [
-        {**ZH, "operator": "!="},
-        {**ZH, "value": 3},
-        {"operator": "OR", "conditions": [ZH]},
+        {**ZH, "operator": "like"},
+        {**ZH, "value": None},
+        {"operator": "NOT", "conditions": [ZH]},
+        {"operator": "OR", "conditions": [ZH, {"field": "title", "operator": "==", "value": "借书"}]},
         {"lang": "zh"},
         {**EN, "value": "zh"},
     ],
 )
 def test_other_filters_are_refused_at_once(wrong):
-    with pytest.raises(ValueError, match="expected `==` or `in` with strings"):
+    with pytest.raises(ValueError, match="the filter .*expected"):
         QuarryRetriever("index", filters=wrong)
 
 
@@ -170,3 +173,40 @@ def test_the_example_prints_passages_with_sources(run_example):
 
 def test_without_haystack_the_extra_is_named(import_without):
     assert "pip install 'quarry-search[haystack]'" in import_without("quarry.app.integrations.haystack", "haystack")
+
+
+def test_every_comparison_of_haystack_with_its_own_types(tmp_path):
+    documents = [
+        Stored(
+            f"doc-{year}",
+            f"The tide gate of {year}",
+            "",
+            {"year": year, "tags": ["gate", str(year)], "draft": year > 2023},
+        )
+        for year in (2022, 2023, 2024)
+    ]
+    index_documents(tmp_path / "index", documents, None)
+    retriever = QuarryRetriever(str(tmp_path / "index"), route="bm25", rerank="none")
+
+    def years(operator, value, field="meta.year"):
+        filters = {"field": field, "operator": operator, "value": value}
+        return sorted(document.meta["year"] for document in retriever.run("tide gate", filters=filters)["documents"])
+
+    assert years("==", 2023) == [2023]
+    assert years("!=", 2023) == [2022, 2024]
+    assert years("in", [2022, 2024]) == [2022, 2024]
+    assert years("not in", [2022, 2024]) == [2023]
+    assert [years(operator, 2023) for operator in (">", ">=", "<", "<=")] == [
+        [2024],
+        [2023, 2024],
+        [2022],
+        [2022, 2023],
+    ]
+    assert years("==", True, "meta.draft") == [2024]
+    assert years("==", "2022", "meta.tags") == [2022]
+    either = {
+        "operator": "OR",
+        "conditions": [{"field": "meta.year", "operator": "==", "value": year} for year in (2022, 2023)],
+    }
+    both = {"operator": "AND", "conditions": [either, {"field": "meta.year", "operator": ">", "value": 2022}]}
+    assert [document.meta["year"] for document in retriever.run("tide gate", filters=both)["documents"]] == [2023]

@@ -67,6 +67,12 @@ def test_options_and_reranker_reach_the_search(index):
     options = SearchOptions(filters={"lang": ["zh"]})
     found = QuarryRetriever.open(index, embedder=WordEmbedder(), options=options).invoke("books 书")
     assert {document.metadata["lang"] for document in found} == {"zh"}
+    plain = QuarryRetriever.open(index, embedder=WordEmbedder())
+    for name in ("filter", "filters"):
+        assert {document.metadata["lang"] for document in plain.invoke("books 书", **{name: {"lang": "zh"}})} == {"zh"}
+        assert asyncio.run(plain.ainvoke("books 书", **{name: {"lang": "zh"}})) == found
+    with pytest.raises(TypeError, match="the filter is a function"):
+        plain.invoke("books", filter=lambda _document: True)
     reranked = QuarryRetriever.open(index, embedder=WordEmbedder(), rerank=OverlapReranker()).invoke(
         "renew books twice"
     )

@@ -126,3 +126,84 @@ def test_without_langchain_the_extra_is_named(import_without):
     assert "pip install 'quarry-search[langchain]'" in import_without(
         "quarry.app.integrations.langchain_store", "langchain_core"
     )
+
+
+FACTS = [
+    {"year": 2023, "dept": "ops", "tags": ["a", "b"], "owner": {"name": "Finch"}},
+    {"year": 2024, "dept": "ops", "draft": False},
+    {"year": 2024, "dept": "法务", "draft": True},
+]
+
+
+@pytest.fixture(scope="module")
+def facts(tmp_path_factory):
+    texts = ["The tide gate closes at dusk.", "The tide gate is painted green.", "The tide gate 潮闸"]
+    folder = tmp_path_factory.mktemp("facts") / "index"
+    embeddings = QuarryEmbeddings(WordEmbedder())
+    return QuarryVectorStore.from_texts(texts, embeddings, FACTS, ids=["1", "2", "3"], index=folder)
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({"dept": "ops"}, "12"),
+        ({"dept": ["ops"]}, "12"),
+        ({"dept": "法务"}, "3"),
+        ({"dept": {"$eq": "ops"}}, "12"),
+        ({"dept": {"$in": ["ops", "法务"]}}, "123"),
+        ({"dept": {"$nin": ["ops"]}}, "3"),
+        ({"year": 2024}, "23"),
+        ({"year": [2023, 2024]}, "123"),
+        ({"year": {"$gte": 2024}}, "23"),
+        ({"year": {"$gt": 2022, "$lt": 2024}}, "1"),
+        ({"$and": [{"year": {"$gt": 2022}}, {"year": {"$lt": 2024}}, {"dept": "ops"}]}, "1"),
+        ({"$or": [{"year": 2023}, {"year": 2024}]}, "123"),
+        ({"draft": False}, "2"),
+        ({"tags": "b"}, "1"),
+        ({"owner.name": "Finch"}, "1"),
+        ({"dept": "ops", "year": 2024}, "2"),
+        ({}, "123"),
+    ],
+)
+def test_filters_as_langchains_users_write_them(facts, given, found):
+    for name in ("filter", "filters"):
+        hits = facts.similarity_search("tide gate", k=9, **{name: given})
+        assert "".join(sorted(document.id for document in hits)) == found
+    retriever = facts.as_retriever(search_kwargs={"k": 9, "filter": given})
+    assert "".join(sorted(document.id for document in retriever.invoke("tide gate"))) == found
+    varied = facts.max_marginal_relevance_search("tide gate", k=9, filter=given)
+    assert "".join(sorted(document.id for document in varied)) == found
+
+
+def test_metadata_comes_back_with_its_types(facts):
+    assert [document.metadata for document in facts.get_by_ids(["1", "2", "3"])] == FACTS
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        (lambda document: True, TypeError, "the filter is a function; expected a dictionary"),
+        ("dept = 'ops'", TypeError, "the filter is a str; expected a dictionary"),
+        ({"$or": [{"dept": "ops"}, {"year": 2024}]}, ValueError, "OR; expected alternatives of one metadata field"),
+        ({"$not": {"dept": "ops"}}, ValueError, r"the filter has \$not; expected"),
+        ({"dept": {"$like": "o%"}}, ValueError, r"\$like .* expected one of"),
+        ({"nothing": 1}, ValueError, "no document has the metadata nothing"),
+    ],
+)
+def test_filters_that_an_index_cannot_answer_are_refused(facts, given, error, message):
+    with pytest.raises(error, match=message):
+        facts.similarity_search("tide gate", filter=given)
+
+
+def test_both_names_at_once_are_refused(facts):
+    with pytest.raises(ValueError, match="expected one of them"):
+        facts.similarity_search("tide gate", filter={"dept": "ops"}, filters={"dept": "ops"})
+
+
+def test_documents_are_deleted_by_filter(tmp_path):
+    embeddings = QuarryEmbeddings(WordEmbedder())
+    store = QuarryVectorStore.from_texts(["a", "b", "c"], embeddings, FACTS, ids=["1", "2", "3"], index=tmp_path / "ix")
+    store.delete(filter={"year": {"$gte": 2024}})
+    assert [document.id for document in store.get_by_ids(["1", "2", "3"])] == ["1"]
+    with pytest.raises(ValueError, match="the filter is empty"):
+        store.delete(filter={})

@@ -10,6 +10,7 @@ from llama_index.core import VectorStoreIndex
 from llama_index.core.llms import MockLLM
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle, TextNode
+from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
 
 from quarry.app.integrations.llama_index import QuarryEmbedding, QuarryReranker, QuarryRetriever
 from quarry.indexer.errors import ModelError
@@ -53,6 +54,31 @@ def test_chinese_filters_and_async(index):
         QuarryRetriever.open(index, k=0)
     with pytest.raises(ValueError, match="is empty"):
         retriever.retrieve(" ")
+
+
+def test_llama_indexes_own_names_and_filters(index):
+    def langs(*filters, condition="and"):
+        wanted = MetadataFilters(filters=list(filters), condition=condition)
+        retriever = QuarryRetriever.open(index, similarity_top_k=9, embedder=WordEmbedder(), filters=wanted)
+        return {node.metadata["lang"] for node in retriever.retrieve("books 书")}
+
+    zh, en = (MetadataFilter(key="lang", value=value) for value in ("zh", "en"))
+    assert langs(zh) == {"zh"}
+    assert langs(zh, en) == set()
+    assert langs(zh, en, condition="or") == {"zh", "en"}
+    assert langs(MetadataFilter(key="lang", value=["zh"], operator="in")) == {"zh"}
+    assert langs(MetadataFilter(key="lang", value=["zh"], operator="nin")) == {"en"}
+    assert langs(MetadataFilter(key="lang", value="zh", operator="!=")) == {"en"}
+    assert langs(MetadataFilters(filters=[zh, en], condition="or"), zh) == {"zh"}
+    assert len(QuarryRetriever.open(index, similarity_top_k=1, embedder=WordEmbedder()).retrieve("books")) == 1
+    plain = QuarryRetriever.open(index, embedder=WordEmbedder(), filters={"lang": "zh"})
+    assert {node.metadata["lang"] for node in plain.retrieve("books 书")} == {"zh"}
+    for wrong in (
+        [MetadataFilter(key="lang", value="zh", operator="text_match")],
+        [zh, MetadataFilter(key="title", value="x")],
+    ):
+        with pytest.raises(ValueError, match="expected"):
+            QuarryRetriever.open(index, filters=MetadataFilters(filters=wrong, condition="or"))
 
 
 def test_a_query_engine_answers_with_sources(retriever):
