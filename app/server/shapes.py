@@ -45,6 +45,20 @@ class Strict(Typed):
     model_config = ConfigDict(extra="forbid")
 
 
+FilterValue = (
+    Annotated[str, StringConstraints(max_length=2_048)] | bool | int | Annotated[float, Field(allow_inf_nan=False)]
+)
+Filters = Annotated[
+    dict[Name, FilterValue | Annotated[list[FilterValue], Field(min_length=1)]],
+    Field(
+        max_length=32,
+        json_schema_extra=KEYS,
+        description="Metadata key to a value or several: accepted ones, in which * is a wildcard, and bounds and refusals: "
+        ">=2024-04-01, <10, !=draft. Numbers and dates compare by value; nested keys are dotted.",
+    ),
+]
+
+
 class SearchRequest(Strict):
     """A question; only the first 8,192 characters are used, and a notice says so."""
 
@@ -53,15 +67,7 @@ class SearchRequest(Strict):
     route: Route = "hybrid"
     rerank: bool = Field(True, description="Rerank the candidates, if the server has a reranker.")
     rerank_depth: Annotated[int, Field(ge=1, le=200), WHOLE] = 50
-    filters: dict[Name, Annotated[list[Annotated[str, StringConstraints(max_length=2_048)]], Field(min_length=1)]] = (
-        Field(
-            default_factory=dict,
-            description="Metadata key to accepted values, in which * is a wildcard, and to bounds and refusals: "
-            ">=2024-04-01, <10, !=draft. Numbers and dates compare by value; nested keys are dotted.",
-            max_length=32,
-            json_schema_extra=KEYS,
-        )
-    )
+    filters: Filters | None = None
 
 
 class StageOut(BaseModel):
@@ -142,14 +148,7 @@ class RemoveIds(Strict):
 class RemoveMatching(Strict):
     """Remove the documents that a filter finds."""
 
-    filters: dict[Name, Annotated[list[Annotated[str, StringConstraints(max_length=2_048)]], Field(min_length=1)]] = (
-        Field(
-            min_length=1,
-            max_length=32,
-            json_schema_extra=KEYS,
-            description="Metadata key to accepted values and bounds, as in a search.",
-        )
-    )
+    filters: Annotated[Filters, Field(min_length=1)]
     dry_run: bool = False
 
 

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from quarry.app.server.problems import Problem
 from quarry.app.server.services import RETRY_AFTER_S, Services, queue_full, services_of
 from quarry.app.server.settings import ServeOptions
-from quarry.app.server.shapes import KEYS, WHOLE, Name, Strict, Text
+from quarry.app.server.shapes import WHOLE, Filters, Strict, Text
 from quarry.indexer.errors import SettingsError
 from quarry.indexer.messages import Message
 from quarry.retriever.answers.answer import AskOptions, GroundedAnswer
@@ -40,9 +40,7 @@ class AskRequest(Strict):
     )
     route: Route = "hybrid"
     generate: bool = Field(True, description="False quotes sentences of the documents even if a model is configured.")
-    filters: dict[Name, Annotated[list[Name], Field(min_length=1)]] = Field(
-        default_factory=dict, max_length=32, json_schema_extra=KEYS
-    )
+    filters: Filters | None = None
 
 
 class SentenceOut(BaseModel):

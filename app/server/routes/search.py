@@ -1,6 +1,7 @@
 """`/search`: ranked passages, with how every stage went."""
 
 from collections.abc import Sequence
+from json import dumps
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
@@ -30,7 +31,7 @@ async def search(asked: SearchRequest, services: Shared) -> SearchAnswer:
         filters=asked.filters or None,
     )
     reranks = asked.rerank and services.live.reranker.get()[0] is not None
-    filters = tuple(sorted((name, tuple(values)) for name, values in asked.filters.items()))
+    filters = dumps(asked.filters or {}, sort_keys=True)
     key = ("search", asked.k, asked.route, asked.rerank, asked.rerank_depth, filters)
 
     def work(texts: Sequence[str]) -> list[Answer]:

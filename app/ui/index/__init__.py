@@ -1,5 +1,6 @@
-"""The page Index and models: generations and switching, the doctor's checks, disk space, models.
+"""The page Index and models: generations and switching, the doctor's checks, disk space, models, folders.
 
 `presenter` turns manifests, checks and models into rows; `pages/index.py` draws them and switches generations. While there is
-no index yet, `first` asks for a folder and shows it being indexed.
+no index yet, `first` asks for a folder and shows it being indexed. `folders` lists what the
+index was made from and takes folders and documents out.
 """

@@ -6,6 +6,7 @@ import streamlit as st
 
 from quarry.app.doctor import CheckResult, examine
 from quarry.app.ui.index import presenter as shown
+from quarry.app.ui.index.folders import folders
 from quarry.app.ui.shared.fault import show_fault
 from quarry.app.ui.shared.jobs import Job, board
 from quarry.app.ui.shared.session import Session, current
@@ -38,6 +39,7 @@ def page() -> None:
             say("Checks", "检查"),
             say("Disk", "磁盘"),
             say("Models", "模型"),
+            say("Folders", "文件夹"),
         ]
     )
     with tabs[0]:
@@ -48,6 +50,8 @@ def page() -> None:
         st.dataframe(shown.disk_rows(session.index, say), hide_index=True, width="content")
     with tabs[3]:
         _models(session)
+    with tabs[4]:
+        folders(session)
 
 
 def _facts(session: Session, live: shown.GenerationView) -> None:

@@ -104,6 +104,32 @@ def test_what_this_index_cannot_do_now_is_a_conflict(server):
     problem(server.client.post("/v1/embeddings", json={"input": "a", "dimensions": 3}), 409, "other_dimensions")
 
 
+@pytest.mark.parametrize("filters", [{"lang": "zh"}, {"lang": ["zh"]}, {"lang": ["!=en", "*"]}])
+def test_a_filter_is_a_value_or_several(server, filters):
+    for path, body in (("/search", {"query": "books 书"}), ("/ask", {"question": "books 书"})):
+        answer = server.client.post(path, json={**body, "filters": filters})
+        assert answer.status_code == 200, answer.text
+    found = server.client.post("/search", json={"query": "books 书", "filters": filters}).json()["results"]
+    assert {hit["doc_id"] for hit in found} == {"借书.md"}
+    everything = server.client.post("/search", json={"query": "books 书", "filters": None}).json()["results"]
+    assert len({hit["doc_id"] for hit in everything}) > 1
+
+
+def test_numbers_and_booleans_are_filter_values(tmp_path):
+    documents = [
+        Document(str(year), f"tide gate of {year}", "", {"year": year, "draft": year > 2023}) for year in (2023, 2024)
+    ]
+    index_documents(tmp_path / "index", documents, None)
+    with served(ServeOptions(tmp_path / "index", rerank="none")) as running:
+        for filters, found in (
+            ({"year": 2024}, {"2024"}),
+            ({"draft": False}, {"2023"}),
+            ({"year": [">=2023", 2023]}, {"2023"}),
+        ):
+            hits = running.client.post("/search", json={"query": "tide gate", "filters": filters}).json()["results"]
+            assert {hit["doc_id"] for hit in hits} == found
+
+
 def test_allow_names_the_methods_of_the_path(server):
     for path, methods in (
         ("/search", "POST"),
