@@ -115,3 +115,41 @@ def test_all_paragraphs_of_a_real_corpus_come_back(shared_data, charset):
     texts = [json.loads(line)["text"] for line in lines]
     wrong = [text[:20] for text in texts if decode(text.encode(charset)).text != text]
     assert wrong == []
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "He said “hello” — it’s a fine day. The café is open. ".encode() + b"\xc3",  # cut within a character
+        "naïve résumé".encode() + b"\xe4\xb8",
+        "用户手册".encode()[:-1],
+        "“a” ".encode() * 12 + b"\xe2\x80\xff\x9c",  # one broken quote among few
+        ("标题：" + "潮闸每晚关闭。" * 4).encode().replace("每".encode(), b"\0\xaf\x8f"),  # zeroed bytes
+        "第一行是统一码。\n".encode() * 3 + "最后".encode("gbk"),  # two encodings in one file
+    ],
+)
+def test_damaged_utf8_stays_utf8(content):
+    found = decode(content)
+    assert found.charset == "utf-8"
+    assert found.damaged > 0
+    assert len(found.text) - found.damaged > 0.6 * len(content.decode("utf-8", "ignore"))
+
+
+@pytest.mark.parametrize(
+    "text", ["联通公司", "一二三四五", "用户手册", "读者可以借十本书，借期三十天。", "价格表", "你好，世界"]
+)
+def test_short_texts_in_gbk_are_not_taken_for_damaged_utf8(text):
+    assert decode(text.encode("gbk")).text == text
+
+
+@pytest.mark.parametrize(
+    ("text", "charset"),
+    [
+        ("Работа с документами, правила записи и продления.", "cp866"),
+        ("Работа с документами, правила записи и продления.", "cp1251"),
+        ("Œuvre — “déjà vu” à la façade", "cp1252"),
+        ("et voilà", "cp1252"),
+    ],
+)
+def test_other_charsets_are_not_taken_for_damaged_utf8(text, charset):
+    assert decode(text.encode(charset)).text == text
