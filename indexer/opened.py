@@ -12,7 +12,7 @@ from quarry.indexer.messages import Message
 from quarry.indexer.storage.chunk_table import ChunkTable
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.hold import Hold
-from quarry.indexer.storage.layout import CHUNKS_NAME, LEXICAL_NAME, VECTORS_NAME
+from quarry.indexer.storage.layout import CHUNKS_NAME, LEXICAL_NAME, NAMES_NAME, VECTORS_NAME
 from quarry.indexer.storage.manifest import Manifest
 from quarry.indexer.stores import store_class
 from quarry.indexer.stores.base import VectorStore
@@ -29,6 +29,7 @@ class Index:
         chunks: Texts and metadata.
         lexical: The BM25 index.
         vectors: The vector store, None for a lexical-only index.
+        names: That of titles and headings; None without any, and for an index from before they had vectors.
         analyzer: Makes the terms of queries.
         hold: Keeps the generation's files from being pruned; None on file systems without locks.
     """
@@ -39,6 +40,7 @@ class Index:
     chunks: ChunkTable
     lexical: LexicalIndex
     vectors: VectorStore | None
+    names: VectorStore | None
     analyzer: Analyzer
     hold: Hold | None
 
@@ -81,6 +83,7 @@ class Index:
             vectors=store_class(manifest.store.kind).open(folder / VECTORS_NAME, verified=True)
             if manifest.store
             else None,
+            names=_names_of(manifest, folder),
             analyzer=analyzer(manifest.lexical.analyzer),
             hold=hold,
         )
@@ -120,3 +123,10 @@ class Index:
             differs=differs,
             mine=spec.model,
         )
+
+
+def _names_of(manifest: Manifest, folder: Path) -> VectorStore | None:
+    facts = manifest.probes.names if manifest.probes else None
+    if manifest.store is None or facts is None or not facts.count:
+        return None
+    return store_class(manifest.store.kind).open(folder / NAMES_NAME, verified=True)

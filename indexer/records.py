@@ -63,3 +63,8 @@ def passage_text(title: str, heading: str, text: str) -> str:
     if headings:
         parts.append(" > ".join(headings))
     return "\n".join([*parts, text])
+
+
+def name_text(title: str, heading: str) -> str:
+    """Return what is embedded for the title and headings that passages stand under; empty when there are none."""
+    return passage_text(title, heading, "").strip()

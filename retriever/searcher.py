@@ -28,11 +28,13 @@ from quarry.retriever.ranking import Hit, Query, Ranking, Route, Stage, StageRep
 from quarry.retriever.rerankers.alignment import Meeting
 from quarry.retriever.rerankers.late_interaction import LateInteraction
 from quarry.retriever.results import Answer, Result
+from quarry.retriever.stages.balance import TOP_HITS, coverage_of
 from quarry.retriever.stages.exact import ExactKept
 from quarry.retriever.stages.guard import THE_RERANKER, Guard
 from quarry.retriever.stages.hybrid import HybridRetriever, WithFallback
 from quarry.retriever.stages.languages import Languages
 from quarry.retriever.stages.models import LATE, LazyEmbedder, LazyReranker
+from quarry.retriever.stages.names import Names
 from quarry.retriever.stages.rerank import RerankOptions, TwoStage
 from quarry.retriever.stages.single import DenseRetriever, LexicalRetriever
 
@@ -77,6 +79,7 @@ class Searcher:
         self._late = LateInteraction.of(index, embedder.get)
         self._late_guard = Guard(THE_RERANKER)
         self._languages = Languages.of(index)
+        self._names = Names.of(index, self._coverage, self._languages)
         self._pinned = False  # a named generation was asked for
         self.behind: Message | None = None  # why a newer generation does not answer
 
@@ -254,7 +257,9 @@ class Searcher:
         store = self.index.vectors
         reason = self.lazy_embedder.unavailable()
         primary = (
-            DenseRetriever(self.lazy_embedder.get, store, self._languages) if store is not None and not reason else None
+            DenseRetriever(self.lazy_embedder.get, store, self._languages, self._names, Names.missing(self.index))
+            if store is not None and not reason
+            else None
         )
         dense = WithFallback(primary, self._lexical, reason, options.dense_budget_ms / 1000, self.lazy_embedder.guard)
         if options.route == "dense":
@@ -262,6 +267,10 @@ class Searcher:
         return HybridRetriever(
             dense, self._lexical, self.index.lexical, self.index.analyzer, self.index.manifest.probes, self._languages
         )
+
+    def _coverage(self, question: str) -> float:
+        (ranking,) = self._lexical.retrieve([Query(question, question)], TOP_HITS)
+        return coverage_of(self.index.analyzer.tokens(question), self.index.lexical, ranking.hits)
 
     def _answer(
         self,

@@ -46,6 +46,7 @@ _PHASES = {
     "cutting": "splitting passages",
     "encoding": "encoding passages",
     "storing": "storing vectors",
+    "titles": "encoding titles",
     "lexical": "building the lexical index",
     "probing": "probing both routes",
 }

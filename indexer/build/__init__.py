@@ -7,6 +7,7 @@
     -> chunk table of the new generation                             storage/chunk_table
     -> vectors and token states of the passages that lack them       encoding, storage/vector_cache, tokens
     -> vector store                                                  steps.store_vectors, stores
+    -> vectors of titles and headings                                names
     -> BM25 index                                                    steps.index_terms, lexical
     -> both routes probed with sentences of the passages             probes; languages
     -> manifest, then one switch                                     steps.describe_generation, storage/generations
@@ -25,13 +26,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from quarry.indexer.build.cutting import Cutter
-from quarry.indexer.build.encoding import encode_passages
+from quarry.indexer.build.encoding import encode_passages, tokens_lost
 from quarry.indexer.build.intake import Intake, name_roots, put_own_document, recut, storable, sync_roots
+from quarry.indexer.build.names import store_names
 from quarry.indexer.build.plan import BuildOptions, Plan, live_to_continue
 from quarry.indexer.build.probes import measure_routes
 from quarry.indexer.build.progress import Clock, Observer, Unobserved
 from quarry.indexer.build.removal import Selection, select, take_out
-from quarry.indexer.build.steps import describe_generation, index_terms, start_table, store_vectors
+from quarry.indexer.build.steps import changed_passages, describe_generation, index_terms, start_table, store_vectors
 from quarry.indexer.corpus.listing import Skipped
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import CorpusError, SearchError
@@ -59,7 +61,7 @@ class BuildReport:
         unchanged: Documents that stayed as they were.
         encoded: Passages that the model encoded; others had vectors already.
         skipped: What was left out, and why.
-        seconds: By phase: `reading`, `cutting`, `encoding`, `storing`, `lexical`.
+        seconds: By phase: `reading`, `cutting`, `encoding`, `storing`, `titles`, `lexical`, `probing`.
         left_out: What was left out of the documents of the generation, by kind (`quarry.indexer.readers.left_out`), with how many.
     """
 
@@ -292,10 +294,10 @@ def _build(generations: Generations, building: Path, plan: Plan, observer: Obser
         raise _nothing_found(intake)
     embedder, with_tokens = plan.embedder, plan.with_tokens(chunks)
     if plan.live and plan.same_as_live() and not intake.touched and table.corpus_sha256() == plan.live.corpus_sha256:
-        # token states are kept beside the generations: some may have been lost since the last build
-        encoded = (
-            encode_passages(table, embedder, plan.index, clock, with_tokens=True) if embedder and with_tokens else 0
-        )
+        encoded = 0
+        # token states are kept beside the generations: they may have been lost since the last build
+        if embedder and with_tokens and tokens_lost(table, plan.index, embedder):
+            encoded = encode_passages(table, embedder, plan.index, clock, with_tokens=True)
         intake.left_out = table.left_out()
         table.close()
         return _report(plan.live.generation, intake, (documents, chunks), encoded, clock.finish(), switched=False)
@@ -304,10 +306,11 @@ def _build(generations: Generations, building: Path, plan: Plan, observer: Obser
     if embedder:
         encoded = encode_passages(table, embedder, plan.index, clock, with_tokens=with_tokens)
         store = store_vectors(table, building, plan, embedder.spec, clock)
+        store_names(table, building, plan, clock)
     clock.phase("lexical", chunks)
     engine = index_terms(table, building)
     clock.phase("probing", None)
-    probes = measure_routes(table, building, plan)
+    probes = measure_routes(table, building, plan, changed_passages(table, generations, plan))
     manifest = describe_generation(building, plan, table, store, engine).model_copy(update={"probes": probes})
     intake.left_out = table.left_out()
     table.close()

@@ -15,6 +15,7 @@ from quarry.indexer.tokens.cache import TokenCache
 from quarry.indexer.tokens.fitting import projection_for
 from quarry.indexer.tokens.projection import TokenBytes
 
+_SAMPLED = 256  # of the oldest passages, and of the newest, that a run without changes looks at
 _SLICE = 512  # passages committed at once: what a crash can cost (about 40 s of encoding on two cores)
 
 
@@ -42,6 +43,16 @@ def encode_passages(table: ChunkTable, embedder: Embedder, index: Path, clock: C
             return len(pending)
         with closing(TokenCache.open(index, spec.fingerprint)) as tokens:
             return _with_tokens(table, embedder, vectors, tokens, clock)
+
+
+def tokens_lost(table: ChunkTable, index: Path, embedder: Embedder) -> bool:
+    """Whether token states are missing, by a sample: what is lost is the whole file, as when INDEX/embeddings was not copied."""
+    sample, spec = table.some_digests(_SAMPLED), embedder.spec
+    with (
+        closing(VectorCache.open(index, spec.fingerprint, spec.dim)) as vectors,
+        closing(TokenCache.open(index, spec.fingerprint)) as tokens,
+    ):
+        return bool(vectors.missing(sample) or tokens.missing(sample))
 
 
 def _with_tokens(

@@ -111,15 +111,19 @@ class Plan:
         """Whether the new generation could differ from the live one in its documents only."""
         if self.live is None or self.fresh_cut or not self.live_is_sound:
             return False
-        if self.embedder is not None and self.live.probes is None:  # built before there were probes: add them
+        if self.embedder is not None and (self.live.probes is None or self.live.probes.names is None):
+            return False  # built before there were probes, or vectors of titles: add them
+        if self.live.reading != self.reading or self.settings.rerank_vectors not in (None, self.live.token_states):
+            return False
+        return self.same_parts_as_live()
+
+    def same_parts_as_live(self) -> bool:
+        """Whether model, cutting, terms and kind of store are those of the live generation."""
+        if self.live is None or self.fresh_cut:
             return False
         live_print = self.live.embedder.fingerprint if self.live.embedder else None
         mine = self.embedder.spec.fingerprint if self.embedder else None
         live_store = self.live.store.kind if self.live.store else None
-        if self.live.reading != self.reading:
-            return False
-        if self.settings.rerank_vectors not in (None, self.live.token_states):
-            return False
         return live_print == mine and live_store == (self.store if self.embedder else None)
 
     @property

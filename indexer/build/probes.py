@@ -6,7 +6,7 @@ these texts, and need no judged query. Pseudo-queries from a corpus's own texts 
 (Azzopardi and de Rijke, SIGIR 2006; the inverse cloze task of Lee et al., ACL 2019).
 
 The sample is the passages with the lowest digests, so that it is the same for the same texts, and that an update of the index
-encodes few new ones: their vectors stay in the cache.
+encodes few new ones: their vectors stay in the cache. Updates keep the measurement until a tenth of the passages has changed.
 """
 
 import re
@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quarry.indexer.build.languages import UNTESTED, Rivals, choose_share, lead_of, major_languages, mean_vector
+from quarry.indexer.build.names import measure_names
 from quarry.indexer.build.plan import Plan
 from quarry.indexer.embedder import Embedder, Vectors
 from quarry.indexer.language import language_of
@@ -29,14 +30,15 @@ from quarry.indexer.lexical.bm25 import K1, MAX_REPEAT, B, Bm25sIndex, LexicalIn
 from quarry.indexer.records import passage_text
 from quarry.indexer.storage.blob_cache import passage_digest
 from quarry.indexer.storage.chunk_table import ChunkTable
-from quarry.indexer.storage.layout import CENTROIDS_NAME, LEXICAL_NAME, VECTORS_NAME
-from quarry.indexer.storage.manifest import ALL, LanguageFacts, Probes, RouteQuality
+from quarry.indexer.storage.layout import CENTROIDS_NAME, LEXICAL_NAME, NAMES_NAME, VECTORS_NAME
+from quarry.indexer.storage.manifest import ALL, LanguageFacts, NameFacts, Probes, RouteQuality
 from quarry.indexer.storage.vector_cache import VectorCache
 from quarry.indexer.stores import store_class
 from quarry.indexer.stores.base import VectorStore
 
 SAMPLE = 128  # probes at most; nDCG@10 is then known to about 0.03
 LEAST = 8  # with fewer there is no measurement
+STALE = 0.1  # share of the passages that may change before an update measures again
 _SHARE = (
     4  # of small indexes, every fourth passage is probed, at least _SMALL: encoding costs at most half as much again
 )
@@ -60,41 +62,72 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What is probed: texts, terms and vectors of one generation."""
+    """What is probed: texts, terms and vectors of one generation; `names` are those of titles, None without any."""
 
     table: ChunkTable
     analyzer: Analyzer
     lexical: LexicalIndex
     vectors: VectorStore
     mean_terms: float  # of a passage
+    names: VectorStore | None = None
 
 
-def measure_routes(table: ChunkTable, building: Path, plan: Plan) -> Probes | None:
+def measure_routes(table: ChunkTable, building: Path, plan: Plan, changed: int) -> Probes | None:
     """Probe both routes of a generation that is being built, and write the centroids of its languages into its folder.
 
     Args:
         table: Its texts.
         building: Its folder, where vectors and terms are written already.
         plan: With which embedder and analyzer.
+        changed: How many passages were added or removed since the live generation.
 
     Returns:
-        The measurement, without a quality where too few passages can be cut in two; None for a lexical-only index.
+        The measurement, without a quality where too few passages can be cut in two; None for a lexical-only index. That of the
+        live generation is kept until more than a tenth of the passages has changed since it was made.
     """
     if plan.embedder is None:
         return None
-    vectors = store_class(plan.store).open(building / VECTORS_NAME, verified=True)
-    parts = Parts(table, plan.cutter.analyzer, Bm25sIndex.open(building / LEXICAL_NAME), vectors, table.mean_terms())
     cache = VectorCache.open(plan.index, plan.embedder.spec.fingerprint, plan.embedder.spec.dim)
     try:
-        embedder = CachedEmbedder(plan.embedder, cache)
         members = major_languages(table.languages())
-        if len(members) < 2:
-            return probe_routes(parts, embedder)
-        centroids = {name: mean_vector(table, sorted(members[name]), cache) for name in sorted(members)}
-        np.save(building / CENTROIDS_NAME, np.array(list(centroids.values())), allow_pickle=False)
-        return probe_languages(parts, embedder, members, centroids)
+        centroids: dict[str, NDArray[np.float32]] = {}
+        if len(members) > 1:
+            centroids = {name: mean_vector(table, sorted(members[name]), cache) for name in sorted(members)}
+            np.save(building / CENTROIDS_NAME, np.array(list(centroids.values())), allow_pickle=False)
+        kept = _still_good(plan, members, changed)
+        if kept is not None and kept.names is not None:
+            names = kept.names.model_copy(update={"count": sum(1 for _ in table.names())})
+            return kept.model_copy(update={"names": names})
+        parts, embedder = _parts(table, building, plan), CachedEmbedder(plan.embedder, cache)
+        probes = probe_languages(parts, embedder, members, centroids) if centroids else probe_routes(parts, embedder)
+        return probes.model_copy(update={"passages": len(parts.vectors)})
     finally:
         cache.close()
+
+
+def _parts(table: ChunkTable, building: Path, plan: Plan) -> Parts:
+    kind = store_class(plan.store)
+    return Parts(
+        table=table,
+        analyzer=plan.cutter.analyzer,
+        lexical=Bm25sIndex.open(building / LEXICAL_NAME),
+        vectors=kind.open(building / VECTORS_NAME, verified=True),
+        mean_terms=table.mean_terms(),
+        names=kind.open(building / NAMES_NAME, verified=True) if (building / NAMES_NAME).is_dir() else None,
+    )
+
+
+def _still_good(plan: Plan, members: Mapping[str, frozenset[str]], changed: int) -> Probes | None:
+    """Return the live generation's measurement with what has changed since; None when it must be made again."""
+    before = plan.live.probes if plan.live else None
+    if before is None or before.names is None or not plan.same_parts_as_live():
+        return None
+    total = before.changed + changed
+    languages = set(members) if len(members) > 1 else set()
+    if total > STALE * before.passages or set(before.languages) != languages:
+        return None
+    facts = {name: one.model_copy(update={"passages": len(members[name])}) for name, one in before.languages.items()}
+    return before.model_copy(update={"changed": total, "languages": facts})
 
 
 def probe_routes(parts: Parts, embedder: "CachedEmbedder") -> Probes:
@@ -102,10 +135,14 @@ def probe_routes(parts: Parts, embedder: "CachedEmbedder") -> Probes:
     order = _by_digest(parts.table)
     probes = sample_probes(parts.table, order)
     if len(probes) < LEAST:
-        return Probes(spread=0.0, quality={})
+        return Probes(spread=0.0, quality={}, names=_names(parts, [], []))
     asked = Asked.of(probes, embedder)
-    spread = _spread(parts.vectors, asked.questions, order[:_SPREAD_SAMPLE])
-    return Probes(spread=spread, quality={ALL: measured_quality(parts, asked)})
+    sample = order[:_SPREAD_SAMPLE]
+    return Probes(
+        spread=_spread(parts.vectors, asked.questions, sample),
+        quality={ALL: measured_quality(parts, asked)},
+        names=_names(parts, [asked], sample),
+    )
 
 
 def probe_languages(
@@ -119,19 +156,51 @@ def probe_languages(
     quality: dict[str, RouteQuality] = {}
     languages: dict[str, LanguageFacts] = {}
     spreads: list[float] = []
+    every: list[Asked] = []
+    sample = order[:_SPREAD_SAMPLE]
     for name, ids in members.items():
         sampled = sample_probes(parts.table, [chunk_id for chunk_id in order if chunk_id in ids])
         probes = [probe for probe in sampled if language_of(probe.question) == name]
         share = UNTESTED
         if len(probes) >= LEAST:
             asked = Asked.of(probes, embedder)
+            every.append(asked)
             quality[name] = measured_quality(parts, asked)
-            spreads.append(_spread(parts.vectors, asked.questions, order[:_SPREAD_SAMPLE]))
+            spreads.append(_spread(parts.vectors, asked.questions, sample))
             share = choose_share(_rivals(parts, asked, name, members, centroids))
         languages[name] = LanguageFacts(passages=len(ids), share=share)
     if quality:
         quality[ALL] = _pooled(list(quality.values()))
-    return Probes(spread=float(np.mean(spreads)) if spreads else 0.0, quality=quality, languages=languages)
+    return Probes(
+        spread=float(np.mean(spreads)) if spreads else 0.0,
+        quality=quality,
+        languages=languages,
+        names=_names(parts, every, sample),
+    )
+
+
+def _names(parts: Parts, every: Sequence["Asked"], sample: Sequence[str]) -> NameFacts:
+    """Measure titles and headings by all probes; `sample` are passages that their similarities are compared with."""
+    if parts.names is None:
+        return NameFacts(count=0, quality=0.0, offset=0.0)
+    if not every:
+        return NameFacts(count=len(parts.names), quality=0.0, offset=0.0)
+    questions = np.concatenate([asked.questions for asked in every])
+    probed = [probe.chunk_id for asked in every for probe in asked.probes]
+    named = parts.table.names_of([*probed, *sample])
+    titled = [chunk_id for chunk_id in sample if chunk_id in named]
+    own = [named.get(chunk_id) for chunk_id in probed]
+    similar = _mean_similarities(parts.vectors, questions, titled)
+    return measure_names(questions, own, parts.names, similar, [named[chunk_id] for chunk_id in titled])
+
+
+def _mean_similarities(vectors: VectorStore, questions: Vectors, sample: Sequence[str]) -> NDArray[np.float64]:
+    """The mean similarity of the questions with each passage of a sample, shape (len(sample),)."""
+    totals = dict.fromkeys(sample, 0.0)
+    for found in vectors.search(questions, len(sample), allowed=set(sample)) if sample else []:
+        for near in found:
+            totals[near.chunk_id] += near.similarity / len(questions)
+    return np.array(list(totals.values()))
 
 
 def _rivals(

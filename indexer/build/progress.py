@@ -8,7 +8,7 @@ class Observer(Protocol):
     """Receives progress events of a build."""
 
     def phase(self, name: str, total: int | None) -> None:
-        """Begin a phase: `reading`, `cutting`, `encoding`, `storing`, `lexical` or `probing`; `total` in its own units or None."""
+        """Begin a phase: `reading`, `cutting`, `encoding`, `storing`, `titles`, `lexical` or `probing`; `total` in units or None."""
         ...
 
     def advance(self, amount: int) -> None:

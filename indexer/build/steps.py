@@ -31,6 +31,17 @@ def start_table(generations: Generations, building: Path, plan: Plan) -> ChunkTa
         old.close()
 
 
+def changed_passages(table: ChunkTable, generations: Generations, plan: Plan) -> int:
+    """Return how many passages were added or removed since the live generation; 0 without one."""
+    if plan.live is None:
+        return 0
+    old = ChunkTable.open(generations.live() / CHUNKS_NAME)
+    try:
+        return len(set(old.digests()[1]) ^ set(table.digests()[1]))
+    finally:
+        old.close()
+
+
 def store_vectors(table: ChunkTable, building: Path, plan: Plan, spec: EmbedderSpec, clock: Clock) -> Store:
     """Copy the vectors of all passages from the cache into the new generation's vector store."""
     ids, digests = table.digests()

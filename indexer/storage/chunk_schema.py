@@ -5,6 +5,8 @@ import sqlite3
 from json import loads
 
 from quarry.indexer.language import language_of
+from quarry.indexer.records import name_text
+from quarry.indexer.storage.blob_cache import passage_digest
 
 _TABLES = """
 CREATE TABLE roots (prefix TEXT PRIMARY KEY, path TEXT NOT NULL);
@@ -13,8 +15,9 @@ CREATE INDEX files_root ON files (root);
 CREATE TABLE documents (doc_id TEXT PRIMARY KEY, file TEXT NOT NULL, title TEXT, text TEXT, meta TEXT, sha256 TEXT);
 CREATE INDEX documents_file ON documents (file);
 CREATE TABLE chunks (number INTEGER PRIMARY KEY, chunk_id TEXT UNIQUE NOT NULL, doc_id TEXT NOT NULL,
-    start INTEGER, "end" INTEGER, heading TEXT, text TEXT, digest BLOB, terms TEXT, lang TEXT);
+    start INTEGER, "end" INTEGER, heading TEXT, text TEXT, digest BLOB, terms TEXT, lang TEXT, name BLOB);
 CREATE INDEX chunks_doc ON chunks (doc_id);
+CREATE INDEX chunks_name ON chunks (name);
 CREATE TABLE meta (doc_id TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL);
 CREATE INDEX meta_key ON meta (key, value);
 CREATE INDEX meta_doc ON meta (doc_id);
@@ -36,12 +39,19 @@ def prepare_copy(db: sqlite3.Connection) -> None:
         db.execute("ALTER TABLE files ADD COLUMN readers INTEGER")
     if not has_languages(db):
         _add_languages(db)
+    if not has_names(db):
+        _add_names(db)
     db.executescript(_WRITING)
 
 
 def has_languages(db: sqlite3.Connection) -> bool:
     """Whether the passages' languages are stored; older tables lack them."""
     return "lang" in {row[1] for row in db.execute("PRAGMA table_info(chunks)")}
+
+
+def has_names(db: sqlite3.Connection) -> bool:
+    """Whether the digests of the passages' titles and headings are stored; older tables lack them."""
+    return "name" in {row[1] for row in db.execute("PRAGMA table_info(chunks)")}
 
 
 def put_document_languages(db: sqlite3.Connection, doc_id: str, text: str, declared: str) -> None:
@@ -64,3 +74,17 @@ def _add_languages(db: sqlite3.Connection) -> None:
     db.executemany("UPDATE chunks SET lang = ? WHERE number = ?", found)
     for doc_id, text, meta in db.execute("SELECT doc_id, text, meta FROM documents").fetchall():
         put_document_languages(db, doc_id, text, str(loads(meta).get("lang", "")))
+
+
+def name_digest(title: str, heading: str) -> bytes | None:
+    """Return the digest of a passage's title and headings, None when it has neither."""
+    text = name_text(title, heading)
+    return passage_digest(text) if text else None
+
+
+def _add_names(db: sqlite3.Connection) -> None:
+    db.execute("ALTER TABLE chunks ADD COLUMN name BLOB")
+    rows = db.execute("SELECT c.number, d.title, c.heading FROM chunks c JOIN documents d USING (doc_id)").fetchall()
+    found = [(name_digest(title, heading), number) for number, title, heading in rows]
+    db.executemany("UPDATE chunks SET name = ? WHERE number = ?", found)
+    db.execute("CREATE INDEX chunks_name ON chunks (name)")

@@ -18,9 +18,15 @@ from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.language import language_of
 from quarry.indexer.metadata import facts
 from quarry.indexer.readers.left_out import counts_of
-from quarry.indexer.records import Chunk, Document, passage_text
+from quarry.indexer.records import Chunk, Document, name_text, passage_text
 from quarry.indexer.storage.blob_cache import passage_digest
-from quarry.indexer.storage.chunk_schema import create_tables, has_languages, prepare_copy, put_document_languages
+from quarry.indexer.storage.chunk_schema import (
+    create_tables,
+    has_languages,
+    name_digest,
+    prepare_copy,
+    put_document_languages,
+)
 from quarry.indexer.storage.conditions import condition_of
 from quarry.indexer.storage.matching import matching_documents
 
@@ -162,8 +168,8 @@ class ChunkTable:
         )
         put_document_languages(self._db, document.doc_id, document.text, str(meta.get("lang", "")))
         self._db.executemany(
-            'INSERT INTO chunks (chunk_id, doc_id, start, "end", heading, text, digest, terms, lang) '
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            'INSERT INTO chunks (chunk_id, doc_id, start, "end", heading, text, digest, terms, lang, name) '
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
                     chunk.chunk_id,
@@ -175,6 +181,7 @@ class ChunkTable:
                     passage_digest(passage_text(document.title, chunk.heading, chunk.text)),
                     " ".join(words),
                     language_of(chunk.text),
+                    name_digest(document.title, chunk.heading),
                 )
                 for chunk, words in zip(chunks, terms, strict=True)
             ],
@@ -223,6 +230,12 @@ class ChunkTable:
         rows = self._db.execute("SELECT chunk_id, digest FROM chunks ORDER BY chunk_id").fetchall()
         return [row[0] for row in rows], [row[1] for row in rows]
 
+    def some_digests(self, count: int) -> list[bytes]:
+        """Return the passage digests of the oldest and of the newest chunks, so many of each."""
+        oldest = self._db.execute("SELECT digest FROM chunks ORDER BY number LIMIT ?", (count,))
+        newest = self._db.execute("SELECT digest FROM chunks ORDER BY number DESC LIMIT ?", (count,))
+        return list({row[0] for row in [*oldest, *newest]})
+
     def digests_of(self, chunk_ids: Sequence[str]) -> list[bytes]:
         """Return the passage digests of some chunks, in order. Raises KeyError naming a missing id."""
         found = dict(self._select("SELECT chunk_id, digest FROM chunks WHERE chunk_id IN ", chunk_ids))
@@ -238,6 +251,23 @@ class ChunkTable:
         if not has_languages(self._db):
             return {}
         return dict(self._db.execute("SELECT chunk_id, lang FROM chunks ORDER BY chunk_id"))
+
+    def names(self) -> Iterator[tuple[bytes, str]]:
+        """Yield digest and text of each distinct title with headings that passages stand under, ordered by digest."""
+        sql = """SELECT c.name, d.title, c.heading FROM chunks c JOIN documents d USING (doc_id)
+                 WHERE c.number IN (SELECT min(number) FROM chunks WHERE name IS NOT NULL GROUP BY name) ORDER BY c.name"""
+        for digest, title, heading in self._db.execute(sql):
+            yield digest, name_text(title, heading)
+
+    def names_of(self, chunk_ids: Sequence[str]) -> dict[str, bytes]:
+        """Return chunk id -> digest of its title with headings, for those that have one."""
+        rows = self._select("SELECT chunk_id, name FROM chunks WHERE name IS NOT NULL AND chunk_id IN ", chunk_ids)
+        return dict(rows)
+
+    def named(self, digest: bytes, most: int) -> list[str]:
+        """Return the first passages that stand under a title with headings, at most so many."""
+        sql = "SELECT chunk_id FROM chunks WHERE name = ? ORDER BY number LIMIT ?"
+        return [row[0] for row in self._db.execute(sql, (digest, most))]
 
     def mean_terms(self) -> float:
         """Return the mean number of terms of a chunk; 0 without chunks."""

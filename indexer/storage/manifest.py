@@ -16,8 +16,8 @@ from quarry.indexer.messages import Message
 from quarry.indexer.storage.durable import write_atomic
 from quarry.indexer.storage.sealing import Damage, FileFact, describe, differences, seal, unseal
 
-FORMAT = 2
-_READABLE = (1, FORMAT)  # in format 1, reasons and notes are plain sentences
+FORMAT = 3
+_READABLE = (1, 2, FORMAT)  # in format 1, reasons and notes are plain sentences; titles have vectors from 3 on
 MANIFEST_NAME = "manifest.json"
 
 StoredMessage: TypeAlias = Annotated[
@@ -165,6 +165,21 @@ class LanguageFacts(_Part):
     share: float
 
 
+class NameFacts(_Part):
+    """The titles and headings of an index, which have vectors of their own (`quarry.indexer.build.names`).
+
+    Attributes:
+        count: How many distinct ones.
+        quality: nDCG@10 at which a sentence finds the one that its passage stands under, rescaled so that a random order has 0; in
+            [0, 1]. It is near 0 where they are ids or file names.
+        offset: How much higher their similarities are than those of the passages, on average.
+    """
+
+    count: int
+    quality: float
+    offset: float
+
+
 class Probes(_Part):
     """What the index measured on itself when it was built: how far the fusion may trust each route.
 
@@ -172,11 +187,17 @@ class Probes(_Part):
         spread: Standard deviation of one question's similarities over the passages; the unit of gaps between them.
         quality: By the language of the questions, and of all under `all`; empty where the texts are too few or too short.
         languages: Those that have a centroid, by name; empty when there are not at least two.
+        names: Titles and headings; None where they had no vectors yet.
+        passages: How many there were when this was measured; 0 in older manifests.
+        changed: How many were added or removed since then.
     """
 
     spread: float
     quality: dict[str, RouteQuality]
     languages: dict[str, LanguageFacts] = {}
+    names: NameFacts | None = None
+    passages: int = 0
+    changed: int = 0
 
 
 class Manifest(_Part):

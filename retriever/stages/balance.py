@@ -31,7 +31,7 @@ WEIGHT_BEFORE = 0.4  # the largest weight of BM25 in an index without probes
 FULL_COVERAGE = 0.3
 _FAINT = 0.02  # added to the coverage, so that its logarithm is finite
 _QUALITY_FLOOR = 0.01  # the same for qualities
-_TOP_HITS = 3  # among which the best coverage is looked for
+TOP_HITS = 3  # among which the best coverage is looked for
 _TENTH = 9
 _LEAST_SPREAD = 1e-6  # all similarities are equal
 
@@ -125,5 +125,5 @@ def coverage_of(tokens: Sequence[str], index: LexicalIndex, hits: Sequence[Hit])
         return 0.0
     unknown = log(1 + (len(index) + 0.5) / 0.5)
     total = sum(idfs.get(token, unknown) for token in distinct)
-    matched = max(sum(idfs.get(term, 0.0) for term in hit.evidence.terms) for hit in hits[:_TOP_HITS])
+    matched = max(sum(idfs.get(term, 0.0) for term in hit.evidence.terms) for hit in hits[:TOP_HITS])
     return min(1.0, matched / total) if total > 0 else 0.0

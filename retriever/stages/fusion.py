@@ -96,9 +96,13 @@ def _fused_hits(scores: dict[str, float], dense: Sequence[Hit], bm25: Sequence[H
     seen: dict[str, Evidence] = {hit.chunk_id: hit.evidence for hit in dense}
     for hit in bm25:
         before = seen.get(hit.chunk_id)
-        seen[hit.chunk_id] = replace(hit.evidence, dense=before.dense, raised=before.raised) if before else hit.evidence
+        seen[hit.chunk_id] = _both(before, hit.evidence) if before else hit.evidence
     order = sorted(scores, key=lambda chunk_id: (-scores[chunk_id], chunk_id))[:k]
     return [
         Hit(chunk_id, scores[chunk_id], "fusion", replace(seen[chunk_id], fusion=StageScore(rank, scores[chunk_id])))
         for rank, chunk_id in enumerate(order, start=1)
     ]
+
+
+def _both(dense: Evidence, bm25: Evidence) -> Evidence:
+    return replace(bm25, dense=dense.dense, raised=dense.raised, named=dense.named)

@@ -22,11 +22,17 @@ from quarry.indexer.stores.base import VectorStore
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """A passage near a question: its cosine, and what was added to it because it is in another language."""
+    """A passage near a question: its cosine, and what was added because it is in another language, and because of its title."""
 
     chunk_id: str
     cosine: float
-    raised: float
+    raised: float = 0.0
+    named: float = 0.0
+
+    @property
+    def score(self) -> float:
+        """What it is ranked by."""
+        return self.cosine + self.raised + self.named
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,11 @@ class Languages:
                 found[row].update((one.chunk_id, one.similarity) for one in near)
         return [self._ordered(similar, by_name, k) for similar, by_name in zip(found, raises, strict=True)]
 
+    def near(self, question: str, vector: NDArray[np.float32], similar: Mapping[str, float]) -> list[Near]:
+        """Return passages of known similarity, passage id -> cosine, as `search` would."""
+        (raises,) = self._raises([question], vector[np.newaxis])
+        return self._ordered(similar, raises, len(similar))
+
     def _raises(self, questions: Sequence[str], vectors: Vectors) -> list[dict[str, float]]:
         """What the passages of each other language are given, by question."""
         out = []
@@ -99,4 +110,4 @@ class Languages:
             Near(chunk_id, cosine, next((by for name, by in raises.items() if chunk_id in self.members[name]), 0.0))
             for chunk_id, cosine in similar.items()
         ]
-        return sorted(near, key=lambda one: (-(one.cosine + one.raised), one.chunk_id))[:k]
+        return sorted(near, key=lambda one: (-one.score, one.chunk_id))[:k]

@@ -173,6 +173,8 @@ def _print_result(result: Result, *, explain: bool) -> None:
             out(f"   exact: {' | '.join(evidence.exact)}")
         if evidence.raised:
             out(f"   raised by {evidence.raised:.4f}: it is in another language than the query")
+        if evidence.named:
+            out(f"   raised by {evidence.named:.4f}: its title or heading is nearer to the query")
         if evidence.terms:
             out(f"   terms: {' '.join(evidence.terms)}")
 

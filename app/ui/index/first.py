@@ -33,6 +33,7 @@ def phase_name(phase: str, say: Say) -> str:
         "cutting": say("Cutting passages", "切分段落"),
         "encoding": say("Encoding passages", "编码段落"),
         "storing": say("Storing vectors", "存储向量"),
+        "titles": say("Encoding titles", "编码标题"),
         "lexical": say("Indexing words", "建立关键词索引"),
         "probing": say("Probing both routes", "检验两种检索方式"),
     }

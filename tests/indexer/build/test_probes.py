@@ -6,6 +6,7 @@ from math import log2
 import pytest
 
 from quarry.indexer.build import build_index, delete_documents, index_documents
+from quarry.indexer.build.plan import BuildSettings
 from quarry.indexer.build.probes import Parts, Probe, bm25_rank, cut_out
 from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.lexical.bm25 import Bm25sIndex
@@ -84,16 +85,43 @@ def test_too_little_text_is_not_measured_and_a_lexical_index_has_no_probes(tmp_p
     assert Index.open(tmp_path / "words").manifest.probes is None
 
 
-def test_an_update_measures_again_and_encodes_only_new_probes(tmp_path):
+def bicycles(count):
+    return [
+        Document(f"new{n}", f"A new passage about bicycles, number {n}. They stand in the yard behind the house.")
+        for n in range(count)
+    ]
+
+
+def test_an_update_keeps_the_measurement_until_a_tenth_of_the_passages_has_changed(tmp_path):
     embedder = WordEmbedder()
     index_documents(tmp_path, texts(60), embedder)
     before, encoded = Index.open(tmp_path).manifest.probes, embedder.texts_encoded
-    index_documents(
-        tmp_path, [Document("new", "A new passage about bicycles. They stand in the yard behind the house.")], embedder
-    )
-    assert embedder.texts_encoded - encoded <= 2  # the passage, and its rest when it is among the sample
-    delete_documents(tmp_path, ["new"], embedder)
+    assert (before.passages, before.changed) == (60, 0)
+    index_documents(tmp_path, bicycles(4), embedder)
+    assert embedder.texts_encoded - encoded == 4  # the passages, and no probe
+    assert Index.open(tmp_path).manifest.probes == before.model_copy(update={"changed": 4})
+    delete_documents(tmp_path, ["new0", "new1"], embedder)
+    assert Index.open(tmp_path).manifest.probes.changed == 6
+    delete_documents(tmp_path, ["new2"], embedder)
+    after = Index.open(tmp_path).manifest.probes
+    assert (after.passages, after.changed) == (61, 0) and after.quality != before.quality
+
+
+def test_a_new_measurement_encodes_only_new_probes(tmp_path):
+    embedder = WordEmbedder()
+    index_documents(tmp_path, texts(60), embedder)
+    before, encoded = Index.open(tmp_path).manifest.probes, embedder.texts_encoded
+    index_documents(tmp_path, bicycles(7), embedder)
+    assert 7 <= embedder.texts_encoded - encoded <= 14  # the passages, and rests of those among the sample
+    delete_documents(tmp_path, [f"new{n}" for n in range(7)], embedder)
     assert Index.open(tmp_path).manifest.probes == before
+
+
+def test_another_model_or_store_is_measured_again(tmp_path):
+    index_documents(tmp_path, texts(60), WordEmbedder())
+    before = Index.open(tmp_path).manifest.probes
+    index_documents(tmp_path, [], WordEmbedder("2"), BuildSettings(rebuild=True))
+    assert Index.open(tmp_path).manifest.probes.spread != before.spread
 
 
 def test_an_index_from_before_the_probes_opens_and_the_next_run_adds_them(tmp_path):
