@@ -24,6 +24,7 @@ from quarry.indexer.storage.vector_cache import VectorCache
 from quarry.indexer.stores import store_class
 from quarry.indexer.stores.base import VectorStore
 
+LEAST = 8  # passages; with fewer nothing is measured, and titles are not used
 _SLICE = 2048  # titles committed at once
 _DEPTH = 10  # ranks that count, as in nDCG@10
 
@@ -38,10 +39,10 @@ def store_names(table: ChunkTable, building: Path, plan: Plan, clock: Clock) -> 
         clock: Receives progress.
 
     Returns:
-        How many there are; without any, and without a model, no store is written.
+        How many there are; without any, without a model, and for too few passages to be measured, no store is written.
     """
     names = dict(table.names())
-    if not names or plan.embedder is None:
+    if not names or plan.embedder is None or table.counts()[1] < LEAST:
         return 0
     spec, digests = plan.embedder.spec, list(names)
     with closing(VectorCache.open(plan.index, spec.fingerprint, spec.dim)) as cache:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quarry.indexer.build.languages import UNTESTED, Rivals, choose_share, lead_of, major_languages, mean_vector
-from quarry.indexer.build.names import measure_names
+from quarry.indexer.build.names import LEAST, measure_names
 from quarry.indexer.build.plan import Plan
 from quarry.indexer.embedder import Embedder, Vectors
 from quarry.indexer.language import language_of
@@ -37,7 +37,6 @@ from quarry.indexer.stores import store_class
 from quarry.indexer.stores.base import VectorStore
 
 SAMPLE = 128  # probes at most; nDCG@10 is then known to about 0.03
-LEAST = 8  # with fewer there is no measurement
 STALE = 0.1  # share of the passages that may change before an update measures again
 _SHARE = (
     4  # of small indexes, every fourth passage is probed, at least _SMALL: encoding costs at most half as much again
@@ -96,8 +95,8 @@ def measure_routes(table: ChunkTable, building: Path, plan: Plan, changed: int) 
             np.save(building / CENTROIDS_NAME, np.array(list(centroids.values())), allow_pickle=False)
         kept = _still_good(plan, members, changed)
         if kept is not None and kept.names is not None:
-            names = kept.names.model_copy(update={"count": sum(1 for _ in table.names())})
-            return kept.model_copy(update={"names": names})
+            count = sum(1 for _ in table.names()) if (building / NAMES_NAME).is_dir() else 0
+            return kept.model_copy(update={"names": kept.names.model_copy(update={"count": count})})
         parts, embedder = _parts(table, building, plan), CachedEmbedder(plan.embedder, cache)
         probes = probe_languages(parts, embedder, members, centroids) if centroids else probe_routes(parts, embedder)
         return probes.model_copy(update={"passages": len(parts.vectors)})

@@ -439,12 +439,12 @@ def test_a_damaged_index_is_mended_by_the_command_that_its_error_names(corpus, i
 def test_a_newer_index_is_never_written_over(corpus, index):
     build_index(index, [corpus], WordEmbedder())
     path = index / POINTER_NAME
-    pointer = {**unseal(path), "format": 3}
+    pointer = {**unseal(path), "format": 99}
     path.write_bytes(seal(pointer))
     for settings in (BuildOptions(), BuildOptions(rebuild=True)):
-        with pytest.raises(OtherFormatError, match="has format 3; expected a format that .* reads: 1, 2. Upgrade"):
+        with pytest.raises(OtherFormatError, match="has format 99; expected a format that .* reads: 1, 2, 3. Upgrade"):
             build_index(index, [corpus], WordEmbedder(), settings)
-    with pytest.raises(OtherFormatError, match="has format 3"):
+    with pytest.raises(OtherFormatError, match="has format 99"):
         Generations(index).switch("000001", Message.of("test.by_hand", "by hand"))
     assert unseal(path) == pointer
 

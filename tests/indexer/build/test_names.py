@@ -8,14 +8,14 @@ import pytest
 
 from quarry.indexer.build import delete_documents, index_documents
 from quarry.indexer.build.names import measure_names
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document, name_text
+from quarry.indexer.storage.blob_cache import passage_digest
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.layout import CHUNKS_NAME, NAMES_NAME
 from quarry.indexer.storage.manifest import Manifest, describe_files
-from quarry.indexer.storage.vector_cache import passage_digest
 from quarry.indexer.stores.exact import ExactStore
 from tests.fakes import WordEmbedder
 
@@ -62,7 +62,8 @@ def test_each_distinct_title_has_one_vector_in_a_store_of_the_same_kind(tmp_path
         "c", "# First part\n\n" + "Words of it. " * 90 + "\n\n# Second part\n\n" + "More words. " * 90, "Guide"
     )
     embedder = WordEmbedder()
-    index_documents(tmp_path, [*both, long, Document("d", "No title here.")], embedder, BuildSettings(store=store))
+    plain = [Document(f"d{n}", f"No title in document {n}.") for n in range(5)]
+    index_documents(tmp_path, [*both, long, *plain], embedder, BuildOptions(store=store))
     index = Index.open(tmp_path)
     wanted = {"Shared title", "Guide\nFirst part", "Guide\nSecond part"}
     assert set(index.names.ids) == titles_of(wanted) and index.manifest.probes.names.count == 3
@@ -72,7 +73,7 @@ def test_each_distinct_title_has_one_vector_in_a_store_of_the_same_kind(tmp_path
     assert {
         index.chunks.names_of([chunk])[chunk] for chunk in index.chunks.named(passage_digest("Shared title"), 9)
     } == {passage_digest("Shared title")}
-    assert not index.chunks.names_of([chunk for chunk in index.vectors.ids if chunk.startswith("d#")])
+    assert not index.chunks.names_of([chunk for chunk in index.vectors.ids if chunk.startswith("d")])
 
 
 def test_an_update_encodes_only_new_titles_and_drops_those_that_are_gone(tmp_path):

@@ -6,7 +6,7 @@ from math import log2
 import pytest
 
 from quarry.indexer.build import build_index, delete_documents, index_documents
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.build.probes import Parts, Probe, bm25_rank, cut_out
 from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.lexical.bm25 import Bm25sIndex
@@ -120,7 +120,7 @@ def test_a_new_measurement_encodes_only_new_probes(tmp_path):
 def test_another_model_or_store_is_measured_again(tmp_path):
     index_documents(tmp_path, texts(60), WordEmbedder())
     before = Index.open(tmp_path).manifest.probes
-    index_documents(tmp_path, [], WordEmbedder("2"), BuildSettings(rebuild=True))
+    index_documents(tmp_path, [], WordEmbedder("2"), BuildOptions(rebuild=True))
     assert Index.open(tmp_path).manifest.probes.spread != before.spread
 
 
