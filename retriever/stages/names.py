@@ -1,11 +1,11 @@
 """Titles and headings in dense search: a passage whose title is nearer to the question than its text is raised.
 
     score = cosine + share * max(0, cosine with the title - offset - cosine)
-    share = 0.2 + 0.4 * (1 - min(1, coverage / 0.15))
+    share = 0.1 + 0.7 * (1 - min(1, coverage / 0.15))
 
 A title never lowers a passage: a sentence deep in a text need not be about its title. `offset` is how much higher similarities with
 titles are in this index, measured when it was built. The share grows where question and passages share no words, as across
-languages, and is 0.6 for passages in another language. `coverage` is that of `quarry.retriever.stages.balance`.
+languages, and is 0.8 for passages in another language. `coverage` is that of `quarry.retriever.stages.balance`.
 
 Titles that say nothing (ids, file names, all alike) are left out: where a sentence of a passage finds the passage's own title with
 less than a quarter of the quality at which it finds the passage, nothing is raised. docs/ranking.md has the figures.
@@ -25,7 +25,7 @@ from quarry.indexer.storage.manifest import ALL
 from quarry.indexer.stores.base import VectorStore
 from quarry.retriever.stages.languages import Languages, Near
 
-SHARE, SHARE_ACROSS = 0.2, 0.6  # of a title's lead: where question and passages share words, and where they do not
+SHARE, SHARE_ACROSS = 0.1, 0.8  # of a title's lead: where question and passages share words, and where they do not
 ACROSS_BELOW = 0.15  # coverage, as for late interaction
 TELLING = 0.25  # quality of titles, in shares of dense search's, from which on they are used
 NEAREST = 100  # passages that are raised, whatever the depth, so that the first ten are the same for k = 10 and k = 400

@@ -63,21 +63,25 @@ class Measured:
         return float(max(self.bm25.mean(), self.dense.mean()))
 
     def now(self, weights: Numbers) -> float:
+        return float(self.each_now(weights).mean())
+
+    def each_now(self, weights: Numbers) -> Numbers:
+        """nDCG@10 of each query, shape (queries,)."""
         measurable = max(self.quality.bm25, self.quality.dense) >= balance.MEASURABLE
         if measurable and self.quality.dense < balance.WEAK_DENSE * self.quality.bm25:
-            return float(self.by_weight[:, -1].mean())
+            return self.by_weight[:, -1]
         if measurable and self.quality.bm25 < balance.WEAK_BM25 * self.quality.dense:
-            return float(self.by_weight[:, 0].mean())
+            return self.by_weight[:, 0]
         chosen = 1 / (1 + np.exp(-(self.signals @ weights)))
         chosen = np.where(chosen > 1 - balance.NEGLIGIBLE, 1.0, np.where(chosen < balance.NEGLIGIBLE, 0.0, chosen))
-        return self.at(chosen)
+        return self.each_at(chosen)
 
     def before(self) -> float:
-        return self.at(balance.WEIGHT_BEFORE * np.minimum(1, self.coverage / balance.FULL_COVERAGE))
+        return float(self.each_at(balance.WEIGHT_BEFORE * np.minimum(1, self.coverage / balance.FULL_COVERAGE)).mean())
 
-    def at(self, chosen: Numbers) -> float:
+    def each_at(self, chosen: Numbers) -> Numbers:
         rows = [np.interp(weight, STEPS, line) for weight, line in zip(chosen, self.by_weight, strict=True)]
-        return float(np.mean(rows))
+        return np.array(rows)
 
 
 class Vectors:
@@ -127,7 +131,8 @@ def _embedder(name: str):
     return embedder
 
 
-def measure(one: JudgedSet, vectors: Vectors) -> Measured:
+def measure(one: JudgedSet, vectors: Vectors, similarities: Numbers | None = None) -> Measured:
+    """Measure a set; `similarities`, shape (queries, documents), take the place of cosines where they are given."""
     ids = [key for key, _, _ in one.documents]
     texts = [passage_text(title, "", text) if text else title for _, title, text in one.documents]
     terms = [WORDS.tokens(text) for text in texts]
@@ -135,7 +140,9 @@ def measure(one: JudgedSet, vectors: Vectors) -> Measured:
     documents, asked = vectors.of(texts, "d"), vectors.of(list(one.queries.values()), "q")
     parts = Parts(None, WORDS, index, None, float(np.mean([len(words) for words in terms])))
     quality, spread = probe(one, parts, documents, vectors)
-    lines = [_query(one, index, ids, *row) for row in zip(one.queries.items(), asked @ documents.T, strict=True)]
+    if similarities is None:
+        similarities = asked @ documents.T
+    lines = [_query(one, index, ids, *row) for row in zip(one.queries.items(), similarities, strict=True)]
     bm25, dense, rrf, by_weight, coverage, lead = (np.array(column) for column in zip(*lines, strict=True))
     advantage = np.log((quality.bm25 + balance._QUALITY_FLOOR) / (quality.dense + balance._QUALITY_FLOOR))
     covered = np.log(np.minimum(1, (coverage + balance._FAINT) / balance.FULL_COVERAGE))
@@ -143,13 +150,17 @@ def measure(one: JudgedSet, vectors: Vectors) -> Measured:
     return Measured(one, bm25, dense, rrf, by_weight, signals, coverage, quality)
 
 
-def probe(one: JudgedSet, parts: Parts, documents: Numbers, vectors: Vectors) -> tuple[RouteQuality, float]:
-    """Probe both routes as a build does; the sample is drawn by the ids."""
+def probed(one: JudgedSet) -> list[tuple[int, tuple[str, str]]]:
+    """Return the documents that are probed, by row, each with what is cut out of it and the rest; drawn by the ids."""
     order = sorted(range(len(one.documents)), key=lambda row: hashed(one.documents[row][0] + "p"))
     wanted = min(128, max(32, len(order) // 4))
-    found = [(row, pieces) for row in order if (pieces := cut_out(one.documents[row][2], one.documents[row][0]))][
-        :wanted
-    ]
+    found = [(row, pieces) for row in order if (pieces := cut_out(one.documents[row][2], one.documents[row][0]))]
+    return found[:wanted]
+
+
+def probe(one: JudgedSet, parts: Parts, documents: Numbers, vectors: Vectors) -> tuple[RouteQuality, float]:
+    """Probe both routes as a build does."""
+    found = probed(one)
     rests = [passage_text(one.documents[row][1], "", pieces[1]) for row, pieces in found]
     questions = vectors.of([pieces[0] for _, pieces in found], "q")
     similarities, own = questions @ documents.T, (questions * vectors.of(rests, "d")).sum(axis=1)

@@ -37,7 +37,7 @@ def titled(tmp_path_factory):
     return root
 
 
-def test_the_share_is_full_where_no_words_are_shared_and_never_below_a_fifth():
+def test_the_share_is_full_where_no_words_are_shared_and_never_below_a_tenth():
     assert share_of(0.0) == pytest.approx(SHARE_ACROSS)
     assert share_of(0.075) == pytest.approx((SHARE + SHARE_ACROSS) / 2)
     assert share_of(0.15) == share_of(1.0) == pytest.approx(SHARE)
