@@ -9,7 +9,7 @@
     -> vector store                                                  steps.store_vectors, stores
     -> vectors of titles and headings                                names
     -> BM25 index                                                    steps.index_terms, lexical
-    -> both routes probed with sentences of the passages             probes; languages
+    -> both routes probed with sentences of the passages             measurement, probes, cached_embedder; languages
     -> manifest, then one switch                                     steps.describe_generation, storage/generations
 
 Progress goes to an observer (progress). The doors are `build_index` (files and folders), `index_documents` and
@@ -28,9 +28,9 @@ from pathlib import Path
 from quarry.indexer.build.cutting import Cutter
 from quarry.indexer.build.encoding import encode_passages, tokens_lost
 from quarry.indexer.build.intake import Intake, name_roots, put_own_document, recut, storable, sync_roots
+from quarry.indexer.build.measurement import measure_routes
 from quarry.indexer.build.names import store_names
 from quarry.indexer.build.plan import BuildOptions, Plan, live_to_continue
-from quarry.indexer.build.probes import measure_routes
 from quarry.indexer.build.progress import Clock, Observer, Unobserved
 from quarry.indexer.build.removal import Selection, select, take_out
 from quarry.indexer.build.steps import changed_passages, describe_generation, index_terms, start_table, store_vectors

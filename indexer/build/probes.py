@@ -6,38 +6,32 @@ these texts, and need no judged query. Pseudo-queries from a corpus's own texts 
 (Azzopardi and de Rijke, SIGIR 2006; the inverse cloze task of Lee et al., ACL 2019).
 
 The sample is the passages with the lowest digests, so that it is the same for the same texts, and that an update of the index
-encodes few new ones: their vectors stay in the cache. Updates keep the measurement until a tenth of the passages has changed.
+encodes few new ones: their vectors stay in the cache. `quarry.indexer.build.measurement` says when it is made again.
 """
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quarry.indexer.build.languages import UNTESTED, Rivals, choose_share, lead_of, major_languages, mean_vector
+from quarry.indexer.build.cached_embedder import CachedEmbedder
+from quarry.indexer.build.languages import UNTESTED, Rivals, choose_share, lead_of
 from quarry.indexer.build.names import LEAST, measure_names
-from quarry.indexer.build.plan import Plan
-from quarry.indexer.embedder import Embedder, Vectors
+from quarry.indexer.embedder import Vectors
 from quarry.indexer.language import language_of
 from quarry.indexer.lexical.analyzer import Analyzer
-from quarry.indexer.lexical.bm25 import K1, MAX_REPEAT, B, Bm25sIndex, LexicalIndex
+from quarry.indexer.lexical.bm25 import K1, MAX_REPEAT, B, LexicalIndex
 from quarry.indexer.records import passage_text
-from quarry.indexer.storage.blob_cache import passage_digest
 from quarry.indexer.storage.chunk_table import ChunkTable
-from quarry.indexer.storage.layout import CENTROIDS_NAME, LEXICAL_NAME, NAMES_NAME, VECTORS_NAME
 from quarry.indexer.storage.manifest import ALL, LanguageFacts, NameFacts, Probes, RouteQuality
-from quarry.indexer.storage.vector_cache import VectorCache
-from quarry.indexer.stores import store_class
 from quarry.indexer.stores.base import VectorStore
 
 SAMPLE = 128  # probes at most; nDCG@10 is then known to about 0.03
-STALE = 0.1  # share of the passages that may change before an update measures again
 _SHARE = (
     4  # of small indexes, every fourth passage is probed, at least _SMALL: encoding costs at most half as much again
 )
@@ -71,65 +65,7 @@ class Parts:
     names: VectorStore | None = None
 
 
-def measure_routes(table: ChunkTable, building: Path, plan: Plan, changed: int) -> Probes | None:
-    """Probe both routes of a generation that is being built, and write the centroids of its languages into its folder.
-
-    Args:
-        table: Its texts.
-        building: Its folder, where vectors and terms are written already.
-        plan: With which embedder and analyzer.
-        changed: How many passages were added or removed since the live generation.
-
-    Returns:
-        The measurement, without a quality where too few passages can be cut in two; None for a lexical-only index. That of the
-        live generation is kept until more than a tenth of the passages has changed since it was made.
-    """
-    if plan.embedder is None:
-        return None
-    cache = VectorCache.open(plan.index, plan.embedder.spec.fingerprint, plan.embedder.spec.dim)
-    try:
-        members = major_languages(table.languages())
-        centroids: dict[str, NDArray[np.float32]] = {}
-        if len(members) > 1:
-            centroids = {name: mean_vector(table, sorted(members[name]), cache) for name in sorted(members)}
-            np.save(building / CENTROIDS_NAME, np.array(list(centroids.values())), allow_pickle=False)
-        kept = _still_good(plan, members, changed)
-        if kept is not None and kept.names is not None:
-            count = sum(1 for _ in table.names()) if (building / NAMES_NAME).is_dir() else 0
-            return kept.model_copy(update={"names": kept.names.model_copy(update={"count": count})})
-        parts, embedder = _parts(table, building, plan), CachedEmbedder(plan.embedder, cache)
-        probes = probe_languages(parts, embedder, members, centroids) if centroids else probe_routes(parts, embedder)
-        return probes.model_copy(update={"passages": len(parts.vectors)})
-    finally:
-        cache.close()
-
-
-def _parts(table: ChunkTable, building: Path, plan: Plan) -> Parts:
-    kind = store_class(plan.store)
-    return Parts(
-        table=table,
-        analyzer=plan.cutter.analyzer,
-        lexical=Bm25sIndex.open(building / LEXICAL_NAME),
-        vectors=kind.open(building / VECTORS_NAME, verified=True),
-        mean_terms=table.mean_terms(),
-        names=kind.open(building / NAMES_NAME, verified=True) if (building / NAMES_NAME).is_dir() else None,
-    )
-
-
-def _still_good(plan: Plan, members: Mapping[str, frozenset[str]], changed: int) -> Probes | None:
-    """Return the live generation's measurement with what has changed since; None when it must be made again."""
-    before = plan.live.probes if plan.live else None
-    if before is None or before.names is None or not plan.same_parts_as_live():
-        return None
-    total = before.changed + changed
-    languages = set(members) if len(members) > 1 else set()
-    if total > STALE * before.passages or set(before.languages) != languages:
-        return None
-    facts = {name: one.model_copy(update={"passages": len(members[name])}) for name, one in before.languages.items()}
-    return before.model_copy(update={"changed": total, "languages": facts})
-
-
-def probe_routes(parts: Parts, embedder: "CachedEmbedder") -> Probes:
+def probe_routes(parts: Parts, embedder: CachedEmbedder) -> Probes:
     """Probe both routes of an index of one language; see the module for the method."""
     order = _by_digest(parts.table)
     probes = sample_probes(parts.table, order)
@@ -146,7 +82,7 @@ def probe_routes(parts: Parts, embedder: "CachedEmbedder") -> Probes:
 
 def probe_languages(
     parts: Parts,
-    embedder: "CachedEmbedder",
+    embedder: CachedEmbedder,
     members: Mapping[str, frozenset[str]],
     centroids: Mapping[str, NDArray[np.float32]],
 ) -> Probes:
@@ -264,37 +200,11 @@ class Asked:
     own: NDArray[np.float64]
 
     @classmethod
-    def of(cls, probes: Sequence[Probe], embedder: "CachedEmbedder") -> Self:
+    def of(cls, probes: Sequence[Probe], embedder: CachedEmbedder) -> Self:
         """Encode probes."""
         questions = embedder.questions([probe.question for probe in probes])
         rests = embedder.passages([probe.rest for probe in probes])
         return cls(probes, questions, np.einsum("ij,ij->i", questions, rests, dtype=np.float64))
-
-
-@dataclass(frozen=True, slots=True)
-class CachedEmbedder:
-    """An embedder that keeps what it encodes among the vectors of the index, so that the next build need not."""
-
-    embedder: Embedder
-    cache: VectorCache
-
-    def questions(self, texts: Sequence[str]) -> Vectors:
-        """Return one unit row per question, shape (len(texts), dim)."""
-        kind = f"question {self.embedder.spec.query_format}\0"
-        return self._vectors([passage_digest(kind + text) for text in texts], texts, self.embedder.embed_queries)
-
-    def passages(self, texts: Sequence[str]) -> Vectors:
-        """Return one unit row per passage, shape (len(texts), dim)."""
-        return self._vectors([passage_digest(text) for text in texts], texts, self.embedder.embed_documents)
-
-    def _vectors(
-        self, digests: Sequence[bytes], texts: Sequence[str], encode: Callable[[list[str]], Vectors]
-    ) -> Vectors:
-        absent = self.cache.missing(digests)
-        fresh = {digest: text for digest, text in zip(digests, texts, strict=True) if digest in absent}
-        if fresh:
-            self.cache.put(list(fresh), encode(list(fresh.values())))
-        return self.cache.get(digests)
 
 
 def sample_probes(table: ChunkTable, chunk_ids: Sequence[str]) -> list[Probe]:

@@ -1,0 +1,34 @@
+"""An embedder in front of the vectors that an index keeps: what was encoded once is not encoded again."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from quarry.indexer.embedder import Embedder, Vectors
+from quarry.indexer.storage.blob_cache import passage_digest
+from quarry.indexer.storage.vector_cache import VectorCache
+
+
+@dataclass(frozen=True, slots=True)
+class CachedEmbedder:
+    """An embedder that keeps what it encodes among the vectors of the index, so that the next build need not."""
+
+    embedder: Embedder
+    cache: VectorCache
+
+    def questions(self, texts: Sequence[str]) -> Vectors:
+        """Return one unit row per question, shape (len(texts), dim)."""
+        kind = f"question {self.embedder.spec.query_format}\0"
+        return self._vectors([passage_digest(kind + text) for text in texts], texts, self.embedder.embed_queries)
+
+    def passages(self, texts: Sequence[str]) -> Vectors:
+        """Return one unit row per passage, shape (len(texts), dim)."""
+        return self._vectors([passage_digest(text) for text in texts], texts, self.embedder.embed_documents)
+
+    def _vectors(
+        self, digests: Sequence[bytes], texts: Sequence[str], encode: Callable[[list[str]], Vectors]
+    ) -> Vectors:
+        absent = self.cache.missing(digests)
+        fresh = {digest: text for digest, text in zip(digests, texts, strict=True) if digest in absent}
+        if fresh:
+            self.cache.put(list(fresh), encode(list(fresh.values())))
+        return self.cache.get(digests)
