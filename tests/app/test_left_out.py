@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 from quarry.app.cli import cli
 from quarry.app.doctor import examine
 from quarry.app.ui.index.presenter import check_rows
+from quarry.app.ui.search.presenter import filter_menus
 from tests.app.ui.languages import chinese, english
 from tests.field.test_pdf_files import DRAWN, PICTURE, pdf, words
 
@@ -51,3 +52,8 @@ def test_the_page_of_the_index_shows_it_in_its_language(index, say, name, found)
     rows = check_rows([one for one in examine(index) if one.name == "left out"], say)
     assert name in rows[0].values()
     assert any(found in value for value in rows[0].values())
+
+
+def test_counts_and_times_are_nothing_to_choose_by():
+    values = [("1 pictures", 3), ("2 pictures", 1)]
+    assert filter_menus({"left_out": values, "times": values, "sender": values}) == {"sender": dict(values)}

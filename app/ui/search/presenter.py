@@ -12,7 +12,8 @@ from quarry.training.feedback.events import MAX_SHOWN, ShownHit
 
 SNIPPET_CHARS = 420
 CONTEXT_CHARS = 2_000  # before and after the passage
-_NO_MENU = {"source", "charset", "damaged", "pages", "sheets"}  # facts about files that nobody chooses by
+# facts about files that nobody chooses by
+_NO_MENU = {"source", "charset", "damaged", "pages", "sheets", "left_out", "recognized_pages", "times", "subject"}
 _MENU_VALUES = range(2, 51)  # how many values a metadata key may have to be offered as a menu
 _STAGES = ("dense", "bm25", "fusion", "rerank")
 
@@ -55,6 +56,12 @@ def filter_name(key: str, say: Say) -> str:
         "pages": say("Pages", "页数"),
         "sheets": say("Sheets", "工作表"),
         "author": say("Author", "作者"),
+        "sender": say("Sender", "发件人"),
+        "from": say("From", "发件人"),
+        "to": say("To", "收件人"),
+        "cc": say("Cc", "抄送"),
+        "date": say("Date", "日期"),
+        "attachment": say("Attachment", "附件"),
         "source": say("Source", "来源"),
     }
     return names.get(key, key)
