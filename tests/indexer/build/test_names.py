@@ -25,7 +25,7 @@ TOPICS = [
     "sonnet ballad", "pepper ginger", "harbour anchor", "comet meteor", "velvet cotton", "otter beaver", "quartz topaz",
     "saddle bridle", "walnut almond", "curtain carpet", "brandy whisky", "desert prairie", "hammer chisel", "oboe clarinet",
     "ferry tram", "turnip radish", "linen satin",
-]  # fmt: skip
+]  # fmt: skip  # a table
 CHINESE = [
     "红色苹果",
     "蓝色海洋",
