@@ -13,12 +13,21 @@ if TYPE_CHECKING:
     from quarry.retriever.live import LiveSearcher
 
 
-class Opening:
-    """Begins to open an index at once; whoever needs it waits. Safe to share between threads."""
+_GREETING_S = 1.0
 
-    def __init__(self, open_index: "Callable[[], LiveSearcher]") -> None:
-        """Start the thread."""
+
+class Opening:
+    """Opens an index in a thread; whoever needs it waits. Safe to share between threads."""
+
+    def __init__(self, open_index: "Callable[[], LiveSearcher]", delay_s: float = 0.0) -> None:
+        """Start the thread.
+
+        Args:
+            open_index: Opens the index.
+            delay_s: How long to leave the processor to others first, unless somebody needs the index before.
+        """
         self._open, self._lock = open_index, threading.Lock()
+        self._delay_s, self._needed = delay_s, threading.Event()
         self._found = self._begin()
 
     def get(self) -> "LiveSearcher":
@@ -27,6 +36,7 @@ class Opening:
         Raises:
             SearchError: If it cannot be opened.
         """
+        self._needed.set()
         with self._lock:
             if self._found.done() and self._found.exception() is not None:
                 self._found = self._begin()
@@ -37,6 +47,7 @@ class Opening:
         found: Future[LiveSearcher] = Future()
 
         def work() -> None:
+            self._needed.wait(self._delay_s)
             try:
                 found.set_result(self._open())
             except BaseException as err:  # noqa: BLE001 (thread boundary: it is raised where the index is needed)
@@ -64,4 +75,4 @@ def open_later(index: Path, rerank: str, device: str) -> Opening:
 
         return LiveSearcher(index, rerank=rerank, device=device)
 
-    return Opening(open_index)
+    return Opening(open_index, _GREETING_S)

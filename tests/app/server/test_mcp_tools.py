@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 import threading
+import time
 
 import pytest
 
@@ -77,6 +78,13 @@ def test_a_search_names_why_the_index_could_not_be_opened_and_the_next_one_tries
             return (await session.call_tool("search", {"query": "books"})).is_error
 
     assert asyncio.run(ask()) is False
+
+
+def test_a_search_does_not_wait_for_the_delay(tmp_path):
+    index, started = small_index(tmp_path / "index"), time.monotonic()
+    opening = Opening(lambda: LiveSearcher(index, rerank="none"), delay_s=600)
+    assert opening.get().searcher.index.manifest.documents == len(DOCUMENTS)
+    assert time.monotonic() - started < 300
 
 
 def test_a_folder_that_is_no_index_is_an_error_at_once(tmp_path):
