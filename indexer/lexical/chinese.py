@@ -61,7 +61,7 @@ class JiebaCutter:
             return
         with self._lock:
             self._whole.initialize()
-            if self._writable and self._missing:
+            if self._writable and self._missing and self._whole.initialized:
                 self._keep()
                 self._missing = False
 

@@ -11,6 +11,7 @@ command runs in turn with this one. The index must have been searched once befor
 """
 
 import os
+import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -101,14 +102,12 @@ def cold(index: Path, checkout: Path | None, runs: int) -> None:
 def _search(checkout: Path, index: Path, question: str) -> tuple[float, float, float]:
     """CPU seconds, wall seconds and peak megabytes of one search in a new process."""
     started = perf_counter()
-    child = os.posix_spawn(
-        sys.executable,
-        [sys.executable, "-m", "quarry", "search", str(index.resolve()), question],
-        {**os.environ, "PYTHONPATH": str(checkout)},
-        file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)],
-    )
-    _, status, used = os.wait4(child, 0)
-    assert status == 0, f"the search ended with {status}"
+    command = [sys.executable, "-m", "quarry", "search", str(index.resolve()), question]
+    # the folder that a process starts in comes first on its path
+    child = subprocess.Popen(command, cwd=checkout, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    assert child.returncode == 0, f"the search ended with {child.returncode}"
     return used.ru_utime + used.ru_stime, perf_counter() - started, used.ru_maxrss / 1024
 
 

@@ -114,6 +114,7 @@ def test_what_is_no_index_or_another_embedder_is_refused(index, tmp_path):
 
 def test_warming_reads_the_chinese_dictionary(index, monkeypatch):
     read = []
-    monkeypatch.setattr("jieba.initialize", lambda: read.append(True))
+    monkeypatch.setattr("jieba.dt.initialized", False)
+    monkeypatch.setattr("jieba.dt.initialize", lambda: read.append(True))
     LiveSearcher(index, embedder=WordEmbedder())
     assert read == [True]
