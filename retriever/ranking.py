@@ -90,11 +90,15 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Hits for one query, best first, no chunk twice. Build with `Ranking.of`."""
+    """Hits for one query, best first, no chunk twice. Build with `Ranking.of`.
+
+    `notices` say what was done to the query, such as obeying its quotation marks.
+    """
 
     query: Query
     hits: tuple[Hit, ...]
     stages: tuple[StageReport, ...] = ()
+    notices: tuple[Message, ...] = ()
 
     @classmethod
     def of(cls, query: Query, hits: Iterable[Hit], k: int, stages: tuple[StageReport, ...] = ()) -> "Ranking":

@@ -1,11 +1,13 @@
 """What a search returns: results with their texts, sources and explanations."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from quarry.indexer.messages import Message
+from quarry.retriever.copies import Copy
 from quarry.retriever.highlight import Span
 from quarry.retriever.ranking import Evidence, Query, Route, Stage, StageReport
+from quarry.retriever.understood import Understood
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,7 @@ class Result:
         highlights: Character ranges of `text` that match the query's terms.
         meta: The document's metadata.
         evidence: Ranks and scores of every stage that saw the passage.
+        copies: Passages that say the same and are not results of their own.
     """
 
     rank: int
@@ -45,6 +48,7 @@ class Result:
     highlights: tuple[Span, ...]
     meta: dict[str, Any]
     evidence: Evidence
+    copies: tuple[Copy, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,8 @@ class Answer:
         route: The route that was asked for.
         results: Best first.
         stages: Every stage: whether it ran, why not, and how long it took.
-        notices: What was done to the query, such as cutting it.
+        notices: What was done to the query, such as cutting it or obeying quotation marks; and that nothing has its words.
+        understood: The query's exact phrases, and what it leaves out.
         generation: The index generation that answered.
         model: The embedder that the index was built with; empty for a lexical-only index.
         milliseconds: Wall time of the whole, shared among the queries of a batch.
@@ -70,11 +75,17 @@ class Answer:
     generation: str
     model: str
     milliseconds: float
+    understood: Understood = field(default_factory=lambda: Understood(""))
 
     @property
     def degraded(self) -> tuple[Message, ...]:
         """One sentence per stage that was asked for and did not fully run; empty for a full answer."""
         return tuple(report.loss() for report in self.stages if report.degrades)
+
+    @property
+    def has_no_known_word(self) -> bool:
+        """Whether no passage of the index has a word of the query, so that scores of the fusion say nothing."""
+        return any(notice.code == "search.no_known_word" for notice in self.notices)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able dictionary, with `degraded` in it; messages are English sentences."""

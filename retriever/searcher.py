@@ -15,16 +15,18 @@ from time import perf_counter
 from typing import Any, Self
 
 from quarry.indexer.embedder import Embedder
-from quarry.indexer.errors import EmptyQuery, SearchError, cause_of
+from quarry.indexer.errors import SearchError, cause_of
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
-from quarry.indexer.records import Chunk
 from quarry.indexer.storage.conditions import condition_of
 from quarry.indexer.storage.generations import Generations
+from quarry.retriever.asking import MAX_QUERY_CHARS, can_be_asked, checked
 from quarry.retriever.base import Reranker, Retriever
 from quarry.retriever.collapse import by_document
+from quarry.retriever.distinct import Distinct, distinct, every_one
 from quarry.retriever.highlight import highlight
-from quarry.retriever.ranking import Hit, Query, Ranking, Route, Stage, StageReport
+from quarry.retriever.phrases import Holders
+from quarry.retriever.ranking import Query, Ranking, Route, Stage, StageReport
 from quarry.retriever.rerankers.alignment import Meeting
 from quarry.retriever.rerankers.late_interaction import LateInteraction
 from quarry.retriever.results import Answer, Result
@@ -35,10 +37,11 @@ from quarry.retriever.stages.hybrid import HybridRetriever, WithFallback
 from quarry.retriever.stages.languages import Languages
 from quarry.retriever.stages.models import LATE, LazyEmbedder, LazyReranker
 from quarry.retriever.stages.names import Names
+from quarry.retriever.stages.operators import Obeying
 from quarry.retriever.stages.rerank import RerankOptions, TwoStage
 from quarry.retriever.stages.single import DenseRetriever, LexicalRetriever
+from quarry.retriever.understood import understand
 
-MAX_QUERY_CHARS = 8_192  # longer queries are cut with a notice; every encoder here reads fewer tokens than this
 CASCADE_DEPTH = (
     20  # candidates that a reranker gets after late interaction: more rarely reach the first ten, and cost seconds
 )
@@ -56,6 +59,7 @@ class SearchOptions:
         rerank_depth: How many candidates it is given at most.
         rerank_budget_ms: Wall time for it; what is not scored by then keeps its fused place, and the answer says so.
         dense_budget_ms: Wall time for embedding the query and searching the vectors; past it, BM25 answers.
+        collapse: Whether copies of a passage are named with the best of them instead of being results of their own.
         filters: Metadata that documents must have, by key: a value or several (`*` is a wildcard), bounds such as `>=2024-04-01`,
             `!=` and a value (`quarry.indexer.storage.conditions`).
     """
@@ -65,6 +69,7 @@ class SearchOptions:
     rerank_depth: int = 50
     rerank_budget_ms: float = 8_000.0
     dense_budget_ms: float = 15_000.0
+    collapse: bool = True
     filters: Filters | None = None
 
 
@@ -162,6 +167,7 @@ class Searcher:
 
         Raises:
             EmptyQuery: If the query is empty.
+            QueryError: If the query only says what to leave out.
             UnknownFilter: If a filter names metadata that no document has.
             BadFilter: If a filter compares what cannot be compared.
             ValueError: If k < 1; those above are ValueErrors too.
@@ -183,21 +189,26 @@ class Searcher:
     ) -> list[Answer]:
         """Answer many questions, encoded in one batch. Raises as `search` does."""
         started = perf_counter()
-        checked = [_checked(query) for query in queries]
-        rankings = self.rank([query for query, _ in checked], k, options)
-        results = [self._results(ranking) for ranking in rankings]
+        asked = [checked(query) for query in queries]
+        found = self._found([query for query, _ in asked], k, options)
+        results = [self._results(one) for one in found]
         share = (perf_counter() - started) * 1000 / max(1, len(queries))
         return [
-            self._answer(ranking, found, options, notices, share)
-            for ranking, found, (_, notices) in zip(rankings, results, checked, strict=True)
+            self._answer(one.ranking, shown, options, notices, share)
+            for one, shown, (_, notices) in zip(found, results, asked, strict=True)
         ]
+
+    def _found(self, queries: Sequence[Query], k: int, options: SearchOptions) -> list[Distinct]:
+        if options.collapse:
+            return distinct(lambda asked, depth: self.rank(asked, depth, options), self.index.chunks, queries, k)
+        return every_one(self.rank(queries, k, options))
 
     def meetings(self, query: str, result: Result) -> tuple[Meeting, ...]:
         """Return which word of the query met which word of a result; empty unless late interaction alone reranked it."""
         alone = self._late is not None and self.lazy_reranker.late and self.lazy_reranker.get()[0] is None
         if self._late is None or not alone or result.evidence.rerank is None:
             return ()
-        return self._late.meetings(_checked(Query(query, query))[0].text, result.chunk_id)
+        return self._late.meetings(checked(Query(query, query))[0].text, result.chunk_id)
 
     def rank(
         self,
@@ -219,7 +230,11 @@ class Searcher:
         retriever = self._retriever(options)
         if options.route == "hybrid":
             retriever = ExactKept(retriever, self.index.lexical, self.index.analyzer, self.index.chunks)
-        return retriever.retrieve(queries, k, allowed=allowed)
+        return self._obeying(retriever).retrieve(queries, k, allowed=allowed)
+
+    def _obeying(self, first: Retriever) -> Retriever:
+        chunks = self.index.chunks
+        return Obeying(first, Holders(self.index.lexical, self.index.analyzer, chunks), lambda: chunks.matching({}))
 
     def _retriever(self, options: SearchOptions) -> Retriever:
         first = self._first_stage(options)
@@ -286,41 +301,56 @@ class Searcher:
             route=options.route,
             results=results,
             stages=ranking.stages,
-            notices=(*notices, *(notice for notice in (self.lazy_embedder.notice, self.behind) if notice)),
+            understood=understand(ranking.query.text),
+            notices=(
+                *notices,
+                *ranking.notices,
+                *self._nothing_known(ranking),
+                *(notice for notice in (self.lazy_embedder.notice, self.behind) if notice),
+            ),
             generation=self.index.generation,
             model=facts.to_spec().model if facts else "",
             milliseconds=milliseconds,
         )
 
-    def _results(self, ranking: Ranking) -> tuple[Result, ...]:
+    def _nothing_known(self, ranking: Ranking) -> tuple[Message, ...]:
+        """Return a notice when no passage has a word of the query, so that meaning alone chose the results."""
+        terms = self.index.analyzer.query_tokens(understand(ranking.query.text).text)
+        if not ranking.hits or any(self.index.lexical.idf(term) is not None for term in terms):
+            return ()
+        return (
+            Message.of(
+                "search.no_known_word",
+                "no passage has a word of the query; the results are the nearest in meaning and may have nothing to do with it",
+            ),
+        )
+
+    def _results(self, found: Distinct) -> tuple[Result, ...]:
+        ranking = found.ranking
         chunks = self.index.chunks.chunks([hit.chunk_id for hit in ranking.hits])
         doc_ids = [chunk.doc_id for chunk in chunks]
         titles, metas = self.index.chunks.titles(doc_ids), self.index.chunks.meta(doc_ids)
-        terms = self.index.analyzer.query_tokens(ranking.query.text)
+        terms = self.index.analyzer.query_tokens(understand(ranking.query.text).text)
         return tuple(
-            self._result(rank, hit, chunk, titles[chunk.doc_id], metas[chunk.doc_id], terms)
-            for rank, (hit, chunk) in enumerate(zip(ranking.hits, chunks, strict=True), start=1)
-        )
-
-    def _result(
-        self, rank: int, hit: Hit, chunk: Chunk, title: str, meta: dict[str, Any], terms: Sequence[str]
-    ) -> Result:
-        return Result(
-            rank=rank,
-            score=hit.score,
-            stage=hit.stage,
-            chunk_id=chunk.chunk_id,
-            doc_id=chunk.doc_id,
-            title=title or chunk.doc_id,
-            heading=chunk.heading,
-            source=str(meta.get("source", chunk.doc_id)),
-            page=self.index.chunks.page_at(chunk.doc_id, chunk.start),
-            start=chunk.start,
-            end=chunk.end,
-            text=chunk.text,
-            highlights=highlight(chunk.text, terms, self.index.analyzer),
-            meta=meta,
-            evidence=hit.evidence,
+            Result(
+                rank=rank,
+                score=hit.score,
+                stage=hit.stage,
+                chunk_id=chunk.chunk_id,
+                doc_id=chunk.doc_id,
+                title=titles[chunk.doc_id] or chunk.doc_id,
+                heading=chunk.heading,
+                source=str(metas[chunk.doc_id].get("source", chunk.doc_id)),
+                page=self.index.chunks.page_at(chunk.doc_id, chunk.start),
+                start=chunk.start,
+                end=chunk.end,
+                text=chunk.text,
+                highlights=highlight(chunk.text, terms, self.index.analyzer),
+                meta=metas[chunk.doc_id],
+                evidence=hit.evidence,
+                copies=copies,
+            )
+            for rank, (hit, chunk, copies) in enumerate(zip(ranking.hits, chunks, found.copies, strict=True), start=1)
         )
 
 
@@ -343,32 +373,6 @@ def _nothing_matches(options: SearchOptions) -> tuple[StageReport, ...]:
     return tuple(StageReport(stage, "off", reason) for stage in stages)
 
 
-def _cleaned(text: str) -> str:
-    return " ".join(text.replace("\0", " ").encode("utf-8", "replace").decode("utf-8").split())
-
-
-def _checked(query: Query) -> tuple[Query, tuple[Message, ...]]:
-    text = _cleaned(query.text)
-    if not text:
-        if query.query_id == query.text:
-            raise EmptyQuery("search.empty_query", "the query is empty", expected="a question or some keywords")
-        raise EmptyQuery(
-            "search.empty_query_of_many",
-            "the query {query_id} is empty",
-            expected="a question or some keywords",
-            query_id=query.query_id,
-        )
-    if len(text) > MAX_QUERY_CHARS:
-        notice = Message.of(
-            "search.query_cut",
-            "the query has {length:character|characters} and was cut to its first {most:,}",
-            length=len(text),
-            most=MAX_QUERY_CHARS,
-        )
-        return replace(query, text=text[:MAX_QUERY_CHARS]), (notice,)
-    return replace(query, text=text), ()
-
-
 def document_run(
     searcher: Searcher, queries: Sequence[Query], k: int, options: SearchOptions
 ) -> tuple[list[Ranking], dict[str, list[tuple[str, float]]]]:
@@ -383,7 +387,7 @@ def document_run(
     Returns:
         The rankings of passages, and per query id the (document id, score) pairs, best first.
     """
-    asked = [_checked(query)[0] for query in queries if _cleaned(query.text)]
+    asked = [checked(query)[0] for query in queries if can_be_asked(query.text)]
     rankings = searcher.rank(asked, k * _PASSAGES_PER_DOCUMENT, options)
     run: dict[str, list[tuple[str, float]]] = {query.query_id: [] for query in queries}
     for query, ranking in zip(asked, rankings, strict=True):

@@ -11,7 +11,18 @@ from quarry.retriever.base import Reranker
 from quarry.retriever.ranking import StageScore
 from quarry.retriever.results import Answer, Result
 
-TECHNICAL_KEYS = ("doc_id", "start", "end", "score", "stage", "stage_scores", "stage_ranks", "degraded")
+TECHNICAL_KEYS = (
+    "doc_id",
+    "start",
+    "end",
+    "score",
+    "stage",
+    "stage_scores",
+    "stage_ranks",
+    "degraded",
+    "notices",
+    "copies",
+)
 """Metadata for programs, to be kept out of prompts and embeddings."""
 
 
@@ -20,7 +31,8 @@ def passage_metadata(result: Result, answer: Answer) -> dict[str, Any]:
 
     The document's own metadata, overridden by these keys: `doc_id`, `source`, `title`, `page` (from 1, None
     for formats without pages), `start` and `end` (characters in the document), `score` of `stage`, `stage_scores` and
-    `stage_ranks` (per stage that saw the passage), and `degraded` (a sentence per stage that did not fully run).
+    `stage_ranks` (per stage that saw the passage), `degraded` (a sentence per stage that did not fully run), `notices` (what was done to
+    the question, such as obeying its quotation marks) and `copies` (the sources of passages that say the same).
     """
     evidence = result.evidence
     seen: dict[str, StageScore | None] = {
@@ -42,6 +54,8 @@ def passage_metadata(result: Result, answer: Answer) -> dict[str, Any]:
         "stage_scores": {stage: float(at.score) for stage, at in seen.items() if at is not None},
         "stage_ranks": {stage: at.rank for stage, at in seen.items() if at is not None},
         "degraded": [str(loss) for loss in answer.degraded],
+        "notices": [str(notice) for notice in answer.notices],
+        "copies": [copy.source for copy in result.copies],
     }
 
 

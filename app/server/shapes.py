@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from quarry.retriever.ranking import Route, Stage, Status
 from quarry.retriever.results import Answer, Result
+from quarry.retriever.understood import Understood
 
 # At least one character besides NUL and white space, which is spelled out because \s differs between regex dialects.
 SEARCHABLE = r"[^\x00\x09-\x0d\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
@@ -67,6 +68,9 @@ class SearchRequest(Strict):
     route: Route = "hybrid"
     rerank: bool = Field(True, description="Rerank the candidates, if the server has a reranker.")
     rerank_depth: Annotated[int, Field(ge=1, le=200), WHOLE] = 50
+    collapse: bool = Field(
+        True, description="Name copies of a passage with the best of them, not as results of their own."
+    )
     filters: Filters | None = None
 
 
@@ -92,6 +96,7 @@ class SearchAnswer(BaseModel):
     generation: str
     model: str
     milliseconds: float
+    understood: Understood = Field(description="The query's exact phrases, and what it leaves out.")
 
     @classmethod
     def of(cls, answer: Answer) -> "SearchAnswer":
@@ -115,6 +120,7 @@ class SearchAnswer(BaseModel):
             generation=answer.generation,
             model=answer.model,
             milliseconds=answer.milliseconds,
+            understood=answer.understood,
         )
 
 

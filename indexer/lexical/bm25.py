@@ -77,6 +77,10 @@ class LexicalIndex(Protocol):
         """Return at most k chunks with a score above zero, best first, ties in id order. Raises ValueError if k < 1."""
         ...
 
+    def having(self, groups: Sequence[Sequence[str]], signs: Sequence[str] = ()) -> frozenset[str]:
+        """Return the chunks that have a term of every group and, of every sign, a term that holds it; all without any."""
+        ...
+
 
 class Bm25sIndex:
     """The default engine: bm25s with Lucene's idf (never negative), scored eagerly at build time."""
@@ -182,6 +186,21 @@ class Bm25sIndex:
         rows = _top(scores, k)
         terms = self._matched(rows, postings)
         return [LexicalHit(self._ids[row], float(scores[row]), terms[row]) for row in rows]
+
+    def having(self, groups: Sequence[Sequence[str]], signs: Sequence[str] = ()) -> frozenset[str]:
+        """Return the chunks that have a term of every group and, of every sign, a term that holds it; all without any."""
+        wanted = [list(group) for group in groups]
+        if signs:
+            terms = [term for term in self._vocabulary if not term.isascii()]
+            wanted += [[term for term in terms if sign in term] for sign in dict.fromkeys(signs)]
+        rows = np.ones(len(self._ids), dtype=np.bool_)
+        for group in wanted:
+            have = np.zeros(len(self._ids), dtype=np.bool_)
+            for term in group:
+                if (number := self._vocabulary.get(term)) is not None:
+                    have[self._chunks[self._starts[number] : self._starts[number + 1]]] = True
+            rows &= have
+        return frozenset(self._ids[row] for row in np.flatnonzero(rows).tolist())
 
     def _words_with(self, tokens: Sequence[str]) -> list[str]:
         """Return the words of the index that hold the query's Han characters, for a query whose own words are not there."""

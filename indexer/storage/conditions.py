@@ -141,3 +141,8 @@ def parse_expression(expression: str) -> tuple[str, str]:
         )
     key, operator, value = match.groups()
     return key, value if operator == "=" else f"{operator}{value}"
+
+
+def expression_of(key: str, value: str) -> str:
+    """Return what `parse_expression` reads as this key and value."""
+    return f"{key}{value}" if value.startswith(("!=", ">", "<", "==")) else f"{key}={value}"

@@ -13,6 +13,7 @@ from math import inf, nextafter
 from quarry.indexer.lexical.analyzer import Analyzer
 from quarry.indexer.lexical.bm25 import LexicalIndex
 from quarry.retriever.base import Passages, Retriever
+from quarry.retriever.phrases import holds
 from quarry.retriever.ranking import Evidence, Hit, Query, Ranking, StageScore
 
 PLACES = 3
@@ -38,16 +39,6 @@ def exact_strings(query: str) -> tuple[str, ...]:
     identifiers = [word for word in words if len(word) > 2 and _SHAPE.search(word) and not _COMMON.fullmatch(word)]
     found = [*(phrase.strip() for phrase in quoted), *identifiers, *_CODE.findall(rest)]
     return tuple(dict.fromkeys(found))[:_STRINGS]
-
-
-def holds(text: str, string: str) -> bool:
-    """Whether a text has a string, not inside of a longer word, whatever the case and the white space."""
-    pattern = r"\s+".join(re.escape(piece) for piece in string.casefold().split())
-    head, tail = (
-        (r"(?<![a-z0-9_])" if string[:1].isascii() else ""),
-        (r"(?![a-z0-9_])" if string[-1:].isascii() else ""),
-    )
-    return re.search(head + pattern + tail, text.casefold()) is not None
 
 
 @dataclass(frozen=True, slots=True)

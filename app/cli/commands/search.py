@@ -19,6 +19,7 @@ from quarry.retriever.searcher import Searcher, SearchOptions
 if TYPE_CHECKING:
     from quarry.retriever.rerankers.alignment import Meeting
 
+_COPIES_NAMED = 5
 _SNIPPET_WIDTH = 240  # characters, about three lines of a terminal
 
 
@@ -49,6 +50,9 @@ def search(
         str | None, typer.Option(help="Query file: BEIR queries.jsonl, or one query per line; - reads stdin.")
     ] = None,
     run: Annotated[Path | None, typer.Option(help="Write a TREC run of documents to this file.")] = None,
+    all_copies: Annotated[
+        bool, typer.Option("--all-copies", help="Show copies of a passage as results of their own.")
+    ] = False,
     explain: Annotated[
         bool, typer.Option("--explain", help="Show ranks and scores of every stage, matched terms and timings.")
     ] = False,
@@ -64,6 +68,7 @@ def search(
         route=route.value,
         rerank=rerank != "none",
         rerank_depth=rerank_depth,
+        collapse=not all_copies,
         filters=parse_filters(filters or []),
     )
     searcher = Searcher.open(index, rerank=rerank, device=device, generation=generation)
@@ -145,7 +150,7 @@ def print_answer(answer: Answer, *, explain: bool, many: bool, searcher: Searche
     if not answer.results:
         out("no passage matches")
     for result in answer.results:
-        _print_result(result, explain=explain)
+        _print_result(result, explain=explain, unknown=answer.has_no_known_word)
         if explain and searcher is not None:
             _print_meetings(searcher.meetings(answer.query.text, result))
         out()
@@ -153,11 +158,11 @@ def print_answer(answer: Answer, *, explain: bool, many: bool, searcher: Searche
         _print_stages(answer)
 
 
-def _print_result(result: Result, *, explain: bool) -> None:
+def _print_result(result: Result, *, explain: bool, unknown: bool = False) -> None:
     place = f", page {result.page}" if result.page else ""
     heading = f" > {result.heading}" if result.heading and result.heading != result.title else ""
     out(f"{result.rank}. {result.title}{heading}")
-    out(f"   {result.source}{place}, characters {result.start}-{result.end}, {result.stage} {result.score:.4f}")
+    out(f"   {result.source}{place}, characters {result.start}-{result.end}, {_score(result, unknown=unknown)}")
     start, end = snippet(result.text, result.highlights, _SNIPPET_WIDTH)
     spans = [(max(a, start) - start, min(b, end) - start) for a, b in result.highlights if a < end and b > start]
     shown = "".join(
@@ -165,6 +170,9 @@ def _print_result(result: Result, *, explain: bool) -> None:
         for piece, marked in pieces(result.text[start:end], spans)
     )
     raw("   " + ("... " if start else "") + shown.strip() + (" ..." if end < len(result.text) else ""))
+    if result.copies:
+        named = [copy.source for copy in result.copies[:_COPIES_NAMED]]
+        out(f"   same in: {', '.join(named)}{' ...' if len(result.copies) > _COPIES_NAMED else ''}")
     if explain:
         evidence = result.evidence
         stages = {"dense": evidence.dense, "BM25": evidence.bm25, "fused": evidence.fusion, "rerank": evidence.rerank}
@@ -177,6 +185,13 @@ def _print_result(result: Result, *, explain: bool) -> None:
             out(f"   raised by {evidence.named:.4f}: its title or heading is nearer to the query")
         if evidence.terms:
             out(f"   terms: {' '.join(evidence.terms)}")
+
+
+def _score(result: Result, *, unknown: bool) -> str:
+    """Return stage and score; of a query without a known word the similarity, because a fusion's best score is near 1 always."""
+    if unknown and result.stage == "fusion" and result.evidence.dense is not None:
+        return f"no word matches, similarity {result.evidence.dense.score:.4f}"
+    return f"{result.stage} {result.score:.4f}"
 
 
 def _print_meetings(meetings: "Sequence[Meeting]") -> None:

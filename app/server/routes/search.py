@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends
 
 from quarry.app.server.services import Services, services_of
 from quarry.app.server.shapes import SearchAnswer, SearchRequest
+from quarry.retriever.asking import checked
 from quarry.retriever.ranking import Query
 from quarry.retriever.results import Answer
 from quarry.retriever.searcher import SearchOptions
@@ -21,6 +22,7 @@ _DENSE_SHARE = 0.4
 @router.post("/search", operation_id="search", tags=["search"])
 async def search(asked: SearchRequest, services: Shared) -> SearchAnswer:
     """Return the best passages for a question, with how every stage went."""
+    checked(Query(asked.query, asked.query))  # here, because a batch would fail as a whole
     limit_ms = services.settings.time_limit_s * 1000
     options = SearchOptions(
         route=asked.route,
@@ -28,11 +30,12 @@ async def search(asked: SearchRequest, services: Shared) -> SearchAnswer:
         rerank_depth=asked.rerank_depth,
         rerank_budget_ms=min(SearchOptions().rerank_budget_ms, limit_ms * _RERANK_SHARE),
         dense_budget_ms=min(SearchOptions().dense_budget_ms, limit_ms * _DENSE_SHARE),
+        collapse=asked.collapse,
         filters=asked.filters or None,
     )
     reranks = asked.rerank and services.live.reranker.get()[0] is not None
     filters = dumps(asked.filters or {}, sort_keys=True)
-    key = ("search", asked.k, asked.route, asked.rerank, asked.rerank_depth, filters)
+    key = ("search", asked.k, asked.route, asked.rerank, asked.rerank_depth, asked.collapse, filters)
 
     def work(texts: Sequence[str]) -> list[Answer]:
         return services.live.searcher.search_many([Query(text, text) for text in texts], asked.k, options)

@@ -15,7 +15,8 @@ from quarry.app.ui.search.upload_panel import upload_panel
 from quarry.app.ui.shared.session import Session, current
 from quarry.app.ui.shared.shown_text import counted, inert, plain, told
 from quarry.indexer.errors import SearchError
-from quarry.retriever.searcher import MAX_QUERY_CHARS, SearchOptions
+from quarry.retriever.asking import MAX_QUERY_CHARS
+from quarry.retriever.searcher import SearchOptions
 
 if TYPE_CHECKING:
     from quarry.retriever.results import Answer
@@ -96,6 +97,9 @@ def _answer(session: Session, searcher: "Searcher", asked: Asked) -> None:
                 f"问题太长，只使用了前 {MAX_QUERY_CHARS:,} 个字符。",
             )
         )
+    for notice in answer.notices:
+        if notice is not searcher.behind and notice.code != "search.query_cut":  # which are shown above
+            st.info(plain(told(notice, session.say)))
     if asked.answer:
         answer_panel(session, searcher, asked)
     if not answer.results:
@@ -113,7 +117,9 @@ def _searched(session: Session, searcher: "Searcher", asked: Asked) -> "Answer |
     kept = st.session_state.get("answer")
     if kept and kept[0] == key:
         return kept[1]  # type: ignore[no-any-return]
-    options = SearchOptions(route=asked.route, rerank=asked.rerank, filters=dict(asked.filters) or None)
+    options = SearchOptions(
+        route=asked.route, rerank=asked.rerank, collapse=not asked.copies, filters=dict(asked.filters) or None
+    )
     try:
         with st.spinner(session.say("Searching …", "正在搜索……"), show_time=True):
             answer = searcher.search(asked.query, asked.k, options)

@@ -23,6 +23,7 @@ class Asked:
         k: The number of results.
         filters: Metadata keys with the accepted values.
         answer: Whether to show an answer above the results.
+        copies: Whether copies are results of their own.
     """
 
     query: str = ""
@@ -31,6 +32,7 @@ class Asked:
     k: int = DEFAULT_COUNT
     filters: tuple[tuple[str, tuple[str, ...]], ...] = ()
     answer: bool = False
+    copies: bool = False
 
     def to_params(self, default: "Asked") -> dict[str, list[str]]:
         """Return the address parameters; defaults are left out, and so is a query that is too long."""
@@ -45,6 +47,8 @@ class Asked:
             params["k"] = [str(self.k)]
         if self.answer != default.answer:
             params["answer"] = ["1" if self.answer else "0"]
+        if self.copies:
+            params["copies"] = ["1"]
         if self.filters:
             params["f"] = [f"{quote(key, safe='')}:{value}" for key, values in self.filters for value in values]
         return params
@@ -67,4 +71,5 @@ class Asked:
             k=int(k) if k.isascii() and k.isdigit() and int(k) in COUNTS else default.k,
             filters=tuple((key, tuple(values)) for key, values in filters.items()),
             answer=last.get("answer", "1" if default.answer else "0") == "1",
+            copies=last.get("copies") == "1",
         )

@@ -12,6 +12,8 @@ from quarry.app.ui.search.asked import COUNTS, DEFAULT_COUNT, ROUTES, Asked
 from quarry.app.ui.shared.session import Session
 from quarry.app.ui.shared.shown_text import label, safe
 from quarry.app.ui.shared.vocabulary import method_name
+from quarry.indexer.errors import BadFilter
+from quarry.indexer.storage.conditions import expression_of, parse_expression
 
 if TYPE_CHECKING:
     from quarry.retriever.ranking import Route
@@ -68,8 +70,14 @@ def _follow_address(default: Asked, menus: dict[str, dict[str, int]]) -> None:
 def _fill(asked: Asked, menus: dict[str, dict[str, int]]) -> None:
     state = st.session_state
     state.q, state.route, state.rerank, state.k = asked.query, asked.route, asked.rerank, asked.k
-    state.with_answer = asked.answer
+    state.with_answer, state.with_copies = asked.answer, asked.copies
     wanted = dict(asked.filters)
+    state.f_more = "; ".join(
+        expression_of(key, value)
+        for key, values in asked.filters
+        for value in values
+        if key != _SOURCE and value not in menus.get(key, ())
+    )
     state.f_source = (wanted.get(_SOURCE) or ("",))[0]
     for key, values in menus.items():
         state[f"f-{key}"] = [value for value in wanted.get(key, ()) if value in values]
@@ -79,6 +87,8 @@ def _asked(menus: dict[str, dict[str, int]]) -> Asked:
     state = st.session_state
     filters = {key: tuple(state.get(f"f-{key}") or ()) for key in menus}
     filters[_SOURCE] = (state.f_source.strip(),) if state.f_source.strip() else ()
+    for key, value in _more(state.get("f_more") or ""):
+        filters[key] = (*filters.get(key, ()), value)
     return Asked(
         query=state.q,
         route=cast("Route", state.route or "hybrid"),
@@ -86,6 +96,7 @@ def _asked(menus: dict[str, dict[str, int]]) -> Asked:
         k=state.k or DEFAULT_COUNT,
         filters=tuple((key, values) for key, values in filters.items() if values),
         answer=bool(state.get("with_answer")),
+        copies=bool(state.get("with_copies")),
     )
 
 
@@ -113,7 +124,9 @@ def _options(session: Session, menus: dict[str, dict[str, int]]) -> None:
             st.session_state.rerank = False
         st.toggle(say("Rerank", "重排"), key="rerank", help=words.rerank_help(say), disabled=session.rerank == "none")
         st.toggle(say("Answer", "回答"), key="with_answer", help=answer_help(say))
-        chosen = sum(bool(st.session_state.get(f"f-{key}")) for key in menus) + bool(st.session_state.get("f_source"))
+        chosen = sum(
+            bool(st.session_state.get(name)) for name in (*(f"f-{key}" for key in menus), "f_source", "f_more")
+        )
         with st.popover(say("Filters", "筛选") + (f" ({chosen})" if chosen else ""), icon=":material/filter_list:"):
             _filters(session, menus)
 
@@ -131,6 +144,30 @@ def _filters(session: Session, menus: dict[str, dict[str, int]]) -> None:
     st.text_input(
         say("Source (* matches anything)", "来源（* 匹配任意字符）"), key="f_source", placeholder="documents/zh/*"
     )
+    st.text_input(
+        say("Other conditions, with ; between them", "其他条件，用 ; 分隔"),
+        key="f_more",
+        placeholder="date>=2024-04-01; tags=budget",
+    )
+    st.toggle(
+        say("Show copies", "显示重复内容"),
+        key="with_copies",
+        help=say(
+            "Passages that say the same are otherwise shown once, with the names of the others.",
+            "内容相同的段落平时只显示一次，并列出其余各处。",
+        ),
+    )
+
+
+def _more(text: str) -> list[tuple[str, str]]:
+    """Return the conditions of the free field; what is none becomes a filter that the search refuses with its reason."""
+    found = []
+    for expression in filter(None, (part.strip() for part in text.replace("；", ";").split(";"))):
+        try:
+            found.append(parse_expression(expression))
+        except BadFilter:
+            found.append((expression, "*"))
+    return found
 
 
 def _with_count(counted: dict[str, int]) -> Callable[[str], str]:

@@ -42,7 +42,7 @@ def hit(subject: Subject, result: "Result", searcher: "Searcher") -> None:
     """Draw one result, as a fragment: judging it redraws nothing else."""
     say = subject.session.say
     with st.container(border=True):
-        st.html(words.result_html(result) + words.place_html(result, say))
+        st.html(words.result_html(result) + words.place_html(result, say) + words.copies_html(result, say))
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.feedback("thumbs", key=judging.thumb_key(subject), on_change=judging.thumb, args=(subject,))
             chosen = judging.is_answer(subject)

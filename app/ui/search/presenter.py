@@ -15,6 +15,7 @@ CONTEXT_CHARS = 2_000  # before and after the passage
 # facts about files that nobody chooses by
 _NO_MENU = {"source", "charset", "damaged", "pages", "sheets", "left_out", "recognized_pages", "times", "subject"}
 _MENU_VALUES = range(2, 51)  # how many values a metadata key may have to be offered as a menu
+_COPIES_NAMED = 10
 _STAGES = ("dense", "bm25", "fusion", "rerank")
 
 
@@ -109,6 +110,17 @@ def place_html(result: Result, say: Say) -> str:
         _tooltip(say(f"characters {result.start:,}–{result.end:,}", f"第 {result.start:,}–{result.end:,} 字符"))
     )
     return f"<div class='q-place'>{' · '.join(parts)}</div>"
+
+
+def copies_html(result: Result, say: Say) -> str:
+    """Return where the same is said, empty for a passage without copies."""
+    if not result.copies:
+        return ""
+    count = len(result.copies)
+    named = ", ".join(inert(copy.source) for copy in result.copies[:_COPIES_NAMED])
+    more = say(f" and {count - _COPIES_NAMED} more", f" 等 {count} 处") if count > _COPIES_NAMED else ""
+    head = say(f"The same in {counted(count, 'copy', 'copies')}: ", f"另有 {count} 处内容相同：")
+    return f"<div class='q-place'>{head}{named}{more}</div>"
 
 
 def _tooltip(text: str) -> str:
