@@ -6,12 +6,15 @@ answered as if the marks were not there, with a notice.
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from math import inf, nextafter
 
 from quarry.indexer.messages import Message
 from quarry.retriever.base import Retriever
 from quarry.retriever.phrases import Holders
-from quarry.retriever.ranking import Query, Ranking
+from quarry.retriever.ranking import Evidence, Hit, Query, Ranking
 from quarry.retriever.understood import Understood, understand
+
+EXACT = "search.exact_phrases"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,10 @@ class Obeying:
         if read.only_excludes or (left is not None and not left):
             return Ranking(query, (), (), notices)
         (ranking,) = self.first.retrieve([replace(query, text=read.text)], k, allowed=left)
-        return replace(ranking, query=query, notices=(*ranking.notices, *notices))
+        hits = ranking.hits
+        if left is not None and any(notice.code == EXACT for notice in notices):
+            hits = _with_all(ranking.hits, left, read.phrases, k)
+        return replace(ranking, query=query, hits=hits, notices=(*ranking.notices, *notices))
 
     def _left(
         self, read: Understood, allowed: Collection[str] | None
@@ -64,6 +70,17 @@ class Obeying:
         for phrase in phrases:
             allowed = self.holders.of(phrase, allowed)
         return allowed if allowed is not None else frozenset()
+
+
+def _with_all(hits: Sequence[Hit], holding: Collection[str], phrases: tuple[str, ...], k: int) -> tuple[Hit, ...]:
+    """Add the passages that hold the phrases and that the route did not find, such as BM25 an `iPhone` by its parts."""
+    seen = {hit.chunk_id for hit in hits}
+    out = list(hits)
+    for chunk_id in sorted(holding)[: k + len(seen)]:
+        if chunk_id not in seen and len(out) < k:
+            score = nextafter(out[-1].score, -inf) if out else 0.0
+            out.append(Hit(chunk_id, score, out[-1].stage if out else "bm25", Evidence(exact=phrases)))
+    return tuple(out)
 
 
 def _of_phrases(read: Understood, *, found: bool) -> Message:
