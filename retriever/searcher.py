@@ -25,6 +25,7 @@ from quarry.retriever.base import Reranker, Retriever
 from quarry.retriever.collapse import by_document
 from quarry.retriever.distinct import Distinct, distinct, every_one
 from quarry.retriever.highlight import highlight
+from quarry.retriever.file_names import FileNames
 from quarry.retriever.phrases import Holders
 from quarry.retriever.ranking import Query, Ranking, Route, Stage, StageReport
 from quarry.retriever.rerankers.alignment import Meeting
@@ -37,6 +38,7 @@ from quarry.retriever.stages.hybrid import HybridRetriever, WithFallback
 from quarry.retriever.stages.languages import Languages
 from quarry.retriever.stages.models import LATE, LazyEmbedder, LazyReranker
 from quarry.retriever.stages.names import Names
+from quarry.retriever.stages.named import NamedKept
 from quarry.retriever.stages.operators import Obeying
 from quarry.retriever.stages.rerank import RerankOptions, TwoStage
 from quarry.retriever.stages.single import DenseRetriever, LexicalRetriever
@@ -85,6 +87,7 @@ class Searcher:
         self._late_guard = Guard(THE_RERANKER)
         self._languages = Languages.of(index)
         self._names = Names.of(index, self._coverage, self._languages)
+        self._file_names: FileNames | None = None  # read at the first question
         self._pinned = False  # a named generation was asked for
         self.behind: Message | None = None  # why a newer generation does not answer
 
@@ -230,11 +233,18 @@ class Searcher:
         retriever = self._retriever(options)
         if options.route == "hybrid":
             retriever = ExactKept(retriever, self.index.lexical, self.index.analyzer, self.index.chunks)
+        if options.route != "dense":
+            retriever = NamedKept(retriever, self._files_by_name, self.index.chunks)
         return self._obeying(retriever).retrieve(queries, k, allowed=allowed)
 
     def _obeying(self, first: Retriever) -> Retriever:
         chunks = self.index.chunks
         return Obeying(first, Holders(self.index.lexical, self.index.analyzer, chunks), lambda: chunks.matching({}))
+
+    def _files_by_name(self) -> FileNames:
+        if self._file_names is None:
+            self._file_names = FileNames(self.index.chunks.sources(), self.index.analyzer)
+        return self._file_names
 
     def _retriever(self, options: SearchOptions) -> Retriever:
         first = self._first_stage(options)
@@ -316,7 +326,8 @@ class Searcher:
     def _nothing_known(self, ranking: Ranking) -> tuple[Message, ...]:
         """Return a notice when no passage has a word of the query, so that meaning alone chose the results."""
         terms = self.index.analyzer.query_tokens(understand(ranking.query.text).text)
-        if not ranking.hits or any(self.index.lexical.idf(term) is not None for term in terms):
+        named = any(hit.evidence.named for hit in ranking.hits)
+        if not ranking.hits or named or any(self.index.lexical.idf(term) is not None for term in terms):
             return ()
         return (
             Message.of(

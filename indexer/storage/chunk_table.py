@@ -329,6 +329,18 @@ class ChunkTable:
                 counts[kind] += count * documents
         return dict(counts)
 
+    def sources(self) -> list[str]:
+        """Return the different values of the metadata `source`: the files that documents came from."""
+        return [
+            row[0] for row in self._db.execute("SELECT DISTINCT value FROM meta WHERE key = 'source' ORDER BY value")
+        ]
+
+    def of_source(self, source: str) -> list[str]:
+        """Return the ids of the chunks whose documents came from a file, in order, at most 1,000."""
+        sql = """SELECT c.chunk_id FROM meta m JOIN chunks c USING (doc_id) WHERE m.key = 'source' AND m.value = ?
+                 ORDER BY c.number LIMIT 1000"""
+        return [row[0] for row in self._db.execute(sql, (source,))]
+
     def meta_values(self) -> dict[str, list[tuple[str, int]]]:
         """Return the metadata keys with their most frequent values and document counts, for filter menus."""
         sql = "SELECT key, value, count(*) AS n FROM meta GROUP BY key, value ORDER BY key, n DESC, value"

@@ -105,10 +105,10 @@ def _moved_up(hits: Sequence[Hit], moved: Hit) -> list[Hit]:
     displaced = free[-1:] if len(top) == PLACES else []
     stay = [hit for hit in top if hit not in displaced]
     above = stay[-1].score if stay else moved.score
-    return _descending([*stay, replace(moved, score=nextafter(above, -inf)), *displaced, *rest])
+    return in_descending_order([*stay, replace(moved, score=nextafter(above, -inf)), *displaced, *rest])
 
 
-def _descending(hits: Sequence[Hit]) -> list[Hit]:
+def in_descending_order(hits: Sequence[Hit]) -> list[Hit]:
     """Lower scores as little as keeps the order, which a ranking takes from them."""
     out: list[Hit] = []
     for hit in hits:
