@@ -202,7 +202,7 @@ class Searcher:
         ]
 
     def _found(self, queries: Sequence[Query], k: int, options: SearchOptions) -> list[Distinct]:
-        if options.collapse:
+        if options.collapse and k >= 1:  # `rank` refuses other numbers
             return distinct(lambda asked, depth: self.rank(asked, depth, options), self.index.chunks, queries, k)
         return every_one(self.rank(queries, k, options))
 

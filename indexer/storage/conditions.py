@@ -145,4 +145,9 @@ def parse_expression(expression: str) -> tuple[str, str]:
 
 def expression_of(key: str, value: str) -> str:
     """Return what `parse_expression` reads as this key and value."""
-    return f"{key}{value}" if value.startswith(("!=", ">", "<", "==")) else f"{key}={value}"
+    return f"{key}{value}" if is_comparison(value) else f"{key}={value}"
+
+
+def is_comparison(value: str) -> bool:
+    """Whether a value of a filter begins with an operator."""
+    return value.startswith(("!=", ">", "<", "=="))

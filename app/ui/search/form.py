@@ -13,7 +13,7 @@ from quarry.app.ui.shared.session import Session
 from quarry.app.ui.shared.shown_text import label, safe
 from quarry.app.ui.shared.vocabulary import method_name
 from quarry.indexer.errors import BadFilter
-from quarry.indexer.storage.conditions import expression_of, parse_expression
+from quarry.indexer.storage.conditions import expression_of, is_comparison, parse_expression
 
 if TYPE_CHECKING:
     from quarry.retriever.ranking import Route
@@ -76,7 +76,7 @@ def _fill(asked: Asked, menus: dict[str, dict[str, int]]) -> None:
         expression_of(key, value)
         for key, values in asked.filters
         for value in values
-        if key != _SOURCE and value not in menus.get(key, ())
+        if key != _SOURCE and (key not in menus or is_comparison(value))
     )
     state.f_source = (wanted.get(_SOURCE) or ("",))[0]
     for key, values in menus.items():
