@@ -1,4 +1,4 @@
-"""Exact matches stay in sight: a query that holds an identifier, an error code or a quoted phrase shows a passage that has it.
+"""Exact matches stay in sight: identifiers, error codes and quoted phrases of a query, and the word of a query that is one word.
 
 Neither cosines nor sums of term weights promise that. After all other stages, each such string that a passage of the index holds
 letter by letter, upper and lower case aside, has a passage with it among the first three; the best one is moved to the lowest of
@@ -23,11 +23,12 @@ _QUOTED = re.compile(r"\"([^\"\n]{2,80})\"|“([^”\n]{2,80})”|「([^」\n]{2
 _CODE = re.compile(r"(?:error|code|errno|status|exit|错误|代码|编号|状态)\D{0,6}?(\d{3,})\b", re.IGNORECASE)
 _WORD = re.compile(r"[A-Za-z0-9_]+(?:(?:::|[-_./+#])[A-Za-z0-9_]+)*", re.ASCII)
 _COMMON = re.compile(r"\d+(?:st|nd|rd|th|s|am|pm)", re.IGNORECASE)  # 20th, 1960s, 3pm: words, not identifiers
+_LONE_WORD = re.compile(r"[^\W\d_]{2,24}")  # a query of nothing else is looked for as it stands
 _SHAPE = re.compile(r"_|::|[a-z][A-Z]|[A-Za-z]\.[A-Za-z]{2}|[A-Za-z][-./]?\d|\d[A-Za-z]")
 
 
 def exact_strings(query: str) -> tuple[str, ...]:
-    """Return the quoted phrases, identifiers and error codes of a query, at most three, in this order.
+    """Return the quoted phrases, identifiers and error codes of a query, at most three, in this order; or its only word.
 
     Example:
         >>> exact_strings('what does "no space left" mean in ERR_DISK_28, error 1045?')
@@ -38,6 +39,8 @@ def exact_strings(query: str) -> tuple[str, ...]:
     words = [match.group() for match in _WORD.finditer(rest)]
     identifiers = [word for word in words if len(word) > 2 and _SHAPE.search(word) and not _COMMON.fullmatch(word)]
     found = [*(phrase.strip() for phrase in quoted), *identifiers, *_CODE.findall(rest)]
+    if not found and _LONE_WORD.fullmatch(query.strip()):
+        found = [query.strip()]
     return tuple(dict.fromkeys(found))[:_STRINGS]
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from quarry.app.integrations.common import passage_metadata
 from quarry.indexer.build import build_index
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.retriever.copies import Told
 from quarry.retriever.ranking import Query
 from quarry.retriever.searcher import Searcher, SearchOptions, document_run
@@ -17,7 +17,7 @@ def opened(tmp_path, files):
     folder.mkdir()
     for name, text in files.items():
         (folder / name).write_text(text)
-    build_index(tmp_path / "ix", [folder], None, BuildSettings(analyzer="bigram"))
+    build_index(tmp_path / "ix", [folder], None, BuildOptions(analyzer="bigram"))
     return Searcher.open(tmp_path / "ix", rerank="none")
 
 

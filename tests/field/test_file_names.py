@@ -3,7 +3,7 @@
 import pytest
 
 from quarry.indexer.build import build_index
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.retriever.searcher import Searcher, SearchOptions
 from tests.fakes import WordEmbedder
 
@@ -26,7 +26,7 @@ def searcher(tmp_path_factory):
         (root / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         (root / "in" / name).write_text(text)
     embedder = WordEmbedder()
-    build_index(root / "ix", [root / "in"], embedder, BuildSettings(analyzer="jieba"))
+    build_index(root / "ix", [root / "in"], embedder, BuildOptions(analyzer="jieba"))
     return Searcher.open(root / "ix", embedder=embedder, rerank="none")
 
 

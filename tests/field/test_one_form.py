@@ -5,6 +5,8 @@ import pytest
 from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.lexical.bm25 import Bm25sIndex
 from quarry.indexer.lexical.normalization import normalized, number_terms, value_of
+from quarry.retriever.phrases import holds
+from quarry.retriever.stages.exact import exact_strings
 
 JIEBA = analyzer("jieba")
 
@@ -70,3 +72,10 @@ def test_what_only_looks_like_a_grouped_number_stays():
 
 def test_dates_and_short_numbers_with_hyphens_give_no_terms_of_their_own():
     assert list(number_terms("page 12-14, figure 3-1")) == []
+
+
+def test_a_query_of_one_word_is_looked_for_as_it_stands():
+    assert exact_strings("续借") == ("续借",)
+    assert exact_strings("renewal") == ("renewal",)
+    assert exact_strings("how to renew") == ()
+    assert holds("圖書可續借兩次", "续借")

@@ -3,7 +3,7 @@
 import pytest
 
 from quarry.indexer.build import index_documents
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.errors import QueryError
 from quarry.indexer.records import Document
 from quarry.retriever.ranking import Query
@@ -31,7 +31,7 @@ def searcher(tmp_path_factory):
     index = tmp_path_factory.mktemp("operators") / "ix"
     embedder = WordEmbedder()
     documents = [Document(name, text, "", {"row": row}) for row, (name, text) in enumerate(TEXTS.items())]
-    index_documents(index, documents, embedder, BuildSettings(analyzer="jieba"))
+    index_documents(index, documents, embedder, BuildOptions(analyzer="jieba"))
     return Searcher.open(index, embedder=embedder, rerank="none")
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from quarry.indexer.build import index_documents
-from quarry.indexer.build.plan import BuildSettings
+from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.records import Document
 from quarry.retriever.searcher import Searcher, SearchOptions
 from tests.fakes import WordEmbedder
@@ -18,7 +18,7 @@ DOCUMENTS = [
 @pytest.fixture
 def searcher(tmp_path):
     embedder = WordEmbedder()
-    index_documents(tmp_path / "ix", DOCUMENTS, embedder, BuildSettings(analyzer="bigram"))
+    index_documents(tmp_path / "ix", DOCUMENTS, embedder, BuildOptions(analyzer="bigram"))
     return Searcher.open(tmp_path / "ix", embedder=embedder, rerank="none")
 
 
