@@ -37,7 +37,7 @@ class Evidence:
     `raised` was added to the cosine of a passage in another language than the query; dense ranks are those after it.
     `named` was added to it because the title and headings above the passage are nearer to the query than the passage.
     `exact` are the identifiers, codes and quoted phrases of the query that the passage holds letter by letter.
-    `named` is the passage's file when the query names it.
+    `file` is the passage's file when the query names it.
     """
 
     dense: StageScore | None = None
@@ -48,7 +48,7 @@ class Evidence:
     raised: float = 0.0
     named: float = 0.0
     exact: tuple[str, ...] = ()
-    named: str = ""
+    file: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,8 @@ from quarry.retriever.asking import MAX_QUERY_CHARS, can_be_asked, checked
 from quarry.retriever.base import Reranker, Retriever
 from quarry.retriever.collapse import by_document
 from quarry.retriever.distinct import Distinct, distinct, every_one
-from quarry.retriever.highlight import highlight
 from quarry.retriever.file_names import FileNames
+from quarry.retriever.highlight import highlight
 from quarry.retriever.phrases import Holders
 from quarry.retriever.ranking import Query, Ranking, Route, Stage, StageReport
 from quarry.retriever.rerankers.alignment import Meeting
@@ -37,8 +37,8 @@ from quarry.retriever.stages.guard import THE_RERANKER, Guard
 from quarry.retriever.stages.hybrid import HybridRetriever, WithFallback
 from quarry.retriever.stages.languages import Languages
 from quarry.retriever.stages.models import LATE, LazyEmbedder, LazyReranker
-from quarry.retriever.stages.names import Names
 from quarry.retriever.stages.named import NamedKept
+from quarry.retriever.stages.names import Names
 from quarry.retriever.stages.operators import Obeying
 from quarry.retriever.stages.rerank import RerankOptions, TwoStage
 from quarry.retriever.stages.single import DenseRetriever, LexicalRetriever
@@ -326,7 +326,7 @@ class Searcher:
     def _nothing_known(self, ranking: Ranking) -> tuple[Message, ...]:
         """Return a notice when no passage has a word of the query, so that meaning alone chose the results."""
         terms = self.index.analyzer.query_tokens(understand(ranking.query.text).text)
-        named = any(hit.evidence.named for hit in ranking.hits)
+        named = any(hit.evidence.file for hit in ranking.hits)
         if not ranking.hits or named or any(self.index.lexical.idf(term) is not None for term in terms):
             return ()
         return (

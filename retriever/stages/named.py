@@ -45,7 +45,7 @@ class NamedKept:
         for file in files:
             if len(hits) >= k:
                 break
-            shown = any(sources.get(hit.chunk_id) == file.source or hit.evidence.named == file.source for hit in hits)
+            shown = any(sources.get(hit.chunk_id) == file.source or hit.evidence.file == file.source for hit in hits)
             passages = [] if shown else self._passages(file, allowed)
             if passages:
                 hits.append(_new_hit(hits, file, passages[0], hits[-1].score if hits else 1.0))
@@ -67,15 +67,15 @@ def _placed(hits: list[Hit], file: Named, chunk_id: str, place: int) -> list[Hit
     lowest = place if file.share >= 1.0 else PLACES - 1
     at = next((row for row, hit in enumerate(hits) if hit.chunk_id == chunk_id), None)
     if at is not None and at <= lowest:
-        hits[at] = replace(hits[at], evidence=replace(hits[at].evidence, named=file.source))
+        hits[at] = replace(hits[at], evidence=replace(hits[at].evidence, file=file.source))
         return hits
     best = hits.pop(at) if at is not None else _new_hit(hits, file, chunk_id, 0.0)
     lowest = min(lowest, len(hits))
     score = hits[lowest].score if lowest < len(hits) else hits[-1].score if hits else 1.0
-    moved = replace(best, score=score, evidence=replace(best.evidence, named=file.source))
+    moved = replace(best, score=score, evidence=replace(best.evidence, file=file.source))
     return [*hits[:lowest], moved, *hits[lowest:]]
 
 
 def _new_hit(hits: Sequence[Hit], file: Named, chunk_id: str, score: float) -> Hit:
     stage = hits[0].stage if hits else "bm25"
-    return Hit(chunk_id, nextafter(score, -inf), stage, Evidence(named=file.source))
+    return Hit(chunk_id, nextafter(score, -inf), stage, Evidence(file=file.source))

@@ -61,7 +61,7 @@ def test_any_part_of_a_name_finds_the_file(searcher, route, query, name):
 def test_the_whole_name_comes_first_and_says_why(searcher):
     answer = searcher.search("tenant-letter", 5, SearchOptions(route="bm25"))
     assert answer.results[0].source == "in/notes/tenant-letter.txt"
-    assert answer.results[0].evidence.named == "in/notes/tenant-letter.txt"
+    assert answer.results[0].evidence.file == "in/notes/tenant-letter.txt"
 
 
 def test_half_of_a_query_in_a_name_fills_a_short_list(searcher):
@@ -71,7 +71,7 @@ def test_half_of_a_query_in_a_name_fills_a_short_list(searcher):
 @pytest.mark.parametrize("query", ["txt", "which letter is about the boiler", "of the", "2"])
 def test_other_questions_name_no_file(searcher, query):
     results = searcher.search(query, 10, SearchOptions(route="bm25")).results
-    assert not any(result.evidence.named for result in results)
+    assert not any(result.evidence.file for result in results)
 
 
 def test_a_filter_holds_for_named_files(searcher):

@@ -179,8 +179,8 @@ def _print_result(result: Result, *, explain: bool, unknown: bool = False) -> No
         out("   " + " | ".join(f"{name} {_stage(score)}" for name, score in stages.items()))
         if evidence.exact:
             out(f"   exact: {' | '.join(evidence.exact)}")
-        if evidence.named:
-            out(f"   named: {evidence.named}")
+        if evidence.file:
+            out(f"   file: {evidence.file}")
         if evidence.raised:
             out(f"   raised by {evidence.raised:.4f}: it is in another language than the query")
         if evidence.named:
