@@ -1,9 +1,10 @@
 """A question in, an explained answer out.
 
-    question -> checked, filters looked up                     searcher
+    question -> checked, operators read, filters looked up     asking, understood, searcher
     -> dense search and BM25, each within its time budget      stages.single, stages.guard
     -> fused: BM25 trusted as far as the corpus knows the words stages.hybrid, stages.fusion
     -> the best candidates read once more                      stages.rerank, rerankers
+    -> copies named with the best of them                      distinct, copies
     -> texts, pages, highlights, explanations                  results, highlight
     -> an answer with checked citations, or a refusal          answers, llm
 
@@ -11,6 +12,8 @@ The door is `Searcher`: `Searcher.open(index).search(question)`. Programs that r
 the live generation. `ask` answers in sentences. `ranking` holds what flows between the stages, `base` the protocols, and
 `collapse` makes a ranking of documents out of one of passages; a stage that cannot run says so in a `StageReport` and the
 next-best one answers.
+
+`phrases` finds passages word for word, `file_names` the files that a query names.
 
 Beside the line: `evaluation` measures and compares what is served, on judged `data`; `diagnosis` looks at vectors; `benchmark`
 runs mteb's tasks. The names below are public; heavy libraries load when they are used.

@@ -5,6 +5,8 @@
     -> both fused by their scores                     hybrid.HybridRetriever, fusion; the weights: balance; languages
     -> the best candidates reranked                   rerank
     -> exact matches kept in sight                    exact
+    -> files that the query names                     named
+    around all of them: quotation marks, exclusions   operators
 
 The door is the searcher, which puts them together (`quarry.retriever.searcher`). `models` loads the embedder and the reranker
 when they are first needed and keeps the reason when one cannot be had. No stage loses a query: what fails or is too slow is a
