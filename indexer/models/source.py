@@ -6,19 +6,16 @@ says what was tried before it and why that failed.
 
 import os
 from dataclasses import dataclass
-from hashlib import sha256
-from json import JSONDecodeError, dumps, loads
 from pathlib import Path
 from typing import Any, Literal
 
 from quarry.indexer.errors import ModelError
-from quarry.indexer.lexical.analyzer import cache_folder
 from quarry.indexer.messages import Message
 from quarry.indexer.models import hub, offline_bundle
+from quarry.indexer.models.digest import content_digest
 from quarry.indexer.models.folder import check_folder, read_json, stored_id
 from quarry.indexer.models.format import PROFILE_NAME, modules
 from quarry.indexer.models.profiles import embedder_profile
-from quarry.indexer.storage.durable import write_atomic
 
 Origin = Literal["path", "cache", "hub", "offline bundle"]
 Kind = Literal["embedder", "reranker"]
@@ -37,7 +34,6 @@ AUTO_EMBEDDERS = (
 AUTO_RERANKERS = ("BAAI/bge-reranker-base", "BAAI/bge-reranker-v2-m3", "BAAI/bge-reranker-large")
 # What `auto` downloads; `profiles` says why.
 DOWNLOADED = {"embedder": "intfloat/multilingual-e5-small", "reranker": "BAAI/bge-reranker-base"}
-_DIGESTED = (".safetensors", ".json", ".txt", ".model")
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,31 +278,3 @@ def find_cached(model: str) -> tuple[Path | None, Message]:
     return None, incomplete or Message.of(
         "models.no_snapshot", "{model} is in the local model cache without a snapshot", model=model
     )
-
-
-def content_digest(folder: Path) -> str:
-    """Return a digest (40 hex digits) of the files that decide what a model computes.
-
-    The cache folder remembers it by sizes and times, so that large weights are hashed once.
-    """
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix in _DIGESTED and not p.name.startswith("."))
-    stamp = [[p.relative_to(folder).as_posix(), p.stat().st_size, p.stat().st_mtime_ns] for p in files]
-    key = sha256(dumps([str(folder), stamp]).encode()).hexdigest()[:32]
-    memory = cache_folder() / "digests" / key
-    try:
-        return str(loads(memory.read_text(encoding="utf-8")))
-    except (OSError, JSONDecodeError):
-        pass
-    digest = sha256()
-    for path in files:
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
-        with path.open("rb") as handle:
-            while block := handle.read(1 << 20):
-                digest.update(block)
-    value = digest.hexdigest()[:40]
-    try:
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(memory, dumps(value).encode())
-    except OSError:  # with a read-only or full cache the next call hashes again
-        pass
-    return value

@@ -12,7 +12,7 @@ from quarry.indexer.build import build_index, index_documents
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.errors import EmptyQuery, IndexMismatchError, UnknownFilter
 from quarry.indexer.messages import Message
-from quarry.indexer.models.source import content_digest
+from quarry.indexer.models.digest import content_digest
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
 from quarry.indexer.storage.manifest import RerankerFacts

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from quarry.indexer.errors import ModelError
+from quarry.indexer.models.digest import content_digest
 from quarry.indexer.models.folder import check_folder
-from quarry.indexer.models.source import ModelSource, content_digest, resolve_model
+from quarry.indexer.models.source import ModelSource, resolve_model
 from quarry.indexer.storage.manifest import Manifest
 from quarry.retriever.rerankers.cross_encoder import load_reranker
 from quarry.retriever.stages.models import recorded_source, served_reranker, usable_device

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from quarry.indexer.errors import IndexBusyError, IndexFormatError, ModelError
 from quarry.indexer.messages import Message
-from quarry.indexer.models.source import content_digest
+from quarry.indexer.models.digest import content_digest
 from quarry.indexer.storage.durable import sync_folder, sync_tree
 from quarry.indexer.storage.generations import Generations, writer_lock
 from quarry.indexer.storage.locks import process_lock

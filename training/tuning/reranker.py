@@ -11,8 +11,8 @@ from pathlib import Path
 
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.messages import Message
+from quarry.indexer.models.digest import content_digest
 from quarry.indexer.models.folder import read_json
-from quarry.indexer.models.source import content_digest
 from quarry.indexer.opened import Index
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.manifest import EmbedderFacts, Manifest, RerankerFacts

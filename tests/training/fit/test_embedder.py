@@ -14,8 +14,9 @@ from safetensors.torch import load_file
 
 from quarry.indexer.errors import FeedbackError, SettingsError, TrainingError, TrainingStopped
 from quarry.indexer.models import offline_bundle
+from quarry.indexer.models.digest import content_digest
 from quarry.indexer.models.encoder import load_embedder
-from quarry.indexer.models.source import content_digest, resolve_model
+from quarry.indexer.models.source import resolve_model
 from quarry.training.fit.dev_score import DevSet
 from quarry.training.fit.embedder import finetune
 from quarry.training.fit.progress import TrainProgress
