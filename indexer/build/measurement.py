@@ -1,4 +1,4 @@
-"""What an index measures on itself, and when: at the first build, and again when a tenth of its passages has changed.
+"""What an index measures on itself, and when: at every change, and from 1,000 passages on when a tenth of them has changed.
 
 `quarry.indexer.build.probes` has the method. The manifest keeps the measurement, with how many passages there were and how many have
 been added or removed since.
@@ -21,7 +21,10 @@ from quarry.indexer.storage.manifest import Probes
 from quarry.indexer.storage.vector_cache import VectorCache
 from quarry.indexer.stores import store_class
 
-STALE = 0.1  # share of the passages that may change before an update measures again
+KEPT_FROM = (
+    1000  # passages; a smaller index is measured at every change, so that it answers like one built from nothing
+)
+STALE = 0.1  # share of the passages that may change before an update of a larger one measures again
 
 
 def measure_routes(table: ChunkTable, building: Path, plan: Plan, changed: int) -> Probes | None:
@@ -35,7 +38,7 @@ def measure_routes(table: ChunkTable, building: Path, plan: Plan, changed: int) 
 
     Returns:
         The measurement, without a quality where too few passages can be cut in two; None for a lexical-only index. That of the
-        live generation is kept until more than a tenth of the passages has changed since it was made.
+        live generation is kept, in an index of 1,000 passages or more, until more than a tenth of them has changed since.
     """
     if plan.embedder is None:
         return None
@@ -76,7 +79,7 @@ def _still_good(plan: Plan, members: Mapping[str, frozenset[str]], changed: int)
         return None
     total = before.changed + changed
     languages = set(members) if len(members) > 1 else set()
-    if total > STALE * before.passages or set(before.languages) != languages:
+    if before.passages < KEPT_FROM or total > STALE * before.passages or set(before.languages) != languages:
         return None
     facts = {name: one.model_copy(update={"passages": len(members[name])}) for name, one in before.languages.items()}
     return before.model_copy(update={"changed": total, "languages": facts})

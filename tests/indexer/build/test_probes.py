@@ -92,7 +92,8 @@ def bicycles(count):
     ]
 
 
-def test_an_update_keeps_the_measurement_until_a_tenth_of_the_passages_has_changed(tmp_path):
+def test_a_large_index_keeps_the_measurement_until_a_tenth_of_the_passages_has_changed(tmp_path, monkeypatch):
+    monkeypatch.setattr("quarry.indexer.build.measurement.KEPT_FROM", 60)
     embedder = WordEmbedder()
     index_documents(tmp_path, texts(60), embedder)
     before, encoded = Index.open(tmp_path).manifest.probes, embedder.texts_encoded
@@ -111,6 +112,8 @@ def test_a_new_measurement_encodes_only_new_probes(tmp_path):
     embedder = WordEmbedder()
     index_documents(tmp_path, texts(60), embedder)
     before, encoded = Index.open(tmp_path).manifest.probes, embedder.texts_encoded
+    index_documents(tmp_path, bicycles(1), embedder)
+    assert Index.open(tmp_path).manifest.probes.changed == 0
     index_documents(tmp_path, bicycles(7), embedder)
     assert 7 <= embedder.texts_encoded - encoded <= 14  # the passages, and rests of those among the sample
     delete_documents(tmp_path, [f"new{n}" for n in range(7)], embedder)
