@@ -2,9 +2,8 @@
 
     bytes                                                    archive looks into zip files first: no bombs, no escapes
     -> which reader                                          formats, registry
-    -> small files of text, in this process                  charset, plain (front_matter), rows, markup, light_markup, subtitles
-    -> all others, in a process with limits                  sandbox, serving, worker -> pdf, books, office, mail, rtf, notebook
-       PDF: columns, whole words, garbage, scans             pdf_columns, pdf_text, plausible, ocr
+    -> small files of text, in this process                  charset, text
+    -> all others, in a process with limits                  sandbox, serving, worker -> pdf, books, office, mail, text
     -> lines that repeat over the pages of a site            repeated
     -> `Reading`: text, headings, pages, what was left out   base, left_out
 

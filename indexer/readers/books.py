@@ -17,7 +17,7 @@ from quarry.indexer.readers.base import (
     stem,
 )
 from quarry.indexer.readers.charset import declared_charset, decode
-from quarry.indexer.readers.markup import html_text
+from quarry.indexer.readers.text.markup import html_text
 
 _TOLD = frozenset({"title", "creator", "language", "description"})
 

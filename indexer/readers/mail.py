@@ -21,8 +21,8 @@ from quarry.indexer.readers.archive import check_archive
 from quarry.indexer.readers.base import Extract, Reading, ReadOptions, Unreadable, damaged_file, stem
 from quarry.indexer.readers.charset import decode
 from quarry.indexer.readers.formats import format_of
-from quarry.indexer.readers.markup import html_text
 from quarry.indexer.readers.registry import TEXT_KINDS, ZIPPED, read_here
+from quarry.indexer.readers.text.markup import html_text
 
 _SEPARATOR = re.compile(rb"^From \S++[^\n]* \d\d:\d\d[^\n]*\n", re.MULTILINE)
 _QUOTED_FROM = re.compile(rb"^>(>*From )", re.MULTILINE)

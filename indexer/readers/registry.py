@@ -7,10 +7,13 @@ from quarry.indexer.readers.base import Reading, ReadOptions
 
 _READERS = "quarry.indexer.readers"
 _FROM_BYTES = {
-    "txt": "plain:read_text", "code": "plain:read_code", "markdown": "plain:read_markdown", "csv": "plain:read_table",
-    "tsv": "plain:read_table", "html": "markup:read_html", "xml": "markup:read_xml", "json": "rows:read_json",
-    "jsonl": "rows:read_jsonl", "rst": "light_markup:read_rst", "tex": "light_markup:read_tex", "org": "light_markup:read_org",
-    "subtitles": "subtitles:read_subtitles", "notebook": "notebook:read_notebook", "rtf": "rtf:read_rtf",
+    "txt": "text.plain:read_text", "code": "text.plain:read_code", "markdown": "text.plain:read_markdown",
+    "csv": "text.plain:read_table",
+    "tsv": "text.plain:read_table",
+    "html": "text.markup:read_html", "xml": "text.markup:read_xml", "json": "text.rows:read_json",
+    "jsonl": "text.rows:read_jsonl", "rst": "text.light_markup:read_rst",
+    "tex": "text.light_markup:read_tex", "org": "text.light_markup:read_org",
+    "subtitles": "text.subtitles:read_subtitles", "notebook": "text.notebook:read_notebook", "rtf": "text.rtf:read_rtf",
     "eml": "mail:read_eml", "mhtml": "mail:read_eml", "mbox": "mail:read_mbox",
 }  # fmt: skip  # a table
 _FROM_PATH = {

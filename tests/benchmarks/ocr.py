@@ -82,7 +82,7 @@ def distance(one, other):
 
 
 def rapidocr():
-    from quarry.indexer.readers.ocr import Recognizer
+    from quarry.indexer.readers.pdf.ocr import Recognizer
 
     recognizer = Recognizer()
     return lambda pixels, _language: recognizer.picture_text(np.repeat(pixels[:, :, None], 3, axis=2))

@@ -9,7 +9,7 @@ from quarry.indexer.build.chunking import ChunkSpec, split
 from quarry.indexer.corpus.listing import Skipped
 from quarry.indexer.corpus.walk import ReadFile
 from quarry.indexer.models.token_spans import ScriptTokens
-from quarry.indexer.readers.subtitles import time_at
+from quarry.indexer.readers.text.subtitles import time_at
 from tests.field.reading import document, read
 
 

@@ -3,7 +3,7 @@
 import json
 
 from quarry.indexer.corpus.walk import ReadFile
-from quarry.indexer.readers.markup import html_text
+from quarry.indexer.readers.text.markup import html_text
 from tests.field.reading import read
 
 

@@ -4,8 +4,8 @@ import pytest
 
 from quarry.indexer.corpus.listing import Skipped
 from quarry.indexer.corpus.walk import ReadFile
-from quarry.indexer.readers.pdf_text import joined_lines
-from quarry.indexer.readers.plausible import is_garbage
+from quarry.indexer.readers.pdf.plausible import is_garbage
+from quarry.indexer.readers.pdf.text import joined_lines
 from tests.field.reading import document, read
 
 

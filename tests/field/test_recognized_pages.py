@@ -4,7 +4,7 @@ import pytest
 
 from quarry.indexer.corpus.listing import Skipped
 from quarry.indexer.corpus.walk import ReadFile, ReadOptions, read_corpus
-from quarry.indexer.readers.ocr import _Piece, lines_of
+from quarry.indexer.readers.pdf.ocr import _Piece, lines_of
 
 
 def piece(text, left, top, height=10.0):
@@ -73,7 +73,7 @@ def test_without_the_extra_the_file_says_what_to_install(tmp_path, monkeypatch):
     import sys
 
     from quarry.indexer.readers.base import Unreadable
-    from quarry.indexer.readers.ocr import Recognizer
+    from quarry.indexer.readers.pdf.ocr import Recognizer
 
     monkeypatch.setitem(sys.modules, "rapidocr", None)
     with pytest.raises(Unreadable, match="quarry-search\\[ocr\\]"):

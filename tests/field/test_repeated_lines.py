@@ -6,7 +6,7 @@ from quarry.indexer.build import build_index
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.corpus.walk import ReadFile, ReadOptions, read_corpus
 from quarry.indexer.opened import Index
-from quarry.indexer.readers.pdf_text import without_running_heads
+from quarry.indexer.readers.pdf.text import without_running_heads
 from quarry.indexer.readers.repeated import repeated_lines, without_repeated
 
 TOPICS = ("缆绳", "船闸", "浮标", "泊位", "吊车", "水泵")

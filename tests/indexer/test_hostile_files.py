@@ -17,7 +17,7 @@ from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.models.token_spans import ScriptTokens
 from quarry.indexer.readers.base import ReadOptions, Unreadable
 from quarry.indexer.readers.charset import decode
-from quarry.indexer.readers.rows import read_json
+from quarry.indexer.readers.text.rows import read_json
 from quarry.indexer.records import Document
 from tests.hostile_texts import HOSTILE
 

@@ -7,7 +7,7 @@ import pytest
 from quarry.indexer.readers.base import Unreadable
 from quarry.indexer.readers.books import read_epub, read_msg
 from quarry.indexer.readers.pdf import read_pdf
-from quarry.indexer.readers.pdf_text import whole_words
+from quarry.indexer.readers.pdf.text import whole_words
 
 
 @pytest.mark.parametrize(

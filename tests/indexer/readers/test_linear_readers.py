@@ -8,8 +8,8 @@ import pytest
 
 from quarry.indexer.build.table_heads import TableHeads
 from quarry.indexer.readers.base import ReadOptions, Unreadable
-from quarry.indexer.readers.pdf_text import joined_lines, without_running_heads
-from quarry.indexer.readers.plausible import is_garbage
+from quarry.indexer.readers.pdf.plausible import is_garbage
+from quarry.indexer.readers.pdf.text import joined_lines, without_running_heads
 from quarry.indexer.readers.registry import read_here
 from quarry.indexer.readers.repeated import repeated_lines, without_repeated
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quarry.indexer.readers.base import ReadOptions, Unreadable
-from quarry.indexer.readers.markup import html_text, read_html, read_xml
+from quarry.indexer.readers.text.markup import html_text, read_html, read_xml
 
 OPTIONS = ReadOptions()
 

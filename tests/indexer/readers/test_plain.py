@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from quarry.indexer.readers.base import ReadOptions, Unreadable
-from quarry.indexer.readers.plain import read_markdown, read_table, read_text
+from quarry.indexer.readers.text.plain import read_markdown, read_table, read_text
 
 OPTIONS = ReadOptions()
 

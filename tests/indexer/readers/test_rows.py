@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from quarry.indexer.readers.base import ReadOptions, Unreadable
-from quarry.indexer.readers.rows import read_json, read_jsonl
+from quarry.indexer.readers.text.rows import read_json, read_jsonl
 
 OPTIONS = ReadOptions()
 
@@ -17,7 +17,7 @@ def test_a_list_of_texts_gives_a_document_each():
     first, second = read_json(Path("a.json"), content.encode(), OPTIONS).extracts
     assert (first.row_id, first.title, first.text, first.beir) == ("5", "题", "one", False)
     assert (second.row_id, second.text) == ("2", "two")
-    assert second.meta == {"b": "[1]", "c": "中", "charset": "utf-8"}
+    assert second.meta == {"b": [1], "c": "中", "charset": "utf-8"}
 
 
 def test_other_json_becomes_lines_with_keys():

@@ -9,7 +9,7 @@ from typing import Any
 
 from quarry.indexer.readers.base import Extract, Reading, ReadOptions, Unreadable, damaged_file, first_heading, stem
 from quarry.indexer.readers.charset import decode
-from quarry.indexer.readers.markup import html_text
+from quarry.indexer.readers.text.markup import html_text
 
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")
 _LONGEST_OUTPUT = 20_000  # characters of one output

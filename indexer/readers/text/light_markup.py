@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from quarry.indexer.readers.base import Extract, Reading, ReadOptions, first_heading, stem
-from quarry.indexer.readers.plain import read_text
+from quarry.indexer.readers.text.plain import read_text
 
 _RULE = re.compile(r"([=\-~^\"'`#*+:.<>_])\1{1,}")
 _LATEX_LEVELS = {

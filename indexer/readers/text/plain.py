@@ -14,7 +14,7 @@ from quarry.indexer.readers.base import (
     text_meta,
 )
 from quarry.indexer.readers.charset import decode
-from quarry.indexer.readers.front_matter import front_matter
+from quarry.indexer.readers.text.front_matter import front_matter
 
 _CONTROLS = 0.1  # a "text" with more control characters than this is binary
 

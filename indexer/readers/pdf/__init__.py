@@ -1,9 +1,9 @@
 """PDF: the text layer page by page, what is filled into forms, and comments. Runs in the worker process.
 
-page -> text, its columns read down, spaced headings as words      pdf_columns, pdf_text
+page -> text, its columns read down, spaced headings as words      columns, text
 -> is it writing?                                                  plausible
 -> a page that is a picture, or whose text layer is garbage        ocr, when asked for; else counted
--> words and lines whole, running heads once                       pdf_text
+-> words and lines whole, running heads once                       text
 """
 
 from collections import Counter
@@ -22,9 +22,9 @@ from quarry.indexer.readers.base import (
     needs_password,
     stem,
 )
-from quarry.indexer.readers.pdf_columns import in_columns
-from quarry.indexer.readers.pdf_text import REMOVED, joined_lines, unspaced, whole_words, without_running_heads
-from quarry.indexer.readers.plausible import is_garbage
+from quarry.indexer.readers.pdf.columns import in_columns
+from quarry.indexer.readers.pdf.plausible import is_garbage
+from quarry.indexer.readers.pdf.text import REMOVED, joined_lines, unspaced, whole_words, without_running_heads
 
 _STAMP = 120  # characters of a page that is a picture with a stamp or a header over it
 _PICTURE = 0.6  # share of the page that its largest picture covers
@@ -78,7 +78,7 @@ def _reading(reader: "_Pages", title: str, options: ReadOptions) -> Reading:
 
 
 def _recognizer() -> Callable[[Any], str]:
-    from quarry.indexer.readers.ocr import Recognizer
+    from quarry.indexer.readers.pdf.ocr import Recognizer
 
     return Recognizer().page_text
 
