@@ -5,7 +5,7 @@
     -> both fused by their scores                     hybrid.HybridRetriever, fusion; the weights: balance; languages
     -> the best candidates reranked                   rerank
     -> exact matches kept in sight                    exact
-    -> files that the query names                     named
+    -> files that the query names                     named, names
     around all of them: quotation marks, exclusions   operators
 
 The door is the searcher, which puts them together (`quarry.retriever.searcher`). `models` loads the embedder and the reranker

@@ -26,7 +26,10 @@ def python(project, *arguments):
 
 @pytest.mark.parametrize("module", ["quarry", "quarry.app.cli"])
 def test_the_command_runs(project, module):
-    done = python(project, "-m", module, "index", str(project), "--into", "index", "--model", "none", "--json")
+    (project / "empty").mkdir()
+    done = python(
+        project, "-m", module, "index", str(project / "empty"), "--into", "index", "--model", "none", "--json"
+    )
     assert (done.returncode, "the package of the user" in done.stderr) == (1, False), done.stderr
     assert "error: " in done.stderr  # there is nothing to index
     assert python(project, "-m", module, "--version").stdout.startswith("quarry ")
