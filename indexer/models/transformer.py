@@ -16,8 +16,8 @@ from quarry.indexer.embedder import EmbedderSpec, Progress, Spans, TokenSink, To
 from quarry.indexer.errors import ModelError
 from quarry.indexer.messages import Message
 from quarry.indexer.models.batching import TokenBudget
-from quarry.indexer.models.precision import Precision
-from quarry.indexer.models.replica import Replica
+from quarry.indexer.models.forward.precision import Precision
+from quarry.indexer.models.forward.replica import Replica
 from quarry.indexer.models.token_spans import HfTokenSpans, OwnTokens
 from quarry.indexer.models.tokenizer import ModelTokenizer
 

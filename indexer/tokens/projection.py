@@ -1,6 +1,6 @@
 """From a token's state to a few bytes: centered, projected to its main directions, one signed byte a dimension.
 
-A token's state is that of two layers side by side (`quarry.indexer.models.replica.token_layers`). A passage of 200 tokens costs
+A token's state is that of two layers side by side (`quarry.indexer.models.forward.replica.token_layers`). A passage of 200 tokens costs
 25 KB at 128 dimensions. Cosines of such vectors order passages as those of the full states do (docs/second_stage.md). The
 directions are the principal components of token states of a fixed bilingual text, so that every index of one model has the same
 ones, whatever it holds.

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from quarry.indexer.errors import ModelError
 from quarry.indexer.models.batching import TokenBudget
 from quarry.indexer.models.folder import check_folder, stored_id
+from quarry.indexer.models.forward.precision import Compute, Precision, WantedPrecision, compute_exactly, split_device
 from quarry.indexer.models.loading import choose_device, load_tokenizer, load_weights
-from quarry.indexer.models.precision import Compute, Precision, WantedPrecision, compute_exactly, split_device
 from quarry.indexer.models.profiles import reranker_profile
 from quarry.retriever.base import Reranker
 from quarry.retriever.rerankers.batched import PairScorer, pair_too_long

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from quarry.indexer.errors import ModelError
 from quarry.indexer.models.batching import TokenBudget
+from quarry.indexer.models.forward.precision import Compute, compute_exactly
 from quarry.indexer.models.loading import load_tokenizer, load_weights
-from quarry.indexer.models.precision import Compute, compute_exactly
 from quarry.indexer.models.profiles import RerankerProfile
 from quarry.indexer.models.tokenizer import ModelTokenizer
 from quarry.retriever.rerankers.batched import PairScorer, pair_too_long

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quarry.indexer.errors import ModelError
+from quarry.indexer.models.forward.precision import Compute
 from quarry.indexer.models.loading import load_weights
-from quarry.indexer.models.precision import Compute
 from quarry.retriever.rerankers.minicpm import head_weight
 
 if TYPE_CHECKING:

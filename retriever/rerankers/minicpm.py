@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from quarry.indexer.errors import ModelError
 from quarry.indexer.models.folder import read_json
+from quarry.indexer.models.forward.precision import Compute
 from quarry.indexer.models.loading import load_weights
-from quarry.indexer.models.precision import Compute
 
 if TYPE_CHECKING:
     from torch import Tensor

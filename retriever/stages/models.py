@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import ModelError, SearchError, cause_of
 from quarry.indexer.messages import Message
-from quarry.indexer.models.precision import split_device
+from quarry.indexer.models.forward.precision import split_device
 from quarry.indexer.opened import Index
 from quarry.indexer.storage.manifest import EmbedderFacts, RerankerFacts
 from quarry.retriever.base import Reranker

@@ -13,7 +13,7 @@ from pathlib import Path
 from time import perf_counter
 
 from quarry.indexer.models.encoder import EncoderOptions, load_embedder
-from quarry.indexer.models.precision import Precision
+from quarry.indexer.models.forward.precision import Precision
 
 _COMPARED, _CHARACTERS = 400, (300, 900, 1500, 2500)
 _RUNS: tuple[tuple[str, Precision], ...] = (("cpu", "float32"), ("cuda", "float32"), ("cuda", "bfloat16"))

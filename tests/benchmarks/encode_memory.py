@@ -10,7 +10,7 @@ from time import perf_counter
 
 import torch
 
-from quarry.indexer.models import heap
+from quarry.indexer.models import batching
 from quarry.indexer.models.encoder import load_embedder
 from quarry.indexer.models.offline_bundle import bundle_folder
 from tests.benchmarks.encode import mixed_texts
@@ -29,7 +29,7 @@ def main() -> None:
     layers = int(sys.argv[2]) if len(sys.argv) > 2 else 12
     torch.set_num_threads(1)
     if "kept" in sys.argv:
-        heap._malloc_trim = lambda: None  # type: ignore[assignment]
+        batching._malloc_trim = lambda: None  # type: ignore[assignment]
     embedder = load_embedder(bundle_folder(), device="cpu")
     encoder = embedder._replicas[0].model
     encoder.layers = encoder.layers[:layers]

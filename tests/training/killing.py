@@ -101,7 +101,7 @@ def promotion(folder: Path, kills: int) -> dict[str, Any]:
         chain, lineage = [], manifest.lineage
         while lineage is not None:
             number = lineage.run.removeprefix("run")
-            assert (lineage.verdict, lineage.calibration) == (f"v{number}", {"threshold": float(number)})
+            assert (str(lineage.verdict), lineage.calibration) == (f"v{number}", {"threshold": float(number)})
             chain.append(f"m{number}")
             lineage = lineage.before
         assert spec.revision == (chain[0] if chain else "base"), "the lineage is of another model"

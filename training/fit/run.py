@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from quarry.indexer.errors import TrainingError
 from quarry.indexer.models.digest import content_digest
+from quarry.indexer.models.forward.precision import chosen_precision
 from quarry.indexer.models.loading import quiet_libraries
-from quarry.indexer.models.precision import chosen_precision
 from quarry.indexer.storage.durable import sync_folder, sync_tree
 from quarry.training.examples.rows import TrainingRow
 from quarry.training.fit.batches import plan_batches

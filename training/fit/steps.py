@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import torch
 
 from quarry.indexer.errors import TrainingStopped
-from quarry.indexer.models.precision import chosen_precision
+from quarry.indexer.models.forward.precision import chosen_precision
 from quarry.training.fit.batches import BatchPlan, Draw
 from quarry.training.fit.callback import RunCallback, RunParts
 from quarry.training.fit.dev_score import DevSet

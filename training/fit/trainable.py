@@ -170,7 +170,7 @@ def _look_both_ways(transformer: Any) -> None:
 
     The saved configuration says so too, because the tuned model has a name that no profile knows.
     """
-    from quarry.indexer.models.pooling import full_attention
+    from quarry.indexer.models.forward.pooling import full_attention
 
     masks: list[Any] = []
 

@@ -24,18 +24,18 @@ from transformers import (
 )
 
 from quarry.indexer.embedder import EmbedderSpec
-from quarry.indexer.models.bert import ACTIVATIONS
-from quarry.indexer.models.bert_folder import load_bert, why_not_bert
 from quarry.indexer.models.encoder import load_embedder
 from quarry.indexer.models.folder import read_json
 from quarry.indexer.models.format import write_profile
-from quarry.indexer.models.padded import Padded
-from quarry.indexer.models.precision import Compute
-from quarry.indexer.models.replica import token_layers
+from quarry.indexer.models.forward.bert import ACTIVATIONS
+from quarry.indexer.models.forward.bert_folder import load_bert, why_not_bert
+from quarry.indexer.models.forward.padded import Padded
+from quarry.indexer.models.forward.precision import Compute
+from quarry.indexer.models.forward.replica import token_layers
 from quarry.indexer.models.tokenizer import read_tokenizer
 from tests.indexer.models.test_encoder import SMALL, TEXTS, make_model
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 FLOAT32 = Compute("cpu", "float32")
 LIMIT = 40  # tokens
 LENGTHS = (3, LIMIT, 1, 7, 7, 7, 2, LIMIT, 12)
@@ -112,7 +112,7 @@ def test_weights_in_several_files_are_read(tmp_path):
 def test_padded_attention_as_on_gpus_equals_attention_by_runs(tmp_path):
     config = read_json(saved(tmp_path, MODELS["bert"]()) / "config.json")
     encoder = load_bert(tmp_path, config, FLOAT32)
-    from quarry.indexer.models import bert
+    from quarry.indexer.models.forward import bert
 
     asked = torch.randn(sum(LENGTHS), 3 * SMALL["hidden_size"])
     by_runs = bert._Blocks.of(LENGTHS, torch.device("cpu"))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from quarry.indexer.models.pooling import full_attention
+from quarry.indexer.models.forward.pooling import full_attention
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from quarry.indexer.embedder import EmbedderSpec, TokenVectors, Vectors
 from quarry.indexer.errors import ModelError
 from quarry.indexer.models.folder import read_json
-from quarry.indexer.models.pooling import pool
-from quarry.indexer.models.precision import Compute
+from quarry.indexer.models.forward.pooling import pool
+from quarry.indexer.models.forward.precision import Compute
 
 if TYPE_CHECKING:
     from torch import Tensor

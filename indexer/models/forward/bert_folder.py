@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 from quarry.indexer.messages import Message
 from quarry.indexer.models.folder import read_json
-from quarry.indexer.models.precision import Compute, lighten
+from quarry.indexer.models.forward.precision import Compute, lighten
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from quarry.indexer.models.bert import Bert, BertShape
+    from quarry.indexer.models.forward.bert import Bert, BertShape
 
 _COUNTED_FROM_PADDING = ("roberta", "xlm-roberta", "camembert")
 _MODEL_TYPES = ("bert", *_COUNTED_FROM_PADDING)
@@ -65,7 +65,7 @@ def load_bert(folder: Path, config: dict[str, Any], where: Compute) -> "Bert | M
     import torch
     from safetensors import SafetensorError
 
-    from quarry.indexer.models.bert import Bert
+    from quarry.indexer.models.forward.bert import Bert
 
     shape = _shape(config)
     if isinstance(shape, Message):
@@ -86,7 +86,7 @@ def load_bert(folder: Path, config: dict[str, Any], where: Compute) -> "Bert | M
 
 
 def _shape(config: dict[str, Any]) -> "BertShape | Message":
-    from quarry.indexer.models.bert import ACTIVATIONS, BertShape
+    from quarry.indexer.models.forward.bert import ACTIVATIONS, BertShape
 
     activation = config.get("hidden_act", "gelu")
     if activation not in ACTIVATIONS:
