@@ -44,9 +44,6 @@ from quarry.retriever.stages.rerank import RerankOptions, TwoStage
 from quarry.retriever.stages.single import DenseRetriever, LexicalRetriever
 from quarry.retriever.understood import understand
 
-CASCADE_DEPTH = (
-    20  # candidates that a reranker gets after late interaction: more rarely reach the first ten, and cost seconds
-)
 _PASSAGES_PER_DOCUMENT = 3  # asked for per wanted document, so that long documents do not crowd out others
 Filters = Mapping[str, Any]
 

@@ -4,6 +4,7 @@
 
 Quotation marks are "...", “...”, 「...」 and 『...』. A straight mark after a letter or digit, as in 15" or 6'2", opens none. `-word` and
 `-"a phrase"` leave out when the hyphen follows white space or begins the query: not in `e-mail`, `-40`, `--rebuild` or the flag `-r`.
+In a query as long as a paragraph both are ordinary signs: who pastes prose does not mean them as orders.
 """
 
 import re
@@ -16,7 +17,9 @@ _EXCLUDED = re.compile(rf"(?<!\S)[-－](?:{_STRAIGHT}|{_PAIRED}|([^\W\d_][^\s\"�
 _FLAG = re.compile(r"[A-Za-z]")  # one letter after a hyphen
 _ENDS = ".,;:!?。，；：！？、)）"
 MOST = 10  # phrases, and things left out, that are obeyed
+LONGEST = 256  # columns of a query that may have operators; a Chinese character has two
 _WORDS = re.compile(r"\w")
+_WIDE = re.compile(r"[\u2e80-\u9fff\uf900-\ufaff\uff00-\uff60]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,8 @@ def understand(query: str) -> Understood:
         >>> understand('"spare line" pump -motor e-mail -40')
         Understood(text='"spare line" pump e-mail -40', phrases=('spare line',), excluded=('motor',))
     """
+    if len(query) + len(_WIDE.findall(query)) > LONGEST:
+        return Understood(" ".join(query.split()))
     excluded: list[str] = []
 
     def leave_out(match: re.Match[str]) -> str:

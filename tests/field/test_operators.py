@@ -119,3 +119,14 @@ def test_queries_of_one_batch_do_not_mix(searcher):
     assert [answer.query.query_id for answer in answers] == ["a", "b", "c"]
     assert [result.doc_id for result in answers[2].results] == ["right"]
     assert {result.doc_id for result in answers[1].results} >= {"left", "right"}
+
+
+@pytest.mark.parametrize(
+    "prose",
+    ["The report says that the pump of the north tank was sold. ", "报告说，左侧的饮料不含糖，右侧的含糖，都收现金。"],
+)
+def test_in_a_pasted_paragraph_quotation_marks_and_hyphens_are_ordinary_signs(searcher, prose):
+    paragraph = prose * 8 + 'They call it "blue pump" -north'
+    assert understand(paragraph) == Understood(paragraph)
+    assert {"left", "plural", "sugar"} <= found(searcher, paragraph + " 含糖")
+    assert understand('They call it "blue pump" -north').excluded == ("north",)

@@ -59,6 +59,8 @@ def read_markdown(path: Path, content: bytes, options: ReadOptions) -> Reading:
 def read_table(path: Path, content: bytes, options: ReadOptions) -> Reading:
     """Read CSV or TSV as text, one row a line, as it stands; a field with line breaks in it stays one row.
 
+    A field that holds the separator stays in quotes, so that columns can be told apart.
+
     Raises:
         Unreadable: `damaged` when the fields cannot be told apart.
     """
@@ -75,5 +77,6 @@ def read_table(path: Path, content: bytes, options: ReadOptions) -> Reading:
         rows = [[cell.replace("\n", " ") for cell in row] for row in reader]
     except csv.Error as err:
         raise Unreadable("damaged", damaged_file("CSV", err)) from err
-    lines = ("\t" if dialect is csv.excel_tab else ",").join
-    return Reading((Extract("\n".join(lines(row) for row in rows), stem(path), extract.meta),))
+    apart = "\t" if dialect is csv.excel_tab else ","
+    lines = [apart.join(f'"{cell}"' if apart in cell else cell for cell in row) for row in rows]
+    return Reading((Extract("\n".join(lines), stem(path), extract.meta),))

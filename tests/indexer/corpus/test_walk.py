@@ -103,7 +103,7 @@ def test_structure_becomes_headings_rows_and_metadata(tmp_path):
     markdown = one(tmp_path, "a.md", "---\ntitle: 规则\ntags: [a, b]\n---\n# One\n\ntext".encode()).documents[0]
     assert (markdown.title, markdown.meta["tags"], markdown.text) == ("规则", ["a", "b"], "# One\n\ntext")
     table = one(tmp_path, "a.csv", '名称,价格\n"a, b",3\n'.encode("gb18030")).documents[0]
-    assert table.text == "名称,价格\na, b,3"
+    assert table.text == '名称,价格\n"a, b",3'
 
 
 def test_rows_of_json_become_documents(tmp_path):

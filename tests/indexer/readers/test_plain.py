@@ -37,6 +37,7 @@ def test_a_rule_is_not_front_matter():
     ("name", "content", "text"),
     [
         ("a.csv", 'Name,Age\n"John Doe",27\n"two\nlines",3\n', "Name,Age\nJohn Doe,27\ntwo lines,3"),
+        ("a.csv", '商品,单价,备注\n竹篮,38,"手工编, 不退换"\n', '商品,单价,备注\n竹篮,38,"手工编, 不退换"'),
         ("a.tsv", "名称\t数量\n苹果\t3\n", "名称\t数量\n苹果\t3"),
         ("a.csv", "a,b\u2028c\n1,2\n", "a,b\u2028c\n1,2"),
         ("a.csv", 'id,text\n1,"open\n2,x\n', 'id,text\n1,"open\n2,x\n'),
