@@ -26,7 +26,7 @@ from quarry.indexer.stores.base import VectorStore
 
 LEAST = 8  # passages; with fewer nothing is measured, and titles are not used
 _SLICE = 2048  # titles committed at once
-_DEPTH = 10  # ranks that count, as in nDCG@10
+RANKS = 10  # that count, as in nDCG@10
 
 
 def store_names(table: ChunkTable, building: Path, plan: Plan, clock: Clock) -> int:
@@ -86,13 +86,13 @@ def measure_names(
     if not asked or not under:
         return facts
     ranks = [
-        next((rank for rank, near in enumerate(found) if near.chunk_id == digest.hex()), _DEPTH)
-        for digest, found in zip((own[row] for row in asked), names.search(questions[asked], _DEPTH), strict=True)
+        next((rank for rank, near in enumerate(found, start=1) if near.chunk_id == digest.hex()), RANKS + 1)
+        for digest, found in zip((own[row] for row in asked), names.search(questions[asked], RANKS), strict=True)
         if digest is not None
     ]
     means = _mean_similarities(questions, names, sorted({digest.hex() for digest in under}))
     offset = float(np.mean([means[digest.hex()] for digest in under]) - similar.mean())
-    return facts.model_copy(update={"quality": _above_chance(ranks, len(names)), "offset": offset})
+    return facts.model_copy(update={"quality": above_chance(ranks, len(names)), "offset": offset})
 
 
 def _mean_similarities(questions: Vectors, names: VectorStore, ids: Sequence[str]) -> dict[str, float]:
@@ -103,8 +103,9 @@ def _mean_similarities(questions: Vectors, names: VectorStore, ids: Sequence[str
     return totals
 
 
-def _above_chance(ranks: Sequence[int], count: int) -> float:
-    gains = 1 / np.log2(np.arange(2, 2 + min(_DEPTH, count)))
+def above_chance(ranks: Sequence[int], count: int) -> float:
+    """Return the mean nDCG@10 of ranks from 1, rescaled so that a random order of `count` candidates has 0."""
+    gains = 1 / np.log2(np.arange(2, 2 + min(RANKS, count)))
     chance = float(gains.sum()) / count
-    mean = sum(float(gains[rank]) for rank in ranks if rank < len(gains)) / len(ranks)
+    mean = sum(float(gains[rank - 1]) for rank in ranks if rank <= len(gains)) / len(ranks)
     return max(0.0, (mean - chance) / (1 - chance)) if chance < 1 else 0.0

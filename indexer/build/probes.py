@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from quarry.indexer.build.cached_embedder import CachedEmbedder
 from quarry.indexer.build.languages import UNTESTED, Rivals, choose_share, lead_of
-from quarry.indexer.build.names import LEAST, measure_names
+from quarry.indexer.build.names import LEAST, above_chance, measure_names
 from quarry.indexer.embedder import Vectors
 from quarry.indexer.language import language_of
 from quarry.indexer.lexical.analyzer import Analyzer
@@ -36,7 +36,6 @@ _SHARE = (
     4  # of small indexes, every fourth passage is probed, at least _SMALL: encoding costs at most half as much again
 )
 _SMALL = 32
-_FOUND = 10  # ranks that count, as in nDCG@10
 _DEPTH = 50  # hits looked at; more than ten, because other passages of the same document do not count
 _SPREAD_SAMPLE = 512  # passages that the spread of similarities is taken from
 _HAN = re.compile("[\u3400-\u9fff]")
@@ -172,8 +171,8 @@ def measured_quality(parts: Parts, asked: "Asked") -> RouteQuality:
     passages = len(parts.vectors)
     return RouteQuality(
         probes=len(asked.probes),
-        bm25=_above_chance([bm25_rank(parts, probe) for probe in asked.probes], passages),
-        dense=_above_chance(dense_ranks(parts, asked), passages),
+        bm25=above_chance([bm25_rank(parts, probe) for probe in asked.probes], passages),
+        dense=above_chance(dense_ranks(parts, asked), passages),
     )
 
 
@@ -278,14 +277,6 @@ def dense_ranks(parts: Parts, asked: Asked) -> list[int]:
 
 def _same_document(one: str, other: str) -> bool:
     return one.rpartition("#")[0] == other.rpartition("#")[0]
-
-
-def _above_chance(ranks: Sequence[int], passages: int) -> float:
-    """Mean nDCG@10, rescaled so that a random order of that many passages has 0."""
-    gains = 1 / np.log2(np.arange(2, 2 + min(_FOUND, passages)))
-    chance = float(gains.sum()) / passages
-    mean = sum(float(gains[rank - 1]) for rank in ranks if rank <= len(gains)) / len(ranks)
-    return max(0.0, (mean - chance) / (1 - chance)) if chance < 1 else 0.0
 
 
 def _spread(vectors: VectorStore, questions: Vectors, sample: Sequence[str]) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 from quarry.indexer.errors import ModelError
 from quarry.indexer.models.folder import read_json
 from quarry.indexer.models.forward.precision import Precision, lighten, split_device
-from quarry.indexer.models.tokenizer import ModelTokenizer, apply_settings, check_size, read_stored
+from quarry.indexer.models.tokenizer import ModelTokenizer, apply_settings, check_size, read_stored, slow_tokenizer
 
 
 @contextmanager
@@ -48,13 +48,7 @@ def load_tokenizer(folder: Path, config: dict[str, Any], *, trust_remote_code: b
             error=str(err),
         ) from err
     if not getattr(known, "is_fast", False):
-        raise ModelError(
-            "models.slow_tokenizer",
-            "the tokenizer in {folder} has no tokenizer.json",
-            expected="a fast tokenizer",
-            do="Convert it first",
-            folder=folder,
-        )
+        raise slow_tokenizer(folder)
     if stored is None:
         stored = known.backend_tokenizer
     else:

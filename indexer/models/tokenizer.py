@@ -94,6 +94,17 @@ _INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 _PADDING = ("[PAD]", "<pad>")  # of BERT's and RoBERTa's tokenizer classes, for folders that do not name theirs
 
 
+def slow_tokenizer(folder: Path) -> ModelError:
+    """Return the error for a folder whose tokenizer is not a fast one."""
+    return ModelError(
+        "models.slow_tokenizer",
+        "the tokenizer in {folder} has no tokenizer.json",
+        expected="a fast tokenizer",
+        do="Convert it first",
+        folder=folder,
+    )
+
+
 def read_tokenizer(folder: Path, config: dict[str, Any]) -> ModelTokenizer:
     """Read the tokenizer of an encoder from `tokenizer.json` and the JSON files beside it, without transformers.
 
@@ -102,13 +113,7 @@ def read_tokenizer(folder: Path, config: dict[str, Any]) -> ModelTokenizer:
     """
     stored = read_stored(folder)
     if stored is None:
-        raise ModelError(
-            "models.slow_tokenizer",
-            "the tokenizer in {folder} has no tokenizer.json",
-            expected="a fast tokenizer",
-            do="Convert it first",
-            folder=folder,
-        )
+        raise slow_tokenizer(folder)
     settings = read_json(folder / "tokenizer_config.json")
     named = {**read_json(folder / "special_tokens_map.json"), **settings}
 

@@ -20,7 +20,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from quarry.indexer.build.probes import Parts, Probe, _above_chance, bm25_rank, cut_out
+from quarry.indexer.build.names import above_chance
+from quarry.indexer.build.probes import Parts, Probe, bm25_rank, cut_out
 from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.lexical.bm25 import Bm25sIndex
 from quarry.indexer.models.encoder import load_embedder
@@ -169,7 +170,7 @@ def probe(one: JudgedSet, parts: Parts, documents: Numbers, vectors: Vectors) ->
         dense.append(1 + int((np.delete(line, row) > score).sum()))
         bm25.append(bm25_rank(parts, Probe(f"{one.documents[row][0]}{_PASSAGE}", pieces[0], rest)))
     count = len(one.documents)
-    quality = RouteQuality(probes=len(found), bm25=_above_chance(bm25, count), dense=_above_chance(dense, count))
+    quality = RouteQuality(probes=len(found), bm25=above_chance(bm25, count), dense=above_chance(dense, count))
     return quality, float(np.median(similarities.std(axis=1)))
 
 

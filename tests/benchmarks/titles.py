@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from quarry.indexer.build.names import _above_chance
+from quarry.indexer.build.names import above_chance
 from quarry.indexer.records import passage_text
 from quarry.retriever.stages.names import TELLING, share_of
 from tests.benchmarks.fusion import SHIPPED, Measured, Numbers, Vectors, measure, probed
@@ -42,7 +42,7 @@ def measure_titles(one: JudgedSet, vectors: Vectors) -> tuple[float, float]:
     texts = vectors.of([_passage(one, row) for row in named], "d")
     passages = vectors.of([pieces[0] for _, pieces in found], "q") @ texts.T
     offset = float(near[:, [place[one.documents[row][1]] for row in named]].mean() - passages.mean())
-    return (_above_chance(ranks, len(titles)) if ranks else 0.0), offset
+    return (above_chance([rank + 1 for rank in ranks], len(titles)) if ranks else 0.0), offset
 
 
 def raised(one: JudgedSet, vectors: Vectors, before: Measured, offset: float) -> Numbers:

@@ -148,8 +148,8 @@ def test_an_index_from_before_the_probes_opens_and_the_next_run_adds_them(tmp_pa
 
 
 def test_a_random_order_has_a_quality_of_about_0(tmp_path):
-    from quarry.indexer.build.probes import _above_chance
+    from quarry.indexer.build.names import above_chance
 
-    assert _above_chance(list(range(1, 21)), 20) == pytest.approx(0)
-    assert _above_chance([1, 1, 1], 20) == 1.0
-    assert _above_chance([2], 1_000_000) == pytest.approx(1 / log2(3), abs=1e-4)
+    assert above_chance(list(range(1, 21)), 20) == pytest.approx(0)
+    assert above_chance([1, 1, 1], 20) == 1.0
+    assert above_chance([2], 1_000_000) == pytest.approx(1 / log2(3), abs=1e-4)
