@@ -3,6 +3,7 @@
     a run and judgements -> values per query -> means with intervals     evaluate, measures, bootstrap
     two evaluations -> paired test, interval, verdict                    compare
     -> the same by language, length or metadata                          slices
+    -> the languages of questions and of their documents, as metadata    language_pairs
     -> the queries behind a difference                                   cases
     a route of an opened index, with ceiling and latency                 routes, ceiling
     a model alone, in memory                                             embedder

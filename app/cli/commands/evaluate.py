@@ -16,6 +16,7 @@ from quarry.app.words import InterfaceLanguage, words
 if TYPE_CHECKING:
     from quarry.retriever.data.datasets import Dataset
     from quarry.retriever.evaluation.compare import Comparison
+    from quarry.retriever.evaluation.evaluate import Mean
     from quarry.retriever.evaluation.routes import RouteEvaluation
     from quarry.retriever.evaluation.slices import Slice
     from quarry.retriever.searcher import Searcher
@@ -63,7 +64,8 @@ def evaluate(
     slices: Annotated[
         str | None,
         typer.Option(
-            help="Break results down by these, comma-separated: language, length, or a metadata field of the queries."
+            help="Break results down by these, comma-separated: language, language-pair (of question and document), length, "
+            "or a metadata field of the queries."
         ),
     ] = None,
     save: Annotated[
@@ -80,6 +82,7 @@ def evaluate(
     """Evaluate routes and compare them with the first one."""
     from quarry.retriever.data.datasets import load_dataset
     from quarry.retriever.evaluation.compare import compare_many
+    from quarry.retriever.evaluation.language_pairs import with_language_pairs
     from quarry.retriever.evaluation.measures import parse_measures
     from quarry.retriever.evaluation.routes import RERANKED, evaluate_route, route_options
     from quarry.retriever.searcher import Searcher
@@ -95,6 +98,7 @@ def evaluate(
     wants_rerank = any(name.endswith(RERANKED) for name in names)
     searcher = Searcher.open(index, rerank=rerank if wants_rerank else "none", device=device)
     _check_fit(data, searcher)
+    data = with_language_pairs(data, searcher.index.chunks)
     found = {}
     for name in names:
         note(f"running {len(data.queries)} queries on {name}")
@@ -271,14 +275,21 @@ def _print(
 def _print_slices(sliced: "dict[str, dict[str, tuple[Slice, ...]]]", measure: str) -> None:
     for by, routes in sliced.items():
         out()
-        out(f"{measure} by {by}")
+        out(f"{measure} (95 % interval) by {by}")
         parts = next(iter(routes.values()))
         rows = [
             (
                 part.name,
                 str(len(part.query_ids)),
-                *(f"{found[place].means[measure].value:.4f}" for found in routes.values()),
+                *(_with_interval(found[place].means[measure]) for found in routes.values()),
             )
             for place, part in enumerate(parts)
         ]
         table(rows, (by, "queries", *routes))
+
+
+def _with_interval(mean: "Mean") -> str:
+    """Return a mean with its 95 % interval, which too few queries have not."""
+    if mean.low is None or mean.high is None:
+        return f"{mean.value:.4f}"
+    return f"{mean.value:.4f} ({mean.low:.4f}-{mean.high:.4f})"

@@ -39,7 +39,7 @@ def slice_verdicts(runs: Sequence[NamedRun], questions: Questions, by: str, meas
 
 
 def slice_properties(questions: Questions) -> tuple[str, ...]:
-    """Return what the questions of a data set can be grouped by: language, length and metadata with few values."""
+    """Return what questions can be grouped by: language, languages of question and document, length, metadata with few values."""
     values: dict[str, set[str]] = {}
     for fields in questions.metadata.values():
         for name, value in fields.items():

@@ -18,6 +18,7 @@ from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.layout import CHUNKS_NAME
 from quarry.retriever.data.datasets import unknown_documents
 from quarry.retriever.evaluation.compare import Comparison
+from quarry.retriever.evaluation.language_pairs import LANGUAGE_PAIR
 from quarry.retriever.evaluation.saved import Questions, SavedEvaluation, load_evaluation
 
 
@@ -120,7 +121,11 @@ def _details(
 
 def _slices(session: Session, runs: Sequence[NamedRun], asked: Questions, measure: str) -> None:
     say = session.say
-    own = {"language": say("language", "语言"), "length": say("length in words", "长度（词/字）")}
+    own = {
+        "language": say("language of the question", "问题的语言"),
+        LANGUAGE_PAIR: say("language of question → of document", "问题的语言 → 文档的语言"),
+        "length": say("length in words", "长度（词/字）"),
+    }
     by = _one_of(
         say("Group by", "分组依据"), list(groups.slice_properties(asked)), f"evaluate.slice.{session.language}", own
     )

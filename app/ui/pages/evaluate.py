@@ -112,6 +112,7 @@ def _order(session: Session, choices: tuple[DataChoice, ...], job: Job | None) -
 
 def _start(session: Session, folder: Path, split: str | None, chosen: tuple[list[str], list[str], int]) -> None:
     from quarry.retriever.data.datasets import load_dataset, unknown_documents
+    from quarry.retriever.evaluation.language_pairs import with_language_pairs
     from quarry.retriever.evaluation.measures import parse_measures
 
     say = session.say
@@ -133,6 +134,7 @@ def _start(session: Session, folder: Path, split: str | None, chosen: tuple[list
                 first=unknown.first[0],
                 folder=str(folder),
             )
+        dataset = with_language_pairs(dataset, searcher.index.chunks)
         order = EvaluationOptions(dataset, tuple(routes), measures, depth, evaluations_path(session.index))
         job = board(session.index).start(_KIND, lambda job: run_evaluation(job, searcher, order))
     except (SearchError, IndexBusyError) as err:

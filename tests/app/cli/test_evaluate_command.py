@@ -46,19 +46,35 @@ def test_the_run_files_give_the_same_figures_as_the_table(base, tmp_path):
     kept = load_evaluation(saved)
     assert {query: row["nDCG@10"] for query, row in report["per_query"].items()} == kept.evaluation.values("nDCG@10")
     assert {query: list(ranking) for query, ranking in kept.run.items()} == found
-    assert kept.questions.metadata["a1-1"] == {"half": "first"}
+    assert kept.questions.metadata["a1-1"] == {"half": "first", "language-pair": "en->en"}
 
 
 def test_slices_by_language_length_and_metadata(base):
     done = run(base, "--slices", "language,length,half")
-    assert "nDCG@10 by language\nlanguage  queries  bm25\nen        34 " in done.stdout
-    assert "nDCG@10 by length\nlength  queries  bm25\n1-5 " in done.stdout
+    assert "nDCG@10 (95 % interval) by language\nlanguage  queries  bm25\nen        34 " in done.stdout
+    assert "nDCG@10 (95 % interval) by length\nlength  queries  bm25" in done.stdout
     assert "second  38 " in done.stdout
     report = json.loads(run(base, "--slices", "half", "--json").stdout)["routes"]["bm25"]
     parts = {part["name"]: part for part in report["slices"]["half"]}
     assert {name: len(part["query_ids"]) for name, part in parts.items()} == {"first": 30, "second": 38}
     total = sum(part["means"]["nDCG@10"]["value"] * len(part["query_ids"]) for part in parts.values())
     assert total / 68 == pytest.approx(report["means"]["nDCG@10"]["value"])
+
+
+def test_slices_by_the_languages_of_question_and_document(base):
+    done = run(base, "--slices", "language-pair")
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("zh->en")]
+    report = json.loads(run(base, "--slices", "language-pair", "--json").stdout)["routes"]["bm25"]
+    parts = {part["name"]: part for part in report["slices"]["language-pair"]}
+    assert {name: len(part["query_ids"]) for name, part in parts.items()} == dict.fromkeys(
+        ("en->en", "en->zh", "zh->en", "zh->zh"), 17
+    )
+    mean = parts["zh->en"]["means"]["nDCG@10"]
+    assert line.split() == ["zh->en", "17", f"{mean['value']:.4f}", f"({mean['low']:.4f}-{mean['high']:.4f})"]
+    assert mean["count"] == 17
+    assert (
+        mean["value"] < 0.2 < 0.9 < parts["zh->zh"]["means"]["nDCG@10"]["value"]
+    )  # words do not meet across languages
 
 
 def test_the_ids_of_the_documents_are_read_without_their_texts(base, monkeypatch):

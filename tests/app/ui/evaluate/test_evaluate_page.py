@@ -314,6 +314,27 @@ def test_evaluate_reopen_and_compare_across_generations(index, monkeypatch):
     assert again.multiselect(key="evaluate.shown").value == []
 
 
+@pytest.mark.parametrize(
+    ("language", "menu", "name"),
+    [
+        ("en", "Group by", "language of question → of document"),
+        ("zh", "分组依据", "问题的语言 → 文档的语言"),
+    ],
+)
+def test_questions_are_grouped_by_their_language_and_that_of_the_document(index, monkeypatch, language, menu, name):
+    at = evaluate_once(open_page(index, monkeypatch, "evaluate", language))
+    assert not at.exception
+    (choice,) = [box for box in at.selectbox if box.label == menu]
+    assert name in choice.options
+    choice.select("language-pair").run()
+    assert not at.exception
+    (saved_name,) = shown.read_saved(evaluations_path(index), english)[0]
+    kept = load_evaluation(evaluations_path(index) / saved_name)
+    rows = groups.slice_rows(shown.named_runs([kept], english), kept.questions, "language-pair", "nDCG@10")
+    assert [row["slice"] for row in rows] == ["en->en (17)", "en->zh (17)", "zh->en (17)", "zh->zh (17)"]
+    assert all(row["low"] <= row["value"] <= row["high"] for row in rows)
+
+
 def test_what_is_open_survives_a_visit_to_another_page(index, monkeypatch):
     save_evaluation(evaluations_path(index) / "one", saved(BEFORE))
     at = open_page(index, monkeypatch, "evaluate")
