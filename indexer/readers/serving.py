@@ -6,7 +6,6 @@ holds the time limit and kills the process.
 
 import json
 import os
-import resource
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -19,14 +18,22 @@ Answer = Callable[[dict[str, Any], bytes], dict[str, Any]]
 
 def serve(answer: Answer) -> None:
     """Serve until stdin closes; the memory limit in bytes is the only argument of the command."""
-    limit = int(sys.argv[1])
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    _limit_memory(int(sys.argv[1]))
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a library prints must not end up among the replies
     for line in sys.stdin.buffer:
         request = json.loads(line)
         replies.write(reply_to(answer, request, sys.stdin.buffer.read(request["bytes"])) + "\n")
         replies.flush()
+
+
+def _limit_memory(limit: int) -> None:
+    """Let this process have at most so many bytes. Windows has no such limit: there the time limit alone holds."""
+    try:
+        import resource
+    except ImportError:
+        return
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 def reply_to(answer: Answer, request: dict[str, Any], content: bytes) -> str:

@@ -2,10 +2,14 @@
 
 import errno
 import os
+import sys
+import time
 from hashlib import sha256
 from pathlib import Path
 
 _BLOCK = 1 << 20
+_WINDOWS = sys.platform == "win32"
+_TRIES, _PAUSE = 100, 0.02  # at renaming over a file that is being read, and the seconds between them
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 _FULL_WORDS = ("disk is full", "disk I/O", *map(os.strerror, _FULL))  # of libraries that do not hand the number on
 
@@ -18,7 +22,7 @@ def write_atomic(path: Path, content: bytes) -> None:
             handle.write(content)
             handle.flush()
             os.fsync(handle.fileno())
-        temp.replace(path)
+        _replace(temp, path)
     except BaseException:
         temp.unlink(missing_ok=True)
         raise
@@ -26,24 +30,37 @@ def write_atomic(path: Path, content: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    """Make the names in a folder durable. Windows does it by itself, and opens no folders."""
+    if not _WINDOWS:
+        _sync(folder)
 
 
 def sync_tree(folder: Path) -> None:
     """Make every file and folder below `folder` durable."""
     for parent, _, names in os.walk(folder):
         for name in names:
-            descriptor = os.open(Path(parent) / name, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            _sync(Path(parent) / name)
         sync_folder(Path(parent))
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDWR if _WINDOWS else os.O_RDONLY)  # Windows syncs what is open for writing only
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _replace(temp: Path, path: Path) -> None:
+    """Rename a file over another. Windows refuses while somebody reads that one, which takes a moment."""
+    for _ in range(_TRIES if _WINDOWS else 0):
+        try:
+            temp.replace(path)
+        except PermissionError:
+            time.sleep(_PAUSE)
+        else:
+            return
+    temp.replace(path)
 
 
 def file_sha256(path: Path) -> str:

@@ -2,25 +2,24 @@
 
     INDEX/
       quarry-index.json     the pointer, replaced atomically; nothing else ever changes in place
-      writer.lock           held (flock) by the one process that builds; names its owner
+      writer.lock           held by the one process that builds; names its owner
       generations/000007/   a finished generation: manifest.json, chunks.sqlite, lexical/, vectors/
       generations/.000008/  one in the making; a crash leaves it, the next build removes it
       embeddings/           vectors by passage digest, so that nothing is ever encoded twice
 
 A generation is built beside the live one and becomes live by one rename. Readers keep theirs until they reopen: each
-holds a shared lock (flock) on the manifest, and what is locked is not pruned.
+holds a shared lock on the manifest, and what is locked is not pruned.
 """
 
-import fcntl
-import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from quarry.indexer.errors import IndexBusyError, IndexFormatError, OtherFormatError
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.durable import sync_folder, sync_tree
+from quarry.indexer.storage.file_locks import remove_unshared
 from quarry.indexer.storage.hold import Hold
 from quarry.indexer.storage.locks import process_lock
 from quarry.indexer.storage.manifest import MANIFEST_NAME
@@ -222,18 +221,9 @@ class Generations:
     def _remove(self, name: str, *, even_held: bool = False) -> bool:
         """Remove a generation unless somebody is reading it; return whether it is gone."""
         manifest = self.folder / name / MANIFEST_NAME
-        descriptor = os.open(manifest, os.O_RDONLY)
-        try:
-            with suppress(OSError):  # a file system without locks
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    if not even_held:
-                        return False
-            manifest.unlink()  # from here on it is no generation
-            shutil.rmtree(manifest.parent)
-        finally:
-            os.close(descriptor)
+        if not remove_unshared(manifest, even_shared=even_held):
+            return False
+        shutil.rmtree(manifest.parent)  # without its manifest it is no generation
         return True
 
 

@@ -1,10 +1,10 @@
-"""A reader's hold on a generation: a shared lock (flock) on its manifest, which keeps the generation from being pruned."""
+"""A reader's hold on a generation: a shared lock on its manifest, which keeps the generation from being pruned."""
 
-import fcntl
 import os
 from pathlib import Path
 from weakref import finalize
 
+from quarry.indexer.storage.file_locks import share
 from quarry.indexer.storage.manifest import MANIFEST_NAME
 
 
@@ -23,9 +23,8 @@ class Hold:
             return None
         hold = cls(descriptor)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:  # it is being pruned
-            return None
+            if not share(descriptor):  # it is being pruned
+                return None
         except OSError:  # a file system without locks: readers work there, unprotected
             return hold
         return hold if os.fstat(descriptor).st_nlink else None

@@ -1,6 +1,5 @@
-"""Lock files that one process at a time holds (flock); the kernel frees them when the process dies, so they never go stale."""
+"""Lock files that one process at a time holds; the kernel frees them when the process dies, so they never go stale."""
 
-import fcntl
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from weakref import finalize
 
 from quarry.indexer.errors import IndexBusyError
 from quarry.indexer.messages import Message
+from quarry.indexer.storage.file_locks import lock, lock_waiting
 
 Busy = Callable[[Message], IndexBusyError]
 """Makes the error for a lock that is taken; its argument names the owner."""
@@ -31,12 +31,13 @@ class ProcessLock:
     def __init__(self, path: Path, busy: Busy) -> None:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as err:
+            mine = lock(descriptor)
+        except BaseException:
             os.close(descriptor)
-            if isinstance(err, BlockingIOError):
-                raise busy(_owner(path)) from err
             raise
+        if not mine:
+            os.close(descriptor)
+            raise busy(_owner(path))
         self.release = finalize(self, os.close, descriptor)
         owner = {
             "pid": os.getpid(),
@@ -44,7 +45,7 @@ class ProcessLock:
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, dumps(owner).encode(), 0)
+        os.write(descriptor, dumps(owner).encode())
 
 
 @contextmanager
@@ -62,7 +63,7 @@ def waited_lock(path: Path) -> Iterator[None]:
     """Hold a lock file inside a `with` block; waits, without a limit, while another process holds it."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        lock_waiting(descriptor)
         yield
     finally:
         os.close(descriptor)
