@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from json import dumps
-from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, Protocol, Self, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ Progress: TypeAlias = Callable[[int], None]
 TokenVectors: TypeAlias = NDArray[np.float32]
 """States of the tokens of one text, shape (n_tokens, width), float32: those of the layer at two thirds of the depth and of the last
 layer side by side, each scaled to unit length (models of one layer have only that)."""
+
+WeightSink: TypeAlias = "Callable[[int, TermWeights], None]"
+"""Receives the number of a text and the weights of its terms, like a `TokenSink`."""
 
 TokenSink: TypeAlias = Callable[[int, TokenVectors], None]
 """Receives the number of a text and the states of its tokens, once per distinct text, in no particular order."""
@@ -60,6 +63,55 @@ class EmbedderSpec:
         keys = ("model", "revision", "dim", "max_tokens", "pooling", "normalize", "document_format")
         facts: dict[str, Any] = {key: value for key, value in asdict(self).items() if key in keys}
         return sha256(dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class TermWeights:
+    """What a model gives the distinct tokens of a text: its sparse representation.
+
+    Attributes:
+        ids: Token ids, increasing, shape (n,), int64.
+        weights: Above 0, shape (n,), float32.
+    """
+
+    ids: NDArray[np.int64]
+    weights: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, ids: Sequence[int], weights: NDArray[np.float32], unused: Sequence[int] = ()) -> Self:
+        """Take the largest weight of each token, and leave out `unused` tokens and those without weight.
+
+        Example:
+            >>> import numpy as np
+            >>> TermWeights.of([7, 5, 7], np.array([0.25, 0.5, 0.75], dtype=np.float32)).weights.tolist()
+            [0.5, 0.75]
+        """
+        used = (weights > 0) & ~np.isin(ids, unused)
+        kept, values = np.asarray(ids, dtype=np.int64)[used], weights[used].astype(np.float32)
+        distinct, numbers = np.unique(kept, return_inverse=True)
+        largest = np.zeros(len(distinct), dtype=np.float32)
+        np.maximum.at(largest, numbers, values)
+        return cls(distinct, largest)
+
+    def dot(self, other: "TermWeights") -> float:
+        """Return the sum over common tokens of the products of their weights, at least 0."""
+        _, ours, theirs = np.intersect1d(self.ids, other.ids, assume_unique=True, return_indices=True)
+        return float(self.weights[ours] @ other.weights[theirs])
+
+
+@dataclass(frozen=True, slots=True)
+class QueryParts:
+    """What one forward pass of a model with heads of its own gives for a query.
+
+    Attributes:
+        vector: Of unit length, shape (dim,).
+        tokens: Of unit length, shape (n_tokens, width).
+        terms: Its sparse representation.
+    """
+
+    vector: NDArray[np.float32]
+    tokens: TokenVectors
+    terms: TermWeights
 
 
 class TokenSpans(Protocol):
@@ -122,3 +174,35 @@ class TokenEmbedder(Embedder, Protocol):
     def state_spans(self, text: str, *, query: bool) -> Spans:
         """Return the character ranges in `text` of the tokens that have states, as a query's or a passage's."""
         ...
+
+
+@runtime_checkable
+class HeadedEmbedder(TokenEmbedder, Protocol):
+    """An embedder that may have heads of its own for single tokens, as bge-m3 has (arXiv 2402.03216, section 3.2).
+
+    Its token states are then what the multi-vector head gives for every token but the first, and tokens have weights besides.
+    """
+
+    @property
+    def heads(self) -> str:
+        """Digest of the heads (16 hex digits); empty when the model has none."""
+        ...
+
+    def embed_documents_and_parts(
+        self, texts: Sequence[str], tokens: TokenSink, terms: WeightSink, *, progress: Progress | None = None
+    ) -> Vectors:
+        """Return what `embed_documents` returns; `tokens` and `terms` receive the rest, out of the same forward passes.
+
+        Raises:
+            ValueError: If the model has no heads.
+        """
+        ...
+
+    def query_parts(self, text: str) -> QueryParts:
+        """Return everything of a query, out of the forward pass that made its vector. Raises as `embed_documents_and_parts`."""
+        ...
+
+
+def heads_of(embedder: object) -> str:
+    """Return the digest of an embedder's own heads, empty when it has none."""
+    return embedder.heads if isinstance(embedder, HeadedEmbedder) else ""

@@ -34,6 +34,7 @@ class Evidence:
 
     Scores are comparable only within one stage and one query: `dense` is a cosine in [-1, 1], `bm25` is >= 0 and
     unbounded, `fusion` in [0, 1], `rerank` a logit. `terms` are the query terms that BM25 matched, strongest first.
+    `late` is what late interaction gave, of which `rerank` is a copy unless a cross-encoder came after it.
     `raised` was added to the cosine of a passage in another language than the query; dense ranks are those after it.
     `named` was added to it because the title and headings above the passage are nearer to the query than the passage.
     `exact` are the identifiers, codes and quoted phrases of the query that the passage holds letter by letter.
@@ -44,6 +45,7 @@ class Evidence:
     bm25: StageScore | None = None
     fusion: StageScore | None = None
     rerank: StageScore | None = None
+    late: StageScore | None = None
     terms: tuple[str, ...] = ()
     raised: float = 0.0
     named: float = 0.0

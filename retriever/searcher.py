@@ -30,6 +30,7 @@ from quarry.retriever.phrases import Holders
 from quarry.retriever.ranking import Query, Ranking, Route, Stage, StageReport
 from quarry.retriever.rerankers.alignment import Meeting
 from quarry.retriever.rerankers.late_interaction import LateInteraction
+from quarry.retriever.rerankers.m3 import M3Score
 from quarry.retriever.results import Answer, Result
 from quarry.retriever.stages.balance import TOP_HITS, coverage_of
 from quarry.retriever.stages.exact import ExactKept
@@ -209,6 +210,13 @@ class Searcher:
         if self._late is None or not alone or result.evidence.rerank is None:
             return ()
         return self._late.meetings(checked(Query(query, query))[0].text, result.chunk_id)
+
+    def m3_score(self, query: str, result: Result) -> M3Score | None:
+        """Return the three similarities of a result that late interaction scored by a model's own heads; None for others."""
+        if self._late is None or result.evidence.late is None:
+            return None
+        found = self._late.m3_scores(checked(Query(query, query))[0].text, [result.chunk_id])
+        return found[0] if found else None
 
     def rank(
         self,

@@ -8,7 +8,16 @@ from contextlib import closing
 from pathlib import Path
 
 from quarry.indexer.build.progress import Clock
-from quarry.indexer.embedder import Embedder, TokenEmbedder, TokenVectors
+from quarry.indexer.embedder import (
+    Embedder,
+    HeadedEmbedder,
+    TermWeights,
+    TokenEmbedder,
+    TokenSink,
+    TokenVectors,
+    Vectors,
+    heads_of,
+)
 from quarry.indexer.storage.chunk_table import ChunkTable
 from quarry.indexer.storage.vector_cache import VectorCache
 from quarry.indexer.tokens.cache import TokenCache
@@ -46,13 +55,16 @@ def encode_passages(table: ChunkTable, embedder: Embedder, index: Path, clock: C
 
 
 def tokens_lost(table: ChunkTable, index: Path, embedder: Embedder) -> bool:
-    """Whether token states are missing, by a sample: what is lost is the whole file, as when INDEX/embeddings was not copied."""
+    """Whether token states are missing, by a sample: what is lost is the whole file, as when INDEX/embeddings was not copied.
+
+    States that other heads made are lost, too.
+    """
     sample, spec = table.some_digests(_SAMPLED), embedder.spec
     with (
         closing(VectorCache.open(index, spec.fingerprint, spec.dim)) as vectors,
         closing(TokenCache.open(index, spec.fingerprint)) as tokens,
     ):
-        return bool(vectors.missing(sample) or tokens.missing(sample))
+        return bool(vectors.missing(sample) or tokens.missing(sample) or tokens.heads() != heads_of(embedder))
 
 
 def _with_tokens(
@@ -60,14 +72,15 @@ def _with_tokens(
 ) -> int:
     """Encode what lacks a vector or token states. Both come out of one forward pass, so a passage that has one is done whole."""
     digests = table.digests()[1]
-    pending = _pending(table, vectors.missing(digests) | tokens.missing(digests))
-    clock.phase("encoding", len(pending))
-    if not pending:
+    if not digests:
+        clock.phase("encoding", 0)
         return 0
     projection = tokens.projection()
-    if projection is None:
+    if projection is None or tokens.heads() != heads_of(embedder):
         projection = projection_for(embedder)
-        tokens.keep(projection)
+        tokens.keep(projection, heads_of(embedder))
+    pending = _pending(table, vectors.missing(digests) | tokens.missing(digests))
+    clock.phase("encoding", len(pending))
     for chunk_ids in _slices(pending):
         states: dict[int, TokenBytes] = {}
 
@@ -75,10 +88,22 @@ def _with_tokens(
             states[number] = projection.compress(found)
 
         texts, names = table.texts(chunk_ids), table.digests_of(chunk_ids)
-        encoded = embedder.embed_documents_and_tokens(texts, keep, progress=clock.observer.advance)
+        terms: dict[int, TermWeights] = {}
+        encoded = _encoded(embedder, texts, keep, terms, clock)
+        if terms:
+            tokens.put_terms(names, [terms[number] for number in range(len(names))])
         tokens.put(names, [states[number] for number in range(len(names))])
         vectors.put(names, encoded)
     return len(pending)
+
+
+def _encoded(
+    embedder: TokenEmbedder, texts: Sequence[str], keep: TokenSink, terms: dict[int, TermWeights], clock: Clock
+) -> Vectors:
+    """Encode passages; `terms` is filled when the model has a head for them."""
+    if isinstance(embedder, HeadedEmbedder) and embedder.heads:
+        return embedder.embed_documents_and_parts(texts, keep, terms.__setitem__, progress=clock.observer.advance)
+    return embedder.embed_documents_and_tokens(texts, keep, progress=clock.observer.advance)
 
 
 def _pending(table: ChunkTable, absent: set[bytes]) -> list[str]:

@@ -8,7 +8,7 @@ from quarry.indexer.build.chunking import ChunkSpec
 from quarry.indexer.build.cutting import Cutter
 from quarry.indexer.corpus.listing import Skipped
 from quarry.indexer.corpus.walk import ReadOptions
-from quarry.indexer.embedder import Embedder, EmbedderSpec, TokenEmbedder
+from quarry.indexer.embedder import Embedder, EmbedderSpec, TokenEmbedder, heads_of
 from quarry.indexer.errors import IndexFormatError, IndexMismatchError, ModelError, OtherFormatError
 from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.messages import Message
@@ -142,7 +142,8 @@ class Plan:
         if self.live is not None and self.live.embedder is not None:
             return self.live.token_states
         profile = embedder_profile(embedder.spec.model)
-        return profile is not None and profile.late_interaction and passages <= MOST_PASSAGES_WITH_TOKENS
+        gains = bool(heads_of(embedder)) or (profile is not None and profile.late_interaction)
+        return gains and passages <= MOST_PASSAGES_WITH_TOKENS
 
     def lineage(self) -> Lineage | None:
         """Return how the live model was tuned, when the model stays the same."""

@@ -5,6 +5,7 @@ from json import JSONDecodeError, dumps, loads
 from pathlib import Path
 
 from quarry.indexer.lexical.analyzer import cache_folder
+from quarry.indexer.models.folder import HEADS
 from quarry.indexer.storage.durable import write_atomic
 
 _DIGESTED = (".safetensors", ".json", ".txt", ".model")
@@ -15,7 +16,11 @@ def content_digest(folder: Path) -> str:
 
     The cache folder remembers it by sizes and times, so that large weights are hashed once.
     """
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix in _DIGESTED and not p.name.startswith("."))
+    files = sorted(
+        p
+        for p in folder.rglob("*")
+        if p.is_file() and p.suffix in _DIGESTED and not p.name.startswith(".") and p.name not in HEADS
+    )
     stamp = [[p.relative_to(folder).as_posix(), p.stat().st_size, p.stat().st_mtime_ns] for p in files]
     key = sha256(dumps([str(folder), stamp]).encode()).hexdigest()[:32]
     memory = cache_folder() / "digests" / key

@@ -15,6 +15,7 @@ from quarry.indexer.models.batching import give_back
 from quarry.indexer.models.folder import check_folder, stored_id
 from quarry.indexer.models.format import ModelFormat, model_format, with_instruction
 from quarry.indexer.models.forward.bert_folder import load_bert, why_not_bert
+from quarry.indexer.models.forward.m3 import load_heads
 from quarry.indexer.models.forward.padded import Padded
 from quarry.indexer.models.forward.precision import Compute, WantedPrecision, split_device
 from quarry.indexer.models.forward.replica import Network, Replica, dense_layer
@@ -81,8 +82,14 @@ def load_embedder(
     where = _where(device, options.precision)
     trust = _own_code(folder, config, shape.model, allowed=options.trust_remote_code)
     loaded = _loaded(folder, config, shape, where, trust=trust)
+    heads = load_heads(folder, loaded.networks[0].hidden_size, loaded.tokenizer.special_ids)
     replicas = [
-        Replica(network, [dense_layer(path, each.device) for path in shape.dense], each)
+        Replica(
+            network,
+            [dense_layer(path, each.device) for path in shape.dense],
+            each,
+            heads.to(each.device) if heads else None,
+        )
         for network, each in zip(loaded.networks, where, strict=True)
     ]
     width = replicas[0].width

@@ -15,6 +15,15 @@ _TOKENIZER_FILES = (
     "spiece.model",
 )
 
+MULTI_VECTOR_HEAD = "colbert_linear"
+"""Name of the file with bge-m3's multi-vector head, without its ending."""
+
+SPARSE_HEAD = "sparse_linear"
+"""Name of the file with bge-m3's sparse head, without its ending."""
+
+HEADS = (f"{MULTI_VECTOR_HEAD}.safetensors", f"{SPARSE_HEAD}.safetensors")
+"""Weights beside the model's: they change no vector, so a model's identity does not depend on them."""
+
 
 def read_json(path: Path) -> dict[str, Any]:
     """Return the JSON object in a file, empty when there is no such file.
@@ -69,7 +78,7 @@ def check_folder(folder: Path) -> dict[str, Any]:
             do="See `quarry models`",
             folder=folder,
         )
-    if not any(folder.glob("*.safetensors")):
+    if not any(path.name not in HEADS for path in folder.glob("*.safetensors")):
         raise _no_safetensors(folder)
     if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
         raise ModelError(

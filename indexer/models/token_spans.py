@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quarry.indexer.embedder import Spans, TokenSink
+from quarry.indexer.embedder import Spans
 
 _SPAN_SLICE = 200_000  # characters tokenized at once
 
@@ -58,20 +58,25 @@ class HfTokenSpans:
 
 @dataclass(frozen=True, slots=True)
 class OwnTokens:
-    """Which tokens of a formatted text are the text's own, and who gets their states.
+    """Which tokens of a formatted text have states.
 
     Attributes:
         head: Characters of the format before the text.
         tail: Characters of the format after it.
-        sink: Receives the states.
+        all_but_first: Whether all of them have, the first one excepted, as for bge-m3's own head; else the text's own ones.
     """
 
     head: int
     tail: int
-    sink: TokenSink
+    all_but_first: bool = False
 
     def positions(self, encoding: Any, length: int) -> NDArray[np.int64]:
-        """Return the positions of the text's own tokens in an encoding of `length` characters, special tokens left out."""
+        """Return the positions in an encoding of `length` characters of the text's own tokens, special tokens left out.
+
+        With `all_but_first`, of all of its tokens but the first.
+        """
+        if self.all_but_first:
+            return np.arange(1, len(encoding.ids))
         spans = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
         # a token may begin with the blank before it, which is the format's
         inside = (spans[:, 1] > self.head) & (spans[:, 0] < length - self.tail) & (spans[:, 1] > spans[:, 0])

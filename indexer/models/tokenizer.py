@@ -66,6 +66,12 @@ class ModelTokenizer:
         """What to pad with: the padding token, else the end of a text, else token 0."""
         return self.pad_token_id if self.pad_token_id is not None else (self.eos_token_id or 0)
 
+    @property
+    def special_ids(self) -> tuple[int, ...]:
+        """Padding, start, end and unknown token, as far as there are any."""
+        named = (self.pad_token_id, self.bos_token_id, self.eos_token_id, self.unk_token_id)
+        return tuple(number for number in named if number is not None)
+
     def copy(self) -> "Tokenizer":
         """Return a copy of the backend, which the caller may set to pad or truncate."""
         from tokenizers import Tokenizer

@@ -4,24 +4,33 @@ texts -> format -> tokens (once, in Rust) -> batches by token budget, longest fi
 one preallocated float32 array. One query is one forward. When memory runs out, the budget is halved.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quarry.indexer.embedder import EmbedderSpec, Progress, Spans, TokenSink, TokenVectors, Vectors
+from quarry.indexer.embedder import (
+    EmbedderSpec,
+    Progress,
+    QueryParts,
+    Spans,
+    TermWeights,
+    TokenSink,
+    TokenVectors,
+    Vectors,
+    WeightSink,
+)
 from quarry.indexer.errors import ModelError
 from quarry.indexer.messages import Message
 from quarry.indexer.models.batching import TokenBudget
 from quarry.indexer.models.forward.precision import Precision
-from quarry.indexer.models.forward.replica import Replica
+from quarry.indexer.models.forward.replica import Encoded, Replica
 from quarry.indexer.models.token_spans import HfTokenSpans, OwnTokens
 from quarry.indexer.models.tokenizer import ModelTokenizer
 
-_Forward: TypeAlias = tuple[Vectors, list[TokenVectors]]
 _WINDOW = 8192  # texts tokenized and sorted together: bounds the memory for tokens
 # padded tokens per forward: on a CPU few texts of similar length, so that 96 % of a sorted slice of 512 are real tokens
 _BUDGET_CPU = 2048
@@ -37,6 +46,25 @@ def _too_long(tokens: int) -> ModelError:
         do="Use shorter passages (--chunk-tokens), a smaller model, or --device cpu",
         tokens=tokens,
     )
+
+
+def _no_heads(model: str) -> ValueError:
+    return ValueError(f"{model} has no heads of its own; expected a model whose `heads` is not empty")
+
+
+class _Parts(NamedTuple):
+    """What one text gave beside others: its vector, its tokens' states, and its terms where the model has a head for them."""
+
+    vector: NDArray[np.float32]
+    tokens: TokenVectors
+    terms: TermWeights | None
+
+
+class _Wanted(NamedTuple):
+    """Which tokens' states are wanted, and who receives them, with the text's number."""
+
+    own: OwnTokens
+    sink: Callable[[int, _Parts], None]
 
 
 class TransformerEmbedder:
@@ -70,8 +98,10 @@ class TransformerEmbedder:
         self._tokenizer = tokenizer.backend_tokenizer  # one, and never changed: each takes 100 MB with 128,000 tokens
         self._room = spec.max_tokens - self._tokenizer.num_special_tokens_to_add(False)
         self._tokens = HfTokenSpans(self._tokenizer, spec.model)
+        heads = replicas[0].heads
+        self._heads = heads.digest if heads else ""
         # token states of the last queries: their reranking needs no second forward
-        self._kept: dict[str, TokenVectors] = {}
+        self._kept: dict[str, _Parts] = {}
         self._keeping = Lock()
         self.forwards = 0  # forward passes so far, for tests and reports
 
@@ -92,8 +122,13 @@ class TransformerEmbedder:
 
     @property
     def width(self) -> int:
-        """Length of a token's states side by side."""
+        """Length of a token's states side by side, or of what the model's own head makes of the last one."""
         return self._replicas[0].token_width
+
+    @property
+    def heads(self) -> str:
+        """Digest of the model's own heads for single tokens; empty when it has none."""
+        return self._heads
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
         """Return one unit row per query, with the model's query instruction and format; shape (len(texts), dim).
@@ -107,20 +142,38 @@ class TransformerEmbedder:
         return self._embed(
             [head + text + tail for text in texts],
             None,
-            OwnTokens(len(head), len(tail), lambda row, states: self._keep(texts[row], states)),
+            _Wanted(self._own(head, tail), lambda row, parts: self._keep(texts[row], parts)),
         )
 
     def query_tokens(self, text: str) -> TokenVectors:
         """Return the states of a query's tokens, shape (n_tokens, width). Raises as `embed_queries`."""
+        return self._parts(text).tokens
+
+    def query_parts(self, text: str) -> QueryParts:
+        """Return everything of a query.
+
+        Raises:
+            ValueError: If the model has no heads of its own.
+            ModelError: As `embed_queries`.
+        """
+        parts = self._parts(text)
+        if parts.terms is None:
+            raise _no_heads(self._spec.model)
+        return QueryParts(parts.vector, parts.tokens, parts.terms)
+
+    def _parts(self, text: str) -> _Parts:
         kept = self._kept.get(text)
         if kept is None:
             self.embed_queries([text])
             kept = self._kept[text]
         return kept
 
-    def _keep(self, text: str, states: TokenVectors) -> None:
+    def _own(self, head: str, tail: str) -> OwnTokens:
+        return OwnTokens(len(head), len(tail), all_but_first=bool(self._heads))
+
+    def _keep(self, text: str, parts: _Parts) -> None:
         with self._keeping:
-            self._kept[text] = states
+            self._kept[text] = parts
             while len(self._kept) > _QUERIES_KEPT:
                 self._kept.pop(next(iter(self._kept)))
 
@@ -134,7 +187,28 @@ class TransformerEmbedder:
     ) -> Vectors:
         """Return what `embed_documents` returns, and hand the states of each distinct text's tokens to `tokens`."""
         head, tail = self._spec.document_format.split("{text}", 1)
-        return self._embed([head + text + tail for text in texts], progress, OwnTokens(len(head), len(tail), tokens))
+        wanted = _Wanted(self._own(head, tail), lambda row, parts: tokens(row, parts.tokens))
+        return self._embed([head + text + tail for text in texts], progress, wanted)
+
+    def embed_documents_and_parts(
+        self, texts: Sequence[str], tokens: TokenSink, terms: WeightSink, *, progress: Progress | None = None
+    ) -> Vectors:
+        """Return what `embed_documents` returns, and hand out what the model's own heads make of each distinct text.
+
+        Raises:
+            ValueError: If the model has no heads of its own.
+            ModelError: As `embed_queries`.
+        """
+        if not self._heads:
+            raise _no_heads(self._spec.model)
+        head, tail = self._spec.document_format.split("{text}", 1)
+
+        def sink(row: int, parts: _Parts) -> None:
+            tokens(row, parts.tokens)
+            if parts.terms is not None:
+                terms(row, parts.terms)
+
+        return self._embed([head + text + tail for text in texts], progress, _Wanted(self._own(head, tail), sink))
 
     def state_spans(self, text: str, *, query: bool) -> Spans:
         """Return the character ranges in `text` of the tokens that have states, shape (n_tokens, 2)."""
@@ -142,11 +216,11 @@ class TransformerEmbedder:
         head, tail = shape.split(name, 1)
         clean = (head + text + tail).encode("utf-8", "replace").decode("utf-8")
         encoding = self._whole(self._tokenizer.encode(clean, add_special_tokens=False))
-        own = OwnTokens(len(head), len(tail), lambda _number, _states: None).positions(encoding, len(clean))
+        own = self._own(head, tail).positions(encoding, len(clean))
         spans = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)[own] - len(head)
         return np.clip(spans, 0, len(text))
 
-    def _embed(self, texts: list[str], progress: Progress | None, own: "OwnTokens | None" = None) -> Vectors:
+    def _embed(self, texts: list[str], progress: Progress | None, wanted: _Wanted | None = None) -> Vectors:
         out = np.empty((len(texts), self._spec.dim), dtype=np.float32)
         for first in range(0, len(texts), _WINDOW):
             window = texts[first : first + _WINDOW]
@@ -158,11 +232,12 @@ class TransformerEmbedder:
             unique = np.empty((len(rows), self._spec.dim), dtype=np.float32)
             share = len(window) / max(1, len(rows))
             done = 0.0
-            for batch, (vectors, states) in self._encoded(list(rows), own):
-                unique[batch] = vectors
-                if own is not None:
-                    for row, state in zip(batch, states, strict=True):
-                        own.sink(first + firsts[row], state)
+            for batch, found in self._encoded(list(rows), wanted.own if wanted else None):
+                unique[batch] = found.vectors
+                if wanted is not None:
+                    for place, row in enumerate(batch):
+                        terms = found.terms[place] if found.terms else None
+                        wanted.sink(first + firsts[row], _Parts(found.vectors[place], found.states[place], terms))
                 if progress is not None:
                     progress(int(done + len(batch) * share) - int(done))
                 done += len(batch) * share
@@ -177,7 +252,7 @@ class TransformerEmbedder:
             )
         return out
 
-    def _encoded(self, texts: list[str], own: "OwnTokens | None") -> Iterator[tuple[list[int], _Forward]]:
+    def _encoded(self, texts: list[str], own: OwnTokens | None) -> Iterator[tuple[list[int], Encoded]]:
         longest = self._spec.max_tokens * _CHARS_PER_TOKEN
         clean = [text[:longest].encode("utf-8", "replace").decode("utf-8") for text in texts]
         encode = self._tokenizer.encode_batch_fast if own is None else self._tokenizer.encode_batch  # fast: no offsets
@@ -191,10 +266,10 @@ class TransformerEmbedder:
         lengths = [len(row) for row in ids]
         batches = self._budget.batches(lengths)
 
-        def forward(replica: Replica, rows: list[int]) -> _Forward:
+        def forward(replica: Replica, rows: list[int]) -> Encoded:
             return self._forward(replica, [ids[row] for row in rows], [mine[row] for row in rows] if own else [])
 
-        def run(replica: Replica, batch: list[int]) -> Iterator[tuple[list[int], _Forward]]:
+        def run(replica: Replica, batch: list[int]) -> Iterator[tuple[list[int], Encoded]]:
             return self._budget.run(batch, lengths, lambda rows: forward(replica, rows))
 
         if len(self._replicas) == 1 or len(batches) == 1:
@@ -214,7 +289,7 @@ class TransformerEmbedder:
         encoding.truncate(self._room)
         return self._tokenizer.post_process(encoding, None, True)
 
-    def _forward(self, replica: Replica, rows: list[list[int]], own: list[NDArray[np.int64]]) -> _Forward:
+    def _forward(self, replica: Replica, rows: list[list[int]], own: list[NDArray[np.int64]]) -> Encoded:
         """Run some rows of token ids at once. A text without tokens is one padding token."""
         self.forwards += 1
         return replica.forward_with_states([ids or [self._pad] for ids in rows], self._spec, own)

@@ -49,6 +49,16 @@ class VectorCache:
         """
         return cls(BlobCache.open(_path(root, fingerprint), _TABLE), dim)
 
+    @classmethod
+    def read(cls, root: Path, fingerprint: str, dim: int) -> Self:
+        """Open an existing file for reading, from any thread.
+
+        Raises:
+            FileNotFoundError: If there is none.
+            IndexFormatError: If it is damaged.
+        """
+        return cls(BlobCache.read(_path(root, fingerprint), _TABLE), dim)
+
     @staticmethod
     def remove(root: Path, fingerprint: str) -> None:
         """Remove the cache of an embedder that no generation uses; does nothing when there is none."""

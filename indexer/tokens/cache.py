@@ -1,7 +1,8 @@
 """Compressed token states by passage digest: kept once, for all generations of an index.
 
 One file per embedder fingerprint below `INDEX/embeddings/`, beside the vectors. The projection that made the rows is in the same
-file, so that the two cannot be parted. A passage without a row is no damage: it was indexed without token states, and a search
+file, so that the two cannot be parted; so are the weights of terms and the digest of the heads, for a model that has heads of its
+own (`quarry.indexer.models.forward.m3`). A passage without a row is no damage: it was indexed without token states, and a search
 says so.
 """
 
@@ -12,6 +13,7 @@ from zlib import crc32
 
 import numpy as np
 
+from quarry.indexer.embedder import TermWeights
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.blob_cache import BlobCache, BlobTable
@@ -20,7 +22,10 @@ from quarry.indexer.tokens.projection import Projection, TokenBytes
 _PROJECTION = """
 CREATE TABLE IF NOT EXISTS projection
     (id INTEGER PRIMARY KEY CHECK (id = 1), width INTEGER NOT NULL, dim INTEGER NOT NULL, data BLOB NOT NULL, crc INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS heads (id INTEGER PRIMARY KEY CHECK (id = 1), digest TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS terms (digest BLOB PRIMARY KEY, weights BLOB NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID;
 """
+_TERM = np.dtype([("id", "<u4"), ("weight", "<f2")])
 
 
 def _damaged(path: Path, what: Message) -> IndexFormatError:
@@ -42,12 +47,17 @@ _TABLE = BlobTable(
     _PROJECTION,
 )
 
+_TERMS = BlobTable(
+    "terms", "weights", _damaged, Message.of("tokens.terms_crc", "stored weights of terms do not match their checksum")
+)
+
 
 class TokenCache:
     """Token states of one embedder, keyed by `passage_digest`. A reader and the writer may work at the same time."""
 
     def __init__(self, blobs: BlobCache) -> None:
         self._blobs = blobs
+        self._terms = BlobCache(blobs.db, blobs.path, _TERMS)
 
     @staticmethod
     def path(root: Path, fingerprint: str) -> Path:
@@ -95,12 +105,22 @@ class TokenCache:
         values = np.frombuffer(data, dtype="<f4")
         return Projection(values[:width].copy(), values[width:].reshape(width, dim).copy())
 
-    def keep(self, projection: Projection) -> None:
-        """Write the projection. Rows that another one made go."""
+    def heads(self) -> str:
+        """Return the digest of the model's own heads that made the rows; empty for layer states, and in older files."""
+        with self._blobs.damage_named():
+            known = self._blobs.db.execute("SELECT 1 FROM sqlite_master WHERE name = 'heads'").fetchone()
+            found = self._blobs.db.execute("SELECT digest FROM heads").fetchone() if known else None
+        return str(found[0]) if found else ""
+
+    def keep(self, projection: Projection, heads: str = "") -> None:
+        """Write the projection, and the digest of the heads where the model has its own. Rows that others made go."""
         data = b"".join(part.astype("<f4").tobytes() for part in (projection.mean, projection.basis))
         row = (len(projection.mean), projection.dim, data, crc32(data))
         with self._blobs.transaction():
-            self._blobs.db.execute("DELETE FROM tokens")
+            for table in ("tokens", "terms", "heads"):
+                self._blobs.db.execute(f"DELETE FROM {table}")  # noqa: S608 (names of ours)
+            if heads:
+                self._blobs.db.execute("INSERT INTO heads VALUES (1, ?)", (heads,))
             self._blobs.db.execute("INSERT OR REPLACE INTO projection VALUES (1, ?, ?, ?, ?)", row)
 
     def missing(self, digests: Sequence[bytes]) -> set[bytes]:
@@ -110,6 +130,24 @@ class TokenCache:
     def put(self, digests: Sequence[bytes], states: Sequence[TokenBytes]) -> None:
         """Store the states of passages, in one transaction."""
         self._blobs.put(digests, [one.tobytes() for one in states])
+
+    def put_terms(self, digests: Sequence[bytes], terms: Sequence[TermWeights]) -> None:
+        """Store the weights of terms of passages, in one transaction. It comes before `put`: a passage with states is done."""
+        self._terms.put(digests, [_packed(one) for one in terms])
+
+    def terms(self, digests: Sequence[bytes]) -> list[TermWeights | None]:
+        """Return the weights of terms of passages in order, in half precision; None for one that has none here.
+
+        Raises:
+            IndexFormatError: If stored weights do not match their checksum.
+        """
+        found: dict[bytes, TermWeights] = {}
+        for digest, blob in self._terms.get(digests):
+            if len(blob) % _TERM.itemsize:
+                raise self._terms.mismatch()
+            rows = np.frombuffer(blob, dtype=_TERM)
+            found[digest] = TermWeights(rows["id"].astype(np.int64), rows["weight"].astype(np.float32))
+        return [found.get(digest) for digest in digests]
 
     def get(self, digests: Sequence[bytes], dim: int) -> list[TokenBytes | None]:
         """Return the states of passages in order, each of shape (n_tokens, dim); None for one that has none here.
@@ -127,3 +165,9 @@ class TokenCache:
     def size(self) -> int:
         """Return the bytes that all token states take."""
         return self._blobs.size()
+
+
+def _packed(terms: TermWeights) -> bytes:
+    rows = np.empty(len(terms.ids), dtype=_TERM)
+    rows["id"], rows["weight"] = terms.ids, terms.weights
+    return rows.tobytes()

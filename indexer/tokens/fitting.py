@@ -10,7 +10,7 @@ from importlib.resources import files
 import numpy as np
 
 from quarry.demo_corpus import general_path
-from quarry.indexer.embedder import TokenEmbedder, TokenVectors
+from quarry.indexer.embedder import TokenEmbedder, TokenVectors, heads_of
 from quarry.indexer.tokens.projection import Projection
 
 # Made by `python -m quarry.training.recipes.token_projection`; half precision, 0.2 MB
@@ -21,7 +21,7 @@ _CHARACTERS = 400  # of each
 
 def projection_for(embedder: TokenEmbedder) -> Projection:
     """Return the shipped projection of a model, or fit one: a few seconds for a small model on two cores."""
-    name = SHIPPED.get(embedder.spec.model)
+    name = None if heads_of(embedder) else SHIPPED.get(embedder.spec.model)
     return shipped_projection(name) if name else fitted_projection(embedder)
 
 
@@ -42,4 +42,4 @@ def fitted_projection(embedder: TokenEmbedder) -> Projection:
     embedder.embed_documents_and_tokens(sample, found.__setitem__)
     states = np.concatenate([found[number] for number in sorted(found)])
     states /= np.maximum(np.linalg.norm(states, axis=1, keepdims=True), 1e-12)
-    return Projection.fitted(states)
+    return Projection.fitted(states, centered=not heads_of(embedder))

@@ -33,21 +33,23 @@ class Projection:
     basis: NDArray[np.float32]
 
     @classmethod
-    def fitted(cls, states: TokenVectors, dim: int = TOKEN_DIM) -> Self:
+    def fitted(cls, states: TokenVectors, dim: int = TOKEN_DIM, *, centered: bool = True) -> Self:
         """Take the principal components of token states.
 
         Args:
             states: Unit rows, shape (n, width); n should be several times the width.
             dim: How many components, at most the width.
+            centered: Whether the mean is taken off first. It is most of a layer's state and says little. What a model's own head
+                makes was trained to be compared as it is.
 
         Raises:
             ValueError: If there are no states.
         """
         if not len(states):
             raise ValueError("no token states; expected some to fit a projection on")
-        mean = states.mean(axis=0, dtype=np.float64)
-        centered = states - mean
-        _, vectors = np.linalg.eigh(centered.T @ centered)
+        mean = states.mean(axis=0, dtype=np.float64) if centered else np.zeros(states.shape[1])
+        moved = states - mean
+        _, vectors = np.linalg.eigh(moved.T @ moved)
         basis = vectors[:, ::-1][:, : min(dim, states.shape[1])]
         # an eigenvector's sign is arbitrary: fix it, so that every machine gets the same bytes
         basis = basis * np.where(basis[np.abs(basis).argmax(axis=0), np.arange(basis.shape[1])] < 0, -1.0, 1.0)

@@ -11,11 +11,17 @@ candidates of the query:
 orders much better than one vector per passage does. Where words are shared it gains on some collections what it loses on others
 (docs/second_stage.md), so the first stage's order stands.
 
+A model that has heads of its own for this (bge-m3) was trained for it, so there it always acts, with the model's own sum:
+
+    score = z(first stage) + z(dense + 0.3 * sparse + multi-vector)          `quarry.retriever.rerankers.m3`
+
 The states of passages were stored when the passages were encoded (`quarry.indexer.tokens`), those of the query come out of the
 forward pass that made its vector: 50 candidates cost a few milliseconds, where a cross-encoder costs seconds.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Self
@@ -23,18 +29,29 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from quarry.indexer.embedder import Embedder, TokenEmbedder
+from quarry.indexer.embedder import Embedder, HeadedEmbedder, TokenEmbedder, heads_of
 from quarry.indexer.errors import IndexFormatError, ModelError
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.indexer.storage.chunk_table import ChunkTable
+from quarry.indexer.storage.vector_cache import VectorCache
 from quarry.indexer.tokens.cache import TokenCache
 from quarry.indexer.tokens.projection import Projection, TokenBytes, unit_rows
 from quarry.retriever.ranking import Hit
 from quarry.retriever.rerankers.alignment import Meeting, meetings
+from quarry.retriever.rerankers.m3 import M3Score
 
 MAXSIM_WEIGHT = 1.5  # of z(MaxSim) beside z(first stage) where no candidate shares a word with the query
 SHARED_WORDS = 0.15  # share of candidates with words of the query from which on the first stage's order stands
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """The file of an index's token states: its projection, and the digest of the heads that made them (empty for layer states)."""
+
+    cache: TokenCache
+    projection: Projection
+    heads: str
 
 
 class LateInteraction:
@@ -55,7 +72,7 @@ class LateInteraction:
         self._root, self._chunks, self._embedder = root, chunks, embedder
         self._fingerprint, self._model = fingerprint, model
         self._lock = Lock()
-        self._opened: tuple[TokenCache, Projection] | None = None
+        self._opened: _Opened | None = None
 
     @classmethod
     def of(cls, index: Index, embedder: Callable[[], Embedder]) -> Self | None:
@@ -71,15 +88,60 @@ class LateInteraction:
         return f"{self._model}, token by token"
 
     def rerank(self, query: str, candidates: Sequence[Hit]) -> NDArray[np.float32] | Message:
-        """Return z(first stage) + weight * z(MaxSim), shape (len(candidates),), or why the order is left as it is.
+        """Return the scores of candidates, shape (len(candidates),), or why the order is left as it is.
 
         Raises:
-            IndexFormatError: If token states are missing or damaged.
+            IndexFormatError: If token states are missing or damaged, or another model's.
             ModelError: If the embedder gives no token states.
         """
-        weight = token_weight(candidates)
-        if weight <= 0:
+        embedder, weight = self._tokens(), token_weight(candidates)
+        if not heads_of(embedder) and weight <= 0:
             return Message.of("rerankers.words_shared", "left as it is: the candidates share words with the query")
+        first = np.array([hit.score for hit in candidates], dtype=np.float32)
+        chunk_ids = [hit.chunk_id for hit in candidates]
+        if heads_of(embedder):
+            totals = [one.total for one in self.m3_scores(query, chunk_ids)]
+            return z_scores(first) + z_scores(np.array(totals, dtype=np.float32))
+        opened = self._open(embedder)
+        asked = opened.projection.project(embedder.query_tokens(query))
+        found = [maxsim(asked, one) for one in self._states(opened, chunk_ids)]
+        return z_scores(first) + weight * z_scores(np.array(found, dtype=np.float32))
+
+    def m3_scores(self, query: str, chunk_ids: Sequence[str]) -> list[M3Score]:
+        """Return dense, sparse and multi-vector similarity of passages; none for a model without heads. Raises as `rerank`."""
+        embedder = self._embedder()
+        if not isinstance(embedder, HeadedEmbedder) or not embedder.heads:
+            return []
+        opened, parts = self._open(embedder), embedder.query_parts(query)
+        digests = self._chunks.digests_of(chunk_ids)
+        with self._lock:
+            terms = [one for one in opened.cache.terms(digests) if one is not None]
+        if len(terms) < len(digests):
+            raise _missing(self._root)
+        asked = opened.projection.project(parts.tokens)
+        multi = [maxsim(asked, one) for one in self._states(opened, chunk_ids)]
+        dense = self._vectors(digests, len(parts.vector)) @ parts.vector
+        sparse = [parts.terms.dot(one) for one in terms]
+        return [M3Score(float(d), s, m) for d, s, m in zip(dense, sparse, multi, strict=True)]
+
+    def meetings(self, query: str, chunk_id: str) -> tuple[Meeting, ...]:
+        """Return which word of the query met which word of a passage; empty when the two share no tokens. Raises as `rerank`."""
+        embedder = self._embedder()
+        if not isinstance(embedder, TokenEmbedder):
+            return ()
+        opened = self._open(embedder)
+        asked = opened.projection.project(embedder.query_tokens(query))
+        (states,) = self._states(opened, [chunk_id])
+        (passage,) = self._chunks.texts([chunk_id])
+        ours, theirs = embedder.state_spans(query, query=True), embedder.state_spans(passage, query=False)
+        if (len(ours), len(theirs)) != (len(asked), len(states)):
+            return ()
+        # the end of a text is a token without a word, which a model's own head compares, too
+        asked, states = asked[ours[:, 1] > ours[:, 0]], states[theirs[:, 1] > theirs[:, 0]]
+        ours, theirs = ours[ours[:, 1] > ours[:, 0]], theirs[theirs[:, 1] > theirs[:, 0]]
+        return meetings(query, ours, passage, theirs, asked @ unit_rows(states).T)
+
+    def _tokens(self) -> TokenEmbedder:
         embedder = self._embedder()
         if not isinstance(embedder, TokenEmbedder):
             raise ModelError(
@@ -89,42 +151,44 @@ class LateInteraction:
                 do="Search with --rerank none",
                 model=self._model,
             )
-        cache, projection = self._open()
-        asked = projection.project(embedder.query_tokens(query))
-        stored = self._states(cache, projection, [hit.chunk_id for hit in candidates])
-        found = np.array([maxsim(asked, one) for one in stored], dtype=np.float32)
-        first = np.array([hit.score for hit in candidates], dtype=np.float32)
-        return z_scores(first) + weight * z_scores(found)
+        return embedder
 
-    def meetings(self, query: str, chunk_id: str) -> tuple[Meeting, ...]:
-        """Return which word of the query met which word of a passage; empty when the two share no tokens. Raises as `rerank`."""
-        embedder = self._embedder()
-        if not isinstance(embedder, TokenEmbedder):
-            return ()
-        cache, projection = self._open()
-        asked = projection.project(embedder.query_tokens(query))
-        (states,) = self._states(cache, projection, [chunk_id])
-        (passage,) = self._chunks.texts([chunk_id])
-        ours, theirs = embedder.state_spans(query, query=True), embedder.state_spans(passage, query=False)
-        return meetings(query, ours, passage, theirs, asked @ unit_rows(states).T)
-
-    def _open(self) -> tuple[TokenCache, Projection]:
+    def _open(self, embedder: TokenEmbedder) -> _Opened:
+        """Open the file, once. Raises IndexFormatError when what it holds is not what the embedder gives."""
         with self._lock:
             if self._opened is None:
                 self._opened = _opened(self._root, self._fingerprint)
-            return self._opened
+            found = self._opened
+        if heads_of(embedder) == found.heads:
+            return found
+        raise IndexFormatError(
+            "rerankers.other_heads",
+            "the token states in {folder} were made without the heads that {model} has now, or with others",
+            expected="those of this model",
+            do="Run `quarry index PATH --into {root} --rerank-vectors`",
+            folder=self._root / "embeddings",
+            model=self._model,
+            root=self._root,
+        )
 
-    def _states(self, cache: TokenCache, projection: Projection, chunk_ids: Sequence[str]) -> list[TokenBytes]:
+    def _states(self, opened: _Opened, chunk_ids: Sequence[str]) -> list[TokenBytes]:
         digests = self._chunks.digests_of(chunk_ids)
         with self._lock:
-            states = cache.get(digests, projection.dim)
+            states = opened.cache.get(digests, opened.projection.dim)
         whole = [one for one in states if one is not None]
         if len(whole) < len(states):
             raise _missing(self._root)
         return whole
 
+    def _vectors(self, digests: Sequence[bytes], dim: int) -> NDArray[np.float32]:
+        try:
+            with closing(VectorCache.read(self._root, self._fingerprint, dim)) as cache:
+                return cache.get(digests)
+        except (FileNotFoundError, KeyError) as err:
+            raise _missing(self._root) from err
 
-def _opened(root: Path, fingerprint: str) -> tuple[TokenCache, Projection]:
+
+def _opened(root: Path, fingerprint: str) -> _Opened:
     try:
         cache = TokenCache.read(root, fingerprint)
     except FileNotFoundError as err:
@@ -132,7 +196,7 @@ def _opened(root: Path, fingerprint: str) -> tuple[TokenCache, Projection]:
     projection = cache.projection()
     if projection is None:
         raise _missing(root)
-    return cache, projection
+    return _Opened(cache, projection, cache.heads())
 
 
 def _missing(root: Path) -> IndexFormatError:

@@ -96,7 +96,7 @@ class TwoStage:
         failure = outcome.reason if found is None else _not_scores(found, len(candidates))
         scores = [] if failure or found is None else [float(score) for score in found]
         report = self._report(len(scores), len(candidates), failure, elapsed)
-        hits = _reordered(ranking.hits, scores) if scores else ranking.hits
+        hits = _with_late(_reordered(ranking.hits, scores)) if scores else ranking.hits
         return Ranking.of(ranking.query, hits, k, (*ranking.stages, report))
 
     def _score_slice(
@@ -169,3 +169,8 @@ def _reordered(hits: Sequence[Hit], scores: Sequence[float]) -> list[Hit]:
         else:
             out.append(Hit(hit.chunk_id, lowest - (row - len(scores) + 1), "rerank", hit.evidence))
     return out
+
+
+def _with_late(hits: Sequence[Hit]) -> list[Hit]:
+    """Return the hits with their rerank evidence as that of late interaction, too."""
+    return [replace(hit, evidence=replace(hit.evidence, late=hit.evidence.rerank)) for hit in hits]

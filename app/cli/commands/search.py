@@ -13,11 +13,13 @@ from quarry.indexer.errors import BadFilter
 from quarry.indexer.storage.conditions import parse_expression
 from quarry.retriever.highlight import pieces, snippet
 from quarry.retriever.ranking import Query, StageScore
+from quarry.retriever.rerankers.m3 import SPARSE_WEIGHT
 from quarry.retriever.results import Answer, Result
 from quarry.retriever.searcher import Searcher, SearchOptions
 
 if TYPE_CHECKING:
     from quarry.retriever.rerankers.alignment import Meeting
+    from quarry.retriever.rerankers.m3 import M3Score
 
 _COPIES_NAMED = 5
 _SNIPPET_WIDTH = 240  # characters, about three lines of a terminal
@@ -153,6 +155,7 @@ def print_answer(answer: Answer, *, explain: bool, many: bool, searcher: Searche
         _print_result(result, explain=explain, unknown=answer.has_no_known_word)
         if explain and searcher is not None:
             _print_meetings(searcher.meetings(answer.query.text, result))
+            _print_m3(searcher.m3_score(answer.query.text, result))
         out()
     if explain:
         _print_stages(answer)
@@ -200,6 +203,13 @@ def _print_meetings(meetings: "Sequence[Meeting]") -> None:
     """Print which word of the query met which word of the passage, for late interaction."""
     if meetings:
         out("   tokens: " + ", ".join(f"{one.query} ~ {one.passage} {one.cosine:.2f}" for one in meetings))
+
+
+def _print_m3(score: "M3Score | None") -> None:
+    """Print the three similarities of bge-m3, whose weighted sum late interaction added."""
+    if score is not None:
+        parts = f"dense {score.dense:.4f} + {SPARSE_WEIGHT} x sparse {score.sparse:.4f} + multi-vector {score.multi_vector:.4f}"
+        out(f"   M3: {parts} = {score.total:.4f}")
 
 
 def _one_line(text: str) -> str:

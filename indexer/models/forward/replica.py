@@ -2,13 +2,14 @@
 
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quarry.indexer.embedder import EmbedderSpec, TokenVectors, Vectors
+from quarry.indexer.embedder import EmbedderSpec, TermWeights, TokenVectors, Vectors
 from quarry.indexer.errors import ModelError
 from quarry.indexer.models.folder import read_json
 from quarry.indexer.models.forward.pooling import pool
@@ -16,6 +17,8 @@ from quarry.indexer.models.forward.precision import Compute
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from quarry.indexer.models.forward.m3 import M3Heads
 
 
 class Network(Protocol):
@@ -56,6 +59,21 @@ def token_layers(depth: int) -> tuple[int, ...]:
     return (middle, -1) if 0 < middle < depth else (-1,)
 
 
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """What one forward pass of n texts gives.
+
+    Attributes:
+        vectors: Unit rows, shape (n, dim).
+        states: Of chosen tokens, one array of shape (n_chosen, token_width) per text; empty when none were wanted.
+        terms: One per text; empty when none were wanted, or the model has no head for them.
+    """
+
+    vectors: Vectors
+    states: list[TokenVectors] = field(default_factory=list)
+    terms: list[TermWeights] = field(default_factory=list)
+
+
 class Replica:
     """An embedding model on one device.
 
@@ -63,12 +81,14 @@ class Replica:
         model: In the precision of `where`.
         dense: What comes after the pooling, from `dense_layer`.
         where: Device and precision; pooling and what follows are float32.
+        heads: The model's own heads for single tokens, on the same device.
     """
 
-    def __init__(self, model: Network, dense: list[Any], where: Compute) -> None:
+    def __init__(self, model: Network, dense: list[Any], where: Compute, heads: "M3Heads | None" = None) -> None:
         self.model = model
         self.dense = dense
         self.where = where
+        self.heads = heads
         self.lock = threading.Lock()
 
     @property
@@ -78,17 +98,17 @@ class Replica:
 
     @property
     def token_layers(self) -> tuple[int, ...]:
-        """The layers whose states `forward_with_states` gives."""
-        return token_layers(self.model.depth)
+        """The layers whose states `forward_with_states` gives, or its head is applied to."""
+        return (-1,) if self.heads else token_layers(self.model.depth)
 
     @property
     def token_width(self) -> int:
-        """Length of a token's states side by side."""
-        return self.model.hidden_size * len(self.token_layers)
+        """Length of a token's states side by side, or of what the model's own head makes of the last one."""
+        return self.heads.width if self.heads else self.model.hidden_size * len(self.token_layers)
 
     def forward_with_states(
         self, rows: Sequence[Sequence[int]], spec: EmbedderSpec, own: Sequence[NDArray[np.int64]] = ()
-    ) -> tuple[Vectors, list[TokenVectors]]:
+    ) -> Encoded:
         """Return unit rows of one batch, and the states of chosen tokens.
 
         Args:
@@ -97,8 +117,8 @@ class Replica:
             own: For each row the positions whose states are wanted; none for no states at all.
 
         Returns:
-            Vectors of shape (n, spec.dim), and one array of shape (len(own[row]), token_width) per row of `own`: the states of
-            `token_layers` side by side, each of unit length.
+            Vectors, and one array of shape (len(own[row]), token_width) per row of `own`: the states of `token_layers` side by
+            side, each of unit length, or what the model's own head makes of the last one. With a head, the terms as well.
         """
         import torch
 
@@ -113,25 +133,33 @@ class Replica:
             for layer in self.dense:
                 pooled = layer(pooled)
             unit = torch.nn.functional.normalize(pooled[:, : spec.dim], dim=1)
-            chosen = _side_by_side((*middle, states), lengths, own)
             out: Vectors = unit.cpu().numpy()
-            return out, chosen
+            if not len(own):
+                return Encoded(out)
+            wanted = _places(lengths, own).to(states.device)
+            terms: list[TermWeights] = []
+            if self.heads is not None:
+                chosen = self.heads.vectors(states[wanted])
+                terms = self.heads.weights(states, rows)
+            else:
+                chosen = _side_by_side([layer[wanted] for layer in (*middle, states)])
+            found: TokenVectors = chosen.cpu().numpy()  # a batch leaves the device in one copy
+            return Encoded(out, np.split(found, np.cumsum([len(where) for where in own])[:-1]), terms)
 
 
-def _side_by_side(
-    layers: "Sequence[Tensor]", lengths: Sequence[int], own: Sequence[NDArray[np.int64]]
-) -> list[TokenVectors]:
-    """Return the states of chosen tokens, one array per entry of `own`. A batch leaves the device in one copy."""
+def _places(lengths: Sequence[int], own: Sequence[NDArray[np.int64]]) -> "Tensor":
+    """Return the places of chosen tokens among all tokens of a batch."""
     import torch
 
-    if not len(own):
-        return []
     firsts = np.cumsum([0, *lengths[:-1]])
-    places = np.concatenate([first + where for first, where in zip(firsts, own, strict=True)])
-    wanted = torch.from_numpy(places).to(layers[0].device)
-    scaled = [torch.nn.functional.normalize(layer[wanted].float(), dim=1) for layer in layers]
-    rows: TokenVectors = torch.cat(scaled, dim=1).cpu().numpy()
-    return np.split(rows, np.cumsum([len(where) for where in own])[:-1])
+    return torch.from_numpy(np.concatenate([first + where for first, where in zip(firsts, own, strict=True)]))
+
+
+def _side_by_side(layers: "Sequence[Tensor]") -> "Tensor":
+    """Return the states of several layers in one row per token, each of unit length."""
+    import torch
+
+    return torch.cat([torch.nn.functional.normalize(layer.float(), dim=1) for layer in layers], dim=1)
 
 
 def dense_layer(folder: Path, device: str) -> Any:
