@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _COPIES_NAMED = 5
 _SNIPPET_WIDTH = 240  # characters, about three lines of a terminal
+_STAGES = {"dense": "dense", "bm25": "BM25", "fusion": "fused", "rerank": "rerank"}
 
 
 class RouteName(StrEnum):
@@ -151,8 +152,9 @@ def print_answer(answer: Answer, *, explain: bool, many: bool, searcher: Searche
         note(f"degraded: {reason}")
     if not answer.results:
         out("no passage matches")
+    took_part = _stages_of(answer.results)
     for result in answer.results:
-        _print_result(result, explain=explain, unknown=answer.has_no_known_word)
+        _print_result(result, took_part if explain else None, unknown=answer.has_no_known_word)
         if explain and searcher is not None:
             _print_meetings(searcher.meetings(answer.query.text, result))
             _print_m3(searcher.m3_score(answer.query.text, result))
@@ -161,7 +163,13 @@ def print_answer(answer: Answer, *, explain: bool, many: bool, searcher: Searche
         _print_stages(answer)
 
 
-def _print_result(result: Result, *, explain: bool, unknown: bool = False) -> None:
+def _stages_of(results: Sequence[Result]) -> tuple[str, ...]:
+    """Return the stages that ranked any of the results: those that left the order as it was say so in the table below."""
+    return tuple(stage for stage in _STAGES if any(getattr(result.evidence, stage) is not None for result in results))
+
+
+def _print_result(result: Result, explained: Sequence[str] | None, *, unknown: bool = False) -> None:
+    """Print one result; `explained` are the stages whose ranks are shown, None for no explanation."""
     place = f", page {result.page}" if result.page else ""
     heading = f" > {result.heading}" if result.heading and result.heading != result.title else ""
     out(f"{result.rank}. {result.title}{heading}")
@@ -176,10 +184,9 @@ def _print_result(result: Result, *, explain: bool, unknown: bool = False) -> No
     if result.copies:
         named = [copy.source for copy in result.copies[:_COPIES_NAMED]]
         out(f"   same in: {', '.join(named)}{' ...' if len(result.copies) > _COPIES_NAMED else ''}")
-    if explain:
+    if explained is not None:
         evidence = result.evidence
-        stages = {"dense": evidence.dense, "BM25": evidence.bm25, "fused": evidence.fusion, "rerank": evidence.rerank}
-        out("   " + " | ".join(f"{name} {_stage(score)}" for name, score in stages.items()))
+        out("   " + " | ".join(f"{_STAGES[stage]} {_stage(getattr(evidence, stage))}" for stage in explained))
         if evidence.exact:
             out(f"   exact: {' | '.join(evidence.exact)}")
         if evidence.file:

@@ -248,7 +248,11 @@ def judged_documents(qrels: Qrels) -> set[str]:
     return {doc_id for row in qrels.values() for doc_id in row}
 
 
-def offered_routes(*, dense: bool, rerank: bool) -> tuple[str, ...]:
-    """Return the search methods that an index offers: BM25 alone without vectors, reranked ones with a reranker."""
+def offered_routes(*, dense: bool, rerank: bool, late: bool = False) -> tuple[str, ...]:
+    """Return the search methods that an index offers.
+
+    BM25 alone without vectors, reranked ones with a reranker; late interaction, which needs none, reranks hybrid search.
+    """
     first = ROUTES if dense else ("bm25",)
-    return (*first, *(f"{name}{RERANKED}" for name in first)) if rerank else first
+    reranked = first if rerank else tuple(name for name in first if late and name == "hybrid")
+    return (*first, *(f"{name}{RERANKED}" for name in reranked))

@@ -10,13 +10,16 @@ from quarry.app.ui.evaluate.presenter import judged_documents, named_runs, offer
 from quarry.app.ui.shared.data_folders import DataChoice, allowed_roots, data_choices
 from quarry.app.ui.shared.fault import show_fault
 from quarry.app.ui.shared.jobs import Job, board
+from quarry.app.ui.shared.rerankers import rerankers
 from quarry.app.ui.shared.session import Session, current, evaluations_path
 from quarry.app.ui.shared.vocabulary import method_name
 from quarry.indexer.errors import CorpusError, IndexBusyError, SearchError
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.manifest import Manifest
+from quarry.retriever.evaluation.routes import RERANKED
 
 _KIND = "evaluation"
+_DEPTH = 50  # candidates that are reranked
 _MEASURES = ("nDCG@10", "R@100", "RR@10", "AP", "P@10", "Success@5")
 
 
@@ -84,7 +87,8 @@ def _order(session: Session, choices: tuple[DataChoice, ...], job: Job | None) -
         placeholder=say("Choose metrics", "请选择指标"),
         accept_new_options=True,
     )
-    offered = offered_routes(dense=manifest.store is not None, rerank=_has_reranker(session, manifest))
+    second = rerankers(session, manifest)
+    offered = offered_routes(dense=manifest.store is not None, rerank=second.model, late=second.late)
     routes = st.pills(
         say("Search methods to compare (first = baseline)", "要比较的检索方式（第一个为基线）"),
         offered,
@@ -102,7 +106,9 @@ def _order(session: Session, choices: tuple[DataChoice, ...], job: Job | None) -
         )
     split_box, depth_box, go = st.columns([1, 1, 2], vertical_alignment="bottom")
     split = split_box.text_input(say("Data split", "数据划分（split）"), key="evaluate.split", placeholder="test, dev")
-    depth = depth_box.number_input(say("Reranked candidates", "重排候选数"), 1, 1000, 50, key="evaluate.depth")
+    depth = _DEPTH
+    if any(name.endswith(RERANKED) for name in routes):
+        depth = depth_box.number_input(say("Reranked candidates", "重排候选数"), 1, 1000, _DEPTH, key="evaluate.depth")
     running = job is not None and job.state == "running"
     blocked = running or not routes or not measures
     label = say("Evaluate", "开始评测")
@@ -142,14 +148,6 @@ def _start(session: Session, folder: Path, split: str | None, chosen: tuple[list
         return
     st.session_state["evaluate.mine"] = job.number
     st.rerun()
-
-
-def _has_reranker(session: Session, manifest: Manifest) -> bool:
-    if session.rerank != "auto":
-        return session.rerank != "none"
-    from quarry.indexer.models.source import resolve_model
-
-    return manifest.reranker is not None or resolve_model("auto", kind="reranker") is not None
 
 
 def _open_what_is_finished(job: Job | None) -> None:

@@ -9,6 +9,7 @@ import streamlit as st
 from quarry.app.ui.search import presenter as words
 from quarry.app.ui.search.answer_presenter import answer_help
 from quarry.app.ui.search.asked import COUNTS, DEFAULT_COUNT, ROUTES, Asked
+from quarry.app.ui.shared.rerankers import rerankers
 from quarry.app.ui.shared.session import Session
 from quarry.app.ui.shared.shown_text import label, safe
 from quarry.app.ui.shared.vocabulary import method_name
@@ -25,7 +26,8 @@ _SOURCE = "source"
 
 def ask(session: Session, searcher: "Searcher") -> Asked:
     """Draw the query field and the options, update the address, and return what is asked."""
-    default = Asked(route="hybrid" if searcher.index.vectors is not None else "bm25", rerank=session.rerank != "none")
+    can_rerank = bool(rerankers(session, searcher.index.manifest))
+    default = Asked(route="hybrid" if searcher.index.vectors is not None else "bm25", rerank=can_rerank)
     menus, tries = _offers(str(session.index), searcher.index.generation, searcher)
     _follow_address(default, menus)
     say = session.say
@@ -38,7 +40,7 @@ def ask(session: Session, searcher: "Searcher") -> Asked:
             placeholder=say("Ask in English or Chinese", "可以用中文或英文提问"),
         )
         button.form_submit_button(say("Search", "搜索"), type="primary", width="stretch")
-    _options(session, menus)
+    _options(session, menus, can_rerank=can_rerank)
     asked = _asked(menus)
     if not asked.query.strip():
         _try_buttons(session, tries)
@@ -108,7 +110,7 @@ def _keep_address(asked: Asked, default: Asked) -> None:
     state.address, state.asked = params, asked
 
 
-def _options(session: Session, menus: dict[str, dict[str, int]]) -> None:
+def _options(session: Session, menus: dict[str, dict[str, int]], *, can_rerank: bool) -> None:
     say = session.say
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.segmented_control(
@@ -120,9 +122,9 @@ def _options(session: Session, menus: dict[str, dict[str, int]]) -> None:
             format_func=lambda route: method_name(route, say),
         )
         st.segmented_control(say("Results", "结果数"), COUNTS, key="k", required=True)
-        if session.rerank == "none":
+        if not can_rerank:
             st.session_state.rerank = False
-        st.toggle(say("Rerank", "重排"), key="rerank", help=words.rerank_help(say), disabled=session.rerank == "none")
+        st.toggle(say("Rerank", "重排"), key="rerank", help=words.rerank_help(say), disabled=not can_rerank)
         st.toggle(say("Answer", "回答"), key="with_answer", help=answer_help(say))
         chosen = sum(
             bool(st.session_state.get(name)) for name in (*(f"f-{key}" for key in menus), "f_source", "f_more")

@@ -2,17 +2,17 @@
 
 from typing import TYPE_CHECKING
 
-import altair as alt
 import streamlit as st
 
 from quarry.app.ui.search import judging
 from quarry.app.ui.search import presenter as words
 from quarry.app.ui.search.judging import Subject
+from quarry.app.ui.search.why_panel import explanation
 from quarry.app.ui.shared.shown_text import inert
 from quarry.retriever.ranking import StageReport
 
 if TYPE_CHECKING:
-    from quarry.retriever.results import Answer, Result
+    from quarry.retriever.results import Result
     from quarry.retriever.searcher import Searcher
 
 STYLE = """<style>
@@ -33,8 +33,6 @@ STYLE = """<style>
   padding: .2rem 1rem; }
 .q-degraded p { margin: .6rem 0; }
 </style>"""
-_CHART_HEIGHT = 220
-_ACCENT, _QUIET = "#b45309", "#9ca3af"
 
 
 @st.fragment
@@ -74,7 +72,7 @@ def hit(subject: Subject, result: "Result", searcher: "Searcher") -> None:
             )
         judging.confirmation(subject)
         if st.session_state.get(f"explained-{subject.key}"):
-            _explanation(subject.answer, result, subject)
+            explanation(subject.session, subject.answer, result, searcher, subject.key)
     if context and not why:
         st.dialog(say("The passage in its document", "段落所在的文档"), width="medium")(_context)(
             subject, result, searcher
@@ -98,44 +96,6 @@ def _context(subject: Subject, result: "Result", searcher: "Searcher") -> None:
     st.html(f"<b>{inert(result.title)}</b>{words.place_html(result, say)}")
     document = searcher.index.chunks.document(result.doc_id)
     st.html(words.context_html(document.text, (result.start, result.end), result.highlights))
-
-
-def _explanation(answer: "Answer", result: "Result", subject: Subject) -> None:
-    say = subject.session.say
-    left, right = st.columns([3, 2], gap="medium")
-    with left:
-        st.caption(
-            say(
-                "The rank of every result in each stage; this one in color, lower is better.",
-                "各阶段给出的名次；彩色线是这一条，数字越小越靠前。",
-            )
-        )
-        st.altair_chart(_chart(answer, result, subject), width="stretch", key=f"chart-{subject.key}")
-    with right:
-        st.table(words.score_rows(result, say), border="horizontal", hide_index=True)
-    st.html(words.terms_html(result, say))
-
-
-def _chart(answer: "Answer", result: "Result", subject: Subject) -> alt.LayerChart | alt.FacetChart:
-    say = subject.session.say
-    rows = words.movement(answer, result.chunk_id, say)
-    stages = list(dict.fromkeys(row["stage"] for row in sorted(rows, key=lambda row: row["order"])))
-    worst = max(row["rank"] for row in rows)
-    base = alt.Chart(alt.InlineData(values=rows)).encode(
-        x=alt.X("stage:N", sort=stages, title=None, axis=alt.Axis(labelAngle=0), scale=alt.Scale(padding=0.3)),
-        y=alt.Y(
-            "rank:Q",
-            title=say("rank", "名次"),
-            axis=alt.Axis(values=[1, 2, 3, 5, 10, 20, 50, 100], format="d"),
-            scale=alt.Scale(type="log", domain=[1, max(worst, 3)], reverse=True, nice=False),
-        ),
-        detail="passage:N",
-    )
-    others = base.transform_filter("!datum.chosen").mark_line(color=_QUIET, opacity=0.35, point={"color": _QUIET})
-    mine = base.transform_filter("datum.chosen")
-    line = mine.mark_line(color=_ACCENT, strokeWidth=3, point={"color": _ACCENT, "size": 90})
-    numbers = mine.mark_text(color=_ACCENT, dy=-14, fontWeight="bold", fontSize=13).encode(text="rank:Q")
-    return alt.layer(others, line, numbers).properties(height=_CHART_HEIGHT, padding={"top": 18})
 
 
 def degraded(reports: tuple[StageReport, ...], subject: Subject) -> None:

@@ -1,12 +1,11 @@
 """The words and rows of the Search page: no Streamlit, no files. Document texts leave it as inert HTML only."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from quarry.app.ui.shared.shown_text import Say, counted, excerpt, inert, marked_lines, told
 from quarry.app.ui.shared.vocabulary import method_name
 from quarry.retriever.highlight import Span
-from quarry.retriever.ranking import StageReport, StageScore
+from quarry.retriever.ranking import StageReport
 from quarry.retriever.results import Answer, Result
 from quarry.training.feedback.events import MAX_SHOWN, ShownHit
 
@@ -16,7 +15,6 @@ CONTEXT_CHARS = 2_000  # before and after the passage
 _NO_MENU = {"source", "charset", "damaged", "pages", "sheets", "left_out", "recognized_pages", "times", "subject"}
 _MENU_VALUES = range(2, 51)  # how many values a metadata key may have to be offered as a menu
 _COPIES_NAMED = 10
-_STAGES = ("dense", "bm25", "fusion", "rerank")
 
 
 def stage_name(stage: str, say: Say) -> str:
@@ -40,10 +38,10 @@ def route_help(say: Say) -> str:
 def rerank_help(say: Say) -> str:
     """Return what reranking does."""
     return say(
-        "A second model reads the best candidates together with the question and puts them in a better order. "
-        "Slower, but more precise. It needs a reranker on this machine (see `quarry models`).",
-        "第二个模型会把排在前面的候选段落和问题放在一起再读一遍，给出更准确的顺序。更慢，更准。"
-        "需要本机有重排模型（`quarry models` 可列出）。",
+        "A second stage compares the best candidates with the question more closely: word by word, where the index holds "
+        "token states, and with a reranking model, where one is on this machine (see `quarry models`).",
+        "第二阶段会更仔细地比较问题与排在前面的候选段落：索引中有词元状态时逐词比较；"
+        "本机有重排模型时（`quarry models` 可列出）再用它重排。",
     )
 
 
@@ -156,69 +154,6 @@ def shown_hits(answer: Answer) -> tuple[ShownHit, ...]:
         ShownHit(result.chunk_id, result.doc_id, result.rank, float(result.score), result.stage)
         for result in answer.results[:MAX_SHOWN]
     )
-
-
-def movement(answer: Answer, chosen: str, say: Say) -> list[dict[str, Any]]:
-    """Return the chart's rows: the rank of every shown passage in every stage that ranked it.
-
-    Each has `stage` (its name), `order` (from 0), `rank`, `passage` (its final rank, as text) and `chosen`.
-    """
-    return [
-        {
-            "stage": stage_name(stage, say),
-            "order": _STAGES.index(stage),
-            "rank": seen.rank,
-            "passage": str(result.rank),
-            "chosen": result.chunk_id == chosen,
-        }
-        for result in answer.results
-        for stage, seen in _seen(result)
-    ]
-
-
-def _seen(result: Result) -> Iterator[tuple[str, StageScore]]:
-    for stage in _STAGES:
-        score: StageScore | None = getattr(result.evidence, stage)
-        if score is not None:
-            yield stage, score
-
-
-def score_rows(result: Result, say: Say) -> list[dict[str, str]]:
-    """Return the table of one result: rank, score and score range of each stage; dashes where it was not ranked."""
-    scales = {
-        "dense": say("up to 1", "最大 1"),
-        "bm25": say("0 and up", "0 以上"),
-        "fusion": say("0 to 1", "0 到 1"),
-        "rerank": say("any", "不限"),
-    }
-    rows = []
-    for stage in _STAGES:
-        seen: StageScore | None = getattr(result.evidence, stage)
-        rows.append(
-            {
-                say("Stage", "阶段"): stage_name(stage, say),
-                say("Rank", "名次"): str(seen.rank) if seen else "–",
-                say("Score", "得分"): f"{seen.score:.4f}" if seen else "–",
-                say("Scale", "取值"): scales[stage],
-            }
-        )
-    return rows
-
-
-def terms_html(result: Result, say: Say) -> str:
-    """Return the query's words that were found, strongest first, in the passage's spelling where it has them."""
-    written = [result.text[start:end] for start, end in result.highlights]
-    words = " ".join(f"<mark>{inert(_as_written(term, written))}</mark>" for term in result.evidence.terms)
-    found = say("Words found, strongest first: ", "找到的词（由强到弱）：") + words
-    return (
-        f"<div class='q-place'>{found if words else say('None of the words was found.', '没有找到查询中的词。')}</div>"
-    )
-
-
-def _as_written(term: str, written: Sequence[str]) -> str:
-    """Terms are stems such as `addit`; show the passage's own word that begins like one."""
-    start = term[: max(3, len(term) - 1)]
-    return next((word for word in written if word.casefold().startswith(start)), term)
 
 
 def times_html(answer: Answer, say: Say, *, rerank: bool) -> str:

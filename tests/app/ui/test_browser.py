@@ -2,6 +2,7 @@
 
 import json
 import re
+from urllib.parse import quote
 
 import pytest
 
@@ -19,6 +20,8 @@ from tests.app.ui.poison import PAYLOADS
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 ENGLISH = "How long ago did cyanobacteria enter a cell?"
 CHINESE = "什么是最有效的抗炎药?"
+# answered in the other language: the second stage compares it word by word
+ACROSS = 'What is the nickname for the "Millennial Northern Hemisphere temperature reconstruction" graph?'
 _FOREIGN_MARKUP = """() => [...document.querySelectorAll('.q-hit, .q-place, .q-context, .q-times')].flatMap(
     (shown) => [...shown.querySelectorAll('*')].filter(
         (element) => !['DIV', 'SPAN', 'B', 'MARK'].includes(element.tagName)
@@ -244,6 +247,26 @@ def test_the_password_stands_before_every_address(browser, tmp_path):
         person.page.locator("input[type=password]").fill("correct horse")
         person.click("Open")
         assert person.hits() == ["Secret"]
+
+
+@pytest.mark.model
+@pytest.mark.parametrize(
+    ("locale", "why", "width"), [("en-US", "Why this result?", 1280), ("zh-CN", "为什么是它？", 390)]
+)
+def test_the_words_that_met_across_languages_are_shown_with_bars_and_numbers(browser, demo, locale, why, width):
+    with visitor(browser, demo, locale=locale, width=width) as person:
+        person.go(f"/?q={quote(ACROSS)}")
+        person.click(why, nth=1)
+        met = person.page.locator(".q-met li")
+        met.first.wait_for()
+        words = [line.split("\n") for line in met.all_inner_texts()]
+        assert [word for word, *_ in words][-2:] == ["reconstruction", "graph"]
+        assert all(sign in "=→" and -1 <= float(number) <= 1 for _, sign, _, number in words)
+        bars = met.locator(".q-met-bar span")
+        longest = max(range(len(words)), key=lambda place: float(words[place][-1]))
+        widths = [bars.nth(place).bounding_box()["width"] for place in range(len(words))]
+        assert widths[longest] == max(widths) > 0
+        assert person.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_a_narrow_screen_is_usable(browser, poisoned):

@@ -88,6 +88,14 @@ def test_everything_is_there_in_chinese(app, lexical_index):
     assert not [label for label in spoken if label and label.isascii()], "labels left in English"
 
 
+def test_reranking_is_offered_only_where_something_can_rerank(app, lexical_index):
+    test = app(lexical_index, q="renew books", rerank="auto")
+    (toggle,) = [one for one in test.toggle if one.label == "Rerank"]
+    assert toggle.disabled
+    assert not toggle.value
+    assert "not reranked" not in html(test)
+
+
 def test_the_language_can_be_deselected(app, lexical_index):
     test = app(lexical_index)
     test.segmented_control(key="language").set_value("zh").run()
@@ -161,8 +169,8 @@ def test_why_shows_ranks_and_scores(app, vector_index, model_loads):
     assert not test.exception
     assert len(test.get("vega_lite_chart")) == 1
     table = test.table[0].value
-    assert list(table["Stage"]) == ["Meaning (dense)", "Words (BM25)", "Combined", "Reranked"]
-    assert list(table["Rank"]) == ["1", "1", "1", "–"]
+    assert list(table["Stage"]) == ["Meaning (dense)", "Words (BM25)", "Combined"]
+    assert list(table["Rank"]) == ["1", "1", "1"]
     assert "Words found, strongest first: <mark>" in html(test)
 
 

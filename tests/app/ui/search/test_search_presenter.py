@@ -103,26 +103,6 @@ def test_the_context_marks_the_passage_and_is_cut():
     assert "… a" in html
 
 
-def test_movement_has_one_row_per_stage_that_saw_the_passage():
-    rows = words.movement(ANSWER, "a#0-30", english)
-    assert [(row["stage"], row["order"], row["rank"], row["chosen"]) for row in rows] == [
-        ("Meaning (dense)", 0, 4, True),
-        ("Words (BM25)", 1, 1, True),
-        ("Combined", 2, 1, True),
-    ]
-    assert not any("Loans" in str(row) for row in rows), "texts of documents stay out of the chart"
-
-
-def test_the_table_of_scores_has_every_stage():
-    rows = words.score_rows(RESULT, chinese)
-    assert [(row["阶段"], row["名次"], row["得分"]) for row in rows] == [
-        ("语义（dense）", "4", "0.8100"),
-        ("关键词（BM25）", "1", "7.5000"),
-        ("融合", "1", "0.9000"),
-        ("重排", "–", "–"),
-    ]
-
-
 def test_times_name_what_ran_and_what_answered():
     made = "generation 000007 · a/model"
     info = f"<span class='q-info' title='{made}' aria-label='{made}'>ⓘ</span>"
@@ -131,14 +111,6 @@ def test_times_name_what_ran_and_what_answered():
     assert words.times_html(ANSWER, english, rerank=True) == (
         f"<div class='q-times'>{line} · not reranked: no reranker on this machine</div>"
     )
-
-
-def test_stems_are_shown_as_the_words_of_the_passage():
-    evidence = replace(RESULT.evidence, terms=("addit", "续借", "cheap"))
-    result = replace(RESULT, text="Additional 续借", highlights=((0, 10), (11, 13)), evidence=evidence)
-    found = words.terms_html(result, english)
-    assert "<mark>Additional</mark> <mark>续借</mark> <mark>cheap</mark>" in found
-    assert "没有找到" in words.terms_html(replace(RESULT, evidence=Evidence()), chinese)
 
 
 @pytest.mark.parametrize(
