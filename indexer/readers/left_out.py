@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from quarry.indexer.messages import Message
 
-QUIET = frozenset({"repeated_lines", "ruby_readings"})
+QUIET = frozenset({"repeated_lines", "ruby_readings", "menus", "pictures"})
 """Kinds that are no loss: they are counted and shown, and the file does not stand among those that were partly read."""
 
 _TOLD: dict[str, Callable[[int], Message]] = {
@@ -38,6 +38,13 @@ _TOLD: dict[str, Callable[[int], Message]] = {
         "{count:attachment that cannot be read|attachments that cannot be read}",
         count=count,
     ),
+    "embedded_files": lambda count: Message.of(
+        "readers.left_embedded",
+        "{count:embedded file|embedded files}",
+        do="Save them as files of their own",
+        count=count,
+    ),
+    "menus": lambda count: Message.of("readers.left_menus", "{count:menu of a page|menus of pages}", count=count),
     "pictures": lambda count: Message.of("readers.left_pictures", "{count:picture|pictures}", count=count),
     "cut_outputs": lambda count: Message.of(
         "readers.left_outputs", "{count:end of a long output|ends of long outputs}", count=count

@@ -85,6 +85,7 @@ class _Letters:
         self.omitted: Counter[str] = Counter()
         self._options = options
         self._attached: list[Extract] = []
+        self._listed: list[str] = []  # names of attachments
         self._names: set[str] = set()
         self._number = ""
 
@@ -93,10 +94,11 @@ class _Letters:
         mail = message_from_bytes(content)
         if not mail.keys():
             return []
-        self._attached, self._names, self._number = [], set(), number
+        self._attached, self._listed, self._names, self._number = [], [], set(), number
         subject = _header(mail, "Subject")
         body = "\n\n".join(part for part in self._parts(mail, 0) if part.strip())
-        text = "\n".join([f"# {subject}" if subject else "", *_head(mail), "", body]).strip()
+        listed = f"\n\nAttachments: {', '.join(self._listed)}" if self._listed else ""
+        text = "\n".join([f"# {subject}" if subject else "", *_head(mail), "", body]).strip() + listed
         return [Extract(text, subject, _facts(mail, subject), number), *self._attached]
 
     def _parts(self, mail: Mail, depth: int) -> Iterator[str]:
@@ -149,9 +151,12 @@ class _Letters:
 
     def _attach(self, name: str, content: bytes) -> None:
         """Read an attachment by the reader of its format."""
-        if len(self._attached) >= _MOST_ATTACHMENTS or not name or not content.strip():
+        if name and len(self._listed) < _MOST_ATTACHMENTS:
+            self._listed.append(name)
+        if len(self._attached) >= _MOST_ATTACHMENTS or not content.strip():
             self.omitted["attachments"] += bool(content.strip())
             return
+        name = name or _UNNAMED
         try:
             reading = self._reading(Path(name).name, content)
         except (Unreadable, RecursionError):

@@ -10,7 +10,7 @@ _FROM_BYTES = {
     "txt": "text.plain:read_text", "code": "text.plain:read_code", "markdown": "text.plain:read_markdown",
     "csv": "text.plain:read_table",
     "tsv": "text.plain:read_table",
-    "html": "text.markup:read_html", "xml": "text.markup:read_xml", "json": "text.rows:read_json",
+    "html": "text.markup:read_html", "xml": "text.xml_text:read_xml", "json": "text.rows:read_json",
     "jsonl": "text.rows:read_jsonl", "rst": "text.light_markup:read_rst",
     "tex": "text.light_markup:read_tex", "org": "text.light_markup:read_org",
     "subtitles": "text.subtitles:read_subtitles", "notebook": "text.notebook:read_notebook", "rtf": "text.rtf:read_rtf",

@@ -8,7 +8,7 @@ import pytest
 from docx import Document as new_docx
 from docx.oxml import parse_xml
 
-from quarry.indexer.readers.office.numbering import chinese_number, counted
+from quarry.indexer.readers.counting import chinese_number, counted
 from tests.field.reading import document, line
 
 W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'

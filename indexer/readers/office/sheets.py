@@ -23,15 +23,13 @@ from quarry.indexer.readers.base import (
     stem,
 )
 from quarry.indexer.readers.office.formulas import Formulas
+from quarry.indexer.readers.office.number_formats import formatted, plain
 from quarry.indexer.readers.office.ooxml import transitional
+from quarry.indexer.readers.office.sheet_drawings import texts_beside_cells
 from quarry.indexer.readers.tables import Cell, Grid, row_line
 
+_BARE = frozenset({"", "General", "@"})
 _MERGED = re.compile(rb'<(?:\w+:)?mergeCell\s+ref="([A-Z]{1,3})(\d+):([A-Z]{1,3})(\d+)"')
-_LEADING_ZEROS = re.compile(r"0{2,20}")
-_PERCENT = re.compile(r"0(?:\.(0{1,9}))?\s*%")
-_GROUPED = re.compile(r"#,##0(?:\.(0{1,9}))?")
-_FIXED = re.compile(r"0\.(0{1,9})")
-_QUOTED = re.compile(r'"[^"]*"|\\.|_.|\*.|\[[^\]]*\]')
 
 
 def read_xlsx(path: Path) -> Reading:
@@ -58,9 +56,9 @@ def read_xlsx(path: Path) -> Reading:
             _calculate(rows, formulas.worksheets[number], omitted)
         merged = _merged(file, sheet._worksheet_path)
         sheets.append((sheet.title, list(_texts(rows, merged))))
-    notes = _comments(file)
     book.close()
-    return _sheets(path, sheets, omitted, notes)
+    beside = texts_beside_cells(file, omitted)
+    return _sheets(path, sheets, omitted, beside)
 
 
 def _has_formulas(file: Any) -> bool:
@@ -75,7 +73,7 @@ def _has_formulas(file: Any) -> bool:
 def _calculate(rows: list[list[tuple[Any, str]]], sheet: Any, omitted: Counter[str]) -> None:
     """Put values in place of formulas that have none yet; a formula that cannot be calculated stays as it is written."""
     sheet.reset_dimensions()
-    written = [[cell.value for cell in row] for row in sheet.iter_rows()]
+    written = [[_formula(cell.value) for cell in row] for row in sheet.iter_rows()]
     absent = {
         (r, c): text
         for r, row in enumerate(written)
@@ -93,6 +91,14 @@ def _calculate(rows: list[list[tuple[Any, str]]], sheet: Any, omitted: Counter[s
         value = values.value(r, c)
         omitted["formulas"] += value is None
         rows[r][c] = (text if value is None else value, rows[r][c][1])
+
+
+def _formula(value: Any) -> Any:
+    """Return a cell as it is written; of a formula for several cells, its text."""
+    text = getattr(value, "text", None)
+    if not isinstance(text, str):
+        return value
+    return text if text.startswith("=") else f"={text}"
 
 
 def _merged(file: Any, member: str) -> dict[tuple[int, int], tuple[int, int]]:
@@ -130,21 +136,6 @@ def _texts(
             height, width = merged.get((r, c), (1, 1))
             cells.append(Cell(shown(value, number_format), width, height))
         yield grid.row(cells)
-
-
-def _comments(file: Any) -> list[str]:
-    """Return the comments of all sheets."""
-    from lxml import etree
-
-    with zipfile.ZipFile(file) as archive:
-        names = [name for name in archive.namelist() if re.fullmatch(r"xl/(?:comments/)?comments?\d*\.xml", name)]
-        roots = [etree.fromstring(archive.read(name)) for name in names]
-    texts = [
-        " ".join("".join(part.text or "" for part in comment.iter("{*}t")).split())
-        for root in roots
-        for comment in root.iter("{*}comment")
-    ]
-    return [text for text in texts if text]
 
 
 def read_xls(path: Path) -> Reading:
@@ -200,21 +191,7 @@ def shown(value: Any, number_format: str) -> str:
         return value.date().isoformat() if value.time() == time() else value.isoformat(" ", "seconds")
     if isinstance(value, bool) or not isinstance(value, int | float):
         return " ".join(str(value).split())
-    return _number(value, _QUOTED.sub("", number_format.split(";", maxsplit=1)[0]).strip())
-
-
-def _number(value: float, form: str) -> str:
-    if match := _PERCENT.fullmatch(form):
-        return f"{value * 100:.{len(match[1] or '')}f}%"
-    if _LEADING_ZEROS.fullmatch(form) and value == int(value) and value >= 0:
-        return f"{int(value):0{len(form)}}"
-    if match := _GROUPED.fullmatch(form):
-        return f"{value:,.{len(match[1] or '')}f}"
-    if match := _FIXED.fullmatch(form):
-        return f"{value:.{len(match[1])}f}"
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return f"{value:.15g}" if isinstance(value, float) else str(value)
+    return plain(value) if number_format in _BARE else formatted(value, number_format)
 
 
 def _duration(value: timedelta, *, seconds: bool) -> str:

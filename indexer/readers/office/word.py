@@ -5,14 +5,17 @@ Runs in the worker process. Notes stand right after the paragraph that refers to
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from quarry.indexer.readers.base import Extract, Reading, Unreadable, damaged_file, first_heading, stem
+from quarry.indexer.readers.charset import declared_charset, decode
 from quarry.indexer.readers.office.numbering import Numbering
 from quarry.indexer.readers.office.ooxml import alternative_text, chart_text, transitional
 from quarry.indexer.readers.tables import Cell, Grid, row_line
+from quarry.indexer.readers.text.markup import html_text
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
@@ -32,6 +35,21 @@ _SKIPPED = frozenset(
         "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback",
     }
 )
+_PICTURE = "{http://schemas.openxmlformats.org/drawingml/2006/picture}pic"
+_TEXT_PATH = "{urn:schemas-microsoft-com:vml}textpath"
+# Signs of the fonts Symbol and Wingdings that people read as words: boxes, ticks and crosses
+_SIGNS = {
+    "F0A8": "☐",
+    "F06F": "☐",
+    "F0FE": "☒",
+    "F078": "☒",
+    "F0FC": "✓",
+    "F0FB": "✗",
+    "F052": "☑",
+    "F0B7": "•",
+    "F0B0": "°",
+}
+_EMBEDDED = frozenset({"package", "oleObject"})
 _INSIDE = frozenset({f"{_W}sdt", f"{_W}sdtContent", f"{_W}ins", f"{_W}moveTo", f"{_W}customXml", f"{_W}smartTag"})
 _NOTES = {f"{_W}footnoteReference": "footnote", f"{_W}endnoteReference": "endnote", f"{_W}commentReference": "comment"}
 _HEADING_STYLE = re.compile(r"(?:heading|标题)\s*(\d)", re.IGNORECASE)
@@ -54,7 +72,7 @@ def read_docx(path: Path) -> Reading:
     body = word.text()
     pages = {"pages": str(body.count("\f") + 1)} if "\f" in body else {}
     title = (document.core_properties.title or "").strip() or first_heading(body) or stem(path)
-    return Reading((Extract(body, title, pages),), omitted=dict(word.omitted))
+    return Reading((Extract(body, title, pages),), omitted=+word.omitted)
 
 
 class _Word:
@@ -75,7 +93,7 @@ class _Word:
             for kind in _NOTES.values()
         }
         self._aside: list[str] = []  # what belongs after the paragraph at hand
-        self._depth = 0
+        self.omitted["embedded_files"] += sum(kind in _EMBEDDED for kind, _ in self._parts.values())
 
     def text(self) -> str:
         """Return the whole text; each different header and footer once."""
@@ -114,18 +132,34 @@ class _Word:
             elif child.tag == f"{_W}tbl":
                 yield self._table(child)
                 yield from self._taken_aside()
+            elif child.tag == f"{_W}altChunk":
+                yield self._chunk(child.get(f"{_R}id") or "")
             elif child.tag in _INSIDE:
                 yield from self._blocks(child)
 
     def _paragraph(self, paragraph: Any) -> Iterator[str]:
         text = "".join(self._runs(paragraph)).strip(" \t\n")
         aside = self._taken_aside()
-        named = paragraph.find(f"{_W}pPr/{_W}pStyle")
-        style_id = named.get(f"{_W}val") if named is not None else ""
-        style = self._styles.get(style_id, "")
-        label = self._numbering.label(paragraph, style_id) if text.strip() else None
+        style, label = self._label(paragraph) if text.strip() else ("", None)
         yield _labelled(text, style, label)
         yield from aside
+
+    def _label(self, paragraph: Any) -> tuple[str, str | None]:
+        """Count a paragraph that has words; return its style's name and its number."""
+        named = paragraph.find(f"{_W}pPr/{_W}pStyle")
+        style_id = named.get(f"{_W}val") if named is not None else ""
+        return self._styles.get(style_id, ""), self._numbering.label(paragraph, style_id)
+
+    def _chunk(self, name: str) -> str:
+        """Return the text of another file that Word shows as a part of this one."""
+        _, part = self._parts.get(name, ("", None))
+        kind = part.content_type if part is not None else ""
+        if kind.startswith(("text/html", "application/xhtml")):
+            return html_text(decode(part.blob, declared_charset(part.blob)).text)[1]
+        if kind.startswith("text/plain"):
+            return decode(part.blob).text
+        self.omitted["embedded_files"] += 1
+        return ""
 
     def _taken_aside(self) -> list[str]:
         aside, self._aside = self._aside, []
@@ -146,16 +180,17 @@ class _Word:
                 yield f"${''.join(part.text or '' for part in node.iter(f'{_M}t'))}$"
             elif node.tag == f"{_W}t":
                 yield node.text or ""
-            elif node.tag == f"{_W}tab":
-                yield "\t"
-            elif node.tag in (f"{_W}br", f"{_W}cr"):
-                yield "\f" if node.get(f"{_W}type") == "page" else "\n"
-            elif node.tag == f"{_W}noBreakHyphen":
-                yield "-"
+            elif node.tag in _MARKS:
+                yield _MARKS[node.tag](node)
+            elif node.tag == f"{_W}p":  # a paragraph inside of a cell
+                yield from self._inner_paragraph(node)
             elif not self._put_aside(node):
                 yield from self._runs(node)
-                if node.tag == f"{_W}p":  # a paragraph inside of a cell
-                    yield "\n"
+
+    def _inner_paragraph(self, paragraph: Any) -> Iterator[str]:
+        text = "".join(self._runs(paragraph))
+        label = self._label(paragraph)[1] if text.strip() else None
+        yield f"{label} {text}\n" if label and label != "-" else f"{text}\n"
 
     def _put_aside(self, node: Any) -> bool:
         """Keep what floats beside the text or is referred to by it, for after the paragraph."""
@@ -171,7 +206,11 @@ class _Word:
             _, part = self._parts.get(node.get(f"{_R}id") or node.get(f"{_R}dm") or "", ("", None))
             self._aside.append(chart_text(part.blob) if part is not None else "")
         elif node.tag == _DOC_PR:
-            self._aside.append(alternative_text(node))
+            told = alternative_text(node)
+            self._aside.append(told)
+            self.omitted["pictures"] += not told and next(node.getparent().iter(_PICTURE), None) is not None
+        elif node.tag == _TEXT_PATH:
+            self._aside.append(node.get("string") or "")
         else:
             return False
         return True
@@ -182,16 +221,48 @@ class _Word:
         for row in _below(table, f"{_W}tr"):
             if row.find(f"{_W}trPr/{_W}del") is not None:
                 continue
-            lines.append(row_line(grid.row(self._cell(cell) for cell in _below(row, f"{_W}tc"))))
+            lines.append(row_line(grid.row(self._cells(row))))
         return "\n".join(line for line in lines if line.strip(" |"))
 
+    def _cells(self, row: Any) -> list[Cell]:
+        """Return the cells of a row; those that go on from the left, in an old way to merge, as a part of their first."""
+        before = _number(row.find(f"{_W}trPr/{_W}gridBefore"))
+        cells = [Cell("", before)] if before else []
+        for node in _below(row, f"{_W}tc"):
+            cell = self._cell(node)
+            merge = node.find(f"{_W}tcPr/{_W}hMerge")
+            if merge is not None and merge.get(f"{_W}val") != "restart" and cells:
+                cells[-1] = replace(cells[-1], columns=cells[-1].columns + cell.columns)
+            else:
+                cells.append(cell)
+        return cells
+
     def _cell(self, cell: Any) -> Cell:
-        span = cell.find(f"{_W}tcPr/{_W}gridSpan")
         merge = cell.find(f"{_W}tcPr/{_W}vMerge")
-        columns = span.get(f"{_W}val") if span is not None else "1"
         goes_on = merge is not None and merge.get(f"{_W}val") != "restart"
         text = " ".join("".join(self._runs(cell)).split())
-        return Cell(text, int(columns) if str(columns).isdigit() else 1, goes_on=goes_on)
+        return Cell(text, _number(cell.find(f"{_W}tcPr/{_W}gridSpan")) or 1, goes_on=goes_on)
+
+
+def _number(node: Any | None) -> int:
+    text = str(node.get(f"{_W}val") or "") if node is not None else ""
+    return int(text) if text.isdigit() and len(text) < 5 else 0
+
+
+def _chosen(field: Any) -> str:
+    """Return what is chosen in a field of a form, whose words stand nowhere else: an entry of a list, a ticked box."""
+    box = field.find(f"{_W}checkBox")
+    if box is not None:
+        state = box.find(f"{_W}checked")
+        state = box.find(f"{_W}default") if state is None else state
+        return "☒ " if state is not None and state.get(f"{_W}val") not in ("0", "false", "off") else "☐ "
+    choices = field.find(f"{_W}ddList")
+    if choices is None:
+        return ""
+    entries = [entry.get(f"{_W}val") or "" for entry in choices.iter(f"{_W}listEntry")]
+    result = choices.find(f"{_W}result")
+    chosen = _number(result if result is not None else choices.find(f"{_W}default"))
+    return entries[chosen] if chosen < len(entries) else ""
 
 
 def _labelled(text: str, style: str, label: str | None) -> str:
@@ -217,3 +288,13 @@ def _below(element: Any, tag: str) -> Iterator[Any]:
             yield child
         elif child.tag != f"{_W}tbl":
             yield from _below(child, tag)
+
+
+_MARKS: dict[str, Callable[[Any], str]] = {
+    f"{_W}tab": lambda _: "\t",
+    f"{_W}br": lambda node: "\f" if node.get(f"{_W}type") == "page" else "\n",
+    f"{_W}cr": lambda _: "\n",
+    f"{_W}noBreakHyphen": lambda _: "-",
+    f"{_W}sym": lambda node: _SIGNS.get((node.get(f"{_W}char") or "").upper(), ""),
+    f"{_W}ffData": _chosen,
+}

@@ -21,6 +21,7 @@ _WORD_GAP = 1.8  # times the usual gap between spaced letters
 _WIDEST_GAP = 2.2  # times the height of a letter; wider ones are columns of a table
 _NUMBER = re.compile(r"(?<!\d)\d{1,5}(?!\d)")
 _MARGIN = 2  # lines at the top and at the bottom of a page that may repeat
+_LONGEST_HEAD = 500  # characters of a line that may be a running head
 _FEWEST_PAGES = 3
 _REPEATS = 0.5  # share of the pages
 
@@ -126,6 +127,8 @@ def _margins(lines: Sequence[str], page: int) -> dict[int, list[str]]:
     keys: dict[int, list[str]] = {}
     for at in (*filled[:_MARGIN], *filled[-_MARGIN:]):
         line = " ".join(lines[at].split())
+        if len(line) > _LONGEST_HEAD:
+            continue
         numbers = [*_NUMBER.finditer(line)]
         keys[at] = [line] + [
             f"{line[: found.start()]}\0{int(found[0]) - page}\0{line[found.end() :]}"

@@ -1,45 +1,35 @@
-"""HTML and XML: their readable text, headings kept, scripts and entity tricks left out."""
+"""HTML: what a page shows, in order, with its headings, lists and tables; scripts and menus are left out."""
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from xml.parsers import expat
 
 from quarry.indexer.messages import Message
-from quarry.indexer.readers.base import (
-    Extract,
-    Reading,
-    ReadOptions,
-    Unreadable,
-    damaged_file,
-    declares_entities,
-    first_heading,
-    stem,
-    text_meta,
-)
-from quarry.indexer.readers.charset import Decoded, declared_charset, decode
-from quarry.indexer.readers.tables import Cell, Grid, row_line
+from quarry.indexer.readers.base import Extract, Reading, ReadOptions, Unreadable, first_heading, stem, text_meta
+from quarry.indexer.readers.charset import declared_charset, decode
+from quarry.indexer.readers.text.html_tables import PageTables
+from quarry.indexer.readers.text.html_words import Lists, shown_values
 
 if TYPE_CHECKING:
-    from selectolax.lexbor import LexborNode
+    from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-_DROPPED = (
-    "script,style,noscript,template,svg,iframe,object,embed,nav,dialog:not([open]),rt,rp,"
-    "[role=navigation],[role=search],[hidden]"
-)
+_UNSEEN = "script,style,noscript,template:not([shadowrootmode]),embed,dialog:not([open]),rt,rp,[hidden],svg metadata"
+_LABELLED = "[aria-label]:not(input,img,area,select,textarea)"
+_MENUS = "nav,[role=navigation],[role=search]"
 _BLOCKS = frozenset({
     "p", "div", "section", "article", "header", "footer", "main", "aside", "ul", "ol", "table", "blockquote",
     "figure", "figcaption", "dl", "dt", "dd", "address", "details", "summary", "fieldset", "form", "hr", "tfoot",
-    "caption", "body", "html",
+    "caption", "body", "html", "svg", "iframe", "object", "canvas", "template",
 })  # fmt: skip  # a table
 _HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 _PRE_END = "\n\n\n"
 _MARKS = {
-    "li": ("\n- ", ""), "br": ("\n", ""), "option": (" ", " "), "select": (" ", " "), "textarea": (" ", " "),
-    "pre": ("\n\n", _PRE_END),
+    "li": ("\n", ""), "br": ("\n", ""), "option": (" ", " "), "select": (" ", " "), "textarea": (" ", " "),
+    "pre": ("\n\n", _PRE_END), "text": (" ", " "), "title": (" ", " "), "desc": (" ", " "),
 }  # fmt: skip  # a table
-_CELLS = frozenset({"td", "th"})
+_TABLE_TAGS = frozenset({"table", "tr", "td", "th"})
+_LIST_TAGS = frozenset({"ol", "ul", "menu", "li"})
+_VALUED = frozenset({"img", "input", "area", "option", "optgroup"})
 _MAX_DEPTH = 5000
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9-]*)")
 _FLAT = frozenset({  # elements that hold none, or that the next of their kind ends
@@ -54,13 +44,10 @@ _EMPTY_MARKS = re.compile(r"^(?:#{1,6}|-)$", re.MULTILINE)  # headings and items
 
 def read_html(path: Path, content: bytes, options: ReadOptions) -> Reading:
     """Read a page: title, headings as ATX lines, list items and table rows on lines of their own."""
-    decoded = _decoded(content, options)
-    title, text = html_text(decoded.text)
-    return Reading((Extract(text, title or stem(path), text_meta(decoded)),))
-
-
-def _decoded(content: bytes, options: ReadOptions) -> Decoded:
-    return decode(content, declared_charset(content), charset=options.charset)
+    decoded = decode(content, declared_charset(content), charset=options.charset)
+    page = _Page(decoded.text)
+    omitted = {"menus": page.menus} if page.menus else {}
+    return Reading((Extract(page.text, page.title or stem(path), text_meta(decoded)),), omitted=omitted)
 
 
 def html_text(html: str) -> tuple[str, str]:
@@ -69,18 +56,52 @@ def html_text(html: str) -> tuple[str, str]:
     Raises:
         Unreadable: `damaged` when it is nested beyond what can be read in time.
     """
-    from selectolax.lexbor import LexborHTMLParser
+    page = _Page(html)
+    return page.title, page.text
 
-    _check_depth(html)
-    tree = LexborHTMLParser(html.replace("\xad", ""))
-    title_node = tree.css_first("title")
-    title = " ".join(title_node.text().split()) if title_node else ""
-    for node in tree.css(_DROPPED):
+
+class _Page:
+    """A document or fragment.
+
+    Attributes:
+        title: Its own, or its first heading.
+        text: What it shows; of a page that holds nothing else, the menus.
+        menus: How many menus were left out.
+    """
+
+    def __init__(self, html: str, *, inside: bool = False) -> None:
+        from selectolax.lexbor import LexborHTMLParser
+
+        _check_depth(html)
+        html = html.replace("\xad", "")
+        tree = LexborHTMLParser(html)
+        titled = tree.css_first("head > title")
+        title = " ".join(titled.text().split()) if titled is not None else ""
+        self.menus = _take_out_menus(tree)
+        self.text = _shown(tree, inside=inside)
+        if self.menus and not self.text:
+            self.menus, self.text = 0, _shown(LexborHTMLParser(html), inside=inside)
+        self.title = title or first_heading(self.text)
+
+
+def _take_out_menus(tree: "LexborHTMLParser") -> int:
+    menus = [node for node in tree.css(_MENUS) if node.text(strip=True)]
+    for node in menus:
         node.decompose()
-    text = _SPACES.sub(" ", _Walk().text(tree.body) if tree.body is not None else "")
+    return len(menus)
+
+
+def _shown(tree: "LexborHTMLParser", *, inside: bool) -> str:
+    if tree.body is None:
+        return ""
+    for node in tree.css(_UNSEEN):
+        node.decompose()
+    for node in tree.css(_LABELLED):
+        if not node.text(strip=True):
+            node.insert_child(node.attributes["aria-label"] or "")
+    text = _SPACES.sub(" ", _Walk(inside=inside).text(tree.body))
     text = "\n".join(line.strip().rstrip(" |") for line in text.split("\n"))
-    text = _BLANKS.sub("\n\n", _EMPTY_MARKS.sub("", text)).strip()
-    return title or first_heading(text), text
+    return _BLANKS.sub("\n\n", _EMPTY_MARKS.sub("", text)).strip()
 
 
 def _check_depth(html: str) -> None:
@@ -103,10 +124,12 @@ def _check_depth(html: str) -> None:
 class _Walk:
     """Collects the text below a node in document order; iterative, so that deep nesting cannot exhaust the stack."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, inside: bool) -> None:
         self._parts: list[str] = []
         self._kept_breaks = 0  # how many <pre> we are in
-        self._tables: list[_Table] = []
+        self._tables = PageTables(self._parts)
+        self._lists = Lists()
+        self._inside = inside  # of a frame
 
     def text(self, root: "LexborNode") -> str:
         """Return the text of a node."""
@@ -116,91 +139,45 @@ class _Walk:
             if node is None:
                 self._close(tag)
                 continue
-            if node.tag == "-text":
+            tag = node.tag or ""
+            if tag == "-text":
                 text = node.text_content or ""
                 self._parts.append(text if self._kept_breaks else _WHITE.sub(" ", text))
                 continue
-            self._open(node, node.tag or "")
+            self._open(node, tag)
             children: list[LexborNode] = []
-            child = node.first_child
+            child = node.first_child if tag != "iframe" else None
             while child is not None:
                 children.append(child)
                 child = child.next
-            stack.append((None, node.tag or ""))
+            stack.append((None, tag))
             stack.extend((one, "") for one in reversed(children))
         return "".join(self._parts)
 
     def _open(self, node: "LexborNode", tag: str) -> None:
-        table = self._tables[-1] if self._tables else None
-        self._kept_breaks += tag == "pre"
-        if tag == "table":
-            self._tables.append(_Table())
-        elif tag == "tr" and table is not None:
-            table.cells = []
-        elif tag in _CELLS and table is not None:
-            spans = (node.attributes.get("colspan"), node.attributes.get("rowspan"))
-            table.begin(
-                len(self._parts), *(int(span) if span and span.isdigit() and len(span) < 5 else 1 for span in spans)
-            )
+        if tag in _TABLE_TAGS and self._tables.opened(tag, node):
             return
-        elif tag in ("img", "input"):
-            self._parts.append(_told(node, tag))
         self._parts.append(_around(tag)[0])
+        if tag == "pre":
+            self._kept_breaks += 1
+        elif tag in _LIST_TAGS:
+            self._parts.append(self._lists.opened(tag, node))
+        elif tag in _VALUED:
+            self._parts.append(shown_values(node, tag))
+        elif tag == "iframe" and not self._inside:
+            self._parts.append(_Page(node.attributes.get("srcdoc") or "", inside=True).text)
+        elif tag == "template" and not self._inside:  # of a component; its content is no child of it
+            content = (node.html or "").partition(">")[2].rpartition("</")[0]
+            self._parts.append(_Page(content, inside=True).text)
 
     def _close(self, tag: str) -> None:
-        table = self._tables[-1] if self._tables else None
-        self._kept_breaks -= tag == "pre"
-        if tag == "table":
-            self._tables.pop()
-        elif tag in _CELLS and table is not None and table.started:
-            start = table.started.pop()
-            text = " ".join("".join(self._parts[start.place :]).split())
-            del self._parts[start.place :]
-            table.cells.append(Cell(text, start.columns, start.rows))
+        if tag in _TABLE_TAGS and self._tables.closed(tag):
             return
-        elif tag == "tr" and table is not None:
-            self._parts.append("\n" + row_line(table.grid.row(table.cells)))
-            table.cells = []
-            return
+        if tag == "pre":
+            self._kept_breaks -= 1
+        elif tag in _LIST_TAGS:
+            self._lists.closed(tag)
         self._parts.append(_around(tag)[1])
-
-
-@dataclass(frozen=True, slots=True)
-class _Start:
-    """Where the text of an open cell begins, and what it spans."""
-
-    place: int
-    columns: int
-    rows: int
-
-
-class _Table:
-    """A table that is being read."""
-
-    def __init__(self) -> None:
-        self.grid = Grid()
-        self.cells: list[Cell] = []
-        self.started: list[_Start] = []
-
-    def begin(self, place: int, columns: int, rows: int) -> None:
-        """Open a cell."""
-        self.started.append(_Start(place, columns, rows))
-
-
-def _told(node: "LexborNode", tag: str) -> str:
-    """Return the description of a picture, or what a field that is no secret holds."""
-    if tag == "img":
-        return f" {node.attributes.get('alt') or ''} "
-    shown = (node.attributes.get("type") or "text").lower() in (
-        "text",
-        "search",
-        "email",
-        "tel",
-        "url",
-        "number",
-        "button",
-    )
-    return f" {node.attributes.get('value') or ''} " if shown else ""
 
 
 def _around(tag: str) -> tuple[str, str]:
@@ -210,70 +187,3 @@ def _around(tag: str) -> tuple[str, str]:
     if tag in _HEADINGS:
         return f"\n\n{'#' * int(tag[1])} ", "\n\n"
     return _MARKS.get(tag, ("", ""))
-
-
-_ENTRIES = frozenset({"item", "entry"})
-
-
-class _Feed:
-    """Collects the text of XML elements, one a line; titles of a feed and of its entries become headings."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.title = ""
-        self._buffer: list[str] = []
-        self._open: list[str] = []
-        self._entries = 0  # how many items or entries we are in
-
-    def text(self, text: str) -> None:
-        self._buffer.append(text)
-
-    def start(self, name: str, _attributes: object) -> None:
-        self._flush()
-        local = name.rpartition(":")[2].lower()
-        self._open.append(local)
-        self._entries += local in _ENTRIES
-
-    def end(self, _name: str) -> None:
-        self._flush()
-        self._entries -= self._open.pop() in _ENTRIES
-
-    def refuse(self, *_: object) -> None:
-        """Refuse a declaration of entities. Raises Unreadable, always."""
-        raise Unreadable("archive bomb", declares_entities())
-
-    def _flush(self) -> None:
-        text = "".join(self._buffer).strip()
-        self._buffer.clear()
-        if not text:
-            return
-        if "<" in text and ">" in text:
-            text = html_text(text)[1]
-        elif self._open[-1:] == ["title"]:
-            text = _WHITE.sub(" ", text)
-            self.title = self.title or text
-            text = f"{'##' if self._entries else '#'} {text}"
-        else:
-            text = "\n".join(line.strip() for line in text.split("\n"))
-        self.lines.append(text)
-
-
-def read_xml(path: Path, content: bytes, options: ReadOptions) -> Reading:
-    """Read XML (feeds and the like): the text of its elements, one a line.
-
-    Raises:
-        Unreadable: `archive bomb` when it declares entities, `damaged` when it is not well-formed.
-    """
-    decoded = _decoded(content, options)
-    feed = _Feed()
-    parser = expat.ParserCreate("utf-8")  # expat knows few charsets, so it gets what we have decoded
-    parser.buffer_text = True
-    parser.CharacterDataHandler = feed.text
-    parser.StartElementHandler = feed.start
-    parser.EndElementHandler = feed.end
-    parser.EntityDeclHandler = feed.refuse
-    try:
-        parser.Parse(decoded.text.encode(), True)
-    except expat.ExpatError as err:
-        raise Unreadable("damaged", damaged_file("XML", err)) from err
-    return Reading((Extract("\n\n".join(feed.lines), feed.title or stem(path), text_meta(decoded)),))

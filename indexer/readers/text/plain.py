@@ -1,5 +1,6 @@
 """Plain text, Markdown with front matter, and tables as text (CSV, TSV)."""
 
+import re
 from pathlib import Path
 
 from quarry.indexer.messages import Message
@@ -16,6 +17,10 @@ from quarry.indexer.readers.base import (
 from quarry.indexer.readers.charset import decode
 from quarry.indexer.readers.text.front_matter import front_matter
 
+_DECLARED = re.compile(r"sep=([,;\t|])\r?\n", re.IGNORECASE)  # a line that Excel writes and hides
+_SEPARATORS = ",;\t|"
+_TRIED = 20_000  # characters in which the separator is sought
+_TRIED_ROWS = 50
 _CONTROLS = 0.1  # a "text" with more control characters than this is binary
 
 
@@ -68,15 +73,50 @@ def read_table(path: Path, content: bytes, options: ReadOptions) -> Reading:
     import io
 
     extract = read_text(path, content, options).extracts[0]
-    if extract.text.count('"') % 2:
-        return Reading((Extract(extract.text, stem(path), {**extract.meta, "note": "an unclosed quote"}),))
+    text = extract.text
+    if declared := _DECLARED.match(text):
+        text = text[declared.end() :]
+    if text.count('"') % 2:
+        return Reading((Extract(text, stem(path), {**extract.meta, "note": "an unclosed quote"}),))
+    usual = "\t" if path.name.lower().endswith((".tsv", ".tsv.gz", ".tab")) else ","
+    apart = declared[1] if declared else _separator(text, usual)
     csv.field_size_limit(1 << 27)
     try:
-        dialect: type[csv.Dialect] = csv.excel_tab if path.name.lower().endswith((".tsv", ".tsv.gz")) else csv.excel
-        reader = csv.reader(io.StringIO(extract.text, newline=""), dialect)
-        rows = [[cell.replace("\n", " ") for cell in row] for row in reader]
+        rows = [*csv.reader(io.StringIO(text, newline=""), delimiter=apart)]
     except csv.Error as err:
         raise Unreadable("damaged", damaged_file("CSV", err)) from err
-    apart = "\t" if dialect is csv.excel_tab else ","
-    lines = [apart.join(f'"{cell}"' if apart in cell else cell for cell in row) for row in rows]
+    lines = [apart.join(_field(cell, apart) for cell in row) for row in rows]
     return Reading((Extract("\n".join(lines), stem(path), extract.meta),))
+
+
+def _field(cell: str, apart: str) -> str:
+    if "\n" in cell:
+        cell = cell.replace("\n", " ")
+    if apart in cell:
+        return '"' + cell.replace('"', '""') + '"'
+    return cell
+
+
+def _separator(text: str, usual: str) -> str:
+    """Return what stands between the fields of the first rows: the separator that gives each of them the most, and equally many."""
+    import csv
+    import io
+    from itertools import islice
+
+    start = text[:_TRIED]
+    best, found = (0.0, 0), usual
+    for apart in (usual, *(one for one in _SEPARATORS if one != usual)):
+        if apart not in start:
+            continue
+        try:
+            rows = [
+                row for row in islice(csv.reader(io.StringIO(start, newline=""), delimiter=apart), _TRIED_ROWS) if row
+            ]
+        except csv.Error:
+            continue
+        widths = [len(row) for row in rows[: max(1, len(rows) - 1)]]  # the last row may be cut
+        usual_width = max(set(widths), key=widths.count)
+        score = (widths.count(usual_width) / len(widths) if usual_width > 1 else 0.0, usual_width)
+        if score > best:
+            best, found = score, apart
+    return found

@@ -21,7 +21,6 @@ from quarry.indexer.readers.serving import too_deep
 
 _TEXT_KEYS = ("text", "contents", "content", "body", "passage")
 _ID_KEYS = ("_id", "id", "doc_id", "docid")
-_KEPT_ELSEWHERE = frozenset({*_ID_KEYS, "title", "metadata"})
 _LONGEST_PATH = 200  # characters of the keys before a value
 _LONGEST_FACT = 200  # characters of a field that is metadata to filter on
 _AMPLIFICATION = 4  # characters that may come out for each byte
@@ -149,14 +148,20 @@ class _Rows:
             return Extract(text, "", self._meta, str(number)) if text.strip() else None
         title = row["title"] if isinstance(row.get("title"), str) else ""
         text_key = next((key for key in _TEXT_KEYS if isinstance(row.get(key), str) and row[key].strip()), None)
-        others = {key: value for key, value in row.items() if key != text_key and key not in _KEPT_ELSEWHERE}
+        id_key = next((key for key in _ID_KEYS if isinstance(row.get(key), str | int) and str(row[key]).strip()), None)
+        elsewhere = {text_key, id_key, "title" if title else None, "metadata" if _is_object(row, "metadata") else None}
+        others = {key: value for key, value in row.items() if key not in elsewhere}
         told = self.lines_of(others)
         text = "\n\n".join(part for part in (row[text_key] if text_key else "", told) if part) or title
         if not text.strip():
             return None
-        key = next((key for key in _ID_KEYS if isinstance(row.get(key), str | int) and str(row[key]).strip()), None)
         facts = {**_facts(others, _LONGEST_FACT), **_facts(row.get("metadata"), None)}
-        return Extract(text, title, {**facts, **self._meta}, str(row[key]) if key else str(number), beir=key == "_id")
+        number_or_id = str(row[id_key]) if id_key else str(number)
+        return Extract(text, title, {**facts, **self._meta}, number_or_id, beir=id_key == "_id")
+
+
+def _is_object(row: dict[str, Any], key: str) -> bool:
+    return isinstance(row.get(key), dict)
 
 
 def _facts(given: Any, longest: int | None) -> dict[str, Any]:
@@ -179,7 +184,8 @@ def _lines(value: Any, path: str = "") -> Iterator[str]:
         for inner in value:
             yield from _lines(inner, path)
     elif value is not None and value != "":
-        yield f"{path}: {value}" if path else str(value)
+        shown = str(value).lower() if isinstance(value, bool) else value
+        yield f"{path}: {shown}" if path else str(shown)
 
 
 def _tail(path: str) -> str:

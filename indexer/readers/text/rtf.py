@@ -12,7 +12,7 @@ from pathlib import Path
 
 from quarry.indexer.readers.base import Extract, Reading, ReadOptions, Unreadable, damaged_file, first_heading, stem
 from quarry.indexer.readers.charset import decode
-from quarry.indexer.readers.tables import row_line
+from quarry.indexer.readers.tables import Cell, Grid, row_line
 
 _TOKEN = re.compile(
     rb"\\([a-zA-Z]{1,32})(-?\d{1,10})? ?|\\'([0-9a-fA-F]{2})|\\([^a-zA-Z])|([{}])|([^\\{}\r\n]+)|[\r\n]+|\\", re.DOTALL
@@ -33,6 +33,7 @@ _HIDDEN = frozenset({
     "revtbl", "rsidtbl", "generator", "sp", "bkmkstart", "bkmkend", "pn", "objclass",
 })  # fmt: skip  # a table
 _SHOWN = frozenset({"annotation", "shptxt", "footnote", "shppict", "shpinst"})
+_ROW = frozenset({"trowd", "cellx", "clmrg", "clvmrg"})
 _ENDS = frozenset({"par", "sect", "page", "cell", "nestcell", "row", "nestrow"})
 
 
@@ -77,6 +78,9 @@ class _Rich:
         self._bytes = bytearray()
         self._words: list[str] = []
         self._cells: list[str] = []
+        self._grid = Grid()
+        self._merges: list[frozenset[str]] = []  # how each cell of the row at hand is merged with its neighbours
+        self._merge: set[str] = set()  # of the cell that is being described
         self._blocks: list[str] = []
         self._to_skip = 0
         self._starred = False
@@ -109,7 +113,7 @@ class _Rich:
     def _end_table(self) -> None:
         if self._rows:
             self._blocks.append("\n".join(self._rows))
-            self._rows = []
+            self._rows, self._grid = [], Grid()
 
     def _brace(self, brace: bytes) -> None:
         self._flush()
@@ -161,6 +165,8 @@ class _Rich:
             self._fonts[self._font] = _CHARSETS.get(number, "")
         elif word == "uc" and number is not None:
             self._state = replace(self._state, skip=min(max(number, 0), 16))
+        elif word in _ROW:
+            self._describe(word)
         elif word == "pard":
             self._state = replace(self._state, level=0)
         elif word == "outlinelevel" and number is not None and number < 6:
@@ -169,6 +175,16 @@ class _Rich:
             self._end(word)
         elif word in _SIGNS:
             self._sign(_SIGNS[word])
+
+    def _describe(self, word: str) -> None:
+        """Take how the cells of a row are merged, which is said before them."""
+        if word == "trowd":
+            self._merges, self._merge = [], set()
+        elif word == "cellx":
+            self._merges.append(frozenset(self._merge))
+            self._merge.clear()
+        else:
+            self._merge.add(word)
 
     def _raw(self, content: bytes) -> None:
         skipped = min(self._to_skip, len(content))
@@ -194,6 +210,17 @@ class _Rich:
         else:
             self._words.append(text)
 
+    def _row(self) -> list[Cell]:
+        """Return the cells of the row that ends, those that go on from the left as a part of their first."""
+        row: list[Cell] = []
+        for number, text in enumerate(self._cells):
+            merge = self._merges[number] if number < len(self._merges) else frozenset()
+            if "clmrg" in merge and row:
+                row[-1] = replace(row[-1], columns=row[-1].columns + 1)
+            else:
+                row.append(Cell(text, goes_on="clvmrg" in merge))
+        return row
+
     def _end(self, word: str) -> None:
         """End a paragraph, a cell or a row."""
         self._flush()
@@ -202,7 +229,8 @@ class _Rich:
             self._cells.append(" ".join(text.split()))
             self._words.clear()
         elif word.endswith("row"):
-            line, self._cells = row_line(self._cells), []
+            line = row_line(self._grid.row(self._row()))
+            self._cells = []
             if line.strip(" |"):
                 self._rows.append(line)
         else:

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quarry.indexer.readers.base import ReadOptions, Unreadable
-from quarry.indexer.readers.text.markup import html_text, read_html, read_xml
+from quarry.indexer.readers.text.markup import html_text, read_html
+from quarry.indexer.readers.text.xml_text import read_xml
 
 OPTIONS = ReadOptions()
 

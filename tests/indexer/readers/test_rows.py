@@ -23,7 +23,7 @@ def test_a_list_of_texts_gives_a_document_each():
 def test_other_json_becomes_lines_with_keys():
     content = '{"name": "库存", "sizes": [1, 2.5], "inner": {"on": true, "none": null}}'
     (extract,) = read_json(Path("a.json"), content.encode(), OPTIONS).extracts
-    assert extract.text == "name: 库存\nsizes: 1\nsizes: 2.5\ninner.on: True"
+    assert extract.text == "name: 库存\nsizes: 1\nsizes: 2.5\ninner.on: true"
     assert extract.title == "a"
 
 
