@@ -92,9 +92,7 @@ def read_table(path: Path, content: bytes, options: ReadOptions) -> Reading:
 def _field(cell: str, apart: str) -> str:
     if "\n" in cell:
         cell = cell.replace("\n", " ")
-    if apart in cell:
-        return '"' + cell.replace('"', '""') + '"'
-    return cell
+    return f'"{cell}"' if apart in cell else cell
 
 
 def _separator(text: str, usual: str) -> str:
