@@ -7,7 +7,8 @@ from typing import Literal
 
 from quarry.indexer.messages import Message
 
-Stage = Literal["dense", "bm25", "fusion", "rerank"]
+Stage = Literal["dense", "bm25", "fusion", "late", "rerank"]
+"""`late` is late interaction when a cross-encoder comes after it; alone it is the `rerank` stage."""
 Route = Literal["dense", "bm25", "hybrid"]
 Status = Literal["ran", "partial", "failed", "missing", "off"]
 
@@ -34,7 +35,7 @@ class Evidence:
 
     Scores are comparable only within one stage and one query: `dense` is a cosine in [-1, 1], `bm25` is >= 0 and
     unbounded, `fusion` in [0, 1], `rerank` a logit. `terms` are the query terms that BM25 matched, strongest first.
-    `late` is what late interaction gave, of which `rerank` is a copy unless a cross-encoder came after it.
+    `late` is where late interaction put it, when a cross-encoder came after it; alone, it is `rerank`.
     `raised` was added to the cosine of a passage in another language than the query; dense ranks are those after it.
     `named` was added to it because the title and headings above the passage are nearer to the query than the passage.
     `exact` are the identifiers, codes and quoted phrases of the query that the passage holds letter by letter.

@@ -33,6 +33,7 @@ from quarry.retriever.rerankers.late_interaction import LateInteraction
 from quarry.retriever.rerankers.m3 import M3Score
 from quarry.retriever.results import Answer, Result
 from quarry.retriever.stages.balance import TOP_HITS, coverage_of
+from quarry.retriever.stages.cascade import Cascade
 from quarry.retriever.stages.exact import ExactKept
 from quarry.retriever.stages.guard import THE_RERANKER, Guard
 from quarry.retriever.stages.hybrid import HybridRetriever, WithFallback
@@ -205,18 +206,21 @@ class Searcher:
         return every_one(self.rank(queries, k, options))
 
     def meetings(self, query: str, result: Result) -> tuple[Meeting, ...]:
-        """Return which word of the query met which word of a result; empty unless late interaction alone reranked it."""
-        alone = self._late is not None and self.lazy_reranker.late and self.lazy_reranker.get()[0] is None
-        if self._late is None or not alone or result.evidence.rerank is None:
+        """Return which word of the query met which word of a result; empty unless late interaction scored it."""
+        if self._late is None or not self._scored_late(result):
             return ()
         return self._late.meetings(checked(Query(query, query))[0].text, result.chunk_id)
 
     def m3_score(self, query: str, result: Result) -> M3Score | None:
         """Return the three similarities of a result that late interaction scored by a model's own heads; None for others."""
-        if self._late is None or result.evidence.late is None:
+        if self._late is None or not self._scored_late(result):
             return None
         found = self._late.m3_scores(checked(Query(query, query))[0].text, [result.chunk_id])
         return found[0] if found else None
+
+    def _scored_late(self, result: Result) -> bool:
+        alone = self.lazy_reranker.late and self.lazy_reranker.get()[0] is None
+        return result.evidence.late is not None or (alone and result.evidence.rerank is not None)
 
     def rank(
         self,
@@ -258,9 +262,10 @@ class Searcher:
         reranker, report = self.lazy_reranker.get()
         plan = RerankOptions(depth=options.rerank_depth, budget_ms=options.rerank_budget_ms)
         if self._late is not None and self.lazy_reranker.late and options.route == "hybrid":
-            first = TwoStage(first, self._late, self.index.chunks, plan, self._late_guard)
-            if reranker is None and not report.degrades:
-                return first
+            late = TwoStage(first, self._late, self.index.chunks, plan, self._late_guard)
+            if reranker is not None:
+                return Cascade(late, TwoStage(late, reranker, self.index.chunks, plan, self.lazy_reranker.guard))
+            return _WithReport(late, report) if report.degrades else late
         if reranker is None:
             return _WithReport(first, self._why_not_reranked(report, options))
         return TwoStage(first, reranker, self.index.chunks, plan, self.lazy_reranker.guard)

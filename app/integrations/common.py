@@ -39,6 +39,7 @@ def passage_metadata(result: Result, answer: Answer) -> dict[str, Any]:
         "dense": evidence.dense,
         "bm25": evidence.bm25,
         "fusion": evidence.fusion,
+        "late": evidence.late,
         "rerank": evidence.rerank,
     }
     return {

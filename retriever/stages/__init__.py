@@ -3,7 +3,7 @@
     dense search, BM25                                single
     -> dense within a time budget, else BM25          hybrid.WithFallback, guard
     -> both fused by their scores                     hybrid.HybridRetriever, fusion; the weights: balance; languages
-    -> the best candidates reranked                   rerank
+    -> the best candidates reranked                   rerank; by two rerankers in turn: cascade
     -> exact matches kept in sight                    exact
     -> files that the query names                     named, names
     around all of them: quotation marks, exclusions   operators

@@ -25,11 +25,14 @@ class RerankOptions:
         depth: Candidates per query; beyond about 100 quality falls again ("Drowning in documents", arXiv 2411.11767).
         budget_ms: Wall time per query, None for no limit.
         slice_size: Candidates per call of the reranker; the budget is checked between calls.
+        enough: Candidates after which stopping is no loss: a further call is made only if, at the speed measured so far, it ends
+            within the budget. None for no such number.
     """
 
     depth: int = 50
     budget_ms: float | None = None
     slice_size: int = 16
+    enough: int | None = None
 
     def __post_init__(self) -> None:
         if self.depth < 1 or self.slice_size < 1 or (self.budget_ms is not None and self.budget_ms <= 0):
@@ -53,9 +56,10 @@ class TwoStage:
     def retrieve(self, queries: Sequence[Query], k: int, *, allowed: Collection[str] | None = None) -> list[Ranking]:
         """Return the k best passages after reranking."""
         depth = max(k, self.plan.depth)
-        return [self._rerank(ranking, k) for ranking in self.first.retrieve(queries, depth, allowed=allowed)]
+        return [self.reranked(ranking, k) for ranking in self.first.retrieve(queries, depth, allowed=allowed)]
 
-    def _rerank(self, ranking: Ranking, k: int) -> Ranking:
+    def reranked(self, ranking: Ranking, k: int) -> Ranking:
+        """Return the k best passages of a ranking after reranking its best candidates."""
         candidates = ranking.hits[: self.plan.depth]
         if not candidates:
             return ranking.with_stages(
@@ -72,6 +76,8 @@ class TwoStage:
             if left is not None and left <= 0:
                 break
             part = candidates[first : first + self.plan.slice_size]
+            if left is not None and self._stops_here(len(scores), len(part), perf_counter() - started, left):
+                break
             failure = self._score_slice(self.reranker, ranking.query, part, scores, left)
             if failure:
                 break
@@ -96,7 +102,7 @@ class TwoStage:
         failure = outcome.reason if found is None else _not_scores(found, len(candidates))
         scores = [] if failure or found is None else [float(score) for score in found]
         report = self._report(len(scores), len(candidates), failure, elapsed)
-        hits = _with_late(_reordered(ranking.hits, scores)) if scores else ranking.hits
+        hits = _reordered(ranking.hits, scores) if scores else ranking.hits
         return Ranking.of(ranking.query, hits, k, (*ranking.stages, report))
 
     def _score_slice(
@@ -116,9 +122,24 @@ class TwoStage:
         scores.extend(float(score) for score in outcome.value)
         return None
 
+    def _stops_here(self, scored: int, wanted: int, elapsed: float, left: float) -> bool:
+        """Whether enough are scored, and the next ones would not be in the seconds that are left."""
+        return self.plan.enough is not None and scored >= self.plan.enough and elapsed / scored * wanted > left
+
+    def _as_planned(self, scored: int, elapsed: float) -> Message:
+        return Message.of(
+            "stages.as_deep_as_time_allows",
+            "the first {scored}: at {each:.0f} ms each, more would not fit into {milliseconds:.0f} ms",
+            scored=scored,
+            each=elapsed / scored,
+            milliseconds=self.plan.budget_ms or 0.0,
+        )
+
     def _report(self, scored: int, wanted: int, failure: Message | None, elapsed: float) -> StageReport:
         if scored == wanted:
             return StageReport("rerank", "ran", None, elapsed, scored)
+        if failure is None and self.plan.enough is not None and scored >= self.plan.enough:
+            return StageReport("rerank", "ran", self._as_planned(scored, elapsed), elapsed, scored)
         if not scored:
             why = failure or Message.of("stages.no_time_left", "no time was left for it")
             return StageReport("rerank", "failed", first_order_stands(why), elapsed, 0)
@@ -169,8 +190,3 @@ def _reordered(hits: Sequence[Hit], scores: Sequence[float]) -> list[Hit]:
         else:
             out.append(Hit(hit.chunk_id, lowest - (row - len(scores) + 1), "rerank", hit.evidence))
     return out
-
-
-def _with_late(hits: Sequence[Hit]) -> list[Hit]:
-    """Return the hits with their rerank evidence as that of late interaction, too."""
-    return [replace(hit, evidence=replace(hit.evidence, late=hit.evidence.rerank)) for hit in hits]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _COPIES_NAMED = 5
 _SNIPPET_WIDTH = 240  # characters, about three lines of a terminal
-_STAGES = {"dense": "dense", "bm25": "BM25", "fusion": "fused", "rerank": "rerank"}
+_STAGES = {"dense": "dense", "bm25": "BM25", "fusion": "fused", "late": "late", "rerank": "rerank"}
 
 
 class RouteName(StrEnum):

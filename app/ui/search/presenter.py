@@ -19,7 +19,11 @@ _COPIES_NAMED = 10
 
 def stage_name(stage: str, say: Say) -> str:
     """Return the name of a stage: those of the first stage are called like the search methods."""
-    own = {"fusion": say("Combined", "融合"), "rerank": say("Reranked", "重排")}
+    own = {
+        "fusion": say("Combined", "融合"),
+        "late": say("Word by word", "逐词比较"),
+        "rerank": say("Reranked", "重排"),
+    }
     return own.get(stage) or method_name(stage, say)
 
 
@@ -201,7 +205,7 @@ def _loss(report: StageReport, say: Say) -> str:
             "Reranking ran out of time: the last candidates kept their earlier order.",
             "重排超时：后面的候选段落保持原来的顺序。",
         )
-    if report.stage == "rerank":
+    if report.stage in ("late", "rerank"):
         return say("The results were not reranked.", "结果没有重排。")
     return say(
         "Search by meaning did not run: only words were matched, so other wordings and the other language may be missed.",
@@ -212,7 +216,7 @@ def _loss(report: StageReport, say: Say) -> str:
 def _remedy(report: StageReport, say: Say) -> str:
     if report.status == "partial":
         return say("Ask for fewer results, or turn reranking off.", "可以减少结果数，或关闭重排。")
-    if report.stage == "rerank":
+    if report.stage in ("late", "rerank"):
         return say(
             "Turn reranking off, or see <code>quarry models</code>.",
             "可以关闭重排，或查看 <code>quarry models</code>。",

@@ -23,7 +23,7 @@ STYLE = """<style>
 .q-met-bar span { display: block; height: 100%; background: light-dark(#0072b2, #56b4e9); }
 .q-met-number { text-align: right; font-variant-numeric: tabular-nums; }
 </style>"""
-_STAGES = ("dense", "bm25", "fusion", "rerank")
+_STAGES = ("dense", "bm25", "fusion", "late", "rerank")
 
 
 def movement(answer: Answer, chosen: str, say: Say) -> list[dict[str, Any]]:
@@ -57,6 +57,7 @@ def score_rows(answer: Answer, result: Result, say: Say) -> list[dict[str, str]]
         "dense": say("up to 1", "最大 1"),
         "bm25": say("0 and up", "0 以上"),
         "fusion": say("0 to 1", "0 到 1"),
+        "late": say("any", "不限"),
         "rerank": say("any", "不限"),
     }
     took_part = {stage for one in (result, *answer.results) for stage, _ in _seen(one)}
