@@ -7,7 +7,8 @@ from typing import Self
 from quarry.indexer.embedder import EmbedderSpec
 from quarry.indexer.errors import IndexFormatError, IndexMismatchError
 from quarry.indexer.lexical.analyzer import Analyzer, analyzer
-from quarry.indexer.lexical.bm25 import Bm25sIndex, LexicalIndex
+from quarry.indexer.lexical.bm25 import LexicalIndex
+from quarry.indexer.lexical.index import open_lexical
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.chunk_table import ChunkTable
 from quarry.indexer.storage.generations import Generations
@@ -79,7 +80,7 @@ class Index:
             folder=folder,
             manifest=manifest,
             chunks=ChunkTable.open(folder / CHUNKS_NAME),
-            lexical=Bm25sIndex.open(folder / LEXICAL_NAME),
+            lexical=open_lexical(folder / LEXICAL_NAME),
             vectors=store_class(manifest.store.kind).open(folder / VECTORS_NAME, verified=True)
             if manifest.store
             else None,

@@ -276,4 +276,4 @@ def cut_into_terms(
 ) -> tuple[list[Chunk], list[list[str]]]:
     """Return the passages of a document and, in the same order, their analyzed terms."""
     chunks = split(document, spec, tokens)
-    return chunks, [analyzer.tokens(passage_text(document.title, chunk.heading, chunk.text)) for chunk in chunks]
+    return chunks, [analyzer.passage_terms(passage_text(document.title, chunk.heading, chunk.text)) for chunk in chunks]

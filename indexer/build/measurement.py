@@ -14,7 +14,7 @@ from quarry.indexer.build.cached_embedder import CachedEmbedder
 from quarry.indexer.build.languages import major_languages, mean_vector
 from quarry.indexer.build.plan import Plan
 from quarry.indexer.build.probes import Parts, probe_languages, probe_routes
-from quarry.indexer.lexical.bm25 import Bm25sIndex
+from quarry.indexer.lexical.index import LexicalSegment, UnionIndex
 from quarry.indexer.storage.chunk_table import ChunkTable
 from quarry.indexer.storage.layout import CENTROIDS_NAME, LEXICAL_NAME, NAMES_NAME, VECTORS_NAME
 from quarry.indexer.storage.manifest import Probes
@@ -62,12 +62,13 @@ def measure_routes(table: ChunkTable, building: Path, plan: Plan, changed: int) 
 
 def _parts(table: ChunkTable, building: Path, plan: Plan) -> Parts:
     kind = store_class(plan.store)
+    lexical = UnionIndex([(LexicalSegment.open(building / LEXICAL_NAME), None)])
     return Parts(
         table=table,
         analyzer=plan.cutter.analyzer,
-        lexical=Bm25sIndex.open(building / LEXICAL_NAME),
+        lexical=lexical,
         vectors=kind.open(building / VECTORS_NAME, verified=True),
-        mean_terms=table.mean_terms(),
+        mean_length=lexical.mean_length,
         names=kind.open(building / NAMES_NAME, verified=True) if (building / NAMES_NAME).is_dir() else None,
     )
 

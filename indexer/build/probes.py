@@ -26,6 +26,7 @@ from quarry.indexer.embedder import Vectors
 from quarry.indexer.language import language_of
 from quarry.indexer.lexical.analyzer import Analyzer
 from quarry.indexer.lexical.bm25 import K1, MAX_REPEAT, B, LexicalIndex
+from quarry.indexer.lexical.normalization import SECOND_FORM, words_of
 from quarry.indexer.records import passage_text
 from quarry.indexer.storage.chunk_table import ChunkTable
 from quarry.indexer.storage.manifest import ALL, LanguageFacts, NameFacts, Probes, RouteQuality
@@ -60,7 +61,7 @@ class Parts:
     analyzer: Analyzer
     lexical: LexicalIndex
     vectors: VectorStore
-    mean_terms: float  # of a passage
+    mean_length: float  # of a passage, in words
     names: VectorStore | None = None
 
 
@@ -249,16 +250,18 @@ def cut_out(text: str, seed: str) -> tuple[str, str] | None:
 def bm25_rank(parts: Parts, probe: Probe) -> int:
     """Return the rank, from 1, of a probe's rest among the passages of other documents, by BM25."""
     asked = Counter(parts.analyzer.query_tokens(probe.question))
-    own = _bm25_score(asked, Counter(parts.analyzer.tokens(probe.rest)), parts)
+    own = _bm25_score(asked, parts.analyzer.passage_terms(probe.rest), parts)
     if own <= 0:
         return _DEPTH
     hits = parts.lexical.search(list(asked.elements()), _DEPTH)
     return 1 + sum(hit.score > own for hit in hits if not _same_document(hit.chunk_id, probe.chunk_id))
 
 
-def _bm25_score(asked: Counter[str], passage: Counter[str], parts: Parts) -> float:
-    """The score that a passage with these terms would have, by the formula of `Bm25sIndex`."""
-    norm = K1 * (1 - B + B * passage.total() / max(1.0, parts.mean_terms))
+def _bm25_score(asked: Counter[str], terms: Sequence[str], parts: Parts) -> float:
+    """The score that a passage with these terms would have, by the formula of `Bm25Search`."""
+    words = words_of(terms)
+    passage = Counter(term.removeprefix(SECOND_FORM) for term in terms)
+    norm = K1 * (1 - B + B * words / max(1.0, parts.mean_length))
     return sum(
         min(times, MAX_REPEAT) * idf * passage[term] / (passage[term] + norm)
         for term, times in asked.items()

@@ -7,7 +7,7 @@ from pathlib import Path
 from quarry.indexer.build.plan import Plan
 from quarry.indexer.build.progress import Clock
 from quarry.indexer.embedder import EmbedderSpec
-from quarry.indexer.lexical.bm25 import Bm25sIndex
+from quarry.indexer.lexical.index import ENGINE, LexicalSegment
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.chunk_table import ChunkTable
 from quarry.indexer.storage.generations import Generations
@@ -62,12 +62,11 @@ def store_vectors(table: ChunkTable, building: Path, plan: Plan, spec: EmbedderS
 
 
 def index_terms(table: ChunkTable, building: Path) -> str:
-    """Write the BM25 index of all passages; return its engine's name and version."""
-    lexical = Bm25sIndex.build(table.digests()[0], table.terms())
+    """Write the terms of all passages; return their engine's name and version."""
     folder = building / LEXICAL_NAME
     folder.mkdir()
-    lexical.save(folder)
-    return lexical.engine
+    LexicalSegment.build(folder, table.digests()[0], table.terms())
+    return ENGINE
 
 
 def describe_generation(building: Path, plan: Plan, table: ChunkTable, store: Store | None, engine: str) -> Manifest:

@@ -20,7 +20,7 @@ from unicodedata import combining, normalize
 
 from quarry.indexer.errors import MissingExtraError
 from quarry.indexer.lexical.chinese import JiebaCutter
-from quarry.indexer.lexical.normalization import normalized, number_terms
+from quarry.indexer.lexical.normalization import SECOND_FORM, normalized, number_terms
 
 STOP_WORDS = frozenset((
     "a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "if", "in", "into", "is", "it", "no", "not", "of", "on",
@@ -42,7 +42,7 @@ _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+")
 _LONGEST_TERM = 64
 _LONGEST_RUN = 512  # Han characters that are cut into words at once: jieba's time grows with the square of unknown ones
 _HAN_CHARACTER = re.compile(f"[{_HAN}]")
-_RULES = 2  # raise it with any change of the terms of a passage: indexes keep it and say when theirs is another
+_RULES = 3  # raise it with any change of the terms of a passage: indexes keep it and say when theirs is another
 
 
 class Analyzer(Hashable, Protocol):
@@ -55,6 +55,10 @@ class Analyzer(Hashable, Protocol):
 
     def tokens(self, text: str) -> list[str]:
         """Return all terms of a passage, in order, repetitions included."""
+        ...
+
+    def passage_terms(self, text: str) -> list[str]:
+        """Return what an index keeps of a passage: as `tokens`, with second forms marked."""
         ...
 
     def query_tokens(self, text: str) -> list[str]:
@@ -96,6 +100,15 @@ class ScriptAnalyzer:
         """Return all terms of a passage, in order, repetitions included."""
         folded = normalized(text)
         return [*self._terms(folded, frozenset()), *number_terms(folded)]
+
+    def passage_terms(self, text: str) -> list[str]:
+        """Return what an index keeps of a passage: as `tokens`, with second forms marked.
+
+        They are other forms of words that are there already, `12500` beside `12,500`: a passage with them is found, but it is not
+        longer (Lucene leaves out of a field's length what stands at the place of another token).
+        """
+        folded = normalized(text)
+        return [*self._terms(folded, frozenset()), *(SECOND_FORM + term for term in number_terms(folded))]
 
     def query_tokens(self, text: str) -> list[str]:
         """Return the terms to search for: as `tokens`, without stop words unless there is nothing else.

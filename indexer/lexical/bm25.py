@@ -1,7 +1,7 @@
-"""BM25 over analysed terms, built and persisted by bm25s.
+"""What a lexical index answers, the numbers of BM25, and the engine of older indexes: finished scores, in the files of bm25s.
 
-Scores are summed here, so that zero scores never come out, ties are in id order, filters hold before the cut, and every
-hit says which terms it matched. The files are those of bm25s; they are read here, so that damage is told by file.
+Such indexes keep opening and answering; new ones are segments of term frequencies (`lexical.index`). Scores are summed here, so
+that zero scores never come out, ties are in id order, filters hold before the cut, and every hit says which terms it matched.
 """
 
 import re
@@ -32,9 +32,9 @@ MAX_REPEAT = 3  # a query term counts at most so often, which keeps a pasted pag
 MAX_TERMS = (
     1024  # different terms of a query that are searched for, the rarest; Lucene's limit, so that time is bounded
 )
-_IDS_NAME = "ids.json"
-_HAN_SIGN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff]")
-_MOST_SIGNS = 16  # characters of a query that are looked for inside of words
+IDS_NAME = "ids.json"
+HAN_SIGN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff]")
+MAX_SIGNS = 16  # characters of a query that are looked for inside of words
 
 
 class LexicalHit(NamedTuple):
@@ -47,20 +47,6 @@ class LexicalHit(NamedTuple):
 
 class LexicalIndex(Protocol):
     """Terms by chunk."""
-
-    @classmethod
-    def build(cls, ids: Sequence[str], tokens: Iterable[Sequence[str]]) -> Self:
-        """Index chunks; `tokens` has one list of terms per id."""
-        ...
-
-    @classmethod
-    def open(cls, folder: Path) -> Self:
-        """Open what `save` wrote. Raises IndexFormatError on damage."""
-        ...
-
-    def save(self, folder: Path) -> None:
-        """Write to an existing folder: npy and JSON only."""
-        ...
 
     def __len__(self) -> int: ...
 
@@ -83,7 +69,7 @@ class LexicalIndex(Protocol):
 
 
 class Bm25sIndex:
-    """The default engine: bm25s with Lucene's idf (never negative), scored eagerly at build time."""
+    """The engine of indexes before 0.3.0: bm25s with Lucene's idf (never negative), scored when they were built."""
 
     def __init__(self, ids: Sequence[str], vocabulary: Mapping[str, int], scores: Mapping[str, NDArray[Any]]) -> None:
         self._ids = list(ids)
@@ -123,21 +109,21 @@ class Bm25sIndex:
         Raises:
             IndexFormatError: If a file is missing or damaged.
         """
-        content = read_object(folder / _IDS_NAME)
+        content = read_object(folder / IDS_NAME)
         ids, terms = content.get("ids"), content.get("terms")
         if not isinstance(terms, int) or not is_list_of_str(ids):
-            raise damaged(folder / _IDS_NAME, f"the keys {sorted(content)}", "a list `ids` and a number `terms`")
+            raise damaged(folder / IDS_NAME, f"the keys {sorted(content)}", "a list `ids` and a number `terms`")
         if terms == 0:
             return cls.build(ids, [[] for _ in ids])
         chunks = read_object(folder / PARAMETERS_NAME).get("num_docs")
         if len(ids) != chunks:
-            raise damaged(folder / _IDS_NAME, f"{len(ids)} ids", f"{chunks}, one per chunk")
+            raise damaged(folder / IDS_NAME, f"{len(ids)} ids", f"{chunks}, one per chunk")
         return cls(ids, read_vocabulary(folder / VOCABULARY_NAME, terms), read_arrays(folder, terms))
 
     def save(self, folder: Path) -> None:
         """Write to an existing folder."""
         content = {"engine": self.engine, "terms": len(self._vocabulary), "ids": self._ids}
-        (folder / _IDS_NAME).write_text(dumps(content, ensure_ascii=False), encoding="utf-8")
+        (folder / IDS_NAME).write_text(dumps(content, ensure_ascii=False), encoding="utf-8")
         if not self._vocabulary:
             return
         import bm25s
@@ -204,9 +190,7 @@ class Bm25sIndex:
 
     def _words_with(self, tokens: Sequence[str]) -> list[str]:
         """Return the words of the index that hold the query's Han characters, for a query whose own words are not there."""
-        wanted = "".join(dict.fromkeys(sign for token in tokens for sign in token if _HAN_SIGN.match(sign)))[
-            :_MOST_SIGNS
-        ]
+        wanted = "".join(dict.fromkeys(sign for token in tokens for sign in token if HAN_SIGN.match(sign)))[:MAX_SIGNS]
         if not wanted:
             return []
         holds = re.compile(f"[{wanted}]")
@@ -251,7 +235,7 @@ class Bm25sIndex:
 
 
 def _is_one_character(tokens: Sequence[str]) -> bool:
-    return len(tokens) == 1 and _HAN_SIGN.fullmatch(tokens[0]) is not None
+    return len(tokens) == 1 and HAN_SIGN.fullmatch(tokens[0]) is not None
 
 
 class _Postings(NamedTuple):

@@ -22,8 +22,13 @@ ARRAYS = {  # name of the file in bm25s, and the kind of its numbers (float, int
 def damaged(path: Path, found: str, expected: str) -> IndexFormatError:
     """Return the error for a file of a lexical index: what was found, what was expected, what to do."""
     return IndexFormatError(
-        f"the lexical index file {path} cannot be read: found {found}; expected {expected}. "
-        "Run `quarry generations INDEX --rollback`, or index again with --rebuild"
+        "lexical.damaged",
+        "the lexical index file {path} cannot be read: found {what}",
+        expected="{wanted}",
+        do="Run `quarry generations INDEX --rollback`, or index again with --rebuild",
+        path=path,
+        what=found,
+        wanted=expected,
     )
 
 
@@ -51,7 +56,7 @@ def read_arrays(folder: Path, terms: int) -> dict[str, NDArray[Any]]:
     Raises:
         IndexFormatError: If a file is missing, cut off or of another kind, or they contradict each other.
     """
-    arrays = {name: _read_array(folder / file, kind) for name, (file, kind) in ARRAYS.items()}
+    arrays = {name: read_array(folder / file, kind) for name, (file, kind) in ARRAYS.items()}
     data, chunks, starts = arrays.values()
     paths = {name: folder / file for name, (file, _) in ARRAYS.items()}
     if len(chunks) != len(data):
@@ -63,7 +68,8 @@ def read_arrays(folder: Path, terms: int) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _read_array(path: Path, kind: str) -> NDArray[Any]:
+def read_array(path: Path, kind: str) -> NDArray[Any]:
+    """Map an npy file of one dimension and a kind of numbers. Raises IndexFormatError if it is anything else."""
     try:
         array = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError, EOFError, OverflowError, SyntaxError, TokenError) as err:  # the last two: its header

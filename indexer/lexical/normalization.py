@@ -6,7 +6,7 @@ or commas, beside those of their parts.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import pairwise
 from unicodedata import combining, normalize
@@ -14,6 +14,7 @@ from unicodedata import combining, normalize
 _MOST_MARKS = 32  # combining marks in a row that count; the time to put them in order grows with their square
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200d\u2060\ufeff]")
 _GROUPED = re.compile(r"(?<![\d,.])\d{1,3}(?:,\d{3})+(?![\d,])")
+SECOND_FORM = "="  # stands before a passage's term that is another form of words before it; no term begins with it
 _DIGITS = dict(
     zip(
         "零〇一二两三四五六七八九壹贰叁肆伍陆柒捌玖",
@@ -53,6 +54,14 @@ def number_terms(text: str) -> Iterator[str]:
         digits = match.group().replace("-", "").removeprefix("+")
         if len(digits) >= _FEWEST_DIGITS:
             yield digits
+
+
+def words_of(terms: Sequence[str]) -> int:
+    """Return how many words a passage has: its terms without second forms, which come last."""
+    words = len(terms)
+    while words and terms[words - 1].startswith(SECOND_FORM):
+        words -= 1
+    return words
 
 
 def value_of(text: str) -> int | None:

@@ -269,12 +269,6 @@ class ChunkTable:
         sql = "SELECT chunk_id FROM chunks WHERE name = ? ORDER BY number LIMIT ?"
         return [row[0] for row in self._db.execute(sql, (digest, most))]
 
-    def mean_terms(self) -> float:
-        """Return the mean number of terms of a chunk; 0 without chunks."""
-        count = "CASE terms WHEN '' THEN 0 ELSE 1 + length(terms) - length(replace(terms, ' ', '')) END"
-        mean = self._db.execute(f"SELECT avg({count}) FROM chunks").fetchone()[0]  # noqa: S608 (fixed text)
-        return float(mean or 0.0)
-
     # Reading for answers
 
     def chunks(self, chunk_ids: Sequence[str]) -> list[Chunk]:

@@ -7,7 +7,7 @@ from hashlib import sha256
 from random import Random
 
 from quarry.indexer.lexical.analyzer import analyzer
-from quarry.indexer.lexical.bm25 import Bm25sIndex
+from quarry.indexer.lexical.index import UnionIndex
 from quarry.indexer.records import Document, passage_text
 from quarry.retriever.benchmark.task_data import TaskChoice
 from quarry.retriever.data.datasets import documents, load_dataset
@@ -110,8 +110,8 @@ def bm25_candidates(
     """Return per query the documents to rerank: the first `count` of BM25 and all judged ones, in id order."""
     words = analyzer()
     ids = list(corpus)
-    index = Bm25sIndex.build(
-        ids, (words.tokens(passage_text(corpus[doc_id].title, "", corpus[doc_id].text)) for doc_id in ids)
+    index = UnionIndex.build(
+        ids, (words.passage_terms(passage_text(corpus[doc_id].title, "", corpus[doc_id].text)) for doc_id in ids)
     )
     found: dict[str, list[str]] = {}
     for query in queries:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from quarry.indexer.build.chunking import ChunkSpec, split
 from quarry.indexer.lexical.analyzer import analyzer
-from quarry.indexer.lexical.bm25 import Bm25sIndex
+from quarry.indexer.lexical.index import UnionIndex
 from quarry.indexer.models.token_spans import ScriptTokens
 from quarry.indexer.records import Chunk, Document, passage_text
 
@@ -38,7 +38,9 @@ def fixed(document: Document, size: int) -> list[Chunk]:
 def measure(chunks: list[Chunk], questions: list[dict]) -> tuple[float, float]:
     words, tokens = analyzer("jieba"), ScriptTokens()
     by_id = {chunk.chunk_id: chunk for chunk in chunks}
-    index = Bm25sIndex.build(list(by_id), [words.tokens(passage_text("", c.heading, c.text)) for c in by_id.values()])
+    index = UnionIndex.build(
+        list(by_id), [words.passage_terms(passage_text("", c.heading, c.text)) for c in by_id.values()]
+    )
     recalls, precisions = [], []
     for question in questions:
         read: set[tuple[str, int]] = set()

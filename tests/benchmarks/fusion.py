@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from quarry.indexer.build.names import above_chance
 from quarry.indexer.build.probes import Parts, Probe, bm25_rank, cut_out
 from quarry.indexer.lexical.analyzer import analyzer
-from quarry.indexer.lexical.bm25 import Bm25sIndex
+from quarry.indexer.lexical.index import UnionIndex
 from quarry.indexer.models.encoder import load_embedder
 from quarry.indexer.models.offline_bundle import bundle_folder
 from quarry.indexer.records import passage_text
@@ -136,10 +136,10 @@ def measure(one: JudgedSet, vectors: Vectors, similarities: Numbers | None = Non
     """Measure a set; `similarities`, shape (queries, documents), take the place of cosines where they are given."""
     ids = [key for key, _, _ in one.documents]
     texts = [passage_text(title, "", text) if text else title for _, title, text in one.documents]
-    terms = [WORDS.tokens(text) for text in texts]
-    index = Bm25sIndex.build([f"{key}{_PASSAGE}" for key in ids], terms)
+    terms = [WORDS.passage_terms(text) for text in texts]
+    index = UnionIndex.build([f"{key}{_PASSAGE}" for key in ids], terms)
     documents, asked = vectors.of(texts, "d"), vectors.of(list(one.queries.values()), "q")
-    parts = Parts(None, WORDS, index, None, float(np.mean([len(words) for words in terms])))
+    parts = Parts(None, WORDS, index, None, index.mean_length)
     quality, spread = probe(one, parts, documents, vectors)
     if similarities is None:
         similarities = asked @ documents.T
@@ -175,7 +175,7 @@ def probe(one: JudgedSet, parts: Parts, documents: Numbers, vectors: Vectors) ->
 
 
 def _query(
-    one: JudgedSet, index: Bm25sIndex, ids: list[str], asked: tuple[str, str], similarities: Numbers
+    one: JudgedSet, index: UnionIndex, ids: list[str], asked: tuple[str, str], similarities: Numbers
 ) -> tuple[float, float, float, list[float], float, float]:
     query_id, text = asked
     grades = one.qrels[query_id]

@@ -3,7 +3,7 @@
 import pytest
 
 from quarry.indexer.lexical.analyzer import analyzer
-from quarry.indexer.lexical.bm25 import Bm25sIndex
+from quarry.indexer.lexical.index import UnionIndex
 from quarry.indexer.lexical.normalization import normalized, number_terms, value_of
 from quarry.retriever.phrases import holds
 from quarry.retriever.stages.exact import exact_strings
@@ -13,7 +13,7 @@ JIEBA = analyzer("jieba")
 
 def found(texts, query):
     """Return the numbers of the texts that a query finds, best first."""
-    index = Bm25sIndex.build([str(n) for n in range(len(texts))], [JIEBA.tokens(text) for text in texts])
+    index = UnionIndex.build([str(n) for n in range(len(texts))], [JIEBA.tokens(text) for text in texts])
     return [int(hit.chunk_id) for hit in index.search(JIEBA.query_tokens(query), 10)]
 
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from quarry.indexer.embedder import Embedder, EmbedderSpec, Progress, TokenSpans, Vectors
 from quarry.indexer.errors import ModelError
 from quarry.indexer.lexical.analyzer import Analyzer, analyzer
-from quarry.indexer.lexical.bm25 import Bm25sIndex, LexicalIndex
+from quarry.indexer.lexical.bm25 import LexicalIndex
+from quarry.indexer.lexical.index import UnionIndex
 from quarry.indexer.opened import Index
 from quarry.indexer.stores.base import VectorStore
 from quarry.indexer.stores.exact import ExactStore
@@ -75,7 +76,7 @@ class MiningCorpus:
             raise ValueError("there are no texts to mine from; expected at least one")
         ids = [f"text-{number:09d}" for number in range(len(unique))]
         words = analyzer()
-        lexical = Bm25sIndex.build(ids, (words.tokens(text) for text in unique))
+        lexical = UnionIndex.build(ids, (words.passage_terms(text) for text in unique))
         dense = None
         if embedder is not None:
             store = ExactStore(Path(), list(ids), embedder.embed_documents(unique, progress=progress))

@@ -128,7 +128,7 @@ def test_doctor_is_quiet_on_a_sound_index_and_names_the_damaged_file(folder, tmp
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["lexical/ids.json", "chunks.sqlite", "manifest.json", "pointer"])
+@pytest.mark.parametrize("name", ["lexical/ids.npy", "chunks.sqlite", "manifest.json", "pointer"])
 def test_the_command_that_the_doctor_names_mends_the_index(folder, tmp_path, name):
     index = tmp_path / "i"
     assert quarry("index", folder / "docs", "--into", index, "--model", "none", "-q").returncode == 0

@@ -328,7 +328,7 @@ def test_a_full_disk_costs_the_new_work_only(corpus, index, monkeypatch):
         "vectors/vectors.000001.npy",
         "vectors/ids.000001.json",
         "vectors/store.json",
-        "lexical/ids.json",
+        "lexical/ids.npy",
         "manifest.json",
     ],
 )
@@ -411,7 +411,7 @@ def test_a_reader_keeps_its_generation_while_a_new_one_is_built(corpus, index):
     [
         "vectors/vectors.000001.npy",
         "vectors/store.json",
-        "lexical/ids.json",
+        "lexical/ids.npy",
         "chunks.sqlite",
         "manifest.json",
         "pointer",

@@ -9,7 +9,7 @@ from quarry.indexer.build import build_index, delete_documents, index_documents
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.build.probes import Parts, Probe, bm25_rank, cut_out
 from quarry.indexer.lexical.analyzer import analyzer
-from quarry.indexer.lexical.bm25 import Bm25sIndex
+from quarry.indexer.lexical.index import UnionIndex
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
 from quarry.indexer.storage.generations import Generations
@@ -49,7 +49,7 @@ def test_the_rank_by_bm25_is_that_of_the_passage_without_its_sentence():
         "d2#0-9": "apple kiwi",
         "d3#0-9": "plum kiwi fig",
     }
-    index = Bm25sIndex.build(list(texts), [words.tokens(text) for text in texts.values()])
+    index = UnionIndex.build(list(texts), [words.tokens(text) for text in texts.values()])
     parts = Parts(None, words, index, None, 13 / 4)
     assert bm25_rank(parts, Probe("d0#0-9", "red apple", "red kiwi plum")) == 2
     assert bm25_rank(parts, Probe("d0#0-9", "red apple", "kiwi plum")) > 10  # nothing is left to be found by

@@ -100,16 +100,16 @@ def test_threads_get_the_same_terms():
 SAMPLE = (
     "Running dogs' cafés aren't at the O'Reilly store; e-mail me@x.org about SKU-6678, v3.14, C++ and C#. "
     "getUserName HTTPServer WM_PAINT user_id 1/2 GPU2X ＦＵＬＬ　ｗｉｄｔｈ１２ naïve STRASSE straße "
-    "我来到北京清华大学，使用GPU加速BGE-M3模型。图书馆的开放时间是什么？三〇年代 𠮷野家 カタカナ 한국어 ひ"
+    "我来到北京清华大学，使用GPU加速BGE-M3模型。图书馆的开放时间是什么？三〇年代 𠮷野家 カタカナ 한국어 ひ 12,500 第十二条"
 )
 
 
 def test_the_terms_of_a_passage_change_only_with_the_version(monkeypatch):
-    assert JIEBA.name == f"jieba-{version('jieba')}+pystemmer-{version('PyStemmer')}+opencc-{version('opencc')}/2"
+    assert JIEBA.name == f"jieba-{version('jieba')}+pystemmer-{version('PyStemmer')}+opencc-{version('opencc')}/3"
     rules = module.ScriptAnalyzer("rules alone", module.bigrams)  # the libraries' part is in the name by their versions
     monkeypatch.setattr(rules, "_stem", str)
-    digest = sha256(" ".join(rules.tokens(SAMPLE)).encode()).hexdigest()
-    assert digest[:16] == "c752570431a5468f", (
+    digest = sha256(" ".join(rules.passage_terms(SAMPLE)).encode()).hexdigest()
+    assert digest[:16] == "2a8dede02ba246c4", (
         "terms have changed: raise _RULES in indexer/analyzer.py, then this digest and the name"
     )
 
@@ -119,15 +119,15 @@ def test_an_index_of_older_rules_answers_and_is_told_what_to_do(tmp_path, monkey
     root, embedder = tmp_path / "index", WordEmbedder()
     build_index(root, [tmp_path / "loans.md"], embedder)
     older, encoded = JIEBA.name, embedder.texts_encoded
-    monkeypatch.setattr(module, "_RULES", 3)
+    monkeypatch.setattr(module, "_RULES", 4)
     analyzer.cache_clear()
     try:
         assert len(Index.open(root).lexical.search(analyzer().query_tokens("books 借十本书"), 5)) == 1
         found = {check.name: check for check in examine(root)}["analyzer"]
         assert (found.severity, found.remedy) == ("warning", f"quarry index PATH --into {root}")
-        assert f"the terms were made by {older}, but {older[:-1]}3 is installed" in str(found.message)
+        assert f"the terms were made by {older}, but {older[:-1]}4 is installed" in str(found.message)
         assert build_index(root, [tmp_path / "loans.md"], embedder).switched
-        assert Index.open(root).manifest.lexical.identity == f"{older[:-1]}3"
+        assert Index.open(root).manifest.lexical.identity == f"{older[:-1]}4"
         assert embedder.texts_encoded == encoded  # terms alone are made anew
         assert {check.name: check for check in examine(root)}["analyzer"].severity == "ok"
     finally:

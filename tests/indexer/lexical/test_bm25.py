@@ -19,6 +19,7 @@ from quarry import demo_corpus
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.lexical.bm25 import K1, MAX_TERMS, B, Bm25sIndex
+from quarry.indexer.lexical.index import UnionIndex
 from quarry.retriever.evaluation.measures import ndcg
 from tests.indexer.lexical.reference import RankBm25Index
 
@@ -54,7 +55,7 @@ def test_the_identity_names_versions_and_cutters_differ():
 TEXTS = {"d1": "北京 大学 图书馆", "d2": "library library book", "d3": "北京 library", "d4": "上海"}
 
 
-def built(engine=Bm25sIndex):
+def built(engine=UnionIndex):
     return engine.build(list(TEXTS), [text.split() for text in TEXTS.values()])
 
 
@@ -79,7 +80,7 @@ def test_scores_are_those_of_the_formula():
 
 
 def test_zero_scores_never_come_out_and_k_may_exceed_the_corpus():
-    for engine in (Bm25sIndex, RankBm25Index):
+    for engine in (UnionIndex, Bm25sIndex, RankBm25Index):
         assert built(engine).search(["nothing"], 10) == []
         assert built(engine).search([], 10) == []
         assert len(built(engine).search(["上海"], 10)) == 1
@@ -88,7 +89,7 @@ def test_zero_scores_never_come_out_and_k_may_exceed_the_corpus():
 
 
 def test_ties_come_in_id_order_at_the_cut_too():
-    index = Bm25sIndex.build(["c", "a", "d", "b"], [["x", "y"]] * 4)
+    index = UnionIndex.build(["c", "a", "d", "b"], [["x", "y"]] * 4)
     assert [hit.chunk_id for hit in index.search(["x"], 3)] == ["a", "b", "c"]
 
 
@@ -112,7 +113,7 @@ def brute_force(ids, documents, query, allowed):
     return scores
 
 
-@pytest.mark.parametrize("engine", [Bm25sIndex, RankBm25Index])
+@pytest.mark.parametrize("engine", [UnionIndex, Bm25sIndex, RankBm25Index])
 def test_scores_order_and_terms_are_those_of_brute_force(engine):
     rng = random.Random(0)
     for _ in range(60):
@@ -142,7 +143,7 @@ def test_both_engines_give_the_same_scores_and_terms_in_chinese_english_and_mixe
     assert min(len(chinese), len(english)) >= 10
     passages = [*chinese, *english, *mixed, "", "library library", "用BGE-M3检索北京的library"]
     ids, tokens = [f"d{n:03d}" for n in range(len(passages))], [JIEBA.tokens(text) for text in passages]
-    one, other = Bm25sIndex.build(ids, tokens), RankBm25Index.build(ids, tokens)
+    one, other = UnionIndex.build(ids, tokens), RankBm25Index.build(ids, tokens)
     for query in [*passages, "bge-m3 北京 library library", "大学 is 的"]:
         found, expected = (engine.search(JIEBA.query_tokens(query), len(ids)) for engine in (one, other))
         assert {hit.chunk_id: pytest.approx(hit.score, abs=1e-4) for hit in found} == {
@@ -210,7 +211,7 @@ DAMAGE = [
 
 @pytest.mark.parametrize(("name", "how", "change", "message"), DAMAGE)
 def test_files_that_contradict_each_other_are_named(tmp_path, name, how, change, message):
-    built().save(tmp_path)
+    built(Bm25sIndex).save(tmp_path)
     how(tmp_path, name, change)
     with pytest.raises(IndexFormatError, match=f"{message}.*Run `quarry generations INDEX --rollback`, or index again"):
         Bm25sIndex.open(tmp_path)
@@ -243,7 +244,7 @@ def test_a_missing_empty_or_cut_file_is_named(tmp_path, engine, kept):
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_changed_byte_of_a_head_is_told_or_harmless(tmp_path, data):
-    built().save(tmp_path)
+    built(Bm25sIndex).save(tmp_path)
     path = tmp_path / data.draw(st.sampled_from([DATA, INDICES, INDPTR, VOCABULARY, PARAMETERS, IDS]))
     content = bytearray(path.read_bytes())
     content[data.draw(st.integers(0, min(127, len(content) - 1)))] = data.draw(st.integers(0, 255))
@@ -253,7 +254,7 @@ def test_any_changed_byte_of_a_head_is_told_or_harmless(tmp_path, data):
 
 
 def test_an_opened_index_can_be_saved_again(tmp_path):
-    built().save(tmp_path)
+    built(Bm25sIndex).save(tmp_path)
     (tmp_path / "again").mkdir()
     Bm25sIndex.open(tmp_path).save(tmp_path / "again")
     for path in tmp_path.glob("*.*"):
@@ -264,7 +265,7 @@ def test_a_query_of_a_hundred_thousand_characters_is_answered_quickly():
     rng = random.Random(0)
     words = [f"w{number}" for number in range(16_000)]
     ids = [f"d{number}" for number in range(3000)]
-    index = Bm25sIndex.build(ids, [rng.choices(words, k=30) for _ in ids])
+    index = UnionIndex.build(ids, [rng.choices(words, k=30) for _ in ids])
     started = perf_counter()
     hits = index.search([*words, *(f"x{number}" for number in range(84_000))], 100)
     assert perf_counter() - started < 2  # 0.1 s here; 7 s when each hit looked for each term by itself
@@ -276,7 +277,7 @@ def test_a_query_of_a_hundred_thousand_characters_is_answered_quickly():
     assert repeated == index.search(words[:2] * 3, 3)
 
 
-@pytest.mark.parametrize("engine", [Bm25sIndex, RankBm25Index])
+@pytest.mark.parametrize("engine", [UnionIndex, Bm25sIndex, RankBm25Index])
 def test_of_too_many_terms_the_rarest_count(engine):
     words = [f"w{number}" for number in range(MAX_TERMS)]
     index = engine.build(["a", "b"], [["everywhere"], ["everywhere", *words]])
@@ -302,7 +303,7 @@ def test_real_sets_reach_bm25_as_published(shared_data, name, least):
         else gzip.open(f"{plain}.gz", "rt", encoding="utf-8").read().splitlines()
     )
     rows = [json.loads(line) for line in lines]
-    index = Bm25sIndex.build(
+    index = UnionIndex.build(
         [row["_id"] for row in rows], [JIEBA.tokens(f"{row.get('title', '')} {row['text']}") for row in rows]
     )
     queries = {

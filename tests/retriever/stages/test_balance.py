@@ -8,7 +8,7 @@ import pytest
 
 from quarry.indexer.build import index_documents
 from quarry.indexer.lexical.analyzer import analyzer
-from quarry.indexer.lexical.bm25 import Bm25sIndex
+from quarry.indexer.lexical.index import UnionIndex
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
 from quarry.indexer.storage.manifest import Probes, RouteQuality
@@ -62,7 +62,7 @@ def test_without_a_measurement_the_coverage_alone_decides(probes):
 
 
 def test_coverage_is_the_share_of_idf_mass_that_a_hit_matched():
-    index = Bm25sIndex.build(["1", "2", "3"], [["red", "car"], ["blue", "car"], ["red", "bus"]])
+    index = UnionIndex.build(["1", "2", "3"], [["red", "car"], ["blue", "car"], ["red", "bus"]])
     hit = index.search(["red", "bus", "unknown"], 3)
     hits = bm25(*((h.chunk_id, h.score, h.terms) for h in hit))
     red, bus = index.idf("red"), index.idf("bus")
@@ -77,7 +77,7 @@ def bm25(*triples: tuple[str, float, tuple[str, ...]]) -> list[Hit]:
 def test_the_stop_words_of_another_language_shrink_the_coverage():
     words = analyzer("jieba")
     passages = ["北京大学图书馆 2024 年开放", "上海的图书馆", "广州"]
-    index = Bm25sIndex.build(["1", "2", "3"], [words.tokens(text) for text in passages])
+    index = UnionIndex.build(["1", "2", "3"], [words.tokens(text) for text in passages])
 
     def coverage(question):
         found = index.search(words.query_tokens(question), 3)

@@ -3,7 +3,7 @@
 import pytest
 
 from quarry.indexer.lexical.analyzer import analyzer
-from quarry.indexer.lexical.bm25 import Bm25sIndex
+from quarry.indexer.lexical.index import UnionIndex
 from quarry.retriever.ranking import Hit, Query, Ranking
 from quarry.retriever.stages.exact import ExactKept, exact_strings, holds
 
@@ -37,7 +37,7 @@ class Texts:
 
 def ranked(query: str, order: list[str], k: int = 10, allowed=None, scores=None) -> list[str]:
     words = analyzer("jieba")
-    index = Bm25sIndex.build(list(TEXTS), [words.tokens(text) for text in TEXTS.values()])
+    index = UnionIndex.build(list(TEXTS), [words.tokens(text) for text in TEXTS.values()])
     kept = ExactKept(Fixed(order, scores), index, words, Texts())
     (ranking,) = kept.retrieve([Query("q", query)], k, allowed=allowed)
     return [hit.chunk_id for hit in ranking.hits]

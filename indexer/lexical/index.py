@@ -1,0 +1,188 @@
+"""Lexical segments with the ids of their passages, and the index over several of them.
+
+    ids.npy        uint8, the ids of all passages in UTF-8, ascending; row n of the segment is the n-th
+    id_places.npy  int64, (passages + 1,), where each begins
+
+stand beside the files of `lexical.segment`. Older indexes have the files of bm25s instead; `open_lexical` opens either.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quarry.indexer.lexical.bm25 import IDS_NAME, Bm25sIndex, LexicalHit, LexicalIndex
+from quarry.indexer.lexical.files import damaged, read_array
+from quarry.indexer.lexical.growing import GrowingArray
+from quarry.indexer.lexical.search import Bm25Search
+from quarry.indexer.lexical.segment import Live, Segment
+from quarry.indexer.lexical.strings import StringTable, encoded, places_of
+from quarry.indexer.lexical.writer import SegmentWriter, counted
+
+ENGINE = "postings/1"
+_TEXT_NAME, _PLACES_NAME = "ids.npy", "id_places.npy"
+_FEW = 1000  # ids of a filter that are looked up one by one; more are compared with all
+_AT_ONCE = 100_000  # ids that are written at once
+
+
+class LexicalSegment:
+    """The terms of some passages, by id."""
+
+    def __init__(self, segment: Segment, ids: StringTable) -> None:
+        self.segment, self.ids = segment, ids
+
+    @classmethod
+    def build(cls, folder: Path, ids: Iterable[str], tokens: Iterable[Sequence[str]]) -> Self:
+        """Index passages into an empty folder, in bounded memory, and open them.
+
+        Args:
+            folder: Where to.
+            ids: Each one once, ascending.
+            tokens: One list of terms per id, in the order of the ids.
+
+        Raises:
+            ValueError: If the ids are not ascending, or the numbers of ids and of token lists differ.
+        """
+        written = 0
+        with SegmentWriter(folder) as writer:
+            for terms in tokens:
+                writer.add(terms)
+                written += 1
+        given = _write_ids(folder, iter(ids))
+        if written != given:
+            raise ValueError(f"{written} lists of terms for {given} ids; expected one list per id")
+        return cls.open(folder)
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Open what `build` wrote; only its sizes are compared.
+
+        Raises:
+            IndexFormatError: If a file is missing or damaged.
+        """
+        segment = Segment.open(folder)
+        text, places = read_array(folder / _TEXT_NAME, "u"), read_array(folder / _PLACES_NAME, "i")
+        if len(places) != len(segment) + 1:
+            raise damaged(folder / _PLACES_NAME, f"{len(places) - 1} ids", f"{len(segment)}, one per passage")
+        if places[0] != 0 or places[-1] != len(text) or np.any(places[1:] < places[:-1]):
+            raise damaged(folder / _PLACES_NAME, "limits out of order", f"ascending ones from 0 to {len(text)}")
+        return cls(segment, StringTable(text, places))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def without(self, removed: NDArray[np.int64] | None) -> Live:
+        """Return what is left of it without some rows."""
+        if removed is None or not len(removed):
+            return Live(self.segment)
+        live = np.ones(len(self), dtype=np.bool_)
+        live[removed] = False
+        return Live(self.segment, live)
+
+    def mask(self, allowed: Collection[str]) -> NDArray[np.bool_]:
+        """Return which rows have one of some ids."""
+        if len(allowed) > _FEW:
+            wanted = allowed if isinstance(allowed, set | frozenset) else frozenset(allowed)
+            return np.fromiter((each in wanted for each in self.ids), dtype=np.bool_, count=len(self))
+        mask = np.zeros(len(self), dtype=np.bool_)
+        mask[[row for row in map(self.ids.find, allowed) if row is not None]] = True
+        return mask
+
+
+class UnionIndex:
+    """BM25 over the passages that are left in some segments: `LexicalIndex`.
+
+    Args:
+        parts: Segments, each with the rows that were removed from it, ascending; None for none.
+
+    Example:
+        >>> one = UnionIndex.build(["a", "b"], [["red", "valve"], ["green", "valve"]])
+        >>> [(hit.chunk_id, hit.terms) for hit in one.search(["red", "valve"], 5)]
+        [('a', ('red', 'valve')), ('b', ('valve',))]
+    """
+
+    def __init__(self, parts: Sequence[tuple[LexicalSegment, NDArray[np.int64] | None]]) -> None:
+        self._segments = [segment for segment, _ in parts]
+        self._search = Bm25Search([segment.without(removed) for segment, removed in parts], self._names)
+
+    @classmethod
+    def build(cls, ids: Sequence[str], tokens: Iterable[Sequence[str]]) -> Self:
+        """Index passages in memory; `tokens` has one list of terms per id.
+
+        Raises:
+            ValueError: If the numbers of ids and of token lists differ.
+        """
+        lists = list(tokens)
+        if len(lists) != len(ids):
+            raise ValueError(f"{len(lists)} lists of terms for {len(ids)} ids; expected one list per id")
+        order = sorted(range(len(ids)), key=ids.__getitem__)
+        segment = counted(lists[row] for row in order)
+        return cls([(LexicalSegment(segment, StringTable.of([encoded(ids[row]) for row in order])), None)])
+
+    def __len__(self) -> int:
+        return len(self._search)
+
+    @property
+    def engine(self) -> str:
+        """Name and version of the format and of its scores."""
+        return ENGINE
+
+    @property
+    def mean_length(self) -> float:
+        """Mean number of words of a passage; 0 without passages."""
+        return self._search.mean_length
+
+    def idf(self, token: str) -> float | None:
+        """Return ln(1 + (N - df + 0.5) / (df + 0.5)), None for a term that is in no passage."""
+        return self._search.idf(token)
+
+    def search(self, tokens: Sequence[str], k: int, *, allowed: Collection[str] | None = None) -> list[LexicalHit]:
+        """Return at most k passages with a score above zero, best first, ties in id order; see `Bm25Search.search`.
+
+        Raises:
+            ValueError: If k < 1.
+        """
+        masks = None if allowed is None else [segment.mask(allowed) for segment in self._segments]
+        hits = self._search.search(tokens, k, masks)
+        return [LexicalHit(self._segments[hit.part].ids[hit.row], hit.score, hit.terms) for hit in hits]
+
+    def having(self, groups: Sequence[Sequence[str]], signs: Sequence[str] = ()) -> frozenset[str]:
+        """Return the passages that have a term of every group and, of every sign, a term that holds it; all without any."""
+        masks = self._search.having(groups, signs)
+        return frozenset(
+            segment.ids[row]
+            for segment, mask in zip(self._segments, masks, strict=True)
+            for row in np.flatnonzero(mask).tolist()
+        )
+
+    def _names(self, part: int, rows: Sequence[int]) -> list[str]:
+        ids = self._segments[part].ids
+        return [ids[row] for row in rows]
+
+
+def open_lexical(folder: Path) -> LexicalIndex:
+    """Open the lexical index of a generation, of today's format or of bm25s. Raises IndexFormatError on damage."""
+    if (folder / IDS_NAME).is_file():
+        return Bm25sIndex.open(folder)
+    return UnionIndex([(LexicalSegment.open(folder), None)])
+
+
+def _write_ids(folder: Path, ids: Iterator[str]) -> int:
+    """Write ids and return how many they are."""
+    count = size = 0
+    last = b""
+    with (
+        GrowingArray(folder / _TEXT_NAME, np.dtype(np.uint8)) as text,
+        GrowingArray(folder / _PLACES_NAME, np.dtype(np.int64)) as places,
+    ):
+        places.append(np.zeros(1, np.int64))
+        while words := [encoded(each) for each in islice(ids, _AT_ONCE)]:
+            if words != sorted(set(words)) or (count and words[0] <= last):
+                raise ValueError("ids out of order; expected each one once, ascending")
+            text.append(np.frombuffer(b"".join(words), dtype=np.uint8))
+            places.append(places_of(words)[1:] + size)
+            count, size, last = count + len(words), size + sum(map(len, words)), words[-1]
+    return count

@@ -1,0 +1,146 @@
+"""A segment: the terms of some passages with how often each stands where, in mapped files that never change.
+
+    postings.json   {"format": 1, "passages": N, "words": sum of the lengths, "terms": T, "postings": P}
+    terms.npy       uint8, all terms in UTF-8, sorted by bytes     places.npy   int64, (T + 1,), where each begins
+    rows.npy        uint32, (P,), passages of each term, ascending starts.npy   int64, (T + 1,), where each term's begin
+    counts.npy      uint8 to uint32, (P,), how often it stands there
+    lengths.npy     uint32, (N,), words of each passage
+
+A passage is a row: the n-th that was written. Scores are made when a query comes (`lexical.search`), because they depend on all
+segments and on what has been removed since. What a removed passage had is not kept apart: a term's postings are read for its
+scores anyway, and counting those that are left under the mask costs little beside it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from json import dumps
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quarry.indexer.lexical.files import damaged, read_array, read_object
+from quarry.indexer.lexical.strings import StringTable
+
+HEAD_NAME = "postings.json"
+FORMAT = 1
+ARRAYS = {"terms": "u", "places": "i", "starts": "i", "rows": "u", "counts": "u", "lengths": "u"}  # and their kinds
+_FACTS = ("format", "passages", "words", "terms", "postings")
+
+
+class Postings(NamedTuple):
+    """The passages of a term, ascending, and how often it stands in each, both of shape (df,)."""
+
+    rows: NDArray[np.uint32]
+    counts: NDArray[Any]
+
+
+class Segment:
+    """Terms of some passages, opened.
+
+    Args:
+        terms: The terms, sorted.
+        starts: Where the postings of each begin, shape (terms + 1,).
+        rows: Passages of all postings, shape (postings,).
+        counts: Term frequencies of all postings, shape (postings,).
+        lengths: Words of each passage, shape (passages,).
+    """
+
+    def __init__(
+        self,
+        terms: StringTable,
+        starts: NDArray[np.int64],
+        rows: NDArray[np.uint32],
+        counts: NDArray[Any],
+        lengths: NDArray[np.uint32],
+    ) -> None:
+        self.terms, self.starts, self.rows, self.counts, self.lengths = terms, starts, rows, counts, lengths
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Map the files of a segment; its postings are not read.
+
+        Raises:
+            IndexFormatError: If a file is missing, damaged or of a newer format, or if two contradict each other.
+        """
+        head = _head(folder / HEAD_NAME)
+        arrays = {name: read_array(folder / f"{name}.npy", kind) for name, kind in ARRAYS.items()}
+        terms, postings = head["terms"], head["postings"]
+        expected = {"places": terms + 1, "starts": terms + 1, "rows": postings, "counts": postings}
+        for name, length in {**expected, "lengths": head["passages"]}.items():
+            if len(arrays[name]) != length:
+                raise damaged(folder / f"{name}.npy", f"{len(arrays[name])} numbers", f"{length}, as {HEAD_NAME} says")
+        for name, last in (("places", len(arrays["terms"])), ("starts", postings)):
+            limits = arrays[name]
+            if limits[0] != 0 or limits[-1] != last or np.any(limits[1:] < limits[:-1]):
+                raise damaged(folder / f"{name}.npy", "limits out of order", f"ascending ones from 0 to {last}")
+        table = StringTable(arrays["terms"], arrays["places"])
+        return cls(table, arrays["starts"], arrays["rows"], arrays["counts"], arrays["lengths"])
+
+    def __len__(self) -> int:
+        """Return the number of passages."""
+        return len(self.lengths)
+
+    def postings(self, number: int) -> Postings:
+        """Return the postings of a term by its number."""
+        where = slice(int(self.starts[number]), int(self.starts[number + 1]))
+        return Postings(self.rows[where], self.counts[where])
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A segment and which of its passages are there: shape (len(segment),), True where one is; None when all are.
+
+    Raises:
+        ValueError: If the mask has another shape.
+    """
+
+    segment: Segment
+    live: NDArray[np.bool_] | None = None
+
+    def __post_init__(self) -> None:
+        if self.live is not None and self.live.shape != (len(self.segment),):
+            raise ValueError(
+                f"a mask of shape {self.live.shape}; expected ({len(self.segment)},), one place per passage"
+            )
+
+    @property
+    def passages(self) -> int:
+        """How many passages are there."""
+        return len(self.segment) if self.live is None else int(np.count_nonzero(self.live))
+
+    @property
+    def words(self) -> int:
+        """How many words they have together."""
+        lengths = self.segment.lengths
+        return int((lengths if self.live is None else lengths[self.live]).sum(dtype=np.int64))
+
+    def df(self, number: int) -> int:
+        """Return in how many of them a term stands, by its number in the segment."""
+        if self.live is None:
+            return int(self.segment.starts[number + 1] - self.segment.starts[number])
+        return int(np.count_nonzero(self.live[self.segment.postings(number).rows]))
+
+
+def write_head(folder: Path, lengths: NDArray[np.uint32], terms: int, postings: int) -> None:
+    """Write the lengths and, as the last file of a segment, its head."""
+    np.save(folder / "lengths.npy", lengths.astype("<u4"))
+    facts = (FORMAT, len(lengths), int(lengths.sum(dtype=np.int64)), terms, postings)
+    (folder / HEAD_NAME).write_text(dumps(dict(zip(_FACTS, facts, strict=True))), encoding="utf-8")
+
+
+def smallest_type(values: Sequence[int]) -> np.dtype[Any]:
+    """Return the smallest type of counts that holds the largest of some."""
+    most = max(values, default=0)
+    return np.dtype(np.uint8 if most < 2**8 else np.uint16 if most < 2**16 else np.uint32)
+
+
+def _head(path: Path) -> dict[str, int]:
+    head = read_object(path)
+    if not all(isinstance(head.get(name), int) and head[name] >= 0 for name in _FACTS):
+        found = ", ".join(f"{name}: {value!r}" for name, value in head.items())
+        raise damaged(path, found[:200] or "nothing", f"a whole number for each of {', '.join(_FACTS)}")
+    if head["format"] != FORMAT:
+        raise damaged(path, f"format {head['format']}", f"format {FORMAT}; a newer Quarry may have written it")
+    return head
