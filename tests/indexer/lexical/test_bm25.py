@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 import pytest
@@ -266,9 +266,9 @@ def test_a_query_of_a_hundred_thousand_characters_is_answered_quickly():
     words = [f"w{number}" for number in range(16_000)]
     ids = [f"d{number}" for number in range(3000)]
     index = UnionIndex.build(ids, [rng.choices(words, k=30) for _ in ids])
-    started = perf_counter()
+    started = process_time()
     hits = index.search([*words, *(f"x{number}" for number in range(84_000))], 100)
-    assert perf_counter() - started < 2  # 0.1 s here; 7 s when each hit looked for each term by itself
+    assert process_time() - started < 2  # 0.1 s here; 7 s when each hit looked for each term by itself
     assert len(hits) == 100
     assert set().union(*(hit.terms for hit in hits)) <= set(
         sorted(words, key=lambda word: -(index.idf(word) or 0.0))[:MAX_TERMS]

@@ -236,7 +236,11 @@ def head_with(**changed):
     ("name", "change", "message"),
     [
         ("postings.json", head_with(format=2), "found format 2; expected format 1; a newer Quarry may have written it"),
-        ("postings.json", head_with(terms="2"), "found .*; expected a whole number for each of format, passages, words, terms, postings"),
+        (
+            "postings.json",
+            head_with(terms="2"),
+            "found .*; expected a whole number for each of format, passages, words, terms, postings",
+        ),
         ("postings.json", lambda path: path.write_text("[]", "utf-8"), "found a list; expected a JSON object"),
         ("rows.npy", array_with(lambda a: a[:-1]), "found 2 numbers; expected 3, as postings.json says"),
         ("counts.npy", array_with(lambda a: a[:-1]), "found 2 numbers; expected 3, as postings.json says"),

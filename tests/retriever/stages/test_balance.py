@@ -114,7 +114,7 @@ class Blank:
     def tokens(self, text):
         return []
 
-    query_tokens = tokens
+    passage_terms = query_tokens = tokens
 
 
 def orders(index, embedder, question):
