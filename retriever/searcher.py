@@ -33,6 +33,7 @@ from quarry.retriever.rerankers.late_interaction import LateInteraction
 from quarry.retriever.rerankers.m3 import M3Score
 from quarry.retriever.results import Answer, Result
 from quarry.retriever.stages.balance import TOP_HITS, coverage_of
+from quarry.retriever.stages.both_languages import BothLanguages
 from quarry.retriever.stages.cascade import Cascade
 from quarry.retriever.stages.exact import ExactKept
 from quarry.retriever.stages.guard import THE_RERANKER, Guard
@@ -44,6 +45,7 @@ from quarry.retriever.stages.names import Names
 from quarry.retriever.stages.operators import Obeying
 from quarry.retriever.stages.rerank import RerankOptions, TwoStage
 from quarry.retriever.stages.single import DenseRetriever, LexicalRetriever
+from quarry.retriever.stages.standout import CANDIDATES
 from quarry.retriever.understood import understand
 
 _PASSAGES_PER_DOCUMENT = 3  # asked for per wanted document, so that long documents do not crowd out others
@@ -262,13 +264,19 @@ class Searcher:
         reranker, report = self.lazy_reranker.get()
         plan = RerankOptions(depth=options.rerank_depth, budget_ms=options.rerank_budget_ms)
         if self._late is not None and self.lazy_reranker.late and options.route == "hybrid":
-            late = TwoStage(first, self._late, self.index.chunks, plan, self._late_guard)
+            late = self._with_late(TwoStage(first, self._late, self.index.chunks, plan, self._late_guard), self._late)
             if reranker is not None:
                 return Cascade(late, TwoStage(late, reranker, self.index.chunks, plan, self.lazy_reranker.guard))
             return _WithReport(late, report) if report.degrades else late
         if reranker is None:
             return _WithReport(first, self._why_not_reranked(report, options))
         return TwoStage(first, reranker, self.index.chunks, plan, self.lazy_reranker.guard)
+
+    def _with_late(self, stage: TwoStage, late: LateInteraction) -> TwoStage | BothLanguages:
+        probes = self.index.manifest.probes
+        if self._languages is None or probes is None or probes.spread <= 0:
+            return stage
+        return BothLanguages(stage, late, self._languages, probes, self.index.lexical, self.index.analyzer)
 
     def _why_not_reranked(self, report: StageReport, options: SearchOptions) -> StageReport:
         """Return the reranker's report; where late interaction could have been, it names the command that adds it."""
@@ -292,7 +300,14 @@ class Searcher:
         store = self.index.vectors
         reason = self.lazy_embedder.unavailable()
         primary = (
-            DenseRetriever(self.lazy_embedder.get, store, self._languages, self._names, Names.missing(self.index))
+            DenseRetriever(
+                self.lazy_embedder.get,
+                store,
+                self._languages,
+                self._names,
+                Names.missing(self.index),
+                of_others=CANDIDATES if options.route == "hybrid" else 0,
+            )
             if store is not None and not reason
             else None
         )

@@ -102,10 +102,18 @@ class LateInteraction:
         if heads_of(embedder):
             totals = [one.total for one in self.m3_scores(query, chunk_ids)]
             return z_scores(first) + z_scores(np.array(totals, dtype=np.float32))
+        return z_scores(first) + weight * z_scores(self.similarities(query, chunk_ids))
+
+    def has_heads(self) -> bool:
+        """Whether the model has heads of its own, which were trained for this. Raises as `rerank`."""
+        return bool(heads_of(self._tokens()))
+
+    def similarities(self, query: str, chunk_ids: Sequence[str]) -> NDArray[np.float32]:
+        """Return the MaxSim of passages with a query, shape (len(chunk_ids),). Raises as `rerank`."""
+        embedder = self._tokens()
         opened = self._open(embedder)
         asked = opened.projection.project(embedder.query_tokens(query))
-        found = [maxsim(asked, one) for one in self._states(opened, chunk_ids)]
-        return z_scores(first) + weight * z_scores(np.array(found, dtype=np.float32))
+        return np.array([maxsim(asked, one) for one in self._states(opened, chunk_ids)], dtype=np.float32)
 
     def m3_scores(self, query: str, chunk_ids: Sequence[str]) -> list[M3Score]:
         """Return dense, sparse and multi-vector similarity of passages; none for a model without heads. Raises as `rerank`."""

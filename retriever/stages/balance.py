@@ -55,14 +55,13 @@ def balance(probes: Probes | None, coverage: float, dense: Sequence[Hit], langua
     """
     if not dense:
         return Balance(1.0, Message.of("stages.no_dense_hits", "dense search found nothing"))
-    quality = probes.quality.get(language, probes.quality.get(ALL)) if probes else None
+    quality = _quality_of(probes, language) if probes else None
     if probes is None or quality is None:
         weight = WEIGHT_BEFORE * min(1.0, coverage / FULL_COVERAGE)
         return Balance(weight, _unmeasured(weight, added=probes is not None))
-    measurable = max(quality.bm25, quality.dense) >= MEASURABLE
-    if measurable and quality.dense < WEAK_DENSE * quality.bm25:
+    if is_dense_left_out(probes, language):
         return Balance(1.0, _because(Message.of("stages.bm25_alone", "BM25 alone ranks"), quality))
-    if measurable and quality.bm25 < WEAK_BM25 * quality.dense:
+    if max(quality.bm25, quality.dense) >= MEASURABLE and quality.bm25 < WEAK_BM25 * quality.dense:
         return Balance(0.0, _because(Message.of("stages.dense_alone", "dense search alone ranks"), quality))
     gap = (dense[0].score - dense[min(_TENTH, len(dense) - 1)].score) / max(probes.spread, _LEAST_SPREAD)
     weight = _weight(quality, coverage, gap)
@@ -74,6 +73,18 @@ def balance(probes: Probes | None, coverage: float, dense: Sequence[Hit], langua
         gap=gap,
     )
     return Balance(weight, _because(how, quality))
+
+
+def is_dense_left_out(probes: Probes, language: str) -> bool:
+    """Whether dense search is too weak in this index to count for questions in a language."""
+    quality = _quality_of(probes, language)
+    if quality is None or max(quality.bm25, quality.dense) < MEASURABLE:
+        return False
+    return quality.dense < WEAK_DENSE * quality.bm25
+
+
+def _quality_of(probes: Probes, language: str) -> RouteQuality | None:
+    return probes.quality.get(language, probes.quality.get(ALL))
 
 
 def _because(how: Message, quality: RouteQuality) -> Message:
@@ -108,6 +119,12 @@ def _weight(quality: RouteQuality, coverage: float, gap: float) -> float:
     if weight < NEGLIGIBLE:
         return 0.0
     return 1.0 if weight > 1 - NEGLIGIBLE else weight
+
+
+def coverage_of_hits(tokens: Sequence[str], index: LexicalIndex, hits: Sequence[Hit]) -> float:
+    """Return what `coverage_of` returns, from hits of a later stage that keep their BM25 ranks in their evidence."""
+    found = [hit for hit in hits if hit.evidence.bm25]
+    return coverage_of(tokens, index, sorted(found, key=lambda hit: hit.evidence.bm25.rank if hit.evidence.bm25 else 0))
 
 
 def coverage_of(tokens: Sequence[str], index: LexicalIndex, hits: Sequence[Hit]) -> float:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from quarry.retriever.ranking import Hit, Query, Ranking
+from quarry.retriever.stages.both_languages import BothLanguages
 from quarry.retriever.stages.rerank import TwoStage
 
 DEEPEST = 20  # "the first 10 to 20": the second half as time allows
@@ -25,7 +26,7 @@ class Cascade:
         last: The cross-encoder; its plan has the budget of both.
     """
 
-    late: TwoStage
+    late: TwoStage | BothLanguages
     last: TwoStage
 
     def retrieve(self, queries: Sequence[Query], k: int, *, allowed: Collection[str] | None = None) -> list[Ranking]:

@@ -10,11 +10,12 @@ from quarry.indexer.lexical.bm25 import LexicalIndex
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.manifest import Probes
 from quarry.retriever.base import Retriever
-from quarry.retriever.ranking import Query, Ranking, StageReport
+from quarry.retriever.ranking import Hit, Query, Ranking, StageReport
 from quarry.retriever.stages.balance import balance, coverage_of
 from quarry.retriever.stages.fusion import fuse
 from quarry.retriever.stages.guard import DENSE_SEARCH, Guard
 from quarry.retriever.stages.languages import Languages
+from quarry.retriever.stages.standout import BY_COVERAGE, Sides, fused_again, raise_other
 
 FUSION_DEPTH = 100  # candidates taken from each side before fusing
 
@@ -91,7 +92,29 @@ class HybridRetriever:
         coverage = coverage_of(self.analyzer.tokens(query.text), self.index, lexical.hits)
         chosen = balance(self.probes, coverage, dense.hits, language_of(query.text))
         foreign = self.languages.foreign(query.text) if self.languages else frozenset()
-        hits = fuse(dense.hits, lexical.hits, k=k, weight=chosen.weight, foreign=foreign)
+        every = k if not foreign else len(dense.hits) + len(lexical.hits)
+        hits = fuse(dense.hits, lexical.hits, k=every, weight=chosen.weight, foreign=foreign)
+        by = 0.0
+        if foreign and chosen.weight < 1:
+            hits, by = self._raised(hits, foreign, coverage)
         elapsed = (perf_counter() - started) * 1000
-        report = StageReport("fusion", "ran", chosen.reason, elapsed, len(hits))
+        reason = _raised_message(chosen.reason, by) if by else chosen.reason
+        report = StageReport("fusion", "ran", reason, elapsed, min(k, len(hits)))
         return Ranking.of(query, hits, k, (*dense.stages, *lexical.stages, report))
+
+    def _raised(self, hits: list[Hit], foreign: Collection[str], coverage: float) -> tuple[list[Hit], float]:
+        """Raise the other language's best passages by how far they stand out; see `quarry.retriever.stages.standout`."""
+        sides = Sides.of(hits, foreign)
+        if sides is None or self.probes is None or self.probes.spread <= 0:
+            return hits, 0.0
+        raised, by = raise_other(hits, sides, sides.lead() / self.probes.spread - BY_COVERAGE * coverage)
+        return fused_again(raised) if by else hits, by
+
+
+def _raised_message(how: Message, by: float) -> Message:
+    return Message.of(
+        "stages.stands_out",
+        "{how}; the best passages in the other language stand out and were raised by {most:.2f}",
+        how=how,
+        most=by,
+    )

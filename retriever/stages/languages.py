@@ -67,13 +67,13 @@ class Languages:
     def search(
         self, store: VectorStore, questions: Sequence[str], vectors: Vectors, k: int, allowed: Collection[str] | None
     ) -> list[list[Near]]:
-        """Find the k passages of the highest raised similarity for each question, best first.
+        """Find passages of the highest raised similarity for each question, best first: the k best, and k of each other language.
 
         Args:
             store: Where the passages are.
             questions: Their languages count.
             vectors: Of the questions, shape (len(questions), dim).
-            k: How many.
+            k: How many of all, and of each language other than the question's.
             allowed: Only these may come out; None allows all.
         """
         found = [
@@ -81,18 +81,18 @@ class Languages:
         ]
         raises = self._raises(questions, vectors)
         for name, ids in self.members.items():
-            rows = [row for row, by_name in enumerate(raises) if by_name.get(name, 0.0) > 0]
+            rows = [row for row, by_name in enumerate(raises) if name in by_name]
             candidates = ids if allowed is None else ids.intersection(allowed)
             if not rows or not candidates:
                 continue
             for row, near in zip(rows, store.search(vectors[rows], k, allowed=candidates), strict=True):
                 found[row].update((one.chunk_id, one.similarity) for one in near)
-        return [self._ordered(similar, by_name, k) for similar, by_name in zip(found, raises, strict=True)]
+        return [self._ordered(similar, by_name) for similar, by_name in zip(found, raises, strict=True)]
 
     def near(self, question: str, vector: NDArray[np.float32], similar: Mapping[str, float]) -> list[Near]:
         """Return passages of known similarity, passage id -> cosine, as `search` would."""
         (raises,) = self._raises([question], vector[np.newaxis])
-        return self._ordered(similar, raises, len(similar))
+        return self._ordered(similar, raises)
 
     def _raises(self, questions: Sequence[str], vectors: Vectors) -> list[dict[str, float]]:
         """What the passages of each other language are given, by question."""
@@ -100,14 +100,14 @@ class Languages:
         for question, vector in zip(questions, vectors, strict=True):
             own = language_of(question)
             share = self.shares.get(own, 0.0)
-            others = [name for name in self.centroids if name != own] if share else []
+            others = [name for name in self.centroids if name != own] if own in self.centroids else []
             leads = {name: lead_of(vector[np.newaxis], self.centroids[own], self.centroids[name])[0] for name in others}
             out.append({name: share * float(lead) for name, lead in leads.items()})
         return out
 
-    def _ordered(self, similar: Mapping[str, float], raises: Mapping[str, float], k: int) -> list[Near]:
+    def _ordered(self, similar: Mapping[str, float], raises: Mapping[str, float]) -> list[Near]:
         near = [
             Near(chunk_id, cosine, next((by for name, by in raises.items() if chunk_id in self.members[name]), 0.0))
             for chunk_id, cosine in similar.items()
         ]
-        return sorted(near, key=lambda one: (-one.score, one.chunk_id))[:k]
+        return sorted(near, key=lambda one: (-one.score, one.chunk_id))

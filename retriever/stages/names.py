@@ -85,16 +85,15 @@ class Names:
             do="Add them with `quarry index PATH --into INDEX`",
         )
 
-    def raise_by(self, asked: Asked, near: Sequence[Near], k: int) -> list[Near]:
+    def raise_by(self, asked: Asked, near: Sequence[Near]) -> list[Near]:
         """Raise passages by their titles, and add passages whose titles are near the question.
 
         Args:
             asked: The question.
             near: Its nearest passages, at least 100 where there are so many.
-            k: How many come out.
 
         Returns:
-            At most k, best first.
+            All of both, best first.
         """
         titles = {one.chunk_id: one.similarity for one in self.names.search(asked.vector[np.newaxis], _FOUND)[0]}
         head = near[:NEAREST]
@@ -114,7 +113,7 @@ class Names:
         ]
         known = {one.chunk_id for one in below}
         raised.extend(one for one in near[NEAREST:] if one.chunk_id not in known)
-        return sorted(raised, key=lambda one: (-one.score, one.chunk_id))[:k]
+        return sorted(raised, key=lambda one: (-one.score, one.chunk_id))
 
     def _names_of(self, candidates: Sequence[Near]) -> Mapping[str, bytes]:
         return self.chunks.names_of([one.chunk_id for one in candidates])

@@ -82,7 +82,7 @@ class TwoStage:
             if failure:
                 break
         elapsed = (perf_counter() - started) * 1000
-        report = self._report(len(scores), len(candidates), failure, elapsed)
+        report = self.report(len(scores), len(candidates), failure, elapsed)
         if not scores:
             return Ranking.of(ranking.query, ranking.hits, k, (*ranking.stages, report))
         return Ranking.of(ranking.query, _reordered(ranking.hits, scores), k, (*ranking.stages, report))
@@ -101,7 +101,7 @@ class TwoStage:
             )
         failure = outcome.reason if found is None else _not_scores(found, len(candidates))
         scores = [] if failure or found is None else [float(score) for score in found]
-        report = self._report(len(scores), len(candidates), failure, elapsed)
+        report = self.report(len(scores), len(candidates), failure, elapsed)
         hits = _reordered(ranking.hits, scores) if scores else ranking.hits
         return Ranking.of(ranking.query, hits, k, (*ranking.stages, report))
 
@@ -135,7 +135,8 @@ class TwoStage:
             milliseconds=self.plan.budget_ms or 0.0,
         )
 
-    def _report(self, scored: int, wanted: int, failure: Message | None, elapsed: float) -> StageReport:
+    def report(self, scored: int, wanted: int, failure: Message | None, elapsed: float) -> StageReport:
+        """Return the report of a call that scored so many of the candidates in so many milliseconds."""
         if scored == wanted:
             return StageReport("rerank", "ran", None, elapsed, scored)
         if failure is None and self.plan.enough is not None and scored >= self.plan.enough:

@@ -18,7 +18,13 @@ from quarry.retriever.stages.names import NEAREST, Asked, Names
 class DenseRetriever:
     """A Retriever over vectors. The embedder is loaded at the first query, so that opening an index is quick.
 
-    `without` is why there are no titles to raise passages by, for the report.
+    Attributes:
+        embedder: Returns the index's.
+        store: The vectors of the passages.
+        languages: Of the index; None for one.
+        names: Its titles and headings; None without.
+        without: Why there are no titles to raise passages by, for the report.
+        of_others: How many passages of the other language than the question's come out at least, beyond the k best if need be.
     """
 
     embedder: Callable[[], Embedder]
@@ -26,6 +32,7 @@ class DenseRetriever:
     languages: Languages | None = None
     names: Names | None = None
     without: Message | None = None
+    of_others: int = 0
 
     def retrieve(self, queries: Sequence[Query], k: int, *, allowed: Collection[str] | None = None) -> list[Ranking]:
         """Return the k passages of highest cosine for each query, after evening out two languages and raising by titles."""
@@ -34,7 +41,7 @@ class DenseRetriever:
         started = perf_counter()
         texts = [query.text for query in queries]
         vectors = self.embedder().embed_queries(texts)
-        depth = k if self.names is None else max(k, NEAREST)
+        depth = max(k, self.of_others, 0 if self.names is None else NEAREST)
         if self.languages is None:
             found = [
                 [Near(chunk_id, similarity) for chunk_id, similarity in neighbours]
@@ -44,16 +51,27 @@ class DenseRetriever:
             found = self.languages.search(self.store, texts, vectors, depth, allowed)
         if self.names is not None:
             found = [
-                self.names.raise_by(Asked(text, vector, allowed), near, k)
+                self.names.raise_by(Asked(text, vector, allowed), near)
                 for text, vector, near in zip(texts, vectors, found, strict=True)
             ]
+        found = [self._cut(near, k, text) for text, near in zip(texts, found, strict=True)]
         share = (perf_counter() - started) * 1000 / len(queries)
         return [
             Ranking.of(
-                query, _hits(near), k, (StageReport("dense", "ran", _how(near) or self.without, share, len(near)),)
+                query,
+                _hits(near),
+                max(k, len(near)),
+                (StageReport("dense", "ran", _how(near) or self.without, share, len(near)),),
             )
             for query, near in zip(queries, found, strict=True)
         ]
+
+    def _cut(self, near: Sequence[Near], k: int, question: str) -> list[Near]:
+        """Keep the k best, and further ones of the other language until there are enough of them."""
+        foreign = self.languages.foreign(question) if self.languages and self.of_others else frozenset()
+        missing = self.of_others - sum(one.chunk_id in foreign for one in near[:k])
+        others = [one for one in near[k:] if one.chunk_id in foreign] if missing > 0 else []
+        return [*near[:k], *others[: max(0, missing)]]
 
 
 def _hits(near: Sequence[Near]) -> list[Hit]:

@@ -63,7 +63,7 @@ def part(name: str, split: str, direction: str, documents: int, questions: int =
                 Query(f"{name}-{query.query_id}", query.text),
                 frozenset(f"{name}-{doc}" for doc in relevant[query.query_id]),
                 direction,
-                name.split("-")[0].removesuffix("sent"),
+                name.split("-", maxsplit=1)[0].removesuffix("sent"),
             )
             for query in chosen
         ],
@@ -143,9 +143,7 @@ SETS: dict[str, Callable[[], Mixed]] = {
     "sqlfaq + writerhelp": lambda: together(
         part("sqlfaq-zh", "test", "zh>zh", 300), part("writerhelp-zh2en", "test", "zh>en", 250)
     ),
-    "cmrc + nq": lambda: together(
-        part("cmrc2018-zh", "test", "zh>zh", 300), part("nq-qed-en", "dev", "en>en", 300)
-    ),
+    "cmrc + nq": lambda: together(part("cmrc2018-zh", "test", "zh>zh", 300), part("nq-qed-en", "dev", "en>en", 300)),
     "sqlfaq + winfaq": lambda: together(
         part("sqlfaq-zh", "test", "zh>zh", 300), part("winfaq-en", "test", "en>en", 300)
     ),

@@ -1,6 +1,7 @@
 """Two languages in one index: what is raised, how far, and that one language is left alone."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,10 +14,11 @@ from quarry.indexer.models.encoder import load_embedder
 from quarry.indexer.models.offline_bundle import bundle_folder
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
-from quarry.retriever.ranking import Evidence, Hit, StageScore
+from quarry.retriever.ranking import Evidence, Hit, Query, StageScore
 from quarry.retriever.searcher import Searcher, SearchOptions
 from quarry.retriever.stages.fusion import fuse
 from quarry.retriever.stages.languages import Languages
+from quarry.retriever.stages.single import DenseRetriever
 from tests.fakes import WordEmbedder
 
 TOPICS = [
@@ -85,6 +87,34 @@ def test_without_the_shift_it_is_behind_all_of_its_own_language(mixed):
     options = SearchOptions(route="dense")
     found = [result.doc_id for result in searcher.search("What is known of oceans?", 40, options).results]
     assert min(found.index("zh1a"), found.index("zh1b")) >= 20
+
+
+def test_an_answer_that_only_the_other_language_has_comes_first_because_it_stands_out(tmp_path):
+    """Nothing is added for the language here: the mean of the languages is left as it is, as probes may demand."""
+    others = [Document(f"more{n}", f"有哪些第{n}种答案？这里没有说明，请查阅其他页面。") for n in range(8)]
+    index_documents(
+        tmp_path, [*(one for one in documents() if not one.doc_id.startswith("zh3")), *others], TwoTongues()
+    )
+    searcher = Searcher.open(tmp_path, embedder=TwoTongues())
+    searcher._languages = replace(searcher._languages, shares={"zh": 0.0, "en": 0.0})
+    answer = searcher.search("有哪些高速的火车？", 5)
+    assert {result.doc_id for result in answer.results[:2]} == {"en3a", "en3b"}
+    assert [result.evidence.fusion.rank for result in answer.results] == [1, 2, 3, 4, 5]
+    (reason,) = [report.reason for report in answer.stages if report.stage == "fusion"]
+    assert "stand out and were raised by" in str(reason)
+
+
+def test_dense_search_brings_passages_of_the_other_language_beyond_the_best_when_asked_to(mixed):
+    index = Index.open(mixed)
+    languages, query = Languages.of(index), Query("q", "What is known of oceans?")
+    found = {}
+    for least in (0, 8):
+        dense = DenseRetriever(TwoTongues, index.vectors, languages, of_others=least)
+        (ranking,) = dense.retrieve([query], 6)
+        found[least] = [hit.chunk_id for hit in ranking.hits]
+    assert found[8][:6] == found[0] and len(found[0]) == 6
+    assert sum(chunk_id.startswith("zh") for chunk_id in found[8]) == 8
+    assert all(chunk_id.startswith("zh") for chunk_id in found[8][6:])
 
 
 def test_cosines_stay_cosines_and_the_dense_report_says_what_was_raised(mixed):
@@ -200,19 +230,18 @@ def test_the_demo_questions_find_their_document_in_either_language(tmp_path):
     texts = {
         row["_id"]: row["text"] for row in map(json.loads, (folder / "queries.jsonl").read_text("utf-8").splitlines())
     }
-    found: dict[str, list[bool]] = {}
+    found: dict[tuple[str, bool], list[bool]] = {}
     for line in (folder / "qrels" / "test.tsv").read_text("utf-8").splitlines()[1:]:
         query_id, doc_id, _ = line.split("\t")
-        results = searcher.search(texts[query_id], 10, SearchOptions(rerank=False, dense_budget_ms=1e7)).results
-        first = list(dict.fromkeys(result.doc_id for result in results))[:3]
         direction = f"{language_of(texts[query_id])}->{'zh' if '/zh/' in doc_id else 'en'}"
-        found.setdefault(direction, []).append(doc_id in first)
-    assert {direction: len(hits) for direction, hits in found.items()} == {
-        "en->en": 17,
-        "zh->zh": 17,
-        "en->zh": 17,
-        "zh->en": 17,
-    }
-    assert sum(found["en->en"]) == sum(found["zh->zh"]) == 17
-    assert sum(found["en->zh"]) >= 12
-    assert sum(found["zh->en"]) >= 5
+        for rerank in (False, True):
+            options = SearchOptions(rerank=rerank, dense_budget_ms=1e7, rerank_budget_ms=1e7)
+            results = searcher.search(texts[query_id], 10, options).results
+            first = list(dict.fromkeys(result.doc_id for result in results))[:3]
+            found.setdefault((direction, rerank), []).append(doc_id in first)
+    assert {len(hits) for hits in found.values()} == {17}
+    for rerank in (False, True):
+        assert sum(found["en->en", rerank]) == sum(found["zh->zh", rerank]) == 17
+        assert sum(found["en->zh", rerank]) >= 12
+    assert sum(found["zh->en", False]) >= 10
+    assert sum(found["zh->en", True]) >= 12

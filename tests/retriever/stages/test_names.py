@@ -71,11 +71,11 @@ def test_a_passage_that_only_its_title_leads_to_is_found(titled):
     index, embedder = Index.open(titled), Bilingual()
     names = Names.of(index, lambda _question: 0.0, None)
     vector = embedder.embed_queries(["apple"])[0]
-    (found,) = names.raise_by(Asked("apple", vector, None), [], 1)
+    found = names.raise_by(Asked("apple", vector, None), [])[0]
     assert found.chunk_id.startswith("d0#")
     text = index.chunks.texts([found.chunk_id])
     assert found.cosine == pytest.approx(float(embedder.embed_documents(text)[0] @ vector), abs=1e-5)
-    assert names.raise_by(Asked("apple", vector, frozenset()), [], 1) == []
+    assert names.raise_by(Asked("apple", vector, frozenset()), []) == []
 
 
 def test_filters_hold(titled):
