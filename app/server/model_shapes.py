@@ -5,7 +5,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, Field
 
 from quarry.app.server.problems import Problem
+from quarry.app.server.served_models import ModelKind
 from quarry.app.server.shapes import WHOLE, Text, Typed
+from quarry.app.server.token_ids import texts_of
 from quarry.indexer.messages import Message
 
 MAX_INPUTS = 2_048  # as OpenAI allows
@@ -18,23 +20,26 @@ class TextIn(BaseModel):
     text: Text
 
 
-def _no_token_ids(value: Any) -> Any:
-    """Refuse token ids with a sentence of their own: they belong to another model's vocabulary.
+def _texts(value: Any) -> Any:
+    """Decode token ids, or refuse them with a sentence of their own: they belong to another model's vocabulary.
 
     Raises:
         Problem: 422.
     """
-    first = value[0] if isinstance(value, list) and value else None
-    ids = first if isinstance(first, list) else value
-    if isinstance(ids, list) and ids and all(isinstance(entry, int) for entry in ids):
+    several = isinstance(value, list) and bool(value) and isinstance(value[0], list)
+    ids = value if several else [value]
+    if not all(isinstance(row, list) and row and all(type(each) is int for each in row) for row in ids):
+        return value
+    texts = texts_of(ids)
+    if texts is None:
         message = Message.of(
             "serve.token_ids",
             "the input is a list of token ids",
-            expected="texts: the ids belong to another model's vocabulary",
+            expected="texts: the ids belong to another model's vocabulary, which is not on this machine",
             do="Send texts; with LangChain's OpenAIEmbeddings, set check_embedding_ctx_length=False",
         )
         raise Problem(422, message, code="invalid_request")
-    return value
+    return texts
 
 
 InputType = Literal["query", "document", "passage", "search_query", "search_document"]
@@ -45,13 +50,19 @@ class EmbeddingsRequest(Typed):
 
     input: Annotated[
         Text | TextIn | Annotated[list[Text | TextIn], Field(min_length=1, max_length=MAX_INPUTS)],
-        BeforeValidator(_no_token_ids),
+        BeforeValidator(_texts),
     ]
     model: str | None = Field(None, description="The index's model, as `/v1/models` names it, or absent.")
     encoding_format: Literal["float", "base64"] | None = "float"
-    dimensions: Annotated[int, Field(ge=1), WHOLE] | None = None
+    embedding_type: Literal["float", "base64"] | None = Field(None, description="Jina's name of encoding_format.")
+    dimensions: Annotated[int, Field(ge=1), WHOLE] | None = Field(
+        None, description="Shorter vectors, where the model was trained for them (Matryoshka)."
+    )
     input_type: InputType | None = Field(
         None, description="Extension of OpenAI's API: queries and passages are encoded differently. Default: passages."
+    )
+    task: Annotated[str, Field(max_length=200)] | None = Field(
+        None, description="Jina's name of input_type: `retrieval.query` encodes queries, any other task passages."
     )
 
     @property
@@ -63,7 +74,14 @@ class EmbeddingsRequest(Typed):
     @property
     def as_queries(self) -> bool:
         """Whether the inputs are encoded as queries."""
-        return self.input_type in ("query", "search_query")
+        if self.input_type is not None:
+            return self.input_type in ("query", "search_query")
+        return self.task == "retrieval.query"
+
+    @property
+    def as_base64(self) -> bool:
+        """Whether vectors are answered as base64 instead of numbers."""
+        return "base64" in (self.encoding_format, self.embedding_type)
 
 
 class EmbeddingOut(BaseModel):
@@ -97,11 +115,11 @@ class ModelOut(BaseModel):
     object: Literal["model"] = "model"
     created: int = 0  # OpenAI's clients ask for the field
     owned_by: str = "quarry"
-    kind: Literal["embedder", "reranker"]
+    kind: ModelKind = Field(description="`answers` is the index itself, as a model of `/v1/chat/completions`.")
 
 
 class ModelsAnswer(BaseModel):
-    """The models that `/v1/embeddings` and `/v1/rerank` use."""
+    """The models that `/v1/embeddings`, `/v1/rerank` and `/v1/chat/completions` use."""
 
     object: Literal["list"] = "list"
     data: list[ModelOut]

@@ -13,8 +13,9 @@ from starlette.routing import Match
 from quarry.indexer.errors import SearchError, UnknownFilter
 from quarry.indexer.messages import Message
 
+UNKNOWN_FIELD = "unknown_field"  # the type of the error of a field that a request does not have
 _EXPECTED = "a request that this index can answer"
-_DO = "Correct the request; /openapi.json describes it"
+_DO = "Correct the request; /docs describes it"
 _SHOWN = 5  # invalid fields that are named
 
 
@@ -98,7 +99,7 @@ async def answer_problem(request: Request, err: Exception) -> JSONResponse:
             "serve.no_such_path",
             "no such path",
             expected="one of those in /openapi.json",
-            do="Correct the request; /openapi.json describes it",
+            do="Correct the request; /docs describes it",
         )
     elif status == 405:
         return response(wrong_method(request))
@@ -107,7 +108,7 @@ async def answer_problem(request: Request, err: Exception) -> JSONResponse:
             "serve.bad_request",
             "the body could not be read",
             expected="valid JSON in UTF-8",
-            do="Correct the request; /openapi.json describes it",
+            do="Correct the request; /docs describes it",
         )
     return response(Problem(status, message))
 
@@ -123,7 +124,7 @@ def wrong_method(request: Request) -> Problem:
         "serve.wrong_method",
         "this path has no such method",
         expected="{allow}",
-        do="Correct the request; /openapi.json describes it",
+        do="Correct the request; /docs describes it",
         allow=allow,
     )
     return Problem(405, message, allow=allow)
@@ -135,7 +136,23 @@ async def answer_invalid(_request: Request, err: Exception) -> JSONResponse:
     return response(_invalid(errors))
 
 
+def _unknown_fields(errors: Sequence[Mapping[str, Any]]) -> Problem:
+    fields = list(dict.fromkeys(str(name) for error in errors for name in error["ctx"]["unknown"]))
+    known = list(dict.fromkeys(str(name) for error in errors for name in error["ctx"]["known"]))
+    message = Message.of(
+        "serve.unknown_field",
+        "unknown field {fields}",
+        expected="some of {known}",
+        do="Correct or remove it; /docs describes the fields",
+        fields=_short(", ".join(fields[:_SHOWN]), 500),
+        known=known,
+    )
+    return Problem(422, message, code="invalid_request")
+
+
 def _invalid(errors: Sequence[Mapping[str, Any]]) -> Problem:
+    if errors and all(error["type"] == UNKNOWN_FIELD for error in errors):
+        return _unknown_fields(errors)
     named = [(".".join(str(part) for part in error["loc"]), str(error["msg"])) for error in errors]
     more = len(named) - _SHOWN
     fields = [name for name, _ in named[:_SHOWN]] + ([f"+{more}"] if more > 0 else [])
@@ -144,7 +161,7 @@ def _invalid(errors: Sequence[Mapping[str, Any]]) -> Problem:
         "serve.invalid_request",
         "invalid: {fields}",
         expected="{rules}",
-        do="Correct the request; /openapi.json describes it",
+        do="Correct the request; /docs describes it",
         fields=_short(", ".join(fields), 500),
         rules=_short(rules, 1000),
     )

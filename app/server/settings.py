@@ -1,7 +1,9 @@
 """Settings of a server: every limit has a name and a default here."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 TOKEN_VARIABLE = "QUARRY_TOKEN"  # noqa: S105 (a variable's name)
 MIN_TOKEN_CHARS = 16
@@ -25,6 +27,7 @@ class ServeOptions:
         max_waiting_bytes: Maximum bytes of acknowledged text waiting to be indexed; further documents get 429.
         read_only: Reject adding and deleting documents.
         poll_s: Interval of checks for a new generation, in seconds.
+        aliases: Other names of the server's models, for programs whose model name cannot be changed: name to kind of model.
     """
 
     index: Path
@@ -39,6 +42,7 @@ class ServeOptions:
     max_waiting_bytes: int = 256 * 2**20
     read_only: bool = False
     poll_s: float = 0.5
+    aliases: Mapping[str, Literal["embedder", "reranker", "answers"]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.queue < 1 or self.batch < 1 or self.time_limit_s <= 0 or self.max_body_bytes < 1:

@@ -1,10 +1,22 @@
 """Requests and responses of the HTTP API, with their limits; the OpenAPI schema is generated from these."""
 
+from collections.abc import Mapping
 from json import dumps
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
+from quarry.app.server.problems import UNKNOWN_FIELD
 from quarry.retriever.ranking import Route, Stage, Status
 from quarry.retriever.results import Answer, Result
 from quarry.retriever.understood import Understood
@@ -41,9 +53,18 @@ class Typed(BaseModel):
 
 
 class Strict(Typed):
-    """A request of our own design: unknown fields are errors."""
+    """A request of our own design: unknown fields are errors, which name the known ones."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_fields(cls, value: Any) -> Any:
+        unknown = [key for key in value if key not in cls.model_fields] if isinstance(value, Mapping) else []
+        if unknown:
+            known = list(cls.model_fields)
+            raise PydanticCustomError(UNKNOWN_FIELD, "unknown field", {"unknown": unknown, "known": known})
+        return value
 
 
 FilterValue = (
@@ -65,6 +86,9 @@ class SearchRequest(Strict):
 
     query: Text
     k: Annotated[int, Field(ge=1, le=100, description="Number of passages."), WHOLE] = 10
+    top_k: Annotated[int, Field(ge=1, le=100), WHOLE] | None = Field(
+        None, description="Another name of `k`; it counts where both are sent."
+    )
     route: Route = "hybrid"
     rerank: bool = Field(True, description="Rerank the candidates, if the server has a reranker.")
     rerank_depth: Annotated[int, Field(ge=1, le=200), WHOLE] = 50
@@ -72,6 +96,11 @@ class SearchRequest(Strict):
         True, description="Name copies of a passage with the best of them, not as results of their own."
     )
     filters: Filters | None = None
+
+    @property
+    def count(self) -> int:
+        """How many passages are asked for."""
+        return self.top_k or self.k
 
 
 class StageOut(BaseModel):

@@ -38,6 +38,12 @@ def serve(
     ] = 30.0,
     max_body: Annotated[int, typer.Option(help="Maximum request body in MiB.", min=1)] = 16,
     read_only: Annotated[bool, typer.Option("--read-only", help="Reject adding and deleting documents.")] = False,
+    alias: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Another name of a model, for programs with a fixed one: NAME=embedder, NAME=reranker or NAME=answers."
+        ),
+    ] = None,
 ) -> None:
     """Start the server.
 
@@ -53,6 +59,7 @@ def serve(
             do="Run pip install 'quarry-search[serve]'",
             names=missing,
         )
+    from quarry.app.server.served_models import read_aliases
     from quarry.app.server.settings import TOKEN_VARIABLE, ServeOptions
 
     token, generated = token_for(host, os.environ.get(TOKEN_VARIABLE, ""))
@@ -67,6 +74,7 @@ def serve(
         time_limit_s=time_limit,
         max_body_bytes=max_body * 2**20,
         read_only=read_only,
+        aliases=read_aliases(alias or []),
     )
     port = free_port(host, port)
     from quarry.app.server.application import create_app
@@ -75,7 +83,7 @@ def serve(
 
     app = create_app(Services.open(settings))
     out(
-        f"Quarry answers at {address(host, port)} (press Ctrl-C to stop); API description: {address(host, port)}/openapi.json"
+        f"Quarry answers at {address(host, port)} (press Ctrl-C to stop); what it understands: {address(host, port)}/docs"
     )
     if generated:
         out(f"token: {token}")

@@ -21,11 +21,13 @@ from quarry.app.server.model_shapes import (
     Usage,
 )
 from quarry.app.server.problems import Problem
+from quarry.app.server.served_models import check_model, model_called, served_models
 from quarry.app.server.services import Services, services_of
 from quarry.app.server.shared_reranker import SharedReranker
-from quarry.indexer.embedder import Embedder, Vectors
+from quarry.indexer.embedder import Embedder, EmbedderSpec, Vectors
 from quarry.indexer.errors import ModelError
 from quarry.indexer.messages import Message
+from quarry.indexer.models.profiles import embedder_profile
 
 router = APIRouter(tags=["models"])
 Shared = Annotated[Services, Depends(services_of)]
@@ -34,28 +36,15 @@ _TOGETHER = 64  # texts that are embedded in one go, so that searches wait for n
 
 @router.get("/v1/models", operation_id="models")
 def models(services: Shared) -> ModelsAnswer:
-    """Return the models of this server: the index's embedder and the reranker, where there are such."""
-    return ModelsAnswer(data=_models(services))
+    """Return the models of this server: the index's embedder, the reranker, and the index itself, which answers in chats."""
+    return ModelsAnswer(data=[ModelOut(id=model.id, kind=model.kind) for model in served_models(services)])
 
 
 @router.get("/v1/models/{model:path}", operation_id="model")
 def one_model(model: Annotated[str, Path(min_length=1, max_length=2_048)], services: Shared) -> ModelOut:
     """Return one of them."""
-    known = _models(services)
-    found = next((each for each in known if each.id == model), None)
-    if found is None:
-        raise _no_such_model([each.id for each in known])
-    return found
-
-
-def _models(services: Services) -> list[ModelOut]:
-    facts = services.live.searcher.index.manifest.embedder
-    embedders = [ModelOut(id=facts.to_spec().model, kind="embedder")] if facts else []
-    reranker, _ = services.live.reranker.get()
-    return [
-        *embedders,
-        *([ModelOut(id=reranker.name, kind="reranker")] if isinstance(reranker, SharedReranker) else []),
-    ]
+    found = model_called(model, services)
+    return ModelOut(id=found.id, kind=found.kind)
 
 
 @router.post("/v1/embeddings", operation_id="embeddings")
@@ -63,17 +52,8 @@ async def embeddings(asked: EmbeddingsRequest, services: Shared) -> EmbeddingsAn
     """Encode up to 2,048 texts with the index's model, as queries or as passages; the time limit is for each 64 of them."""
     embedder = _embedder(services)
     spec = embedder.spec
-    _check_model(asked.model, spec.model)
-    if asked.dimensions not in (None, spec.dim):
-        message = Message.of(
-            "serve.other_dimensions",
-            "dimensions is {asked}",
-            expected="{dim}, as in the index",
-            do="Omit it",
-            asked=asked.dimensions or 0,
-            dim=spec.dim,
-        )
-        raise Problem(409, message)
+    name = check_model(asked.model, "embedder", services)
+    _check_dimensions(asked.dimensions, spec)
     encode = embedder.embed_queries if asked.as_queries else embedder.embed_documents
 
     def work(groups: Sequence[list[str]]) -> list[tuple[Vectors, int]]:
@@ -88,10 +68,53 @@ async def embeddings(asked: EmbeddingsRequest, services: Shared) -> EmbeddingsAn
         vectors, tokens = await services.compute(key, work, texts[first : first + _TOGETHER])
         total += tokens
         data += [
-            EmbeddingOut(index=place, embedding=_shown(row, base64=asked.encoding_format == "base64"))
-            for place, row in enumerate(vectors, start=first)
+            EmbeddingOut(index=place, embedding=_shown(row, base64=asked.as_base64))
+            for place, row in enumerate(_cut(vectors, asked.dimensions), start=first)
         ]
-    return EmbeddingsAnswer(data=data, model=spec.model, usage=Usage(prompt_tokens=total, total_tokens=total))
+    return EmbeddingsAnswer(data=data, model=name, usage=Usage(prompt_tokens=total, total_tokens=total))
+
+
+def _check_dimensions(asked: int | None, spec: EmbedderSpec) -> None:
+    """Refuse vectors that the model was not trained to give.
+
+    Raises:
+        Problem: 409.
+    """
+    if asked is None or asked == spec.dim:
+        return
+    profile = embedder_profile(spec.model)
+    shorter = [dim for dim in (profile.matryoshka if profile else ()) if dim < spec.dim]
+    if asked in shorter:
+        return
+    if shorter:
+        message = Message.of(
+            "serve.other_dimensions",
+            "dimensions is {asked}",
+            expected="one of {dims}, the lengths that this model was trained for",
+            do="Ask for one of them, or omit the field",
+            asked=asked,
+            dims=[spec.dim, *shorter],
+        )
+    else:
+        message = Message.of(
+            "serve.fixed_dimensions",
+            "dimensions is {asked}",
+            expected="{dim}: this model was not trained for shorter vectors",
+            do="Omit the field",
+            asked=asked,
+            dim=spec.dim,
+        )
+    raise Problem(409, message)
+
+
+def _cut(vectors: Vectors, dim: int | None) -> Vectors:
+    """Keep the first `dim` numbers of each vector, shape (n, dim), and scale it to unit length again (Matryoshka, arXiv 2205.13147)."""
+    if dim is None or dim == vectors.shape[1]:
+        return vectors
+    kept = vectors[:, :dim]
+    lengths = np.linalg.norm(kept, axis=1, keepdims=True)
+    cut: Vectors = np.divide(kept, lengths, out=np.zeros_like(kept), where=lengths > 0)
+    return cut
 
 
 def _shown(vector: Vectors, *, base64: bool) -> list[float] | str:
@@ -114,7 +137,7 @@ async def rerank(asked: RerankRequest, services: Shared) -> RerankAnswer:
             reason=report.reason or "",
         )
         raise Problem(409, message)
-    _check_model(asked.model, reranker.name)
+    name = check_model(asked.model, "reranker", services)
     texts = [document if isinstance(document, str) else document.text for document in asked.documents]
 
     logits = np.concatenate(await services.answered(lambda: reranker.submit(asked.query, texts))).astype(float).tolist()
@@ -127,7 +150,7 @@ async def rerank(asked: RerankRequest, services: Shared) -> RerankAnswer:
         )
         for place in order
     ]
-    return RerankAnswer(id=uuid4().hex, model=reranker.name, results=results)
+    return RerankAnswer(id=uuid4().hex, model=name, results=results)
 
 
 def _embedder(services: Services) -> Embedder:
@@ -151,19 +174,3 @@ def _embedder(services: Services) -> Embedder:
         )
         raise Problem(409, message)
     return embedder
-
-
-def _check_model(asked: str | None, ours: str) -> None:
-    if asked and asked != ours:
-        raise _no_such_model([ours])
-
-
-def _no_such_model(ours: Sequence[str]) -> Problem:
-    message = Message.of(
-        "serve.no_such_model",
-        "this server has no such model",
-        expected="{ours}",
-        do="Name this one, or omit the field; GET /v1/models lists what there is",
-        ours=list(ours) or Message.of("serve.no_models", "none: it has no models"),
-    )
-    return Problem(404, message)

@@ -35,10 +35,10 @@ async def search(asked: SearchRequest, services: Shared) -> SearchAnswer:
     )
     reranks = asked.rerank and services.live.reranker.get()[0] is not None
     filters = dumps(asked.filters or {}, sort_keys=True)
-    key = ("search", asked.k, asked.route, asked.rerank, asked.rerank_depth, asked.collapse, filters)
+    key = ("search", asked.count, asked.route, asked.rerank, asked.rerank_depth, asked.collapse, filters)
 
     def work(texts: Sequence[str]) -> list[Answer]:
-        return services.live.searcher.search_many([Query(text, text) for text in texts], asked.k, options)
+        return services.live.searcher.search_many([Query(text, text) for text in texts], asked.count, options)
 
     if reranks:  # each has its own time budget; passages are batched in the shared reranker
         answer = await services.search_apart(lambda: work([asked.query])[0])

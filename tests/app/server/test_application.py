@@ -101,7 +101,7 @@ def test_what_this_index_cannot_do_now_is_a_conflict(server):
         assert "color" in error["found"]
     twice = {"documents": [{"id": "a", "text": "x"}, {"id": "a", "text": "y"}]}
     problem(server.client.post("/documents", json=twice), 409, "duplicate_id")
-    problem(server.client.post("/v1/embeddings", json={"input": "a", "dimensions": 3}), 409, "other_dimensions")
+    problem(server.client.post("/v1/embeddings", json={"input": "a", "dimensions": 3}), 409, "fixed_dimensions")
 
 
 @pytest.mark.parametrize("filters", [{"lang": "zh"}, {"lang": ["zh"]}, {"lang": ["!=en", "*"]}])

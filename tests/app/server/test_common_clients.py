@@ -1,11 +1,17 @@
 """What programs written for OpenAI, Cohere, Jina and Voyage send is answered as they expect; with their own clients where installed."""
 
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 pytest.importorskip("fastapi")
 
+from quarry.app.server.served_models import read_aliases
 from quarry.app.server.settings import ServeOptions
+from quarry.indexer.errors import SettingsError
 from tests.app.server.serving import served, small_index
 from tests.fakes import OverlapReranker, WordEmbedder
 
@@ -23,7 +29,7 @@ def test_the_models_are_listed_and_can_be_asked_for_by_name(server):
     body = server.client.get("/v1/models").json()
     assert body["object"] == "list"
     names = {model["kind"]: model["id"] for model in body["data"]}
-    assert names == {"embedder": "tests/words", "reranker": OverlapReranker().name}
+    assert names == {"embedder": "tests/words", "reranker": OverlapReranker().name, "answers": "index"}
     assert server.client.get("/v1/models/tests/words").json() == body["data"][0]
     missing = server.client.get("/v1/models/gpt")
     assert missing.status_code == 404
@@ -35,9 +41,87 @@ def test_the_models_are_listed_and_can_be_asked_for_by_name(server):
         assert server.client.post(path, json={**asked, "model": names[kind]}).status_code == 200
 
 
-def test_a_server_without_models_lists_none(tmp_path):
+def test_a_server_without_models_lists_the_index_alone(tmp_path):
     with served(ServeOptions(small_index(tmp_path / "index"), rerank="none")) as running:
-        assert running.client.get("/v1/models").json()["data"] == []
+        assert [model["kind"] for model in running.client.get("/v1/models").json()["data"]] == ["answers"]
+        assert running.client.post("/v1/embeddings", json={"input": "a", "model": "b"}).status_code == 409
+
+
+def test_a_model_from_a_folder_is_called_by_its_name_and_no_path_of_the_machine_is_told(tmp_path):
+    class FromFolder(OverlapReranker):
+        name = str(tmp_path / "models" / "bge-reranker-base")
+
+    index = small_index(tmp_path / "index", WordEmbedder())
+    with served(ServeOptions(index), WordEmbedder(), FromFolder()) as running:
+        listed = running.client.get("/v1/models").text
+        assert str(tmp_path) not in listed
+        assert "bge-reranker-base" in listed
+        asked = {"query": "renew books", "documents": PASSAGES}
+        for name in ("bge-reranker-base", FromFolder.name):
+            answer = running.client.post("/v2/rerank", json={**asked, "model": name}).json()
+            assert answer["model"] == "bge-reranker-base"
+        short = running.client.post("/v1/embeddings", json={"input": "books", "model": "words"})
+        assert short.json()["model"] == "tests/words"
+
+
+def test_an_alias_stands_for_a_model_of_its_kind_only(tmp_path):
+    index = small_index(tmp_path / "index", WordEmbedder())
+    aliases = read_aliases(["text-embedding-ada-002=embedder", "rerank-v3.5=reranker"])
+    with served(ServeOptions(index, aliases=aliases), WordEmbedder(), OverlapReranker()) as running:
+        asked = {"input": "books", "model": "text-embedding-ada-002"}
+        assert running.client.post("/v1/embeddings", json=asked).json()["model"] == "tests/words"
+        wrong = running.client.post("/v1/embeddings", json={**asked, "model": "rerank-v3.5"})
+        assert wrong.status_code == 404
+        assert "--alias NAME=embedder" in wrong.json()["error"]["do"]
+        assert running.client.get("/v1/models/rerank-v3.5").json()["kind"] == "reranker"
+    with pytest.raises(SettingsError, match="NAME=embedder"):
+        read_aliases(["gpt-4o"])
+
+
+class Matryoshka(WordEmbedder):
+    """Says that it is a model which was trained to be cut."""
+
+    def __init__(self):
+        super().__init__(dim=1024)
+        self.spec = replace(self.spec, model="Qwen/Qwen3-Embedding-0.6B")
+
+
+def test_dimensions_cut_a_model_that_was_trained_for_it(tmp_path, server):
+    index = small_index(tmp_path / "index", Matryoshka())
+    with served(ServeOptions(index, rerank="none"), Matryoshka()) as running:
+
+        def vector(**more):
+            return running.client.post("/v1/embeddings", json={"input": "renew books", **more})
+
+        whole, cut = (np.array(vector(**more).json()["data"][0]["embedding"]) for more in ({}, {"dimensions": 256}))
+        np.testing.assert_allclose(cut, whole[:256] / np.linalg.norm(whole[:256]), rtol=1e-5)
+        wrong = vector(dimensions=300)
+        assert (wrong.status_code, wrong.json()["error"]["code"]) == (409, "other_dimensions")
+        assert "1024, 768, 512, 256, 128, 64, 32" in wrong.json()["error"]["expected"]
+    fixed = server.client.post("/v1/embeddings", json={"input": "books", "dimensions": 32}).json()["error"]
+    assert fixed["expected"] == "64: this model was not trained for shorter vectors"
+
+
+def test_top_k_is_k_and_an_unknown_field_is_named_with_the_known_ones(server):
+    asked = {"query": "books", "route": "bm25"}
+    assert len(server.client.post("/search", json={**asked, "top_k": 1}).json()["results"]) == 1
+    wrong = server.client.post("/search", json={**asked, "limit": 3})
+    error = wrong.json()["error"]
+    assert (wrong.status_code, error["code"], error["reason"]) == (422, "invalid_request", "serve.unknown_field")
+    assert error["message"].startswith("unknown field limit; expected some of query, k, top_k")
+
+
+def test_jinas_requests(server):
+    def vector(**more):
+        body = {"model": "tests/words", "input": [{"text": "renew books"}], "normalized": True, **more}
+        return server.client.post("/v1/embeddings", json=body).json()["data"][0]["embedding"]
+
+    assert vector(task="retrieval.query", embedding_type="float") == vector(input_type="query")
+    assert vector(task="retrieval.passage") == vector()
+    assert isinstance(vector(embedding_type="base64"), str)
+    body = {"model": OverlapReranker().name, "query": "renew books", "documents": PASSAGES, "top_n": 1}
+    (best,) = server.client.post("/v1/rerank", json={**body, "return_documents": True}).json()["results"]
+    assert (best["index"], best["document"]) == (1, {"text": "renew books online"})
 
 
 def test_2048_texts_come_back_in_order(server):
@@ -70,10 +154,43 @@ def test_null_counts_as_absent(server, path, body, nulls):
 
 
 @pytest.mark.parametrize("ids", [[15339, 1917], [[15339, 1917]], [[15339], [1917]]])
-def test_token_ids_are_refused_with_the_setting_that_avoids_them(server, ids):
+def test_token_ids_are_refused_with_the_setting_that_avoids_them(server, ids, tmp_path, monkeypatch):
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))  # OpenAI's vocabulary is not on this machine
     answer = server.client.post("/v1/embeddings", json={"input": ids})
     assert answer.status_code == 422
     assert "check_embedding_ctx_length=False" in answer.json()["error"]["do"]
+
+
+@pytest.fixture
+def vocabulary(monkeypatch):
+    pytest.importorskip("tiktoken", reason="tiktoken is not installed")
+    core = find_spec("llama_index.core")
+    if core is None or core.origin is None:
+        pytest.skip("no copy of OpenAI's vocabulary is on this machine: llama-index-core has one and is not installed")
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(Path(core.origin).parent / "_static" / "tiktoken_cache"))
+
+
+def test_token_ids_are_decoded_where_their_vocabulary_is(server, vocabulary):
+    import tiktoken
+
+    texts = ["renew books", "网上续借"]
+    ids = tiktoken.get_encoding("cl100k_base").encode_batch(texts)
+    for sent, expected in ((ids, texts), (ids[0], texts[:1])):
+        data = server.client.post("/v1/embeddings", json={"input": sent}).json()["data"]
+        np.testing.assert_allclose(
+            [row["embedding"] for row in data], WordEmbedder().embed_documents(expected), rtol=1e-6
+        )
+
+
+def test_langchains_client_with_its_defaults(tmp_path, vocabulary):
+    openai = pytest.importorskip("langchain_openai", reason="langchain-openai is not installed")
+    index = small_index(tmp_path / "index", WordEmbedder())
+    settings = ServeOptions(index, rerank="none", aliases={"text-embedding-ada-002": "embedder"})
+    with served(settings, WordEmbedder()) as running:
+        client = openai.OpenAIEmbeddings(base_url=f"{running.url}/v1", api_key="none")  # sends token ids
+        found = client.embed_documents(["renew books", "网上续借"])
+        np.testing.assert_allclose(found, WordEmbedder().embed_documents(["renew books", "网上续借"]), rtol=1e-5)
+        np.testing.assert_allclose(client.embed_query("books"), WordEmbedder().embed_documents(["books"])[0], rtol=1e-5)
 
 
 def test_names_of_input_types_that_other_apis_have(server):
@@ -96,7 +213,7 @@ def test_voyages_top_k_is_top_n(server):
 def test_openais_own_client(server):
     openai = pytest.importorskip("openai")
     client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
-    (embedder, _) = [model.id for model in client.models.list()]
+    embedder = client.models.list().data[0].id
     found = client.embeddings.create(model=embedder, input=["renew books", "网上续借"])  # asks for base64 by itself
     np.testing.assert_allclose(
         [row.embedding for row in found.data],

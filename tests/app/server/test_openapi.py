@@ -54,7 +54,8 @@ def check(operation, mode, excluded):
 
 
 @pytest.mark.slow
-def test_answers_are_as_described(tmp_path):
+def test_answers_are_as_described(tmp_path, monkeypatch):
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))  # token ids are refused
     embedder, tried = WordEmbedder(), set()
     index = small_index(tmp_path / "index", embedder)
     with served(ServeOptions(index), embedder, OverlapReranker()) as running:
