@@ -14,12 +14,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from quarry.app.server import pages
+from quarry.app.server.asking import Asker
 from quarry.app.server.guard import RequestGuard
 from quarry.app.server.metrics import CONTENT_TYPE
 from quarry.app.server.problems import ErrorBody, answer_invalid, answer_problem, problem_of, response
 from quarry.app.server.routes import ask as ask_routes
+from quarry.app.server.routes import chat as chat_routes
 from quarry.app.server.routes import documents as document_routes
 from quarry.app.server.routes import feedback as feedback_routes
+from quarry.app.server.routes import files as file_routes
 from quarry.app.server.routes import models as model_routes
 from quarry.app.server.routes import search as search_routes
 from quarry.app.server.services import Services, services_of
@@ -33,7 +37,10 @@ Shared = Annotated[Services, Depends(services_of)]
 def create_app(services: Services) -> FastAPI:
     """Return the application over opened services, which it closes at shutdown.
 
-    There is no documentation page: FastAPI's pages load scripts from the internet.
+    The documentation page is our own: FastAPI's pages load scripts from the internet.
+
+    Raises:
+        SettingsError: If the language model in the environment is invalid, or has no name.
     """
 
     @asynccontextmanager
@@ -53,16 +60,18 @@ def create_app(services: Services) -> FastAPI:
         redoc_url=None,
     )
     app.state.services = services
-    routers = [routes.router for routes in (search_routes, document_routes, feedback_routes, model_routes)]
+    app.state.asker = Asker.from_environment(services.settings.time_limit_s)
+    every = (search_routes, ask_routes, document_routes, file_routes, feedback_routes, model_routes, chat_routes)
+    routers = [routes.router for routes in every]
     for router in routers:
         app.include_router(router)
-    ask_routes.register(app, services.settings)
     app.add_api_route("/health", health, operation_id="health", tags=["server"], response_model=Health)
     app.add_api_route(
         "/metrics", metrics, operation_id="metrics", tags=["server"], response_class=PlainTextResponse, methods=["GET"]
     )
-    every = (route for router in (*routers, ask_routes.router, app.router) for route in router.routes)
-    app.state.known_routes = [route for route in every if isinstance(route, Route)]
+    pages.register(app)
+    known = (route for router in (*routers, app.router) for route in router.routes)
+    app.state.known_routes = [route for route in known if isinstance(route, Route)]
     app.add_exception_handler(HTTPException, answer_problem)
     app.add_exception_handler(RequestValidationError, answer_invalid)
     app.add_exception_handler(SearchError, _answer_ours)

@@ -14,11 +14,13 @@ from starlette.types import Message as Event
 
 from quarry.app.server.bearer import carries
 from quarry.app.server.metrics import Metrics
+from quarry.app.server.pages import OPEN_PATHS
 from quarry.app.server.problems import Problem, response
+from quarry.app.server.routes import files
 from quarry.app.server.settings import ServeOptions
 from quarry.indexer.messages import Message
 
-_OPEN = frozenset({"/health"})  # answered without a token, for load balancers
+_OPEN = frozenset({"/health"}) | OPEN_PATHS  # answered without a token, for load balancers and browsers
 _PORT = re.compile(r":\d+$")
 log = logging.getLogger("quarry.serve")
 
@@ -44,7 +46,7 @@ class RequestGuard:
 
         try:
             self._check(Request(scope))
-            await self._app(scope, self._limited(receive), watched)
+            await self._app(scope, self._limited(receive, self._largest(scope["path"])), watched)
         except Problem as problem:
             if not status:
                 await response(problem)(scope, receive, watched)
@@ -75,11 +77,17 @@ class RequestGuard:
                 do="Send the token that was printed at startup or set with QUARRY_TOKEN",
             )
             raise Problem(401, message)
-        length = request.headers.get("content-length", "0")
-        if length.isdigit() and int(length) > self._settings.max_body_bytes:
-            raise self._too_large()
+        length, limit = request.headers.get("content-length", "0"), self._largest(request.url.path)
+        if length.isdigit() and int(length) > limit:
+            raise _too_large(limit)
 
-    def _limited(self, receive: Receive) -> Receive:
+    def _largest(self, path: str) -> int:
+        """Return the most bytes of a body: files have limits of their own."""
+        return (
+            max(files.MAX_BYTES, self._settings.max_body_bytes) if path == files.PATH else self._settings.max_body_bytes
+        )
+
+    def _limited(self, receive: Receive, limit: int) -> Receive:
         size, ended = 0, False
 
         async def limited() -> Event:
@@ -99,24 +107,11 @@ class RequestGuard:
                 raise Problem(408, late) from err
             size += len(event.get("body", b""))
             ended = not event.get("more_body", False)
-            if size > self._settings.max_body_bytes:
-                raise self._too_large()
+            if size > limit:
+                raise _too_large(limit)
             return event
 
         return limited
-
-    def _too_large(self) -> Problem:
-        limit = self._settings.max_body_bytes
-        return Problem(
-            413,
-            Message.of(
-                "serve.too_large",
-                "the body is too large",
-                expected="at most {limit} bytes",
-                do="Split it into several requests",
-                limit=limit,
-            ),
-        )
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "other")
@@ -124,6 +119,17 @@ class RequestGuard:
         self._metrics.requests.labels(route, method, str(status)).inc()
         self._metrics.seconds.labels(route, method).observe(seconds)
         log.info("%s %s %d %.1f ms", method, route, status, seconds * 1000)
+
+
+def _too_large(limit: int) -> Problem:
+    message = Message.of(
+        "serve.too_large",
+        "the body is too large",
+        expected="at most {limit} bytes",
+        do="Split it into several requests",
+        limit=limit,
+    )
+    return Problem(413, message)
 
 
 def _place(err: BaseException) -> str:

@@ -93,9 +93,10 @@ class EmbeddingOut(BaseModel):
 
 
 class Usage(BaseModel):
-    """Tokens of the inputs."""
+    """Tokens of the inputs, and of what was written."""
 
     prompt_tokens: int
+    completion_tokens: int = 0
     total_tokens: int
 
 

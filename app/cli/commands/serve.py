@@ -13,7 +13,7 @@ from quarry.app.cli.commands.ui import address, free_port, is_loopback
 from quarry.app.cli.console import DeviceOption, HostOption, PortOption, RerankOption, note, out
 from quarry.indexer.errors import MissingExtraError, SettingsError
 
-_NEEDED = ("fastapi", "uvicorn", "prometheus_client")
+_NEEDED = ("fastapi", "uvicorn", "prometheus_client", "python_multipart")
 
 
 def register(cli: typer.Typer) -> None:

@@ -43,9 +43,9 @@ def add(sent: DocumentsRequest, services: Shared) -> JobOut:
     try:
         job = inbox.put_documents(documents)
     except InboxFullError as err:
-        raise _full(services) from err
+        raise inbox_full(services) from err
     writer.wake()
-    return _shown(job, "")
+    return job_shown(job, "")
 
 
 @router.post("/documents/delete", operation_id="remove_documents", status_code=202)
@@ -70,9 +70,9 @@ def remove(asked: RemovalRequest, services: Shared, answer: Response) -> JobOut 
     try:
         job = inbox.put_deletion(ids) if ids else inbox.put_removal(selection.filters, root)
     except InboxFullError as err:
-        raise _full(services) from err
+        raise inbox_full(services) from err
     writer.wake()
-    return _shown(job, "")
+    return job_shown(job, "")
 
 
 def _selection(asked: RemovalRequest, index: FilePath) -> Selection:
@@ -108,12 +108,21 @@ def roots(services: Shared) -> RootsAnswer:
 def delete(doc_id: Annotated[str, Path(min_length=1, max_length=2_048)], services: Shared) -> JobOut:
     """Remove a document. One that came from a folder comes back when the folder is indexed again."""
     inbox, writer = services.writing()
+    wanted = Selection(doc_ids=(doc_id,))
+    if not inbox.waiting() and find_documents(services.settings.index, wanted).not_found:  # one that waits may add it
+        message = Message.of(
+            "serve.no_such_document",
+            "the index has no document with this id",
+            expected="the doc_id of a search result",
+            do="Search for the document, and take the id from there",
+        )
+        raise Problem(404, message)
     try:
         job = inbox.put_deletion([doc_id])
     except InboxFullError as err:
-        raise _full(services) from err
+        raise inbox_full(services) from err
     writer.wake()
-    return _shown(job, "")
+    return job_shown(job, "")
 
 
 @router.get("/documents/jobs/{job}", operation_id="document_job")
@@ -129,10 +138,11 @@ def state(job: Annotated[str, Path(max_length=64)], services: Shared) -> JobOut:
             do="Add the documents again if you need to be sure; old finished jobs are forgotten",
         )
         raise Problem(404, message)
-    return _shown(found, writer.problem)
+    return job_shown(found, writer.problem)
 
 
-def _shown(job: Job, problem: str) -> JobOut:
+def job_shown(job: Job, problem: str) -> JobOut:
+    """Return a job for programs; `problem` is why it waits."""
     waits = {"reason": problem} if job.state == "queued" else {}
     return JobOut(
         job=job.id,
@@ -144,7 +154,8 @@ def _shown(job: Job, problem: str) -> JobOut:
     )
 
 
-def _full(services: Services) -> Problem:
+def inbox_full(services: Services) -> Problem:
+    """Return the answer when too much text is waiting."""
     services.metrics.rejected.inc()
     message = Message.of(
         "serve.inbox_full",

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("fastapi")
 
-from quarry.app.server.routes.ask import AT_A_TIME, register
+from quarry.app.server.asking import AT_A_TIME, Asker
 from quarry.app.server.settings import ServeOptions
 from quarry.indexer.errors import SettingsError
 from quarry.retriever.answers import answer as module
@@ -96,8 +96,6 @@ def test_too_many_at_a_time_are_told_to_come_back_and_a_slow_model_is_left(index
 
 
 def test_an_endpoint_without_a_model_is_an_error_at_the_start(monkeypatch):
-    from fastapi import FastAPI
-
     monkeypatch.setenv("QUARRY_LLM_ENDPOINT", "http://localhost:1/v1")
     with pytest.raises(SettingsError, match="QUARRY_LLM_MODEL is not; expected both"):
-        register(FastAPI(), ServeOptions("x"))
+        Asker.from_environment(30.0)
