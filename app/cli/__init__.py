@@ -31,6 +31,7 @@ from quarry.app.cli.commands import mcp as mcp_command
 from quarry.app.cli.commands import models as models_command
 from quarry.app.cli.commands import search as search_command
 from quarry.app.cli.commands import serve as serve_command
+from quarry.app.cli.commands import train as train_command
 from quarry.app.cli.commands import tune as tune_command
 from quarry.app.cli.commands import ui as ui_command
 from quarry.app.cli.exits import PipeAwareGroup, exit_code
@@ -68,6 +69,7 @@ for module in (
     benchmark_command,
     feedback_command,
     tune_command,
+    train_command,
     generations_command,
     models_command,
     doctor_command,

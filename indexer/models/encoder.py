@@ -20,7 +20,7 @@ from quarry.indexer.models.forward.padded import Padded
 from quarry.indexer.models.forward.precision import Compute, WantedPrecision, split_device
 from quarry.indexer.models.forward.replica import Network, Replica, dense_layer
 from quarry.indexer.models.loading import choose_device, load_tokenizer, load_weights
-from quarry.indexer.models.profiles import embedder_profile
+from quarry.indexer.models.profiles import base_profile, embedder_profile
 from quarry.indexer.models.tokenizer import ModelTokenizer, read_tokenizer
 from quarry.indexer.models.transformer import TransformerEmbedder
 
@@ -32,6 +32,8 @@ class EncoderOptions:
     Attributes:
         instruction: Replaces the task sentence of models that take one; None keeps the profile's.
         examples: (query, response) pairs for few-shot queries of in-context models such as bge-en-icl.
+        query_format: Replaces the whole format of queries, with `{query}`: what an index records. `instruction` and `examples`
+            come after it; None keeps the model's.
         token_budget: Padded tokens per forward; None chooses by device.
         trust_remote_code: Whether code in the model's folder may run.
         precision: `auto` takes bfloat16 for products on GPUs and on CPUs that compute in it natively, else float32. Vectors of
@@ -40,6 +42,7 @@ class EncoderOptions:
 
     instruction: str | None = None
     examples: tuple[tuple[str, str], ...] = ()
+    query_format: str | None = None
     token_budget: int | None = None
     trust_remote_code: bool = False
     precision: WantedPrecision = "auto"
@@ -109,7 +112,7 @@ def load_embedder(
         dim=dim or width,
         max_tokens=shape.max_tokens,
         pooling=shape.pooling,
-        query_format=_query_format(shape.model, shape.query_format, options),
+        query_format=_query_format(shape.model, options.query_format or shape.query_format, options),
         document_format=shape.document_format,
         origin=origin,
     )
@@ -187,7 +190,7 @@ def _where(device: str, precision: WantedPrecision) -> list[Compute]:
 
 def _query_format(model: str, known: str, options: EncoderOptions) -> str:
     """Fill another instruction and few-shot examples into a query format."""
-    profile = embedder_profile(model)
+    profile = base_profile(model)
     if options.instruction is not None:
         known = with_instruction(known, options.instruction)
     head, tail = known.split("{query}", 1)

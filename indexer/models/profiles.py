@@ -93,6 +93,7 @@ EMBEDDERS: tuple[EmbedderProfile, ...] = (
     _bge("bge-small-zh", 512, 24, "zh", _ZH),
     _bge("bge-base-zh", 768, 102, "zh", _ZH),
     _bge("bge-large-zh", 1024, 326, "zh", _ZH),
+    _bge("bge-large-zh-noinstruct", 1024, 326, "zh", "{query}"),
     _bge("bge-small-en", 384, 33.4, "en", _EN),
     _bge("bge-base-en", 768, 109, "en", _EN),
     _bge("bge-large-en", 1024, 335, "en", _EN),
@@ -163,6 +164,11 @@ RERANKERS: tuple[RerankerProfile, ...] = (
 def embedder_profile(model: str) -> EmbedderProfile | None:
     """Return the profile of a repository id (case does not matter), None when it is unknown."""
     return next((profile for profile in EMBEDDERS if profile.model.lower() == model.lower()), None)
+
+
+def base_profile(model: str) -> EmbedderProfile | None:
+    """Return the profile of a model, or of the one that it was tuned from (`BASE+tuned-...`); None when it is unknown."""
+    return embedder_profile(model.partition("+tuned-")[0])
 
 
 def reranker_profile(model: str) -> RerankerProfile | None:

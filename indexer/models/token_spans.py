@@ -1,6 +1,7 @@
 """Tokens as character ranges, the unit in which passages are measured: a model's own, or by script where there is no model."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -54,6 +55,68 @@ class HfTokenSpans:
             parts.append(np.array(offsets, dtype=np.int64).reshape(-1, 2) + start)
             start = end
         return np.concatenate(parts) if parts else np.zeros((0, 2), dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    r"""What a model's format puts around a query: examples and an instruction before it, perhaps a mark after it.
+
+    Attributes:
+        head: Before the query.
+        tail: After it, such as `\n<response>`.
+    """
+
+    head: str
+    tail: str
+
+    @classmethod
+    def of(cls, template: str, slot: str) -> "Frame":
+        """Take a format apart at its slot, `{query}` or `{text}`."""
+        head, _, tail = template.partition(slot)
+        return cls(head, tail)
+
+    def around(self, query: str, longest: int) -> str:
+        """Return a query in its format, its own text cut to `longest` characters."""
+        return self.head + query[:longest] + self.tail
+
+    def fit(self, text: str, encoding: Any, room: int, encode: Callable[[str], Any]) -> "Fitted":
+        """Shorten a formatted query until it has at most `room` tokens; the tail and the end of the head always stay.
+
+        The query loses its end. Where the head alone leaves it less than a quarter of the room, the head loses its beginning: the
+        first of the examples. A model that reads its vector at the tail (bge-en-icl) gives another one without it; FlagEmbedding's
+        reference keeps the tail too.
+
+        Args:
+            text: The query in its format.
+            encoding: Its tokens, without special ones.
+            room: Tokens, special ones left out.
+            encode: The tokenizer, which adds no special tokens.
+        """
+        head = len(self.head)
+        if len(encoding.ids) > room:
+            encoding = encode(text)  # a batch may have been encoded without offsets
+        while len(encoding.ids) > room and len(text) > len(self.tail):
+            spans = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
+            end = len(text) - len(self.tail)
+            before, after = int((spans[:, 1] <= head).sum()), int((spans[:, 1] > end).sum())
+            query = len(spans) - before - after
+            kept = min(query, max(room - after - before, (room - after) // 4, 0))
+            cut = int(spans[before + kept, 0]) if kept < query else end
+            first = int(spans[min(before, max(0, before + kept + after - room)), 0]) if before else 0
+            shorter = text[first : min(cut, end)] + self.tail
+            text = shorter if len(shorter) < len(text) else text[1:]
+            head = max(0, head - first)
+            encoding = encode(text)
+        encoding.truncate(room)
+        return Fitted(encoding, len(text))
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Tokens that fit into a model, and of how many characters they are."""
+
+    encoding: Any
+    length: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from quarry.indexer.messages import Message
 from quarry.indexer.models.batching import TokenBudget
 from quarry.indexer.models.forward.precision import Precision
 from quarry.indexer.models.forward.replica import Encoded, Replica
-from quarry.indexer.models.token_spans import HfTokenSpans, OwnTokens
+from quarry.indexer.models.token_spans import Fitted, Frame, HfTokenSpans, OwnTokens
 from quarry.indexer.models.tokenizer import ModelTokenizer
 
 _WINDOW = 8192  # texts tokenized and sorted together: bounds the memory for tokens
@@ -136,14 +136,12 @@ class TransformerEmbedder:
         Raises:
             ModelError: If memory runs out for one text alone, or a vector is not finite.
         """
-        head, tail = self._spec.query_format.split("{query}", 1)
+        frame = Frame.of(self._spec.query_format, "{query}")
+        asked = [frame.around(text, self._spec.max_tokens * _CHARS_PER_TOKEN) for text in texts]
         if len(texts) > _QUERIES_KEPT:
-            return self._embed([head + text + tail for text in texts], None)
-        return self._embed(
-            [head + text + tail for text in texts],
-            None,
-            _Wanted(self._own(head, tail), lambda row, parts: self._keep(texts[row], parts)),
-        )
+            return self._embed(asked, None, frame=frame)
+        own = self._own(frame.head, frame.tail)
+        return self._embed(asked, None, _Wanted(own, lambda row, parts: self._keep(texts[row], parts)), frame)
 
     def query_tokens(self, text: str) -> TokenVectors:
         """Return the states of a query's tokens, shape (n_tokens, width). Raises as `embed_queries`."""
@@ -215,12 +213,15 @@ class TransformerEmbedder:
         shape, name = (self._spec.query_format, "{query}") if query else (self._spec.document_format, "{text}")
         head, tail = shape.split(name, 1)
         clean = (head + text + tail).encode("utf-8", "replace").decode("utf-8")
-        encoding = self._whole(self._tokenizer.encode(clean, add_special_tokens=False))
-        own = self._own(head, tail).positions(encoding, len(clean))
-        spans = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)[own] - len(head)
+        frame = Frame(head, tail) if query else None
+        fitted = self._whole(clean, self._tokenizer.encode(clean, add_special_tokens=False), frame)
+        own = self._own(head, tail).positions(fitted.encoding, fitted.length)
+        spans = np.array(fitted.encoding.offsets, dtype=np.int64).reshape(-1, 2)[own] - len(head)
         return np.clip(spans, 0, len(text))
 
-    def _embed(self, texts: list[str], progress: Progress | None, wanted: _Wanted | None = None) -> Vectors:
+    def _embed(
+        self, texts: list[str], progress: Progress | None, wanted: _Wanted | None = None, frame: Frame | None = None
+    ) -> Vectors:
         out = np.empty((len(texts), self._spec.dim), dtype=np.float32)
         for first in range(0, len(texts), _WINDOW):
             window = texts[first : first + _WINDOW]
@@ -232,7 +233,7 @@ class TransformerEmbedder:
             unique = np.empty((len(rows), self._spec.dim), dtype=np.float32)
             share = len(window) / max(1, len(rows))
             done = 0.0
-            for batch, found in self._encoded(list(rows), wanted.own if wanted else None):
+            for batch, found in self._encoded(list(rows), wanted.own if wanted else None, frame):
                 unique[batch] = found.vectors
                 if wanted is not None:
                     for place, row in enumerate(batch):
@@ -252,17 +253,19 @@ class TransformerEmbedder:
             )
         return out
 
-    def _encoded(self, texts: list[str], own: OwnTokens | None) -> Iterator[tuple[list[int], Encoded]]:
-        longest = self._spec.max_tokens * _CHARS_PER_TOKEN
+    def _encoded(
+        self, texts: list[str], own: OwnTokens | None, frame: Frame | None
+    ) -> Iterator[tuple[list[int], Encoded]]:
+        longest = self._spec.max_tokens * _CHARS_PER_TOKEN + (len(frame.head) + len(frame.tail) if frame else 0)
         clean = [text[:longest].encode("utf-8", "replace").decode("utf-8") for text in texts]
         encode = self._tokenizer.encode_batch_fast if own is None else self._tokenizer.encode_batch  # fast: no offsets
         ids: list[list[int]] = []
         mine: list[NDArray[np.int64]] = []
         for encoding, text in zip(encode(clean, add_special_tokens=False), clean, strict=True):
-            whole = self._whole(encoding)
-            ids.append(whole.ids)
+            whole = self._whole(text, encoding, frame)
+            ids.append(whole.encoding.ids)
             if own is not None:
-                mine.append(own.positions(whole, len(text)))
+                mine.append(own.positions(whole.encoding, whole.length))
         lengths = [len(row) for row in ids]
         batches = self._budget.batches(lengths)
 
@@ -284,10 +287,16 @@ class TransformerEmbedder:
             for task in tasks:
                 yield from task.result()
 
-    def _whole(self, encoding: Any) -> Any:
-        """Cut to the model's length and add the special tokens."""
-        encoding.truncate(self._room)
-        return self._tokenizer.post_process(encoding, None, True)
+    def _whole(self, text: str, encoding: Any, frame: Frame | None) -> Fitted:
+        """Cut to the model's length, within the query where there is a format around it, and add the special tokens."""
+        if frame is None or len(encoding.ids) <= self._room:
+            encoding.truncate(self._room)
+            fitted = Fitted(encoding, len(text))
+        else:
+            fitted = frame.fit(
+                text, encoding, self._room, lambda one: self._tokenizer.encode(one, add_special_tokens=False)
+            )
+        return Fitted(self._tokenizer.post_process(fitted.encoding, None, True), fitted.length)
 
     def _forward(self, replica: Replica, rows: list[list[int]], own: list[NDArray[np.int64]]) -> Encoded:
         """Run some rows of token ids at once. A text without tokens is one padding token."""

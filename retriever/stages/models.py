@@ -51,7 +51,12 @@ class LazyEmbedder:
     def for_generation(self, index: Index) -> "LazyEmbedder":
         """Return the embedder of another generation of the index: the loaded one, when that was built with the same model."""
         facts, loaded = index.manifest.embedder, self._embedder
-        same = loaded is not None and facts is not None and facts.fingerprint == loaded.spec.fingerprint
+        if loaded is None or facts is None or facts.fingerprint != loaded.spec.fingerprint:
+            return LazyEmbedder(index, None, self._device)
+        # document vectors are alike, but queries may be formatted in another way now
+        before = self._index.manifest.embedder
+        wanted = facts.to_spec().query_format
+        same = wanted == loaded.spec.query_format or (before is not None and wanted == before.to_spec().query_format)
         return LazyEmbedder(index, loaded if same else None, self._device)
 
     def get(self) -> Embedder:
@@ -126,12 +131,14 @@ def recorded_source(root: Path, facts: EmbedderFacts) -> "ModelSource":
 
 
 def recorded_embedder(root: Path, facts: EmbedderFacts, device: str) -> Embedder:
-    """Load the embedder that a manifest names. The caller checks whether it is still the same.
+    """Load the embedder that a manifest names, with the query format that it records: own instruction and examples included.
+
+    The caller checks whether it is still the same.
 
     Raises:
         ModelError: If it is not on this machine, or cannot be loaded.
     """
-    from quarry.indexer.models.encoder import load_embedder
+    from quarry.indexer.models.encoder import EncoderOptions, load_embedder
 
     spec = facts.to_spec()
     source = recorded_source(root, facts)
@@ -143,6 +150,7 @@ def recorded_embedder(root: Path, facts: EmbedderFacts, device: str) -> Embedder
         origin=spec.origin,
         device=device,
         dim=spec.dim,
+        options=EncoderOptions(query_format=spec.query_format),
     )
 
 

@@ -90,7 +90,7 @@ def read_pairs(path: Path, *, split: str = "train", strict: bool = False) -> Pai
             return _read_beir(path, split)
         rows: list[tuple[str, TrainingRow]] = []
         bad: list[Faults] = []
-        for file in _files(path):
+        for file in data_files(path):
             found, faults = _read_file(file)
             if strict or not found:
                 faults.raise_if_any()
@@ -108,7 +108,7 @@ def read_pairs(path: Path, *, split: str = "train", strict: bool = False) -> Pai
             json=_JSON_EXPECTED,
             tsv=_TABLE_EXPECTED,
         )
-    cleaned = [(source, *_without_contradiction(row)) for source, row in rows]
+    cleaned = [(source, *without_contradiction(row)) for source, row in rows]
     counts = {
         reasons.CONTRADICTING: sum(dropped for _, _, dropped in cleaned),
         reasons.BAD_ROW: sum(faults.count for faults in bad),
@@ -117,8 +117,13 @@ def read_pairs(path: Path, *, split: str = "train", strict: bool = False) -> Pai
     return PairFile(examples, _nonzero(counts), tuple(row for faults in bad for row in faults.shown[:_SHOWN]))
 
 
-def _files(path: Path) -> list[Path]:
-    if not path.is_dir():
+def data_files(path: Path) -> list[Path]:
+    """Return the files of pairs in a folder, by name; a file, and a BEIR folder, is its own.
+
+    Raises:
+        FeedbackError: If a folder has none.
+    """
+    if not path.is_dir() or (path / "qrels").is_dir():
         return [path]
     found = sorted(child for child in path.iterdir() if child.is_file() and _kind(child))
     if not found:
@@ -159,7 +164,7 @@ def _read_file(path: Path) -> tuple[list[tuple[str, TrainingRow]], Faults]:
     return rows, faults
 
 
-def _without_contradiction(row: TrainingRow) -> tuple[TrainingRow, int]:
+def without_contradiction(row: TrainingRow) -> tuple[TrainingRow, int]:
     """Leave out negatives that read like a positive, with their scores; returns how many."""
     if not row.neg:
         return row, 0
@@ -189,7 +194,7 @@ def _read_beir(path: Path, split: str) -> PairFile:
         if not good or not query.text.strip():
             left_out[reasons.NO_POSITIVE] += 1
             continue
-        row, _ = _without_contradiction(
+        row, _ = without_contradiction(
             TrainingRow(query.text, tuple(texts[name] for name in good), tuple(texts[name] for name in bad))
         )
         examples.append(Example.of(row, positive_ids=good, source=f"{dataset.name}/{split}:{query.query_id}"))

@@ -47,6 +47,7 @@ COPIED = Message.of("examples.copied", "query copied from the passage")
 # of files
 CONTRADICTING = Message.of("examples.contradicting", "negatives that are also a positive of their row")
 BAD_ROW = Message.of("examples.bad_row", "rows that could not be read")
+NEUTRAL = Message.of("examples.neutral", "inferences that neither follow nor contradict")
 NOT_IN_CORPUS = Message.of("examples.not_in_corpus", "judged documents that the corpus does not have")
 
 

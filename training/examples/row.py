@@ -11,7 +11,7 @@ These are the names of FlagEmbedding, Sentence Transformers, NeMo, Tevatron and 
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, nan
 from typing import Any
 
 from quarry.indexer.messages import Message
@@ -35,6 +35,9 @@ _NEGATIVE = re.compile(r"(hard_)?neg(ative)?s?(_?[0-9]+|_doc|_passages|_ctxs)?")
 _SCORES = ("label", "score", "similarity")  # of a pair of sentences: they may be unlike each other
 
 
+NO_INSTRUCTION = "{query}"  # a prompt that is a whole format: the query alone
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingRow:
     """One row of FlagEmbedding's training data.
@@ -43,9 +46,10 @@ class TrainingRow:
         query: The question, without instruction.
         pos: Relevant passages, at least one.
         neg: Passages that are not; may be empty until negatives are mined.
-        pos_scores: Scores of a teacher, as many as `pos`, or none.
+        pos_scores: Scores of a teacher, as many as `pos`, or none; NaN (null in files) for a text that it did not score.
         neg_scores: The same for `neg`.
-        prompt: The instruction to use for this row; empty for the model's own.
+        prompt: The instruction to use for this row; empty for the model's own, `NO_INSTRUCTION` for none at all (`"prompt": ""`
+            in files, as FlagEmbedding reads it).
         kind: FlagEmbedding's `type` (`normal`, `symmetric_sts`, ...); empty when not given.
     """
 
@@ -74,7 +78,8 @@ def parse_row(content: Mapping[str, Any], *, plain: bool = False) -> TrainingRow
     fields = _renamed(content) if plain else content
     if isinstance(fields, Message):
         return fields
-    query, prompt, kind = fields.get("query"), fields.get("prompt") or "", fields.get("type") or ""
+    query, prompt, kind = fields.get("query"), fields.get("prompt"), fields.get("type") or ""
+    prompt = NO_INSTRUCTION if prompt == "" else prompt or ""
     if not isinstance(query, str) or not query.strip():
         return Message.of("examples.bad_query", "query is {value}", expected="text", value=_shown(query))
     if not isinstance(prompt, str) or not isinstance(kind, str):
@@ -167,11 +172,11 @@ def _scores(name: str, found: object, texts: int) -> tuple[float, ...] | Message
             count=len(found),
             texts=texts,
         )
-    return tuple(float(value) for value in found)
+    return tuple(nan if value is None else float(value) for value in found)
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value))
 
 
 def _shown(value: object) -> Message | str:

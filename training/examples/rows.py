@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from json import dumps
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from quarry.indexer.messages import Message
 from quarry.indexer.storage.durable import write_atomic
 from quarry.retriever.data.text_lines import Faults, json_object, numbered_lines
 from quarry.retriever.data.trec import write_qrels
-from quarry.training.examples.row import TrainingRow, parse_row
+from quarry.training.examples.row import NO_INSTRUCTION, TrainingRow, parse_row
 from quarry.training.feedback.judgements import Judgement, query_id, query_key
 
 _EXPECTED = Message.of(
@@ -77,10 +78,16 @@ def training_lines(rows: Iterable[TrainingRow]) -> bytes:
     for row in rows:
         content: dict[str, Any] = {"query": row.query, "pos": row.pos, "neg": row.neg}
         if row.pos_scores or row.neg_scores:
-            content |= {"pos_scores": row.pos_scores, "neg_scores": row.neg_scores}
-        content |= {key: value for key, value in (("prompt", row.prompt), ("type", row.kind)) if value}
+            content |= {"pos_scores": _scores(row.pos_scores), "neg_scores": _scores(row.neg_scores)}
+        if row.prompt:
+            content["prompt"] = "" if row.prompt == NO_INSTRUCTION else row.prompt
+        content |= {"type": row.kind} if row.kind else {}
         lines.append(dumps(content, ensure_ascii=False) + "\n")
     return "".join(lines).encode()
+
+
+def _scores(scores: Iterable[float]) -> list[float | None]:
+    return [None if isnan(score) else score for score in scores]
 
 
 def write_training_rows(path: Path, rows: Iterable[TrainingRow]) -> None:

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quarry.indexer.models.format import ModelFormat, with_instruction
+from quarry.indexer.models.token_spans import Frame
 from quarry.indexer.models.tokenizer import ModelTokenizer
 from quarry.retriever.rerankers.cross_encoder import pair_tokens
+from quarry.training.examples.row import NO_INSTRUCTION
 from quarry.training.examples.rows import TrainingRow
 from quarry.training.fit.batches import Draw
 from quarry.training.fit.losses import Roles
-from quarry.training.fit.spec import RerankerSpec, TrainSpec
+from quarry.training.fit.spec import LABELLED, RerankerSpec, TrainSpec
+from quarry.training.fit.table import RowTable, text_number
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,6 +45,8 @@ class Tokenizer:
         self.pad = int(pad if pad is not None else (tokenizer.eos_token_id or 0))
         self._max_tokens = max_tokens
         self._fast = tokenizer.copy()
+        self._whole = tokenizer.copy()  # cuts nothing: queries are cut within their format
+        self._room = max_tokens - self._whole.num_special_tokens_to_add(False)
         self._fast.enable_truncation(max_length=max_tokens)
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
@@ -49,6 +54,22 @@ class Tokenizer:
         longest = self._max_tokens * _CHARS_PER_TOKEN
         clean = [text[:longest].encode("utf-8", "replace").decode("utf-8") for text in texts]
         return [encoding.ids for encoding in self._fast.encode_batch_fast(clean)]
+
+    def encode_queries(self, queries: Sequence[str], formats: Sequence[str]) -> list[list[int]]:
+        """Return the tokens of each query in its format, special ones included; what the format has behind it is never cut."""
+        frames = [Frame.of(query_format, "{query}") for query_format in formats]
+        longest = self._max_tokens * _CHARS_PER_TOKEN
+        texts = [frame.around(query, longest) for frame, query in zip(frames, queries, strict=True)]
+        clean = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
+        found = []
+        for encoding, frame, text in zip(
+            self._whole.encode_batch(clean, add_special_tokens=False), frames, clean, strict=True
+        ):
+            fitted = frame.fit(
+                text, encoding, self._room, lambda one: self._whole.encode(one, add_special_tokens=False)
+            )
+            found.append(self._whole.post_process(fitted.encoding, None, True).ids)
+        return found
 
 
 def padded(ids: Sequence[Sequence[int]], pad: int) -> Tokens:
@@ -64,31 +85,36 @@ def padded(ids: Sequence[Sequence[int]], pad: int) -> Tokens:
     return Tokens(table, mask)
 
 
+def asked_format(query_format: str, prompt: str) -> str:
+    """Return the format of a query with a row's own instruction (`TrainingRow.prompt`)."""
+    if prompt == NO_INSTRUCTION:
+        return NO_INSTRUCTION
+    return with_instruction(query_format, prompt) if prompt else query_format
+
+
+def _is_alone(kind: str) -> bool:
+    """Tell whether rows of a kind have their own negatives only: those of other rows may have the right label."""
+    return kind.endswith(NO_IN_BATCH) or kind.startswith(LABELLED)
+
+
 class Collator:
     """Turns the draws of one batch into what the trainer and the loss read."""
 
     def __init__(
-        self, rows: Sequence[TrainingRow], spec: TrainSpec, tokenizer: ModelTokenizer, shape: ModelFormat
+        self, rows: Sequence[TrainingRow] | RowTable, spec: TrainSpec, tokenizer: ModelTokenizer, shape: ModelFormat
     ) -> None:
-        self._rows = rows
+        self._table = RowTable.of(rows)
+        self._rows = self._table.rows
         self._spec = spec
         self._shape = shape
         self._queries = Tokenizer(tokenizer, min(spec.max_query_tokens, shape.max_tokens))
         self._passages = Tokenizer(tokenizer, min(spec.max_passage_tokens, shape.max_tokens))
-        self._numbers: dict[str, int] = {}
-        self._answers: dict[str, set[int]] = {}
-        for row in rows:
-            known = self._answers.setdefault(row.query, set())
-            known.update(self._number(text) for text in row.pos)
-            for text in row.neg:
-                self._number(text)
-
-    def _number(self, text: str) -> int:
-        return self._numbers.setdefault(text, len(self._numbers))
 
     def __call__(self, draws: Sequence[Draw]) -> dict[str, Any]:
         """Return `query_*` and `passage_*` tokens and, as `label`, the fields of `Roles`."""
-        encoded = self._queries.encode([self._query(self._rows[draw.row]) for draw in draws])
+        rows = [self._rows[draw.row] for draw in draws]
+        formats = [asked_format(self._shape.query_format, row.prompt) for row in rows]
+        encoded = self._queries.encode_queries([row.query for row in rows], formats)
         order = sorted(range(len(draws)), key=lambda place: -len(encoded[place]))
         draws = [draws[place] for place in order]
         texts = list(dict.fromkeys(text for draw in draws for text in self._texts(draw)))
@@ -106,13 +132,6 @@ class Collator:
             "label": {field.name: getattr(roles, field.name) for field in fields(Roles)},
         }
 
-    def _query(self, row: TrainingRow) -> str:
-        query_format = self._shape.query_format
-        if row.prompt:
-            query_format = with_instruction(query_format, row.prompt)
-        head, tail = query_format.split("{query}", 1)
-        return head + row.query + tail
-
     def _texts(self, draw: Draw) -> list[str]:
         row = self._rows[draw.row]
         return [row.pos[draw.positive], *(row.neg[number] for number in draw.negatives)]
@@ -124,7 +143,7 @@ class Collator:
         width = max(len(draw.negatives) for draw in draws)
         own = np.full((len(draws), width), -1, dtype=np.int64)
         teacher = np.full((len(draws), 1 + width), np.nan, dtype=np.float32)
-        answers = [sorted(self._answers[row.query]) for row in rows]
+        answers = [self._table.answers(text_number(row.query)) for row in rows]
         known = np.full((len(draws), max(map(len, answers))), -1, dtype=np.int64)
         for line, (draw, row) in enumerate(zip(draws, rows, strict=True)):
             own[line, : len(draw.negatives)] = [column[row.neg[number]] for number in draw.negatives]
@@ -133,12 +152,12 @@ class Collator:
                 teacher[line, 0] = row.pos_scores[draw.positive]
             if row.neg_scores:
                 teacher[line, 1 : 1 + len(draw.negatives)] = [row.neg_scores[number] for number in draw.negatives]
-        alone = [not self._spec.loss.in_batch_negatives or row.kind.endswith(NO_IN_BATCH) for row in rows]
+        alone = [not self._spec.loss.in_batch_negatives or _is_alone(row.kind) for row in rows]
         return Roles(
             positive=torch.tensor([column[self._texts(draw)[0]] for draw in draws]),
             own=torch.from_numpy(own),
             known=torch.from_numpy(known),
-            text=torch.tensor([self._number(text) for text in column]),
+            text=torch.tensor([text_number(text) for text in column]),
             alone=torch.tensor(alone),
             teacher=torch.from_numpy(teacher),
         )

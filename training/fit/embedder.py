@@ -1,23 +1,26 @@
 """Fine-tuning an embedder: rows in, a plain model folder out. The base model's folder and every live index stay untouched."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from quarry.indexer.models.format import ModelFormat
 from quarry.training.examples.rows import TrainingRow
 from quarry.training.fit.batches import Draw
-from quarry.training.fit.collation import Collator
+from quarry.training.fit.collation import Collator, asked_format
 from quarry.training.fit.dev_score import DevSet, dev_score
 from quarry.training.fit.model_folder import write_tuned
 from quarry.training.fit.progress import TrainObserver
 from quarry.training.fit.run import TrainedModel, run_training
 from quarry.training.fit.spec import TrainSpec
-from quarry.training.fit.trainable import Trainable, open_trainable
+from quarry.training.fit.table import RowTable
+from quarry.training.fit.trainable import Trainable, open_trainable, require_training
 
 
 def finetune(
     model_folder: Path,
-    rows: Sequence[TrainingRow],
+    rows: Sequence[TrainingRow] | RowTable,
     spec: TrainSpec,
     out: Path,
     *,
@@ -45,10 +48,12 @@ def finetune(
         TrainingError: If `out` holds another run, dev queries are among the rows, memory or disk runs out, or the loss is
             not a number.
     """
+    require_training()
+    table = RowTable.of(rows)
     return run_training(
-        lambda: _EmbedderTrainee(open_trainable(model_folder, spec, device=device), rows, spec),
+        lambda: _EmbedderTrainee(open_trainable(model_folder, spec, device=device), table, spec),
         model_folder,
-        rows,
+        table,
         spec,
         out,
         dev=dev,
@@ -56,15 +61,22 @@ def finetune(
     )
 
 
+def _served(shape: ModelFormat, table: RowTable) -> ModelFormat:
+    """Return the format that a model trained on rows is used with."""
+    prompts = list(table.prompts)
+    return replace(shape, query_format=asked_format(shape.query_format, prompts[0])) if len(prompts) == 1 else shape
+
+
 class _EmbedderTrainee:
     """An embedder as a run sees it."""
 
     what = "embedder"
 
-    def __init__(self, trainable: Trainable, rows: Sequence[TrainingRow], spec: TrainSpec) -> None:
-        self._trainable = trainable
+    def __init__(self, trainable: Trainable, table: RowTable, spec: TrainSpec) -> None:
+        # one instruction for all rows is the one that the model is served with
+        self._trainable = replace(trainable, shape=_served(trainable.shape, table))
         self._spec = spec
-        self._collator = Collator(rows, spec, trainable.tokenizer, trainable.shape)
+        self._collator = Collator(table, spec, trainable.tokenizer, trainable.shape)
         self.base = trainable.shape.model
         self.model = trainable.model
 

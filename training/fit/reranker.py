@@ -22,6 +22,7 @@ from quarry.training.fit.model_folder import dev_words, tuned_name, write_beside
 from quarry.training.fit.progress import TrainObserver
 from quarry.training.fit.run import TrainedModel, run_training
 from quarry.training.fit.spec import RerankerSpec
+from quarry.training.fit.table import RowTable
 from quarry.training.fit.trainable import own_device
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def finetune_reranker(
     return run_training(
         lambda: _RerankerTrainee(model_folder, rows, spec, device),
         model_folder,
-        rows,
+        RowTable.of(rows),
         spec,
         out,
         dev=dev,

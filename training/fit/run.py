@@ -6,7 +6,7 @@ It can be killed at any moment; the same call resumes from the last complete che
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,13 +17,13 @@ from quarry.indexer.models.digest import content_digest
 from quarry.indexer.models.forward.precision import chosen_precision
 from quarry.indexer.models.loading import quiet_libraries
 from quarry.indexer.storage.durable import sync_folder, sync_tree
-from quarry.training.examples.rows import TrainingRow
 from quarry.training.fit.batches import plan_batches
 from quarry.training.fit.dev_score import DevSet
 from quarry.training.fit.model_folder import add_versions, write_curves
 from quarry.training.fit.progress import TrainObserver
-from quarry.training.fit.run_folder import RunFolder, digest_of, losses, rows_digest, versions
+from quarry.training.fit.run_folder import RunFolder, digest_of, losses, versions
 from quarry.training.fit.spec import TrainSpec
+from quarry.training.fit.table import RowTable
 from quarry.training.fit.trainable import require_training, weights_without_numbers
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class TrainedModel:
 def run_training(
     opened: Callable[[], "Trainee"],
     base: Path,
-    rows: Sequence[TrainingRow],
+    table: RowTable,
     spec: TrainSpec,
     out: Path,
     *,
@@ -72,7 +72,7 @@ def run_training(
     Args:
         opened: Opens what is trained; called after the cheap checks.
         base: Folder of the model that it starts from; only read.
-        rows: What to learn from.
+        table: What to learn from.
         spec: How.
         out: The run's folder; new, or that of the same run.
         dev: Held-out queries that choose the checkpoint.
@@ -88,7 +88,8 @@ def run_training(
     require_training()
     began = time.monotonic()
     processes, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
-    if dev is not None and (shared := {query.text for query in dev.queries} & {row.query for row in rows}):
+    asked = {query.text for query in dev.queries} if dev is not None else set()
+    if shared := {row.query for row in table.rows if row.query in asked} if asked else set():
         raise TrainingError(
             "fit.dev_in_rows",
             "{count} dev queries are also training rows, first {first}",
@@ -98,13 +99,13 @@ def run_training(
             first=repr(min(shared)),
         )
     run = RunFolder(out, writes=rank == 0)
-    plan = plan_batches(rows, spec, processes=processes)
+    plan = plan_batches(table, spec, processes=processes)
     with _explained(spec, out), quiet_libraries():
         from transformers import set_seed
 
         set_seed(spec.seed)  # what new weights draw comes before the trainer sets its own
         trainee = opened()
-        config = _config(trainee, base, rows, dev, spec, processes)
+        config = _config(trainee, base, table, dev, spec, processes)
         if run.writes:
             run.begin(config)
         if done := run.result():
@@ -122,13 +123,13 @@ def run_training(
 
 
 def _config(
-    trainee: "Trainee", base: Path, rows: Sequence[TrainingRow], dev: DevSet | None, spec: TrainSpec, processes: int
+    trainee: "Trainee", base: Path, table: RowTable, dev: DevSet | None, spec: TrainSpec, processes: int
 ) -> dict[str, Any]:
     return {
         "what": trainee.what,
         "base": {"model": trainee.base, "revision": content_digest(base)},
-        "rows": len(rows),
-        "rows_digest": rows_digest(rows),
+        "rows": len(table),
+        "rows_digest": table.digest,
         "dev_digest": digest_of([asdict(query) for query in dev.queries] + [dev.passages, dev.qrels, dev.hard])
         if dev
         else "",

@@ -4,6 +4,7 @@ config.json    settings, base model, digests, versions; written first and compar
 log.jsonl      one line per step or evaluation
 checkpoints/   checkpoint-STEP, each with `complete.json`, written last
 best.safetensors, best.json    the weights with the best dev score so far
+start/         the model that it begins with, where it had to be made
 model/         the finished model, moved here whole
 result.json    written last of all
 """
@@ -12,7 +13,7 @@ import os
 import shutil
 import subprocess
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from json import JSONDecodeError, dumps, loads
@@ -21,8 +22,10 @@ from typing import Any
 
 from quarry.indexer.errors import TrainingError
 from quarry.indexer.storage.durable import sync_tree, write_atomic
-from quarry.training.examples.rows import TrainingRow
 
+START = (
+    "start"  # the model that a run begins with, where it had to be made of what was given (`quarry.training.fit.start`)
+)
 _SEAL = "complete.json"
 _PROJECT = "quarry-search"
 _PACKAGES = ("torch", "transformers", "sentence-transformers", "peft", "accelerate", "datasets", "safetensors")
@@ -34,11 +37,6 @@ def digest_of(content: Any) -> str:
     return sha256(
         dumps(content, sort_keys=True, ensure_ascii=False, default=list).encode("utf-8", "replace")
     ).hexdigest()[:16]
-
-
-def rows_digest(rows: Iterable[TrainingRow]) -> str:
-    """Return 16 hex digits of training rows, in their order."""
-    return digest_of([[r.query, r.pos, r.neg, r.pos_scores, r.neg_scores, r.prompt, r.kind] for r in rows])
 
 
 def versions() -> dict[str, str]:
@@ -106,7 +104,7 @@ class RunFolder:
                     differs=other,
                 )
             return
-        if not earlier and self.folder.is_dir() and any(self.folder.iterdir()):
+        if not earlier and self.folder.is_dir() and any(child.name != START for child in self.folder.iterdir()):
             raise TrainingError(
                 "fit.not_empty",
                 "{folder} is not empty and holds no run",

@@ -24,6 +24,16 @@ KALM_DIMS = (896, 512, 256, 128, 64)
 KALM_WEIGHTS = (1.0, 0.3, 0.2, 0.1, 0.1)
 
 
+# what a kind of rows begins with that is no retrieval: FlagEmbedding's `symmetric_sts`, `symmetric_class`, and our own
+LABELLED = ("classification", "clustering")
+_OTHER_KINDS = ("symmetric_", "sts", "nli", *LABELLED)
+
+
+def is_retrieval(kind: str) -> bool:
+    """Tell whether rows of a kind (`TrainingRow.kind`, empty for none) are queries with passages that answer them."""
+    return not kind.startswith(_OTHER_KINDS)
+
+
 class _Part(BaseModel):
     """Frozen; a key that is not known is an error, so that a misspelt setting does not pass for its default."""
 
@@ -94,10 +104,19 @@ class BatchSpec(_Part):
         order: `random`; `homogeneous`: one kind per batch (FlagEmbedding `--same_dataset_within_batch`);
             `semi-homogeneous`: `ratio` of each batch is of one kind and the rest is random (KaLM, arXiv 2501.01028).
         ratio: Share of a semi-homogeneous batch, above 0 and below 1.
+        other_size: Rows per step and process of kinds that are not retrieval (`is_retrieval`), 2 to 65,536; None for the batch
+            size of all. Only with `homogeneous`. Making Text Embedders Few-Shot Learners (arXiv 2409.15700): 512 and 256.
     """
 
     order: Literal["random", "homogeneous", "semi-homogeneous"] = "random"
     ratio: Annotated[float, Field(gt=0, lt=1)] = 0.7
+    other_size: Annotated[int, Field(ge=2, le=65_536)] | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.other_size is not None and self.order != "homogeneous":
+            raise ValueError(f"batches.other_size is set and the order is {self.order}; expected homogeneous")
+        return self
 
 
 class LoraSpec(_Part):
@@ -136,10 +155,14 @@ class TrainSpec(_Part):
         lora: See `LoraSpec`; None trains all weights.
         precision: `bfloat16` computes products in it while weights and loss stay float32; `auto` takes it where the device has
             it natively (GPUs since Ampere, processors with AVX512_BF16 or AMX), else `float32`.
+        gradient_checkpointing: Whether activations are computed again on the way back, so that a forward takes less memory and a step
+            about a third more time; also within the forwards of a gradient cache.
         freeze_embeddings: Whether the table of token embeddings stays as it is. In a small multilingual model it holds most
             of the weights and is read, not computed with.
         max_query_tokens: Longer queries are cut, instruction and special tokens counted; 8 to 8192.
         max_passage_tokens: The same for passages.
+        query_format: Replaces the model's format of queries, with `{query}`, such as `{query}` alone to switch the instruction off;
+            None keeps it. The trained model records it.
         seed: Order, draws and dropout follow from it; 0 to 2**31 - 1.
         eval_steps: Steps between evaluations on the dev set; 0 for ten in a run, fewer where they would take more than a quarter of
             the time.
@@ -161,9 +184,11 @@ class TrainSpec(_Part):
     batches: BatchSpec = BatchSpec()
     lora: LoraSpec | None = None
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    gradient_checkpointing: bool = False
     freeze_embeddings: bool = False
     max_query_tokens: Annotated[int, Field(ge=8, le=8192)] = 64
     max_passage_tokens: Annotated[int, Field(ge=8, le=8192)] = 256
+    query_format: str | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     eval_steps: Annotated[int, Field(ge=0)] = 0
     patience: Annotated[int, Field(ge=0, le=1000)] = 3
@@ -171,6 +196,8 @@ class TrainSpec(_Part):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
+        if self.query_format is not None and self.query_format.count("{query}") != 1:
+            raise ValueError(f"query_format is {self.query_format!r}; expected text with {{query}} in it, once")
         if self.mini_batch > self.batch_size:
             raise ValueError(f"mini_batch is {self.mini_batch}; expected at most batch_size, {self.batch_size}")
         if not self.loss.in_batch_negatives and not self.loss.hard_negatives:
@@ -178,6 +205,11 @@ class TrainSpec(_Part):
                 "there are neither in-batch nor hard negatives; expected one of them, or nothing is learnt"
             )
         return self
+
+    def size_of(self, kind: str) -> int:
+        """Return the rows per step and process of a kind of rows."""
+        other = self.batches.other_size
+        return self.batch_size if other is None or is_retrieval(kind) else other
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Self:
@@ -220,13 +252,51 @@ class RerankerSpec(TrainSpec):
 
     @model_validator(mode="after")
     def _applies(self) -> Self:
-        idle = [name for name in ("matryoshka", "lora", "mini_batch") if getattr(self, name)]
+        idle = [
+            name
+            for name in ("matryoshka", "lora", "mini_batch", "gradient_checkpointing", "query_format")
+            if getattr(self, name)
+        ]
         if idle:
             raise ValueError(f"{', '.join(idle)} do not apply to rerankers; expected them not to be set")
         if not self.loss.hard_negatives:
             raise ValueError(
                 "loss.hard_negatives is 0; expected at least 1, the negatives that each query is compared with"
             )
+        return self
+
+
+class PretrainSpec(TrainSpec):
+    """One run of RetroMAE over plain texts (arXiv 2205.12035).
+
+    Of `TrainSpec`, loss, batches and the length of queries are not read; what else would change nothing is refused.
+
+    Attributes:
+        encoder_mask: Share of the tokens that the encoder does not see, above 0 and below 1. C-Pack: 0.3.
+        decoder_mask: Share of the tokens that each position of the decoder does not see, above 0 and below 1. C-Pack: 0.5.
+        learning_rate: As above. RetroMAE: 1e-4.
+        max_passage_tokens: Longer texts are cut.
+    """
+
+    encoder_mask: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    decoder_mask: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    learning_rate: Annotated[float, Field(ge=1e-7, le=1e-2)] = 1e-4
+    max_passage_tokens: Annotated[int, Field(ge=8, le=8192)] = 256
+
+    @model_validator(mode="after")
+    def _applies(self) -> Self:
+        unread = (
+            "matryoshka",
+            "distillation",
+            "lora",
+            "mini_batch",
+            "freeze_embeddings",
+            "gradient_checkpointing",
+            "query_format",
+        )
+        idle = [name for name in unread if getattr(self, name)]
+        if idle:
+            raise ValueError(f"{', '.join(idle)} do not apply to pre-training; expected them not to be set")
         return self
 
 

@@ -5,7 +5,7 @@ Nothing is ever written into the folder.
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from quarry.indexer.embedder import Vectors
 from quarry.indexer.errors import MissingExtraError, ModelError, SettingsError
 from quarry.indexer.models.batching import by_length, token_batches
 from quarry.indexer.models.folder import check_folder, stored_id
-from quarry.indexer.models.format import ModelFormat, model_format, with_instruction
+from quarry.indexer.models.format import ModelFormat, model_format
 from quarry.indexer.models.loading import (
     choose_device,
     load_tokenizer,
@@ -23,7 +23,7 @@ from quarry.indexer.models.loading import (
     quiet_libraries,
 )
 from quarry.indexer.models.tokenizer import ModelTokenizer
-from quarry.training.fit.collation import Tokenizer, padded
+from quarry.training.fit.collation import Tokenizer, asked_format, padded
 from quarry.training.fit.spec import LoraSpec, TrainSpec
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Trainable:
 
     def query_text(self, query: str, prompt: str = "") -> str:
         """Return a query in the model's format, with another instruction when `prompt` is one."""
-        query_format = with_instruction(self.shape.query_format, prompt) if prompt else self.shape.query_format
+        query_format = asked_format(self.shape.query_format, prompt)
         head, tail = query_format.split("{query}", 1)
         return head + query + tail
 
@@ -125,7 +125,7 @@ def open_trainable(folder: Path, spec: TrainSpec, *, model_id: str | None = None
 
     Args:
         folder: A Hugging Face or sentence-transformers folder with safetensors weights.
-        spec: LoRA, dropout and frozen embeddings are applied; the Matryoshka parts are checked.
+        spec: LoRA, dropout, checkpointing, the query format and frozen embeddings are applied; the Matryoshka parts are checked.
         model_id: Repository id; None reads it from the folder.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
 
@@ -141,6 +141,8 @@ def open_trainable(folder: Path, spec: TrainSpec, *, model_id: str | None = None
 
     config = check_folder(folder)
     shape = model_format(folder, config, model_id or stored_id(folder, config))
+    if spec.query_format is not None:
+        shape = replace(shape, query_format=spec.query_format)
     tokenizer = load_tokenizer(folder, config)
     load_weights(AutoModel, folder, device="cpu")  # says what is missing or damaged; sentence-transformers would not
     local = {"local_files_only": True}
@@ -212,6 +214,8 @@ def _prepare(model: "SentenceTransformer", spec: TrainSpec, dim: int) -> None:
         model[0].model = _with_lora(inner, spec.lora)
     elif spec.freeze_embeddings:
         inner.get_input_embeddings().requires_grad_(False)
+    if spec.gradient_checkpointing:
+        inner.gradient_checkpointing_enable({"use_reentrant": False})
     if spec.dropout is not None:
         for module in model.modules():
             if isinstance(module, torch.nn.Dropout):

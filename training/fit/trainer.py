@@ -21,10 +21,12 @@ from sentence_transformers import (
 )
 from sentence_transformers.base.losses.gradcache import CachedLossMixin
 from torch import Tensor, nn
+from transformers import Trainer, TrainingArguments
 
 from quarry.indexer.models.batching import token_batches
 from quarry.training.fit.batches import Draw
 from quarry.training.fit.losses import Roles, batch_loss, rerank_loss, with_texts
+from quarry.training.fit.retromae import MaskedTexts, RetroMae
 from quarry.training.fit.spec import RerankerSpec, TrainSpec
 from quarry.training.fit.trainable import restore_weights, trainable_weights
 
@@ -195,6 +197,26 @@ class PlannedRerankerTrainer(Planned, CrossEncoderTrainer):
     def of(cls, arguments: Mapping[str, Any], loss: PairLoss, callback: Any) -> Self:
         """Return a trainer of the loss's model."""
         return cls(args=CrossEncoderTrainingArguments(**arguments), **_parts(loss, callback))
+
+
+class PlannedPretrainer(Planned, Trainer):
+    """Trains a masked language model."""
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any], model: RetroMae, callback: Any) -> Self:
+        """Return a trainer of the model."""
+        placeholder = Dataset.from_dict({"text": [""]})
+        return cls(model=model, args=TrainingArguments(**arguments), train_dataset=placeholder, callbacks=[callback])
+
+    def get_train_dataloader(self) -> Any:
+        """Return the planned batches, dealt out to the processes."""
+        self.accelerator.even_batches = False
+        return self.accelerator.prepare(self._build_dataloader(self.train_dataset, 1, "train"))
+
+    def compute_loss(self, model: Any, inputs: dict[str, Tensor], *_: Any, **__: Any) -> Tensor:
+        """Return the loss of one batch."""
+        loss: Tensor = model(MaskedTexts(**inputs))
+        return loss
 
 
 def _parts(loss: ContrastiveLoss | PairLoss, callback: Any) -> dict[str, Any]:

@@ -73,9 +73,9 @@ def merge_models(base: Path, tuned: Path, out: Path, *, alpha: float) -> Path:
 
 
 def _common_format(base: Path, tuned: Path) -> ModelFormat:
-    """The tuned model's format; it must be the base's, or vectors of a mixture mean nothing."""
+    """The tuned model's format; but for the instruction of queries it must be the base's, or vectors of a mixture mean nothing."""
     shapes = [model_format(folder, check_folder(folder), _named(folder)) for folder in (base, tuned)]
-    first, second = ((s.pooling, s.query_format, s.document_format) for s in shapes)
+    first, second = ((s.pooling, s.document_format) for s in shapes)
     if first != second:
         raise ModelError(
             "fit.other_format",

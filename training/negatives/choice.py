@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import nan
 from typing import Literal, TypeAlias
 
 from quarry.indexer.messages import Message
@@ -49,6 +50,8 @@ class Choice:
         self._spec, self._removed = spec, removed
         row = example.row
         given = [text for text in dict.fromkeys(row.neg) if not good.holds("", text)]
+        # a teacher's scores that came with the row
+        self._given = dict(zip(reversed(row.neg), reversed(row.neg_scores), strict=True)) if row.neg_scores else {}
         removed[GIVEN_POSITIVE] += len(set(row.neg)) - len(given)
         self.taken = [Negative("", text, 0, None, "given") for text in given]
         self._sets = [shingles(text) for text in given]
@@ -97,7 +100,12 @@ class Choice:
         return True
 
     def filled(self) -> Example:
-        """Return the example with its negatives, and the reranker's logits when there is one."""
-        return self._example.with_negatives(
-            [negative.text for negative in self.taken], pos_scores=self._positives, neg_scores=self._logits
-        )
+        """Return the example with its negatives and a teacher's scores: those that came with it, else the reranker's logits.
+
+        A mined negative has no score beside given ones, which are of another teacher; it is NaN.
+        """
+        texts, row = [negative.text for negative in self.taken], self._example.row
+        if not row.pos_scores and not row.neg_scores:
+            return self._example.with_negatives(texts, pos_scores=self._positives, neg_scores=self._logits)
+        scores = [self._given.get(text, nan) for text in texts] if self._given else []
+        return self._example.with_negatives(texts, pos_scores=row.pos_scores, neg_scores=scores)

@@ -21,6 +21,8 @@ class NegativeSpec:
             cosines all lie between 0.7 and 1 (E5) would lose nearly everything otherwise.
         consistent_within: Examples whose positive ranks lower are dropped; None keeps all.
         rerank_margin: Logits by which a negative must score below the best positive, when there is a reranker.
+        neighbours: Whether pairs of a file also get passages of the whole file that stand nearest by BM25, whatever `ranks` say;
+            what that brings is in docs/results.md. Off where somebody chose the ranks.
         fill: Whether missing negatives are made up by random passages from below the ranking.
 
     Raises:
@@ -36,6 +38,7 @@ class NegativeSpec:
     above_random: bool = True
     consistent_within: int | None = 50
     rerank_margin: float = 1.0
+    neighbours: bool = True
     fill: bool = True
 
     def __post_init__(self) -> None:

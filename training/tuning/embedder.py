@@ -75,8 +75,10 @@ class EmbedderSubject:
         from quarry.training.merging.share import keep_share
 
         watch.stage(training_begins(len(data.train)))
+        # the query format that answers: an index may have been built with its own instruction or examples
+        spec = self.spec.model_copy(update={"query_format": live.embedder.spec.query_format})
         trained = finetune(
-            live.model, data.train, self.spec, run.finetune, dev=data.dev, observer=watch.training, device=self.device
+            live.model, data.train, spec, run.finetune, dev=data.dev, observer=watch.training, device=self.device
         )
         watch.stage(Message.of("tuning.merging", "choosing how much of the tuned weights to keep"))
         measured = {0.0: trained.dev_before, 1.0: trained.dev_after}
@@ -84,7 +86,7 @@ class EmbedderSubject:
             live.model,
             trained.folder,
             data.dev,
-            self.spec,
+            spec,
             run.folder / "merged",
             shares=self.merge,
             known={share: score for share, score in measured.items() if score is not None},
@@ -108,7 +110,14 @@ class EmbedderSubject:
                 folder=model,
             )
         device, _ = usable_device(self.device)
-        embedder = load_embedder(source.folder, model_id=source.model, revision=source.revision, device=device)
+        live = self.check()
+        embedder = load_embedder(
+            source.folder,
+            model_id=source.model,
+            revision=source.revision,
+            device=device,
+            dim=model_of(self.root, live).to_spec().dim,
+        )
         watch.stage(Message.of("tuning.encoding", "encoding the passages with the tuned model, beside the live ones"))
         settings = BuildOptions(model_folder=f"{MODELS}/{model.name}")
         report = in_turn(lambda: build_candidate(self.root, embedder, settings, watch), watch)

@@ -1,5 +1,6 @@
 """One loop for embedders and rerankers. Read `tune` from top to bottom; the page of this room is in its `__init__`."""
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -86,10 +87,19 @@ def tune(
             and again while it was judged.
         FeedbackError: If there are too few examples, or the run's name belongs to other settings.
         ModelError: If there is no reranker to begin with, or a model cannot be loaded.
-        TrainingError: If training fails or the disk is full; what was reached is kept, and the same call resumes.
+        TrainingError: If it was started by torchrun, training fails or the disk is full; what was reached is kept, and the same
+            call resumes.
         MissingExtraError: If the packages for training are not installed.
     """
     watch = observer or Unwatched()
+    if (processes := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
+        raise TrainingError(
+            "tuning.several_processes",
+            "tuning was started by torchrun in {processes} processes",
+            expected="one",
+            do="Start it without torchrun; `quarry train` trains in several processes",
+            processes=processes,
+        )
     if isinstance(plan.spec, RerankerSpec):
         reranker = RerankerSubject(index, plan.spec, plan.reranker, plan.exam, plan.device)
         return _tune(reranker, plan, run, watch)

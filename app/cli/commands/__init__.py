@@ -3,6 +3,6 @@
 documents in      index, generations
 questions         search, ask, ui, serve, mcp
 measuring         evaluate, compare, benchmark, diagnose
-models            models, tune, feedback
+models            models, tune, train, feedback
 first steps       demo, doctor
 """

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from quarry.indexer.messages import Message
     from quarry.training.fit.progress import TrainProgress
     from quarry.training.fit.spec import TrainSpec
+    from quarry.training.negatives.spec import NegativeSpec
     from quarry.training.tuning.loop import TuningReport
     from quarry.training.tuning.plan import SyntheticSource, TuningPlan
 
@@ -104,7 +105,14 @@ def tune(
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Number of training epochs.", min=1)] = None,
     negatives: Annotated[int, typer.Option(help="Mined negatives per example.", min=1)] = 4,
-    ranks: Annotated[str, typer.Option("--range-for-sampling", help="Rank range to sample negatives from.")] = "2-200",
+    ranks: Annotated[
+        str | None,
+        typer.Option(
+            "--range-for-sampling",
+            help="Ranks of the model's ranking to sample negatives from. Default: 2-200, and for pairs of files the nearest passages "
+            "by BM25 as well.",
+        ),
+    ] = None,
     route: Annotated[RouteName, typer.Option(help="Route to judge by.")] = RouteName.hybrid,
     seed: Annotated[int, typer.Option(help="Seed for the split, negatives and order.", min=0)] = 0,
     run: Annotated[str | None, typer.Option(help="Run name; an interrupted run of this name is resumed.")] = None,
@@ -117,7 +125,6 @@ def tune(
     """Tune the model or reranker of an index."""
     from quarry.demo_corpus import general_path
     from quarry.training.examples.split import SplitSpec
-    from quarry.training.negatives.spec import NegativeSpec, rank_window
     from quarry.training.tuning import TuningPlan, TuningSources
 
     with usage_errors():
@@ -135,7 +142,7 @@ def tune(
             ),
             split=SplitSpec(seed=seed),
             evaluate=evaluate,
-            negatives=NegativeSpec(ranks=rank_window(ranks), number=negatives, seed=seed),
+            negatives=_negatives(ranks, negatives, seed),
             spec=_spec(settings, epochs, seed, what=what, device=device),
             reranker=reranker,
             route=route.value,
@@ -151,6 +158,14 @@ def tune(
         _print(index, report, plan)
     if not (report.promoted or report.verdict.promote):
         raise typer.Exit(EXIT_REFUSED)
+
+
+def _negatives(ranks: str | None, number: int, seed: int) -> "NegativeSpec":
+    from quarry.training.negatives.spec import NegativeSpec, rank_window
+
+    if ranks is None:
+        return NegativeSpec(number=number, seed=seed)
+    return NegativeSpec(ranks=rank_window(ranks), neighbours=False, number=number, seed=seed)
 
 
 def _run(index: Path, plan: "TuningPlan", run: str | None, *, quiet: bool) -> "TuningReport":

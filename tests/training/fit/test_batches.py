@@ -20,19 +20,64 @@ from tests.training.tiny_model import topic_rows
     st.integers(0, 5),
     st.sampled_from(["random", "homogeneous", "semi-homogeneous"]),
 )
-def test_no_text_comes_twice_in_a_batch_and_every_row_once_in_an_epoch(pairs, size, seed, order):
+def test_every_row_comes_once_in_an_epoch_and_no_text_oftener_than_it_must(pairs, size, seed, order):
     rows = [TrainingRow(f"问{q}", (f"p{p}",), ("n1", "n2"), kind=str(q % 3)) for q, p in pairs]
     plan = plan_batches(rows, TrainSpec(batch_size=size, seed=seed, epochs=2, batches={"order": order}))
     seen = Counter(draw.row for batch in plan.batches for draw in batch)
     assert plan.left_out == 0
     assert set(seen.values()) == {2}
     assert len(seen) == len(rows)
+    by_kind = Counter(row.kind for row in rows).values() if order == "homogeneous" else [len(rows)]
+    assert len(plan.batches) == 2 * sum(-(-count // size) for count in by_kind)
     for batch in plan.batches:
-        texts = [text for draw in batch for text in (rows[draw.row].query, rows[draw.row].pos[draw.positive])]
-        assert len(set(texts)) == len(texts)
         assert len(batch) <= size
         if order == "homogeneous":
             assert len({rows[draw.row].kind for draw in batch}) == 1
+
+
+def test_texts_that_come_a_few_times_are_kept_apart_in_full_batches():
+    rows = [TrainingRow(f"问{i // 2}", (f"p{i % 150}",)) for i in range(300)]
+    batches = plan_batches(rows, TrainSpec(batch_size=16)).batches
+    for batch in batches[:-3]:
+        texts = [text for draw in batch for text in (rows[draw.row].query, rows[draw.row].pos[0])]
+        assert len(set(texts)) == len(texts) == 32
+
+
+@pytest.mark.parametrize("labels", [2, 6])
+def test_rows_of_few_labels_do_not_shrink_the_batches(labels):
+    rows = [TrainingRow(f"q{i}", (f"p{i}",)) for i in range(3000)]
+    rows += [TrainingRow(f"text {i}", (f"label {i % labels}",)) for i in range(1000)]
+    plan = plan_batches(rows, TrainSpec(batch_size=64))
+    assert plan.left_out == 0
+    assert [len(batch) for batch in plan.batches] == [64] * 62 + [32]
+    shares = [Counter(rows[draw.row].pos[0] for draw in batch) for batch in plan.batches[:-4]]
+    assert max(count for share in shares for count in share.values()) == -(-1000 // labels // 63)
+    few = plan_batches(rows[3000:3200], TrainSpec(batch_size=4)).batches
+    assert len(few) == 50
+    assert all(len({rows[3000 + draw.row].pos for draw in batch}) > 1 for batch in few)
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_all_processes_of_a_step_see_one_kind_and_the_rows_of_one_larger_batch(processes):
+    rows = [TrainingRow(f"q{i}", (f"p{i}",), kind="abc"[i % 3]) for i in range(960)]
+    spec = TrainSpec(batch_size=8, batches={"order": "homogeneous"})
+    batches = plan_batches(rows, spec, processes=processes).batches
+    steps = [
+        [draw for batch in batches[at : at + processes] for draw in batch] for at in range(0, len(batches), processes)
+    ]
+    assert len(steps) == 120 // processes
+    assert all(len({rows[draw.row].kind for draw in step}) == 1 for step in steps)
+    whole = plan_batches(rows, spec.model_copy(update={"batch_size": 8 * processes})).batches
+    assert [tuple(step) for step in steps] == list(whole)
+
+
+def test_kinds_that_are_not_retrieval_have_a_size_of_their_own():
+    rows = [TrainingRow(f"q{i}", (f"p{i}",), kind=("retrieval", "symmetric_sts")[i % 2]) for i in range(128)]
+    spec = TrainSpec(batch_size=32, batches={"order": "homogeneous", "other_size": 8})
+    sizes = Counter((rows[batch[0].row].kind, len(batch)) for batch in plan_batches(rows, spec).batches)
+    assert sizes == {("retrieval", 32): 2, ("symmetric_sts", 8): 8}
+    with pytest.raises(ValueError, match="expected homogeneous"):
+        TrainSpec(batches={"other_size": 8})
 
 
 def test_the_same_seed_gives_the_same_plan_and_each_epoch_its_own():
@@ -67,8 +112,9 @@ def test_what_teaches_the_opposite_is_never_drawn():
 
 def test_several_processes_get_equally_many_batches():
     plan = plan_batches(topic_rows(27), TrainSpec(batch_size=3, epochs=2), processes=2)
-    assert plan.epoch_ends == (8, 16)
-    assert plan.left_out == 6
+    assert plan.epoch_ends == (10, 20)
+    assert plan.left_out == 0
+    assert {len(batch) for batch in plan.batches} == {3, 2, 1}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import pytest
 from quarry.indexer.errors import TrainingError
 from quarry.training.examples.rows import TrainingRow
 from quarry.training.fit import run_folder
-from quarry.training.fit.run_folder import RunFolder, dev_scores, digest_of, losses, rows_digest, versions
+from quarry.training.fit.run_folder import RunFolder, dev_scores, digest_of, losses, versions
+from quarry.training.fit.table import RowTable
 
 CONFIG = {"what": "embedder", "base": {"model": "m"}, "rows_digest": "1", "dev_digest": "", "spec": {}, "processes": 1}
 
@@ -71,8 +72,8 @@ def test_the_log_survives_a_cut_and_forgets_what_is_run_again(tmp_path):
 def test_digests_tell_contents_apart_and_ignore_the_order_of_keys():
     assert digest_of({"a": 1, "b": (2,)}) == digest_of({"b": [2], "a": 1})
     row = TrainingRow("问", ("答",))
-    assert rows_digest([row]) != rows_digest([row, row])
-    assert rows_digest([row]) != rows_digest([TrainingRow("问", ("答",), prompt="p")])
+    assert RowTable.of([row]).digest != RowTable.of([row, row]).digest
+    assert RowTable.of([row]).digest != RowTable.of([TrainingRow("问", ("答",), prompt="p")]).digest
     assert versions()["torch"]
 
 

@@ -15,6 +15,7 @@ from quarry.training.fit.batches import plan_batches
 from quarry.training.fit.collation import Collator, Tokenizer, padded
 from quarry.training.fit.losses import Roles, batch_loss
 from quarry.training.fit.spec import TrainSpec
+from quarry.training.fit.table import text_number
 from quarry.training.fit.trainable import Trainable, merge_adapters, open_trainable
 from quarry.training.fit.trainer import ContrastiveLoss
 from tests.training.fit.formats import with_formats
@@ -93,7 +94,7 @@ def test_the_loss_over_the_model_is_the_loss_of_its_vectors(tmp_path):
     texts = sorted(
         {t for d in draws for t in (rows[d.row].pos[d.positive], *(rows[d.row].neg[n] for n in d.negatives))}
     )
-    in_order = sorted(texts, key=lambda text: numbers[collate._number(text)])
+    in_order = sorted(texts, key=lambda text: numbers[text_number(text)])
     by_positive = {in_order[int(c)]: i for i, c in enumerate(batch["label"]["positive"])}
     queries = [None] * 12
     for draw in draws:

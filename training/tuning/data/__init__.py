@@ -107,6 +107,15 @@ def _make(index: Index, embedder: Embedder, spec: DataSpec, run: TuningRun, watc
                 "the candidate pool is not used: negatives come from the index, which holds the passages of all pairs",
             )
         )
+    elif spec.sources.candidate_pool and not spec.negatives.neighbours:
+        watch.stage(
+            Message.of(
+                "tuning.pool_without_neighbours",
+                "the candidate pool is not used: with a rank range of your own, negatives come from the model's ranking of the pairs' "
+                "passages",
+                do="Leave --range-for-sampling out to use it",
+            )
+        )
     mined, dev = pools.mine(split.train, spec.negatives), pools.mine(chosen, spec.negatives)
     others = pools.others(chosen, DEV_PASSAGES, spec.seed)
     rows = [_with_negatives(example.row, spec.dev_negatives) for example in dev.examples]

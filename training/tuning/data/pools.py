@@ -6,11 +6,12 @@ answer: the dev score, measured on pairs of the file, rises, and answers from th
 So examples whose positive is a passage of the index are mined in the index, all others among the positives of the files, as
 FlagEmbedding's `hn_mine` does where no candidate pool is given.
 
-Files are searched twice. The model ranks the positives of the drawn examples, which tells whether it finds an example's positive
-at all. BM25 searches the positives of all examples, drawn or not, and the candidate pool, for what stands nearest: sections of
-the same page, which among a thousand pairs out of forty thousand are hardly to be met, and which are what search has to tell
-apart. Their similarity is not measured, as encoding them takes as long as training; so no margin holds for them, only that they
-are neither known to be good nor copies of a positive. What they bring is in docs/results.md, "What tuning brings".
+Files are searched twice. The model ranks the positives of the drawn examples, which tells whether it finds an example's
+positive at all. BM25 searches the positives of all examples, drawn or not, and the candidate pool, for what stands nearest:
+sections of the same page, which among a thousand pairs out of forty thousand are hardly to be met, and which are what search
+has to tell apart; a spec without `neighbours` leaves this search out. Their similarity is not measured, as encoding them
+takes as long as training; so no margin holds for them, only that they are neither known to be good nor copies of a positive.
+What they bring is in docs/results.md, "What tuning brings".
 """
 
 from collections.abc import Sequence
@@ -108,6 +109,8 @@ class MiningPools:
         found = mine_negatives(sides.inside, self._own, spec, progress=self._watch.advance)
         if not sides.outside or self._filed is None:
             return found
+        if not spec.neighbours:
+            return found.joined(mine_negatives(sides.outside, self._filed.ranked, spec, progress=self._watch.advance))
         rules = replace(_NEIGHBOURS, number=spec.number, seed=spec.seed)
         near = mine_negatives(sides.outside, self._filed.near, rules)
         ranked = mine_negatives(near.examples, self._filed.ranked, spec, progress=self._watch.advance)

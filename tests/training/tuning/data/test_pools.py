@@ -100,3 +100,13 @@ def test_dev_candidates_follow_the_dev_examples(index, judged, plan):
     assert not alone.beyond_index
     assert all(text.startswith("Hours") for text in alone.others(judged, 5, seed=0))
     assert len(alone.mine(judged, plan.negatives).kept) == 8
+
+
+def test_a_rank_range_of_ones_own_is_obeyed_for_pairs_of_a_file(index):
+    spec = NegativeSpec(ranks=(5, 9), number=3, relative=None, consistent_within=None, fill=False, neighbours=False)
+    pools = MiningPools(index, WordEmbedder(), PAIRS, Unwatched(), passages=["rule 2 says 规定2 does not hold"])
+    mined = pools.mine(PAIRS, spec)
+    ranks = [negative.rank for one in mined.kept for negative in one.negatives]
+    assert len(ranks) == 36
+    assert set(ranks) <= {6, 7, 8, 9}
+    assert {negative.kind for one in mined.kept for negative in one.negatives} == {"mined"}
