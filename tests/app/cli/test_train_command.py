@@ -1,0 +1,154 @@
+"""`quarry train` from the command line: killed and resumed, in two processes, and what is wrong said in one line."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from quarry.indexer.models.encoder import load_embedder
+from quarry.training.examples.rows import write_training_rows
+from tests import ROOT
+from tests.app.cli.test_cli import quarry
+from tests.training.masked_model import masked_model
+from tests.training.tiny_model import tiny_model, topic_rows
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+STEADY = "dropout = 0.0\ncheckpoint_steps = 2\nprecision = 'float32'\n"
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    write_training_rows(tmp_path / "pairs.jsonl", topic_rows(64, negatives=2))
+    return tmp_path / "pairs.jsonl"
+
+
+@pytest.fixture
+def settings(tmp_path):
+    (tmp_path / "train.toml").write_text(STEADY, encoding="utf-8")
+    return tmp_path / "train.toml"
+
+
+def digest(done):
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)["digest"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["pretrain", "general", "task"])
+def test_a_killed_stage_ends_with_the_same_model(tmp_path, pairs, settings, stage):
+    model = masked_model(tmp_path / "m", weights=False)
+    given = [
+        "train",
+        pairs,
+        "--model",
+        model,
+        "--stage",
+        stage,
+        "--settings",
+        settings,
+        "--epochs",
+        "4",
+        "--batch-size",
+        "8",
+    ]
+    given += ["--device", "cpu", "--json", "-q"]
+    whole = digest(quarry(*given, "--into", tmp_path / "whole"))
+    command = [sys.executable, "-m", "quarry", *map(str, given), "--into", str(tmp_path / "killed")]
+    process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    seal = tmp_path / "killed" / "checkpoints" / "checkpoint-4" / "complete.json"
+    end = time.monotonic() + 120
+    while not seal.is_file() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "killed" / "result.json").exists()
+    assert digest(quarry(*given, "--into", tmp_path / "killed")) == whole
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["general", "pretrain"])
+def test_two_processes_make_the_step_of_one_with_twice_the_batch(tmp_path, pairs, settings, stage):
+    model = masked_model(tmp_path / "m")
+    with settings.open("a", encoding="utf-8") as file:
+        file.write("warmup = 0.0\nlearning_rate = 1e-3\n")
+    given = [
+        "train",
+        pairs,
+        "--model",
+        model,
+        "--pooling",
+        "cls",
+        "--stage",
+        stage,
+        "--settings",
+        settings,
+        "-q",
+        "--device",
+        "cpu",
+    ]
+    two = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0", "-m", "quarry"]
+    done = subprocess.run(
+        [*two, *map(str, given), "--batch-size", "16", "--into", str(tmp_path / "two")],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    alone = quarry(*given, "--batch-size", "32", "--into", tmp_path / "one")
+    assert alone.returncode == 0, alone.stderr
+    begun = load_file(tmp_path / "one" / "start" / "model.safetensors")
+    updates = []
+    for name in ("one", "two"):
+        found = load_file(tmp_path / name / "model" / "model.safetensors")
+        updates.append(torch.cat([(found[key] - begun[key]).flatten() for key in sorted(found) if key in begun]))
+    assert float(updates[0].norm()) > 0.01
+    assert float(torch.nn.functional.cosine_similarity(*updates, dim=0)) > 0.99
+
+
+def test_a_task_is_learned_with_instructions_labels_and_a_dev_set(tmp_path, settings):
+    write_training_rows(tmp_path / "rows.jsonl", topic_rows(48, negatives=2))
+    labels = [
+        json.dumps(
+            {
+                "text": f"text {n} about {'garden' if n % 2 else 'budget'}",
+                "label": "plants" if n % 2 else "money",
+                "prompt": "Name it.",
+            }
+        )
+        for n in range(24)
+    ]
+    (tmp_path / "labels.jsonl").write_text("\n".join(labels), encoding="utf-8")
+    write_training_rows(tmp_path / "dev.jsonl", topic_rows(10, first=100))
+    model = tiny_model(tmp_path / "m")
+    given = ["train", tmp_path / "rows.jsonl", tmp_path / "labels.jsonl", "--model", model, "--settings", settings]
+    done = quarry(
+        *given, "--dev", tmp_path / "dev.jsonl", "--into", tmp_path / "run", "--epochs", "2", "--device", "cpu"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "training on 72 rows" in done.stderr
+    assert done.stdout.startswith("dev nDCG@10 0.")
+    assert load_embedder(tmp_path / "run" / "model", device="cpu").spec.query_format == "query: {query}"
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--batch-size", "512"], "a step has 512 rows and the data 64 rows; expected at most as many"),
+        (["--temperature", "7"], "loss.temperature"),
+        (["--stage", "pretrain"], "has no mask token"),
+        (["--stage", "pretrain", "--dev", "x.jsonl"], "--dev was given with --stage pretrain"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(tmp_path, pairs, flags, message):
+    model = tiny_model(tmp_path / "m")
+    done = quarry("train", pairs, "--model", model, "--into", tmp_path / "run", "-q", "--device", "cpu", *flags)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
