@@ -84,6 +84,17 @@ def dev_words(record: Mapping[str, Any], over: str = "") -> str:
     )
 
 
+def _elsewhere(spec: EmbedderSpec) -> str:
+    """Return how sentence-transformers computes the same vectors, which puts text before a query but not behind it."""
+    tails = [spec.query_format.partition("{query}")[2], spec.document_format.partition("{text}")[2]]
+    if not any(tails):
+        return "With sentence-transformers: `model.encode_query(...)` and `model.encode_document(...)`."
+    return (
+        "sentence-transformers' `encode_query` and `encode_document` put only what stands before the text in front of it: format "
+        'texts yourself there, and call `encode(..., prompt="")`.'
+    )
+
+
 def model_card(spec: EmbedderSpec, record: Mapping[str, Any]) -> str:
     """Return the text of README.md: what it is, what it was made of, how to use it."""
     measured = dev_words(record)
@@ -100,8 +111,7 @@ An embedding model tuned from `{record["base"]["model"]}` (revision `{record["ba
 {measured}
 
 Use it as it was trained: pooling `{spec.pooling}`; queries as `{spec.query_format!r}`; passages as
-`{spec.document_format!r}`; at most {spec.max_tokens} tokens. Quarry reads all that from `quarry.json`. With
-sentence-transformers: `model.encode_query(...)` and `model.encode_document(...)`.
+`{spec.document_format!r}`; at most {spec.max_tokens} tokens. Quarry reads all that from `quarry.json`. {_elsewhere(spec)}
 
 Settings and digests are in `training.json`.
 """

@@ -7,13 +7,15 @@
 All that is written beside the run, in a folder that is a model like any other; the given folder is only read.
 """
 
+import os
 import shutil
+import time
 from json import dumps, loads
 from pathlib import Path
 from typing import Any
 
 from quarry.indexer.embedder import EmbedderSpec, Pooling
-from quarry.indexer.errors import ModelError
+from quarry.indexer.errors import ModelError, TrainingError
 from quarry.indexer.models.folder import read_json, stored_id
 from quarry.indexer.models.format import model_format, write_profile
 from quarry.indexer.models.loading import load_tokenizer, quiet_libraries
@@ -22,6 +24,7 @@ from quarry.indexer.storage.durable import sync_tree
 from quarry.training.fit.model_folder import TOKENIZER_FILES
 from quarry.training.fit.run_folder import START
 
+_PATIENCE = 600  # seconds
 ENCODERS = ("bert", "roberta", "xlm-roberta", "camembert")
 
 
@@ -37,6 +40,7 @@ def started(folder: Path, run: Path, *, pooling: Pooling | None = None, seed: in
 
     Raises:
         ModelError: If there is no config or tokenizer, or they do not fit each other.
+        TrainingError: If another process was to make it and did not.
     """
     config = read_json(folder / "config.json")
     if not config:
@@ -53,6 +57,8 @@ def started(folder: Path, run: Path, *, pooling: Pooling | None = None, seed: in
     weights = any(folder.glob("*.safetensors"))
     if weights and pooling is None and _has_pooling(folder, config):
         return folder
+    if int(os.environ.get("RANK", "0")):
+        return _made_by_the_first(made)
     part = run / f".{START}.part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -83,6 +89,27 @@ def started(folder: Path, run: Path, *, pooling: Pooling | None = None, seed: in
     )
     sync_tree(part)
     part.rename(made)
+    return made
+
+
+def _made_by_the_first(made: Path) -> Path:
+    """Wait for the first of several processes; when that fails, torchrun ends this one too.
+
+    Raises:
+        TrainingError: If it takes too long.
+    """
+    end = time.monotonic() + _PATIENCE
+    while not made.is_dir():
+        if time.monotonic() > end:
+            raise TrainingError(
+                "fit.no_start",
+                "the first process has not made {folder} in {minutes} minutes",
+                expected="the model to begin with",
+                do="Run the same command again",
+                folder=made,
+                minutes=_PATIENCE // 60,
+            )
+        time.sleep(0.1)
     return made
 
 
