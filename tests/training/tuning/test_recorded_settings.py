@@ -19,7 +19,9 @@ from quarry.training.examples.rows import TrainingRow, read_training_rows, write
 from quarry.training.tuning import tune
 from quarry.training.tuning.plan import TuningSources
 from tests.training.tiny_model import tiny_model
-from tests.training.tuning.test_embedder import DENSE, general, plan, rows  # noqa: F401 (general is a fixture)
+from tests.training.tuning.test_embedder import DENSE, general, plan, rows
+
+__all__ = ["general"]
 
 ICL = "BAAI/bge-en-icl"
 SHOTS = (("how to fix", "notes about it"),)
@@ -67,7 +69,7 @@ def test_a_tuned_in_context_model_still_takes_examples(tmp_path):
     assert "how to fix\n<response>notes about it\n\n<instruct>A." in embedder.spec.query_format
 
 
-def test_tuning_keeps_the_dimension_and_the_instruction_of_the_index(tmp_path, general):  # noqa: F811
+def test_tuning_keeps_the_dimension_and_the_instruction_of_the_index(tmp_path, general):
     model = tiny_model(tmp_path / "m")
     documents = [Document(f"d{number}", row.pos[0]) for number, row in enumerate(rows(60))]
     built(tmp_path / "index", model, documents, dim=16, instruction="repair: ")
@@ -81,7 +83,7 @@ def test_tuning_keeps_the_dimension_and_the_instruction_of_the_index(tmp_path, g
     assert saved["query_format"] == "repair: {query}"
 
 
-def test_scores_of_a_teacher_reach_the_training_rows_as_they_are(tmp_path, general):  # noqa: F811
+def test_scores_of_a_teacher_reach_the_training_rows_as_they_are(tmp_path, general):
     model = tiny_model(tmp_path / "m")
     taught = [
         TrainingRow(row.query, row.pos, (f"{row.query} not", f"{n} other"), (n / 7,), (n / 11, -n / 3))
@@ -103,7 +105,7 @@ def test_scores_of_a_teacher_reach_the_training_rows_as_they_are(tmp_path, gener
         assert {text: scores[text] for text in given.neg} == dict(zip(given.neg, given.neg_scores, strict=True))
 
 
-def test_tuning_refuses_to_run_in_several_processes(tmp_path, general, monkeypatch):  # noqa: F811
+def test_tuning_refuses_to_run_in_several_processes(tmp_path, general, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(
         TrainingError, match="started by torchrun in 2 processes; expected one. Start it without torchrun"
