@@ -106,7 +106,7 @@ def test_two_processes_make_the_step_of_one_with_twice_the_batch(tmp_path, pairs
         "--device",
         "cpu",
     ]
-    two = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0", "-m", "quarry"]
+    two = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "quarry"]
     done = subprocess.run(
         [*two, "train", *map(str, given), "--batch-size", "16", "--into", str(tmp_path / "two")],
         env=ENVIRONMENT,
