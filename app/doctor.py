@@ -3,6 +3,7 @@
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,6 +14,7 @@ from quarry.indexer.errors import SearchError
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.indexer.readers.left_out import QUIET, told
+from quarry.indexer.storage.contents import uri_of
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.manifest import Manifest
 
@@ -63,7 +65,7 @@ def examine(root: Path) -> Iterator[CheckResult]:
     yield CheckResult("manifest", "ok", about)
     damage = manifest.damage(folder, hashes=True)
     if damage:
-        remedy = rollback if len(generations.finished()) > 1 else rebuild
+        remedy = rollback if _can_roll_back(generations) else rebuild
         yield CheckResult(
             "files",
             "failure",
@@ -76,7 +78,7 @@ def examine(root: Path) -> Iterator[CheckResult]:
     intact = Message.of(
         "doctor.files",
         "{count:file matches|files match} the recorded size and SHA-256",
-        count=len(manifest.files),
+        count=manifest.file_count(folder),
     )
     yield CheckResult("files", "ok", intact)
     try:
@@ -99,6 +101,15 @@ def examine(root: Path) -> Iterator[CheckResult]:
         yield CheckResult("leftovers", "warning", message, f"quarry index PATH --into {root}")
 
 
+def _can_roll_back(generations: Generations) -> bool:
+    """Whether there is a generation to go back to that does not share what is damaged."""
+    try:
+        folder = generations.folder / generations.previous()
+        return not Manifest.read(folder).damage(folder, hashes=True)
+    except SearchError:
+        return False
+
+
 def _remedy_without_manifest(generations: Generations) -> str:
     root = generations.root
     if not generations.exists():
@@ -111,17 +122,17 @@ def _remedy_without_manifest(generations: Generations) -> str:
 
 
 def _check_database(index: Index, remedy: str) -> CheckResult:
-    path = index.chunks.path
-    with sqlite3.connect(f"file:{path.absolute()}?mode=ro&immutable=1", uri=True) as db:
-        verdict = db.execute("PRAGMA quick_check").fetchone()[0]
-    if verdict != "ok":
-        broken = Message.of(
-            "doctor.texts_broken",
-            "the text database {path} is damaged: {verdict}",
-            path=str(path),
-            verdict=str(verdict),
-        )
-        return CheckResult("texts", "failure", broken, remedy)
+    for path in index.chunks.databases():
+        with closing(sqlite3.connect(uri_of(path, immutable=True), uri=True)) as db:
+            verdict = db.execute("PRAGMA quick_check").fetchone()[0]
+        if verdict != "ok":
+            broken = Message.of(
+                "doctor.texts_broken",
+                "the text database {path} is damaged: {verdict}",
+                path=str(path),
+                verdict=str(verdict),
+            )
+            return CheckResult("texts", "failure", broken, remedy)
     return CheckResult("texts", "ok", Message.of("doctor.texts", "the text database is sound"))
 
 
@@ -278,7 +289,7 @@ def _check_reranker(index: Index) -> Iterator[CheckResult]:
 
 def _check_disk(root: Path, manifest: Manifest) -> CheckResult:
     free = shutil.disk_usage(root).free
-    size = sum(fact.size for fact in manifest.files.values())
+    size = manifest.bytes
     space = Message.of(
         "doctor.disk",
         "{free:.1f} GB free, the live generation has {size:.1f} MB",

@@ -21,9 +21,8 @@ from quarry.indexer.corpus.snapshot import FolderState, Signature, moved
 from quarry.indexer.corpus.watcher import FolderWatch, Rest
 from quarry.indexer.errors import IndexBusyError, IndexMismatchError, SearchError
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.chunk_table import ChunkTable
+from quarry.indexer.storage.generation_texts import open_texts
 from quarry.indexer.storage.generations import Generations
-from quarry.indexer.storage.layout import CHUNKS_NAME
 
 _FIRST_RETRY_S, _LAST_RETRY_S = 1.0, 60.0
 _FOREVER_S = 3600.0
@@ -207,7 +206,7 @@ class Keeper:
         generations = Generations(self._index)
         if not generations.exists():
             return {}
-        table = ChunkTable.open(generations.live() / CHUNKS_NAME)
+        table = open_texts(generations.live())
         try:
             return {path: len(table.files_of(prefix)) for prefix, path in table.roots().items()}
         finally:

@@ -6,16 +6,23 @@
     -> one generation: texts, vectors, BM25 index, manifest      storage, stores, lexical; build puts them together
     -> opened for searching                                      opened
 
-The doors are `build_index`, `index_documents`, `delete_documents` and `remove_documents` for writing, `Index.open` for reading,
-and `resolve_model` and `load_embedder` for models. What flows are `records`, whose metadata is JSON (metadata). Errors and
-notices are values (errors, messages). Heavy libraries load when they are used.
+The doors are `build_index`, `index_documents`, `delete_documents`, `remove_documents` and `compact_index` for writing,
+`Index.open` for reading, and `resolve_model` and `load_embedder` for models. What flows are `records`, whose metadata is JSON
+(metadata). Errors and notices are values (errors, messages). Heavy libraries load when they are used.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from quarry.indexer.build import BuildReport, build_index, delete_documents, index_documents, remove_documents
+    from quarry.indexer.build import (
+        BuildReport,
+        build_index,
+        compact_index,
+        delete_documents,
+        index_documents,
+        remove_documents,
+    )
     from quarry.indexer.build.plan import BuildOptions
     from quarry.indexer.build.removal import Selection, find_documents, list_roots
     from quarry.indexer.embedder import Embedder, EmbedderSpec
@@ -29,6 +36,7 @@ _HOMES = {
     "BuildReport": "build",
     "BuildOptions": "build.plan",
     "build_index": "build",
+    "compact_index": "build",
     "delete_documents": "build",
     "index_documents": "build",
     "remove_documents": "build",
@@ -57,6 +65,7 @@ __all__ = [
     "SearchError",
     "Selection",
     "build_index",
+    "compact_index",
     "delete_documents",
     "find_documents",
     "index_documents",

@@ -8,15 +8,13 @@ from quarry.indexer.embedder import EmbedderSpec
 from quarry.indexer.errors import IndexFormatError, IndexMismatchError
 from quarry.indexer.lexical.analyzer import Analyzer, analyzer
 from quarry.indexer.lexical.bm25 import LexicalIndex
-from quarry.indexer.lexical.index import open_lexical
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.chunk_table import ChunkTable
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.hold import Hold
-from quarry.indexer.storage.layout import CHUNKS_NAME, LEXICAL_NAME, NAMES_NAME, VECTORS_NAME
 from quarry.indexer.storage.manifest import Manifest
-from quarry.indexer.stores import store_class
 from quarry.indexer.stores.base import VectorStore
+from quarry.indexer.stores.parts import Parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +73,16 @@ class Index:
                 damage=[each.message for each in damage[:3]],
                 index=root,
             )
+        parts = Parts.open(folder, manifest.store.kind if manifest.store else None)
+        named = manifest.probes.names if manifest.probes else None
         return cls(
             root=root,
             folder=folder,
             manifest=manifest,
-            chunks=ChunkTable.open(folder / CHUNKS_NAME),
-            lexical=open_lexical(folder / LEXICAL_NAME),
-            vectors=store_class(manifest.store.kind).open(folder / VECTORS_NAME, verified=True)
-            if manifest.store
-            else None,
-            names=_names_of(manifest, folder),
+            chunks=parts.texts,
+            lexical=parts.lexical,
+            vectors=parts.vectors,
+            names=parts.names if named is not None and named.count else None,
             analyzer=analyzer(manifest.lexical.analyzer),
             hold=hold,
         )
@@ -124,10 +122,3 @@ class Index:
             differs=differs,
             mine=spec.model,
         )
-
-
-def _names_of(manifest: Manifest, folder: Path) -> VectorStore | None:
-    facts = manifest.probes.names if manifest.probes else None
-    if manifest.store is None or facts is None or not facts.count:
-        return None
-    return store_class(manifest.store.kind).open(folder / NAMES_NAME, verified=True)

@@ -19,6 +19,7 @@ import typer
 
 from quarry.app.cli.commands import ask as ask_command
 from quarry.app.cli.commands import benchmark as benchmark_command
+from quarry.app.cli.commands import compact as compact_command
 from quarry.app.cli.commands import compare as compare_command
 from quarry.app.cli.commands import demo as demo_command
 from quarry.app.cli.commands import diagnose as diagnose_command
@@ -71,6 +72,7 @@ for module in (
     tune_command,
     train_command,
     generations_command,
+    compact_command,
     models_command,
     doctor_command,
     demo_command,

@@ -4,18 +4,18 @@
     files, folders, or documents of a program                        corpus, intake
     -> gone: documents and folders that are taken out                removal
     -> new and changed documents cut into passages, with terms       cutting (large ones in cutting_worker), chunking, table_heads
-    -> chunk table of the new generation                             storage/chunk_table
+    -> texts: live segments less what is removed, and a new one      storage/working_table
+    -> small segments merged into the new one                        merging
     -> vectors and token states of the passages that lack them       encoding, storage/vector_cache, tokens
-    -> vector store                                                  steps.store_vectors, stores
-    -> vectors of titles and headings                                names
-    -> BM25 index                                                    steps.index_terms, lexical
+    -> vector store, vectors of titles and headings, terms           steps.fill_segment, stores, names, lexical
+    -> the segment sealed                                            steps.finish_segment, storage/segments
     -> both routes probed with sentences of the passages             measurement, probes, cached_embedder; languages
     -> manifest, then one switch                                     steps.describe_generation, storage/generations
 
 Progress goes to an observer (progress). The doors are `build_index` (files and folders), `index_documents` and
-`delete_documents` (a program's own documents), `remove_documents` (by id, filter or folder) and `build_candidate` (the same
-passages with another model). All of them run `_build`; read it from top to bottom. Nothing is done when nothing has changed,
-and a crash at any point leaves the live generation as it was.
+`delete_documents` (a program's own documents), `remove_documents` (by id, filter or folder), `compact_index` (all in one
+segment) and `build_candidate` (the same passages with another model). All of them run `_build`; read it from top to bottom. Nothing
+is done when nothing has changed, and a crash at any point leaves the live generation as it was.
 """
 
 import shutil
@@ -28,12 +28,20 @@ from pathlib import Path
 from quarry.indexer.build.cutting import Cutter
 from quarry.indexer.build.encoding import encode_passages, tokens_lost
 from quarry.indexer.build.intake import Intake, name_roots, put_own_document, recut, storable, sync_roots
-from quarry.indexer.build.measurement import measure_routes
-from quarry.indexer.build.names import store_names
+from quarry.indexer.build.measurement import kept_measurement, measure_routes, still_good
+from quarry.indexer.build.merging import segments_to_merge
 from quarry.indexer.build.plan import BuildOptions, Plan, live_to_continue
 from quarry.indexer.build.progress import Clock, Observer, Unobserved
 from quarry.indexer.build.removal import Selection, select, take_out
-from quarry.indexer.build.steps import changed_passages, describe_generation, index_terms, start_table, store_vectors
+from quarry.indexer.build.steps import (
+    Place,
+    describe_generation,
+    fill_segment,
+    finish_segment,
+    is_same_corpus,
+    segments_of,
+    start_table,
+)
 from quarry.indexer.corpus.listing import Skipped
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import CorpusError, SearchError
@@ -44,6 +52,8 @@ from quarry.indexer.storage.chunk_table import ChunkTable
 from quarry.indexer.storage.durable import is_disk_full
 from quarry.indexer.storage.generations import Generations, writer_lock
 from quarry.indexer.storage.manifest import describe_files
+from quarry.indexer.storage.segments import Segments
+from quarry.indexer.stores.parts import Parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +259,35 @@ def build_candidate(
     return _guarded(index, embedder, replace(settings, rebuild=True, go_live=False), observer or Unobserved(), take_in)
 
 
+def compact_index(index: Path, embedder: Embedder | None, observer: Observer | None = None) -> BuildReport:
+    """Merge all segments of an index into one, without what was removed from them. Nothing is encoded.
+
+    Args:
+        index: The index folder.
+        embedder: As for `build_index`.
+        observer: Receives progress events.
+
+    Returns:
+        The counts; `switched` is False when it was one segment already.
+
+    Raises:
+        SearchError: As `build_index`.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from quarry.indexer import compact_index
+        >>> compact_index(Path("my-index"), None).switched  # a small index is always one segment
+        False
+    """
+
+    def take_in(_table: ChunkTable, _cutter: Cutter, _advance: Callable[[int], None]) -> Intake:
+        return Intake()
+
+    Generations(index).live()  # compacting never makes an index
+    settings = BuildOptions(allow_empty=True, compact=True)
+    return _guarded(index, embedder, settings, observer or Unobserved(), take_in)
+
+
 TakeIn = Callable[[ChunkTable, Cutter, Callable[[int], None]], Intake]
 
 
@@ -256,12 +295,12 @@ def _guarded(
     index: Path, embedder: Embedder | None, settings: BuildOptions, observer: Observer, take_in: TakeIn
 ) -> BuildReport:
     with writer_lock(index):
-        generations = Generations(index)
+        generations, segments = Generations(index), Segments(index)
         live, damage = live_to_continue(generations, settings)
         plan = replace(Plan.of(index, live, embedder, settings), live_is_sound=not damage)
-        building = generations.begin()
+        place = Place(generations.begin(), segments.begin())
         try:
-            return _build(generations, building, plan, observer, take_in)
+            return _build(generations, place, plan, observer, take_in)
         except (OSError, sqlite3.Error) as err:
             if is_disk_full(err):
                 raise SearchError(
@@ -274,12 +313,13 @@ def _guarded(
             raise
         finally:
             plan.cutter.close()
-            shutil.rmtree(building, ignore_errors=True)  # after a commit it is gone already
+            for folder in (place.generation, place.segment):
+                shutil.rmtree(folder, ignore_errors=True)  # after a commit it is gone already
 
 
-def _build(generations: Generations, building: Path, plan: Plan, observer: Observer, take_in: TakeIn) -> BuildReport:
+def _build(generations: Generations, place: Place, plan: Plan, observer: Observer, take_in: TakeIn) -> BuildReport:
     clock = Clock(observer)
-    table = start_table(generations, building, plan)
+    table = start_table(generations, place, plan)
     table.begin()
     lost: list[Skipped] = []
     if plan.fresh_cut:
@@ -288,37 +328,51 @@ def _build(generations: Generations, building: Path, plan: Plan, observer: Obser
     clock.phase("reading", None)
     intake = take_in(table, plan.cutter, observer.advance)
     intake.skipped.extend(lost)
-    table.commit()
     documents, chunks = table.counts()
     if not documents and not plan.settings.allow_empty:
         raise _nothing_found(intake)
-    embedder, with_tokens = plan.embedder, plan.with_tokens(chunks)
-    if plan.live and plan.same_as_live() and not intake.touched and table.corpus_sha256() == plan.live.corpus_sha256:
+    with_tokens = plan.with_tokens(chunks)
+    if plan.live and plan.same_as_live() and not intake.touched and is_same_corpus(table, plan.live):
         encoded = 0
         # token states are kept beside the generations: they may have been lost since the last build
-        if embedder and with_tokens and tokens_lost(table, plan.index, embedder):
-            encoded = encode_passages(table, embedder, plan.index, clock, with_tokens=True)
+        if plan.embedder and with_tokens and tokens_lost(table, plan.index, plan.embedder):
+            encoded = encode_passages(table, plan.embedder, plan.index, clock, with_tokens=True)
         intake.left_out = table.left_out()
         table.close()
         return _report(plan.live.generation, intake, (documents, chunks), encoded, clock.finish(), switched=False)
 
-    encoded, store = 0, None
-    if embedder:
-        encoded = encode_passages(table, embedder, plan.index, clock, with_tokens=with_tokens)
-        store = store_vectors(table, building, plan, embedder.spec, clock)
-        store_names(table, building, plan, clock)
-    clock.phase("lexical", chunks)
-    engine = index_terms(table, building)
-    clock.phase("probing", None)
-    probes = measure_routes(table, building, plan, changed_passages(table, generations, plan))
-    manifest = describe_generation(building, plan, table, store, engine).model_copy(update={"probes": probes})
-    intake.left_out = table.left_out()
+    measured = still_good(plan, table.language_counts(), table.changed_passages())
+    table.absorb(segments_to_merge(table, plan))
+    table.settle()
+    corpus, number = table.corpus_sha256(), table.number_head() if table.needs_head() else None
+    table.commit()
     table.close()
-    manifest.model_copy(update={"files": describe_files(building)}).write(building)
+    named, encoded = list(plan.live.segments) if plan.live else [], 0
+    if number is not None:
+        encoded = fill_segment(place.segment, plan, clock, with_tokens=with_tokens, passages=chunks)
+        named.append(finish_segment(place, number, Segments(generations.root)))
+    parts = Parts.open(place.generation, plan.store if plan.embedder else None)
+    clock.phase("probing", None)
+    probes = (
+        kept_measurement(parts, place.generation, plan, measured)
+        if measured
+        else measure_routes(parts, place.generation, plan)
+    )
+    manifest = describe_generation(place.generation, plan, parts, corpus)
+    intake.left_out = parts.texts.left_out()
+    manifest = manifest.model_copy(
+        update={
+            "probes": probes,
+            "segments": segments_of(parts.texts, named),
+            "files": describe_files(place.generation),
+        }
+    )
+    parts.texts.close()
+    manifest.write(place.generation)
     if not plan.settings.go_live:
-        name = generations.finish(building)
+        name = generations.finish(place.generation)
         return _report(name, intake, (documents, chunks), encoded, clock.finish(), switched=False)
-    name = generations.commit(building, manifest.reason)
+    name = generations.commit(place.generation, manifest.reason)
     generations.prune(plan.settings.keep)
     return _report(name, intake, (documents, chunks), encoded, clock.finish(), switched=True)
 

@@ -7,6 +7,7 @@ which the probes in the question's own language keep their quality, because the 
 English code and Chinese articles the whole difference would bury the code.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -46,9 +47,14 @@ class Rivals:
 
 def major_languages(languages: Mapping[str, str]) -> dict[str, frozenset[str]]:
     """Return the passages of each language that is common enough for a centroid, by its name; passage id -> language is given."""
-    members = {name: frozenset(key for key, found in languages.items() if found == name) for name in _NAMES}
-    least = max(_LEAST_PASSAGES, _LEAST_SHARE * len(languages))
-    return {name: ids for name, ids in members.items() if len(ids) >= least}
+    common = common_languages(Counter(languages.values()))
+    return {name: frozenset(key for key, found in languages.items() if found == name) for name in common}
+
+
+def common_languages(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return the languages that are common enough for a centroid, out of passages by language."""
+    least = max(_LEAST_PASSAGES, _LEAST_SHARE * sum(counts.values()))
+    return {name: counts.get(name, 0) for name in _NAMES if counts.get(name, 0) >= least}
 
 
 def mean_vector(table: ChunkTable, chunk_ids: Sequence[str], cache: VectorCache) -> NDArray[np.float32]:

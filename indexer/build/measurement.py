@@ -4,22 +4,24 @@
 been added or removed since.
 """
 
+import shutil
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quarry.indexer.build.cached_embedder import CachedEmbedder
-from quarry.indexer.build.languages import major_languages, mean_vector
+from quarry.indexer.build.languages import common_languages, major_languages, mean_vector
 from quarry.indexer.build.plan import Plan
 from quarry.indexer.build.probes import Parts, probe_languages, probe_routes
-from quarry.indexer.lexical.index import LexicalSegment, UnionIndex
-from quarry.indexer.storage.chunk_table import ChunkTable
-from quarry.indexer.storage.layout import CENTROIDS_NAME, LEXICAL_NAME, NAMES_NAME, VECTORS_NAME
+from quarry.indexer.lexical.index import UnionIndex
+from quarry.indexer.storage.layout import CENTROIDS_NAME
 from quarry.indexer.storage.manifest import Probes
 from quarry.indexer.storage.vector_cache import VectorCache
-from quarry.indexer.stores import store_class
+from quarry.indexer.stores.base import VectorStore
+from quarry.indexer.stores.parts import Parts as StoredParts
 
 KEPT_FROM = (
     1000  # passages; a smaller index is measured at every change, so that it answers like one built from nothing
@@ -27,60 +29,82 @@ KEPT_FROM = (
 STALE = 0.1  # share of the passages that may change before an update of a larger one measures again
 
 
-def measure_routes(table: ChunkTable, building: Path, plan: Plan, changed: int) -> Probes | None:
+def kept_measurement(parts: StoredParts, building: Path, plan: Plan, good: Probes) -> Probes:
+    """Carry the live generation's measurement over to the one that is being built, with its centroids.
+
+    Args:
+        parts: The new generation, opened.
+        building: Its folder.
+        plan: What is built.
+        good: What `still_good` returned.
+
+    Raises:
+        ValueError: If the live generation has no measurement.
+    """
+    if plan.live is None or good.names is None:
+        raise ValueError("nothing to keep: there is no live generation with a measurement")
+    centroids = building.parent / plan.live.generation / CENTROIDS_NAME
+    if centroids.is_file():
+        shutil.copyfile(centroids, building / CENTROIDS_NAME)
+    count = len(parts.names) if parts.names is not None else 0
+    return good.model_copy(update={"names": good.names.model_copy(update={"count": count})})
+
+
+def measure_routes(parts: StoredParts, building: Path, plan: Plan) -> Probes | None:
     """Probe both routes of a generation that is being built, and write the centroids of its languages into its folder.
 
     Args:
-        table: Its texts.
-        building: Its folder, where vectors and terms are written already.
+        parts: The new generation, opened.
+        building: Its folder.
         plan: With which embedder and analyzer.
-        changed: How many passages were added or removed since the live generation.
 
     Returns:
-        The measurement, without a quality where too few passages can be cut in two; None for a lexical-only index. That of the
-        live generation is kept, in an index of 1,000 passages or more, until more than a tenth of them has changed since.
+        The measurement, without a quality where too few passages can be cut in two; None for a lexical-only index.
     """
-    if plan.embedder is None:
+    if plan.embedder is None or parts.vectors is None:
         return None
-    cache = VectorCache.open(plan.index, plan.embedder.spec.fingerprint, plan.embedder.spec.dim)
-    try:
+    spec, table = plan.embedder.spec, parts.texts
+    with closing(VectorCache.open(plan.index, spec.fingerprint, spec.dim)) as cache:
         members = major_languages(table.languages())
         centroids: dict[str, NDArray[np.float32]] = {}
         if len(members) > 1:
             centroids = {name: mean_vector(table, sorted(members[name]), cache) for name in sorted(members)}
             np.save(building / CENTROIDS_NAME, np.array(list(centroids.values())), allow_pickle=False)
-        kept = _still_good(plan, members, changed)
-        if kept is not None and kept.names is not None:
-            count = sum(1 for _ in table.names()) if (building / NAMES_NAME).is_dir() else 0
-            return kept.model_copy(update={"names": kept.names.model_copy(update={"count": count})})
-        parts, embedder = _parts(table, building, plan), CachedEmbedder(plan.embedder, cache)
-        probes = probe_languages(parts, embedder, members, centroids) if centroids else probe_routes(parts, embedder)
+        probed, embedder = _probed(parts, parts.vectors, plan), CachedEmbedder(plan.embedder, cache)
+        probes = probe_languages(probed, embedder, members, centroids) if centroids else probe_routes(probed, embedder)
         return probes.model_copy(update={"passages": len(parts.vectors)})
-    finally:
-        cache.close()
 
 
-def _parts(table: ChunkTable, building: Path, plan: Plan) -> Parts:
-    kind = store_class(plan.store)
-    lexical = UnionIndex([(LexicalSegment.open(building / LEXICAL_NAME), None)])
+def _probed(parts: StoredParts, vectors: VectorStore, plan: Plan) -> Parts:
+    if not isinstance(parts.lexical, UnionIndex):
+        raise TypeError(
+            f"terms of kind {type(parts.lexical).__name__}; expected those of segments, which a build writes"
+        )
     return Parts(
-        table=table,
+        table=parts.texts,
         analyzer=plan.cutter.analyzer,
-        lexical=lexical,
-        vectors=kind.open(building / VECTORS_NAME, verified=True),
-        mean_length=lexical.mean_length,
-        names=kind.open(building / NAMES_NAME, verified=True) if (building / NAMES_NAME).is_dir() else None,
+        lexical=parts.lexical,
+        vectors=vectors,
+        mean_length=parts.lexical.mean_length,
+        names=parts.names,
     )
 
 
-def _still_good(plan: Plan, members: Mapping[str, frozenset[str]], changed: int) -> Probes | None:
-    """Return the live generation's measurement with what has changed since; None when it must be made again."""
+def still_good(plan: Plan, languages: Mapping[str, int], changed: int) -> Probes | None:
+    """Return the live generation's measurement with what has changed since; None when it must be made again.
+
+    Args:
+        plan: What is built.
+        languages: Passages of the new generation by language.
+        changed: How many passages were added or removed since the live generation.
+    """
     before = plan.live.probes if plan.live else None
     if before is None or before.names is None or not plan.same_parts_as_live():
         return None
-    total = before.changed + changed
-    languages = set(members) if len(members) > 1 else set()
-    if before.passages < KEPT_FROM or total > STALE * before.passages or set(before.languages) != languages:
+    total, common = before.changed + changed, common_languages(languages)
+    if before.passages < KEPT_FROM or total > STALE * before.passages:
         return None
-    facts = {name: one.model_copy(update={"passages": len(members[name])}) for name, one in before.languages.items()}
+    if set(before.languages) != (set(common) if len(common) > 1 else set()):
+        return None
+    facts = {name: one.model_copy(update={"passages": common[name]}) for name, one in before.languages.items()}
     return before.model_copy(update={"changed": total, "languages": facts})

@@ -29,20 +29,20 @@ _SLICE = 2048  # titles committed at once
 RANKS = 10  # that count, as in nDCG@10
 
 
-def store_names(table: ChunkTable, building: Path, plan: Plan, clock: Clock) -> int:
-    """Encode the titles and headings that no earlier build has encoded, and write all of them to a store of the new generation.
+def store_names(head: ChunkTable, segment: Path, plan: Plan, clock: Clock) -> int:
+    """Encode the titles and headings that no earlier build has encoded, and write all of them to a store of the new segment.
 
     Args:
-        table: The passages of the generation that is being built.
-        building: Its folder.
+        head: The passages of the segment that is being built.
+        segment: Its folder.
         plan: With which embedder and which kind of store.
         clock: Receives progress.
 
     Returns:
-        How many there are; without any, without a model, and for too few passages to be measured, no store is written.
+        How many there are; without any, and without a model, no store is written.
     """
-    names = dict(table.names())
-    if not names or plan.embedder is None or table.counts()[1] < LEAST:
+    names = dict(head.names())
+    if not names or plan.embedder is None:
         return 0
     spec, digests = plan.embedder.spec, list(names)
     with closing(VectorCache.open(plan.index, spec.fingerprint, spec.dim)) as cache:
@@ -51,7 +51,7 @@ def store_names(table: ChunkTable, building: Path, plan: Plan, clock: Clock) -> 
         for first in range(0, len(absent), _SLICE):
             part = absent[first : first + _SLICE]
             cache.put(part, _encode([names[digest] for digest in part], plan.embedder, clock))
-        folder = building / NAMES_NAME
+        folder = segment / NAMES_NAME
         folder.mkdir()
         store = store_class(plan.store).create(folder, spec.dim)
         for first in range(0, len(digests), _SLICE):

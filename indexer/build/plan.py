@@ -15,12 +15,14 @@ from quarry.indexer.messages import Message
 from quarry.indexer.models.profiles import embedder_profile
 from quarry.indexer.models.token_spans import ScriptTokens
 from quarry.indexer.storage.generations import Generations
-from quarry.indexer.storage.layout import CHUNKS_NAME
+from quarry.indexer.storage.layout import CHUNKS_NAME, CONTENTS_NAME
 from quarry.indexer.storage.manifest import Lineage, Manifest, ReadingFacts
 from quarry.indexer.storage.sealing import Damage
+from quarry.indexer.storage.segments import HEADER_NAME
 from quarry.indexer.stores import store_class
 
 MOST_PASSAGES_WITH_TOKENS = 20_000  # 0.5 GB of token states
+_OF_TEXTS = (CHUNKS_NAME, CONTENTS_NAME, HEADER_NAME)  # files without which the texts cannot be trusted
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class BuildOptions:
             `MOST_PASSAGES_WITH_TOKENS` passages.
         leave: Files below the paths that are not opened this time, by printable absolute path, with what the report says of
             them; documents read from them earlier stay.
+        compact: Whether all segments are merged into one, although nothing else may have changed.
         go_live: Whether the new generation goes live; otherwise it is kept beside the live one, to be judged.
     """
 
@@ -56,6 +59,7 @@ class BuildOptions:
     notes: tuple[Message, ...] = ()
     rerank_vectors: bool | None = None
     leave: Mapping[str, Skipped] = field(default_factory=dict)
+    compact: bool = False
     go_live: bool = True
 
 
@@ -109,7 +113,7 @@ class Plan:
 
     def same_as_live(self) -> bool:
         """Whether the new generation could differ from the live one in its documents only."""
-        if self.live is None or self.fresh_cut or not self.live_is_sound:
+        if self.live is None or self.fresh_cut or not self.live_is_sound or self.is_compacting():
             return False
         if self.embedder is not None and (self.live.probes is None or self.live.probes.names is None):
             return False  # built before there were probes, or vectors of titles: add them
@@ -125,6 +129,17 @@ class Plan:
         mine = self.embedder.spec.fingerprint if self.embedder else None
         live_store = self.live.store.kind if self.live.store else None
         return live_print == mine and live_store == (self.store if self.embedder else None)
+
+    def is_compacting(self) -> bool:
+        """Whether segments are merged that need not be."""
+        if not self.settings.compact or self.live is None:
+            return False
+        return [segment.passages for segment in self.live.segments] != [self.live.chunks]
+
+    def keeps_segments(self) -> bool:
+        """Whether what the live generation holds can stay as it is, with the same model, terms and kind of store, all sound."""
+        asked = self.settings.rebuild or self.settings.compact
+        return bool(self.live and self.live.segments and self.live_is_sound and self.same_parts_as_live() and not asked)
 
     @property
     def reading(self) -> ReadingFacts:
@@ -204,7 +219,7 @@ def live_to_continue(generations: Generations, settings: BuildOptions) -> tuple[
         folder = generations.live()
         manifest = Manifest.read(folder)
         damage = manifest.damage(folder, hashes=True if settings.rebuild else None)
-        _refuse_lost_texts(generations.root, folder / CHUNKS_NAME, damage)
+        _refuse_lost_texts(generations.root, damage)
     except OtherFormatError:
         raise
     except IndexFormatError:
@@ -214,8 +229,8 @@ def live_to_continue(generations: Generations, settings: BuildOptions) -> tuple[
     return manifest, damage
 
 
-def _refuse_lost_texts(index: Path, texts: Path, damage: list[Damage]) -> None:
-    lost = next((each for each in damage if each.file == texts), None)
+def _refuse_lost_texts(index: Path, damage: list[Damage]) -> None:
+    lost = next((each for each in damage if each.file.name in _OF_TEXTS), None)
     if lost:
         raise IndexFormatError(
             "build.lost_texts",

@@ -9,8 +9,8 @@ from quarry.indexer.build.intake import Intake
 from quarry.indexer.corpus.places import path_in_index
 from quarry.indexer.errors import UnknownRoot
 from quarry.indexer.storage.chunk_table import ChunkTable
+from quarry.indexer.storage.generation_texts import open_texts
 from quarry.indexer.storage.generations import Generations
-from quarry.indexer.storage.layout import CHUNKS_NAME
 
 _PROGRAM = ""  # the root of documents that a program handed over
 
@@ -140,7 +140,7 @@ def take_out(table: ChunkTable, selected: Selected, intake: Intake) -> None:
 
 
 def _live_table(index: Path) -> ChunkTable:
-    return ChunkTable.open(Generations(index).live() / CHUNKS_NAME)
+    return open_texts(Generations(index).live())
 
 
 def _root_named(table: ChunkTable, name: str) -> tuple[str, str]:

@@ -1,52 +1,97 @@
 """The steps of a build after the documents are in: vectors, terms, manifest. `quarry.indexer.build` calls them in order."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from quarry.indexer.build.encoding import encode_passages
+from quarry.indexer.build.names import LEAST, store_names
 from quarry.indexer.build.plan import Plan
 from quarry.indexer.build.progress import Clock
 from quarry.indexer.embedder import EmbedderSpec
-from quarry.indexer.lexical.index import ENGINE, LexicalSegment
+from quarry.indexer.lexical.index import LexicalSegment
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.chunk_table import ChunkTable
+from quarry.indexer.storage.generation_texts import GenerationTexts
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.layout import CHUNKS_NAME, LEXICAL_NAME, VECTORS_NAME
 from quarry.indexer.storage.manifest import EmbedderFacts, Lexical, Manifest, Store
+from quarry.indexer.storage.segments import SegmentName, Segments
 from quarry.indexer.storage.vector_cache import VectorCache
+from quarry.indexer.storage.working_table import WorkingTable, name_segment
 from quarry.indexer.stores import store_class
+from quarry.indexer.stores.parts import Parts
 
 _STORE_SLICE = 8192
 
 
-def start_table(generations: Generations, building: Path, plan: Plan) -> ChunkTable:
-    """Make the new generation's chunk table: a copy of the live one, or an empty one."""
-    path = building / CHUNKS_NAME
-    if plan.live is None:
-        return ChunkTable.create(path)
-    old = ChunkTable.open(generations.live() / CHUNKS_NAME)
-    try:
-        return ChunkTable.copy(old, path)
-    finally:
-        old.close()
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a build writes: the folder of the new generation, and that of the new segment."""
+
+    generation: Path
+    segment: Path
 
 
-def changed_passages(table: ChunkTable, generations: Generations, plan: Plan) -> int:
-    """Return how many passages were added or removed since the live generation; 0 without one."""
-    if plan.live is None:
-        return 0
-    old = ChunkTable.open(generations.live() / CHUNKS_NAME)
-    try:
-        return len(set(old.digests()[1]) ^ set(table.digests()[1]))
-    finally:
-        old.close()
+def start_table(generations: Generations, place: Place, plan: Plan) -> WorkingTable:
+    """Begin the new generation's texts: those of the live one, and an empty segment for what comes."""
+    live = None if plan.live is None else generations.folder / plan.live.generation
+    total = plan.live.corpus_sha256 if plan.live else ""
+    return WorkingTable.start(place.generation, place.segment, live, total)
 
 
-def store_vectors(table: ChunkTable, building: Path, plan: Plan, spec: EmbedderSpec, clock: Clock) -> Store:
-    """Copy the vectors of all passages from the cache into the new generation's vector store."""
-    ids, digests = table.digests()
+def is_same_corpus(table: WorkingTable, live: Manifest) -> bool:
+    """Whether a generation in the making has the documents of the live one, which is in today's format."""
+    return bool(live.segments) and table.corpus_sha256() == live.corpus_sha256
+
+
+def fill_segment(segment: Path, plan: Plan, clock: Clock, *, with_tokens: bool, passages: int) -> int:
+    """Write vectors and terms of the new segment's passages.
+
+    Args:
+        segment: Its folder, where the texts are written already.
+        plan: What is built.
+        clock: Receives progress.
+        with_tokens: Whether token states are kept as well.
+        passages: How many the generation has; with too few to be measured, titles get no vectors.
+
+    Returns:
+        How many passages were encoded.
+    """
+    head = ChunkTable.open(segment / CHUNKS_NAME)
+    encoded = 0
+    if plan.embedder:
+        encoded = encode_passages(head, plan.embedder, plan.index, clock, with_tokens=with_tokens)
+        store_vectors(head, segment, plan, plan.embedder.spec, clock)
+        if passages >= LEAST:
+            store_names(head, segment, plan, clock)
+    clock.phase("lexical", head.counts()[1])
+    index_terms(head, segment)
+    head.close()
+    return encoded
+
+
+def finish_segment(place: Place, number: int, segments: Segments) -> SegmentName:
+    """Seal the new segment, and name it in the generation."""
+    passages = len(LexicalSegment.open(place.segment / LEXICAL_NAME))
+    finished = segments.finish(place.segment, passages)
+    name_segment(place.generation, number, finished.name)
+    return finished
+
+
+def segments_of(texts: ChunkTable, known: Sequence[SegmentName]) -> tuple[SegmentName, ...]:
+    """Return the segments that a generation's texts name, in their order, out of those that are known."""
+    by_name = {segment.name: segment for segment in known}
+    return tuple(by_name[each.name] for each in texts.segments()) if isinstance(texts, GenerationTexts) else ()
+
+
+def store_vectors(head: ChunkTable, segment: Path, plan: Plan, spec: EmbedderSpec, clock: Clock) -> None:
+    """Copy the vectors of the new segment's passages from the cache into its vector store."""
+    ids, digests = head.digests()
     clock.phase("storing", len(ids))
-    folder = building / VECTORS_NAME
+    folder = segment / VECTORS_NAME
     folder.mkdir()
     store = store_class(plan.store).create(folder, spec.dim)
     cache = VectorCache.open(plan.index, spec.fingerprint, spec.dim)
@@ -58,21 +103,20 @@ def store_vectors(table: ChunkTable, building: Path, plan: Plan, spec: EmbedderS
     finally:
         cache.close()
     store.flush()
-    return Store(kind=plan.store, details=store.details)
 
 
-def index_terms(table: ChunkTable, building: Path) -> str:
-    """Write the terms of all passages; return their engine's name and version."""
-    folder = building / LEXICAL_NAME
+def index_terms(head: ChunkTable, segment: Path) -> None:
+    """Write the terms of the new segment's passages."""
+    folder = segment / LEXICAL_NAME
     folder.mkdir()
-    LexicalSegment.build(folder, table.digests()[0], table.terms())
-    return ENGINE
+    LexicalSegment.build(folder, head.digests()[0], head.terms())
 
 
-def describe_generation(building: Path, plan: Plan, table: ChunkTable, store: Store | None, engine: str) -> Manifest:
-    """Return the new generation's manifest, without its files."""
-    documents, chunks = table.counts()
+def describe_generation(building: Path, plan: Plan, parts: Parts, corpus_sha256: str) -> Manifest:
+    """Return the new generation's manifest, without its files and segments."""
+    documents, chunks = parts.texts.counts()
     embedder = plan.embedder
+    store = None if parts.vectors is None else Store(kind=plan.store, details=parts.vectors.details)
     return Manifest(
         quarry=version("quarry-search"),
         generation=building.name.removeprefix("."),
@@ -80,9 +124,9 @@ def describe_generation(building: Path, plan: Plan, table: ChunkTable, store: St
         reason=Message.of("build.built", "built") if plan.live is None else Message.of("build.updated", "updated"),
         documents=documents,
         chunks=chunks,
-        corpus_sha256=table.corpus_sha256(),
+        corpus_sha256=corpus_sha256,
         chunking=plan.cutter.chunking,
-        lexical=Lexical(analyzer=plan.analyzer, identity=plan.cutter.analyzer.name, engine=engine),
+        lexical=Lexical(analyzer=plan.analyzer, identity=plan.cutter.analyzer.name, engine=parts.lexical.engine),
         embedder=EmbedderFacts.of(embedder.spec, plan.settings.model_folder) if embedder else None,
         store=store,
         notes=plan.settings.notes,

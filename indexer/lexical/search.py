@@ -56,7 +56,7 @@ class Bm25Search:
         >>> one, other = counted([["red", "valve"], ["valve"]]), counted([["red", "red", "pump"]])
         >>> search = Bm25Search([Live(one), Live(other)])
         >>> [(hit.part, hit.row, round(hit.score, 2), hit.terms) for hit in search.search(["red", "pump"], 2)]
-        [(1, 0, 0.66, ('pump', 'red')), (0, 0, 0.19, ('red',))]
+        [(1, 0, 0.55, ('pump', 'red')), (0, 0, 0.19, ('red',))]
     """
 
     def __init__(

@@ -54,10 +54,11 @@ def has_names(db: sqlite3.Connection) -> bool:
     return "name" in {row[1] for row in db.execute("PRAGMA table_info(chunks)")}
 
 
-def put_document_languages(db: sqlite3.Connection, doc_id: str, text: str, declared: str) -> None:
-    """Let the filter `lang` find a document: by the language it declares (`zh-CN` also by `zh`), else by the detected one.
+def document_languages(text: str, declared: str) -> list[str]:
+    """Return by which languages the filter `lang` finds a document, besides the one that it declares.
 
-    A text of both languages is found by either. A declared value that is no language tag is kept as it is.
+    One that declares `zh-CN` is found by `zh` too; one that declares none is found by the detected language, a text of both by
+    either. A declared value that is no language tag is kept as it is.
     """
     if declared:
         tag = _LANGUAGE_TAG.fullmatch(declared)
@@ -65,7 +66,7 @@ def put_document_languages(db: sqlite3.Connection, doc_id: str, text: str, decla
     else:
         detected = language_of(text)
         names = ["en", "zh"] if detected == "mixed" else [str(detected)]
-    db.executemany("INSERT INTO meta VALUES (?, 'lang', ?)", [(doc_id, name) for name in names if name != declared])
+    return [name for name in names if name != declared]
 
 
 def _add_languages(db: sqlite3.Connection) -> None:
@@ -73,7 +74,8 @@ def _add_languages(db: sqlite3.Connection) -> None:
     found = [(language_of(text), number) for number, text in db.execute("SELECT number, text FROM chunks")]
     db.executemany("UPDATE chunks SET lang = ? WHERE number = ?", found)
     for doc_id, text, meta in db.execute("SELECT doc_id, text, meta FROM documents").fetchall():
-        put_document_languages(db, doc_id, text, str(loads(meta).get("lang", "")))
+        languages = document_languages(text, str(loads(meta).get("lang", "")))
+        db.executemany("INSERT INTO meta VALUES (?, 'lang', ?)", [(doc_id, name) for name in languages])
 
 
 def name_digest(title: str, heading: str) -> bytes | None:

@@ -22,10 +22,10 @@ from quarry.indexer.records import Chunk, Document, name_text, passage_text
 from quarry.indexer.storage.blob_cache import passage_digest
 from quarry.indexer.storage.chunk_schema import (
     create_tables,
+    document_languages,
     has_languages,
     name_digest,
     prepare_copy,
-    put_document_languages,
 )
 from quarry.indexer.storage.conditions import condition_of
 from quarry.indexer.storage.matching import matching_documents
@@ -45,6 +45,52 @@ def document_sha256(document: Document) -> str:
     """Version of a document: digest of its title, text and metadata."""
     content = dumps([document.title, document.text, dict(document.meta)], ensure_ascii=False, sort_keys=True)
     return sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def insert_document(
+    db: sqlite3.Connection,
+    schema: str,
+    file: str,
+    document: Document,
+    chunks: Sequence[Chunk],
+    terms: Sequence[Sequence[str]],
+) -> None:
+    """Write a document with its chunks into the tables of a schema.
+
+    Args:
+        db: The database.
+        schema: Which of the attached ones; `main` without any.
+        file: Which the document came from.
+        document: The document; its id is not there yet.
+        chunks: Its passages.
+        terms: The terms of each.
+    """
+    meta = dict(document.meta)
+    row = (document.doc_id, file, document.title, document.text, dumps(meta, ensure_ascii=False))
+    db.execute(f"INSERT INTO {schema}.documents VALUES (?, ?, ?, ?, ?, ?)", (*row, document_sha256(document)))  # noqa: S608 (a name of ours)
+    rows = [(document.doc_id, key, value) for key, value in facts(meta)]
+    languages = document_languages(document.text, str(meta.get("lang", "")))
+    rows += [(document.doc_id, "lang", name) for name in languages]
+    db.executemany(f"INSERT INTO {schema}.meta VALUES (?, ?, ?)", rows)  # noqa: S608 (a name of ours)
+    db.executemany(
+        f'INSERT INTO {schema}.chunks (chunk_id, doc_id, start, "end", heading, text, digest, terms, lang, name) '  # noqa: S608 (a name of ours)
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                chunk.chunk_id,
+                chunk.doc_id,
+                chunk.start,
+                chunk.end,
+                chunk.heading,
+                chunk.text,
+                passage_digest(passage_text(document.title, chunk.heading, chunk.text)),
+                " ".join(words),
+                language_of(chunk.text),
+                name_digest(document.title, chunk.heading),
+            )
+            for chunk, words in zip(chunks, terms, strict=True)
+        ],
+    )
 
 
 class ChunkTable:
@@ -159,33 +205,7 @@ class ChunkTable:
     ) -> None:
         """Add a document with its chunks, replacing all of an older version."""
         self.remove_documents([document.doc_id])
-        meta = dict(document.meta)
-        stored_meta = dumps(meta, ensure_ascii=False)
-        row = (document.doc_id, file, document.title, document.text, stored_meta, document_sha256(document))
-        self._db.execute("INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?)", row)
-        self._db.executemany(
-            "INSERT INTO meta VALUES (?, ?, ?)", [(document.doc_id, key, value) for key, value in facts(meta)]
-        )
-        put_document_languages(self._db, document.doc_id, document.text, str(meta.get("lang", "")))
-        self._db.executemany(
-            'INSERT INTO chunks (chunk_id, doc_id, start, "end", heading, text, digest, terms, lang, name) '
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                (
-                    chunk.chunk_id,
-                    chunk.doc_id,
-                    chunk.start,
-                    chunk.end,
-                    chunk.heading,
-                    chunk.text,
-                    passage_digest(passage_text(document.title, chunk.heading, chunk.text)),
-                    " ".join(words),
-                    language_of(chunk.text),
-                    name_digest(document.title, chunk.heading),
-                )
-                for chunk, words in zip(chunks, terms, strict=True)
-            ],
-        )
+        insert_document(self._db, "main", file, document, chunks, terms)
 
     def remove_documents(self, doc_ids: Iterable[str]) -> None:
         """Remove documents with their chunks and metadata; unknown ids are fine."""
@@ -314,6 +334,10 @@ class ChunkTable:
         row = self._db.execute(sql, (position, doc_id)).fetchone()
         return row[0].count("\f") + 1 if row and row[1] else None
 
+    def databases(self) -> list[Path]:
+        """Return the files that the texts are in."""
+        return [self.path]
+
     def left_out(self) -> dict[str, int]:
         """Return what readers left out of all documents, by kind, with how many."""
         counts: Counter[str] = Counter()
@@ -331,9 +355,9 @@ class ChunkTable:
 
     def of_source(self, source: str) -> list[str]:
         """Return the ids of the chunks whose documents came from a file, in order, at most 1,000."""
-        sql = """SELECT c.chunk_id FROM meta m JOIN chunks c USING (doc_id) WHERE m.key = 'source' AND m.value = ?
-                 ORDER BY c.number LIMIT 1000"""
-        return [row[0] for row in self._db.execute(sql, (source,))]
+        documents = self._db.execute("SELECT doc_id FROM meta WHERE key = 'source' AND value = ?", (source,)).fetchall()
+        rows = self._select("SELECT number, chunk_id FROM chunks WHERE doc_id IN ", [row[0] for row in documents])
+        return [chunk_id for _, chunk_id in sorted(rows)[:1000]]
 
     def meta_values(self) -> dict[str, list[tuple[str, int]]]:
         """Return the metadata keys with their most frequent values and document counts, for filter menus."""

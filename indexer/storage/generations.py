@@ -3,17 +3,19 @@
     INDEX/
       quarry-index.json     the pointer, replaced atomically; nothing else ever changes in place
       writer.lock           held by the one process that builds; names its owner
-      generations/000007/   a finished generation: manifest.json, chunks.sqlite, lexical/, vectors/
+      segments/1f6c.../     texts, vectors and terms of some passages; generations share them, see `segments`
+      generations/000007/   a finished generation: manifest.json, which names its segments, and contents.sqlite
       generations/.000008/  one in the making; a crash leaves it, the next build removes it
       embeddings/           vectors by passage digest, so that nothing is ever encoded twice
 
 A generation is built beside the live one and becomes live by one rename. Readers keep theirs until they reopen: each
-holds a shared lock on the manifest, and what is locked is not pruned.
+holds a shared lock on the manifest, and what is locked is not pruned. Segments that no generation names go with the last one that
+did.
 """
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from quarry.indexer.errors import IndexBusyError, IndexFormatError, OtherFormatError
@@ -22,8 +24,9 @@ from quarry.indexer.storage.durable import sync_folder, sync_tree
 from quarry.indexer.storage.file_locks import remove_unshared
 from quarry.indexer.storage.hold import Hold
 from quarry.indexer.storage.locks import process_lock
-from quarry.indexer.storage.manifest import MANIFEST_NAME
+from quarry.indexer.storage.manifest import MANIFEST_NAME, Manifest
 from quarry.indexer.storage.pointer import POINTER_NAME, Pointer
+from quarry.indexer.storage.segments import Segments
 
 
 class Generations:
@@ -120,9 +123,16 @@ class Generations:
             if not (path / MANIFEST_NAME).is_file():
                 shutil.rmtree(path, ignore_errors=True)
         numbers = [int(path.name) for path in self.folder.iterdir() if path.name.isdigit()]
+        self._prune_segments()
         building = self.folder / f".{max(numbers, default=0) + 1:06d}"
         building.mkdir()
         return building
+
+    def _prune_segments(self) -> None:
+        """Remove the segments that no generation names. Only the writer may do so; with a manifest that cannot be read, all stay."""
+        with suppress(IndexFormatError):
+            manifests = [Manifest.read(self.folder / name) for name in self.finished()]
+            Segments(self.root).prune({one.name for manifest in manifests for one in manifest.segments})
 
     def finish(self, building: Path) -> str:
         """Make a built folder a finished generation beside the live one: fsync, rename. Returns its name."""
@@ -174,6 +184,8 @@ class Generations:
     def prune(self, keep: int) -> list[str]:
         """Remove all but the live generation, the `keep - 1` newest others, and those that are being read.
 
+        Segments that none of the rest names are removed too, so only the holder of the writer lock may prune.
+
         Returns:
             The removed names.
 
@@ -184,10 +196,14 @@ class Generations:
             raise ValueError(f"keep is {keep}; expected at least 1, for the live generation")
         live = self.pointer().generation
         others = [name for name in self.finished() if name != live]
-        return [name for name in others[: max(0, len(others) - (keep - 1))] if self._remove(name)]
+        gone = [name for name in others[: max(0, len(others) - (keep - 1))] if self._remove(name)]
+        self._prune_segments()
+        return gone
 
     def discard(self, name: str) -> None:
-        """Remove a finished generation that is not live, even when somebody reads it.
+        """Remove a finished generation that is not live, even when somebody reads it, with the segments that it alone names.
+
+        Only the holder of the writer lock may do so.
 
         Raises:
             IndexFormatError: If it is live, or not here.
@@ -203,6 +219,7 @@ class Generations:
         if name not in self.finished():
             raise self._absent(name)
         self._remove(name, even_held=True)
+        self._prune_segments()
 
     def _absent(self, name: str) -> IndexFormatError:
         here = self.finished()

@@ -14,10 +14,12 @@ from quarry.indexer.embedder import EmbedderSpec
 from quarry.indexer.errors import IndexFormatError, OtherFormatError
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.durable import write_atomic
-from quarry.indexer.storage.sealing import Damage, FileFact, describe, differences, seal, unseal
+from quarry.indexer.storage.sealing import Damage, FileFact, describe, differences, seal, unseal, verified_by_default
+from quarry.indexer.storage.segments import SegmentName, Segments
 
-FORMAT = 3
-_READABLE = (1, 2, FORMAT)  # in format 1, reasons and notes are plain sentences; titles have vectors from 3 on
+FORMAT = 4
+# in format 1, reasons and notes are plain sentences; titles have vectors from 3 on; up to 3 there are no segments
+_READABLE = (1, 2, 3, FORMAT)
 MANIFEST_NAME = "manifest.json"
 
 StoredMessage: TypeAlias = Annotated[
@@ -205,6 +207,8 @@ class Manifest(_Part):
 
     `embedder` and `store` are None for a lexical-only index, `lineage` for an untuned model, `reranker` when none was tuned,
     `probes` for one that was built before there were any, and for a lexical-only one.
+    `segments` are in the order of their numbers in `contents.sqlite`; an older generation has none, and its parts in its own folder.
+    `files` are those in the generation's own folder.
     `token_states` says whether `INDEX/embeddings` holds those of every passage, for late interaction.
     """
 
@@ -226,7 +230,18 @@ class Manifest(_Part):
     probes: Probes | None = None
     token_states: bool = False
     reading: ReadingFacts = ReadingFacts()
+    segments: tuple[SegmentName, ...] = ()
     files: dict[str, FileFact]
+
+    @property
+    def bytes(self) -> int:
+        """The size of its files, with those of its segments, which other generations may share."""
+        return sum(fact.size for fact in self.files.values()) + sum(segment.bytes for segment in self.segments)
+
+    def file_count(self, folder: Path) -> int:
+        """Return how many files it records for its generation and the segments of that. Raises as `damage` does."""
+        segments = Segments(folder.parent.parent)
+        return len(self.files) + sum(segments.file_count(segment) for segment in self.segments)
 
     def write(self, folder: Path) -> None:
         """Write `manifest.json`, with its own checksum, durably."""
@@ -273,9 +288,15 @@ class Manifest(_Part):
             hashes: Compare digests too; None does it when the whole is at most 256 MiB. Sizes are always compared.
 
         Returns:
-            One per missing or changed file, by name; empty when all is well.
+            One per missing or changed file of the generation and of its segments; empty when all is well.
+
+        Raises:
+            IndexFormatError: If a segment is of a newer format.
         """
-        return differences(folder, self.files, hashes=hashes)
+        compared = verified_by_default(self.bytes) if hashes is None else hashes
+        segments = Segments(folder.parent.parent)
+        found = differences(folder, self.files, hashes=compared)
+        return [*found, *(each for one in self.segments for each in segments.damage(one, hashes=compared))]
 
 
 def check_format(content: Mapping[str, Any], path: Path) -> None:

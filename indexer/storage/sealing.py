@@ -44,6 +44,11 @@ def describe(folder: Path, paths: Iterable[Path]) -> dict[str, FileFact]:
     }
 
 
+def verified_by_default(size: int) -> bool:
+    """Whether digests are compared at opening when nobody says: for at most 256 MiB."""
+    return size <= _VERIFY_BELOW
+
+
 def differences(folder: Path, facts: Mapping[str, FileFact], *, hashes: bool | None = None) -> list[Damage]:
     """List what differs between recorded files and those on disk.
 
@@ -56,7 +61,7 @@ def differences(folder: Path, facts: Mapping[str, FileFact], *, hashes: bool | N
         One per missing or changed file, by name; empty when all is well.
     """
     total = sum(fact.size for fact in facts.values())
-    compare_hashes = total <= _VERIFY_BELOW if hashes is None else hashes
+    compare_hashes = verified_by_default(total) if hashes is None else hashes
     checked = ((folder / name, fact) for name, fact in sorted(facts.items()))
     found = ((path, _difference(path, fact, hashes=compare_hashes)) for path, fact in checked)
     return [Damage(path, message) for path, message in found if message is not None]

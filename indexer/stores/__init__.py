@@ -4,13 +4,14 @@
     -> kept as they are, or indexed and tuned by `flush`     exact (exact_files); faiss_store, lance_store
     -> data files, then the header that names them           sealed
     queries -> `search`: the k most similar, by cosine       each store; approximate ones rescore exactly
+    the stores of a generation's segments, asked as one       union; parts opens them with texts and terms
 
 The door is `store_class`. Heavy libraries load only when their store is asked for.
 """
 
 from importlib import import_module
 
-from quarry.indexer.stores.base import Neighbour, VectorStore
+from quarry.indexer.stores.base import Neighbour, VectorStore, WritableStore
 
 _CLASSES = {
     "exact": ("quarry.indexer.stores.exact", "ExactStore"),
@@ -19,10 +20,10 @@ _CLASSES = {
 }
 STORE_KINDS = tuple(_CLASSES)
 
-__all__ = ["STORE_KINDS", "Neighbour", "VectorStore", "store_class"]
+__all__ = ["STORE_KINDS", "Neighbour", "VectorStore", "WritableStore", "store_class"]
 
 
-def store_class(kind: str) -> type[VectorStore]:
+def store_class(kind: str) -> type[WritableStore]:
     """Return the store class of a kind.
 
     Raises:
@@ -39,5 +40,5 @@ def store_class(kind: str) -> type[VectorStore]:
     if kind not in _CLASSES:
         raise ValueError(f"unknown store {kind!r}; expected {', '.join(STORE_KINDS)}")
     module, name = _CLASSES[kind]
-    found: type[VectorStore] = getattr(import_module(module), name)
+    found: type[WritableStore] = getattr(import_module(module), name)
     return found

@@ -15,6 +15,60 @@ class Neighbour(NamedTuple):
 
 
 class VectorStore(Protocol):
+    """Vectors by chunk id, for searching: one store, or those of several segments together."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def dim(self) -> int:
+        """Length of the vectors."""
+        ...
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """All stored chunk ids, in insertion order."""
+        ...
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """Facts for the manifest, JSON-able: kind, index type, tuned search parameter, measured recall."""
+        ...
+
+    def search(self, queries: Vectors, k: int, *, allowed: Collection[str] | None = None) -> list[list[Neighbour]]:
+        """Find the most similar chunks for each query.
+
+        Args:
+            queries: Unit-length rows, shape (n_queries, dim).
+            k: How many neighbours per query; fewer only when fewer are stored (or allowed).
+            allowed: When given, only these chunks may come out (a pre-filter: `k` is still honoured).
+
+        Returns:
+            One list per query, best first, equal similarities in id order. Never padded.
+
+        Raises:
+            ValueError: If k < 1, queries is not (n, dim), or a value is not finite.
+            IndexFormatError: If a file that is read only now is damaged.
+        """
+        ...
+
+    def holds(self, chunk_id: str) -> bool:
+        """Whether an id is stored."""
+        ...
+
+    def similarities(self, query: Vectors, ids: Sequence[str]) -> list[float]:
+        """Return similarities that depend on nothing but the two vectors, not on where in the store they stand.
+
+        Args:
+            query: Shape (dim,).
+            ids: Stored chunk ids.
+
+        Raises:
+            KeyError: If one is not stored.
+        """
+        ...
+
+
+class WritableStore(VectorStore, Protocol):
     """Vectors by chunk id, on disk in one folder."""
 
     @classmethod
@@ -36,46 +90,12 @@ class VectorStore(Protocol):
         """
         ...
 
-    def __len__(self) -> int: ...
-
-    @property
-    def dim(self) -> int:
-        """Length of the vectors."""
-        ...
-
-    @property
-    def ids(self) -> Sequence[str]:
-        """All stored chunk ids, in insertion order."""
-        ...
-
-    @property
-    def details(self) -> dict[str, Any]:
-        """Facts for the manifest, JSON-able: kind, index type, tuned search parameter, measured recall."""
-        ...
-
     def add(self, ids: Sequence[str], vectors: Vectors) -> None:
         """Add all or nothing. Raises ValueError on a duplicate id, a wrong shape or a non-finite value."""
         ...
 
     def remove(self, ids: Collection[str]) -> int:
         """Remove these; return how many were there."""
-        ...
-
-    def search(self, queries: Vectors, k: int, *, allowed: Collection[str] | None = None) -> list[list[Neighbour]]:
-        """Find the most similar chunks for each query.
-
-        Args:
-            queries: Unit-length rows, shape (n_queries, dim).
-            k: How many neighbours per query; fewer only when fewer are stored (or allowed).
-            allowed: When given, only these chunks may come out (a pre-filter: `k` is still honoured).
-
-        Returns:
-            One list per query, best first, equal similarities in id order. Never padded.
-
-        Raises:
-            ValueError: If k < 1, queries is not (n, dim), or a value is not finite.
-            IndexFormatError: If a file that is read only now is damaged.
-        """
         ...
 
     def flush(self) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quarry.indexer.embedder import Vectors
 from quarry.indexer.messages import Message
@@ -43,6 +44,28 @@ def check_search(queries: Vectors, k: int, dim: int) -> None:
         raise ValueError(
             f"query {row} holds a value that is not finite; expected unit vectors. See the embedding model"
         )
+
+
+def rounding(dim: int, similarity: float) -> float:
+    """Return how far apart two float32 computations of one similarity of unit vectors can be, at most.
+
+    Each is off by up to dim / 2**24 (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 3.1).
+    """
+    return dim * 2.0**-23 * max(1.0, abs(float(similarity)))
+
+
+def precise_similarities(query: Vectors, vectors: Vectors) -> NDArray[np.float32]:
+    """Return similarities that depend on nothing but the two vectors: products and sums in double precision.
+
+    Args:
+        query: Shape (dim,).
+        vectors: Shape (n, dim).
+
+    Returns:
+        Shape (n,).
+    """
+    out: NDArray[np.float32] = (vectors.astype(np.float64) * query).sum(axis=1).astype(np.float32)
+    return out
 
 
 def vectors_message(count: int, dim: int) -> Message:

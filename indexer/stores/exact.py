@@ -3,7 +3,6 @@
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
-from json import dumps
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,8 +15,8 @@ from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.sealing import unseal
 from quarry.indexer.stores.base import Neighbour
-from quarry.indexer.stores.checks import check_addition, check_search
-from quarry.indexer.stores.exact_files import checked_ids, load_vectors, read_ids
+from quarry.indexer.stores.checks import check_addition, check_search, precise_similarities, rounding
+from quarry.indexer.stores.exact_files import ASCENDING, StoredIds, checked_ids, load_ids, load_vectors, save_ids
 from quarry.indexer.stores.sealed import (
     HEADER_NAME,
     Header,
@@ -38,13 +37,11 @@ _PRECISE_ROWS = 4096  # vectors held in double precision at once
 class ExactStore:
     """Vectors as one float32 matrix, memory-mapped when opened."""
 
-    def __init__(self, folder: Path, ids: list[str], matrix: Vectors) -> None:
+    def __init__(self, folder: Path, ids: StoredIds | list[str], matrix: Vectors) -> None:
         self._folder = folder
-        self._ids = ids
+        self._ids = StoredIds(ids) if isinstance(ids, list) else ids
         self._matrix = matrix
         self._added: list[Vectors] = []
-        self._rows: dict[str, int] = {chunk_id: row for row, chunk_id in enumerate(ids)}
-        self._id_order: NDArray[np.int64] | None = None
 
     @classmethod
     def create(cls, folder: Path, dim: int) -> Self:
@@ -52,7 +49,7 @@ class ExactStore:
         if dim < 1:
             raise ValueError(f"dim is {dim}; expected at least 1")
         folder.mkdir(parents=True, exist_ok=True)
-        return cls(folder, [], np.zeros((0, dim), dtype=np.float32))
+        return cls(folder, StoredIds([]), np.zeros((0, dim), dtype=np.float32))
 
     @classmethod
     def open(cls, folder: Path, *, verified: bool = False) -> Self:
@@ -68,10 +65,8 @@ class ExactStore:
         """
         if header is None:
             return cls._of_first_format(folder)
-        path = numbered(folder, "ids", header.number, ".json")
-        ids = read_ids(path)
         vectors = numbered(folder, "vectors", header.number, ".npy")
-        return cls(folder, checked_ids(ids, header.count, path), load_vectors(vectors, (header.count, header.dim)))
+        return cls(folder, load_ids(folder, header), load_vectors(vectors, (header.count, header.dim)))
 
     @classmethod
     def _of_first_format(cls, folder: Path) -> Self:
@@ -88,7 +83,7 @@ class ExactStore:
                 Message.of("stores.kind_and_number", "kind {kind} and a number", kind=repr(KIND)),
             )
         ids = checked_ids(ids, None, path)
-        return cls(folder, ids, load_vectors(folder / "vectors.npy", (len(ids), dim)))
+        return cls(folder, StoredIds(ids), load_vectors(folder / "vectors.npy", (len(ids), dim)))
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -103,6 +98,22 @@ class ExactStore:
         """All chunk ids, in insertion order."""
         return self._ids
 
+    def holds(self, chunk_id: str) -> bool:
+        """Whether an id is stored."""
+        return self._ids.row(chunk_id) is not None
+
+    def similarities(self, query: Vectors, ids: Sequence[str]) -> list[float]:
+        """Return similarities that depend on nothing but the two vectors; see `VectorStore.similarities`.
+
+        Raises:
+            KeyError: If an id is not stored.
+        """
+        rows = [self._ids.row(chunk_id) for chunk_id in ids]
+        if None in rows:
+            raise KeyError(ids[rows.index(None)])
+        values: list[float] = self._precise(query, np.array(rows, dtype=np.int64)).tolist()
+        return values
+
     @property
     def details(self) -> dict[str, Any]:
         """Facts for the manifest."""
@@ -110,22 +121,18 @@ class ExactStore:
 
     def add(self, ids: Sequence[str], vectors: Vectors) -> None:
         """Add all or nothing. Raises ValueError on a duplicate id, a wrong shape or a non-finite value."""
-        check_addition(ids, vectors, self.dim, self._rows)
+        check_addition(ids, vectors, self.dim, self._ids)
         self._added.append(np.array(vectors, dtype=np.float32))
-        for chunk_id in ids:
-            self._rows[chunk_id] = len(self._ids)
-            self._ids.append(chunk_id)
-        self._id_order = None
+        self._ids.extend(ids)
 
     def remove(self, ids: Collection[str]) -> int:
         """Remove these; return how many were there."""
-        gone = {chunk_id for chunk_id in ids if chunk_id in self._rows}
+        gone = {chunk_id for chunk_id in ids if chunk_id in self._ids}
         if gone:
-            keep = [row for row, chunk_id in enumerate(self._ids) if chunk_id not in gone]
+            stored = list(self._ids)
+            keep = [row for row, chunk_id in enumerate(stored) if chunk_id not in gone]
             self._matrix = self._vectors()[keep]
-            self._ids = [self._ids[row] for row in keep]
-            self._rows = {chunk_id: row for row, chunk_id in enumerate(self._ids)}
-            self._id_order = None
+            self._ids = StoredIds([stored[row] for row in keep])
         return len(gone)
 
     def _vectors(self) -> Vectors:
@@ -140,7 +147,7 @@ class ExactStore:
 
     def rows_of(self, ids: Collection[str]) -> NDArray[np.int64]:
         """Return the row numbers of those ids that are stored, increasing."""
-        return np.array(sorted(self._rows[chunk_id] for chunk_id in ids if chunk_id in self._rows), dtype=np.int64)
+        return self._ids.rows(ids)
 
     def best_of(
         self, query: Vectors, rows: NDArray[np.int64], k: int, *, complete: bool = False
@@ -160,7 +167,7 @@ class ExactStore:
         k = min(k, len(rows))
         if not complete:
             threshold = np.partition(similarities, len(rows) - k)[len(rows) - k]
-            if similarities.min() >= threshold - _rounding(self.dim, threshold):
+            if similarities.min() >= threshold - rounding(self.dim, threshold):
                 return None
         return self._best(query, similarities, k, rows)
 
@@ -195,7 +202,7 @@ class ExactStore:
         The last bits of a matrix product depend on where in the matrix a vector stands.
         """
         bound = _reached(similarities, k)
-        local = np.flatnonzero(similarities >= bound - _rounding(self.dim, bound))
+        local = np.flatnonzero(similarities >= bound - rounding(self.dim, bound))
         if len(local) < k:  # only what is not a number is not ordered, and the queries were checked
             raise IndexFormatError(
                 "stores.not_finite",
@@ -206,7 +213,7 @@ class ExactStore:
         values = similarities[local]
         order = np.argsort(-values)
         values = values[order]
-        doubt = _rounding(self.dim, values[k - 1])
+        doubt = rounding(self.dim, values[k - 1])
         count = int(np.searchsorted(-values, doubt - values[k - 1], side="right"))  # those that may be among the k best
         values, local = values[:count], local[order[:count]]
         stored = local if rows is None else rows[local]
@@ -216,7 +223,7 @@ class ExactStore:
             unsure[:-1] = close
             unsure[1:] |= close
             values[unsure] = self._precise(query, stored[unsure])
-            order = np.lexsort((self._order_of_ids()[stored], -values))
+            order = np.lexsort((self._ids.order()[stored], -values))
             stored, values = stored[order], values[order]
         return [
             Neighbour(self._ids[row], value)
@@ -228,27 +235,20 @@ class ExactStore:
         matrix, out = self._vectors(), np.empty(len(rows), dtype=np.float32)
         for first in range(0, len(rows), _PRECISE_ROWS):
             part = slice(first, first + _PRECISE_ROWS)
-            out[part] = (matrix[rows[part]].astype(np.float64) * query).sum(axis=1)
+            out[part] = precise_similarities(query, matrix[rows[part]])
         return out
-
-    def _order_of_ids(self) -> NDArray[np.int64]:
-        if self._id_order is None:
-            order = sorted(range(len(self._ids)), key=self._ids.__getitem__)
-            self._id_order = np.empty(len(order), dtype=np.int64)
-            self._id_order[order] = np.arange(len(order))
-        return self._id_order
 
     def flush(self) -> None:
         """Write everything to the folder, durably and as one step; a crash leaves what was flushed before."""
         with new_state(self._folder) as state:
-            self.write_into(state)
-            state.seal(KIND, self.dim, len(self), {})
+            facts = self.write_into(state)
+            state.seal(KIND, self.dim, len(self), facts)
 
-    def write_into(self, state: State) -> None:
-        """Write vectors and ids as data files of a state that is still to be sealed."""
+    def write_into(self, state: State) -> dict[str, Any]:
+        """Write vectors and ids as data files of a state that is still to be sealed; return what its header says of them."""
         with state.path("vectors", ".npy").open("wb") as handle:
             np.save(handle, self._vectors(), allow_pickle=False)
-        state.path("ids", ".json").write_text(dumps(self._ids, ensure_ascii=False), encoding="utf-8")
+        return {ASCENDING: save_ids(self._ids, state)}
 
 
 def _blas_threads(queries: int) -> AbstractContextManager[object]:
@@ -275,11 +275,3 @@ def _reached(similarities: NDArray[np.float32], k: int) -> float:
         return float(np.partition(similarities, len(similarities) - k)[len(similarities) - k])
     highest = similarities[: groups * _GROUP].reshape(_GROUP, groups).max(axis=0)
     return float(np.partition(highest, groups - k)[groups - k])
-
-
-def _rounding(dim: int, similarity: float) -> float:
-    """How far apart two float32 computations of one similarity of unit vectors can be, at most.
-
-    Each is off by up to dim / 2**24 (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 3.1).
-    """
-    return dim * 2.0**-23 * max(1.0, abs(float(similarity)))

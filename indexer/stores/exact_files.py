@@ -1,15 +1,152 @@
-"""The data files of the exact store, read and checked: ids and vectors."""
+"""The data files of the exact store, read and checked: ids and vectors.
 
+ids.000002.npy       the ids in UTF-8, one after the other, uint8
+places.000002.npy    where each begins, and the end of the last, int64; older stores have a list in ids.000002.json instead
+vectors.000002.npy   one row per id, float32
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from itertools import pairwise
 from json import loads
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quarry.indexer.embedder import Vectors
+from quarry.indexer.lexical.strings import StringTable, encoded
 from quarry.indexer.messages import Message
-from quarry.indexer.stores.sealed import other_content, unreadable
+from quarry.indexer.stores.sealed import Header, State, numbered, other_content, unreadable
+
+_FEW = 1000  # ids that are looked up one by one in a sorted table; for more, all are put into a dictionary
+
+
+class StoredIds(Sequence[str]):
+    """The ids of a store in the order of its rows: a mapped table that costs nothing to open, or a list that grows.
+
+    Args:
+        ids: The ids, each once.
+        ascending: Whether they are sorted, so that one is found without reading all.
+    """
+
+    def __init__(self, ids: list[str] | StringTable, *, ascending: bool = False) -> None:
+        self._ids = ids
+        self._ascending = ascending and isinstance(ids, StringTable)
+        self._rows: dict[str, int] | None = None
+        self._order: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __getitem__(self, row: Any) -> Any:
+        if isinstance(row, slice):
+            return list(self)[row]
+        return self._ids[row]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._ids)
+
+    def __contains__(self, chunk_id: object) -> bool:
+        return isinstance(chunk_id, str) and self.row(chunk_id) is not None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # it grows
+
+    def row(self, chunk_id: str) -> int | None:
+        """Return the row of an id, None when it is not there."""
+        if self._ascending and self._rows is None and isinstance(self._ids, StringTable):
+            return self._ids.find(chunk_id)
+        return self._by_id().get(chunk_id)
+
+    def rows(self, ids: Collection[str]) -> NDArray[np.int64]:
+        """Return the rows of those ids that are there, increasing."""
+        if len(ids) > _FEW:
+            self._by_id()
+        found = [row for row in map(self.row, ids) if row is not None]
+        return np.array(sorted(found), dtype=np.int64)
+
+    def order(self) -> NDArray[np.int64]:
+        """Return the place of each row in the order of the ids, shape (n,)."""
+        if self._order is None:
+            order = range(len(self)) if self._ascending else sorted(range(len(self)), key=list(self).__getitem__)
+            self._order = np.empty(len(self), dtype=np.int64)
+            self._order[order] = np.arange(len(self))
+        return self._order
+
+    def extend(self, ids: Sequence[str]) -> None:
+        """Add ids that are not there yet."""
+        rows = self._by_id()
+        if not isinstance(self._ids, list):
+            self._ids, self._ascending = list(self._ids), False
+        for chunk_id in ids:
+            rows[chunk_id] = len(self._ids)
+            self._ids.append(chunk_id)
+        self._order = None
+
+    def table(self) -> tuple[NDArray[np.uint8], NDArray[np.int64], bool]:
+        """Return the ids in UTF-8, where each begins, and whether they are ascending."""
+        words = [encoded(chunk_id) for chunk_id in self]
+        places = np.zeros(len(words) + 1, dtype=np.int64)
+        np.cumsum([len(word) for word in words], out=places[1:])
+        ascending = all(one < other for one, other in pairwise(words))
+        return np.frombuffer(b"".join(words), dtype=np.uint8), places, ascending
+
+    def _by_id(self) -> dict[str, int]:
+        if self._rows is None:
+            self._rows = {chunk_id: row for row, chunk_id in enumerate(self)}
+        return self._rows
+
+
+ASCENDING = "ascending"  # a fact of the header: whether the ids are sorted
+
+
+def save_ids(ids: StoredIds, state: State) -> bool:
+    """Write ids as data files of a state that is still to be sealed; return whether they are ascending."""
+    text, places, ascending = ids.table()
+    np.save(state.path("ids", ".npy"), text, allow_pickle=False)
+    np.save(state.path("places", ".npy"), places, allow_pickle=False)
+    return ascending
+
+
+def load_ids(folder: Path, header: Header) -> StoredIds:
+    """Open the ids that a header names.
+
+    Raises:
+        IndexFormatError: If a file is damaged, or they are not as many as the header says.
+    """
+    older = numbered(folder, "ids", header.number, ".json")
+    if older.name in header.files:
+        return StoredIds(checked_ids(read_ids(older), header.count, older))
+    path, places_path = (numbered(folder, stem, header.number, ".npy") for stem in ("ids", "places"))
+    text, places = _load(path, np.uint8), _load(places_path, np.int64)
+    good = len(places) == header.count + 1 and places[0] == 0 and places[-1] == len(text)
+    if not good or np.any(places[1:] < places[:-1]):
+        raise other_content(
+            places_path,
+            Message.of("stores.places", "places of {count:id|ids}, or places out of order", count=len(places) - 1),
+            Message.of("stores.different_ids", "{count} different ones", count=header.count),
+        )
+    return StoredIds(StringTable(text, places), ascending=bool(header.facts.get(ASCENDING)))
+
+
+def _load(path: Path, kind: type[np.generic]) -> NDArray[Any]:
+    """Map a one-dimensional array into memory. Raises IndexFormatError unless it is one."""
+    wanted = Message.of("stores.array", "an array of {kind}", kind=kind.__name__)
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, SyntaxError, TokenError) as err:  # the last two from NumPy's header parser
+        raise unreadable(path, Message.plain(str(err)), wanted) from err
+    if array.ndim != 1 or array.dtype != kind:
+        raise other_content(
+            path,
+            Message.of("stores.shape", "{kind} of shape {shape}", kind=str(array.dtype), shape=str(array.shape)),
+            wanted,
+        )
+    return np.asarray(array)
 
 
 def read_ids(path: Path) -> Any:

@@ -99,6 +99,14 @@ class FaissStore:
         """All chunk ids, in insertion order."""
         return self._vectors.ids
 
+    def holds(self, chunk_id: str) -> bool:
+        """Whether an id is stored."""
+        return self._vectors.holds(chunk_id)
+
+    def similarities(self, query: Vectors, ids: Sequence[str]) -> list[float]:
+        """Return similarities that depend on nothing but the two vectors; see `VectorStore.similarities`."""
+        return self._vectors.similarities(query, ids)
+
     @property
     def details(self) -> dict[str, Any]:
         """Facts for the manifest: index type, tuned search effort (efSearch or nprobe), refine factor, recall@10."""
@@ -171,7 +179,7 @@ class FaissStore:
         if kind != "flat":
             self._tune(kind)
         with new_state(self._folder) as state:
-            self._vectors.write_into(state)
+            self._facts |= self._vectors.write_into(state)
             faiss.write_index(self._index, str(state.path("index", ".faiss")))
             state.seal(KIND, self.dim, len(self), self._facts)
 

@@ -20,7 +20,13 @@ from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.sealing import unseal
 from quarry.indexer.stores.base import Neighbour
-from quarry.indexer.stores.checks import check_addition, check_search, tuning_queries, vectors_message
+from quarry.indexer.stores.checks import (
+    check_addition,
+    check_search,
+    precise_similarities,
+    tuning_queries,
+    vectors_message,
+)
 from quarry.indexer.stores.sealed import (
     HEADER_NAME,
     Header,
@@ -137,6 +143,22 @@ class LanceStore:
     def ids(self) -> Sequence[str]:
         """All chunk ids."""
         return self._ids
+
+    def holds(self, chunk_id: str) -> bool:
+        """Whether an id is stored."""
+        return chunk_id in self._known
+
+    def similarities(self, query: Vectors, ids: Sequence[str]) -> list[float]:
+        """Return similarities that depend on nothing but the two vectors; see `VectorStore.similarities`."""
+        found: dict[str, float] = {}
+        for first in range(0, len(ids), _IDS_PER_FILTER):
+            where = _id_filter(ids[first : first + _IDS_PER_FILTER])
+            with _translated(self._folder):
+                rows = self._table.search().where(where).select(["id", "vector"]).limit(_IDS_PER_FILTER).to_arrow()
+            vectors = rows["vector"].combine_chunks().values.to_numpy().reshape(-1, self._dim)
+            values = precise_similarities(query, vectors).tolist()
+            found.update(zip(rows["id"].to_pylist(), values, strict=True))
+        return [found[chunk_id] for chunk_id in ids]
 
     @property
     def details(self) -> dict[str, Any]:

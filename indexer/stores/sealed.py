@@ -2,7 +2,7 @@
 
     store.json             the header: kind, facts, and size and SHA-256 of every data file; replaced atomically, last
     vectors.000002.npy     data files carry the number of their flush, so no flush writes over what the header names
-    ids.000002.json
+    ids.000002.npy
 
 Files that the header does not name are leftovers of a crash; the next flush removes them.
 """
@@ -23,7 +23,7 @@ from quarry.indexer.storage.sealing import FileFact, describe, differences, seal
 
 FORMAT = 2
 HEADER_NAME = "store.json"
-_NUMBERED = re.compile(r"^(?:vectors|ids|index)\.(\d{6})\.\w+$")
+_NUMBERED = re.compile(r"^(?:vectors|ids|places|index)\.(\d{6})\.\w+$")
 _FIRST_FORMAT = ("vectors.npy", "index.faiss", "faiss.json", "lance", "lance.json")
 _CHANGING = "latest_version_hint.json"  # Lance rewrites it with every version, and does not need it
 _TUNED: dict[str, tuple[type, ...]] = {

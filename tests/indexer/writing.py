@@ -8,6 +8,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from quarry.indexer.build import build_index, delete_documents, index_documents
 from quarry.indexer.build.plan import BuildOptions
@@ -23,6 +24,16 @@ DIM = 16
 _KEEP = 2
 _DOCUMENTS = 6
 State = dict[str, int]  # document id -> the number of its version
+
+
+def keep_segments(patch: pytest.MonkeyPatch) -> None:
+    """Let small indexes keep their segments, as large ones do, and merge few of them."""
+    patch.setattr("quarry.indexer.build.merging.KEPT_FROM", 0)
+    patch.setattr("quarry.indexer.build.measurement.KEPT_FROM", 0)
+    patch.setattr("quarry.indexer.build.measurement.STALE", 1e9)
+    patch.setattr("quarry.indexer.build.languages._LEAST_PASSAGES", 1e9)  # the first text of a language measures anew
+    patch.setattr("quarry.indexer.build.merging.SMALL", 0)
+    patch.setattr("quarry.indexer.build.merging.CHEAP", 6)
 
 
 def text_of(doc_id: str, version: int) -> str:
@@ -88,6 +99,7 @@ def _step(index: Path, kind: str, corpus: Path, rng: random.Random) -> tuple[Sta
 def write_index(index: Path, kind: str, corpus: Path, seed: int, tell: Connection) -> None:
     """Build, append, delete and switch until killed; tells before each step what it leads to, and after it that it is done."""
     rng = random.Random(seed)
+    keep_segments(pytest.MonkeyPatch())  # this process ends by being killed
     while True:
         after, act = _step(index, kind, corpus, rng)
         tell.send_bytes(json.dumps(after).encode())

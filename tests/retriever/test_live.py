@@ -12,6 +12,7 @@ from quarry.indexer.records import Document
 from quarry.indexer.storage.generations import Generations
 from quarry.retriever.live import LiveSearcher
 from tests.fakes import OverlapReranker, WordEmbedder
+from tests.indexer.older import part_of
 
 NEW = Document("new", "A quagga is a kind of zebra 斑驴")
 
@@ -82,7 +83,7 @@ def test_a_newer_one_that_cannot_be_opened_leaves_the_old_one_and_is_a_problem(i
     live = LiveSearcher(index, embedder=WordEmbedder())
     assert live.problem is None
     index_documents(index, [NEW], WordEmbedder())
-    shutil.rmtree(index / "generations" / "000002" / "lexical")
+    shutil.rmtree(part_of(index, "lexical"))
     assert best(live.newest(), "zebra") == ["a"]
     assert "generation 000001 answers; a newer one could not be opened" in str(live.problem)
     Generations(index).switch("000001", "rolled back")

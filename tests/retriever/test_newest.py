@@ -9,6 +9,7 @@ from quarry.indexer.records import Document
 from quarry.indexer.storage.generations import Generations
 from quarry.retriever.searcher import Searcher
 from tests.fakes import OverlapReranker, WordEmbedder
+from tests.indexer.older import part_of
 
 NEW = Document("new", "A quagga is a kind of zebra 斑驴")
 
@@ -68,7 +69,7 @@ def test_a_named_generation_stays(index):
 def test_a_newer_one_that_cannot_be_opened_is_a_notice(index):
     searcher = Searcher.open(index, embedder=WordEmbedder())
     index_documents(index, [NEW], WordEmbedder())
-    shutil.rmtree(index / "generations" / "000002" / "lexical")
+    shutil.rmtree(part_of(index, "lexical"))
     assert searcher.newest() is searcher
     (notice,) = searcher.search("zebra", 1).notices
     assert str(notice).startswith(

@@ -50,8 +50,7 @@ def generations(
     for name in known.finished():
         manifest = Manifest.read(known.folder / name)
         model = manifest.embedder.to_spec().model if manifest.embedder else "BM25 only"
-        size = sum(fact.size for fact in manifest.files.values())
-        rows.append((name, name == pointer.generation, manifest, model, size))
+        rows.append((name, name == pointer.generation, manifest, model, manifest.bytes))
     if as_json:
         out_json(
             [

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import altair as alt
 import streamlit as st
@@ -16,8 +15,8 @@ from quarry.app.ui.shared.shown_text import told
 from quarry.app.ui.training.panel import training_section
 from quarry.indexer.errors import SearchError
 from quarry.indexer.storage.chunk_table import ChunkTable
+from quarry.indexer.storage.generation_texts import open_texts
 from quarry.indexer.storage.generations import Generations
-from quarry.indexer.storage.layout import CHUNKS_NAME
 from quarry.training.feedback.events import StoredEvent
 from quarry.training.feedback.judgements import judgements, summary
 
@@ -193,7 +192,7 @@ def _passages(session: Session, events: Sequence[StoredEvent]) -> tuple[dict[str
     documents = {stored.event.doc_id for stored in events if stored.event.doc_id}
     passages = {stored.event.chunk_id for stored in events if stored.event.chunk_id and stored.event.grade is not None}
     try:
-        with closing(ChunkTable.open(_table(session))) as table:
+        with closing(open_texts(Generations(session.index).live())) as table:
             titles = table.titles(sorted(documents))
             return titles, {chunk_id: text for chunk_id in sorted(passages) if (text := _text(table, chunk_id))}
     except SearchError as err:
@@ -206,10 +205,6 @@ def _passages(session: Session, events: Sequence[StoredEvent]) -> tuple[dict[str
         )
         st.code(told(err, session.say), language=None, wrap_lines=True)
         return {}, {}
-
-
-def _table(session: Session) -> Path:
-    return Generations(session.index).live() / CHUNKS_NAME
 
 
 def _text(table: ChunkTable, chunk_id: str) -> str | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from quarry.app.cli.console import safe
+from tests.indexer.older import part_of
 
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
 
@@ -116,7 +117,7 @@ def test_doctor_is_quiet_on_a_sound_index_and_names_the_damaged_file(folder, tmp
     assert sound.returncode == 0, sound.stdout
     assert "WARNING model: no embedding model: BM25 only" in sound.stdout
     shutil.copytree(folder / "index", tmp_path / "i")
-    path = next((tmp_path / "i" / "generations").glob("*/chunks.sqlite"))
+    path = part_of(tmp_path / "i", "chunks.sqlite")
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
@@ -128,17 +129,23 @@ def test_doctor_is_quiet_on_a_sound_index_and_names_the_damaged_file(folder, tmp
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["lexical/ids.npy", "chunks.sqlite", "manifest.json", "pointer"])
+@pytest.mark.parametrize("name", ["lexical/ids.npy", "chunks.sqlite", "contents.sqlite", "manifest.json", "pointer"])
 def test_the_command_that_the_doctor_names_mends_the_index(folder, tmp_path, name):
     index = tmp_path / "i"
     assert quarry("index", folder / "docs", "--into", index, "--model", "none", "-q").returncode == 0
-    path = index / "quarry-index.json" if name == "pointer" else index / "generations" / "000001" / name
+    path = index / "quarry-index.json" if name == "pointer" else part_of(index, name)
     path.write_bytes(path.read_bytes()[:-20])
     failures = [row for row in json.loads(quarry("doctor", index, "--json").stdout) if row["severity"] == "failure"]
     command = failures[0]["remedy"].replace("PATH", str(folder / "docs")).replace("--model auto", "--model none")
     mended = quarry(*command.split()[1:])
     assert mended.returncode == 0, mended.stderr
     assert quarry("doctor", index).returncode == 0
+
+
+def test_compact_says_when_there_is_one_segment_already(folder):
+    done = quarry("compact", folder / "index")
+    assert done.returncode == 0, done.stderr
+    assert "one segment already, generation 000001" in done.stdout
 
 
 def test_models_lists_what_is_known():
@@ -188,7 +195,7 @@ def test_ctrl_c_exits_with_130_and_the_index_can_be_built_afterwards(ctrl_c, tmp
         (docs / f"{number}.txt").write_text("图书馆的开放时间和借书规则。" * 100)
     command = [sys.executable, "-m", "quarry.app.cli", "index", docs, "--into", tmp_path / "i", "--model", "none"]
     child = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while not list((tmp_path / "i" / "generations").glob(".*/chunks.sqlite")):
+    while not list((tmp_path / "i" / "generations").glob(".*/contents.sqlite")):
         time.sleep(0.05)
     child.send_signal(2)
     _, errors = child.communicate(timeout=60)

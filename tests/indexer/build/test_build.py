@@ -30,6 +30,7 @@ from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.pointer import POINTER_NAME
 from quarry.indexer.storage.sealing import seal, unseal
 from tests.fakes import WordEmbedder
+from tests.indexer.older import into_format_3, part_of
 
 TEXTS = {
     "zh/借书.md": "# 借书规则\n\n每位读者一次可以借十本书，借期三十天。\n\n## 续借\n\n到期前可以在网上续借两次。",
@@ -141,7 +142,7 @@ def test_other_readers_read_unchanged_files_again_and_once(corpus, index, tmp_pa
 def test_an_index_that_knows_no_version_of_the_readers_opens_and_is_read_again(corpus, index):
     build_index(index, [corpus], WordEmbedder())
     before = content(index)
-    path = index / "generations" / "000001" / "chunks.sqlite"
+    path = into_format_3(index) / "chunks.sqlite"
     with sqlite3.connect(path) as table:
         table.execute("ALTER TABLE files DROP COLUMN readers")
     table.close()
@@ -326,15 +327,17 @@ def test_a_full_disk_costs_the_new_work_only(corpus, index, monkeypatch):
     [
         "chunks.sqlite",
         "vectors/vectors.000001.npy",
-        "vectors/ids.000001.json",
+        "vectors/ids.000001.npy",
         "vectors/store.json",
         "lexical/ids.npy",
+        "segment.json",
+        "contents.sqlite",
         "manifest.json",
     ],
 )
 def test_damage_is_noticed_at_open_and_the_file_is_named(corpus, index, name):
     build_index(index, [corpus], WordEmbedder())
-    path = Generations(index).live() / name
+    path = part_of(index, name)
     sound = path.read_bytes()
     for position in random.Random(0).sample(range(len(sound)), 12):
         damaged = bytearray(sound)
@@ -412,6 +415,8 @@ def test_a_reader_keeps_its_generation_while_a_new_one_is_built(corpus, index):
         "vectors/vectors.000001.npy",
         "vectors/store.json",
         "lexical/ids.npy",
+        "segment.json",
+        "contents.sqlite",
         "chunks.sqlite",
         "manifest.json",
         "pointer",
@@ -420,7 +425,7 @@ def test_a_reader_keeps_its_generation_while_a_new_one_is_built(corpus, index):
 def test_a_damaged_index_is_mended_by_the_command_that_its_error_names(corpus, index, name):
     build_index(index, [corpus], WordEmbedder())
     sound = content(index)
-    path = index / POINTER_NAME if name == "pointer" else Generations(index).live() / name
+    path = index / POINTER_NAME if name == "pointer" else part_of(index, name)
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(IndexFormatError, match="--rebuild"):
         Index.open(index)
@@ -442,7 +447,9 @@ def test_a_newer_index_is_never_written_over(corpus, index):
     pointer = {**unseal(path), "format": 99}
     path.write_bytes(seal(pointer))
     for settings in (BuildOptions(), BuildOptions(rebuild=True)):
-        with pytest.raises(OtherFormatError, match="has format 99; expected a format that .* reads: 1, 2, 3. Upgrade"):
+        with pytest.raises(
+            OtherFormatError, match="has format 99; expected a format that .* reads: 1, 2, 3, 4. Upgrade"
+        ):
             build_index(index, [corpus], WordEmbedder(), settings)
     with pytest.raises(OtherFormatError, match="has format 99"):
         Generations(index).switch("000001", Message.of("test.by_hand", "by hand"))

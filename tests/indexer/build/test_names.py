@@ -13,11 +13,11 @@ from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document, name_text
 from quarry.indexer.storage.blob_cache import passage_digest
-from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.layout import CHUNKS_NAME, NAMES_NAME
-from quarry.indexer.storage.manifest import Manifest, describe_files
+from quarry.indexer.storage.manifest import Manifest
 from quarry.indexer.stores.exact import ExactStore
 from tests.fakes import WordEmbedder
+from tests.indexer.older import into_format_3, live_segment, record
 
 TOPICS = [
     "apple kiwi", "orange melon", "copper silver", "violin cello", "rugby tennis", "castle tower", "falcon eagle", "salmon trout",
@@ -125,23 +125,22 @@ def test_an_index_from_before_opens_and_the_next_run_adds_titles_without_encodin
 
 def made_older(root):
     """Take out of the live generation what titles brought: the store, the column and the facts."""
-    live = Generations(root).live()
+    live = into_format_3(root)
     manifest = Manifest.read(live)
     shutil.rmtree(live / NAMES_NAME)
     with sqlite3.connect(live / CHUNKS_NAME) as db:
         db.execute("DROP INDEX chunks_name")
         db.execute("ALTER TABLE chunks DROP COLUMN name")
     db.close()
-    older = manifest.model_copy(
-        update={"probes": manifest.probes.model_copy(update={"names": None}), "files": describe_files(live)}
-    )
-    older.write(live)
-    return older
+    probes = manifest.probes.model_copy(update={"names": None})
+    manifest.model_copy(update={"probes": probes}).write(live)
+    record(live)
+    return Manifest.read(live)
 
 
 def test_a_damaged_store_of_titles_is_named(tmp_path):
     index_documents(tmp_path, documents(), WordEmbedder())
-    path = next((Generations(tmp_path).live() / NAMES_NAME).glob("vectors*"))
+    path = next((live_segment(tmp_path) / NAMES_NAME).glob("vectors*"))
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(bytes(data))
@@ -152,7 +151,7 @@ def test_a_damaged_store_of_titles_is_named(tmp_path):
 def test_a_lexical_index_has_no_titles_store(tmp_path):
     index_documents(tmp_path, documents(), None)
     assert Index.open(tmp_path).names is None
-    assert not (Generations(tmp_path).live() / NAMES_NAME).exists()
+    assert not (live_segment(tmp_path) / NAMES_NAME).exists()
 
 
 def test_the_text_of_a_title_with_headings():

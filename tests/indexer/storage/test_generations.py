@@ -118,7 +118,7 @@ def test_what_a_crash_left_is_removed_by_the_next_build(tmp_path):
         ("{not json", "is not valid JSON"),
         (
             '{"format": 99, "generation": "000001"}',
-            "has format 99; expected a format that this version of Quarry reads: 1, 2, 3. Upgrade",
+            "has format 99; expected a format that this version of Quarry reads: 1, 2, 3, 4. Upgrade",
         ),
         ('{"format": 1}', "is damaged"),
         ('{"format": 1, "generation": "../../etc"}', "is not a plain name"),

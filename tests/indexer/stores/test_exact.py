@@ -50,7 +50,8 @@ class TestExact(VectorStoreContract):
         again.flush()
         assert ExactStore.open(tmp_path).search(vectors, 7) == store.search(vectors, 7)
         assert sorted(path.name for path in tmp_path.iterdir()) == [
-            "ids.000001.json",
+            "ids.000001.npy",
+            "places.000001.npy",
             "store.json",
             "vectors.000001.npy",
         ]

@@ -101,8 +101,9 @@ class TestFaissFlat(VectorStoreContract):
         again.flush()
         assert FaissStore.open(tmp_path).search(vectors, 7) == expected
         assert sorted(path.name for path in tmp_path.iterdir()) == [
-            "ids.000001.json",
+            "ids.000001.npy",
             "index.000001.faiss",
+            "places.000001.npy",
             "store.json",
             "vectors.000001.npy",
         ]

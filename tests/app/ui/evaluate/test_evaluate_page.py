@@ -23,6 +23,7 @@ from quarry.retriever.ranking import Query
 from quarry.retriever.searcher import Searcher
 from tests.app.ui.languages import chinese, english
 from tests.app.ui.pages_support import POISON, demo_index, markdown, open_page, texts
+from tests.indexer.older import part_of
 
 BM25, HYBRID = "Words (BM25)", "Hybrid (meaning + words)"
 QUESTIONS = Questions(
@@ -391,8 +392,8 @@ def test_wrong_input_is_answered_in_words(index, monkeypatch, key, value, words)
 
 def test_a_damaged_index_can_still_show_what_was_saved(index, monkeypatch):
     save_evaluation(evaluations_path(index) / "one", saved(BEFORE))
+    part_of(index, "chunks.sqlite").write_bytes(b"no database")
     (index / "generations" / "000002" / "manifest.json").write_text("{")
-    (index / "generations" / "000002" / "chunks.sqlite").write_bytes(b"no database")
     at = open_page(index, monkeypatch, "evaluate")
     at.multiselect(key="evaluate.shown").set_value(["one"]).run()
     assert not at.exception

@@ -11,15 +11,15 @@ import pytest
 from quarry.app.ui.feedback import downloads
 from quarry.app.ui.feedback import presenter as shown
 from quarry.app.ui.shared.session import feedback_path
-from quarry.indexer.storage.chunk_table import ChunkTable
+from quarry.indexer.storage.generation_texts import open_texts
 from quarry.indexer.storage.generations import Generations
-from quarry.indexer.storage.layout import CHUNKS_NAME
 from quarry.retriever.data.datasets import load_dataset
 from quarry.training.examples.rows import read_training_rows
 from quarry.training.feedback.judgements import judgements, summary
 from quarry.training.feedback.log import FeedbackEvent, FeedbackLog, StoredEvent
 from tests.app.ui.languages import chinese, english
 from tests.app.ui.pages_support import POISON, demo_index, markdown, open_page, texts
+from tests.indexer.older import part_of
 
 DAY = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 ANNE, BO = "anne" + "0" * 28, "bo" + "0" * 30
@@ -153,7 +153,7 @@ def write_log(index: Path, *events: FeedbackEvent) -> None:
 
 
 def a_passage(index: Path, words: str) -> tuple[str, str]:
-    table = ChunkTable.open(Generations(index).live() / CHUNKS_NAME)
+    table = open_texts(Generations(index).live())
     row = next(row for row in table.passages() if words in row.passage)
     return row.chunk_id, row.chunk_id.rpartition("#")[0]
 
@@ -209,7 +209,7 @@ def test_new_feedback_appears_at_the_next_click(index, monkeypatch):
 
 def test_a_damaged_log_and_a_damaged_index_are_said(index, monkeypatch):
     write_log(index, FeedbackEvent("hours", "thumb_up", ANNE, "000001", "c#0-1", "c"))
-    (index / "generations" / "000002" / CHUNKS_NAME).write_bytes(b"no database")
+    part_of(index, "chunks.sqlite").write_bytes(b"no database")
     at = open_page(index, monkeypatch, "feedback")
     assert not at.exception
     assert "titles and training rows are missing" in at.warning[0].value

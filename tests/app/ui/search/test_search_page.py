@@ -7,6 +7,7 @@ from quarry.indexer.build import index_documents
 from quarry.indexer.records import Document
 from quarry.training.feedback.log import FeedbackLog
 from tests.fakes import WordEmbedder
+from tests.indexer.older import part_of
 
 
 def html(test) -> str:
@@ -238,7 +239,7 @@ def test_an_index_without_documents_invites_to_add_some(app, tmp_path):
 
 
 def test_a_damaged_index_is_an_explained_error(app, lexical_index):
-    (lexical_index / "generations" / "000001" / "chunks.sqlite").write_bytes(b"x")
+    part_of(lexical_index, "chunks.sqlite").write_bytes(b"x")
     test = app(lexical_index)
     assert not test.exception
     assert any("cannot be opened" in error.value and "rollback" in error.value for error in test.error)

@@ -1,0 +1,108 @@
+"""What a generation consists of: `contents.sqlite` in its folder, and the segments' texts as one set of tables.
+
+    segments            number and name of each, with how much of it is there
+    roots               folders that the index keeps in step with
+    removed_documents   by segment and document: rows of `documents`, `chunks` and `meta` that are not there any more
+    removed_files       the same of `files`
+    removed_rows        the same of passages, by their row in the segment's vectors and terms
+    removed_names       the same of titles and headings, by digest
+    languages           how many passages of each language are there, by segment
+
+The text databases of the segments are attached, and views named like their tables join them, less what is removed. So the queries of
+`ChunkTable` read many segments as they read one. SQLite attaches ten databases, which limits the number of segments.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from quarry.indexer.storage.layout import CHUNKS_NAME
+from quarry.indexer.storage.segments import SEGMENTS_NAME
+
+MOST_SEGMENTS = 8  # of a generation; a new one and `contents.sqlite` make ten
+
+SCHEMA = """
+CREATE TABLE segments (number INTEGER PRIMARY KEY, name TEXT NOT NULL, documents INTEGER NOT NULL, passages INTEGER NOT NULL);
+CREATE TABLE roots (prefix TEXT PRIMARY KEY, path TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE removed_documents (segment INTEGER, doc_id TEXT, PRIMARY KEY (segment, doc_id)) WITHOUT ROWID;
+CREATE TABLE removed_files (segment INTEGER, path TEXT, PRIMARY KEY (segment, path)) WITHOUT ROWID;
+CREATE TABLE removed_rows (segment INTEGER, row INTEGER, PRIMARY KEY (segment, row)) WITHOUT ROWID;
+CREATE TABLE removed_names (segment INTEGER, name BLOB, PRIMARY KEY (segment, name)) WITHOUT ROWID;
+CREATE TABLE languages (segment INTEGER, lang TEXT, passages INTEGER, PRIMARY KEY (segment, lang)) WITHOUT ROWID;
+"""
+COLUMNS = {  # that segments and views have; passages have a number as well
+    "documents": ("doc_id", "file", "title", "text", "meta", "sha256"),
+    "chunks": ("chunk_id", "doc_id", "start", '"end"', "heading", "text", "digest", "terms", "lang", "name"),
+    "meta": ("doc_id", "key", "value"),
+    "files": ("path", "root", "size", "mtime_ns", "sha256", "readers"),
+}
+_NUMBERS = 40  # bits of a passage's number within its segment
+
+
+def uri_of(path: Path, *, immutable: bool) -> str:
+    """Return a file as the URI by which SQLite opens it."""
+    return f"file:{quote(str(path.absolute()))}{'?mode=ro&immutable=1' if immutable else ''}"
+
+
+def texts_of(generation: Path, name: str) -> Path:
+    """Return the text database of a segment that a generation names, finished or in the making."""
+    return generation.parent.parent / SEGMENTS_NAME / name / CHUNKS_NAME
+
+
+def schema_of(number: int) -> str:
+    """Return the name under which a segment's database is attached."""
+    return f"s{number}"
+
+
+def attach_segments(db: sqlite3.Connection, generation: Path) -> list[int]:
+    """Attach the text databases of all segments that `contents.sqlite` names; return their numbers."""
+    segments = db.execute("SELECT number, name FROM main.segments ORDER BY number").fetchall()
+    for number, name in segments:
+        db.execute(
+            f"ATTACH ? AS {schema_of(number)}",
+            (uri_of(texts_of(generation, name), immutable=True),),
+        )
+    return [number for number, _ in segments]
+
+
+def numbers_with_removals(db: sqlite3.Connection) -> set[int]:
+    """Return the segments that something was removed from."""
+    sql = "SELECT segment FROM main.removed_documents UNION SELECT segment FROM main.removed_files"
+    return {row[0] for row in db.execute(sql)}
+
+
+def create_views(db: sqlite3.Connection, numbers: Sequence[int], *, filtered: set[int], head: str = "") -> None:
+    """Make (or make again) the views that join the segments.
+
+    Args:
+        db: Where they are attached.
+        numbers: Which.
+        filtered: Those whose removals are looked at; the others have none.
+        head: The schema of a segment that is being written, without removals; empty without one.
+    """
+    for view in COLUMNS:
+        parts = [
+            _part(view, schema_of(number), number) + (f" WHERE {_is_there(view, number)}" if number in filtered else "")
+            for number in numbers
+        ]
+        if head:
+            parts.append(_part(view, head, 1 + max(numbers, default=0)))
+        db.execute(f"DROP VIEW IF EXISTS temp.{view}")
+        db.execute(f"CREATE TEMP VIEW {view} AS {' UNION ALL '.join(parts) or _nothing(view)}")
+
+
+def _part(view: str, schema: str, number: int) -> str:
+    """What a view selects from one segment; numbers of passages follow those of earlier segments."""
+    numbered = f"t.number + {number << _NUMBERS} AS number, " if view == "chunks" else ""
+    return f"SELECT {numbered}{', '.join(f't.{name}' for name in COLUMNS[view])} FROM {schema}.{view} t"  # noqa: S608 (fixed names)
+
+
+def _is_there(view: str, number: int) -> str:
+    removed, key = ("removed_files", "path") if view == "files" else ("removed_documents", "doc_id")
+    return f"NOT EXISTS (SELECT 1 FROM main.{removed} r WHERE r.segment = {number} AND r.{key} = t.{key})"  # noqa: S608 (fixed names)
+
+
+def _nothing(view: str) -> str:
+    columns = ["number", *COLUMNS[view]] if view == "chunks" else COLUMNS[view]
+    return f"SELECT {', '.join(f'NULL AS {name}' for name in columns)} WHERE 0"

@@ -1,0 +1,145 @@
+"""Segments: immutable folders with the texts, vectors and terms of some passages, which generations name and share.
+
+    INDEX/segments/1f6c0a94e6a2b7d3/   named by the SHA-256 of its header, so equal ones have equal names wherever they were built
+        segment.json                   the header: size and SHA-256 of every file; sealed, written last
+        chunks.sqlite  vectors/  names/  lexical/
+    INDEX/segments/.new/               one in the making; a crash leaves it, the next build removes it
+
+What is removed from a segment stands in the generations that name it (`quarry.indexer.storage.contents`), never in the segment.
+"""
+
+import shutil
+from collections.abc import Collection
+from hashlib import sha256
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from quarry.indexer.errors import IndexFormatError
+from quarry.indexer.messages import Message
+from quarry.indexer.storage.durable import sync_folder, sync_tree, write_atomic
+from quarry.indexer.storage.sealing import Damage, FileFact, describe, differences, seal, unseal
+
+FORMAT = 1
+SEGMENTS_NAME = "segments"
+HEADER_NAME = "segment.json"
+_NEW = ".new"
+_NAME_DIGITS = 16
+
+
+class SegmentName(BaseModel):
+    """How a generation names a segment.
+
+    Attributes:
+        name: Its folder below INDEX/segments.
+        sha256: Of its header, in hex.
+        passages: How many it holds, removed ones included.
+        bytes: The size of all of its files.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str
+    sha256: str
+    passages: int
+    bytes: int
+
+
+class Header(BaseModel):
+    """The content of `segment.json`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    format: int = FORMAT
+    passages: int
+    files: dict[str, FileFact]
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a header.
+
+        Raises:
+            FileNotFoundError: If there is none.
+            IndexFormatError: If it is damaged, or of a newer format.
+        """
+        content = unseal(path)
+        if content.get("format") != FORMAT:
+            raise IndexFormatError(
+                "storage.segment_format",
+                "{path} has format {format}",
+                expected="a segment format that this version of Quarry reads: {newest}",
+                do="Upgrade quarry-search, or index again into a new folder",
+                path=path,
+                format=repr(content.get("format")),
+                newest=FORMAT,
+            )
+        try:
+            return cls.model_validate(content)
+        except ValidationError as err:
+            raise IndexFormatError(
+                "storage.wrong_fields",
+                "{path} is damaged: {count:wrong field|wrong fields}, first {field}",
+                do="Run `quarry generations INDEX --rollback`, or index again with --rebuild",
+                path=path,
+                count=err.error_count(),
+                field=".".join(map(str, err.errors()[0]["loc"])),
+            ) from err
+
+
+class Segments:
+    """The segments of one index folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.folder = root / SEGMENTS_NAME
+
+    def path(self, name: str) -> Path:
+        """Return the folder of a segment."""
+        return self.folder / name
+
+    def begin(self) -> Path:
+        """Make an empty folder for a new segment; what a crashed build left is removed."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        building = self.folder / _NEW
+        shutil.rmtree(building, ignore_errors=True)
+        building.mkdir()
+        return building
+
+    def finish(self, building: Path, passages: int) -> SegmentName:
+        """Seal a built segment: sizes and digests, fsync, rename to the name that follows from its content."""
+        files = describe(building, (path for path in building.rglob("*") if path.is_file()))
+        content = seal(Header(passages=passages, files=files).model_dump(mode="json"))
+        write_atomic(building / HEADER_NAME, content)
+        sync_tree(building)
+        digest = sha256(content).hexdigest()
+        size = sum(fact.size for fact in files.values())
+        segment = SegmentName(name=digest[:_NAME_DIGITS], sha256=digest, passages=passages, bytes=size)
+        target = self.path(segment.name)
+        if target.is_dir() and not self.damage(segment, hashes=True):  # the same content again: readers keep theirs
+            shutil.rmtree(building)
+            return segment
+        shutil.rmtree(target, ignore_errors=True)
+        building.rename(target)
+        sync_folder(self.folder)
+        return segment
+
+    def prune(self, named: Collection[str]) -> list[str]:
+        """Remove segments that no generation names, and what a crashed build left; return their names."""
+        if not self.folder.is_dir():
+            return []
+        gone = sorted(path.name for path in self.folder.iterdir() if path.name not in named)
+        for name in gone:
+            shutil.rmtree(self.path(name), ignore_errors=True)
+        return gone
+
+    def file_count(self, segment: SegmentName) -> int:
+        """Return how many files a segment has, its header included. Raises IndexFormatError when that is damaged."""
+        return 1 + len(Header.read(self.path(segment.name) / HEADER_NAME).files)
+
+    def damage(self, segment: SegmentName, *, hashes: bool) -> list[Damage]:
+        """List what differs between a segment's files and their records; sizes are compared always, digests when asked for."""
+        path = self.path(segment.name) / HEADER_NAME
+        if not path.is_file():
+            return [Damage(path, Message.of("storage.file_missing", "{path} is missing", path=str(path)))]
+        if sha256(path.read_bytes()).hexdigest() != segment.sha256:
+            changed = Message.of("storage.file_digest", "{path} does not match its recorded SHA-256", path=str(path))
+            return [Damage(path, changed)]
+        return differences(path.parent, Header.read(path).files, hashes=hashes)

@@ -1,0 +1,73 @@
+"""A generation's texts, vectors and terms, opened: of its segments together, or of the one folder that older formats have."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from quarry.indexer.lexical.bm25 import LexicalIndex
+from quarry.indexer.lexical.index import LexicalSegment, UnionIndex, open_lexical
+from quarry.indexer.storage.chunk_table import ChunkTable
+from quarry.indexer.storage.contents import texts_of
+from quarry.indexer.storage.generation_texts import GenerationTexts, SegmentState, open_texts
+from quarry.indexer.storage.layout import LEXICAL_NAME, NAMES_NAME, VECTORS_NAME
+from quarry.indexer.stores import store_class
+from quarry.indexer.stores.base import VectorStore
+from quarry.indexer.stores.union import Part, UnionStore
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a generation consists of.
+
+    Attributes:
+        texts: Documents and passages.
+        lexical: The BM25 index.
+        vectors: The vectors of passages; None for a lexical-only index.
+        names: Those of titles and headings; None without any, and for an index from before they had vectors.
+    """
+
+    texts: ChunkTable
+    lexical: LexicalIndex
+    vectors: VectorStore | None
+    names: VectorStore | None
+
+    @classmethod
+    def open(cls, generation: Path, store: str | None) -> Self:
+        """Open a generation by its folder, without comparing digests.
+
+        Args:
+            generation: The folder.
+            store: The kind of its vector stores; None for a lexical-only index.
+
+        Raises:
+            IndexFormatError: If a file is missing or damaged.
+        """
+        texts = open_texts(generation)
+        if isinstance(texts, GenerationTexts):
+            return cls(texts, *_joined([*texts.segments()], generation, store))
+        names = _store(generation / NAMES_NAME, store) if (generation / NAMES_NAME).is_dir() else None
+        return cls(texts, open_lexical(generation / LEXICAL_NAME), _store(generation / VECTORS_NAME, store), names)
+
+
+def _joined(
+    segments: list[SegmentState], generation: Path, store: str | None
+) -> tuple[LexicalIndex, VectorStore | None, VectorStore | None]:
+    terms: list[tuple[LexicalSegment, SegmentState]] = []
+    vectors: list[Part] = []
+    names: list[Part] = []
+    for each in segments:
+        folder = texts_of(generation, each.name).parent
+        mine = LexicalSegment.open(folder / LEXICAL_NAME)
+        terms.append((mine, each))
+        opened = _store(folder / VECTORS_NAME, store)
+        if opened is not None:
+            vectors.append(Part(opened, frozenset(mine.ids[row] for row in each.removed.tolist())))
+        titles = _store(folder / NAMES_NAME, store) if (folder / NAMES_NAME).is_dir() else None
+        if titles is not None:
+            names.append(Part(titles, each.removed_names))
+    lexical = UnionIndex([(mine, each.removed) for mine, each in terms])
+    return lexical, UnionStore.of(vectors), UnionStore.of(names)
+
+
+def _store(folder: Path, kind: str | None) -> VectorStore | None:
+    return None if kind is None else store_class(kind).open(folder, verified=True)

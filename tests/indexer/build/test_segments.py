@@ -1,0 +1,251 @@
+"""Whatever was added, changed, removed, merged and rolled back: an index answers like one that is built from nothing."""
+
+import shutil
+from pathlib import Path
+from tempfile import mkdtemp
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, precondition, rule
+
+from quarry.indexer.build import delete_documents, index_documents
+from quarry.indexer.build.plan import BuildOptions
+from quarry.indexer.opened import Index
+from quarry.indexer.records import Document
+from quarry.indexer.storage.generations import Generations
+from quarry.indexer.stores import STORE_KINDS
+from tests.fakes import WordEmbedder
+from tests.indexer.writing import keep_segments
+
+DIM = 16
+WORDS = ("river", "library", "renew", "bridge", "氧气", "黑死病", "图书馆", "河流", "valve", "pump")
+QUERIES = ("river library", "图书馆 河流", "valve", "renew bridge 氧气", "pump pump 黑死病")
+texts = st.lists(st.sampled_from(WORDS), min_size=1, max_size=12).map(" ".join)
+documents = st.builds(
+    Document,
+    st.integers(0, 30).map(lambda number: f"d{number}"),
+    texts,
+    st.sampled_from(("", "Rivers", "图书馆", "Rivers of Europe")),
+    st.fixed_dictionaries({"kind": st.sampled_from(("a", "b"))}),
+)
+
+
+def answers(index):
+    """All that an index answers with, as values that compare equal up to rounding."""
+    embedder, opened = WordEmbedder(dim=DIM), Index.open(index)
+    try:
+        table, ids = opened.chunks, opened.chunks.digests()[0]
+        count = len(ids)
+        queries = embedder.embed_queries(list(QUERIES))
+        tokens = [opened.analyzer.query_tokens(query) for query in QUERIES]
+        filters = table.matching({"kind": "a"}) if "kind" in table.meta_values() else frozenset()
+        return {
+            "documents": list(table.documents()),
+            "counts": (table.counts(), opened.manifest.documents, opened.manifest.chunks, len(opened.lexical)),
+            "chunks": table.chunks(ids),
+            "texts": table.texts(ids),
+            "languages": table.languages(),
+            "names": table.names_of(ids),
+            "meta": table.meta_values(),
+            "filter": filters,
+            "vectors": sorted(opened.vectors.ids),
+            "dense": [
+                [(near.chunk_id, pytest.approx(near.similarity, abs=1e-6)) for near in line]
+                for allowed in (None, filters)
+                for k in (1, 3, count + 5)
+                for line in opened.vectors.search(queries, k, allowed=allowed)
+            ],
+            "lexical": [
+                [
+                    (hit.chunk_id, pytest.approx(hit.score, rel=1e-4), hit.terms)
+                    for hit in opened.lexical.search(asked, k, allowed=allowed)
+                ]
+                for allowed in (None, filters)
+                for k in (1, 3, count + 5)
+                for asked in tokens
+            ],
+            "idf": [pytest.approx(opened.lexical.idf(word)) for asked in tokens for word in asked],
+            "having": [opened.lexical.having([asked]) for asked in tokens],
+        }
+    finally:
+        opened.chunks.close()
+
+
+class Updates(RuleBasedStateMachine):
+    """Changes an index at random, and compares it with one that is built from the same documents."""
+
+    kind = "exact"
+    generations = Bundle("generations")
+
+    def __init__(self):
+        super().__init__()
+        self.folder = Path(mkdtemp())
+        self.index = self.folder / "index"
+        self.documents = {}
+        self.patch = pytest.MonkeyPatch()
+        keep_segments(self.patch)
+        self.rounds = 0
+
+    def teardown(self):
+        self.patch.undo()
+        shutil.rmtree(self.folder)
+
+    def options(self, **more):
+        return BuildOptions(store=self.kind, analyzer="jieba", keep=50, **more)
+
+    @initialize(given=st.lists(documents, min_size=12, max_size=20))
+    def build(self, given):
+        self.add(given)
+
+    @rule(given=st.lists(documents, min_size=1, max_size=4))
+    def add(self, given):
+        index_documents(self.index, given, WordEmbedder(dim=DIM), self.options())
+        self.documents |= {document.doc_id: document for document in given}
+
+    @precondition(lambda self: len(self.documents) > 2)
+    @rule(data=st.data())
+    def remove(self, data):
+        gone = data.draw(st.lists(st.sampled_from(sorted(self.documents)), min_size=1, max_size=2, unique=True))
+        delete_documents(self.index, gone, WordEmbedder(dim=DIM))
+        for doc_id in gone:
+            del self.documents[doc_id]
+
+    @precondition(lambda self: len(Index.open(self.index).manifest.segments) > 2)
+    @rule()
+    def compact(self):
+        index_documents(self.index, [], WordEmbedder(dim=DIM), self.options(compact=True))
+        assert len(Index.open(self.index).manifest.segments) == 1
+
+    @rule(target=generations)
+    def remember(self):
+        return Generations(self.index).live().name, dict(self.documents)
+
+    @rule(generation=consumes(generations))
+    def roll_back(self, generation):
+        name, documents = generation
+        generations = Generations(self.index)
+        if name in generations.finished():
+            generations.switch(name, "by hand")
+            self.documents = documents
+
+    @invariant()
+    def answers_like_one_built_from_nothing(self):
+        if not self.documents:
+            return
+        self.rounds += 1
+        fresh = self.folder / f"fresh{self.rounds}"
+        index_documents(fresh, self.documents.values(), WordEmbedder(dim=DIM), self.options())
+        mine, theirs = answers(self.index), answers(fresh)
+        for name, expected in theirs.items():
+            assert mine[name] == expected, name
+        shutil.rmtree(fresh)
+
+
+def machine(kind):
+    return type(f"Updates{kind}", (Updates,), {"kind": kind})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", STORE_KINDS)
+def test_any_sequence_of_updates_answers_like_a_new_index(kind):
+    from hypothesis.stateful import run_state_machine_as_test
+
+    wanted = settings(
+        max_examples=8 if kind == "lance" else 20,
+        stateful_step_count=10,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    run_state_machine_as_test(machine(kind), settings=wanted)
+
+
+def corpus(first, count):
+    return [
+        Document(
+            f"d{number}",
+            f"the {WORDS[number % 4]} and a {WORDS[number // 4 % 4]}, number{number}",
+            "Rivers",
+            {"kind": "a"},
+        )
+        for number in range(first, first + count)
+    ]
+
+
+@pytest.fixture
+def segmented(tmp_path, monkeypatch):
+    """An index of three segments, of which one lacks a document."""
+    keep_segments(monkeypatch)
+    index = tmp_path / "index"
+    for first, count in ((0, 30), (30, 10), (40, 5)):
+        index_documents(index, corpus(first, count), WordEmbedder(dim=DIM), BuildOptions(store="exact"))
+    delete_documents(index, ["d3"], WordEmbedder(dim=DIM))
+    return index
+
+
+def test_an_update_writes_a_segment_and_leaves_the_others_alone(segmented):
+    first = Index.open(segmented).manifest
+    index_documents(segmented, corpus(60, 2), WordEmbedder(dim=DIM))
+    second = Index.open(segmented).manifest
+    assert len(first.segments) == 3
+    assert second.segments[:3] == first.segments
+    assert [segment.passages for segment in second.segments] == [30, 10, 5, 2]
+
+
+def test_removing_writes_no_segment(segmented):
+    before = sorted(path.name for path in (segmented / "segments").iterdir())
+    delete_documents(segmented, ["d31"], WordEmbedder(dim=DIM))
+    assert sorted(path.name for path in (segmented / "segments").iterdir()) == before
+    opened = Index.open(segmented)
+    assert opened.chunks.counts() == (43, 43)
+    assert opened.vectors.details["count"] == len(opened.vectors) == 43
+
+
+def test_what_no_generation_names_is_pruned_and_what_one_names_stays(segmented):
+    index_documents(segmented, [], WordEmbedder(dim=DIM), BuildOptions(compact=True, keep=2))
+    generations = Generations(segmented)
+    assert len(list((segmented / "segments").iterdir())) == 4  # three of the generation before, and the merged one
+    generations.prune(1)
+    (only,) = (segmented / "segments").iterdir()
+    assert [segment.name for segment in Index.open(segmented).manifest.segments] == [only.name]
+
+
+@pytest.mark.parametrize("name", ["segment.json", "chunks.sqlite", "lexical/rows.npy", "vectors/store.json"])
+def test_a_damaged_or_missing_file_of_a_segment_is_named(segmented, name):
+    from quarry.indexer.errors import IndexFormatError
+
+    segment = Index.open(segmented).manifest.segments[1]
+    path = segmented / "segments" / segment.name / name
+    sound = path.read_bytes()
+    path.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
+    with pytest.raises(IndexFormatError, match=f"{segment.name}/{name} does not match its recorded SHA-256"):
+        Index.open(segmented)
+    path.unlink()
+    with pytest.raises(IndexFormatError, match=f"{segment.name}/{name} is missing"):
+        Index.open(segmented)
+
+
+def test_a_missing_segment_is_named_and_the_texts_are_not_silently_lost(segmented):
+    from quarry.indexer.errors import IndexFormatError
+
+    segment = Index.open(segmented).manifest.segments[0]
+    shutil.rmtree(segmented / "segments" / segment.name)
+    with pytest.raises(IndexFormatError, match=f"{segment.name}/segment.json is missing"):
+        Index.open(segmented)
+    with pytest.raises(IndexFormatError, match="the texts of the live generation cannot be carried over"):
+        index_documents(segmented, corpus(70, 1), WordEmbedder(dim=DIM))
+
+
+def test_vectors_that_are_equal_in_two_segments_come_in_id_order(tmp_path, monkeypatch):
+    keep_segments(monkeypatch)
+    index = tmp_path / "index"
+    for names in (["b", "d", "x", "y", "z"], ["a", "e"], ["c"]):
+        given = [Document(name, "river library") for name in names]
+        index_documents(index, given, WordEmbedder(dim=DIM), BuildOptions(store="exact"))
+    opened = Index.open(index)
+    assert len(opened.manifest.segments) > 1
+    found = opened.vectors.search(WordEmbedder(dim=DIM).embed_queries(["river library"]), 5)[0]
+    assert [near.chunk_id.partition("#")[0] for near in found] == ["a", "b", "c", "d", "e"]
+    assert len({near.similarity for near in found}) == 1
+    assert np.isclose(found[0].similarity, 1.0)

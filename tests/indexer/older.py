@@ -1,0 +1,56 @@
+"""Turns the live generation of an index, which has one segment, into one of format 3: all parts in the generation's own folder."""
+
+import json
+import shutil
+import sqlite3
+from pathlib import Path
+
+from quarry.indexer.lexical.bm25 import Bm25sIndex
+from quarry.indexer.storage.chunk_table import ChunkTable
+from quarry.indexer.storage.generation_texts import open_texts
+from quarry.indexer.storage.generations import Generations
+from quarry.indexer.storage.layout import CHUNKS_NAME, CONTENTS_NAME, LEXICAL_NAME
+from quarry.indexer.storage.manifest import MANIFEST_NAME, Manifest, describe_files
+from quarry.indexer.storage.sealing import seal, unseal
+
+
+def live_segment(index: Path) -> Path:
+    """The folder of the only segment of the live generation."""
+    (segment,) = Manifest.read(Generations(index).live()).segments
+    return index / "segments" / segment.name
+
+
+def part_of(index: Path, name: str) -> Path:
+    """A file of the live generation, or of its only segment."""
+    live = Generations(index).live()
+    return live / name if (live / name).exists() else live_segment(index) / name
+
+
+def into_format_3(index: Path) -> Path:
+    """Rewrite it; return the generation's folder."""
+    live, segment = Generations(index).live(), live_segment(index)
+    table = open_texts(live)
+    roots = list(table.roots().items())
+    table.close()
+    for part in segment.iterdir():
+        if part.name not in ("segment.json", LEXICAL_NAME):
+            shutil.move(part, live / part.name)
+    shutil.rmtree(segment)
+    (live / CONTENTS_NAME).unlink()
+    with sqlite3.connect(live / CHUNKS_NAME) as db:
+        db.executemany("INSERT INTO roots VALUES (?, ?)", roots)
+    db.close()
+    table = ChunkTable.open(live / CHUNKS_NAME)
+    (live / LEXICAL_NAME).mkdir()
+    Bm25sIndex.build(table.digests()[0], table.terms()).save(live / LEXICAL_NAME)
+    table.close()
+    record(live)
+    return live
+
+
+def record(live: Path) -> None:
+    """Write the manifest anew, with the files that are in the generation's folder now."""
+    content = {**unseal(live / MANIFEST_NAME), "format": 3}
+    content.pop("segments", None)
+    content["files"] = {name: fact.model_dump() for name, fact in describe_files(live).items()}
+    (live / MANIFEST_NAME).write_bytes(seal(json.loads(json.dumps(content))))
