@@ -153,8 +153,8 @@ def test_any_sequence_of_updates_answers_like_a_new_index(kind):
     from hypothesis.stateful import run_state_machine_as_test
 
     wanted = settings(
-        max_examples=8 if kind == "lance" else 20,
-        stateful_step_count=10,
+        max_examples=4 if kind == "lance" else 12,
+        stateful_step_count=8,
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
