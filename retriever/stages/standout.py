@@ -28,25 +28,32 @@ _KNOWN = 100  # dense hits whose cosines count for the own language, whatever th
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """The best passages in the question's own language, by fused score, and in the other one, by similarity; best first."""
+    """Two languages in a fused ranking.
+
+    Attributes:
+        own: The best passages in the question's own language, by fused score, best first.
+        other: Those in the other one, by similarity.
+        least: The lowest cosine in the own language that dense search knows of: what only BM25 found is no nearer.
+    """
 
     own: tuple[Hit, ...]
     other: tuple[Hit, ...]
+    least: float
 
     @classmethod
     def of(cls, hits: Sequence[Hit], foreign: Collection[str], most: int = CANDIDATES) -> Self | None:
         """Take both sides out of a fused ranking; None when one of them has too few passages."""
-        own = [hit for hit in hits if hit.chunk_id not in foreign][:most]
+        own = [hit for hit in hits if hit.chunk_id not in foreign]
+        known = [hit.evidence.dense.score for hit in own if hit.evidence.dense and _is_known(hit)]
         other = [hit for hit in hits if hit.chunk_id in foreign and hit.evidence.dense]
         other.sort(key=lambda hit: (-similarity(hit), hit.chunk_id))
-        if min(len(own), len(other), most) < _LEAST or not any(_is_known(hit) for hit in own):
+        if min(len(own), len(other), most) < _LEAST or not known:
             return None
-        return cls(tuple(own), tuple(other[:most]))
+        return cls(tuple(own[:most]), tuple(other[:most]), min(known))
 
     def lead(self) -> float:
         """Return how much more the best cosine of the other language stands out than that of the question's own."""
-        known = [hit.evidence.dense.score for hit in self.own if hit.evidence.dense and _is_known(hit)]
-        own = [*known, *[min(known)] * (len(self.own) - len(known))]  # what only BM25 found is no nearer than these
+        own = [hit.evidence.dense.score if hit.evidence.dense and _is_known(hit) else self.least for hit in self.own]
         return ahead([hit.evidence.dense.score for hit in self.other if hit.evidence.dense]) - ahead(own)
 
 
