@@ -3,12 +3,12 @@
     question -> checked, operators read, filters looked up     asking, understood, searcher
     -> dense search and BM25, each within its time budget      stages.single, stages.guard
     -> fused: BM25 trusted as far as the corpus knows the words stages.hybrid, stages.fusion
-    -> the best candidates read once more                      stages.rerank, rerankers
+    -> the best candidates read once more                      stages.rerank, rerankers, stages.both_languages
     -> copies named with the best of them                      distinct, copies
-    -> texts, pages, highlights, explanations                  results, highlight
+    -> texts, pages, highlights, explanations                  presentation, results, highlight
     -> an answer with checked citations, or a refusal          answers, llm
 
-The door is `Searcher`: `Searcher.open(index).search(question)`. Programs that run for long take `LiveSearcher`, which follows
+The door is `Searcher`: `Searcher.open(index).search(question)`; `pipeline` puts its stages together. Programs that run for long take `LiveSearcher`, which follows
 the live generation. `ask` answers in sentences. `ranking` holds what flows between the stages, `base` the protocols, and
 `collapse` makes a ranking of documents out of one of passages; a stage that cannot run says so in a `StageReport` and the
 next-best one answers.

@@ -85,7 +85,7 @@ class Answer:
     @property
     def has_no_known_word(self) -> bool:
         """Whether no passage of the index has a word of the query, so that scores of the fusion say nothing."""
-        return any(notice.code == "search.no_known_word" for notice in self.notices)
+        return any(notice.code in ("search.no_known_word", "search.other_language") for notice in self.notices)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able dictionary, with `degraded` in it; messages are English sentences."""

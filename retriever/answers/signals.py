@@ -3,25 +3,32 @@
 A cosine says nothing by itself: with one model unrelated texts are at 0.75, with another at 0.1. So the best cosine is put
 on the scale of the question's cosines with random passages of the same index (a robust z-score), and what BM25 matched on
 the scale of all that the question holds. Nothing here decides; `quarry.retriever.answers.evidence` does.
+
+Similarities with two languages are on two scales. In an index of two, cosines are those of passages in the language of the best
+passage alone, the random ones too, so that they mean what they mean in an index of one.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log, log1p
 from random import Random
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
+from quarry.indexer.build.languages import major_languages
 from quarry.indexer.language import language_of
 from quarry.indexer.opened import Index
 from quarry.indexer.records import passage_text
+from quarry.indexer.storage.chunk_table import ChunkTable
 from quarry.retriever.results import Result
 
 LOOKED_AT = 10  # results of a search that count, however many were asked for
 _BEST = 3  # passages whose words are compared with the question's
 _SAMPLE = 160  # random passages for the scale of cosines: its deviation is then known to about 6 %
 _LEAST_SAMPLE = 20  # below it there is no scale, and words alone are weighed
+_MEMBERS: WeakKeyDictionary[ChunkTable, dict[str, frozenset[str]]] = WeakKeyDictionary()  # of indexes that are open
 _RIVAL = 5  # the lead is measured against the fifth best: duplicates of the best are no rivals
 
 
@@ -32,12 +39,12 @@ class Signals:
     Attributes:
         closeness: How many deviations the best cosine is above those of random passages; None without vectors.
         lead: The same between the best and the fifth best cosine; None without vectors.
-        size: Natural logarithm of the number of passages: the best of many is closer by chance alone.
+        size: Natural logarithm of the number of passages (in that language): the best of many is closer by chance alone.
         cover: Largest share, in [0, 1], of the question's idf mass that one of the three best passages has.
         cover_all: The share that the three best passages have together.
         known: The share that the index has anywhere.
         agree: 1 when the passage of the best cosine also has the best BM25 score among the results, else 0.
-        foreign: 1 when the three best passages are all in the other language than the question: words cannot match.
+        foreign: 1 when the best passage is in the other language than the question, so that words cannot match, else 0.
         terms: Logarithm of one plus the number of the question's different terms.
     """
 
@@ -65,16 +72,18 @@ def observe(question: str, results: Sequence[Result], index: Index, vector: NDAr
     weights = _term_weights(question, index)
     covers, together = _covers(seen[:_BEST], weights, index)
     mass = sum(weights.values()) or 1.0
-    closeness, lead = _distances(seen, index, vector) if vector is not None else (None, None)
+    alike = _alike(seen, index)
+    near = [result for result in seen if alike is None or result.chunk_id in alike]
+    closeness, lead = _distances(near, index, vector, alike) if vector is not None else (None, None)
     return Signals(
         closeness=closeness,
         lead=lead,
-        size=log(max(1, len(index.lexical))),
+        size=log(max(1, len(index.lexical) if alike is None else len(alike))),
         cover=max(covers, default=0.0),
         cover_all=together,
         known=sum(weight for term, weight in weights.items() if index.lexical.idf(term) is not None) / mass,
         agree=_agreement(seen),
-        foreign=_foreign(question, seen[:_BEST]),
+        foreign=_foreign(question, seen[:1]),
         terms=log1p(len(weights)),
     )
 
@@ -99,13 +108,23 @@ def _covers(results: Sequence[Result], weights: dict[str, float], index: Index) 
     return shares, sum(weights[term] for term in set().union(*found)) / mass
 
 
+def _alike(results: Sequence[Result], index: Index) -> frozenset[str] | None:
+    """The passages in the language of the best result; None in an index of one language, where all are alike."""
+    probes = index.manifest.probes
+    if not results or probes is None or len(probes.languages) < 2:
+        return None
+    if index.chunks not in _MEMBERS:
+        _MEMBERS[index.chunks] = major_languages(index.chunks.languages())
+    return next((ids for ids in _MEMBERS[index.chunks].values() if results[0].chunk_id in ids), None)
+
+
 def _distances(
-    results: Sequence[Result], index: Index, vector: NDArray[np.float32]
+    results: Sequence[Result], index: Index, vector: NDArray[np.float32], alike: frozenset[str] | None
 ) -> tuple[float, float] | tuple[None, None]:
     cosines = sorted((r.evidence.dense.score for r in results if r.evidence.dense), reverse=True)
     if not cosines or index.vectors is None:
         return None, None
-    scale = _scale(vector, index, {result.chunk_id for result in results})
+    scale = _scale(vector, index, {result.chunk_id for result in results}, alike)
     if scale is None:
         return None, None
     middle, deviation = scale
@@ -113,12 +132,14 @@ def _distances(
     return (cosines[0] - middle) / deviation, (cosines[0] - rival) / deviation
 
 
-def _scale(vector: NDArray[np.float32], index: Index, but: set[str]) -> tuple[float, float] | None:
+def _scale(
+    vector: NDArray[np.float32], index: Index, but: set[str], alike: frozenset[str] | None
+) -> tuple[float, float] | None:
     """Median and robust deviation of the question's cosines with random passages, the same ones at every call."""
     store = index.vectors
     if store is None:
         return None
-    ids = store.ids
+    ids = store.ids if alike is None else sorted(alike)
     count = min(len(ids), _SAMPLE + len(but))
     sample = {ids[row] for row in Random(0).sample(range(len(ids)), count)} - but
     if len(sample) < _LEAST_SAMPLE:

@@ -83,7 +83,7 @@ def test_a_question_finds_the_passage_of_the_other_language_right_behind_its_own
 def test_without_the_shift_it_is_behind_all_of_its_own_language(mixed):
     """The fault that the shift is for: the same index with the shares taken away."""
     searcher = Searcher.open(mixed, embedder=TwoTongues())
-    searcher._languages = None
+    searcher.pipeline.languages = None
     options = SearchOptions(route="dense")
     found = [result.doc_id for result in searcher.search("What is known of oceans?", 40, options).results]
     assert min(found.index("zh1a"), found.index("zh1b")) >= 20
@@ -96,7 +96,7 @@ def test_an_answer_that_only_the_other_language_has_comes_first_because_it_stand
         tmp_path, [*(one for one in documents() if not one.doc_id.startswith("zh3")), *others], TwoTongues()
     )
     searcher = Searcher.open(tmp_path, embedder=TwoTongues())
-    searcher._languages = replace(searcher._languages, shares={"zh": 0.0, "en": 0.0})
+    searcher.pipeline.languages = replace(searcher.pipeline.languages, shares={"zh": 0.0, "en": 0.0})
     answer = searcher.search("有哪些高速的火车？", 5)
     assert {result.doc_id for result in answer.results[:2]} == {"en3a", "en3b"}
     assert [result.evidence.fusion.rank for result in answer.results] == [1, 2, 3, 4, 5]

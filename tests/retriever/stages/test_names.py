@@ -50,8 +50,8 @@ def test_a_passage_is_raised_by_its_share_of_the_lead_of_its_title_and_never_low
     searcher = Searcher.open(titled, embedder=embedder)
     results = searcher.search(question, 50, DENSE).results
     assert len(results) == len(TOPICS) + len(CHINESE)
-    offset, share = index.manifest.probes.names.offset, share_of(searcher._coverage(question))
-    foreign = searcher._languages.foreign(question) if searcher._languages else frozenset()
+    offset, share = index.manifest.probes.names.offset, share_of(searcher.pipeline.coverage(question))
+    foreign = searcher.pipeline.languages.foreign(question) if searcher.pipeline.languages else frozenset()
     raised = 0
     for result in results:
         title = float(embedder.embed_documents([result.title])[0] @ vector)
@@ -98,7 +98,7 @@ def test_titles_that_say_nothing_and_texts_without_titles_change_nothing(tmp_pat
     index_documents(tmp_path / "none", (Document(one.doc_id, one.text) for one in documents()), WordEmbedder())
     for name in ("ids", "none"):
         searcher = Searcher.open(tmp_path / name, embedder=WordEmbedder())
-        assert searcher._names is None
+        assert searcher.pipeline.names is None
         for result in searcher.search("apple beside kiwi", 50, DENSE).results:
             assert result.evidence.named == 0
             assert result.score == pytest.approx(result.evidence.dense.score + result.evidence.raised, abs=1e-6)

@@ -1,0 +1,36 @@
+"""How to search: the route, the second stage, time budgets, filters."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from quarry.retriever.ranking import Route
+
+Filters = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """How to search.
+
+    Attributes:
+        route: `hybrid` (dense and BM25 fused), `dense` or `bm25`.
+        rerank: Whether the reranker, when the searcher has one, reorders the best candidates.
+        rerank_depth: How many candidates it is given at most.
+        rerank_budget_ms: Wall time for it; what is not scored by then keeps its fused place, and the answer says so.
+        dense_budget_ms: Wall time for embedding the query and searching the vectors; past it, BM25 answers.
+        collapse: Whether copies of a passage are named with the best of them instead of being results of their own.
+        filters: Metadata that documents must have, by key: a value or several (`*` is a wildcard), bounds such as `>=2024-04-01`,
+            `!=` and a value (`quarry.indexer.storage.conditions`).
+    """
+
+    route: Route = "hybrid"
+    rerank: bool = True
+    rerank_depth: int = 50
+    rerank_budget_ms: float = 8_000.0
+    dense_budget_ms: float = 15_000.0
+    collapse: bool = True
+    filters: Filters | None = None
+
+
+STANDARD = SearchOptions()
