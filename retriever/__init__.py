@@ -8,10 +8,10 @@
     -> texts, pages, highlights, explanations                  presentation, results, highlight
     -> an answer with checked citations, or a refusal          answers, llm
 
-The door is `Searcher`: `Searcher.open(index).search(question)`; `pipeline` puts its stages together. Programs that run for long take `LiveSearcher`, which follows
-the live generation. `ask` answers in sentences. `ranking` holds what flows between the stages, `base` the protocols, and
-`collapse` makes a ranking of documents out of one of passages; a stage that cannot run says so in a `StageReport` and the
-next-best one answers.
+The door is `Searcher`: `Searcher.open(index).search(question)`; `pipeline` puts its stages together. Programs that run for long
+take `LiveSearcher`, which follows the live generation. `ask` answers in sentences. `ranking` holds what flows between the stages,
+`base` the protocols, and `collapse` makes a ranking of documents out of one of passages; a stage that cannot run says so in a
+`StageReport` and the next-best one answers.
 
 `phrases` finds passages word for word, `file_names` the files that a query names.
 

@@ -4,8 +4,8 @@ A cosine says nothing by itself: with one model unrelated texts are at 0.75, wit
 on the scale of the question's cosines with random passages of the same index (a robust z-score), and what BM25 matched on
 the scale of all that the question holds. Nothing here decides; `quarry.retriever.answers.evidence` does.
 
-Similarities with two languages are on two scales. In an index of two, cosines are those of passages in the language of the best
-passage alone, the random ones too, so that they mean what they mean in an index of one.
+Similarities with two languages are on two scales. In an index of two, where the best passage is in the other language than the
+question, cosines are those of passages in that language alone, the random ones too: as in an index of that language.
 """
 
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ class Signals:
     Attributes:
         closeness: How many deviations the best cosine is above those of random passages; None without vectors.
         lead: The same between the best and the fifth best cosine; None without vectors.
-        size: Natural logarithm of the number of passages (in that language): the best of many is closer by chance alone.
+        size: Natural logarithm of the number of passages (where the best is in the other language, of those in it): the best of many is closer by chance alone.
         cover: Largest share, in [0, 1], of the question's idf mass that one of the three best passages has.
         cover_all: The share that the three best passages have together.
         known: The share that the index has anywhere.
@@ -72,7 +72,8 @@ def observe(question: str, results: Sequence[Result], index: Index, vector: NDAr
     weights = _term_weights(question, index)
     covers, together = _covers(seen[:_BEST], weights, index)
     mass = sum(weights.values()) or 1.0
-    alike = _alike(seen, index)
+    foreign = _foreign(question, seen[:1])
+    alike = _alike(seen, index) if foreign else None
     near = [result for result in seen if alike is None or result.chunk_id in alike]
     closeness, lead = _distances(near, index, vector, alike) if vector is not None else (None, None)
     return Signals(
@@ -83,7 +84,7 @@ def observe(question: str, results: Sequence[Result], index: Index, vector: NDAr
         cover_all=together,
         known=sum(weight for term, weight in weights.items() if index.lexical.idf(term) is not None) / mass,
         agree=_agreement(seen),
-        foreign=_foreign(question, seen[:1]),
+        foreign=foreign,
         terms=log1p(len(weights)),
     )
 

@@ -2,13 +2,15 @@
 
     dense search, BM25                                single
     -> dense within a time budget, else BM25          hybrid.WithFallback, guard
-    -> both fused by their scores                     hybrid.HybridRetriever, fusion; the weights: balance; languages
+    -> both fused by their scores                     hybrid.HybridRetriever, fusion; the weights: balance
+    -> the other language raised in a mixed index     languages, standout
     -> the best candidates reranked                   rerank; by two rerankers in turn: cascade
+       in an index of two languages                   both_languages
     -> exact matches kept in sight                    exact
     -> files that the query names                     named, names
     around all of them: quotation marks, exclusions   operators
 
-The door is the searcher, which puts them together (`quarry.retriever.searcher`). `models` loads the embedder and the reranker
+`quarry.retriever.pipeline` puts them together. `models` loads the embedder and the reranker
 when they are first needed and keeps the reason when one cannot be had. No stage loses a query: what fails or is too slow is a
 reason in the report, and the ranking of the stage before stands.
 """
