@@ -39,7 +39,8 @@ class Signals:
     Attributes:
         closeness: How many deviations the best cosine is above those of random passages; None without vectors.
         lead: The same between the best and the fifth best cosine; None without vectors.
-        size: Natural logarithm of the number of passages (where the best is in the other language, of those in it): the best of many is closer by chance alone.
+        size: Natural logarithm of the number of passages, where the best is in the other language of those in it: the best of many
+            is closer by chance alone.
         cover: Largest share, in [0, 1], of the question's idf mass that one of the three best passages has.
         cover_all: The share that the three best passages have together.
         known: The share that the index has anywhere.
