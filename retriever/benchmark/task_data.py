@@ -211,8 +211,14 @@ def languages_of(texts: Sequence[str]) -> list[str]:
     counts: dict[str, int] = defaultdict(int)
     for text in looked_at:
         counts[language_of(text)] += 1
-    names = {"zh": "cmn-Hans", "en": "eng-Latn"}
+    names = {"zh": "cmn-Hans"} if _has_accents(looked_at) else {"zh": "cmn-Hans", "en": "eng-Latn"}
     return [code for name, code in names.items() if counts[name] * 10 >= len(looked_at)] or ["und"]
+
+
+def _has_accents(texts: Sequence[str]) -> bool:
+    """Tell whether more than one Latin letter in a hundred has an accent, as in French or Polish and unlike English."""
+    letters = [letter for text in texts for letter in text if letter.isalpha() and letter < "\u0250"]
+    return sum(letter > "\x7f" for letter in letters) * 100 > len(letters)
 
 
 def texts_of_row(row: Row) -> list[str]:

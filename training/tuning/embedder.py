@@ -75,6 +75,14 @@ class EmbedderSubject:
         from quarry.training.merging.share import keep_share
 
         watch.stage(training_begins(len(data.train)))
+        if len({row.prompt for row in data.train}) > 1:
+            watch.stage(
+                Message.of(
+                    "tuning.several_instructions",
+                    "the rows have several instructions; questions will be asked with that of the index, {query_format}",
+                    query_format=repr(live.embedder.spec.query_format),
+                )
+            )
         # the query format that answers: an index may have been built with its own instruction or examples
         spec = self.spec.model_copy(update={"query_format": live.embedder.spec.query_format})
         trained = finetune(

@@ -143,6 +143,8 @@ def test_languages_are_told_as_mteb_writes_them():
     assert languages_of(["怎么续借图书"] * 9 + ["how to renew"]) == ["cmn-Hans", "eng-Latn"]
     assert languages_of(["how to renew books"] * 30 + ["怎么续借"]) == ["eng-Latn"]
     assert languages_of(["без слов"]) == ["und"]
+    assert languages_of(["Comment prolonger un prêt à la bibliothèque ?"] * 5) == ["und"]
+    assert languages_of(["Jak przedłużyć wypożyczenie książki?"] * 5) == ["und"]
     assert languages_of(["怎么续借图书", "how to renew"] * 1000) == [
         "cmn-Hans",
         "eng-Latn",

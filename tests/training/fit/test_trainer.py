@@ -285,3 +285,34 @@ def test_two_processes_are_one_large_batch(mini_batch, tmp_path):
     expected = torch.cat([(single[name] - base[name]).flatten() for name in single])
     assert float(expected.norm()) > 0.01
     assert float(torch.nn.functional.cosine_similarity(moved, expected, dim=0)) > 0.99
+
+
+def test_checkpointed_activations_give_the_same_gradients_also_beside_the_gradient_cache(tmp_path):
+    folder = tiny_model(tmp_path / "m", dropout=0.0)
+    plain = gradients(open_trainable(folder, SPEC, device="cpu"), SPEC)
+    saving = SPEC.model_copy(update={"gradient_checkpointing": True})
+    opened = open_trainable(folder, saving, device="cpu")
+    assert opened.model[0].model.is_gradient_checkpointing
+    assert furthest(plain, gradients(opened, saving)) < 1e-3
+    assert furthest(plain, gradients(opened, saving.model_copy(update={"mini_batch": 4}))) < 1e-3
+
+
+def test_labelled_rows_see_the_labels_of_other_rows_only_as_their_own_negatives(tmp_path):
+    opened = open_trainable(tiny_model(tmp_path / "m"), SPEC, device="cpu")
+    rows = [
+        TrainingRow(f"text {n}", (f"label {n % 2}",), (f"label {1 - n % 2}",), kind="classification:a")
+        for n in range(4)
+    ]
+    batch = Collator(rows, SPEC, opened.tokenizer, opened.shape)(plan_batches(rows, SPEC).batches[0])
+    roles = Roles(**batch["label"])
+    assert roles.alone.tolist() == [True] * 4
+    assert roles.text.shape == (2,)
+    assert (roles.own[:, 0] != roles.positive).all()
+    assert ((roles.own >= 0).sum(dim=1) == 1).all()
+
+
+def test_a_row_without_instruction_is_its_query_alone(tmp_path):
+    opened = open_trainable(tiny_model(tmp_path / "m"), SPEC, device="cpu")
+    row = TrainingRow("花园 3", ("notes",), ("garden",), prompt="{query}")
+    batch = Collator([row], SPEC, opened.tokenizer, opened.shape)(plan_batches([row], SPEC).batches[0])
+    assert batch["query_input_ids"][0].tolist() == opened.tokenizer.copy().encode("花园 3").ids
