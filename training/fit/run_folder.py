@@ -5,6 +5,7 @@ log.jsonl      one line per step or evaluation
 checkpoints/   checkpoint-STEP, each with `complete.json`, written last
 best.safetensors, best.json    the weights with the best dev score so far
 start/         the model that it begins with, where it had to be made
+taught-*.jsonl the rows with a teacher's scores
 model/         the finished model, moved here whole
 result.json    written last of all
 """
@@ -26,6 +27,7 @@ from quarry.indexer.storage.durable import sync_tree, write_atomic
 START = (
     "start"  # the model that a run begins with, where it had to be made of what was given (`quarry.training.fit.start`)
 )
+TAUGHT = "taught-"  # begins the name of the file with a teacher's scores (`quarry.training.fit.teacher`)
 _SEAL = "complete.json"
 _PROJECT = "quarry-search"
 _PACKAGES = ("torch", "transformers", "sentence-transformers", "peft", "accelerate", "datasets", "safetensors")
@@ -104,7 +106,7 @@ class RunFolder:
                     differs=other,
                 )
             return
-        if not earlier and self.folder.is_dir() and any(child.name != START for child in self.folder.iterdir()):
+        if not earlier and self.folder.is_dir() and any(not _belongs(child.name) for child in self.folder.iterdir()):
             raise TrainingError(
                 "fit.not_empty",
                 "{folder} is not empty and holds no run",
@@ -160,6 +162,11 @@ class RunFolder:
     def result(self) -> dict[str, Any]:
         """Return what `finish` wrote, empty when the run is not done."""
         return _read(self.folder / "result.json")
+
+
+def _belongs(name: str) -> bool:
+    """Tell whether a file is one that is made for a run before it begins."""
+    return name == START or name.lstrip(".").startswith((TAUGHT, START))
 
 
 def step_of(checkpoint: Path) -> int:

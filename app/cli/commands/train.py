@@ -56,6 +56,12 @@ def train(
         Path | None,
         typer.Option(help="Pairs that choose among the checkpoints; none of their queries may be trained on."),
     ] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            help="Reranker (a folder or repository id) whose scores of each row's passages are learned too; with --stage task."
+        ),
+    ] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak of the learning rate.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Rows per step and process.")] = None,
     mini_batch: Annotated[
@@ -97,8 +103,11 @@ def train(
     if chosen_loss:
         given["loss"] = {**given.get("loss", {}), **chosen_loss}
     job = StageJob(stage.value, model, into, given, pooling.value if pooling else None, device)
+    if teacher:
+        job = _distilling(job)
     with usage_errors():
-        trained = _trained(job, data, dev, strict=strict, quiet=quiet)
+        rows = _rows(job, data, strict=strict)
+        trained = _trained(job, _taught(job, rows, teacher, quiet=quiet) if teacher else rows, dev, quiet=quiet)
     if _first_process():
         _print(trained, as_json=as_json)
 
@@ -129,19 +138,65 @@ def _given(settings: Path | None) -> dict[str, Any]:
         ) from err
 
 
-def _trained(job: "StageJob", data: list[Path], dev: Path | None, *, strict: bool, quiet: bool) -> "TrainedModel":
+def _distilling(job: "StageJob") -> "StageJob":
+    from dataclasses import replace
+
+    from quarry.indexer.errors import SettingsError
+
+    if job.stage != "task":
+        raise SettingsError(
+            "cli.teacher_of_stage",
+            "--teacher was given with --stage {stage}, which has no negatives of its own to score",
+            expected="--stage task",
+            do="Leave it out, or train that stage",
+            stage=job.stage,
+        )
+    return replace(job, settings={"distillation": {}, **job.settings})
+
+
+def _taught(job: "StageJob", rows: "RowFiles | TextFiles", teacher: str, *, quiet: bool) -> "RowFiles":
+    from quarry.indexer.errors import ModelError
+    from quarry.indexer.models.source import resolve_model
+    from quarry.retriever.rerankers.cross_encoder import load_reranker
+    from quarry.training.fit.teacher import Teacher, taught_rows
+
+    source = resolve_model(teacher, kind="reranker")
+    if source is None:
+        raise ModelError(
+            "cli.no_teacher",
+            "{teacher} is not on this machine",
+            expected="a reranker's folder or repository id",
+            do="See `quarry models`",
+            teacher=teacher,
+        )
+    done = 0
+
+    def tell(count: int) -> None:
+        nonlocal done
+        done += count
+        if not quiet and (done % 1024 == 0 or done == len(rows)):
+            note(f"scored {done:,} of {len(rows):,} rows")
+
+    name = f"{source.model} {source.revision}"
+    who = Teacher(name, lambda: load_reranker(source.folder, model_id=source.model, device=job.device))
+    return taught_rows(rows, who, job.into, progress=tell)
+
+
+def _rows(job: "StageJob", data: list[Path], *, strict: bool) -> "RowFiles | TextFiles":
+    from quarry.training.examples.row_files import RowFiles
+    from quarry.training.examples.text_files import TextFiles
+
+    return TextFiles(data, strict=strict) if job.stage == "pretrain" else RowFiles.open(data, strict=strict)
+
+
+def _trained(job: "StageJob", rows: "RowFiles | TextFiles", dev: Path | None, *, quiet: bool) -> "TrainedModel":
     import os
 
     from quarry.indexer.models.loading import choose_device
-    from quarry.training.examples.row_files import RowFiles
-    from quarry.training.examples.text_files import TextFiles
     from quarry.training.fit.progress import terminal_observer
     from quarry.training.fit.stages import fitting, stage_spec, train_stage
 
     spec = stage_spec(job.stage, job.settings, gpu=choose_device(job.device) != "cpu")
-    rows: RowFiles | TextFiles = (
-        TextFiles(data, strict=strict) if job.stage == "pretrain" else RowFiles.open(data, strict=strict)
-    )
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     fitted = fitting(spec, len(rows), processes=processes, given="batch_size" in job.settings)
     if _first_process() and not quiet:

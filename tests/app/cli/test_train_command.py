@@ -163,3 +163,24 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path, pairs, flags, message):
     done = run(pairs, "--model", model, "--into", tmp_path / "run", "-q", "--device", "cpu", *flags)
     assert isinstance(done.exception, SearchError)
     assert message in str(done.exception)
+
+
+def test_a_teacher_scores_the_rows_of_a_task(tmp_path, pairs, settings):
+    from transformers import BertConfig, BertForSequenceClassification
+
+    model = tiny_model(tmp_path / "m")
+    teacher = tiny_model(tmp_path / "teacher")
+    (teacher / "quarry.json").unlink()
+    config = BertConfig.from_pretrained(teacher, num_labels=1)
+    BertForSequenceClassification(config).save_pretrained(teacher)
+    given = [pairs, "--model", model, "--settings", settings, "--teacher", teacher, "--device", "cpu", "-q"]
+    done = run(*given, "--into", tmp_path / "run")
+    assert done.exit_code == 0, done.exception
+    (taught,) = (tmp_path / "run").glob("taught-*.jsonl")
+    rows = [json.loads(line) for line in taught.read_text(encoding="utf-8").splitlines()]
+    assert len(rows) == 64
+    assert all(len(row["neg_scores"]) == 2 for row in rows)
+    record = json.loads((tmp_path / "run" / "model" / "training.json").read_text(encoding="utf-8"))
+    assert record["spec"]["distillation"] == {"teacher_temperature": 1.0, "weight": 0.5}
+    refused = run(*given, "--into", tmp_path / "other", "--stage", "general")
+    assert "--teacher was given with --stage general" in str(refused.exception)
