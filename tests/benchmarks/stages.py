@@ -81,12 +81,12 @@ class Bench:
         searcher = Searcher.open(root, embedder=embedder)
         options = SearchOptions(rerank=False, dense_budget_ms=1e7)
         rankings = {**first, "titles": searcher.rank(queries, _PASSAGES, options)}
-        searcher._names = None
+        searcher.pipeline.names = None
         rankings["fusion"] = searcher.rank(queries, _PASSAGES, options)
         acted = None
         if one.encoder == "offline":
             searcher = Searcher.open(root, embedder=embedder)
-            searcher._late = TokensOnDemand.prepared(index, embedder)
+            searcher.pipeline.late = TokensOnDemand.prepared(index, embedder)
             patient = SearchOptions(dense_budget_ms=1e7, rerank_budget_ms=1e7)
             rankings["second stage"] = searcher.rank(queries, _PASSAGES, patient)
             assert not any(ranking.degraded for ranking in rankings["second stage"])
