@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from quarry.app.documents.skips import remember_skips
 from quarry.app.wiring import ChosenModel, live_manifest
 from quarry.app.words import message_of
 from quarry.indexer.build import BuildReport, build_index
@@ -156,6 +157,7 @@ class Keeper:
             leave=self._leave(rest),
         )
         report = build_index(self._index, roots, self._loaded.embedder, settings, self._observer)
+        remember_skips(self._index, roots, report.skipped)
         files = {printable(path): (path, signature) for path, signature in rest.state.files.items()}
         self._skips = {
             files[skip.source][0]: (files[skip.source][1], skip)

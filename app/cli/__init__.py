@@ -24,6 +24,7 @@ from quarry.app.cli.commands import compare as compare_command
 from quarry.app.cli.commands import demo as demo_command
 from quarry.app.cli.commands import diagnose as diagnose_command
 from quarry.app.cli.commands import doctor as doctor_command
+from quarry.app.cli.commands import documents as documents_command
 from quarry.app.cli.commands import evaluate as evaluate_command
 from quarry.app.cli.commands import feedback as feedback_command
 from quarry.app.cli.commands import generations as generations_command
@@ -62,6 +63,7 @@ cli = typer.Typer(
 )
 for module in (
     index_command,
+    documents_command,
     search_command,
     ask_command,
     evaluate_command,

@@ -16,6 +16,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from quarry.app.documents.catalog import Listed
 from quarry.app.server.problems import UNKNOWN_FIELD
 from quarry.retriever.ranking import Route, Stage, Status
 from quarry.retriever.results import Answer, Result
@@ -221,6 +222,66 @@ class RootsAnswer(BaseModel):
     """The folders of the index; documents of programs belong to none."""
 
     roots: list[RootOut]
+
+
+class DocumentOut(BaseModel):
+    """A document of the index."""
+
+    id: str
+    title: str
+    source: str = Field(
+        description="The file it came from, relative to what was indexed; empty for documents of programs."
+    )
+    format: str
+    language: str
+    bytes: int | None = Field(description="Size of its file.")
+    characters: int
+    passages: int
+    modified: str = Field(description="Day of the file's last change; empty when unknown.")
+    left_out: dict[str, int] = Field(description="What its reader left out, by kind.")
+    uploaded: bool
+
+    @classmethod
+    def of(cls, document: Listed) -> "DocumentOut":
+        """Return the response for a document."""
+        return cls(**{field: getattr(document, field) for field in cls.model_fields})
+
+
+class FileSkipped(BaseModel):
+    """A file or row that the last runs skipped, and why."""
+
+    source: str
+    reason: str
+    detail: str
+
+
+class DocumentsAnswer(BaseModel):
+    """A page of the index's documents, ordered by id."""
+
+    documents: list[DocumentOut]
+    total: int
+    start: int
+    skipped: list[FileSkipped]
+
+
+class PassageOut(BaseModel):
+    """A passage as it was cut."""
+
+    id: str
+    start: int
+    end: int
+    heading: str
+    text: str
+    page: int | None
+    time: str = Field(description="When it is said, of subtitles.")
+
+
+class DocumentAnswer(BaseModel):
+    """A document with its metadata and its passages as they were cut."""
+
+    document: DocumentOut
+    meta: dict[str, JsonValue]
+    passages: list[PassageOut]
 
 
 class SkippedOut(BaseModel):

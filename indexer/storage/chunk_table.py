@@ -33,6 +33,26 @@ from quarry.indexer.storage.matching import matching_documents
 _SQL_VARIABLES = 500
 
 
+class DocumentRow(NamedTuple):
+    """A document in a list, without its text.
+
+    Attributes:
+        doc_id: Its id.
+        file: The file that it came from, as `SourceFile.path`.
+        title: Empty when it has none.
+        meta: Its metadata.
+        characters: Length of its text.
+        passages: How many it was cut into.
+    """
+
+    doc_id: str
+    file: str
+    title: str
+    meta: dict[str, Any]
+    characters: int
+    passages: int
+
+
 class PassageRow(NamedTuple):
     """A chunk as the encoder and the lexical index want it."""
 
@@ -327,6 +347,19 @@ class ChunkTable:
         """Yield every document, ordered by id."""
         for row in self._db.execute("SELECT doc_id, text, title, meta FROM documents ORDER BY doc_id"):
             yield Document(row[0], row[1], row[2], loads(row[3]))
+
+    def rows_of(self, doc_ids: Sequence[str]) -> list[DocumentRow]:
+        """Return documents for a list, in the order of the ids; unknown ids are left out."""
+        sql = """SELECT d.doc_id, d.file, d.title, d.meta, length(d.text),
+                 (SELECT count(*) FROM chunks c WHERE c.doc_id = d.doc_id) FROM documents d WHERE d.doc_id IN """
+        rows = self._select(sql, doc_ids)
+        found = {row[0]: DocumentRow(row[0], row[1], row[2] or "", loads(row[3]), *row[4:]) for row in rows}
+        return [found[doc_id] for doc_id in doc_ids if doc_id in found]
+
+    def passages_of(self, doc_id: str) -> list[Chunk]:
+        """Return the passages that a document was cut into, in their order."""
+        sql = 'SELECT chunk_id, doc_id, text, start, "end", heading FROM chunks WHERE doc_id = ? ORDER BY start, number'
+        return [Chunk(*row) for row in self._db.execute(sql, (doc_id,))]
 
     def page_at(self, doc_id: str, position: int) -> int | None:
         """Return the page (from 1) on which a character of a document lies, None when the document has no pages."""

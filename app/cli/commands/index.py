@@ -10,6 +10,7 @@ import typer
 from quarry.app.cli.console import DeviceOption, ProgressBar, fields, note, out, out_json
 from quarry.app.cli.exits import usage_errors
 from quarry.app.cli.removing import index_of, index_to_write, selection_of, without_indexing
+from quarry.app.documents.skips import remember_skips
 from quarry.app.wiring import ChosenModel, choose_model, live_manifest
 from quarry.indexer.build import BuildReport, build_index
 from quarry.indexer.build.plan import BuildOptions
@@ -176,6 +177,7 @@ def index(
         return
     chosen = load(model)
     report = _build(into, paths, chosen, settings, quiet=quiet)
+    remember_skips(into, paths, report.skipped)
     if as_json:
         out_json({**fields(report), "model": chosen.embedder.spec.model if chosen.embedder else None})
     else:

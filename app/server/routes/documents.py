@@ -1,17 +1,27 @@
-"""`/documents`: add, delete, and query the state of these jobs; `/roots`. A job answered with 202 is on disk."""
+"""`/documents`: list, show, add and delete, and the state of these jobs; `/originals`, `/roots`. A job answered with 202 is on disk."""
 
 from pathlib import Path as FilePath
 from typing import Annotated
+from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import APIRouter, Depends, Path, Query, Response
+from pydantic import StringConstraints
 
+from quarry.app.documents.catalog import UnknownDocument, list_documents, show_document
+from quarry.app.documents.originals import NoOriginal, find_original, read_original
+from quarry.app.documents.skips import list_skips
 from quarry.app.server.inbox import InboxFullError, Job
 from quarry.app.server.problems import Problem
 from quarry.app.server.services import Services, services_of
 from quarry.app.server.shapes import (
     MAX_DOCUMENTS,
+    DocumentAnswer,
+    DocumentOut,
+    DocumentsAnswer,
     DocumentsRequest,
+    FileSkipped,
     JobOut,
+    PassageOut,
     RemovalPreview,
     RemovalRequest,
     RemoveIds,
@@ -23,10 +33,14 @@ from quarry.indexer.build.intake import storable
 from quarry.indexer.build.removal import Selection, find_documents, list_roots
 from quarry.indexer.messages import Message
 from quarry.indexer.records import Document
+from quarry.indexer.storage.conditions import parse_expression
 
 router = APIRouter(tags=["documents"])
 Shared = Annotated[Services, Depends(services_of)]
+DocId = Annotated[str, Path(min_length=1, max_length=2_048)]
+Condition = Annotated[str, StringConstraints(min_length=1, max_length=4_096)]
 _RETRY_S = 5
+_ANY = "application/octet-stream"  # whatever the file is, a browser saves it and shows nothing of it
 
 
 @router.post("/documents", operation_id="add_documents", status_code=202)
@@ -105,7 +119,7 @@ def roots(services: Shared) -> RootsAnswer:
 
 
 @router.delete("/documents/{doc_id:path}", operation_id="delete_document", status_code=202)
-def delete(doc_id: Annotated[str, Path(min_length=1, max_length=2_048)], services: Shared) -> JobOut:
+def delete(doc_id: DocId, services: Shared) -> JobOut:
     """Remove a document. One that came from a folder comes back when the folder is indexed again."""
     inbox, writer = services.writing()
     wanted = Selection(doc_ids=(doc_id,))
@@ -125,6 +139,58 @@ def delete(doc_id: Annotated[str, Path(min_length=1, max_length=2_048)], service
     return job_shown(job, "")
 
 
+@router.get("/documents", operation_id="documents")
+def documents(
+    services: Shared,
+    filter: Annotated[  # noqa: A002 (the parameter's name)
+        list[Condition], Query(max_length=32, description="KEY=VALUE, KEY!=VALUE, or a bound such as date>=2024-04-01.")
+    ] = [],  # noqa: B006 (FastAPI copies it)
+    name: Annotated[str, Query(max_length=2_048, description="Part of an id or title.")] = "",
+    start: Annotated[int, Query(ge=0, le=1 << 40)] = 0,
+    count: Annotated[int, Query(ge=1, le=1_000)] = 100,
+) -> DocumentsAnswer:
+    """Return a page of the documents, and the files that the last runs skipped."""
+    index = services.settings.index
+    listing = list_documents(index, filters=_conditions(filter), words=name, start=start, count=count)
+    return DocumentsAnswer(
+        documents=[DocumentOut.of(document) for document in listing.documents],
+        total=listing.total,
+        start=listing.start,
+        skipped=[
+            FileSkipped(source=skip.source, reason=skip.reason, detail=str(skip.detail)) for skip in list_skips(index)
+        ],
+    )
+
+
+def _conditions(expressions: list[str]) -> dict[str, list[str]] | None:
+    wanted: dict[str, list[str]] = {}
+    for expression in expressions:
+        key, value = parse_expression(expression)
+        wanted.setdefault(key, []).append(value)
+    return wanted or None
+
+
+@router.get(
+    "/originals/{doc_id:path}",
+    operation_id="original",
+    response_class=Response,
+    responses={200: {"content": {_ANY: {"schema": {"type": "string", "format": "binary"}}}}},
+)
+def original(doc_id: DocId, services: Shared) -> Response:
+    """Return the file that a document came from, for saving; a file outside of the indexed folders is refused (404)."""
+    try:
+        found = find_original(services.settings.index, doc_id)
+        content = read_original(found)
+    except (UnknownDocument, NoOriginal) as err:
+        raise Problem(404, err.message) from err
+    headers = {
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(found.name, safe='')}",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "sandbox; default-src 'none'",
+    }
+    return Response(content, media_type=_ANY, headers=headers)
+
+
 @router.get("/documents/jobs/{job}", operation_id="document_job")
 def state(job: Annotated[str, Path(max_length=64)], services: Shared) -> JobOut:
     """Return the state of a job."""
@@ -139,6 +205,23 @@ def state(job: Annotated[str, Path(max_length=64)], services: Shared) -> JobOut:
         )
         raise Problem(404, message)
     return job_shown(found, writer.problem)
+
+
+@router.get("/documents/{doc_id:path}", operation_id="document")
+def document(doc_id: DocId, services: Shared) -> DocumentAnswer:
+    """Return a document with its passages as they were cut."""
+    try:
+        shown = show_document(services.settings.index, doc_id)
+    except UnknownDocument as err:
+        raise Problem(404, err.message) from err
+    return DocumentAnswer(
+        document=DocumentOut.of(shown.document),
+        meta=dict(shown.meta),
+        passages=[
+            PassageOut(**{field: getattr(passage, field) for field in PassageOut.model_fields})
+            for passage in shown.passages
+        ],
+    )
 
 
 def job_shown(job: Job, problem: str) -> JobOut:

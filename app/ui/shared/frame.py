@@ -33,6 +33,7 @@ def frame() -> None:
     say = session.say
     titles = {
         "search.py": (say("Search", "搜索"), ":material/search:"),
+        "documents.py": (say("Documents", "文档"), ":material/description:"),
         "evaluate.py": (say("Evaluate", "评测"), ":material/monitoring:"),
         "feedback.py": (say("Feedback and training", "反馈与训练"), ":material/thumbs_up_down:"),
         "index.py": (say("Index and models", "索引与模型"), ":material/database:"),
