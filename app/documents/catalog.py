@@ -122,7 +122,7 @@ def list_documents(
         >>> from quarry.app.documents.catalog import list_documents
         >>> listing = list_documents(Path("my-index"), count=2)
         >>> listing.total, [document.format for document in listing.documents]
-        (4, ['markdown', 'markdown'])
+        (4, ['markdown', 'html'])
     """
     with _table(index) as table:
         ids = matching(table, filters, words)

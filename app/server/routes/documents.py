@@ -38,7 +38,7 @@ from quarry.indexer.storage.conditions import parse_expression
 router = APIRouter(tags=["documents"])
 Shared = Annotated[Services, Depends(services_of)]
 DocId = Annotated[str, Path(min_length=1, max_length=2_048)]
-Condition = Annotated[str, StringConstraints(min_length=1, max_length=4_096)]
+Condition = Annotated[str, StringConstraints(max_length=4_096, pattern=r"^[^=<>!]+(>=|<=|!=|=|>|<)")]
 _RETRY_S = 5
 _ANY = "application/octet-stream"  # whatever the file is, a browser saves it and shows nothing of it
 
