@@ -16,6 +16,7 @@ from quarry.retriever.options import SearchOptions
 from quarry.retriever.phrases import Holders
 from quarry.retriever.ranking import Query, Ranking, Stage, StageReport
 from quarry.retriever.rerankers.late_interaction import LateInteraction
+from quarry.retriever.rerankers.token_map import TokenMap
 from quarry.retriever.stages.balance import TOP_HITS, coverage_of
 from quarry.retriever.stages.both_languages import BothLanguages
 from quarry.retriever.stages.cascade import Cascade
@@ -50,6 +51,14 @@ class Pipeline:
         self.languages = Languages.of(index)
         self.names = Names.of(index, self.coverage, self.languages)
         self._file_names: FileNames | None = None  # read at the first question
+
+    def with_map(self, tuned: TokenMap | None) -> "Pipeline":
+        """Return the stages with another map in the second stage, and with languages not told apart."""
+        found = Pipeline(self._index, self._embedder, self._reranker)
+        found.late = LateInteraction.of(self._index, self._embedder.get, tuned=tuned)
+        found.languages = None
+        found.names = Names.of(self._index, found.coverage, None)
+        return found
 
     def retriever(self, options: SearchOptions) -> Retriever:
         """Return all stages, in their order."""

@@ -27,6 +27,7 @@ from quarry.retriever.presentation import Asked, by_meaning_alone, shown
 from quarry.retriever.ranking import Query, Ranking
 from quarry.retriever.rerankers.alignment import Meeting
 from quarry.retriever.rerankers.m3 import M3Score
+from quarry.retriever.rerankers.token_map import TokenMap
 from quarry.retriever.results import Answer, Result
 from quarry.retriever.stages.models import LATE, LazyEmbedder, LazyReranker
 
@@ -119,6 +120,16 @@ class Searcher:
     def embedder(self) -> Embedder | None:
         """Return the index's embedder, loaded when needed; None for a lexical-only index, or when it cannot be loaded."""
         return None if self.lazy_embedder.unavailable() else self.lazy_embedder.get()
+
+    def with_second_stage(self, tuned: TokenMap | None) -> Self:
+        """Return a searcher of the same index and models with the ordinary second stage and this map; for judging it.
+
+        Languages are not told apart, since an index of two has a second stage of its own (`both_languages`), which has no map.
+        """
+        searcher = type(self)(self.index, self.lazy_embedder, self.lazy_reranker)
+        searcher.pipeline = self.pipeline.with_map(tuned)
+        searcher._pinned = True
+        return searcher
 
     def search(self, query: str, k: int = 10, options: SearchOptions = STANDARD) -> Answer:
         """Answer one question with its k best passages.

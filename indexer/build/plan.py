@@ -16,7 +16,7 @@ from quarry.indexer.models.profiles import embedder_profile
 from quarry.indexer.models.token_spans import ScriptTokens
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.layout import CHUNKS_NAME, CONTENTS_NAME
-from quarry.indexer.storage.manifest import Lineage, Manifest, ReadingFacts
+from quarry.indexer.storage.manifest import Lineage, Manifest, ReadingFacts, RerankerFacts
 from quarry.indexer.storage.sealing import Damage
 from quarry.indexer.storage.segments import HEADER_NAME
 from quarry.indexer.stores import store_class
@@ -159,6 +159,12 @@ class Plan:
         profile = embedder_profile(embedder.spec.model)
         gains = bool(heads_of(embedder)) or (profile is not None and profile.late_interaction)
         return gains and passages <= MOST_PASSAGES_WITH_TOKENS
+
+    def second_stage(self) -> RerankerFacts | None:
+        """Return the tuned second stage, which belongs to the live model's token states, when the model stays the same."""
+        if self.live is None or self.live.embedder is None or self.embedder is None:
+            return None
+        return self.live.second_stage if self.live.embedder.fingerprint == self.embedder.spec.fingerprint else None
 
     def lineage(self) -> Lineage | None:
         """Return how the live model was tuned, when the model stays the same."""

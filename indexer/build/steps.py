@@ -132,6 +132,7 @@ def describe_generation(building: Path, plan: Plan, parts: Parts, corpus_sha256:
         notes=plan.settings.notes,
         lineage=plan.lineage(),
         reranker=plan.live.reranker if plan.live else None,
+        second_stage=plan.second_stage(),
         reading=plan.reading,
         token_states=store is not None and plan.with_tokens(chunks),
         files={},

@@ -111,7 +111,7 @@ class Lineage(_Part):
 
 
 class RerankerFacts(_Part):
-    """A reranker that was tuned for this index, and how it came to be.
+    """A reranker, or a second stage on token states, that was tuned for this index, and how it came to be.
 
     Attributes:
         model: Its name.
@@ -209,6 +209,7 @@ class Manifest(_Part):
     `probes` for one that was built before there were any, and for a lexical-only one.
     `segments` are in the order of their numbers in `contents.sqlite`; an older generation has none, and its parts in its own folder.
     `files` are those in the generation's own folder.
+    `second_stage` is the tuned second stage, None when none was tuned.
     `token_states` says whether `INDEX/embeddings` holds those of every passage, for late interaction.
     """
 
@@ -227,6 +228,7 @@ class Manifest(_Part):
     notes: tuple[StoredMessage, ...] = ()
     lineage: Lineage | None = None
     reranker: RerankerFacts | None = None
+    second_stage: RerankerFacts | None = None
     probes: Probes | None = None
     token_states: bool = False
     reading: ReadingFacts = ReadingFacts()

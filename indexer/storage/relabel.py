@@ -1,4 +1,4 @@
-"""A new generation with the live one's texts, vectors and terms, and another reranker in its manifest.
+"""A new generation with the live one's texts, vectors and terms, and another reranker or second stage in its manifest.
 
 Finished files never change, so the new generation shares them by hard links and takes no space. One switch then changes the
 reranker for every reader, and it is recorded and rolled back like any other change of the index.
@@ -6,6 +6,7 @@ reranker for every reader, and it is recorded and rolled back like any other cha
 
 import os
 import shutil
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,11 +33,20 @@ def with_reranker(index: Path, reranker: RerankerFacts | None, reason: Message, 
         IndexMismatchError: If another model or reranker has gone live since.
         IndexBusyError: If another process is writing.
     """
+    return _relabelled(index, {"reranker": reranker}, reason, expected)
+
+
+def with_second_stage(index: Path, facts: RerankerFacts | None, reason: Message, *, expected: Manifest) -> str:
+    """Make the live generation answer with another second stage, or with the plain one. As `with_reranker`."""
+    return _relabelled(index, {"second_stage": facts}, reason, expected)
+
+
+def _relabelled(index: Path, changes: Mapping[str, RerankerFacts | None], reason: Message, expected: Manifest) -> str:
     generations = Generations(index)
     with writer_lock(index):
         folder = generations.live()
         live = Manifest.read(folder)
-        if (_model(live), live.reranker) != (_model(expected), expected.reranker):
+        if _models(live) != _models(expected):
             raise IndexMismatchError(
                 "storage.judged_another",
                 "generation {live} has since gone live with another model or reranker than {judged}",
@@ -54,7 +64,7 @@ def with_reranker(index: Path, reranker: RerankerFacts | None, reason: Message, 
                 "generation": building.name.removeprefix("."),
                 "created": datetime.now(UTC).isoformat(timespec="seconds"),
                 "reason": reason,
-                "reranker": reranker,
+                **changes,
             }
             live.model_copy(update=changed).write(building)
             return generations.commit(building, reason)
@@ -62,8 +72,9 @@ def with_reranker(index: Path, reranker: RerankerFacts | None, reason: Message, 
             shutil.rmtree(building, ignore_errors=True)  # after a commit it is gone already
 
 
-def _model(manifest: Manifest) -> str:
-    return manifest.embedder.fingerprint if manifest.embedder else ""
+def _models(manifest: Manifest) -> tuple[str, RerankerFacts | None, RerankerFacts | None]:
+    fingerprint = manifest.embedder.fingerprint if manifest.embedder else ""
+    return fingerprint, manifest.reranker, manifest.second_stage
 
 
 def _share(source: str, target: str) -> str:

@@ -15,6 +15,8 @@ A model that has heads of its own for this (bge-m3) was trained for it, so there
 
     score = z(first stage) + z(dense + 0.3 * sparse + multi-vector)          `quarry.retriever.rerankers.m3`
 
+A second stage that was tuned for the index adds the MaxSim of changed query vectors to either (`quarry.retriever.rerankers.token_map`).
+
 The states of passages were stored when the passages were encoded (`quarry.indexer.tokens`), those of the query come out of the
 forward pass that made its vector: 50 candidates cost a few milliseconds, where a cross-encoder costs seconds.
 """
@@ -40,6 +42,7 @@ from quarry.indexer.tokens.projection import Projection, TokenBytes, unit_rows
 from quarry.retriever.ranking import Hit
 from quarry.retriever.rerankers.alignment import Meeting, meetings
 from quarry.retriever.rerankers.m3 import M3Score
+from quarry.retriever.rerankers.token_map import TokenMap
 
 MAXSIM_WEIGHT = 1.5  # of z(MaxSim) beside z(first stage) where no candidate shares a word with the query
 SHARED_WORDS = 0.15  # share of candidates with words of the query from which on the first stage's order stands
@@ -52,6 +55,30 @@ class _Opened:
     cache: TokenCache
     projection: Projection
     heads: str
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A query and its candidates as the second stage sees them.
+
+    Attributes:
+        asked: The query's token vectors, unit rows, shape (n_tokens, dim).
+        states: Stored token vectors of each candidate, each of shape (n, dim).
+        plain: Scores without a tuned map, shape (n_candidates,).
+    """
+
+    asked: NDArray[np.float32]
+    states: Sequence[TokenBytes]
+    plain: NDArray[np.float32]
+
+    def scores(self, tuned: TokenMap | None) -> NDArray[np.float32]:
+        """Return the scores, shape (n_candidates,)."""
+        return self.plain if tuned is None else self.plain + np.float32(tuned.gain) * self.tuned_part(tuned)
+
+    def tuned_part(self, tuned: TokenMap) -> NDArray[np.float32]:
+        """Return z(MaxSim of the changed query), shape (n_candidates,); the gain does not matter."""
+        asked = tuned(self.asked)
+        return z_scores(np.array([maxsim(asked, one) for one in self.states], dtype=np.float32))
 
 
 class LateInteraction:
@@ -73,14 +100,21 @@ class LateInteraction:
         self._fingerprint, self._model = fingerprint, model
         self._lock = Lock()
         self._opened: _Opened | None = None
+        self._map: TokenMap | Path | None = None  # a folder is read at the first query
 
     @classmethod
-    def of(cls, index: Index, embedder: Callable[[], Embedder]) -> Self | None:
-        """Return the late interaction of an index; None when it was built without token states."""
-        facts = index.manifest.embedder
+    def of(cls, index: Index, embedder: Callable[[], Embedder], *, tuned: TokenMap | None = None) -> Self | None:
+        """Return the late interaction of an index, with `tuned` or the map that the index records.
+
+        Returns:
+            None when the index was built without token states.
+        """
+        facts, recorded = index.manifest.embedder, index.manifest.second_stage
         if facts is None or not index.manifest.token_states:
             return None
-        return cls(index.root, index.chunks, embedder, facts.fingerprint, facts.to_spec().model)
+        found = cls(index.root, index.chunks, embedder, facts.fingerprint, facts.to_spec().model)
+        found._map = tuned or (index.root / recorded.folder if recorded else None)
+        return found
 
     @property
     def name(self) -> str:
@@ -92,17 +126,31 @@ class LateInteraction:
 
         Raises:
             IndexFormatError: If token states are missing or damaged, or another model's.
-            ModelError: If the embedder gives no token states.
+            ModelError: If the embedder gives no token states, or the tuned map cannot be read.
         """
         embedder, weight = self._tokens(), token_weight(candidates)
-        if not heads_of(embedder) and weight <= 0:
+        if self._map is None and not heads_of(embedder) and weight <= 0:
             return Message.of("rerankers.words_shared", "left as it is: the candidates share words with the query")
-        first = np.array([hit.score for hit in candidates], dtype=np.float32)
-        chunk_ids = [hit.chunk_id for hit in candidates]
-        if heads_of(embedder):
+        return self.compared(query, candidates).scores(self._tuned(self._open(embedder)))
+
+    def compared(self, query: str, candidates: Sequence[Hit]) -> Compared:
+        """Return what the second stage sees of a query and its candidates. Raises as `rerank`."""
+        embedder, weight = self._tokens(), token_weight(candidates)
+        opened, chunk_ids = self._open(embedder), [hit.chunk_id for hit in candidates]
+        plain = z_scores(np.array([hit.score for hit in candidates], dtype=np.float32))
+        asked, states = opened.projection.project(embedder.query_tokens(query)), self._states(opened, chunk_ids)
+        if opened.heads:
             totals = [one.total for one in self.m3_scores(query, chunk_ids)]
-            return z_scores(first) + z_scores(np.array(totals, dtype=np.float32))
-        return z_scores(first) + weight * z_scores(self.similarities(query, chunk_ids))
+            plain = plain + z_scores(np.array(totals, dtype=np.float32))
+        elif weight > 0:
+            plain = plain + weight * z_scores(np.array([maxsim(asked, one) for one in states], dtype=np.float32))
+        return Compared(asked, states, plain)
+
+    def _tuned(self, opened: _Opened) -> TokenMap | None:
+        with self._lock:
+            if isinstance(self._map, Path):
+                self._map = TokenMap.load(self._map, opened.projection.dim)
+            return self._map
 
     def has_heads(self) -> bool:
         """Whether the model has heads of its own, which were trained for this. Raises as `rerank`."""

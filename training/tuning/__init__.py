@@ -1,13 +1,13 @@
 """The closed loop, from what users said to a better model that answers, or a refusal with its reasons.
 
     sources -> examples -> split by query -> mined negatives        data (a room of its own)
-    -> fine-tuned in the run's folder, then inside the index        embedder, reranker (`Subject`s: subject), candidates
+    -> fine-tuned in the run's folder, then inside the index        embedder, reranker, second_stage (`Subject`s: subject), candidates
     -> embedder: passages encoded beside the live ones              quarry.indexer.build.build_candidate
     -> held-out queries and the general set, live against tuned     trials; reranker_trials, base_reranker
     -> verdict                                                      gate
     -> one switch, or the candidate is removed                      promotion; quarry.indexer.storage.relabel
 
-The door is `tune`, in `loop`: one loop for embedders and rerankers. It reads the `TuningPlan` (plan) and hands its parts on.
+The door is `tune`, in `loop`: one loop for all three. It reads the `TuningPlan` (plan) and hands its parts on.
 All that a run makes is in its folder (run), so an interrupted run resumes. Searches are answered by the live generation
 throughout. Afterwards: `history` and `roll_back` (promotion), and what changed for real users (drift).
 """

@@ -111,15 +111,16 @@ def _folder(manifest: Manifest) -> str:
 
 
 def _needed(kept: Sequence[Manifest]) -> set[str]:
-    """Return the folders of the generations' embedders and rerankers, and of those that can be gone back to."""
+    """Return the folders of the generations' embedders, rerankers and second stages, and of those that can be gone back to."""
     folders = {_folder(manifest) for manifest in kept}
     for manifest in kept:
         lineage: Lineage | None = manifest.lineage
         while lineage is not None:
             folders.add(lineage.base.folder)
             lineage = lineage.before
-        reranker = manifest.reranker
-        while reranker is not None:
-            folders.add(reranker.folder)
-            reranker = reranker.before
+        for newest in (manifest.reranker, manifest.second_stage):
+            facts = newest
+            while facts is not None:
+                folders.add(facts.folder)
+                facts = facts.before
     return folders

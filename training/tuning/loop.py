@@ -1,4 +1,4 @@
-"""One loop for embedders and rerankers. Read `tune` from top to bottom; the page of this room is in its `__init__`."""
+"""One loop for embedders, rerankers and second stages. Read `tune` from top to bottom; the page of this room is in its `__init__`."""
 
 import os
 import sqlite3
@@ -22,6 +22,8 @@ from quarry.training.tuning.plan import TuningObserver, TuningPlan, Unwatched
 from quarry.training.tuning.promotion import in_turn
 from quarry.training.tuning.reranker import RerankerSubject
 from quarry.training.tuning.run import TuningRun
+from quarry.training.tuning.second_stage.spec import SecondStageSpec
+from quarry.training.tuning.second_stage.subject import SecondStageSubject
 from quarry.training.tuning.subject import Judged, LiveStage, Subject
 
 _ROUNDS = 3  # of judging, when what answers changes meanwhile
@@ -38,12 +40,12 @@ class TuningReport:
         folder: The run's folder, with mining report, training curves and evaluations.
         examples: How many examples there were for training, choosing and the verdict, and what was left out.
         dev: nDCG@10 on the dev queries of the base model and of the chosen one.
-        share: Share of the tuned weights in the chosen model; 1 when it was not merged with the base.
+        share: Share of the tuned weights in the chosen model; 1 when it was not merged with the base. Of a second stage, its gain.
         verdict: The gate's verdict.
         generation: The generation that is live now.
         promoted: Whether the tuned model answers in it.
         forced: Whether it was promoted against the verdict.
-        against: What the tuned reranker was compared with; empty for an embedder, which is compared with the live one.
+        against: What the tuned reranker or second stage was compared with; empty for an embedder, which is compared with the live one.
     """
 
     run: str
@@ -72,7 +74,7 @@ class TuningReport:
 def tune(
     index: Path, plan: TuningPlan, *, run: str | None = None, observer: TuningObserver | None = None
 ) -> TuningReport:
-    """Run the loop once, for the embedder or the reranker, whichever the plan's spec is for.
+    """Run the loop once, for the embedder, the reranker or the second stage, whichever the plan's spec is for.
 
     Args:
         index: The index whose model is tuned.
@@ -100,6 +102,8 @@ def tune(
             do="Start it without torchrun; `quarry train` trains in several processes",
             processes=processes,
         )
+    if isinstance(plan.spec, SecondStageSpec):
+        return _tune(SecondStageSubject(index, plan.spec, plan.exam, plan.device), plan, run, watch)
     if isinstance(plan.spec, RerankerSpec):
         reranker = RerankerSubject(index, plan.spec, plan.reranker, plan.exam, plan.device)
         return _tune(reranker, plan, run, watch)

@@ -14,6 +14,7 @@ from quarry.training.fit.progress import TrainProgress
 from quarry.training.fit.spec import RerankerSpec, TrainSpec
 from quarry.training.negatives.spec import NegativeSpec
 from quarry.training.tuning.gate import GateSpec
+from quarry.training.tuning.second_stage.spec import SecondStageSpec
 
 # Not 1: the dev queries are like the pairs and choose whole tuned weights, which are worse than a mixture on other questions
 # and on the general set.
@@ -119,7 +120,8 @@ class TuningPlan:
         split: Shares for choosing and for the verdict.
         evaluate: Folder of judged queries (BEIR) for the verdict, instead of a share of the examples.
         negatives: How negatives are mined.
-        spec: How it is trained; a `RerankerSpec` tunes the reranker, else the embedder is tuned.
+        spec: How it is trained; a `RerankerSpec` tunes the reranker, a `SecondStageSpec` the second stage on token states, else the
+            embedder is tuned.
         reranker: The reranker to begin with: `auto` (what a search with `--rerank auto` uses), `from-encoder` (the index's
             embedder with a new head), an id or a folder. Ignored for embedders.
         rerank_depth: Candidates per held-out query that are reranked for the verdict, as a search does.
@@ -137,7 +139,7 @@ class TuningPlan:
     split: SplitSpec = SplitSpec()
     evaluate: Path | None = None
     negatives: NegativeSpec = NegativeSpec()
-    spec: TrainSpec = field(default_factory=TrainSpec)
+    spec: TrainSpec | SecondStageSpec = field(default_factory=TrainSpec)
     reranker: str = "auto"
     rerank_depth: int = 50
     merge: tuple[float, ...] = MERGE_SHARES
@@ -154,8 +156,10 @@ class TuningPlan:
             raise ValueError(f"rerank_depth is {self.rerank_depth}; expected at least 1 candidate")
 
     @property
-    def what(self) -> Literal["embedder", "reranker"]:
+    def what(self) -> Literal["embedder", "reranker", "second-stage"]:
         """What is tuned."""
+        if isinstance(self.spec, SecondStageSpec):
+            return "second-stage"
         return "reranker" if isinstance(self.spec, RerankerSpec) else "embedder"
 
     @property

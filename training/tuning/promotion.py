@@ -22,7 +22,7 @@ from quarry.indexer.errors import IndexBusyError, IndexFormatError, IndexMismatc
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.generations import Generations, writer_lock
 from quarry.indexer.storage.manifest import EmbedderFacts, Lineage, Manifest, RerankerFacts
-from quarry.indexer.storage.relabel import with_reranker
+from quarry.indexer.storage.relabel import with_reranker, with_second_stage
 from quarry.training.tuning.plan import TuningObserver
 
 LoadEmbedder = Callable[[EmbedderFacts], Embedder]
@@ -42,6 +42,7 @@ class Step:
         live: Whether it answers now.
         kept: Whether the generation is still on disk.
         reranker: The tuned reranker that it answered with, None without one.
+        second_stage: The tuned second stage, None without one.
     """
 
     generation: str
@@ -53,19 +54,24 @@ class Step:
     live: bool
     kept: bool
     reranker: RerankerFacts | None = None
+    second_stage: RerankerFacts | None = None
 
     @property
     def run(self) -> str:
         """The run of the newest promotion that it has; empty without one."""
-        newest = newest_promotion(self.lineage, self.reranker)
+        newest = newest_promotion(self.lineage, self.reranker, self.second_stage)
         return newest.run if newest else ""
 
 
-def newest_promotion(lineage: Lineage | None, reranker: RerankerFacts | None) -> Lineage | RerankerFacts | None:
-    """Return which of the two went live last; the reranker when both have the same second."""
-    if lineage is None or reranker is None:
-        return lineage or reranker
-    return lineage if lineage.promoted > reranker.promoted else reranker
+def newest_promotion(
+    lineage: Lineage | None, reranker: RerankerFacts | None, second_stage: RerankerFacts | None = None
+) -> Lineage | RerankerFacts | None:
+    """Return which of them went live last; of the same second, the last argument."""
+    found: Lineage | RerankerFacts | None = None
+    for one in (lineage, reranker, second_stage):
+        if one is not None and (found is None or one.promoted >= found.promoted):
+            found = one
+    return found
 
 
 def promote(index: Path, candidate: str, lineage: Lineage) -> None:
@@ -128,7 +134,7 @@ def _print(facts: EmbedderFacts | None) -> str:
 def roll_back(
     index: Path, load: LoadEmbedder, settings: BuildOptions = BuildOptions(), observer: Observer | None = None
 ) -> str:
-    """Take back the newest promotion, of a model or of a reranker; documents indexed since then stay.
+    """Take back the newest promotion, of a model, a reranker or a second stage; documents indexed since then stay.
 
     Args:
         index: The index folder.
@@ -146,7 +152,9 @@ def roll_back(
     """
     generations = Generations(index)
     live = Manifest.read(generations.live())
-    newest = newest_promotion(live.lineage, live.reranker)
+    newest = newest_promotion(live.lineage, live.reranker, live.second_stage)
+    if newest is not None and newest is live.second_stage:
+        return _second_stage_back(index, live, live.second_stage)
     if isinstance(newest, RerankerFacts):
         back = Message.of(
             "tuning.reranker_back", "rolled back the reranker of {generation}", generation=live.generation
@@ -164,6 +172,13 @@ def roll_back(
     back = Message.of("tuning.model_back", "rolled back the model of {generation}", generation=live.generation)
     _go_live(index, name, live.lineage.before, back, over=live.embedder)
     return name
+
+
+def _second_stage_back(index: Path, live: Manifest, facts: RerankerFacts) -> str:
+    back = Message.of(
+        "tuning.second_stage_back", "rolled back the second stage of {generation}", generation=live.generation
+    )
+    return with_second_stage(index, facts.before, back, expected=live)
 
 
 def _same_documents(generations: Generations, live: Manifest) -> str | None:
@@ -202,12 +217,17 @@ def history(index: Path) -> list[Step]:
     pointer = generations.pointer()
     kept = set(generations.finished())
     steps: list[Step] = []
-    seen = ("", "")
+    seen = ("", "", "")
     for switch in pointer.history:
         manifest = Manifest.read(generations.folder / switch.generation) if switch.generation in kept else None
         facts = manifest.embedder if manifest else None
         reranker = manifest.reranker if manifest else None
-        models = (facts.fingerprint if facts else "", reranker.digest if reranker else "")
+        second = manifest.second_stage if manifest else None
+        models = (
+            facts.fingerprint if facts else "",
+            reranker.digest if reranker else "",
+            second.digest if second else "",
+        )
         if manifest is not None and models == seen and steps:
             continue  # other documents, same models
         seen = models
@@ -223,6 +243,7 @@ def history(index: Path) -> list[Step]:
                 live=False,
                 kept=manifest is not None,
                 reranker=reranker,
+                second_stage=second,
             )
         )
     return [*steps[:-1], replace(steps[-1], live=True)] if steps else []

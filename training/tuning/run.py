@@ -139,7 +139,14 @@ class TuningRun:
         now = {"generation": live.generation, "model": spec.model, "revision": spec.revision} if spec else {}
         path = self.folder / _BASE
         before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else now
-        own = next((one for one in (live.lineage, live.reranker) if one is not None and one.run == self.name), None)
+        own = next(
+            (
+                one
+                for one in (live.lineage, live.reranker, live.second_stage)
+                if one is not None and one.run == self.name
+            ),
+            None,
+        )
         if own is not None:
             self._settle(live)
             raise IndexMismatchError(

@@ -1,4 +1,4 @@
-"""What the loop needs of the model that it tunes: an embedder and a reranker differ only in this."""
+"""What the loop needs of the model that it tunes: an embedder, a reranker and a second stage differ only in this."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ class Fitted:
 
     Attributes:
         folder: The model's folder.
-        share: Share of the tuned weights in it; 1 when it was not merged with the base.
+        share: Share of the tuned weights in it; 1 when it was not merged with the base. Of a second stage, its gain.
         dev_before: nDCG@10 of the base model on the dev queries, in [0, 1]; None where unknown.
         dev_after: nDCG@10 of this model.
     """

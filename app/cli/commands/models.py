@@ -118,6 +118,15 @@ def _print_history(steps: "Sequence[Step]", language: InterfaceLanguage) -> None
             )
             out(f"    {words(tuned, language)}")
             out(f"    {words(step.lineage.verdict, language)}")
+        if step.second_stage is not None:
+            second = Message.of(
+                "cli.second_stage_tuned",
+                "second stage {digest}, tuned for this index, run {run}",
+                digest=step.second_stage.digest[:12],
+                run=step.second_stage.run,
+            )
+            out(f"    {words(second, language)}")
+            out(f"    {words(step.second_stage.verdict, language)}")
         if step.reranker is not None:
             facts = step.reranker
             reranker = Message.of(
@@ -142,6 +151,7 @@ def _as_json(step: "Step") -> dict[str, object]:
         **fields(step),
         "lineage": _promotion(step.lineage),
         "reranker": _promotion(step.reranker),
+        "second_stage": _promotion(step.second_stage),
     }
 
 

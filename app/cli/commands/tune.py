@@ -18,15 +18,17 @@ if TYPE_CHECKING:
     from quarry.training.negatives.spec import NegativeSpec
     from quarry.training.tuning.loop import TuningReport
     from quarry.training.tuning.plan import SyntheticSource, TuningPlan
+    from quarry.training.tuning.second_stage.spec import SecondStageSpec
 
 EXIT_REFUSED = 4
 
 
 class What(StrEnum):
-    """The model to tune."""
+    """What to tune."""
 
     embedder = "embedder"
     reranker = "reranker"
+    second_stage = "second-stage"
 
 
 EXIT_INTERRUPTED = 130
@@ -36,15 +38,17 @@ def register(cli: typer.Typer) -> None:
     """Add the command."""
     cli.command(
         "tune",
-        short_help="Fine-tune the model or reranker on feedback and pairs.",
-        help="Fine-tune the embedding model or reranker of an index on feedback and pairs; it goes live only if shown to be "
+        short_help="Fine-tune the model, reranker or second stage on feedback and pairs.",
+        help="Fine-tune the embedding model, reranker or second stage of an index on feedback and pairs; it goes live only if shown to be "
         "better. Exits with 4 if refused.",
     )(tune)
 
 
 def tune(
     index: Annotated[Path, typer.Argument(help="The index folder.")],
-    what: Annotated[What, typer.Option(help="Model to tune.")] = What.embedder,
+    what: Annotated[
+        What, typer.Option(help="What to tune: a model, or the second stage on token states, in seconds.")
+    ] = What.embedder,
     reranker: Annotated[
         str,
         typer.Option(
@@ -101,7 +105,9 @@ def tune(
     most: Annotated[int | None, typer.Option(help="Use at most this many examples.", min=1)] = None,
     settings: Annotated[
         Path | None,
-        typer.Option(help="TOML file with training settings (TrainSpec). Default: a preset for the device."),
+        typer.Option(
+            help="TOML file with training settings (TrainSpec, RerankerSpec or SecondStageSpec). Default: a preset for the device."
+        ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Number of training epochs.", min=1)] = None,
     negatives: Annotated[int, typer.Option(help="Mined negatives per example.", min=1)] = 4,
@@ -181,15 +187,20 @@ def _run(index: Path, plan: "TuningPlan", run: str | None, *, quiet: bool) -> "T
         watch.close()
 
 
-def _spec(settings: Path | None, epochs: int | None, seed: int, *, what: What, device: str) -> "TrainSpec":
+def _spec(
+    settings: Path | None, epochs: int | None, seed: int, *, what: What, device: str
+) -> "TrainSpec | SecondStageSpec":
     import tomllib
 
     from quarry.indexer.errors import SettingsError
     from quarry.indexer.models.loading import choose_device
     from quarry.retriever.stages.models import usable_device
     from quarry.training.fit.spec import RerankerSpec, TrainSpec, train_preset
+    from quarry.training.tuning.second_stage.spec import SecondStageSpec
 
-    reranker = what is What.reranker
+    reranker, second_stage = what is What.reranker, what is What.second_stage
+    if settings is None and second_stage:
+        return SecondStageSpec.of({"seed": seed} if epochs is None else {"seed": seed, "epochs": epochs})
     if settings is None:
         preset = train_preset(reranker=reranker, device=choose_device(usable_device(device)[0]), seed=seed)
         return preset if epochs is None else preset.model_copy(update={"epochs": epochs})
@@ -207,6 +218,8 @@ def _spec(settings: Path | None, epochs: int | None, seed: int, *, what: What, d
     given.setdefault("seed", seed)
     if epochs is not None:
         given["epochs"] = epochs
+    if second_stage:
+        return SecondStageSpec.of(given)
     return (RerankerSpec if reranker else TrainSpec).of(given)
 
 
@@ -252,7 +265,11 @@ def _print(index: Path, report: "TuningReport", plan: "TuningPlan") -> None:
     if before is not None and after is not None:
         kept = "" if report.against else f", {report.share:.0%} of the tuned weights kept"
         out(f"  dev nDCG@10 {before:.4f} -> {after:.4f}{kept}")
-    if report.against:
+    if plan.what == "second-stage":
+        out(
+            f"  compared with the second stage that answers now, each ordering the top {plan.rerank_depth}; gain {report.share:g}"
+        )
+    elif report.against:
         out(f"  compared with {report.against}, each reranking the top {plan.rerank_depth}")
     out(f"  held-out queries, {plan.route}: {report.verdict.held_out.message()}")
     out(f"  general set: {report.verdict.general.message()}")
@@ -270,4 +287,4 @@ def _print(index: Path, report: "TuningReport", plan: "TuningPlan") -> None:
 
 
 def _noun(plan: "TuningPlan") -> str:
-    return "reranker" if plan.what == "reranker" else "model"
+    return {"reranker": "reranker", "second-stage": "second stage"}.get(plan.what, "model")

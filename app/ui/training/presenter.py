@@ -107,7 +107,7 @@ def history_rows(steps: Sequence[Step], say: Say) -> list[Row]:
 
 def verdict_words(live: Step, say: Say) -> str:
     """Return the verdict of the newest promotion that is live; empty when nothing was promoted here."""
-    newest = newest_promotion(live.lineage, live.reranker)
+    newest = newest_promotion(live.lineage, live.reranker, live.second_stage)
     if newest is None:
         return ""
     verdict = told(newest.verdict, say)
@@ -116,7 +116,9 @@ def verdict_words(live: Step, say: Say) -> str:
 
 def rollback_words(live: Step, say: Say) -> list[str]:
     """Return what a rollback does; empty when the live model was not promoted here."""
-    newest = newest_promotion(live.lineage, live.reranker)
+    newest = newest_promotion(live.lineage, live.reranker, live.second_stage)
+    if newest is not None and newest is live.second_stage:
+        return _second_stage_back(live.second_stage, say)
     if isinstance(newest, RerankerFacts):
         return _reranker_back(newest, say)
     if live.lineage is None:
@@ -143,6 +145,18 @@ def _reranker_back(facts: RerankerFacts, say: Say) -> list[str]:
             + (f"{before} is used again." if before else "this index then has no reranker of its own."),
             f"重排模型 {safe(facts.model)}（运行 {safe(facts.run)}）停用，"
             + (f"恢复使用 {before}。" if before else "此后该索引没有自己的重排模型。"),
+        ),
+        say("Documents, vectors and the model stay as they are.", "文档、向量和检索模型保持不变。"),
+    ]
+
+
+def _second_stage_back(facts: RerankerFacts, say: Say) -> list[str]:
+    return [
+        say(
+            f"The tuned second stage (run {safe(facts.run)}) is switched off; "
+            + ("the one tuned before it is used again." if facts.before else "the plain one is used again."),
+            f"微调的第二阶段（运行 {safe(facts.run)}）停用，"
+            + ("恢复使用此前微调的第二阶段。" if facts.before else "恢复使用未微调的第二阶段。"),
         ),
         say("Documents, vectors and the model stay as they are.", "文档、向量和检索模型保持不变。"),
     ]

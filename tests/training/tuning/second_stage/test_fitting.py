@@ -1,0 +1,70 @@
+"""Learning a map from lists that can be learned, and from such that cannot."""
+
+import numpy as np
+import pytest
+
+from quarry.indexer.errors import SettingsError
+from quarry.retriever.rerankers.late_interaction import Compared
+from quarry.training.tuning.second_stage.fitting import fit_map
+from quarry.training.tuning.second_stage.lists import CandidateList, mean_quality
+from quarry.training.tuning.second_stage.spec import SecondStageSpec
+
+DIM = 16
+SPEC = SecondStageSpec(epochs=6, learning_rate=0.05, batch_size=8, closeness=(0.0,), gains=(0.0, 1.0, 2.0))
+
+
+def unit(rows):
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def lists(count, seed, *, learnable=True):
+    """Queries whose answer agrees with them in a quarter of the dimensions; the fused order knows nothing."""
+    draws = np.random.default_rng(seed)
+    found = []
+    for _ in range(count):
+        asked = unit(draws.normal(size=(5, DIM)))
+        states = [draws.normal(size=(12, DIM)) for _ in range(16)]
+        right = int(draws.integers(16))
+        if learnable:
+            states[right][:5, :4] = asked[:, :4] * 4
+        packed = [np.rint(unit(one) * 127).astype(np.int8) for one in states]
+        compared = Compared(asked, packed, draws.normal(size=16).astype(np.float32))
+        found.append(CandidateList(compared, [f"d{row}" for row in range(16)], frozenset({f"d{right}"})))
+    return found
+
+
+def test_a_map_is_learned_that_holds_on_other_queries():
+    chosen = fit_map(lists(60, 0), lists(30, 1), SPEC)
+    unseen = lists(30, 2)
+    assert chosen.after > chosen.before + 0.1 and chosen.tuned.gain > 0
+    assert mean_quality(unseen, chosen.tuned) > mean_quality(unseen, None) + 0.1
+
+
+def test_closeness_keeps_the_map_near_none():
+    train, dev = lists(16, 0), lists(5, 1)
+    near, far = (fit_map(train, dev, SPEC.model_copy(update={"closeness": (weight,)})) for weight in (1000.0, 0.0))
+    assert np.abs(near.tuned.change).mean() < 0.5 * np.abs(far.tuned.change).mean()
+
+
+def test_where_nothing_can_be_learned_a_gain_of_none_may_be_chosen_and_leaves_the_scores():
+    train, dev = lists(8, 0, learnable=False), lists(8, 1, learnable=False)
+    chosen = fit_map(train, dev, SPEC.model_copy(update={"gains": (0.0,), "epochs": 1}))
+    assert chosen.tuned.gain == 0 and chosen.after == chosen.before
+
+
+def test_the_same_seed_gives_the_same_map():
+    train, dev = lists(20, 0), lists(10, 1)
+    first, again = (fit_map(train, dev, SPEC.model_copy(update={"epochs": 2})) for _ in range(2))
+    np.testing.assert_array_equal(first.tuned.change, again.tuned.change)
+
+
+def test_queries_without_their_answer_among_the_candidates_teach_nothing():
+    (one,) = lists(1, 0)
+    absent = CandidateList(one.compared, one.documents, frozenset({"elsewhere"}))
+    assert absent.positive() is None and absent.quality(one.compared.plain) == 0.0
+    assert not fit_map([absent], [one], SPEC).tuned.change.any()
+
+
+def test_settings_that_are_wrong_are_all_named():
+    with pytest.raises(SettingsError, match="2 faults: .*epochs.*surprise|2 faults: .*surprise.*epochs"):
+        SecondStageSpec.of({"epochs": 0, "surprise": 1})

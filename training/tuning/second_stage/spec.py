@@ -1,0 +1,56 @@
+"""How the second stage is tuned. Imports no torch."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from quarry.indexer.errors import SettingsError
+
+
+class SecondStageSpec(BaseModel):
+    """One run that tunes the second stage.
+
+    None of the values was chosen by looking at a set that is reported on: they are those of the experiment in docs/second_stage.md.
+
+    Attributes:
+        epochs: Passes over the queries, 1 to 100.
+        batch_size: Queries per step, 2 to 1024.
+        learning_rate: Peak, 1e-5 to 0.1; it falls to 0 by a cosine.
+        negatives: Candidates beside the positive, the best of the fused ranking, 1 to 49.
+        depth: Candidates of a query, as in a search; 2 to 200.
+        closeness: Weights of the squared distance to the plain MaxSim, both as z-scores, each at least 0. One map is learned with
+            each, and the dev queries choose.
+        gains: Weights of the tuned MaxSim to choose from on the dev queries, each at least 0; 0 leaves the second stage as it is.
+        seed: Order of the queries; 0 to 2**31 - 1.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    epochs: Annotated[int, Field(ge=1, le=100)] = 6
+    batch_size: Annotated[int, Field(ge=2, le=1024)] = 16
+    learning_rate: Annotated[float, Field(ge=1e-5, le=0.1)] = 3e-3
+    negatives: Annotated[int, Field(ge=1, le=49)] = 15
+    depth: Annotated[int, Field(ge=2, le=200)] = 50
+    closeness: tuple[Annotated[float, Field(ge=0)], ...] = (0.3, 3.0)
+    gains: tuple[Annotated[float, Field(ge=0)], ...] = (0.0, 0.15, 0.3, 0.5, 0.75, 1.0)
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Self:
+        """Read settings as a TOML file gives them.
+
+        Raises:
+            SettingsError: If a key is unknown or a value out of its range; every one is named.
+        """
+        try:
+            return cls.model_validate(dict(settings))
+        except ValidationError as err:
+            faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in err.errors()]
+            raise SettingsError(
+                "tuning.second_stage_settings",
+                "the settings of the second stage have {count:fault|faults}: {faults}",
+                do="See `quarry.training.tuning.second_stage.spec.SecondStageSpec`",
+                count=len(faults),
+                faults="; ".join(faults),
+            ) from err
