@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from quarry.indexer.embedder import Embedder
-from quarry.indexer.errors import FeedbackError, SettingsError
+from quarry.indexer.errors import FeedbackError, ModelError, SettingsError
 from quarry.indexer.messages import Message
 from quarry.indexer.models.digest import content_digest
 from quarry.indexer.opened import Index
@@ -94,10 +94,22 @@ class SecondStageSubject:
         return live
 
     def open_live(self) -> LiveSecondStage:
-        """Open the live generation with its model and its second stage; no cross-encoder has a say."""
+        """Open the live generation with its model and its second stage; no cross-encoder has a say.
+
+        Raises:
+            ModelError: If the model cannot be loaded, or the index is in several languages.
+        """
         opened = Index.open(self.root)
         embedder = recorded_embedder(self.root, model_of(self.root, opened.manifest), usable_device(self.device)[0])
         searcher = Searcher.open(self.root, embedder=embedder, rerank=LATE, generation=opened.generation)
+        if searcher.tells_languages_apart:
+            raise ModelError(
+                "tuning.second_stage_of_two_languages",
+                "{index} is in several languages, which have a second stage of their own; it cannot be tuned",
+                expected="an index in one language",
+                do="Tune the embedding model instead (--what embedder)",
+                index=self.root,
+            )
         return LiveSecondStage(searcher, embedder)
 
     def announced(self, live: LiveSecondStage, run: str) -> Message:
@@ -224,4 +236,4 @@ def _examples(dev: DevSet) -> list[Example]:
 
 def _searcher(index: Index, embedder: Embedder, tuned: TokenMap | None) -> Searcher:
     searcher = Searcher(index, LazyEmbedder(index, embedder, "cpu"), LazyReranker(LATE, "cpu", index))
-    return searcher.with_second_stage(tuned) if tuned else searcher
+    return searcher.with_second_stage(tuned)
