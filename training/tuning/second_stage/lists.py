@@ -55,7 +55,7 @@ def candidate_lists(searcher: Searcher, examples: Sequence[Example], places: Pla
         ModelError: If the index has no token states, or its model gives none.
         IndexFormatError: If token states are missing or damaged.
     """
-    late = searcher.second_stage()
+    late = searcher.pipeline.late
     if late is None:
         raise no_token_states(searcher.index.root)
     answers: dict[str, frozenset[str]] = {}

@@ -102,7 +102,7 @@ class SecondStageSubject:
         opened = Index.open(self.root)
         embedder = recorded_embedder(self.root, model_of(self.root, opened.manifest), usable_device(self.device)[0])
         searcher = Searcher.open(self.root, embedder=embedder, rerank=LATE, generation=opened.generation)
-        if searcher.tells_languages_apart:
+        if searcher.pipeline.languages is not None:
             raise ModelError(
                 "tuning.second_stage_of_two_languages",
                 "{index} is in several languages, which have a second stage of their own; it cannot be tuned",

@@ -16,14 +16,17 @@ from quarry.indexer.records import Document
 from quarry.indexer.storage.vector_cache import VectorCache
 from quarry.retriever.searcher import Searcher
 from quarry.retriever.stages.models import recorded_embedder
+from quarry.training.examples.rows import write_training_rows
 from quarry.training.tuning import tune
 from quarry.training.tuning.promotion import history, roll_back
 from quarry.training.tuning.second_stage.spec import SecondStageSpec
 from tests.training.tuning.test_embedder import model, rows
 from tests.training.tuning.test_embedder import plan as embedder_plan
-from tests.training.tuning.test_reranker import NEGATIVES, QUERIES, files, general, no_hub_cache, pairs
+from tests.training.tuning.test_reranker import NEGATIVES, files, general, no_hub_cache
 
-__all__ = ["general", "model", "no_hub_cache", "pairs"]
+__all__ = ["general", "model", "no_hub_cache"]
+
+COUNT = 80
 
 LEARNS = SecondStageSpec(epochs=8, learning_rate=0.02, gains=(0.5, 2.0, 4.0), closeness=(0.0,))
 STANDS_STILL = LEARNS.model_copy(update={"gains": (0.0,), "epochs": 1})
@@ -34,8 +37,13 @@ def plan(general, pairs, spec=LEARNS, **changes):
     return embedder_plan(general, pairs, **{**settings, **changes})
 
 
-def documents():
-    asked = rows(QUERIES)
+def english(count=COUNT):
+    """An index in two languages has a second stage of its own, so these are in one."""
+    return [row for row in rows(2 * count + 20) if row.query.isascii()][:count]
+
+
+def documents(asked=None):
+    asked = asked or english()
     found = [Document(f"d{number}", row.pos[0]) for number, row in enumerate(asked)]
     return [
         *found,
@@ -68,8 +76,14 @@ def index(tmp_path, model) -> Path:
     return tmp_path / "index"
 
 
+@pytest.fixture
+def pairs(tmp_path) -> Path:
+    write_training_rows(tmp_path / "pairs.jsonl", english())
+    return tmp_path / "pairs.jsonl"
+
+
 def rerank_reason(index: Path) -> str:
-    answer = Searcher.open(index, device="cpu").search(rows(QUERIES)[7].query, 5)
+    answer = Searcher.open(index, device="cpu").search(english()[7].query, 5)
     assert not answer.degraded
     (report,) = [report for report in answer.stages if report.stage == "rerank"]
     return report.reason.code if report.reason else report.status
@@ -96,7 +110,7 @@ def test_a_better_second_stage_is_recorded_used_kept_by_updates_and_taken_back(i
 
     roll_back(index, lambda facts: recorded_embedder(index, facts, "cpu"))
     now = Index.open(index).manifest
-    assert now.second_stage is None and now.documents == 361
+    assert now.second_stage is None and now.documents == 4 * COUNT + 1
     assert rerank_reason(index) == "rerankers.words_shared"
 
 
@@ -121,7 +135,7 @@ def test_a_second_one_is_compared_with_the_first_and_taking_it_back_brings_that_
 def test_a_lost_map_degrades_the_answer_and_names_the_way_back(index, general, pairs):
     tune(index, plan(general, pairs, force=True), run="first")
     (index / "models" / "first" / "second_stage.safetensors").unlink()
-    answer = Searcher.open(index, device="cpu").search(rows(QUERIES)[7].query, 5)
+    answer = Searcher.open(index, device="cpu").search(english()[7].query, 5)
     assert len(answer.results) == 5 and "quarry models rollback" in str(answer.degraded[0])
 
 
@@ -131,6 +145,11 @@ def test_what_cannot_be_tuned_is_said_before_anything_is_done(tmp_path, index, g
     index_documents(tmp_path / "plain", documents(), embedder_of(model), BuildOptions(rerank_vectors=False))
     with pytest.raises(ModelError, match="holds no token states.*--rerank-vectors"):
         tune(tmp_path / "plain", plan(general, pairs), run="plain")
+    both = [Document(f"d{number}", row.pos[0] * 4) for number, row in enumerate(rows(120))]
+    index_documents(tmp_path / "both", both, embedder_of(model), settings_of(model))
+    assert Searcher.open(tmp_path / "both", device="cpu").pipeline.languages is not None
+    with pytest.raises(ModelError, match="is in several languages"):
+        tune(tmp_path / "both", plan(general, pairs), run="both")
     assert not (index / "tuning").exists() and not (tmp_path / "plain" / "tuning").exists()
 
 
