@@ -7,9 +7,11 @@ from typing import Any
 from quarry.app.wiring import choose_model, live_manifest
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import ModelError
+from quarry.retriever.answers.fit import Fit, Strength, search_with_fit
 from quarry.retriever.base import Reranker
 from quarry.retriever.ranking import StageScore
 from quarry.retriever.results import Answer, Result
+from quarry.retriever.searcher import Searcher, SearchOptions
 
 TECHNICAL_KEYS = (
     "doc_id",
@@ -22,8 +24,25 @@ TECHNICAL_KEYS = (
     "degraded",
     "notices",
     "copies",
+    "strength",
+    "fit",
+    "nothing_fits",
 )
 """Metadata for programs, to be kept out of prompts and embeddings."""
+
+
+def passages(searcher: Searcher, query: str, k: int, options: SearchOptions) -> list[tuple[Result, dict[str, Any]]]:
+    """Search, and return the passages with their metadata (see `passage_metadata`). Raises as `Searcher.search`."""
+    answer, fit = search_with_fit(searcher, query, k, options)
+    return [
+        (result, {**passage_metadata(result, answer), **_fit(strength, fit)})
+        for result, strength in zip(answer.results, fit.hits, strict=True)
+    ]
+
+
+def _fit(strength: Strength, fit: Fit) -> dict[str, Any]:
+    """How well a passage fits: `strength` in [0, 1] on one scale for all searches, `fit` in a word, and `nothing_fits`."""
+    return {"strength": strength.value, "fit": strength.word, "nothing_fits": fit.nothing}
 
 
 def passage_metadata(result: Result, answer: Answer) -> dict[str, Any]:

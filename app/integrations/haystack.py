@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from quarry.app.integrations.common import embedder_for, passage_metadata, reranked, reranker_for
+from quarry.app.integrations.common import embedder_for, passages, reranked, reranker_for
 from quarry.app.integrations.filters import Comparison, all_of, any_of
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import MissingExtraError
@@ -86,16 +86,10 @@ class QuarryRetriever:
             ValueError: If the query is empty, top_k < 1, or the filters name unknown metadata or another operator.
         """
         options = SearchOptions(self.route, filters=accepted_values(filters if filters is not None else self.filters))
-        answer = self._opened().search(query, self.top_k if top_k is None else top_k, options)
+        found = passages(self._opened(), query, self.top_k if top_k is None else top_k, options)
         return {
             "documents": [
-                Document(
-                    id=result.chunk_id,
-                    content=result.text,
-                    meta=passage_metadata(result, answer),
-                    score=float(result.score),
-                )
-                for result in answer.results
+                Document(id=hit.chunk_id, content=hit.text, meta=meta, score=float(hit.score)) for hit, meta in found
             ]
         }
 

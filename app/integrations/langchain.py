@@ -15,7 +15,7 @@ from typing import Self
 
 from pydantic import ConfigDict, Field, SkipValidation
 
-from quarry.app.integrations.common import embedder_for, passage_metadata, reranked, reranker_for
+from quarry.app.integrations.common import embedder_for, passages, reranked, reranker_for
 from quarry.app.integrations.filters import of_langchain
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import MissingExtraError
@@ -82,11 +82,8 @@ class QuarryRetriever(BaseRetriever):
         self.searcher = self.searcher.newest()
         wanted = of_langchain(filter, filters)
         options = self.options if wanted is None else replace(self.options, filters=wanted)
-        answer = self.searcher.search(query, self.k if k is None else k, options)
-        return [
-            Document(id=result.chunk_id, page_content=result.text, metadata=passage_metadata(result, answer))
-            for result in answer.results
-        ]
+        found = passages(self.searcher, query, self.k if k is None else k, options)
+        return [Document(id=hit.chunk_id, page_content=hit.text, metadata=metadata) for hit, metadata in found]
 
     async def _aget_relevant_documents(
         self,

@@ -11,16 +11,16 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, PrivateAttr, SkipValidation
 
-from quarry.app.integrations.common import TECHNICAL_KEYS, embedder_for, passage_metadata, reranked, reranker_for
+from quarry.app.integrations.common import TECHNICAL_KEYS, embedder_for, passages, reranked, reranker_for
 from quarry.app.integrations.filters import Comparison, all_of, any_of
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import MissingExtraError
 from quarry.retriever.base import Reranker
-from quarry.retriever.results import Answer, Result
+from quarry.retriever.results import Result
 from quarry.retriever.searcher import Filters, Searcher, SearchOptions
 
 try:
@@ -106,8 +106,8 @@ class QuarryRetriever(BaseRetriever):
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         self.searcher = self.searcher.newest()
-        answer = self.searcher.search(query_bundle.query_str, self.k, self.options)
-        return [NodeWithScore(node=_node(result, answer), score=float(result.score)) for result in answer.results]
+        found = passages(self.searcher, query_bundle.query_str, self.k, self.options)
+        return [NodeWithScore(node=_node(result, metadata), score=float(result.score)) for result, metadata in found]
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         return await asyncio.to_thread(self._retrieve, query_bundle)
@@ -135,12 +135,12 @@ def _comparisons(filters: MetadataFilters) -> Iterator[Comparison]:
     yield from parts if condition is FilterCondition.AND or not parts else [any_of(parts)]
 
 
-def _node(result: Result, answer: Answer) -> TextNode:
+def _node(result: Result, metadata: dict[str, Any]) -> TextNode:
     """Return a passage as a node of its document; prompts and embeddings see its source, title and page only."""
     return TextNode(
         id_=result.chunk_id,
         text=result.text,
-        metadata=passage_metadata(result, answer),
+        metadata=metadata,
         excluded_llm_metadata_keys=list(TECHNICAL_KEYS),
         excluded_embed_metadata_keys=list(TECHNICAL_KEYS),
         start_char_idx=result.start,

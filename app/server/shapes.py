@@ -1,6 +1,7 @@
 """Requests and responses of the HTTP API, with their limits; the OpenAPI schema is generated from these."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from json import dumps
 from typing import Annotated, Any, Literal
 
@@ -18,6 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from quarry.app.documents.catalog import Listed
 from quarry.app.server.problems import UNKNOWN_FIELD
+from quarry.retriever.answers.fit import Fit, Strength, Word
 from quarry.retriever.ranking import Route, Stage, Status
 from quarry.retriever.results import Answer, Result
 from quarry.retriever.understood import Understood
@@ -97,11 +99,31 @@ class SearchRequest(Strict):
         True, description="Name copies of a passage with the best of them, not as results of their own."
     )
     filters: Filters | None = None
+    strength: bool = Field(True, description="Say how well each passage fits; costs one more encoding of the question.")
 
     @property
     def count(self) -> int:
         """How many passages are asked for."""
         return self.top_k or self.k
+
+
+@dataclass(frozen=True, slots=True)
+class HitOut(Result):
+    """A passage, with how well it fits.
+
+    Attributes:
+        strength: In [0, 1], the same scale in every search; None unless asked for.
+        fit: The same in a word.
+    """
+
+    strength: float | None = None
+    fit: Word | None = None
+
+    @classmethod
+    def of(cls, result: Result, strength: Strength | None) -> "HitOut":
+        """Return a result with its strength."""
+        own = {each.name: getattr(result, each.name) for each in fields(result)}
+        return cls(**own) if strength is None else cls(**own, strength=strength.value, fit=strength.word)
 
 
 class StageOut(BaseModel):
@@ -119,7 +141,10 @@ class SearchAnswer(BaseModel):
 
     query: str
     route: Route
-    results: list[Result]
+    results: list[HitOut]
+    nothing_fits: bool | None = Field(
+        None, description="Whether nothing that was found fits the question well; null unless `strength` was asked for."
+    )
     stages: list[StageOut]
     degraded: list[str] = Field(description="One sentence per stage that did not fully run; empty if all did.")
     notices: list[str]
@@ -129,12 +154,14 @@ class SearchAnswer(BaseModel):
     understood: Understood = Field(description="The query's exact phrases, and what it leaves out.")
 
     @classmethod
-    def of(cls, answer: Answer) -> "SearchAnswer":
-        """Return the response for an answer."""
+    def of(cls, answer: Answer, fit: Fit | None) -> "SearchAnswer":
+        """Return the response for an answer and how well it fits."""
+        strengths = fit.hits if fit else [None] * len(answer.results)
         return cls(
             query=answer.query.text,
             route=answer.route,
-            results=list(answer.results),
+            results=[HitOut.of(result, strength) for result, strength in zip(answer.results, strengths, strict=True)],
+            nothing_fits=fit.nothing if fit else None,
             stages=[
                 StageOut(
                     stage=report.stage,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from quarry.indexer.errors import SettingsError
 from quarry.indexer.messages import Message
 from quarry.retriever.answers.calibration import NAME, Calibration, Kind, kind_of, shipped
-from quarry.retriever.answers.signals import observe
+from quarry.retriever.answers.signals import Signals, observe
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,8 +73,13 @@ def weigh(question: str, answer: "Answer", index: "Index", embedder: "Embedder |
     Raises:
         IndexMismatchError: If the embedder is not the one that the index was built with.
     """
+    vector = query_vector(question, answer, index, embedder)
+    return grounds_of(observe(question, answer.results, index, vector), answer, index)
+
+
+def grounds_of(signals: Signals, answer: "Answer", index: "Index") -> Grounds:
+    """Return what the signals of a search say, by the calibration that applies to its index."""
     calibration, remark = calibration_of(index)
-    signals = observe(question, answer.results, index, _vector(question, answer, index, embedder))
     model = calibration.model(kind_of(signals))
     basis = Message.of(
         "answers.basis",
@@ -110,9 +115,14 @@ def calibration_of(index: "Index") -> tuple[Calibration, Message | str]:
     return own, ""
 
 
-def _vector(
+def query_vector(
     question: str, answer: "Answer", index: "Index", embedder: "Embedder | None"
 ) -> "NDArray[np.float32] | None":
+    """Return the question's embedding, shape (dim,); None where meaning did not take part in the search.
+
+    Raises:
+        IndexMismatchError: If the embedder is not the one that the index was built with.
+    """
     if embedder is None or not any(result.evidence.dense for result in answer.results):
         return None
     index.check_embedder(embedder.spec)

@@ -9,7 +9,7 @@ question, cosines are those of passages in that language alone, the random ones 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log, log1p
 from random import Random
 from weakref import WeakKeyDictionary
@@ -88,6 +88,54 @@ def observe(question: str, results: Sequence[Result], index: Index, vector: NDAr
         foreign=foreign,
         terms=log1p(len(weights)),
     )
+
+
+def observe_each(
+    question: str, results: Sequence[Result], index: Index, vector: NDArray[np.float32] | None, whole: Signals
+) -> list[Signals]:
+    """Return for each result the signals of the search as if that result were its best one.
+
+    Args:
+        question: What was asked.
+        results: What was found, best first.
+        index: Where.
+        vector: The question's embedding, shape (dim,); None weighs words alone.
+        whole: What `observe` returned for these; what does not depend on the best result stays.
+    """
+    weights = _term_weights(question, index)
+    scale = _scale(vector, index, {result.chunk_id for result in results}) if vector is not None else None
+    cosines = _cosines(results, index, vector) if vector is not None and scale is not None else {}
+    rivals = sorted((cosines[r.chunk_id] for r in results[:LOOKED_AT] if r.chunk_id in cosines), reverse=True)
+    both = max(cosines, key=lambda chunk_id: cosines[chunk_id]) if cosines and whole.agree else ""
+    found = []
+    for result in results:
+        (cover,), _ = _covers([result], weights, index)
+        closeness = lead = None
+        if scale is not None and result.chunk_id in cosines:
+            middle, deviation = scale
+            closeness = (cosines[result.chunk_id] - middle) / deviation
+            lead = (cosines[result.chunk_id] - rivals[min(_RIVAL, len(rivals)) - 1]) / deviation
+        found.append(
+            replace(
+                whole,
+                closeness=closeness,
+                lead=lead,
+                cover=cover,
+                cover_all=cover,
+                agree=float(result.chunk_id == both),
+                foreign=_foreign(question, [result]),
+            )
+        )
+    return found
+
+
+def _cosines(results: Sequence[Result], index: Index, vector: NDArray[np.float32]) -> dict[str, float]:
+    """The question's cosine with every result, also with those that the dense stage did not bring."""
+    if index.vectors is None or not results:
+        return {}
+    ids = {result.chunk_id for result in results}
+    (found,) = index.vectors.search(vector[np.newaxis], len(ids), allowed=ids)
+    return {neighbour.chunk_id: float(neighbour.similarity) for neighbour in found}
 
 
 def _term_weights(question: str, index: Index) -> dict[str, float]:

@@ -8,9 +8,10 @@ from fastapi import APIRouter, Depends
 
 from quarry.app.server.services import Services, services_of
 from quarry.app.server.shapes import SearchAnswer, SearchRequest
+from quarry.retriever.answers.fit import cut, fit_of
+from quarry.retriever.answers.signals import LOOKED_AT
 from quarry.retriever.asking import checked
 from quarry.retriever.ranking import Query
-from quarry.retriever.results import Answer
 from quarry.retriever.searcher import SearchOptions
 
 router = APIRouter()
@@ -35,10 +36,24 @@ async def search(asked: SearchRequest, services: Shared) -> SearchAnswer:
     )
     reranks = asked.rerank and services.live.reranker.get()[0] is not None
     filters = dumps(asked.filters or {}, sort_keys=True)
-    key = ("search", asked.count, asked.route, asked.rerank, asked.rerank_depth, asked.collapse, filters)
+    key = (
+        "search",
+        asked.count,
+        asked.route,
+        asked.rerank,
+        asked.rerank_depth,
+        asked.collapse,
+        asked.strength,
+        filters,
+    )
 
-    def work(texts: Sequence[str]) -> list[Answer]:
-        return services.live.searcher.search_many([Query(text, text) for text in texts], asked.count, options)
+    def work(texts: Sequence[str]) -> list[SearchAnswer]:
+        searcher = services.live.searcher
+        queries = [Query(text, text) for text in texts]
+        if not asked.strength:
+            return [SearchAnswer.of(answer, None) for answer in searcher.search_many(queries, asked.count, options)]
+        found = searcher.search_many(queries, max(asked.count, LOOKED_AT), options)
+        return [SearchAnswer.of(*cut(answer, fit_of(answer, searcher), asked.count)) for answer in found]
 
     if reranks:  # each has its own time budget; passages are batched in the shared reranker
         answer = await services.search_apart(lambda: work([asked.query])[0])
@@ -46,4 +61,4 @@ async def search(asked: SearchRequest, services: Shared) -> SearchAnswer:
         answer = await services.compute(key, work, asked.query)
     if answer.degraded:
         services.metrics.degraded.inc()
-    return SearchAnswer.of(answer)
+    return answer

@@ -15,10 +15,12 @@ from quarry.app.ui.search.upload_panel import upload_panel
 from quarry.app.ui.shared.session import Session, current
 from quarry.app.ui.shared.shown_text import counted, inert, plain, told
 from quarry.indexer.errors import SearchError
+from quarry.retriever.answers.fit import search_with_fit
 from quarry.retriever.asking import MAX_QUERY_CHARS
 from quarry.retriever.searcher import SearchOptions
 
 if TYPE_CHECKING:
+    from quarry.retriever.answers.fit import Fit
     from quarry.retriever.results import Answer
     from quarry.retriever.searcher import Searcher
 
@@ -83,9 +85,10 @@ def _welcome(session: Session, searcher: "Searcher") -> None:
 
 
 def _answer(session: Session, searcher: "Searcher", asked: Asked) -> None:
-    answer = _searched(session, searcher, asked)
-    if answer is None:
+    found = _searched(session, searcher, asked)
+    if found is None:
         return
+    answer, fit = found
     whole = Subject(session, answer)
     hit_view.degraded(answer.stages, whole)
     if searcher.behind is not None:
@@ -105,13 +108,15 @@ def _answer(session: Session, searcher: "Searcher", asked: Asked) -> None:
     if not answer.results:
         _no_result(session, asked)
         return
+    if (doubt := fit.message()) and not asked.answer:  # the answer says so itself
+        st.info(plain(told(doubt, session.say)))
     st.html(words.times_html(answer, session.say, rerank=asked.rerank))
-    for result in answer.results:
-        hit_view.hit(Subject(session, answer, result), result, searcher)
+    for result, strength in zip(answer.results, fit.hits, strict=True):
+        hit_view.hit(Subject(session, answer, result), result, strength, searcher)
     _below(session, whole)
 
 
-def _searched(session: Session, searcher: "Searcher", asked: Asked) -> "Answer | None":
+def _searched(session: Session, searcher: "Searcher", asked: Asked) -> "tuple[Answer, Fit] | None":
     """Search, or reuse the last results for the same question."""
     key = (asked, searcher.index.generation)
     kept = st.session_state.get("answer")
@@ -122,13 +127,13 @@ def _searched(session: Session, searcher: "Searcher", asked: Asked) -> "Answer |
     )
     try:
         with st.spinner(session.say("Searching …", "正在搜索……"), show_time=True):
-            answer = searcher.search(asked.query, asked.k, options)
+            found = search_with_fit(searcher, asked.query, asked.k, options)
     except (SearchError, ValueError) as err:
         reason = plain(told(err, session.say))
         st.error(session.say(f"The search failed: {reason}", f"搜索失败：{reason}"))
         return None
-    st.session_state.answer = (key, answer)
-    return answer
+    st.session_state.answer = (key, found)
+    return found
 
 
 def _no_result(session: Session, asked: Asked) -> None:

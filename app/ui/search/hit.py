@@ -12,6 +12,7 @@ from quarry.app.ui.shared.shown_text import inert
 from quarry.retriever.ranking import StageReport
 
 if TYPE_CHECKING:
+    from quarry.retriever.answers.fit import Strength
     from quarry.retriever.results import Result
     from quarry.retriever.searcher import Searcher
 
@@ -24,6 +25,11 @@ STYLE = """<style>
 .q-place, .q-times { overflow-wrap: anywhere; }
 .q-source { font-family: monospace; }
 .q-info { cursor: help; }
+.q-fit { float: right; margin-left: .75rem; font-size: .84rem; cursor: help; white-space: nowrap; }
+.q-bar { display: inline-block; width: 3.5rem; height: .45rem; margin-left: .3rem; border-radius: .25rem; overflow: hidden;
+  background: rgba(128, 128, 128, .3); vertical-align: middle; }
+.q-bar span { display: block; height: 100%; background: light-dark(#b45309, #e08e2b); }
+.q-weak { opacity: .78; }
 .q-text { line-height: 1.6; }
 .q-hit mark, .q-context mark, .q-place mark { background: rgba(245, 158, 11, .32); color: inherit; padding: 0 .1em;
   border-radius: .2em; }
@@ -36,11 +42,12 @@ STYLE = """<style>
 
 
 @st.fragment
-def hit(subject: Subject, result: "Result", searcher: "Searcher") -> None:
+def hit(subject: Subject, result: "Result", strength: "Strength", searcher: "Searcher") -> None:
     """Draw one result, as a fragment: judging it redraws nothing else."""
     say = subject.session.say
     with st.container(border=True):
-        st.html(words.result_html(result) + words.place_html(result, say) + words.copies_html(result, say))
+        place = words.place_html(result, say) + words.copies_html(result, say)
+        st.html(words.result_html(result, words.fit_html(strength, say)) + place)
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.feedback("thumbs", key=judging.thumb_key(subject), on_change=judging.thumb, args=(subject,))
             chosen = judging.is_answer(subject)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from quarry.app.ui.shared.shown_text import Say, counted, excerpt, inert, marked_lines, told
 from quarry.app.ui.shared.vocabulary import method_name
+from quarry.retriever.answers.fit import Strength
 from quarry.retriever.highlight import Span
 from quarry.retriever.ranking import StageReport
 from quarry.retriever.results import Answer, Result
@@ -82,13 +83,30 @@ def examples(questions: Sequence[str], titles: Sequence[str]) -> list[str]:
     return list(questions[:4]) or list(dict.fromkeys(title for title in titles if title.strip()))[:4]
 
 
-def result_html(result: Result) -> str:
-    """Return one result: rank, title, heading, and the part that matches best."""
+def fit_html(strength: Strength, say: Say) -> str:
+    """Return how well a passage fits: one word and a bar; the number is a tooltip."""
+    word = {
+        "strong": say("fits well", "很符合"),
+        "fair": say("may fit", "可能符合"),
+        "weak": say("fits weakly", "不太符合"),
+    }[strength.word]
+    tip = say(
+        f"strength {strength.value:.2f}: 1 is sure, on the same scale for every question",
+        f"符合程度 {strength.value:.2f}：1 为确定，所有问题使用同一尺度",
+    )
+    return (
+        f"<span class='q-fit q-{strength.word}' title='{inert(tip)}'>{word} <span class='q-bar' aria-hidden='true'>"
+        f"<span style='width: {strength.value:.0%}'></span></span></span>"
+    )
+
+
+def result_html(result: Result, fit: str = "") -> str:
+    """Return one result: rank, title, heading, how well it fits (of `fit_html`), and the part that matches best."""
     heading = f"<span class='q-path'> › {inert(result.heading)}</span>" if _adds(result) else ""
     text, spans = _without_title(result)
     return (
         f"<div class='q-hit'><div class='q-title'><span class='q-rank'>{result.rank}</span>"
-        f"<b>{inert(result.title)}</b>{heading}</div>"
+        f"<b>{inert(result.title)}</b>{heading}{fit}</div>"
         f"<div class='q-text'>{excerpt(text, spans, SNIPPET_CHARS)}</div></div>"
     )
 

@@ -111,6 +111,18 @@ def test_top_k_is_k_and_an_unknown_field_is_named_with_the_known_ones(server):
     assert error["message"].startswith("unknown field limit; expected some of query, k, top_k")
 
 
+def test_results_say_how_well_they_fit_unless_told_not_to(server):
+    asked = {"query": "renew books online", "top_k": 2}
+    body = server.client.post("/search", json=asked).json()
+    assert [0 <= hit["strength"] <= 1 for hit in body["results"]] == [True, True]
+    assert {hit["fit"] for hit in body["results"]} <= {"strong", "fair", "weak"}
+    assert body["nothing_fits"] in (True, False)
+    without = server.client.post("/search", json={**asked, "strength": False}).json()
+    assert [(hit["strength"], hit["fit"]) for hit in without["results"]] == [(None, None)] * 2
+    assert without["nothing_fits"] is None
+    assert [hit["chunk_id"] for hit in without["results"]] == [hit["chunk_id"] for hit in body["results"]]
+
+
 def test_jinas_requests(server):
     def vector(**more):
         body = {"model": "tests/words", "input": [{"text": "renew books"}], "normalized": True, **more}

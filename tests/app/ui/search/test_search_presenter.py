@@ -11,6 +11,7 @@ from quarry.app.ui.search import presenter as words
 from quarry.app.ui.search.asked import Asked
 from quarry.app.ui.search.export import to_csv
 from quarry.indexer.messages import Message
+from quarry.retriever.answers.fit import Strength
 from quarry.retriever.ranking import Evidence, Query, StageReport, StageScore
 from quarry.retriever.results import Answer, Result
 from tests.app.ui.languages import chinese, english
@@ -154,3 +155,11 @@ def test_a_spreadsheet_runs_nothing():
     poisoned = replace(RESULT, title='=HYPERLINK("http://x")', text="+1", source="@x", heading="-1", score=-2.5)
     line = to_csv(replace(ANSWER, results=(poisoned,))).decode("utf-8-sig").splitlines()[1]
     assert line == 'renew,1,-2.5,fusion,"\'=HYPERLINK(""http://x"")",\'-1,\'@x,3,0,30,a#0-30,\'+1'
+
+
+def test_a_fit_is_a_word_and_a_bar_in_both_languages():
+    shown = words.result_html(RESULT, words.fit_html(Strength(0.37, "fair"), english))
+    assert "may fit" in shown
+    assert "width: 37%" in shown
+    assert "strength 0.37" in shown
+    assert "不太符合" in words.fit_html(Strength(0.02, "weak"), chinese)
