@@ -103,16 +103,29 @@ def observe_each(
         whole: What `observe` returned for these; what does not depend on the best result stays.
     """
     weights = _term_weights(question, index)
-    scale = _scale(vector, index, {result.chunk_id for result in results}) if vector is not None else None
-    cosines = _cosines(results, index, vector) if vector is not None and scale is not None else {}
-    rivals = sorted((cosines[r.chunk_id] for r in results[:LOOKED_AT] if r.chunk_id in cosines), reverse=True)
+    cosines = _cosines(results, index, vector) if vector is not None else {}
     both = max(cosines, key=lambda chunk_id: cosines[chunk_id]) if cosines and whole.agree else ""
+    scales: dict[frozenset[str] | None, tuple[float, float] | None] = {}
     found = []
     for result in results:
         (cover,), _ = _covers([result], weights, index)
+        foreign = _foreign(question, [result])
+        alike = _alike([result], index) if foreign else None
+        if vector is not None and alike not in scales:
+            near = {r.chunk_id for r in results if alike is None or r.chunk_id in alike}
+            scales[alike] = _scale(vector, index, near, alike)
         closeness = lead = None
+        scale = scales.get(alike)
         if scale is not None and result.chunk_id in cosines:
             middle, deviation = scale
+            rivals = sorted(
+                (
+                    cosines[r.chunk_id]
+                    for r in results[:LOOKED_AT]
+                    if r.chunk_id in (cosines if alike is None else alike)
+                ),
+                reverse=True,
+            ) or [cosines[result.chunk_id]]
             closeness = (cosines[result.chunk_id] - middle) / deviation
             lead = (cosines[result.chunk_id] - rivals[min(_RIVAL, len(rivals)) - 1]) / deviation
         found.append(
@@ -120,10 +133,11 @@ def observe_each(
                 whole,
                 closeness=closeness,
                 lead=lead,
+                size=log(max(1, len(index.lexical) if alike is None else len(alike))),
                 cover=cover,
                 cover_all=cover,
                 agree=float(result.chunk_id == both),
-                foreign=_foreign(question, [result]),
+                foreign=foreign,
             )
         )
     return found
