@@ -50,6 +50,18 @@ class Result:
     evidence: Evidence
     copies: tuple[Copy, ...] = ()
 
+    @property
+    def time(self) -> str:
+        """When the passage is said, `H:MM:SS`, of subtitles; else empty."""
+        times = self.meta.get("times")
+        if not isinstance(times, str):
+            return ""
+        from quarry.indexer.readers.text.subtitles import (
+            time_at,
+        )  # for documents that have times only: it reads charsets
+
+        return time_at(times, self.start)
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

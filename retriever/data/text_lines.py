@@ -13,6 +13,8 @@ from quarry.indexer.errors import CorpusError, cause_of
 from quarry.indexer.messages import Message
 
 _SHOWN = 5  # faults shown in one message; the rest are counted
+_SAMPLE = 1 << 16  # bytes that tell a file's charset
+_LINE_CHARSETS = frozenset({"gb18030", "big5", "big5hkscs"})
 _QUOTED = 60  # characters of an offending value that are shown
 
 
@@ -22,17 +24,39 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     Only a line feed ends a line: U+2028 or U+0085 inside a JSON string do not.
 
     Raises:
-        CorpusError: If the file is missing, is not a whole gzip file though named .gz, or a line is not UTF-8.
+        CorpusError: If the file is missing, is not a whole gzip file though named .gz, or a line is not in its charset.
     """
+    charset = charset_of(path)
     with _explained(path), _open_binary(path) as handle:
-        yield from decoded_lines(handle, path)
+        yield from decoded_lines(handle, path, charset)
 
 
 def whole_text(path: Path) -> str:
     """Return a text file without byte order mark, for formats whose records may span lines. Raises as `numbered_lines` does."""
+    charset = charset_of(path)
     with _explained(path), _open_binary(path) as handle:
-        lines = [_decoded(path, number, raw, "") for number, raw in enumerate(handle, start=1)]
+        lines = [_decoded(path, number, raw, charset, "") for number, raw in enumerate(handle, start=1)]
     return "".join(lines)
+
+
+def charset_of(path: Path) -> str:
+    """Return `gb18030` or `big5` for a file that is written in it from its beginning, else `utf-8`.
+
+    Raises:
+        CorpusError: If the file cannot be read.
+    """
+    from quarry.indexer.readers.charset import decode
+
+    with _explained(path), _open_binary(path) as handle:
+        sample = handle.read(_SAMPLE)
+    lines = sample if len(sample) < _SAMPLE else sample[: sample.rfind(b"\n") + 1]
+    first = next((line for line in lines.split(b"\n") if not line.isascii()), b"")
+    try:
+        first.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        read = decode(lines)
+        return read.charset if read.charset in _LINE_CHARSETS and not read.damaged else "utf-8"
+    return "utf-8"
 
 
 @contextmanager
@@ -58,14 +82,19 @@ def _explained(path: Path) -> Iterator[None]:
         ) from err
 
 
-def decoded_lines(lines: Iterable[bytes], source: Path | str) -> Iterator[tuple[int, str]]:
+def decoded_lines(lines: Iterable[bytes], source: Path | str, charset: str = "utf-8") -> Iterator[tuple[int, str]]:
     """Yield line number (from 1) and text of the lines that are not blank, as `numbered_lines` does.
 
+    Args:
+        lines: With their line ends.
+        source: The file, for errors.
+        charset: What they are written in.
+
     Raises:
-        CorpusError: If a line is not UTF-8; `source` and line are named.
+        CorpusError: If a line is not in the charset; `source` and line are named.
     """
     for number, raw in enumerate(lines, start=1):
-        text = _decoded(source, number, raw)
+        text = _decoded(source, number, raw, charset)
         if text.strip():
             yield number, text
 
@@ -132,14 +161,14 @@ def _open_binary(path: Path) -> BinaryIO | gzip.GzipFile:
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
 
 
-def _decoded(source: Path | str, number: int, raw: bytes, ends: str = "\r\n") -> str:
+def _decoded(source: Path | str, number: int, raw: bytes, charset: str, ends: str = "\r\n") -> str:
     try:
-        return raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip(ends)
+        return raw.decode("utf-8-sig" if number == 1 and charset == "utf-8" else charset).rstrip(ends)
     except UnicodeDecodeError as err:
         raise CorpusError(
             "data.not_utf8",
             "{source}:{line}: not UTF-8 at byte {byte}",
-            expected="UTF-8",
+            expected="UTF-8, or GB18030 or Big5 from the first line on",
             do="Convert the file",
             source=str(source),
             line=number,

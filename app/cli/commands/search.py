@@ -170,7 +170,7 @@ def _stages_of(results: Sequence[Result]) -> tuple[str, ...]:
 
 def _print_result(result: Result, explained: Sequence[str] | None, *, unknown: bool = False) -> None:
     """Print one result; `explained` are the stages whose ranks are shown, None for no explanation."""
-    place = f", page {result.page}" if result.page else ""
+    place = f", page {result.page}" if result.page else f", {result.time}" if result.time else ""
     heading = f" > {result.heading}" if result.heading and result.heading != result.title else ""
     out(f"{result.rank}. {result.title}{heading}")
     out(f"   {result.source}{place}, characters {result.start}-{result.end}, {_score(result, unknown=unknown)}")

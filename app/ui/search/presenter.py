@@ -126,6 +126,8 @@ def place_html(result: Result, say: Say) -> str:
     parts = [f"<span class='q-source'>{inert(result.source)}</span>"]
     if result.page:
         parts.append(say(f"page {result.page}", f"第 {result.page} 页"))
+    if result.time:
+        parts.append(inert(result.time))
     parts.append(
         _tooltip(say(f"characters {result.start:,}–{result.end:,}", f"第 {result.start:,}–{result.end:,} 字符"))
     )
