@@ -13,8 +13,8 @@ from quarry.indexer.language import language_of
 from quarry.indexer.readers.left_out import counts_of
 from quarry.indexer.readers.text.subtitles import time_at
 from quarry.indexer.storage.chunk_table import ChunkTable, DocumentRow
+from quarry.indexer.storage.generation_texts import open_texts
 from quarry.indexer.storage.generations import Generations
-from quarry.indexer.storage.layout import CHUNKS_NAME
 
 _SAMPLE = 4_000  # characters that tell a document's language
 
@@ -188,7 +188,7 @@ def unknown_document(doc_id: str) -> UnknownDocument:
 
 @contextmanager
 def _table(index: Path) -> Iterator[ChunkTable]:
-    table = ChunkTable.open(Generations(index).live() / CHUNKS_NAME)
+    table = open_texts(Generations(index).live())
     try:
         yield table
     finally:

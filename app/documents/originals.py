@@ -9,9 +9,8 @@ from quarry.app.documents.catalog import unknown_document
 from quarry.indexer.corpus.listing import path_of
 from quarry.indexer.errors import SearchError
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.chunk_table import ChunkTable
+from quarry.indexer.storage.generation_texts import open_texts
 from quarry.indexer.storage.generations import Generations
-from quarry.indexer.storage.layout import CHUNKS_NAME
 
 LARGEST = 512 << 20
 """Bytes of a file that is handed over."""
@@ -40,7 +39,7 @@ def find_original(index: Path, doc_id: str) -> Original:
         UnknownDocument: If no document has the id.
         NoOriginal: If the document came from no file, or its file is gone, too large, or outside of its folder.
     """
-    table = ChunkTable.open(Generations(index).live() / CHUNKS_NAME)
+    table = open_texts(Generations(index).live())
     try:
         owner = table.owner(doc_id)
         if owner is None:
