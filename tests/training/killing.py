@@ -169,11 +169,12 @@ def checkpoints(folder: Path, kills: int) -> dict[str, Any]:
     from quarry.training.fit.run import run_training
     from quarry.training.fit.run_folder import step_of
     from quarry.training.fit.spec import TrainSpec
+    from quarry.training.fit.table import RowTable
     from quarry.training.fit.trainable import open_trainable, trainable_weights
     from tests.training.tiny_model import tiny_model, topic_rows
 
     training_run.versions = dict  # type: ignore[assignment]  # git is not asked two hundred times
-    base, rows, rng = tiny_model(folder / "base"), topic_rows(96), random.Random(0)
+    base, rows, rng = tiny_model(folder / "base"), RowTable.of(topic_rows(96)), random.Random(0)
     spec = TrainSpec(epochs=100, batch_size=16, learning_rate=1e-3, warmup=0.0, checkpoint_steps=1)
     alone = spec.model_copy(update={"checkpoint_steps": 0})
     subject = _EmbedderTrainee(open_trainable(base, spec, device="cpu"), rows, spec)
