@@ -12,6 +12,7 @@ from quarry.indexer.errors import SettingsError
 from quarry.indexer.messages import Message
 from quarry.retriever.answers.calibration import NAME, Calibration, Kind, kind_of, shipped
 from quarry.retriever.answers.signals import Signals, observe
+from quarry.retriever.stages.asked_vectors import vector_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -126,5 +127,4 @@ def query_vector(
     if embedder is None or not any(result.evidence.dense for result in answer.results):
         return None
     index.check_embedder(embedder.spec)
-    vector: NDArray[np.float32] = embedder.embed_queries([question])[0]
-    return vector
+    return vector_of(embedder, question)

@@ -10,6 +10,7 @@ from quarry.indexer.lexical.bm25 import LexicalIndex
 from quarry.indexer.messages import Message
 from quarry.indexer.stores.base import VectorStore
 from quarry.retriever.ranking import Evidence, Hit, Query, Ranking, StageReport, StageScore
+from quarry.retriever.stages.asked_vectors import embed_asked
 from quarry.retriever.stages.languages import Languages, Near
 from quarry.retriever.stages.names import NEAREST, Asked, Names
 
@@ -40,7 +41,7 @@ class DenseRetriever:
             return []
         started = perf_counter()
         texts = [query.text for query in queries]
-        vectors = self.embedder().embed_queries(texts)
+        vectors = embed_asked(self.embedder(), texts)
         depth = max(k, self.of_others, 0 if self.names is None else NEAREST)
         if self.languages is None:
             found = [
