@@ -69,6 +69,7 @@ def fit_of(answer: "Answer", searcher: "Searcher") -> Fit:
         IndexMismatchError: If the embedder is not the one that the index was built with.
 
     Example:
+        >>> from quarry.retriever import Searcher
         >>> searcher = Searcher.open("my-index")
         >>> fit = fit_of(searcher.search("Where does the Rhine begin?"), searcher)
         >>> fit.nothing, fit.hits[0].word
