@@ -84,7 +84,7 @@ def examples(questions: Sequence[str], titles: Sequence[str]) -> list[str]:
 
 
 def fit_html(strength: Strength, say: Say) -> str:
-    """Return how well a passage fits: one word and a bar; the number is a tooltip."""
+    """Return how well a passage fits: one word and a bar, the number as a tooltip. It stands outside of what holds document text."""
     word = {
         "strong": say("fits well", "很符合"),
         "fair": say("may fit", "可能符合"),
@@ -95,18 +95,18 @@ def fit_html(strength: Strength, say: Say) -> str:
         f"符合程度 {strength.value:.2f}：1 为确定，所有问题使用同一尺度",
     )
     return (
-        f"<span class='q-fit q-{strength.word}' title='{inert(tip)}'>{word} <span class='q-bar' aria-hidden='true'>"
-        f"<span style='width: {strength.value:.0%}'></span></span></span>"
+        f"<div class='q-fit q-{strength.word}' title='{inert(tip)}'>{word} <span class='q-bar' aria-hidden='true'>"
+        f"<span style='width: {strength.value:.0%}'></span></span></div>"
     )
 
 
-def result_html(result: Result, fit: str = "") -> str:
-    """Return one result: rank, title, heading, how well it fits (of `fit_html`), and the part that matches best."""
+def result_html(result: Result) -> str:
+    """Return one result: rank, title, heading, and the part that matches best."""
     heading = f"<span class='q-path'> › {inert(result.heading)}</span>" if _adds(result) else ""
     text, spans = _without_title(result)
     return (
         f"<div class='q-hit'><div class='q-title'><span class='q-rank'>{result.rank}</span>"
-        f"<b>{inert(result.title)}</b>{heading}{fit}</div>"
+        f"<b>{inert(result.title)}</b>{heading}</div>"
         f"<div class='q-text'>{excerpt(text, spans, SNIPPET_CHARS)}</div></div>"
     )
 

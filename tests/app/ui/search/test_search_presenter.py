@@ -158,7 +158,7 @@ def test_a_spreadsheet_runs_nothing():
 
 
 def test_a_fit_is_a_word_and_a_bar_in_both_languages():
-    shown = words.result_html(RESULT, words.fit_html(Strength(0.37, "fair"), english))
+    shown = words.fit_html(Strength(0.37, "fair"), english)
     assert "may fit" in shown
     assert "width: 37%" in shown
     assert "strength 0.37" in shown
