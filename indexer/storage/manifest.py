@@ -14,7 +14,16 @@ from quarry.indexer.embedder import EmbedderSpec
 from quarry.indexer.errors import IndexFormatError, OtherFormatError
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.durable import write_atomic
-from quarry.indexer.storage.sealing import Damage, FileFact, describe, differences, seal, unseal, verified_by_default
+from quarry.indexer.storage.sealing import (
+    Damage,
+    FileFact,
+    describe,
+    differences,
+    seal,
+    unseal,
+    verified_by_default,
+    wrong_fields,
+)
 from quarry.indexer.storage.segments import SegmentName, Segments
 
 FORMAT = 4
@@ -273,14 +282,7 @@ class Manifest(_Part):
         try:
             return cls.model_validate(content)
         except ValidationError as err:
-            raise IndexFormatError(
-                "storage.wrong_fields",
-                "{path} is damaged: {count:wrong field|wrong fields}, first {field}",
-                do="Run `quarry generations INDEX --rollback`, or index again with --rebuild",
-                path=path,
-                count=err.error_count(),
-                field=".".join(map(str, err.errors()[0]["loc"])),
-            ) from err
+            raise wrong_fields(path, err) from err
 
     def damage(self, folder: Path, *, hashes: bool | None = None) -> list[Damage]:
         """List what differs between the recorded files and those on disk.

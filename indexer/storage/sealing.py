@@ -7,7 +7,7 @@ from json import JSONDecodeError, dumps, loads
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.messages import Message
@@ -139,3 +139,15 @@ def unseal(path: Path) -> dict[str, Any]:
 
 def _digest(content: Mapping[str, Any]) -> str:
     return sha256(dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def wrong_fields(path: Path, err: ValidationError) -> IndexFormatError:
+    """Make the error for a sealed file whose content has other fields than its kind."""
+    return IndexFormatError(
+        "storage.wrong_fields",
+        "{path} is damaged: {count:wrong field|wrong fields}, first {field}",
+        do="Run `quarry generations INDEX --rollback`, or index again with --rebuild",
+        path=path,
+        count=err.error_count(),
+        field=".".join(map(str, err.errors()[0]["loc"])),
+    )

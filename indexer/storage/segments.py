@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.durable import sync_folder, sync_tree, write_atomic
-from quarry.indexer.storage.sealing import Damage, FileFact, describe, differences, seal, unseal
+from quarry.indexer.storage.sealing import Damage, FileFact, describe, differences, seal, unseal, wrong_fields
 
 FORMAT = 1
 SEGMENTS_NAME = "segments"
@@ -75,14 +75,7 @@ class Header(BaseModel):
         try:
             return cls.model_validate(content)
         except ValidationError as err:
-            raise IndexFormatError(
-                "storage.wrong_fields",
-                "{path} is damaged: {count:wrong field|wrong fields}, first {field}",
-                do="Run `quarry generations INDEX --rollback`, or index again with --rebuild",
-                path=path,
-                count=err.error_count(),
-                field=".".join(map(str, err.errors()[0]["loc"])),
-            ) from err
+            raise wrong_fields(path, err) from err
 
 
 class Segments:

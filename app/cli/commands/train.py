@@ -8,6 +8,7 @@ import typer
 
 from quarry.app.cli.console import DeviceOption, note, out, out_json
 from quarry.app.cli.exits import usage_errors
+from quarry.app.cli.settings_file import read_settings
 
 if TYPE_CHECKING:
     from quarry.training.examples.row_files import RowFiles
@@ -98,7 +99,7 @@ def train(
     }
     chosen = {key: value for key, value in flags.items() if value is not None}
     chosen_loss = {key: value for key, value in loss.items() if value is not None}
-    given = _given(settings)
+    given = {} if settings is None else read_settings(settings)
     given |= chosen
     if chosen_loss:
         given["loss"] = {**given.get("loss", {}), **chosen_loss}
@@ -116,26 +117,6 @@ def _first_process() -> bool:
     import os
 
     return os.environ.get("RANK", "0") == "0"
-
-
-def _given(settings: Path | None) -> dict[str, Any]:
-    import tomllib
-
-    from quarry.indexer.errors import SettingsError
-
-    if settings is None:
-        return {}
-    try:
-        return tomllib.loads(settings.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as err:
-        raise SettingsError(
-            "cli.settings_unreadable",
-            "{path} cannot be read ({reason})",
-            expected="TOML with training settings",
-            do="Fix it",
-            path=settings,
-            reason=str(err),
-        ) from err
 
 
 def _distilling(job: "StageJob") -> "StageJob":

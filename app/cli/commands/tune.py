@@ -9,6 +9,7 @@ import typer
 from quarry.app.cli.commands.search import RouteName
 from quarry.app.cli.console import ProgressBar, note, out, out_json
 from quarry.app.cli.exits import usage_errors
+from quarry.app.cli.settings_file import read_settings
 from quarry.app.words import words
 
 if TYPE_CHECKING:
@@ -190,9 +191,6 @@ def _run(index: Path, plan: "TuningPlan", run: str | None, *, quiet: bool) -> "T
 def _spec(
     settings: Path | None, epochs: int | None, seed: int, *, what: What, device: str
 ) -> "TrainSpec | SecondStageSpec":
-    import tomllib
-
-    from quarry.indexer.errors import SettingsError
     from quarry.indexer.models.loading import choose_device
     from quarry.retriever.stages.models import usable_device
     from quarry.training.fit.spec import RerankerSpec, TrainSpec, train_preset
@@ -204,17 +202,7 @@ def _spec(
     if settings is None:
         preset = train_preset(reranker=reranker, device=choose_device(usable_device(device)[0]), seed=seed)
         return preset if epochs is None else preset.model_copy(update={"epochs": epochs})
-    try:
-        given: dict[str, object] = tomllib.loads(settings.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as err:
-        raise SettingsError(
-            "cli.settings_unreadable",
-            "{path} cannot be read ({reason})",
-            expected="TOML with training settings",
-            do="Fix it",
-            path=settings,
-            reason=str(err),
-        ) from err
+    given = read_settings(settings)
     given.setdefault("seed", seed)
     if epochs is not None:
         given["epochs"] = epochs

@@ -1,5 +1,4 @@
 """The page Documents.
 
-`presenter` turns documents into rows and sentences, `actions` takes documents out and indexes the folders again;
-`pages/documents.py` draws them.
+`presenter` turns documents into rows and sentences, `actions` indexes the folders again; `pages/documents.py` draws them.
 """

@@ -8,7 +8,7 @@ import streamlit as st
 from quarry.app.documents.skips import remember_skips
 from quarry.app.ui.shared.data_folders import allowed_path, allowed_roots
 from quarry.app.ui.shared.fault import show_fault
-from quarry.app.ui.shared.jobs import Job, board
+from quarry.app.ui.shared.jobs import BuildWatch, Job, board
 from quarry.app.ui.shared.session import Session
 from quarry.app.ui.shared.shown_text import Say
 from quarry.app.wiring import choose_model
@@ -99,26 +99,9 @@ def build_first(job: Job, index: Path, folder: Path, device: str) -> BuildReport
     """
     chosen = choose_model("auto", device=device)
     settings = BuildOptions(model_folder=chosen.folder, notes=chosen.notes)
-    report = build_index(index, [folder], chosen.embedder, settings, _Watch(job))
+    report = build_index(index, [folder], chosen.embedder, settings, BuildWatch(job))
     remember_skips(index, [folder], report.skipped)
     return report
-
-
-class _Watch:
-    """Reports a build's progress to its job."""
-
-    def __init__(self, job: Job) -> None:
-        self._job, self._phase, self._done, self._total = job, "", 0, 0
-
-    def phase(self, name: str, total: int | None) -> None:
-        """Start a phase."""
-        self._phase, self._done, self._total = name, 0, total or 0
-        self._job.report(0, self._total, name)
-
-    def advance(self, amount: int) -> None:
-        """Record progress within the phase."""
-        self._done += amount
-        self._job.report(self._done, self._total, self._phase)
 
 
 def _progress(session: Session, job: Job) -> None:

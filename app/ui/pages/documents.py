@@ -6,13 +6,15 @@ from quarry.app.documents.catalog import Listing, list_documents, matching_ids, 
 from quarry.app.documents.originals import NoOriginal, find_original, read_original
 from quarry.app.documents.skips import list_skips
 from quarry.app.ui.documents import presenter as shown
-from quarry.app.ui.documents.actions import TOLD, WANTED, confirm_removal, index_again
+from quarry.app.ui.documents.actions import index_again
+from quarry.app.ui.index.removal import confirm_removal, removal_note, told_key, wanted_key
 from quarry.app.ui.shared.fault import show_fault
 from quarry.app.ui.shared.session import Session, current
 from quarry.app.ui.shared.shown_text import counted, safe, told
 from quarry.indexer.build.removal import Selection
 from quarry.indexer.errors import SearchError
 
+_PLACE = "documents"
 _PASSAGES = 50  # shown at once
 
 
@@ -21,7 +23,7 @@ def page() -> None:
     session = current()
     say, state = session.say, st.session_state
     st.title(say("Documents", "文档"), anchor=False)
-    if words := state.pop(TOLD, ""):
+    if words := state.pop(told_key(_PLACE), ""):
         st.success(words, icon=":material/check:")
     name, lines = _conditions(session)
     try:
@@ -97,16 +99,16 @@ def _removal(session: Session, chosen: list[str], listing: Listing, matching: Se
         disabled=not chosen,
         width="stretch",
     ):
-        state[WANTED] = Selection(doc_ids=tuple(chosen))
+        state[wanted_key(_PLACE)] = Selection(doc_ids=tuple(chosen))
     if matching is not None and every.button(
         say(f"Take out all {listing.total:,} that match", f"去掉符合条件的全部 {listing.total:,} 个"),
         key="documents.remove_all",
         disabled=not listing.total,
         width="stretch",
     ):
-        state[WANTED] = matching
-    if WANTED in state:
-        confirm_removal(session)
+        state[wanted_key(_PLACE)] = matching
+    if wanted_key(_PLACE) in state:
+        confirm_removal(session, _PLACE, removal_note(session))
 
 
 def _document(session: Session, doc_id: str) -> None:

@@ -112,6 +112,23 @@ Work: TypeAlias = Callable[[Job], Any]
 """What a job does; it reports to the job and returns the result."""
 
 
+class BuildWatch:
+    """Hands the progress of a build of the index (`quarry.indexer.build.progress`) on to its job."""
+
+    def __init__(self, job: Job) -> None:
+        self._job, self._phase, self._done, self._total = job, "", 0, 0
+
+    def phase(self, name: str, total: int | None) -> None:
+        """Start a phase."""
+        self._phase, self._done, self._total = name, 0, total or 0
+        self._job.report(0, self._total, name)
+
+    def advance(self, amount: int) -> None:
+        """Record progress within the phase."""
+        self._done += amount
+        self._job.report(self._done, self._total, self._phase)
+
+
 class JobBoard:
     """The jobs of one index: one at a time of each kind; the latest is kept."""
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from quarry.app.ui.index.folders import folder_rows, removal_words, selection_of
+from quarry.app.ui.index.folders import folder_rows, selection_of
+from quarry.app.ui.index.removal import removal_words
 from quarry.indexer.build.removal import Root, Selected, Selection, list_roots
 from quarry.indexer.errors import BadFilter
 from quarry.indexer.opened import Index
