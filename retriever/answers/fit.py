@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from quarry.indexer.messages import Message
 from quarry.retriever.answers.calibration import kind_of
 from quarry.retriever.answers.evidence import Grounds, calibration_of, grounds_of, query_vector
-from quarry.retriever.answers.signals import LOOKED_AT, observe, observe_each
+from quarry.retriever.answers.signals import LOOKED_AT, Observed
 
 if TYPE_CHECKING:
     from quarry.retriever.results import Answer
@@ -79,10 +79,10 @@ def fit_of(answer: "Answer", searcher: "Searcher") -> Fit:
     embedder = None if answer.route == "bm25" else searcher.embedder()
     vector = query_vector(question, answer, index, embedder)
     calibration, _ = calibration_of(index)
-    whole = observe(question, answer.results, index, vector)
-    grounds = grounds_of(whole, answer, index)
+    observed = Observed(question, answer.results, index, vector)
+    grounds = grounds_of(observed.whole(), answer, index)
     hits = []
-    for signals in observe_each(question, answer.results, index, vector, whole):
+    for signals in observed.each():
         model = calibration.model(kind_of(signals))
         value = model.strength(signals)
         weak = grounds.weak or value < model.threshold

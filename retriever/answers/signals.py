@@ -8,8 +8,9 @@ Similarities with two languages are on two scales. In an index of two, where the
 question, cosines are those of passages in that language alone, the random ones too: as in an index of that language.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import log, log1p
 from random import Random
 from weakref import WeakKeyDictionary
@@ -20,7 +21,6 @@ from numpy.typing import NDArray
 from quarry.indexer.build.languages import major_languages
 from quarry.indexer.language import language_of
 from quarry.indexer.opened import Index
-from quarry.indexer.records import passage_text
 from quarry.indexer.storage.chunk_table import ChunkTable
 from quarry.retriever.results import Result
 
@@ -69,87 +69,122 @@ def observe(question: str, results: Sequence[Result], index: Index, vector: NDAr
         index: Where.
         vector: The question's embedding, shape (dim,); None weighs words alone.
     """
-    seen = results[:LOOKED_AT]
-    weights = _term_weights(question, index)
-    covers, together = _covers(seen[:_BEST], weights, index)
-    mass = sum(weights.values()) or 1.0
-    foreign = _foreign(question, seen[:1])
-    alike = _alike(seen, index) if foreign else None
-    near = [result for result in seen if alike is None or result.chunk_id in alike]
-    closeness, lead = _distances(near, index, vector, alike) if vector is not None else (None, None)
-    return Signals(
-        closeness=closeness,
-        lead=lead,
-        size=log(max(1, len(index.lexical) if alike is None else len(alike))),
-        cover=max(covers, default=0.0),
-        cover_all=together,
-        known=sum(weight for term, weight in weights.items() if index.lexical.idf(term) is not None) / mass,
-        agree=_agreement(seen),
-        foreign=foreign,
-        terms=log1p(len(weights)),
-    )
+    return Observed(question, results, index, vector).whole()
 
 
-def observe_each(
-    question: str, results: Sequence[Result], index: Index, vector: NDArray[np.float32] | None, whole: Signals
-) -> list[Signals]:
-    """Return for each result the signals of the search as if that result were its best one.
+class Observed:
+    """One search as it is observed; what several of its signals need is found once.
 
-    Args:
-        question: What was asked.
-        results: What was found, best first.
-        index: Where.
-        vector: The question's embedding, shape (dim,); None weighs words alone.
-        whole: What `observe` returned for these; what does not depend on the best result stays.
+    Example:
+        >>> from quarry.retriever import Searcher
+        >>> searcher = Searcher.open("my-index")
+        >>> found = searcher.search("Where does the Rhine begin?")
+        >>> observed = Observed(found.query.text, found.results, searcher.index, None)
+        >>> observed.whole().cover == observed.each()[0].cover
+        True
     """
-    weights = _term_weights(question, index)
-    cosines = _cosines(results, index, vector) if vector is not None else {}
-    both = max(cosines, key=lambda chunk_id: cosines[chunk_id]) if cosines and whole.agree else ""
-    scales: dict[frozenset[str] | None, tuple[float, float] | None] = {}
-    found = []
-    for result in results:
-        (cover,), _ = _covers([result], weights, index)
-        foreign = _foreign(question, [result])
-        alike = _alike([result], index) if foreign else None
-        if vector is not None and alike not in scales:
-            near = {r.chunk_id for r in results if alike is None or r.chunk_id in alike}
-            scales[alike] = _scale(vector, index, near, alike)
-        closeness = lead = None
-        scale = scales.get(alike)
-        if scale is not None and result.chunk_id in cosines:
-            middle, deviation = scale
-            rivals = sorted(
-                (
-                    cosines[r.chunk_id]
-                    for r in results[:LOOKED_AT]
-                    if r.chunk_id in (cosines if alike is None else alike)
-                ),
-                reverse=True,
-            ) or [cosines[result.chunk_id]]
-            closeness = (cosines[result.chunk_id] - middle) / deviation
-            lead = (cosines[result.chunk_id] - rivals[min(_RIVAL, len(rivals)) - 1]) / deviation
-        found.append(
-            replace(
-                whole,
-                closeness=closeness,
-                lead=lead,
-                size=log(max(1, len(index.lexical) if alike is None else len(alike))),
-                cover=cover,
-                cover_all=cover,
-                agree=float(result.chunk_id == both),
-                foreign=foreign,
-            )
+
+    def __init__(
+        self, question: str, results: Sequence[Result], index: Index, vector: NDArray[np.float32] | None
+    ) -> None:
+        """Take what `observe` takes."""
+        self._question, self._results, self._index, self._vector = question, results, index, vector
+        self._weights = _term_weights(question, index)
+        self._held = _held(results, self._weights, index)
+        self._scales: dict[frozenset[str] | None, tuple[float, float] | None] = {}
+
+    def whole(self) -> Signals:
+        """Return the signals of the search."""
+        seen = self._results[:LOOKED_AT]
+        mass = sum(self._weights.values()) or 1.0
+        best = [self._held[result.chunk_id] for result in seen[:_BEST]]
+        foreign = _foreign(self._question, seen[:1])
+        alike = _alike(seen, self._index) if foreign else None
+        closeness, lead = self._distances(alike)
+        return Signals(
+            closeness=closeness,
+            lead=lead,
+            size=self._size(alike),
+            cover=max(map(self._share, best), default=0.0),
+            cover_all=self._share(frozenset().union(*best)),
+            known=sum(weight for term, weight in self._weights.items() if self._index.lexical.idf(term) is not None)
+            / mass,
+            agree=_agreement(seen),
+            foreign=foreign,
+            terms=log1p(len(self._weights)),
         )
-    return found
 
+    def each(self) -> list[Signals]:
+        """Return for each result the signals of the search as if that result were its best one."""
+        whole, cosines = self.whole(), self._cosines
+        both = max(cosines, key=lambda chunk_id: cosines[chunk_id]) if cosines and whole.agree else ""
+        found = []
+        for result in self._results:
+            foreign = _foreign(self._question, [result])
+            alike = _alike([result], self._index) if foreign else None
+            closeness, lead = self._distances_of(result, alike)
+            cover = self._share(self._held[result.chunk_id])
+            found.append(
+                replace(
+                    whole,
+                    closeness=closeness,
+                    lead=lead,
+                    size=self._size(alike),
+                    cover=cover,
+                    cover_all=cover,
+                    agree=float(result.chunk_id == both),
+                    foreign=foreign,
+                )
+            )
+        return found
 
-def _cosines(results: Sequence[Result], index: Index, vector: NDArray[np.float32]) -> dict[str, float]:
-    """The question's cosine with every result, also with those that the dense stage did not bring."""
-    if index.vectors is None or not results:
-        return {}
-    ids = {result.chunk_id for result in results}
-    (found,) = index.vectors.search(vector[np.newaxis], len(ids), allowed=ids)
-    return {neighbour.chunk_id: float(neighbour.similarity) for neighbour in found}
+    def _share(self, terms: Collection[str]) -> float:
+        """The share of the terms' weight."""
+        mass = sum(self._weights.values())
+        return sum(weight for term, weight in self._weights.items() if term in terms) / mass if mass else 0.0
+
+    def _size(self, alike: frozenset[str] | None) -> float:
+        return log(max(1, len(self._index.lexical) if alike is None else len(alike)))
+
+    def _distances(self, alike: frozenset[str] | None) -> tuple[float, float] | tuple[None, None]:
+        """How far the best cosine that dense search brought is above random ones, and above the fifth."""
+        near = [r for r in self._results[:LOOKED_AT] if r.evidence.dense and (alike is None or r.chunk_id in alike)]
+        cosines = [result.evidence.dense.score for result in near if result.evidence.dense]
+        return self._placed(max(cosines, default=0.0), cosines, alike)
+
+    def _distances_of(self, result: Result, alike: frozenset[str] | None) -> tuple[float, float] | tuple[None, None]:
+        """The same of one result, whether dense search brought it or not."""
+        own = self._cosines.get(result.chunk_id)
+        if own is None:
+            return None, None
+        seen = [r.chunk_id for r in self._results[:LOOKED_AT] if alike is None or r.chunk_id in alike]
+        return self._placed(own, [self._cosines[one] for one in seen if one in self._cosines] or [own], alike)
+
+    def _placed(
+        self, cosine: float, rivals: Sequence[float], alike: frozenset[str] | None
+    ) -> tuple[float, float] | tuple[None, None]:
+        if not rivals or (scale := self._scale(alike)) is None:
+            return None, None
+        middle, deviation = scale
+        rival = sorted(rivals, reverse=True)[min(_RIVAL, len(rivals)) - 1]
+        return (cosine - middle) / deviation, (cosine - rival) / deviation
+
+    def _scale(self, alike: frozenset[str] | None) -> tuple[float, float] | None:
+        if self._vector is None:
+            return None
+        if alike not in self._scales:
+            near = {r.chunk_id for r in self._results[:LOOKED_AT] if alike is None or r.chunk_id in alike}
+            self._scales[alike] = _scale(self._vector, self._index, near, alike)
+        return self._scales[alike]
+
+    @cached_property
+    def _cosines(self) -> dict[str, float]:
+        """The question's cosine with every result, also with those that the dense stage did not bring."""
+        if self._vector is None or self._index.vectors is None or not self._results:
+            return {}
+        ids = {result.chunk_id for result in self._results}
+        (found,) = self._index.vectors.search(self._vector[np.newaxis], len(ids), allowed=ids)
+        return {neighbour.chunk_id: float(neighbour.similarity) for neighbour in found}
 
 
 def _term_weights(question: str, index: Index) -> dict[str, float]:
@@ -159,17 +194,14 @@ def _term_weights(question: str, index: Index) -> dict[str, float]:
     return {term: nowhere if (idf := index.lexical.idf(term)) is None else idf for term in terms}
 
 
-def _covers(results: Sequence[Result], weights: dict[str, float], index: Index) -> tuple[list[float], float]:
-    """The share of the terms' weight that each passage has, and that all have together."""
-    mass = sum(weights.values())
-    if not mass:
-        return [0.0] * len(results), 0.0
-    found = [
-        weights.keys() & set(index.analyzer.tokens(passage_text(result.title, result.heading, result.text)))
-        for result in results
-    ]
-    shares = [sum(weights[term] for term in terms) / mass for terms in found]
-    return shares, sum(weights[term] for term in set().union(*found)) / mass
+def _held(results: Sequence[Result], weights: Collection[str], index: Index) -> dict[str, frozenset[str]]:
+    """The terms of the question that each result has, by the index of terms: passages are not cut into words again."""
+    ids = [result.chunk_id for result in results]
+    if not ids or not weights:
+        return dict.fromkeys(ids, frozenset())
+    found = index.lexical.search(list(weights), len(ids), allowed=set(ids))
+    terms = {hit.chunk_id: frozenset(hit.terms) for hit in found}
+    return {chunk_id: terms.get(chunk_id, frozenset()) for chunk_id in ids}
 
 
 def _alike(results: Sequence[Result], index: Index) -> frozenset[str] | None:
@@ -180,20 +212,6 @@ def _alike(results: Sequence[Result], index: Index) -> frozenset[str] | None:
     if index.chunks not in _MEMBERS:
         _MEMBERS[index.chunks] = major_languages(index.chunks.languages())
     return next((ids for ids in _MEMBERS[index.chunks].values() if results[0].chunk_id in ids), None)
-
-
-def _distances(
-    results: Sequence[Result], index: Index, vector: NDArray[np.float32], alike: frozenset[str] | None
-) -> tuple[float, float] | tuple[None, None]:
-    cosines = sorted((r.evidence.dense.score for r in results if r.evidence.dense), reverse=True)
-    if not cosines or index.vectors is None:
-        return None, None
-    scale = _scale(vector, index, {result.chunk_id for result in results}, alike)
-    if scale is None:
-        return None, None
-    middle, deviation = scale
-    rival = cosines[min(_RIVAL, len(cosines)) - 1]
-    return (cosines[0] - middle) / deviation, (cosines[0] - rival) / deviation
 
 
 def _scale(

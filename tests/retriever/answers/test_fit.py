@@ -1,11 +1,14 @@
 """How well each passage fits: the same number whatever k is, in order of fit, and weak words where nothing fits."""
 
+from math import log
+
 import pytest
 
 from quarry.indexer.build import index_documents
-from quarry.indexer.records import Document
+from quarry.indexer.records import Document, passage_text
 from quarry.retriever.answers.evidence import weigh
 from quarry.retriever.answers.fit import fit_of, search_with_fit
+from quarry.retriever.answers.signals import Observed
 from quarry.retriever.searcher import Searcher, SearchOptions
 from tests.fakes import WordEmbedder
 
@@ -57,3 +60,28 @@ def test_where_nothing_fits_every_word_is_weak_and_a_sentence_says_so(searched, 
     assert fit.nothing
     assert {hit.word for hit in fit.hits} <= {"weak"}
     assert "nothing in the documents" in str(fit.message())
+
+
+def test_judging_the_hits_neither_searches_again_nor_cuts_a_passage_into_words_again(searched, monkeypatch):
+    searcher, options = searched
+    answer = searcher.search(QUESTION, 10, options)
+    expected = fit_of(answer, searcher)
+
+    def refused(*_):
+        raise AssertionError("a search or an analysis of a passage")
+
+    monkeypatch.setattr(type(searcher), "rank", refused)
+    monkeypatch.setattr(type(searcher.index.analyzer), "tokens", refused)
+    monkeypatch.setattr(type(searcher.index.analyzer), "passage_terms", refused)
+    assert fit_of(answer, searcher) == expected
+
+
+@pytest.mark.parametrize("question", [QUESTION, "report 7 page 49 glaciers", "什么是 harbor"])
+def test_the_words_that_a_passage_has_are_those_that_its_analysis_gives(searched, question):
+    searcher, options = searched
+    index, results = searcher.index, searcher.search(question, 10, options).results
+    wanted = set(index.analyzer.query_tokens(question))
+    weights = {term: index.lexical.idf(term) or log(1 + (len(index.lexical) + 0.5) / 0.5) for term in wanted}
+    for result, signals in zip(results, Observed(question, results, index, None).each(), strict=True):
+        has = wanted & set(index.analyzer.tokens(passage_text(result.title, result.heading, result.text)))
+        assert signals.cover == pytest.approx(sum(weights[term] for term in has) / sum(weights.values()))
