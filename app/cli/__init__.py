@@ -36,6 +36,7 @@ from quarry.app.cli.commands import serve as serve_command
 from quarry.app.cli.commands import train as train_command
 from quarry.app.cli.commands import tune as tune_command
 from quarry.app.cli.commands import ui as ui_command
+from quarry.app.cli.commands import why_not as why_not_command
 from quarry.app.cli.exits import PipeAwareGroup, exit_code
 
 _HELP = "Search your own documents, in Chinese and English. Start with `quarry demo`, then `quarry index FOLDER --into INDEX`."
@@ -66,6 +67,7 @@ for module in (
     documents_command,
     search_command,
     ask_command,
+    why_not_command,
     evaluate_command,
     compare_command,
     diagnose_command,

@@ -26,6 +26,7 @@ from quarry.app.server.routes import feedback as feedback_routes
 from quarry.app.server.routes import files as file_routes
 from quarry.app.server.routes import models as model_routes
 from quarry.app.server.routes import search as search_routes
+from quarry.app.server.routes import why_not as why_routes
 from quarry.app.server.services import Services, services_of
 from quarry.app.server.shapes import Health
 from quarry.indexer.errors import SearchError
@@ -61,7 +62,16 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     app.state.asker = Asker.from_environment(services.settings.time_limit_s)
-    every = (search_routes, ask_routes, document_routes, file_routes, feedback_routes, model_routes, chat_routes)
+    every = (
+        search_routes,
+        ask_routes,
+        document_routes,
+        file_routes,
+        feedback_routes,
+        model_routes,
+        chat_routes,
+        why_routes,
+    )
     routers = [routes.router for routes in every]
     for router in routers:
         app.include_router(router)

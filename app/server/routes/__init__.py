@@ -1,1 +1,1 @@
-"""One module per group of HTTP paths; each has a `router`: search, ask, documents, feedback, models."""
+"""One module per group of HTTP paths; each has a `router`: search, why_not, ask, documents, feedback, models."""

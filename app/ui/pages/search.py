@@ -12,6 +12,7 @@ from quarry.app.ui.search.export import to_csv, to_json
 from quarry.app.ui.search.form import ask
 from quarry.app.ui.search.judging import Subject, confirmation
 from quarry.app.ui.search.upload_panel import upload_panel
+from quarry.app.ui.search.why_not_panel import why_not_panel
 from quarry.app.ui.shared.session import Session, current
 from quarry.app.ui.shared.shown_text import counted, inert, plain, told
 from quarry.indexer.errors import SearchError
@@ -107,6 +108,7 @@ def _answer(session: Session, searcher: "Searcher", asked: Asked) -> None:
         answer_panel(session, searcher, asked)
     if not answer.results:
         _no_result(session, asked)
+        why_not_panel(session, searcher, asked, _options(asked))
         return
     if (doubt := fit.message()) and not asked.answer:  # the answer says so itself
         st.info(plain(told(doubt, session.say)))
@@ -114,6 +116,13 @@ def _answer(session: Session, searcher: "Searcher", asked: Asked) -> None:
     for result, strength in zip(answer.results, fit.hits, strict=True):
         hit_view.hit(Subject(session, answer, result), result, strength, searcher)
     _below(session, whole)
+    why_not_panel(session, searcher, asked, _options(asked))
+
+
+def _options(asked: Asked) -> SearchOptions:
+    return SearchOptions(
+        route=asked.route, rerank=asked.rerank, collapse=not asked.copies, filters=dict(asked.filters) or None
+    )
 
 
 def _searched(session: Session, searcher: "Searcher", asked: Asked) -> "tuple[Answer, Fit] | None":
@@ -122,12 +131,9 @@ def _searched(session: Session, searcher: "Searcher", asked: Asked) -> "tuple[An
     kept = st.session_state.get("answer")
     if kept and kept[0] == key:
         return kept[1]  # type: ignore[no-any-return]
-    options = SearchOptions(
-        route=asked.route, rerank=asked.rerank, collapse=not asked.copies, filters=dict(asked.filters) or None
-    )
     try:
         with st.spinner(session.say("Searching …", "正在搜索……"), show_time=True):
-            found = search_with_fit(searcher, asked.query, asked.k, options)
+            found = search_with_fit(searcher, asked.query, asked.k, _options(asked))
     except (SearchError, ValueError) as err:
         reason = plain(told(err, session.say))
         st.error(session.say(f"The search failed: {reason}", f"搜索失败：{reason}"))

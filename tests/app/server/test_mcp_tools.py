@@ -24,13 +24,16 @@ from tests.fakes import WordEmbedder
 async def use(client):
     async with client as session:
         tools = {tool.name: tool for tool in (await session.list_tools()).tools}
-        assert set(tools) == {"search", "fetch"}
+        assert set(tools) == {"search", "fetch", "why_not"}
         assert all(tool.annotations.read_only_hint for tool in tools.values())
         found = (await session.call_tool("search", {"query": "网上续借"})).structured_content
         assert found["results"][0]["title"] == "借书"
         whole = (await session.call_tool("fetch", {"id": found["results"][0]["id"]})).structured_content
         assert (whole["id"], whole["text"]) == ("借书.md", DOCUMENTS[2].text)
         assert (await session.call_tool("fetch", {"id": "loans.md"})).structured_content["title"] == "Loans"
+        asked = {"query": "renew books", "document": "loans.md", "filters": {"lang": "zh"}}
+        lost = (await session.call_tool("why_not", asked)).structured_content
+        assert (lost["stage"], len(lost["change"])) == ("filter", 1)
         for name, arguments in (("search", {"query": " "}), ("search", {}), ("fetch", {"id": "nothing#0-1"})):
             wrong = await session.call_tool(name, arguments)
             assert wrong.is_error
@@ -55,7 +58,7 @@ def test_the_server_says_hello_while_the_index_is_being_opened(tmp_path):
 
     async def greet():
         async with Client(mcp_server(opening.get)) as session:
-            assert {tool.name for tool in (await session.list_tools()).tools} == {"search", "fetch"}
+            assert {tool.name for tool in (await session.list_tools()).tools} == {"search", "fetch", "why_not"}
             asked = asyncio.create_task(session.call_tool("search", {"query": "网上续借"}))
             await session.list_tools()  # answered while a search waits
             assert not asked.done()

@@ -20,6 +20,7 @@ IN_URLS = [negative_data_rejection]  # a negative path parameter may be a valid 
 FILES = [positive_data_acceptance]  # made-up bytes are no files
 OPERATIONS = {
     "search",
+    "why_not",
     "ask",
     "feedback",
     "chat_completions",

@@ -1,0 +1,103 @@
+"""`quarry why-not`: the stage at which a document was lost, and the smallest change that brings it back."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from quarry.app.cli.commands.search import RouteName, parse_filters
+from quarry.app.cli.console import DeviceOption, FilterOption, RerankOption, note, out, out_json
+from quarry.app.cli.exits import usage_errors
+
+if TYPE_CHECKING:
+    from quarry.retriever.why_not.places import Places
+    from quarry.retriever.why_not.report import WhyNot
+    from quarry.retriever.why_not.search import Search
+
+
+def register(cli: typer.Typer) -> None:
+    """Add the command."""
+    cli.command(
+        "why-not",
+        short_help="Say why a document is not found, and what to change.",
+        help="Say which stage of a search lost a document, and the smallest change that brings it back. The change was tried.",
+    )(why_not)
+
+
+def why_not(
+    index: Annotated[Path, typer.Argument(help="The index folder.")],
+    query: Annotated[str, typer.Argument(help="The question, as it was asked.")],
+    document: Annotated[str, typer.Argument(help="An id, a file, a title, or a part of one of them.")],
+    k: Annotated[int, typer.Option("-k", help="Number of passages that were shown.", min=1)] = 10,
+    route: Annotated[RouteName, typer.Option(help="First-stage retrieval.")] = RouteName.hybrid,
+    rerank: RerankOption = "auto",
+    rerank_depth: Annotated[int, typer.Option(help="Number of candidates to rerank.", min=1)] = 50,
+    filters: FilterOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    device: DeviceOption = "auto",
+) -> None:
+    """Explain a document that a search does not show."""
+    from quarry.app.documents.why_not import explain_missing
+    from quarry.retriever.searcher import Searcher, SearchOptions
+    from quarry.retriever.why_not.search import Search
+
+    options = SearchOptions(
+        route=route.value,
+        rerank=rerank != "none",
+        rerank_depth=rerank_depth,
+        filters=parse_filters(filters or []),
+    )
+    searcher = Searcher.open(index, rerank=rerank, device=device)
+    with usage_errors():
+        found = explain_missing(searcher, Search(query, k, options), document)
+    if as_json:
+        out_json(found.to_dict())
+    else:
+        _print(found, index)
+
+
+def _print(found: "WhyNot", index: Path) -> None:
+    loss = found.loss
+    out(f"{found.document.title}: {loss.reason}")
+    if loss.stage == "shown":
+        return
+    out(f"  lost at: {loss.stage}")
+    if loss.places is not None:
+        out(f"  ranks: {_ranks(loss.places)}")
+    for remark in found.remarks:
+        out(f"  {remark}")
+    if found.change is not None:
+        for step in found.change.steps:
+            out(f"  change: {step}")
+        out(f"  tried: it is then result {found.change.rank}")
+        out(f"    {command(index, found.change.search)}")
+    elif found.document.doc_ids:
+        note("no single change that was tried brings it back")
+
+
+def _ranks(places: "Places") -> str:
+    pairs = (("dense", places.dense), ("BM25", places.bm25), ("fused", places.fusion), ("final", places.last))
+    return ", ".join(f"{name} {'-' if rank is None else rank}" for name, rank in pairs)
+
+
+def command(index: Path, search: "Search") -> str:
+    """Return the `quarry search` command of a search, to be pasted into a shell."""
+    options = search.options
+    words = ["quarry", "search", str(index), search.question]
+    if search.question.startswith("-"):
+        words[-1:] = ["--", search.question]
+    flags = ["-k", str(search.k)]
+    if options.route != "hybrid":
+        flags += ["--route", options.route]
+    if not options.rerank:
+        flags += ["--rerank", "none"]
+    if options.rerank_depth != type(options)().rerank_depth:
+        flags += ["--rerank-depth", str(options.rerank_depth)]
+    if not options.collapse:
+        flags += ["--all-copies"]
+    for key, values in (options.filters or {}).items():
+        for value in values if isinstance(values, list | tuple) else (values,):
+            bound = str(value).startswith((">", "<", "!=", "="))
+            flags += ["--filter", f"{key}{value}" if bound else f"{key}={value}"]
+    return shlex.join([*words[:3], *flags, *words[3:]])

@@ -1,0 +1,12 @@
+"""Why a document is not among the results of a search, with the files that indexing skipped."""
+
+from quarry.app.documents.skips import list_skips
+from quarry.retriever.searcher import Searcher
+from quarry.retriever.why_not.report import SkippedSource, WhyNot, why_not
+from quarry.retriever.why_not.search import Search
+
+
+def explain_missing(searcher: Searcher, search: Search, document: str) -> WhyNot:
+    """Return `quarry.retriever.why_not.report.why_not` with what the last runs of indexing skipped. Raises as it does."""
+    skipped = [SkippedSource(skip.source, skip.detail) for skip in list_skips(searcher.index.root)]
+    return why_not(searcher, search, document, skipped)

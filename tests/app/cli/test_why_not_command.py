@@ -1,0 +1,49 @@
+"""`quarry why-not` as it is typed: what it prints, and that the command it prints shows the document."""
+
+import json
+import shlex
+
+from typer.testing import CliRunner
+
+from quarry.app.cli import cli
+from quarry.app.cli.exits import exit_code
+from quarry.indexer.build import index_documents
+from quarry.indexer.records import Document
+
+RUNNER = CliRunner()
+DOCUMENTS = [
+    *(Document(f"{n}.md", f"The pump of hall {n} is checked weekly.", f"Hall {n}") for n in range(30)),
+    Document("闸门.md", "冬季前关闭进水闸门。", "闸门", {"lang": "zh"}),
+    Document("it's -here.md", "The spare key hangs in the office.", "Key", {"lang": "en"}),
+]
+
+
+def run(*arguments):
+    return RUNNER.invoke(cli, list(map(str, arguments)))
+
+
+def built(folder):
+    index_documents(folder / "index", DOCUMENTS, None)
+    return folder / "index"
+
+
+def test_the_printed_command_shows_the_document(tmp_path):
+    index = built(tmp_path)
+    shown = run("why-not", index, "spare key -office", "Key", "-k", 3, "--filter", "lang=zh")
+    assert shown.exit_code == 0, shown.output
+    assert "it does not meet the filter lang=zh" in shown.stdout
+    (command,) = [line.strip() for line in shown.stdout.splitlines() if line.strip().startswith("quarry search")]
+    found = run(*shlex.split(command)[1:], "--json")
+    assert found.exit_code == 0, found.output
+    assert "it's -here.md" in [result["doc_id"] for result in json.loads(found.stdout)["results"]]
+
+
+def test_json_names_stage_and_change(tmp_path):
+    answer = json.loads(run("why-not", built(tmp_path), "冬季 -闸门", "闸门", "--json").stdout)
+    assert (answer["stage"], answer["change"]["rank"], answer["change"]["question"]) == ("excluded", 1, "冬季")
+
+
+def test_a_name_of_many_documents_is_a_usage_error(tmp_path, capsys):
+    words = ["why-not", str(built(tmp_path)), "pump", "Hall"]
+    assert exit_code(lambda: cli(words)) == 2
+    assert "means 30 documents" in capsys.readouterr().err
