@@ -16,7 +16,8 @@ take `LiveSearcher`, which follows the live generation. `ask` answers in sentenc
 `phrases` finds passages word for word, `file_names` the files that a query names.
 
 Beside the line: `why_not` follows a document that is not shown through the stages; `evaluation` measures and compares what is served,
-on judged `data`; `diagnosis` looks at vectors; `benchmark` runs mteb's tasks. The names below are public; heavy libraries load when they are used.
+on judged `data`; `diagnosis` looks at vectors; `benchmark` runs mteb's tasks. The names below are public; heavy libraries load when
+they are used.
 """
 
 from importlib import import_module
