@@ -5,6 +5,7 @@
     groups     figures by language, length or metadata
     queries    single questions: worst first, what was found and missed
     charts     altair charts of the presenter's rows
+    own_judgements  what users judged, as the first data set
     panel      draws all of it
 
 `pages/evaluate.py` starts a job and opens what it saved; `presenter.named_runs` names the runs that are shown together.

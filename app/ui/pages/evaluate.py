@@ -5,6 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from quarry.app.ui.evaluate.job import EvaluationOptions, run_evaluation
+from quarry.app.ui.evaluate.own_judgements import own_judgements
 from quarry.app.ui.evaluate.panel import remembered, show_runs
 from quarry.app.ui.evaluate.presenter import judged_documents, named_runs, offered_routes, read_saved
 from quarry.app.ui.shared.data_folders import DataChoice, allowed_roots, data_choices
@@ -60,11 +61,12 @@ def _choices(session: Session) -> tuple[DataChoice, ...]:
             "其中每个子文件夹是一个数据集，包含问题和标注（BEIR、FlagEmbedding 或 TREC 格式）。",
         ),
     )
+    own = own_judgements(session)
     try:
-        return data_choices(typed, roots)
+        return (*own, *data_choices(typed, roots))
     except SearchError as err:
         show_fault(say("This folder cannot be used.", "不能使用该文件夹。"), err, say)
-        return data_choices("", roots)
+        return (*own, *data_choices("", roots))
 
 
 def _order(session: Session, choices: tuple[DataChoice, ...], job: Job | None) -> None:

@@ -48,6 +48,7 @@ def hit(subject: Subject, result: "Result", strength: "Strength", searcher: "Sea
     with st.container(border=True):
         place = words.place_html(result, say) + words.copies_html(result, say)
         st.html(words.fit_html(strength, say) + words.result_html(result) + place)
+        judging.show_earlier(subject)
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.feedback("thumbs", key=judging.thumb_key(subject), on_change=judging.thumb, args=(subject,))
             chosen = judging.is_answer(subject)

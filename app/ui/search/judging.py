@@ -11,6 +11,7 @@ from quarry.app.ui.shared.shown_text import plain, told
 from quarry.indexer.errors import FeedbackError
 from quarry.retriever.results import Answer, Result
 from quarry.training.feedback.events import MAX_NOTE_CHARS, Action, FeedbackEvent
+from quarry.training.feedback.judgements import query_key
 
 _UP = 1  # st.feedback("thumbs"): 0 is down, 1 up, None withdrawn
 
@@ -44,6 +45,37 @@ def note_key(subject: Subject) -> str:
 def is_answer(subject: Subject) -> bool:
     """Whether this visitor marked the result as the answer."""
     return bool(st.session_state.get(f"answer-{subject.key}"))
+
+
+def show_earlier(subject: Subject) -> None:
+    """Show what this visitor said of the result before the page was loaded; a later word of theirs replaces it."""
+    if subject.result is None or thumb_key(subject) in st.session_state:
+        return
+    earlier = _earlier(subject.session)
+    action = earlier.get((query_key(subject.answer.query.text), subject.result.chunk_id))
+    if action in ("answer", "thumb_up", "thumb_down"):
+        st.session_state[thumb_key(subject)] = 0 if action == "thumb_down" else _UP
+        st.session_state[f"answer-{subject.key}"] = action == "answer"
+
+
+def _earlier(session: Session) -> dict[tuple[str, str], Action]:
+    """The visitor's last judgement of each question and passage; the log is read once per browser session."""
+    state = st.session_state
+    if "earlier" not in state:
+        state.earlier = {}
+        try:
+            for stored in session.feedback().events():
+                if stored.event.session == session.visitor:
+                    _keep(stored.event)
+        except FeedbackError as err:
+            st.warning(plain(told(err, session.say)))
+    earlier: dict[tuple[str, str], Action] = state.earlier
+    return earlier
+
+
+def _keep(event: FeedbackEvent) -> None:
+    if event.action in ("answer", "thumb_up", "thumb_down", "withdraw"):
+        st.session_state.earlier[(query_key(event.query), event.chunk_id)] = event.action
 
 
 def thumb(subject: Subject) -> None:
@@ -106,6 +138,8 @@ def _store(subject: Subject, action: Action, done: str, *, text: str = "") -> bo
             shown=shown_hits(answer),
         )
         subject.session.feedback().append(event)
+        _earlier(subject.session)
+        _keep(event)
     except FeedbackError as err:
         reason = plain(told(err, subject.session.say))
         _confirm(subject, subject.session.say(f"Not saved: {reason}", f"没有保存：{reason}"), stored=False)

@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from quarry.app.ui.index.first import first_index, has_index
-from quarry.app.ui.shared.session import current
+from quarry.app.ui.shared.session import current, remember_visitor
 
 PAGES = Path(__file__).parents[1] / "pages"
 LANGUAGES = {"en": "English", "zh": "中文"}
@@ -44,6 +44,7 @@ def frame() -> None:
         if (PAGES / name).is_file()
     ]
     st.html(STYLE)
+    remember_visitor(session)
     if not has_index(session.index):
         first_index(session)
         return

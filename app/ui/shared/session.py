@@ -1,6 +1,7 @@
 """What every page shares: the index, the visitor, the language, and the models, which are loaded once."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ __all__ = ["Session", "current", "evaluations_path", "feedback_path"]
 INDEX_VARIABLE = "QUARRY_UI_INDEX"
 RERANK_VARIABLE = "QUARRY_UI_RERANK"
 DEVICE_VARIABLE = "QUARRY_UI_DEVICE"
+VISITOR_COOKIE = "quarry_visitor"
+_VISITOR = re.compile("[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class Session:
 
     Attributes:
         index: The index folder.
-        visitor: Anonymous id, new for every browser session; stored with each judgement.
+        visitor: Anonymous id of the browser, kept in a cookie; stored with each judgement.
         language: Language of the interface.
         rerank: The reranker that the app was started with: `none`, `auto`, an id or a folder.
         device: Device that models run on.
@@ -70,7 +73,8 @@ def current() -> Session:
     """
     state = st.session_state
     if "visitor" not in state:
-        state.visitor = uuid4().hex
+        kept = str(st.context.cookies.get(VISITOR_COOKIE, ""))
+        state.visitor = kept if _VISITOR.fullmatch(kept) else uuid4().hex
     session = Session(
         index=Path(os.environ[INDEX_VARIABLE]),
         visitor=state.visitor,
@@ -80,6 +84,14 @@ def current() -> Session:
     )
     ask_password(session.say)
     return session
+
+
+def remember_visitor(session: Session) -> None:
+    """Let the browser keep the visitor's id for a year, so that a reload is not another visitor."""
+    if st.context.cookies.get(VISITOR_COOKIE) == session.visitor:
+        return
+    kept = f"{VISITOR_COOKIE}={session.visitor}; max-age={365 * 86_400}; path=/; samesite=strict"
+    st.html(f"<script>document.cookie = '{kept}'</script>", unsafe_allow_javascript=True)  # the id is hexadecimal
 
 
 @st.cache_resource(show_spinner=False)

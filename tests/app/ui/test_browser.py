@@ -97,6 +97,13 @@ def test_a_visitor_searches_reads_and_judges_in_english(browser, demo, demo_inde
         person.settle()
         assert person.page.locator("input[type=search]").input_value() == ENGLISH
         assert person.hits()[0] == "Chloroplast (1)"
+        assert person.page.locator(".q-fit").first.inner_text().strip() in ("fits well", "may fit", "fits weakly")
+
+        person.page.locator("[data-testid=stFeedback] button").first.click()  # it is still pressed, so this lets go
+        person.page.get_by_text("Withdrawn.").wait_for()
+        stored = events(demo_index)
+        assert stored[-1].action == "withdraw"
+        assert len({event.session for event in stored}) == 1, "the same visitor before and after the reload"
         assert person.troubles == []
 
 

@@ -9,6 +9,7 @@ import pytest
 from quarry.app.ui.evaluate import groups, queries
 from quarry.app.ui.evaluate import presenter as shown
 from quarry.app.ui.evaluate.job import EvaluationOptions, run_evaluation
+from quarry.app.ui.evaluate.own_judgements import NAME
 from quarry.app.ui.shared.data_folders import DATA_VARIABLE, allowed_roots, data_choices
 from quarry.app.ui.shared.jobs import Job, JobCancelledError
 from quarry.app.ui.shared.session import evaluations_path
@@ -21,6 +22,8 @@ from quarry.retriever.evaluation.measures import parse_measures
 from quarry.retriever.evaluation.saved import Meta, Questions, SavedEvaluation, load_evaluation, save_evaluation
 from quarry.retriever.ranking import Query
 from quarry.retriever.searcher import Searcher
+from quarry.training.feedback.events import FeedbackEvent
+from quarry.training.feedback.log import FeedbackLog, feedback_path
 from tests.app.ui.languages import chinese, english
 from tests.app.ui.pages_support import POISON, demo_index, markdown, open_page, texts
 from tests.indexer.older import part_of
@@ -293,6 +296,26 @@ def test_an_empty_page_says_what_to_do(index, monkeypatch):
     assert not at.exception
     assert "None yet" in at.info[0].value
     assert "only words (BM25) can be measured" in texts(at)
+
+
+def test_what_users_judged_is_the_first_data_set_and_is_up_to_date(index, monkeypatch):
+    def offered():
+        at = open_page(index, monkeypatch, "evaluate")
+        assert not at.exception
+        return at.selectbox(key="evaluate.dataset").options
+
+    def judge(action, query):
+        with FeedbackLog.open(feedback_path(index)) as log:
+            log.append(FeedbackEvent(query, action, "a" * 32, "000001", doc_id=doc_id))
+
+    grades = load_dataset(queries_path().parent, None).qrels
+    doc_id = next(iter(next(iter(grades.values()))))
+    judge("thumb_down", "nothing relevant")
+    assert offered() == ["demo_corpus"], "without a relevant document there is nothing to measure"
+    for query in ("how to renew", "怎么续借"):
+        judge("thumb_up", query)
+        assert offered() == ["What your users judged", "demo_corpus"]
+        assert query in [asked.text for asked in load_dataset(index / NAME, None).queries]
 
 
 def test_evaluate_reopen_and_compare_across_generations(index, monkeypatch):
