@@ -298,5 +298,5 @@ def _check_disk(root: Path, manifest: Manifest) -> CheckResult:
     )
     if free < size * _FREE_DISK_FACTOR:
         full = Message.of("doctor.disk_full", "{space}: too little to build the next one", space=space)
-        return CheckResult("disk", "warning", full, f"quarry generations {root} --prune 1")
+        return CheckResult("disk", "warning", full, f"quarry generations {root} --keep 1")
     return CheckResult("disk", "ok", space)

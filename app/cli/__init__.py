@@ -4,6 +4,8 @@ A command reads its options, plans (wrong options end here, as usage errors), ru
 
     console     the only module that writes: results to stdout, notes and progress to stderr
     commands/   one module per command; heavy libraries are imported when a command runs
+    help        how commands look in --help, by task; the default index
+    configuration   quarry.toml
     removing    `quarry index` without indexing: folders listed, folders and documents taken out
     watching    output and shutdown of `quarry index --watch`
     headings    the columns of tables, in both languages
@@ -14,13 +16,17 @@ The door is `main`, the entry point of the console script and of `python -m quar
 
 import os
 import sys
+from typing import Annotated, Any
 
 import typer
 
+from quarry.app.cli import configuration
 from quarry.app.cli.commands import ask as ask_command
 from quarry.app.cli.commands import benchmark as benchmark_command
 from quarry.app.cli.commands import compact as compact_command
 from quarry.app.cli.commands import compare as compare_command
+from quarry.app.cli.commands import completion as completion_command
+from quarry.app.cli.commands import config as config_command
 from quarry.app.cli.commands import demo as demo_command
 from quarry.app.cli.commands import diagnose as diagnose_command
 from quarry.app.cli.commands import doctor as doctor_command
@@ -37,23 +43,36 @@ from quarry.app.cli.commands import train as train_command
 from quarry.app.cli.commands import tune as tune_command
 from quarry.app.cli.commands import ui as ui_command
 from quarry.app.cli.commands import why_not as why_not_command
-from quarry.app.cli.exits import PipeAwareGroup, exit_code
+from quarry.app.cli.exits import exit_code
+from quarry.app.cli.help import WITHOUT_SETTINGS, TaskGroup
 
-_HELP = "Search your own documents, in Chinese and English. Start with `quarry demo`, then `quarry index FOLDER --into INDEX`."
+_HELP = "Search your own documents, in Chinese and English. Start with `quarry demo`, or `quarry index FOLDER --into INDEX`."
 _EPILOG = """\b
 Exit codes:
-  0    success
-  1    error
-  2    usage error: wrong options, or a query that cannot be answered as written
-  3    index --strict: files were skipped; ask: the documents do not answer the question
+  0    done
+  1    an error
+  2    usage error: wrong options, or a query that cannot be asked as written
+  3    index --strict: files were skipped
+       ask: the documents do not answer the question
   4    tune: the tuned model was refused
   130  interrupted by Ctrl-C
 
-Set QUARRY_DEBUG=1 to see the traceback of an error."""
+\b
+QUARRY_INDEX is the index of commands that are given none; `quarry config`
+shows all settings. QUARRY_DEBUG=1 shows the traceback of an error."""
+_TASKS = {
+    "Start": (demo_command, ui_command),
+    "Index and search": (index_command, search_command, ask_command, why_not_command, documents_command),
+    "Keep an index": (doctor_command, generations_command, compact_command),
+    "Serve": (serve_command, mcp_command),
+    "Measure": (evaluate_command, compare_command, diagnose_command, benchmark_command),
+    "Learn": (feedback_command, tune_command, train_command, models_command),
+    "Set up": (config_command, completion_command),
+}
 
 cli = typer.Typer(
     name="quarry",
-    cls=PipeAwareGroup,
+    cls=TaskGroup,
     help=_HELP,
     epilog=_EPILOG,
     no_args_is_help=True,
@@ -62,40 +81,34 @@ cli = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (
-    index_command,
-    documents_command,
-    search_command,
-    ask_command,
-    why_not_command,
-    evaluate_command,
-    compare_command,
-    diagnose_command,
-    benchmark_command,
-    feedback_command,
-    tune_command,
-    train_command,
-    generations_command,
-    compact_command,
-    models_command,
-    doctor_command,
-    demo_command,
-    ui_command,
-    serve_command,
-    mcp_command,
-):
-    module.register(cli)
+for task, modules in _TASKS.items():
+    for module in modules:
+        module.register(cli)
+        cli.registered_commands[-1].rich_help_panel = task
 
 
 @cli.callback(invoke_without_command=True)
-def _version(
-    version: bool = typer.Option(False, "--version", help="Print the version and exit.", is_eager=True),
+def _first(
+    ctx: typer.Context,
+    config: Annotated[
+        str | None,
+        typer.Option(
+            envvar=configuration.CONFIG_VARIABLE,
+            metavar="FILE",
+            help=f"File with options; `none` for none. Default: the nearest {configuration.NAME} here or above.",
+        ),
+    ] = None,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
 ) -> None:
     if version:
         from importlib.metadata import version as installed
 
         typer.echo(f"quarry {installed('quarry-search')}")
         raise typer.Exit
+    if ctx.meta.get(WITHOUT_SETTINGS):
+        return
+    commands: dict[str, Any] = getattr(ctx.command, "commands", {})
+    configuration.keep(ctx, configuration.load(config, commands, ctx))
 
 
 def main() -> None:
@@ -104,4 +117,6 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="replace")
+    if completion_command.VARIABLE in os.environ:
+        completion_command.offer_completion()
     sys.exit(exit_code(lambda: typer.main.get_command(cli)(prog_name="quarry")))

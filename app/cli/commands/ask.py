@@ -8,6 +8,7 @@ import typer
 
 from quarry.app.cli.commands.search import RouteName, parse_filters
 from quarry.app.cli.console import DeviceOption, FilterOption, RerankOption, note, out, out_json, safe
+from quarry.app.cli.help import IndexCommand
 from quarry.indexer.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def register(cli: typer.Typer) -> None:
     """Add the command."""
     cli.command(
         "ask",
+        cls=IndexCommand,
         short_help="Answer a question, with checked citations.",
         help="Answer a question from an index, with checked citations. Exits with 3 if the documents do not answer it.",
     )(ask)
@@ -41,9 +43,10 @@ def ask(
             "sentences of the documents. The API key is read from QUARRY_LLM_API_KEY.",
         ),
     ] = "",
-    model: Annotated[str, typer.Option(envvar="QUARRY_LLM_MODEL", help="Model name at the endpoint.")] = "",
+    endpoint_model: Annotated[str, typer.Option(envvar="QUARRY_LLM_MODEL", help="Model name at the endpoint.")] = "",
+    model: Annotated[str | None, typer.Option("--model", hidden=True)] = None,
     budget: Annotated[int, typer.Option(help="Token budget for passages in the prompt.", min=256)] = 2_000,
-    k: Annotated[int, typer.Option("-k", help="Number of passages to retrieve.", min=1)] = 10,
+    k: Annotated[int, typer.Option("-k", "--top-k", help="Number of passages to retrieve.", min=1)] = 10,
     route: Annotated[RouteName, typer.Option(help="First-stage retrieval.")] = RouteName.hybrid,
     rerank: RerankOption = "auto",
     filters: FilterOption = None,
@@ -58,6 +61,8 @@ def ask(
     device: DeviceOption = "auto",
 ) -> None:
     """Ask a question."""
+    if model is not None:
+        raise typer.BadParameter("--model is the embedding model of an index; the language model is --endpoint-model")
     if (question is None) == (calibrate is None):
         raise typer.BadParameter("give either a QUESTION or --calibrate DATASET")
     if question is None:
@@ -67,7 +72,7 @@ def ask(
     from quarry.retriever.answers.answer import ask as answer_from
     from quarry.retriever.searcher import Searcher, SearchOptions
 
-    chosen = _endpoint(endpoint, model, timeout)
+    chosen = _endpoint(endpoint, endpoint_model, timeout)
     options = SearchOptions(route=route.value, rerank=rerank != "none", filters=parse_filters(filters or []))
     searcher = Searcher.open(index, rerank=rerank, device=device)
     settings = AskOptions(endpoint=chosen, budget=budget, k=k, options=options)
@@ -112,7 +117,7 @@ def _endpoint(url: str, model: str, timeout_s: float) -> "Endpoint | None":
             "cli.endpoint_without_model",
             "the endpoint {url} is given without a model",
             expected="the model's name at the endpoint",
-            do="Give --model, or set QUARRY_LLM_MODEL",
+            do="Give --endpoint-model, or set QUARRY_LLM_MODEL",
             url=url,
         )
     from quarry.retriever.answers.generate import endpoint_for

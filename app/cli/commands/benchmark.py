@@ -7,6 +7,7 @@ import typer
 
 from quarry.app.cli.console import DeviceOption, fields, note, out, out_json, table
 from quarry.app.cli.exits import usage_errors
+from quarry.app.cli.help import QuarryCommand
 
 if TYPE_CHECKING:
     from quarry.retriever.benchmark.task_data import TaskChoice
@@ -17,21 +18,22 @@ clustering and bitext mining.
 --data contains one folder per dataset; files may be gzipped:
 
 \b
-corpus.jsonl queries.jsonl qrels/test.tsv         Retrieval, or Reranking of BM25 candidates
-test.jsonl with sentence1 sentence2 score         STS
-test.jsonl with sentence1 sentence2 label (0, 1)  PairClassification
-test.jsonl with sentence1 sentence2               BitextMining
-test.jsonl and train.jsonl with text label        Classification, or Clustering
-test.jsonl with text label                        Clustering
+Retrieval          corpus.jsonl queries.jsonl qrels/test.tsv
+Reranking          the same; reranks BM25 candidates
+STS                test.jsonl: sentence1 sentence2 score
+PairClassification test.jsonl: sentence1 sentence2 label (0, 1)
+BitextMining       test.jsonl: sentence1 sentence2
+Classification     test.jsonl train.jsonl: text label
+Clustering         test.jsonl, with or without train.jsonl: text label
 
 Results are stored in mteb's format as INTO/results/MODEL/REVISION/TASK.json. Tasks with a stored result are not rerun."""
 
 
 def register(cli: typer.Typer) -> None:
     """Add the command."""
-    cli.command("benchmark", help=_HELP, short_help="Score an embedding model with mteb (C-MTEB task types).")(
-        benchmark
-    )
+    cli.command(
+        "benchmark", cls=QuarryCommand, help=_HELP, short_help="Score an embedding model with mteb (C-MTEB task types)."
+    )(benchmark)
 
 
 def benchmark(

@@ -6,12 +6,14 @@ from typing import Annotated
 import typer
 
 from quarry.app.cli.console import ProgressBar, fields, out, out_json
+from quarry.app.cli.help import IndexCommand
 
 
 def register(cli: typer.Typer) -> None:
     """Add the command."""
     cli.command(
         "compact",
+        cls=IndexCommand,
         short_help="Merge the segments of an index into one.",
         help="Merge the segments that updates wrote into one, without what was removed. Nothing is encoded again.",
     )(compact)

@@ -9,6 +9,7 @@ import typer
 from quarry.app.cli.console import LanguageOption, cut, fields, note, out, out_json, table
 from quarry.app.cli.exits import usage_errors
 from quarry.app.cli.headings import headings
+from quarry.app.cli.help import QuarryCommand
 from quarry.app.words import InterfaceLanguage
 from quarry.app.words import words as in_language
 
@@ -29,6 +30,7 @@ def register(cli: typer.Typer) -> None:
     """Add the command."""
     cli.command(
         "compare",
+        cls=QuarryCommand,
         short_help="Compare saved evaluations or TREC runs.",
         help="Compare saved evaluations or TREC runs: verdicts, wins and losses with their texts, slices.",
     )(compare)

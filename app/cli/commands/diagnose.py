@@ -7,6 +7,7 @@ import typer
 
 from quarry.app.cli.console import DeviceOption, fields, note, out, out_json, table
 from quarry.app.cli.exits import usage_errors
+from quarry.app.cli.help import IndexCommand
 
 if TYPE_CHECKING:
     from quarry.retriever.diagnosis.index import Diagnosis
@@ -19,6 +20,7 @@ def register(cli: typer.Typer) -> None:
     """Add the command."""
     cli.command(
         "diagnose",
+        cls=IndexCommand,
         short_help="Analyze the embeddings of an index.",
         help="Analyze the embeddings of an index: similarity distributions, a threshold, shorter vectors, quality by k.",
     )(diagnose)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from quarry.app.cli.console import out, out_json
+from quarry.app.cli.help import IndexCommand
 
 _MARKS = {"ok": "ok     ", "warning": "WARNING", "failure": "FAILED "}
 
@@ -14,6 +15,7 @@ def register(cli: typer.Typer) -> None:
     """Add the command."""
     cli.command(
         "doctor",
+        cls=IndexCommand,
         short_help="Check an index and name the fix for each failure.",
         help="Check an index and name the command that fixes each failure. Exits with 1 if anything is broken.",
     )(doctor)

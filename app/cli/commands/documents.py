@@ -7,6 +7,7 @@ import typer
 
 from quarry.app.cli.console import FilterOption, fields, note, out, out_json, table
 from quarry.app.cli.exits import usage_errors
+from quarry.app.cli.help import IndexCommand
 from quarry.indexer.readers.left_out import told
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ def register(cli: typer.Typer) -> None:
     """Add the command."""
     cli.command(
         "documents",
+        cls=IndexCommand,
         short_help="List the documents of an index, or show one.",
         help="List the documents of an index, or show one of them with its passages as they were cut.",
     )(documents)
@@ -31,7 +33,7 @@ def documents(
     filters: FilterOption = None,
     name: Annotated[str, typer.Option(help="Only documents with this in their id or title.")] = "",
     start: Annotated[int, typer.Option(help="Number of the first document, from 0.", min=0)] = 0,
-    count: Annotated[int, typer.Option("-n", help="Number of documents.", min=1, max=100_000)] = 100,
+    count: Annotated[int, typer.Option("-n", "--count", help="Number of documents.", min=1, max=100_000)] = 100,
     skipped: Annotated[bool, typer.Option("--skipped", help="List the files that were skipped, and why.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

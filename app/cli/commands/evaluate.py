@@ -11,6 +11,7 @@ import typer
 from quarry.app.cli.console import DeviceOption, LanguageOption, fields, note, out, out_json, table
 from quarry.app.cli.exits import usage_errors
 from quarry.app.cli.headings import headings
+from quarry.app.cli.help import IndexCommand
 from quarry.app.words import InterfaceLanguage, words
 
 if TYPE_CHECKING:
@@ -31,14 +32,16 @@ def register(cli: typer.Typer) -> None:
     """Add the command."""
     cli.command(
         "evaluate",
+        cls=IndexCommand,
         short_help="Measure an index on a judged dataset.",
         help="Measure the routes of an index on a judged dataset (BEIR, FlagEmbedding, TREC).",
     )(evaluate)
 
 
 def evaluate(
-    dataset: Annotated[Path, typer.Argument(help="Dataset folder: queries and judgments.")],
-    index: Annotated[Path, typer.Option("--index", help="The index to evaluate.")],
+    index: Annotated[Path, typer.Argument(help="The index folder.")],
+    dataset: Annotated[Path | None, typer.Argument(help="Dataset folder: queries and judgments.")] = None,
+    old_index: Annotated[Path | None, typer.Option("--index", hidden=True)] = None,
     routes: Annotated[
         str,
         typer.Option(
@@ -87,6 +90,7 @@ def evaluate(
     from quarry.retriever.evaluation.routes import RERANKED, evaluate_route, route_options
     from quarry.retriever.searcher import Searcher
 
+    index, dataset = _in_order(index, dataset, old_index)
     names = list(dict.fromkeys(name.strip() for name in routes.split(",") if name.strip()))
     if not names:
         raise typer.BadParameter("--routes is empty; expected at least one route, such as hybrid")
@@ -117,6 +121,21 @@ def evaluate(
     else:
         _print(data, found, dict(compared), baseline, lang)
         _print_slices(sliced, str(wanted[0]))
+
+
+def _in_order(index: Path, dataset: Path | None, old_index: Path | None) -> tuple[Path, Path]:
+    """Return index and dataset; the earlier order was `evaluate DATASET --index INDEX`.
+
+    Raises:
+        typer.BadParameter: If one of them is missing, or given twice.
+    """
+    if old_index is not None and dataset is not None:
+        raise typer.BadParameter("the index is given twice; expected quarry evaluate INDEX DATASET")
+    if old_index is not None:
+        return old_index, index
+    if dataset is None:
+        raise typer.BadParameter("the dataset is missing; expected quarry evaluate INDEX DATASET")
+    return index, dataset
 
 
 def _measures(measures: str | None, preset: str | None) -> str:

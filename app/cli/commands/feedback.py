@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from quarry.app.cli.console import fields, note, out, out_json, table
+from quarry.app.cli.help import IndexCommand
 
 if TYPE_CHECKING:
     from quarry.indexer.opened import Index
@@ -21,6 +22,7 @@ def register(cli: typer.Typer) -> None:
     """Add the command."""
     cli.command(
         "feedback",
+        cls=IndexCommand,
         short_help="Show, export or record user feedback.",
         help="Show, export or record user feedback on an index.",
     )(feedback)

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from quarry.app.cli.console import out, out_json, table
+from quarry.app.cli.console import note, out_json, table
+from quarry.app.cli.help import IndexCommand
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.generations import Generations, writer_lock
 from quarry.indexer.storage.manifest import Manifest
@@ -15,8 +16,9 @@ def register(cli: typer.Typer) -> None:
     """Add the command."""
     cli.command(
         "generations",
-        short_help="List, roll back or prune the versions of an index.",
-        help="List the generations of an index, roll back, or prune old ones.",
+        cls=IndexCommand,
+        short_help="List, roll back or remove versions of an index.",
+        help="List the generations of an index, go back to one, or remove old ones.",
     )(generations)
 
 
@@ -24,15 +26,20 @@ def generations(
     index: Annotated[Path, typer.Argument(help="The index folder.")],
     rollback: Annotated[bool, typer.Option("--rollback", help="Roll back to the previous generation.")] = False,
     switch: Annotated[str | None, typer.Option(help="Make this generation live.")] = None,
-    prune: Annotated[
-        int | None, typer.Option(help="Keep only this many generations, including the live one.", min=1)
+    keep: Annotated[
+        int | None,
+        typer.Option("--keep", help="Remove all but this many generations; the live one stays.", min=1),
     ] = None,
+    prune: Annotated[int | None, typer.Option("--prune", hidden=True, min=1)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List, roll back, switch or prune."""
+    if prune is not None and keep is not None:
+        raise typer.BadParameter("--prune is the old name of --keep; give --keep only")
+    keep = prune if keep is None else keep
     known = Generations(index)
     known.pointer()
-    if rollback or switch or prune:
+    if rollback or switch or keep:
         with writer_lock(index):
             if rollback or switch:
                 target = switch or known.previous()
@@ -42,9 +49,9 @@ def generations(
                     if rollback
                     else Message.of("cli.switched", "switched by hand"),
                 )
-            removed = known.prune(prune) if prune else []
+            removed = known.prune(keep) if keep else []
             if removed:
-                out(f"removed {', '.join(removed)}")
+                note(f"removed {', '.join(removed)}")
     pointer = known.pointer()
     rows = []
     for name in known.finished():

@@ -9,6 +9,7 @@ import typer
 
 from quarry.app.cli.console import DeviceOption, ProgressBar, fields, note, out, out_json
 from quarry.app.cli.exits import usage_errors
+from quarry.app.cli.help import QuarryCommand
 from quarry.app.cli.removing import index_of, index_to_write, selection_of, without_indexing
 from quarry.app.documents.skips import remember_skips
 from quarry.app.wiring import ChosenModel, choose_model, live_manifest
@@ -30,6 +31,7 @@ def register(cli: typer.Typer) -> None:
     """Add the command."""
     cli.command(
         "index",
+        cls=QuarryCommand,
         short_help="Index files and folders.",
         help="Index files and folders; later runs process only what changed.",
     )(index)

@@ -11,6 +11,7 @@ import typer
 from quarry.app.cli.commands.serve import token_for
 from quarry.app.cli.commands.ui import address, free_port, is_loopback
 from quarry.app.cli.console import DeviceOption, RerankOption, note, out
+from quarry.app.cli.help import IndexCommand
 from quarry.indexer.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def register(cli: typer.Typer) -> None:
     """Add the command."""
     cli.command(
         "mcp",
+        cls=IndexCommand,
         short_help="Serve an index as MCP tools for language models.",
         help="Serve search and fetch as MCP tools for language models, over stdio or HTTP. It answers at once and loads its models "
         "meanwhile; the first search waits for them.",

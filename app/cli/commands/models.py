@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quarry.app.cli.console import LanguageOption, ProgressBar, fields, note, out, out_json, table
+from quarry.app.cli.help import QuarryCommand, chosen_index
 from quarry.app.words import InterfaceLanguage, words
 from quarry.indexer.messages import Message
 
@@ -29,6 +30,7 @@ def register(cli: typer.Typer) -> None:
     """Add the command."""
     cli.command(
         "models",
+        cls=QuarryCommand,
         short_help="List the known models; show or undo promotions.",
         help="List the known models (list), show which models an index has used and why (history INDEX), "
         "or undo the latest promotion of a model or reranker (rollback INDEX).",
@@ -36,8 +38,12 @@ def register(cli: typer.Typer) -> None:
 
 
 def models(
+    ctx: typer.Context,
     action: Annotated[Action, typer.Argument(help="list, history or rollback.")] = Action.list,
-    index: Annotated[Path | None, typer.Argument(help="The index folder, for history and rollback.")] = None,
+    index: Annotated[
+        Path | None,
+        typer.Argument(help="The index folder, for history and rollback. Default: QUARRY_INDEX, or quarry.toml."),
+    ] = None,
     device: Annotated[
         str, typer.Option(help="Device on which a rollback encodes newer documents: auto, cpu, cuda.")
     ] = "auto",
@@ -48,6 +54,7 @@ def models(
     if action is Action.list:
         _list(as_json=as_json)
         return
+    index = index or chosen_index(ctx)
     if index is None:
         raise typer.BadParameter(f"{action} requires the index: quarry models {action} INDEX")
     if action is Action.rollback:

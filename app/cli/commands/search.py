@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from quarry.app.cli.console import DeviceOption, FilterOption, RerankOption, bold, note, out, out_json, raw, safe, table
+from quarry.app.cli.help import IndexCommand
 from quarry.indexer.errors import BadFilter
 from quarry.indexer.storage.conditions import parse_expression
 from quarry.retriever.highlight import pieces, snippet
@@ -37,14 +38,17 @@ class RouteName(StrEnum):
 def register(cli: typer.Typer) -> None:
     """Add the command."""
     cli.command(
-        "search", short_help="Search an index.", help="Search an index with one query, or many with --queries."
+        "search",
+        cls=IndexCommand,
+        short_help="Search an index.",
+        help="Search an index with one query, or many with --queries.",
     )(search)
 
 
 def search(
     index: Annotated[Path, typer.Argument(help="The index folder.")],
     query: Annotated[str | None, typer.Argument(help="The question or keywords, in Chinese or English.")] = None,
-    k: Annotated[int, typer.Option("-k", help="Number of passages (documents with --run).", min=1)] = 10,
+    k: Annotated[int, typer.Option("-k", "--top-k", help="Number of passages (documents with --run).", min=1)] = 10,
     route: Annotated[RouteName, typer.Option(help="First-stage retrieval.")] = RouteName.hybrid,
     rerank: RerankOption = "auto",
     rerank_depth: Annotated[int, typer.Option(help="Number of candidates to rerank.", min=1)] = 50,

@@ -11,6 +11,7 @@ import typer
 
 from quarry.app.cli.commands.ui import address, free_port, is_loopback
 from quarry.app.cli.console import DeviceOption, HostOption, PortOption, RerankOption, note, out
+from quarry.app.cli.help import IndexCommand
 from quarry.indexer.errors import MissingExtraError, SettingsError
 
 _NEEDED = ("fastapi", "uvicorn", "prometheus_client", "python_multipart")
@@ -20,6 +21,7 @@ def register(cli: typer.Typer) -> None:
     """Add the command."""
     cli.command(
         "serve",
+        cls=IndexCommand,
         short_help="Serve an index over HTTP.",
         help="Serve an index over HTTP: search, ask, documents, feedback, embeddings, reranking.",
     )(serve)

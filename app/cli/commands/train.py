@@ -8,6 +8,7 @@ import typer
 
 from quarry.app.cli.console import DeviceOption, note, out, out_json
 from quarry.app.cli.exits import usage_errors
+from quarry.app.cli.help import QuarryCommand
 from quarry.app.cli.settings_file import read_settings
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def register(cli: typer.Typer) -> None:
     """Add the command."""
     cli.command(
         "train",
+        cls=QuarryCommand,
         short_help="Train a model on files of texts or pairs.",
         help="Train a model on files: RetroMAE on plain texts (--stage pretrain), pairs with the negatives of large batches (general), "
         "or labelled rows with instructions and hard negatives (task). The same command resumes an interrupted run. "

@@ -9,6 +9,7 @@ import typer
 from quarry.app.cli.commands.search import RouteName
 from quarry.app.cli.console import ProgressBar, note, out, out_json
 from quarry.app.cli.exits import usage_errors
+from quarry.app.cli.help import IndexCommand
 from quarry.app.cli.settings_file import read_settings
 from quarry.app.words import words
 
@@ -39,7 +40,8 @@ def register(cli: typer.Typer) -> None:
     """Add the command."""
     cli.command(
         "tune",
-        short_help="Fine-tune the model, reranker or second stage on feedback and pairs.",
+        cls=IndexCommand,
+        short_help="Fine-tune a model or the second stage of an index.",
         help="Fine-tune the embedding model, reranker or second stage of an index on feedback and pairs; it goes live only if shown to be "
         "better. Exits with 4 if refused.",
     )(tune)

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from quarry.app.cli.console import DeviceOption, HostOption, PortOption, RerankOption, note, out
+from quarry.app.cli.help import IndexCommand
 from quarry.app.uploads import MAX_FILE_MEGABYTES
 from quarry.indexer.errors import SettingsError
 
@@ -37,13 +38,19 @@ _FLAGS = {
 def register(cli: typer.Typer) -> None:
     """Add the command."""
     cli.command(
-        "ui", short_help="Search, judge and compare in the browser.", help="Search, judge and compare in the browser."
+        "ui",
+        cls=IndexCommand,
+        short_help="Search, judge and compare in the browser.",
+        help="Search, judge and compare in the browser.",
     )(ui)
 
 
 def ui(
     path: Annotated[
-        Path | None, typer.Argument(help="An index, or a folder of documents to index; neither: choose in the browser.")
+        Path | None,
+        typer.Argument(
+            help="An index, or a folder of documents to index. Default: QUARRY_INDEX, or quarry.toml; else choose in the browser."
+        ),
     ] = None,
     host: HostOption = "127.0.0.1",
     port: PortOption = 8501,

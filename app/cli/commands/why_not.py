@@ -9,6 +9,7 @@ import typer
 from quarry.app.cli.commands.search import RouteName, parse_filters
 from quarry.app.cli.console import DeviceOption, FilterOption, RerankOption, note, out, out_json
 from quarry.app.cli.exits import usage_errors
+from quarry.app.cli.help import IndexCommand
 
 if TYPE_CHECKING:
     from quarry.retriever.why_not.places import Places
@@ -20,6 +21,7 @@ def register(cli: typer.Typer) -> None:
     """Add the command."""
     cli.command(
         "why-not",
+        cls=IndexCommand,
         short_help="Say why a document is not found, and what to change.",
         help="Say which stage of a search lost a document, and the smallest change that brings it back. The change was tried.",
     )(why_not)
@@ -29,7 +31,7 @@ def why_not(
     index: Annotated[Path, typer.Argument(help="The index folder.")],
     query: Annotated[str, typer.Argument(help="The question, as it was asked.")],
     document: Annotated[str, typer.Argument(help="An id, a file, a title, or a part of one of them.")],
-    k: Annotated[int, typer.Option("-k", help="Number of passages that were shown.", min=1)] = 10,
+    k: Annotated[int, typer.Option("-k", "--top-k", help="Number of passages that were shown.", min=1)] = 10,
     route: Annotated[RouteName, typer.Option(help="First-stage retrieval.")] = RouteName.hybrid,
     rerank: RerankOption = "auto",
     rerank_depth: Annotated[int, typer.Option(help="Number of candidates to rerank.", min=1)] = 50,
