@@ -44,7 +44,7 @@ def ask(
         ),
     ] = "",
     endpoint_model: Annotated[str, typer.Option(envvar="QUARRY_LLM_MODEL", help="Model name at the endpoint.")] = "",
-    model: Annotated[str | None, typer.Option("--model", hidden=True)] = None,
+    model: Annotated[str | None, typer.Option("--model", hidden=True, help="The old name of --endpoint-model.")] = None,
     budget: Annotated[int, typer.Option(help="Token budget for passages in the prompt.", min=256)] = 2_000,
     k: Annotated[int, typer.Option("-k", "--top-k", help="Number of passages to retrieve.", min=1)] = 10,
     route: Annotated[RouteName, typer.Option(help="First-stage retrieval.")] = RouteName.hybrid,

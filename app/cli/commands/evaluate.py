@@ -41,7 +41,7 @@ def register(cli: typer.Typer) -> None:
 def evaluate(
     index: Annotated[Path, typer.Argument(help="The index folder.")],
     dataset: Annotated[Path | None, typer.Argument(help="Dataset folder: queries and judgments.")] = None,
-    old_index: Annotated[Path | None, typer.Option("--index", hidden=True)] = None,
+    old_index: Annotated[Path | None, typer.Option("--index", hidden=True, help="The index, in the old order.")] = None,
     routes: Annotated[
         str,
         typer.Option(

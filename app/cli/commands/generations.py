@@ -30,7 +30,7 @@ def generations(
         int | None,
         typer.Option("--keep", help="Remove all but this many generations; the live one stays.", min=1),
     ] = None,
-    prune: Annotated[int | None, typer.Option("--prune", hidden=True, min=1)] = None,
+    prune: Annotated[int | None, typer.Option("--prune", hidden=True, help="The old name of --keep.", min=1)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List, roll back, switch or prune."""

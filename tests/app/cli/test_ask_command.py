@@ -68,7 +68,9 @@ def test_a_model_by_environment_and_marks(index, gullible, monkeypatch):
 
 def test_json_is_one_object(index, gullible):
     gullible.says("Books may be renewed twice online [1].")
-    done = quarry("ask", index, QUESTION, "--endpoint", gullible.url, "--model", "tiny", "--json", "--route", "bm25")
+    done = quarry(
+        "ask", index, QUESTION, "--endpoint", gullible.url, "--endpoint-model", "tiny", "--json", "--route", "bm25"
+    )
     found = json.loads(done.stdout)
     assert (found["origin"], found["refused"], found["sentences"][0]["support"]) == ("generated", False, "supported")
     assert found["sources"][0]["path"] == "documents/loans.md"
@@ -99,7 +101,7 @@ def test_what_is_missing_is_noted(index):
             1,
             "given without a model; expected the model's name at the endpoint",
         ),
-        (["--endpoint", "ftp://x", "--model", "m"], 1, "endpoint's URL is not usable"),
+        (["--endpoint", "ftp://x", "--endpoint-model", "m"], 1, "endpoint's URL is not usable"),
         (["--budget", "5"], 2, "256"),
         (["--filter", "nonsense"], 2, "is not KEY=VALUE"),
     ],
@@ -112,7 +114,9 @@ def test_wrong_usage(index, arguments, code, match):
 
 def test_a_remote_endpoint_is_told_before_anything_is_sent(index, monkeypatch):
     monkeypatch.setattr("quarry.retriever.answers.answer._Asker.generate", lambda *_: None)
-    done = quarry("ask", index, QUESTION, "--endpoint", "https://llm.example/v1", "--model", "m", "--route", "bm25")
+    done = quarry(
+        "ask", index, QUESTION, "--endpoint", "https://llm.example/v1", "--endpoint-model", "m", "--route", "bm25"
+    )
     assert "note: sending the question and the best passages to https://llm.example/v1" in done.stderr
 
 
