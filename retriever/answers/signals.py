@@ -4,8 +4,8 @@ A cosine says nothing by itself: with one model unrelated texts are at 0.75, wit
 on the scale of the question's cosines with random passages of the same index (a robust z-score), and what BM25 matched on
 the scale of all that the question holds. Nothing here decides; `quarry.retriever.answers.evidence` does.
 
-Similarities with two languages are on two scales. In an index of two, where the best passage is in the other language than the
-question, cosines are those of passages in that language alone, the random ones too: as in an index of that language.
+Similarities with two languages are on two scales. In an index of two, cosines are those of passages in the language of the best
+one alone, the random ones too: as in an index of that language.
 """
 
 from collections.abc import Collection, Sequence
@@ -28,8 +28,18 @@ LOOKED_AT = 10  # results of a search that count, however many were asked for
 _BEST = 3  # passages whose words are compared with the question's
 _SAMPLE = 160  # random passages for the scale of cosines: its deviation is then known to about 6 %
 _LEAST_SAMPLE = 20  # below it there is no scale, and words alone are weighed
-_MEMBERS: WeakKeyDictionary[ChunkTable, dict[str, frozenset[str]]] = WeakKeyDictionary()  # of indexes that are open
 _RIVAL = 5  # the lead is measured against the fifth best: duplicates of the best are no rivals
+
+
+@dataclass(frozen=True, eq=False)
+class _Language:
+    """The passages in one of two languages."""
+
+    ids: frozenset[str]
+    ordered: tuple[str, ...]
+
+
+_LANGUAGES: WeakKeyDictionary[ChunkTable, tuple[_Language, ...]] = WeakKeyDictionary()  # of indexes that are open
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +49,8 @@ class Signals:
     Attributes:
         closeness: How many deviations the best cosine is above those of random passages; None without vectors.
         lead: The same between the best and the fifth best cosine; None without vectors.
-        size: Natural logarithm of the number of passages, where the best is in the other language of those in it: the best of many
-            is closer by chance alone.
+        size: Natural logarithm of the number of passages, of two languages in that of the best: the best of many is closer by chance
+            alone.
         cover: Largest share, in [0, 1], of the question's idf mass that one of the three best passages has.
         cover_all: The share that the three best passages have together.
         known: The share that the index has anywhere.
@@ -91,7 +101,7 @@ class Observed:
         self._question, self._results, self._index, self._vector = question, results, index, vector
         self._weights = _term_weights(question, index)
         self._held = _held(results, self._weights, index)
-        self._scales: dict[frozenset[str] | None, tuple[float, float] | None] = {}
+        self._scales: dict[_Language | None, tuple[float, float] | None] = {}
 
     def whole(self) -> Signals:
         """Return the signals of the search."""
@@ -99,7 +109,7 @@ class Observed:
         mass = sum(self._weights.values()) or 1.0
         best = [self._held[result.chunk_id] for result in seen[:_BEST]]
         foreign = _foreign(self._question, seen[:1])
-        alike = _alike(seen, self._index) if foreign else None
+        alike = _alike(seen, self._index)
         closeness, lead = self._distances(alike)
         return Signals(
             closeness=closeness,
@@ -121,7 +131,7 @@ class Observed:
         found = []
         for result in self._results:
             foreign = _foreign(self._question, [result])
-            alike = _alike([result], self._index) if foreign else None
+            alike = _alike([result], self._index)
             closeness, lead = self._distances_of(result, alike)
             cover = self._share(self._held[result.chunk_id])
             found.append(
@@ -143,25 +153,25 @@ class Observed:
         mass = sum(self._weights.values())
         return sum(weight for term, weight in self._weights.items() if term in terms) / mass if mass else 0.0
 
-    def _size(self, alike: frozenset[str] | None) -> float:
-        return log(max(1, len(self._index.lexical) if alike is None else len(alike)))
+    def _size(self, alike: _Language | None) -> float:
+        return log(max(1, len(self._index.lexical) if alike is None else len(alike.ids)))
 
-    def _distances(self, alike: frozenset[str] | None) -> tuple[float, float] | tuple[None, None]:
+    def _distances(self, alike: _Language | None) -> tuple[float, float] | tuple[None, None]:
         """How far the best cosine that dense search brought is above random ones, and above the fifth."""
-        near = [r for r in self._results[:LOOKED_AT] if r.evidence.dense and (alike is None or r.chunk_id in alike)]
+        near = [r for r in self._results[:LOOKED_AT] if r.evidence.dense and (alike is None or r.chunk_id in alike.ids)]
         cosines = [result.evidence.dense.score for result in near if result.evidence.dense]
         return self._placed(max(cosines, default=0.0), cosines, alike)
 
-    def _distances_of(self, result: Result, alike: frozenset[str] | None) -> tuple[float, float] | tuple[None, None]:
+    def _distances_of(self, result: Result, alike: _Language | None) -> tuple[float, float] | tuple[None, None]:
         """The same of one result, whether dense search brought it or not."""
         own = self._cosines.get(result.chunk_id)
         if own is None:
             return None, None
-        seen = [r.chunk_id for r in self._results[:LOOKED_AT] if alike is None or r.chunk_id in alike]
+        seen = [r.chunk_id for r in self._results[:LOOKED_AT] if alike is None or r.chunk_id in alike.ids]
         return self._placed(own, [self._cosines[one] for one in seen if one in self._cosines] or [own], alike)
 
     def _placed(
-        self, cosine: float, rivals: Sequence[float], alike: frozenset[str] | None
+        self, cosine: float, rivals: Sequence[float], alike: _Language | None
     ) -> tuple[float, float] | tuple[None, None]:
         if not rivals or (scale := self._scale(alike)) is None:
             return None, None
@@ -169,11 +179,11 @@ class Observed:
         rival = sorted(rivals, reverse=True)[min(_RIVAL, len(rivals)) - 1]
         return (cosine - middle) / deviation, (cosine - rival) / deviation
 
-    def _scale(self, alike: frozenset[str] | None) -> tuple[float, float] | None:
+    def _scale(self, alike: _Language | None) -> tuple[float, float] | None:
         if self._vector is None:
             return None
         if alike not in self._scales:
-            near = {r.chunk_id for r in self._results[:LOOKED_AT] if alike is None or r.chunk_id in alike}
+            near = {r.chunk_id for r in self._results[:LOOKED_AT] if alike is None or r.chunk_id in alike.ids}
             self._scales[alike] = _scale(self._vector, self._index, near, alike)
         return self._scales[alike]
 
@@ -204,24 +214,26 @@ def _held(results: Sequence[Result], weights: Collection[str], index: Index) -> 
     return {chunk_id: terms.get(chunk_id, frozenset()) for chunk_id in ids}
 
 
-def _alike(results: Sequence[Result], index: Index) -> frozenset[str] | None:
-    """The passages in the language of the best result; None in an index of one language, where all are alike."""
+def _alike(results: Sequence[Result], index: Index) -> _Language | None:
+    """The passages in the language of the best result; None where all are alike: one language, or too few for a scale of its own."""
     probes = index.manifest.probes
     if not results or probes is None or len(probes.languages) < 2:
         return None
-    if index.chunks not in _MEMBERS:
-        _MEMBERS[index.chunks] = major_languages(index.chunks.languages())
-    return next((ids for ids in _MEMBERS[index.chunks].values() if results[0].chunk_id in ids), None)
+    if index.chunks not in _LANGUAGES:
+        members = major_languages(index.chunks.languages()).values()
+        large = [ids for ids in members if len(ids) >= _LEAST_SAMPLE + LOOKED_AT]
+        _LANGUAGES[index.chunks] = tuple(_Language(ids, tuple(sorted(ids))) for ids in large)
+    return next((one for one in _LANGUAGES[index.chunks] if results[0].chunk_id in one.ids), None)
 
 
 def _scale(
-    vector: NDArray[np.float32], index: Index, but: set[str], alike: frozenset[str] | None
+    vector: NDArray[np.float32], index: Index, but: set[str], alike: _Language | None
 ) -> tuple[float, float] | None:
     """Median and robust deviation of the question's cosines with random passages, the same ones at every call."""
     store = index.vectors
     if store is None:
         return None
-    ids = store.ids if alike is None else sorted(alike)
+    ids = store.ids if alike is None else alike.ordered
     count = min(len(ids), _SAMPLE + len(but))
     sample = {ids[row] for row in Random(0).sample(range(len(ids)), count)} - but
     if len(sample) < _LEAST_SAMPLE:

@@ -118,6 +118,20 @@ def test_signals_have_the_values_that_a_count_by_hand_gives(searcher):
     assert found.lead == pytest.approx((best[0] - best[4]) / ((high - low) / 2), rel=1e-4)
 
 
+def test_in_an_index_of_two_languages_a_passage_is_compared_with_those_in_its_own_language(tmp_path):
+    english = [Document(f"e{n}.md", f"{SUBJECTS[n % 6]}, as page {n} of the handbook says.") for n in range(60)]
+    chinese = [Document(f"c{n}.md", f"{THEMES[n % 6]}，见手册第{n}页。") for n in range(60)]
+    loans = Document("loans.md", "Library books can be renewed twice on the web page, for thirty days each.")
+    question, embedder = "how often can library books be renewed", WordEmbedder(dim=256)
+    for name, documents in (("one", [loans, *english]), ("two", [loans, *english, *chinese])):
+        index_documents(tmp_path / name, documents, embedder)
+    one, two = (Searcher.open(tmp_path / name, embedder=embedder) for name in ("one", "two"))
+    results, vector = one.search(question, 10).results, embedder.embed_queries([question])[0]
+    alone, beside = (observe(question, results, searcher.index, vector) for searcher in (one, two))
+    assert (beside.size, beside.closeness, beside.lead) == pytest.approx((alone.size, alone.closeness, alone.lead))
+    assert beside.size == pytest.approx(log(61))
+
+
 def test_a_question_in_the_other_language_is_told(searcher):
     results = searcher.search("library books web page", 10, SearchOptions(route="bm25")).results
     assert [observe(text, results, searcher.index, None).foreign for text in ("图书可以续借几次", "library books")] == [
