@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from quarry.retriever.ranking import Route
 
 Filters = Mapping[str, Any]
+Expand = Literal["none", "section", "neighbors"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,8 @@ class SearchOptions:
         collapse: Whether copies of a passage are named with the best of them instead of being results of their own.
         filters: Metadata that documents must have, by key: a value or several (`*` is a wildcard), bounds such as `>=2024-04-01`,
             `!=` and a value (`quarry.indexer.storage.conditions`).
+        expand: What stands around a passage comes with it: its `section`, or its `neighbors` (`quarry.retriever.sections.context`).
+        expand_tokens: Estimated tokens of a passage with what stands around it.
     """
 
     route: Route = "hybrid"
@@ -31,6 +34,8 @@ class SearchOptions:
     dense_budget_ms: float = 15_000.0
     collapse: bool = True
     filters: Filters | None = None
+    expand: Expand = "none"
+    expand_tokens: int = 512
 
 
 STANDARD = SearchOptions()

@@ -11,6 +11,25 @@ from quarry.retriever.understood import Understood
 
 
 @dataclass(frozen=True, slots=True)
+class Context:
+    """What stands around a passage, the passage included.
+
+    Attributes:
+        text: As it stands in the document.
+        start: First character in the document's text.
+        end: One past the last.
+        highlights: Character ranges of `text` that match the query's terms.
+        whole: Whether it is a whole section, or the whole document.
+    """
+
+    text: str
+    start: int
+    end: int
+    highlights: tuple[Span, ...] = ()
+    whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """One passage of an answer.
 
@@ -31,6 +50,8 @@ class Result:
         meta: The document's metadata.
         evidence: Ranks and scores of every stage that saw the passage.
         copies: Passages that say the same and are not results of their own.
+        context: What stands around the passage, where that was asked for.
+        within: Rank of the result whose context holds the passage, which then has none of its own.
     """
 
     rank: int
@@ -49,6 +70,8 @@ class Result:
     meta: dict[str, Any]
     evidence: Evidence
     copies: tuple[Copy, ...] = ()
+    context: Context | None = None
+    within: int | None = None
 
     @property
     def time(self) -> str:

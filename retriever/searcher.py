@@ -21,6 +21,7 @@ from quarry.retriever.asking import MAX_QUERY_CHARS, can_be_asked, checked
 from quarry.retriever.base import Reranker
 from quarry.retriever.collapse import by_document
 from quarry.retriever.distinct import Distinct, distinct, every_one
+from quarry.retriever.highlight import Span, highlight
 from quarry.retriever.options import STANDARD, Filters, SearchOptions
 from quarry.retriever.pipeline import Pipeline, nothing_matches
 from quarry.retriever.presentation import Asked, by_meaning_alone, shown
@@ -29,6 +30,7 @@ from quarry.retriever.rerankers.alignment import Meeting
 from quarry.retriever.rerankers.m3 import M3Score
 from quarry.retriever.rerankers.token_map import TokenMap
 from quarry.retriever.results import Answer, Result
+from quarry.retriever.sections.context import with_contexts
 from quarry.retriever.stages.models import LATE, LazyEmbedder, LazyReranker
 
 __all__ = ["MAX_QUERY_CHARS", "Filters", "SearchOptions", "Searcher", "document_of", "document_run"]
@@ -160,12 +162,23 @@ class Searcher:
         started = perf_counter()
         asked = [Asked.of(query, self.index) for query in queries]
         found = self._found([one.query for one in asked], k, options)
-        results = [shown(one, read, self.index) for one, read in zip(found, asked, strict=True)]
+        results = [
+            self._expanded(shown(one, read, self.index), read, options) for one, read in zip(found, asked, strict=True)
+        ]
         share = (perf_counter() - started) * 1000 / max(1, len(queries))
         return [
             self._answer(one.ranking, of_one, read, options, share)
             for one, of_one, read in zip(found, results, asked, strict=True)
         ]
+
+    def _expanded(self, results: tuple[Result, ...], asked: Asked, options: SearchOptions) -> tuple[Result, ...]:
+        if options.expand == "none":
+            return results
+
+        def marks(text: str) -> tuple[Span, ...]:
+            return highlight(text, asked.terms, self.index.analyzer)
+
+        return with_contexts(results, self.index.chunks, options.expand, options.expand_tokens, marks)
 
     def _found(self, queries: Sequence[Query], k: int, options: SearchOptions) -> list[Distinct]:
         if options.collapse and k >= 1:  # `rank` refuses other numbers

@@ -12,6 +12,7 @@ from quarry.retriever.base import Reranker
 from quarry.retriever.ranking import StageScore
 from quarry.retriever.results import Answer, Result
 from quarry.retriever.searcher import Searcher, SearchOptions
+from quarry.retriever.sections.context import read_large
 
 TECHNICAL_KEYS = (
     "doc_id",
@@ -32,11 +33,15 @@ TECHNICAL_KEYS = (
 
 
 def passages(searcher: Searcher, query: str, k: int, options: SearchOptions) -> list[tuple[Result, dict[str, Any]]]:
-    """Search, and return the passages with their metadata (see `passage_metadata`). Raises as `Searcher.search`."""
+    """Search, and return the passages with their metadata (see `passage_metadata`). Raises as `Searcher.search`.
+
+    Where `options.expand` asks for what stands around them, that is their text, and what stands in the text of a better one is left out.
+    """
     answer, fit = search_with_fit(searcher, query, k, options)
+    strengths = dict(zip((result.chunk_id for result in answer.results), fit.hits, strict=True))
     return [
-        (result, {**passage_metadata(result, answer), **_fit(strength, fit)})
-        for result, strength in zip(answer.results, fit.hits, strict=True)
+        (result, {**passage_metadata(result, answer), **_fit(strengths[result.chunk_id], fit)})
+        for result in read_large(answer.results)
     ]
 
 

@@ -20,6 +20,7 @@ from quarry.app.integrations.filters import Comparison, all_of, any_of
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import MissingExtraError
 from quarry.retriever.base import Reranker
+from quarry.retriever.options import Expand
 from quarry.retriever.ranking import Route
 from quarry.retriever.searcher import Filters, Searcher, SearchOptions
 
@@ -47,6 +48,8 @@ class QuarryRetriever:
         route: Route = "hybrid",
         rerank: str = "late",
         device: str = "auto",
+        expand: Expand = "none",
+        expand_tokens: int = 512,
     ) -> None:
         """Store the settings; the index is opened by `warm_up` or at the first run.
 
@@ -57,6 +60,8 @@ class QuarryRetriever:
             route: `hybrid`, `dense` or `bm25`.
             rerank: `none`, `auto`, or the id or folder of a reranker.
             device: `auto`, `cpu`, `cuda` or `cuda:N`.
+            expand: `section` or `neighbors` returns them as the content; what stands in the content of a better one is left out.
+            expand_tokens: Estimated tokens of one content.
 
         Raises:
             ValueError: If top_k < 1, or the filters have another operator.
@@ -70,6 +75,8 @@ class QuarryRetriever:
         self.route = route
         self.rerank = rerank
         self.device = device
+        self.expand = expand
+        self.expand_tokens = expand_tokens
         self._searcher: Searcher | None = None
 
     def warm_up(self) -> None:
@@ -85,7 +92,12 @@ class QuarryRetriever:
         Raises:
             ValueError: If the query is empty, top_k < 1, or the filters name unknown metadata or another operator.
         """
-        options = SearchOptions(self.route, filters=accepted_values(filters if filters is not None else self.filters))
+        options = SearchOptions(
+            self.route,
+            filters=accepted_values(filters if filters is not None else self.filters),
+            expand=self.expand,
+            expand_tokens=self.expand_tokens,
+        )
         found = passages(self._opened(), query, self.top_k if top_k is None else top_k, options)
         return {
             "documents": [

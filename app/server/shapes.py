@@ -20,6 +20,7 @@ from pydantic_core import PydanticCustomError
 from quarry.app.documents.catalog import Listed
 from quarry.app.server.problems import UNKNOWN_FIELD
 from quarry.retriever.answers.fit import Fit, Strength, Word
+from quarry.retriever.options import Expand
 from quarry.retriever.ranking import Route, Stage, Status
 from quarry.retriever.results import Answer, Result
 from quarry.retriever.understood import Understood
@@ -84,6 +85,11 @@ Filters = Annotated[
 ]
 
 
+ExpandTokens = Annotated[
+    int, Field(ge=1, le=8_192, description="Estimated tokens of a passage with what stands around it."), WHOLE
+]
+
+
 class SearchRequest(Strict):
     """A question; only the first 8,192 characters are used, and a notice says so."""
 
@@ -99,6 +105,8 @@ class SearchRequest(Strict):
         True, description="Name copies of a passage with the best of them, not as results of their own."
     )
     filters: Filters | None = None
+    expand: Expand = Field("none", description="Return the section of each passage, or its neighbors, as `context`.")
+    expand_tokens: ExpandTokens = 512
     strength: bool = Field(True, description="Say how well each passage fits; costs one more encoding of the question.")
 
     @property

@@ -27,6 +27,7 @@ from quarry.retriever.answers.prompt import AnswerLanguage, answer_language
 from quarry.retriever.llm.endpoint import Endpoint, Unanswered
 from quarry.retriever.llm.stream import StreamOptions
 from quarry.retriever.searcher import Searcher, SearchOptions
+from quarry.retriever.sections.context import read_large
 
 if TYPE_CHECKING:
     from quarry.indexer.embedder import Embedder
@@ -142,7 +143,7 @@ def ask(
     started = perf_counter()
     found = searcher.search(question, settings.k, settings.options)
     embedder = None if settings.options.route == "bm25" else searcher.embedder()
-    packing = pack(found.results, searcher.index.chunks, settings.budget)
+    packing = pack(read_large(found.results), searcher.index.chunks, settings.budget)
     evidence = weigh(found.query.text, found, searcher.index, embedder)
     draft = _Draft(notes=[*found.notices, *found.degraded, *_left_out(packing)])
     if not evidence.weak and packing.passages:

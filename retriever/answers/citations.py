@@ -15,7 +15,7 @@ from quarry.indexer.lexical.analyzer import Analyzer
 from quarry.retriever.answers.facts import identifiers_in, numbers_claimed, numbers_in
 from quarry.retriever.answers.packing import Packed
 from quarry.retriever.answers.plain import defang, foreign_urls, urls, visible
-from quarry.retriever.answers.sentences import sentence_spans
+from quarry.retriever.sentences import sentence_spans
 
 Support: TypeAlias = Literal["supported", "unsupported", "unchecked"]
 # Questions of demo_corpus/general, as stand-ins for a model's own wording: 79 % of the English and 79 % of the Chinese ones reach it on

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
 from quarry.indexer.records import Document
-from quarry.retriever.answers.sentences import sentence_spans, tokens_at_most
 from quarry.retriever.highlight import Span
 from quarry.retriever.results import Result
+from quarry.retriever.sentences import sentence_spans, tokens_at_most
 
 Cut: TypeAlias = Literal["", "between sentences", "inside a sentence"]
 STANDARD_BUDGET = 2_000  # tokens: fits beside question and answer into the 4,096 of small local models

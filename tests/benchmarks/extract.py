@@ -17,9 +17,9 @@ from quarry.indexer.build import build_index
 from quarry.indexer.build.plan import BuildOptions
 from quarry.retriever.answers.extract import Extracted, extract
 from quarry.retriever.answers.packing import Packed, pack
-from quarry.retriever.answers.sentences import sentence_spans
 from quarry.retriever.data.datasets import load_dataset
 from quarry.retriever.searcher import Searcher, SearchOptions
+from quarry.retriever.sentences import sentence_spans
 from tests.benchmarks.evidence import DATA, spread
 
 QUESTIONS = 100

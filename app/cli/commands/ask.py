@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quarry.app.cli.commands.search import RouteName, parse_filters
+from quarry.app.cli.commands.search import ExpandName, ExpandOption, ExpandTokensOption, RouteName, parse_filters
 from quarry.app.cli.console import DeviceOption, FilterOption, RerankOption, note, out, out_json, safe
 from quarry.app.cli.help import IndexCommand
 from quarry.indexer.errors import SettingsError
@@ -50,6 +50,8 @@ def ask(
     route: Annotated[RouteName, typer.Option(help="First-stage retrieval.")] = RouteName.hybrid,
     rerank: RerankOption = "auto",
     filters: FilterOption = None,
+    expand: ExpandOption = ExpandName.none,
+    expand_tokens: ExpandTokensOption = 512,
     timeout: Annotated[
         float, typer.Option(help="Seconds to wait for each chunk of the model's response.", min=0.1)
     ] = 120.0,
@@ -73,7 +75,13 @@ def ask(
     from quarry.retriever.searcher import Searcher, SearchOptions
 
     chosen = _endpoint(endpoint, endpoint_model, timeout)
-    options = SearchOptions(route=route.value, rerank=rerank != "none", filters=parse_filters(filters or []))
+    options = SearchOptions(
+        route=route.value,
+        rerank=rerank != "none",
+        filters=parse_filters(filters or []),
+        expand=expand.value,
+        expand_tokens=expand_tokens,
+    )
     searcher = Searcher.open(index, rerank=rerank, device=device)
     settings = AskOptions(endpoint=chosen, budget=budget, k=k, options=options)
     if chosen is not None and not chosen.is_local:

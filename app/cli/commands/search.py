@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +16,7 @@ from quarry.indexer.storage.conditions import parse_expression
 from quarry.retriever.highlight import pieces, snippet
 from quarry.retriever.ranking import Query, StageScore
 from quarry.retriever.rerankers.m3 import SPARSE_WEIGHT
-from quarry.retriever.results import Answer, Result
+from quarry.retriever.results import Answer, Context, Result
 from quarry.retriever.searcher import Searcher, SearchOptions
 
 if TYPE_CHECKING:
@@ -23,8 +24,23 @@ if TYPE_CHECKING:
     from quarry.retriever.rerankers.m3 import M3Score
 
 _COPIES_NAMED = 5
+_NEAR_MISSES = 3
 _SNIPPET_WIDTH = 240  # characters, about three lines of a terminal
 _STAGES = {"dense": "dense", "bm25": "BM25", "fusion": "fused", "late": "late", "rerank": "rerank"}
+
+
+class ExpandName(StrEnum):
+    """What comes with a passage."""
+
+    none = "none"
+    section = "section"
+    neighbors = "neighbors"
+
+
+ExpandOption = Annotated[ExpandName, typer.Option(help="Show each passage with its section, or with its neighbors.")]
+ExpandTokensOption = Annotated[
+    int, typer.Option(help="Estimated tokens of a passage with what stands around it.", min=1, max=100_000)
+]
 
 
 class RouteName(StrEnum):
@@ -57,6 +73,8 @@ def search(
         str | None, typer.Option(help="Query file: BEIR queries.jsonl, or one query per line; - reads stdin.")
     ] = None,
     run: Annotated[Path | None, typer.Option(help="Write a TREC run of documents to this file.")] = None,
+    expand: ExpandOption = ExpandName.none,
+    expand_tokens: ExpandTokensOption = 512,
     all_copies: Annotated[
         bool, typer.Option("--all-copies", help="Show copies of a passage as results of their own.")
     ] = False,
@@ -77,6 +95,8 @@ def search(
         rerank_depth=rerank_depth,
         collapse=not all_copies,
         filters=parse_filters(filters or []),
+        expand=expand.value,
+        expand_tokens=expand_tokens,
     )
     searcher = Searcher.open(index, rerank=rerank, device=device, generation=generation)
     if options.route != "bm25":
@@ -90,6 +110,8 @@ def search(
             out_json(answer.to_dict())
         else:
             print_answer(answer, explain=explain, many=len(answers) > 1, searcher=searcher)
+            if explain:
+                _print_near_misses(searcher, answer, k, options)
 
 
 def parse_filters(expressions: list[str]) -> dict[str, list[str]] | None:
@@ -167,6 +189,19 @@ def print_answer(answer: Answer, *, explain: bool, many: bool, searcher: Searche
         _print_stages(answer)
 
 
+def _print_near_misses(searcher: Searcher, answer: Answer, k: int, options: SearchOptions) -> None:
+    """Print what is ranked just below the cut, and how to learn why a document is not there at all."""
+    shown = {result.chunk_id for result in answer.results}
+    below = searcher.search_many([answer.query], k + _NEAR_MISSES, replace(options, expand="none"))[0].results
+    missed = [result for result in below if result.chunk_id not in shown]
+    if missed:
+        out("below the cut:")
+        for result in missed:
+            stages = (f"{_STAGES[stage]} {_stage(getattr(result.evidence, stage))}" for stage in _stages_of([result]))
+            out(f"  {result.rank}. {result.title} ({result.source}): {' | '.join(stages)}")
+    out("for any other document: quarry why-not INDEX QUERY DOCUMENT")
+
+
 def _stages_of(results: Sequence[Result]) -> tuple[str, ...]:
     """Return the stages that ranked any of the results: those that left the order as it was say so in the table below."""
     return tuple(stage for stage in _STAGES if any(getattr(result.evidence, stage) is not None for result in results))
@@ -178,6 +213,26 @@ def _print_result(result: Result, explained: Sequence[str] | None, *, unknown: b
     heading = f" > {result.heading}" if result.heading and result.heading != result.title else ""
     out(f"{result.rank}. {result.title}{heading}")
     out(f"   {result.source}{place}, characters {result.start}-{result.end}, {_score(result, unknown=unknown)}")
+    if result.context is not None:
+        _print_context(result.context)
+    elif result.within is not None:
+        out(f"   in the text of result {result.within}")
+    else:
+        _print_snippet(result)
+    if result.copies:
+        named = [copy.source for copy in result.copies[:_COPIES_NAMED]]
+        out(f"   same in: {', '.join(named)}{' ...' if len(result.copies) > _COPIES_NAMED else ''}")
+    if explained is not None:
+        _print_evidence(result, explained)
+
+
+def _print_context(context: Context) -> None:
+    found = pieces(context.text.replace("\f", "\n"), context.highlights)
+    shown = "".join(bold(piece) if marked else safe(piece) for piece, marked in found)
+    raw("\n".join(f"   {line}" for line in shown.split("\n")))
+
+
+def _print_snippet(result: Result) -> None:
     start, end = snippet(result.text, result.highlights, _SNIPPET_WIDTH)
     spans = [(max(a, start) - start, min(b, end) - start) for a, b in result.highlights if a < end and b > start]
     shown = "".join(
@@ -185,22 +240,21 @@ def _print_result(result: Result, explained: Sequence[str] | None, *, unknown: b
         for piece, marked in pieces(result.text[start:end], spans)
     )
     raw("   " + ("... " if start else "") + shown.strip() + (" ..." if end < len(result.text) else ""))
-    if result.copies:
-        named = [copy.source for copy in result.copies[:_COPIES_NAMED]]
-        out(f"   same in: {', '.join(named)}{' ...' if len(result.copies) > _COPIES_NAMED else ''}")
-    if explained is not None:
-        evidence = result.evidence
-        out("   " + " | ".join(f"{_STAGES[stage]} {_stage(getattr(evidence, stage))}" for stage in explained))
-        if evidence.exact:
-            out(f"   exact: {' | '.join(evidence.exact)}")
-        if evidence.file:
-            out(f"   file: {evidence.file}")
-        if evidence.raised:
-            out(f"   raised by {evidence.raised:.4f}: it is in another language than the query")
-        if evidence.named:
-            out(f"   raised by {evidence.named:.4f}: its title or heading is nearer to the query")
-        if evidence.terms:
-            out(f"   terms: {' '.join(evidence.terms)}")
+
+
+def _print_evidence(result: Result, explained: Sequence[str]) -> None:
+    evidence = result.evidence
+    out("   " + " | ".join(f"{_STAGES[stage]} {_stage(getattr(evidence, stage))}" for stage in explained))
+    if evidence.exact:
+        out(f"   exact: {' | '.join(evidence.exact)}")
+    if evidence.file:
+        out(f"   file: {evidence.file}")
+    if evidence.raised:
+        out(f"   raised by {evidence.raised:.4f}: it is in another language than the query")
+    if evidence.named:
+        out(f"   raised by {evidence.named:.4f}: its title or heading is nearer to the query")
+    if evidence.terms:
+        out(f"   terms: {' '.join(evidence.terms)}")
 
 
 def _score(result: Result, *, unknown: bool) -> str:

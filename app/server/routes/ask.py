@@ -9,9 +9,10 @@ from starlette.requests import Request
 
 from quarry.app.server.asking import Asker
 from quarry.app.server.services import Services, services_of
-from quarry.app.server.shapes import WHOLE, Filters, Strict, Text
+from quarry.app.server.shapes import WHOLE, ExpandTokens, Filters, Strict, Text
 from quarry.retriever.answers.answer import GroundedAnswer
 from quarry.retriever.answers.packing import STANDARD_BUDGET
+from quarry.retriever.options import Expand
 from quarry.retriever.ranking import Route
 
 router = APIRouter()
@@ -32,6 +33,8 @@ class AskRequest(Strict):
     route: Route = "hybrid"
     generate: bool = Field(True, description="False quotes sentences of the documents even if a model is configured.")
     filters: Filters | None = None
+    expand: Expand = Field("none", description="Answer from the section of each passage, or its neighbors.")
+    expand_tokens: ExpandTokens = 512
 
 
 class SentenceOut(BaseModel):
@@ -94,7 +97,11 @@ async def ask(asked: AskRequest, services: Shared, request: Request) -> AskAnswe
     """Answer a question from the documents, with checked citations, by the server's model or by quoting the documents."""
     asker: Asker = request.app.state.asker
     options = replace(
-        asker.search_options(services.settings.time_limit_s), route=asked.route, filters=asked.filters or None
+        asker.search_options(services.settings.time_limit_s),
+        route=asked.route,
+        filters=asked.filters or None,
+        expand=asked.expand,
+        expand_tokens=asked.expand_tokens,
     )
     settings = replace(asker.settings, budget=asked.budget, k=asked.top_k or asked.k, options=options)
     if not asked.generate:

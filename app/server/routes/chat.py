@@ -31,7 +31,7 @@ from quarry.indexer.errors import SearchError
 from quarry.retriever.answers.answer import GroundedAnswer
 from quarry.retriever.answers.citations import Sentence
 from quarry.retriever.answers.prompt import AnswerLanguage, answer_language
-from quarry.retriever.answers.sentences import tokens_at_most
+from quarry.retriever.sentences import tokens_at_most
 
 router = APIRouter(tags=["models"])
 Shared = Annotated[Services, Depends(services_of)]

@@ -33,6 +33,8 @@ async def search(asked: SearchRequest, services: Shared) -> SearchAnswer:
         dense_budget_ms=min(SearchOptions().dense_budget_ms, limit_ms * _DENSE_SHARE),
         collapse=asked.collapse,
         filters=asked.filters or None,
+        expand=asked.expand,
+        expand_tokens=asked.expand_tokens,
     )
     reranks = asked.rerank and services.live.reranker.get()[0] is not None
     filters = dumps(asked.filters or {}, sort_keys=True)
@@ -44,6 +46,8 @@ async def search(asked: SearchRequest, services: Shared) -> SearchAnswer:
         asked.rerank_depth,
         asked.collapse,
         asked.strength,
+        asked.expand,
+        asked.expand_tokens,
         filters,
     )
 

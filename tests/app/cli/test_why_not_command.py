@@ -47,3 +47,12 @@ def test_a_name_of_many_documents_is_a_usage_error(tmp_path, capsys):
     words = ["why-not", str(built(tmp_path)), "pump", "Hall"]
     assert exit_code(lambda: cli(words)) == 2
     assert "means 30 documents" in capsys.readouterr().err
+
+
+def test_explain_names_what_is_just_below_the_cut(tmp_path):
+    index = built(tmp_path)
+    shown = run("search", index, "pump hall", "-k", 2, "--explain").stdout
+    below = shown.partition("below the cut:")[2].splitlines()
+    ranks = [line.strip().partition(".")[0] for line in below if line.startswith("  ")]
+    assert ranks == ["3", "4", "5"]
+    assert "below the cut" not in run("search", index, "spare key", "-k", 5, "--explain").stdout

@@ -20,17 +20,27 @@ from quarry.retriever.live import LiveSearcher
 from tests.app.server.serving import DOCUMENTS, small_index
 from tests.fakes import WordEmbedder
 
+TOOLS = {"search", "fetch", "why_not", "outline", "section"}
+
 
 async def use(client):
     async with client as session:
         tools = {tool.name: tool for tool in (await session.list_tools()).tools}
-        assert set(tools) == {"search", "fetch", "why_not"}
+        assert set(tools) == TOOLS
         assert all(tool.annotations.read_only_hint for tool in tools.values())
         found = (await session.call_tool("search", {"query": "网上续借"})).structured_content
         assert found["results"][0]["title"] == "借书"
         whole = (await session.call_tool("fetch", {"id": found["results"][0]["id"]})).structured_content
         assert (whole["id"], whole["text"]) == ("借书.md", DOCUMENTS[2].text)
         assert (await session.call_tool("fetch", {"id": "loans.md"})).structured_content["title"] == "Loans"
+        around = {"query": "网上续借", "expand": "section", "expand_tokens": 2_000}
+        large = (await session.call_tool("search", around)).structured_content["results"][0]
+        assert large["text"] == DOCUMENTS[2].text.strip()
+        heads = (await session.call_tool("outline", {"id": large["id"]})).structured_content["sections"]
+        part = {"id": "借书.md", "heading": heads[0]["heading"]}
+        assert (await session.call_tool("section", part)).structured_content["text"] in DOCUMENTS[2].text
+        wrong = await session.call_tool("section", {"id": "借书.md", "heading": "no such heading"})
+        assert "expected one of" in wrong.content[0].text
         asked = {"query": "renew books", "document": "loans.md", "filters": {"lang": "zh"}}
         lost = (await session.call_tool("why_not", asked)).structured_content
         assert (lost["stage"], len(lost["change"])) == ("filter", 1)
@@ -58,7 +68,7 @@ def test_the_server_says_hello_while_the_index_is_being_opened(tmp_path):
 
     async def greet():
         async with Client(mcp_server(opening.get)) as session:
-            assert {tool.name for tool in (await session.list_tools()).tools} == {"search", "fetch", "why_not"}
+            assert {tool.name for tool in (await session.list_tools()).tools} == TOOLS
             asked = asyncio.create_task(session.call_tool("search", {"query": "网上续借"}))
             await session.list_tools()  # answered while a search waits
             assert not asked.done()

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from quarry.indexer.records import Document
 from quarry.retriever.answers.packing import pack
-from quarry.retriever.answers.sentences import sentence_spans, tokens_at_most
 from quarry.retriever.ranking import Evidence
 from quarry.retriever.results import Result
+from quarry.retriever.sentences import sentence_spans, tokens_at_most
 
 
 class Documents(dict):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quarry.retriever.answers.sentences import sentence_spans, tokens_at_most
+from quarry.retriever.sentences import sentence_spans, tokens_at_most
 
 
 def cut(text):
