@@ -42,8 +42,8 @@ def outline(chunks: ChunkTable, doc_id: str) -> tuple[Heading, ...]:
     Example:
         >>> from quarry.retriever import Searcher
         >>> from quarry.retriever.sections.outline import outline
-        >>> [(heading.path, heading.start) for heading in outline(Searcher.open("my-index").index.chunks, "documents/rhine-1.md")]
-        [('Rhine (1)', 0)]
+        >>> [(heading.path, heading.start) for heading in outline(Searcher.open("my-index").index.chunks, "documents/chloroplast-1.md")]
+        [('Chloroplast (1)', 0)]
     """
     text = chunks.document(doc_id).text
     passages = chunks.passages_of(doc_id)
