@@ -27,6 +27,13 @@ FilterOption = Annotated[
 HostOption = Annotated[
     str, typer.Option(help="Address to listen on; anything but loopback requires a token or password.")
 ]
+AllowHostOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-host",
+        help="Also answer under this host name, as behind a reverse proxy. Repeat it for several.",
+    ),
+]
 LanguageOption = Annotated[InterfaceLanguage, typer.Option(help="Output language.")]
 PortOption = Annotated[int, typer.Option(help="Port; 0 picks a free one.", min=0, max=65535)]
 RerankOption = Annotated[

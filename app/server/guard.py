@@ -1,4 +1,4 @@
-"""In front of every route: the Host header, the token, the size of the body, the log line and the metrics.
+"""In front of every route: Host, Origin, token, rate, the size of the body, the log line and the metrics.
 
 Logged are method, route template, status and time: no path, query or document text.
 """
@@ -6,7 +6,9 @@ Logged are method, route template, status and time: no path, query or document t
 import asyncio
 import logging
 import re
+from math import ceil
 from time import perf_counter
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -16,12 +18,15 @@ from quarry.app.server.bearer import carries
 from quarry.app.server.metrics import Metrics
 from quarry.app.server.pages import OPEN_PATHS
 from quarry.app.server.problems import Problem, response
+from quarry.app.server.rates import Rate
 from quarry.app.server.routes import files
 from quarry.app.server.settings import ServeOptions
 from quarry.indexer.messages import Message
 
 _OPEN = frozenset({"/health"}) | OPEN_PATHS  # answered without a token, for load balancers and browsers
 _PORT = re.compile(r":\d+$")
+_READING = frozenset({"GET", "HEAD"})  # a page of another site cannot read the answers: there is no CORS
+_WRONG_TOKENS = 20  # a minute and address; those after them are not even told that they are wrong
 log = logging.getLogger("quarry.serve")
 
 
@@ -30,6 +35,7 @@ class RequestGuard:
 
     def __init__(self, app: ASGIApp, settings: ServeOptions, metrics: Metrics) -> None:
         self._app, self._settings, self._metrics = app, settings, metrics
+        self._rate, self._wrong = Rate(settings.rate_limit), Rate(_WRONG_TOKENS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it here."""
@@ -58,28 +64,71 @@ class RequestGuard:
             self._note(scope, status or 499, perf_counter() - started)
 
     def _check(self, request: Request) -> None:
-        host = _PORT.sub("", request.headers.get("host", ""))
+        self._check_host(request.headers.get("host", ""))
+        self._check_origin(request)
+        if request.url.path not in _OPEN:
+            self._check_token(request)
+            client = request.client.host if request.client else ""
+            self._refuse_if_late(self._rate.wait(client))
+        length, limit = request.headers.get("content-length", "0"), self._largest(request.url.path)
+        if length.isdigit() and int(length) > limit:
+            raise _too_large(limit)
+
+    def _check_host(self, header: str) -> None:
+        host = _PORT.sub("", header)
         if self._settings.hosts and host.lower() not in self._settings.hosts:
             message = Message.of(
                 "serve.wrong_host",
                 "the Host header names another host",
                 expected="one of {hosts}",
-                do="Use the address that the server printed",
+                do="Use the address that the server printed, or allow the name with --allow-host",
                 hosts=self._settings.hosts,
             )
             raise Problem(421, message)
-        authorization = request.headers.get("authorization", "")
-        if request.url.path not in _OPEN and not carries(authorization, self._settings.token):
+
+    def _check_origin(self, request: Request) -> None:
+        """Refuse what a page of another site sends: its browser names that site, and it cannot know the token."""
+        origin = request.headers.get("origin")
+        if origin is None or request.method in _READING or self._settings.token:
+            return
+        try:
+            site = urlsplit(origin)
+            ours = site.netloc.lower() == request.headers.get("host", "").lower()
+            ours = ours or (site.hostname or "") in self._settings.public_names
+        except ValueError:
+            ours = False
+        if not ours:
             message = Message.of(
-                "serve.unauthorized",
-                "no token, or a wrong one",
-                expected="the header `Authorization: Bearer TOKEN`",
-                do="Send the token that was printed at startup or set with QUARRY_TOKEN",
+                "serve.wrong_origin",
+                "the request comes from a page of another site",
+                expected="no Origin header, or this server's own address",
+                do="Call the server from a program, or set QUARRY_TOKEN and send the token",
             )
-            raise Problem(401, message)
-        length, limit = request.headers.get("content-length", "0"), self._largest(request.url.path)
-        if length.isdigit() and int(length) > limit:
-            raise _too_large(limit)
+            raise Problem(403, message)
+
+    def _check_token(self, request: Request) -> None:
+        if carries(request.headers.get("authorization", ""), self._settings.token):
+            return
+        self._refuse_if_late(self._wrong.wait(request.client.host if request.client else ""))
+        message = Message.of(
+            "serve.unauthorized",
+            "no token, or a wrong one",
+            expected="the header `Authorization: Bearer TOKEN`",
+            do="Send the token that was printed at startup or set with QUARRY_TOKEN",
+        )
+        raise Problem(401, message)
+
+    def _refuse_if_late(self, seconds: float) -> None:
+        if not seconds:
+            return
+        self._metrics.rejected.inc()
+        message = Message.of(
+            "serve.too_often",
+            "too many requests came from this address",
+            expected="fewer per minute",
+            do="Try again after the seconds in Retry-After",
+        )
+        raise Problem(429, message, retry_after_s=ceil(seconds))
 
     def _largest(self, path: str) -> int:
         """Return the most bytes of a body: files have limits of their own."""

@@ -3,13 +3,31 @@
 import logging
 import os
 import signal
+import socket
 import sys
+from collections.abc import Callable
 
 import uvicorn
 from starlette.types import ASGIApp
 
+from quarry.app.server.patience import HEAD_BYTES, PatientProtocol
 
-def run(app: ASGIApp, host: str, port: int, *, time_limit_s: float, connections: int | None = None) -> None:
+
+class _Announced(uvicorn.Server):
+    """A server that says so when its port is open."""
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._announce()
+            sys.stdout.flush()
+
+
+def run(app: ASGIApp, host: str, port: int, *, time_limit_s: float, announce: Callable[[], None]) -> None:
     """Serve until SIGTERM or Ctrl-C: requests in flight are answered, then the process ends with 0.
 
     Args:
@@ -17,7 +35,7 @@ def run(app: ASGIApp, host: str, port: int, *, time_limit_s: float, connections:
         host: Address to listen on.
         port: Port to listen on.
         time_limit_s: Time limit of a request, and the grace period for requests in flight.
-        connections: Maximum number of open connections, further ones get 503; None for no limit.
+        announce: Called once connections are accepted, to print the address.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -28,16 +46,19 @@ def run(app: ASGIApp, host: str, port: int, *, time_limit_s: float, connections:
         app,
         host=host.strip("[]"),
         port=port,
+        http=PatientProtocol,
+        backlog=64,  # so many are accepted at once, before any can be closed
+        ws="none",
+        h11_max_incomplete_event_size=HEAD_BYTES,
         log_level="warning",
         access_log=False,
-        limit_concurrency=connections,
         server_header=False,
         timeout_keep_alive=10,
         timeout_graceful_shutdown=int(time_limit_s) + 5,
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)  # uvicorn raises the signal again after shutdown
-    server = uvicorn.Server(config)
+    server = _Announced(config, announce)
     server.run()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -20,6 +20,8 @@ class ServeOptions:
         device: Where models run.
         hosts: Allowed Host headers; empty for any. On loopback this blocks web pages of other origins
             (DNS rebinding).
+        public_names: Host names under which browsers reach the server through a proxy; pages of these are its own.
+        rate_limit: Requests a minute and client address; further ones get 429. 0 for any number.
         queue: Maximum number of requests waiting for the models; further ones get 429.
         batch: Maximum number of queries per batch.
         time_limit_s: Time limit of a request, including waiting.
@@ -35,6 +37,8 @@ class ServeOptions:
     rerank: str = "late"
     device: str = "auto"
     hosts: tuple[str, ...] = ()
+    public_names: tuple[str, ...] = ()
+    rate_limit: int = 0
     queue: int = 256
     batch: int = 32
     time_limit_s: float = 30.0
@@ -45,5 +49,7 @@ class ServeOptions:
     aliases: Mapping[str, Literal["embedder", "reranker", "answers"]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.queue < 1 or self.batch < 1 or self.time_limit_s <= 0 or self.max_body_bytes < 1:
-            raise ValueError(f"{self}; expected a queue, batch and body limit of at least 1 and a time limit above 0")
+        if self.queue < 1 or self.batch < 1 or self.time_limit_s <= 0 or self.max_body_bytes < 1 or self.rate_limit < 0:
+            raise ValueError(
+                f"{self}; expected a queue, batch and body limit of at least 1, a time limit above 0 and a rate limit of 0 or more"
+            )

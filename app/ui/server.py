@@ -12,6 +12,9 @@ def main() -> None:
     """Serve until a signal arrives; the arguments are those of the `streamlit` command."""
     from streamlit.web.cli import main as streamlit
 
+    from quarry.app.ui.gate import install
+
+    install()
     code = 1
     try:
         streamlit(prog_name="streamlit")

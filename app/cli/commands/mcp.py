@@ -1,23 +1,18 @@
 """`quarry mcp`: the index as tools for a language model, over stdio or HTTP."""
 
 import os
-import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from quarry.app.cli.commands.serve import token_for
-from quarry.app.cli.commands.ui import address, free_port, is_loopback
-from quarry.app.cli.console import DeviceOption, RerankOption, note, out
+from quarry.app.cli.commands.ui import address, allowed_hosts, free_port
+from quarry.app.cli.console import AllowHostOption, DeviceOption, RerankOption, note, out
 from quarry.app.cli.help import IndexCommand
 from quarry.indexer.errors import MissingExtraError
 
-if TYPE_CHECKING:
-    from mcp.server import MCPServer
-
-_CONNECTIONS = 256  # further ones get 503, which bounds memory
 _TIME_LIMIT_S = 30.0  # for requests in flight at shutdown
 
 
@@ -39,6 +34,7 @@ def mcp(
         str, typer.Option(help="With --http: address to listen on; anything but loopback requires a token.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="With --http: port; 0 picks a free one.", min=0, max=65535)] = 8001,
+    allow_host: AllowHostOption = None,
     rerank: RerankOption = "auto",
     device: DeviceOption = "auto",
 ) -> None:
@@ -65,22 +61,15 @@ def mcp(
     if not http:
         server.run("stdio")
         return
-    out(f"Quarry answers MCP at {address(host, port)}/mcp (press Ctrl-C to stop)")
-    if generated:
-        out(f"token: {token}")
-        note(f"it is shown only once; set {TOKEN_VARIABLE} to choose your own")
-    sys.stdout.flush()
-    _serve(server, token, host, port)
 
+    def announce() -> None:
+        out(f"Quarry answers MCP at {address(host, port)}/mcp (press Ctrl-C to stop)")
+        if generated:
+            out(f"token: {token}")
+            note(f"it is shown only once; set {TOKEN_VARIABLE} to choose your own")
 
-def _serve(server: "MCPServer", token: str, host: str, port: int) -> None:
     from quarry.app.server.mcp.http import http_app
     from quarry.app.server.running import run
 
-    run(
-        http_app(server, token, loopback=is_loopback(host)),
-        host,
-        port,
-        time_limit_s=_TIME_LIMIT_S,
-        connections=_CONNECTIONS,
-    )
+    app = http_app(server, token, hosts=allowed_hosts(host, allow_host))
+    run(app, host, port, time_limit_s=_TIME_LIMIT_S, announce=announce)

@@ -2,15 +2,14 @@
 
 import os
 import secrets
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from quarry.app.cli.commands.ui import address, free_port, is_loopback
-from quarry.app.cli.console import DeviceOption, HostOption, PortOption, RerankOption, note, out
+from quarry.app.cli.commands.ui import address, allowed_hosts, free_port, is_loopback
+from quarry.app.cli.console import AllowHostOption, DeviceOption, HostOption, PortOption, RerankOption, note, out
 from quarry.app.cli.help import IndexCommand
 from quarry.indexer.errors import MissingExtraError, SettingsError
 
@@ -39,6 +38,10 @@ def serve(
         float, typer.Option(help="Time limit per request in seconds, including waiting.", min=0.1)
     ] = 30.0,
     max_body: Annotated[int, typer.Option(help="Maximum request body in MiB.", min=1)] = 16,
+    rate_limit: Annotated[
+        int, typer.Option(help="Requests per minute and client address; further ones get 429. 0: no limit.", min=0)
+    ] = 0,
+    allow_host: AllowHostOption = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="Reject adding and deleting documents.")] = False,
     alias: Annotated[
         list[str] | None,
@@ -70,7 +73,9 @@ def serve(
         token=token,
         rerank=rerank,
         device=device,
-        hosts=("localhost", "127.0.0.1", "[::1]") if is_loopback(host) else (),
+        hosts=allowed_hosts(host, allow_host),
+        public_names=tuple(allow_host or ()),
+        rate_limit=rate_limit,
         queue=queue,
         batch=batch,
         time_limit_s=time_limit,
@@ -84,14 +89,15 @@ def serve(
     from quarry.app.server.services import Services
 
     app = create_app(Services.open(settings))
-    out(
-        f"Quarry answers at {address(host, port)} (press Ctrl-C to stop); what it understands: {address(host, port)}/docs"
-    )
-    if generated:
-        out(f"token: {token}")
-        note(f"it is shown only once; set {TOKEN_VARIABLE} to choose your own")
-    sys.stdout.flush()
-    run(app, host, port, time_limit_s=time_limit)
+
+    def announce() -> None:
+        url = address(host, port)
+        out(f"Quarry answers at {url} (press Ctrl-C to stop); what it understands: {url}/docs")
+        if generated:
+            out(f"token: {token}")
+            note(f"it is shown only once; set {TOKEN_VARIABLE} to choose your own")
+
+    run(app, host, port, time_limit_s=time_limit, announce=announce)
 
 
 def token_for(host: str, chosen: str) -> tuple[str, bool]:

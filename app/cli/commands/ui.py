@@ -4,13 +4,14 @@ import os
 import secrets
 import socket
 import sys
+from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from quarry.app.cli.console import DeviceOption, HostOption, PortOption, RerankOption, note, out
+from quarry.app.cli.console import AllowHostOption, DeviceOption, HostOption, PortOption, RerankOption, note, out
 from quarry.app.cli.help import IndexCommand
 from quarry.app.uploads import MAX_FILE_MEGABYTES
 from quarry.indexer.errors import SettingsError
@@ -27,6 +28,12 @@ _FLAGS = {
     "client.showErrorDetails": "none",
     "runner.postScriptGC": "false",  # a full collection, 0.3 s with torch loaded, after every draw
     "logger.hideWelcomeMessage": "true",  # it would ask a server on the internet for our address
+    # Set here, because a .streamlit/config.toml in the folder where the app is started would decide otherwise.
+    "server.enableCORS": "true",
+    "server.enableXsrfProtection": "true",
+    "server.xsrfCookieSameSite": "strict",
+    "server.enableAgentApi": "false",
+    "server.enableStaticServing": "false",
     # Set for each theme: a color for both would switch the dark theme off.
     "theme.light.primaryColor": "#b45309",
     "theme.dark.primaryColor": "#c2640c",
@@ -56,6 +63,7 @@ def ui(
     port: PortOption = 8501,
     rerank: RerankOption = "auto",
     device: DeviceOption = "auto",
+    allow_host: AllowHostOption = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser window.")] = False,
 ) -> None:
     """Start the app."""
@@ -68,6 +76,7 @@ def ui(
         "QUARRY_UI_FOLDER": str(folder.absolute()) if folder else "",
         "QUARRY_UI_RERANK": rerank,
         "QUARRY_UI_DEVICE": device,
+        "QUARRY_UI_HOSTS": ",".join(allowed_hosts(host, allow_host)),
     }
     generated = set_password(environment, host)
     out(f"Quarry is at {address(host, port)} (press Ctrl-C to stop)")
@@ -105,6 +114,7 @@ def index_of(path: Path | None) -> tuple[Path, Path | None]:
 def server_command(host: str, port: int, *, headless: bool) -> list[str]:
     """Return the command that serves the app. `-P` keeps the current folder from shadowing modules."""
     flags = {**_FLAGS, "server.address": host, "server.port": str(port), "server.headless": str(headless).lower()}
+    flags["browser.serverAddress"] = host  # without it a refused page makes Streamlit ask the internet for our address
     arguments = [f"--{name}={value}" for name, value in flags.items()]
     return [sys.executable, "-P", "-m", "quarry.app.ui.server", "run", str(_MAIN), *arguments]
 
@@ -145,6 +155,26 @@ def is_loopback(host: str) -> bool:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def allowed_hosts(host: str, more: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Return the names that a Host header may have; empty for any.
+
+    On loopback they keep out pages whose own name was made to point here (DNS rebinding). Elsewhere people reach a server under
+    names that it cannot know, and a token or password is needed.
+
+    Args:
+        host: The address to listen on.
+        more: Names that the user allows besides.
+
+    Example:
+        >>> allowed_hosts("127.0.0.2", ["search.example.org"])
+        ('localhost', '127.0.0.1', '[::1]', '127.0.0.2', 'search.example.org')
+    """
+    if not is_loopback(host):
+        return ()
+    own = f"[{host.strip('[]')}]" if ":" in host else host
+    return tuple(dict.fromkeys(("localhost", "127.0.0.1", "[::1]", own, *(name.lower() for name in more or ()))))
 
 
 def free_port(host: str, port: int) -> int:

@@ -4,6 +4,7 @@ On loopback the Host and Origin headers keep web pages out (DNS rebinding); else
 """
 
 import logging
+from collections.abc import Sequence
 
 from mcp.server import MCPServer
 from mcp.server.transport_security import TransportSecuritySettings
@@ -17,7 +18,6 @@ from quarry.indexer.messages import Message
 
 PATH = "/mcp"
 MAX_BODY_BYTES = 2**20  # a question and an id are short
-_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
 class TokenRequired:
@@ -40,20 +40,20 @@ class TokenRequired:
         await JSONResponse({"error": str(message)}, 401, {"WWW-Authenticate": "Bearer"})(scope, receive, send)
 
 
-def streamable(server: MCPServer, *, loopback: bool) -> Starlette:
+def streamable(server: MCPServer, *, hosts: Sequence[str]) -> Starlette:
     """Return the application that answers at `/mcp`; its lifespan has to run.
 
     Args:
         server: The tools.
-        loopback: Allow only local names in Host and Origin; with port 80 they come without a port.
+        hosts: Allow only these names in Host and Origin, with any port or none; empty for any.
     """
     # its warnings quote headers that anyone can send
     logging.getLogger("mcp.server.transport_security").setLevel(logging.ERROR)
-    hosts = [entry for name in _LOOPBACK for entry in (name, f"{name}:*")]
+    allowed = [entry for name in hosts for entry in (name, f"{name}:*")]
     security = TransportSecuritySettings(
-        enable_dns_rebinding_protection=loopback,
-        allowed_hosts=hosts,
-        allowed_origins=[f"{scheme}://{host}" for scheme in ("http", "https") for host in hosts],
+        enable_dns_rebinding_protection=bool(hosts),
+        allowed_hosts=allowed,
+        allowed_origins=[f"{scheme}://{host}" for scheme in ("http", "https") for host in allowed],
     )
     return server.streamable_http_app(
         streamable_http_path=PATH,
@@ -64,6 +64,6 @@ def streamable(server: MCPServer, *, loopback: bool) -> Starlette:
     )
 
 
-def http_app(server: MCPServer, token: str, *, loopback: bool) -> ASGIApp:
+def http_app(server: MCPServer, token: str, *, hosts: Sequence[str]) -> ASGIApp:
     """Return the whole server: the tools at `/mcp`, behind the token when there is one."""
-    return TokenRequired(streamable(server, loopback=loopback), token)
+    return TokenRequired(streamable(server, hosts=hosts), token)

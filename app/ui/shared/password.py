@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-PASSWORD_VARIABLE = "QUARRY_UI_PASSWORD"  # noqa: S105 (a variable's name)
+from quarry.app.ui.gate import PASSWORD_VARIABLE, unlock
+
 FREE_TRIES = 3
 LONGEST_WAIT = 60.0  # seconds
 _REMEMBERED = 10_000  # addresses; the oldest are dropped, to bound memory
@@ -68,6 +70,8 @@ def ask_password(say: Callable[[str, str], str]) -> None:
         sent = st.form_submit_button(say("Open", "进入"), type="primary")
     if sent and gate.opens(address, given):
         st.session_state.unlocked = True
+        if (context := get_script_run_ctx()) is not None:
+            unlock(context.session_id)
         st.rerun()
     if wait := gate.wait(address):
         seconds = int(wait) + 1

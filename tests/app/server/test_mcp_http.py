@@ -41,7 +41,7 @@ def serve(tmp_path):
     live = LiveSearcher(small_index(tmp_path / "index", embedder), embedder=embedder)
 
     def start(token="", loopback=True):
-        app = http_app(mcp_server(lambda: live), token, loopback=loopback)
+        app = http_app(mcp_server(lambda: live), token, hosts=("127.0.0.1", "localhost", "[::1]") if loopback else ())
         server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()
