@@ -15,7 +15,7 @@ from quarry.app.words import InterfaceLanguage
 from quarry.indexer.messages import Message
 
 # Options that several commands have.
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; append :float32 to avoid bfloat16.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps; append :float32 to avoid bfloat16.")]
 FilterOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -1,5 +1,6 @@
 """Opening a model folder with transformers, safely: local files only, safetensors only, no code from it, nothing missing unnoticed."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,8 @@ from quarry.indexer.errors import ModelError
 from quarry.indexer.models.folder import read_json
 from quarry.indexer.models.forward.precision import Precision, lighten, split_device
 from quarry.indexer.models.tokenizer import ModelTokenizer, apply_settings, check_size, read_stored, slow_tokenizer
+
+_KNOWN_DEVICES = re.compile(r"cpu|cuda(:\d+)?|mps")
 
 
 @contextmanager
@@ -148,10 +151,12 @@ def _caps_attention(folder: Path, config: Any) -> bool:
 
 
 def choose_device(wanted: str) -> str:
-    """Turn `auto` into the best device of this machine; a precision after it is dropped, see `split_device`.
+    """Turn `auto` into CUDA or the CPU; a precision after it is dropped, see `split_device`.
+
+    `mps`, the GPU of a Mac, is taken when it is asked for: nothing was measured on it yet, so `auto` does not choose it.
 
     Raises:
-        ModelError: If CUDA is asked for and there is none.
+        ModelError: If there is no such device.
     """
     import torch
 
@@ -163,6 +168,20 @@ def choose_device(wanted: str) -> str:
             "models.no_cuda",
             "device {device} was asked for, and this machine has no CUDA device",
             do="Use --device cpu or auto",
+            device=repr(wanted),
+        )
+    if wanted == "mps" and not torch.backends.mps.is_available():
+        raise ModelError(
+            "models.no_mps",
+            "device mps was asked for, and torch finds no GPU of a Mac",
+            do="Use --device cpu or auto",
+        )
+    if not _KNOWN_DEVICES.fullmatch(wanted):
+        raise ModelError(
+            "models.unknown_device",
+            "the device is {device}",
+            expected="auto, cpu, cuda, cuda:N or mps",
+            do="Correct it",
             device=repr(wanted),
         )
     return wanted

@@ -28,12 +28,16 @@ def serve(answer: Answer) -> None:
 
 
 def _limit_memory(limit: int) -> None:
-    """Let this process have at most so many bytes. Windows has no such limit: there the time limit alone holds."""
+    """Let this process have at most this many bytes, where the system can hold it to that.
+
+    Windows has no such limit, and macOS refuses those below what a process maps at its start: there the time limit alone holds.
+    """
     try:
         import resource
-    except ImportError:
+
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    except (ImportError, ValueError, OSError):
         return
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 def reply_to(answer: Answer, request: dict[str, Any], content: bytes) -> str:

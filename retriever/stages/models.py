@@ -195,10 +195,12 @@ def _other_reranker(root: Path, facts: RerankerFacts, folder: Path, *, changed: 
 
 
 def usable_device(wanted: str) -> tuple[str, Message | None]:
-    """Return the device to run on, and a notice when it is not the wanted one: without CUDA the CPU answers."""
+    """Return the device to run on, and a notice when it is not the wanted one: without that GPU the CPU answers."""
     import torch
 
-    if wanted.startswith("cuda") and not torch.cuda.is_available():
+    device = split_device(wanted)[0]
+    no_gpu = device == "mps" and not torch.backends.mps.is_available()
+    if no_gpu or (device.startswith("cuda") and not torch.cuda.is_available()):
         precision = split_device(wanted)[1]
         notice = Message.of("stages.no_such_device", "device {device} is not available; the CPU is used", device=wanted)
         return "cpu" if precision == "auto" else f"cpu:{precision}", notice

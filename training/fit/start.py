@@ -67,7 +67,7 @@ def started(folder: Path, run: Path, *, pooling: Pooling | None = None, seed: in
             shutil.copyfile(path, part / path.name)
     if weights:
         for path in folder.glob("*.safetensors*"):
-            (part / path.name).symlink_to(path.resolve())
+            _share(path.resolve(), part / path.name)
     else:
         _draw_weights(part, seed)
     chosen: Pooling = pooling or ("cls" if config.get("model_type") in ENCODERS else "last_token")
@@ -90,6 +90,14 @@ def started(folder: Path, run: Path, *, pooling: Pooling | None = None, seed: in
     sync_tree(part)
     part.rename(made)
     return made
+
+
+def _share(source: Path, target: Path) -> None:
+    """Link a file, or copy it where links are not allowed, as for users of Windows without that right."""
+    try:
+        target.symlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def _made_by_the_first(made: Path) -> Path:

@@ -45,7 +45,7 @@ def models(
         typer.Argument(help="The index folder, for history and rollback. Default: QUARRY_INDEX, or quarry.toml."),
     ] = None,
     device: Annotated[
-        str, typer.Option(help="Device on which a rollback encodes newer documents: auto, cpu, cuda.")
+        str, typer.Option(help="Device on which a rollback encodes newer documents: auto, cpu, cuda or mps.")
     ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     lang: LanguageOption = "en",

@@ -127,7 +127,7 @@ def tune(
     run: Annotated[str | None, typer.Option(help="Run name; an interrupted run of this name is resumed.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Promote even against the verdict; this is recorded.")] = False,
     dry_run: Annotated[bool, typer.Option("--no-promote", help="Train and judge only; promote nothing.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Show no progress.")] = False,
 ) -> None:

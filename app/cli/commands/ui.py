@@ -3,6 +3,7 @@
 import os
 import secrets
 import socket
+import subprocess
 import sys
 from collections.abc import Sequence
 from ipaddress import ip_address
@@ -86,6 +87,13 @@ def ui(
     sys.stdout.flush()
     sys.stderr.flush()
     command = server_command(host, port, headless=no_browser or not _has_screen())
+    become(command, environment)
+
+
+def become(command: list[str], environment: dict[str, str]) -> None:
+    """Replace this process by a program. Windows cannot: there this process waits for it and ends with its exit code."""
+    if sys.platform == "win32":
+        raise typer.Exit(subprocess.call(command, env=environment))  # noqa: S603 (our own interpreter)
     os.execve(command[0], command, environment)  # noqa: S606 (our own interpreter)
 
 
