@@ -33,6 +33,7 @@ from quarry.app.cli.commands import doctor as doctor_command
 from quarry.app.cli.commands import documents as documents_command
 from quarry.app.cli.commands import evaluate as evaluate_command
 from quarry.app.cli.commands import feedback as feedback_command
+from quarry.app.cli.commands import gaps as gaps_command
 from quarry.app.cli.commands import generations as generations_command
 from quarry.app.cli.commands import index as index_command
 from quarry.app.cli.commands import mcp as mcp_command
@@ -66,7 +67,7 @@ _TASKS = {
     "Keep an index": (doctor_command, generations_command, compact_command),
     "Serve": (serve_command, mcp_command),
     "Measure": (evaluate_command, compare_command, diagnose_command, benchmark_command),
-    "Learn": (feedback_command, tune_command, train_command, models_command),
+    "Learn": (feedback_command, gaps_command, tune_command, train_command, models_command),
     "Set up": (config_command, completion_command),
 }
 

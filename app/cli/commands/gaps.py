@@ -1,0 +1,128 @@
+"""`quarry gaps`: questions that nobody could answer, and answers to them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from quarry.app.cli.console import DeviceOption, ProgressBar, fields, note, out, out_json
+from quarry.app.cli.help import IndexCommand
+
+if TYPE_CHECKING:
+    from quarry.indexer.embedder import Embedder
+    from quarry.training.feedback.events import StoredEvent
+    from quarry.training.gaps.questions import Gap
+
+_NOTES = 3
+
+
+def register(cli: typer.Typer) -> None:
+    """Add the command."""
+    cli.command(
+        "gaps",
+        cls=IndexCommand,
+        short_help="List unanswered questions, and answer them.",
+        help="List the questions that users found no answer to, grouped by meaning. With --answer, add an answer to the index: it becomes a "
+        "document, a training pair and a test question.",
+    )(gaps)
+
+
+def gaps(
+    index: Annotated[Path, typer.Argument(help="The index folder.")],
+    answer: Annotated[
+        str | None, typer.Option(metavar="QUESTION", help="Answer this question and those that mean the same.")
+    ] = None,
+    text: Annotated[str | None, typer.Option(help="With --answer: the answer.")] = None,
+    file: Annotated[Path | None, typer.Option(help="With --answer: a text or Markdown file with the answer.")] = None,
+    count: Annotated[int, typer.Option("-n", help="Number of groups to list.", min=1)] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    device: DeviceOption = "auto",
+) -> None:
+    """List open questions, or answer one."""
+    if answer is None and (text is not None or file is not None):
+        raise typer.BadParameter("--text and --file require --answer")
+    if answer is not None and (text is None) == (file is None):
+        raise typer.BadParameter("--answer requires either --text or --file")
+    from quarry.retriever.searcher import Searcher
+    from quarry.training.gaps.questions import find_gaps
+
+    events = _events(index)
+    searcher = Searcher.open(index, device=device)
+    found = find_gaps(events, searcher)
+    if answer is not None:
+        _answer(
+            index,
+            answer,
+            text if text is not None else _read(Path(str(file))),
+            found,
+            searcher.embedder(),
+            as_json=as_json,
+        )
+    elif as_json:
+        out_json([fields(gap) for gap in found[:count]])
+    else:
+        _print(found, count)
+
+
+def _events(index: Path) -> "list[StoredEvent]":
+    from quarry.training.feedback.log import FeedbackLog, feedback_path
+
+    path = feedback_path(index)
+    if not path.is_file():
+        return []
+    with FeedbackLog.open(path) as log:
+        return list(log.events())
+
+
+def _read(file: Path) -> str:
+    from quarry.indexer.errors import CorpusError
+
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as err:
+        raise CorpusError(
+            "cli.answer_unreadable",
+            "the answer {file} cannot be read ({reason})",
+            expected="a text file in UTF-8",
+            file=file,
+            reason=str(err),
+        ) from err
+
+
+def _answer(
+    index: Path, question: str, text: str, found: "tuple[Gap, ...]", embedder: "Embedder | None", *, as_json: bool
+) -> None:
+    from quarry.training.feedback.judgements import query_key
+    from quarry.training.gaps.writing import write_answer
+
+    key = query_key(question)
+    same = next((gap.questions for gap in found if key in map(query_key, gap.questions)), (question,))
+    bar = ProgressBar(quiet=as_json)
+    try:
+        written = write_answer(index, same, text, embedder, bar)
+    finally:
+        bar.close()
+    if as_json:
+        out_json(fields(written))
+        return
+    out(f"{written.doc_id}: in generation {written.generation}, judged as the answer of")
+    for one in written.questions:
+        out(f"  {one}")
+
+
+def _print(found: "tuple[Gap, ...]", count: int) -> None:
+    if not found:
+        out("no open questions: a thumb down or a note without a good answer makes one")
+    for number, gap in enumerate(found[:count], start=1):
+        said = f"{gap.events} {'event' if gap.events == 1 else 'events'} of {gap.visitors} {'visitor' if gap.visitors == 1 else 'visitors'}"
+        out(f"{number}. {gap.questions[0]}  ({said})")
+        for other in gap.questions[1:]:
+            out(f"   {other}")
+        for words in gap.notes[:_NOTES]:
+            out(f"   note: {' '.join(words.split())}")
+        if gap.nearest:
+            out(f"   nearest: {', '.join(near.title for near in gap.nearest)}")
+    if len(found) > count:
+        note(f"{len(found) - count} more; -n lists them")
+    if found:
+        note('answer one with `quarry gaps INDEX --answer "QUESTION" --file answer.md`')
