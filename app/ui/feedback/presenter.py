@@ -159,25 +159,6 @@ def visitor_rows(events: Sequence[StoredEvent], say: Say) -> list[Row]:
     ]
 
 
-def unanswered_rows(summary: FeedbackSummary, events: Sequence[StoredEvent], say: Say) -> list[Row]:
-    """Return the questions without a good answer, most events first, with their notes."""
-    downs: Counter[str] = Counter()
-    said: dict[str, list[str]] = {}
-    for stored in events:
-        key = query_key(stored.event.query)
-        downs[key] += stored.event.action == "thumb_down"
-        if stored.event.note:
-            said.setdefault(key, []).append(stored.event.note)
-    return [
-        {
-            say("Question", "问题"): safe(query),
-            say("Not relevant", "不相关"): downs[query_key(query)],
-            say("Notes", "留言"): safe(" / ".join(said.get(query_key(query), []))),
-        }
-        for query in summary.unanswered[:MOST_SHOWN]
-    ]
-
-
 def disputed_rows(
     summary: FeedbackSummary, events: Sequence[StoredEvent], titles: Mapping[str, str], say: Say
 ) -> list[Row]:

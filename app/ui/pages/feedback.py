@@ -9,6 +9,7 @@ import streamlit as st
 
 from quarry.app.ui.feedback import downloads
 from quarry.app.ui.feedback import presenter as shown
+from quarry.app.ui.feedback.gaps import gaps_panel
 from quarry.app.ui.shared.fault import show_fault
 from quarry.app.ui.shared.session import Session, current, feedback_path
 from quarry.app.ui.shared.shown_text import told
@@ -20,6 +21,7 @@ from quarry.indexer.storage.generations import Generations
 from quarry.training.feedback.events import StoredEvent
 from quarry.training.feedback.judgements import judgements, summary
 
+_OPEN = 2  # the tab of open questions
 _PERIODS = {"all": None, "day": 1, "week": 7, "month": 30}
 
 
@@ -107,10 +109,10 @@ def _lists(session: Session, events: tuple[StoredEvent, ...], titles: Mapping[st
             say("Visitors", "访客"),
         ]
     )
-    tables = (
+    tables: tuple[Sequence[shown.Row], ...] = (
         shown.event_rows(events, titles, say),
         shown.judgement_rows(judgements(events), titles, say),
-        shown.unanswered_rows(counts, events, say),
+        (),  # the open questions are drawn by `gaps_panel`
         shown.disputed_rows(counts, events, titles, say),
         notes,
         shown.visitor_rows(events, say),
@@ -121,6 +123,9 @@ def _lists(session: Session, events: tuple[StoredEvent, ...], titles: Mapping[st
         with tab:
             if tab is tabs[0]:
                 _days(session, events)
+            if tab is tabs[_OPEN]:
+                gaps_panel(session, events)
+                continue
             if rows:
                 st.dataframe(rows, hide_index=True, column_config=widths)
             else:

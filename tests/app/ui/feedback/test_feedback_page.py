@@ -14,6 +14,7 @@ from quarry.app.ui.shared.session import feedback_path
 from quarry.indexer.storage.generation_texts import open_texts
 from quarry.indexer.storage.generations import Generations
 from quarry.retriever.data.datasets import load_dataset
+from quarry.retriever.searcher import Searcher
 from quarry.training.examples.rows import read_training_rows
 from quarry.training.feedback.judgements import judgements, summary
 from quarry.training.feedback.log import FeedbackEvent, FeedbackLog, StoredEvent
@@ -82,7 +83,7 @@ def test_the_log_is_newest_first_with_shortened_visitors():
     assert shown.event_rows(LOG, TITLES, chinese)[1]["留言"] == "没有找到"
 
 
-def test_judgements_visitors_disputes_and_open_questions():
+def test_judgements_visitors_and_disputes():
     judged = shown.judgement_rows(judgements(LOG), TITLES, english)
     assert [(row["Question"], row["Grade"], row["Visitors"]) for row in judged] == [
         ("节假日开放吗？", "0 not relevant", "1"),
@@ -97,11 +98,6 @@ def test_judgements_visitors_disputes_and_open_questions():
     ]
     disputed = shown.disputed_rows(summary(LOG), LOG, TITLES, english)
     assert disputed == [{"Question": "怎么续借？", "Document": "Loans", "Visitors": "anne0000, bo000000"}]
-    open_questions = shown.unanswered_rows(summary(LOG), LOG, chinese)
-    assert {row["问题"]: (row["不相关"], row["留言"]) for row in open_questions} == {
-        "节假日开放吗？": (1, "没有找到"),
-        "怎么续借？": (1, ""),
-    }
     assert [row["Note"] for row in shown.note_rows(LOG, english)] == ["没有找到"]
 
 
@@ -184,6 +180,26 @@ def test_the_page_shows_a_log_and_offers_files(index, monkeypatch):
     at.selectbox(key="feedback.language.en").set_value("zh").run()
     assert at.dataframe[0].value["Question"].tolist() == ["什么是蓝藻？"]
     assert [button.disabled for button in at.download_button] == [True, False]  # nothing relevant among these
+
+
+@pytest.mark.parametrize(
+    ("language", "question", "answer", "add"),
+    [
+        ("en", "Who waters the plants?", "Ann waters the plants on Mondays.", "Add the answer"),
+        ("zh", "谁负责浇花？", "行政部每周一负责浇花。", "添加答案"),
+    ],
+)
+def test_an_open_question_is_answered_on_the_page_and_then_found(index, monkeypatch, language, question, answer, add):
+    write_log(index, FeedbackEvent(question, "note", BO, "000002", note="**nothing** <b>there</b>"))
+    at = open_page(index, monkeypatch, "feedback", language)
+    assert not at.exception
+    at.text_area[0].set_value(answer).run()
+    next(button for button in at.button if button.label == add).click().run()
+    assert not at.exception
+    assert at.success
+    assert not at.text_area
+    found = Searcher.open(index, rerank="none").search(question, 1).results[0]
+    assert (found.title, found.text) == (question, answer)
 
 
 def test_old_feedback_can_be_filtered_away(index, monkeypatch):

@@ -1,0 +1,109 @@
+"""Draws the open questions of the Feedback page: groups that mean the same, what is near, and a place to write the answer."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from quarry.app.ui.shared.fault import show_fault
+from quarry.app.ui.shared.session import Session
+from quarry.app.ui.shared.shown_text import counted, inert, label, plain
+from quarry.indexer.errors import SearchError
+from quarry.training.feedback.judgements import query_id
+
+if TYPE_CHECKING:
+    from quarry.training.feedback.events import StoredEvent
+    from quarry.training.gaps.questions import Gap
+
+_MOST = 20  # groups that are drawn
+_MAX_CHARS = 20_000
+
+
+def gaps_panel(session: Session, events: "Sequence[StoredEvent]") -> None:
+    """Draw the groups, those with most events first."""
+    say = session.say
+    if written := st.session_state.pop("gaps.written", None):
+        st.success(
+            say(
+                f"The answer is in the index and found from now on: {written}",
+                f"答案已加入索引，现在就能搜到：{written}",
+            ),
+            icon=":material/check:",
+        )
+    try:
+        with st.spinner(say("Grouping the questions …", "正在归并问题……")):
+            found = _found(str(session.index), session.searcher().index.generation, len(events), session, tuple(events))
+    except SearchError as err:
+        show_fault(say("The questions cannot be grouped.", "无法归并问题。"), err, say)
+        return
+    if not found:
+        st.caption(
+            say(
+                "None. A question with a thumb down or a note, and no good result, stands here; write its answer, and it is found.",
+                "没有。被点踩或附有留言、且没有满意结果的问题会列在这里；写下答案后即可搜到。",
+            )
+        )
+        return
+    st.caption(
+        say(
+            "An answer that you write becomes a document of the index, a training pair and a test question.",
+            "您写下的答案会成为索引中的文档、一条训练数据和一道测试题。",
+        )
+    )
+    for gap in found[:_MOST]:
+        _gap(session, gap)
+    if len(found) > _MOST:
+        st.caption(say(f"{len(found) - _MOST} more are not shown.", f"另有 {len(found) - _MOST} 组未显示。"))
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _found(
+    index: str,  # noqa: ARG001 (the key)
+    generation: str,  # noqa: ARG001 (the key)
+    count: int,  # noqa: ARG001 (the key: the log only grows)
+    _session: Session,
+    _events: "Sequence[StoredEvent]",
+) -> "tuple[Gap, ...]":
+    from quarry.training.gaps.questions import find_gaps
+
+    return find_gaps(_events, _session.searcher())
+
+
+def _gap(session: Session, gap: "Gap") -> None:
+    say, name = session.say, query_id(gap.questions[0])
+    said = say(
+        f"{counted(gap.events, 'event', 'events')} of {counted(gap.visitors, 'visitor', 'visitors')}",
+        f"{gap.visitors} 位访客，{gap.events} 次反馈",
+    )
+    with st.expander(f"{label(gap.questions[0])} · {said}"):
+        if len(gap.questions) > 1:
+            st.html("<br>".join(inert(question) for question in gap.questions[1:]))
+        for note in gap.notes:
+            st.html(f"<i>{inert(note)}</i>")
+        if gap.nearest:
+            near = " · ".join(inert(one.title) for one in gap.nearest)
+            st.html(f"{say('Nearest documents', '最接近的文档')}: {near}")
+        text = st.text_area(
+            say("The answer", "答案"),
+            key=f"gap-{name}",
+            max_chars=_MAX_CHARS,
+            placeholder=say("What somebody who asks this should read", "提出这个问题的人应当读到的内容"),
+        )
+        if st.button(
+            say("Add the answer", "添加答案"), key=f"gap-save-{name}", icon=":material/add:", disabled=not text.strip()
+        ):
+            _save(session, gap, text)
+
+
+def _save(session: Session, gap: "Gap", text: str) -> None:
+    from quarry.training.gaps.writing import write_answer
+
+    say = session.say
+    try:
+        with st.spinner(say("Adding the answer to the index …", "正在把答案加入索引……"), show_time=True):
+            write_answer(session.index, gap.questions, text, session.embedder())
+    except (SearchError, OSError) as err:
+        show_fault(say("The answer was not added.", "答案未能添加。"), err, say)
+        return
+    st.session_state["gaps.written"] = plain(gap.questions[0])
+    st.rerun()
