@@ -12,7 +12,7 @@ from quarry.app.ui.feedback import presenter as shown
 from quarry.app.ui.feedback.gaps import gaps_panel
 from quarry.app.ui.shared.fault import show_fault
 from quarry.app.ui.shared.session import Session, current, feedback_path
-from quarry.app.ui.shared.shown_text import told
+from quarry.app.ui.shared.shown_text import Row, told
 from quarry.app.ui.training.panel import training_section
 from quarry.indexer.errors import SearchError
 from quarry.indexer.storage.chunk_table import ChunkTable
@@ -109,7 +109,7 @@ def _lists(session: Session, events: tuple[StoredEvent, ...], titles: Mapping[st
             say("Visitors", "访客"),
         ]
     )
-    tables: tuple[Sequence[shown.Row], ...] = (
+    tables: tuple[Sequence[Row], ...] = (
         shown.event_rows(events, titles, say),
         shown.judgement_rows(judgements(events), titles, say),
         (),  # the open questions are drawn by `gaps_panel`
