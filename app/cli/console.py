@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Annotated, Any
 from unicodedata import east_asian_width
 
@@ -34,6 +35,10 @@ AllowHostOption = Annotated[
         help="Also answer under this host name, as behind a reverse proxy. Repeat it for several.",
     ),
 ]
+HtmlOption = Annotated[
+    Path | None,
+    typer.Option("--html", help="Also write a report with pictures: one page that loads nothing from outside."),
+]
 LanguageOption = Annotated[InterfaceLanguage, typer.Option(help="Output language.")]
 PortOption = Annotated[int, typer.Option(help="Port; 0 picks a free one.", min=0, max=65535)]
 RerankOption = Annotated[
@@ -48,15 +53,20 @@ RerankOption = Annotated[
 _UNSAFE = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
+_LINE_EVERY_S = 10.0  # between two lines of progress where stderr is no terminal
 _PHASES = {
-    "reading": "reading files",
-    "cutting": "splitting passages",
-    "encoding": "encoding passages",
-    "storing": "storing vectors",
-    "titles": "encoding titles",
-    "lexical": "building the lexical index",
-    "probing": "probing both routes",
+    "reading": ("reading files", "files"),
+    "cutting": ("splitting passages", "documents"),
+    "encoding": ("encoding passages", "passages"),
+    "storing": ("storing vectors", "passages"),
+    "titles": ("encoding titles", "titles"),
+    "lexical": ("building the lexical index", "passages"),
+    "probing": ("probing both routes", "passages"),
+    "mining": ("mining negatives", "examples"),
+    "reranking": ("reranking", "passages"),
+    "asking": ("asking the language model", "passages"),
 }
+"""What a phase does, and what it counts."""
 
 
 def safe(text: str) -> str:
@@ -149,7 +159,7 @@ def _fitting(text: str, width: int) -> str:
 
 
 class ProgressBar:
-    """An indexer Observer that draws one bar per phase on stderr; silent if `quiet` or if stderr is not a terminal."""
+    """An indexer Observer: one bar per phase on a terminal, a line about every ten seconds elsewhere; silent if `quiet`."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._quiet = quiet
@@ -158,11 +168,20 @@ class ProgressBar:
     def phase(self, name: str, total: int | None) -> None:
         """Start the bar of a phase."""
         self.close()
-        if total == 0:
+        if total == 0 or self._quiet:
             return
-        disable = True if self._quiet else None  # None: draw only on a terminal
+        what, unit = _PHASES.get(name, (name, "items"))
+        terminal = sys.stderr.isatty()
         self._bar = tqdm(
-            total=total, desc=_PHASES.get(name, name), disable=disable, file=sys.stderr, leave=False, unit=""
+            total=total,
+            desc=what,
+            file=sys.stderr if terminal else _Lines(),
+            leave=False,
+            unit=f" {unit}",
+            unit_scale=False,
+            mininterval=0.1 if terminal else _LINE_EVERY_S,
+            delay=0 if terminal else _LINE_EVERY_S,
+            ncols=None if terminal else 0,
         )
 
     def advance(self, amount: int) -> None:
@@ -175,3 +194,15 @@ class ProgressBar:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+class _Lines:
+    """Turns what a bar writes over and over in one line into lines, for logs and pipes."""
+
+    def write(self, text: str) -> None:
+        line = text.strip()
+        if line:
+            sys.stderr.write(f"{line}\n")
+
+    def flush(self) -> None:
+        sys.stderr.flush()

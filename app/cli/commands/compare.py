@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quarry.app.cli.console import LanguageOption, cut, fields, note, out, out_json, table
+from quarry.app.cli.console import HtmlOption, LanguageOption, cut, fields, note, out, out_json, table
 from quarry.app.cli.exits import usage_errors
 from quarry.app.cli.headings import headings
 from quarry.app.cli.help import QuarryCommand
+from quarry.app.cli.report.page import write_page
 from quarry.app.words import InterfaceLanguage
 from quarry.app.words import words as in_language
 
@@ -58,6 +59,7 @@ def compare(
         ),
     ] = None,
     show: Annotated[int, typer.Option(help="Number of wins and losses to list.", min=0)] = 5,
+    html: HtmlOption = None,
     lang: LanguageOption = "en",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON, including the difference for every query.")
@@ -83,6 +85,10 @@ def compare(
     for name, side in sides.items():
         for sentence in side.notes:
             note(f"{name}: {sentence}")
+    if html is not None:
+        from quarry.app.cli.report.comparison import comparison_page
+
+        write_page(comparison_page(sides, compared, sliced, examples, lang), html)
     if as_json:
         out_json(_report(str(wanted), sides, compared, sliced, examples, lang))
         return

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quarry.app.cli.console import DeviceOption, fields, note, out, out_json, table
+from quarry.app.cli.console import DeviceOption, HtmlOption, LanguageOption, fields, note, out, out_json, table
 from quarry.app.cli.exits import usage_errors
 from quarry.app.cli.help import IndexCommand
+from quarry.app.cli.report.page import write_page
 
 if TYPE_CHECKING:
     from quarry.retriever.diagnosis.index import Diagnosis
@@ -38,6 +39,8 @@ def diagnose(
         typer.Option(help="Comma-separated vector lengths to try. Default: 32, 64, ... up to the full length."),
     ] = None,
     ks: Annotated[str, typer.Option(help="Comma-separated values of k (documents).")] = "1,3,5,10,20,50,100",
+    html: HtmlOption = None,
+    lang: LanguageOption = "en",
     device: DeviceOption = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -62,6 +65,10 @@ def diagnose(
     for notice in (supply.notice, *found.notes):
         if notice:
             note(f"note: {notice}")
+    if html is not None:
+        from quarry.app.cli.report.diagnosis import diagnosis_page
+
+        write_page(diagnosis_page(found, lang), html)
     if as_json:
         out_json(fields(found))
     else:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quarry.app.cli.console import DeviceOption, LanguageOption, fields, note, out, out_json, table
+from quarry.app.cli.console import DeviceOption, HtmlOption, LanguageOption, fields, note, out, out_json, table
 from quarry.app.cli.exits import usage_errors
 from quarry.app.cli.headings import headings
 from quarry.app.cli.help import IndexCommand
+from quarry.app.cli.report.page import write_page
 from quarry.app.words import InterfaceLanguage, words
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def evaluate(
     runs_to: Annotated[
         Path | None, typer.Option("--runs-to", help="Write a TREC run file ROUTE.trec per route to this folder.")
     ] = None,
+    html: HtmlOption = None,
     lang: LanguageOption = "en",
     device: DeviceOption = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -116,6 +118,10 @@ def evaluate(
     with usage_errors():
         sliced = _slices(data, found, slices)
     _keep(save, runs_to, searcher, data, found)
+    if html is not None:
+        from quarry.app.cli.report.evaluation import evaluation_page
+
+        write_page(evaluation_page(data, found, compared, sliced, lang), html)
     if as_json:
         out_json(_report(data, found, dict(compared), sliced))
     else:

@@ -47,8 +47,12 @@ def test_mistakes_are_named(base, arguments, code, message):
 def test_the_offline_model_is_diagnosed(base):
     made = quarry("index", base / "documents", "--into", base / "index", "--quiet")
     assert made.returncode == 0, made.stderr
-    done = quarry("diagnose", base / "index", base / "few", "--dims", "64,192")
+    options = ("--dims", "64,192", "--html", base / "page.html", "--lang", "zh")
+    done = quarry("diagnose", base / "index", base / "few", *options)
     assert done.returncode == 0, done.stderr
+    page = (base / "page.html").read_text(encoding="utf-8")
+    assert page.count("<svg") == 4
+    assert "相关对与随机对的相似度" in page
     for words in (
         "relevant pairs",
         "random pairs",
