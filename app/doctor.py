@@ -164,7 +164,10 @@ def _check_counts(index: Index, remedy: str) -> Iterator[CheckResult]:
     else:
         whole = Message.of("doctor.agreement", "dense and lexical search contain the same passages")
         yield CheckResult("agreement", "ok", whole)
-    unindexed = int(index.vectors.details.get("unindexed", 0))
+    details = index.vectors.details
+    if "why" in details:
+        yield CheckResult("store", "ok", Message.from_json(details["why"]))
+    unindexed = int(details.get("unindexed", 0))
     if unindexed:
         scanned = Message.of(
             "doctor.unindexed", "{count:vector is|vectors are} not indexed and searched by scan", count=unindexed

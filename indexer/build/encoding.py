@@ -3,8 +3,9 @@
 Longest passages first, so that a forward pass holds texts of like length; every slice is on disk before the next one begins.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 
 from quarry.indexer.build.progress import Clock
@@ -25,6 +26,7 @@ from quarry.indexer.tokens.fitting import projection_for
 from quarry.indexer.tokens.projection import TokenBytes
 
 _SAMPLED = 256  # of the oldest passages, and of the newest, that a run without changes looks at
+_LOOKED_UP = 8192  # passages looked up at once
 _SLICE = 512  # passages committed at once: what a crash can cost (about 40 s of encoding on two cores)
 
 
@@ -44,7 +46,7 @@ def encode_passages(table: ChunkTable, embedder: Embedder, index: Path, clock: C
     spec = embedder.spec
     with closing(VectorCache.open(index, spec.fingerprint, spec.dim)) as vectors:
         if not with_tokens or not isinstance(embedder, TokenEmbedder):
-            pending = _pending(table, vectors.missing(table.digests()[1]))
+            pending = _pending(table, vectors.missing)
             clock.phase("encoding", len(pending))
             for chunk_ids in _slices(pending):
                 encoded = embedder.embed_documents(table.texts(chunk_ids), progress=clock.observer.advance)
@@ -71,15 +73,14 @@ def _with_tokens(
     table: ChunkTable, embedder: TokenEmbedder, vectors: VectorCache, tokens: TokenCache, clock: Clock
 ) -> int:
     """Encode what lacks a vector or token states. Both come out of one forward pass, so a passage that has one is done whole."""
-    digests = table.digests()[1]
-    if not digests:
+    if not table.counts()[1]:
         clock.phase("encoding", 0)
         return 0
     projection = tokens.projection()
     if projection is None or tokens.heads() != heads_of(embedder):
         projection = projection_for(embedder)
         tokens.keep(projection, heads_of(embedder))
-    pending = _pending(table, vectors.missing(digests) | tokens.missing(digests))
+    pending = _pending(table, lambda digests: vectors.missing(digests) | tokens.missing(digests))
     clock.phase("encoding", len(pending))
     for chunk_ids in _slices(pending):
         states: dict[int, TokenBytes] = {}
@@ -106,14 +107,20 @@ def _encoded(
     return embedder.embed_documents_and_tokens(texts, keep, progress=clock.observer.advance)
 
 
-def _pending(table: ChunkTable, absent: set[bytes]) -> list[str]:
+def _pending(table: ChunkTable, missing: Callable[[Sequence[bytes]], set[bytes]]) -> list[str]:
     """Return one chunk id for each digest that is wanted, longest passages first."""
     found: list[tuple[int, str]] = []
-    for row in table.passages():
-        if row.digest in absent:
-            absent.discard(row.digest)  # equal passages are encoded once
-            found.append((len(row.passage), row.chunk_id))
-    return [chunk_id for _, chunk_id in sorted(found, reverse=True)]
+    seen: set[bytes] = set()
+    passages = table.passages()
+    while rows := list(islice(passages, _LOOKED_UP)):
+        absent = missing([row.digest for row in rows]) - seen
+        for row in rows:
+            if row.digest in absent:
+                absent.discard(row.digest)  # equal passages are encoded once
+                seen.add(row.digest)
+                found.append((len(row.passage), row.chunk_id))
+    found.sort(reverse=True)
+    return [chunk_id for _, chunk_id in found]
 
 
 def _slices(chunk_ids: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -65,7 +65,7 @@ def measure_routes(parts: StoredParts, building: Path, plan: Plan) -> Probes | N
         return None
     spec, table = plan.embedder.spec, parts.texts
     with closing(VectorCache.open(plan.index, spec.fingerprint, spec.dim)) as cache:
-        members = major_languages(table.languages())
+        members = major_languages(table.languages()) if len(common_languages(table.language_counts())) > 1 else {}
         centroids: dict[str, NDArray[np.float32]] = {}
         if len(members) > 1:
             centroids = {name: mean_vector(table, sorted(members[name]), cache) for name in sorted(members)}

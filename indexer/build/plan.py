@@ -31,7 +31,7 @@ class BuildOptions:
 
     Attributes:
         chunking: Passage limits in tokens of the model (of `script/1` for a lexical-only index).
-        store: `exact`, `faiss` or `lance`.
+        store: `auto`, `exact`, `faiss` or `lance`.
         analyzer: `jieba`, `rjieba` or `bigram`.
         read: Limits and charset override for the readers.
         rebuild: Allows another model than the live generation's, and encodes everything again with it.
@@ -106,7 +106,7 @@ class Plan:
         chosen = settings.analyzer or (live.lexical.analyzer if live else "jieba")
         settings = replace(settings, read=_inherited(settings.read, live))
         cutter = Cutter(spec, embedder.tokens if embedder else ScriptTokens(), analyzer(chosen), settings.read)
-        store = settings.store or (live.store.kind if live and live.store else "exact")
+        store = settings.store or (live.store.kind if live and live.store else "auto")
         store_class(store)  # an unknown kind is refused before any work
         fresh = live is not None and (live.chunking != cutter.chunking or live.lexical.identity != cutter.analyzer.name)
         return cls(index, live, embedder, cutter, chosen, store, settings, fresh)

@@ -37,6 +37,8 @@ _SHARE = (
     4  # of small indexes, every fourth passage is probed, at least _SMALL: encoding costs at most half as much again
 )
 _SMALL = 32
+_ROUNDS = 8  # times as many passages are looked at as probes are wanted
+_LOOKED_AT = _ROUNDS * SAMPLE
 _DEPTH = 50  # hits looked at; more than ten, because other passages of the same document do not count
 _SPREAD_SAMPLE = 512  # passages that the spread of similarities is taken from
 _HAN = re.compile("[\u3400-\u9fff]")
@@ -67,8 +69,8 @@ class Parts:
 
 def probe_routes(parts: Parts, embedder: CachedEmbedder) -> Probes:
     """Probe both routes of an index of one language; see the module for the method."""
-    order = _by_digest(parts.table)
-    probes = sample_probes(parts.table, order)
+    order = parts.table.lowest_digests(_LOOKED_AT)
+    probes = sample_probes(parts.table, order, len(parts.vectors))
     if len(probes) < LEAST:
         return Probes(spread=0.0, quality={}, names=_names(parts, [], []))
     asked = Asked.of(probes, embedder)
@@ -87,14 +89,14 @@ def probe_languages(
     centroids: Mapping[str, NDArray[np.float32]],
 ) -> Probes:
     """Probe both routes in each language of a mixed index, and choose how far the languages are evened out."""
-    order = _by_digest(parts.table)
+    order = parts.table.lowest_digests(_SPREAD_SAMPLE)
     quality: dict[str, RouteQuality] = {}
     languages: dict[str, LanguageFacts] = {}
     spreads: list[float] = []
     every: list[Asked] = []
     sample = order[:_SPREAD_SAMPLE]
     for name, ids in members.items():
-        sampled = sample_probes(parts.table, [chunk_id for chunk_id in order if chunk_id in ids])
+        sampled = sample_probes(parts.table, parts.table.lowest_digests(_LOOKED_AT, name), len(ids))
         probes = [probe for probe in sampled if language_of(probe.question) == name]
         share = UNTESTED
         if len(probes) >= LEAST:
@@ -147,7 +149,7 @@ def _rivals(
 ) -> Rivals:
     others = [other for other in members if other != name]
     foreign = frozenset().union(*(members[other] for other in others))
-    at_home = frozenset(parts.table.digests()[0]) - foreign
+    at_home = frozenset(parts.table.chunk_ids()) - foreign
     return Rivals(
         own=asked.own,
         same=_similarities(parts, asked, at_home),
@@ -186,11 +188,6 @@ def _pooled(qualities: Sequence[RouteQuality]) -> RouteQuality:
     )
 
 
-def _by_digest(table: ChunkTable) -> list[str]:
-    order, digests = table.digests()
-    return [order[row] for row in sorted(range(len(order)), key=lambda row: (digests[row], order[row]))]
-
-
 @dataclass(frozen=True, slots=True)
 class Asked:
     """Probes with the vectors of their questions, shape (n, dim), and the similarity of each with its own rest, shape (n,)."""
@@ -207,13 +204,18 @@ class Asked:
         return cls(probes, questions, np.einsum("ij,ij->i", questions, rests, dtype=np.float64))
 
 
-def sample_probes(table: ChunkTable, chunk_ids: Sequence[str]) -> list[Probe]:
-    """Make probes of the first passages that can be cut in two: at most 128, and of small indexes every fourth at most."""
-    wanted = min(SAMPLE, max(_SMALL, len(chunk_ids) // _SHARE))
+def sample_probes(table: ChunkTable, chunk_ids: Sequence[str], passages: int) -> list[Probe]:
+    """Make probes of the first passages that can be cut in two: at most 128, and of small indexes every fourth at most.
+
+    Args:
+        table: The texts.
+        chunk_ids: Which passages, the first `_LOOKED_AT` of all in question.
+        passages: How many are in question.
+    """
+    wanted = min(SAMPLE, max(_SMALL, passages // _SHARE))
     probes: list[Probe] = []
-    for first in range(
-        0, min(len(chunk_ids), 8 * wanted), wanted
-    ):  # texts without sentences are not searched to the end
+    # texts without sentences are not searched to the end
+    for first in range(0, min(len(chunk_ids), _ROUNDS * wanted), wanted):
         for chunk in table.chunks(chunk_ids[first : first + wanted]):
             pieces = cut_out(chunk.text, chunk.chunk_id)
             if pieces is not None and len(probes) < wanted:

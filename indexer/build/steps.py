@@ -1,6 +1,7 @@
 """The steps of a build after the documents are in: vectors, terms, manifest. `quarry.indexer.build` calls them in order."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -89,19 +90,14 @@ def segments_of(texts: ChunkTable, known: Sequence[SegmentName]) -> tuple[Segmen
 
 def store_vectors(head: ChunkTable, segment: Path, plan: Plan, spec: EmbedderSpec, clock: Clock) -> None:
     """Copy the vectors of the new segment's passages from the cache into its vector store."""
-    ids, digests = head.digests()
-    clock.phase("storing", len(ids))
+    clock.phase("storing", head.counts()[1])
     folder = segment / VECTORS_NAME
     folder.mkdir()
     store = store_class(plan.store).create(folder, spec.dim)
-    cache = VectorCache.open(plan.index, spec.fingerprint, spec.dim)
-    try:
-        for first in range(0, len(ids), _STORE_SLICE):
-            part = slice(first, first + _STORE_SLICE)
-            store.add(ids[part], cache.get(digests[part]))
-            clock.observer.advance(len(ids[part]))
-    finally:
-        cache.close()
+    with closing(VectorCache.open(plan.index, spec.fingerprint, spec.dim)) as cache:
+        for ids, digests in head.digest_batches(_STORE_SLICE):
+            store.add(ids, cache.get(digests))
+            clock.observer.advance(len(ids))
     store.flush()
 
 
@@ -109,7 +105,7 @@ def index_terms(head: ChunkTable, segment: Path) -> None:
     """Write the terms of the new segment's passages."""
     folder = segment / LEXICAL_NAME
     folder.mkdir()
-    LexicalSegment.build(folder, head.digests()[0], head.terms())
+    LexicalSegment.build(folder, head.chunk_ids(), head.terms())
 
 
 def describe_generation(building: Path, plan: Plan, parts: Parts, corpus_sha256: str) -> Manifest:

@@ -1,4 +1,4 @@
-"""A one-dimensional npy file that is written piece by piece, so that it need not fit into memory."""
+"""An npy file that is written piece by piece, so that it need not fit into memory."""
 
 from pathlib import Path
 from types import TracebackType
@@ -15,10 +15,12 @@ class GrowingArray:
     Args:
         path: The file; it must not exist yet.
         dtype: Type of its numbers; they are written in little-endian order.
+        width: Numbers in a row; None for an array of one dimension.
     """
 
-    def __init__(self, path: Path, dtype: np.dtype[Any]) -> None:
+    def __init__(self, path: Path, dtype: np.dtype[Any], width: int | None = None) -> None:
         self._dtype = dtype.newbyteorder("<")
+        self._row = () if width is None else (width,)
         self._length = 0
         self._file = path.open("xb")
         self._head()
@@ -42,10 +44,12 @@ class GrowingArray:
             self._file.close()
 
     def append(self, values: NDArray[Any]) -> None:
-        """Write more numbers."""
+        """Write more numbers, or rows of them. Raises ValueError when rows have another width."""
+        if values.shape[1:] != self._row:
+            raise ValueError(f"rows have shape {values.shape[1:]}; expected {self._row}")
         self._file.write(np.ascontiguousarray(values, dtype=self._dtype).tobytes())
         self._length += len(values)
 
     def _head(self) -> None:
-        head = {"descr": npy.dtype_to_descr(self._dtype), "fortran_order": False, "shape": (self._length,)}
+        head = {"descr": npy.dtype_to_descr(self._dtype), "fortran_order": False, "shape": (self._length, *self._row)}
         npy.write_array_header_1_0(self._file, head)

@@ -270,6 +270,23 @@ class ChunkTable:
         rows = self._db.execute("SELECT chunk_id, digest FROM chunks ORDER BY chunk_id").fetchall()
         return [row[0] for row in rows], [row[1] for row in rows]
 
+    def digest_batches(self, size: int) -> Iterator[tuple[list[str], list[bytes]]]:
+        """Yield all chunk ids and their passage digests, ordered by chunk id, so many at once."""
+        rows = self._db.execute("SELECT chunk_id, digest FROM chunks ORDER BY chunk_id")
+        while part := rows.fetchmany(size):
+            yield [row[0] for row in part], [row[1] for row in part]
+
+    def chunk_ids(self) -> Iterator[str]:
+        """Yield all chunk ids, in order."""
+        for (chunk_id,) in self._db.execute("SELECT chunk_id FROM chunks ORDER BY chunk_id"):
+            yield chunk_id
+
+    def lowest_digests(self, count: int, lang: str | None = None) -> list[str]:
+        """Return the ids of the chunks with the lowest passage digests, at most so many; of one language when it is given."""
+        where, values = ("", ()) if lang is None else ("WHERE lang = ?", (lang,))
+        sql = f"SELECT chunk_id FROM chunks {where} ORDER BY digest, chunk_id LIMIT ?"  # noqa: S608 (fixed texts)
+        return [row[0] for row in self._db.execute(sql, (*values, count))]
+
     def some_digests(self, count: int) -> list[bytes]:
         """Return the passage digests of the oldest and of the newest chunks, so many of each."""
         oldest = self._db.execute("SELECT digest FROM chunks ORDER BY number LIMIT ?", (count,))
@@ -291,6 +308,12 @@ class ChunkTable:
         if not has_languages(self._db):
             return {}
         return dict(self._db.execute("SELECT chunk_id, lang FROM chunks ORDER BY chunk_id"))
+
+    def language_counts(self) -> dict[str, int]:
+        """Return how many passages of each language there are; empty for a table made before languages were stored."""
+        if not has_languages(self._db):
+            return {}
+        return dict(self._db.execute("SELECT lang, count(*) FROM chunks GROUP BY lang"))
 
     def names(self) -> Iterator[tuple[bytes, str]]:
         """Yield digest and text of each distinct title with headings that passages stand under, ordered by digest."""

@@ -1,7 +1,7 @@
-"""Vector stores: `exact`, `faiss` and `lance`, behind one protocol.
+"""Vector stores: `auto`, `exact`, `faiss` and `lance`, behind one protocol.
 
     ids and unit vectors -> `add`, checked first             base (the protocol), checks
-    -> kept as they are, or indexed and tuned by `flush`     exact (exact_files); faiss_store, lance_store
+    -> kept as they are, or indexed and tuned by `flush`     exact (exact_files, additions), auto (codes); faiss_store, lance_store
     -> data files, then the header that names them           sealed
     queries -> `search`: the k most similar, by cosine       each store; approximate ones rescore exactly
     the stores of a generation's segments, asked as one       union; parts opens them with texts and terms
@@ -14,6 +14,7 @@ from importlib import import_module
 from quarry.indexer.stores.base import Neighbour, VectorStore, WritableStore
 
 _CLASSES = {
+    "auto": ("quarry.indexer.stores.auto", "AutoStore"),
     "exact": ("quarry.indexer.stores.exact", "ExactStore"),
     "faiss": ("quarry.indexer.stores.faiss_store", "FaissStore"),
     "lance": ("quarry.indexer.stores.lance_store", "LanceStore"),

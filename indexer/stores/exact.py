@@ -14,6 +14,7 @@ from quarry.indexer.embedder import Vectors
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.sealing import unseal
+from quarry.indexer.stores.additions import Additions
 from quarry.indexer.stores.base import Neighbour
 from quarry.indexer.stores.checks import check_addition, check_search, precise_similarities, rounding
 from quarry.indexer.stores.exact_files import ASCENDING, StoredIds, checked_ids, load_ids, load_vectors, save_ids
@@ -37,11 +38,13 @@ _PRECISE_ROWS = 4096  # vectors held in double precision at once
 class ExactStore:
     """Vectors as one float32 matrix, memory-mapped when opened."""
 
+    kind = KIND  # that its header names
+
     def __init__(self, folder: Path, ids: StoredIds | list[str], matrix: Vectors) -> None:
         self._folder = folder
         self._ids = StoredIds(ids) if isinstance(ids, list) else ids
         self._matrix = matrix
-        self._added: list[Vectors] = []
+        self._added = Additions(folder, int(matrix.shape[1]))
 
     @classmethod
     def create(cls, folder: Path, dim: int) -> Self:
@@ -54,7 +57,7 @@ class ExactStore:
     @classmethod
     def open(cls, folder: Path, *, verified: bool = False) -> Self:
         """Open what `flush` wrote. Raises IndexFormatError when it is not such a store or is damaged."""
-        return cls.of_header(folder, Header.read(folder, KIND, verified=verified))
+        return cls.of_header(folder, Header.read(folder, cls.kind, verified=verified))
 
     @classmethod
     def of_header(cls, folder: Path, header: Header | None) -> Self:
@@ -117,12 +120,12 @@ class ExactStore:
     @property
     def details(self) -> dict[str, Any]:
         """Facts for the manifest."""
-        return {"kind": KIND, "index": "flat", "count": len(self), "recall@10": 1.0, "unindexed": 0}
+        return {"kind": self.kind, "index": "flat", "count": len(self), "recall@10": 1.0, "unindexed": 0}
 
     def add(self, ids: Sequence[str], vectors: Vectors) -> None:
         """Add all or nothing. Raises ValueError on a duplicate id, a wrong shape or a non-finite value."""
         check_addition(ids, vectors, self.dim, self._ids)
-        self._added.append(np.array(vectors, dtype=np.float32))
+        self._added.add(vectors)
         self._ids.extend(ids)
 
     def remove(self, ids: Collection[str]) -> int:
@@ -136,9 +139,9 @@ class ExactStore:
         return len(gone)
 
     def _vectors(self) -> Vectors:
-        if self._added:
-            self._matrix = np.concatenate([self._matrix, *self._added])
-            self._added = []
+        if len(self._added):
+            added = self._added.take()
+            self._matrix = np.concatenate([self._matrix, added]) if len(self._matrix) else added
         return self._matrix
 
     def vectors_of(self, rows: NDArray[np.int64]) -> Vectors:
@@ -178,11 +181,12 @@ class ExactStore:
             ValueError: If k < 1 or queries is not (n, dim).
         """
         check_search(queries, k, self.dim)
-        matrix = self._vectors()
-        rows: NDArray[np.int64] | None = None
-        if allowed is not None:
-            rows = self.rows_of(allowed)
-            matrix = matrix[rows]
+        rows = None if allowed is None else self.rows_of(allowed)
+        return self._compared(queries, k, rows)
+
+    def _compared(self, queries: Vectors, k: int, rows: NDArray[np.int64] | None) -> list[list[Neighbour]]:
+        """Compare with all vectors, or with those of some rows."""
+        matrix = self._vectors() if rows is None else self._vectors()[rows]
         if not len(matrix):
             return [[] for _ in range(len(queries))]
         block = max(1, _BLOCK_BYTES // (4 * len(matrix)))
@@ -242,12 +246,16 @@ class ExactStore:
         """Write everything to the folder, durably and as one step; a crash leaves what was flushed before."""
         with new_state(self._folder) as state:
             facts = self.write_into(state)
-            state.seal(KIND, self.dim, len(self), facts)
+            state.seal(self.kind, self.dim, len(self), facts)
 
     def write_into(self, state: State) -> dict[str, Any]:
         """Write vectors and ids as data files of a state that is still to be sealed; return what its header says of them."""
-        with state.path("vectors", ".npy").open("wb") as handle:
-            np.save(handle, self._vectors(), allow_pickle=False)
+        path = state.path("vectors", ".npy")
+        if self._added.become(self._vectors(), path):
+            self._matrix = load_vectors(path, (len(self), self.dim))
+        else:
+            with path.open("wb") as handle:
+                np.save(handle, self._vectors(), allow_pickle=False)
         return {ASCENDING: save_ids(self._ids, state)}
 
 

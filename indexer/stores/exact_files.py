@@ -122,7 +122,7 @@ def load_ids(folder: Path, header: Header) -> StoredIds:
     if older.name in header.files:
         return StoredIds(checked_ids(read_ids(older), header.count, older))
     path, places_path = (numbered(folder, stem, header.number, ".npy") for stem in ("ids", "places"))
-    text, places = _load(path, np.uint8), _load(places_path, np.int64)
+    text, places = load_array(path, np.uint8, 1), load_array(places_path, np.int64, 1)
     good = len(places) == header.count + 1 and places[0] == 0 and places[-1] == len(text)
     if not good or np.any(places[1:] < places[:-1]):
         raise other_content(
@@ -130,23 +130,23 @@ def load_ids(folder: Path, header: Header) -> StoredIds:
             Message.of("stores.places", "places of {count:id|ids}, or places out of order", count=len(places) - 1),
             Message.of("stores.different_ids", "{count} different ones", count=header.count),
         )
-    return StoredIds(StringTable(text, places), ascending=bool(header.facts.get(ASCENDING)))
+    return StoredIds(StringTable(np.asarray(text), np.asarray(places)), ascending=bool(header.facts.get(ASCENDING)))
 
 
-def _load(path: Path, kind: type[np.generic]) -> NDArray[Any]:
-    """Map a one-dimensional array into memory. Raises IndexFormatError unless it is one."""
+def load_array(path: Path, kind: type[np.generic], dimensions: int) -> NDArray[Any]:
+    """Map an array into memory. Raises IndexFormatError unless it is of this type and has so many dimensions."""
     wanted = Message.of("stores.array", "an array of {kind}", kind=kind.__name__)
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError, SyntaxError, TokenError) as err:  # the last two from NumPy's header parser
         raise unreadable(path, Message.plain(str(err)), wanted) from err
-    if array.ndim != 1 or array.dtype != kind:
+    if array.ndim != dimensions or array.dtype != kind:
         raise other_content(
             path,
             Message.of("stores.shape", "{kind} of shape {shape}", kind=str(array.dtype), shape=str(array.shape)),
             wanted,
         )
-    return np.asarray(array)
+    return array
 
 
 def read_ids(path: Path) -> Any:

@@ -52,7 +52,8 @@ def index(
         ),
     ] = None,
     store: Annotated[
-        Literal["exact", "faiss", "lance"] | None, typer.Option(help="Vector store. Default: exact.")
+        Literal["auto", "exact", "faiss", "lance"] | None,
+        typer.Option(help="Vector store. auto: exact up to 128 MB of vectors, above that approximate. Default: auto."),
     ] = None,
     device: DeviceOption = "auto",
     chunk_tokens: Annotated[int | None, typer.Option(help="Maximum passage length in model tokens.")] = None,

@@ -1,0 +1,123 @@
+"""One bit per number of a vector: what may be near a query is found by counting different signs, in a 32nd of the bytes.
+
+A bit says on which side of the mean vector a number lies (sign random projections: Charikar, STOC 2002; with one bit per number and
+exact rescoring: Gao and Long, RaBitQ, SIGMOD 2024). The query keeps two bits per number, its sign and whether it is large; a
+difference where it is large counts three times. On random vectors, the worst case, this halves twice what has to be rescored.
+
+    codes.000001.npy    uint64, (words, n): the bits of 64 numbers of each vector, one row after the other
+    center.000001.npy   float32, (dim,): the mean
+"""
+
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from quarry.indexer.embedder import Vectors
+from quarry.indexer.messages import Message
+from quarry.indexer.stores.exact_files import load_array
+from quarry.indexer.stores.mapped import blocks, release
+from quarry.indexer.stores.sealed import State, numbered, other_content
+
+_WORD = 64
+_AT_ONCE = 16_384  # vectors compared at once: what is worked on stays in the processor's cache
+_LARGE = 1.45  # times the median: the best border between small and large of normally distributed numbers (Max, 1960)
+_WEIGHT_OF_LARGE = 3
+
+
+class SignCodes:
+    """The signs of all vectors of a store.
+
+    Args:
+        planes: Shape (words, n).
+        center: Shape (dim,).
+    """
+
+    def __init__(self, planes: NDArray[np.uint64], center: NDArray[np.float32]) -> None:
+        self._planes, self._center = planes, center
+
+    @classmethod
+    def write(cls, matrix: Vectors, state: State) -> Self:
+        """Write the codes of a matrix of shape (n, dim) as data files of a state that is still to be sealed."""
+        total = np.zeros(matrix.shape[1], dtype=np.float64)
+        for _, rows in blocks(matrix):
+            total += rows.sum(axis=0, dtype=np.float64)
+        center = (total / max(1, len(matrix))).astype(np.float32)
+        np.save(state.path("center", ".npy"), center, allow_pickle=False)
+        shape = (_words(matrix.shape[1]), len(matrix))
+        planes = open_memmap(state.path("codes", ".npy"), mode="w+", dtype=np.uint64, shape=shape)
+        for first, rows in blocks(matrix):
+            planes[:, first : first + len(rows)] = _bits(rows > center).T
+        planes.flush()
+        return cls(planes, center)
+
+    @classmethod
+    def open(cls, folder: Path, number: int, shape: tuple[int, int]) -> Self:
+        """Map the codes of a flush, for a matrix of a shape (n, dim).
+
+        Raises:
+            IndexFormatError: If a file is missing or damaged.
+        """
+        codes, middle = (numbered(folder, stem, number, ".npy") for stem in ("codes", "center"))
+        planes, center = load_array(codes, np.uint64, 2), load_array(middle, np.float32, 1)
+        for path, found, wanted in (
+            (codes, planes, (_words(shape[1]), shape[0])),
+            (middle, center, (shape[1],)),
+        ):
+            if found.shape != wanted:
+                raise other_content(path, _shape(found.dtype, found.shape), _shape(found.dtype, wanted))
+        return cls(planes, center)
+
+    def nearest(self, query: Vectors, count: int, among: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        """Return the rows whose signs differ least from those of a query, ascending.
+
+        Args:
+            query: Shape (dim,).
+            count: How many at least; all that are as near as the last are returned.
+            among: The rows that may come out, ascending; None for all.
+        """
+        differences = self._differences(query - self._center)
+        if among is not None:
+            differences = differences[among]
+        if count >= len(differences):
+            return np.arange(len(differences)) if among is None else among
+        reached = np.searchsorted(np.bincount(differences).cumsum(), count)
+        rows: NDArray[np.int64] = np.flatnonzero(differences <= reached)
+        return rows if among is None else among[rows]
+
+    def release(self) -> None:
+        """Give back resident pages; see `mapped.release`."""
+        release(self._planes)
+
+    def _differences(self, query: Vectors) -> NDArray[np.uint16]:
+        """How much each vector differs from a query less the center, shape (n,)."""
+        sizes = np.abs(query)
+        signs, large = _bits(query[np.newaxis] > 0)[0], _bits((sizes > _LARGE * np.median(sizes))[np.newaxis])[0]
+        out = np.zeros(self._planes.shape[1], dtype=np.uint16)
+        for first in range(0, len(out), _AT_ONCE):
+            part = slice(first, first + _AT_ONCE)
+            for plane, sign, heavy in zip(self._planes[:, part], signs, large, strict=True):
+                other = plane ^ sign
+                different = np.bitwise_count(other)
+                other &= heavy
+                different += (_WEIGHT_OF_LARGE - 1) * np.bitwise_count(other)
+                out[part] += different
+        return out
+
+
+def _bits(signs: NDArray[np.bool_]) -> NDArray[np.uint64]:
+    """Pack rows of truth values into words, shape (n, words); what is missing of the last word is zero."""
+    packed = np.packbits(signs, axis=1)
+    room = np.zeros((len(packed), _words(signs.shape[1]) * 8), dtype=np.uint8)
+    room[:, : packed.shape[1]] = packed
+    return room.view(np.dtype("<u8"))
+
+
+def _words(dim: int) -> int:
+    return -(-dim // _WORD)
+
+
+def _shape(kind: np.dtype[Any], shape: tuple[int, ...]) -> Message:
+    return Message.of("stores.shape", "{kind} of shape {shape}", kind=str(kind), shape=str(shape))

@@ -1,0 +1,114 @@
+"""The default store: the same contract as all others, below and above the size from which it is approximate."""
+
+import numpy as np
+import pytest
+
+from quarry.indexer.stores.auto import AutoStore
+from quarry.indexer.stores.codes import SignCodes
+from quarry.indexer.stores.exact import ExactStore
+from quarry.indexer.stores.sealed import new_state
+from tests.contracts.vector_store import VectorStoreContract, names, unit
+
+
+class TestAutoStoreWhileSmall(VectorStoreContract):
+    def make(self, folder, dim):
+        return AutoStore.create(folder, dim)
+
+    def reopen(self, folder):
+        return AutoStore.open(folder)
+
+    def test_it_says_that_it_is_exact_and_why(self, tmp_path):
+        store, _ = self.filled(tmp_path)
+        store.flush()
+        details = self.reopen(tmp_path).details
+        assert (details["index"], details["recall@10"], details["why"]["code"]) == ("flat", 1.0, "stores.auto_exact")
+        assert not list(tmp_path.glob("codes.*"))
+
+
+class TestAutoStoreAboveItsLimit(TestAutoStoreWhileSmall):
+    exact = False
+
+    @pytest.fixture(autouse=True)
+    def _always_above(self, monkeypatch):
+        monkeypatch.setattr("quarry.indexer.stores.auto.EXACT_UP_TO", 0)
+
+    def test_it_says_that_it_is_exact_and_why(self, tmp_path):
+        """Here that it is approximate, with the recall that was measured."""
+        store, _ = self.filled(tmp_path)
+        store.flush()
+        details = self.reopen(tmp_path).details
+        assert (details["index"], details["why"]["code"]) == ("codes", "stores.auto_codes")
+        assert details["recall@10"] >= 0.95
+        assert details["why"]["params"]["recall"] == details["recall@10"]
+
+    @pytest.mark.parametrize("dim", [8, 64, 100, 384])
+    def test_few_candidates_give_the_recall_that_was_measured(self, tmp_path, monkeypatch, dim):
+        monkeypatch.setattr("quarry.indexer.stores.auto._FIRST_DEPTH", 20)
+        monkeypatch.setattr("quarry.indexer.stores.auto._PER_HIT", 1)
+        vectors, queries = unit(5000, dim), unit(100, dim, seed=3)
+        store, reference = AutoStore.create(tmp_path / "a", dim), ExactStore.create(tmp_path / "b", dim)
+        for each in (store, reference):
+            each.add(names(5000), vectors)
+        store.flush()
+        assert 20 <= store.details["search"] <= 5000 // 8
+        pairs = zip(store.search(queries, 10), reference.search(queries, 10), strict=True)
+        recall = np.mean([len({h.chunk_id for h in a} & {h.chunk_id for h in b}) / 10 for a, b in pairs])
+        assert recall == pytest.approx(store.details["recall@10"], abs=0.1)
+        assert recall > 0.85
+
+    def test_what_is_found_has_the_similarities_of_exact_search(self, tmp_path):
+        store, vectors = self.filled(tmp_path, rows=3000, dim=70)
+        store.flush()
+        query = vectors[4:5] + 0.1 * unit(1, 70, seed=5)
+        for hit in store.search(query, 10)[0]:
+            row = names(3000).index(hit.chunk_id)
+            assert hit.similarity == pytest.approx(float(vectors[row].astype(np.float64) @ query[0]), rel=1e-6)
+
+    def test_a_wide_filter_is_searched_by_codes_and_keeps_k(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("quarry.indexer.stores.auto._FEW_ALLOWED", 100)
+        store, vectors = self.filled(tmp_path, rows=3000, dim=64)
+        store.flush()
+        allowed = set(names(3000)[1000:2500])
+        hits = store.search(vectors[1200:1201], 50, allowed=allowed)[0]
+        assert hits[0].chunk_id == names(3000)[1200]
+        assert len(hits) == 50
+        assert {hit.chunk_id for hit in hits} <= allowed
+        assert store.search(vectors[:1], 5, allowed={f"stranger#{row}" for row in range(101)}) == [[]]
+
+    def test_a_recall_that_is_not_reached_is_said(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("quarry.indexer.stores.auto._FIRST_DEPTH", 10)
+        monkeypatch.setattr("quarry.indexer.stores.auto._PER_HIT", 1)
+        monkeypatch.setattr("quarry.indexer.stores.auto._LARGEST_SHARE", 10**9)
+        store, _ = self.filled(tmp_path, rows=3000, dim=64)
+        store.flush()
+        assert store.details["recall@10"] < 0.95
+        assert "use --store exact" in store.details["note"]
+
+
+def test_large_additions_are_written_as_they_come_and_become_the_file_of_the_store(tmp_path, monkeypatch):
+    monkeypatch.setattr("quarry.indexer.stores.additions._IN_MEMORY", 1000)
+    vectors = unit(200, 16)
+    store = ExactStore.create(tmp_path, 16)
+    for first in range(0, 200, 10):
+        store.add(names(200)[first : first + 10], vectors[first : first + 10])
+    assert (tmp_path / ".added.npy").is_file()
+    store.flush()
+    assert not (tmp_path / ".added.npy").exists()
+    assert np.array_equal(ExactStore.open(tmp_path).vectors_of(np.arange(200)), vectors)
+    store.add(["late#0-1"], unit(1, 16, seed=4))
+    store.remove([names(200)[3]])
+    store.flush()
+    again = ExactStore.open(tmp_path)
+    assert again.ids == [each for row, each in enumerate(names(200)) if row != 3] + ["late#0-1"]
+    assert np.array_equal(again.vectors_of(np.arange(199)), np.delete(vectors, 3, axis=0))
+
+
+def test_codes_find_the_vector_itself_and_honor_the_rows_that_are_given(tmp_path):
+    vectors = unit(1000, 130)
+    with new_state(tmp_path) as state:
+        codes = SignCodes.write(vectors, state)
+    for row in (0, 500, 999):
+        assert row in codes.nearest(vectors[row], 1)
+        among = np.array([3, row, 999]) if row < 999 else np.array([3, 7])
+        assert set(codes.nearest(vectors[row], 1, np.unique(among))) <= set(among.tolist())
+    assert np.array_equal(codes.nearest(vectors[0], 1000), np.arange(1000))
