@@ -3,8 +3,10 @@
     weight = sigmoid(0.6 + 1.5 * advantage + log(coverage) - 0.5 * gap)
 
 `advantage` is the logarithm of the quality of BM25 over that of dense search, both measured when the index was built, on
-sentences taken out of its own passages (`quarry.indexer.build.probes`). `coverage` is the share of the query's idf mass that
-one of the best BM25 hits matched, full from 0.3 on: a Chinese question matches little of English pages. `gap` is how far the
+sentences taken out of its own passages (`quarry.indexer.build.probes`). What speaks for dense search there says less of a long
+question than of such a sentence: small talk around what is asked moves a vector, and leaves rare words as they are. So a negative
+advantage fades between 12 and 33 different words. `coverage` is the share of the query's idf mass that one of the best BM25 hits
+matched, full from 0.3 on: a Chinese question matches little of English pages. `gap` is how far the
 best similarity is above the tenth, in standard deviations of similarities in this index: dense search that has decided is
 followed. A route that finds next to nothing is left out altogether: dense search below half of BM25's quality (random weights,
 an encoder of another language), BM25 below a tenth of dense search's. Where neither finds a tenth, neither is left out.
@@ -30,7 +32,9 @@ NEGLIGIBLE = 0.04  # a weight this close to 0 or 1 is 0 or 1
 WEIGHT_BEFORE = 0.4  # the largest weight of BM25 in an index without probes
 FULL_COVERAGE = 0.3
 _FAINT = 0.02  # added to the coverage, so that its logarithm is finite
-_QUALITY_FLOOR = 0.01  # the same for qualities
+_QUALITY_FLOOR = 0.05  # added to qualities: the ratio of two small ones is chance, since 128 probes are few
+_SHORT, _LONG = 12, 33  # different words of a question between which a negative advantage fades
+_LONGEST_WORD = 12  # characters; an unknown run of more is several unknown words that are not apart
 TOP_HITS = 3  # among which the best coverage is looked for
 _TENTH = 9
 _LEAST_SPREAD = 1e-6  # all similarities are equal
@@ -44,7 +48,9 @@ class Balance:
     reason: Message
 
 
-def balance(probes: Probes | None, coverage: float, dense: Sequence[Hit], language: str = ALL) -> Balance:
+def balance(
+    probes: Probes | None, coverage: float, dense: Sequence[Hit], language: str = ALL, words: int = 0
+) -> Balance:
     """Weigh BM25 for one query.
 
     Args:
@@ -52,6 +58,7 @@ def balance(probes: Probes | None, coverage: float, dense: Sequence[Hit], langua
         coverage: From `coverage_of`, in [0, 1].
         dense: Dense hits, best first.
         language: Of the query; in an index of two languages each has its own measurement.
+        words: How many different terms the query has, stop words too.
     """
     if not dense:
         return Balance(1.0, Message.of("stages.no_dense_hits", "dense search found nothing"))
@@ -64,7 +71,7 @@ def balance(probes: Probes | None, coverage: float, dense: Sequence[Hit], langua
     if max(quality.bm25, quality.dense) >= MEASURABLE and quality.bm25 < WEAK_BM25 * quality.dense:
         return Balance(0.0, _because(Message.of("stages.dense_alone", "dense search alone ranks"), quality))
     gap = (dense[0].score - dense[min(_TENTH, len(dense) - 1)].score) / max(probes.spread, _LEAST_SPREAD)
-    weight = _weight(quality, coverage, gap)
+    weight = _weight(advantage_of(quality, words), coverage, gap)
     how = Message.of(
         "stages.weighed",
         "BM25 weighs {weight:.2f} (coverage {coverage:.2f}, dense lead {gap:.1f})",
@@ -112,8 +119,21 @@ def _unmeasured(weight: float, *, added: bool) -> Message:
     )
 
 
-def _weight(quality: RouteQuality, coverage: float, gap: float) -> float:
+def advantage_of(quality: RouteQuality, words: int) -> float:
+    """Return the logarithm of BM25's quality over that of dense search, for a query of this many different terms.
+
+    Example:
+        >>> found = RouteQuality(probes=128, bm25=0.2, dense=0.45)
+        >>> [round(advantage_of(found, words), 2) for words in (8, 20, 40)]
+        [-0.69, -0.34, 0.0]
+    """
     advantage = log((quality.bm25 + _QUALITY_FLOOR) / (quality.dense + _QUALITY_FLOOR))
+    if advantage >= 0 or words <= _SHORT:
+        return advantage
+    return advantage * max(0.0, 1 - log(words / _SHORT) / log(_LONG / _SHORT))
+
+
+def _weight(advantage: float, coverage: float, gap: float) -> float:
     covered = log(min(1.0, (coverage + _FAINT) / FULL_COVERAGE))
     weight = 1 / (1 + exp(-(OFFSET + BY_ADVANTAGE * advantage + BY_COVERAGE * covered + BY_GAP * gap)))
     if weight < NEGLIGIBLE:
@@ -132,7 +152,8 @@ def coverage_of(tokens: Sequence[str], index: LexicalIndex, hits: Sequence[Hit])
 
     Args:
         tokens: All of the query's terms, stop words too: those of another language than the corpus's are unknown to it and
-            lower the coverage. A term that is in no passage has the idf of a term with no document.
+            lower the coverage. A term that is in no passage has the idf of a term with no document, once per twelve characters:
+            words that are written together are unknown, and several.
         index: Where their idf comes from.
         hits: BM25 hits, best first, with their matched terms.
     """
@@ -141,6 +162,6 @@ def coverage_of(tokens: Sequence[str], index: LexicalIndex, hits: Sequence[Hit])
     if not idfs or not hits:
         return 0.0
     unknown = log(1 + (len(index) + 0.5) / 0.5)
-    total = sum(idfs.get(token, unknown) for token in distinct)
+    total = sum(idfs.get(token, unknown * max(1.0, len(token) / _LONGEST_WORD)) for token in distinct)
     matched = max(sum(idfs.get(term, 0.0) for term in hit.evidence.terms) for hit in hits[:TOP_HITS])
     return min(1.0, matched / total) if total > 0 else 0.0

@@ -99,9 +99,10 @@ def measure(one: JudgedSet, vectors: Vectors, similarities: Numbers | None = Non
         similarities = asked @ documents.T
     lines = [_query(one, index, ids, *row) for row in zip(one.queries.items(), similarities, strict=True)]
     bm25, dense, rrf, by_weight, coverage, lead = (np.array(column) for column in zip(*lines, strict=True))
-    advantage = np.log((quality.bm25 + balance._QUALITY_FLOOR) / (quality.dense + balance._QUALITY_FLOOR))
+    words = [len(set(WORDS.tokens(text))) for text in one.queries.values()]
+    advantage = np.array([balance.advantage_of(quality, count) for count in words])
     covered = np.log(np.minimum(1, (coverage + balance._FAINT) / balance.FULL_COVERAGE))
-    signals = np.stack([np.ones(len(lines)), np.full(len(lines), advantage), covered, lead / spread], axis=1)
+    signals = np.stack([np.ones(len(lines)), advantage, covered, lead / spread], axis=1)
     return Measured(one, bm25, dense, rrf, by_weight, signals, coverage, quality)
 
 

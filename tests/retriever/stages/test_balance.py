@@ -47,6 +47,26 @@ def test_the_better_route_the_covered_query_and_undecided_dense_search_move_the_
     assert balance(measured(0.5, 0.5), 1.0, decided).weight < middle
 
 
+def test_what_speaks_for_dense_search_fades_in_long_questions_and_what_speaks_for_bm25_does_not():
+    weights = [balance(measured(0.3, 0.6), 0.1, NEAR, words=words).weight for words in (0, 12, 20, 33, 60)]
+    assert weights[0] == weights[1] < weights[2] < weights[3] == weights[4]
+    assert weights[4] == pytest.approx(balance(measured(0.5, 0.5), 0.1, NEAR).weight)
+    assert balance(measured(0.6, 0.3), 0.1, NEAR, words=60) == balance(measured(0.6, 0.3), 0.1, NEAR)
+
+
+def test_the_ratio_of_two_qualities_near_zero_decides_little():
+    equal = balance(measured(0.5, 0.5), 0.1, NEAR).weight
+    assert balance(measured(0.0, 0.03), 0.1, NEAR).weight > 0.5 * equal > balance(measured(0.1, 0.6), 0.1, NEAR).weight
+
+
+def test_words_written_together_are_several_unknown_words():
+    index = UnionIndex.build(["1", "2"], [["red", "car"], ["blue", "car"]])
+    found = bm25(*((h.chunk_id, h.score, h.terms) for h in index.search(["red"], 3)))
+    red, never = index.idf("red"), math.log(6)
+    assert coverage_of(["red", "bus"], index, found) == pytest.approx(red / (red + never))
+    assert coverage_of(["red", "x" * 36], index, found) == pytest.approx(red / (red + 3 * never))
+
+
 def test_a_route_that_finds_next_to_nothing_is_left_out():
     assert balance(measured(0.6, 0.29), 0.0, NEAR).weight == 1.0
     assert balance(measured(0.04, 0.5), 1.0, NEAR).weight == 0.0
