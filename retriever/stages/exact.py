@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import inf, nextafter
+from unicodedata import normalize
 
 from quarry.indexer.lexical.analyzer import Analyzer
 from quarry.indexer.lexical.bm25 import LexicalIndex
@@ -19,12 +20,29 @@ from quarry.retriever.ranking import Evidence, Hit, Query, Ranking, StageScore
 PLACES = 3
 _STRINGS = 3  # of a query that are looked for: each may need one place
 _LOOKED_AT = 50  # passages with the string's terms, whose texts are compared
-_QUOTED = re.compile(r"\"([^\"\n]{2,80})\"|“([^”\n]{2,80})”|「([^」\n]{2,80})」|『([^』\n]{2,80})』|`([^`\n]{2,80})`")
+_PAIRS = (
+    ('"', '"'),
+    ("“", "”"),
+    ("„", "“”"),
+    ("«", "»"),
+    ("‘", "’"),
+    ("「", "」"),
+    ("『", "』"),
+    ("《", "》"),
+    ("`", "`"),
+)
+_QUOTED = re.compile("|".join(rf"{opening}([^{closing}\n]{{2,80}})[{closing}]" for opening, closing in _PAIRS))
 _CODE = re.compile(r"(?:error|code|errno|status|exit|错误|代码|编号|状态)\D{0,6}?(\d{3,})\b", re.IGNORECASE)
-_WORD = re.compile(r"[A-Za-z0-9_]+(?:(?:::|[-_./+#])[A-Za-z0-9_]+)*", re.ASCII)
+_STANDARD = re.compile(
+    r"\b((?:[A-Z]{2,}(?:/[A-Z]{1,5})?|rfc|iso|iec|ieee|din)[ -](?!(?:19|20)\d\d\b)\d{3,}(?:-\d+)*)\b"
+)  # RFC 2119
+_WORD = re.compile(r"(?<![\w$.-])(?:--?|\$|\.)?[A-Za-z0-9_]+(?:(?:::|[-_./+#·])[A-Za-z0-9_]+)*", re.ASCII)
+_LANGUAGE = re.compile(r"(?<!\w)[A-Za-z](?:#|\+\+)(?!\w)")  # C#, c++
 _COMMON = re.compile(r"\d+(?:st|nd|rd|th|s|am|pm)", re.IGNORECASE)  # 20th, 1960s, 3pm: words, not identifiers
 _LONE_WORD = re.compile(r"[^\W\d_]{2,24}")  # a query of nothing else is looked for as it stands
-_SHAPE = re.compile(r"_|::|[a-z][A-Z]|[A-Za-z]\.[A-Za-z]{2}|[A-Za-z][-./]?\d|\d[A-Za-z]")
+_SHAPE = re.compile(
+    r"_|::|[a-z][A-Z]|[A-Za-z]\.[A-Za-z]{2}|[A-Za-z][-./·]?\d|\d[A-Za-z]|\d[.-]\d+[.-]\d|[A-Za-z]\+[A-Z]|^(?:--|\$|\.)[A-Za-z]"
+)
 
 
 def exact_strings(query: str) -> tuple[str, ...]:
@@ -34,11 +52,13 @@ def exact_strings(query: str) -> tuple[str, ...]:
         >>> exact_strings('what does "no space left" mean in ERR_DISK_28, error 1045?')
         ('no space left', 'ERR_DISK_28', '1045')
     """
+    query = normalize("NFKC", query)
     quoted = [next(piece for piece in match.groups() if piece) for match in _QUOTED.finditer(query)]
     rest = _QUOTED.sub(" ", query)
+    standards = [] if rest.isupper() else _STANDARD.findall(rest)
     words = [match.group() for match in _WORD.finditer(rest)]
     identifiers = [word for word in words if len(word) > 2 and _SHAPE.search(word) and not _COMMON.fullmatch(word)]
-    found = [*(phrase.strip() for phrase in quoted), *identifiers, *_CODE.findall(rest)]
+    found = [*(one.strip() for one in quoted), *identifiers, *standards, *_LANGUAGE.findall(rest), *_CODE.findall(rest)]
     if not found and _LONE_WORD.fullmatch(query.strip()):
         found = [query.strip()]
     return tuple(dict.fromkeys(found))[:_STRINGS]

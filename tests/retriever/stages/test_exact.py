@@ -59,6 +59,14 @@ REMARKS = [key for key in TEXTS if key.startswith("d")]
         ("the 20th century, the 1960s, at 3pm", ()),
         ("a well-known state-of-the-art printer in 1998", ()),
         ("How do I renew a book? U.S. law", ()),
+        ("the season 2019-2020, about $40 or 3.5 percent", ()),
+        ("WHAT HAPPENED IN 4711", ()),
+        ("版本３．２．１ and 192.168.0.1", ("3.2.1", "192.168.0.1")),
+        ("rfc 2119, ISO/IEC 27001, NASA 1969", ("rfc 2119", "ISO/IEC 27001")),
+        ("C# or c++", ("C#", "c++")),
+        ("$HOME, --no-cache-dir and .gitignore", ("$HOME", "--no-cache-dir", ".gitignore")),
+        ("Ctrl+Alt+Del, 粤B·12345", ("Ctrl+Alt+Del", "B·12345")),
+        ("《红楼梦》 „drum“ «toner»", ("红楼梦", "drum", "toner")),
     ],
 )
 def test_what_counts_as_exact(query, strings):
