@@ -36,6 +36,7 @@ _CODE = re.compile(r"(?:error|code|errno|status|exit|错误|代码|编号|状态
 _STANDARD = re.compile(
     r"\b((?:[A-Z]{2,}(?:/[A-Z]{1,5})?|rfc|iso|iec|ieee|din)[ -](?!(?:19|20)\d\d\b)\d{3,}(?:-\d+)*)\b"
 )  # RFC 2119
+_LETTERS = re.compile(r"[A-Za-z]{2,}")
 _WORD = re.compile(r"(?<![\w$.-])(?:--?|\$|\.)?[A-Za-z0-9_]+(?:(?:::|[-_./+#·])[A-Za-z0-9_]+)*", re.ASCII)
 _LANGUAGE = re.compile(r"(?<!\w)[A-Za-z](?:#|\+\+)(?!\w)")  # C#, c++
 _COMMON = re.compile(r"\d+(?:st|nd|rd|th|s|am|pm)", re.IGNORECASE)  # 20th, 1960s, 3pm: words, not identifiers
@@ -55,7 +56,8 @@ def exact_strings(query: str) -> tuple[str, ...]:
     query = normalize("NFKC", query)
     quoted = [next(piece for piece in match.groups() if piece) for match in _QUOTED.finditer(query)]
     rest = _QUOTED.sub(" ", query)
-    standards = [] if rest.isupper() else _STANDARD.findall(rest)
+    shouted = rest.isupper() and len(_LETTERS.findall(rest)) > 3  # IN 4711 is no standard there
+    standards = [] if shouted else _STANDARD.findall(rest)
     words = [match.group() for match in _WORD.finditer(rest)]
     identifiers = [word for word in words if len(word) > 2 and _SHAPE.search(word) and not _COMMON.fullmatch(word)]
     found = [*(one.strip() for one in quoted), *identifiers, *standards, *_LANGUAGE.findall(rest), *_CODE.findall(rest)]
