@@ -144,7 +144,7 @@ def ask(
     found = searcher.search(question, settings.k, settings.options)
     embedder = None if settings.options.route == "bm25" else searcher.embedder()
     packing = pack(read_large(found.results), searcher.index.chunks, settings.budget)
-    evidence = weigh(found.query.text, found, searcher.index, embedder)
+    evidence = weigh(found.query.text, found, searcher.index, embedder, searcher.pipeline.late)
     draft = _Draft(notes=[*found.notices, *found.degraded, *_left_out(packing)])
     if not evidence.weak and packing.passages:
         asker = _Asker(searcher, found.query.text, packing.passages, listen or _nobody)

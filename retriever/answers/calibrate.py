@@ -23,9 +23,10 @@ from quarry.retriever.answers.calibration import (
     Kind,
     Model,
     fit,
-    shipped,
+    kind_of,
     values,
 )
+from quarry.retriever.answers.evidence import shipped_for
 from quarry.retriever.answers.signals import LOOKED_AT, Signals, observe
 from quarry.retriever.ranking import Query
 from quarry.retriever.searcher import Searcher, SearchOptions
@@ -98,19 +99,20 @@ def cases(
     options = SearchOptions(route="hybrid" if embedder else "bm25", rerank=False, dense_budget_ms=_PATIENT_MS)
     answers = searcher.search_many(asked, _DEEPER, options)
     vectors = embedder.embed_queries(texts) if embedder else None
+    late = searcher.pipeline.late
     for number, (text, answer) in enumerate(zip(texts, answers, strict=True)):
         vector = vectors[number] if vectors is not None else None
         language = language_of(text)
         if number >= len(queries):
-            found = observe(text, answer.results, searcher.index, vector)
+            found = observe(text, answer.results, searcher.index, vector, late)
             out.append(Case(found, "other domain", language))
             continue
         relevant = {doc_id for doc_id, grade in qrels[queries[number].query_id].items() if grade > 0}
         if not any(result.doc_id in relevant for result in answer.results[:LOOKED_AT]):
             continue
         without = [result for result in answer.results if result.doc_id not in relevant]
-        out.append(Case(observe(text, answer.results, searcher.index, vector), "judged", language))
-        out.append(Case(observe(text, without, searcher.index, vector), "answer left out", language))
+        out.append(Case(observe(text, answer.results, searcher.index, vector, late), "judged", language))
+        out.append(Case(observe(text, without, searcher.index, vector, late), "answer left out", language))
     return out
 
 
@@ -136,7 +138,9 @@ def usable_cases(group: Sequence[Case], kind: Kind) -> list[Case]:
     return [
         case
         for case in group
-        if (case.signals.foreign == 1) == (kind == "across") and (kind == "words" or case.signals.closeness is not None)
+        if (case.signals.foreign == 1) == (kind in ("across", "tokens"))
+        and (kind == "words" or case.signals.closeness is not None)
+        and (kind != "tokens" or kind_of(case.signals) == "tokens")
     ]
 
 
@@ -203,13 +207,15 @@ def calibrate(searcher: Searcher, dataset: "Dataset", embedder: "Embedder | None
             depth=LOOKED_AT,
             least=LEAST,
         )
-    base = shipped()
+    base = shipped_for(index)
     facts = index.manifest.embedder if embedder is not None else None
-    kinds: tuple[Kind, ...] = KINDS if embedder is not None else ("words",)
-    made = {kind: _own(found, kind, base.model(kind)) for kind in kinds}
+    able: tuple[Kind, ...] = KINDS if embedder is not None else ("words",)
+    kinds = [kind for kind in able if kind != "tokens" or base.tokens]
+    made: dict[Kind, Model] = {kind: _own(found, kind, base.model(kind)) for kind in kinds}
     calibration = Calibration(
         meaning=made.get("meaning"),
         across=made.get("across"),
+        tokens=made.get("tokens"),
         words=made["words"],
         origin=Message.of(
             "answers.own_calibration",

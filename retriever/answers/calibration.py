@@ -1,8 +1,10 @@
 """A small logistic model from signals to the probability that the passages hold the answer: fitting and storage.
 
-There is one model for searches with vectors (`meaning`), one for those whose best passages are all in the other language than
-the question (`across`), where words cannot match, and one for words alone (`words`). What is shipped was fitted by
-`python -m tests.benchmarks.evidence`; an index's own is in its folder and bound to the embedder it was made with.
+There is one model for searches with vectors (`meaning`), two for those whose best passage is in the other language than the
+question, where words cannot match (`tokens` where the index has token states, `across` where it has not), and one for words alone
+(`words`). What is shipped was fitted by `python -m tests.benchmarks.evidence` and, for `tokens` and `across`, `evidence_mixed`; an
+index's own is in its folder and bound to the embedder it was made with. MaxSim is on the scale of its model, so `tokens` is read for
+the embedder that it was fitted with and no other.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,12 +23,13 @@ from quarry.indexer.messages import Message
 from quarry.indexer.storage.durable import write_atomic
 from quarry.retriever.answers.signals import Signals
 
-Kind = Literal["meaning", "across", "words"]
-KINDS: tuple[Kind, ...] = ("meaning", "across", "words")
+Kind = Literal["meaning", "tokens", "across", "words"]
+KINDS: tuple[Kind, ...] = ("meaning", "tokens", "across", "words")
 NAME = "evidence.json"  # in an index folder
 REFUSED = 0.05  # the operating point: at most this share of the answerable questions is called weak
 FEATURES: dict[Kind, tuple[str, ...]] = {
     "meaning": ("closeness", "lead", "size", "cover", "cover_all", "known", "agree", "terms"),
+    "tokens": ("standout", "tokens"),
     "across": ("closeness", "lead", "size"),
     "words": ("cover", "cover_all", "known", "terms", "size"),
 }
@@ -44,6 +47,8 @@ def values(signals: Signals, kind: Kind) -> tuple[float, ...]:
     """
     if kind != "words" and signals.closeness is None:
         raise ValueError("these signals are of a search without vectors; expected closeness and lead, or ask for words")
+    if kind == "tokens" and signals.tokens is None:
+        raise ValueError("these signals are of a search without token states; expected them, or ask for across")
     return tuple(float(getattr(signals, name)) for name in FEATURES[kind])
 
 
@@ -51,7 +56,9 @@ def kind_of(signals: Signals) -> Kind:
     """Return which model reads these signals."""
     if signals.closeness is None:
         return "words"
-    return "across" if signals.foreign else "meaning"
+    if not signals.foreign:
+        return "meaning"
+    return "across" if signals.tokens is None or signals.standout is None else "tokens"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +103,7 @@ class Calibration:
     Attributes:
         meaning: For searches with vectors; None when made without an embedder.
         across: The same for passages in the other language.
+        tokens: The same where token states are compared; None when there were none, and in what earlier versions wrote.
         words: For searches without vectors.
         origin: What it was fitted on.
         embedder: The embedder's name.
@@ -108,11 +116,17 @@ class Calibration:
     origin: Message
     embedder: str = ""
     fingerprint: str = ""
+    tokens: Model | None = None
 
     def model(self, kind: Kind) -> Model:
-        """Return the model of a kind; the words model where the wanted one was not fitted."""
-        wanted = {"meaning": self.meaning, "across": self.across, "words": self.words}[kind]
-        return wanted or self.words
+        """Return the model of a kind; where it was not fitted, the one that needs less: across for tokens, else words."""
+        wanted = {
+            "meaning": self.meaning,
+            "tokens": self.tokens or self.across,
+            "across": self.across,
+            "words": self.words,
+        }
+        return wanted[kind] or self.words
 
     def save(self, path: Path) -> None:
         """Write as JSON, as one step."""
@@ -145,10 +159,11 @@ class Calibration:
         """Return a calibration from its JSON object. Raises ValueError, TypeError or KeyError when it is something else."""
         if content["format"] != _FORMAT:
             raise ValueError(f"format {content['format']}, expected {_FORMAT}")
-        meaning, across = content["meaning"], content["across"]
+        meaning, across, tokens = content["meaning"], content["across"], content.get("tokens")
         return cls(
             meaning=_model(meaning) if meaning else None,
             across=_model(across) if across else None,
+            tokens=_model(tokens) if tokens else None,
             words=_model(content["words"]),
             origin=Message.from_json(content["origin"]),
             embedder=str(content["embedder"]),

@@ -5,7 +5,7 @@ was chosen so that at most one in twenty answerable questions of the judged data
 of its own (`quarry ask INDEX --calibrate DATASET`); that of another embedder is not used, and the basis says so.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from quarry.indexer.errors import SettingsError
@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 
     from quarry.indexer.embedder import Embedder
     from quarry.indexer.opened import Index
+    from quarry.retriever.rerankers.late_interaction import LateInteraction
     from quarry.retriever.results import Answer
 
 _READ: dict[Kind, Message] = {
     "meaning": Message.of("answers.by_meaning", "meaning and words"),
+    "tokens": Message.of("answers.by_tokens", "meaning and tokens, across languages"),
     "across": Message.of("answers.across_languages", "meaning, across languages"),
     "words": Message.of("answers.by_words", "words alone"),
 }
@@ -62,7 +64,13 @@ class Grounds:
         )
 
 
-def weigh(question: str, answer: "Answer", index: "Index", embedder: "Embedder | None") -> Grounds:
+def weigh(
+    question: str,
+    answer: "Answer",
+    index: "Index",
+    embedder: "Embedder | None",
+    late: "LateInteraction | None" = None,
+) -> Grounds:
     """Weigh what a search found.
 
     Args:
@@ -70,12 +78,13 @@ def weigh(question: str, answer: "Answer", index: "Index", embedder: "Embedder |
         answer: What `Searcher.search` returned for it, ten results at best; with fewer it is less certain.
         index: The index that answered.
         embedder: The index's; None, or a search whose dense stage did not run, weighs words alone.
+        late: The index's late interaction; None where it has no token states.
 
     Raises:
         IndexMismatchError: If the embedder is not the one that the index was built with.
     """
     vector = query_vector(question, answer, index, embedder)
-    return grounds_of(observe(question, answer.results, index, vector), answer, index)
+    return grounds_of(observe(question, answer.results, index, vector, late), answer, index)
 
 
 def grounds_of(signals: Signals, answer: "Answer", index: "Index") -> Grounds:
@@ -99,14 +108,14 @@ def calibration_of(index: "Index") -> tuple[Calibration, Message | str]:
     """Return the calibration that applies to an index, and why it is not the index's own where there is one."""
     path = index.root / NAME
     if not path.is_file():
-        return shipped(), ""
+        return shipped_for(index), ""
     try:
         own = Calibration.load(path)
     except SettingsError as err:
-        return shipped(), Message.of("answers.not_this", "; {why}", why=err.message)
+        return shipped_for(index), Message.of("answers.not_this", "; {why}", why=err.message)
     facts = index.manifest.embedder
     if own.fingerprint != (facts.fingerprint if facts else ""):
-        return shipped(), Message.of(
+        return shipped_for(index), Message.of(
             "answers.other_calibration",
             "; this index's own calibration was made with {embedder}, not with what it has now, and is not used",
             do="Make it again with `quarry ask {index} --calibrate DATASET`",
@@ -114,6 +123,13 @@ def calibration_of(index: "Index") -> tuple[Calibration, Message | str]:
             index=str(index.root),
         )
     return own, ""
+
+
+def shipped_for(index: "Index") -> Calibration:
+    """Return the shipped calibration, without the model that reads MaxSim unless it was fitted with this index's embedder."""
+    facts = index.manifest.embedder
+    same = facts is not None and facts.to_spec().model == shipped().embedder
+    return shipped() if same else replace(shipped(), tokens=None)
 
 
 def query_vector(

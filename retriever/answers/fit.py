@@ -79,7 +79,7 @@ def fit_of(answer: "Answer", searcher: "Searcher") -> Fit:
     embedder = None if answer.route == "bm25" else searcher.embedder()
     vector = query_vector(question, answer, index, embedder)
     calibration, _ = calibration_of(index)
-    observed = Observed(question, answer.results, index, vector)
+    observed = Observed(question, answer.results, index, vector, searcher.pipeline.late)
     grounds = grounds_of(observed.whole(), answer, index)
     hits = []
     for signals in observed.each():

@@ -19,15 +19,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quarry.indexer.build.languages import major_languages
+from quarry.indexer.errors import IndexFormatError, ModelError
 from quarry.indexer.language import language_of
 from quarry.indexer.opened import Index
 from quarry.indexer.storage.chunk_table import ChunkTable
+from quarry.retriever.rerankers.late_interaction import LateInteraction
 from quarry.retriever.results import Result
 
 LOOKED_AT = 10  # results of a search that count, however many were asked for
 _BEST = 3  # passages whose words are compared with the question's
 _SAMPLE = 160  # random passages for the scale of cosines: its deviation is then known to about 6 %
 _LEAST_SAMPLE = 20  # below it there is no scale, and words alone are weighed
+_NEAREST = 25  # passages that the best one is compared with, as where languages are ranked together
 _RIVAL = 5  # the lead is measured against the fifth best: duplicates of the best are no rivals
 
 
@@ -57,6 +60,9 @@ class Signals:
         agree: 1 when the passage of the best cosine also has the best BM25 score among the results, else 0.
         foreign: 1 when the best passage is in the other language than the question, so that words cannot match, else 0.
         terms: Logarithm of one plus the number of the question's different terms.
+        standout: How many deviations the best cosine is above the mean of the 25 best passages; None unless the best passage is in
+            the other language and the index has token states.
+        tokens: Best MaxSim of a passage in the language of the best one, in [-1, 1]; None as `standout`.
     """
 
     closeness: float | None
@@ -68,9 +74,17 @@ class Signals:
     agree: float
     foreign: float
     terms: float
+    standout: float | None = None
+    tokens: float | None = None
 
 
-def observe(question: str, results: Sequence[Result], index: Index, vector: NDArray[np.float32] | None) -> Signals:
+def observe(
+    question: str,
+    results: Sequence[Result],
+    index: Index,
+    vector: NDArray[np.float32] | None,
+    late: LateInteraction | None = None,
+) -> Signals:
     """Return the signals of a search.
 
     Args:
@@ -78,8 +92,9 @@ def observe(question: str, results: Sequence[Result], index: Index, vector: NDAr
         results: What was found, best first.
         index: Where.
         vector: The question's embedding, shape (dim,); None weighs words alone.
+        late: Compares the question's tokens with those of passages; None where the index has no token states.
     """
-    return Observed(question, results, index, vector).whole()
+    return Observed(question, results, index, vector, late).whole()
 
 
 class Observed:
@@ -95,13 +110,20 @@ class Observed:
     """
 
     def __init__(
-        self, question: str, results: Sequence[Result], index: Index, vector: NDArray[np.float32] | None
+        self,
+        question: str,
+        results: Sequence[Result],
+        index: Index,
+        vector: NDArray[np.float32] | None,
+        late: LateInteraction | None = None,
     ) -> None:
         """Take what `observe` takes."""
         self._question, self._results, self._index, self._vector = question, results, index, vector
+        self._late = late
         self._weights = _term_weights(question, index)
         self._held = _held(results, self._weights, index)
         self._scales: dict[_Language | None, tuple[float, float] | None] = {}
+        self._heads: dict[_Language | None, list[float]] = {}
 
     def whole(self) -> Signals:
         """Return the signals of the search."""
@@ -122,6 +144,8 @@ class Observed:
             agree=_agreement(seen),
             foreign=foreign,
             terms=log1p(len(self._weights)),
+            standout=self._standout(seen, alike) if foreign and closeness is not None else None,
+            tokens=self._best_met(seen, alike) if foreign and closeness is not None else None,
         )
 
     def each(self) -> list[Signals]:
@@ -144,9 +168,46 @@ class Observed:
                     cover_all=cover,
                     agree=float(result.chunk_id == both),
                     foreign=foreign,
+                    standout=self._standout([result], alike) if foreign and closeness is not None else None,
+                    tokens=self._met.get(result.chunk_id) if foreign and closeness is not None else None,
                 )
             )
         return found
+
+    def _standout(self, results: Sequence[Result], alike: _Language | None) -> float | None:
+        """How far the best cosine of some results is above the mean of the best passages that are no nearer."""
+        near = [self._cosines[r.chunk_id] for r in _among(results, alike) if r.chunk_id in self._cosines]
+        if not near or not self._met or (scale := self._scale(alike)) is None:
+            return None
+        best = max(near)
+        following = [cosine for cosine in self._nearest(alike) if cosine <= best][:_NEAREST]
+        return (best - sum(following) / len(following)) / scale[1] if following else None
+
+    def _nearest(self, alike: _Language | None) -> list[float]:
+        """The cosines of the nearest passages in a language, those that were found and some more."""
+        if alike not in self._heads:
+            store, vector = self._index.vectors, self._vector
+            count = _NEAREST + len(self._results)
+            found = []
+            if store is not None and vector is not None:
+                (found,) = store.search(vector[np.newaxis], count, allowed=alike.ids if alike else None)
+            self._heads[alike] = [float(neighbour.similarity) for neighbour in found]
+        return self._heads[alike]
+
+    def _best_met(self, results: Sequence[Result], alike: _Language | None) -> float | None:
+        return max((self._met[r.chunk_id] for r in _among(results, alike) if r.chunk_id in self._met), default=None)
+
+    @cached_property
+    def _met(self) -> dict[str, float]:
+        """MaxSim of the results that are looked at; none where their token states cannot be read."""
+        ids = [result.chunk_id for result in self._results[:LOOKED_AT]]
+        if self._late is None or self._vector is None or not ids:
+            return {}
+        try:
+            found = self._late.similarities(self._question, ids)
+        except (IndexFormatError, ModelError):  # the search says why in its report; cosines alone are weighed
+            return {}
+        return dict(zip(ids, found.tolist(), strict=True))
 
     def _share(self, terms: Collection[str]) -> float:
         """The share of the terms' weight."""
@@ -158,7 +219,7 @@ class Observed:
 
     def _distances(self, alike: _Language | None) -> tuple[float, float] | tuple[None, None]:
         """How far the best cosine that dense search brought is above random ones, and above the fifth."""
-        near = [r for r in self._results[:LOOKED_AT] if r.evidence.dense and (alike is None or r.chunk_id in alike.ids)]
+        near = _among(self._results[:LOOKED_AT], alike)
         cosines = [result.evidence.dense.score for result in near if result.evidence.dense]
         return self._placed(max(cosines, default=0.0), cosines, alike)
 
@@ -167,7 +228,7 @@ class Observed:
         own = self._cosines.get(result.chunk_id)
         if own is None:
             return None, None
-        seen = [r.chunk_id for r in self._results[:LOOKED_AT] if alike is None or r.chunk_id in alike.ids]
+        seen = [result.chunk_id for result in _among(self._results[:LOOKED_AT], alike)]
         return self._placed(own, [self._cosines[one] for one in seen if one in self._cosines] or [own], alike)
 
     def _placed(
@@ -183,7 +244,7 @@ class Observed:
         if self._vector is None:
             return None
         if alike not in self._scales:
-            near = {r.chunk_id for r in self._results[:LOOKED_AT] if alike is None or r.chunk_id in alike.ids}
+            near = {result.chunk_id for result in _among(self._results[:LOOKED_AT], alike)}
             self._scales[alike] = _scale(self._vector, self._index, near, alike)
         return self._scales[alike]
 
@@ -224,6 +285,10 @@ def _alike(results: Sequence[Result], index: Index) -> _Language | None:
         large = [ids for ids in members if len(ids) >= _LEAST_SAMPLE + LOOKED_AT]
         _LANGUAGES[index.chunks] = tuple(_Language(ids, tuple(sorted(ids))) for ids in large)
     return next((one for one in _LANGUAGES[index.chunks] if results[0].chunk_id in one.ids), None)
+
+
+def _among(results: Sequence[Result], alike: _Language | None) -> list[Result]:
+    return [result for result in results if alike is None or result.chunk_id in alike.ids]
 
 
 def _scale(

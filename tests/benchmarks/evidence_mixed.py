@@ -1,9 +1,10 @@
-"""Refusals in indexes of two languages: `python -m tests.benchmarks.evidence_mixed WORK [ship]`.
+"""Refusals in indexes of two languages: `python -m tests.benchmarks.evidence_mixed WORK [ship|across]`.
 
 Uses the indexes of `tests.benchmarks.mixed` below WORK and keeps signals in WORK/mixed-signals.json. Answerable: a relevant document is
 among the first ten results; unanswerable: the same search without its relevant documents, and questions of other domains. Printed
-is how many are refused; the model `across`, for a best passage in the other language than the question, is fitted without the
-family of the corpus. `ship` writes the model of all families into retriever/answers/evidence.json.
+is how many are refused; the models `tokens` and `across`, for a best passage in the other language than the question with and
+without token states, are fitted without the family of the corpus. `ship` writes those of all families into
+retriever/answers/evidence.json, `across` prints the table without token states.
 """
 
 import json
@@ -19,7 +20,7 @@ from quarry.app.wiring import choose_model
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.language import language_of
 from quarry.retriever.answers import calibration as kept
-from quarry.retriever.answers.calibration import REFUSED, Model, fit, kind_of, shipped, values, weighted_quantile
+from quarry.retriever.answers.calibration import REFUSED, Kind, Model, fit, kind_of, shipped, values, weighted_quantile
 from quarry.retriever.answers.signals import LOOKED_AT, Signals, observe
 from quarry.retriever.data.datasets import load_dataset
 from quarry.retriever.searcher import Searcher, SearchOptions
@@ -27,6 +28,7 @@ from tests.benchmarks.mixed import opened
 from tests.benchmarks.mixed_sets import SETS
 from tests.benchmarks.retrieval import DATA
 
+ACROSS_REFUSED: dict[Kind, float] = {"tokens": 0.02, "across": REFUSED}  # tokens tell more, so fewer need be refused
 QUESTIONS, OTHERS = 40, 10  # of each direction; of each set of another domain
 FAMILIES = {
     "demo": "xquad",
@@ -83,7 +85,7 @@ def _cases(work: Path, name: str, embedder: Embedder) -> Iterator[Case]:
         for query in queries[:: max(1, len(queries) // OTHERS)][: OTHERS if family not in families else 0]:
             results = searcher.search(query.text, LOOKED_AT, _PATIENT).results
             vector = embedder.embed_queries([query.text])[0]
-            found = observe(query.text, results, searcher.index, vector)
+            found = observe(query.text, results, searcher.index, vector, searcher.pipeline.late)
             yield Case(found, "other domain", f"{language_of(query.text)}>?")
 
 
@@ -94,52 +96,56 @@ def _judged(
     vector = embedder.embed_queries([question])[0]
     if any(result.doc_id in relevant for result in results[:LOOKED_AT]):
         without = [result for result in results if result.doc_id not in relevant]
-        yield Case(observe(question, results, searcher.index, vector), "judged", direction)
-        yield Case(observe(question, without, searcher.index, vector), "answer left out", direction)
+        for shown, source in ((results, "judged"), (without, "answer left out")):
+            signals = observe(question, shown, searcher.index, vector, searcher.pipeline.late)
+            yield Case(signals, source, direction)
 
 
-def fit_across(found: dict[str, list[Case]], but: str = "") -> Model:
-    """Fit the model of the families but one; its threshold refuses 5 % of the answerable of families that are held out in turn.
+def fit_across(found: dict[str, list[Case]], kind: Kind, but: str = "") -> Model:
+    """Fit the model of the families but one; its threshold refuses 5 % (tokens: 2 %) of the answerable of families held out in turn.
 
     The number of passages has no say: these corpora are too small to tell what it does in large ones.
     """
     groups = {
-        name: [case for case in cases if kind_of(case.signals) == "across"]
+        name: [case for case in cases if kind_of(case.signals) in ("tokens", "across")]
         for name, cases in found.items()
         if FAMILIES.get(name, name) != but
     }
-    whole = _fitted(list(groups.values()))
+    whole = _fitted(list(groups.values()), kind)
     families = sorted({FAMILIES[name] for name in groups if name in FAMILIES})
     strengths, weights = [], []
     for family in families if len(families) > 1 else ():
-        model = _fitted([cases for name, cases in groups.items() if FAMILIES.get(name) != family])
+        model = _fitted([cases for name, cases in groups.items() if FAMILIES.get(name) != family], kind)
         held = [case for name, cases in groups.items() if FAMILIES.get(name) == family for case in cases]
         good = np.array([model.strength(case.signals) for case in held if case.source == "judged"])
         strengths.append(good)
         weights.append(np.full(len(good), 1 / len(good)))
     if not strengths:
         return whole
-    return replace(whole, threshold=weighted_quantile(np.concatenate(strengths), np.concatenate(weights), REFUSED))
+    return replace(
+        whole, threshold=weighted_quantile(np.concatenate(strengths), np.concatenate(weights), ACROSS_REFUSED[kind])
+    )
 
 
-def _fitted(groups: Sequence[Sequence[Case]]) -> Model:
+def _fitted(groups: Sequence[Sequence[Case]], kind: Kind) -> Model:
     cases, weights = [], []
     for group in groups:
         for source in {case.source for case in group}:
             same = [case for case in group if case.source == source]
             cases += same
             weights += [1 / len(same)] * len(same)
-    rows = np.array([values(case.signals, "across") for case in cases])
-    rows[:, -1] = 0.0  # the number of passages
-    return fit(rows, np.array([case.source == "judged" for case in cases]), np.array(weights), "across")
+    rows = np.array([values(case.signals, kind) for case in cases])
+    if kind == "across":
+        rows[:, -1] = 0.0  # the number of passages
+    return fit(rows, np.array([case.source == "judged" for case in cases]), np.array(weights), kind)
 
 
-def table(found: dict[str, list[Case]]) -> None:
-    """Print how many questions are refused, by corpus, direction and whether they can be answered."""
+def table(found: dict[str, list[Case]], foreign: Kind) -> None:
+    """Print how many questions are refused, by corpus, direction and whether they can be answered; `foreign` is tokens or across."""
     print("| corpus | direction | answerable | answer left out | other domain |\n|---|---|---|---|---|")
     for name, cases in found.items():
         models = {kind: shipped().model(kind) for kind in ("meaning", "words")}
-        models["across"] = fit_across(found, FAMILIES.get(name, name))
+        models["tokens"] = models["across"] = fit_across(found, foreign, FAMILIES.get(name, name))
         refused: defaultdict[tuple[str, str], list[bool]] = defaultdict(list)
         for case in cases:
             model = models[kind_of(case.signals)]
@@ -158,9 +164,10 @@ def main(arguments: Sequence[str]) -> None:
     if embedder is None:
         raise SystemExit("no embedding model on this machine; expected the offline model")
     found = gather(Path(arguments[0]), embedder)
-    table(found)
+    table(found, "across" if arguments[1:] == ["across"] else "tokens")
     if arguments[1:] == ["ship"]:
-        replace(shipped(), across=fit_across(found)).save(Path(kept.__file__).parent / kept.NAME)
+        made = replace(shipped(), across=fit_across(found, "across"), tokens=fit_across(found, "tokens"))
+        made.save(Path(kept.__file__).parent / kept.NAME)
 
 
 if __name__ == "__main__":

@@ -96,6 +96,18 @@ def test_each_search_has_the_model_that_reads_it():
     assert [kind_of(s) for s in (SIGNALS, replace(SIGNALS, foreign=1.0), without)] == ["meaning", "across", "words"]
     with pytest.raises(ValueError, match="of a search without vectors"):
         values(without, "meaning")
+    met = replace(SIGNALS, foreign=1.0, standout=2.0, tokens=0.8)
+    assert (kind_of(met), values(met, "tokens")) == ("tokens", (2.0, 0.8))
+    assert kind_of(replace(met, foreign=0.0)) == "meaning"
+    with pytest.raises(ValueError, match="without token states"):
+        values(SIGNALS, "tokens")
+
+
+def test_a_calibration_without_a_model_of_tokens_has_the_one_that_needs_none():
+    both = Calibration(model("meaning"), model("across"), model(), Message.plain("o"), tokens=model("tokens"))
+    assert [both.model(kind).kind for kind in ("tokens", "across")] == ["tokens", "across"]
+    assert replace(both, tokens=None).model("tokens").kind == "across"
+    assert replace(both, tokens=None, across=None).model("tokens").kind == "words"
 
 
 def test_a_model_of_other_inputs_is_refused():
@@ -113,9 +125,19 @@ def test_a_calibration_comes_back_from_its_file(tmp_path):
     for made in (
         Calibration(model("meaning"), model("across"), model(), Message.plain("测试"), "m", "f" * 16),
         Calibration(None, None, model(), Message.plain("o")),
+        Calibration(None, model("across"), model(), Message.plain("o"), tokens=model("tokens")),
     ):
         made.save(path)
         assert Calibration.load(path) == made
+
+
+def test_a_calibration_that_was_kept_before_token_states_were_read_still_opens(tmp_path):
+    path = tmp_path / "evidence.json"
+    Calibration(None, model("across"), model(), Message.plain("o")).save(path)
+    row = json.loads(path.read_text("utf-8"))
+    del row["tokens"]
+    path.write_text(json.dumps(row), "utf-8")
+    assert Calibration.load(path).tokens is None
 
 
 @pytest.mark.parametrize(
