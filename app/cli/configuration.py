@@ -34,7 +34,7 @@ DEFAULT_INDEX = "default-index"
 COMMON = ("device", "lang", "model", "rerank", "rerank-depth", "route", "top-k")
 """Options that mean the same wherever they are."""
 OWN: Mapping[str, tuple[str, ...]] = {
-    "ask": ("budget", "endpoint", "endpoint-model", "timeout"),
+    "ask": ("budget", "endpoint", "endpoint-model", "expand", "expand-tokens", "timeout"),
     "benchmark": ("dim",),
     "compare": ("measure", "show", "slices"),
     "diagnose": ("dims", "ks", "routes", "split"),
@@ -45,7 +45,7 @@ OWN: Mapping[str, tuple[str, ...]] = {
         *("rerank-vectors", "store", "strict"),
     ),
     "mcp": ("host", "port"),
-    "search": ("all-copies", "explain"),
+    "search": ("all-copies", "expand", "expand-tokens", "explain"),
     "serve": ("alias", "batch", "host", "max-body", "port", "queue", "read-only", "time-limit"),
     "train": ("quiet", "strict"),
     "tune": (
