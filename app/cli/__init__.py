@@ -38,6 +38,7 @@ from quarry.app.cli.commands import generations as generations_command
 from quarry.app.cli.commands import index as index_command
 from quarry.app.cli.commands import mcp as mcp_command
 from quarry.app.cli.commands import models as models_command
+from quarry.app.cli.commands import report as report_command
 from quarry.app.cli.commands import search as search_command
 from quarry.app.cli.commands import serve as serve_command
 from quarry.app.cli.commands import train as train_command
@@ -64,7 +65,7 @@ shows all settings. QUARRY_DEBUG=1 shows the traceback of an error."""
 _TASKS = {
     "Start": (demo_command, ui_command),
     "Index and search": (index_command, search_command, ask_command, why_not_command, documents_command),
-    "Keep an index": (doctor_command, generations_command, compact_command),
+    "Keep an index": (doctor_command, report_command, generations_command, compact_command),
     "Serve": (serve_command, mcp_command),
     "Measure": (evaluate_command, compare_command, diagnose_command, benchmark_command),
     "Learn": (feedback_command, gaps_command, tune_command, train_command, models_command),

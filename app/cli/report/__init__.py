@@ -5,4 +5,5 @@ charts        pictures as SVG
 evaluation    the page of `quarry evaluate --html`
 comparison    the page of `quarry compare --html`
 diagnosis     the page of `quarry diagnose --html`
+state         the page of `quarry report --html`
 """

@@ -35,8 +35,8 @@ class Axes:
     y: str
 
 
-def bars(title: str, rows: Sequence[Bar]) -> str:
-    """Draw horizontal bars from 0, with intervals."""
+def bars(title: str, rows: Sequence[Bar], digits: int = 4) -> str:
+    """Draw horizontal bars from 0, with intervals; values have so many digits after the point."""
     most = max([row.high or row.value for row in rows] + [row.value for row in rows] + [1e-9])
     width = _WIDTH - _LABELS - _VALUES
     drawn = []
@@ -50,7 +50,7 @@ def bars(title: str, rows: Sequence[Bar]) -> str:
                 _line(low, y + 8.5, high, y + 8.5) + _line(low, y + 4, low, y + 13) + _line(high, y + 4, high, y + 13)
             )
         end = _LABELS + max(length, (row.high or 0.0) / most * width)
-        drawn.append(_text(end + 6, y + 13, f"{row.value:.4f}"))
+        drawn.append(_text(end + 6, y + 13, f"{row.value:,.{digits}f}"))
     return _svg(title, len(rows) * _ROW + 6, drawn)
 
 
