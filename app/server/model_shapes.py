@@ -134,7 +134,13 @@ class RerankRequest(Typed):
     model: str | None = Field(None, description="The server's reranker, as `/v1/models` names it, or absent.")
     top_n: Annotated[int, Field(ge=1), WHOLE] | None = None
     top_k: Annotated[int, Field(ge=1), WHOLE] | None = Field(None, description="Voyage's name of top_n.")
+    truncation: bool | None = Field(None, description="Voyage's: passages are always cut to what the model reads.")
     return_documents: bool | None = False
+
+    @property
+    def as_voyage(self) -> bool:
+        """Whether Voyage's client asks: it always sends `truncation`; others send neither of the two."""
+        return self.top_k is not None or self.truncation is not None
 
 
 class RerankedOut(BaseModel):
@@ -145,6 +151,12 @@ class RerankedOut(BaseModel):
     document: TextIn | None = None
 
 
+class RerankUsage(BaseModel):
+    """What was read: the query once for each passage, and the passages."""
+
+    total_tokens: int = Field(description="An estimate, by script: the reranker's own tokens may be more or fewer.")
+
+
 class RerankAnswer(BaseModel):
     """Passages, best first."""
 
@@ -152,3 +164,18 @@ class RerankAnswer(BaseModel):
     object: Literal["list"] = "list"
     model: str
     results: list[RerankedOut]
+    usage: RerankUsage
+
+
+class VoyageRerankedOut(BaseModel):
+    """One passage as Voyage's clients read it: the document is a plain text."""
+
+    index: int
+    relevance_score: float
+    document: str | None = None
+
+
+class VoyageRerankAnswer(RerankAnswer):
+    """The same for Voyage's clients, which read `data`."""
+
+    data: list[VoyageRerankedOut]

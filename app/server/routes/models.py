@@ -1,4 +1,4 @@
-"""`/v1/models` and `/v1/embeddings` like OpenAI's, `/rerank` like Jina's and Cohere's: the index's models for other programs."""
+"""`/v1/models` and `/v1/embeddings` like OpenAI's, `/rerank` like Jina's, Cohere's and Voyage's: the index's models for other programs."""
 
 from base64 import b64encode
 from collections.abc import Sequence
@@ -17,8 +17,11 @@ from quarry.app.server.model_shapes import (
     RerankAnswer,
     RerankedOut,
     RerankRequest,
+    RerankUsage,
     TextIn,
     Usage,
+    VoyageRerankAnswer,
+    VoyageRerankedOut,
 )
 from quarry.app.server.problems import Problem
 from quarry.app.server.served_models import check_model, model_called, served_models
@@ -28,6 +31,7 @@ from quarry.indexer.embedder import Embedder, EmbedderSpec, Vectors
 from quarry.indexer.errors import ModelError
 from quarry.indexer.messages import Message
 from quarry.indexer.models.profiles import embedder_profile
+from quarry.indexer.models.token_spans import ScriptTokens
 
 router = APIRouter(tags=["models"])
 Shared = Annotated[Services, Depends(services_of)]
@@ -125,7 +129,7 @@ def _shown(vector: Vectors, *, base64: bool) -> list[float] | str:
 @router.post("/rerank", operation_id="rerank")
 @router.post("/v1/rerank", operation_id="rerank_v1")
 @router.post("/v2/rerank", operation_id="rerank_v2")
-async def rerank(asked: RerankRequest, services: Shared) -> RerankAnswer:
+async def rerank(asked: RerankRequest, services: Shared) -> VoyageRerankAnswer | RerankAnswer:
     """Order passages by relevance to a query, with the server's reranker."""
     reranker, report = services.live.reranker.get()
     if not isinstance(reranker, SharedReranker):
@@ -150,7 +154,22 @@ async def rerank(asked: RerankRequest, services: Shared) -> RerankAnswer:
         )
         for place in order
     ]
-    return RerankAnswer(id=uuid4().hex, model=name, results=results)
+    answer = RerankAnswer(id=uuid4().hex, model=name, results=results, usage=_usage(asked.query, texts))
+    if not asked.as_voyage:
+        return answer
+    data = [
+        VoyageRerankedOut(
+            index=hit.index, relevance_score=hit.relevance_score, document=hit.document and hit.document.text
+        )
+        for hit in results
+    ]
+    return VoyageRerankAnswer(**dict(answer), data=data)
+
+
+def _usage(query: str, passages: Sequence[str]) -> RerankUsage:
+    tokens = ScriptTokens()
+    of_passages = sum(len(tokens.spans(passage)) for passage in passages)
+    return RerankUsage(total_tokens=len(tokens.spans(query)) * len(passages) + of_passages)
 
 
 def _embedder(services: Services) -> Embedder:

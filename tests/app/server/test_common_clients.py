@@ -217,9 +217,19 @@ def test_names_of_input_types_that_other_apis_have(server):
     )
 
 
-def test_voyages_top_k_is_top_n(server):
-    body = {"query": "renew books", "documents": PASSAGES, "top_k": 1}
-    assert [hit["index"] for hit in server.client.post("/v1/rerank", json=body).json()["results"]] == [1]
+@pytest.mark.parametrize("path", ["/rerank", "/v1/rerank", "/v2/rerank"])
+def test_voyages_top_k_is_top_n_and_its_answer_has_data(server, path):
+    body = {"query": "renew books", "documents": PASSAGES, "top_k": 1, "truncation": True, "return_documents": True}
+    answer = server.client.post(path, json=body).json()
+    assert [hit["index"] for hit in answer["results"]] == [hit["index"] for hit in answer["data"]] == [1]
+    assert answer["data"][0]["document"] == PASSAGES[1]
+    assert answer["usage"]["total_tokens"] > 0
+
+
+def test_who_does_not_ask_as_voyage_gets_no_second_list(server):
+    answer = server.client.post("/v1/rerank", json={"query": "renew books", "documents": PASSAGES, "top_n": 2}).json()
+    assert "data" not in answer
+    assert [hit["index"] for hit in answer["results"]] == [1, 2]
 
 
 def test_openais_own_client(server):
@@ -247,8 +257,13 @@ def test_coheres_own_client(server):
 
 
 def test_voyages_own_client(server):
-    """Voyage's answers have `data` where Cohere and Jina have `results`; its embeddings are OpenAI's."""
+    """Voyage's answers have `data` where Cohere and Jina have `results`."""
     voyageai = pytest.importorskip("voyageai", reason="voyageai is not installed")
     client = voyageai.Client("none", base_url=f"{server.url}/v1")
     found = client.embed(["renew books"], model="tests/words", input_type="query")
     np.testing.assert_allclose(found.embeddings, WordEmbedder().embed_queries(["renew books"]), rtol=1e-6)
+    for asked, order in (({}, [1, 2, 0]), ({"top_k": 2}, [1, 2])):
+        ranked = client.rerank("renew books", PASSAGES, model=OverlapReranker().name, **asked)
+        assert [hit.index for hit in ranked.results] == order
+        assert [hit.document for hit in ranked.results] == [PASSAGES[place] for place in order]
+        assert ranked.total_tokens > 0
