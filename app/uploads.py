@@ -16,10 +16,11 @@ from quarry.app.words import message_of
 from quarry.indexer.build import BuildReport, index_documents
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.corpus.listing import Skipped, printable
-from quarry.indexer.corpus.walk import ReadFile, ReadOptions, read_corpus
+from quarry.indexer.corpus.walk import ReadFile, read_corpus
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import SearchError
 from quarry.indexer.messages import Message
+from quarry.indexer.readers.base import ReadOptions
 from quarry.indexer.records import Document
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.manifest import Manifest

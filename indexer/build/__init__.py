@@ -27,12 +27,13 @@ from pathlib import Path
 
 from quarry.indexer.build.cutting import Cutter
 from quarry.indexer.build.encoding import encode_passages, tokens_lost
-from quarry.indexer.build.intake import Intake, name_roots, put_own_document, recut, storable, sync_roots
+from quarry.indexer.build.intake import Intake, put_own_document, recut, storable, sync_roots
 from quarry.indexer.build.measurement import kept_measurement, measure_routes, still_good
 from quarry.indexer.build.merging import segments_to_merge
 from quarry.indexer.build.plan import BuildOptions, Plan, live_to_continue
 from quarry.indexer.build.progress import Clock, Observer, Unobserved
 from quarry.indexer.build.removal import Selection, select, take_out
+from quarry.indexer.build.roots import name_roots
 from quarry.indexer.build.steps import (
     Place,
     describe_generation,

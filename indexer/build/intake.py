@@ -3,17 +3,15 @@
 A file that cannot be read now but could before keeps its old documents: bad input never loses good data.
 """
 
-import errno
-import stat
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from quarry.indexer.build.cutting import Cutter
 from quarry.indexer.build.plan import BuildOptions
+from quarry.indexer.build.roots import is_gone, place_of
 from quarry.indexer.corpus.listing import Skipped, path_of
-from quarry.indexer.corpus.places import path_in_index
 from quarry.indexer.corpus.walk import ReadFile, SourceFile, UnchangedFile, read_corpus
 from quarry.indexer.errors import CorpusError
 from quarry.indexer.messages import Message
@@ -49,55 +47,6 @@ class Intake:
         )
 
 
-def name_roots(paths: Sequence[Path], known: Mapping[str, str], *, allow_empty: bool = False) -> dict[str, Path]:
-    """Give every path a prefix for its documents' ids: the one it had before, else its own name, else `name~2` ...
-
-    A folder that is known under another path, such as a link to it, keeps that path.
-
-    Args:
-        paths: Files and folders.
-        known: Prefix -> path of those that were indexed before.
-        allow_empty: Whether one of those may be gone: all of its documents will be taken out.
-
-    Raises:
-        CorpusError: If a path does not exist.
-    """
-    by_path = {path: prefix for prefix, path in known.items()}
-    named: dict[str, Path] = {}
-    for path in paths:
-        absolute = path_in_index(path, [*known.values(), *map(str, named.values())])
-        prefix = by_path.get(str(absolute))
-        if not absolute.exists() and not (allow_empty and prefix is not None):
-            raise _no_path(path, known=prefix is not None)
-        base = absolute.resolve().name or "root"
-        number = 1
-        while prefix is None:
-            candidate = base if number == 1 else f"{base}~{number}"
-            if candidate not in known and named.get(candidate, absolute) == absolute:
-                prefix = candidate
-            number += 1
-        named[prefix] = absolute
-    return named
-
-
-def _no_path(path: Path, *, known: bool) -> CorpusError:
-    if known:
-        return CorpusError(
-            "build.path_gone",
-            "{path} does not exist any more; its documents are still in the index",
-            expected="a file or folder to index (is a drive not mounted?)",
-            do="To take its documents out, run the command again with --allow-empty, or use --remove-root {path}",
-            path=path,
-        )
-    return CorpusError(
-        "build.no_path",
-        "{path} does not exist",
-        expected="a file or folder to index",
-        do="Check the path",
-        path=path,
-    )
-
-
 def sync_roots(
     table: ChunkTable,
     roots: Mapping[str, Path],
@@ -116,7 +65,7 @@ def sync_roots(
             _forget_root(table, prefix, intake)
             continue
         table.put_root(prefix, str(path))
-        place = _place(path)
+        place = place_of(path)
         seen: set[str] = set()
         for event in read_corpus({prefix: path}, known=table.file, options=settings.read, leave=settings.leave):
             match event:
@@ -135,7 +84,7 @@ def sync_roots(
             intake.files += 1
             advance(1)
         _forget_vanished(table, prefix, seen, intake, allow_empty=settings.allow_empty)
-        if _place(path) != place:
+        if place_of(path) != place:
             raise CorpusError(
                 "build.folder_replaced",
                 "{path} was removed or replaced while it was being read",
@@ -153,18 +102,9 @@ def _forget_root(table: ChunkTable, prefix: str, intake: Intake) -> None:
     intake.roots_removed += 1
 
 
-def _place(path: Path) -> tuple[int, int] | None:
-    """Return what distinguishes a folder from another of the same name, such as the mount point of a drive that went away."""
-    try:
-        facts = path.stat()
-    except OSError:
-        return None
-    return (facts.st_dev, facts.st_ino) if stat.S_ISDIR(facts.st_mode) else (0, 0)  # a file may be replaced
-
-
 def _forget_vanished(table: ChunkTable, prefix: str, seen: set[str], intake: Intake, *, allow_empty: bool) -> None:
     before = table.files_of(prefix)
-    gone = [path for path in before if path not in seen and _is_gone(path_of(path))]
+    gone = [path for path in before if path not in seen and is_gone(path_of(path))]
     if before and len(gone) == len(before) and not seen and not allow_empty:
         raise CorpusError(
             "build.all_gone",
@@ -176,15 +116,6 @@ def _forget_vanished(table: ChunkTable, prefix: str, seen: set[str], intake: Int
         )
     for path in gone:
         intake.removed += table.remove_file(path)
-
-
-def _is_gone(path: Path) -> bool:
-    """Whether a file is missing or empty. One that cannot be reached (no rights, a failing network) is not gone."""
-    try:
-        facts = path.stat()
-    except OSError as err:
-        return err.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
-    return stat.S_ISREG(facts.st_mode) and facts.st_size == 0
 
 
 def put_file(

@@ -7,13 +7,13 @@ from pathlib import Path
 from quarry.indexer.build.chunking import ChunkSpec
 from quarry.indexer.build.cutting import Cutter
 from quarry.indexer.corpus.listing import Skipped
-from quarry.indexer.corpus.walk import ReadOptions
 from quarry.indexer.embedder import Embedder, EmbedderSpec, TokenEmbedder, heads_of
 from quarry.indexer.errors import IndexFormatError, IndexMismatchError, ModelError, OtherFormatError
 from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.messages import Message
 from quarry.indexer.models.profiles import embedder_profile
 from quarry.indexer.models.token_spans import ScriptTokens
+from quarry.indexer.readers.base import ReadOptions
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.layout import CHUNKS_NAME, CONTENTS_NAME
 from quarry.indexer.storage.manifest import Lineage, Manifest, ReadingFacts, RerankerFacts

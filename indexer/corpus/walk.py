@@ -36,8 +36,6 @@ from quarry.indexer.readers.sandbox import Sandbox
 from quarry.indexer.readers.serving import too_deep, too_much_memory
 from quarry.indexer.records import Document
 
-__all__ = ["ReadFile", "ReadOptions", "Skipped", "SourceFile", "UnchangedFile", "read_corpus"]
-
 _LONGEST_TITLE = 300  # characters; every passage repeats the title
 _TICK_NS = 2_000_000_000  # the coarsest clock of a file system in use, that of FAT
 _GZIP = b"\x1f\x8b"

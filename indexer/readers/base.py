@@ -10,7 +10,7 @@ from quarry.indexer.metadata import Meta
 from quarry.indexer.readers.charset import Decoded
 
 # Raise it when a reader gives other text or metadata for the same bytes: the next `quarry index` reads every file again.
-READERS_VERSION = 5
+READERS_VERSION = 6
 
 UNMARKED_KINDS = frozenset({"code", "csv", "tsv"})
 """Formats in which a line that begins with `#` is no heading."""

@@ -8,7 +8,8 @@ import pytest
 from quarry.indexer.build import build_index
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.corpus import walk
-from quarry.indexer.corpus.walk import ReadFile, ReadOptions, UnchangedFile, read_corpus
+from quarry.indexer.corpus.walk import ReadFile, UnchangedFile, read_corpus
+from quarry.indexer.readers.base import ReadOptions
 
 BEFORE, AFTER = "The gate code is 3317.", "The gate code is 8842."
 

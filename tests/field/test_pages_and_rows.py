@@ -4,7 +4,7 @@ import json
 
 from quarry.indexer.corpus.walk import ReadFile
 from quarry.indexer.readers.text.markup import html_text
-from tests.field.reading import read
+from tests.field.reading import document, read
 
 
 def lines(html: str) -> list[str]:
@@ -80,3 +80,35 @@ def test_a_text_that_is_a_list_of_parts_is_read(tmp_path):
     event = read(tmp_path / "a.jsonl")
     assert isinstance(event, ReadFile)
     assert "Lift the tray." in event.documents[0].text
+
+
+def test_a_key_that_stands_twice_in_a_json_object_keeps_both_values(tmp_path):
+    whole = tmp_path / "notes.json"
+    whole.write_text(
+        '{"note": "pump was dry", "备注": "阀门漏水", "note": "pump was wet", "备注": "阀门已换"}', "utf-8"
+    )
+    text = document(whole).text
+    assert text.split("\n") == ["note: pump was dry", "note: pump was wet", "备注: 阀门漏水", "备注: 阀门已换"]
+
+
+def test_a_row_whose_key_stands_twice_keeps_both_values_and_an_equal_id_stays_the_id(tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"id": "7", "text": "open", "id": "7", "remark": "first", "remark": "second"}\n', "utf-8")
+    row = document(rows)
+    assert row.doc_id.endswith("/7")
+    assert row.text == "open\n\nremark: first\nremark: second"
+
+
+def test_sentences_in_the_metadata_of_a_row_are_searched_and_addresses_are_not(tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    metadata = {
+        "remark": "valve 7 leaks at the joint",
+        "备注": "东闸每周二检修一次",
+        "url": "https://a.example/a b c",
+        "page": 3,
+    }
+    rows.write_text(json.dumps({"id": "1", "text": "body", "metadata": metadata}, ensure_ascii=False) + "\n", "utf-8")
+    row = document(rows)
+    assert row.text == "body\n\nremark: valve 7 leaks at the joint\n备注: 东闸每周二检修一次"
+    assert row.meta["page"] == 3
+    assert row.meta["url"] == "https://a.example/a b c"

@@ -3,7 +3,8 @@
 import pytest
 
 from quarry.indexer.corpus.listing import Skipped
-from quarry.indexer.corpus.walk import ReadFile, ReadOptions, read_corpus
+from quarry.indexer.corpus.walk import ReadFile, read_corpus
+from quarry.indexer.readers.base import ReadOptions
 from quarry.indexer.readers.pdf.ocr import _Piece, lines_of
 
 

@@ -4,8 +4,9 @@ import pytest
 
 from quarry.indexer.build import build_index
 from quarry.indexer.build.plan import BuildOptions
-from quarry.indexer.corpus.walk import ReadFile, ReadOptions, read_corpus
+from quarry.indexer.corpus.walk import ReadFile, read_corpus
 from quarry.indexer.opened import Index
+from quarry.indexer.readers.base import ReadOptions
 from quarry.indexer.readers.pdf.text import without_running_heads
 from quarry.indexer.readers.repeated import repeated_lines, without_repeated
 

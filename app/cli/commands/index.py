@@ -20,7 +20,7 @@ from quarry.indexer.readers.left_out import told
 
 if TYPE_CHECKING:
     from quarry.indexer.build.chunking import ChunkSpec
-    from quarry.indexer.corpus.walk import ReadOptions
+    from quarry.indexer.readers.base import ReadOptions
 
 _SHOWN_SKIPS = 10
 EXIT_SKIPPED = 3
@@ -231,7 +231,7 @@ def _chunking(into: Path, chunk_tokens: int | None, overlap: int | None) -> "Chu
 def _read_options(
     encoding: str | None, *, checksum: bool, ocr: bool | None, keep_repeated: bool | None
 ) -> "ReadOptions":
-    from quarry.indexer.corpus.walk import ReadOptions
+    from quarry.indexer.readers.base import ReadOptions
 
     return ReadOptions(charset=encoding or None, checksum=checksum, ocr=ocr, keep_repeated=keep_repeated)
 

@@ -159,7 +159,7 @@ async def rerank(asked: RerankRequest, services: Shared) -> VoyageRerankAnswer |
         return answer
     data = [
         VoyageRerankedOut(
-            index=hit.index, relevance_score=hit.relevance_score, document=hit.document and hit.document.text
+            index=hit.index, relevance_score=hit.relevance_score, document=hit.document.text if hit.document else None
         )
         for hit in results
     ]

@@ -70,7 +70,7 @@ def _is_numbers_of_glyphs(text: str) -> bool:
 
 def _is_foreign(text: str) -> bool:
     """Chinese that nobody writes, or letters that are mostly accented."""
-    from quarry.indexer.readers.charset import COMMON_HAN
+    from quarry.indexer.readers.legibility import COMMON_HAN
 
     han = _HAN.findall(text)
     if len(han) >= _FEWEST_HAN:

@@ -1,7 +1,8 @@
 """JSON and JSON lines: rows become documents, other JSON becomes readable text. No row and no field is lost in silence."""
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ _TEXT_KEYS = ("text", "contents", "content", "body", "passage")
 _ID_KEYS = ("_id", "id", "doc_id", "docid")
 _LONGEST_PATH = 200  # characters of the keys before a value
 _LONGEST_FACT = 200  # characters of a field that is metadata to filter on
+_PROSE = re.compile(r"\w+\W+\w+\W+\w|[\u3400-\u9fff]{6}")  # three words, or as much of Chinese
 _AMPLIFICATION = 4  # characters that may come out for each byte
 _FREE = 1_000_000  # characters that may come out of any file
 
@@ -40,7 +42,7 @@ def read_jsonl(path: Path, content: bytes, options: ReadOptions) -> Reading:
         if not line.strip():
             continue
         try:
-            rows.add(json.loads(line), number)
+            rows.add(_parsed(line), number)
         except (ValueError, RecursionError) as err:
             rows.problems.append(RowProblem(number, _not_json(str(err))))
     if not rows.extracts:
@@ -60,7 +62,7 @@ def read_json(path: Path, content: bytes, options: ReadOptions) -> Reading:
     decoded = decode(content, charset=options.charset)
     meta = text_meta(decoded)
     try:
-        value = json.loads(decoded.text)
+        value = _parsed(decoded.text)
     except RecursionError as err:
         raise Unreadable("damaged", too_deep()) from err
     except ValueError as err:
@@ -77,6 +79,23 @@ def read_json(path: Path, content: bytes, options: ReadOptions) -> Reading:
     except RecursionError as err:
         raise Unreadable("damaged", too_deep()) from err
     return rows.reading()
+
+
+def _parsed(text: str) -> Any:
+    """Parse JSON. A key that stands twice in an object has the list of its values, where Python would keep the last one alone."""
+    return json.loads(text, object_pairs_hook=_object)
+
+
+def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    whole = dict(pairs)
+    if len(whole) == len(pairs):
+        return whole
+    values: dict[str, list[Any]] = {}
+    for key, value in pairs:
+        values.setdefault(key, []).append(value)
+    return {
+        key: several[0] if all(one == several[0] for one in several) else several for key, several in values.items()
+    }
 
 
 def _not_json(error: str) -> Message:
@@ -151,7 +170,7 @@ class _Rows:
         id_key = next((key for key in _ID_KEYS if isinstance(row.get(key), str | int) and str(row[key]).strip()), None)
         elsewhere = {text_key, id_key, "title" if title else None, "metadata" if _is_object(row, "metadata") else None}
         others = {key: value for key, value in row.items() if key not in elsewhere}
-        told = self.lines_of(others)
+        told = self.lines_of({**others, **_prose(row.get("metadata"), str(row[text_key]) if text_key else "")})
         text = "\n\n".join(part for part in (row[text_key] if text_key else "", told) if part) or title
         if not text.strip():
             return None
@@ -170,6 +189,16 @@ def _facts(given: Any, longest: int | None) -> dict[str, Any]:
         return {}
     facts = {str(name): value for name, value in given.items() if value not in (None, "", [], {})}
     return {name: value for name, value in facts.items() if longest is None or len(_as_text(value)) <= longest}
+
+
+def _prose(metadata: Any, text: str) -> dict[str, str]:
+    """Return the sentences among the metadata that the text does not have: they are searched for, not only filtered on."""
+    given = metadata.items() if isinstance(metadata, dict) else ()
+    return {name: fact for name, fact in given if isinstance(fact, str) and _is_prose(fact) and fact not in text}
+
+
+def _is_prose(fact: str) -> bool:
+    return _PROSE.search(fact) is not None and "://" not in fact and ("/" not in fact or " " in fact)
 
 
 def _as_text(value: Any) -> str:

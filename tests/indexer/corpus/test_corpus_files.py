@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quarry.indexer.corpus.listing import Skipped, list_files, path_of, printable
-from quarry.indexer.corpus.walk import ReadFile, ReadOptions, UnchangedFile, read_corpus
+from quarry.indexer.corpus.walk import ReadFile, UnchangedFile, read_corpus
+from quarry.indexer.readers.base import ReadOptions
 
 
 def read(root, **options):

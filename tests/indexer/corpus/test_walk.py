@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from quarry.indexer.corpus.listing import Skipped, path_of, printable
-from quarry.indexer.corpus.walk import ReadFile, ReadOptions, UnchangedFile, read_corpus
+from quarry.indexer.corpus.walk import ReadFile, UnchangedFile, read_corpus
+from quarry.indexer.readers.base import ReadOptions
 from quarry.indexer.readers.charset import decode
 from tests.random_files import ENDINGS, PACKED_ENDINGS, STARTS
 

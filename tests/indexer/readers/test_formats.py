@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from quarry.indexer.corpus.listing import Skipped
-from quarry.indexer.corpus.walk import ReadFile, ReadOptions, read_corpus
+from quarry.indexer.corpus.walk import ReadFile, read_corpus
 from quarry.indexer.readers.archive import check_archive
-from quarry.indexer.readers.base import Reading, Unreadable
+from quarry.indexer.readers.base import Reading, ReadOptions, Unreadable
 from quarry.indexer.readers.formats import format_of, read_content
 from quarry.indexer.readers.sandbox import Sandbox
 from tests.random_files import ENDINGS, OLE, STARTS

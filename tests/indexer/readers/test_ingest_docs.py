@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from quarry.indexer.corpus.listing import Skipped, path_of
-from quarry.indexer.corpus.walk import ReadFile, ReadOptions, read_corpus
+from quarry.indexer.corpus.walk import ReadFile, read_corpus
+from quarry.indexer.readers.base import ReadOptions
 
 pytestmark = pytest.mark.data
 
