@@ -21,6 +21,14 @@ _SEPARATED = frozenset({"csv", "tsv"})
 
 
 @dataclass(frozen=True, slots=True)
+class _Row:
+    """A row of a table, by its cells; None is the rule below the heads of Markdown."""
+
+    start: int
+    cells: list[str] | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Table:
     start: int
     end: int
@@ -59,51 +67,74 @@ def _tables(text: str, *, whole: bool) -> list[_Table]:
     if whole:
         return _separated(text)
     found: list[_Table] = []
-    lines: list[tuple[int, str]] = []
+    rows: list[_Row] = []
+    ruled = False  # whether a rule of Markdown stands above: the rows below it need no blanks and no outer bars
     place = 0
-    for line in [*text.split("\n"), ""]:
-        if " | " in line or (line.startswith("|") and line.rstrip().endswith("|") and len(line) > 2):
-            lines.append((place, line))
-        elif lines:
-            if len(lines) > _FEWEST_ROWS:
-                found.append(_table(lines, place))
-            lines = []
+    lines = [*text.split("\n"), ""]
+    for number, line in enumerate(lines):
+        bare = "|" in line and (ruled or _is_rule(line) or (number + 1 < len(lines) and _is_rule(lines[number + 1])))
+        if " | " in line or bare or (line.startswith("|") and line.rstrip().endswith("|") and len(line) > 2):
+            rows.append(_Row(place, None if _is_rule(line) else _cells(line)))
+            ruled = ruled or rows[-1].cells is None
+        elif rows:
+            if len(rows) > _FEWEST_ROWS:
+                found.append(_table(rows, place))
+            rows, ruled = [], False
         place += len(line) + 1
     return found
 
 
-def _table(lines: list[tuple[int, str]], end: int) -> _Table:
-    """Take the rows that name the columns: titles over all of them, groups, and names; a rule of Markdown ends them."""
+def _is_rule(line: str) -> bool:
+    return "|" in line and _RULE.fullmatch(line.strip()) is not None
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("| ").split("|")]
+
+
+def _table(rows: list[_Row], end: int, *, titled: bool = False) -> _Table:
+    """Take the rows that name the columns: titles over all of them, groups, and names; a rule of Markdown ends them.
+
+    Args:
+        rows: The first ones, or all.
+        end: Where the table ends.
+        titled: A row with one cell alone is a title, not a name of a column.
+    """
     head: list[str] = []
     in_group = False  # the row above names several columns at once, so that this one names each: `2 kg | 5 kg`
-    below = lines[0][0]
-    for number, (_, line) in enumerate(lines[: _MOST_HEAD_ROWS + 1]):
-        after = lines[number + 1][0] if number + 1 < len(lines) else end
-        if _RULE.fullmatch(line.strip()):
+    below = rows[0].start
+    for number, row in enumerate(rows[: _MOST_HEAD_ROWS + 1]):
+        after = rows[number + 1].start if number + 1 < len(rows) else end
+        if row.cells is None:
             below = after
             break
-        cells = [cell.strip() for cell in line.strip("| ").split("|")]
-        if len(head) == _MOST_HEAD_ROWS or not _are_names(cells, _BARE_NUMBER if in_group else _NUMBER):
+        if len(head) == _MOST_HEAD_ROWS or not _are_names(row.cells, _BARE_NUMBER if in_group else _NUMBER):
             break
-        head.append(_written(cells))
+        is_title = titled and sum(map(bool, row.cells)) == 1
+        head.append(next(filter(None, row.cells)) if is_title else _written(row.cells))
         below = after
-        in_group = _is_group(cells)
-        if not in_group and not (number + 1 < len(lines) and _RULE.fullmatch(lines[number + 1][1].strip())):
+        in_group = _is_group(row.cells)
+        ruled = number + 1 < len(rows) and rows[number + 1].cells is None
+        if not in_group and not is_title and not ruled:
             break
-    return _Table(lines[0][0], end, _shortened(head), below)
+    return _Table(rows[0].start, end, _shortened(head), below)
 
 
 def _separated(text: str) -> list[_Table]:
-    start = len(text) - len(text.lstrip("\n"))
-    end = text.find("\n", start)
-    if end < 0:
+    """Take the heads of a CSV file, below the lines of its title."""
+    place = len(text) - len(text.lstrip("\n"))
+    lines: list[tuple[int, str]] = []
+    while place < len(text) and len(lines) <= _MOST_HEAD_ROWS + 1:
+        end = text.find("\n", place)
+        end = len(text) if end < 0 else end
+        if text[place:end].strip(_SEPARATORS + " "):
+            lines.append((place, text[place:end]))
+        place = end + 1
+    separator = max(_SEPARATORS, key=lambda sign: max((line.count(sign) for _, line in lines), default=0))
+    if len(lines) < 2 or not any(separator in line for _, line in lines):
         return []
-    line = text[start:end]
-    separator = max(_SEPARATORS, key=line.count)
-    cells = [cell.strip().strip('"') for cell in line.split(separator)]
-    if not line.count(separator) or not _are_names(cells):
-        return []
-    return [_Table(start, len(text), _shortened([" | ".join(cells)]), end + 1)]
+    rows = [_Row(start, [cell.strip().strip('"') for cell in line.split(separator)]) for start, line in lines]
+    return [_table(rows, len(text), titled=True)]
 
 
 def _are_names(cells: list[str], number: re.Pattern[str] = _NUMBER) -> bool:

@@ -11,7 +11,7 @@ the question words out raised the mean nDCG@10 of BM25 on twelve development set
 
 import os
 import re
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable
 from functools import cache, lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -38,6 +38,9 @@ _SEGMENT = re.compile(
     rf"(?P<han>[{_HAN}]+)|(?P<syllables>[{_KANA_HANGUL}]+)"
     rf"|(?P<word>[^\W_{_HAN}{_KANA_HANGUL}]+(?:[-_.'+/@][^\W_{_HAN}{_KANA_HANGUL}]+)*[+#]{{0,2}})"
 )
+_ASCII_WORD = re.compile(
+    r"[A-Za-z0-9]+(?:[-_.'+/@][A-Za-z0-9]+)*[+#]{0,2}"
+)  # what `word` matches in text of ASCII alone
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+")
 _LONGEST_TERM = 64
 _LONGEST_RUN = 512  # Han characters that are cut into words at once: jieba's time grows with the square of unknown ones
@@ -126,17 +129,24 @@ class ScriptAnalyzer:
         if self._read_dictionary is not None:
             self._read_dictionary()
 
-    def _terms(self, text: str, left_out: frozenset[str]) -> Iterator[str]:
-        for match in _SEGMENT.finditer(text):
-            piece = match.group()
-            if match.lastgroup == "han":
-                for start in range(0, len(piece), _LONGEST_RUN):
-                    words = self._cut_han(piece[start : start + _LONGEST_RUN])
-                    yield from (word for word in words if word.strip() and word not in left_out)
-            elif match.lastgroup == "syllables":
-                yield from bigrams(piece)
-            elif not left_out or _is_acronym(piece) or _folded(piece).removesuffix("'s") not in left_out:
-                yield from (self._known_word if len(piece) <= _LONGEST_TERM else self._word)(piece, left_out)
+    def _terms(self, text: str, left_out: frozenset[str]) -> list[str]:
+        terms: list[str] = []
+        for han, syllables, word in self._pieces(text):
+            if word:
+                if not left_out or _is_acronym(word) or _folded(word).removesuffix("'s") not in left_out:
+                    terms += (self._known_word if len(word) <= _LONGEST_TERM else self._word)(word, left_out)
+            elif han:
+                for start in range(0, len(han), _LONGEST_RUN):
+                    words = self._cut_han(han[start : start + _LONGEST_RUN])
+                    terms += (word for word in words if word.strip() and word not in left_out)
+            else:
+                terms += bigrams(syllables)
+        return terms
+
+    @staticmethod
+    def _pieces(text: str) -> Iterable[tuple[str, str, str]]:
+        """Return the runs of one script: Han, syllables or a word; one of the three is not empty."""
+        return (("", "", word) for word in _ASCII_WORD.findall(text)) if text.isascii() else _SEGMENT.findall(text)
 
     def _word(self, word: str, left_out: frozenset[str]) -> tuple[str, ...]:
         whole = _folded(word)[:_LONGEST_TERM]

@@ -12,8 +12,14 @@ from itertools import pairwise
 from unicodedata import combining, normalize
 
 _MOST_MARKS = 32  # combining marks in a row that count; the time to put them in order grows with their square
+_MAY_STACK = re.compile(
+    rf"[^\w\s!-~]{{{_MOST_MARKS + 1}}}"
+)  # no combining mark is a letter; a cheap look before the table of them
+_HAN = re.compile("[\u3400-\u9fff\uf900-\ufaff]")
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200d\u2060\ufeff]")
 _GROUPED = re.compile(r"(?<![\d,.])\d{1,3}(?:,\d{3})+(?![\d,])")
+_COMMA_WITHIN = re.compile(r",\d\d\d")  # cheap looks before the patterns that look behind themselves
+_HYPHEN_WITHIN = re.compile(r"-\d\d")
 SECOND_FORM = "="  # stands before a passage's term that is another form of words before it; no term begins with it
 _DIGITS = dict(
     zip(
@@ -33,13 +39,30 @@ _FEWEST_DIGITS = 7  # of a number with hyphens that is searched for without them
 
 def normalized(text: str) -> str:
     """Return the text that terms are made of."""
-    if not text.isascii():
-        text = normalize("NFKC", _stacked_marks().sub(r"\1", _INVISIBLE.sub("", text))).translate(_simplified())
-    return text
+    if text.isascii():
+        return text
+    text = _INVISIBLE.sub("", text)
+    if _MAY_STACK.search(text):
+        text = _stacked_marks().sub(r"\1", text)
+    text = normalize("NFKC", text)
+    return text.translate(_simplified()) if _HAN.search(text) else text
 
 
 def number_terms(text: str) -> Iterator[str]:
     """Yield a term for each number of a normalized text that can be written otherwise: `第十二条`, `一万二千五百`, `0571-8790-3345`."""
+    if not text.isascii():
+        yield from _spelled_numbers(text)
+    if _COMMA_WITHIN.search(text):
+        for match in _GROUPED.finditer(text):
+            yield match.group().replace(",", "")
+    if _HYPHEN_WITHIN.search(text):
+        for match in _HYPHENED.finditer(text):
+            digits = match.group().replace("-", "").removeprefix("+")
+            if len(digits) >= _FEWEST_DIGITS:
+                yield digits
+
+
+def _spelled_numbers(text: str) -> Iterator[str]:
     for match in _ORDINAL.finditer(text):
         number = int(match[1]) if match[1].isdecimal() else value_of(match[1])
         if number is not None:
@@ -48,12 +71,6 @@ def number_terms(text: str) -> Iterator[str]:
         number = value_of(match.group())
         if number is not None and number >= 10:
             yield str(number)
-    for match in _GROUPED.finditer(text):
-        yield match.group().replace(",", "")
-    for match in _HYPHENED.finditer(text):
-        digits = match.group().replace("-", "").removeprefix("+")
-        if len(digits) >= _FEWEST_DIGITS:
-            yield digits
 
 
 def words_of(terms: Sequence[str]) -> int:

@@ -148,7 +148,7 @@ class OwnTokens:
 
 # CJK characters one by one; Latin words in pieces of at most four letters; digits in threes; every other sign alone
 _CJK = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
-_TOKEN = re.compile(rf"[{_CJK}]|\d{{1,3}}|[^\W\d_{_CJK}]{{1,4}}|[^\w\s]|_")
+_TOKEN = re.compile(rf"[{_CJK}]|\d{{1,3}}|[^\W\d_{_CJK}]{{1,4}}|[^\w\s]|_|\s+")  # every character stands in one match
 
 
 class ScriptTokens:
@@ -161,5 +161,8 @@ class ScriptTokens:
 
     def spans(self, text: str) -> Spans:
         """Return the tokens of `text` as character ranges, shape (n_tokens, 2)."""
-        edges = (edge for match in _TOKEN.finditer(text) for edge in match.span())
-        return np.fromiter(edges, dtype=np.int64).reshape(-1, 2)
+        pieces = _TOKEN.findall(text)
+        lengths = np.fromiter(map(len, pieces), dtype=np.int64, count=len(pieces))
+        white = np.fromiter(map(str.isspace, pieces), dtype=np.bool_, count=len(pieces))
+        ends = np.cumsum(lengths)
+        return np.stack([ends - lengths, ends], axis=1)[~white]

@@ -7,6 +7,21 @@ _CHINESE = frozenset({
     "chineseCounting", "chineseCountingThousand", "japaneseCounting", "ideographDigital", "taiwaneseCounting",
     "taiwaneseCountingThousand", "japaneseDigitalTenThousand",
 })  # fmt: skip  # a table
+_LEGAL = {
+    "chineseLegalSimplified": "壹贰叁肆伍陆柒捌玖拾佰仟", "ideographLegalTraditional": "壹貳參肆伍陸柒捌玖拾佰仟",
+    "japaneseLegal": "壱弐参四伍六七八九拾百阡",
+}  # fmt: skip  # a table
+_PLAIN = "一二三四五六七八九十百千"
+_SERIES = {  # kinds that count with signs of their own, and with digits after the last
+    "ideographTraditional": "甲乙丙丁戊己庚辛壬癸",
+    "ideographZodiac": "子丑寅卯辰巳午未申酉戌亥",
+    "decimalEnclosedCircle": "①②③④⑤⑥⑦⑧⑨⑩⑪⑫⑬⑭⑮⑯⑰⑱⑲⑳",
+    "decimalEnclosedCircleChinese": "①②③④⑤⑥⑦⑧⑨⑩⑪⑫⑬⑭⑮⑯⑰⑱⑲⑳",
+    "decimalEnclosedParen": "⑴⑵⑶⑷⑸⑹⑺⑻⑼⑽⑾⑿⒀⒁⒂⒃⒄⒅⒆⒇",
+    "decimalEnclosedFullstop": "⒈⒉⒊⒋⒌⒍⒎⒏⒐⒑⒒⒓⒔⒕⒖⒗⒘⒙⒚⒛",
+    "ideographEnclosedCircle": "㊀㊁㊂㊃㊄㊅㊆㊇㊈㊉",
+}
+_ENDINGS = {1: "st", 2: "nd", 3: "rd"}
 _MOST_COUNTED = 9999
 
 
@@ -27,6 +42,12 @@ def counted(number: int, kind: str) -> str:
     """Return a number as a format of Word writes it."""
     if kind in _CHINESE:
         return chinese_number(number)
+    if kind in _LEGAL:
+        return chinese_number(number).translate(str.maketrans(_PLAIN, _LEGAL[kind]))
+    if kind in _SERIES:
+        return _SERIES[kind][number - 1] if 0 < number <= len(_SERIES[kind]) else str(number)
+    if kind == "ordinal":
+        return f"{number}{'th' if number % 100 in (11, 12, 13) else _ENDINGS.get(number % 10, 'th')}"
     if kind in ("lowerLetter", "upperLetter"):
         text = chr(ord("a") + (number - 1) % 26) * ((number - 1) // 26 + 1)
         return text.upper() if kind == "upperLetter" else text

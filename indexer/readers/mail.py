@@ -107,6 +107,8 @@ class _Letters:
             self.omitted["attachments"] += 1
         elif kind == "message/rfc822":
             yield from self._forwarded(mail, depth)
+        elif kind == "message/delivery-status":  # fields in groups: of the server, and of each recipient
+            yield from ("\n".join(f"{name}: {value}" for name, value in group.items()) for group in _inner(mail))
         elif not mail.is_multipart():
             yield from self._part(mail)
         elif kind == "multipart/alternative":

@@ -114,7 +114,7 @@ def test_rich_text_with_trail_bytes_that_are_letters_is_whole(tmp_path):
     [
         ("a.rst", "Locks\n=====\n\nGates\n-----\n\nShut them.\n", "# Locks\n\n## Gates\n\nShut them.\n"),
         ("a.rst", "=====\nLocks\n=====\n\nGates\n=====\n\nx\n", "# Locks\n\n## Gates\n\nx\n"),
-        ("a.tex", "\\section{闸门}\\label{s}\n% todo\nFlow is 5\\% up. % sure?\n", "## 闸门\nFlow is 5\\% up. \n"),
+        ("a.tex", "\\section{闸门}\\label{s}\n% todo\nFlow is 5\\% up. % sure?\n", "## 闸门\nFlow is 5% up. \n"),
         ("a.org", "#+title: Log\n* Gates\n** East\n", "#+title: Log\n# Gates\n## East\n"),
     ],
 )

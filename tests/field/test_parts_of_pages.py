@@ -119,3 +119,25 @@ def test_merged_cells_of_rich_text_are_repeated(tmp_path):
     )
     (tmp_path / "a.rtf").write_bytes(rich)
     assert document(tmp_path / "a.rtf").text == "Wide | Wide | Z\nEast | a\nEast | b"
+
+
+def test_a_cell_that_spans_the_rest_of_a_table_stands_in_each_row(tmp_path):
+    (tmp_path / "a.html").write_text("<table><tr><th rowspan=0>区<td>1<tr><td>2<tr><td>3</table>", encoding="utf-8")
+    assert document(tmp_path / "a.html").text.split("\n") == ["区 | 1", "区 | 2", "区 | 3"]
+
+
+def test_whom_a_mail_did_not_reach_is_read(tmp_path):
+    (tmp_path / "a.eml").write_text(
+        "Subject: Undelivered\nFrom: a@b.c\nMIME-Version: 1.0\n"
+        "Content-Type: multipart/report; report-type=delivery-status; boundary=q\n\n"
+        "--q\nContent-Type: text/plain\n\nNot delivered.\n"
+        "--q\nContent-Type: message/delivery-status\n\nReporting-MTA: dns; x\n\nFinal-Recipient: rfc822; pier@harbor.example\n--q--\n"
+    )
+    text = document(tmp_path / "a.eml").text
+    assert "Not delivered." in text
+    assert "Final-Recipient: rfc822; pier@harbor.example" in text
+
+
+def test_escaped_signs_of_latex_are_the_signs(tmp_path):
+    (tmp_path / "a.tex").write_text("\\section{Flow \\& head}\nSet max\\_flow to 5\\%. % hidden\n")
+    assert document(tmp_path / "a.tex").text == "## Flow & head\nSet max_flow to 5%. \n"

@@ -103,3 +103,28 @@ def test_the_heads_of_a_very_wide_table_are_cut_at_a_column():
     head = heads(text, "far |")
     assert len(head) <= 400
     assert head.split(" | ")[-1] in names
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", "2024 年测站一览,,\n\n站点,流域面积,硝酸盐\n" + "\n".join(f"Alder {n},{n},{n}" for n in range(90))),
+        ("a.tsv", "站点\t流域面积\t硝酸盐\n" + "\n".join(f"Alder {n}\t{n}\t{n}" for n in range(90))),
+        ("a.md", "站点|流域面积|硝酸盐\n---|:--:|---\n" + "\n".join(f"Alder {n}|{n}|{n}" for n in range(90))),
+        (
+            "b.md",
+            "站点 | 流域面积 | 硝酸盐\n--- | --- | ---\n" + "\n".join(f"Alder {n} | {n} | {n}" for n in range(90)),
+        ),
+    ],
+)
+def test_heads_are_found_below_a_title_and_without_bars_at_the_edges(tmp_path, name, text):
+    (tmp_path / name).write_text(text + "\n", encoding="utf-8")
+    table = document(tmp_path / name)
+    last = split(table, ChunkSpec(160, 32), ScriptTokens())[-1]
+    assert "Alder 89" in last.text
+    assert last.heading.endswith("站点 | 流域面积 | 硝酸盐")
+
+
+def test_two_bars_in_prose_make_no_table():
+    text = "a|b\nc|d\ne|f\ng|h\ni|j\n"
+    assert TableHeads(text, "markdown").above(len(text) - 4, "") == ""

@@ -139,6 +139,13 @@ def test_clauses_have_the_numbers_that_word_counts(tmp_path):
         (44, "lowerRoman", "xliv"),
         (7, "decimalZero", "07"),
         (7, "decimal", "7"),
+        (3, "ideographTraditional", "丙"),
+        (11, "ideographTraditional", "11"),
+        (2, "ideographZodiac", "丑"),
+        (12, "decimalEnclosedCircleChinese", "⑫"),
+        (21, "chineseLegalSimplified", "贰拾壹"),
+        (112, "ordinal", "112th"),
+        (22, "ordinal", "22nd"),
     ],
 )
 def test_numbers_are_written_as_word_writes_them(number, kind, text):

@@ -31,6 +31,7 @@ _FUNCTIONS: dict[str, Callable[[list[Any]], Any]] = {
     "MIN": lambda values: min(_numbers(values), default=0),
     "MAX": lambda values: max(_numbers(values), default=0),
     "COUNT": lambda values: len(_numbers(values)),
+    "COUNTA": lambda values: sum(value is not None for value in values),
     "ABS": lambda values: abs(values[0]),
     "ROUND": lambda values: round(values[0], int(values[1])),
     "PRODUCT": lambda values: _product(_numbers(values)),

@@ -6,11 +6,15 @@ and Chinese read as Western letters.
 
 import re
 
+from quarry.indexer.readers.legibility import COMMON_HAN
+
 _SIGNS = re.compile("[\ufffd\ue000-\uf8ff\U000f0000-\U0010ffff\0-\x08\x0e-\x1f\x80-\x9f]")
+_CONTROLS = re.compile("[\0-\x08\x0e-\x1f]")  # those of them that ASCII has
 _MOST_SIGNS = 0.2
 _WORD = re.compile(r"[A-Za-z]{2,}")
 _GRAPHIC = re.compile("[!-~]{2,}")
 _GLYPHS = 29  # from the number of a glyph to the code of its letter, in the usual order of fonts
+_FROM_GLYPHS = bytes(code if code == 32 else (code + _GLYPHS) % 256 for code in range(256))
 _READABLE = 0.05  # of the words, once they are numbers of glyphs
 _ACCENTED = re.compile("[\u00a1-\u00ff]")
 _LETTER = re.compile(r"[^\W\d_]")
@@ -53,8 +57,8 @@ _MOST_ACCENTED = 0.5
 
 def is_garbage(text: str) -> bool:
     """Whether a text layer is not writing. Short texts are believed when their signs have a meaning."""
-    signs = sum(not character.isspace() for character in text)
-    if signs and len(_SIGNS.findall(text)) > _MOST_SIGNS * signs:
+    signs = (_CONTROLS if text.isascii() else _SIGNS).findall(text)
+    if signs and len(signs) > _MOST_SIGNS * len("".join(text.split())):
         return True
     return _is_foreign(text) or _is_shifted(text) or _is_numbers_of_glyphs(text)
 
@@ -62,29 +66,34 @@ def is_garbage(text: str) -> bool:
 def _is_numbers_of_glyphs(text: str) -> bool:
     """Whether the characters are numbers of glyphs of a TrueType font, which has `A` at 36: `7KH` for `The`."""
     words = _GRAPHIC.findall(text)
-    if len(words) < _FEWEST_WORDS or not any(word.isupper() for word in words):
+    if len(words) < _FEWEST_WORDS or not any(map(str.isupper, words)):
         return False
-    read = ["".join(chr(ord(sign) + _GLYPHS) for sign in word).lower() for word in words]
-    return sum(word in _FUNCTION_WORDS for word in read) > _READABLE * len(words)
+    read = " ".join(words).encode("ascii").translate(_FROM_GLYPHS).decode("latin-1").lower().split(" ")
+    return sum(map(_FUNCTION_WORDS.__contains__, read)) > _READABLE * len(words)
 
 
 def _is_foreign(text: str) -> bool:
     """Chinese that nobody writes, or letters that are mostly accented."""
-    from quarry.indexer.readers.legibility import COMMON_HAN
-
+    if text.isascii():
+        return False
     han = _HAN.findall(text)
     if len(han) >= _FEWEST_HAN:
-        return sum(character in COMMON_HAN for character in han) < _FEWEST_COMMON_HAN * len(han)
+        return sum(map(COMMON_HAN.__contains__, han)) < _FEWEST_COMMON_HAN * len(han)
+    accented = len(_ACCENTED.findall(text))
+    if accented <= _MOST_ACCENTED * 2 * _FEWEST_WORDS:
+        return False
     letters = len(_LETTER.findall(text))
-    return letters >= 2 * _FEWEST_WORDS and len(_ACCENTED.findall(text)) > _MOST_ACCENTED * letters
+    return letters >= 2 * _FEWEST_WORDS and accented > _MOST_ACCENTED * letters
 
 
 def _is_shifted(text: str) -> bool:
     """Latin letters that stand for others: no small words of any language, and letters and pairs in unusual numbers."""
     words = [word.lower() for word in _WORD.findall(text) if not word.isupper()]
-    if len(words) < _FEWEST_WORDS or len(words) < len(_HAN.findall(text)):
+    if len(words) < _FEWEST_WORDS:
         return False
-    if sum(word in _FUNCTION_WORDS for word in words) > _FEWEST_FUNCTION_WORDS * len(words):
+    if sum(map(_FUNCTION_WORDS.__contains__, words)) > _FEWEST_FUNCTION_WORDS * len(words):
+        return False
+    if len(words) < len(_HAN.findall(text)):
         return False
     letters = "".join(words)
     pairs = [word[at : at + 2] for word in words for at in range(len(word) - 1)]

@@ -9,6 +9,7 @@ from quarry.indexer.readers.tables import Cell, Grid, row_line
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborNode
 
+_TO_THE_END = 1_000  # rows: what `rowspan=0` spans, as many as a cell may
 _CHAPTER = re.compile(r"(?:^|\n)#{1,6} \S")  # a cell with headings in it lays out the page
 
 
@@ -48,7 +49,9 @@ class PageTables:
         elif tag == "tr" and table is not None:
             table.cells = []
         elif table is not None:
-            table.started.append(_Start(len(self._parts), _span(node, "colspan"), _span(node, "rowspan")))
+            table.started.append(
+                _Start(len(self._parts), _span(node, "colspan"), _span(node, "rowspan") or _TO_THE_END)
+            )
             return True
         return False
 

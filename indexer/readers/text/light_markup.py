@@ -15,6 +15,7 @@ _LATEX_HEADING = re.compile(
 )
 _LABEL = re.compile(r"\\label\{[^{}\n]{0,200}\}")
 _COMMENT = re.compile(r"(?<!\\)%.*")
+_ESCAPED = re.compile(r"(?<!\\)\\([&%$#_{}])")
 _ORG_HEADING = re.compile(r"^(\*{1,6}) +(?=\S)")
 _ORG_KEY = re.compile(r"^#\+(title|author|date):[ \t]*(.{1,300})$", re.IGNORECASE)
 
@@ -52,7 +53,7 @@ def _is_title(title: str, under: str) -> bool:
 
 
 def read_tex(path: Path, content: bytes, options: ReadOptions) -> Reading:
-    r"""Read LaTeX: `\section{...}` and its like become ATX lines, comments are left out."""
+    r"""Read LaTeX: `\section{...}` and its like become ATX lines, comments are left out, `\_` and its like are the sign alone."""
     extract = read_text(path, content, options).extracts[0]
     lines = []
     for line in extract.text.split("\n"):
@@ -61,7 +62,7 @@ def read_tex(path: Path, content: bytes, options: ReadOptions) -> Reading:
             continue
         match = _LATEX_HEADING.match(_LABEL.sub("", bare).rstrip())
         lines.append(f"{'#' * _LATEX_LEVELS[match[1]]} {match[2]}" if match else bare)
-    return _reading(path, extract, "\n".join(lines))
+    return _reading(path, extract, _ESCAPED.sub(r"\1", "\n".join(lines)))
 
 
 def read_org(path: Path, content: bytes, options: ReadOptions) -> Reading:
