@@ -1,6 +1,7 @@
 """Finds the query's terms in a passage, and the window that shows them best."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -74,11 +75,13 @@ def snippet(text: str, spans: Sequence[Span], width: int = 240) -> Span:
     if len(text) <= width:
         return 0, len(text)
     starts = [0, *(match.end() for match in _BREAK.finditer(text))]
+    spans = sorted(spans)
+    begins = [begin for begin, _ in spans]
+    longest = max((end - begin for begin, end in spans), default=0)
     best, best_score = 0, -1
-    for start in [*starts, *(max(0, span[0] - width // 3) for span in spans)]:
-        score = sum(
-            min(end, start + width) - max(begin, start) for begin, end in spans if begin < start + width and end > start
-        )
+    for start in [*starts, *(max(0, begin - width // 3) for begin in begins)]:
+        near = spans[bisect_left(begins, start - longest) : bisect_left(begins, start + width)]
+        score = sum(min(end, start + width) - max(begin, start) for begin, end in near if end > start)
         if score > best_score:
             best, best_score = start, score
     while best < len(text) - 1 and text[best].isspace():

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from quarry.retriever.highlight import Span
 
 _END = re.compile(
-    r"(?P<sign>(?:[。！？]|…{2})+[\"”’』」）)】》]*|[.!?]+[\"”’')]*(?=\s|$|[\u3400-\u9fff\[【［]))"
+    r"(?P<sign>(?:[。！？]|…{2})+[\"”’』」）)】》]*|(?<![.!?])[.!?]++[\"”’')]*+(?=\s|$|[\u3400-\u9fff\[【［]))"
     r"|(?P<paragraph>\n[ \t]*\n\s*|\f\s*)|(?P<line>\n)"
 )
 _NOT_AN_END = re.compile(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 _MOST_SPANNED = 1_000  # rows or columns that one cell may span
 _LONGEST_LABEL = 200  # characters of a merged cell that are repeated
 _MOST_REPEATED = 1_000_000  # characters that the repetitions of one table may add
+_MOST_COVERED = 1_000_000  # cells that the spans of one table may cover; beyond them a cell stands for itself alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Grid:
         self._above: dict[int, tuple[int, str]] = {}  # column -> rows that a cell above still spans, and its text
         self._last: dict[int, str] = {}  # column -> text of the cell that a row below may continue
         self._left = _MOST_REPEATED
+        self._covered = 0
 
     def row(self, cells: Iterable[Cell]) -> list[str]:
         """Return the texts of the next row."""
@@ -36,7 +38,9 @@ class Grid:
             self._fill(texts)
             column = len(texts)
             text = self._label(self._last.get(column, "")) if cell.goes_on else cell.text
-            for offset in range(max(1, min(cell.columns, _MOST_SPANNED))):
+            columns = max(1, min(cell.columns, _MOST_SPANNED)) if self._covered < _MOST_COVERED else 1
+            self._covered += columns - 1
+            for offset in range(columns):
                 texts.append(text if offset == 0 else self._label(text))
                 if cell.rows > 1:
                     self._above[column + offset] = (min(cell.rows, _MOST_SPANNED) - 1, text)
@@ -46,7 +50,10 @@ class Grid:
 
     def _fill(self, texts: list[str]) -> None:
         """Add the cells above that span this row at the next columns."""
+        if self._covered >= _MOST_COVERED:
+            self._above.clear()
         while len(texts) in self._above:
+            self._covered += 1
             column = len(texts)
             rows, text = self._above.pop(column)
             if rows > 1:

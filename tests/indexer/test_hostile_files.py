@@ -17,6 +17,7 @@ from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.models.token_spans import ScriptTokens
 from quarry.indexer.readers.base import ReadOptions, Unreadable
 from quarry.indexer.readers.charset import decode
+from quarry.indexer.readers.text.markup import html_text
 from quarry.indexer.readers.text.rows import read_json
 from quarry.indexer.records import Document
 from tests.hostile_texts import HOSTILE
@@ -167,3 +168,32 @@ def test_a_title_without_end_is_cut(tmp_path):
     (event,) = read_corpus({"a": tmp_path / "a.md"})
     assert not isinstance(event, Skipped)
     assert len(event.documents[0].title) <= 300
+
+
+def test_spans_beyond_what_a_table_can_mean_are_not_repeated():
+    html = "<table>" + "<tr><td rowspan=999 colspan=999>a" * 2_000 + "</table>"
+    began = thread_time()
+    text = html_text(html)[1]
+    assert text.count("a") >= 2_000
+    assert thread_time() - began < 20
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("many attributes", "readers.attributes"), ("elements in elements", "readers.nested")]
+)
+def test_what_a_parser_of_pages_takes_too_long_for_is_refused(name, code):
+    with pytest.raises(Unreadable) as refusal:
+        html_text(HOSTILE[name][1](200_000).decode())
+    assert (refusal.value.reason, refusal.value.detail.code) == ("damaged", code)
+
+
+def test_very_many_choices_are_all_read():
+    text = html_text("<p>x</p><select>" + "".join(f"<option value={n}>choice {n}" for n in range(3_000)) + "</select>")[
+        1
+    ]
+    assert [line for line in text.split("\n") if line][1:] == [f"choice {n}" for n in range(3_000)]
+
+
+def test_a_long_script_or_picture_is_no_list_of_attributes():
+    html = f"<script>{'a = b; ' * 9_000}</script><img src='data:{'A' * 50_000}=' alt='lock gate {'a ' * 20_000}'><p>shown</p>"
+    assert html_text(html)[1].endswith("shown")

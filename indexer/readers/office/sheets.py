@@ -28,6 +28,7 @@ from quarry.indexer.readers.office.ooxml import transitional
 from quarry.indexer.readers.office.sheet_drawings import texts_beside_cells
 from quarry.indexer.readers.tables import Cell, Grid, row_line
 
+_MOST_MERGED = 1_000_000  # cells of a sheet that are told apart as merged
 _BARE = frozenset({"", "General", "@"})
 _MERGED = re.compile(rb'<(?:\w+:)?mergeCell\s+ref="([A-Z]{1,3})(\d+):([A-Z]{1,3})(\d+)"')
 
@@ -121,13 +122,7 @@ def _texts(
 ) -> Iterator[list[str]]:
     """Yield rows of texts with merged cells repeated."""
     grid = Grid()
-    covered = {
-        (r + down, c + right)
-        for (r, c), (height, width) in merged.items()
-        if height * width <= 100_000
-        for down in range(height)
-        for right in range(width)
-    } - merged.keys()
+    covered = _covered(merged) - merged.keys()
     for r, row in enumerate(rows):
         cells = []
         for c, (value, number_format) in enumerate(row):
@@ -136,6 +131,18 @@ def _texts(
             height, width = merged.get((r, c), (1, 1))
             cells.append(Cell(shown(value, number_format), width, height))
         yield grid.row(cells)
+
+
+def _covered(merged: dict[tuple[int, int], tuple[int, int]]) -> set[tuple[int, int]]:
+    """Return the cells of merged ranges; of ranges beyond what a sheet can mean by them, none."""
+    cells: set[tuple[int, int]] = set()
+    left = _MOST_MERGED
+    for (r, c), (height, width) in merged.items():
+        left -= height * width
+        if left < 0:
+            break
+        cells.update((r + down, c + right) for down in range(height) for right in range(width))
+    return cells
 
 
 def read_xls(path: Path) -> Reading:

@@ -31,6 +31,11 @@ _TABLE_TAGS = frozenset({"table", "tr", "td", "th"})
 _LIST_TAGS = frozenset({"ol", "ul", "menu", "li"})
 _VALUED = frozenset({"img", "input", "area", "option", "optgroup"})
 _MAX_DEPTH = 5000
+_LONG_TAG = 20_000  # characters after the name of an element, from which its attributes are counted
+_MOST_ATTRIBUTES = 2_000
+_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
+_MOST_CHOICES = 2_000
+_CHOICES = re.compile(r"<(/?)(select|option)(?=[\s/>])", re.IGNORECASE)
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9-]*)")
 _FLAT = frozenset({  # elements that hold none, or that the next of their kind ends
     "p", "li", "br", "img", "hr", "input", "meta", "link", "area", "base", "col", "embed", "source", "track", "wbr",
@@ -72,8 +77,7 @@ class _Page:
     def __init__(self, html: str, *, inside: bool = False) -> None:
         from selectolax.lexbor import LexborHTMLParser
 
-        _check_depth(html)
-        html = html.replace("\xad", "")
+        html = _bounded(html).replace("\xad", "")
         tree = LexborHTMLParser(html)
         titled = tree.css_first("head > title")
         title = " ".join(titled.text().split()) if titled is not None else ""
@@ -104,11 +108,24 @@ def _shown(tree: "LexborHTMLParser", *, inside: bool) -> str:
     return _BLANKS.sub("\n\n", _EMPTY_MARKS.sub("", text)).strip()
 
 
-def _check_depth(html: str) -> None:
-    """The parser's time grows with the square of the depth: a file of 5 MB could take an hour."""
-    depth = 0
+def _bounded(html: str) -> str:
+    """Return a page that the parser takes in linear time.
+
+    Its time grows with the square of the depth, of the attributes of one element, and of the choices of one list: a file of 5 MB could
+    take an hour. Lists of very many choices become lists of definitions, which show the same.
+
+    Raises:
+        Unreadable: `damaged` when it is nested too deeply, or an element has too many attributes.
+    """
+    depth = choices = 0
+    end = 0
     for match in _TAG.finditer(html):
-        if match[2].lower() not in _FLAT:
+        name = match[2].lower()
+        choices += name == "option"
+        if match.start() - end > _LONG_TAG:
+            _check_attributes(html, end, match.start())
+        end = match.end()
+        if name not in _FLAT:
             depth = max(0, depth - 1) if match[1] else depth + 1
             if depth > _MAX_DEPTH:
                 found = Message.of(
@@ -119,6 +136,27 @@ def _check_depth(html: str) -> None:
                     depth=_MAX_DEPTH,
                 )
                 raise Unreadable("damaged", found)
+    _check_attributes(html, end, len(html))
+    if choices > _MOST_CHOICES:
+        html = _CHOICES.sub(lambda found: f"<{found[1]}{'div' if found[2].lower() == 'select' else 'dd'}", html)
+    return html
+
+
+def _check_attributes(html: str, start: int, stop: int) -> None:
+    """Refuse an element whose attributes begin at `start` if there are too many of them."""
+    if stop - start <= _LONG_TAG:
+        return
+    tag_end = html.find(">", start, stop)
+    attributes = html[start : tag_end if tag_end >= 0 else stop]
+    if len(_QUOTED.sub("", attributes).split()) > _MOST_ATTRIBUTES:
+        found = Message.of(
+            "readers.attributes",
+            "an element with more than {count:,} attributes",
+            expected="a page",
+            do="Save its text instead",
+            count=_MOST_ATTRIBUTES,
+        )
+        raise Unreadable("damaged", found)
 
 
 class _Walk:

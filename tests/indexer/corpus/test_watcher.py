@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 import quarry.indexer.build.intake as intake
+import quarry.indexer.build.roots as roots
 from quarry.indexer.build import build_index
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.corpus.events import SystemEvents
@@ -231,4 +232,4 @@ def test_only_what_is_not_there_is_gone(docs, monkeypatch, number, gone):
         raise OSError(number, "as the system says")
 
     monkeypatch.setattr(type(docs), "stat", fail)
-    assert intake._is_gone(docs / "a.md") is gone
+    assert roots.is_gone(docs / "a.md") is gone
