@@ -110,6 +110,7 @@ def main() -> None:
     arguments.add_argument("folder", nargs="?", type=Path, default=DATA)
     arguments.add_argument("--cases", type=Path, default=DATA.parents[1] / "field-cases")
     arguments.add_argument("--parsers", default=",".join(PARSERS))
+    arguments.add_argument("--formats", default=",".join(FORMATS))
     args = arguments.parse_args()
     files = [path for path in sorted(args.folder.rglob("*")) if "malformed" not in path.parts]
     for name in args.parsers.split(","):
@@ -118,8 +119,8 @@ def main() -> None:
         except ImportError as err:
             print(json.dumps({"parser": name, "not installed": str(err)}))
             continue
-        cases = checks_passed(parse, formats, args.cases)
-        for ending in formats:
+        cases = checks_passed(parse, tuple(set(formats) & set(args.formats.split(","))), args.cases)
+        for ending in (one for one in formats if one in args.formats.split(",")):
             chosen = [path for path in files if path.suffix.lower() == ending]
             texts = {str(path): parsed(parse, path) for path in chosen}
             rows = coverage(chosen, {name: texts})

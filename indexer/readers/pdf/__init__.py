@@ -28,6 +28,7 @@ from quarry.indexer.readers.pdf.text import REMOVED, joined_lines, unspaced, who
 
 _STAMP = 120  # characters of a page that is a picture with a stamp or a header over it
 _PICTURE = 0.6  # share of the page that its largest picture covers
+_TELLING = 1_000  # characters of a page by which it is told whether it is writing
 _MOST_ANNOTATIONS = 2_000  # of one page
 
 
@@ -68,7 +69,8 @@ def _reading(reader: "_Pages", title: str, options: ReadOptions) -> Reading:
     if not options.keep_repeated:
         pages, omitted["repeated_lines"] = without_running_heads(pages)
     text = whole_words("\n\f\n".join(pages))
-    if omitted["garbled_pages"] < len(pages) and is_garbage(text):  # of pages that are too short to tell each
+    short = max(map(len, pages)) < _TELLING  # pages that are too short to tell each
+    if short and omitted["garbled_pages"] < len(pages) and is_garbage(text):
         text, omitted["garbled_pages"] = "", len(pages)
     facts = {"pages": str(len(pages))}
     if reader.recognized:

@@ -6,6 +6,7 @@ measured only on pages that have one.
 
 import itertools
 from collections.abc import Sequence
+from ctypes import byref, c_double
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,8 +44,15 @@ def in_columns(text: str, text_page: Any) -> str:
 
 
 def _rectangles(text_page: Any) -> list[_Rectangle]:
-    count = min(text_page.count_rects(), _MOST_RECTANGLES)
-    return [_Rectangle(*text_page.get_rect(number)) for number in range(count)]
+    from pypdfium2 import raw
+
+    left, top, right, bottom = (c_double() for _ in range(4))
+    places = (byref(left), byref(top), byref(right), byref(bottom))  # made once: there are dozens of rectangles a page
+    return [
+        _Rectangle(left.value, bottom.value, right.value, top.value)
+        for number in range(min(text_page.count_rects(), _MOST_RECTANGLES))
+        if raw.FPDFText_GetRect(text_page.raw, number, *places)
+    ]
 
 
 def _gutters(rectangles: Sequence[_Rectangle]) -> list[float]:

@@ -5,6 +5,7 @@ and Chinese read as Western letters.
 """
 
 import re
+from collections.abc import Sequence
 
 from quarry.indexer.readers.legibility import COMMON_HAN
 
@@ -60,7 +61,13 @@ def is_garbage(text: str) -> bool:
     signs = (_CONTROLS if text.isascii() else _SIGNS).findall(text)
     if signs and len(signs) > _MOST_SIGNS * len("".join(text.split())):
         return True
-    return _is_foreign(text) or _is_shifted(text) or _is_numbers_of_glyphs(text)
+    if _is_foreign(text):
+        return True
+    words = [word.lower() for word in _WORD.findall(text) if not word.isupper()]
+    known = sum(map(_FUNCTION_WORDS.__contains__, words)) > _FEWEST_FUNCTION_WORDS * len(words)
+    if known and 2 * len(words) > len(text.split()):  # most of it is words, with the small ones of a language
+        return False
+    return (not known and _is_shifted(text, words)) or _is_numbers_of_glyphs(text)
 
 
 def _is_numbers_of_glyphs(text: str) -> bool:
@@ -86,14 +93,9 @@ def _is_foreign(text: str) -> bool:
     return letters >= 2 * _FEWEST_WORDS and accented > _MOST_ACCENTED * letters
 
 
-def _is_shifted(text: str) -> bool:
-    """Latin letters that stand for others: no small words of any language, and letters and pairs in unusual numbers."""
-    words = [word.lower() for word in _WORD.findall(text) if not word.isupper()]
-    if len(words) < _FEWEST_WORDS:
-        return False
-    if sum(map(_FUNCTION_WORDS.__contains__, words)) > _FEWEST_FUNCTION_WORDS * len(words):
-        return False
-    if len(words) < len(_HAN.findall(text)):
+def _is_shifted(text: str, words: Sequence[str]) -> bool:
+    """Latin letters that stand for others: letters and pairs in unusual numbers, in words without the small ones of any language."""
+    if len(words) < _FEWEST_WORDS or len(words) < len(_HAN.findall(text)):
         return False
     letters = "".join(words)
     pairs = [word[at : at + 2] for word in words for at in range(len(word) - 1)]
