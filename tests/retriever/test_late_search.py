@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from quarry.app.cli import cli
 from quarry.app.wiring import choose_model
+from quarry.demo_corpus import QUESTIONS as EXAMPLES
 from quarry.demo_corpus import documents_path
 from quarry.indexer.build import build_index, index_documents
 from quarry.indexer.build.plan import BuildOptions
@@ -17,6 +18,8 @@ from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
 from quarry.indexer.tokens.cache import TokenCache
 from quarry.indexer.tokens.projection import unit_rows
+from quarry.retriever.answers.evidence import weigh
+from quarry.retriever.answers.fit import fit_of
 from quarry.retriever.searcher import Searcher, SearchOptions
 from tests.fakes import WordEmbedder
 
@@ -44,9 +47,35 @@ def english(tmp_path_factory, embedder):
     return root
 
 
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory, embedder):
+    """An index of the demo's documents in both languages."""
+    root = tmp_path_factory.mktemp("late") / "demo"
+    build_index(root, [documents_path()], embedder)
+    return root
+
+
 def rerank_stage(answer):
     (report,) = [report for report in answer.stages if report.stage == "rerank"]
     return report
+
+
+def test_the_evidence_across_languages_is_read_from_tokens_where_they_are(english, embedder):
+    searcher = Searcher.open(english / "index", embedder=embedder)
+    answer = searcher.search(QUESTION, k=10)
+    fit = fit_of(answer, searcher)
+    assert not fit.nothing and fit.hits[0].word == "strong"
+    assert str(fit.grounds.basis).endswith("meaning and tokens, across languages")
+    assert weigh(QUESTION, answer, searcher.index, embedder, searcher.pipeline.late) == fit.grounds
+    assert str(weigh(QUESTION, answer, searcher.index, embedder).basis).endswith("meaning, across languages")
+    nonsense = fit_of(searcher.search("怎样给自行车的链条上油？", k=10), searcher)
+    assert nonsense.nothing
+
+
+@pytest.mark.parametrize("question", EXAMPLES)
+def test_the_example_questions_of_the_page_are_answered(demo, embedder, question):
+    searcher = Searcher.open(demo, embedder=embedder)
+    assert not fit_of(searcher.search(question, k=10), searcher).nothing
 
 
 def test_a_question_in_another_language_is_ordered_by_its_tokens(english, embedder):
