@@ -17,6 +17,25 @@ from quarry.indexer.messages import Message
 
 # Options that several commands have.
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps; append :float32 to avoid bfloat16.")]
+CutoffOption = Annotated[
+    int | None,
+    typer.Option(
+        "--cutoff-layers", help="Run only the first N layers of a layerwise reranker. Default: its own.", min=1
+    ),
+]
+CompressOption = Annotated[
+    int,
+    typer.Option(
+        "--compress", help="Average each N tokens of a passage inside a reranker trained for it: 1, 2, 4 or 8."
+    ),
+]
+ExamplesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--examples",
+        help='Examples in front of each query, for in-context models such as bge-en-icl: JSON lines with "query" and "response".',
+    ),
+]
 FilterOption = Annotated[
     list[str] | None,
     typer.Option(

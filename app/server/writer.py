@@ -11,6 +11,7 @@ from quarry.indexer.build.removal import Selection, find_documents
 from quarry.indexer.errors import QueryError, SearchError
 from quarry.indexer.messages import Message
 from quarry.retriever.live import LiveSearcher
+from quarry.retriever.stages.models import as_recorded
 
 _DOCUMENTS = 512  # per generation at most
 _RETRY_S = 2.0
@@ -91,7 +92,7 @@ class Writer:
 
     def _build(self, jobs: list[Job]) -> list[dict[str, Any]]:
         self._live.refresh()  # another program may have made a newer generation
-        embedder = self._live.embedder()
+        embedder = as_recorded(self._live.embedder(), self._live.searcher.index.manifest)
         if jobs[0].kind == "add":
             texts = [self._inbox.documents(job) for job in jobs]
             every = [document for documents in texts for document in documents]

@@ -117,6 +117,9 @@ class Plan:
             return False
         if self.embedder is not None and (self.live.probes is None or self.live.probes.names is None):
             return False  # built before there were probes, or vectors of titles: add them
+        facts = self.live.embedder
+        if self.embedder is not None and facts and facts.to_spec().query_format != self.embedder.spec.query_format:
+            return False  # another instruction, or other examples, which the manifest records
         if self.live.reading != self.reading or self.settings.rerank_vectors not in (None, self.live.token_states):
             return False
         return self.same_parts_as_live()

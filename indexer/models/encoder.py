@@ -4,14 +4,24 @@ BERT, RoBERTa and XLM-R encoders are computed by our own forward pass (`bert`), 
 goes to transformers, and `TransformerEmbedder.fallback` says why.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from quarry.indexer.embedder import EmbedderSpec
 from quarry.indexer.errors import ModelError
 from quarry.indexer.messages import Message
 from quarry.indexer.models.batching import give_back
+from quarry.indexer.models.few_shot import (
+    ALL_TOKENS,
+    Shot,
+    ShotLimits,
+    checked_shots,
+    cut_shots,
+    with_shots,
+    without_shots,
+)
 from quarry.indexer.models.folder import check_folder, stored_id
 from quarry.indexer.models.format import ModelFormat, model_format, with_instruction
 from quarry.indexer.models.forward.bert_folder import load_bert, why_not_bert
@@ -20,9 +30,14 @@ from quarry.indexer.models.forward.padded import Padded
 from quarry.indexer.models.forward.precision import Compute, WantedPrecision, split_device
 from quarry.indexer.models.forward.replica import Network, Replica, dense_layer
 from quarry.indexer.models.loading import choose_device, load_tokenizer, load_weights
-from quarry.indexer.models.profiles import base_profile, embedder_profile
+from quarry.indexer.models.profiles import embedder_profile
 from quarry.indexer.models.tokenizer import ModelTokenizer, read_tokenizer
 from quarry.indexer.models.transformer import TransformerEmbedder
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+_BLANK_LINES = re.compile(r"\n\s*\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +46,8 @@ class EncoderOptions:
 
     Attributes:
         instruction: Replaces the task sentence of models that take one; None keeps the profile's.
-        examples: (query, response) pairs for few-shot queries of in-context models such as bge-en-icl.
+        examples: (query, response) pairs, or `Shot`s, for few-shot queries of in-context models such as bge-en-icl; each part is cut
+            to 256 tokens, and further where a query with all of them would pass 2,048.
         query_format: Replaces the whole format of queries, with `{query}`: what an index records. `instruction` and `examples`
             come after it; None keeps the model's.
         token_budget: Padded tokens per forward; None chooses by device.
@@ -41,7 +57,7 @@ class EncoderOptions:
     """
 
     instruction: str | None = None
-    examples: tuple[tuple[str, str], ...] = ()
+    examples: tuple[tuple[str, str] | Shot, ...] = ()
     query_format: str | None = None
     token_budget: int | None = None
     trust_remote_code: bool = False
@@ -112,7 +128,7 @@ def load_embedder(
         dim=dim or width,
         max_tokens=shape.max_tokens,
         pooling=shape.pooling,
-        query_format=_query_format(shape.model, options.query_format or shape.query_format, options),
+        query_format=_query_format(shape, options, loaded.tokenizer.backend_tokenizer),
         document_format=shape.document_format,
         origin=origin,
     )
@@ -188,27 +204,23 @@ def _where(device: str, precision: WantedPrecision) -> list[Compute]:
     return [Compute.of(choose_device(name.strip()), wanted) for name in names.split(",")]
 
 
-def _query_format(model: str, known: str, options: EncoderOptions) -> str:
+def _query_format(shape: ModelFormat, options: EncoderOptions, tokenizer: "Tokenizer") -> str:
     """Fill another instruction and few-shot examples into a query format."""
-    profile = base_profile(model)
+    known = options.query_format or shape.query_format
     if options.instruction is not None:
-        known = with_instruction(known, options.instruction)
-    head, tail = known.split("{query}", 1)
-    if options.examples:
-        if profile is None or not profile.example_format:
-            raise ModelError(
-                "models.no_examples",
-                "{model} takes no examples",
-                expected="an in-context model such as BAAI/bge-en-icl",
-                do="Leave the examples out",
-                model=model,
-            )
-        instruct = head.removeprefix("<instruct>").split("\n<query>")[0]
-        shots = [
-            profile.example_format.replace("{instruct}", instruct)
-            .replace("{query}", query)
-            .replace("{response}", response)
-            for query, response in options.examples
-        ]
-        head = "".join(shots) + head
-    return f"{head}{{query}}{tail}"
+        # a blank line ends an example
+        instruction = _BLANK_LINES.sub("\n", options.instruction) if shape.in_context else options.instruction
+        known = with_instruction(known, instruction)
+    if not options.examples:
+        return known
+    if not shape.in_context:
+        raise ModelError(
+            "models.no_examples",
+            "{model} takes no examples",
+            expected="an in-context model such as BAAI/bge-en-icl",
+            do="Leave the examples out",
+            model=shape.model,
+        )
+    limits = ShotLimits(together=min(ALL_TOKENS, shape.max_tokens))
+    plain = without_shots(known)
+    return with_shots(plain, cut_shots(plain, checked_shots(options.examples), tokenizer, limits))

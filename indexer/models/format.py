@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from quarry.indexer.embedder import EmbedderSpec, Pooling
 from quarry.indexer.errors import ModelError
 from quarry.indexer.models.folder import read_json
-from quarry.indexer.models.profiles import embedder_profile
+from quarry.indexer.models.profiles import base_profile, embedder_profile
 from quarry.indexer.storage.durable import write_atomic
 
 PROFILE_NAME = "quarry.json"
@@ -32,6 +32,7 @@ class ModelFormat:
         document_format: With `{text}`.
         dense: Folders of sentence-transformers Dense layers, in order.
         bidirectional: For decoders: whether every token attends to all others.
+        in_context: Whether examples may stand before a query (`quarry.indexer.models.few_shot`).
     """
 
     model: str
@@ -41,6 +42,7 @@ class ModelFormat:
     document_format: str = "{text}"
     dense: tuple[Path, ...] = ()
     bidirectional: bool = False
+    in_context: bool = False
 
 
 def model_format(folder: Path, config: dict[str, Any], model: str) -> ModelFormat:
@@ -57,7 +59,12 @@ def model_format(folder: Path, config: dict[str, Any], model: str) -> ModelForma
     found = _model_format(folder, config, model)
     profile = embedder_profile(model)
     looks_ahead = config.get("is_causal") is False or config.get("use_bidirectional_attention") is True
-    return replace(found, bidirectional=looks_ahead or (profile is not None and profile.bidirectional))
+    tuned_from = base_profile(found.model)
+    return replace(
+        found,
+        bidirectional=looks_ahead or (profile is not None and profile.bidirectional),
+        in_context=found.in_context or (tuned_from is not None and tuned_from.in_context),
+    )
 
 
 def _model_format(folder: Path, config: dict[str, Any], model: str) -> ModelFormat:
@@ -72,6 +79,7 @@ def _model_format(folder: Path, config: dict[str, Any], model: str) -> ModelForm
                 own["query_format"],
                 own["document_format"],
                 dense=_dense(folder, modules(folder)),
+                in_context=bool(own.get("in_context")),
             )
         except KeyError as err:
             raise ModelError(
@@ -106,11 +114,15 @@ def _model_format(folder: Path, config: dict[str, Any], model: str) -> ModelForm
 
 
 def with_instruction(query_format: str, instruction: str) -> str:
-    """Return a query format with another task sentence, which replaces the whole prefix when the format has no slot for one."""
+    """Return a query format with another task sentence, which replaces the whole prefix when the format has no slot for one.
+
+    Examples in front of the query keep theirs.
+    """
     head, tail = query_format.split("{query}", 1)
     for before, after in (("<instruct>", "\n<query>"), ("Instruct: ", "\nQuery:"), ("Instruct: ", " \n Query:")):
-        if head.startswith(before) and after in head:
-            return f"{before}{instruction}{head[head.index(after) :]}{{query}}{tail}"
+        start = head.rfind(before)
+        if start >= 0 and after in head[start:]:
+            return f"{head[:start]}{before}{instruction}{head[head.index(after, start) :]}{{query}}{tail}"
     return f"{instruction}{{query}}{tail}"
 
 
@@ -212,9 +224,15 @@ def _pooling(folder: Path) -> Pooling:
     return modes[0]  # type: ignore[return-value]
 
 
-def write_profile(folder: Path, spec: EmbedderSpec) -> None:
-    """Write `quarry.json` into a model folder, so that a copy of the folder is used in the same way."""
-    content = {
+def write_profile(folder: Path, spec: EmbedderSpec, *, in_context: bool = False) -> None:
+    """Write `quarry.json` into a model folder, so that a copy of the folder is used in the same way.
+
+    Args:
+        folder: The model folder.
+        spec: How it is used.
+        in_context: Whether it was trained to read examples before a query.
+    """
+    content: dict[str, Any] = {
         "model": spec.model,
         "revision": spec.revision,
         "pooling": spec.pooling,
@@ -224,4 +242,6 @@ def write_profile(folder: Path, spec: EmbedderSpec) -> None:
         "normalize": spec.normalize,
         "origin": spec.origin,
     }
+    if in_context:
+        content["in_context"] = True
     write_atomic(folder / PROFILE_NAME, dumps(content, ensure_ascii=False, indent=1).encode())

@@ -32,7 +32,7 @@ class EmbedderProfile:
         languages: `zh`, `en` or `multilingual`.
         query_format: With `{query}`; the instruction is filled in.
         document_format: With `{text}`.
-        example_format: For few-shot queries, with `{instruct}`, `{query}`, `{response}`; empty when it takes no examples.
+        in_context: Whether examples may stand before a query (`quarry.indexer.models.few_shot`).
         matryoshka: Dimensions that it was trained to be cut to; empty when it was not.
         bidirectional: Whether a decoder's attention looks ahead, which its `config.json` does not tell.
         late_interaction: Whether late interaction over its token states was measured, and better (docs/second_stage.md).
@@ -47,7 +47,7 @@ class EmbedderProfile:
     languages: str
     query_format: str = "{query}"
     document_format: str = "{text}"
-    example_format: str = ""
+    in_context: bool = False
     matryoshka: tuple[int, ...] = ()
     bidirectional: bool = False
     late_interaction: bool = False
@@ -104,7 +104,7 @@ EMBEDDERS: tuple[EmbedderProfile, ...] = (
     EmbedderProfile(
         "BAAI/bge-en-icl", "mistral", "last_token", 4096, 8192, 7111, "en",
         f"<instruct>{_ASK}\n<query>{{query}}\n<response>",
-        example_format="<instruct>{instruct}\n<query>{query}\n<response>{response}\n\n",
+        in_context=True,
     ),
     _kalm("HIT-TMG/KaLM-embedding-multilingual-mini-instruct-v1"),
     _kalm("HIT-TMG/KaLM-embedding-multilingual-mini-instruct-v1.5"),

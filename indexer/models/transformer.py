@@ -6,6 +6,8 @@ one preallocated float32 array. One query is one forward. When memory runs out, 
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
+from dataclasses import replace
 from threading import Lock
 from typing import Any, NamedTuple
 
@@ -109,6 +111,12 @@ class TransformerEmbedder:
     def spec(self) -> EmbedderSpec:
         """What its vectors mean."""
         return self._spec
+
+    def asking(self, query_format: str) -> "TransformerEmbedder":
+        """Return the same model with another format of queries; the weights are shared."""
+        other = copy(self)
+        vars(other).update(_spec=replace(self._spec, query_format=query_format), _kept={}, _keeping=Lock())
+        return other
 
     @property
     def precision(self) -> Precision:

@@ -1,6 +1,7 @@
 """An embedder scored on local data by the mteb package, with results in mteb's own files. Needs the extra `eval`."""
 
 import json
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -122,15 +123,19 @@ def _run(model: MtebEncoder, data: TaskData, into: Path) -> BenchmarkResult:
     meta = model.mteb_model_meta
     path = cache.get_task_result_path(task.metadata.name, meta)
     reused = _revision(path) == data.digest
-    (found,) = evaluate(
-        encoder,
-        [task],
-        cache=cache,
-        overwrite_strategy="only-missing" if reused else "always",  # mteb itself does not look at the data's revision
-        show_progress_bar=False,
-        co2_tracker=False,
-        encode_kwargs={"batch_size": 256, "show_progress_bar": False},
-    ).task_results
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"sklearn\.")  # one for each of the draws of a classification
+        (found,) = evaluate(
+            encoder,
+            [task],
+            cache=cache,
+            overwrite_strategy="only-missing"
+            if reused
+            else "always",  # mteb itself does not look at the data's revision
+            show_progress_bar=False,
+            co2_tracker=False,
+            encode_kwargs={"batch_size": 256, "show_progress_bar": False},
+        ).task_results
     return BenchmarkResult(
         task=task.metadata.name,
         kind=data.choice.kind,

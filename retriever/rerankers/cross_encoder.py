@@ -15,6 +15,8 @@ from quarry.indexer.models.loading import choose_device, load_tokenizer, load_we
 from quarry.indexer.models.profiles import reranker_profile
 from quarry.retriever.base import Reranker
 from quarry.retriever.rerankers.batched import PairScorer, pair_too_long
+from quarry.retriever.rerankers.depth import Depth
+from quarry.retriever.rerankers.layerwise import OwnReranker
 
 _BUDGET_CPU, _BUDGET_GPU = 4096, 65_536  # padded tokens per forward
 _MAX_TOKENS = 512
@@ -27,6 +29,7 @@ def load_reranker(
     model_id: str | None = None,
     device: str = "auto",
     cutoff_layers: int | None = None,
+    compress: int = 1,
     trust_remote_code: bool = False,
     precision: WantedPrecision = "auto",
 ) -> Reranker:
@@ -37,6 +40,7 @@ def load_reranker(
         model_id: Repository id; None reads it from the folder.
         device: `auto`, `cpu`, `cuda` or `cuda:N`; a precision may follow, as in `cpu:float32`.
         cutoff_layers: For decoder rerankers: how many layers to run; None takes the profile's, or all.
+        compress: For rerankers trained for it: how many tokens of a passage become one on the way, 1, 2, 4 or 8.
         trust_remote_code: Whether code in the folder may run.
         precision: `auto` takes bfloat16 for products on GPUs and on processors that compute in it natively, else float32. The
             head is always float32.
@@ -67,9 +71,19 @@ def load_reranker(
                 model=name,
                 labels=labels,
             )
+        if cutoff_layers is not None or compress != 1:
+            raise ModelError(
+                "rerankers.no_depth",
+                "{model} is a cross-encoder, which is always run whole",
+                expected="a layerwise decoder reranker",
+                do="Leave --cutoff-layers and --compress out",
+                model=name,
+            )
         return SequenceReranker(folder, name, config, where)
-    profile = reranker_profile(name)
-    if any(entry.endswith("ForCausalLM") for entry in architectures) and profile is not None:
+    own = OwnReranker.of(folder)
+    profile = reranker_profile(name) if own is None else own.profile(name)
+    causal = any(entry.endswith("ForCausalLM") for entry in architectures)
+    if profile is not None and (causal or own is not None):
         from quarry.retriever.rerankers.decoder import load_decoder_reranker
 
         return load_decoder_reranker(
@@ -77,7 +91,7 @@ def load_reranker(
             config,
             profile,
             where=where,
-            cutoff_layers=cutoff_layers,
+            depth=Depth(cutoff_layers, compress),
             trust_remote_code=trust_remote_code,
         )
     raise ModelError(

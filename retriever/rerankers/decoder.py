@@ -10,8 +10,9 @@ only for `Yes`, and in float32: the order of near-equal passages would be lost i
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +24,10 @@ from quarry.indexer.models.loading import load_tokenizer, load_weights
 from quarry.indexer.models.profiles import RerankerProfile
 from quarry.indexer.models.tokenizer import ModelTokenizer
 from quarry.retriever.rerankers.batched import PairScorer, pair_too_long
+from quarry.retriever.rerankers.depth import Depth, PairBatch
 from quarry.retriever.rerankers.gemma import ARCHITECTURE as LIGHTWEIGHT
 from quarry.retriever.rerankers.gemma import LightweightGemma
+from quarry.retriever.rerankers.layerwise import LayerwiseDecoder, OwnReranker
 from quarry.retriever.rerankers.minicpm import ARCHITECTURE as LAYERWISE
 from quarry.retriever.rerankers.minicpm import LayerwiseMiniCPM, check_settings
 
@@ -33,8 +36,16 @@ if TYPE_CHECKING:
 
 _BUDGET_CPU, _BUDGET_GPU = 2048, 32_768  # padded tokens per forward
 _QUERY_SHARE = 0.75
-LastLogits: TypeAlias = Callable[["Tensor", "Tensor", "Tensor"], "Tensor"]
-"""Token ids, attention mask and positions, each (rows, length), padded on the left, to float32 logits (rows,)."""
+LastLogits: TypeAlias = Callable[[PairBatch], "Tensor"]
+"""Pairs to float32 logits, shape (rows,)."""
+
+
+class PairTokens(NamedTuple):
+    """One pair: its token ids, and how many of them stand before and after the passage."""
+
+    ids: list[int]
+    head: int
+    tail: int
 
 
 def load_decoder_reranker(
@@ -43,7 +54,7 @@ def load_decoder_reranker(
     profile: RerankerProfile,
     *,
     where: Compute,
-    cutoff_layers: int | None,
+    depth: Depth,
     trust_remote_code: bool,
 ) -> "DecoderReranker":
     """Load a decoder reranker.
@@ -52,10 +63,22 @@ def load_decoder_reranker(
         ModelError: If the folder needs code of its own that is not allowed or not supported, or the cutoff is out of range.
     """
     architectures = config.get("architectures") or []
-    layers = cutoff_layers or profile.cutoff_layers
+    layers = depth.cutoff_layers or profile.cutoff_layers
+    own = OwnReranker.of(folder)
+    if own is not None and own.kind == "layerwise":
+        whole = LayerwiseDecoder(folder, own, depth.cutoff_layers, where, depth.compress)
+        return DecoderReranker(load_tokenizer(folder, config), profile, where.device, whole)
     if LIGHTWEIGHT in architectures:
-        scorer: LastLogits = LightweightGemma(folder, config, layers, where)
+        scorer: LastLogits = LightweightGemma(folder, config, layers, where, depth.compress)
         return DecoderReranker(load_tokenizer(folder, config), profile, where.device, scorer)
+    if depth.compress != 1:
+        raise ModelError(
+            "rerankers.no_compression",
+            "{model} was not trained to have its tokens compressed",
+            expected="BAAI/bge-reranker-v2.5-gemma2-lightweight, or a layerwise reranker trained with compress",
+            do="Leave --compress out",
+            model=profile.model,
+        )
     if LAYERWISE in architectures:
         cut = layers or int(config["num_hidden_layers"])
         check_settings(config, cut)
@@ -118,13 +141,84 @@ def _yes_logits(
     compute_exactly(head)
     model.set_output_embeddings(head)
 
-    def last_logits(ids: "Tensor", mask: "Tensor", positions: "Tensor") -> "Tensor":
+    def last_logits(batch: PairBatch) -> "Tensor":
         with where.products():
-            found = model(input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=1, use_cache=False)
+            found = model(
+                input_ids=batch.ids,
+                attention_mask=batch.mask,
+                position_ids=batch.positions,
+                logits_to_keep=1,
+                use_cache=False,
+            )
         logits: Tensor = found.logits[:, -1, 0]
         return logits
 
     return last_logits
+
+
+@dataclass(frozen=True, slots=True)
+class PairLayout:
+    """How a pair is written for a decoder; training and serving share it.
+
+    Attributes:
+        tokenizer: The model's own, which neither cuts nor pads.
+        start: Tokens before the query.
+        separator: Tokens between the parts.
+        prompt: Tokens of the question at the end.
+        max_tokens: Of query and passage together.
+    """
+
+    tokenizer: Any
+    start: list[int]
+    separator: list[int]
+    prompt: list[int]
+    max_tokens: int
+
+    @classmethod
+    def of(cls, tokenizer: ModelTokenizer, profile: RerankerProfile) -> Self:
+        """Return the layout of a model."""
+        bos = tokenizer.bos_token_id
+        start = [] if bos is None or (bos == tokenizer.pad_token_id and profile.kind == "decoder") else [bos]
+        ids = tokenizer.ids
+        return cls(tokenizer.backend_tokenizer, start, ids("\n"), ids(profile.prompt), profile.max_tokens)
+
+    def asking(self, tokenizer: ModelTokenizer, prompt: str) -> Self:
+        """Return the layout with another question at the end."""
+        return replace(self, prompt=tokenizer.ids(prompt))
+
+    @property
+    def tail(self) -> list[int]:
+        """Tokens after the passage."""
+        return [*self.separator, *self.prompt]
+
+
+def decoder_pairs(layout: PairLayout, query: str, passages: Sequence[str]) -> list[PairTokens]:
+    """Return the tokens of a query with each passage."""
+    longest, encode = layout.max_tokens, layout.tokenizer.encode_batch
+    clean = [text.encode("utf-8", "replace").decode("utf-8")[: longest * 64] for text in (query, *passages)]
+    asked = encode([f"A: {clean[0]}"], add_special_tokens=False)[0].ids
+    head = [*layout.start, *asked[: int(longest * _QUERY_SHARE)]]
+    room = longest + len(layout.prompt) - len(head)
+    before = [*head, *layout.separator]
+    return [
+        PairTokens([*before, *passage.ids[: max(0, min(longest, room))], *layout.tail], len(before), len(layout.tail))
+        for passage in encode([f"B: {text}" for text in clean[1:]], add_special_tokens=False)
+    ]
+
+
+def padded_left(pairs: Sequence[PairTokens], pad: int, device: str) -> PairBatch:
+    """Return pairs padded on the left."""
+    import torch
+
+    longest = max(len(pair.ids) for pair in pairs)
+    padded = torch.full((len(pairs), longest), pad, dtype=torch.long)
+    mask = torch.zeros((len(pairs), longest), dtype=torch.long)
+    for line, pair in enumerate(pairs):
+        padded[line, longest - len(pair.ids) :] = torch.tensor(pair.ids)
+        mask[line, longest - len(pair.ids) :] = 1
+    positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+    heads, tails = torch.tensor([pair.head for pair in pairs]), torch.tensor([pair.tail for pair in pairs])
+    return PairBatch(padded.to(device), mask.to(device), positions.to(device), heads, tails)
 
 
 class DecoderReranker:
@@ -143,13 +237,8 @@ class DecoderReranker:
         self._device = device
         tokens = _BUDGET_GPU if device.startswith("cuda") else _BUDGET_CPU
         budget = TokenBudget(tokens, pair_too_long)
-        self._pairs = PairScorer(profile.model, self.inputs, len, self._forward, budget)
-        self._ids = tokenizer.ids
-        self._tokenizer = tokenizer.backend_tokenizer
-        bos = tokenizer.bos_token_id
-        self._bos = [] if bos is None or (bos == tokenizer.pad_token_id and profile.kind == "decoder") else [bos]
-        self._separator = self._ids("\n")
-        self._prompt = self._ids(profile.prompt)
+        self._pairs = PairScorer(profile.model, self._inputs, lambda pair: len(pair.ids), self._forward, budget)
+        self._layout = PairLayout.of(tokenizer, profile)
         self._pad = int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0)
         self.forwards = 0
 
@@ -160,13 +249,10 @@ class DecoderReranker:
 
     def inputs(self, query: str, passages: Sequence[str]) -> list[list[int]]:
         """Return the token ids of every pair, as the model reads them."""
-        longest = self._profile.max_tokens
-        clean = [text.encode("utf-8", "replace").decode("utf-8")[: longest * 64] for text in (query, *passages)]
-        head = [*self._bos, *self._ids(f"A: {clean[0]}")[: int(longest * _QUERY_SHARE)]]
-        tail = [*self._separator, *self._prompt]
-        room = longest + len(tail) - len(head) - len(self._separator)
-        encoded = self._tokenizer.encode_batch([f"B: {text}" for text in clean[1:]], add_special_tokens=False)
-        return [[*head, *self._separator, *passage.ids[: max(0, min(longest, room))], *tail] for passage in encoded]
+        return [pair.ids for pair in self._inputs(query, passages)]
+
+    def _inputs(self, query: str, passages: Sequence[str]) -> list[PairTokens]:
+        return decoder_pairs(self._layout, query, passages)
 
     def score(self, query: str, passages: Sequence[str]) -> NDArray[np.float32]:
         """Return one logit per passage, shape (len(passages),).
@@ -184,19 +270,12 @@ class DecoderReranker:
         """
         return self._pairs.score_many(asked)
 
-    def _forward(self, pairs: Sequence[list[int]]) -> NDArray[np.float32]:
+    def _forward(self, pairs: Sequence[PairTokens]) -> NDArray[np.float32]:
         """Score some pairs at once, padded on the left so that all end at the last position; shape (len(pairs),)."""
         import torch
 
         self.forwards += 1
-        longest = max(len(ids) for ids in pairs)
-        padded = torch.full((len(pairs), longest), self._pad, dtype=torch.long)
-        mask = torch.zeros((len(pairs), longest), dtype=torch.long)
-        for line, ids in enumerate(pairs):
-            padded[line, longest - len(ids) :] = torch.tensor(ids)
-            mask[line, longest - len(ids) :] = 1
+        batch = padded_left(pairs, self._pad, self._device)
         with torch.inference_mode():
-            positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
-            found = self._scorer(padded.to(self._device), mask.to(self._device), positions.to(self._device))
-            logits: NDArray[np.float32] = found.float().cpu().numpy()
+            logits: NDArray[np.float32] = self._scorer(batch).float().cpu().numpy()
         return logits

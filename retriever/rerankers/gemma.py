@@ -1,4 +1,4 @@
-"""bge-reranker-v2.5-gemma2-lightweight without its own code and without token compression (`compress_ratio` 1).
+"""bge-reranker-v2.5-gemma2-lightweight without its own code, with its token compression (`quarry.retriever.rerankers.depth`).
 
 It is Gemma 2 with one scoring head per layer. As in the reference (`inference/reranker/decoder_only/models/gemma_model.py` of
 FlagEmbedding), the states after layer N go through the final norm, a head and the soft cap. The reference takes its heads
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from quarry.indexer.errors import ModelError
 from quarry.indexer.models.forward.precision import Compute
 from quarry.indexer.models.loading import load_weights
+from quarry.retriever.rerankers.depth import COMPRESS_LAYERS, PairBatch, checked_compression, last_state, last_states
 from quarry.retriever.rerankers.minicpm import head_weight
 
 if TYPE_CHECKING:
@@ -46,12 +47,15 @@ class LightweightGemma:
         config: Its `config.json`.
         layers: How many layers are run; None runs all.
         where: Device and precision.
+        ratio: Tokens of a passage that become one: 1, 2, 4 or 8.
 
     Raises:
-        ModelError: If the cutoff has no head, or a weight is missing.
+        ModelError: If the cutoff has no head, the ratio changes nothing, or a weight is missing.
     """
 
-    def __init__(self, folder: Path, config: dict[str, Any], layers: int | None, where: Compute) -> None:
+    def __init__(
+        self, folder: Path, config: dict[str, Any], layers: int | None, where: Compute, ratio: int = 1
+    ) -> None:
         from transformers import Gemma2Config, Gemma2Model
 
         count, first, step = (
@@ -70,15 +74,21 @@ class LightweightGemma:
                 count=count,
                 step=step,
             )
+        compressing = config.get("compress_layers") or COMPRESS_LAYERS
+        self._compression = checked_compression(str(folder), ratio, compressing, wanted)
+        self._layers = wanted
         shape = Gemma2Config(**{key: config[key] for key in _SAME if key in config}, num_hidden_layers=wanted)
         self._where = where
         self._model = load_weights(Gemma2Model, folder, device=where.device, precision=where.precision, config=shape)
         self._head = head_weight(folder, "lm_head.0.linear_head.weight").float().to(where.device)
         self._cap = config.get("final_logit_softcapping")
 
-    def __call__(self, ids: "Tensor", mask: "Tensor", positions: "Tensor") -> "Tensor":
+    def __call__(self, batch: PairBatch) -> "Tensor":
         """Return the logit at the last position, shape (rows,), float32."""
         with self._where.products():
-            states = self._model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False)
-        logits: Tensor = states.last_hidden_state[:, -1].float() @ self._head[0]
+            if self._compression.ratio > 1:
+                (last,) = last_states(self._model, batch, [self._layers], self._compression)
+            else:
+                last = last_state(self._model, batch)
+        logits: Tensor = last.float() @ self._head[0]
         return logits if self._cap is None else (logits / self._cap).tanh() * self._cap

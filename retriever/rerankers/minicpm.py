@@ -15,6 +15,7 @@ from quarry.indexer.errors import ModelError
 from quarry.indexer.models.folder import read_json
 from quarry.indexer.models.forward.precision import Compute
 from quarry.indexer.models.loading import load_weights
+from quarry.retriever.rerankers.depth import PairBatch, last_state
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,11 +78,11 @@ class LayerwiseMiniCPM:
         )
         self._head = head_weight(folder, head).float().to(where.device)
 
-    def __call__(self, ids: "Tensor", mask: "Tensor", positions: "Tensor") -> "Tensor":
+    def __call__(self, batch: PairBatch) -> "Tensor":
         """Return the logit at the last position, shape (rows,), float32."""
         with self._where.products():
-            states = self._model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False)
-        logits: Tensor = states.last_hidden_state[:, -1].float() @ self._head[0]
+            last = last_state(self._model, batch)
+        logits: Tensor = last.float() @ self._head[0]
         return logits
 
 

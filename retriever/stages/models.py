@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from quarry.indexer.errors import ModelError, SearchError, cause_of
 from quarry.indexer.messages import Message
 from quarry.indexer.models.forward.precision import split_device
 from quarry.indexer.opened import Index
-from quarry.indexer.storage.manifest import EmbedderFacts, RerankerFacts
+from quarry.indexer.storage.manifest import EmbedderFacts, Manifest, RerankerFacts
 from quarry.retriever.base import Reranker
 from quarry.retriever.ranking import StageReport
 from quarry.retriever.stages.guard import DENSE_SEARCH, THE_RERANKER, Guard
@@ -18,6 +19,7 @@ from quarry.retriever.stages.hybrid import bm25_answered
 from quarry.retriever.stages.rerank import first_order_stands
 
 if TYPE_CHECKING:
+    from quarry.indexer.models.encoder import EncoderOptions
     from quarry.indexer.models.source import ModelSource
 
 
@@ -130,13 +132,21 @@ def recorded_source(root: Path, facts: EmbedderFacts) -> "ModelSource":
     return source
 
 
-def recorded_embedder(root: Path, facts: EmbedderFacts, device: str) -> Embedder:
+def recorded_embedder(
+    root: Path, facts: EmbedderFacts, device: str, *, asked: "EncoderOptions | None" = None
+) -> Embedder:
     """Load the embedder that a manifest names, with the query format that it records: own instruction and examples included.
 
     The caller checks whether it is still the same.
 
+    Args:
+        root: The index folder.
+        facts: From the manifest.
+        device: Where it runs.
+        asked: Another instruction or other examples than the recorded ones.
+
     Raises:
-        ModelError: If it is not on this machine, or cannot be loaded.
+        ModelError: If it is not on this machine, or cannot be loaded, or takes no examples.
     """
     from quarry.indexer.models.encoder import EncoderOptions, load_embedder
 
@@ -150,8 +160,18 @@ def recorded_embedder(root: Path, facts: EmbedderFacts, device: str) -> Embedder
         origin=spec.origin,
         device=device,
         dim=spec.dim,
-        options=EncoderOptions(query_format=spec.query_format),
+        options=replace(asked or EncoderOptions(), query_format=spec.query_format),
     )
+
+
+def as_recorded(embedder: Embedder | None, manifest: Manifest) -> Embedder | None:
+    """Return a loaded model with the query format that its index records, for writing: a search may ask with other examples."""
+    from quarry.indexer.models.transformer import TransformerEmbedder
+
+    facts = manifest.embedder
+    if facts is None or not isinstance(embedder, TransformerEmbedder):
+        return embedder
+    return embedder.asking(facts.to_spec().query_format)
 
 
 def served_reranker(root: Path, facts: RerankerFacts | None, wanted: str = "auto") -> "ModelSource | None":

@@ -9,87 +9,25 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from quarry.indexer.models.format import ModelFormat, with_instruction
-from quarry.indexer.models.token_spans import Frame
+from quarry.indexer.models.few_shot import ALL_TOKENS
+from quarry.indexer.models.format import ModelFormat
 from quarry.indexer.models.tokenizer import ModelTokenizer
 from quarry.retriever.rerankers.cross_encoder import pair_tokens
-from quarry.training.examples.row import NO_INSTRUCTION
 from quarry.training.examples.rows import TrainingRow
 from quarry.training.fit.batches import Draw
+from quarry.training.fit.examples_before import ExamplesBefore, in_context_format
 from quarry.training.fit.losses import Roles
 from quarry.training.fit.spec import LABELLED, RerankerSpec, TrainSpec
 from quarry.training.fit.table import RowTable, text_number
+from quarry.training.fit.tokens import QueryTokens, Tokenizer, asked_format, padded
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    pass
 
 # FlagEmbedding: a set of this name has no in-batch negatives; here, a row's kind that ends with it
 NO_IN_BATCH = "no_in_batch_neg"
-_CHARS_PER_TOKEN = 64  # as in the encoder: no tokenizer here makes tokens that long
-
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """Padded tokens, int64, shape (n, length), longest row first; `mask` is 1 for real ones."""
-
-    ids: "Tensor"
-    mask: "Tensor"
-
-
-class Tokenizer:
-    """The model's tokenizer, cutting at a length of its own; no state is set per call."""
-
-    def __init__(self, tokenizer: ModelTokenizer, max_tokens: int) -> None:
-        pad = tokenizer.pad_token_id
-        self.pad = int(pad if pad is not None else (tokenizer.eos_token_id or 0))
-        self._max_tokens = max_tokens
-        self._fast = tokenizer.copy()
-        self._whole = tokenizer.copy()  # cuts nothing: queries are cut within their format
-        self._room = max_tokens - self._whole.num_special_tokens_to_add(False)
-        self._fast.enable_truncation(max_length=max_tokens)
-
-    def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the tokens of each text, special ones included."""
-        longest = self._max_tokens * _CHARS_PER_TOKEN
-        clean = [text[:longest].encode("utf-8", "replace").decode("utf-8") for text in texts]
-        return [encoding.ids for encoding in self._fast.encode_batch_fast(clean)]
-
-    def encode_queries(self, queries: Sequence[str], formats: Sequence[str]) -> list[list[int]]:
-        """Return the tokens of each query in its format, special ones included; what the format has behind it is never cut."""
-        frames = [Frame.of(query_format, "{query}") for query_format in formats]
-        longest = self._max_tokens * _CHARS_PER_TOKEN
-        texts = [frame.around(query, longest) for frame, query in zip(frames, queries, strict=True)]
-        clean = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
-        found = []
-        for encoding, frame, text in zip(
-            self._whole.encode_batch(clean, add_special_tokens=False), frames, clean, strict=True
-        ):
-            fitted = frame.fit(
-                text, encoding, self._room, lambda one: self._whole.encode(one, add_special_tokens=False)
-            )
-            found.append(self._whole.post_process(fitted.encoding, None, True).ids)
-        return found
-
-
-def padded(ids: Sequence[Sequence[int]], pad: int) -> Tokens:
-    """Return rows padded on the right to the longest of them."""
-    import torch
-
-    width = max(1, *(len(row) for row in ids), 1)
-    table = torch.full((len(ids), width), pad, dtype=torch.long)
-    mask = torch.zeros((len(ids), width), dtype=torch.long)
-    for line, row in enumerate(ids):
-        table[line, : len(row)] = torch.tensor(row, dtype=torch.long)
-        mask[line, : max(1, len(row))] = 1
-    return Tokens(table, mask)
-
-
-def asked_format(query_format: str, prompt: str) -> str:
-    """Return the format of a query with a row's own instruction (`TrainingRow.prompt`)."""
-    if prompt == NO_INSTRUCTION:
-        return NO_INSTRUCTION
-    return with_instruction(query_format, prompt) if prompt else query_format
 
 
 def _is_alone(kind: str) -> bool:
@@ -107,14 +45,22 @@ class Collator:
         self._rows = self._table.rows
         self._spec = spec
         self._shape = shape
-        self._queries = Tokenizer(tokenizer, min(spec.max_query_tokens, shape.max_tokens))
+        self._examples: ExamplesBefore | None = None
+        together = ALL_TOKENS
+        if spec.in_context is not None:
+            self._shape = in_context_format(shape)
+            self._examples = ExamplesBefore(self._table, spec.in_context, tokenizer, spec.seed)
+            together = spec.in_context.max_tokens
+        self._queries = QueryTokens(tokenizer, self._shape, spec.max_query_tokens, together)
         self._passages = Tokenizer(tokenizer, min(spec.max_passage_tokens, shape.max_tokens))
 
     def __call__(self, draws: Sequence[Draw]) -> dict[str, Any]:
         """Return `query_*` and `passage_*` tokens and, as `label`, the fields of `Roles`."""
         rows = [self._rows[draw.row] for draw in draws]
         formats = [asked_format(self._shape.query_format, row.prompt) for row in rows]
-        encoded = self._queries.encode_queries([row.query for row in rows], formats)
+        if self._examples is not None:
+            formats = self._examples.formats(draws, formats)
+        encoded = self._queries.encode([row.query for row in rows], formats)
         order = sorted(range(len(draws)), key=lambda place: -len(encoded[place]))
         draws = [draws[place] for place in order]
         texts = list(dict.fromkeys(text for draw in draws for text in self._texts(draw)))
@@ -163,6 +109,21 @@ class Collator:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What the queries of a batch are compared with.
+
+    Attributes:
+        texts: Of each query: its positive, then negatives.
+        table: Numbers of the pairs, in this order, -1 for padding; int64, shape (B, K).
+        teacher: Scores of a teacher, NaN where there is none; float32, shape (B, K).
+    """
+
+    texts: list[list[str]]
+    table: NDArray[np.int64]
+    teacher: NDArray[np.float32]
+
+
 class PairCollator:
     """Turns the draws of one batch into pairs; candidate 0 of each query is its positive."""
 
@@ -180,22 +141,30 @@ class PairCollator:
         import torch
 
         pairs: list[tuple[list[int], list[int]]] = []
-        lists = [self._candidates(place, draws) for place in range(len(draws))]
-        width = max(len(texts) for texts, _ in lists)
-        table = np.full((len(draws), width), -1, dtype=np.int64)
-        teacher = np.full((len(draws), width), np.nan, dtype=np.float32)
-        for line, (draw, (texts, scores)) in enumerate(zip(draws, lists, strict=True)):
-            table[line, : len(texts)] = range(len(pairs), len(pairs) + len(texts))
-            teacher[line, : len(scores)] = scores
+        found = self.texts(draws)
+        for draw, texts in zip(draws, found.texts, strict=True):
             pairs += pair_tokens(self._backend, self._spec.max_tokens, self._rows[draw.row].query, texts)
         order = sorted(range(len(pairs)), key=lambda number: -len(pairs[number][0]))
         place = np.empty(len(pairs), dtype=np.int64)
         place[order] = np.arange(len(pairs))
-        table = np.where(table < 0, -1, place[table])
+        table = np.where(found.table < 0, -1, place[found.table])
         return {
             "pairs": padded_pairs([pairs[number] for number in order], self._tokenizer),
-            "label": {"table": torch.from_numpy(table), "teacher": torch.from_numpy(teacher)},
+            "label": {"table": torch.from_numpy(table), "teacher": torch.from_numpy(found.teacher)},
         }
+
+    def texts(self, draws: Sequence[Draw]) -> "Candidates":
+        """Return what each query is compared with."""
+        lists = [self._candidates(place, draws) for place in range(len(draws))]
+        width = max(len(texts) for texts, _ in lists)
+        table = np.full((len(draws), width), -1, dtype=np.int64)
+        teacher = np.full((len(draws), width), np.nan, dtype=np.float32)
+        number = 0
+        for line, (texts, scores) in enumerate(lists):
+            table[line, : len(texts)] = range(number, number + len(texts))
+            teacher[line, : len(scores)] = scores
+            number += len(texts)
+        return Candidates([texts for texts, _ in lists], table, teacher)
 
     def _candidates(self, place: int, draws: Sequence[Draw]) -> tuple[list[str], list[float]]:
         """The positive, the drawn negatives, then positives of the rows that follow in the batch; and scores where known."""

@@ -97,8 +97,9 @@ def dev_score(trainable: Trainable, dev: DevSet, *, max_query_tokens: int, max_p
         token_budget=_BUDGET,
     )
     asked = [query for query in dev.queries if any(grade > 0 for grade in dev.qrels.get(query.query_id, {}).values())]
-    queries = trainable.embed(
-        [trainable.query_text(query.text, dev.prompts.get(query.query_id, "")) for query in asked],
+    queries = trainable.embed_queries(
+        [query.text for query in asked],
+        [dev.prompts.get(query.query_id, "") for query in asked],
         max_tokens=max_query_tokens,
         token_budget=_BUDGET,
     )

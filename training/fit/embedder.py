@@ -5,16 +5,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from quarry.indexer.models.few_shot import with_shots
 from quarry.indexer.models.format import ModelFormat
 from quarry.training.examples.rows import TrainingRow
 from quarry.training.fit.batches import Draw
-from quarry.training.fit.collation import Collator, asked_format
+from quarry.training.fit.collation import Collator
 from quarry.training.fit.dev_score import DevSet, dev_score
+from quarry.training.fit.examples_before import ExamplesBefore
 from quarry.training.fit.model_folder import write_tuned
 from quarry.training.fit.progress import TrainObserver
 from quarry.training.fit.run import TrainedModel, run_training
 from quarry.training.fit.spec import TrainSpec
 from quarry.training.fit.table import RowTable
+from quarry.training.fit.tokens import asked_format
 from quarry.training.fit.trainable import Trainable, open_trainable, require_training
 
 
@@ -61,10 +64,13 @@ def finetune(
     )
 
 
-def _served(shape: ModelFormat, table: RowTable) -> ModelFormat:
+def _served(shape: ModelFormat, table: RowTable, examples: ExamplesBefore | None) -> ModelFormat:
     """Return the format that a model trained on rows is used with."""
     prompts = list(table.prompts)
-    return replace(shape, query_format=asked_format(shape.query_format, prompts[0])) if len(prompts) == 1 else shape
+    query_format = asked_format(shape.query_format, prompts[0]) if len(prompts) == 1 else shape.query_format
+    if examples is not None and len(table.kinds) == 1:
+        query_format = with_shots(query_format, examples.served(table.kinds[0]))
+    return replace(shape, query_format=query_format)
 
 
 class _EmbedderTrainee:
@@ -73,8 +79,12 @@ class _EmbedderTrainee:
     what = "embedder"
 
     def __init__(self, trainable: Trainable, table: RowTable, spec: TrainSpec) -> None:
-        # one instruction for all rows is the one that the model is served with
-        self._trainable = replace(trainable, shape=_served(trainable.shape, table))
+        # one instruction for all rows is the one that the model is served with, and so are fixed examples of one kind
+        given = spec.in_context
+        fixed = None
+        if given is not None and given.choice == "fixed":
+            fixed = ExamplesBefore(table, given, trainable.tokenizer, spec.seed)
+        self._trainable = replace(trainable, shape=_served(trainable.shape, table, fixed))
         self._spec = spec
         self._collator = Collator(table, spec, trainable.tokenizer, trainable.shape)
         self.base = trainable.shape.model

@@ -59,7 +59,7 @@ def write_tuned(trainable: Trainable, folder: Path, *, digest: str, record: Mapp
         document_format=shape.document_format,
         origin="path",
     )
-    write_profile(folder, spec)
+    write_profile(folder, spec, in_context=shape.in_context)
     write_beside(folder, trainable.folder, record, model_card(spec, record))
 
 

@@ -13,7 +13,6 @@ from quarry.indexer.models.loading import load_tokenizer, quiet_libraries
 from quarry.indexer.models.tokenizer import ModelTokenizer
 from quarry.training.examples.rows import TrainingRow
 from quarry.training.fit.batches import Draw
-from quarry.training.fit.collation import Tokenizer
 from quarry.training.fit.dev_score import DevSet
 from quarry.training.fit.model_folder import tuned_name, write_beside
 from quarry.training.fit.progress import TrainObserver
@@ -21,6 +20,7 @@ from quarry.training.fit.run import TrainedModel, run_training
 from quarry.training.fit.spec import PretrainSpec
 from quarry.training.fit.start import ENCODERS
 from quarry.training.fit.table import RowTable
+from quarry.training.fit.tokens import Tokenizer
 from quarry.training.fit.trainable import own_device, require_training
 
 

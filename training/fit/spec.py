@@ -16,126 +16,40 @@ and `python -m tests.benchmarks.reranker_tuning`; on a GPU the defaults of `Trai
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from quarry.indexer.errors import SettingsError
+from quarry.training.fit.spec_parts import (
+    LABELLED,
+    BatchSpec,
+    DistillationSpec,
+    InContextSpec,
+    LoraSpec,
+    LossSpec,
+    MatryoshkaSpec,
+    SpecPart,
+    is_retrieval,
+    listed_faults,
+)
 
-KALM_DIMS = (896, 512, 256, 128, 64)
-KALM_WEIGHTS = (1.0, 0.3, 0.2, 0.1, 0.1)
-
-
-# what a kind of rows begins with that is no retrieval: FlagEmbedding's `symmetric_sts`, `symmetric_class`, and our own
-LABELLED = ("classification", "clustering")
-_OTHER_KINDS = ("symmetric_", "sts", "nli", *LABELLED)
-
-
-def is_retrieval(kind: str) -> bool:
-    """Tell whether rows of a kind (`TrainingRow.kind`, empty for none) are queries with passages that answer them."""
-    return not kind.startswith(_OTHER_KINDS)
-
-
-class _Part(BaseModel):
-    """Frozen; a key that is not known is an error, so that a misspelt setting does not pass for its default."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class LossSpec(_Part):
-    """InfoNCE (van den Oord et al. 2018, arXiv 1807.03748) over positives, hard negatives and the rest of the batch.
-
-    Attributes:
-        temperature: Similarities are divided by it; cosine units, above 0 to 1. FlagEmbedding and BGE: 0.02.
-        in_batch_negatives: Whether the other texts of the batch are negatives too (and those of other processes).
-        hard_negatives: How many of a row's `neg` are drawn per epoch, 0 to 64; fewer when the row has fewer. NV-Retriever: 4.
-        false_negative_margin: A text of the batch is no negative of a query when its similarity is above that of the
-            positive plus this margin; cosine units, -1 to 1, None for no mask. Qwen3 Embedding (arXiv 2506.05176): 0.1.
-            Own hard negatives stay: mining has its own filter.
-    """
-
-    temperature: Annotated[float, Field(gt=0, le=1)] = 0.02
-    in_batch_negatives: bool = True
-    hard_negatives: Annotated[int, Field(ge=0, le=64)] = 4
-    false_negative_margin: Annotated[float, Field(ge=-1, le=1)] | None = 0.1
+__all__ = [
+    "LABELLED",
+    "RERANKER_PROMPTS",
+    "BatchSpec",
+    "DistillationSpec",
+    "InContextSpec",
+    "LoraSpec",
+    "LossSpec",
+    "MatryoshkaSpec",
+    "PretrainSpec",
+    "RerankerSpec",
+    "TrainSpec",
+    "is_retrieval",
+    "train_preset",
+]
 
 
-class MatryoshkaSpec(_Part):
-    """The loss on leading parts of the vector as well (Kusupati et al. 2022, arXiv 2205.13147).
-
-    Attributes:
-        dims: Lengths of the parts, each from 1 to the model's dimension; the whole vector should be among them.
-        weights: Share of each in the loss, as many as `dims`, above 0.
-    """
-
-    dims: tuple[Annotated[int, Field(ge=1)], ...]
-    weights: tuple[Annotated[float, Field(gt=0)], ...]
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        if not self.dims or len(self.dims) != len(self.weights):
-            raise ValueError(f"{len(self.dims)} dims and {len(self.weights)} weights; expected as many, at least one")
-        if len(set(self.dims)) != len(self.dims):
-            raise ValueError(f"dims {self.dims} hold one twice; expected each once")
-        return self
-
-    @classmethod
-    def kalm(cls, dim: int) -> Self:
-        """Return KaLM's dimensions and weights (arXiv 2501.01028) scaled to a model's dimension, such as 384."""
-        dims = (dim, *(max(8, round(dim * part / KALM_DIMS[0] / 8) * 8) for part in KALM_DIMS[1:]))
-        pairs = {part: weight for part, weight in reversed(list(zip(dims, KALM_WEIGHTS, strict=True))) if part <= dim}
-        return cls(dims=tuple(reversed(pairs)), weights=tuple(reversed(pairs.values())))
-
-
-class DistillationSpec(_Part):
-    """Learning the order that a teacher gives a row's positive and negatives: KL divergence of two softmaxes.
-
-    Attributes:
-        teacher_temperature: Teacher scores are divided by it, in the teacher's units; 0.01 to 100. FlagEmbedding: 1.
-        weight: Share of this part in the loss, above 0 to 1; InfoNCE has the rest. Rows without scores have InfoNCE alone.
-    """
-
-    teacher_temperature: Annotated[float, Field(ge=0.01, le=100)] = 1.0
-    weight: Annotated[float, Field(gt=0, le=1)] = 0.5
-
-
-class BatchSpec(_Part):
-    """Which rows come together; FlagEmbedding's `type` of a row is its kind.
-
-    Attributes:
-        order: `random`; `homogeneous`: one kind per batch (FlagEmbedding `--same_dataset_within_batch`);
-            `semi-homogeneous`: `ratio` of each batch is of one kind and the rest is random (KaLM, arXiv 2501.01028).
-        ratio: Share of a semi-homogeneous batch, above 0 and below 1.
-        other_size: Rows per step and process of kinds that are not retrieval (`is_retrieval`), 2 to 65,536; None for the batch
-            size of all. Only with `homogeneous`. Making Text Embedders Few-Shot Learners (arXiv 2409.15700): 512 and 256.
-    """
-
-    order: Literal["random", "homogeneous", "semi-homogeneous"] = "random"
-    ratio: Annotated[float, Field(gt=0, lt=1)] = 0.7
-    other_size: Annotated[int, Field(ge=2, le=65_536)] | None = None
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        if self.other_size is not None and self.order != "homogeneous":
-            raise ValueError(f"batches.other_size is set and the order is {self.order}; expected homogeneous")
-        return self
-
-
-class LoraSpec(_Part):
-    """Low-rank adapters, merged into the weights at the end (Hu et al. 2021, arXiv 2106.09685).
-
-    Attributes:
-        rank: 1 to 512. FlagEmbedding's examples: 32.
-        alpha: Scale, 1 to 1024; usually twice the rank.
-        dropout: 0 to 0.5.
-        targets: Names of linear layers, such as `query` and `value`; empty for every linear layer, in encoders and decoders.
-    """
-
-    rank: Annotated[int, Field(ge=1, le=512)] = 32
-    alpha: Annotated[int, Field(ge=1, le=1024)] = 64
-    dropout: Annotated[float, Field(ge=0, le=0.5)] = 0.0
-    targets: tuple[str, ...] = ()
-
-
-class TrainSpec(_Part):
+class TrainSpec(SpecPart):
     """One fine-tuning run.
 
     Attributes:
@@ -153,6 +67,7 @@ class TrainSpec(_Part):
         distillation: See `DistillationSpec`; None when teacher scores are not used.
         batches: See `BatchSpec`.
         lora: See `LoraSpec`; None trains all weights.
+        in_context: See `InContextSpec`; None trains without examples.
         precision: `bfloat16` computes products in it while weights and loss stay float32; `auto` takes it where the device has
             it natively (GPUs since Ampere, processors with AVX512_BF16 or AMX), else `float32`.
         gradient_checkpointing: Whether activations are computed again on the way back, so that a forward takes less memory and a step
@@ -183,6 +98,7 @@ class TrainSpec(_Part):
     distillation: DistillationSpec | None = None
     batches: BatchSpec = BatchSpec()
     lora: LoraSpec | None = None
+    in_context: InContextSpec | None = None
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     gradient_checkpointing: bool = False
     freeze_embeddings: bool = False
@@ -221,7 +137,7 @@ class TrainSpec(_Part):
         try:
             return cls.model_validate(dict(settings))
         except ValidationError as err:
-            faults = [f"{'.'.join(map(str, fault['loc'])) or 'training'}: {fault['msg']}" for fault in err.errors()]
+            faults = listed_faults(err, "training")
             raise SettingsError(
                 "fit.settings",
                 "the training settings have {count:fault|faults}: {faults}",
@@ -231,8 +147,17 @@ class TrainSpec(_Part):
             ) from err
 
 
+# arXiv 2409.15700, table 18
+RERANKER_PROMPTS = {
+    "answer": "Predict whether passage B contains an answer to query A.",
+    "same question": "Predict whether queries A and B are asking the same thing.",
+    "same meaning": "Predict whether passages A and B have the same meaning.",
+    "counterargument": "Predict whether argument A and counterargument B express contradictory opinions.",
+}
+
+
 class RerankerSpec(TrainSpec):
-    """One run that trains a cross-encoder.
+    """One run that trains a reranker: a cross-encoder, or a decoder.
 
     Of `TrainSpec`, temperature, margin and the two lengths are not read; what else would change nothing is refused.
 
@@ -243,22 +168,37 @@ class RerankerSpec(TrainSpec):
         learning_rate: As above. FlagEmbedding's rerankers: 6e-5.
         loss: `hard_negatives` is how many negatives each query has, 1 at least; where a row has fewer they are filled with
             positives of other rows, unless `in_batch_negatives` is off. FlagEmbedding: 7.
+        head: What scores. `classifier`: a logit of the whole model; `yes`: a language model's logit of `Yes`; `layerwise`: a
+            decoder with a head per depth. `auto`: `yes` for a language model, else `classifier`.
+        prompt: The question after each pair that a decoder reads; one of `RERANKER_PROMPTS`, or a text. A row's `prompt` replaces it.
+        start_layer: First depth with a head, 1 to 512; for `layerwise`. FlagEmbedding: 8.
+        self_distillation: Weight of learning the order of the last depth at every other one, 0 to 100; for `layerwise`.
+        compress: Ratios of token compression, one of which is drawn for each step; for `layerwise`. FlagEmbedding: 1, 2, 4, 8.
+        compress_layer: Before which layer tokens are compressed, 1 to 512.
     """
 
     objective: Literal["listwise", "binary"] = "listwise"
     max_tokens: Annotated[int, Field(ge=16, le=8192)] = 256
     learning_rate: Annotated[float, Field(ge=1e-7, le=1e-2)] = 6e-5
     batch_size: Annotated[int, Field(ge=2, le=65_536)] = 8
+    head: Literal["auto", "classifier", "yes", "layerwise"] = "auto"
+    prompt: str = "answer"
+    start_layer: Annotated[int, Field(ge=1, le=512)] = 8
+    self_distillation: Annotated[float, Field(ge=0, le=100)] = 1.0
+    compress: tuple[Literal[1, 2, 4, 8], ...] = (1,)
+    compress_layer: Annotated[int, Field(ge=1, le=512)] = 8
 
     @model_validator(mode="after")
     def _applies(self) -> Self:
         idle = [
             name
-            for name in ("matryoshka", "lora", "mini_batch", "gradient_checkpointing", "query_format")
+            for name in ("matryoshka", "in_context", "mini_batch", "gradient_checkpointing", "query_format")
             if getattr(self, name)
         ]
         if idle:
             raise ValueError(f"{', '.join(idle)} do not apply to rerankers; expected them not to be set")
+        if not self.compress or not self.prompt.strip():
+            raise ValueError("compress or prompt is empty; expected at least one ratio, and a question")
         if not self.loss.hard_negatives:
             raise ValueError(
                 "loss.hard_negatives is 0; expected at least 1, the negatives that each query is compared with"
@@ -289,6 +229,7 @@ class PretrainSpec(TrainSpec):
             "matryoshka",
             "distillation",
             "lora",
+            "in_context",
             "mini_batch",
             "freeze_embeddings",
             "gradient_checkpointing",

@@ -2,6 +2,7 @@
 
 pretrain   plain texts, RetroMAE
 general    pairs of every kind, negatives of the batch only, large batches, no instruction
+reranker   the same rows as pairs, for a cross-encoder or a decoder that scores them
 task       labelled rows: hard negatives, an instruction where a row has one, one data set per step, and a batch size for
 retrieval and another one for the rest (arXiv 2409.15700)
 """
@@ -17,10 +18,10 @@ from quarry.training.examples.rows import TrainingRow
 from quarry.training.fit.dev_score import DevSet
 from quarry.training.fit.progress import TrainObserver
 from quarry.training.fit.run import TrainedModel
-from quarry.training.fit.spec import BatchSpec, LossSpec, PretrainSpec, TrainSpec
+from quarry.training.fit.spec import BatchSpec, LossSpec, PretrainSpec, RerankerSpec, TrainSpec
 from quarry.training.fit.table import RowTable
 
-Stage: TypeAlias = Literal["pretrain", "general", "task"]
+Stage: TypeAlias = Literal["pretrain", "general", "task", "reranker"]
 _STEPS = 8  # of an epoch at least, where the batch size was left open
 
 
@@ -53,6 +54,8 @@ def stage_spec(stage: Stage, settings: Mapping[str, Any], *, gpu: bool) -> Train
     """
     if stage == "pretrain":
         return PretrainSpec.of(_over(PretrainSpec(batch_size=64 if gpu else 16).model_dump(), settings))
+    if stage == "reranker":
+        return RerankerSpec.of(_over(RerankerSpec(loss=LossSpec(hard_negatives=7)).model_dump(), settings))
     mini = 64 if gpu else 16
     if stage == "general":
         loss = LossSpec(temperature=0.01, hard_negatives=0, false_negative_margin=None)
@@ -144,8 +147,12 @@ def train_stage(
     """
     from quarry.training.fit.embedder import finetune
     from quarry.training.fit.pretrain import pretrain
+    from quarry.training.fit.reranker import finetune_reranker
     from quarry.training.fit.start import started
 
+    if isinstance(spec, RerankerSpec):
+        read = rows.rows if isinstance(rows, RowTable) else rows
+        return finetune_reranker(job.model, read, spec, job.into, dev=dev, observer=observer, device=job.device)
     base = started(job.model, job.into, pooling=job.pooling, seed=spec.seed)
     if isinstance(spec, PretrainSpec):
         return pretrain(base, rows, spec, job.into, observer=observer, device=job.device)

@@ -23,8 +23,9 @@ from quarry.indexer.models.loading import (
     quiet_libraries,
 )
 from quarry.indexer.models.tokenizer import ModelTokenizer
-from quarry.training.fit.collation import Tokenizer, asked_format, padded
+from quarry.training.fit.examples_before import in_context_format
 from quarry.training.fit.spec import LoraSpec, TrainSpec
+from quarry.training.fit.tokens import QueryTokens, Tokenizer, asked_format, padded
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -48,12 +49,6 @@ class Trainable:
     dim: int
     folder: Path
 
-    def query_text(self, query: str, prompt: str = "") -> str:
-        """Return a query in the model's format, with another instruction when `prompt` is one."""
-        query_format = asked_format(self.shape.query_format, prompt)
-        head, tail = query_format.split("{query}", 1)
-        return head + query + tail
-
     def document_text(self, text: str) -> str:
         """Return a passage in the model's format."""
         head, tail = self.shape.document_format.split("{text}", 1)
@@ -67,18 +62,34 @@ class Trainable:
             max_tokens: Longer ones are cut.
             token_budget: Padded tokens per forward.
         """
+        return self._forward(Tokenizer(self.tokenizer, max_tokens).encode(texts), token_budget)
+
+    def embed_queries(
+        self, queries: Sequence[str], prompts: Sequence[str], *, max_tokens: int, token_budget: int
+    ) -> Vectors:
+        """Return unit rows of queries, shape (len(queries), dim), in the model's format or with other instructions.
+
+        Args:
+            queries: Without their format.
+            prompts: Instruction of each (`TrainingRow.prompt`); empty for the model's own.
+            max_tokens: Of a query in its format, examples not counted; longer ones are cut.
+            token_budget: Padded tokens per forward.
+        """
+        formats = [asked_format(self.shape.query_format, prompt) for prompt in prompts]
+        return self._forward(QueryTokens(self.tokenizer, self.shape, max_tokens).encode(queries, formats), token_budget)
+
+    def _forward(self, ids: Sequence[Sequence[int]], token_budget: int) -> Vectors:
         import torch
 
-        out = np.empty((len(texts), self.dim), dtype=np.float32)
-        tokenizer = Tokenizer(self.tokenizer, max_tokens)
-        ids = tokenizer.encode(texts)
+        out = np.empty((len(ids), self.dim), dtype=np.float32)
+        pad = self.tokenizer.padding
         lengths = [len(row) for row in ids]
         was_training = self.model.training
         self.model.eval()
         try:
             with torch.inference_mode():
                 for batch in token_batches(lengths, by_length(lengths), token_budget):
-                    tokens = padded([ids[row] for row in batch], tokenizer.pad)
+                    tokens = padded([ids[row] for row in batch], pad)
                     features = {"input_ids": tokens.ids, "attention_mask": tokens.mask}
                     moved = {name: value.to(self.model.device) for name, value in features.items()}
                     out[batch] = self.model(moved)["sentence_embedding"].float().cpu().numpy()
@@ -143,6 +154,9 @@ def open_trainable(folder: Path, spec: TrainSpec, *, model_id: str | None = None
     shape = model_format(folder, config, model_id or stored_id(folder, config))
     if spec.query_format is not None:
         shape = replace(shape, query_format=spec.query_format)
+    if spec.in_context is not None:
+        in_context_format(shape)
+        shape = replace(shape, in_context=True)
     tokenizer = load_tokenizer(folder, config)
     load_weights(AutoModel, folder, device="cpu")  # says what is missing or damaged; sentence-transformers would not
     local = {"local_files_only": True}
@@ -211,7 +225,7 @@ def _prepare(model: "SentenceTransformer", spec: TrainSpec, dim: int) -> None:
     inner: Any = model[0].model
     inner.train()
     if spec.lora is not None:
-        model[0].model = _with_lora(inner, spec.lora)
+        model[0].model = with_lora(inner, spec.lora)
     elif spec.freeze_embeddings:
         inner.get_input_embeddings().requires_grad_(False)
     if spec.gradient_checkpointing:
@@ -222,7 +236,13 @@ def _prepare(model: "SentenceTransformer", spec: TrainSpec, dim: int) -> None:
                 module.p = spec.dropout
 
 
-def _with_lora(inner: Any, lora: LoraSpec) -> Any:
+def with_lora(inner: Any, lora: LoraSpec) -> Any:
+    """Return a model with low-rank adapters, which alone are trained.
+
+    Raises:
+        SettingsError: If the targets are not in the model.
+        MissingExtraError: If peft is not installed.
+    """
     try:
         from peft import LoraConfig, TaskType, get_peft_model
     except ImportError as err:

@@ -26,7 +26,7 @@ from transformers import Trainer, TrainingArguments
 from quarry.indexer.models.batching import token_batches
 from quarry.training.fit.batches import Draw
 from quarry.training.fit.losses import Roles, batch_loss, rerank_loss, with_texts
-from quarry.training.fit.retromae import MaskedTexts, RetroMae
+from quarry.training.fit.retromae import MaskedTexts
 from quarry.training.fit.spec import RerankerSpec, TrainSpec
 from quarry.training.fit.trainable import restore_weights, trainable_weights
 
@@ -203,7 +203,7 @@ class PlannedPretrainer(Planned, Trainer):
     """Trains a masked language model."""
 
     @classmethod
-    def of(cls, arguments: Mapping[str, Any], model: RetroMae, callback: Any) -> Self:
+    def of(cls, arguments: Mapping[str, Any], model: nn.Module, callback: Any) -> Self:
         """Return a trainer of the model."""
         placeholder = Dataset.from_dict({"text": [""]})
         return cls(model=model, args=TrainingArguments(**arguments), train_dataset=placeholder, callbacks=[callback])
@@ -216,6 +216,15 @@ class PlannedPretrainer(Planned, Trainer):
     def compute_loss(self, model: Any, inputs: dict[str, Tensor], *_: Any, **__: Any) -> Tensor:
         """Return the loss of one batch."""
         loss: Tensor = model(MaskedTexts(**inputs))
+        return loss
+
+
+class PlannedDecoderTrainer(PlannedPretrainer):
+    """Trains a decoder reranker."""
+
+    def compute_loss(self, model: Any, inputs: dict[str, Tensor], *_: Any, **__: Any) -> Tensor:
+        """Return the loss of one batch."""
+        loss: Tensor = model(inputs)
         return loss
 
 

@@ -172,7 +172,7 @@ def _describe(folder: Path, shape: ModelFormat, alpha: float) -> None:
         query_format=shape.query_format,
         document_format=shape.document_format,
     )
-    write_profile(folder, spec)
+    write_profile(folder, spec, in_context=shape.in_context)
     write_atomic(folder / _RECORD, dumps(record, ensure_ascii=False, indent=1, sort_keys=True).encode())
     card = folder / "README.md"
     text = card.read_text(encoding="utf-8") if card.is_file() else ""

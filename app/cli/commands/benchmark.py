@@ -1,11 +1,12 @@
 """`quarry benchmark`: score an embedding model with mteb on local data, in the six task types of C-MTEB, offline."""
 
+from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quarry.app.cli.console import DeviceOption, fields, note, out, out_json, table
+from quarry.app.cli.console import DeviceOption, ExamplesOption, fields, note, out, out_json, table
 from quarry.app.cli.exits import usage_errors
 from quarry.app.cli.help import QuarryCommand
 
@@ -49,6 +50,7 @@ def benchmark(
         int | None,
         typer.Option(help="Score a sample of at most this many rows or queries; the task name records it.", min=2),
     ] = None,
+    examples: ExamplesOption = None,
     device: DeviceOption = "auto",
     show: Annotated[bool, typer.Option("--list", help="List the available tasks and exit.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -75,11 +77,11 @@ def benchmark(
     check_mteb()
     from datasets import disable_progress_bars
 
-    from quarry.app.wiring import choose_model
+    from quarry.app.wiring import asked_options, choose_model
 
     disable_progress_bars()  # one bar per small dataset is noise
 
-    chosen = choose_model(model, device=device, dim=dim)
+    chosen = choose_model(model, device=device, dim=dim, asked=asked_options(examples))
     for sentence in chosen.trail:
         note(f"model: {sentence}")
     if chosen.embedder is None:
@@ -91,10 +93,17 @@ def benchmark(
             expected="one",
             do="Give --model, or see `quarry models`",
         )
-    experiment = {"dim": dim} if dim is not None else None
+    experiment: dict[str, Any] = {} if dim is None else {"dim": dim}
+    if examples is not None:
+        experiment["examples"] = sha256(chosen.embedder.spec.query_format.encode()).hexdigest()[:12]
     results: list[BenchmarkResult] = []
     for result in run_benchmark(
-        chosen.embedder, choices, into, limit=limit, experiment=experiment, progress=lambda message: note(str(message))
+        chosen.embedder,
+        choices,
+        into,
+        limit=limit,
+        experiment=experiment or None,
+        progress=lambda message: note(str(message)),
     ):
         note(f"  {result.measure} {result.score:.4f}" + (" (from an earlier run)" if result.reused else ""))
         results.append(result)

@@ -8,11 +8,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quarry.app.cli.console import DeviceOption, HtmlOption, LanguageOption, fields, note, out, out_json, table
+from quarry.app.cli.console import (
+    CompressOption,
+    CutoffOption,
+    DeviceOption,
+    ExamplesOption,
+    HtmlOption,
+    LanguageOption,
+    fields,
+    note,
+    out,
+    out_json,
+    table,
+)
 from quarry.app.cli.exits import usage_errors
 from quarry.app.cli.headings import headings
 from quarry.app.cli.help import IndexCommand
 from quarry.app.cli.report.page import write_page
+from quarry.app.wiring import embedder_asking, reranker_asking
 from quarry.app.words import InterfaceLanguage, words
 
 if TYPE_CHECKING:
@@ -81,6 +94,9 @@ def evaluate(
     ] = None,
     html: HtmlOption = None,
     lang: LanguageOption = "en",
+    cutoff_layers: CutoffOption = None,
+    compress: CompressOption = 1,
+    examples: ExamplesOption = None,
     device: DeviceOption = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -90,6 +106,7 @@ def evaluate(
     from quarry.retriever.evaluation.language_pairs import with_language_pairs
     from quarry.retriever.evaluation.measures import parse_measures
     from quarry.retriever.evaluation.routes import RERANKED, evaluate_route, route_options
+    from quarry.retriever.rerankers.depth import Depth
     from quarry.retriever.searcher import Searcher
 
     index, dataset = _in_order(index, dataset, old_index)
@@ -102,7 +119,9 @@ def evaluate(
             route_options(name, rerank_depth)
     data = load_dataset(dataset, split)
     wants_rerank = any(name.endswith(RERANKED) for name in names)
-    searcher = Searcher.open(index, rerank=rerank if wants_rerank else "none", device=device)
+    embedder = embedder_asking(index, examples, device)
+    asked = reranker_asking(index, rerank, device, Depth(cutoff_layers, compress)) if wants_rerank else "none"
+    searcher = Searcher.open(index, embedder=embedder, rerank=asked, device=device)
     _check_fit(data, searcher)
     data = with_language_pairs(data, searcher.index.chunks)
     found = {}

@@ -11,8 +11,9 @@ from quarry.app.cli.help import IndexCommand
 
 if TYPE_CHECKING:
     from quarry.indexer.opened import Index
-    from quarry.training.examples.rows import ExportReport
+    from quarry.training.examples.rows import ExportReport, TrainingRow
     from quarry.training.feedback.judgements import Conflict, FeedbackSummary, Judgement
+    from quarry.training.feedback.log import StoredEvent
 
 _SHOWN = 20  # judgements and queries shown in text output; --json lists all
 _ANSWER_GRADE = 2  # from this grade on the passage answers the question
@@ -35,6 +36,12 @@ def feedback(
     ] = None,
     qrels: Annotated[
         Path | None, typer.Option(help="Write queries.jsonl and qrels/test.tsv (BEIR) to this folder.")
+    ] = None,
+    write_examples: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write up to five judged answers to this file, as --examples of an in-context model reads them."
+        ),
     ] = None,
     conflict: Annotated[
         Literal["majority", "latest"], typer.Option(help="How to resolve conflicting judgments of a passage.")
@@ -60,7 +67,9 @@ def feedback(
         raise typer.BadParameter("--query, --chunk and --grade require --add")
     if add:
         _add(index, str(query), str(chunk), int(grade or 0), session)
-    _show(index, export, qrels, conflict, as_json=as_json, quiet=add)
+    if write_examples is not None:
+        _write_examples(index, write_examples, conflict)
+    _show(index, export, qrels, conflict, as_json=as_json, quiet=add or write_examples is not None)
 
 
 def _add(root: Path, query: str, chunk_id: str, grade: int, session: str) -> None:
@@ -87,19 +96,35 @@ def _add(root: Path, query: str, chunk_id: str, grade: int, session: str) -> Non
     note(f"event {number} stored: {action}, grade {grade}, {chunk_id}")
 
 
-def _show(
-    root: Path, export: Path | None, qrels: Path | None, conflict: "Conflict", *, as_json: bool, quiet: bool
-) -> None:
+def _events(root: Path) -> "list[StoredEvent]":
     from quarry.indexer.storage.generations import Generations
-    from quarry.training.feedback.judgements import document_grades, judgements, summary
     from quarry.training.feedback.log import FeedbackLog, feedback_path
 
     Generations(root).pointer()  # a folder that is not an index is an error, not an empty log
     path = feedback_path(root)
-    events = []
-    if path.is_file():
-        with FeedbackLog.open(path) as log:
-            events = list(log.events())
+    if not path.is_file():
+        return []
+    with FeedbackLog.open(path) as log:
+        return list(log.events())
+
+
+def _write_examples(root: Path, file: Path, conflict: "Conflict") -> None:
+    from quarry.indexer.models.few_shot import MOST_SHOTS, Shot, write_shots
+    from quarry.training.feedback.judgements import judgements
+
+    judged = sorted(judgements(_events(root), conflict), key=lambda one: -one.grade)
+    rows, _ = _rows_of(root, file, judged)
+    write_shots(file, [Shot(row.query, row.pos[0]) for row in rows[:MOST_SHOTS]])
+    note(f"{file}: {min(len(rows), MOST_SHOTS)} examples, the best judged answers of different questions")
+
+
+def _show(
+    root: Path, export: Path | None, qrels: Path | None, conflict: "Conflict", *, as_json: bool, quiet: bool
+) -> None:
+    from quarry.training.feedback.judgements import document_grades, judgements, summary
+    from quarry.training.feedback.log import feedback_path
+
+    path, events = feedback_path(root), _events(root)
     counts, judged = summary(events), judgements(events, conflict)
     exports = {
         name: _exported(report)
@@ -116,9 +141,26 @@ def _show(
 
 
 def _export_rows(root: Path, file: Path, judged: "Sequence[Judgement]") -> "ExportReport":
+    from quarry.training.examples.rows import write_training_rows
+
+    rows, report = _rows_of(root, file, judged)
+    write_training_rows(file, rows)
+    note(
+        f"{file}: {report.rows} rows, {report.without_negatives} of them without negatives; omitted: "
+        f"{report.without_positives} queries without a relevant passage, {report.missing} judgments of deleted passages"
+    )
+    return report
+
+
+def _rows_of(root: Path, file: Path, judged: "Sequence[Judgement]") -> "tuple[list[TrainingRow], ExportReport]":
+    """Return judged queries with their passages, for a file.
+
+    Raises:
+        FeedbackError: If there is none.
+    """
     from quarry.indexer.errors import FeedbackError
     from quarry.indexer.opened import Index
-    from quarry.training.examples.rows import training_rows, write_training_rows
+    from quarry.training.examples.rows import training_rows
 
     index = Index.open(root)
     rows, report = training_rows(judged, lambda chunk_id: _text(index, chunk_id))
@@ -131,12 +173,7 @@ def _export_rows(root: Path, file: Path, judged: "Sequence[Judgement]") -> "Expo
             file=file,
             count=len(judged),
         )
-    write_training_rows(file, rows)
-    note(
-        f"{file}: {report.rows} rows, {report.without_negatives} of them without negatives; omitted: "
-        f"{report.without_positives} queries without a relevant passage, {report.missing} judgments of deleted passages"
-    )
-    return report
+    return rows, report
 
 
 def _text(index: "Index", chunk_id: str) -> str | None:

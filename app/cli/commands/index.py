@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from quarry.app.cli.console import DeviceOption, ProgressBar, fields, note, out, out_json
+from quarry.app.cli.console import DeviceOption, ExamplesOption, ProgressBar, fields, note, out, out_json
 from quarry.app.cli.exits import usage_errors
 from quarry.app.cli.help import QuarryCommand
 from quarry.app.cli.removing import index_of, index_to_write, selection_of, without_indexing
 from quarry.app.documents.skips import remember_skips
-from quarry.app.wiring import ChosenModel, choose_model, live_manifest
+from quarry.app.wiring import ChosenModel, asked_options, choose_model, live_manifest
 from quarry.indexer.build import BuildReport, build_index
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.messages import Message
@@ -20,6 +20,7 @@ from quarry.indexer.readers.left_out import told
 
 if TYPE_CHECKING:
     from quarry.indexer.build.chunking import ChunkSpec
+    from quarry.indexer.models.encoder import EncoderOptions
     from quarry.indexer.readers.base import ReadOptions
 
 _SHOWN_SKIPS = 10
@@ -61,6 +62,13 @@ def index(
     dim: Annotated[
         int | None, typer.Option(help="Truncate vectors to the first DIM dimensions (Matryoshka models).")
     ] = None,
+    instruction: Annotated[
+        str | None,
+        typer.Option(
+            help="Task sentence in front of each query; the index keeps it. Default: the model's, or as it was built."
+        ),
+    ] = None,
+    examples: ExamplesOption = None,
     analyzer: Annotated[
         Literal["jieba", "rjieba", "bigram"] | None, typer.Option(help="Chinese word segmenter. Default: jieba.")
     ] = None,
@@ -148,8 +156,10 @@ def index(
     into = index_to_write(paths, into, dry_run=dry_run)
     paths = paths or []
 
+    asked = asked_options(examples, instruction)
+
     def load(wanted: str | None) -> ChosenModel:
-        found = model_for(into, wanted, device=device, dim=dim, download=download)
+        found = model_for(into, wanted, device=device, dim=dim, download=download, asked=asked)
         for sentence in found.trail:
             note(f"model: {sentence}")
         return found
@@ -201,18 +211,26 @@ def _build(into: Path, paths: list[Path], chosen: ChosenModel, settings: BuildOp
         bar.close()
 
 
-def model_for(into: Path, wanted: str | None, *, device: str, dim: int | None, download: bool) -> ChosenModel:
+def model_for(
+    into: Path,
+    wanted: str | None,
+    *,
+    device: str,
+    dim: int | None,
+    download: bool,
+    asked: "EncoderOptions | None" = None,
+) -> ChosenModel:
     """Return the model to build with: the one asked for, else the index's own, else `auto`."""
     manifest = live_manifest(into) if wanted is None else None
     if manifest is None:
-        return choose_model(wanted or "auto", device=device, dim=dim, allow_download=download)
+        return choose_model(wanted or "auto", device=device, dim=dim, allow_download=download, asked=asked)
     if manifest.embedder is None:
         reason = Message.of("cli.index_without_model", "this index has none: BM25 only; add one with --model auto")
         return ChosenModel(None, "", (reason,), manifest.notes)
     from quarry.retriever.stages.models import recorded_embedder, usable_device
 
     # the index is not opened: it may be damaged, and building repairs it
-    embedder = recorded_embedder(into, manifest.embedder, usable_device(device)[0])
+    embedder = recorded_embedder(into, manifest.embedder, usable_device(device)[0], asked=asked)
     return ChosenModel(embedder, manifest.embedder.folder, (), manifest.notes)
 
 

@@ -9,12 +9,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quarry.app.cli.console import DeviceOption, FilterOption, RerankOption, bold, note, out, out_json, raw, safe, table
+from quarry.app.cli.console import (
+    CompressOption,
+    CutoffOption,
+    DeviceOption,
+    ExamplesOption,
+    FilterOption,
+    RerankOption,
+    bold,
+    note,
+    out,
+    out_json,
+    raw,
+    safe,
+    table,
+)
 from quarry.app.cli.help import IndexCommand
+from quarry.app.wiring import embedder_asking, reranker_asking
 from quarry.indexer.errors import BadFilter
 from quarry.indexer.storage.conditions import parse_expression
 from quarry.retriever.highlight import pieces, snippet
 from quarry.retriever.ranking import Query, StageScore
+from quarry.retriever.rerankers.depth import Depth
 from quarry.retriever.rerankers.m3 import SPARSE_WEIGHT
 from quarry.retriever.results import Answer, Context, Result
 from quarry.retriever.searcher import Searcher, SearchOptions
@@ -82,6 +98,9 @@ def search(
         bool, typer.Option("--explain", help="Show ranks and scores of every stage, matched terms and timings.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per query.")] = False,
+    cutoff_layers: CutoffOption = None,
+    compress: CompressOption = 1,
+    examples: ExamplesOption = None,
     device: DeviceOption = "auto",
     generation: Annotated[str | None, typer.Option(help="Search this generation instead of the live one.")] = None,
 ) -> None:
@@ -98,7 +117,9 @@ def search(
         expand=expand.value,
         expand_tokens=expand_tokens,
     )
-    searcher = Searcher.open(index, rerank=rerank, device=device, generation=generation)
+    embedder = embedder_asking(index, examples, device)
+    asked_reranker = reranker_asking(index, rerank, device, Depth(cutoff_layers, compress))
+    searcher = Searcher.open(index, embedder=embedder, rerank=asked_reranker, device=device, generation=generation)
     if options.route != "bm25":
         searcher.warm(words=False)  # keeps model loading out of the timings
     if run is not None:

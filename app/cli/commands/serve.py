@@ -9,8 +9,20 @@ from typing import Annotated
 import typer
 
 from quarry.app.cli.commands.ui import address, allowed_hosts, free_port, is_loopback
-from quarry.app.cli.console import AllowHostOption, DeviceOption, HostOption, PortOption, RerankOption, note, out
+from quarry.app.cli.console import (
+    AllowHostOption,
+    CompressOption,
+    CutoffOption,
+    DeviceOption,
+    ExamplesOption,
+    HostOption,
+    PortOption,
+    RerankOption,
+    note,
+    out,
+)
 from quarry.app.cli.help import IndexCommand
+from quarry.app.wiring import embedder_asking, reranker_asking
 from quarry.indexer.errors import MissingExtraError, SettingsError
 
 _NEEDED = ("fastapi", "uvicorn", "prometheus_client", "python_multipart")
@@ -31,6 +43,9 @@ def serve(
     host: HostOption = "127.0.0.1",
     port: PortOption = 8000,
     rerank: RerankOption = "auto",
+    cutoff_layers: CutoffOption = None,
+    compress: CompressOption = 1,
+    examples: ExamplesOption = None,
     device: DeviceOption = "auto",
     queue: Annotated[int, typer.Option(help="Maximum number of waiting requests; further ones get 429.", min=1)] = 256,
     batch: Annotated[int, typer.Option(help="Maximum number of queries per batch.", min=1)] = 32,
@@ -87,8 +102,12 @@ def serve(
     from quarry.app.server.application import create_app
     from quarry.app.server.running import run
     from quarry.app.server.services import Services
+    from quarry.retriever.rerankers.depth import Depth
 
-    app = create_app(Services.open(settings))
+    embedder = embedder_asking(index, examples, device)
+    asked = reranker_asking(index, rerank, device, Depth(cutoff_layers, compress))
+    reranker = None if isinstance(asked, str) else asked
+    app = create_app(Services.open(settings, embedder=embedder, reranker=reranker))
 
     def announce() -> None:
         url = address(host, port)

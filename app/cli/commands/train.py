@@ -25,6 +25,7 @@ class StageName(StrEnum):
     pretrain = "pretrain"
     general = "general"
     task = "task"
+    reranker = "reranker"
 
 
 class PoolingName(StrEnum):

@@ -12,9 +12,19 @@ from typing import Annotated
 
 import typer
 
-from quarry.app.cli.console import AllowHostOption, DeviceOption, HostOption, PortOption, RerankOption, note, out
+from quarry.app.cli.console import (
+    AllowHostOption,
+    DeviceOption,
+    ExamplesOption,
+    HostOption,
+    PortOption,
+    RerankOption,
+    note,
+    out,
+)
 from quarry.app.cli.help import IndexCommand
 from quarry.app.uploads import MAX_FILE_MEGABYTES
+from quarry.app.wiring import asked_options
 from quarry.indexer.errors import SettingsError
 
 PASSWORD_VARIABLE = "QUARRY_UI_PASSWORD"  # noqa: S105 (a variable's name)
@@ -63,12 +73,14 @@ def ui(
     host: HostOption = "127.0.0.1",
     port: PortOption = 8501,
     rerank: RerankOption = "auto",
+    examples: ExamplesOption = None,
     device: DeviceOption = "auto",
     allow_host: AllowHostOption = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser window.")] = False,
 ) -> None:
     """Start the app."""
     index, folder = index_of(path)
+    asked_options(examples)  # report a bad file here, not in the browser
     port = free_port(host, port)
     environment = {
         **os.environ,
@@ -78,6 +90,7 @@ def ui(
         "QUARRY_UI_RERANK": rerank,
         "QUARRY_UI_DEVICE": device,
         "QUARRY_UI_HOSTS": ",".join(allowed_hosts(host, allow_host)),
+        "QUARRY_UI_EXAMPLES": str(examples.absolute()) if examples else "",
     }
     generated = set_password(environment, host)
     out(f"Quarry is at {address(host, port)} (press Ctrl-C to stop)")

@@ -10,6 +10,7 @@ from uuid import uuid4
 import streamlit as st
 
 from quarry.app.ui.shared.password import ask_password
+from quarry.app.wiring import embedder_asking
 from quarry.app.words import InterfaceLanguage
 from quarry.training.feedback.log import FeedbackLog, feedback_path
 
@@ -25,6 +26,7 @@ RERANK_VARIABLE = "QUARRY_UI_RERANK"
 DEVICE_VARIABLE = "QUARRY_UI_DEVICE"
 VISITOR_COOKIE = "quarry_visitor"
 _VISITOR = re.compile("[0-9a-f]{32}")
+EXAMPLES_VARIABLE = "QUARRY_UI_EXAMPLES"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +60,11 @@ class Session:
         return _live(str(self.index), self.rerank, self.device).newest()
 
     def embedder(self) -> "Embedder | None":
-        """Return the loaded model of the live generation; None for a lexical-only index, or when it cannot be loaded."""
-        return self.searcher().embedder()
+        """Return the loaded model of the live generation, for writing; None for a lexical-only index, or when it cannot be loaded."""
+        from quarry.retriever.stages.models import as_recorded
+
+        searcher = self.searcher()
+        return as_recorded(searcher.embedder(), searcher.index.manifest)
 
     def feedback(self) -> FeedbackLog:
         """Return the index's feedback log."""
@@ -99,7 +104,9 @@ def _live(index: str, rerank: str, device: str) -> "LiveSearcher":
     """The live generation and its models, for all visitors; a visitor who reads older answers keeps their searcher."""
     from quarry.retriever.live import LiveSearcher
 
-    return LiveSearcher(Path(index), rerank=rerank, device=device)
+    examples = os.environ.get(EXAMPLES_VARIABLE)
+    embedder = embedder_asking(Path(index), Path(examples) if examples else None, device)
+    return LiveSearcher(Path(index), embedder=embedder, rerank=rerank, device=device)
 
 
 @st.cache_resource(show_spinner=False)

@@ -8,7 +8,16 @@ import pytest
 
 from quarry.indexer.errors import ModelError, SettingsError
 from quarry.indexer.models.encoder import load_embedder
-from quarry.training.fit.spec import DistillationSpec, LoraSpec, LossSpec, MatryoshkaSpec, PretrainSpec, TrainSpec
+from quarry.training.fit.spec import (
+    DistillationSpec,
+    InContextSpec,
+    LoraSpec,
+    LossSpec,
+    MatryoshkaSpec,
+    PretrainSpec,
+    RerankerSpec,
+    TrainSpec,
+)
 from quarry.training.fit.stages import fitting, stage_spec
 from quarry.training.fit.start import started
 from tests import ROOT
@@ -51,9 +60,12 @@ def test_every_setting_is_on_the_page():
     page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
     shown = set(re.findall(r"`([a-z_.]+)`", page))
     plain = {
-        name for name in {**TrainSpec.model_fields, **PretrainSpec.model_fields} if name not in ("loss", "batches")
+        name
+        for name in {**TrainSpec.model_fields, **PretrainSpec.model_fields, **RerankerSpec.model_fields}
+        if name not in ("loss", "batches")
     }
     nested = {"loss": LossSpec, "matryoshka": MatryoshkaSpec, "distillation": DistillationSpec, "lora": LoraSpec}
+    nested["in_context"] = InContextSpec
     wanted = plain - nested.keys()
     for table, spec in nested.items():
         wanted |= {f"{table}.{name}" for name in spec.model_fields}

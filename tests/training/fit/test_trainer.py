@@ -12,10 +12,11 @@ import torch
 from quarry.indexer.models.encoder import EncoderOptions, load_embedder
 from quarry.training.examples.rows import TrainingRow
 from quarry.training.fit.batches import plan_batches
-from quarry.training.fit.collation import Collator, Tokenizer, padded
+from quarry.training.fit.collation import Collator
 from quarry.training.fit.losses import Roles, batch_loss
 from quarry.training.fit.spec import TrainSpec
 from quarry.training.fit.table import text_number
+from quarry.training.fit.tokens import Tokenizer, padded
 from quarry.training.fit.trainable import Trainable, merge_adapters, open_trainable
 from quarry.training.fit.trainer import ContrastiveLoss
 from tests.training.fit.formats import with_formats

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from quarry.indexer.errors import SettingsError
+from quarry.training.fit.spec_parts import listed_faults
 
 
 class SecondStageSpec(BaseModel):
@@ -46,7 +47,7 @@ class SecondStageSpec(BaseModel):
         try:
             return cls.model_validate(dict(settings))
         except ValidationError as err:
-            faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in err.errors()]
+            faults = listed_faults(err, "second stage")
             raise SettingsError(
                 "tuning.second_stage_settings",
                 "the settings of the second stage have {count:fault|faults}: {faults}",
