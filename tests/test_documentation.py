@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ADAPTERS = (  # subclasses of other libraries' classes
     "quarry.indexer.models.forward.bert",
     "quarry.training.fit.callback",
+    "quarry.training.fit.decoder_reranker",
     "quarry.training.fit.retromae",
     "quarry.training.fit.steps",
     "quarry.training.fit.trainer",
