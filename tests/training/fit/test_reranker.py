@@ -79,7 +79,7 @@ def test_the_dev_score_shows_each_query_its_own_hard_passages(tmp_path, monkeypa
         shown[query] = passages
         return np.array([float(text.startswith("near")) for text in passages], dtype="f4")  # as bad as can be
 
-    monkeypatch.setattr("quarry.training.fit.reranker._RerankerTrainee._scores", scores)
+    monkeypatch.setattr("quarry.training.fit.reranker_trainee.RerankerTrainee._scores", scores)
     done = finetune_reranker(
         tiny_model(tmp_path / "base"),
         ROWS[:16],
