@@ -30,7 +30,7 @@ from quarry.indexer.build.encoding import encode_passages, tokens_lost
 from quarry.indexer.build.intake import Intake, put_own_document, recut, storable, sync_roots
 from quarry.indexer.build.measurement import kept_measurement, measure_routes, still_good
 from quarry.indexer.build.merging import segments_to_merge
-from quarry.indexer.build.plan import BuildOptions, Plan, live_to_continue
+from quarry.indexer.build.plan import BuildOptions, Plan, live_to_continue, refuse_damaged
 from quarry.indexer.build.progress import Clock, Observer, Unobserved
 from quarry.indexer.build.removal import Selection, select, take_out
 from quarry.indexer.build.roots import name_roots
@@ -343,7 +343,10 @@ def _build(generations: Generations, place: Place, plan: Plan, observer: Observe
         return _report(plan.live.generation, intake, (documents, chunks), encoded, clock.finish(), switched=False)
 
     measured = still_good(plan, table.language_counts(), table.changed_passages())
-    table.absorb(segments_to_merge(table, plan))
+    merged = segments_to_merge(table, plan)
+    names = dict(zip(sorted(table.left()), plan.live.segments if plan.live else (), strict=False))
+    refuse_damaged(plan.index, [names[number] for number in merged if number in names])
+    table.absorb(merged)
     table.settle()
     corpus, number = table.corpus_sha256(), table.number_head() if table.needs_head() else None
     table.commit()

@@ -1,6 +1,6 @@
 """What a build will do: the settings asked for, with everything inherited from the live generation and decided."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.layout import CHUNKS_NAME, CONTENTS_NAME
 from quarry.indexer.storage.manifest import Lineage, Manifest, ReadingFacts, RerankerFacts
 from quarry.indexer.storage.sealing import Damage
-from quarry.indexer.storage.segments import HEADER_NAME
+from quarry.indexer.storage.segments import HEADER_NAME, SegmentName, Segments
 from quarry.indexer.stores import store_class
 
 MOST_PASSAGES_WITH_TOKENS = 20_000  # 0.5 GB of token states
@@ -227,7 +227,9 @@ def live_to_continue(generations: Generations, settings: BuildOptions) -> tuple[
     try:
         folder = generations.live()
         manifest = Manifest.read(folder)
-        damage = manifest.damage(folder, hashes=True if settings.rebuild else None)
+        # an older format is written anew as a whole: what is damaged must not get a fresh checksum
+        whole = settings.rebuild or not manifest.segments
+        damage = manifest.damage(folder, hashes=True if whole else None)
         _refuse_lost_texts(generations.root, damage)
     except OtherFormatError:
         raise
@@ -238,13 +240,25 @@ def live_to_continue(generations: Generations, settings: BuildOptions) -> tuple[
     return manifest, damage
 
 
+def refuse_damaged(index: Path, segments: Iterable[SegmentName]) -> None:
+    """Compare every file of segments that are merged with their records: damage would get a fresh checksum and be there for good.
+
+    Raises:
+        IndexFormatError: If a file differs; it is named.
+    """
+    _refuse(index, [each for one in segments for each in Segments(index).damage(one, hashes=True)])
+
+
 def _refuse_lost_texts(index: Path, damage: list[Damage]) -> None:
-    lost = next((each for each in damage if each.file.name in _OF_TEXTS), None)
-    if lost:
+    _refuse(index, [each for each in damage if each.file.name in _OF_TEXTS])
+
+
+def _refuse(index: Path, damage: list[Damage]) -> None:
+    if damage:
         raise IndexFormatError(
             "build.lost_texts",
             "the texts of the live generation cannot be carried over: {damage}",
             do="Run `quarry generations {index} --rollback`, or index every PATH again, the first one with --rebuild",
-            damage=lost.message,
+            damage=damage[0].message,
             index=index,
         )

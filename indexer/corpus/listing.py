@@ -23,6 +23,17 @@ class Skipped:
     detail: Message
 
 
+# What Quarry itself writes into an index folder, which may be the folder of the documents too
+_DATABASES = ("feedback.sqlite", "inbox.sqlite")
+_OF_AN_INDEX = frozenset(
+    {
+        *("quarry-index.json", "writer.lock", "inbox.lock", "skipped.json"),
+        *("generations", "segments", "embeddings", "evaluations", "tuning", "models"),
+        *(name + suffix for name in _DATABASES for suffix in ("", "-wal", "-shm")),
+    }
+)
+
+
 def printable(path: Path | str) -> str:
     """Return a path as text that is safe in ids and on screens; `path_of` gives it back."""
     return "".join(_printable_character(character) for character in str(path))
@@ -58,6 +69,7 @@ def list_files(root: Path, entering: Callable[[Path], None] = lambda _folder: No
         yield root if stat.S_ISREG(mode) else special
         return
     real_root = root.resolve()
+    ours = _OF_AN_INDEX if _is_index(root) else frozenset()
     entered: set[tuple[int, int]] = set()
     waiting: list[tuple[Path, bool]] = [(root, True)]  # a stack, not recursion: folders can be nested very deeply
     while waiting:
@@ -78,7 +90,7 @@ def list_files(root: Path, entering: Callable[[Path], None] = lambda _folder: No
         entered.add((facts.st_dev, facts.st_ino))
         entering(path)
         for entry in entries:
-            if not _is_left_out(entry):
+            if not (_is_left_out(entry) or (path == root and entry.name in ours)):
                 found = _entry(Path(entry.path), real_root)
                 if isinstance(found, Skipped):
                     yield found
@@ -90,10 +102,11 @@ def _is_left_out(entry: "os.DirEntry[str]") -> bool:
     """Hidden, or an index below its own documents: reading it would change it, and a watched one would never come to rest."""
     if entry.name.startswith((".", "~$")):
         return True
-    folder = Path(entry.path)
-    return (
-        entry.is_dir(follow_symlinks=False) and (folder / "writer.lock").is_file() and (folder / "generations").is_dir()
-    )
+    return entry.is_dir(follow_symlinks=False) and _is_index(Path(entry.path))
+
+
+def _is_index(folder: Path) -> bool:
+    return (folder / "writer.lock").is_file() and (folder / "generations").is_dir()
 
 
 def _entry(path: Path, real_root: Path) -> bool | Skipped:

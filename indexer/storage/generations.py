@@ -165,24 +165,55 @@ class Generations:
         Pointer.to(name, reason, history).write(self.root / POINTER_NAME)
 
     def previous(self) -> str:
-        """Return the newest finished generation before the live one that was itself live; refused candidates do not count.
+        """Return the generation that was live before the live one, and was not taken back; refused candidates never were.
+
+        A rollback takes back what came after its target: of 1, 2, 3, back to 2, 4, the one before 4 is 2.
 
         Raises:
             IndexFormatError: If there is none.
         """
         pointer = self.pointer()
-        live, lived = pointer.generation, {step.generation for step in pointer.history}
-        older = [name for name in self.finished() if name < live and name in lived]
+        lived: list[str] = []
+        for step in pointer.history:
+            taken_back = lived.index(step.generation) if step.generation in lived else len(lived)
+            lived = [*lived[:taken_back], step.generation]
+        here = set(self.finished()) - {pointer.generation}
+        older = [name for name in lived if name in here]
         if not older:
             raise IndexFormatError(
                 "storage.oldest",
                 "generation {name} is the oldest one here; there is nothing to roll back to",
-                name=live,
+                name=pointer.generation,
             )
         return older[-1]
 
+    def switch_back(self, name: str, reason: Message) -> None:
+        """Make a generation live after every file of it was compared with its record.
+
+        Raises:
+            IndexFormatError: If there is no such finished generation, or it is damaged; the live one stays.
+        """
+        if name not in self.finished():
+            raise self._absent(name)
+        folder = self.folder / name
+        damage = Manifest.read(folder).damage(folder, hashes=True)
+        if damage:
+            raise IndexFormatError(
+                "storage.damaged_target",
+                "generation {name} is damaged: {damage:;}",
+                expected="one whose files match their record",
+                do="Choose another one of `quarry generations {index}`; the live one still answers",
+                name=name,
+                damage=[each.message for each in damage[:3]],
+                index=self.root,
+            )
+        self.switch(name, reason)
+
     def prune(self, keep: int) -> list[str]:
         """Remove all but the live generation, the `keep - 1` newest others, and those that are being read.
+
+        Candidates that were never live, as killed tuning runs leave them, are counted apart: they push nothing out that a rollback
+        could go back to.
 
         Segments that none of the rest names are removed too, so only the holder of the writer lock may prune.
 
@@ -194,9 +225,12 @@ class Generations:
         """
         if keep < 1:
             raise ValueError(f"keep is {keep}; expected at least 1, for the live generation")
-        live = self.pointer().generation
-        others = [name for name in self.finished() if name != live]
-        gone = [name for name in others[: max(0, len(others) - (keep - 1))] if self._remove(name)]
+        pointer = self.pointer()
+        lived = {step.generation for step in pointer.history}
+        others = [name for name in self.finished() if name != pointer.generation]
+        kinds = ([name for name in others if (name in lived) is was_live] for was_live in (True, False))
+        surplus = sorted(name for kind in kinds for name in kind[: max(0, len(kind) - (keep - 1))])
+        gone = [name for name in surplus if self._remove(name)]
         self._prune_segments()
         return gone
 

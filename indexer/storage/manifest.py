@@ -280,9 +280,19 @@ class Manifest(_Part):
             ) from err
         check_format(content, path)
         try:
-            return cls.model_validate(content)
+            manifest = cls.model_validate(content)
         except ValidationError as err:
             raise wrong_fields(path, err) from err
+        if folder.name.isdigit() and manifest.generation != folder.name:
+            raise IndexFormatError(
+                "storage.other_generation",
+                "{path} is that of generation {other}",
+                expected="that of its own folder",
+                do="Something was copied over this generation: restore it, run `quarry generations INDEX --rollback`, or index again",
+                path=path,
+                other=manifest.generation,
+            )
+        return manifest
 
     def damage(self, folder: Path, *, hashes: bool | None = None) -> list[Damage]:
         """List what differs between the recorded files and those on disk.

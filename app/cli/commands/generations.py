@@ -43,7 +43,7 @@ def generations(
         with writer_lock(index):
             if rollback or switch:
                 target = switch or known.previous()
-                known.switch(
+                known.switch_back(
                     target,
                     Message.of("cli.rolled_back", "rolled back")
                     if rollback

@@ -168,7 +168,7 @@ def _confirm(session: Session, views: tuple[shown.GenerationView, ...]) -> None:
 def _switch(session: Session, name: str, reason: Message) -> None:
     try:
         with writer_lock(session.index):
-            Generations(session.index).switch(name, reason)
+            Generations(session.index).switch_back(name, reason)
     except SearchError as err:
         show_fault(session.say("The generation was not switched.", "未能切换。"), err, session.say)
         return
