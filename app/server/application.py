@@ -93,7 +93,10 @@ def health(services: Shared) -> Health:
     """Return whether the server is fully functional, and from which generation it answers."""
     manifest = services.live.searcher.index.manifest
     writer = services.writer.problem if services.writer else ""
-    problems = [str(problem) for problem in (*services.live.warnings, services.live.problem, writer) if problem]
+    refused = services.inbox.problem if services.inbox else None
+    problems = [
+        str(problem) for problem in (*services.live.warnings, services.live.problem, writer, refused) if problem
+    ]
     return Health(
         status="degraded" if problems else "ok",
         generation=manifest.generation,

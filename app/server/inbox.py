@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
+from hashlib import sha256
 from json import dumps, loads
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -33,10 +34,14 @@ _COLUMNS = "number, id, kind, documents, state, result, at"
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS jobs (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, "
     "kind TEXT NOT NULL, documents INTEGER NOT NULL, state TEXT NOT NULL, result TEXT NOT NULL, at TEXT NOT NULL, "
-    "payload TEXT, bytes INTEGER NOT NULL)",
+    "payload TEXT, bytes INTEGER NOT NULL, sha256 TEXT)",
     "CREATE INDEX IF NOT EXISTS waiting ON jobs (number) WHERE state = 'queued'",
     f"PRAGMA application_id = {_APPLICATION_ID}",
 )
+
+
+class DamagedJobError(SearchError):
+    """The texts of a job are not those that were acknowledged."""
 
 
 class InboxFullError(Exception):
@@ -72,6 +77,7 @@ class Inbox:
     def __init__(self, db: sqlite3.Connection, path: Path, owned: ProcessLock, max_bytes: int) -> None:
         self._db, self.path, self._owned, self._max_bytes = db, path, owned, max_bytes
         self._lock = threading.Lock()
+        self.problem: Message | None = None
 
     @classmethod
     def open(cls, index: Path, max_bytes: int = 256 * 2**20) -> Self:
@@ -111,12 +117,21 @@ class Inbox:
         return self._put("delete", [{"filters": dict(filters) if filters else None, "root": root}])
 
     def _put(self, kind: JobKind, content: Sequence[Any]) -> Job:
-        """Store a job and return it once it is on disk.
+        """Store a job and return it once it is on disk; `problem` says why the last one could not be stored.
 
         Raises:
             InboxFullError: If too much text is waiting.
             SearchError: If it could not be stored.
         """
+        try:
+            job = self._stored(kind, content)
+        except SearchError as err:
+            self.problem = err.message
+            raise
+        self.problem = None
+        return job
+
+    def _stored(self, kind: JobKind, content: Sequence[Any]) -> Job:
         payload = dumps(content, ensure_ascii=False)
         size, job_id, at = len(payload.encode()), uuid4().hex, datetime.now(UTC).isoformat(timespec="milliseconds")
         with self._lock, _explained(self.path):
@@ -124,9 +139,9 @@ class Inbox:
             if waiting and waiting + size > self._max_bytes:
                 raise InboxFullError
             cursor = self._db.execute(
-                "INSERT INTO jobs (id, kind, documents, state, result, at, payload, bytes) "
-                "VALUES (?, ?, ?, 'queued', '{}', ?, ?, ?)",
-                (job_id, kind, len(content), at, payload, size),
+                "INSERT INTO jobs (id, kind, documents, state, result, at, payload, bytes, sha256) "
+                "VALUES (?, ?, ?, 'queued', '{}', ?, ?, ?, ?)",
+                (job_id, kind, len(content), at, payload, size, sha256(payload.encode()).hexdigest()),
             )
         return Job(int(cursor.lastrowid or 0), job_id, kind, len(content), "queued", {}, at)
 
@@ -162,7 +177,7 @@ class Inbox:
         return taken
 
     def documents(self, job: Job) -> list[Document]:
-        """Return what a job adds."""
+        """Return what a job adds. Raises DamagedJobError when they are not what was acknowledged."""
         return [Document(**fields) for fields in self._payload(job)]
 
     def selection(self, job: Job) -> Selection:
@@ -175,8 +190,18 @@ class Inbox:
 
     def _payload(self, job: Job) -> list[Any]:
         with self._lock, _explained(self.path):
-            row = self._db.execute("SELECT payload FROM jobs WHERE number = ?", (job.number,)).fetchone()
-        return list(loads(row[0])) if row and row[0] else []
+            row = self._db.execute("SELECT payload, sha256 FROM jobs WHERE number = ?", (job.number,)).fetchone()
+        if not row or not row[0]:
+            return []
+        if row[1] and sha256(row[0].encode()).hexdigest() != row[1]:
+            raise DamagedJobError(
+                "serve.inbox_damaged",
+                "{path} is damaged: the texts of job {job} do not match their recorded SHA-256",
+                do="Send its documents again",
+                path=self.path,
+                job=job.id,
+            )
+        return list(loads(row[0]))
 
     def finish(self, job: Job, state: JobState, result: dict[str, Any]) -> None:
         """Record the outcome of a job. The texts of a finished job are dropped; those of a failed one are kept."""
@@ -222,13 +247,15 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     db.execute("PRAGMA synchronous = FULL")
     for statement in _SCHEMA:
         db.execute(statement)
+    if "sha256" not in {row[1] for row in db.execute("PRAGMA table_info(jobs)")}:  # of before 0.3.0
+        db.execute("ALTER TABLE jobs ADD COLUMN sha256 TEXT")
 
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
     try:
         yield
-    except sqlite3.Error as err:
+    except (sqlite3.Error, UnicodeDecodeError) as err:
         raise SearchError(
             "serve.inbox_unusable",
             "{path} cannot be used ({reason})",

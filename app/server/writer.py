@@ -4,7 +4,7 @@ import logging
 import threading
 from typing import Any
 
-from quarry.app.server.inbox import Inbox, Job
+from quarry.app.server.inbox import DamagedJobError, Inbox, Job
 from quarry.indexer.build import BuildReport, index_documents, remove_documents
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.build.removal import Selection, find_documents
@@ -61,20 +61,21 @@ class Writer:
 
     def _do(self, jobs: list[Job]) -> None:
         if len(jobs) > 1 and any(self._looks_up(job) for job in jobs):
-            for job in jobs:  # each fails or succeeds for itself
-                self._do([job])
+            self._do_apart(jobs)
             return
         try:
             results = self._build(jobs)
-        except QueryError as err:  # a filter or folder that is no longer known
+        except (QueryError, DamagedJobError) as err:  # a filter or folder that is no longer known, texts that changed
+            if len(jobs) > 1:
+                self._do_apart(jobs)
+                return
             self._inbox.finish(jobs[0], "failed", {"reason": str(err)})
             return
         except (SearchError, OSError, MemoryError):
             raise
         except Exception as err:  # noqa: BLE001 (one document that breaks a library must not block the others)
             if len(jobs) > 1:
-                for job in jobs:
-                    self._do([job])
+                self._do_apart(jobs)
                 return
             log.warning("job %s failed: %s", jobs[0].id, type(err).__name__)
             reason = Message.of(
@@ -89,6 +90,10 @@ class Writer:
         self._live.refresh()  # so that a finished job's documents can be found
         for job, result in zip(jobs, results, strict=True):
             self._inbox.finish(job, "done", result)
+
+    def _do_apart(self, jobs: list[Job]) -> None:
+        for job in jobs:  # each fails or succeeds for itself
+            self._do([job])
 
     def _build(self, jobs: list[Job]) -> list[dict[str, Any]]:
         self._live.refresh()  # another program may have made a newer generation

@@ -345,7 +345,8 @@ def _build(generations: Generations, place: Place, plan: Plan, observer: Observe
     measured = still_good(plan, table.language_counts(), table.changed_passages())
     merged = segments_to_merge(table, plan)
     names = dict(zip(sorted(table.left()), plan.live.segments if plan.live else (), strict=False))
-    refuse_damaged(plan.index, [names[number] for number in merged if number in names])
+    if plan.live_is_sound:  # otherwise vectors and terms are made anew from the texts, which were compared
+        refuse_damaged(plan.index, [names[number] for number in merged if number in names])
     table.absorb(merged)
     table.settle()
     corpus, number = table.corpus_sha256(), table.number_head() if table.needs_head() else None

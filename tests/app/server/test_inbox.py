@@ -70,3 +70,51 @@ def test_one_owner_and_only_its_own_file(tmp_path):
     (other / INBOX_NAME).write_bytes(b"no database" * 500)
     with pytest.raises(SearchError, match="cannot be used"):
         Inbox.open(other)
+
+
+def test_texts_that_are_not_those_acknowledged_fail_their_job_alone(tmp_path):
+    """One flipped bit in the file once indexed other text, or stopped the writer."""
+    from quarry.app.server.settings import ServeOptions
+    from tests.app.server.serving import finished, served, small_index
+
+    index = small_index(tmp_path / "index")
+    inbox = Inbox.open(index)
+    damaged, sound = inbox.put_documents([doc(1, "text number one")]), inbox.put_documents([doc(2)])
+    inbox.close()
+    with sqlite3.connect(index / INBOX_NAME) as db:
+        db.execute("UPDATE jobs SET payload = replace(payload, 'number', 'lumber') WHERE id = ?", (damaged.id,))
+    db.close()
+    with served(ServeOptions(index, rerank="none")) as running:
+        assert finished(running.client, sound.id)["state"] == "done"
+        told = finished(running.client, damaged.id)
+        assert told["state"] == "failed"
+        assert "do not match their recorded SHA-256" in str(told)
+        assert running.client.get("/documents/d1").status_code == 404
+
+
+def test_an_inbox_without_digests_opens_and_keeps_its_jobs(tmp_path):
+    inbox = Inbox.open(tmp_path)
+    job = inbox.put_documents([doc(1)])
+    inbox._db.execute("ALTER TABLE jobs DROP COLUMN sha256")
+    inbox.close()
+    inbox = Inbox.open(tmp_path)
+    assert inbox.documents(job) == [doc(1)]
+    assert inbox.documents(inbox.put_documents([doc(2)])) == [doc(2)]
+    inbox.close()
+
+
+def test_health_says_that_nothing_can_be_stored(tmp_path):
+    from quarry.app.server.settings import ServeOptions
+    from tests.app.server.serving import served, small_index
+
+    index = small_index(tmp_path / "index")
+    with served(ServeOptions(index, rerank="none")) as running:
+        running.services.inbox._db.execute("PRAGMA query_only = ON")
+        body = {"documents": [{"id": "x", "text": "x"}]}
+        assert running.client.post("/documents", json=body).status_code == 503
+        health = running.client.get("/health").json()
+        assert health["status"] == "degraded"
+        assert "cannot be used" in health["problems"][-1]
+        running.services.inbox._db.execute("PRAGMA query_only = OFF")
+        assert running.client.post("/documents", json=body).status_code == 202
+        assert running.client.get("/health").json()["status"] == "ok"

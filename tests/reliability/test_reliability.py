@@ -1,0 +1,50 @@
+"""The commands of `python -m tests.reliability`, small; docs/reliability.md has the large runs."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def said(*arguments):
+    command = [sys.executable, "-m", "tests.reliability", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_kills_lose_nothing_and_a_reader_never_sees_an_error():
+    pytest.importorskip("fastapi")
+    kinds = ["build", "append", "delete", "switch", "merge", "upload", "feedback", "documents"]
+    found = said("kills", "--each", "10", "--only", *kinds)
+    assert [each["kind"] for each in found] == kinds
+    assert all(each["kills"] == 10 and each["lost"] == 0 and each["reader"] > 0 for each in found)
+    assert all(each["acknowledged"] > 0 for each in found if each["kind"] in ("feedback", "documents"))
+
+
+def test_damage_is_noticed_or_harmless():
+    (found,) = said("damage", "--places", "100")
+    assert found["silent"] == []
+    assert found["refused by name"] > 40
+
+
+def test_mutants_are_read_or_skipped_within_the_limits():
+    found = said("files", "--mutants", "8")
+    assert {each["format"] for each in found} >= {
+        "pdf",
+        "docx",
+        "xlsx",
+        "pptx",
+        "epub",
+        "html",
+        "csv",
+        "json",
+        "md",
+        "txt",
+    }
+    assert all(each["slowest_s"] < 25 for each in found)
