@@ -70,7 +70,7 @@ RerankOption = Annotated[
 
 # C0 and C1 controls but tab and newline, bidirectional overrides and isolates, and other invisible format characters
 _UNSAFE = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
 _LINE_EVERY_S = 10.0  # between two lines of progress where stderr is no terminal
 _PHASES = {
@@ -98,14 +98,25 @@ def out(text: str = "") -> None:
     sys.stdout.write(f"{safe(text)}\n")
 
 
+def out_line(text: str) -> None:
+    """Print exactly one line to stdout: a title or an id with line breaks cannot forge a result of its own."""
+    out(" ".join(text.split("\n")))
+
+
 def note(text: str) -> None:
     """Print a note to stderr."""
     sys.stderr.write(f"{safe(text)}\n")
 
 
 def out_json(content: Any) -> None:
-    """Print one JSON document to stdout; records become objects and messages English sentences."""
-    sys.stdout.write(json.dumps(plain(content), ensure_ascii=False, default=str) + "\n")
+    """Print one JSON document to stdout; records become objects and messages English sentences.
+
+    What a terminal would obey is written as an escape, which stands for the same character.
+    """
+    written = json.dumps(plain(content), ensure_ascii=False, default=str)
+    sys.stdout.write(
+        _UNSAFE.sub(lambda found: json.dumps(found.group())[1:-1], written.replace("\x7f", "\\u007f")) + "\n"
+    )
 
 
 def fields(record: Any) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from quarry.indexer.readers.charset import storable
 from quarry.indexer.readers.formats import format_of, read_content
 from quarry.indexer.readers.left_out import QUIET, as_meta, told
 from quarry.indexer.readers.sandbox import Sandbox
-from quarry.indexer.readers.serving import too_deep, too_much_memory
+from quarry.indexer.readers.serving import parser_failed, too_deep, too_much_memory
 from quarry.indexer.records import Document
 
 _LONGEST_TITLE = 300  # characters; every passage repeats the title
@@ -142,6 +142,8 @@ class _RootReader:
             return Skipped(printable(path), "memory limit", too_much_memory())
         except RecursionError:
             return Skipped(printable(path), "damaged", too_deep())
+        except Exception as err:  # noqa: BLE001 (the border, as in the sandbox: one file does not end a run, and is counted)
+            return Skipped(printable(path), "damaged", parser_failed(err))
 
     def _read(self, path: Path) -> ReadFile | UnchangedFile:
         before = self._before(path)

@@ -128,7 +128,7 @@ def _check_prolog(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
             read += len(block)
             try:
                 parser.Parse(block, not block)
-            except expat.ExpatError:
+            except (expat.ExpatError, LookupError, ValueError):  # LookupError: an encoding that nobody knows
                 return  # not all members matter; of those that do, the library will say so
             if not block:
                 return

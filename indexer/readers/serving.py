@@ -51,10 +51,14 @@ def reply_to(answer: Answer, request: dict[str, Any], content: bytes) -> str:
     except RecursionError:
         return _refusal("damaged", too_deep())
     except Exception as err:  # noqa: BLE001 (the border: a parser's failure is a counted reason with its type)
-        found = Message.of(
-            "readers.parser_failed", "the parser failed with {error}", error=f"{type(err).__name__}: {err}"[:500]
-        )
-        return _refusal("damaged", found)
+        return _refusal("damaged", parser_failed(err))
+
+
+def parser_failed(err: Exception) -> Message:
+    """Say that a reader failed on a file in a way that nobody foresaw."""
+    return Message.of(
+        "readers.parser_failed", "the parser failed with {error}", error=f"{type(err).__name__}: {err}"[:500]
+    )
 
 
 def too_much_memory() -> Message:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quarry.app.cli.commands.search import ExpandName, ExpandOption, ExpandTokensOption, RouteName, parse_filters
-from quarry.app.cli.console import DeviceOption, FilterOption, RerankOption, note, out, out_json, safe
+from quarry.app.cli.console import DeviceOption, FilterOption, RerankOption, note, out, out_json, out_line, safe
 from quarry.app.cli.help import IndexCommand
 from quarry.indexer.errors import SettingsError
 
@@ -168,7 +168,7 @@ class _Printer:
         if shown:
             out(word("nearest" if answer.refused else "sources", answer.language) + ":")
         for source in shown:
-            out(place(source, answer.language))
+            out_line(place(source, answer.language))
             if answer.refused:
                 out(f"    {_beginning(source)}")
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quarry.app.cli.console import FilterOption, fields, note, out, out_json, table
+from quarry.app.cli.console import FilterOption, fields, note, out, out_json, out_line, table
 from quarry.app.cli.exits import usage_errors
 from quarry.app.cli.help import IndexCommand
 from quarry.indexer.readers.left_out import told
@@ -84,7 +84,7 @@ def _row(document: "Listed") -> tuple[str, ...]:
 
 def _print_document(shown: "Shown") -> None:
     document = shown.document
-    out(document.title)
+    out_line(document.title)
     facts: dict[str, Any] = {
         "id": document.id,
         "language": document.language,
@@ -107,4 +107,4 @@ def _print_skips(skips: "tuple[SkippedFile, ...]") -> None:
     if not skips:
         out("nothing was skipped")
     for skip in skips:
-        out(f"{skip.source}: {skip.reason}: {skip.detail}")
+        out_line(f"{skip.source}: {skip.reason}: {skip.detail}")

@@ -20,6 +20,7 @@ from quarry.app.cli.console import (
     note,
     out,
     out_json,
+    out_line,
     raw,
     safe,
     table,
@@ -219,7 +220,7 @@ def _print_near_misses(searcher: Searcher, answer: Answer, k: int, options: Sear
         out("below the cut:")
         for result in missed:
             stages = (f"{_STAGES[stage]} {_stage(getattr(result.evidence, stage))}" for stage in _stages_of([result]))
-            out(f"  {result.rank}. {result.title} ({result.source}): {' | '.join(stages)}")
+            out_line(f"  {result.rank}. {result.title} ({result.source}): {' | '.join(stages)}")
     out("for any other document: quarry why-not INDEX QUERY DOCUMENT")
 
 
@@ -232,8 +233,8 @@ def _print_result(result: Result, explained: Sequence[str] | None, *, unknown: b
     """Print one result; `explained` are the stages whose ranks are shown, None for no explanation."""
     place = f", page {result.page}" if result.page else f", {result.time}" if result.time else ""
     heading = f" > {result.heading}" if result.heading and result.heading != result.title else ""
-    out(f"{result.rank}. {result.title}{heading}")
-    out(f"   {result.source}{place}, characters {result.start}-{result.end}, {_score(result, unknown=unknown)}")
+    out_line(f"{result.rank}. {result.title}{heading}")
+    out_line(f"   {result.source}{place}, characters {result.start}-{result.end}, {_score(result, unknown=unknown)}")
     if result.context is not None:
         _print_context(result.context)
     elif result.within is not None:

@@ -63,3 +63,23 @@ def test_short_phases_write_no_line_into_a_log_and_quiet_ones_nothing_at_all(mon
         bar.advance(200)
         bar.close()
     assert sys.stderr.getvalue() == ""
+
+
+def test_a_title_with_line_breaks_stays_on_its_line(capsys):
+    from quarry.app.cli.console import out_line
+
+    out_line("1. library\n2. forged result\r\n   forged.md")
+    assert capsys.readouterr().out.count("\n") == 1
+
+
+def test_json_has_nothing_that_a_terminal_obeys_and_means_the_same(capsys):
+    import json
+
+    from quarry.app.cli.console import out_json, safe
+
+    hostile = "\x9b31m \x9d0;title\x9c \u202e \u2066 tag\U000e0041 \x7f \ufeff 借书 é"
+    out_json({"title": hostile, hostile: 1})
+    written = capsys.readouterr().out
+    assert json.loads(written) == {"title": hostile, hostile: 1}
+    assert safe(written) == written
+    assert "借书 é" in written

@@ -296,3 +296,35 @@ def test_options_that_read_nothing_are_refused(options, message):
 def test_a_given_charset_is_used_for_all_text(tmp_path):
     (tmp_path / "a.txt").write_bytes("žluť".encode("cp1250"))
     assert documents(tmp_path, charset="cp1250")["docs/a.txt"].text == "žluť"
+
+
+def test_an_archive_in_an_unknown_encoding_does_not_end_the_run(tmp_path):
+    """One flipped bit in the first line of a Word file's XML once ended the run of a whole folder."""
+    import zipfile
+
+    from quarry.indexer.corpus.walk import ReadFile, read_corpus
+
+    with zipfile.ZipFile(tmp_path / "a.docx", "w") as archive:
+        archive.writestr("word/document.xml", '<?xml version="1.0" encoding="UVF-8"?><w:document/>')
+    (tmp_path / "b.txt").write_text("A text about libraries.")
+    events = list(read_corpus({"m": tmp_path}))
+    assert [type(event).__name__ for event in events] == ["Skipped", "ReadFile"]
+    assert isinstance(events[1], ReadFile)
+
+
+def test_a_reader_that_fails_in_an_unforeseen_way_costs_its_file_only(tmp_path, monkeypatch):
+    import quarry.indexer.corpus.walk as walk
+
+    for name in "ab":
+        (tmp_path / f"{name}.txt").write_text("A text about libraries.")
+    real = walk.read_content
+
+    def failing(path, *rest):
+        if path.name == "a.txt":
+            raise ZeroDivisionError("unforeseen")
+        return real(path, *rest)
+
+    monkeypatch.setattr(walk, "read_content", failing)
+    skipped, read = walk.read_corpus({"m": tmp_path})
+    assert (skipped.reason, str(skipped.detail)) == ("damaged", "the parser failed with ZeroDivisionError: unforeseen")
+    assert len(read.documents) == 1
