@@ -47,4 +47,4 @@ def test_mutants_are_read_or_skipped_within_the_limits():
         "md",
         "txt",
     }
-    assert all(each["slowest_s"] < 25 for each in found)
+    assert all(each["slowest_s"] < 60 for each in found)
