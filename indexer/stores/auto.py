@@ -32,6 +32,7 @@ _LARGEST_SHARE = 8  # of the vectors, one in so many is a candidate at most
 _PER_HIT = 20  # candidates at least for each hit that is asked for
 _FEW_ALLOWED = 20_000  # passages: fewer are compared exactly
 _PAGE_BYTES = 64 << 10  # that the system maps around a vector that is read
+_READ_AT_ONCE = 1024  # vectors
 _RESIDENT_BYTES = 768 << 20  # mapped by searches before the pages are given back
 
 
@@ -118,11 +119,19 @@ class AutoStore(ExactStore):
         rows = codes.nearest(query, max(self._facts["search"], _PER_HIT * k), among)
         everything = len(self) if among is None else len(among)
         found = self.best_of(query, rows, k, complete=len(rows) == everything)
-        self._mapped += len(rows) * _PAGE_BYTES
-        if self._mapped > _RESIDENT_BYTES:
-            release(self._vectors())
-            self._mapped = 0
         return self._compared(query[np.newaxis], k, among)[0] if found is None else found
+
+    def vectors_of(self, rows: NDArray[np.int64]) -> Vectors:
+        """Return stored vectors by row number, shape (len(rows), dim); of a mapped file a bounded part becomes resident."""
+        out = np.empty((len(rows), self.dim), dtype=np.float32)
+        for first in range(0, len(rows), _READ_AT_ONCE):
+            part = slice(first, first + _READ_AT_ONCE)
+            out[part] = self._vectors()[rows[part]]
+            self._mapped += len(rows[part]) * _PAGE_BYTES
+            if self._mapped > _RESIDENT_BYTES:
+                release(self._vectors())
+                self._mapped = 0
+        return out
 
     def write_into(self, state: State) -> dict[str, Any]:
         """Write vectors, ids and, when there are many, codes as data files of a state; return what its header says of them."""

@@ -58,8 +58,8 @@ class LanceStore:
         self._facts = facts
         self._table: Any = None
         self._pinned = False  # to the sealed version; the first change goes on from there
-        self._ids: list[str] = []
-        self._known: set[str] = set()
+        self._count = 0
+        self._ids: dict[str, None] | None = {}  # None when they are in the table and were not read yet
 
     @classmethod
     def create(cls, folder: Path, dim: int) -> Self:
@@ -99,12 +99,27 @@ class LanceStore:
             store._table.checkout(store._table.version if version is None else version)
             store._pinned = True
             length = store._table.schema.field("vector").type.list_size
-            rows = store._table.search().select(["id"]).limit(None).to_arrow() if shape[0] else None
-        store._ids = rows["id"].to_pylist() if rows is not None else []
-        store._known = set(store._ids)
-        if (len(store._ids), len(store._known), length) != (shape[0], shape[0], shape[1]):
-            raise other_content(path, vectors_message(len(store._ids), length), vectors_message(*shape))
+            store._count = store._table.count_rows()
+        if (store._count, length) != shape:
+            raise other_content(path, vectors_message(store._count, length), vectors_message(*shape))
+        store._ids = None
         return store
+
+    def _all(self) -> dict[str, None]:
+        """All ids, in the order of the table; of an opened store they are read when they are first needed.
+
+        Raises:
+            IndexFormatError: If the table cannot be read, or holds an id twice.
+        """
+        if self._ids is None:
+            with _translated(self._folder):
+                rows = self._table.search().select(["id"]).limit(None).to_arrow() if self._count else None
+            self._ids = dict.fromkeys(rows["id"].to_pylist() if rows is not None else [])
+            if len(self._ids) != self._count:
+                path = self._folder / f"{self._table.name}.lance"
+                found, wanted = vectors_message(len(self._ids), self._dim), vectors_message(self._count, self._dim)
+                raise other_content(path, found, wanted)
+        return self._ids
 
     @classmethod
     def _of_first_format(cls, folder: Path) -> Self:
@@ -132,7 +147,7 @@ class LanceStore:
         return pa.schema([pa.field("id", pa.utf8()), pa.field("doc_id", pa.utf8()), pa.field("vector", vector)])
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return self._count
 
     @property
     def dim(self) -> int:
@@ -142,11 +157,11 @@ class LanceStore:
     @property
     def ids(self) -> Sequence[str]:
         """All chunk ids."""
-        return self._ids
+        return list(self._all())
 
     def holds(self, chunk_id: str) -> bool:
         """Whether an id is stored."""
-        return chunk_id in self._known
+        return chunk_id in self._all()
 
     def similarities(self, query: Vectors, ids: Sequence[str]) -> list[float]:
         """Return similarities that depend on nothing but the two vectors; see `VectorStore.similarities`."""
@@ -171,7 +186,7 @@ class LanceStore:
         """Add all or nothing. Raises ValueError on a duplicate id, a wrong shape or a non-finite value."""
         import pyarrow as pa
 
-        check_addition(ids, vectors, self._dim, self._known)
+        check_addition(ids, vectors, self._dim, self._all())
         if not ids:
             return
         values = pa.array(np.ascontiguousarray(vectors, dtype=np.float32).reshape(-1))
@@ -179,18 +194,19 @@ class LanceStore:
         columns = [pa.array(ids), pa.array(documents), pa.FixedSizeListArray.from_arrays(values, self._dim)]
         self._unpin()
         self._table.add(pa.Table.from_arrays(columns, schema=self._schema()))
-        self._ids.extend(ids)
-        self._known.update(ids)
+        self._all().update(dict.fromkeys(ids))
+        self._count += len(ids)
 
     def remove(self, ids: Collection[str]) -> int:
         """Remove these; return how many were there."""
-        gone = sorted(self._known.intersection(ids))
+        gone = sorted(self._all().keys() & set(ids))
         if gone:
             self._unpin()
         for first in range(0, len(gone), _IDS_PER_FILTER):
             self._table.delete(_id_filter(gone[first : first + _IDS_PER_FILTER]))
-        self._known.difference_update(gone)
-        self._ids = [chunk_id for chunk_id in self._ids if chunk_id in self._known]
+        for chunk_id in gone:
+            del self._all()[chunk_id]
+        self._count -= len(gone)
         return len(gone)
 
     def _unpin(self) -> None:
@@ -202,11 +218,11 @@ class LanceStore:
     def search(self, queries: Vectors, k: int, *, allowed: Collection[str] | None = None) -> list[list[Neighbour]]:
         """Find the most similar chunks; see `VectorStore.search`. Raises ValueError if k < 1 or queries is not (n, dim)."""
         check_search(queries, k, self._dim)
-        if not self._ids:
+        if not self._count:
             return [[] for _ in range(len(queries))]
         if allowed is None:
             return [_best(self._nearest(query, k, None), k) for query in queries]
-        wanted = sorted(self._known.intersection(allowed))
+        wanted = sorted(self._all().keys() & set(allowed))
         parts = [wanted[first : first + _IDS_PER_FILTER] for first in range(0, len(wanted), _IDS_PER_FILTER)]
         filters = [_id_filter(part) for part in parts]
         return [_best([row for where in filters for row in self._nearest(query, k, where)], k) for query in queries]
@@ -242,12 +258,12 @@ class LanceStore:
         try:
             with new_state(self._folder) as state:
                 name = state.path("vectors", ".lance").stem
-                rows = self._table.search().limit(None).to_batches(_COPY_ROWS) if self._ids else None
+                rows = self._table.search().limit(None).to_batches(_COPY_ROWS) if self._count else None
                 self._table = _connect(self._folder).create_table(name, data=rows, schema=self._schema())
                 self._pinned, self._facts = False, dict(_UNTUNED)
-                for column in ("id", "doc_id") if self._ids else ():
+                for column in ("id", "doc_id") if self._count else ():
                     self._table.create_index(column, config=BTree(), replace=True)
-                if len(self._ids) > _INDEX_FROM:
+                if self._count > _INDEX_FROM:
                     self._table.create_index(
                         "vector", config=HnswSq(distance_type="dot", m=20, ef_construction=200), replace=True
                     )

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from quarry.indexer.embedder import Vectors
 
-_BLOCK_BYTES = 64 << 20
+_BLOCK_BYTES = 16 << 20
 
 
 def blocks(matrix: Vectors) -> Iterator[tuple[int, Vectors]]:

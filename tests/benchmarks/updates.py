@@ -1,4 +1,4 @@
-"""What an update costs at several sizes: `python -m tests.benchmarks.updates [--sizes 10000 100000] [--store exact]`.
+"""What an update costs at several sizes: `python -m tests.benchmarks.updates [--sizes 10000 100000] [--store auto]`.
 
 Passages of 60 words from a vocabulary with Zipf's frequencies, vectors of 384 dimensions by hashing (no model). Per size one process
 builds an index, and each of the others adds one document, removes one, opens the index, or searches it. Processor seconds are those
@@ -110,7 +110,7 @@ def _peak_mb() -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000])
-    parser.add_argument("--store", default="exact")
+    parser.add_argument("--store", default="auto")
     parser.add_argument("--work", type=Path, default=Path("updates-benchmark"))
     parser.add_argument("--act", default="")
     arguments = parser.parse_args()

@@ -112,3 +112,14 @@ def test_codes_find_the_vector_itself_and_honor_the_rows_that_are_given(tmp_path
         among = np.array([3, row, 999]) if row < 999 else np.array([3, 7])
         assert set(codes.nearest(vectors[row], 1, np.unique(among))) <= set(among.tolist())
     assert np.array_equal(codes.nearest(vectors[0], 1000), np.arange(1000))
+
+
+def test_what_searches_keep_resident_of_the_file_is_bounded(tmp_path, monkeypatch):
+    released = []
+    monkeypatch.setattr("quarry.indexer.stores.auto.release", released.append)
+    monkeypatch.setattr("quarry.indexer.stores.auto._READ_AT_ONCE", 10)
+    monkeypatch.setattr("quarry.indexer.stores.auto._RESIDENT_BYTES", 25 * (64 << 10))
+    store = AutoStore.create(tmp_path, 8)
+    store.add(names(100), unit(100, 8))
+    assert np.array_equal(store.vectors_of(np.arange(100)), unit(100, 8))
+    assert len(released) == 3, "after 30, 60 and 90 vectors"
