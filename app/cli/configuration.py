@@ -45,7 +45,7 @@ OWN: Mapping[str, tuple[str, ...]] = {
         *("rerank-vectors", "store", "strict"),
     ),
     "mcp": ("host", "port"),
-    "search": ("all-copies", "expand", "expand-tokens", "explain"),
+    "search": ("all-copies", "explain", "expand", "expand-tokens", "server"),
     "serve": ("alias", "batch", "host", "max-body", "port", "queue", "read-only", "time-limit"),
     "train": ("quiet", "strict"),
     "tune": (

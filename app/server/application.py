@@ -24,6 +24,7 @@ from quarry.app.server.routes import chat as chat_routes
 from quarry.app.server.routes import documents as document_routes
 from quarry.app.server.routes import feedback as feedback_routes
 from quarry.app.server.routes import files as file_routes
+from quarry.app.server.routes import local as local_routes
 from quarry.app.server.routes import models as model_routes
 from quarry.app.server.routes import search as search_routes
 from quarry.app.server.routes import why_not as why_routes
@@ -71,6 +72,7 @@ def create_app(services: Services) -> FastAPI:
         model_routes,
         chat_routes,
         why_routes,
+        local_routes,
     )
     routers = [routes.router for routes in every]
     for router in routers:

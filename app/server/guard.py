@@ -19,11 +19,11 @@ from quarry.app.server.metrics import Metrics
 from quarry.app.server.pages import OPEN_PATHS
 from quarry.app.server.problems import Problem, response
 from quarry.app.server.rates import Rate
-from quarry.app.server.routes import files
+from quarry.app.server.routes import files, local
 from quarry.app.server.settings import ServeOptions
 from quarry.indexer.messages import Message
 
-_OPEN = frozenset({"/health"}) | OPEN_PATHS  # answered without a token, for load balancers and browsers
+_OPEN = frozenset({"/health", local.PATH}) | OPEN_PATHS  # answered without a token, for load balancers and browsers
 _PORT = re.compile(r":\d+$")
 _READING = frozenset({"GET", "HEAD"})  # a page of another site cannot read the answers: there is no CORS
 _WRONG_TOKENS = 20  # a minute and address; those after them are not even told that they are wrong

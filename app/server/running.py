@@ -27,7 +27,15 @@ class _Announced(uvicorn.Server):
             sys.stdout.flush()
 
 
-def run(app: ASGIApp, host: str, port: int, *, time_limit_s: float, announce: Callable[[], None]) -> None:
+def run(
+    app: ASGIApp,
+    host: str,
+    port: int,
+    *,
+    time_limit_s: float,
+    announce: Callable[[], None],
+    leaving: Callable[[], None] = lambda: None,
+) -> None:
     """Serve until SIGTERM or Ctrl-C: requests in flight are answered, then the process ends with 0.
 
     Args:
@@ -36,6 +44,7 @@ def run(app: ASGIApp, host: str, port: int, *, time_limit_s: float, announce: Ca
         port: Port to listen on.
         time_limit_s: Time limit of a request, and the grace period for requests in flight.
         announce: Called once connections are accepted, to print the address.
+        leaving: Called when the server has stopped.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -60,6 +69,7 @@ def run(app: ASGIApp, host: str, port: int, *, time_limit_s: float, announce: Ca
         signal.signal(number, lambda *_: None)  # uvicorn raises the signal again after shutdown
     server = _Announced(config, announce)
     server.run()
+    leaving()
     sys.stdout.flush()
     sys.stderr.flush()
     # A model computing in a thread cannot be interrupted and would keep the process alive; acknowledged jobs are on disk.

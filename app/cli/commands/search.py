@@ -104,6 +104,13 @@ def search(
     examples: ExamplesOption = None,
     device: DeviceOption = "auto",
     generation: Annotated[str | None, typer.Option(help="Search this generation instead of the live one.")] = None,
+    server: Annotated[
+        bool,
+        typer.Option(
+            "--server/--no-server",
+            help="Ask a running `quarry serve` on this index instead of loading the model; not with --explain, --queries or --generation.",
+        ),
+    ] = True,
 ) -> None:
     """Search an index."""
     if (query is None) == (queries is None):
@@ -120,6 +127,15 @@ def search(
     )
     embedder = embedder_asking(index, examples, device)
     asked_reranker = reranker_asking(index, rerank, device, Depth(cutoff_layers, compress))
+    plain = embedder is None and isinstance(asked_reranker, str) and generation is None
+    if server and query is not None and run is None and plain and not explain:
+        from quarry.app.server.local.asking import Wanted, ask_server
+
+        served = ask_server(index, Wanted(query, k, options, rerank, device))
+        if served is not None:
+            note(f"asked the server at {served.url}; --no-server searches here")
+            out_json(served.answer.to_dict()) if as_json else print_answer(served.answer, explain=False, many=False)
+            return
     searcher = Searcher.open(index, embedder=embedder, rerank=asked_reranker, device=device, generation=generation)
     if options.route != "bm25":
         searcher.warm(words=False)  # keeps model loading out of the timings

@@ -4,7 +4,7 @@ import os
 import secrets
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,6 +24,9 @@ from quarry.app.cli.console import (
 from quarry.app.cli.help import IndexCommand
 from quarry.app.wiring import embedder_asking, reranker_asking
 from quarry.indexer.errors import MissingExtraError, SettingsError
+
+if TYPE_CHECKING:
+    from quarry.app.server.local.state import RunningServer
 
 _NEEDED = ("fastapi", "uvicorn", "prometheus_client", "python_multipart")
 
@@ -100,6 +103,7 @@ def serve(
     )
     port = free_port(host, port)
     from quarry.app.server.application import create_app
+    from quarry.app.server.local.state import RunningServer, withdraw
     from quarry.app.server.running import run
     from quarry.app.server.services import Services
     from quarry.retriever.rerankers.depth import Depth
@@ -108,6 +112,8 @@ def serve(
     asked = reranker_asking(index, rerank, device, Depth(cutoff_layers, compress))
     reranker = None if isinstance(asked, str) else asked
     app = create_app(Services.open(settings, embedder=embedder, reranker=reranker))
+    named = RunningServer(str(index.resolve()), address(host, port), rerank, device, token)
+    app.state.announced = named
 
     def announce() -> None:
         url = address(host, port)
@@ -115,8 +121,20 @@ def serve(
         if generated:
             out(f"token: {token}")
             note(f"it is shown only once; set {TOKEN_VARIABLE} to choose your own")
+        if embedder is None and reranker is None:  # with other models its answers are not those of a plain search
+            _write_state(named)
 
-    run(app, host, port, time_limit_s=time_limit, announce=announce)
+    run(app, host, port, time_limit_s=time_limit, announce=announce, leaving=lambda: withdraw(named))
+
+
+def _write_state(server: "RunningServer") -> None:
+    """Let `quarry search` find the server."""
+    from quarry.app.server.local.state import announce
+
+    try:
+        announce(server)
+    except OSError as err:
+        note(f"note: quarry search will not find this server: its file cannot be written ({err})")
 
 
 def token_for(host: str, chosen: str) -> tuple[str, bool]:
