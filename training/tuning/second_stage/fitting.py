@@ -6,7 +6,8 @@
 Listwise over one positive and 15 negatives of the index's own ranking, a residual on the fused score. Only the map and its gain move.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from quarry.indexer.tokens.projection import unit_rows
 from quarry.retriever.rerankers.token_map import TokenMap
-from quarry.training.tuning.second_stage.lists import CandidateList, mean_quality
+from quarry.training.tuning.second_stage.lists import CandidateList
 from quarry.training.tuning.second_stage.spec import SecondStageSpec
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _GAIN = 0.5  # at the start
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The map that the dev queries chose, and nDCG@10 on them without and with it, in [0, 1]."""
+    """The map that the queries chose, and nDCG@10 on them without it and with maps that had not seen them, in [0, 1]."""
 
     tuned: TokenMap
     before: float
@@ -35,37 +36,84 @@ class Chosen:
 
 
 def fit_map(train: Sequence[CandidateList], dev: Sequence[CandidateList], spec: SecondStageSpec) -> Chosen:
-    """Learn one map for each closeness; the dev queries choose among them and among the gains.
+    """Learn a map from all queries; its closeness and gain are chosen by cross-fitting.
+
+    A few dozen dev queries are too few to choose by. So every query is a dev query once: it is judged by maps that were learned
+    without its fold. The smallest gain that is within one standard error of the best is taken, and then one map is learned from all
+    queries for each seed, and their mean is the map. It is learned on one thread, so that the number of threads changes nothing.
 
     Args:
-        train: Queries; those whose answer is not among the candidates are passed over.
+        train: Queries; those whose answer is not among the candidates teach nothing.
         dev: Other queries.
         spec: How.
-
-    Returns:
-        The best by the dev queries; of equals the one with the smallest gain.
 
     Raises:
         ValueError: If the spec has no closeness or no gain.
     """
-    before = mean_quality(dev, None)
-    best: Chosen | None = None
-    for closeness in spec.closeness:
-        change = _learned(train, spec, closeness)
-        parts = [one.compared.tuned_part(TokenMap(change, 1.0)) for one in dev]
-        for gain in sorted(spec.gains):
-            qualities = [
-                one.quality(one.compared.plain + np.float32(gain) * part) for one, part in zip(dev, parts, strict=True)
-            ]
-            after = float(np.mean(qualities)) if qualities else 0.0
-            if best is None or (after, -gain) > (best.after, -best.tuned.gain):
-                best = Chosen(TokenMap(change, gain), before, after)
-    if best is None:
+    if not spec.closeness or not spec.gains:
         raise ValueError("there are no gains or closenesses; expected at least one of each")
-    return best
+    queries = [*train, *dev]
+    before = np.array([one.quality(one.compared.plain) for one in queries])
+    with _one_thread():
+        crossed = {
+            (closeness, gain): found
+            for closeness in spec.closeness
+            for gain, found in _crossed(queries, spec, closeness)
+        }
+        closeness, gain = _choice(crossed, before)
+        seeds = range(spec.seed, spec.seed + spec.seeds)
+        change = np.stack([_learned(queries, spec, closeness, seed) for seed in seeds]).mean(axis=0)
+    after = crossed[closeness, gain]
+    return Chosen(TokenMap(change, gain), _mean(before), _mean(after))
 
 
-def _learned(train: Sequence[CandidateList], spec: SecondStageSpec, closeness: float) -> NDArray[np.float32]:
+def _crossed(
+    queries: Sequence[CandidateList], spec: SecondStageSpec, closeness: float
+) -> Iterator[tuple[float, NDArray[np.float64]]]:
+    """Yield for each gain the quality of every query, shape (queries,), by a map that was learned without its fold."""
+    qualities = {gain: np.zeros(len(queries)) for gain in spec.gains}
+    for fold in range(min(spec.folds, len(queries))):
+        rest = [one for place, one in enumerate(queries) if place % spec.folds != fold]
+        tuned = TokenMap(_learned(rest, spec, closeness, spec.seed), 1.0)
+        for place in range(fold, len(queries), spec.folds):
+            one = queries[place]
+            part = one.compared.tuned_part(tuned)
+            for gain in spec.gains:
+                qualities[gain][place] = one.quality(one.compared.plain + np.float32(gain) * part)
+    yield from qualities.items()
+
+
+def _choice(
+    crossed: Mapping[tuple[float, float], NDArray[np.float64]], before: NDArray[np.float64]
+) -> tuple[float, float]:
+    """Return the closeness and the gain: the smallest gain within one standard error of the best, of equals the better one."""
+    best = max(crossed, key=lambda key: (_mean(crossed[key]), -key[1]))
+    behind = {key: crossed[best] - found for key, found in crossed.items()}
+    error = {key: float(lost.std()) / max(1, len(before)) ** 0.5 for key, lost in behind.items()}
+    near = [key for key, lost in behind.items() if _mean(lost) <= error[key]]
+    if _mean(crossed[best]) <= _mean(before):  # nothing was gained
+        near = [key for key in near if key[1] == min(gain for _, gain in near)]
+    return min(near, key=lambda key: (key[1], -_mean(crossed[key])))
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    return float(values.mean()) if len(values) else 0.0
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums in one order, whatever the machine."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _learned(train: Sequence[CandidateList], spec: SecondStageSpec, closeness: float, seed: int) -> NDArray[np.float32]:
     import torch
 
     usable = [one for one in train if one.positive() is not None and one.negatives(1)]
@@ -75,7 +123,7 @@ def _learned(train: Sequence[CandidateList], spec: SecondStageSpec, closeness: f
     optimizer = torch.optim.Adam([change, log_gain], lr=spec.learning_rate)
     steps = spec.epochs * -(-len(usable) // spec.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
-    draws = np.random.default_rng(spec.seed)
+    draws = np.random.default_rng(seed)
     for _ in range(spec.epochs):
         for part in _batches(draws.permutation(len(usable)), spec.batch_size):
             optimizer.zero_grad()

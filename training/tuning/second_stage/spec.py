@@ -21,9 +21,11 @@ class SecondStageSpec(BaseModel):
         negatives: Candidates beside the positive, the best of the fused ranking, 1 to 49.
         depth: Candidates of a query, as in a search; 2 to 200.
         closeness: Weights of the squared distance to the plain MaxSim, both as z-scores, each at least 0. One map is learned with
-            each, and the dev queries choose.
-        gains: Weights of the tuned MaxSim to choose from on the dev queries, each at least 0; 0 leaves the second stage as it is.
-        seed: Order of the queries; 0 to 2**31 - 1.
+            each, and the queries choose.
+        gains: Weights of the tuned MaxSim to choose from, each at least 0; 0 leaves the second stage as it is.
+        folds: Parts of the queries that are judged by maps learned from the others, 2 to 20.
+        seeds: Maps of which the mean is taken, 1 to 20.
+        seed: Order of the queries, of the first map; 0 to 2**31 - 1.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -35,6 +37,8 @@ class SecondStageSpec(BaseModel):
     depth: Annotated[int, Field(ge=2, le=200)] = 50
     closeness: tuple[Annotated[float, Field(ge=0)], ...] = (0.3, 3.0)
     gains: tuple[Annotated[float, Field(ge=0)], ...] = (0.0, 0.15, 0.3, 0.5, 0.75, 1.0)
+    folds: Annotated[int, Field(ge=2, le=20)] = 4
+    seeds: Annotated[int, Field(ge=1, le=20)] = 3
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
     @classmethod

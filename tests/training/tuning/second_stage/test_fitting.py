@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from quarry.indexer.errors import SettingsError
 from quarry.retriever.rerankers.late_interaction import Compared
@@ -58,11 +59,42 @@ def test_the_same_seed_gives_the_same_map():
     np.testing.assert_array_equal(first.tuned.change, again.tuned.change)
 
 
+def test_the_number_of_threads_changes_nothing():
+    train, dev, threads = lists(20, 0), lists(10, 1), torch.get_num_threads()
+    found = []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            found.append(fit_map(train, dev, SPEC.model_copy(update={"epochs": 2})))
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(threads)
+    np.testing.assert_array_equal(found[0].tuned.change, found[1].tuned.change)
+    assert (found[0].tuned.gain, found[0].after) == (found[1].tuned.gain, found[1].after)
+
+
+def test_a_query_is_judged_by_maps_that_did_not_see_it():
+    """Noise can be learned by heart; judged by the maps that learned it, it would seem to gain."""
+    noise = lists(24, 3, learnable=False)
+    chosen = fit_map(noise[:20], noise[20:], SPEC.model_copy(update={"epochs": 15, "seeds": 1}))
+    by_heart = fit_map(noise[:20], noise[20:], SPEC.model_copy(update={"epochs": 15, "seeds": 1, "gains": (2.0,)}))
+    assert mean_quality(noise, by_heart.tuned) > by_heart.after + 0.2
+    assert chosen.tuned.gain == 0
+
+
+def test_the_mean_of_several_seeds_is_taken():
+    train, dev = lists(20, 0), lists(10, 1)
+    spec = SPEC.model_copy(update={"epochs": 2})
+    alone = [fit_map(train, dev, spec.model_copy(update={"seeds": 1, "seed": seed})).tuned.change for seed in range(3)]
+    together = fit_map(train, dev, spec.model_copy(update={"seeds": 3})).tuned.change
+    np.testing.assert_allclose(together, np.mean(alone, axis=0), atol=1e-6)
+
+
 def test_queries_without_their_answer_among_the_candidates_teach_nothing():
     (one,) = lists(1, 0)
     absent = CandidateList(one.compared, one.documents, frozenset({"elsewhere"}))
     assert absent.positive() is None and absent.quality(one.compared.plain) == 0.0
-    assert not fit_map([absent], [one], SPEC).tuned.change.any()
+    assert not fit_map([absent], [absent], SPEC).tuned.change.any()
 
 
 def test_settings_that_are_wrong_are_all_named():
