@@ -3,6 +3,7 @@
     feedback    what users did, kept in a log, and the judgements that follow from it      FeedbackLog
     examples    query, positives and negatives: from the log, files, documents, a language model; split by query
     negatives   hard negatives mined from the index and the files                          mine_negatives
+    pairs       training rows out of documents and structured files, at any size           make_pairs
     fit         examples in, a trained model folder out                                    finetune, finetune_reranker
     merging     the best mixture of a tuned embedder and its base                          keep_share
     tuning      all of it as one loop that ends in a promotion or a refusal                tune

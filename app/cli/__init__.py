@@ -68,7 +68,7 @@ _TASKS = {
     "Keep an index": (doctor_command, report_command, generations_command, compact_command),
     "Serve": (serve_command, mcp_command),
     "Measure": (evaluate_command, compare_command, diagnose_command, benchmark_command),
-    "Learn": (feedback_command, gaps_command, tune_command, train_command, models_command),
+    "Learn": (feedback_command, gaps_command, tune_command, pairs_command, train_command, models_command),
     "Set up": (config_command, completion_command),
 }
 

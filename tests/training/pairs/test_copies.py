@@ -1,0 +1,78 @@
+"""Copies are found among many pairs, and nothing else is taken for one."""
+
+import random
+
+import numpy as np
+
+from quarry.training.examples.near_duplicates import jaccard, shingles
+from quarry.training.pairs.copies import Copies, _Table, signature_of
+from quarry.training.pairs.minhash import BANDS
+
+WORDS = [
+    "library",
+    "book",
+    "desk",
+    "loan",
+    "hall",
+    "card",
+    "reader",
+    "shelf",
+    "page",
+    "paper",
+    "title",
+    "author",
+    "year",
+    "queue",
+    "letter",
+    "phone",
+]
+
+
+def text(draw, length=40):
+    return " ".join(draw.choice(WORDS) + str(draw.randrange(40)) for _ in range(length))
+
+
+def test_near_copies_are_found_and_others_are_not():
+    draw, kept = random.Random(1), []
+    copies = Copies(lambda row: kept[row])
+    for number in range(400):
+        passage = text(draw)
+        signature = signature_of(f"query {number}", passage, symmetric=False)
+        assert not copies.is_copy(f"query {number}", passage, signature)
+        copies.add(signature)
+        kept.append((f"query number {number}", passage))
+    missed = 0
+    for query, passage in kept:
+        words = passage.split()
+        words[draw.randrange(40)] = "changed"
+        near = " ".join(words)
+        assert jaccard(shingles(near), shingles(passage)) > 0.85
+        missed += not copies.is_copy(query, near, signature_of(query, near, symmetric=False))
+    assert missed <= 8  # two in a hundred
+
+
+def test_pages_of_one_template_with_titles_of_their_own_are_no_copies():
+    page = "The product {} is delivered within three days, has two years of warranty, and can be returned within thirty days."
+    kept = [("Garden chair", page.format("Garden chair model A12"))]
+    copies = Copies(lambda row: kept[row])
+    copies.add(signature_of(*kept[0], symmetric=False))
+    other = ("Electric kettle", page.format("Electric kettle with 2 litres"))
+    assert not copies.is_copy(*other, signature_of(*other, symmetric=False))
+    assert copies.is_copy("garden chairs", kept[0][1], signature_of("garden chairs", kept[0][1], symmetric=False))
+
+
+def test_a_table_that_grew_finds_what_was_put_in():
+    table, draw = _Table(slots=64), np.random.default_rng(0)
+    signatures = draw.integers(1, 2**32, (2000, BANDS), dtype=np.uint32)
+    for row, signature in enumerate(signatures):
+        table.add(signature, row)
+    assert all(row in table.find(signature) for row, signature in enumerate(signatures))
+    assert table.find(draw.integers(1, 2**32, BANDS, dtype=np.uint32)) == []
+
+
+def test_the_same_passage_for_another_sentence_is_a_pair_of_its_own_where_both_are_alike():
+    kept = [("How long are loans?", "When is a book due?")]
+    copies = Copies(lambda row: kept[row])
+    copies.add(signature_of(*kept[0], symmetric=True))
+    other = ("For how many days may I have it", "When do I bring it back?")
+    assert not copies.is_copy(*other, signature_of(*other, symmetric=True))

@@ -1,0 +1,33 @@
+"""A short signature of a text's n-grams: texts that share many of them share one of its bands (MinHash, Broder, 1997).
+
+A text's n-grams are those of `quarry.training.examples.near_duplicates`. Eight bands of four minima each: two texts of similarity 0.8
+share a band with a probability of 0.985, of 0.75 with 0.95, of 0.3 with 0.06. What shares a band is a candidate and nothing more.
+"""
+
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quarry.training.examples.near_duplicates import Shingles
+
+BANDS, _MINIMA = 8, 4
+Bands: TypeAlias = NDArray[np.uint32]
+"""Shape (BANDS,), one number per band."""
+
+_DRAW = np.random.default_rng(2309_07597)
+_MULTIPLY = _DRAW.integers(1, 2**63, BANDS * _MINIMA, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+_ADD = _DRAW.integers(0, 2**63, BANDS * _MINIMA, dtype=np.uint64)
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+
+
+def bands(items: Shingles) -> Bands:
+    """Return the bands of a text's n-grams; of a text without any all are 0."""
+    if not len(items):
+        return np.zeros(BANDS, np.uint32)
+    minima = (items[None, :] * _MULTIPLY[:, None] + _ADD[:, None]).min(axis=1).reshape(BANDS, _MINIMA)
+    mixed = np.arange(BANDS, dtype=np.uint64)
+    for column in range(_MINIMA):
+        mixed = (mixed ^ minima[:, column]) * _MIX
+        mixed ^= mixed >> np.uint64(29)
+    return (mixed >> np.uint64(32)).astype(np.uint32)
