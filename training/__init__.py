@@ -4,6 +4,7 @@
     examples    query, positives and negatives: from the log, files, documents, a language model; split by query
     negatives   hard negatives mined from the index and the files                          mine_negatives
     pairs       training rows out of documents and structured files, at any size           make_pairs
+    synthesis   training rows that a language model writes                                 synthesize
     fit         examples in, a trained model folder out                                    finetune, finetune_reranker
     merging     the best mixture of a tuned embedder and its base                          keep_share
     tuning      all of it as one loop that ends in a promotion or a refusal                tune

@@ -41,6 +41,7 @@ from quarry.app.cli.commands import models as models_command
 from quarry.app.cli.commands import report as report_command
 from quarry.app.cli.commands import search as search_command
 from quarry.app.cli.commands import serve as serve_command
+from quarry.app.cli.commands import synthesize as synthesize_command
 from quarry.app.cli.commands import train as train_command
 from quarry.app.cli.commands import tune as tune_command
 from quarry.app.cli.commands import ui as ui_command
@@ -68,7 +69,15 @@ _TASKS = {
     "Keep an index": (doctor_command, report_command, generations_command, compact_command),
     "Serve": (serve_command, mcp_command),
     "Measure": (evaluate_command, compare_command, diagnose_command, benchmark_command),
-    "Learn": (feedback_command, gaps_command, tune_command, pairs_command, train_command, models_command),
+    "Learn": (
+        feedback_command,
+        gaps_command,
+        tune_command,
+        pairs_command,
+        synthesize_command,
+        train_command,
+        models_command,
+    ),
     "Set up": (config_command, completion_command),
 }
 

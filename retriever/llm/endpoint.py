@@ -103,7 +103,12 @@ def ask(endpoint: Endpoint, prompt: str) -> str:
         ModelError: If the endpoint refuses the request (401, 403, 404, 400 and their like): retrying cannot help.
         Unanswered: If there was no answer after all tries.
     """
-    return with_tries(endpoint, lambda: _text(_read(endpoint, [{"role": "user", "content": prompt}])))
+    return ask_messages(endpoint, [{"role": "user", "content": prompt}])
+
+
+def ask_messages(endpoint: Endpoint, messages: Sequence[ChatMessage]) -> str:
+    """Return the text of the answer to several messages, such as a system message and a user's. Raises as `ask` does."""
+    return with_tries(endpoint, lambda: _text(_read(endpoint, messages)))
 
 
 def with_tries(endpoint: Endpoint, attempt: Callable[[], T]) -> T:

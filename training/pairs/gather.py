@@ -15,7 +15,7 @@ from quarry.training.pairs.found import SYMMETRIC, FoundPair
 from quarry.training.pairs.sources import Files, Source
 from quarry.training.pairs.staging import Staging
 
-_EVERY_S = 5.0  # seconds between two states on disk
+_EVERY_S = 2.0  # seconds between two states on disk
 _LOOKED_AT = 256  # pairs between two looks at the clock
 _PROBLEMS = 20  # that are kept to be shown
 

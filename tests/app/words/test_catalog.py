@@ -18,7 +18,7 @@ from tests import ROOT
 ROOMS = {
     "indexer": "build storage stores models tokens lexical corpus readers opened records",
     "retriever": "search stages rerankers answers evaluation diagnosis benchmark data llm",
-    "training": "feedback examples negatives fit tuning pairs",
+    "training": "feedback examples negatives fit tuning pairs synthesis",
     "app": "cli serve mcp ui integrations doctor app",
 }
 PACKAGE_OF = {room: package for package, rooms in ROOMS.items() for room in rooms.split()}

@@ -242,7 +242,7 @@ def test_a_torn_line_is_cut_and_other_sources_begin_anew(tmp_path):
 
 @pytest.mark.slow
 def test_a_killed_command_goes_on_with_the_same_digest(tmp_path):
-    file = jsonl(tmp_path / "a.jsonl", sentences(40_000))
+    file = jsonl(tmp_path / "a.jsonl", sentences(6_000))
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
     def command(into):
@@ -263,12 +263,12 @@ def test_a_killed_command_goes_on_with_the_same_digest(tmp_path):
     process = subprocess.Popen(
         command(tmp_path / "killed.jsonl"), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    state, end = tmp_path / ".killed.jsonl.work" / "state.json", time.monotonic() + 120
-    while not state.exists() and process.poll() is None and time.monotonic() < end:
-        time.sleep(0.05)
+    written, end = tmp_path / ".killed.jsonl.work" / "pairs.jsonl", time.monotonic() + 120
+    while not (written.exists() and written.stat().st_size) and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert state.exists()
+    assert written.exists()
     assert not (tmp_path / "killed.jsonl").exists()
     found = [
         json.loads(subprocess.run(command(tmp_path / name), env=environment, capture_output=True, check=True).stdout)
