@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 from quarry.training.examples.near_duplicates import jaccard, shingles
 from quarry.training.pairs.minhash import BANDS, Bands, bands
 
-SAME_PASSAGE = 0.9
-"""Similarity from which a passage is a copy, whatever its query."""
 LIKE_PASSAGE, LIKE_QUERY = 0.75, 0.5
-"""Similarities of passage and query from which a pair is a copy with changes."""
+"""Similarities of passage and query from which a pair is a copy; a passage with another query is judged by the semantic filter."""
 _FREE = 0xFFFFFFFF
 _PER_BAND = 4  # pairs of one band that are candidates
 _FULL = 0.6  # share of the slots in use before the table doubles
@@ -37,15 +35,17 @@ class Copies:
         self._table = _Table()
 
     def is_copy(self, query: str, passage: str, signature: Bands) -> bool:
-        """Return whether an earlier pair has this passage, or nearly this passage and a query like this one."""
+        """Return whether an earlier pair has nearly this passage and a query like this one."""
         candidates = self._table.find(signature)
         if not candidates:
             return False
         asked, said = shingles(query), shingles(passage)
         for candidate in candidates:
             other_query, other_passage = self._texts_of(candidate)
-            alike = jaccard(said, shingles(other_passage))
-            if alike >= SAME_PASSAGE or (alike >= LIKE_PASSAGE and jaccard(asked, shingles(other_query)) >= LIKE_QUERY):
+            if (
+                jaccard(said, shingles(other_passage)) >= LIKE_PASSAGE
+                and jaccard(asked, shingles(other_query)) >= LIKE_QUERY
+            ):
                 return True
         return False
 

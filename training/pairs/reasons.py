@@ -18,7 +18,7 @@ LONG = Message.of("pairs.long", "query too long")
 SAME = Message.of("pairs.same", "both texts say the same in the same words")
 
 # duplicates
-COPY = Message.of("pairs.copy", "copy of an earlier pair or passage")
+COPY = Message.of("pairs.copy", "copy of an earlier pair")
 GENERIC = Message.of("pairs.generic", "query stands for too many passages")
 
 # semantic filter

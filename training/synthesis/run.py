@@ -187,7 +187,7 @@ class _Run:
             for place, (kind, chinese) in enumerate(calls)
         ]
         found: dict[tuple[TaskKind, bool], dict[str, None]] = {
-            one: {text: None} if (text := fixed_instruction(one[0], chinese=one[1])) else {} for one in wanted
+            one: {fixed: None} if (fixed := fixed_instruction(one[0], chinese=one[1])) else {} for one in wanted
         }
         answered = self.asker.answers(requests, observer("instructions", len(calls)))
         for (kind, chinese), answer in zip(calls, answered, strict=True):

@@ -58,6 +58,9 @@ def test_pages_of_one_template_with_titles_of_their_own_are_no_copies():
     copies.add(signature_of(*kept[0], symmetric=False))
     other = ("Electric kettle", page.format("Electric kettle with 2 litres"))
     assert not copies.is_copy(*other, signature_of(*other, symmetric=False))
+    assert not copies.is_copy(
+        "Where is the city hall", kept[0][1], signature_of("Where is the city hall", kept[0][1], symmetric=False)
+    )
     assert copies.is_copy("garden chairs", kept[0][1], signature_of("garden chairs", kept[0][1], symmetric=False))
 
 

@@ -88,7 +88,9 @@ def test_the_second_phase_holds_the_instructions_of_the_first_and_rows_carry_the
     assert all(row["prompt"] and len(row["pos"]) == len(row["neg"]) == 1 for row in rows)
     asked = [one["user"] for one in heard(server) if "system" not in one]
     assert all(sum(row["prompt"] in one for one in asked) for row in rows)
-    assert len({row["prompt"] for row in rows if row["type"] in ("normal", "classification")}) >= 60  # the stand-in repeats itself
+    assert (
+        len({row["prompt"] for row in rows if row["type"] in ("normal", "classification")}) >= 60
+    )  # the stand-in repeats itself
     read = RowFiles.open([tmp_path / "rows.jsonl"], strict=True)
     assert {row.kind for row in read} == {"normal", "classification", "symmetric_sts"}
     assert {row.prompt for row in read} == {row["prompt"] for row in rows}
