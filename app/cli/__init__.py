@@ -38,6 +38,7 @@ from quarry.app.cli.commands import generations as generations_command
 from quarry.app.cli.commands import index as index_command
 from quarry.app.cli.commands import mcp as mcp_command
 from quarry.app.cli.commands import models as models_command
+from quarry.app.cli.commands import pairs as pairs_command
 from quarry.app.cli.commands import report as report_command
 from quarry.app.cli.commands import search as search_command
 from quarry.app.cli.commands import serve as serve_command

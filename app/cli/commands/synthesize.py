@@ -55,18 +55,11 @@ def synthesize(
     """Have rows written."""
     from typing import Any, cast
 
-    from quarry.indexer.errors import SettingsError
     from quarry.retriever.llm.endpoint import Endpoint
     from quarry.training.synthesis.run import SynthesisSpec
     from quarry.training.synthesis.run import synthesize as run
 
-    if not endpoint or not endpoint_model:
-        raise SettingsError(
-            "cli.synthesize_without_model",
-            "no endpoint or no model was given",
-            expected="both",
-            do="Give --endpoint URL and --endpoint-model NAME, or set QUARRY_LLM_ENDPOINT and QUARRY_LLM_MODEL",
-        )
+    _check_endpoint(endpoint, endpoint_model)
     with usage_errors():
         chosen = cast(Any, tuple(name.strip() for name in kinds.split(",") if name.strip()))
         spoken = cast(Any, tuple(name.strip() for name in languages.split(",") if name.strip()))
@@ -82,6 +75,18 @@ def synthesize(
     finally:
         bar.close()
     _print(report, as_json=as_json)
+
+
+def _check_endpoint(url: str, model: str) -> None:
+    from quarry.indexer.errors import SettingsError
+
+    if not url or not model:
+        raise SettingsError(
+            "cli.synthesize_without_model",
+            "no endpoint or no model was given",
+            expected="both",
+            do="Give --endpoint URL and --endpoint-model NAME, or set QUARRY_LLM_ENDPOINT and QUARRY_LLM_MODEL",
+        )
 
 
 def _print(report: "SynthesisReport", *, as_json: bool) -> None:
