@@ -125,12 +125,12 @@ def list_documents(
         (4, ['markdown', 'html'])
     """
     with _table(index) as table:
-        ids = matching(table, filters, words)
+        ids = _matching(table, filters, words)
         rows = table.rows_of(ids[start : start + count])
         return Listing(tuple(_listed(table, row) for row in rows), len(ids), start)
 
 
-def matching(table: ChunkTable, filters: Mapping[str, Any] | None, words: str) -> Sequence[str]:
+def _matching(table: ChunkTable, filters: Mapping[str, Any] | None, words: str) -> Sequence[str]:
     """Return the ids of the documents that meet conditions and have the words in their id or title. Raises as `list_documents`."""
     ids = table.documents_matching(filters) if filters else table.doc_ids()
     wanted = words.casefold().strip()
@@ -138,12 +138,6 @@ def matching(table: ChunkTable, filters: Mapping[str, Any] | None, words: str) -
         return ids
     titles = table.titles(ids)
     return [doc_id for doc_id in ids if wanted in doc_id.casefold() or wanted in (titles.get(doc_id) or "").casefold()]
-
-
-def matching_ids(index: Path, filters: Mapping[str, Any] | None, words: str) -> tuple[str, ...]:
-    """Return the ids of all documents that `list_documents` pages through. Raises as it does."""
-    with _table(index) as table:
-        return tuple(matching(table, filters, words))
 
 
 def show_document(index: Path, doc_id: str) -> Shown:

@@ -84,6 +84,45 @@ class EmbeddingsRequest(Typed):
         return "base64" in (self.encoding_format, self.embedding_type)
 
 
+class EmbedRequest(Typed):
+    """Like Cohere's `/v2/embed`, for texts; null counts as absent, and its other fields are ignored."""
+
+    texts: list[Text] = Field(min_length=1, max_length=MAX_INPUTS)
+    model: str | None = Field(None, description="The index's model, as `/v1/models` names it, or absent.")
+    input_type: Literal["search_query", "search_document"] | None = Field(
+        None, description="Queries and passages are encoded differently. Default: passages."
+    )
+    embedding_types: Annotated[list[Literal["float"]], Field(max_length=1)] | None = None
+    output_dimension: Annotated[int, Field(ge=1), WHOLE] | None = Field(
+        None, description="Shorter vectors, where the model was trained for them (Matryoshka)."
+    )
+
+    def as_openai(self) -> EmbeddingsRequest:
+        """Return the same request as `/v1/embeddings` takes it."""
+        return EmbeddingsRequest(
+            input=list(self.texts),
+            model=self.model,
+            embedding_type=None,
+            dimensions=self.output_dimension,
+            input_type=self.input_type,
+            task=None,
+        )
+
+
+class EmbedVectors(BaseModel):
+    """Vectors of unit length in the order of the texts."""
+
+    float: list[list[float]]
+
+
+class EmbedAnswer(BaseModel):
+    """As Cohere's clients expect it."""
+
+    id: str
+    embeddings: EmbedVectors
+    texts: list[str]
+
+
 class EmbeddingOut(BaseModel):
     """One vector of unit length: numbers, or little-endian float32 in base64."""
 

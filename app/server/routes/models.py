@@ -9,9 +9,12 @@ import numpy as np
 from fastapi import APIRouter, Depends, Path
 
 from quarry.app.server.model_shapes import (
+    EmbedAnswer,
     EmbeddingOut,
     EmbeddingsAnswer,
     EmbeddingsRequest,
+    EmbedRequest,
+    EmbedVectors,
     ModelOut,
     ModelsAnswer,
     RerankAnswer,
@@ -76,6 +79,14 @@ async def embeddings(asked: EmbeddingsRequest, services: Shared) -> EmbeddingsAn
             for place, row in enumerate(_cut(vectors, asked.dimensions), start=first)
         ]
     return EmbeddingsAnswer(data=data, model=name, usage=Usage(prompt_tokens=total, total_tokens=total))
+
+
+@router.post("/v2/embed", operation_id="embed_v2")
+async def embed(asked: EmbedRequest, services: Shared) -> EmbedAnswer:
+    """Encode texts as `/v1/embeddings` does, for Cohere's clients."""
+    found = await embeddings(asked.as_openai(), services)
+    vectors = [row.embedding for row in found.data if isinstance(row.embedding, list)]  # numbers were asked for
+    return EmbedAnswer(id=uuid4().hex, embeddings=EmbedVectors(float=vectors), texts=asked.texts)
 
 
 def _check_dimensions(asked: int | None, spec: EmbedderSpec) -> None:

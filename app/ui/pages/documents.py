@@ -2,15 +2,15 @@
 
 import streamlit as st
 
-from quarry.app.documents.catalog import Listing, list_documents, matching_ids, show_document
-from quarry.app.documents.originals import NoOriginal, find_original, read_original
+from quarry.app.documents.catalog import Listing, list_documents, show_document
 from quarry.app.documents.skips import list_skips
 from quarry.app.ui.documents import presenter as shown
 from quarry.app.ui.documents.actions import index_again
 from quarry.app.ui.index.removal import confirm_removal, removal_note, told_key, wanted_key
+from quarry.app.ui.search.original import original_button
 from quarry.app.ui.shared.fault import show_fault
 from quarry.app.ui.shared.session import Session, current
-from quarry.app.ui.shared.shown_text import counted, safe, told
+from quarry.app.ui.shared.shown_text import counted, safe
 from quarry.indexer.build.removal import Selection
 from quarry.indexer.errors import SearchError
 
@@ -28,14 +28,17 @@ def page() -> None:
     name, lines = _conditions(session)
     try:
         filters = shown.conditions_of(lines)
-        total = len(matching_ids(session.index, filters, name))
-        pages = max(1, -(-total // shown.PER_PAGE))
-        number = int(st.number_input(say("Page", "页"), 1, pages, key="documents.page")) if pages > 1 else 1
-        start = (number - 1) * shown.PER_PAGE
+        start = (int(state.get("documents.page") or 1) - 1) * shown.PER_PAGE
         listing = list_documents(session.index, filters=filters, words=name, start=start, count=shown.PER_PAGE)
     except SearchError as err:
         show_fault(say("The documents cannot be listed.", "无法列出文档。"), err, say)
         return
+    pages = max(1, -(-listing.total // shown.PER_PAGE))
+    if start and not listing.documents:  # fewer match than before
+        del state["documents.page"]
+        st.rerun()
+    if pages > 1:
+        st.number_input(say("Page", "页"), 1, pages, key="documents.page")
     chosen = _table(session, listing)
     _removal(session, chosen, listing, Selection(filters=filters) if filters and not name.strip() else None)
     titles = {document.id: document.title for document in listing.documents}
@@ -120,7 +123,7 @@ def _document(session: Session, doc_id: str) -> None:
         return
     st.subheader(say("Document", "文档"), anchor=False)
     st.text(safe(document.document.title))
-    _original(session, doc_id)
+    original_button(session, doc_id, key="documents.original")
     st.dataframe(shown.fact_rows(document, say), hide_index=True, width="content")
     passages = document.passages
     for number, passage in enumerate(passages[:_PASSAGES], start=1):
@@ -130,25 +133,6 @@ def _document(session: Session, doc_id: str) -> None:
     if len(passages) > _PASSAGES:
         rest = counted(len(passages) - _PASSAGES, "passage", "passages")
         st.text(say(f"... and {rest} more", f"……另有 {len(passages) - _PASSAGES:,} 段"))
-
-
-def _original(session: Session, doc_id: str) -> None:
-    """Draw the button that saves the document's file, or why there is none."""
-    say = session.say
-    try:
-        found = find_original(session.index, doc_id)
-    except NoOriginal as err:
-        st.caption(told(err.message, say))
-        return
-    st.download_button(
-        say("Save the original file", "保存原文件"),
-        data=lambda: read_original(found),
-        file_name=found.name,
-        mime="application/octet-stream",
-        key="documents.original",
-        icon=":material/download:",
-        on_click="ignore",
-    )
 
 
 def _skips(session: Session) -> None:

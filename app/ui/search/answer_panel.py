@@ -7,7 +7,7 @@ import streamlit as st
 
 from quarry.app.ui.search import answer_presenter as words
 from quarry.app.ui.search.asked import Asked
-from quarry.app.ui.search.presenter import context_html
+from quarry.app.ui.search.original import Place, open_original
 from quarry.app.ui.shared.session import Session
 from quarry.app.ui.shared.shown_text import inert, plain, told
 from quarry.indexer.errors import SearchError, SettingsError
@@ -17,8 +17,6 @@ from quarry.retriever.searcher import SearchOptions
 if TYPE_CHECKING:
     from quarry.retriever.answers.answer import GroundedAnswer
     from quarry.retriever.answers.citations import Sentence
-    from quarry.retriever.answers.packing import Packed
-    from quarry.retriever.highlight import Span
     from quarry.retriever.llm.endpoint import Endpoint
     from quarry.retriever.searcher import Searcher
 
@@ -134,14 +132,6 @@ def _sources(session: Session, searcher: "Searcher", answer: "GroundedAnswer") -
             if answer.refused:
                 st.html(words.excerpt_html(source, spans))
             if opened:
-                st.dialog(say("The passage in its document", "段落所在的文档"), width="medium")(_context)(
-                    searcher, source, spans
-                )
-
-
-def _context(searcher: "Searcher", source: "Packed", spans: "tuple[Span, ...]") -> None:
-    st.html(
-        f"<b>{inert(source.title)}</b><div class='q-place'><span class='q-source'>{inert(source.path)}</span></div>"
-    )
-    document = searcher.index.chunks.document(source.doc_id)
-    st.html(context_html(document.text, (source.start, source.end), spans))
+                about = f"<div class='q-place'><span class='q-source'>{inert(source.path)}</span></div>"
+                place = Place(source.doc_id, source.title, about, (source.start, source.end), tuple(spans), source.page)
+                open_original(session, searcher, place)

@@ -31,15 +31,15 @@ def ask(session: Session, searcher: "Searcher") -> Asked:
     menus, tries = _offers(str(session.index), searcher.index.generation, searcher)
     _follow_address(default, menus)
     say = session.say
-    with st.form("ask", border=False):
-        field, button = st.columns([9, 1], vertical_alignment="bottom")
-        field.text_input(
+    with st.form("ask", border=False), st.container(horizontal=True, gap="small", key="ask-row"):
+        st.text_input(
             say("Your question, or keywords", "您的问题，或关键词"),
             key="q",
             type="search",
             placeholder=say("Ask in English or Chinese", "可以用中文或英文提问"),
+            label_visibility="collapsed",
         )
-        button.form_submit_button(say("Search", "搜索"), type="primary", width="stretch")
+        st.form_submit_button(say("Search", "搜索"), type="primary")
     _options(session, menus, can_rerank=can_rerank)
     asked = _asked(menus)
     if not asked.query.strip():
@@ -112,7 +112,7 @@ def _keep_address(asked: Asked, default: Asked) -> None:
 
 def _options(session: Session, menus: dict[str, dict[str, int]], *, can_rerank: bool) -> None:
     say = session.say
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.segmented_control(
             say("Search by", "检索方式"),
             ROUTES,
@@ -120,8 +120,9 @@ def _options(session: Session, menus: dict[str, dict[str, int]], *, can_rerank: 
             required=True,
             help=words.route_help(say),
             format_func=lambda route: method_name(route, say),
+            label_visibility="collapsed",
         )
-        st.segmented_control(say("Results", "结果数"), COUNTS, key="k", required=True)
+        st.segmented_control(say("Results", "结果数"), COUNTS, key="k", required=True, label_visibility="collapsed")
         if not can_rerank:
             st.session_state.rerank = False
         st.toggle(say("Rerank", "重排"), key="rerank", help=words.rerank_help(say), disabled=not can_rerank)

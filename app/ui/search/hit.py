@@ -7,8 +7,8 @@ import streamlit as st
 from quarry.app.ui.search import judging
 from quarry.app.ui.search import presenter as words
 from quarry.app.ui.search.judging import Subject
+from quarry.app.ui.search.original import Place, open_original
 from quarry.app.ui.search.why_panel import explanation
-from quarry.app.ui.shared.shown_text import inert
 from quarry.retriever.ranking import StageReport
 
 if TYPE_CHECKING:
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 STYLE = """<style>
 .q-hit, .q-context { overflow-wrap: anywhere; unicode-bidi: isolate; }
-.q-title { font-size: 1.06rem; margin-bottom: .15rem; }
+[class*="st-key-hit-"] { padding: .5rem .8rem .35rem; gap: .15rem; }
+.q-title { font-size: 1.06rem; margin-bottom: .1rem; }
+.q-title b, .q-cite { cursor: pointer; }
+.q-title b:hover, .q-cite:hover { text-decoration: underline; }
 .q-rank { display: inline-block; min-width: 1.5rem; padding: 0 .35rem; margin-right: .5rem; border-radius: .4rem;
   text-align: center; font-size: .85rem; background: rgba(180, 83, 9, .14); color: light-dark(#b45309, #e08e2b); font-weight: 600; }
 .q-path, .q-place, .q-times, .q-why { opacity: .72; font-size: .86rem; }
@@ -30,7 +33,7 @@ STYLE = """<style>
   background: rgba(128, 128, 128, .3); vertical-align: middle; }
 .q-bar span { display: block; height: 100%; background: light-dark(#b45309, #e08e2b); }
 .q-weak { opacity: .78; }
-.q-text { line-height: 1.6; }
+.q-text { line-height: 1.5; }
 .q-hit mark, .q-context mark, .q-place mark { background: rgba(245, 158, 11, .32); color: inherit; padding: 0 .1em;
   border-radius: .2em; }
 .q-context { white-space: pre-wrap; line-height: 1.65; max-height: 60vh; overflow-y: auto; }
@@ -45,7 +48,7 @@ STYLE = """<style>
 def hit(subject: Subject, result: "Result", strength: "Strength", searcher: "Searcher") -> None:
     """Draw one result, as a fragment: judging it redraws nothing else."""
     say = subject.session.say
-    with st.container(border=True):
+    with st.container(border=True, key=f"hit-{subject.key}"):
         place = words.place_html(result, say) + words.copies_html(result, say)
         st.html(words.fit_html(strength, say) + words.result_html(result) + place)
         judging.show_earlier(subject)
@@ -63,7 +66,7 @@ def hit(subject: Subject, result: "Result", strength: "Strength", searcher: "Sea
             with st.popover(say("Note", "备注"), icon=":material/edit_note:", type="tertiary"):
                 note_field(subject, say("What is right or wrong with this passage?", "这段内容哪里对，哪里不对？"))
             context = st.button(
-                say("Open in context", "查看上下文"),
+                say("Open the original", "打开原文"),
                 key=f"open-{subject.key}",
                 type="tertiary",
                 icon=":material/article:",
@@ -82,9 +85,7 @@ def hit(subject: Subject, result: "Result", strength: "Strength", searcher: "Sea
         if st.session_state.get(f"explained-{subject.key}"):
             explanation(subject.session, subject.answer, result, searcher, subject.key)
     if context and not why:
-        st.dialog(say("The passage in its document", "段落所在的文档"), width="medium")(_context)(
-            subject, result, searcher
-        )
+        open_original(subject.session, searcher, _place(subject, result))
 
 
 def note_field(subject: Subject, question: str) -> None:
@@ -99,11 +100,9 @@ def _flip(subject: Subject) -> None:
     st.session_state[key] = not st.session_state.get(key)
 
 
-def _context(subject: Subject, result: "Result", searcher: "Searcher") -> None:
-    say = subject.session.say
-    st.html(f"<b>{inert(result.title)}</b>{words.place_html(result, say)}")
-    document = searcher.index.chunks.document(result.doc_id)
-    st.html(words.context_html(document.text, (result.start, result.end), result.highlights))
+def _place(subject: Subject, result: "Result") -> Place:
+    about, span = words.place_html(result, subject.session.say), (result.start, result.end)
+    return Place(result.doc_id, result.title, about, span, result.highlights, result.page)
 
 
 def degraded(reports: tuple[StageReport, ...], subject: Subject) -> None:

@@ -10,7 +10,7 @@ from quarry.retriever.ranking import StageReport
 from quarry.retriever.results import Answer, Result
 from quarry.training.feedback.events import MAX_SHOWN, ShownHit
 
-SNIPPET_CHARS = 420
+SNIPPET_CHARS = 320
 CONTEXT_CHARS = 2_000  # before and after the passage
 # facts about files that nobody chooses by
 _NO_MENU = {"source", "charset", "damaged", "pages", "sheets", "left_out", "recognized_pages", "times", "subject"}

@@ -9,17 +9,59 @@ from quarry.app.ui.shared.session import current, remember_visitor
 
 PAGES = Path(__file__).parents[1] / "pages"
 LANGUAGES = {"en": "English", "zh": "中文"}
-# Less empty space above, captions with the contrast that WCAG AA asks for (4.5), and menus of methods that wrap on a phone.
+SIDEBAR = 250  # pixels: the longest name of a page
+# Less empty space, captions with the contrast that WCAG AA asks for (4.5), and menus of methods that wrap on a phone.
 STYLE = """<style>
-[data-testid="stMainBlockContainer"] { padding-top: 3.2rem; }
+[data-testid="stMainBlockContainer"] { padding: 1rem 2.5rem 4rem; gap: .6rem; }
+[data-testid="stMainBlockContainer"] > [data-testid="stVerticalBlock"] { gap: .6rem; }
+[data-testid="stMainBlockContainer"] h1, [data-testid="stMainBlockContainer"] h2 { font-size: 1.5rem; padding: .2rem 0; }
+[data-testid="stMainBlockContainer"] h3 { font-size: 1.2rem; }
+[data-testid="stMainBlockContainer"] [data-testid="stHeading"] { margin-bottom: .4rem; }
+[data-testid="InputInstructions"] { display: none; }
+[data-testid="stSidebarHeader"] { height: 2.5rem; margin-bottom: 0; }
+@media (max-width: 640px) {
+  [data-testid="stMainBlockContainer"] { padding: 3rem 1rem 4rem; }
+}
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] * { color: light-dark(#5f5e5a, #b4b3ae); opacity: 1; }
 [data-testid="stButtonGroup"] [role="radiogroup"], [data-testid="stButtonGroup"] > div { flex-wrap: wrap; row-gap: .2rem; }
 </style>"""
 
+# `/` goes to the question, as on many sites, and a question can be typed at once. Titles and citations open what their button
+# opens: the buttons serve keyboards and screen readers, and HTML that holds document text has no links of its own.
+KEYS = """<script>
+(() => {
+  if (window.quarryKeys) return;
+  window.quarryKeys = true;
+  const field = () => document.querySelector('.st-key-q input');
+  document.addEventListener('keydown', event => {
+    const typing = event.target.closest('input, textarea, select, [contenteditable], [role=dialog]');
+    // a dialog that is opened again gets no focus of its own, and would not hear the key
+    if (event.key === 'Escape' && event.target === document.body) document.querySelector('[role=dialog] > button')?.click();
+    if (event.key !== '/' || event.ctrlKey || event.metaKey || event.altKey || typing || !field()) return;
+    event.preventDefault();
+    field().focus();
+    field().select();
+  });
+  document.addEventListener('click', event => {
+    const title = event.target.closest('.q-title b'), cite = event.target.closest('.q-cite');
+    const number = cite && /^\\[(\\d+)\\]$/.exec(cite.textContent);
+    const button = title ? title.closest('[class*=st-key-hit-]')?.querySelector('[class*=st-key-open-] button')
+      : number && document.querySelector('.st-key-source-' + number[1] + ' button');
+    button?.click();
+  });
+  const first = new MutationObserver(() => {
+    if (!field()) return;
+    first.disconnect();
+    if (!field().value && document.activeElement === document.body && matchMedia('(hover: hover)').matches) field().focus();
+  });
+  first.observe(document.body, {childList: true, subtree: true});
+})();
+</script>"""
+
 
 def frame() -> None:
     """Draw the frame around every page, then the page."""
-    st.set_page_config(page_title="Quarry", page_icon="🔎", layout="wide")
+    st.set_page_config(page_title="Quarry", page_icon="🔎", layout="wide", initial_sidebar_state=SIDEBAR)
     state = st.session_state
     if state.get("language") not in LANGUAGES:  # the first run takes the browser's language
         browser = "zh" if (st.context.locale or "").lower().startswith("zh") else "en"
@@ -44,6 +86,7 @@ def frame() -> None:
         if (PAGES / name).is_file()
     ]
     st.html(STYLE)
+    st.html(KEYS, unsafe_allow_javascript=True)  # the same text for everyone: nothing of documents or users is in it
     remember_visitor(session)
     if not has_index(session.index):
         first_index(session)

@@ -256,6 +256,31 @@ def test_coheres_own_client(server):
         assert [hit.index for hit in found.results] == [1, 2]
 
 
+def test_coheres_embed_is_the_embedding_of_the_index(server):
+    asked = {"model": "tests/words", "texts": ["renew books", "网上续借"], "embedding_types": ["float"]}
+    passages = server.client.post(
+        "/v2/embed", json={**asked, "input_type": "search_document", "truncate": "END"}
+    ).json()
+    np.testing.assert_allclose(
+        passages["embeddings"]["float"], WordEmbedder().embed_documents(asked["texts"]), rtol=1e-6
+    )
+    assert passages["texts"] == asked["texts"]
+    queries = server.client.post("/v2/embed", json={**asked, "input_type": "search_query"}).json()
+    np.testing.assert_allclose(queries["embeddings"]["float"], WordEmbedder().embed_queries(asked["texts"]), rtol=1e-6)
+    refused = server.client.post("/v2/embed", json={**asked, "embedding_types": ["int8"]})
+    assert refused.status_code == 422
+    assert server.client.post("/v2/embed", json={**asked, "model": "embed-v4.0"}).status_code == 404
+
+
+def test_coheres_own_client_embeds(server):
+    cohere = pytest.importorskip("cohere", reason="cohere is not installed")
+    client = cohere.ClientV2("none", base_url=server.url)
+    found = client.embed(
+        model="tests/words", texts=["renew books"], input_type="search_query", embedding_types=["float"]
+    )
+    np.testing.assert_allclose(found.embeddings.float_, WordEmbedder().embed_queries(["renew books"]), rtol=1e-5)
+
+
 def test_voyages_own_client(server):
     """Voyage's answers have `data` where Cohere and Jina have `results`."""
     voyageai = pytest.importorskip("voyageai", reason="voyageai is not installed")

@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("playwright.sync_api", reason="needs playwright (pip install 'quarry-search[test]')")
 
+from quarry.app.documents.page_worker import WIDTH
 from quarry.app.ui.shared.session import feedback_path
 from quarry.app.ui.shared.shown_text import safe
 from quarry.indexer.build import index_documents
@@ -79,17 +80,24 @@ def test_a_visitor_searches_reads_and_judges_in_english(browser, demo, demo_inde
         assert person.page.locator(".q-hit mark").first.inner_text() == "ago"
         assert "q=How" in person.page.url
 
-        person.click("Open in context")
+        person.click("Open the original")
         shown = person.page.get_by_role("dialog").inner_text()
         assert "Chloroplasts have their own DNA" in shown, "what stands after the passage"
+        assert "Save the original file" in shown
         person.page.keyboard.press("Escape")
+        person.page.locator(".q-title b").first.click()
+        assert "Chloroplasts have their own DNA" in person.page.get_by_role("dialog").inner_text(), "titles open it too"
+        person.page.keyboard.press("Escape")
+        person.settle()
+        person.page.keyboard.press("/")
+        assert person.page.evaluate("document.activeElement.type") == "search"
 
         person.page.locator("[data-testid=stFeedback] button").first.click()
         person.page.get_by_text("Saved: relevant.").wait_for()
         stored = events(demo_index)
-        assert [event.action for event in stored] == ["click", "thumb_up"]
-        assert stored[1].query == ENGLISH
-        assert stored[1].shown[0].doc_id == "documents/en/chloroplast-1.md"
+        assert [event.action for event in stored] == ["click", "click", "thumb_up"]
+        assert stored[2].query == ENGLISH
+        assert stored[2].shown[0].doc_id == "documents/en/chloroplast-1.md"
 
         person.click("Why this result?")
         person.page.locator("canvas, svg.marks").first.wait_for()
@@ -104,6 +112,34 @@ def test_a_visitor_searches_reads_and_judges_in_english(browser, demo, demo_inde
         stored = events(demo_index)
         assert stored[-1].action == "withdraw"
         assert len({event.session for event in stored}) == 1, "the same visitor before and after the reload"
+        assert person.troubles == []
+
+
+@pytest.mark.model
+@pytest.mark.parametrize(("width", "height", "whole"), [(1366, 768, 2), (1920, 1080, 5), (390, 844, 1)])
+def test_whole_hits_stand_on_the_first_screen_and_a_question_can_be_typed_at_once(browser, demo, width, height, whole):
+    with visitor(browser, demo, width=width, height=height) as person:
+        person.go()
+        person.page.keyboard.type(ENGLISH)
+        person.page.keyboard.press("Enter")
+        person.settle()
+        bottoms = person.page.locator("[class*=st-key-hit-]").evaluate_all(
+            "cards => cards.map(card => card.getBoundingClientRect().bottom)"
+        )
+        assert sum(bottom <= height for bottom in bottoms) >= whole
+        assert person.troubles == []
+
+
+@pytest.mark.model
+def test_a_pdf_opens_at_its_page_with_the_passage_marked(browser, demo):
+    with visitor(browser, demo, locale="zh-CN") as person:
+        person.go(f"/?q={quote(CHINESE)}")
+        title = person.page.locator(".q-hit", has_text="免疫系统").first
+        title.locator(".q-title b").click()
+        picture = person.page.get_by_role("dialog").locator("[data-testid=stImage] img")
+        picture.wait_for()
+        assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == WIDTH
+        assert re.search(r"第 \d 页", person.page.get_by_role("dialog").inner_text())
         assert person.troubles == []
 
 
@@ -210,7 +246,7 @@ def test_poison_is_inert_in_the_context_the_explanation_the_menus_and_the_exampl
             person.go("/?q=poisonword&k=50")
             card = person.page.locator(".q-hit").all_text_contents()
             place = next(i for i, text in enumerate(card) if plainly(word) in plainly(text))
-            person.click("Open in context", nth=place)
+            person.click("Open the original", nth=place)
             assert plainly(word) in plainly(person.page.get_by_role("dialog").inner_text())
             assert person.page.evaluate(_FOREIGN_MARKUP) == []
             person.page.keyboard.press("Escape")

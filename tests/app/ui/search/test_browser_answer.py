@@ -41,6 +41,11 @@ def test_answers_are_shown_with_sources_that_open_and_nothing_in_them_acts(tmp_p
         person.click("1 · Loans")
         assert "Borrow ten books" in person.page.get_by_role("dialog").inner_text()
         person.page.keyboard.press("Escape")
+        person.settle()
+        person.page.locator(".q-cite").first.click()
+        assert "Borrow ten books" in person.page.get_by_role("dialog").inner_text(), "a citation opens its source"
+        person.settle()
+        person.page.keyboard.press("Escape")
 
         person.ask("zirconium lattice number")
         assert "Zirconium lattice" in person.page.locator(".q-answer").inner_text()

@@ -83,7 +83,7 @@ def test_everything_is_there_in_chinese(app, lexical_index):
     test.text_input(key="q").set_value("续借")
     first_button(test, "搜索").click().run()
     assert "条结果" in html(test)
-    for label in ("这就是答案", "查看上下文", "为什么是它？", "保存备注"):
+    for label in ("这就是答案", "打开原文", "为什么是它？", "保存备注"):
         assert first_button(test, label)
     spoken = [element.label for element in (*test.button, *test.text_input, *test.toggle)]
     assert not [label for label in spoken if label and label.isascii()], "labels left in English"
@@ -157,7 +157,7 @@ def test_nothing_is_confirmed_when_it_could_not_be_stored(app, lexical_index):
 
 def test_the_context_opens_with_the_passage_marked_and_counts_as_a_click(app, lexical_index):
     test = app(lexical_index, q="renew books")
-    first_button(test, "Open in context").click().run()
+    first_button(test, "Open the original").click().run()
     assert not test.exception
     assert "class='q-passage'" in html(test)
     assert [event.action for event in events(lexical_index)] == ["click"]
