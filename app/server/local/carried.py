@@ -28,7 +28,9 @@ def received(kind: Any, value: Any) -> Any:
         value: What came.
 
     Raises:
-        TypeError, KeyError, AttributeError: If the value is not of the kind.
+        TypeError: If the value is not of the kind.
+        KeyError: If a field is not there.
+        AttributeError: If a message is no object.
     """
     if get_origin(kind) in (Union, types.UnionType):
         if value is None:

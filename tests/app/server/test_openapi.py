@@ -32,6 +32,7 @@ OPERATIONS = {
     "original",
     "document_job",
     "embeddings",
+    "embed_v2",
     "rerank",
     "rerank_v1",
     "rerank_v2",
