@@ -130,7 +130,8 @@ def advantage_of(quality: RouteQuality, words: int) -> float:
     advantage = log((quality.bm25 + _QUALITY_FLOOR) / (quality.dense + _QUALITY_FLOOR))
     if advantage >= 0 or words <= _SHORT:
         return advantage
-    return advantage * max(0.0, 1 - log(words / _SHORT) / log(_LONG / _SHORT))
+    faded = 1 - log(words / _SHORT) / log(_LONG / _SHORT)
+    return advantage * faded if faded > 0 else 0.0
 
 
 def _weight(advantage: float, coverage: float, gap: float) -> float:

@@ -7,6 +7,7 @@ import typer
 
 from quarry.app.cli.console import DeviceOption, ProgressBar, note, out, out_json
 from quarry.app.cli.exits import usage_errors
+from quarry.app.cli.help import QuarryCommand
 
 if TYPE_CHECKING:
     from quarry.indexer.embedder import Embedder, Progress
@@ -18,6 +19,7 @@ def register(cli: typer.Typer) -> None:
     """Add the command."""
     cli.command(
         "pairs",
+        cls=QuarryCommand,
         short_help="Make training pairs out of documents and FAQs.",
         help="Make training pairs for `quarry train` out of documents (titles, headings, questions and answers, summaries, similar "
         "questions, paraphrases) and of rows with such fields (jsonl, csv, tsv, json); cleaned, without copies, and filtered by a "

@@ -7,6 +7,7 @@ import typer
 
 from quarry.app.cli.console import ProgressBar, note, out, out_json
 from quarry.app.cli.exits import usage_errors
+from quarry.app.cli.help import QuarryCommand
 
 if TYPE_CHECKING:
     from quarry.indexer.embedder import Progress
@@ -17,6 +18,7 @@ def register(cli: typer.Typer) -> None:
     """Add the command."""
     cli.command(
         "synthesize",
+        cls=QuarryCommand,
         short_help="Have training rows written by a language model.",
         help="Have training rows for `quarry train` written by a language model: first instructions, each in the name of a persona, "
         "then a row with a hard negative for each. Nothing but prompts is sent. The same command resumes an interrupted run and pays "
