@@ -58,7 +58,39 @@ def test_more_files_than_allowed_are_named():
     uploads = [Upload(f"{number}.txt", f"text {number}".encode()) for number in range(MAX_FILES + 2)]
     documents, skipped = read_uploads(uploads)
     assert len(documents) == MAX_FILES
-    assert [skip.source for skip in skipped] == ["20.txt", "21.txt"]
+    assert [skip.source for skip in skipped] == ["200.txt", "201.txt"]
+    assert skipped[0].reason == "too many files"
+
+
+def test_files_beyond_the_total_size_are_named_and_smaller_ones_before_them_are_read(monkeypatch):
+    monkeypatch.setattr("quarry.app.uploads.MAX_TOTAL_MEGABYTES", 1)
+    half = b"pumps are checked in May\n" * (300_000 // 25)
+    uploads = [Upload(f"{number}.txt", half + str(number).encode()) for number in range(4)]
+    documents, skipped = read_uploads(uploads)
+    assert len(documents) == 3
+    assert [(skip.source, skip.reason) for skip in skipped] == [("3.txt", "too many files")]
+    assert "only 1 MB are taken at once" in str(skipped[0].detail)
+
+
+def test_files_of_a_folder_are_shown_with_the_folders_they_came_in():
+    uploads = [
+        Upload("manuals/old/pumps.txt", b"Pumps run."),
+        Upload("../../etc/passwd.txt", b"No path."),
+        Upload("C:\\own\\c.txt", b"No path."),
+    ]
+    documents, _ = read_uploads(uploads)
+    assert [document.meta["source"] for document in documents] == [
+        "upload/manuals/old/pumps.txt",
+        "upload/passwd.txt",
+        "upload/c.txt",
+    ]
+    assert [document.title for document in documents] == ["pumps", "passwd", "c"]
+
+
+def test_progress_counts_the_files_read_and_those_skipped():
+    told: list[int] = []
+    read_uploads([Upload("a.txt", b"a text"), Upload("b.bin", b"\0")], told.append)
+    assert told == [1, 1]
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -71,7 +103,8 @@ def test_no_name_is_ever_a_path(name, tmp_path_factory):
     documents, skipped = read_uploads([upload])
     assert not list(folder.iterdir())
     assert len(upload.shown_name) <= MAX_NAME_CHARS
-    assert "/" not in upload.shown_name
+    assert ".." not in upload.shown_name.split("/")
+    assert not upload.shown_name.startswith("/")
     assert upload.shown_name.isprintable()
     assert len(documents) + len(skipped) == 1
     assert all(".." not in document.doc_id for document in documents)
@@ -89,6 +122,24 @@ def test_a_job_makes_a_new_generation_that_finds_the_file(tmp_path):
     answer = Searcher.open(tmp_path / "i", embedder=WordEmbedder()).search("when are pumps checked", 1)
     assert answer.results[0].source == "upload/pumps.txt"
     assert not answer.degraded
+
+
+def test_a_job_tells_new_documents_from_those_that_were_there(tmp_path):
+    index_documents(tmp_path / "i", [Document("a", "An old text.", "Old")], None)
+    UploadJob(tmp_path / "i", [Upload("pumps.txt", b"Pumps are checked in May.")], None).run()
+    job = UploadJob(
+        tmp_path / "i",
+        [
+            Upload("pumps.txt", b"Pumps are checked in May."),
+            Upload("fans.txt", b"Fans are cleaned."),
+            Upload("copy/fans.txt", b"Fans are cleaned."),
+        ],
+        None,
+    )
+    job.run()
+    assert job.error is None
+    assert (job.report.added, job.report.changed, job.known) == (1, 0, 2)
+    assert job.added == (Upload("", b"Fans are cleaned.").doc_id,)
 
 
 def test_a_job_with_another_model_than_the_index_changes_nothing_and_says_so(tmp_path):

@@ -11,13 +11,13 @@ from quarry.app.server.problems import Problem
 from quarry.app.server.routes.documents import inbox_full, job_shown
 from quarry.app.server.services import RETRY_AFTER_S, Services, queue_full, services_of
 from quarry.app.server.shapes import JobOut, SkippedOut
-from quarry.app.uploads import MAX_FILE_MEGABYTES, MAX_FILES, Upload, read_uploads
+from quarry.app.uploads import MAX_FILE_MEGABYTES, MAX_FILES, MAX_TOTAL_MEGABYTES, Upload, read_uploads
 from quarry.indexer.build.intake import storable
 from quarry.indexer.corpus.listing import Skipped
 from quarry.indexer.messages import Message
 
 PATH = "/documents/files"
-MAX_BYTES = (MAX_FILES * MAX_FILE_MEGABYTES + 1) << 20  # of one request: all its files, and what is between them
+MAX_BYTES = (MAX_TOTAL_MEGABYTES + 1) << 20  # of one request: all its files, and what is between them
 AT_A_TIME = 2  # requests whose files are in memory
 router = APIRouter(tags=["documents"])
 Shared = Annotated[Services, Depends(services_of)]

@@ -30,7 +30,10 @@ def page() -> None:
     """Draw the page."""
     session = current()
     st.html(hit_view.STYLE)
-    st.header(session.say("Search your documents", "搜索您的文档"), anchor=False)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="head"):
+        st.header(session.say("Search your documents", "搜索您的文档"), anchor=False)
+        # filled last: a running upload is waited for, and must not keep the results from being drawn
+        adding = st.container(width="content")
     searcher = _opened(session)
     if searcher is None:
         return
@@ -42,7 +45,8 @@ def page() -> None:
             _answer(session, searcher, asked)
         else:
             _welcome(session, searcher)
-    upload_panel(session)
+    with adding:
+        upload_panel(session)
 
 
 def _opened(session: Session) -> "Searcher | None":
@@ -64,8 +68,9 @@ def _opened(session: Session) -> "Searcher | None":
 def _empty_index(session: Session) -> None:
     st.info(
         session.say(
-            f"This index has no documents yet. Add some below, or run `quarry index FOLDER --into {plain(str(session.index))}`.",
-            f"这个索引里还没有文档。可以在下面添加，或运行 `quarry index FOLDER --into {plain(str(session.index))}`。",
+            "This index has no documents yet. Add some with “Add documents”, or run "
+            f"`quarry index FOLDER --into {plain(str(session.index))}`.",
+            f"这个索引里还没有文档。可以用“添加文档”添加，或运行 `quarry index FOLDER --into {plain(str(session.index))}`。",
         )
     )
 

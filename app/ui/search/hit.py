@@ -41,6 +41,10 @@ STYLE = """<style>
 .q-degraded { border: 1px solid rgba(245, 158, 11, .6); background: rgba(245, 158, 11, .12); border-radius: .5rem;
   padding: .2rem 1rem; }
 .q-degraded p { margin: .6rem 0; }
+@media (max-width: 640px) {
+  .st-key-head { flex-wrap: nowrap; }
+  .st-key-head button p { font-size: 0; }
+}
 </style>"""
 
 

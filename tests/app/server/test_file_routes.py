@@ -59,7 +59,7 @@ def test_limits_are_those_of_the_app_and_not_those_of_other_bodies(server):
     assert [(skip["id"], skip["reason"]) for skip in body["skipped"]] == [("large.txt", "too large")]
     assert len(body["documents"]) == 1
     many = [("files", (f"{number}.txt", f"text {number}".encode())) for number in range(MAX_FILES + 1)]
-    assert [skip["id"] for skip in server.client.post("/documents/files", files=many).json()["skipped"]] == ["20.txt"]
+    assert [skip["id"] for skip in server.client.post("/documents/files", files=many).json()["skipped"]] == ["200.txt"]
     assert server.client.post("/documents", content=b" " * 2**21).status_code == 413
 
 

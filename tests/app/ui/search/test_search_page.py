@@ -266,10 +266,30 @@ def test_uploads_are_added_and_found_and_bad_ones_are_named(app, vector_index, m
     button(test, "Add to the index").click().run()
     assert not test.exception
     assert any("1 document added; the index now has 4 documents." in message.value for message in test.success)
-    assert "<b>broken.pdf</b>: damaged" in html(test)
+    assert "damaged or not what its name says (1)<ul><li><b>broken.pdf</b>: " in html(test)
     assert "<b>Pumps</b>" in html(test)
     assert "upload/泵.md" in html(test)
     assert len(model_loads) == 1
+
+
+def test_a_folder_is_taken_and_what_was_added_is_taken_out_again(app, lexical_index):
+    test = app(lexical_index, q="pumps")
+    test.segmented_control(key="upload_kind").set_value("folder").run()
+    assert test.file_uploader[0].accept_directory
+    assert not test.file_uploader[0].allowed_type, "the readers say what can be read"
+    test.file_uploader[0].set_value(
+        [("manuals/pumps.md", b"# Pumps\n\nPumps are checked.", "x"), ("manuals/run.py", b"pumps = 3", "x")]
+    )
+    button(test, "Add to the index").click().run()
+    assert any("2 documents added; the index now has 5 documents." in message.value for message in test.success)
+    assert "upload/manuals/pumps.md" in html(test)
+    button(test, "Take out what was just added").click().run()
+    assert any("2 documents would be taken out." in text.value for text in test.text)
+    button(test, "Take out").click().run()
+    assert not test.exception
+    assert any("2 documents taken out" in message.value for message in test.success)
+    assert "upload/manuals/pumps.md" not in html(test)
+    assert not [element for element in test.button if element.label == "Take out what was just added"]
 
 
 def test_uploading_nothing_says_so(app, lexical_index):
