@@ -9,6 +9,7 @@ from quarry.app.ui.search import presenter as words
 from quarry.app.ui.search.answer_panel import answer_panel
 from quarry.app.ui.search.asked import Asked
 from quarry.app.ui.search.export import to_csv, to_json
+from quarry.app.ui.search.filters import clear_button
 from quarry.app.ui.search.form import ask
 from quarry.app.ui.search.judging import Subject, confirmation
 from quarry.app.ui.search.upload_panel import upload_panel
@@ -152,6 +153,8 @@ def _no_result(session: Session, asked: Asked) -> None:
     if asked.filters:
         advice = session.say("Try again without the filters.", "可以去掉筛选条件再试。")
     st.info(session.say(f"No passage matches. {advice}", f"没有找到匹配的段落。{advice}"))
+    if asked.filters:
+        clear_button(session, "clear-none")
 
 
 def _below(session: Session, whole: Subject) -> None:

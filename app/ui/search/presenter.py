@@ -12,8 +12,19 @@ from quarry.training.feedback.events import MAX_SHOWN, ShownHit
 
 SNIPPET_CHARS = 320
 CONTEXT_CHARS = 2_000  # before and after the passage
-# facts about files that nobody chooses by
-_NO_MENU = {"source", "charset", "damaged", "pages", "sheets", "left_out", "recognized_pages", "times", "subject"}
+# facts about files that nobody chooses by; time and folders have menus of their own
+_NO_MENU = {
+    "source",
+    "modified",
+    "charset",
+    "damaged",
+    "pages",
+    "sheets",
+    "left_out",
+    "recognized_pages",
+    "times",
+    "subject",
+}
 _MENU_VALUES = range(2, 51)  # how many values a metadata key may have to be offered as a menu
 _COPIES_NAMED = 10
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import streamlit as st
 
 from quarry.app.ui.index.first import first_index, has_index
-from quarry.app.ui.shared.session import current, remember_visitor
+from quarry.app.ui.shared.session import current, kept_language, remember_visitor
+from quarry.app.words import InterfaceLanguage
 
 PAGES = Path(__file__).parents[1] / "pages"
 LANGUAGES = {"en": "English", "zh": "中文"}
@@ -63,9 +64,9 @@ def frame() -> None:
     """Draw the frame around every page, then the page."""
     st.set_page_config(page_title="Quarry", page_icon="🔎", layout="wide", initial_sidebar_state=SIDEBAR)
     state = st.session_state
-    if state.get("language") not in LANGUAGES:  # the first run takes the browser's language
-        browser = "zh" if (st.context.locale or "").lower().startswith("zh") else "en"
-        state.language = state.get("spoken", browser)
+    browser: InterfaceLanguage = "zh" if (st.context.locale or "").lower().startswith("zh") else "en"
+    if state.get("language") not in LANGUAGES:  # the first run takes the language chosen before, or the browser's
+        state.language = state.get("spoken") or kept_language() or browser
     with st.sidebar:
         st.segmented_control(
             "Language / 语言", list(LANGUAGES), format_func=LANGUAGES.__getitem__, key="language", required=True
@@ -87,7 +88,7 @@ def frame() -> None:
     ]
     st.html(STYLE)
     st.html(KEYS, unsafe_allow_javascript=True)  # the same text for everyone: nothing of documents or users is in it
-    remember_visitor(session)
+    remember_visitor(session, browser)
     if not has_index(session.index):
         first_index(session)
         return

@@ -25,6 +25,8 @@ INDEX_VARIABLE = "QUARRY_UI_INDEX"
 RERANK_VARIABLE = "QUARRY_UI_RERANK"
 DEVICE_VARIABLE = "QUARRY_UI_DEVICE"
 VISITOR_COOKIE = "quarry_visitor"
+LANGUAGE_COOKIE = "quarry_language"
+LANGUAGES: tuple[InterfaceLanguage, ...] = ("en", "zh")
 _VISITOR = re.compile("[0-9a-f]{32}")
 EXAMPLES_VARIABLE = "QUARRY_UI_EXAMPLES"
 
@@ -91,12 +93,32 @@ def current() -> Session:
     return session
 
 
-def remember_visitor(session: Session) -> None:
-    """Let the browser keep the visitor's id for a year, so that a reload is not another visitor."""
-    if st.context.cookies.get(VISITOR_COOKIE) == session.visitor:
-        return
-    kept = f"{VISITOR_COOKIE}={session.visitor}; max-age={365 * 86_400}; path=/; samesite=strict"
-    st.html(f"<script>document.cookie = '{kept}'</script>", unsafe_allow_javascript=True)  # the id is hexadecimal
+def kept_language() -> str | None:
+    """Return the language that was chosen on an earlier visit, None for none."""
+    kept = str(st.context.cookies.get(LANGUAGE_COOKIE, ""))
+    return kept if kept in LANGUAGES else None
+
+
+def remember_visitor(session: Session, browser: InterfaceLanguage) -> None:
+    """Let the browser keep the visitor's id and language for a year, so that a reload is not another visitor.
+
+    Args:
+        session: Of the visitor.
+        browser: The language that a new visitor gets, which need not be kept.
+    """
+    kept = {}
+    if st.context.cookies.get(VISITOR_COOKIE) != session.visitor:
+        kept[VISITOR_COOKIE] = session.visitor  # which is hexadecimal
+    spoken: set[str] = st.session_state.setdefault("languages_spoken", set())
+    spoken.add(session.language)
+    if len(spoken) > 1 or session.language != (kept_language() or browser):
+        kept[LANGUAGE_COOKIE] = session.language
+    if kept:
+        lines = [
+            f"document.cookie = '{name}={value}; max-age={365 * 86_400}; path=/; samesite=strict'"
+            for name, value in kept.items()
+        ]
+        st.html(f"<script>{'; '.join(lines)}</script>", unsafe_allow_javascript=True)
 
 
 @st.cache_resource(show_spinner=False)

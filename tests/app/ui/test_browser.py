@@ -160,6 +160,9 @@ def test_a_visitor_searches_in_chinese_and_changes_the_options(browser, demo):
         person.settle()
         assert person.page.get_by_role("heading", name="Search your documents").is_visible()
         assert person.page.locator("input[type=search]").input_value() == CHINESE, "the question stays"
+        person.page.reload()
+        person.settle()
+        assert person.page.get_by_role("heading", name="Search your documents").is_visible(), "the language stays"
         assert person.troubles == []
 
 

@@ -1,6 +1,7 @@
 """The search page without a browser: what is asked, shown, judged and stored."""
 
 import json
+from datetime import UTC, date, datetime
 
 from quarry.app.ui.shared.session import feedback_path
 from quarry.indexer.build import index_documents
@@ -67,6 +68,49 @@ def test_the_address_is_asked_and_kept(app, vector_index, model_loads):
         "k": "5",
         "f": "lang:zh",
     }
+
+
+def test_filters_are_cleared_by_a_control_that_is_there_only_while_some_are_set(app, lexical_index):
+    test = app(lexical_index, q="renew books")
+    assert not [element for element in test.button if element.label == "Clear filters"]
+    test = app(lexical_index, q="renew books", f="lang:zh")
+    assert any("No passage matches" in info.value for info in test.info)
+    assert len([element for element in test.button if element.label == "Clear filters"]) == 2
+    test.button(key="clear-none").click().run()
+    assert not test.exception
+    assert "<b>Loans</b>" in html(test)
+    assert dict(test.query_params) == {"q": "renew books"}
+    assert not [element for element in test.button if element.label == "Clear filters"]
+
+
+def test_folders_and_times_are_menus_whose_counts_are_those_of_the_search(app, tmp_path):
+    today = datetime.now(UTC).date()
+    documents = [
+        Document(source, f"Note {number} on books.", f"Note {number}", {"source": source, "modified": day.isoformat()})
+        for number, (source, day) in enumerate(
+            [("docs/new/a.md", today), ("docs/new/b.md", date(2020, 1, 1)), ("docs/old/c.md", date(2020, 5, 1))]
+        )
+    ]
+    index_documents(tmp_path / "index", documents, None)
+    test = app(tmp_path / "index", q="books")
+    assert list(test.multiselect(key="f_folder").options) == ["docs/new/* (2)", "docs/old/* (1)"]
+    assert test.selectbox(key="f_time").options[0] == "last 7 days (1)"
+    test.multiselect(key="f_folder").set_value(["docs/new/*"]).run()
+    assert "2 results" in html(test)
+    test.selectbox(key="f_time").set_value("week").run()
+    assert not test.exception
+    assert "1 result " in html(test)
+    test.selectbox(key="f_time").set_value("dates").run()
+    test.date_input(key="f_last").set_value(date(2020, 2, 1)).run()
+    assert "<b>Note 1</b>" in html(test)
+    assert "1 result " in html(test)
+
+    later = app(tmp_path / "index", q="books", f="modified:<=2020-02-01")
+    assert later.date_input(key="f_last").value == date(2020, 2, 1)
+    assert later.text_input(key="f_more").value == ""
+    assert "<b>Note 1</b>" in html(later)
+    later.button(key="clear").click().run()
+    assert "3 results" in html(later)
 
 
 def test_nonsense_in_the_address_is_left_out(app, lexical_index):
