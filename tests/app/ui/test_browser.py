@@ -171,7 +171,7 @@ def test_an_uploaded_file_is_found_at_once(browser, demo):
     note = "# 水泵\n\n地下室的水泵每年五月检查一次，负责人是周工程师。"
     with visitor(browser, demo) as person:
         person.go()
-        person.page.get_by_text("Add documents").click()
+        person.click("Add documents")
         person.page.locator("[data-testid=stFileUploaderDropzoneInput]").set_input_files(
             [
                 {"name": "../../泵.md", "mimeType": "text/markdown", "buffer": note.encode()},
