@@ -61,8 +61,12 @@ class Copies:
 
 
 def signature_of(query: str, passage: str, *, symmetric: bool) -> Bands:
-    """Return the signature by which copies of a pair are found: of its passage, or of both texts where they are two of a kind."""
-    return bands(shingles(f"{query}\n{passage}" if symmetric else passage))
+    """Return the signature by which copies of a pair are found.
+
+    It is of the passage, half of it with the query, so that a copy is found among many questions about one passage; of both texts
+    alike where they are two of a kind.
+    """
+    return bands(shingles(f"{query}\n{passage}")) if symmetric else bands(shingles(passage), shingles(query))
 
 
 class _Table:

@@ -84,7 +84,7 @@ class _Work:
         if isinstance(cleaned, Message):
             self._drop(pair, cleaned)
             return
-        signature = signature_of(cleaned.query, cleaned.passage, symmetric=cleaned.kind in SYMMETRIC)
+        signature = signature_of(cleaned.specific, cleaned.passage, symmetric=cleaned.kind in SYMMETRIC)
         if self._copies.is_copy(cleaned.specific, cleaned.passage, signature):
             self._drop(pair, reasons.COPY)
             return

@@ -2,6 +2,8 @@
 
 A text's n-grams are those of `quarry.training.examples.near_duplicates`. Eight bands of four minima each: two texts of similarity 0.8
 share a band with a probability of 0.985, of 0.75 with 0.95, of 0.3 with 0.06. What shares a band is a candidate and nothing more.
+
+Half of the bands can have a minimum of a second text too, so that a passage asked about in many ways has bands that few of them share.
 """
 
 from typing import TypeAlias
@@ -21,13 +23,21 @@ _ADD = _DRAW.integers(0, 2**63, BANDS * _MINIMA, dtype=np.uint64)
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
-def bands(items: Shingles) -> Bands:
-    """Return the bands of a text's n-grams; of a text without any all are 0."""
+def bands(items: Shingles, beside: Shingles | None = None) -> Bands:
+    """Return the bands of a text's n-grams, every second one with those of another text; of a text without any all are 0."""
     if not len(items):
         return np.zeros(BANDS, np.uint32)
-    minima = (items[None, :] * _MULTIPLY[:, None] + _ADD[:, None]).min(axis=1).reshape(BANDS, _MINIMA)
+    minima = _minima(items, BANDS * _MINIMA).reshape(BANDS, _MINIMA)
     mixed = np.arange(BANDS, dtype=np.uint64)
     for column in range(_MINIMA):
         mixed = (mixed ^ minima[:, column]) * _MIX
         mixed ^= mixed >> np.uint64(29)
+    if beside is not None and len(beside):
+        mixed[1::2] = (mixed[1::2] ^ _minima(beside, BANDS // 2)) * _MIX
+        mixed ^= mixed >> np.uint64(29)
     return (mixed >> np.uint64(32)).astype(np.uint32)
+
+
+def _minima(items: Shingles, count: int) -> NDArray[np.uint64]:
+    minima: NDArray[np.uint64] = (items[None, :] * _MULTIPLY[:count, None] + _ADD[:count, None]).min(axis=1)
+    return minima

@@ -20,14 +20,14 @@ from quarry.training.pairs import reasons
 from quarry.training.pairs.found import KINDS
 from quarry.training.pairs.gather import gather
 from quarry.training.pairs.records import PairOptions, PairReport, Step
-from quarry.training.pairs.scoring import LEAST, Scores, Selected, groups_of, kept_by, read_scores, score_pairs
+from quarry.training.pairs.scoring import LEAST, SCORES, Scores, Selected, classes_of, kept_by, read_scores, score_pairs
 from quarry.training.pairs.sources import Files
 from quarry.training.pairs.staging import Staging
 from quarry.training.pairs.writing import dropped_lines, row_lines, write_whole
 
 GENERIC_FROM = 4  # a heading that so many passages have gets the document's title before it
 PASSAGES_PER_QUERY = 3  # a title or heading with more passages than this is unspecific
-_VERSION = 1  # of cleaning and staging: pairs of another version are not resumed
+_VERSION = 2  # of cleaning and staging: pairs of another version are not resumed
 
 
 PhaseObserver = Callable[[str, int | None], Progress]
@@ -165,7 +165,7 @@ def _made(
             notes.append(_too_few(count))
         else:
             scores = _scores(staging, selected, scorer, options, observer)
-            kept, thresholds = kept_by(options.rule, scores, selected.group)
+            kept, thresholds = kept_by(options.rule, scores, selected.classes)
     if not kept.any():
         raise _nothing_left(staging, count)
     steps = _steps(staging, generic, kept, reason)
@@ -197,7 +197,7 @@ def select(staging: Staging) -> tuple[Selected, NDArray[np.int64]]:
     asked = np.where(specific, queries[:, 1], queries[:, 0])
     generic = named & (_times(asked, named) > PASSAGES_PER_QUERY)
     rows = np.flatnonzero(~generic)
-    return Selected(rows, specific[rows], groups_of(marks[rows])), np.flatnonzero(generic)
+    return Selected(rows, specific[rows], classes_of(marks[rows])), np.flatnonzero(generic)
 
 
 def _times(values: NDArray[np.uint64], among: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -212,7 +212,7 @@ def _times(values: NDArray[np.uint64], among: NDArray[np.bool_]) -> NDArray[np.i
 def _scores(
     staging: Staging, selected: Selected, scorer: Embedder, options: PairOptions, observer: PhaseObserver
 ) -> Scores:
-    key = digest_of([scorer.spec.fingerprint, scorer.spec.query_format, options.seed])
+    key = digest_of([scorer.spec.fingerprint, scorer.spec.query_format, options.seed, SCORES])
     file = staging.folder / f"scores.{key}.f32"
     score_pairs(staging, selected, scorer, file, seed=options.seed, progress=observer("scoring", len(selected.rows)))
     return read_scores(file, selected, options.seed)

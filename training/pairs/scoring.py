@@ -1,9 +1,8 @@
 """The semantic filter: how related a model finds the two texts of each pair, and from which score on a pair is kept.
 
 C-Pack dropped what its scorer put below 0.43; such a number holds for one model (arXiv 2309.07597, section 3.2). The default rule needs
-none: a pair must score higher than 97 of 100 pairs put together at random. A score is compared after half of what its query and half of
-what its passage score on average with other pairs' texts is taken off (texts differ in how similar they are to anything, which is
-known as hubness), among pairs of the same languages.
+none: a pair must be more related (`quarry.training.pairs.relatedness`) than 97 of 100 pairs put together at random, among those of the
+same languages.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,8 +15,11 @@ from numpy.typing import NDArray
 
 from quarry.indexer.embedder import Embedder, Progress
 from quarry.training.pairs.found import KINDS, SYMMETRIC, FoundPair
+from quarry.training.pairs.lexical import shares_held
+from quarry.training.pairs.relatedness import Classes, random_cells, relatedness
 from quarry.training.pairs.staging import Staging
 
+SCORES = 2  # raise it with any change of the numbers of a pair: those of another version are not mixed with these
 _BLOCK = 512  # pairs encoded together, which are each other's random pairs
 LEAST = 32  # pairs among which a random one says something
 _DRAWS = 8  # random pairs per pair
@@ -60,21 +62,24 @@ class Selected:
     Attributes:
         rows: Their numbers, ascending, shape (n,).
         specific: Whether each is asked by its specific query, shape (n,).
-        group: Which pairs it is compared with, shape (n,); -1 for pairs of a group that is too small.
+        classes: Its languages and whether both texts are of one kind, shape (n,).
     """
 
     rows: Rows
     specific: NDArray[np.bool_]
-    group: NDArray[np.int8]
+    classes: Classes
 
 
-def groups_of(marks: NDArray[np.uint8]) -> NDArray[np.int8]:
-    """Return the group of each mark: languages, and whether both texts are of one kind; -1 where fewer than `LEAST` are."""
+def classes_of(marks: NDArray[np.uint8]) -> Classes:
+    """Return the class of each mark."""
     symmetric = np.isin(marks & 7, [KINDS.index(kind) for kind in SYMMETRIC])
-    found = ((marks >> 3) + 4 * symmetric).astype(np.int8)
-    few = np.bincount(found, minlength=8) < LEAST
-    found[few[found]] = -1
-    return found
+    return ((marks >> 3) + 4 * symmetric).astype(np.int8)
+
+
+def _grouped(classes: Classes, least: int) -> Classes:
+    """Return the classes; -1 for those with fewer pairs than `least`."""
+    few = np.bincount(classes, minlength=8) < least
+    return np.where(few[classes], -1, classes).astype(np.int8)
 
 
 def score_pairs(
@@ -90,30 +95,31 @@ def score_pairs(
     done = file.stat().st_size // (4 * _WIDTH) if file.exists() else 0
     with file.open("ab") as handle:
         first = 0
-        for places in _order(selected.group, seed):
+        for places in _order(selected.classes, seed):
             first += len(places)
             if first <= done:
                 continue
             handle.truncate(4 * _WIDTH * (first - len(places)))
-            handle.write(_scored([_asked(staging, selected, place) for place in places.tolist()], embedder).tobytes())
+            pairs = [_asked(staging, selected, place) for place in places.tolist()]
+            handle.write(_scored(pairs, selected.classes[places], embedder).tobytes())
             handle.flush()
             if progress is not None:
                 progress(len(places))
 
 
 def read_scores(file: Path, selected: Selected, seed: int = 0) -> Scores:
-    """Return what `score_pairs` wrote, shape (n, _WIDTH): cosine, cosine less its average, and of random pairs the latter."""
+    """Return what `score_pairs` wrote, shape (n, _WIDTH): cosine, relatedness, and the latter of random pairs, nan where none is."""
     found = np.empty((len(selected.rows), _WIDTH), np.float32)
     written = np.memmap(file, np.float32, "r").reshape(-1, _WIDTH) if len(found) else found
     first = 0
-    for places in _order(selected.group, seed):
+    for places in _order(selected.classes, seed):
         found[places] = written[first : first + len(places)]
         first += len(places)
     return found
 
 
-def kept_by(rule: FilterRule, scores: Scores, group: NDArray[np.int8]) -> tuple[NDArray[np.bool_], dict[int, float]]:
-    """Return which pairs stay, shape (n,), and the thresholds: by group for random pairs, else one under 0."""
+def kept_by(rule: FilterRule, scores: Scores, classes: Classes) -> tuple[NDArray[np.bool_], dict[int, float]]:
+    """Return which pairs stay, shape (n,), and the thresholds: by class for random pairs (-1 for small ones), else one under 0."""
     cosines = scores[:, 0]
     if rule.threshold is not None:
         return cosines >= rule.threshold, {0: rule.threshold}
@@ -123,21 +129,21 @@ def kept_by(rule: FilterRule, scores: Scores, group: NDArray[np.int8]) -> tuple[
         kept[best] = True
         return kept, {0: float(cosines[best].min())} if len(best) else {}
     kept, thresholds = np.ones(len(cosines), np.bool_), dict[int, float]()
+    group = _grouped(classes, LEAST)
     for number in np.unique(group).tolist():
         inside = group == number
-        drawn = scores[inside, 2:].ravel()
-        drawn = drawn[~np.isnan(drawn)]
-        if np.count_nonzero(inside) < LEAST and number == -1:
-            drawn = scores[:, 2:].ravel()
-            drawn = drawn[~np.isnan(drawn)]
-        thresholds[number] = float(np.quantile(drawn, rule.random))
+        drawn = scores[inside if number >= 0 or np.count_nonzero(inside) >= LEAST else slice(None), 2:]
+        thresholds[number] = float(np.nanquantile(drawn, rule.random))
         kept[inside] = scores[inside, 1] >= thresholds[number]
     return kept, thresholds
 
 
-def _order(group: NDArray[np.int8], seed: int) -> Iterator[Rows]:
-    """Yield the places of each block, drawn so that neighbours are not of one document; the last two of a group make one block."""
-    draw = np.random.default_rng(seed)
+def _order(classes: Classes, seed: int) -> Iterator[Rows]:
+    """Yield the places of each block, drawn so that neighbours are not of one document.
+
+    The last two of a class make one block. Classes of less than a block go together: texts of all of them are random ones for each.
+    """
+    draw, group = np.random.default_rng(seed), _grouped(classes, _BLOCK)
     for number in np.unique(group):
         places = draw.permutation(np.flatnonzero(group == number))
         cuts = list(range(_BLOCK, len(places) - LEAST, _BLOCK))
@@ -149,23 +155,28 @@ def _asked(staging: Staging, selected: Selected, place: int) -> FoundPair:
     return pair._replace(query=pair.specific) if selected.specific[place] else pair
 
 
-def _scored(pairs: Sequence[FoundPair], embedder: Embedder) -> Scores:
+def _scored(pairs: Sequence[FoundPair], classes: Classes, embedder: Embedder) -> Scores:
     queries = embedder.embed_queries([pair.query for pair in pairs])
     alike = [place for place, pair in enumerate(pairs) if pair.kind in SYMMETRIC]
     passages = np.empty_like(queries)
     others = np.setdiff1d(np.arange(len(pairs)), alike)
     passages[alike] = embedder.embed_queries([pairs[place].passage for place in alike])
     passages[others] = embedder.embed_documents([pairs[place].passage for place in others])
-    cosines = queries @ passages.T
+    cosines = (queries @ passages.T).astype(np.float64)
+    asked, said = [pair.query for pair in pairs], [pair.passage for pair in pairs]
+    random = random_cells(asked, said)
+    found = relatedness(cosines, shares_held(asked, said).astype(np.float64), classes, random)
     out = np.full((len(pairs), _WIDTH), np.nan, np.float32)
-    out[:, 0] = out[:, 1] = np.diagonal(cosines)
-    number = len(pairs)
-    if number > 1:
-        own = np.diagonal(cosines)
-        of_query = (cosines.sum(axis=1) - own) / (number - 1)
-        of_passage = (cosines.sum(axis=0) - own) / (number - 1)
-        out[:, 1] -= (of_query + of_passage) / 2
-        for draw in range(1, min(_DRAWS, number - 1) + 1):
-            other = (np.arange(number) + draw) % number
-            out[:, 1 + draw] = cosines[np.arange(number), other] - (of_query + of_passage[other]) / 2
+    out[:, 0], out[:, 1] = np.diagonal(cosines), np.diagonal(found)
+    for place, drawn in _drawn(classes, random):
+        out[place, 2 : 2 + len(drawn)] = found[place, drawn]
     return out
+
+
+def _drawn(classes: Classes, random: NDArray[np.bool_]) -> Iterator[tuple[int, Rows]]:
+    """Yield each place of a block, and those whose passages make random pairs of its class with its query."""
+    for alike in np.unique(classes & 6):
+        places = np.flatnonzero(classes & 6 == alike)
+        for number, place in enumerate(places.tolist()):
+            after = np.roll(places, -1 - number)
+            yield place, after[random[place, after]][:_DRAWS]

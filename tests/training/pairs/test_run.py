@@ -1,5 +1,6 @@
 """A whole run: counts that add up, rows that can be trained on, runs that were interrupted, and planted pairs by the offline model."""
 
+import gzip
 import json
 import os
 import random
@@ -12,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from quarry.app.wiring import choose_model
 from quarry.demo_corpus import documents_path
-from quarry.indexer.corpus.walk import ReadFile, read_corpus
 from quarry.indexer.errors import TrainingError
 from quarry.training.examples.row_files import RowFiles
 from quarry.training.pairs import gather as gathering
@@ -218,6 +219,35 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_file(tmp_path, monkey
     assert (tmp_path / "d1").read_bytes() == (tmp_path / "d2").read_bytes()
 
 
+def test_scores_of_another_version_are_not_mixed_with_new_ones(tmp_path, monkeypatch):
+    from quarry.training.pairs import run
+
+    file = jsonl(tmp_path / "a.jsonl", sentences(1500))
+    whole = make_pairs([file], tmp_path / "whole.jsonl", WordEmbedder())
+
+    def stop(name, _total):
+        def tell(_count):
+            if name == "scoring":
+                raise KeyboardInterrupt
+
+        return tell
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(run, "SCORES", run.SCORES - 1)
+        make_pairs([file], tmp_path / "out.jsonl", WordEmbedder(), observer=stop)
+    for old in (tmp_path / ".out.jsonl.work").glob("scores.*"):
+        old.write_bytes(b"\xff" * old.stat().st_size)
+    scored = []
+    again = make_pairs(
+        [file],
+        tmp_path / "out.jsonl",
+        WordEmbedder(),
+        observer=lambda name, _total: lambda count: scored.append(count) if name == "scoring" else None,
+    )
+    assert sum(scored) == 1500
+    assert again.digest == whole.digest
+
+
 def test_a_torn_line_is_cut_and_other_sources_begin_anew(tmp_path):
     file = jsonl(tmp_path / "a.jsonl", sentences(100))
 
@@ -279,31 +309,44 @@ def test_a_killed_command_goes_on_with_the_same_digest(tmp_path):
     assert found[0]["steps"] == found[1]["steps"]
 
 
-TRUE = ROOT / "demo_corpus"
+GENERAL = ROOT / "demo_corpus" / "general"
 
 
-def true_pairs():
-    """Questions of the demo corpus with the documents that answer them, each document once, in both languages."""
-    files = [file for file in read_corpus({"documents": documents_path()}) if isinstance(file, ReadFile)]
-    texts = {document.doc_id: document.text for file in files for document in file.documents}
-    queries = {row["_id"]: row["text"] for row in kept(TRUE / "queries.jsonl")}
+def true_pairs(query, passage, count=60):
+    """Questions with the paragraphs that answer them (XQuAD), each paragraph once, in two languages or one."""
+    with gzip.open(GENERAL / "corpus.jsonl.gz", "rt", encoding="utf-8") as file:
+        texts = {row["_id"]: row["text"] for row in map(json.loads, file)}
+    queries = {row["_id"]: row["text"] for row in kept(GENERAL / "queries.jsonl")}
     found, seen = [], set()
-    for line in (TRUE / "qrels" / "test.tsv").read_text(encoding="utf-8").splitlines()[1:]:
-        query, document, grade = line.split("\t")
-        if int(grade) > 0 and document in texts and document not in seen and query in queries:
-            seen.add(document)
-            found.append((queries[query], " ".join(texts[document].split())[:500]))
-    return found
+    for line in (GENERAL / "qrels" / "test.tsv").read_text(encoding="utf-8").splitlines()[1:]:
+        asked, said, grade = line.split("\t")
+        fits = asked.endswith(query) and said.endswith(passage) and asked in queries and said in texts
+        if int(grade) > 0 and fits and said not in seen and asked not in seen:
+            seen |= {said, asked}
+            found.append((queries[asked], " ".join(texts[said].split())))
+    return random.Random(0).sample(found, count)
 
 
 def test_planted_copies_and_spam_go_and_true_pairs_stay(tmp_path):
-    rows = [row for row in plant(true_pairs()) if row[2] != "unrelated"]
+    rows = [row for row in plant([*true_pairs("-en", "-en"), *true_pairs("-zh", "-zh")]) if row[2] != "unrelated"]
     write_rows(tmp_path / "docs", rows)
     report = make_pairs([tmp_path / "docs"], tmp_path / "out.jsonl", None)
     adds_up(report)
     found = shares(rows, kept(tmp_path / "out.jsonl"))
     assert found["true"] > 0.9
     assert max(found["copy"], found["spam"]) < 0.05, found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("query", "passage"), [("-en", "-en"), ("-zh", "-zh")])
+def test_true_pairs_stay_and_planted_bad_ones_go(tmp_path, query, passage):
+    rows = plant(true_pairs(query, passage))
+    write_rows(tmp_path / "docs", rows)
+    report = make_pairs([tmp_path / "docs"], tmp_path / "out.jsonl", choose_model("auto", device="cpu").embedder)
+    adds_up(report)
+    found = shares(rows, kept(tmp_path / "out.jsonl"))
+    assert found["true"] > 0.9, found
+    assert max(found[bad] for bad in ("unrelated", "copy", "spam")) < 0.05, found
 
 
 @pytest.mark.parametrize(
