@@ -81,6 +81,7 @@ def _kept(scores: NDArray[np.float64], classes: NDArray[np.int8], random: NDArra
 def main() -> None:
     """Print a line for each set."""
     embedder = choose_model("auto", device="cpu").embedder
+    assert embedder is not None, "no model is on this machine"
     for name in sys.argv[1:]:
         folder = Path(name)
         pairs = pairs_of(folder)
