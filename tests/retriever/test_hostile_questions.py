@@ -8,8 +8,8 @@ import pytest
 from quarry.indexer.errors import QueryError
 from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.readers.charset import decode
-from quarry.retriever.answers.sentences import sentence_spans
 from quarry.retriever.highlight import highlight, snippet
+from quarry.retriever.sentences import sentence_spans
 from quarry.retriever.understood import understand
 from tests.hostile_texts import HOSTILE
 

@@ -118,10 +118,10 @@ def test_evaluate_reopen_compare_and_roll_back(index, chromium):
         page.get_by_text("中文", exact=True).click()
         page.get_by_text("差异不显著").first.wait_for()
 
-        page.goto(f"{address}/index")
-        page.get_by_role("button", name="Switch to it").click()
-        page.get_by_role("button", name="Switch", exact=True).click()
-        page.get_by_text("Generation 000002 is live.").wait_for()
+        page.goto(f"{address}/index")  # a reload keeps the language
+        page.get_by_role("button", name="切换到此版本").click()
+        page.get_by_role("button", name="确认切换", exact=True).click()
+        page.get_by_text("版本 000002 已启用。").wait_for()
         assert [step.generation for step in Generations(index).pointer().history] == [
             "000001",
             "000002",

@@ -201,6 +201,6 @@ def test_explain_shows_the_ranks_of_both(index):
     asked = ["search", str(index / "i"), "which shelf", "-k", "1", "--explain", "--rerank", str(index / "cross")]
     result = CliRunner().invoke(cli, asked)
     assert result.exit_code == 0, result.output
-    (line,) = [line for line in result.output.splitlines() if " | late #" in line]
+    (line,) = [line for line in result.output.partition("below the cut:")[0].splitlines() if " | late #" in line]
     assert " | rerank #1 " in line
     assert any(line.startswith("late ") for line in result.output.splitlines())
