@@ -13,7 +13,7 @@ import numpy as np
 from quarry.indexer.errors import SearchError
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
-from quarry.indexer.readers.left_out import QUIET, told
+from quarry.indexer.readers.left_out import losses, told
 from quarry.indexer.storage.contents import uri_of
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.manifest import Manifest
@@ -183,8 +183,8 @@ def _check_left_out(index: Index, root: Path) -> Iterator[CheckResult]:
     if not counts:
         return
     found = Message.of("doctor.left_out", "left out of the documents: {parts}", parts=[*told(counts)])
-    lost = set(counts) - QUIET
-    scans = {"scanned_pages", "garbled_pages"} & lost
+    lost = losses(counts)
+    scans = {"scanned_pages", "garbled_pages"} & lost.keys()
     remedy = f"quarry index PATH --into {root} --ocr" if scans else ""
     yield CheckResult("left out", "warning" if lost else "ok", found, remedy)
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 from quarry.indexer.metadata import Meta
 
+BETWEEN_HEADINGS = " > "
+"""What stands between the headings above a passage."""
 _LONGEST_TITLE = (
     300  # characters: each passage repeats it, so that a title without end would make the index many times larger
 )
@@ -59,9 +61,11 @@ def passage_text(title: str, heading: str, text: str) -> str:
     body = text.lstrip("# \n")
     named = title.strip()[:_LONGEST_TITLE]
     parts = [named] if named and not body.startswith(named) else []
-    headings = [name for name in heading.split(" > ") if name and name != named and not body.startswith(name)]
+    headings = [
+        name for name in heading.split(BETWEEN_HEADINGS) if name and name != named and not body.startswith(name)
+    ]
     if headings:
-        parts.append(" > ".join(headings))
+        parts.append(BETWEEN_HEADINGS.join(headings))
     return "\n".join([*parts, text])
 
 

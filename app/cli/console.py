@@ -36,6 +36,15 @@ ExamplesOption = Annotated[
         help='Examples in front of each query, for in-context models such as bge-en-icl: JSON lines with "query" and "response".',
     ),
 ]
+EndpointOption = Annotated[
+    str,
+    typer.Option(
+        envvar="QUARRY_LLM_ENDPOINT",
+        help="Base URL of an OpenAI-compatible endpoint, such as http://localhost:8000/v1. The API key is read from "
+        "QUARRY_LLM_API_KEY.",
+    ),
+]
+EndpointModelOption = Annotated[str, typer.Option(envvar="QUARRY_LLM_MODEL", help="Model name at the endpoint.")]
 FilterOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -12,9 +12,8 @@ from quarry.app.hygiene.near_duplicates import near_duplicates
 from quarry.app.hygiene.usage import Usage, usage
 from quarry.indexer.storage.generation_texts import open_texts
 from quarry.indexer.storage.generations import Generations
-from quarry.training.feedback.events import StoredEvent
 from quarry.training.feedback.judgements import summary
-from quarry.training.feedback.log import FeedbackLog, feedback_path
+from quarry.training.feedback.log import read_events
 
 STALE_DAYS = 730
 ENOUGH_QUESTIONS = 20
@@ -92,7 +91,7 @@ def state_of(index: Path, *, stale_days: int = STALE_DAYS, today: date | None = 
         (4, 1, (), None)
     """
     listed = list_documents(index, count=_ALL).documents
-    events = _events(index)
+    events = read_events(index)
     used = usage(events)
     table = open_texts(Generations(index).live())
     try:
@@ -130,14 +129,6 @@ def _age(modified: str, today: date) -> int | None:
         return (today - date.fromisoformat(modified[:10])).days
     except ValueError:
         return None
-
-
-def _events(index: Path) -> list[StoredEvent]:
-    path = feedback_path(index)
-    if not path.is_file():
-        return []
-    with FeedbackLog.open(path) as log:
-        return list(log.events())
 
 
 def _counted(names: Iterable[str]) -> dict[str, int]:

@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError
 from quarry.app.documents.catalog import Listed
 from quarry.app.server.problems import UNKNOWN_FIELD
 from quarry.retriever.answers.fit import Fit, Strength, Word
-from quarry.retriever.options import Expand
+from quarry.retriever.options import Expand, SearchOptions
 from quarry.retriever.ranking import Route, Stage, Status
 from quarry.retriever.results import Answer, Result
 from quarry.retriever.understood import Understood
@@ -113,6 +113,18 @@ class SearchRequest(Strict):
     def count(self) -> int:
         """How many passages are asked for."""
         return self.top_k or self.k
+
+    def options(self) -> SearchOptions:
+        """How to search, with the standard time budgets."""
+        return SearchOptions(
+            route=self.route,
+            rerank=self.rerank,
+            rerank_depth=self.rerank_depth,
+            collapse=self.collapse,
+            filters=self.filters or None,
+            expand=self.expand,
+            expand_tokens=self.expand_tokens,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from quarry.indexer.build.table_heads import TableHeads
 from quarry.indexer.embedder import TokenSpans
 from quarry.indexer.lexical.analyzer import Analyzer
 from quarry.indexer.readers.base import UNMARKED_KINDS
-from quarry.indexer.records import Chunk, Document, passage_text
+from quarry.indexer.records import BETWEEN_HEADINGS, Chunk, Document, passage_text
 
 _HEADING = re.compile(r"^(#{1,6})[ \t]++(?=\S)", re.MULTILINE)
 _CLOSING = re.compile(r"(?:^|[ \t])#+$")
@@ -114,7 +114,7 @@ def _sections(text: str) -> list[_Section]:
             sections.append(_Section(start, match.start(), heading))
         level = len(match.group(1))
         path = [*(entry for entry in path if entry[0] < level), (level, _name(text, match.end()))]
-        start, heading = match.start(), " > ".join(name for _, name in path)
+        start, heading = match.start(), BETWEEN_HEADINGS.join(name for _, name in path)
     sections.append(_Section(start, len(text), heading))
     return sections
 
@@ -161,8 +161,8 @@ def _common_heading(one: str, other: str) -> str:
     """The heading of two joined sections: the deeper one when it is below the first, else what they share."""
     if not one or other.startswith(one):
         return other
-    shared = [a for a, b in zip(one.split(" > "), other.split(" > "), strict=False) if a == b]
-    return " > ".join(shared) or one
+    shared = [a for a, b in zip(one.split(BETWEEN_HEADINGS), other.split(BETWEEN_HEADINGS), strict=False) if a == b]
+    return BETWEEN_HEADINGS.join(shared) or one
 
 
 def _count(starts: NDArray[np.int64], begin: int, end: int) -> int:

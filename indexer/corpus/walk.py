@@ -31,7 +31,7 @@ from quarry.indexer.readers.base import (
 )
 from quarry.indexer.readers.charset import storable
 from quarry.indexer.readers.formats import format_of, read_content
-from quarry.indexer.readers.left_out import QUIET, as_meta, told
+from quarry.indexer.readers.left_out import as_meta, losses, told
 from quarry.indexer.readers.sandbox import Sandbox
 from quarry.indexer.readers.serving import parser_failed, too_deep, too_much_memory
 from quarry.indexer.records import Document
@@ -264,7 +264,7 @@ def _documents(path: Path, prefix: str, root: Path, file: SourceFile, kind: str,
         elif len(reading.extracts) > 1:
             empty_row = Message.of("corpus.row_without_text", "the row has no text")
             problems.append(Skipped(f"{shown}:{printable(extract.row_id)}", "no text", empty_row))
-    if lost := told({kind: count for kind, count in reading.omitted.items() if kind not in QUIET}):
+    if lost := told(losses(reading.omitted)):
         partly = Message.of("corpus.partly_read", "left out: {parts}", parts=lost)
         problems.append(Skipped(shown, "partly read", partly))
     if not documents:

@@ -78,6 +78,16 @@ def counts_of(meta: str) -> dict[str, int]:
     return counts
 
 
+def losses(omitted: Mapping[str, int]) -> dict[str, int]:
+    """Return the counts that are a loss.
+
+    Example:
+        >>> losses({"scanned_pages": 2, "repeated_lines": 14})
+        {'scanned_pages': 2}
+    """
+    return {kind: count for kind, count in omitted.items() if kind not in QUIET}
+
+
 def told(omitted: Mapping[str, int]) -> list[Message]:
     """Return a message for each kind; a kind that an older version wrote is shown as it is."""
     return [

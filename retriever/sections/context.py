@@ -3,14 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from quarry.indexer.records import Chunk
+from quarry.indexer.records import BETWEEN_HEADINGS, Chunk
 from quarry.indexer.storage.chunk_table import ChunkTable
 from quarry.retriever.highlight import Span
 from quarry.retriever.options import Expand
 from quarry.retriever.results import Context, Result
 from quarry.retriever.sentences import tokens_at_most
 
-_BETWEEN = " > "  # headings
 _LONGEST_TOKEN = 50  # characters, white space included: what is longer is not counted to see that it does not fit
 
 
@@ -114,7 +113,7 @@ class _Document:
             found = (low, high)
             if not heading:
                 break
-            heading = heading.rpartition(_BETWEEN)[0]
+            heading = heading.rpartition(BETWEEN_HEADINGS)[0]
         if found is not None:
             return *found, True
         low, high = self._nearest(at, low, high, budget)
@@ -125,7 +124,7 @@ class _Document:
 
         def belongs(place: int) -> bool:
             theirs = self.passages[place].heading
-            under = not heading or theirs == heading or theirs.startswith(heading + _BETWEEN)
+            under = not heading or theirs == heading or theirs.startswith(heading + BETWEEN_HEADINGS)
             return under and place not in self.taken
 
         low = high = at

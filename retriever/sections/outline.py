@@ -1,12 +1,13 @@
 """The headings of a document with their extent, and the text of one section."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from quarry.indexer.errors import QueryError
+from quarry.indexer.records import BETWEEN_HEADINGS, Chunk
 from quarry.indexer.storage.chunk_table import ChunkTable
 from quarry.retriever.sentences import tokens_at_most
 
-_BETWEEN = " > "
 _SHOWN = 20  # headings that an error names
 
 
@@ -45,19 +46,7 @@ def outline(chunks: ChunkTable, doc_id: str) -> tuple[Heading, ...]:
         >>> [(heading.path, heading.start) for heading in outline(Searcher.open("my-index").index.chunks, "documents/chloroplast-1.md")]
         [('Chloroplast (1)', 0)]
     """
-    text = chunks.document(doc_id).text
-    passages = chunks.passages_of(doc_id)
-    extents: dict[str, tuple[int, int]] = {}
-    for passage in passages:
-        for path in _with_those_above(passage.heading):
-            start, end = extents.get(path, (passage.start, passage.end))
-            extents[path] = (min(start, passage.start), max(end, passage.end))
-    return tuple(
-        Heading(
-            path, start, end, tokens_at_most(text[start:end]), text.count("\f", 0, start) + 1 if "\f" in text else None
-        )
-        for path, (start, end) in extents.items()
-    )
+    return _headings(chunks.document(doc_id).text, chunks.passages_of(doc_id))
 
 
 def section(chunks: ChunkTable, doc_id: str, heading: str) -> tuple[Heading, str]:
@@ -72,10 +61,11 @@ def section(chunks: ChunkTable, doc_id: str, heading: str) -> tuple[Heading, str
         KeyError: If there is no such document.
         UnknownSection: If the document has no such section, or several; the message names its headings.
     """
-    headings = outline(chunks, doc_id)
+    text = chunks.document(doc_id).text
+    headings = _headings(text, chunks.passages_of(doc_id))
     wanted = heading.strip().casefold()
     found = [one for one in headings if one.path.casefold() == wanted] or [
-        one for one in headings if one.path.rpartition(_BETWEEN)[2].casefold() == wanted
+        one for one in headings if one.path.rpartition(BETWEEN_HEADINGS)[2].casefold() == wanted
     ]
     if len(found) != 1:
         raise UnknownSection(
@@ -86,9 +76,22 @@ def section(chunks: ChunkTable, doc_id: str, heading: str) -> tuple[Heading, str
             heading=repr(heading),
             known=[repr(one.path) for one in headings[:_SHOWN]],
         )
-    return found[0], chunks.document(doc_id).text[found[0].start : found[0].end]
+    return found[0], text[found[0].start : found[0].end]
+
+
+def _headings(text: str, passages: Sequence[Chunk]) -> tuple[Heading, ...]:
+    extents: dict[str, tuple[int, int]] = {}
+    for passage in passages:
+        for path in _with_those_above(passage.heading):
+            start, end = extents.get(path, (passage.start, passage.end))
+            extents[path] = (min(start, passage.start), max(end, passage.end))
+    paged = "\f" in text
+    return tuple(
+        Heading(path, start, end, tokens_at_most(text[start:end]), text.count("\f", 0, start) + 1 if paged else None)
+        for path, (start, end) in extents.items()
+    )
 
 
 def _with_those_above(path: str) -> list[str]:
-    parts = path.split(_BETWEEN) if path else []
-    return [_BETWEEN.join(parts[: count + 1]) for count in range(len(parts))] or [""]
+    parts = path.split(BETWEEN_HEADINGS) if path else []
+    return [BETWEEN_HEADINGS.join(parts[: count + 1]) for count in range(len(parts))] or [""]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from quarry.indexer.messages import Message
+from quarry.indexer.records import BETWEEN_HEADINGS
 from quarry.retriever.searcher import Searcher
 from quarry.retriever.understood import understand
 from quarry.retriever.why_not.loss import Loss, find_loss
@@ -103,7 +104,7 @@ def _tries(
     if last is not None and last <= _MANY:
         yield _more(search, last)
     titles = index.chunks.titles(list(doc_ids)).values()
-    names = [*titles, *(chunk.heading.rpartition(" > ")[2] for chunk in passages)]
+    names = [*titles, *(chunk.heading.rpartition(BETWEEN_HEADINGS)[2] for chunk in passages)]
     for name in list(
         dict.fromkeys(name for name in names if name and name.casefold() not in search.question.casefold())
     )[:_HEADINGS]:
@@ -112,7 +113,7 @@ def _tries(
             Message.of("search.add_words", "Add words of its title or headings: {question}", question=question),
             replace(search, question=question),
         )
-    alone: dict[str, Any] = {**(search.options.filters or {}), "doc_id": [f"={doc_id}" for doc_id in sorted(doc_ids)]}
+    alone: dict[str, Any] = {**(search.options.filters or {}), "doc_id": [f"=={doc_id}" for doc_id in sorted(doc_ids)]}
     step = Message.of(
         "search.only_document", "Search in this document alone, with the filter doc_id={id}", id=sorted(doc_ids)[0]
     )

@@ -1,11 +1,12 @@
 """The stage at which a document is lost."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from quarry.indexer.messages import Message
-from quarry.indexer.readers.left_out import QUIET, counts_of, told
+from quarry.indexer.readers.left_out import counts_of, losses, told
 from quarry.indexer.storage.conditions import condition_of
 from quarry.retriever.asking import checked
 from quarry.retriever.phrases import Holders
@@ -164,12 +165,9 @@ def _never_found(searcher: Searcher, doc_ids: Collection[str], places: Places) -
 
 
 def _parts(searcher: Searcher, doc_ids: Collection[str]) -> list[Message]:
-    metas = searcher.index.chunks.meta(list(doc_ids))
-    counts: dict[str, int] = {}
-    for meta in metas.values():
-        for kind, count in counts_of(str(meta.get("left_out", ""))).items():
-            if kind not in QUIET:
-                counts[kind] = counts.get(kind, 0) + count
+    counts: Counter[str] = Counter()
+    for meta in searcher.index.chunks.meta(list(doc_ids)).values():
+        counts.update(losses(counts_of(str(meta.get("left_out", "")))))
     return told(counts)
 
 
@@ -195,25 +193,28 @@ def _rank_of_route(search: Search, places: Places) -> int:
 
 
 def _fused(places: Places, k: int) -> Message:
-    last = places.last if places.last is not None else places.candidates
+    last = (
+        Message.of("search.beyond", "beyond {last}", last=places.candidates)
+        if places.last is None
+        else _rank(places.last)
+    )
+    dense, bm25 = _rank(places.dense), _rank(places.bm25)
     if places.best_route is not None and places.best_route <= k:
         return Message.of(
             "search.lost_fused",
             "one route has it among the first {k}, the fusion of both does not: dense {dense}, BM25 {bm25}, together {last}",
             k=k,
-            dense=_rank(places.dense),
-            bm25=_rank(places.bm25),
-            last=_rank(places.last)
-            if places.last is not None
-            else Message.of("search.beyond", "beyond {last}", last=last),
+            dense=dense,
+            bm25=bm25,
+            last=last,
         )
     return Message.of(
         "search.lost_ranked_low",
         "every stage ranks it below the first {k}: dense {dense}, BM25 {bm25}, together {last}",
         k=k,
-        dense=_rank(places.dense),
-        bm25=_rank(places.bm25),
-        last=_rank(places.last) if places.last is not None else Message.of("search.beyond", "beyond {last}", last=last),
+        dense=dense,
+        bm25=bm25,
+        last=last,
     )
 
 

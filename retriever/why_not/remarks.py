@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from quarry.indexer.corpus.listing import path_of
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
-from quarry.indexer.readers.left_out import QUIET, counts_of, told
+from quarry.indexer.readers.left_out import counts_of, losses, told
 
 _WORD = re.compile(r"[^\W_\u3400-\u9fff]+")
 
@@ -17,7 +17,7 @@ def remarks(index: Index, question: str, doc_ids: Collection[str]) -> Iterator[M
     yield from _changed(index, doc_ids[0])
     metas = index.chunks.meta(doc_ids)
     for meta in metas.values():
-        parts = {kind: count for kind, count in counts_of(str(meta.get("left_out", ""))).items() if kind not in QUIET}
+        parts = losses(counts_of(str(meta.get("left_out", ""))))
         if parts:
             yield Message.of("search.not_read", "not read: {parts:;}", parts=told(parts))
             break

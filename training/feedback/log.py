@@ -40,6 +40,7 @@ __all__ = [
     "ShownHit",
     "StoredEvent",
     "feedback_path",
+    "read_events",
 ]
 
 SCHEMA_VERSION = 1
@@ -160,6 +161,19 @@ class FeedbackLog:
 def feedback_path(index: Path) -> Path:
     """Return where an index keeps what its users said; it stays when generations come and go."""
     return index / "feedback.sqlite"
+
+
+def read_events(index: Path) -> list[StoredEvent]:
+    """Return the events of an index's log; none when nothing was said yet, and then no log is made.
+
+    Raises:
+        FeedbackError: As `FeedbackLog.open` and `FeedbackLog.events`.
+    """
+    path = feedback_path(index)
+    if not path.is_file():
+        return []
+    with FeedbackLog.open(path) as log:
+        return list(log.events())
 
 
 def _prepare(db: sqlite3.Connection, path: Path) -> None:

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quarry.app.cli.commands.search import ExpandName, ExpandOption, ExpandTokensOption, RouteName, parse_filters
-from quarry.app.cli.console import DeviceOption, FilterOption, RerankOption, note, out, out_json, out_line, safe
+from quarry.app.cli.console import (
+    DeviceOption,
+    EndpointModelOption,
+    FilterOption,
+    RerankOption,
+    note,
+    out,
+    out_json,
+    out_line,
+    safe,
+)
 from quarry.app.cli.help import IndexCommand
 from quarry.indexer.errors import SettingsError
 
@@ -43,7 +53,7 @@ def ask(
             "sentences of the documents. The API key is read from QUARRY_LLM_API_KEY.",
         ),
     ] = "",
-    endpoint_model: Annotated[str, typer.Option(envvar="QUARRY_LLM_MODEL", help="Model name at the endpoint.")] = "",
+    endpoint_model: EndpointModelOption = "",
     model: Annotated[str | None, typer.Option("--model", hidden=True, help="The old name of --endpoint-model.")] = None,
     budget: Annotated[int, typer.Option(help="Token budget for passages in the prompt.", min=256)] = 2_000,
     k: Annotated[int, typer.Option("-k", "--top-k", help="Number of passages to retrieve.", min=1)] = 10,

@@ -98,14 +98,10 @@ def _add(root: Path, query: str, chunk_id: str, grade: int, session: str) -> Non
 
 def _events(root: Path) -> "list[StoredEvent]":
     from quarry.indexer.storage.generations import Generations
-    from quarry.training.feedback.log import FeedbackLog, feedback_path
+    from quarry.training.feedback.log import read_events
 
     Generations(root).pointer()  # a folder that is not an index is an error, not an empty log
-    path = feedback_path(root)
-    if not path.is_file():
-        return []
-    with FeedbackLog.open(path) as log:
-        return list(log.events())
+    return read_events(root)
 
 
 def _write_examples(root: Path, file: Path, conflict: "Conflict") -> None:

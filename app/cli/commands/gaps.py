@@ -10,7 +10,6 @@ from quarry.app.cli.help import IndexCommand
 
 if TYPE_CHECKING:
     from quarry.indexer.embedder import Embedder
-    from quarry.training.feedback.events import StoredEvent
     from quarry.training.gaps.questions import Gap
 
 _NOTES = 3
@@ -44,11 +43,11 @@ def gaps(
     if answer is not None and (text is None) == (file is None):
         raise typer.BadParameter("--answer requires either --text or --file")
     from quarry.retriever.searcher import Searcher
+    from quarry.training.feedback.log import read_events
     from quarry.training.gaps.questions import find_gaps
 
-    events = _events(index)
     searcher = Searcher.open(index, device=device)
-    found = find_gaps(events, searcher)
+    found = find_gaps(read_events(index), searcher)
     if answer is not None:
         _answer(
             index,
@@ -62,16 +61,6 @@ def gaps(
         out_json([fields(gap) for gap in found[:count]])
     else:
         _print(found, count)
-
-
-def _events(index: Path) -> "list[StoredEvent]":
-    from quarry.training.feedback.log import FeedbackLog, feedback_path
-
-    path = feedback_path(index)
-    if not path.is_file():
-        return []
-    with FeedbackLog.open(path) as log:
-        return list(log.events())
 
 
 def _read(file: Path) -> str:

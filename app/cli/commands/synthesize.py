@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quarry.app.cli.console import ProgressBar, note, out, out_json
+from quarry.app.cli.console import EndpointModelOption, EndpointOption, ProgressBar, note, out, out_json
 from quarry.app.cli.exits import usage_errors
 from quarry.app.cli.help import QuarryCommand
 
@@ -40,15 +40,8 @@ def synthesize(
         typer.Option(help="Kinds of tasks, by commas: short-long, long-short, short-short, long-long, sts, bitext."),
     ] = "short-long,long-short,short-short,long-long,sts,bitext",
     languages: Annotated[str, typer.Option(help="en, zh, or both by comma.")] = "en,zh",
-    endpoint: Annotated[
-        str,
-        typer.Option(
-            envvar="QUARRY_LLM_ENDPOINT",
-            help="Base URL of an OpenAI-compatible endpoint, such as http://localhost:8000/v1. The API key is read from "
-            "QUARRY_LLM_API_KEY.",
-        ),
-    ] = "",
-    endpoint_model: Annotated[str, typer.Option(envvar="QUARRY_LLM_MODEL", help="Model name at the endpoint.")] = "",
+    endpoint: EndpointOption = "",
+    endpoint_model: EndpointModelOption = "",
     parallel: Annotated[int, typer.Option(help="Requests at a time.", min=1)] = 4,
     seed: Annotated[int, typer.Option(help="Seed of the draws.", min=0)] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,

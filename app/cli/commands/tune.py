@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quarry.app.cli.commands.search import RouteName
-from quarry.app.cli.console import ProgressBar, note, out, out_json
+from quarry.app.cli.console import EndpointModelOption, EndpointOption, ProgressBar, note, out, out_json
 from quarry.app.cli.exits import usage_errors
 from quarry.app.cli.help import IndexCommand
 from quarry.app.cli.settings_file import read_settings
@@ -88,15 +88,8 @@ def tune(
             min=0,
         ),
     ] = 0,
-    endpoint: Annotated[
-        str,
-        typer.Option(
-            envvar="QUARRY_LLM_ENDPOINT",
-            help="Base URL of an OpenAI-compatible endpoint, such as http://localhost:8000/v1. The API key is read from "
-            "QUARRY_LLM_API_KEY.",
-        ),
-    ] = "",
-    endpoint_model: Annotated[str, typer.Option(envvar="QUARRY_LLM_MODEL", help="Model name at the endpoint.")] = "",
+    endpoint: EndpointOption = "",
+    endpoint_model: EndpointModelOption = "",
     no_feedback: Annotated[bool, typer.Option("--no-feedback", help="Ignore the feedback log of the index.")] = False,
     one_person: Annotated[
         bool, typer.Option("--one-person", help="Accept feedback from a single session, for an index with one user.")

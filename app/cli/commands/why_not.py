@@ -10,6 +10,7 @@ from quarry.app.cli.commands.search import RouteName, parse_filters
 from quarry.app.cli.console import DeviceOption, FilterOption, RerankOption, note, out, out_json
 from quarry.app.cli.exits import usage_errors
 from quarry.app.cli.help import IndexCommand
+from quarry.indexer.storage.conditions import expression_of
 
 if TYPE_CHECKING:
     from quarry.retriever.why_not.places import Places
@@ -100,6 +101,5 @@ def command(index: Path, search: "Search") -> str:
         flags += ["--all-copies"]
     for key, values in (options.filters or {}).items():
         for value in values if isinstance(values, list | tuple) else (values,):
-            bound = str(value).startswith((">", "<", "!=", "="))
-            flags += ["--filter", f"{key}{value}" if bound else f"{key}={value}"]
+            flags += ["--filter", expression_of(key, str(value))]
     return shlex.join([*words[:3], *flags, *words[3:]])

@@ -1,6 +1,7 @@
 """`/search`: ranked passages, with how every stage went."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from json import dumps
 from typing import Annotated
 
@@ -12,7 +13,6 @@ from quarry.retriever.answers.fit import cut, fit_of
 from quarry.retriever.answers.signals import LOOKED_AT
 from quarry.retriever.asking import checked
 from quarry.retriever.ranking import Query
-from quarry.retriever.searcher import SearchOptions
 
 router = APIRouter()
 Shared = Annotated[Services, Depends(services_of)]
@@ -25,16 +25,11 @@ async def search(asked: SearchRequest, services: Shared) -> SearchAnswer:
     """Return the best passages for a question, with how every stage went."""
     checked(Query(asked.query, asked.query))  # here, because a batch would fail as a whole
     limit_ms = services.settings.time_limit_s * 1000
-    options = SearchOptions(
-        route=asked.route,
-        rerank=asked.rerank,
-        rerank_depth=asked.rerank_depth,
-        rerank_budget_ms=min(SearchOptions().rerank_budget_ms, limit_ms * _RERANK_SHARE),
-        dense_budget_ms=min(SearchOptions().dense_budget_ms, limit_ms * _DENSE_SHARE),
-        collapse=asked.collapse,
-        filters=asked.filters or None,
-        expand=asked.expand,
-        expand_tokens=asked.expand_tokens,
+    options = asked.options()
+    options = replace(
+        options,
+        rerank_budget_ms=min(options.rerank_budget_ms, limit_ms * _RERANK_SHARE),
+        dense_budget_ms=min(options.dense_budget_ms, limit_ms * _DENSE_SHARE),
     )
     reranks = asked.rerank and services.live.reranker.get()[0] is not None
     filters = dumps(asked.filters or {}, sort_keys=True)

@@ -10,7 +10,6 @@ from quarry.app.server.problems import Problem
 from quarry.app.server.services import Services, services_of
 from quarry.app.server.shapes import SEARCHABLE, SearchRequest
 from quarry.retriever.asking import checked
-from quarry.retriever.options import SearchOptions
 from quarry.retriever.ranking import Query, Route
 from quarry.retriever.why_not.document import SeveralDocuments
 from quarry.retriever.why_not.loss import Stage
@@ -96,17 +95,10 @@ def _changed(found: WhyNot) -> ChangedSearch | None:
 async def explain(asked: WhyNotRequest, services: Shared) -> WhyNotAnswer:
     """Say which stage of a search loses a document, and the smallest change that brings it back, which was tried."""
     checked(Query(asked.query, asked.query))
-    options = SearchOptions(
-        route=asked.route,
-        rerank=asked.rerank,
-        rerank_depth=asked.rerank_depth,
-        collapse=asked.collapse,
-        filters=asked.filters or None,
-    )
 
     def work() -> WhyNotAnswer:
         searcher = services.live.searcher
-        search = Search(asked.query, asked.count, options)
+        search = Search(asked.query, asked.count, asked.options())
         try:
             return WhyNotAnswer.of(explain_missing(searcher, search, asked.document))
         except SeveralDocuments as err:

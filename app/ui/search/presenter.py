@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from quarry.app.ui.shared.shown_text import Say, counted, excerpt, inert, marked_lines, told
 from quarry.app.ui.shared.vocabulary import method_name
+from quarry.indexer.records import BETWEEN_HEADINGS
 from quarry.retriever.answers.fit import Strength
 from quarry.retriever.highlight import Span
 from quarry.retriever.ranking import StageReport
@@ -125,7 +126,7 @@ def result_html(result: Result) -> str:
 def _without_title(result: Result) -> tuple[str, tuple[Span, ...]]:
     """Drop the title or heading that a passage often begins with, because it is shown above already."""
     first, _, rest = result.text.partition("\n")
-    if not rest.strip() or first.lstrip("# ").strip() not in (result.title, result.heading.split(" > ")[-1]):
+    if not rest.strip() or first.lstrip("# ").strip() not in (result.title, result.heading.split(BETWEEN_HEADINGS)[-1]):
         return result.text, result.highlights
     text = rest.lstrip()
     cut = len(result.text) - len(text)

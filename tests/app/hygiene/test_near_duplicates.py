@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from quarry.app.hygiene.near_duplicates import near_duplicates, resemblance, shingles
+from quarry.app.hygiene.near_duplicates import near_duplicates, shingles
+from quarry.training.examples.near_duplicates import jaccard
 
 ENGLISH = [f"word{n}" for n in range(3_000)]
 CHINESE = [chr(0x4E00 + n) for n in range(3_000)]
@@ -34,9 +35,9 @@ def test_copies_with_few_changes_are_one_group_and_others_are_none(words, betwee
 
 def test_what_is_compared_is_exact():
     one, other = shingles("a b c d e f g"), shingles("a b c d e f h")
-    assert resemblance(one, other) == 2 / 4
-    assert resemblance(one, one) == 1
-    assert resemblance(shingles(""), shingles("")) == 0
+    assert jaccard(one, other) == 2 / 4
+    assert jaccard(one, one) == 1
+    assert jaccard(shingles(""), shingles("")) == 0
 
 
 def test_case_width_and_white_space_make_no_difference_and_empty_texts_are_no_copies():
