@@ -27,7 +27,8 @@ from quarry.retriever.answers.calibration import (
     values,
 )
 from quarry.retriever.answers.evidence import shipped_for
-from quarry.retriever.answers.signals import LOOKED_AT, Signals, observe
+from quarry.retriever.answers.observed import observe
+from quarry.retriever.answers.signals import LOOKED_AT, Signals
 from quarry.retriever.ranking import Query
 from quarry.retriever.searcher import Searcher, SearchOptions
 

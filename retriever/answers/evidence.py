@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from quarry.indexer.errors import SettingsError
 from quarry.indexer.messages import Message
 from quarry.retriever.answers.calibration import NAME, Calibration, Kind, kind_of, shipped
-from quarry.retriever.answers.signals import Signals, observe
+from quarry.retriever.answers.observed import observe
+from quarry.retriever.answers.signals import Signals
 from quarry.retriever.stages.asked_vectors import vector_of
 
 if TYPE_CHECKING:

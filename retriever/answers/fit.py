@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from quarry.indexer.messages import Message
 from quarry.retriever.answers.calibration import kind_of
 from quarry.retriever.answers.evidence import Grounds, calibration_of, grounds_of, query_vector
-from quarry.retriever.answers.signals import LOOKED_AT, Observed
+from quarry.retriever.answers.observed import Observed
+from quarry.retriever.answers.signals import LOOKED_AT
 
 if TYPE_CHECKING:
     from quarry.retriever.results import Answer
