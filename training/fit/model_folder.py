@@ -124,19 +124,23 @@ def add_versions(card: Path, versions: Mapping[str, str]) -> None:
 
 
 def write_curves(path: Path, losses: list[tuple[int, float]], scores: list[tuple[int, float]]) -> bool:
-    """Draw loss and dev score over the steps as a PNG; False when matplotlib is not installed."""
+    """Draw loss and dev score over the steps, side by side, as a PNG; False when matplotlib is not installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
         return False
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
-    axes.plot(*zip(*losses, strict=True) if losses else ([], []), color="tab:blue", label="loss")
-    axes.set_xlabel("step")
-    axes.set_ylabel("loss", color="tab:blue")
-    if scores:
-        right = axes.twinx()
-        right.plot(*zip(*scores, strict=True), color="tab:orange", marker="o", label="dev nDCG@10")
-        right.set_ylabel("dev nDCG@10", color="tab:orange")
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot(*zip(*losses, strict=True) if losses else ([], []), color="tab:blue")
+    left.set(title="Training loss (lower is better)", xlabel="training step", ylabel="loss")
+    right.plot(*zip(*scores, strict=True) if scores else ([], []), color="tab:orange", marker="o")
+    right.set(title="Dev queries (higher is better)", xlabel="training step", ylabel="nDCG@10, 0 to 1")
+    for axes in (left, right):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+    if not scores:
+        right.text(0.5, 0.5, "no dev queries", ha="center", va="center", transform=right.transAxes)
     figure.savefig(path, dpi=120)
     return True

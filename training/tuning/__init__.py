@@ -7,7 +7,8 @@
     -> verdict                                                      gate
     -> one switch, or the candidate is removed                      promotion; quarry.indexer.storage.relabel
 
-The door is `tune`, in `loop`: one loop for all three. It reads the `TuningPlan` (plan) and hands its parts on.
+The door is `tune`, in `loop`: one loop for all three. It reads the `TuningPlan` (plan) and hands its parts on. A person sees
+numbered steps (steps) and, for an embedder, how long they will take (estimate).
 All that a run makes is in its folder (run), so an interrupted run resumes. Searches are answered by the live generation
 throughout. Afterwards: `history` and `roll_back` (promotion), and what changed for real users (drift).
 """

@@ -18,6 +18,7 @@ from quarry.indexer.storage.manifest import Lineage, Manifest
 from quarry.indexer.storage.vector_cache import VectorCache
 from quarry.indexer.tokens.cache import TokenCache
 from quarry.training.tuning.run import LOCK, TuningRun, tuning_runs
+from quarry.training.tuning.steps import What
 
 MODELS = "models"
 
@@ -54,6 +55,19 @@ def install(model: Path, target: Path) -> Path:
     part.rename(target)
     sync_folder(target.parent)
     return target
+
+
+def loading_lines(what: What, model: Path) -> list[str]:
+    """Return the lines of Python that load a tuned model; none for a second stage, which only Quarry reads.
+
+    Example:
+        >>> print(loading_lines("reranker", Path("/models/mine"))[1])
+        model = CrossEncoder('/models/mine')
+    """
+    if what == "second-stage":
+        return []
+    name = "CrossEncoder" if what == "reranker" else "SentenceTransformer"
+    return [f"from sentence_transformers import {name}", f"model = {name}({str(model.absolute())!r})"]
 
 
 def sweep(index: Path, own: str, *, vectors: bool = False) -> None:

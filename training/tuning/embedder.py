@@ -13,12 +13,13 @@ from quarry.indexer.models.source import resolve_model
 from quarry.indexer.opened import Index
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.manifest import EmbedderFacts, Manifest
-from quarry.retriever.data.datasets import Dataset
+from quarry.retriever.data.datasets import Dataset, load_dataset
 from quarry.retriever.searcher import Searcher
 from quarry.retriever.stages.models import recorded_embedder, recorded_source, usable_device
 from quarry.training.fit.spec import TrainSpec
 from quarry.training.tuning.candidates import MODELS
 from quarry.training.tuning.data import TuningData
+from quarry.training.tuning.estimate import PROBED, estimate, seconds_per_character, work_of
 from quarry.training.tuning.gate import judge
 from quarry.training.tuning.plan import Exam, TuningObserver
 from quarry.training.tuning.promotion import in_turn, lineage_of, promote
@@ -74,6 +75,7 @@ class EmbedderSubject:
         from quarry.training.fit.embedder import finetune
         from quarry.training.merging.share import keep_share
 
+        self._tell_time(live, data, watch)
         watch.stage(training_begins(len(data.train)))
         if len({row.prompt for row in data.train}) > 1:
             watch.stage(
@@ -101,6 +103,12 @@ class EmbedderSubject:
             device=self.device,
         )
         return Fitted(chosen.folder, chosen.share, chosen.base_score, chosen.score)
+
+    def _tell_time(self, live: Contender, data: TuningData, watch: TuningObserver) -> None:
+        own = [data.held_out] * 2 if data.held_out.corpus_path is not None else []
+        work = work_of(live.index, data.train, data.dev, [load_dataset(self.exam.general), *own], self.spec)
+        pace = seconds_per_character(live.embedder, [row.pos[0] for row in data.train[:PROBED]])
+        watch.stage(estimate(work, pace, len(self.merge)))
 
     def contender(self, model: Path, watch: TuningObserver) -> Contender:
         """Encode the index's passages with the tuned model, in a generation that nobody is answered from.

@@ -14,6 +14,7 @@ from quarry.indexer.storage.durable import is_disk_full
 from quarry.indexer.storage.generations import Generations
 from quarry.training.examples.reasons import Counts, counts_json
 from quarry.training.fit.spec import RerankerSpec
+from quarry.training.fit.trainable import require_training
 from quarry.training.tuning.candidates import MODELS, install, sweep
 from quarry.training.tuning.data import tuning_data
 from quarry.training.tuning.embedder import EmbedderSubject
@@ -46,6 +47,7 @@ class TuningReport:
         promoted: Whether the tuned model answers in it.
         forced: Whether it was promoted against the verdict.
         against: What the tuned reranker or second stage was compared with; empty for an embedder, which is compared with the live one.
+        model: The folder of the tuned model: in the index when it was promoted, otherwise in the run's folder.
     """
 
     run: str
@@ -58,12 +60,14 @@ class TuningReport:
     promoted: bool
     forced: bool
     against: str = ""
+    model: Path = Path()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report in the types of JSON, with the verdict in English and as messages."""
         return {
             **asdict(replace(self, examples={})),
             "folder": str(self.folder),
+            "model": str(self.model),
             "examples": {str(what): count for what, count in self.examples.items()},
             "counts": counts_json(self.examples),
             "words": {"en": str(self.verdict.message())},
@@ -94,6 +98,8 @@ def tune(
         MissingExtraError: If the packages for training are not installed.
     """
     watch = observer or Unwatched()
+    if plan.what != "second-stage":
+        require_training()
     if (processes := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
         raise TrainingError(
             "tuning.several_processes",
@@ -157,6 +163,7 @@ def _run(subject: Subject[L, C], plan: TuningPlan, run: TuningRun, watch: Tuning
             promoted=promoted,
             forced=promoted and not judged.verdict.promote,
             against=judged.against,
+            model=model if promoted else fitted.folder,
         )
         if not promoted:
             return report

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from quarry.indexer.build.progress import Observer, Unobserved
 from quarry.indexer.messages import Message
@@ -15,6 +15,7 @@ from quarry.training.fit.spec import RerankerSpec, TrainSpec
 from quarry.training.negatives.spec import NegativeSpec
 from quarry.training.tuning.gate import GateSpec
 from quarry.training.tuning.second_stage.spec import SecondStageSpec
+from quarry.training.tuning.steps import What
 
 # Not 1: the dev queries are like the pairs and choose whole tuned weights, which are worse than a mixture on other questions
 # and on the general set.
@@ -79,6 +80,8 @@ class DataSpec:
         negatives: How negatives are mined.
         dev_negatives: Mined negatives kept for each dev query; None keeps all.
         seed: Draws the passages that dev queries are ranked among.
+        index_only: Whether the verdict's queries must be answered by the index itself; otherwise, where it holds none of the answers,
+            they are asked of the passages that came with them.
     """
 
     sources: TuningSources
@@ -87,6 +90,7 @@ class DataSpec:
     negatives: NegativeSpec
     dev_negatives: int | None
     seed: int
+    index_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +160,7 @@ class TuningPlan:
             raise ValueError(f"rerank_depth is {self.rerank_depth}; expected at least 1 candidate")
 
     @property
-    def what(self) -> Literal["embedder", "reranker", "second-stage"]:
+    def what(self) -> What:
         """What is tuned."""
         if isinstance(self.spec, SecondStageSpec):
             return "second-stage"
@@ -166,7 +170,15 @@ class TuningPlan:
     def data(self) -> DataSpec:
         """What its data are made of."""
         dev_negatives = None if self.what == "reranker" else DEV_NEGATIVES
-        return DataSpec(self.sources, self.split, self.evaluate, self.negatives, dev_negatives, self.spec.seed)
+        return DataSpec(
+            self.sources,
+            self.split,
+            self.evaluate,
+            self.negatives,
+            dev_negatives,
+            self.spec.seed,
+            index_only=self.what == "second-stage",
+        )
 
     @property
     def exam(self) -> Exam:

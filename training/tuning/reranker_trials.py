@@ -49,7 +49,7 @@ class FirstStage:
 
 
 def held_out_evaluation(ranker: Ranker, first: FirstStage, dataset: Dataset, exam: Exam, kept: Path) -> Evaluation:
-    """Ask the held-out queries.
+    """Ask the held-out queries of the index, or rank their own corpus as the general set's where they have one.
 
     Args:
         ranker: What orders the candidates.
@@ -62,6 +62,8 @@ def held_out_evaluation(ranker: Ranker, first: FirstStage, dataset: Dataset, exa
         CorpusError: If no query has a relevant document.
         ModelError: If the reranker failed for some candidates: what it would have done is then unknown.
     """
+    if dataset.corpus_path is not None:
+        return general_evaluation(ranker, first.embedder, dataset, kept)
     depth = exam.rerank_depth
     asked = exam.route + (RERANKED if ranker.reranker else "")
 

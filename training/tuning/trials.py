@@ -42,11 +42,16 @@ class Contender:
 def held_out_trial(live: Contender, tuned: Contender, dataset: Dataset, route: Route, kept: Path) -> Trial:
     """Ask the held-out queries of both generations by one route, as users would be answered.
 
+    Queries with a corpus of their own have no place in the index: the models alone rank that corpus.
+
     Raises:
         CorpusError: If no query has a relevant document.
     """
 
     def evaluation(contender: Contender) -> Evaluation:
+        if dataset.corpus_path is not None:
+            return general_ranking(contender.embedder, dataset, kept, None).evaluation
+
         def ask() -> SavedEvaluation:
             return evaluate_route(contender.searcher, dataset, route, MEASURES).saved(contender.searcher, dataset)
 
@@ -79,7 +84,7 @@ def general_trial(
 
 
 def general_ranking(embedder: Embedder, dataset: Dataset, kept: Path, progress: Progress | None) -> SavedEvaluation:
-    """Rank the documents of the general set by a model's cosines. The other arguments are those of `general_trial`."""
+    """Rank the documents of a small set by a model's cosines. The other arguments are those of `general_trial`."""
 
     def measure() -> SavedEvaluation:
         found, run = evaluate_embedder(embedder, documents(dataset), dataset, MEASURES, progress=progress)

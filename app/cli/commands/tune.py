@@ -1,8 +1,9 @@
 """`quarry tune`: fine-tune on user feedback; promote the result only if held-out queries show it is better."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -105,7 +106,10 @@ def tune(
             help="TOML file with training settings (TrainSpec, RerankerSpec or SecondStageSpec). Default: a preset for the device."
         ),
     ] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak of the learning rate.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Rows per step.", min=2)] = None,
     epochs: Annotated[int | None, typer.Option(help="Number of training epochs.", min=1)] = None,
+    temperature: Annotated[float | None, typer.Option(help="Similarities are divided by it.")] = None,
     negatives: Annotated[int, typer.Option(help="Mined negatives per example.", min=1)] = 4,
     ranks: Annotated[
         str | None,
@@ -129,6 +133,7 @@ def tune(
     from quarry.training.examples.split import SplitSpec
     from quarry.training.tuning import TuningPlan, TuningSources
 
+    flags = {"learning_rate": learning_rate, "batch_size": batch_size, "epochs": epochs}
     with usage_errors():
         plan = TuningPlan(
             general=general_path(),
@@ -145,7 +150,7 @@ def tune(
             split=SplitSpec(seed=seed),
             evaluate=evaluate,
             negatives=_negatives(ranks, negatives, seed),
-            spec=_spec(settings, epochs, seed, what=what, device=device),
+            spec=_spec(_given(settings, seed, flags, temperature), what=what, device=device),
             reranker=reranker,
             route=route.value,
             force=force,
@@ -173,7 +178,7 @@ def _negatives(ranks: str | None, number: int, seed: int) -> "NegativeSpec":
 def _run(index: Path, plan: "TuningPlan", run: str | None, *, quiet: bool) -> "TuningReport":
     from quarry.training.tuning import tune as tune_index
 
-    watch = _Watch(quiet=quiet)
+    watch = _Watch(plan, quiet=quiet)
     try:
         return tune_index(index, plan, run=run, observer=watch)
     except KeyboardInterrupt as err:
@@ -183,27 +188,44 @@ def _run(index: Path, plan: "TuningPlan", run: str | None, *, quiet: bool) -> "T
         watch.close()
 
 
-def _spec(
-    settings: Path | None, epochs: int | None, seed: int, *, what: What, device: str
-) -> "TrainSpec | SecondStageSpec":
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """Training settings: those of the file, and those of the command line, which come before them and before a preset."""
+
+    file: dict[str, Any] | None
+    flags: dict[str, Any]
+    seed: int
+
+    def over(self, preset: dict[str, Any]) -> dict[str, Any]:
+        """Return all settings; the file replaces the preset as a whole."""
+        base = {"seed": self.seed, **(preset if self.file is None else self.file)}
+        return {
+            **base,
+            **{
+                name: {**base.get(name, {}), **value} if isinstance(value, dict) else value
+                for name, value in self.flags.items()
+            },
+        }
+
+
+def _given(settings: Path | None, seed: int, flags: dict[str, float | None], temperature: float | None) -> _Given:
+    chosen: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
+    if temperature is not None:
+        chosen["loss"] = {"temperature": temperature}
+    return _Given(None if settings is None else read_settings(settings), chosen, seed)
+
+
+def _spec(given: _Given, *, what: What, device: str) -> "TrainSpec | SecondStageSpec":
     from quarry.indexer.models.loading import choose_device
     from quarry.retriever.stages.models import usable_device
     from quarry.training.fit.spec import RerankerSpec, TrainSpec, train_preset
     from quarry.training.tuning.second_stage.spec import SecondStageSpec
 
-    reranker, second_stage = what is What.reranker, what is What.second_stage
-    if settings is None and second_stage:
-        return SecondStageSpec.of({"seed": seed} if epochs is None else {"seed": seed, "epochs": epochs})
-    if settings is None:
-        preset = train_preset(reranker=reranker, device=choose_device(usable_device(device)[0]), seed=seed)
-        return preset if epochs is None else preset.model_copy(update={"epochs": epochs})
-    given = read_settings(settings)
-    given.setdefault("seed", seed)
-    if epochs is not None:
-        given["epochs"] = epochs
-    if second_stage:
-        return SecondStageSpec.of(given)
-    return (RerankerSpec if reranker else TrainSpec).of(given)
+    if what is What.second_stage:
+        return SecondStageSpec.of(given.over({}))
+    reranker = what is What.reranker
+    preset = train_preset(reranker=reranker, device=choose_device(usable_device(device)[0]), seed=given.seed)
+    return (RerankerSpec if reranker else TrainSpec).of(given.over(preset.model_dump(exclude_unset=True)))
 
 
 def _synthetic(passages: int, url: str, model: str) -> "SyntheticSource | None":
@@ -225,13 +247,20 @@ def _synthetic(passages: int, url: str, model: str) -> "SyntheticSource | None":
 
 
 class _Watch(ProgressBar):
-    """A build's progress bar that also prints stages and training steps."""
+    """A build's progress bar that also prints stages, numbered as steps, and training steps."""
+
+    def __init__(self, plan: "TuningPlan", *, quiet: bool) -> None:
+        super().__init__(quiet=quiet)
+        self._what = plan.what
 
     def stage(self, message: "Message") -> None:
         """Print what began or was found out."""
+        from quarry.training.tuning.steps import step_of
+
         self.close()
         if not self._quiet:
-            note(str(message))
+            step = step_of(self._what, message)
+            note(f"step {step[0]} of {step[1]}: {message}" if step else str(message))
 
     def training(self, progress: "TrainProgress") -> None:
         """Print a training step."""
@@ -242,6 +271,8 @@ class _Watch(ProgressBar):
 
 
 def _print(index: Path, report: "TuningReport", plan: "TuningPlan") -> None:
+    from quarry.training.tuning.candidates import loading_lines
+
     counts = ", ".join(f"{count} {name}" for name, count in report.examples.items())
     out(f"run {report.run}: {counts}")
     before, after = report.dev
@@ -266,7 +297,10 @@ def _print(index: Path, report: "TuningReport", plan: "TuningPlan") -> None:
     elif report.verdict.promote:
         out(f"eligible for promotion, but --no-promote was given; generation {report.generation} stays live")
     else:
-        out(f"generation {report.generation} stays live; the tuned {_noun(plan)} is in {report.folder}")
+        out(f"generation {report.generation} stays live")
+    out(f"the tuned {_noun(plan)} is in {report.model}")
+    for line in loading_lines(plan.what, report.model):
+        out(f"  {line}")
 
 
 def _noun(plan: "TuningPlan") -> str:

@@ -27,6 +27,7 @@ from quarry.training.tuning.drift import Drift, drift, logged_queries
 from quarry.training.tuning.loop import TuningReport
 from quarry.training.tuning.plan import TuningPlan, TuningSources
 from quarry.training.tuning.promotion import roll_back
+from quarry.training.tuning.steps import What
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +58,14 @@ class TrainingState:
         stages: The reported stages, oldest first.
         step: The last training step; None outside training.
         dev: The last nDCG@10 on the dev questions; None before the first.
+        what: What is tuned.
     """
 
     run: str
     stages: tuple[Message, ...] = ()
     step: TrainProgress | None = None
     dev: float | None = None
+    what: What = "embedder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +182,8 @@ def run_training(job: Job, index: Path, order: TrainingOptions, device: str) -> 
         JobCancelledError: If the job was asked to stop; finished work is kept.
         SearchError: As `quarry.training.tuning.loop.tune`.
     """
-    watch = _Watch(job, order.run)
-    return tune(index, plan_of(order, device), run=order.run, observer=watch)
+    plan = plan_of(order, device)
+    return tune(index, plan, run=order.run, observer=_Watch(job, order.run, plan.what))
 
 
 def run_rollback(job: Job, index: Path, device: str) -> str:
@@ -223,8 +226,8 @@ def run_drift(index: Path, live: Searcher, parent: str, log: FeedbackLog, device
 class _Watch:
     """Reports a run's progress to its job; a cancelled job ends at a report."""
 
-    def __init__(self, job: Job, run: str) -> None:
-        self._job, self._state = job, TrainingState(run)
+    def __init__(self, job: Job, run: str, what: What = "embedder") -> None:
+        self._job, self._state = job, TrainingState(run, what=what)
         self._doing: Doing = ""
         self._done, self._total = 0, 0
         job.detail = self._state

@@ -55,6 +55,9 @@ def runs(session: Session, newest: str, start: Callable[[TrainingOptions], None]
         if run.state == "unfinished":
             _continue(session, run, start, running=running)
         curves(session, run.name)
+        if run.loading:
+            st.text(say("Load the tuned model in Python:", "在 Python 中载入微调后的模型："))
+            st.code("\n".join(run.loading), language="python", wrap_lines=True)
         if run.counts:
             with st.expander(say("Examples and what was left out", "样本及未采用的内容")):
                 st.dataframe(shown.count_rows(run.counts, say), hide_index=True, width="content")

@@ -9,11 +9,13 @@ from quarry.app.ui.shared.jobs import Progress
 from quarry.app.ui.shared.shown_text import Row, Say, counted, safe, told
 from quarry.app.ui.training.job import MeasuredDrift, TrainingState
 from quarry.app.ui.training.words import seconds_words, stage_words
+from quarry.indexer.messages import Message
 from quarry.indexer.storage.manifest import RerankerFacts
 from quarry.training.examples.from_feedback import Curated
 from quarry.training.examples.reasons import Counts
 from quarry.training.tuning.data import LEAST
 from quarry.training.tuning.promotion import Step, newest_promotion
+from quarry.training.tuning.steps import What, step_of
 
 
 def evidence_words(curated: Curated, say: Say) -> list[str]:
@@ -61,10 +63,14 @@ def stages_behind(state: TrainingState, say: Say) -> list[str]:
 def progress_words(progress: Progress, state: TrainingState | None, say: Say) -> list[str]:
     """Return the progress of a running job: the stage, then training figures, then the time."""
     stages = state.stages if state else ()
-    words = [stage_words(stages[-1], say) if stages else say("Loading libraries and the model", "正在载入程序库和模型")]
+    words = [
+        _step_words(state.what, stages, say)
+        if state and stages
+        else say("Loading libraries and the model", "正在载入程序库和模型")
+    ]
     step = state.step if state else None
     if step is not None:
-        parts = [say(f"step {step.step} of {step.steps}", f"第 {step.step} 步，共 {step.steps} 步")]
+        parts = [say(f"training step {step.step} of {step.steps}", f"训练到第 {step.step} 步，共 {step.steps} 步")]
         parts += [say(f"loss {step.loss:.3f}", f"损失 {step.loss:.3f}")] if step.loss is not None else []
         if state and state.dev is not None:
             parts.append(say(f"dev nDCG@10 {state.dev:.3f}", f"开发集 nDCG@10 {state.dev:.3f}"))
@@ -78,6 +84,15 @@ def progress_words(progress: Progress, state: TrainingState | None, say: Say) ->
         words.append(f"{progress.done:,}")
     passed = seconds_words(progress.seconds, say)
     return [*words, say(f"{passed} elapsed", f"已用 {passed}")]
+
+
+def _step_words(what: What, stages: Sequence[Message], say: Say) -> str:
+    """Return the newest stage, after the step that it belongs to: "Step 3 of 7: training on 82 examples"."""
+    words = stage_words(stages[-1], say)
+    step = next((found for stage in reversed(stages) if (found := step_of(what, stage))), None)
+    if step is None:
+        return words
+    return say(f"Step {step[0]} of {step[1]}: {words}", f"第 {step[0]} 步，共 {step[1]} 步：{words}")
 
 
 def history_rows(steps: Sequence[Step], say: Say) -> list[Row]:

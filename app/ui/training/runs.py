@@ -13,6 +13,7 @@ from quarry.training.examples.reasons import Counts, counts_from_json
 from quarry.training.fit.run_folder import RunFolder
 from quarry.training.negatives.report import MiningReport
 from quarry.training.negatives.report_page import markdown
+from quarry.training.tuning.candidates import loading_lines
 from quarry.training.tuning.run import TuningRun, tuning_runs
 
 RunState = Literal["running", "promoted", "forced", "refused", "kept", "unfinished", "damaged"]
@@ -56,6 +57,7 @@ class RunView:
         general: Difference on the general set; None before the end.
         dev: nDCG@10 on the dev queries before and after; None where unknown.
         counts: Examples and what was left out.
+        loading: Lines of Python that load the tuned model; none where it is not known or gone.
     """
 
     name: str
@@ -67,6 +69,7 @@ class RunView:
     general: float | None
     dev: tuple[float | None, float | None]
     counts: Counts
+    loading: tuple[str, ...] = ()
 
 
 def run_views(index: Path, running: str = "") -> list[RunView]:
@@ -102,9 +105,19 @@ def _view(run: TuningRun, running: str) -> RunView:
             general=float(verdict["general"]["difference"]),
             dev=(before, after),
             counts=counts_from_json(report.get("counts", report["examples"])),
+            loading=_loading(facts, report),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # edited by hand
         return RunView(run.name, begun, "damaged", {}, (), None, None, (None, None), {})
+
+
+def _loading(facts: Mapping[str, Any], report: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the lines that load the model; reports of older versions do not name it."""
+    model = Path(str(report.get("model", "")))
+    what = facts.get("what", "embedder")
+    if what not in ("embedder", "reranker") or not (model / "config.json").is_file():
+        return ()
+    return tuple(loading_lines(what, model))
 
 
 def _verdict(report: Mapping[str, Any]) -> tuple[Message, ...]:

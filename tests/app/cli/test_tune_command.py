@@ -32,7 +32,18 @@ def test_a_refusal_has_its_own_exit_code_and_its_reasons(index, pairs, settings,
     assert "refused: no gain is shown on the held-out queries" in done.stdout
     assert "general set: No difference shown" in done.stdout
     assert "generation 000001 stays live" in done.stdout
-    assert "mining negatives for" in done.stderr
+    assert "step 2 of 7: mining negatives for" in done.stderr
+    assert "about " in done.stderr.split("step 3 of 7: training on")[0]
+    folder = index / "tuning" / "one" / "merged"  # the mixture that was judged
+    assert f"the tuned model is in {folder}" in done.stdout
+    loading = [line.strip() for line in done.stdout.splitlines()[-2:]]
+    assert loading == [
+        "from sentence_transformers import SentenceTransformer",
+        f"model = SentenceTransformer('{folder}')",
+    ]
+    loaded: dict = {}
+    exec("\n".join(loading), loaded)  # what is printed is what loads it
+    assert loaded["model"].encode(["书"]).shape == (1, 32)
     assert f"2 passages for negatives from {pool}" in done.stderr
     assert "the candidate pool is not used" in done.stderr  # the index holds the passages of all of these pairs
     again = quarry(*given, "--settings", settings(1e-7, 1), "--force", "--json")
@@ -56,6 +67,19 @@ def test_settings_that_are_wrong_are_named(index, pairs, tmp_path, text, message
     assert done.stderr.startswith("error: ")
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_the_usual_names_come_before_the_file_and_the_preset(index, pairs, settings):
+    given = ("tune", index, "--pairs", pairs, "--learning-rate", "1e-7", "--batch-size", "32", "--temperature", "0.5")
+    done = quarry(*given, "--settings", settings(1e-3, 1), "--run", "named", "--no-promote", "--route", "dense")
+    assert done.returncode == 4, done.stderr
+    spec = json.loads((index / "tuning" / "named" / "plan.json").read_text(encoding="utf-8"))["spec"]
+    assert (spec["learning_rate"], spec["batch_size"], spec["epochs"]) == (1e-7, 32, 1)
+    assert spec["loss"]["temperature"] == 0.5
+    assert spec["patience"] == 0  # of the file
+    wrong = quarry(*given, "--temperature", "7", "--run", "wrong")
+    assert wrong.returncode == 1
+    assert "temperature" in wrong.stderr
 
 
 def test_too_few_examples(index):

@@ -31,6 +31,7 @@ from quarry.training.tuning.gate import GateSpec
 from quarry.training.tuning.plan import TuningPlan, TuningSources, Unwatched
 from quarry.training.tuning.promotion import history, roll_back
 from quarry.training.tuning.run import tuning_runs
+from quarry.training.tuning.steps import step_of
 from tests.training.reasons import said
 from tests.training.tiny_model import TOPICS, tiny_model
 
@@ -104,10 +105,11 @@ def plan(general, pairs, rule=LOOSE, **changes) -> TuningPlan:
 
 class Told(Unwatched):
     def __init__(self):
-        self.sentences = []
+        self.sentences, self.steps = [], []
 
     def stage(self, message):
         self.sentences.append(str(message))
+        self.steps += [step] if (step := step_of("embedder", message)) else []
 
 
 def test_a_better_model_goes_live_and_can_be_taken_back(index, general, pairs):
@@ -132,6 +134,9 @@ def test_a_better_model_goes_live_and_can_be_taken_back(index, general, pairs):
     assert kept["words"]["en"] == str(report.verdict.message())
     assert words(Message.from_json(kept["messages"][0]), "zh") == "可以上线"
     assert any("mining negatives" in sentence for sentence in told.sentences)
+    assert told.steps == [(number, 7) for number in range(1, 8)]
+    assert any(sentence.startswith("about ") for sentence in told.sentences)
+    assert report.model == index / "models" / "first"
     assert [step.revision == "" for step in history(index)] == [False, False]
     assert roll_back(index, lambda facts: recorded_embedder(index, facts, "cpu")) == "000001"
     assert Searcher.open(index).search(asked.query, 5, DENSE).generation == "000001"
@@ -148,7 +153,8 @@ def test_a_refused_model_leaves_the_index_as_it_was(index, general, pairs):
     after = sorted(path.relative_to(index) for path in index.rglob("*") if path.is_file())
     assert [path for path in after if path.parts[0] != "tuning"] == before
     assert [run.name for run in tuning_runs(index)] == ["refused"]
-    assert (index / "tuning" / "refused" / "finetune" / "model" / "config.json").is_file()
+    assert report.model == index / "tuning" / "refused" / "finetune" / "model"
+    assert (report.model / "config.json").is_file()
 
 
 def test_force_is_recorded_and_no_promote_is_kept(index, general, pairs):
@@ -203,6 +209,33 @@ def test_judged_queries_of_a_data_set_are_kept_out_of_training(index, general, p
     report = tune(index, plan(general, pairs, evaluate=judged), run="judged")
     assert said(report.examples)["left out because they ask like a judged query"] == 40
     assert report.verdict.held_out.count == 40
+
+
+def test_pairs_whose_passages_are_not_indexed_are_judged_on_their_own(general, pairs, model, tmp_path):
+    source = resolve_model(str(model))
+    embedder = load_embedder(source.folder, model_id=source.model, revision=source.revision, device="cpu")
+    elsewhere = [Document(f"d{n}", f"a leaflet about tea, number {n} 茶叶") for n in range(20)]
+    index_documents(tmp_path / "tea", elsewhere, embedder, BuildOptions(model_folder=str(model)))
+    told = Told()
+    report = tune(tmp_path / "tea", plan(general, pairs), run="own", observer=told)
+    counts = said(report.examples)
+    assert counts["passages of the files that they are asked of, instead of the index"] == 160
+    assert report.verdict.held_out.count == counts["held out for the verdict"] >= 40
+    assert report.verdict.held_out.verdict == "better"
+    assert report.promoted
+    asked = next(place for place, one in enumerate(told.sentences) if "of 160 passages of the files instead" in one)
+    assert asked < next(place for place, one in enumerate(told.sentences) if "mining negatives" in one)
+
+
+def test_queries_that_nothing_answers_end_a_run_before_mining(index, general, pairs, tmp_path):
+    judged = tmp_path / "judged"
+    (judged / "qrels").mkdir(parents=True)
+    (judged / "queries.jsonl").write_text('{"_id": "q", "text": "who"}\n', encoding="utf-8")
+    (judged / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq\tnobody\t1\n", encoding="utf-8")
+    told = Told()
+    with pytest.raises(FeedbackError, match="none of the 1 judged queries of .*judged has a relevant document"):
+        tune(index, plan(general, pairs, evaluate=judged), observer=told)
+    assert told.steps == [(1, 7)]
 
 
 def test_what_cannot_be_tuned(index, general, pairs, tmp_path):

@@ -2,27 +2,27 @@
 
     the log, files of pairs, documents, a language model -> examples     gather; synthetic_source
     -> train, dev and held-out examples                                  quarry.training.examples.split
+    -> what the verdict's queries are asked of, checked before mining    verdict
     -> hard negatives out of the pools that they belong to               pools
 
 The door is `tuning_data`.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import FeedbackError
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
-from quarry.retriever.data.datasets import Dataset, load_dataset
+from quarry.indexer.records import passage_text
+from quarry.retriever.data.datasets import Dataset, documents, load_dataset
 from quarry.training.examples.example import Example, text_key
-from quarry.training.examples.held_out import Places, held_out
 from quarry.training.examples.near_duplicates import near_duplicates_between
 from quarry.training.examples.reasons import Counts, counted, counts_from_json, counts_json
-from quarry.training.examples.rows import TrainingRow, read_training_rows, write_beir, write_training_rows
-from quarry.training.examples.split import SAME_QUERY, Split, check_no_leak, split_examples, traits_of
+from quarry.training.examples.rows import TrainingRow, read_training_rows, write_training_rows
+from quarry.training.examples.split import SAME_QUERY, check_no_leak, split_examples, traits_of
 from quarry.training.feedback.judgements import query_key
 from quarry.training.fit.dev_score import DevSet
 from quarry.training.negatives.mine import MinedSet
@@ -30,6 +30,7 @@ from quarry.training.negatives.report import mining_report
 from quarry.training.negatives.report_page import write_report
 from quarry.training.tuning.data.gather import gather
 from quarry.training.tuning.data.pools import MiningPools
+from quarry.training.tuning.data.verdict import folder_passages, judged_queries, tell, write_held_out
 from quarry.training.tuning.plan import DataSpec, TuningObserver
 from quarry.training.tuning.run import FOLDER as TUNING
 from quarry.training.tuning.run import TuningRun
@@ -46,6 +47,7 @@ HELD_OUT = Message.of("tuning.held_out", "held out for the verdict")
 NOT_FOUND = Message.of("tuning.not_found", "dropped because the model does not find their positive")
 LIKE_JUDGED = Message.of("tuning.like_judged", "left out because they ask like a judged query")
 NOWHERE = Message.of("tuning.nowhere", "held-out queries that the index has no answer to")
+OWN = Message.of("tuning.own", "passages of the files that they are asked of, instead of the index")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class TuningData:
     Attributes:
         train: Rows with mined negatives.
         dev: For early stopping and merging.
-        held_out: For the verdict; documents of the index.
+        held_out: For the verdict. Documents of the index, or of its own `corpus_path` where that is not None.
         counts: How many of each, and what was left out.
     """
 
@@ -82,19 +84,24 @@ def tuning_data(index: Index, embedder: Embedder, spec: DataSpec, run: TuningRun
     """
     if run.begin_data():
         _make(index, embedder, spec, run, watch)
-    return _read(spec.evaluate, run)
+    return _read(index, spec, run)
 
 
 def _make(index: Index, embedder: Embedder, spec: DataSpec, run: TuningRun, watch: TuningObserver) -> None:
+    judges = judged_queries(spec.evaluate, index, index_only=spec.index_only) if spec.evaluate else None
     found = gather(index, embedder, spec.sources, spec.split.seed, run.folder, watch)
     examples, left_out = found.examples, found.left_out
-    judges = load_dataset(spec.evaluate) if spec.evaluate else None
     judging = _as_examples(judges, index) if judges else ()
     clean, leaks = _without_leaks(examples, judging)
     if len(clean) < LEAST:
         raise _too_few(len(clean), left_out, leaks)
     shares = replace(spec.split, test=0.0) if judges else spec.split
     split = split_examples(clean, shares, trained_on=_trained_on(index))
+    nowhere, own = 0, 0
+    if judges is None:
+        came_along = () if spec.index_only else (*found.passages, *folder_passages(spec.sources.pairs))
+        nowhere, own = write_held_out(run.data / _HELD_OUT, split.test, index, came_along, spec)
+    tell(len(_held_out(index, spec, run).queries), own, watch)
     watch.stage(Message.of("tuning.mining", "mining negatives for {count:example|examples}", count=len(split.train)))
     chosen = split.dev[:DEV_QUERIES]
     held = {text_key(text) for example in (*split.test, *judging) for text in example.row.pos}
@@ -128,8 +135,7 @@ def _make(index: Index, embedder: Embedder, spec: DataSpec, run: TuningRun, watc
         LIKE_JUDGED: leaks,
         **left_out,
     }
-    if judges is None:
-        counts[NOWHERE] = _write_held_out(run, split, Places(index))
+    counts |= {NOWHERE: nowhere, OWN: own}
     run.seal_data({"counts": counts_json(counts)})
 
 
@@ -159,13 +165,22 @@ def _trained_on(index: Index) -> set[str]:
 
 def _as_examples(dataset: Dataset, index: Index) -> tuple[Example, ...]:
     """The judged queries as examples, so that the guard can compare them with what is trained on."""
-    known = set(index.chunks.doc_ids())
+    text_of = _texts(dataset, index)
     found = []
     for query in dataset.queries:
         relevant = [name for name, grade in dataset.qrels[query.query_id].items() if grade > 0]
-        texts = [index.chunks.document(name).text for name in relevant if name in known] or ["(not in the index)"]
+        texts = [text for name in relevant if (text := text_of(name))] or ["(not in the index)"]
         found.append(Example.of(TrainingRow(query.text, tuple(texts)), positive_ids=relevant))
     return tuple(found)
+
+
+def _texts(dataset: Dataset, index: Index) -> Callable[[str], str]:
+    """Return what tells a document's text, empty for one that is not there: of the index, or of the data set's own corpus."""
+    if dataset.corpus_path is not None:
+        own = {one.doc_id: passage_text(one.title, "", one.text) for one in documents(dataset)}
+        return lambda name: own.get(name, "")
+    known = set(index.chunks.doc_ids())
+    return lambda name: index.chunks.document(name).text if name in known else ""
 
 
 def _without_leaks(examples: Sequence[Example], judges: Sequence[Example]) -> tuple[tuple[Example, ...], int]:
@@ -204,17 +219,17 @@ def _with_negatives(row: TrainingRow, most: int | None) -> TrainingRow:
     return replace(row, neg=row.neg[:most], neg_scores=row.neg_scores[:most])
 
 
-def _write_held_out(run: TuningRun, split: Split, places: Places) -> int:
-    found = held_out(split.test, places)
-    texts = {query.query_id: query.text for query in found.dataset.queries}
-    write_beir(run.data / _HELD_OUT, {texts[name]: grades for name, grades in found.dataset.qrels.items()})
-    return len(found.nowhere)
+def _held_out(index: Index, spec: DataSpec, run: TuningRun) -> Dataset:
+    """Return the queries of the verdict: those that were asked for, else those that the run has written."""
+    if spec.evaluate is not None:
+        return judged_queries(spec.evaluate, index, index_only=spec.index_only)
+    return load_dataset(run.data / _HELD_OUT)
 
 
-def _read(evaluate: Path | None, run: TuningRun) -> TuningData:
+def _read(index: Index, spec: DataSpec, run: TuningRun) -> TuningData:
     facts = run.data_facts()
     counts = {what: count for what, count in counts_from_json(facts.get("counts", facts)).items() if count}
-    held = load_dataset(evaluate) if evaluate else load_dataset(run.data / _HELD_OUT)
+    held = _held_out(index, spec, run)
     counts[HELD_OUT] = len(held.queries)
     rows = read_training_rows(run.data / _DEV)
     others: list[str] = json.loads((run.data / _OTHERS).read_text(encoding="utf-8"))

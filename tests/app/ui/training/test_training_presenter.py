@@ -87,14 +87,16 @@ def test_progress_of_training_of_counting_and_of_the_start():
     state = TrainingState("r", (training,), TrainProgress(12, 90, 0.13, 0.4123, None, 250.0), 0.7312)
     at = Progress(12, 90, "training on 80 examples", 75.0)
     assert shown.progress_words(at, state, english) == [
-        "training on 80 examples",
-        "step 12 of 90, loss 0.412, dev nDCG@10 0.731, about 4 min 10 s of training left",
+        "Step 3 of 7: training on 80 examples",
+        "training step 12 of 90, loss 0.412, dev nDCG@10 0.731, about 4 min 10 s of training left",
         "1 min 15 s elapsed",
     ]
     assert (
         shown.progress_words(at, state, chinese)[1]
-        == "第 12 步，共 90 步，损失 0.412，开发集 nDCG@10 0.731，训练约 4 分 10 秒后结束"
+        == "训练到第 12 步，共 90 步，损失 0.412，开发集 nDCG@10 0.731，训练约 4 分 10 秒后结束"
     )
+    noticed = replace(state, stages=(training, Message.of("tuning.note", "a notice within the step")), what="reranker")
+    assert shown.progress_words(at, noticed, chinese)[0] == "第 3 步，共 5 步：a notice within the step"
     mining = Progress(1200, 5000, "mining negatives for 5000 examples", 3.0)
     assert shown.progress_words(mining, TrainingState("r"), english)[1] == "1,200 / 5,000"
     assert shown.progress_words(Progress(0, 0, "", 1.0), None, chinese) == ["正在载入程序库和模型", "已用 1 秒"]

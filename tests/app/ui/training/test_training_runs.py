@@ -144,3 +144,15 @@ def test_the_mining_report_is_in_the_language_of_the_page(tmp_path):
     write_report(run.data, "mining", mining_report(nothing))
     assert shown.mining_text(run, english).startswith("# Mined negatives")
     assert shown.mining_text(run, chinese).startswith("# 挖掘的负例")
+
+
+def test_a_tuned_model_that_is_there_is_loaded_by_two_lines(tmp_path):
+    model = tmp_path / "model"
+    a_run(tmp_path, "one", report(model=str(model)))
+    assert shown.run_views(tmp_path)[0].loading == ()
+    model.mkdir()
+    (model / "config.json").write_text("{}", encoding="utf-8")
+    assert shown.run_views(tmp_path)[0].loading == (
+        "from sentence_transformers import SentenceTransformer",
+        f"model = SentenceTransformer('{model}')",
+    )
