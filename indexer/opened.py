@@ -1,6 +1,6 @@
 """An opened index: one generation's manifest, texts, vectors and terms, checked and ready to search."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -9,6 +9,7 @@ from quarry.indexer.errors import IndexFormatError, IndexMismatchError
 from quarry.indexer.lexical.analyzer import Analyzer, analyzer
 from quarry.indexer.lexical.bm25 import LexicalIndex
 from quarry.indexer.messages import Message
+from quarry.indexer.principals import Principals
 from quarry.indexer.storage.chunk_table import ChunkTable
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.hold import Hold
@@ -85,6 +86,30 @@ class Index:
             names=parts.names if named is not None and named.count else None,
             analyzer=analyzer(manifest.lexical.analyzer),
             hold=hold,
+        )
+
+    def seen_by(self, principals: Principals) -> Self:
+        """Return the same generation without the documents that somebody may not see, as if they had not been indexed.
+
+        Raises:
+            IndexFormatError: If a file has become unreadable, or the generation is of an older format.
+
+        Example:
+            >>> from pathlib import Path
+            >>> from quarry.indexer import Index
+            >>> from quarry.indexer.principals import Principals
+            >>> Index.open(Path("my-index")).seen_by(Principals.of("ann")).chunks.counts()[0]
+            4
+        """
+        parts = Parts.open(self.folder, self.manifest.store.kind if self.manifest.store else None, seen_by=principals)
+        documents, chunks = parts.texts.counts()
+        return replace(
+            self,
+            manifest=self.manifest.model_copy(update={"documents": documents, "chunks": chunks}),
+            chunks=parts.texts,
+            lexical=parts.lexical,
+            vectors=parts.vectors,
+            names=parts.names if self.names is not None else None,
         )
 
     @property

@@ -16,6 +16,7 @@ from quarry.indexer.embedder import Embedder
 from quarry.indexer.messages import Message
 from quarry.indexer.models.batching import collect
 from quarry.indexer.opened import Index
+from quarry.indexer.principals import Principals
 from quarry.retriever.base import Reranker
 from quarry.retriever.searcher import Searcher
 from quarry.retriever.stages.models import LazyEmbedder, LazyReranker
@@ -65,6 +66,10 @@ class LiveSearcher:
         self._taking_over = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+
+    def seen_by(self, principals: Principals | None) -> "LiveSearcher":
+        """Return it as somebody may see the index; None sees everything."""
+        return self if principals is None else SeenLive(self, principals)
 
     @property
     def searcher(self) -> Searcher:
@@ -133,3 +138,45 @@ class LiveSearcher:
         self.warnings = newer.warm()
         self._searcher = newer
         collect()  # the old generation may hang in a circle of references, with files and vectors
+
+
+class SeenLive(LiveSearcher):
+    """A live searcher as somebody may see its index; the other one follows the live generation for both."""
+
+    def __init__(self, whole: LiveSearcher, principals: Principals) -> None:
+        self._whole, self._principals = whole, principals
+        self.root = whole.root
+        self.warnings = whole.warnings
+
+    @property
+    def searcher(self) -> Searcher:
+        """The searcher of the newest generation that could be opened, without what is hidden."""
+        return self._whole.searcher.seen_by(self._principals)
+
+    @property
+    def reranker(self) -> LazyReranker:
+        """The reranker of that generation."""
+        return self._whole.reranker
+
+    @property
+    def problem(self) -> Message | None:
+        """Why a newer generation does not answer; None when the newest does."""
+        return self._whole.problem
+
+    def embedder(self) -> Embedder | None:
+        """Return the model of that generation. Raises as `LiveSearcher.embedder`."""
+        return self._whole.embedder()
+
+    def newest(self) -> Searcher:
+        """Take over a newer generation when there is one; return the searcher."""
+        return self._whole.newest().seen_by(self._principals)
+
+    def refresh(self) -> None:
+        """Take over a newer generation when there is one."""
+        self._whole.refresh()
+
+    def follow(self, every_s: float) -> None:
+        """Follow with the other one, which does."""
+
+    def close(self) -> None:
+        """Leave the other one open."""

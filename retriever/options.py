@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from quarry.indexer.principals import Principals
 from quarry.retriever.ranking import Route
 
 Filters = Mapping[str, Any]
@@ -25,6 +26,7 @@ class SearchOptions:
             `!=` and a value (`quarry.indexer.storage.conditions`).
         expand: What stands around a passage comes with it: its `section`, or its `neighbors` (`quarry.retriever.sections.context`).
         expand_tokens: Estimated tokens of a passage with what stands around it.
+        principals: Who asks; what they may not see is as if it were not in the index. None sees everything.
     """
 
     route: Route = "hybrid"
@@ -36,6 +38,7 @@ class SearchOptions:
     filters: Filters | None = None
     expand: Expand = "none"
     expand_tokens: int = 512
+    principals: Principals | None = None
 
 
 STANDARD = SearchOptions()

@@ -7,8 +7,11 @@
 The stages are put together in `quarry.retriever.pipeline`; what is shown of a ranking, in `quarry.retriever.presentation`.
 """
 
+from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 from time import perf_counter
 from typing import Self
 
@@ -16,6 +19,7 @@ from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import SearchError, cause_of
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
+from quarry.indexer.principals import Principals
 from quarry.indexer.storage.generations import Generations
 from quarry.retriever.asking import MAX_QUERY_CHARS, can_be_asked, checked
 from quarry.retriever.base import Reranker
@@ -35,6 +39,7 @@ from quarry.retriever.stages.models import LATE, LazyEmbedder, LazyReranker
 
 __all__ = ["MAX_QUERY_CHARS", "Filters", "SearchOptions", "Searcher", "document_of", "document_run"]
 
+_MOST_SEEN = 64  # principals whose view of the index is kept open
 _PASSAGES_PER_DOCUMENT = 3  # asked for per wanted document, so that long documents do not crowd out others
 
 
@@ -47,6 +52,10 @@ class Searcher:
         self.lazy_reranker = reranker
         self.pipeline = Pipeline(index, embedder, reranker)
         self._pinned = False  # a named generation was asked for
+        self._whole: Self | None = None  # what this one hides parts of
+        self._principals: Principals | None = None
+        self._seen: OrderedDict[Principals, Self] = OrderedDict()
+        self._seeing = Lock()
         self.behind: Message | None = None  # why a newer generation does not answer
 
     @classmethod
@@ -92,6 +101,9 @@ class Searcher:
         when the live one cannot be opened: then `behind` and the notices of answers say so. A searcher that is no longer
         used releases its generation. `LiveSearcher` follows in the background, for programs that run for long.
         """
+        if self._whole is not None:
+            newer = self._whole.newest()
+            return self if newer is self._whole else newer.seen_by(self._principals)
         if self._pinned:
             return self
         try:
@@ -108,6 +120,41 @@ class Searcher:
             )
             return self
         return type(self)(index, self.lazy_embedder.for_generation(index), self.lazy_reranker.for_generation(index))
+
+    def seen_by(self, principals: Principals | None) -> Self:
+        """Return a searcher of the same index and models without the documents that somebody may not see.
+
+        Every route, count, statistic and explanation is then as if these documents had not been indexed. One that hides something
+        already never shows more than before.
+
+        Raises:
+            IndexFormatError: If the generation is of an older format, or its files have become unreadable.
+
+        Example:
+            >>> ann = Searcher.open("my-index").seen_by(Principals.of("ann"))
+            >>> ann.search("Where does the Rhine begin?", k=1, options=SearchOptions(route="bm25")).results[0].title
+            'Rhine (1)'
+        """
+        if principals is None or principals == self._principals:
+            return self
+        if self._whole is not None and self._principals is not None:
+            return self._whole.seen_by(self._principals.both(principals))
+        with self._seeing:
+            found = self._seen.get(principals)
+            if found is None:
+                found = type(self)(self.index.seen_by(principals), self.lazy_embedder, self.lazy_reranker)
+                found._whole, found._principals, found._pinned = self, principals, self._pinned
+                self._seen[principals] = found
+            self._seen.move_to_end(principals)
+            while len(self._seen) > _MOST_SEEN:
+                self._seen.popitem(last=False)
+            found.behind = self.behind
+            return found
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether nothing of the index is hidden."""
+        return self._whole is None
 
     def warm(self, *, words: bool = True) -> tuple[Message, ...]:
         """Load the models now; return why a model could not be loaded (searches work without it).
@@ -159,6 +206,8 @@ class Searcher:
         options: SearchOptions = STANDARD,
     ) -> list[Answer]:
         """Answer many questions, encoded in one batch. Raises as `search` does."""
+        if options.principals is not None and options.principals != self._principals:
+            return self.seen_by(options.principals).search_many(queries, k, replace(options, principals=None))
         started = perf_counter()
         asked = [Asked.of(query, self.index) for query in queries]
         found = self._found([one.query for one in asked], k, options)
@@ -218,6 +267,8 @@ class Searcher:
         """
         if k < 1:
             raise ValueError(f"k is {k}; expected at least 1 result to be asked for")
+        if options.principals is not None and options.principals != self._principals:
+            return self.seen_by(options.principals).rank(queries, k, replace(options, principals=None))
         allowed = self.index.chunks.matching(options.filters) if options.filters else None
         if allowed is not None and not allowed:
             reports = nothing_matches(options)

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from quarry.app.words import InterfaceLanguage
 from quarry.indexer.messages import Message
+from quarry.indexer.principals import Principals
 
 # Options that several commands have.
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps; append :float32 to avoid bfloat16.")]
@@ -51,6 +52,14 @@ FilterOption = Annotated[
         "--filter",
         help="Metadata filter: KEY=VALUE (repeat a key to accept several values; * is a wildcard), KEY!=VALUE, or a bound such as "
         "'date>=2024-04-01'.",
+    ),
+]
+AsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--as",
+        metavar="PRINCIPAL[,..]",
+        help="Show only what this person or these groups may see: documents whose metadata `allow` names one of them, and those without.",
     ),
 ]
 HostOption = Annotated[
@@ -95,6 +104,11 @@ _PHASES = {
     "asking": ("asking the language model", "passages"),
 }
 """What a phase does, and what it counts."""
+
+
+def principals_of(names: str | None) -> Principals | None:
+    """Return who asks by `--as`; None, who sees everything, without it."""
+    return None if names is None else Principals.of(names)
 
 
 def safe(text: str) -> str:

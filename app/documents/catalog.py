@@ -1,7 +1,6 @@
 """The list of an index's documents, and one of them with its passages as they were cut."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,8 +12,7 @@ from quarry.indexer.language import language_of
 from quarry.indexer.readers.left_out import counts_of
 from quarry.indexer.readers.text.subtitles import time_at
 from quarry.indexer.storage.chunk_table import ChunkTable, DocumentRow
-from quarry.indexer.storage.generation_texts import open_texts
-from quarry.indexer.storage.generations import Generations
+from quarry.indexer.storage.seen import live_texts
 
 _SAMPLE = 4_000  # characters that tell a document's language
 
@@ -102,12 +100,17 @@ class Shown:
 
 
 def list_documents(
-    index: Path, *, filters: Mapping[str, Any] | None = None, words: str = "", start: int = 0, count: int = 100
+    index: Path | ChunkTable,
+    *,
+    filters: Mapping[str, Any] | None = None,
+    words: str = "",
+    start: int = 0,
+    count: int = 100,
 ) -> Listing:
     """Return a page of an index's documents, ordered by id.
 
     Args:
-        index: The index folder.
+        index: The index folder, or its opened texts.
         filters: As those of a search.
         words: Part of an id or title, in any case of letters.
         start: Number of the first, from 0.
@@ -124,7 +127,7 @@ def list_documents(
         >>> listing.total, [document.format for document in listing.documents]
         (4, ['markdown', 'html'])
     """
-    with _table(index) as table:
+    with live_texts(index) as table:
         ids = _matching(table, filters, words)
         rows = table.rows_of(ids[start : start + count])
         return Listing(tuple(_listed(table, row) for row in rows), len(ids), start)
@@ -140,14 +143,14 @@ def _matching(table: ChunkTable, filters: Mapping[str, Any] | None, words: str) 
     return [doc_id for doc_id in ids if wanted in doc_id.casefold() or wanted in (titles.get(doc_id) or "").casefold()]
 
 
-def show_document(index: Path, doc_id: str) -> Shown:
-    """Return a document with its passages.
+def show_document(index: Path | ChunkTable, doc_id: str) -> Shown:
+    """Return a document of an index folder, or of its opened texts, with its passages.
 
     Raises:
         IndexFormatError: If the folder is not an index, or is damaged.
         UnknownDocument: If no document has the id.
     """
-    with _table(index) as table:
+    with live_texts(index) as table:
         rows = table.rows_of([doc_id])
         if not rows:
             raise unknown_document(doc_id)
@@ -178,15 +181,6 @@ def unknown_document(doc_id: str) -> UnknownDocument:
         do="Run `quarry documents INDEX`",
         id=doc_id[:200],
     )
-
-
-@contextmanager
-def _table(index: Path) -> Iterator[ChunkTable]:
-    table = open_texts(Generations(index).live())
-    try:
-        yield table
-    finally:
-        table.close()
 
 
 def _listed(table: ChunkTable, row: DocumentRow) -> Listed:

@@ -9,8 +9,8 @@ from quarry.app.documents.catalog import unknown_document
 from quarry.indexer.corpus.listing import path_of
 from quarry.indexer.errors import SearchError
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.generation_texts import open_texts
-from quarry.indexer.storage.generations import Generations
+from quarry.indexer.storage.chunk_table import ChunkTable
+from quarry.indexer.storage.seen import live_texts
 
 LARGEST = 512 << 20
 """Bytes of a file that is handed over."""
@@ -29,8 +29,8 @@ class Original:
     size: int
 
 
-def find_original(index: Path, doc_id: str) -> Original:
-    """Return the file that a document came from.
+def find_original(index: Path | ChunkTable, doc_id: str) -> Original:
+    """Return the file that a document of an index folder, or of its opened texts, came from.
 
     It must be a regular file inside of the folder that was indexed, also when all links are followed.
 
@@ -39,15 +39,12 @@ def find_original(index: Path, doc_id: str) -> Original:
         UnknownDocument: If no document has the id.
         NoOriginal: If the document came from no file, or its file is gone, too large, or outside of its folder.
     """
-    table = open_texts(Generations(index).live())
-    try:
+    with live_texts(index) as table:
         owner = table.owner(doc_id)
         if owner is None:
             raise unknown_document(doc_id)
         file = table.file(owner)
         root = table.roots().get(file.root) if file is not None and file.root else None
-    finally:
-        table.close()
     if root is None:
         raise _refused(Message.of("app.no_file", "the document came from no folder of the index"))
     return _checked(path_of(owner), Path(root))

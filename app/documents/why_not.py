@@ -8,5 +8,8 @@ from quarry.retriever.why_not.search import Search
 
 def explain_missing(searcher: Searcher, search: Search, document: str) -> WhyNot:
     """Return `quarry.retriever.why_not.report.why_not` with what the last runs of indexing skipped. Raises as it does."""
-    skipped = [SkippedSource(skip.source, skip.detail) for skip in list_skips(searcher.index.root)]
+    whole = (
+        searcher.sees_all and search.options.principals is None
+    )  # nothing says who may know of a file that was not read
+    skipped = [SkippedSource(skip.source, skip.detail) for skip in list_skips(searcher.index.root)] if whole else []
     return why_not(searcher, search, document, skipped)

@@ -10,8 +10,8 @@ from quarry.app.documents.catalog import Listed, list_documents
 from quarry.app.documents.skips import list_skips
 from quarry.app.hygiene.near_duplicates import near_duplicates
 from quarry.app.hygiene.usage import Usage, usage
-from quarry.indexer.storage.generation_texts import open_texts
-from quarry.indexer.storage.generations import Generations
+from quarry.indexer.principals import Principals
+from quarry.indexer.storage.seen import live_texts
 from quarry.training.feedback.judgements import summary
 from quarry.training.feedback.log import read_events
 
@@ -71,13 +71,16 @@ class State:
     open_questions: tuple[str, ...]
 
 
-def state_of(index: Path, *, stale_days: int = STALE_DAYS, today: date | None = None) -> State:
+def state_of(
+    index: Path, *, stale_days: int = STALE_DAYS, today: date | None = None, principals: Principals | None = None
+) -> State:
     """Look through an index.
 
     Args:
         index: The index folder.
         stale_days: Days since its last change after which a document is old.
         today: The day to count from; None for today, UTC.
+        principals: Who asks: the report is about what they may see. None for everything.
 
     Raises:
         IndexFormatError: If the folder is not an index, or is damaged.
@@ -90,16 +93,13 @@ def state_of(index: Path, *, stale_days: int = STALE_DAYS, today: date | None = 
         >>> state.documents, state.formats["markdown"], state.duplicates, state.never_found
         (4, 1, (), None)
     """
-    listed = list_documents(index, count=_ALL).documents
-    events = read_events(index)
+    events = read_events(index, principals)
     used = usage(events)
-    table = open_texts(Generations(index).live())
-    try:
+    with live_texts(index, principals) as table:
+        listed = list_documents(table, count=_ALL).documents
         texts = ((document.doc_id, document.text) for document in table.documents())
         groups = near_duplicates(texts, lambda doc_id: table.document(doc_id).text)
         left_out = table.left_out()
-    finally:
-        table.close()
     never = tuple(one.id for one in listed if not used.shown[one.id])
     return State(
         documents=len(listed),
@@ -108,7 +108,7 @@ def state_of(index: Path, *, stale_days: int = STALE_DAYS, today: date | None = 
         languages=_counted(one.language for one in listed),
         years=_counted(one.modified[:4] or "unknown" for one in listed),
         left_out=left_out,
-        skipped=len(list_skips(index)),
+        skipped=len(list_skips(index)) if principals is None else 0,
         duplicates=tuple(map(tuple, groups)),
         stale=_stale(listed, used, stale_days, today or datetime.now(UTC).date()),
         questions=used.questions,

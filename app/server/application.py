@@ -87,7 +87,7 @@ def create_app(services: Services) -> FastAPI:
     app.add_exception_handler(HTTPException, answer_problem)
     app.add_exception_handler(RequestValidationError, answer_invalid)
     app.add_exception_handler(SearchError, _answer_ours)
-    app.add_middleware(RequestGuard, settings=services.settings, metrics=services.metrics)
+    app.add_middleware(RequestGuard, settings=services.settings, metrics=services.metrics, callers=services.callers)
     return app
 
 
@@ -96,8 +96,9 @@ def health(services: Shared) -> Health:
     manifest = services.live.searcher.index.manifest
     writer = services.writer.problem if services.writer else ""
     refused = services.inbox.problem if services.inbox else None
+    keys = services.callers.keys.problem
     problems = [
-        str(problem) for problem in (*services.live.warnings, services.live.problem, writer, refused) if problem
+        str(problem) for problem in (*services.live.warnings, services.live.problem, writer, refused, keys) if problem
     ]
     return Health(
         status="degraded" if problems else "ok",
@@ -112,6 +113,7 @@ def health(services: Shared) -> Health:
 
 def metrics(services: Shared) -> Response:
     """Return the metrics in Prometheus' text format."""
+    services.check_owner()
     return Response(services.metrics.text(), media_type=CONTENT_TYPE)
 
 

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.types import Message as Event
 
-from quarry.app.server.bearer import carries
+from quarry.app.server.callers import Callers, remember
 from quarry.app.server.metrics import Metrics
 from quarry.app.server.pages import OPEN_PATHS
 from quarry.app.server.problems import Problem, response
@@ -33,8 +33,8 @@ log = logging.getLogger("quarry.serve")
 class RequestGuard:
     """ASGI middleware that checks every request before the routes see it."""
 
-    def __init__(self, app: ASGIApp, settings: ServeOptions, metrics: Metrics) -> None:
-        self._app, self._settings, self._metrics = app, settings, metrics
+    def __init__(self, app: ASGIApp, settings: ServeOptions, metrics: Metrics, callers: Callers) -> None:
+        self._app, self._settings, self._metrics, self._callers = app, settings, metrics, callers
         self._rate, self._wrong = Rate(settings.rate_limit), Rate(_WRONG_TOKENS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,7 +66,10 @@ class RequestGuard:
     def _check(self, request: Request) -> None:
         self._check_host(request.headers.get("host", ""))
         self._check_origin(request)
-        if request.url.path not in _OPEN:
+        if request.url.path in _OPEN:
+            sent = self._callers.of(request.headers.get("authorization", ""))
+            remember(request.scope, sent or self._callers.anybody())
+        else:
             self._check_token(request)
             client = request.client.host if request.client else ""
             self._refuse_if_late(self._rate.wait(client))
@@ -91,6 +94,8 @@ class RequestGuard:
         origin = request.headers.get("origin")
         if origin is None or request.method in _READING or self._settings.token:
             return
+        if self._callers.keys.required:
+            return
         try:
             site = urlsplit(origin)
             ours = site.netloc.lower() == request.headers.get("host", "").lower()
@@ -107,14 +112,16 @@ class RequestGuard:
             raise Problem(403, message)
 
     def _check_token(self, request: Request) -> None:
-        if carries(request.headers.get("authorization", ""), self._settings.token):
+        caller = self._callers.of(request.headers.get("authorization", ""))
+        if caller is not None:
+            remember(request.scope, caller)
             return
         self._refuse_if_late(self._wrong.wait(request.client.host if request.client else ""))
         message = Message.of(
             "serve.unauthorized",
             "no token, or a wrong one",
             expected="the header `Authorization: Bearer TOKEN`",
-            do="Send the token that was printed at startup or set with QUARRY_TOKEN",
+            do="Send a key of `quarry keys`, or the token that was printed at startup or set with QUARRY_TOKEN",
         )
         raise Problem(401, message)
 

@@ -4,12 +4,15 @@ import asyncio
 import logging
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeVar, cast
 
 from starlette.requests import Request
 
+from quarry.app.keys import KeyRing
 from quarry.app.server.batching import BatchQueue, QueueClosedError, QueueFullError
+from quarry.app.server.callers import OWNER, Caller, Callers, caller_of
 from quarry.app.server.inbox import Inbox
 from quarry.app.server.metrics import Metrics
 from quarry.app.server.problems import Problem
@@ -19,6 +22,7 @@ from quarry.app.server.writer import Writer
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.messages import Message
+from quarry.indexer.storage.chunk_table import ChunkTable
 from quarry.retriever.base import Reranker
 from quarry.retriever.live import LiveSearcher
 from quarry.training.feedback.log import FeedbackLog, feedback_path
@@ -34,10 +38,14 @@ log = logging.getLogger("quarry.serve")
 class Services:
     """The opened index with everything around it. `inbox` and `writer` are None for a read-only server.
 
+    A route gets these as the sender of its request may see them: `live` shows nothing else.
+
     Attributes:
         queue: Queries and texts to embed, for the one thread that answers them in batches.
         searches: Searches that rerank, each in a thread that mostly waits for the reranker.
         pairs: Passages to rerank, of searches and of `/rerank` together.
+        callers: Tells who sends a request.
+        caller: Who sent this one.
     """
 
     settings: ServeOptions
@@ -49,6 +57,8 @@ class Services:
     writer: Writer | None
     feedback: FeedbackLog
     metrics: Metrics
+    callers: Callers
+    caller: Caller = OWNER
 
     @classmethod
     def open(
@@ -83,7 +93,8 @@ class Services:
         if inbox:
             metrics.watch("quarry_waiting_jobs", "Acknowledged jobs not finished", inbox.waiting)
         feedback = FeedbackLog.open(feedback_path(settings.index))
-        services = cls(settings, live, queue, searches, pairs, inbox, writer, feedback, metrics)
+        callers = Callers(settings.token, KeyRing(settings.index), settings.default_deny)
+        services = cls(settings, live, queue, searches, pairs, inbox, writer, feedback, metrics, callers)
         live.follow(settings.poll_s)
         if writer:
             writer.start()
@@ -102,8 +113,9 @@ class Services:
         self.feedback.close()
 
     async def compute(self, key: Hashable, work: Callable[[Sequence[T]], Sequence[R]], item: T) -> R:
-        """Compute an item in the models' thread, batched with others of the same key. Raises as `answered`."""
-        (result,) = await self.answered(lambda: [self.queue.submit(key, work, item)])
+        """Compute an item in the models' thread, batched with others of the same key and caller. Raises as `answered`."""
+        mine = (self.caller, key)
+        (result,) = await self.answered(lambda: [self.queue.submit(mine, work, item)])
         return result
 
     async def search_apart(self, work: Callable[[], R]) -> R:
@@ -141,12 +153,37 @@ class Services:
             for future in futures:
                 future.cancel()
 
+    def seen_by(self, caller: Caller) -> "Services":
+        """Return the services as a caller may see them."""
+        return replace(self, live=self.live.seen_by(caller.principals), caller=caller)
+
+    @property
+    def texts(self) -> Path | ChunkTable:
+        """What lists of documents are made of: the index folder for who sees everything, else the texts that the caller sees."""
+        return self.settings.index if self.caller.principals is None else self.live.searcher.index.chunks
+
+    def check_owner(self) -> None:
+        """Check that the caller sees everything.
+
+        Raises:
+            Problem: 403 if not.
+        """
+        if self.caller.principals is not None:
+            message = Message.of(
+                "serve.key_reads_only",
+                "this key may only search and read",
+                expected="the server's token, or a key without principals",
+                do="Ask whoever runs the server",
+            )
+            raise Problem(403, message)
+
     def writing(self) -> tuple[Inbox, Writer]:
         """Return the inbox and the writer.
 
         Raises:
-            Problem: 403 on a read-only server.
+            Problem: 403 on a read-only server, and for callers that do not see everything.
         """
+        self.check_owner()
         if self.inbox is None or self.writer is None:
             message = Message.of(
                 "serve.read_only",
@@ -174,7 +211,7 @@ def queue_full(waiting: int) -> Message:
 
 
 def services_of(request: Request) -> Services:
-    """Return the services of the server that received a request.
+    """Return the services of the server that received a request, as its sender may see them.
 
     Raises:
         IndexFormatError: If the server was not started.
@@ -187,4 +224,4 @@ def services_of(request: Request) -> Services:
             expected="a started server",
             do="Run `quarry serve`",
         )
-    return cast(Services, services)
+    return cast(Services, services).seen_by(caller_of(request.scope))

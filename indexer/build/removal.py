@@ -9,8 +9,7 @@ from quarry.indexer.build.intake import Intake
 from quarry.indexer.corpus.places import path_in_index
 from quarry.indexer.errors import UnknownRoot
 from quarry.indexer.storage.chunk_table import ChunkTable
-from quarry.indexer.storage.generation_texts import open_texts
-from quarry.indexer.storage.generations import Generations
+from quarry.indexer.storage.seen import live_texts
 
 _PROGRAM = ""  # the root of documents that a program handed over
 
@@ -66,8 +65,8 @@ class Selected:
     returning: int
 
 
-def list_roots(index: Path) -> tuple[Root, ...]:
-    """Return the folders and files that an index was made from.
+def list_roots(index: Path | ChunkTable) -> tuple[Root, ...]:
+    """Return the folders and files that an index, or its opened texts, was made from.
 
     Raises:
         IndexFormatError: If the folder is not an index, or is damaged.
@@ -79,15 +78,12 @@ def list_roots(index: Path) -> tuple[Root, ...]:
         >>> [(root.prefix, root.there, root.documents) for root in list_roots(Path("new-index"))]
         [('documents', True, 4)]
     """
-    table = _live_table(index)
-    try:
+    with live_texts(index) as table:
         counts = table.root_counts()
         return tuple(
             Root(prefix, path, Path(path).exists(), *counts.get(prefix, (0, 0)))
             for prefix, path in table.roots().items()
         )
-    finally:
-        table.close()
 
 
 def find_documents(index: Path, selection: Selection) -> Selected:
@@ -98,11 +94,8 @@ def find_documents(index: Path, selection: Selection) -> Selected:
         UnknownRoot: If the index was not made from one of the folders.
         UnknownFilter: If a filter names metadata that no document has.
     """
-    table = _live_table(index)
-    try:
+    with live_texts(index) as table:
         return select(table, selection)
-    finally:
-        table.close()
 
 
 def select(table: ChunkTable, selection: Selection) -> Selected:
@@ -137,10 +130,6 @@ def take_out(table: ChunkTable, selected: Selected, intake: Intake) -> None:
             table.remove_file(file)
         table.remove_root(prefix)
         intake.roots_removed += 1
-
-
-def _live_table(index: Path) -> ChunkTable:
-    return open_texts(Generations(index).live())
 
 
 def _root_named(table: ChunkTable, name: str) -> tuple[str, str]:

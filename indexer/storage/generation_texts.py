@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,13 @@ from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.storage.chunk_table import ChunkTable
 from quarry.indexer.storage.contents import attach_segments, create_views, numbers_with_removals, schema_of, uri_of
 from quarry.indexer.storage.layout import CHUNKS_NAME, CONTENTS_NAME
+
+
+class Label(NamedTuple):
+    """A document with its metadata as JSON."""
+
+    doc_id: str
+    meta: str
 
 
 class GenerationTexts(ChunkTable):
@@ -36,6 +43,15 @@ class GenerationTexts(ChunkTable):
         except sqlite3.DatabaseError as err:
             raise _not_texts(path, err) from err
         return cls(db, path, numbers)
+
+    def labels(self) -> Iterator[Label]:
+        """Yield every document with its metadata, as stored."""
+        for doc_id, meta in self._db.execute("SELECT doc_id, meta FROM documents"):
+            yield Label(doc_id, meta)
+
+    def copy_contents(self, target: sqlite3.Connection) -> None:
+        """Copy what the generation consists of, without the texts, into another database."""
+        self._db.backup(target, name="main")
 
     def databases(self) -> list[Path]:
         """Return the files that the texts are in."""

@@ -6,10 +6,12 @@ from typing import Self
 
 from quarry.indexer.lexical.bm25 import LexicalIndex
 from quarry.indexer.lexical.index import LexicalSegment, UnionIndex, open_lexical
+from quarry.indexer.principals import Principals
 from quarry.indexer.storage.chunk_table import ChunkTable
 from quarry.indexer.storage.contents import texts_of
 from quarry.indexer.storage.generation_texts import GenerationTexts, SegmentState, open_texts
 from quarry.indexer.storage.layout import LEXICAL_NAME, NAMES_NAME, VECTORS_NAME
+from quarry.indexer.storage.seen import open_seen
 from quarry.indexer.stores import store_class
 from quarry.indexer.stores.base import VectorStore
 from quarry.indexer.stores.union import Part, UnionStore
@@ -32,17 +34,18 @@ class Parts:
     names: VectorStore | None
 
     @classmethod
-    def open(cls, generation: Path, store: str | None) -> Self:
+    def open(cls, generation: Path, store: str | None, *, seen_by: Principals | None = None) -> Self:
         """Open a generation by its folder, without comparing digests.
 
         Args:
             generation: The folder.
             store: The kind of its vector stores; None for a lexical-only index.
+            seen_by: Who asks: only what they may see is there. None for everything.
 
         Raises:
-            IndexFormatError: If a file is missing or damaged.
+            IndexFormatError: If a file is missing or damaged, or if an older format is opened for somebody.
         """
-        texts = open_texts(generation)
+        texts = open_texts(generation) if seen_by is None else open_seen(generation, seen_by)
         if isinstance(texts, GenerationTexts):
             return cls(texts, *_joined([*texts.segments()], generation, store))
         names = _store(generation / NAMES_NAME, store) if (generation / NAMES_NAME).is_dir() else None

@@ -141,6 +141,7 @@ def ask(
     """
     settings = settings or AskOptions()
     started = perf_counter()
+    searcher = searcher.seen_by(settings.options.principals)
     found = searcher.search(question, settings.k, settings.options)
     embedder = None if settings.options.route == "bm25" else searcher.embedder()
     packing = pack(read_large(found.results), searcher.index.chunks, settings.budget)

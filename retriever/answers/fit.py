@@ -93,6 +93,7 @@ def fit_of(answer: "Answer", searcher: "Searcher") -> Fit:
 
 def search_with_fit(searcher: "Searcher", query: str, k: int, options: "SearchOptions") -> tuple["Answer", Fit]:
     """Search, and say how well each result fits; strengths do not depend on k. Raises as `Searcher.search` and `fit_of`."""
+    searcher = searcher.seen_by(options.principals)
     answer = searcher.search(query, max(k, LOOKED_AT) if k > 0 else k, options)
     return cut(answer, fit_of(answer, searcher), k)
 

@@ -85,6 +85,7 @@ def why_not(searcher: Searcher, search: Search, document: str, skipped: Sequence
         >>> found.loss.stage, found.loss.reason.part("found")
         ('not_indexed', 'no document of the index has this name')
     """
+    searcher = searcher.seen_by(search.options.principals)
     named = wanted(searcher.index.chunks, document)
     if not named.doc_ids:
         return WhyNot(search, named, _not_there(named, skipped))

@@ -20,7 +20,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from quarry.indexer.errors import FeedbackError
+from quarry.indexer.principals import Principals
 from quarry.indexer.storage.durable import sync_folder
+from quarry.indexer.storage.seen import live_texts
 from quarry.training.feedback.events import ACTIONS, Action, FeedbackEvent, ShownHit, StoredEvent
 from quarry.training.feedback.judgements import (
     Conflict,
@@ -163,17 +165,31 @@ def feedback_path(index: Path) -> Path:
     return index / "feedback.sqlite"
 
 
-def read_events(index: Path) -> list[StoredEvent]:
+def read_events(index: Path, principals: Principals | None = None) -> list[StoredEvent]:
     """Return the events of an index's log; none when nothing was said yet, and then no log is made.
+
+    Args:
+        index: The index folder.
+        principals: Who asks: only events that name documents, all of which they may see, are returned. None for all events.
 
     Raises:
         FeedbackError: As `FeedbackLog.open` and `FeedbackLog.events`.
+        IndexFormatError: With principals, if the index cannot be opened.
     """
     path = feedback_path(index)
     if not path.is_file():
         return []
     with FeedbackLog.open(path) as log:
-        return list(log.events())
+        events = list(log.events())
+    if principals is None:
+        return events
+    with live_texts(index, principals) as texts:
+        seen = frozenset(texts.doc_ids())
+    return [stored for stored in events if (named := _documents_of(stored.event)) and named <= seen]
+
+
+def _documents_of(event: FeedbackEvent) -> frozenset[str]:
+    return frozenset(doc_id for doc_id in (event.doc_id, *(hit.doc_id for hit in event.shown)) if doc_id)
 
 
 def _prepare(db: sqlite3.Connection, path: Path) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from quarry.app.cli.commands.search import ExpandName, ExpandOption, ExpandTokensOption, RouteName, parse_filters
 from quarry.app.cli.console import (
+    AsOption,
     DeviceOption,
     EndpointModelOption,
     FilterOption,
@@ -16,6 +17,7 @@ from quarry.app.cli.console import (
     out,
     out_json,
     out_line,
+    principals_of,
     safe,
 )
 from quarry.app.cli.help import IndexCommand
@@ -60,6 +62,7 @@ def ask(
     route: Annotated[RouteName, typer.Option(help="First-stage retrieval.")] = RouteName.hybrid,
     rerank: RerankOption = "auto",
     filters: FilterOption = None,
+    seen_as: AsOption = None,
     expand: ExpandOption = ExpandName.none,
     expand_tokens: ExpandTokensOption = 512,
     timeout: Annotated[
@@ -91,6 +94,7 @@ def ask(
         filters=parse_filters(filters or []),
         expand=expand.value,
         expand_tokens=expand_tokens,
+        principals=principals_of(seen_as),
     )
     searcher = Searcher.open(index, rerank=rerank, device=device)
     settings = AskOptions(endpoint=chosen, budget=budget, k=k, options=options)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quarry.app.cli.console import FilterOption, fields, note, out, out_json, out_line, table
+from quarry.app.cli.console import AsOption, FilterOption, fields, note, out, out_json, out_line, principals_of, table
 from quarry.app.cli.exits import usage_errors
 from quarry.app.cli.help import IndexCommand
 from quarry.indexer.readers.left_out import told
@@ -31,6 +31,7 @@ def documents(
     index: Annotated[Path, typer.Argument(help="The index folder.")],
     doc_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="Show this document with its passages.")] = None,
     filters: FilterOption = None,
+    seen_as: AsOption = None,
     name: Annotated[str, typer.Option(help="Only documents with this in their id or title.")] = "",
     start: Annotated[int, typer.Option(help="Number of the first document, from 0.", min=0)] = 0,
     count: Annotated[int, typer.Option("-n", "--count", help="Number of documents.", min=1, max=100_000)] = 100,
@@ -41,15 +42,17 @@ def documents(
     from quarry.app.cli.commands.search import parse_filters
     from quarry.app.documents.catalog import list_documents, show_document
     from quarry.app.documents.skips import list_skips
+    from quarry.indexer.storage.seen import live_texts
 
+    principals = principals_of(seen_as)
     if doc_id is not None:
-        with usage_errors():
-            shown = show_document(index, doc_id)
+        with usage_errors(), live_texts(index, principals) as texts:
+            shown = show_document(texts, doc_id)
         out_json(fields(shown)) if as_json else _print_document(shown)
         return
-    with usage_errors():
-        listing = list_documents(index, filters=parse_filters(filters or []), words=name, start=start, count=count)
-    skips = list_skips(index)
+    with usage_errors(), live_texts(index, principals) as texts:
+        listing = list_documents(texts, filters=parse_filters(filters or []), words=name, start=start, count=count)
+    skips = list_skips(index) if principals is None else ()
     if as_json:
         out_json({**fields(listing), "skipped": skips})
         return

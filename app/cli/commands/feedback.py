@@ -1,13 +1,15 @@
 """`quarry feedback`: show, export or record user feedback on the answers of an index."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from quarry.app.cli.console import fields, note, out, out_json, table
+from quarry.app.cli.console import AsOption, fields, note, out, out_json, principals_of, table
 from quarry.app.cli.help import IndexCommand
+from quarry.indexer.principals import Principals
 
 if TYPE_CHECKING:
     from quarry.indexer.opened import Index
@@ -43,6 +45,7 @@ def feedback(
             help="Write up to five judged answers to this file, as --examples of an in-context model reads them."
         ),
     ] = None,
+    seen_as: AsOption = None,
     conflict: Annotated[
         Literal["majority", "latest"], typer.Option(help="How to resolve conflicting judgments of a passage.")
     ] = "majority",
@@ -60,7 +63,7 @@ def feedback(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Summarize, export or record feedback."""
-    given = (query, chunk, grade)
+    given, principals = (query, chunk, grade), principals_of(seen_as)
     if add and any(value is None for value in given):
         raise typer.BadParameter("--add requires --query, --chunk and --grade")
     if not add and any(value is not None for value in given):
@@ -68,8 +71,11 @@ def feedback(
     if add:
         _add(index, str(query), str(chunk), int(grade or 0), session)
     if write_examples is not None:
-        _write_examples(index, write_examples, conflict)
-    _show(index, export, qrels, conflict, as_json=as_json, quiet=add or write_examples is not None)
+        _write_examples(index, write_examples, _events(index, principals), conflict)
+    targets = _Targets(export, qrels)
+    _show(
+        index, _events(index, principals), targets, conflict, as_json=as_json, quiet=add or write_examples is not None
+    )
 
 
 def _add(root: Path, query: str, chunk_id: str, grade: int, session: str) -> None:
@@ -96,31 +102,39 @@ def _add(root: Path, query: str, chunk_id: str, grade: int, session: str) -> Non
     note(f"event {number} stored: {action}, grade {grade}, {chunk_id}")
 
 
-def _events(root: Path) -> "list[StoredEvent]":
+@dataclass(frozen=True, slots=True)
+class _Targets:
+    """Where judgements are written: training rows, and a folder of queries and judgements."""
+
+    export: Path | None
+    qrels: Path | None
+
+
+def _events(root: Path, principals: Principals | None) -> "list[StoredEvent]":
     from quarry.indexer.storage.generations import Generations
     from quarry.training.feedback.log import read_events
 
     Generations(root).pointer()  # a folder that is not an index is an error, not an empty log
-    return read_events(root)
+    return read_events(root, principals)
 
 
-def _write_examples(root: Path, file: Path, conflict: "Conflict") -> None:
+def _write_examples(root: Path, file: Path, events: "list[StoredEvent]", conflict: "Conflict") -> None:
     from quarry.indexer.models.few_shot import MOST_SHOTS, Shot, write_shots
     from quarry.training.feedback.judgements import judgements
 
-    judged = sorted(judgements(_events(root), conflict), key=lambda one: -one.grade)
+    judged = sorted(judgements(events, conflict), key=lambda one: -one.grade)
     rows, _ = _rows_of(root, file, judged)
     write_shots(file, [Shot(row.query, row.pos[0]) for row in rows[:MOST_SHOTS]])
     note(f"{file}: {min(len(rows), MOST_SHOTS)} examples, the best judged answers of different questions")
 
 
 def _show(
-    root: Path, export: Path | None, qrels: Path | None, conflict: "Conflict", *, as_json: bool, quiet: bool
+    root: Path, events: "list[StoredEvent]", targets: _Targets, conflict: "Conflict", *, as_json: bool, quiet: bool
 ) -> None:
     from quarry.training.feedback.judgements import document_grades, judgements, summary
     from quarry.training.feedback.log import feedback_path
 
-    path, events = feedback_path(root), _events(root)
+    path, export, qrels = feedback_path(root), targets.export, targets.qrels
     counts, judged = summary(events), judgements(events, conflict)
     exports = {
         name: _exported(report)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quarry.app.cli.console import DeviceOption, ProgressBar, fields, note, out, out_json
+from quarry.app.cli.console import AsOption, DeviceOption, ProgressBar, fields, note, out, out_json, principals_of
 from quarry.app.cli.help import IndexCommand
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def gaps(
     ] = None,
     text: Annotated[str | None, typer.Option(help="With --answer: the answer.")] = None,
     file: Annotated[Path | None, typer.Option(help="With --answer: a text or Markdown file with the answer.")] = None,
+    seen_as: AsOption = None,
     count: Annotated[int, typer.Option("-n", help="Number of groups to list.", min=1)] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     device: DeviceOption = "auto",
@@ -46,8 +47,9 @@ def gaps(
     from quarry.training.feedback.log import read_events
     from quarry.training.gaps.questions import find_gaps
 
-    searcher = Searcher.open(index, device=device)
-    found = find_gaps(read_events(index), searcher)
+    principals = principals_of(seen_as)
+    searcher = Searcher.open(index, device=device).seen_by(principals)
+    found = find_gaps(read_events(index, principals), searcher)
     if answer is not None:
         _answer(
             index,

@@ -9,7 +9,7 @@ import typer
 
 from quarry.app.cli.commands.serve import token_for
 from quarry.app.cli.commands.ui import address, allowed_hosts, free_port
-from quarry.app.cli.console import AllowHostOption, DeviceOption, RerankOption, note, out
+from quarry.app.cli.console import AllowHostOption, AsOption, DeviceOption, RerankOption, note, out, principals_of
 from quarry.app.cli.help import IndexCommand
 from quarry.indexer.errors import MissingExtraError
 
@@ -35,6 +35,14 @@ def mcp(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="With --http: port; 0 picks a free one.", min=0, max=65535)] = 8001,
     allow_host: AllowHostOption = None,
+    seen_as: AsOption = None,
+    default_deny: Annotated[
+        bool,
+        typer.Option(
+            "--default-deny",
+            help="Holders of keys see only documents whose metadata `allow` names them (`quarry keys`).",
+        ),
+    ] = False,
     rerank: RerankOption = "auto",
     device: DeviceOption = "auto",
 ) -> None:
@@ -57,7 +65,7 @@ def mcp(
     from quarry.app.server.mcp.opening import open_later
     from quarry.app.server.mcp.tools import mcp_server
 
-    server = mcp_server(open_later(index, rerank, device).get)
+    server = mcp_server(open_later(index, rerank, device).get, principals_of(seen_as))
     if not http:
         server.run("stdio")
         return
@@ -68,8 +76,11 @@ def mcp(
             out(f"token: {token}")
             note(f"it is shown only once; set {TOKEN_VARIABLE} to choose your own")
 
+    from quarry.app.keys import KeyRing
+    from quarry.app.server.callers import Callers
     from quarry.app.server.mcp.http import http_app
     from quarry.app.server.running import run
 
-    app = http_app(server, token, hosts=allowed_hosts(host, allow_host))
+    callers = Callers(token, KeyRing(index), default_deny)
+    app = http_app(server, callers, hosts=allowed_hosts(host, allow_host))
     run(app, host, port, time_limit_s=_TIME_LIMIT_S, announce=announce)

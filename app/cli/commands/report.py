@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quarry.app.cli.console import HtmlOption, LanguageOption, fields, note, out, out_json
+from quarry.app.cli.console import AsOption, HtmlOption, LanguageOption, fields, note, out, out_json, principals_of
 from quarry.app.cli.help import IndexCommand
 from quarry.app.words import InterfaceLanguage, words
 
@@ -29,6 +29,7 @@ def report(
     stale_days: Annotated[
         int, typer.Option(help="Days since its last change after which a document is old.", min=1)
     ] = 730,
+    seen_as: AsOption = None,
     html: HtmlOption = None,
     lang: LanguageOption = "en",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -36,7 +37,7 @@ def report(
     """Report the state of a collection."""
     from quarry.app.hygiene.state import state_of
 
-    found = state_of(index, stale_days=stale_days)
+    found = state_of(index, stale_days=stale_days, principals=principals_of(seen_as))
     if html is not None:
         from quarry.app.cli.report.page import write_page
         from quarry.app.cli.report.state import state_page

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from quarry.app.cli.console import (
+    AsOption,
     CompressOption,
     CutoffOption,
     DeviceOption,
@@ -21,6 +22,7 @@ from quarry.app.cli.console import (
     out,
     out_json,
     out_line,
+    principals_of,
     raw,
     safe,
     table,
@@ -86,6 +88,7 @@ def search(
     rerank: RerankOption = "auto",
     rerank_depth: Annotated[int, typer.Option(help="Number of candidates to rerank.", min=1)] = 50,
     filters: FilterOption = None,
+    seen_as: AsOption = None,
     queries: Annotated[
         str | None, typer.Option(help="Query file: BEIR queries.jsonl, or one query per line; - reads stdin.")
     ] = None,
@@ -124,6 +127,7 @@ def search(
         filters=parse_filters(filters or []),
         expand=expand.value,
         expand_tokens=expand_tokens,
+        principals=principals_of(seen_as),
     )
     embedder = embedder_asking(index, examples, device)
     asked_reranker = reranker_asking(index, rerank, device, Depth(cutoff_layers, compress))
@@ -137,6 +141,7 @@ def search(
             out_json(served.answer.to_dict()) if as_json else print_answer(served.answer, explain=False, many=False)
             return
     searcher = Searcher.open(index, embedder=embedder, rerank=asked_reranker, device=device, generation=generation)
+    searcher = searcher.seen_by(options.principals)
     if options.route != "bm25":
         searcher.warm(words=False)  # keeps model loading out of the timings
     if run is not None:

@@ -22,6 +22,7 @@ from quarry.app.cli.console import (
     out,
 )
 from quarry.app.cli.help import IndexCommand
+from quarry.app.keys import keys_path
 from quarry.app.wiring import embedder_asking, reranker_asking
 from quarry.indexer.errors import MissingExtraError, SettingsError
 
@@ -61,6 +62,13 @@ def serve(
     ] = 0,
     allow_host: AllowHostOption = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="Reject adding and deleting documents.")] = False,
+    default_deny: Annotated[
+        bool,
+        typer.Option(
+            "--default-deny",
+            help="Holders of keys see only documents whose metadata `allow` names them (`quarry keys`).",
+        ),
+    ] = False,
     alias: Annotated[
         list[str] | None,
         typer.Option(
@@ -86,6 +94,9 @@ def serve(
     from quarry.app.server.settings import TOKEN_VARIABLE, ServeOptions
 
     token, generated = token_for(host, os.environ.get(TOKEN_VARIABLE, ""))
+    keyed = keys_path(index).exists()
+    if keyed and not token:  # for `quarry search` on this machine, which finds it in the server's file
+        token = secrets.token_urlsafe(24)
     settings = ServeOptions(
         index=index,
         token=token,
@@ -99,6 +110,7 @@ def serve(
         time_limit_s=time_limit,
         max_body_bytes=max_body * 2**20,
         read_only=read_only,
+        default_deny=default_deny,
         aliases=read_aliases(alias or []),
     )
     port = free_port(host, port)
@@ -121,6 +133,8 @@ def serve(
         if generated:
             out(f"token: {token}")
             note(f"it is shown only once; set {TOKEN_VARIABLE} to choose your own")
+        if keyed:
+            note("requests need a key of `quarry keys`")
         if embedder is None and reranker is None:  # with other models its answers are not those of a plain search
             _write_state(named)
 

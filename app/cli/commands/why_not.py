@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quarry.app.cli.commands.search import RouteName, parse_filters
-from quarry.app.cli.console import DeviceOption, FilterOption, RerankOption, note, out, out_json
+from quarry.app.cli.console import (
+    AsOption,
+    DeviceOption,
+    FilterOption,
+    RerankOption,
+    note,
+    out,
+    out_json,
+    principals_of,
+)
 from quarry.app.cli.exits import usage_errors
 from quarry.app.cli.help import IndexCommand
 from quarry.indexer.storage.conditions import expression_of
@@ -37,6 +46,7 @@ def why_not(
     rerank: RerankOption = "auto",
     rerank_depth: Annotated[int, typer.Option(help="Number of candidates to rerank.", min=1)] = 50,
     filters: FilterOption = None,
+    seen_as: AsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     device: DeviceOption = "auto",
 ) -> None:
@@ -50,6 +60,7 @@ def why_not(
         rerank=rerank != "none",
         rerank_depth=rerank_depth,
         filters=parse_filters(filters or []),
+        principals=principals_of(seen_as),
     )
     searcher = Searcher.open(index, rerank=rerank, device=device)
     with usage_errors():
@@ -99,6 +110,8 @@ def command(index: Path, search: "Search") -> str:
         flags += ["--rerank-depth", str(options.rerank_depth)]
     if not options.collapse:
         flags += ["--all-copies"]
+    if options.principals is not None:
+        flags += ["--as", ",".join(options.principals.names)]
     for key, values in (options.filters or {}).items():
         for value in values if isinstance(values, list | tuple) else (values,):
             flags += ["--filter", expression_of(key, str(value))]

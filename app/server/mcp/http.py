@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from quarry.app.server.bearer import carries
+from quarry.app.server.callers import Callers, remember
 from quarry.indexer.messages import Message
 
 PATH = "/mcp"
@@ -21,21 +21,26 @@ MAX_BODY_BYTES = 2**20  # a question and an id are short
 
 
 class TokenRequired:
-    """ASGI middleware that admits only requests with the token; an empty token admits all."""
+    """ASGI middleware that admits only requests with the token or a key; without either all are admitted."""
 
-    def __init__(self, app: ASGIApp, token: str) -> None:
-        self._app, self._token = app, token
+    def __init__(self, app: ASGIApp, callers: Callers) -> None:
+        self._app, self._callers = app, callers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it with 401."""
-        if scope["type"] != "http" or carries(Request(scope).headers.get("authorization", ""), self._token):
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        caller = self._callers.of(Request(scope).headers.get("authorization", ""))
+        if caller is not None:
+            remember(scope, caller)
             await self._app(scope, receive, send)
             return
         message = Message.of(
             "mcp.unauthorized",
             "no token, or a wrong one",
             expected="the header `Authorization: Bearer TOKEN`",
-            do="Send the token that was printed at startup or set with QUARRY_TOKEN",
+            do="Send a key of `quarry keys`, or the token that was printed at startup or set with QUARRY_TOKEN",
         )
         await JSONResponse({"error": str(message)}, 401, {"WWW-Authenticate": "Bearer"})(scope, receive, send)
 
@@ -64,6 +69,6 @@ def streamable(server: MCPServer, *, hosts: Sequence[str]) -> Starlette:
     )
 
 
-def http_app(server: MCPServer, token: str, *, hosts: Sequence[str]) -> ASGIApp:
-    """Return the whole server: the tools at `/mcp`, behind the token when there is one."""
-    return TokenRequired(streamable(server, hosts=hosts), token)
+def http_app(server: MCPServer, callers: Callers, *, hosts: Sequence[str]) -> ASGIApp:
+    """Return the whole server: the tools at `/mcp`, behind the token and the keys when there are such."""
+    return TokenRequired(streamable(server, hosts=hosts), callers)

@@ -8,12 +8,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from mcp.server import MCPServer
+from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
 from pydantic import BaseModel, Field
 
+from quarry.app.server.callers import caller_of
 from quarry.indexer.errors import SearchError
 from quarry.indexer.messages import Message
+from quarry.indexer.principals import Principals
 
 if TYPE_CHECKING:
     from quarry.indexer.storage.chunk_table import ChunkTable
@@ -118,24 +121,26 @@ def _place(hit: "Result") -> str:
     return f"{hit.source}#t={hit.time}" if hit.time else hit.source
 
 
-def mcp_server(opened: "Callable[[], LiveSearcher]") -> MCPServer:
+def mcp_server(opened: "Callable[[], LiveSearcher]", principals: Principals | None = None) -> MCPServer:
     """Return the server over the live generation of an index.
 
     Args:
         opened: Returns the opened index; it may take its time, since only the tools call it, each in a thread.
+        principals: As whom everybody asks; None for whoever sends a request over HTTP, and for everything otherwise.
     """
     server = MCPServer("quarry", instructions=_INSTRUCTIONS, log_level="WARNING")
 
-    def newest() -> "LiveSearcher":
+    def newest(context: Context) -> "LiveSearcher":
         try:
             live = opened()
         except SearchError as err:
             raise ToolError(str(err)) from err
         live.refresh()
-        return live
+        return live.seen_by(principals).seen_by(_sender(context))
 
     @server.tool(annotations=_READS)
     def search(
+        context: Context,
         query: _Query,
         k: _Count = _RESULTS,
         filters: _Conditions = None,
@@ -146,7 +151,7 @@ def mcp_server(opened: "Callable[[], LiveSearcher]") -> MCPServer:
         from quarry.retriever.searcher import SearchOptions
         from quarry.retriever.sections.context import read_large
 
-        live = newest()
+        live = newest(context)
         try:
             options = SearchOptions(filters=filters, expand=expand, expand_tokens=expand_tokens)
             answer = live.searcher.search(query, k, options)
@@ -167,7 +172,7 @@ def mcp_server(opened: "Callable[[], LiveSearcher]") -> MCPServer:
         )
 
     @server.tool(annotations=_READS)
-    def fetch(id: str) -> Fetched:  # noqa: A002 (the convention's name)
+    def fetch(context: Context, id: str) -> Fetched:  # noqa: A002 (the convention's name)
         """Return the whole document of a result, by the id that `search` gave (or a document's own id)."""
         if len(id) > _MAX_ID:
             message = Message.of(
@@ -178,7 +183,7 @@ def mcp_server(opened: "Callable[[], LiveSearcher]") -> MCPServer:
                 count=len(id),
             )
             raise ToolError(str(message))
-        chunks = newest().searcher.index.chunks
+        chunks = newest(context).searcher.index.chunks
         doc_id = _document_of(chunks, id)
         document = chunks.document(doc_id)
         metadata = dict(document.meta)
@@ -197,15 +202,23 @@ def mcp_server(opened: "Callable[[], LiveSearcher]") -> MCPServer:
     return server
 
 
-def _add_why_not(server: MCPServer, newest: "Callable[[], LiveSearcher]") -> None:
+def _sender(context: Context) -> Principals | None:
+    """Return as whom a request over HTTP asks; None, who sees everything, over stdio and in the same process."""
+    request = context.request_context.request
+    return None if request is None else caller_of(request.scope).principals
+
+
+def _add_why_not(server: MCPServer, newest: "Callable[[Context], LiveSearcher]") -> None:
     @server.tool(annotations=_READS)
-    def why_not(query: _Query, document: _Document, k: _Count = _RESULTS, filters: _Conditions = None) -> Explained:
+    def why_not(
+        context: Context, query: _Query, document: _Document, k: _Count = _RESULTS, filters: _Conditions = None
+    ) -> Explained:
         """Say why a search does not show a document, and the smallest change that brings it back."""
         from quarry.app.documents.why_not import explain_missing
         from quarry.retriever.searcher import SearchOptions
         from quarry.retriever.why_not.search import Search
 
-        live = newest()
+        live = newest(context)
         try:
             found = explain_missing(live.searcher, Search(query, k, SearchOptions(filters=filters)), document)
         except SearchError as err:
@@ -219,13 +232,13 @@ def _add_why_not(server: MCPServer, newest: "Callable[[], LiveSearcher]") -> Non
         )
 
 
-def _add_sections(server: MCPServer, newest: "Callable[[], LiveSearcher]") -> None:
+def _add_sections(server: MCPServer, newest: "Callable[[Context], LiveSearcher]") -> None:
     @server.tool(annotations=_READS)
-    def outline(id: _Id) -> Outline:  # noqa: A002 (the convention's name)
+    def outline(context: Context, id: _Id) -> Outline:  # noqa: A002 (the convention's name)
         """Return the headings of a document with their sizes, by its id or by that of a result."""
         from quarry.retriever.sections.outline import outline as outline_of
 
-        chunks = newest().searcher.index.chunks
+        chunks = newest(context).searcher.index.chunks
         doc_id = _document_of(chunks, id)
         return Outline(
             id=doc_id,
@@ -236,11 +249,11 @@ def _add_sections(server: MCPServer, newest: "Callable[[], LiveSearcher]") -> No
         )
 
     @server.tool(annotations=_READS)
-    def section(id: _Id, heading: _Heading) -> SectionText:  # noqa: A002 (the convention's name)
+    def section(context: Context, id: _Id, heading: _Heading) -> SectionText:  # noqa: A002 (the convention's name)
         """Return the text of one section of a document, its subsections included."""
         from quarry.retriever.sections.outline import section as section_of
 
-        chunks = newest().searcher.index.chunks
+        chunks = newest(context).searcher.index.chunks
         doc_id = _document_of(chunks, id)
         try:
             found, text = section_of(chunks, doc_id, heading)

@@ -113,7 +113,7 @@ def roots(services: Shared) -> RootsAnswer:
     return RootsAnswer(
         roots=[
             RootOut(prefix=root.prefix, documents=root.documents, files=root.files, there=root.there)
-            for root in list_roots(services.settings.index)
+            for root in list_roots(services.texts)
         ]
     )
 
@@ -150,15 +150,13 @@ def documents(
     count: Annotated[int, Query(ge=1, le=1_000)] = 100,
 ) -> DocumentsAnswer:
     """Return a page of the documents, and the files that the last runs skipped."""
-    index = services.settings.index
-    listing = list_documents(index, filters=_conditions(filter), words=name, start=start, count=count)
+    skips = list_skips(services.settings.index) if services.caller.principals is None else ()
+    listing = list_documents(services.texts, filters=_conditions(filter), words=name, start=start, count=count)
     return DocumentsAnswer(
         documents=[DocumentOut.of(document) for document in listing.documents],
         total=listing.total,
         start=listing.start,
-        skipped=[
-            FileSkipped(source=skip.source, reason=skip.reason, detail=str(skip.detail)) for skip in list_skips(index)
-        ],
+        skipped=[FileSkipped(source=skip.source, reason=skip.reason, detail=str(skip.detail)) for skip in skips],
     )
 
 
@@ -179,7 +177,7 @@ def _conditions(expressions: list[str]) -> dict[str, list[str]] | None:
 def original(doc_id: DocId, services: Shared) -> Response:
     """Return the file that a document came from, for saving; a file outside of the indexed folders is refused (404)."""
     try:
-        found = find_original(services.settings.index, doc_id)
+        found = find_original(services.texts, doc_id)
         content = read_original(found)
     except (UnknownDocument, NoOriginal) as err:
         raise Problem(404, err.message) from err
@@ -211,7 +209,7 @@ def state(job: Annotated[str, Path(max_length=64)], services: Shared) -> JobOut:
 def document(doc_id: DocId, services: Shared) -> DocumentAnswer:
     """Return a document with its passages as they were cut."""
     try:
-        shown = show_document(services.settings.index, doc_id)
+        shown = show_document(services.texts, doc_id)
     except UnknownDocument as err:
         raise Problem(404, err.message) from err
     return DocumentAnswer(

@@ -41,6 +41,7 @@ async def prove(
 @router.post(f"{PATH}/search")
 async def search(request: Request, asked: LocalSearch, services: Shared) -> dict[str, Any]:
     """Answer as `quarry search` in a process of its own does."""
+    services.check_owner()
     _announced(request)
     checked(Asked(asked.query, asked.query))
     options: SearchOptions = received(SearchOptions, asked.options)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from quarry.indexer.metadata import MOST_FACTS, cleaned
+from quarry.indexer.principals import is_rule
 
 _LONGEST = 65_536  # characters of front matter; longer blocks are text
 _BLOCK = re.compile(r"\A(?P<fence>---|\+\+\+)[ \t]*\n(?P<block>(?s:.){0,65536}?\n)??(?P=fence)[ \t]*(?:\n|\Z)")
@@ -55,9 +56,10 @@ def front_matter(text: str) -> FrontMatter:
 
 
 def _named(found: dict[Any, Any]) -> dict[str, Any]:
-    """Return what has a value, under lower-case names."""
+    """Return what has a value, under lower-case names; who may see a document is kept without one, too, since that is nobody."""
     facts: dict[str, Any] = cleaned(found, str)
-    return {name.lower(): value for name, value in facts.items() if value not in (None, "", [], {})}
+    kept = {name.lower(): value for name, value in facts.items()}
+    return {name: value for name, value in kept.items() if value not in (None, "", [], {}) or is_rule(name)}
 
 
 def _toml(block: str) -> dict[str, Any] | None:
@@ -112,7 +114,7 @@ def _lines(block: str) -> tuple[dict[str, Any], int]:
             facts[key] = [*(facts[key] or []), _unquoted(line.lstrip()[2:].strip())]
         elif line.strip() and not line.lstrip().startswith("#"):
             lost += 1
-    return {name: value for name, value in facts.items() if value}, lost
+    return {name: value for name, value in facts.items() if value or is_rule(name)}, lost
 
 
 def _value(text: str) -> str | list[str]:

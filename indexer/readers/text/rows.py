@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from quarry.indexer.messages import Message
+from quarry.indexer.principals import is_rule
 from quarry.indexer.readers.base import (
     Extract,
     Reading,
@@ -184,11 +185,15 @@ def _is_object(row: dict[str, Any], key: str) -> bool:
 
 
 def _facts(given: Any, longest: int | None) -> dict[str, Any]:
-    """Return what can be filtered on; of fields that are text as well, the short ones."""
+    """Return what can be filtered on; of fields that are text as well, the short ones. Who may see a row is always kept."""
     if not isinstance(given, dict):
         return {}
-    facts = {str(name): value for name, value in given.items() if value not in (None, "", [], {})}
-    return {name: value for name, value in facts.items() if longest is None or len(_as_text(value)) <= longest}
+    facts = {str(name): value for name, value in given.items() if value not in (None, "", [], {}) or is_rule(str(name))}
+    return {
+        name: value
+        for name, value in facts.items()
+        if longest is None or is_rule(name) or len(_as_text(value)) <= longest
+    }
 
 
 def _prose(metadata: Any, text: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack, contextmanager
 
 import httpx
 import pytest
@@ -18,10 +19,14 @@ import uvicorn
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
+from quarry.app.keys import KeyRing, add_key
+from quarry.app.server.callers import Callers
 from quarry.app.server.mcp.http import MAX_BODY_BYTES, http_app
 from quarry.app.server.mcp.tools import mcp_server
+from quarry.indexer.build import index_documents
+from quarry.indexer.records import Document
 from quarry.retriever.live import LiveSearcher
-from tests.app.server.serving import small_index
+from tests.app.server.serving import DOCUMENTS, small_index
 from tests.app.server.test_mcp_tools import use
 from tests.fakes import WordEmbedder
 
@@ -37,25 +42,26 @@ HEADERS = {"Accept": "application/json, text/event-stream"}
 
 @pytest.fixture
 def serve(tmp_path):
-    embedder, stops = WordEmbedder(), []
+    embedder = WordEmbedder()
     live = LiveSearcher(small_index(tmp_path / "index", embedder), embedder=embedder)
+    with ExitStack() as stack:
+        yield lambda token="", loopback=True: stack.enter_context(serving(live, token, loopback))
 
-    def start(token="", loopback=True):
-        app = http_app(mcp_server(lambda: live), token, hosts=("127.0.0.1", "localhost", "[::1]") if loopback else ())
-        server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
-        thread = threading.Thread(target=server.run, daemon=True)
-        thread.start()
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.01)
-        stops.append((server, thread))
-        return f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/mcp"
 
-    yield start
-    for server, thread in stops:
-        server.should_exit = True
-        thread.join(20)
-        assert not thread.is_alive()
+@contextmanager
+def serving(live, token, loopback=True):
+    callers = Callers(token, KeyRing(live.root))
+    app = http_app(mcp_server(lambda: live), callers, hosts=("127.0.0.1", "localhost", "[::1]") if loopback else ())
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/mcp"
+    server.should_exit = True
+    thread.join(20)
+    assert not thread.is_alive()
 
 
 def post(url, body=CALL, **headers):
@@ -64,6 +70,37 @@ def post(url, body=CALL, **headers):
 
 def test_the_client_library_searches_and_fetches(serve):
     assert asyncio.run(use(Client(serve())))["notes"] == []
+
+
+def test_a_key_opens_its_own_documents_to_every_tool(tmp_path):
+    index = tmp_path / "keyed"
+    hidden = Document("pay.md", "# Salaries\n\nThe gate keeper earns 4,000.", "Salaries", {"allow": ["board"]})
+    index_documents(index, [*DOCUMENTS, hidden], None)
+    ann, board = (add_key(index, name, [name]) for name in ("ann", "board"))
+    live = LiveSearcher(index)
+    calls = [
+        ("search", {"query": "gate keeper salaries", "k": 10}),
+        ("fetch", {"id": "pay.md"}),
+        ("outline", {"id": "pay.md"}),
+        ("section", {"id": "pay.md", "heading": "Salaries"}),
+        ("why_not", {"query": "books", "document": "pay"}),
+        ("search", {"query": "books", "filters": {"allow": "board"}}),
+    ]
+
+    async def said(url, secret):
+        headers = {"Authorization": f"Bearer {secret}"}
+        async with (
+            httpx2.AsyncClient(headers=headers) as http,
+            Client(streamable_http_client(url, http_client=http)) as one,
+        ):
+            return [str(await one.call_tool(name, arguments)) for name, arguments in calls]
+
+    with serving(live, "") as url:
+        assert post(url).status_code == 401
+        seen, refused = asyncio.run(said(url, board)), asyncio.run(said(url, ann))
+    assert all("pay.md" in each or "Salaries" in each for each in seen[:5])
+    assert not any(word in each for each in refused for word in ("4,000", "Salaries'", "pay.md#"))
+    assert "there is no such document" in refused[1]
 
 
 def test_many_clients_at_once_each_get_their_own_answer(serve):
