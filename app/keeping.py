@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from quarry.app.documents.skips import remember_skips
+from quarry.app.watched import WatchNote
 from quarry.app.wiring import ChosenModel, live_manifest
 from quarry.app.words import message_of
 from quarry.indexer.build import BuildReport, build_index
@@ -83,6 +84,7 @@ class Keeper:
         self._skips: dict[Path, tuple[Signature, Skipped]] = {}
         self._absent: tuple[Message, ...] = ()
         self._error: Message | None = None
+        self._note: WatchNote | None = None  # from the first build on, when there is an index
 
     def run(self) -> None:
         """Keep the index up to date until `stop` is set.
@@ -103,6 +105,8 @@ class Keeper:
             return
         finally:
             self._watch.close()
+            if self._note is not None:
+                self._note.close()
 
     def _is_due(self, rest: Rest) -> bool:
         """Whether anything but files still being written differs from the last build."""
@@ -164,6 +168,8 @@ class Keeper:
             for skip in report.skipped
             if skip.source in files and skip.reason not in _TRANSIENT
         }
+        self._note = self._note or WatchNote(self._index, list(rest.state.roots))
+        self._note.built(report.generation)
         spec = self._loaded.embedder.spec if self._loaded.embedder else None
         self._voice.round(report, spec.model if spec else "")
         return True

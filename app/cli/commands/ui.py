@@ -45,9 +45,9 @@ _FLAGS = {
     "server.xsrfCookieSameSite": "strict",
     "server.enableAgentApi": "false",
     "server.enableStaticServing": "false",
-    # Set for each theme: a color for both would switch the dark theme off.
-    "theme.light.primaryColor": "#b45309",
-    "theme.dark.primaryColor": "#c2640c",
+    # Set for each theme: a color for both would switch the dark theme off. Both have a contrast of 4.5 on what they stand on.
+    "theme.light.primaryColor": "#a04406",
+    "theme.dark.primaryColor": "#eda352",
     "theme.light.baseRadius": "medium",
     "theme.dark.baseRadius": "medium",
 }

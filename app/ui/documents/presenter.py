@@ -6,6 +6,7 @@ from typing import Any
 from quarry.app.documents.catalog import Listed, Listing, Passage, Shown
 from quarry.app.documents.skips import SkippedFile
 from quarry.app.ui.shared.shown_text import Row, Say, counted, safe, told
+from quarry.app.watched import Watched
 from quarry.app.words import part
 from quarry.indexer.readers.left_out import told as told_left_out
 from quarry.indexer.readers.reasons import REASONS
@@ -134,3 +135,26 @@ def skip_rows(skips: Sequence[SkippedFile], say: Say) -> list[Row]:
         }
         for skip in skips
     ]
+
+
+def watch_words(found: Watched | None, say: Say, *, begins: bool) -> str:
+    """Return whether the folders are watched, since when, and the last build.
+
+    Args:
+        found: Who watches; None for nobody.
+        say: Picks the language.
+        begins: Whether the app has just begun to.
+    """
+    if found is None and begins:
+        return say("Looking at the folders …", "正在查看文件夹……")
+    if found is None:
+        return say(
+            "Nobody watches the folders: what changes in them is read when they are indexed again.",
+            "没有监视这些文件夹：其中的改动要重新索引后才会读取。",
+        )
+    folders = safe(say(", ", "、").join(found.folders))
+    since, built = (stamp[:16].replace("T", " ") for stamp in (found.since, found.built))
+    return say(
+        f"Watched since {since} UTC, so changes appear by themselves: {folders}. Last looked at {built} (generation {found.generation}).",
+        f"自 {since} UTC 起受到监视，改动会自动出现：{folders}。上次读取于 {built}（版本 {found.generation}）。",
+    )

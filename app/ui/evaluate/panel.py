@@ -47,6 +47,7 @@ def show_runs(session: Session, runs: Sequence[NamedRun]) -> None:
     asked = runs[0].saved.questions
     titles = _titles(session, asked, runs)
     st.dataframe(shown.table_rows(runs, say), hide_index=True)
+    st.text(safe(shown.shared_words(runs, say)))
     unknown = unknown_documents(asked.qrels, titles) if asked and titles else None
     for sentence in shown.remarks(runs, asked, unknown, say):
         st.text(f"• {sentence}")

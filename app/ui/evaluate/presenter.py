@@ -119,8 +119,9 @@ def shared_measures(runs: Sequence[NamedRun]) -> tuple[str, ...]:
 
 
 def table_rows(runs: Sequence[NamedRun], say: Say) -> list[Row]:
-    """Return the table of means: every metric with its 95 % interval, ceiling, time, judged share."""
+    """Return the table of means: every metric with its 95 % interval, ceiling, time, judged share, and facts that differ."""
     measures = shared_measures(runs)
+    differing = _facts_that(runs, say, differ=True)
     return [
         {
             say("Search method", "检索方式"): run.label,
@@ -128,13 +129,28 @@ def table_rows(runs: Sequence[NamedRun], say: Say) -> list[Row]:
             say("Ceiling", "上限"): f"{float(run.saved.meta.more.get('ceiling', 0)):.4f}",
             say("ms per question", "毫秒/问题"): f"{run.milliseconds:.1f}",
             say("judged@10", "已标注@10"): f"{run.saved.evaluation.judged:.0%}",
-            say("Questions", "问题数"): str(run.mean(measures[0]).count),
-            say("Unanswered", "无结果"): str(len(run.saved.evaluation.unanswered)),
-            say("Generation", "版本"): run.saved.meta.generation,
-            say("Model", "模型"): run.saved.meta.model.partition(" ")[0] or "-",
+            **{name: values[place] for name, values in differing.items()},
         }
-        for run in runs
+        for place, run in enumerate(runs)
     ]
+
+
+def shared_words(runs: Sequence[NamedRun], say: Say) -> str:
+    """Return the facts that all runs share, in one line: as columns they would push others off the page."""
+    shared = _facts_that(runs, say, differ=False)
+    return " · ".join(say(f"{name}: {values[0]}", f"{name}：{values[0]}") for name, values in shared.items())
+
+
+def _facts_that(runs: Sequence[NamedRun], say: Say, *, differ: bool) -> dict[str, list[str]]:
+    """Return the facts about the runs that differ between them, or that do not."""
+    first = shared_measures(runs)[0]
+    facts = {
+        say("Questions", "问题数"): [str(run.mean(first).count) for run in runs],
+        say("Unanswered", "无结果"): [str(len(run.saved.evaluation.unanswered)) for run in runs],
+        say("Generation", "版本"): [run.saved.meta.generation for run in runs],
+        say("Model", "模型"): [run.saved.meta.model.partition(" ")[0] or "-" for run in runs],
+    }
+    return {name: values for name, values in facts.items() if (len(set(values)) > 1) == differ}
 
 
 def _with_interval(mean: Mean) -> str:

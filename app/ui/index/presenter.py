@@ -32,7 +32,8 @@ _CHECKS = {
 }
 _LANGUAGES = {"zh": ("Chinese", "中文"), "en": ("English", "英文"), "multilingual": ("multilingual", "多语言")}
 _PARTS = (
-    ("generations", "Generations: texts, vectors, terms", "各版本：文本、向量、词项"),
+    ("generations", "Generations: what each one holds", "各版本：各自包含的内容"),
+    ("segments", "Segments: texts, vectors and terms, shared by generations", "分段：文本、向量与词项，供各版本共用"),
     ("embeddings", "Cached vectors, so that no passage is encoded twice", "缓存的向量（避免重复编码）"),
     ("evaluations", "Saved evaluations", "已保存的评测"),
     ("feedback", "Feedback", "反馈"),
@@ -79,7 +80,8 @@ def generation_views(index: Path) -> tuple[GenerationView, ...]:
 def _view(folder: Path, *, live: bool) -> GenerationView:
     size = folder_bytes(folder)
     try:
-        return GenerationView(folder.name, live, Manifest.read(folder), None, size)
+        manifest = Manifest.read(folder)
+        return GenerationView(folder.name, live, manifest, None, manifest.bytes)
     except IndexFormatError as err:
         return GenerationView(folder.name, live, None, err.message, size)
 

@@ -6,6 +6,7 @@ from quarry.app.documents.catalog import Listing, list_documents, show_document
 from quarry.app.documents.skips import list_skips
 from quarry.app.ui.documents import presenter as shown
 from quarry.app.ui.documents.actions import index_again
+from quarry.app.ui.documents.watching import watch_state
 from quarry.app.ui.index.removal import confirm_removal, removal_note, told_key, wanted_key
 from quarry.app.ui.search.original import original_button
 from quarry.app.ui.shared.fault import show_fault
@@ -53,6 +54,8 @@ def page() -> None:
     if opened := wanted or (chosen[0] if len(chosen) == 1 else None):
         _document(session, opened)
     _skips(session)
+    st.subheader(say("Folders", "文件夹"), anchor=False)
+    watch_state(session)
     index_again(session)
 
 
@@ -97,7 +100,9 @@ def _removal(session: Session, chosen: list[str], listing: Listing, matching: Se
     some, every = st.columns(2)
     many = counted(len(chosen), "document", "documents")
     if some.button(
-        say(f"Take out the chosen {many}", f"去掉所选的 {len(chosen):,} 个文档"),
+        say(f"Take out the chosen {many}", f"去掉所选的 {len(chosen):,} 个文档")
+        if chosen
+        else say("Take out the chosen documents", "去掉所选的文档"),
         key="documents.remove",
         disabled=not chosen,
         width="stretch",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 STYLE = """<style>
 .q-answer { white-space: pre-wrap; overflow-wrap: anywhere; unicode-bidi: isolate; line-height: 1.65; }
 .q-answer div { margin-bottom: .45rem; }
-.q-cite { color: light-dark(#b45309, #e08e2b); font-weight: 600; font-size: .86em; margin-left: .15em; }
+.q-cite { color: light-dark(#a04406, #eda352); font-weight: 600; font-size: .86em; margin-left: .15em; }
 .q-unsure { text-decoration: underline wavy rgba(220, 38, 38, .75); text-underline-offset: .2em; }
 .q-doubt { color: light-dark(#dc2626, #f87171); font-size: .82em; }
 </style>"""

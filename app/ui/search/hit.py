@@ -23,7 +23,7 @@ STYLE = """<style>
 .q-title b, .q-cite { cursor: pointer; }
 .q-title b:hover, .q-cite:hover { text-decoration: underline; }
 .q-rank { display: inline-block; min-width: 1.5rem; padding: 0 .35rem; margin-right: .5rem; border-radius: .4rem;
-  text-align: center; font-size: .85rem; background: rgba(180, 83, 9, .14); color: light-dark(#b45309, #e08e2b); font-weight: 600; }
+  text-align: center; font-size: .85rem; background: rgba(180, 83, 9, .14); color: light-dark(#a04406, #eda352); font-weight: 600; }
 .q-path, .q-place, .q-times, .q-why { opacity: .72; font-size: .86rem; }
 .q-place, .q-times { overflow-wrap: anywhere; }
 .q-source { font-family: monospace; }
@@ -31,13 +31,13 @@ STYLE = """<style>
 .q-fit { float: right; margin-left: .75rem; font-size: .84rem; cursor: help; white-space: nowrap; }
 .q-bar { display: inline-block; width: 3.5rem; height: .45rem; margin-left: .3rem; border-radius: .25rem; overflow: hidden;
   background: rgba(128, 128, 128, .3); vertical-align: middle; }
-.q-bar span { display: block; height: 100%; background: light-dark(#b45309, #e08e2b); }
+.q-bar span { display: block; height: 100%; background: light-dark(#a04406, #eda352); }
 .q-weak { opacity: .78; }
 .q-text { line-height: 1.5; }
 .q-hit mark, .q-context mark, .q-place mark { background: rgba(245, 158, 11, .32); color: inherit; padding: 0 .1em;
   border-radius: .2em; }
 .q-context { white-space: pre-wrap; line-height: 1.65; max-height: 60vh; overflow-y: auto; }
-.q-passage { background: rgba(180, 83, 9, .09); border-left: 3px solid light-dark(#b45309, #e08e2b); padding: .1em .3em; }
+.q-passage { background: rgba(180, 83, 9, .09); border-left: 3px solid light-dark(#a04406, #eda352); padding: .1em .3em; }
 .q-degraded { border: 1px solid rgba(245, 158, 11, .6); background: rgba(245, 158, 11, .12); border-radius: .5rem;
   padding: .2rem 1rem; }
 .q-degraded p { margin: .6rem 0; }

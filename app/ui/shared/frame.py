@@ -11,7 +11,8 @@ from quarry.app.words import InterfaceLanguage
 PAGES = Path(__file__).parents[1] / "pages"
 LANGUAGES = {"en": "English", "zh": "中文"}
 SIDEBAR = 250  # pixels: the longest name of a page
-# Less empty space, captions with the contrast that WCAG AA asks for (4.5), and menus of methods that wrap on a phone.
+# Less empty space, the contrast that WCAG AA asks for (4.5) in captions and on the accent color, which is light on dark pages, and
+# menus of methods and figures that fit on a phone.
 STYLE = """<style>
 [data-testid="stMainBlockContainer"] { padding: 1rem 2.5rem 4rem; gap: .6rem; }
 [data-testid="stMainBlockContainer"] > [data-testid="stVerticalBlock"] { gap: .6rem; }
@@ -22,7 +23,13 @@ STYLE = """<style>
 [data-testid="stSidebarHeader"] { height: 2.5rem; margin-bottom: 0; }
 @media (max-width: 640px) {
   [data-testid="stMainBlockContainer"] { padding: 3rem 1rem 4rem; }
+  [data-testid="stColumn"]:has(> [data-testid="stVerticalBlock"] > [data-testid="stElementContainer"] > [data-testid="stMetric"]) {
+    flex: 1 1 calc(50% - .5rem); min-width: calc(50% - .5rem); }
 }
+[data-testid="stMetric"] { padding: .5rem .8rem; }
+[data-testid="stMetricValue"] { font-size: 1.4rem; }
+[data-testid="stBaseButton-primary"], [data-testid="stBaseButton-primaryFormSubmit"], [data-testid="stMultiSelect"] [data-tag],
+[data-testid="stMultiSelect"] [data-tag] * { color: light-dark(#fff, #1b1207); }
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] * { color: light-dark(#5f5e5a, #b4b3ae); opacity: 1; }
 [data-testid="stButtonGroup"] [role="radiogroup"], [data-testid="stButtonGroup"] > div { flex-wrap: wrap; row-gap: .2rem; }
 </style>"""

@@ -76,6 +76,11 @@ class Job:
         """Whether it was asked to stop and has not yet."""
         return self.state == "running" and self._stop.is_set()
 
+    @property
+    def stop(self) -> threading.Event:
+        """Set when it was asked to stop, for work that waits for long."""
+        return self._stop
+
     def cancel(self) -> None:
         """Ask it to stop; it stops at its next report."""
         self._stop.set()

@@ -30,11 +30,12 @@ def wait_until_drawn(page: Page) -> None:
 
 
 @contextmanager
-def served(index: Path, *options: str, **environment: str) -> Iterator[str]:
-    """Run `quarry ui` on an index; gives its address, and leaves no process behind."""
-    command = [sys.executable, "-m", "quarry.app.cli", "ui", str(index), "--port", "0", "--no-browser", *options]
+def served(index: Path | None, *options: str, cwd: Path | None = None, **environment: str) -> Iterator[str]:
+    """Run `quarry ui` on an index or a folder, or on nothing, in a folder; gives its address, and leaves no process behind."""
+    path = [] if index is None else [str(index)]
+    command = [sys.executable, "-m", "quarry.app.cli", "ui", *path, "--port", "0", "--no-browser", *options]
     env = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "QUARRY_UI_PASSWORD": "", **environment}
-    server = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    server = subprocess.Popen(command, env=env, cwd=cwd, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
         url = server.stdout.readline().split()[3]
         _wait_for(url, server)

@@ -4,7 +4,12 @@ import pytest
 
 from quarry.app.documents.catalog import Listing, list_documents, show_document
 from quarry.app.ui.documents import presenter as shown
+from quarry.app.ui.shared.jobs import board
+from quarry.app.watched import watched
+from quarry.indexer.build import build_index
+from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.opened import Index
+from tests.app.cli.watched_folders import wait_for
 from tests.app.ui.languages import chinese, english
 from tests.app.ui.pages_support import POISON, demo_index, markdown, open_page, texts
 
@@ -73,4 +78,28 @@ def test_a_condition_that_is_none_is_told(index, monkeypatch):
     at = open_page(index, monkeypatch, "documents")
     at.text_area(key="documents.where").input("no condition").run()
     assert "The documents cannot be listed." in texts(at)
+    assert not at.exception
+
+
+@pytest.mark.parametrize(
+    ("language", "before", "during"), [("en", "Nobody watches", "Watched since"), ("zh", "没有监视", "起受到监视")]
+)
+def test_the_folders_are_watched_from_the_page_and_a_new_file_appears(tmp_path, monkeypatch, language, before, during):
+    docs, index = tmp_path / "docs", tmp_path / "index"
+    docs.mkdir()
+    (docs / "loans.md").write_text("# Loans\n\nTen books for thirty days. 十本书。", encoding="utf-8")
+    build_index(index, [docs], None, BuildOptions())
+    at = open_page(index, monkeypatch, "documents", language)
+    assert before in texts(at)
+    at.button(key="documents.watch").click().run()
+    wait_for(lambda: watched(index))
+    assert during in texts(at.run())
+    assert str(docs) in texts(at)
+    (docs / "fees.md").write_text("# Fees\n\nTen cents a day. 每天一角。", encoding="utf-8")
+    wait_for(lambda: Index.open(index).manifest.documents == 2)
+    assert "fees" in str(at.run().dataframe[0].value)
+    at.button(key="documents.unwatch").click().run()
+    wait_for(lambda: watched(index) is None)
+    wait_for(lambda: board(index).latest("watch").state == "done")
+    assert before in texts(at.run())
     assert not at.exception
