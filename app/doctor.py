@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from quarry.indexer.errors import SearchError
+from quarry.indexer.errors import AccessError, SearchError
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.indexer.readers.left_out import losses, told
@@ -46,12 +46,21 @@ class CheckResult:
 def examine(root: Path) -> Iterator[CheckResult]:
     """Run all checks on an index folder; a failure ends them when the later ones would be meaningless."""
     rebuild = f"quarry index PATH --into {root} --rebuild"
-    rollback = f"quarry generations {root} --rollback"
     generations = Generations(root)
+    try:
+        yield from _examine(root, generations, rebuild)
+    except AccessError as err:
+        yield CheckResult("access", "failure", err.message)
+
+
+def _examine(root: Path, generations: Generations, rebuild: str) -> Iterator[CheckResult]:
+    rollback = f"quarry generations {root} --rollback"
     try:
         pointer = generations.pointer()
         folder = generations.folder / pointer.generation
         manifest = Manifest.read(folder)
+    except AccessError:
+        raise
     except SearchError as err:
         yield CheckResult("manifest", "failure", err.message, _remedy_without_manifest(generations))
         return
@@ -83,6 +92,8 @@ def examine(root: Path) -> Iterator[CheckResult]:
     yield CheckResult("files", "ok", intact)
     try:
         index = Index.open(root)
+    except AccessError:
+        raise
     except SearchError as err:
         yield CheckResult("open", "failure", err.message, rebuild)
         return

@@ -4,6 +4,7 @@
       x CorpusError          a document or data set could not be read; names the file and the reason
       x IndexFormatError     the folder is not an index, is damaged, or has another format version
         + OtherFormatError   of another format version than this program reads
+        + AccessError        nothing is wrong with it: this user may not read or write it
       x IndexMismatchError   the index was built with another model or setting than the one given
       x IndexBusyError       another process is writing to the index; names it
       x ModelError           a model could not be found or loaded; says what to do
@@ -80,6 +81,10 @@ class IndexFormatError(SearchError):
 
 class OtherFormatError(IndexFormatError):
     """The folder was written by a version of Quarry with another format; nothing is damaged."""
+
+
+class AccessError(IndexFormatError):
+    """A file may not be read or written by this user, or lies on a disk that is read-only; nothing is damaged."""
 
 
 class IndexMismatchError(SearchError):

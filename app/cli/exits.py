@@ -11,6 +11,7 @@ import typer.core
 
 from quarry.app.cli.console import note
 from quarry.indexer.errors import SearchError
+from quarry.indexer.storage.durable import access_error
 
 DEBUG_VARIABLE = "QUARRY_DEBUG"
 EXIT_ERROR = 1
@@ -89,7 +90,8 @@ def _reported(err: Exception) -> int:
         note(f"error: {err}")
         return EXIT_USAGE if isinstance(err, ValueError) else EXIT_ERROR
     if isinstance(err, OSError | MemoryError):
-        note(f"error: {str(err) or type(err).__name__}")
+        refused = access_error(err) if isinstance(err, OSError) else None
+        note(f"error: {refused or str(err) or type(err).__name__}")
         return EXIT_ERROR
     note(
         f"error: unexpected {type(err).__name__}: {err}. Set {DEBUG_VARIABLE}=1 to see the traceback, and please report it"

@@ -39,6 +39,11 @@ _SCHEMA = (
     f"PRAGMA application_id = {_APPLICATION_ID}",
 )
 
+_FORGET_FAILED = (
+    "UPDATE jobs SET payload = NULL WHERE number IN (SELECT number FROM (SELECT number, SUM(bytes) OVER (ORDER BY number DESC) "
+    "AS newer FROM jobs WHERE state = 'failed' AND payload IS NOT NULL) WHERE newer > ?)"
+)
+
 
 class DamagedJobError(SearchError):
     """The texts of a job are not those that were acknowledged."""
@@ -204,14 +209,14 @@ class Inbox:
         return list(loads(row[0]))
 
     def finish(self, job: Job, state: JobState, result: dict[str, Any]) -> None:
-        """Record the outcome of a job. The texts of a finished job are dropped; those of a failed one are kept."""
-        keep = "payload" if state == "failed" else "NULL"
+        """Record the outcome of a job. Only failed ones keep their texts: the newest of them, up to a quarter of the limit."""
         with self._lock, _explained(self.path):
             self._db.execute(
-                f"UPDATE jobs SET state = ?, result = ?, payload = {keep} WHERE number = ?",  # noqa: S608 (constants only)
-                (state, dumps(result, ensure_ascii=False), job.number),
+                "UPDATE jobs SET state = ?, result = ?, payload = CASE ? WHEN 'failed' THEN payload END WHERE number = ?",
+                (state, dumps(result, ensure_ascii=False), state, job.number),
             )
-            self._db.execute("DELETE FROM jobs WHERE state = 'done' AND number <= ?", (job.number - _KEPT,))
+            self._db.execute(_FORGET_FAILED, (self._max_bytes // 4,))
+            self._db.execute("DELETE FROM jobs WHERE state != 'queued' AND number <= ?", (job.number - _KEPT,))
 
     def close(self) -> None:
         """Close the file and release it to other servers. Acknowledged jobs are already on disk."""

@@ -76,3 +76,12 @@ class PatientProtocol(H11Protocol):
         if self._late is not None:
             self._late.cancel()
             self._late = None
+
+
+LIMITS: dict[str, Any] = {
+    "http": PatientProtocol,
+    "backlog": 64,  # so many are accepted at once, before any can be closed
+    "h11_max_incomplete_event_size": HEAD_BYTES,
+    "timeout_keep_alive": 10,
+}
+"""Settings of uvicorn that every server of ours is run with."""

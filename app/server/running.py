@@ -10,7 +10,7 @@ from collections.abc import Callable
 import uvicorn
 from starlette.types import ASGIApp
 
-from quarry.app.server.patience import HEAD_BYTES, PatientProtocol
+from quarry.app.server.patience import LIMITS
 
 
 class _Announced(uvicorn.Server):
@@ -55,15 +55,12 @@ def run(
         app,
         host=host.strip("[]"),
         port=port,
-        http=PatientProtocol,
-        backlog=64,  # so many are accepted at once, before any can be closed
         ws="none",
-        h11_max_incomplete_event_size=HEAD_BYTES,
         log_level="warning",
         access_log=False,
         server_header=False,
-        timeout_keep_alive=10,
         timeout_graceful_shutdown=int(time_limit_s) + 5,
+        **LIMITS,
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)  # uvicorn raises the signal again after shutdown

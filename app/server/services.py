@@ -20,7 +20,7 @@ from quarry.app.server.settings import ServeOptions
 from quarry.app.server.shared_reranker import SharedReranker
 from quarry.app.server.writer import Writer
 from quarry.indexer.embedder import Embedder
-from quarry.indexer.errors import IndexFormatError
+from quarry.indexer.errors import FeedbackError, IndexFormatError
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.chunk_table import ChunkTable
 from quarry.retriever.base import Reranker
@@ -39,6 +39,7 @@ class Services:
     """The opened index with everything around it. `inbox` and `writer` are None for a read-only server.
 
     A route gets these as the sender of its request may see them: `live` shows nothing else.
+    On a disk that cannot be written, `feedback` of a read-only server says why no judgment can be stored.
 
     Attributes:
         queue: Queries and texts to embed, for the one thread that answers them in batches.
@@ -55,7 +56,7 @@ class Services:
     pairs: BatchQueue
     inbox: Inbox | None
     writer: Writer | None
-    feedback: FeedbackLog
+    feedback: FeedbackLog | Message
     metrics: Metrics
     callers: Callers
     caller: Caller = OWNER
@@ -92,7 +93,7 @@ class Services:
         )
         if inbox:
             metrics.watch("quarry_waiting_jobs", "Acknowledged jobs not finished", inbox.waiting)
-        feedback = FeedbackLog.open(feedback_path(settings.index))
+        feedback = _feedback(settings)
         callers = Callers(settings.token, KeyRing(settings.index), settings.default_deny)
         services = cls(settings, live, queue, searches, pairs, inbox, writer, feedback, metrics, callers)
         live.follow(settings.poll_s)
@@ -110,7 +111,8 @@ class Services:
                 self.inbox.close()
         else:
             log.warning("stopped while indexing documents; the next start resumes")
-        self.feedback.close()
+        if isinstance(self.feedback, FeedbackLog):
+            self.feedback.close()
 
     async def compute(self, key: Hashable, work: Callable[[Sequence[T]], Sequence[R]], item: T) -> R:
         """Compute an item in the models' thread, batched with others of the same key and caller. Raises as `answered`."""
@@ -194,9 +196,29 @@ class Services:
             raise Problem(403, message)
         return self.inbox, self.writer
 
+    def judging(self) -> FeedbackLog:
+        """Return the log of judgments.
+
+        Raises:
+            Problem: 503 where it cannot be written.
+        """
+        if isinstance(self.feedback, Message):
+            raise Problem(503, self.feedback)
+        return self.feedback
+
     def generation(self) -> str:
         """Return the live generation's name."""
         return self.live.searcher.index.generation
+
+
+def _feedback(settings: ServeOptions) -> FeedbackLog | Message:
+    try:
+        return FeedbackLog.open(feedback_path(settings.index))
+    except FeedbackError as err:
+        if not settings.read_only:
+            raise
+        log.warning("judgments cannot be stored here: %s", err)
+        return err.message
 
 
 def queue_full(waiting: int) -> Message:

@@ -4,8 +4,12 @@ import errno
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
+
+from quarry.indexer.errors import AccessError
 
 _BLOCK = 1 << 20
 _WINDOWS = sys.platform == "win32"
@@ -70,6 +74,43 @@ def file_sha256(path: Path) -> str:
         while block := handle.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+@contextmanager
+def accessible() -> Iterator[None]:
+    """Explain a file that this user may not read or write, which is not damaged.
+
+    Raises:
+        AccessError: Instead of the system's error.
+    """
+    try:
+        yield
+    except OSError as err:
+        if (refused := access_error(err)) is None:
+            raise
+        raise refused from err
+
+
+def access_error(err: OSError) -> AccessError | None:
+    """Return the error for a file that may not be read or written; None for another error of the system."""
+    if err.errno == errno.EROFS:
+        return AccessError(
+            "storage.read_only_disk",
+            "{path} is on a disk that is mounted read-only",
+            expected="one that can be written",
+            do="Copy the index to another disk; searching and `quarry serve --read-only` work where it is",
+            path=str(err.filename or ""),
+        )
+    if isinstance(err, PermissionError):
+        return AccessError(
+            "storage.no_access",
+            "{path} may not be opened by this user ({error})",
+            expected="a file that this user may read, and write where the index is to be changed",
+            do="Change its owner or permissions; nothing is damaged",
+            path=str(err.filename or ""),
+            error=str(err.strerror or err),
+        )
+    return None
 
 
 def is_disk_full(err: Exception) -> bool:

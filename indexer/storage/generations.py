@@ -20,10 +20,10 @@ from pathlib import Path
 
 from quarry.indexer.errors import IndexBusyError, IndexFormatError, OtherFormatError
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.durable import sync_folder, sync_tree
+from quarry.indexer.storage.durable import accessible, sync_folder, sync_tree
 from quarry.indexer.storage.file_locks import remove_unshared
 from quarry.indexer.storage.hold import Hold
-from quarry.indexer.storage.locks import process_lock
+from quarry.indexer.storage.locks import folder_lock, process_lock
 from quarry.indexer.storage.manifest import MANIFEST_NAME, Manifest
 from quarry.indexer.storage.pointer import POINTER_NAME, Pointer
 from quarry.indexer.storage.segments import Segments
@@ -280,12 +280,15 @@ class Generations:
 
 @contextmanager
 def writer_lock(root: Path) -> Iterator[None]:
-    """Hold the index's writer lock inside a `with` block.
+    """Hold the index's writer lock inside a `with` block, even when somebody removes `writer.lock` meanwhile.
 
     Raises:
+        AccessError: If this user may not write there.
         IndexBusyError: If another process holds it; the message names that process.
     """
-    root.mkdir(parents=True, exist_ok=True)
+    with accessible():
+        root.mkdir(parents=True, exist_ok=True)
+    path = root / "writer.lock"
 
     def busy(owner: Message) -> IndexBusyError:
         return IndexBusyError(
@@ -297,5 +300,5 @@ def writer_lock(root: Path) -> Iterator[None]:
             owner=owner,
         )
 
-    with process_lock(root / "writer.lock", busy):
+    with folder_lock(root, path, busy), process_lock(path, busy):
         yield

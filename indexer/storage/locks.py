@@ -11,6 +11,7 @@ from weakref import finalize
 
 from quarry.indexer.errors import IndexBusyError
 from quarry.indexer.messages import Message
+from quarry.indexer.storage.durable import accessible
 from quarry.indexer.storage.file_locks import lock, lock_waiting
 
 Busy = Callable[[Message], IndexBusyError]
@@ -25,11 +26,13 @@ class ProcessLock:
         busy: Makes the error when the lock is taken.
 
     Raises:
+        AccessError: If this user may not write there.
         IndexBusyError: If another process, or another thread of this one, holds it.
     """
 
     def __init__(self, path: Path, busy: Busy) -> None:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        with accessible():
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             mine = lock(descriptor)
         except BaseException:
@@ -56,6 +59,38 @@ def process_lock(path: Path, busy: Busy) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def folder_lock(folder: Path, path: Path, busy: Busy) -> Iterator[None]:
+    """Hold the lock of a folder itself inside a `with` block: it stays when somebody removes the lock file in the folder.
+
+    Args:
+        folder: The folder. Where folders cannot be locked (Windows, some network file systems) nothing is held.
+        path: The lock file in it, which names the owner.
+        busy: Makes the error when the lock is taken.
+
+    Raises:
+        IndexBusyError: If another process, or another thread of this one, holds it.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        yield
+        return
+    try:
+        if not _lock_folder(descriptor):
+            raise busy(_owner(path))
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock_folder(descriptor: int) -> bool:
+    try:
+        return lock(descriptor)
+    except OSError:
+        return True
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.durable import file_sha256
+from quarry.indexer.storage.durable import access_error, accessible, file_sha256
 
 _VERIFY_BELOW = 256 << 20  # hashing 256 MiB takes about half a second here; larger indexes: `quarry doctor`
 _CHECKSUM = "checksum"
@@ -59,11 +59,15 @@ def differences(folder: Path, facts: Mapping[str, FileFact], *, hashes: bool | N
 
     Returns:
         One per missing or changed file, by name; empty when all is well.
+
+    Raises:
+        AccessError: If this user may not read one.
     """
     total = sum(fact.size for fact in facts.values())
     compare_hashes = verified_by_default(total) if hashes is None else hashes
     checked = ((folder / name, fact) for name, fact in sorted(facts.items()))
-    found = ((path, _difference(path, fact, hashes=compare_hashes)) for path, fact in checked)
+    with accessible():
+        found = [(path, _difference(path, fact, hashes=compare_hashes)) for path, fact in checked]
     return [Damage(path, message) for path, message in found if message is not None]
 
 
@@ -94,12 +98,15 @@ def unseal(path: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: If there is no such file.
+        AccessError: If this user may not read it.
         IndexFormatError: If it cannot be read, is not a JSON object, or does not match its checksum.
     """
     try:
         content = loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise
+    except PermissionError as err:
+        raise access_error(err) or err from err
     except (JSONDecodeError, RecursionError) as err:
         raise IndexFormatError(
             "storage.not_json",

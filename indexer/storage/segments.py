@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.durable import sync_folder, sync_tree, write_atomic
+from quarry.indexer.storage.durable import accessible, sync_folder, sync_tree, write_atomic
 from quarry.indexer.storage.sealing import Damage, FileFact, describe, differences, seal, unseal, wrong_fields
 
 FORMAT = 1
@@ -130,9 +130,11 @@ class Segments:
     def damage(self, segment: SegmentName, *, hashes: bool) -> list[Damage]:
         """List what differs between a segment's files and their records; sizes are compared always, digests when asked for."""
         path = self.path(segment.name) / HEADER_NAME
-        if not path.is_file():
+        with accessible():
+            header = path.read_bytes() if path.is_file() else None
+        if header is None:
             return [Damage(path, Message.of("storage.file_missing", "{path} is missing", path=str(path)))]
-        if sha256(path.read_bytes()).hexdigest() != segment.sha256:
+        if sha256(header).hexdigest() != segment.sha256:
             changed = Message.of("storage.file_digest", "{path} does not match its recorded SHA-256", path=str(path))
             return [Damage(path, changed)]
         return differences(path.parent, Header.read(path).files, hashes=hashes)

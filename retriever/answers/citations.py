@@ -24,7 +24,7 @@ ENOUGH_OVERLAP = 0.6
 _FOUND_OVERLAP = 0.8  # for a source that the model did not name: parts of an injected sentence are in its document too
 _NUMBERS = r"\d{1,40}(?:\s*[,，、;；\-–~]\s*\d{1,40})*"
 _WORDS = r"(?:passages?|sources?|docs?|documents?|citations?|refs?|段落|文档|资料|来源|出处|参考)"
-_GROUP = re.compile(rf"[\[【［]+\s*\^?(?:{_WORDS}\s*[:：#]?\s*)?({_NUMBERS})\s*[\]】］]+", re.IGNORECASE)
+_GROUP = re.compile(rf"[\[【［]{{1,4}}\s*\^?(?:{_WORDS}\s*[:：#]?\s*)?({_NUMBERS})\s*[\]】］]+", re.IGNORECASE)
 _LEADING = re.compile(rf"(?:\s*{_GROUP.pattern})+[。.]?", re.IGNORECASE)
 _UNFINISHED = re.compile(r"[\[【［][^\]】］]{0,40}$")
 _RANGE = re.compile(r"(\d+)\s*[-–~]\s*(\d+)")
@@ -74,7 +74,7 @@ def cited_numbers(text: str) -> tuple[int, ...]:
 
 def without_citations(text: str) -> str:
     """Return a text without its citation marks and without the blanks before them."""
-    return re.sub(rf"[ \t]*{_GROUP.pattern}", "", text, flags=re.IGNORECASE).strip()
+    return re.sub(rf"(?:(?<![ \t])[ \t]+)?{_GROUP.pattern}", "", text, flags=re.IGNORECASE).strip()
 
 
 class SentenceFeed:
@@ -91,18 +91,25 @@ class SentenceFeed:
             return []
         start, end = spans[-1]
         if end - start > _LONGEST_SENTENCE:
-            return self._taken([*(stop for _, stop in spans[:-1]), start + _LONGEST_SENTENCE])
+            return self._taken([*_cut(spans[:-1]), *_cut(spans[-1:])[:-1]])
         unfinished = len(spans) > 1 and _UNFINISHED.match(self._waiting, start)
-        return self._taken([stop for _, stop in spans[: -2 if unfinished else -1]])
+        return self._taken(_cut(spans[: -2 if unfinished else -1]))
 
     def close(self) -> list[str]:
         """Return the rest."""
-        return self._taken([stop for _, stop in _cited_spans(self._waiting)])
+        return self._taken(_cut([*_cited_spans(self._waiting)]))
 
     def _taken(self, ends: Sequence[int]) -> list[str]:
         text = self._waiting
         self._waiting = text[ends[-1] :] if ends else text
         return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def _cut(spans: Sequence[tuple[int, int]]) -> list[int]:
+    """Return where sentences end; what is longer than any sentence is cut into several."""
+    return [
+        min(begin + _LONGEST_SENTENCE, end) for start, end in spans for begin in range(start, end, _LONGEST_SENTENCE)
+    ]
 
 
 def _cited_spans(text: str) -> Iterator[tuple[int, int]]:

@@ -6,7 +6,9 @@ from unicodedata import normalize
 
 _NUMBER = re.compile(r"(?<![\w.])[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?(?![0-9])|[0-9]+(?:\.[0-9]+)?")
 _IDENTIFIER = re.compile(
-    r"[A-Za-z0-9_]+(?:[-_.:/@+][A-Za-z0-9_]+)+|[A-Za-z]+[0-9]+[A-Za-z0-9]*|[0-9]+[A-Za-z]{2,}[A-Za-z0-9]*|[A-Z]{2,}"
+    # each begins where a run of its characters does, so that a long run is looked at once
+    r"(?<![A-Za-z0-9_])[A-Za-z0-9_]+(?:[-_.:/@+][A-Za-z0-9_]+)+|(?<![A-Za-z])[A-Za-z]+[0-9]+[A-Za-z0-9]*"
+    r"|(?<![0-9])[0-9]+[A-Za-z]{2,}[A-Za-z0-9]*|[A-Z]{2,}"
 )
 _ISO_DATE = re.compile(r"\b([0-9]{4})[-/.]([0-9]{1,2})[-/.]([0-9]{1,2})\b")
 _MIXED = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([百千万亿])")

@@ -41,7 +41,15 @@ def _kills(chosen: argparse.Namespace, folder: Path) -> int:
         if kind in kills.ACTS:
             _say(kills.run(kind, folder, chosen.each, chosen.seed))
             continue
-        command = [sys.executable, "-m", "tests.training.killing", kind, str(folder / kind), str(chosen.each)]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.training.killing",
+            kind,
+            str(folder / kind),
+            str(chosen.each),
+            str(chosen.seed),
+        ]
         (folder / kind).mkdir()
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         _say({"kind": kind, **json.loads(done.stdout.splitlines()[-1])})

@@ -2,7 +2,7 @@
 
 `test_survival` runs this in a process of its own that never searches and never trains itself, so that it may fork:
 
-    python -m tests.training.killing promotion|checkpoints FOLDER KILLS
+    python -m tests.training.killing promotion|checkpoints FOLDER KILLS [SEED]
 """
 
 import json
@@ -69,8 +69,8 @@ def die_before(change: int | None, folder: Path) -> Callable[[], int]:
     return lambda: seen[0]
 
 
-def promotion(folder: Path, kills: int) -> dict[str, Any]:
-    """Promote, roll back and index, killed in each; after every kill all is as before or as it was to become."""
+def promotion(folder: Path, kills: int, seed: int = 0) -> dict[str, Any]:
+    """Promote, roll back and index until promotions and rollbacks were killed so often; all is as before or as it was to become."""
     from quarry.indexer.build import build_candidate, index_documents
     from quarry.indexer.opened import Index
     from quarry.indexer.records import Document
@@ -78,7 +78,7 @@ def promotion(folder: Path, kills: int) -> dict[str, Any]:
     from quarry.training.tuning.promotion import history, lineage_of, promote, roll_back
     from tests.fakes import WordEmbedder
 
-    index, rng = folder / "index", random.Random(0)
+    index, rng = folder / "index", random.Random(seed)
     index_documents(index, [Document("a", "续借图书两次"), Document("b", "renew a book")], WordEmbedder("base"))
 
     def load(facts: Any) -> WordEmbedder:
@@ -122,11 +122,11 @@ def promotion(folder: Path, kills: int) -> dict[str, Any]:
         return dict(found)
 
     most = {"promote": 60, "back": 6, "documents": 60}  # changes of each at first; then as many as were counted
-    done, finished, before = 0, dict.fromkeys(most, 0), state()
+    killed, finished, before = dict.fromkeys(most, 0), dict.fromkeys(most, 0), state()
     for number in range(10_000):
-        if done >= kills and all(finished.values()):  # each was also let through
+        if min(killed["promote"], killed["back"]) >= kills and all(finished.values()):  # each was also let through
             break
-        kind = rng.choice(["promote", "promote", "back", "documents"])
+        kind = rng.choice(["promote", "promote", "back", "back", "documents"])
         if kind == "back" and not before["chain"]:
             kind = "promote"
         near_the_end = rng.randrange(max(0, most[kind] - 6), most[kind] + 1)
@@ -149,7 +149,7 @@ def promotion(folder: Path, kills: int) -> dict[str, Any]:
             assert told_after != told_before
         else:
             assert code == -9, f"{kind} {number} ended by itself"
-            done += 1
+            killed[kind] += 1
         if told_after == told_before:
             assert after == before, f"{kind} {number}: something else changed than the pointer"
         elif kind == "promote":
@@ -159,10 +159,10 @@ def promotion(folder: Path, kills: int) -> dict[str, Any]:
         else:
             assert after["chain"] == before["chain"] and f"version{number} 第{number}版" in after["texts"]
         before = after
-    return {"kills": done, "finished": finished, "changes": most}
+    return {"kills": killed, "finished": finished, "changes": most}
 
 
-def checkpoints(folder: Path, kills: int) -> dict[str, Any]:
+def checkpoints(folder: Path, kills: int, seed: int = 0) -> dict[str, Any]:
     """Train with a checkpoint after each step, killed in saving; every step must give the weights of a run left alone."""
     import quarry.training.fit.run as training_run
     from quarry.training.fit.embedder import _EmbedderTrainee
@@ -174,7 +174,7 @@ def checkpoints(folder: Path, kills: int) -> dict[str, Any]:
     from tests.training.tiny_model import tiny_model, topic_rows
 
     training_run.versions = dict  # type: ignore[assignment]  # git is not asked two hundred times
-    base, rows, rng = tiny_model(folder / "base"), RowTable.of(topic_rows(96)), random.Random(0)
+    base, rows, rng = tiny_model(folder / "base"), RowTable.of(topic_rows(96)), random.Random(seed)
     spec = TrainSpec(epochs=100, batch_size=16, learning_rate=1e-3, warmup=0.0, checkpoint_steps=1)
     alone = spec.model_copy(update={"checkpoint_steps": 0})
     subject = _EmbedderTrainee(open_trainable(base, spec, device="cpu"), rows, spec)
@@ -217,8 +217,5 @@ def checkpoints(folder: Path, kills: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(
-        json.dumps(
-            {"promotion": promotion, "checkpoints": checkpoints}[sys.argv[1]](Path(sys.argv[2]), int(sys.argv[3]))
-        )
-    )
+    what = {"promotion": promotion, "checkpoints": checkpoints}[sys.argv[1]]
+    print(json.dumps(what(Path(sys.argv[2]), *map(int, sys.argv[3:]))))

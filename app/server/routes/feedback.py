@@ -115,4 +115,4 @@ def feedback(said: FeedbackRequest, services: Shared) -> FeedbackAnswer:
         )
     except FeedbackError as err:
         raise Problem(422, err.message, code="invalid_request") from err
-    return FeedbackAnswer(number=services.feedback.append(event))
+    return FeedbackAnswer(number=services.judging().append(event))

@@ -59,7 +59,7 @@ def html_text(html: str) -> tuple[str, str]:
     """Return title and text of an HTML document or fragment.
 
     Raises:
-        Unreadable: `damaged` when it is nested beyond what can be read in time.
+        Unreadable: `damaged` when an element has too many attributes to be read in time.
     """
     page = _Page(html)
     return page.title, page.text
@@ -112,13 +112,16 @@ def _bounded(html: str) -> str:
     """Return a page that the parser takes in linear time.
 
     Its time grows with the square of the depth, of the attributes of one element, and of the choices of one list: a file of 5 MB could
-    take an hour. Lists of very many choices become lists of definitions, which show the same.
+    take an hour. Lists of very many choices become lists of definitions, which show the same, and of elements nested more than 5,000
+    deep only the words stay.
 
     Raises:
-        Unreadable: `damaged` when it is nested too deeply, or an element has too many attributes.
+        Unreadable: `damaged` when an element has too many attributes.
     """
     depth = choices = 0
     end = 0
+    flat: list[str] = []  # the page without what is nested too deeply to stay an element; its words stay
+    kept = 0
     for match in _TAG.finditer(html):
         name = match[2].lower()
         choices += name == "option"
@@ -126,17 +129,14 @@ def _bounded(html: str) -> str:
             _check_attributes(html, end, match.start())
         end = match.end()
         if name not in _FLAT:
-            depth = max(0, depth - 1) if match[1] else depth + 1
-            if depth > _MAX_DEPTH:
-                found = Message.of(
-                    "readers.nested",
-                    "nested more than {depth:,} elements deep",
-                    expected="a page",
-                    do="Save its text instead",
-                    depth=_MAX_DEPTH,
-                )
-                raise Unreadable("damaged", found)
+            closes = bool(match[1])
+            if depth - closes >= _MAX_DEPTH:
+                after = html.find(">", end) + 1
+                flat += html[kept : max(kept, match.start())], " "
+                kept = max(kept, after or len(html))
+            depth = max(0, depth - 1) if closes else depth + 1
     _check_attributes(html, end, len(html))
+    html = "".join(flat) + html[kept:] if flat else html
     if choices > _MOST_CHOICES:
         html = _CHOICES.sub(lambda found: f"<{found[1]}{'div' if found[2].lower() == 'select' else 'dd'}", html)
     return html

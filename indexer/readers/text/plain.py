@@ -1,6 +1,7 @@
 """Plain text, Markdown with front matter, and tables as text (CSV, TSV)."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from quarry.indexer.messages import Message
@@ -21,17 +22,22 @@ _DECLARED = re.compile(r"sep=([,;\t|])\r?\n", re.IGNORECASE)  # a line that Exce
 _SEPARATORS = ",;\t|"
 _TRIED = 20_000  # characters in which the separator is sought
 _TRIED_ROWS = 50
+_GAP = re.compile(rb"\0{64,}")  # blocks that were never written: a log after a crash, a file with room reserved
 _CONTROLS = 0.1  # a "text" with more control characters than this is binary
 
 
 def read_text(path: Path, content: bytes, options: ReadOptions) -> Reading:
-    """Read a text file.
+    """Read a text file. Runs of zero bytes in it are left out, and counted as damage.
 
     Raises:
         Unreadable: `unsupported format` when the content is binary.
     """
     del path  # the name has no say
-    decoded = decode(content, charset=options.charset)
+    rest, gaps = _GAP.subn(b"", content)
+    if not gaps or b"\0" in rest:  # UTF-16 has zero bytes of its own
+        rest, gaps = content, 0
+    decoded = decode(rest, charset=options.charset)
+    decoded = replace(decoded, damaged=decoded.damaged + gaps)
     start = decoded.text[:10_000]
     controls = sum((character < " " and character not in "\n\t\f\x1b") or character == "\ufffd" for character in start)
     if controls > _CONTROLS * len(start):

@@ -1,7 +1,8 @@
 """XML: the text of its elements, and the attributes that are for people; entity tricks are refused."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from html import unescape
 from pathlib import Path
 from xml.parsers import expat
 
@@ -29,6 +30,8 @@ _TECHNICAL = frozenset({
     "src", "standalone", "stroke", "style", "target", "transform", "type", "uid", "uri", "url", "uuid", "version", "viewbox", "width",
 })  # fmt: skip  # a table: attributes for programs
 _WORD = re.compile(r"[^\W\d_]{2}|[\u3400-\u9fff]")
+_FOREIGN = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")  # that XML cannot hold
+_MARKUP = re.compile(r"<!\[CDATA\[|\]\]>|<[^<>]*>")
 _ADDRESS = re.compile(r"\w+:/|[\w-]*[/#{]|[\w.]*\.\w+$")
 
 
@@ -137,10 +140,14 @@ def _goes_on(before: str, name: str) -> bool:
 def read_xml(path: Path, content: bytes, options: ReadOptions) -> Reading:
     """Read XML (feeds and the like): the text of its elements, one a line.
 
+    With characters in it that could not be read, it need not be well-formed.
+
     Raises:
         Unreadable: `archive bomb` when it declares entities, `damaged` when it is not well-formed.
     """
     decoded = decode(content, declared_charset(content), charset=options.charset)
+    text, foreign = _FOREIGN.subn("\ufffd", decoded.text)
+    decoded = replace(decoded, text=text, damaged=decoded.damaged + foreign)
     feed = _Feed()
     parser = expat.ParserCreate("utf-8")  # expat knows few charsets, so it gets what we have decoded
     parser.buffer_text = True
@@ -151,5 +158,11 @@ def read_xml(path: Path, content: bytes, options: ReadOptions) -> Reading:
     try:
         parser.Parse(decoded.text.encode(), True)
     except expat.ExpatError as err:
-        raise Unreadable("damaged", damaged_file("XML", err)) from err
+        if not decoded.damaged:
+            raise Unreadable("damaged", damaged_file("XML", err)) from err
+        words = unescape(
+            _MARKUP.sub("\n", decoded.text)
+        )  # a broken byte took a bracket with it: the words are still there
+        lines = (line.strip() for line in words.split("\n"))
+        return Reading((Extract("\n".join(filter(None, lines)), feed.title or stem(path), text_meta(decoded)),))
     return Reading((Extract("\n\n".join(feed.lines), feed.title or stem(path), text_meta(decoded)),))

@@ -55,6 +55,17 @@ def test_too_much_text_is_refused_until_some_is_done(tmp_path):
     inbox.close()
 
 
+def test_the_texts_of_failed_jobs_cannot_fill_the_disk(tmp_path):
+    inbox = Inbox.open(tmp_path, max_bytes=4_000)
+    jobs = [inbox.put_documents([doc(number, "x" * 300)]) for number in range(9)]
+    for job in jobs:
+        inbox.finish(job, "failed", {"reason": "x"})
+    kept = [job for job in jobs if inbox.documents(job)]
+    assert kept == jobs[-2:]
+    assert [inbox.job(job.id).state for job in jobs] == ["failed"] * 9  # what became of each is still told
+    inbox.close()
+
+
 def test_one_owner_and_only_its_own_file(tmp_path):
     inbox = Inbox.open(tmp_path)
     with pytest.raises(IndexBusyError, match="already accepts documents for"):

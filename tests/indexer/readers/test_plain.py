@@ -19,6 +19,18 @@ def test_binary_content_is_refused():
         read_text(Path("a.txt"), bytes(range(1, 32)) * 4, OPTIONS)
 
 
+@pytest.mark.parametrize("gap", [bytes(64), bytes(4_096), bytes(1 << 17)], ids=["64", "4 KiB", "128 KiB"])
+def test_blocks_that_were_never_written_are_left_out_and_counted(gap):
+    words = "第一行日志\nsecond line of the log\n".encode()
+    for content in (words + gap, gap + words, words + gap + words):
+        (extract,) = read_text(Path("a.log"), content, OPTIONS).extracts
+        assert extract.text == content.replace(gap, b"").decode()
+        assert extract.meta == {"charset": "utf-8", "damaged": "1"}
+    wide = ("\ufeff" + "a log\n" * (len(gap) + 10)).encode("utf-16-le")
+    text = read_text(Path("a.log"), wide + bytes(64), OPTIONS).extracts[0].text
+    assert text.count("a log\n") == len(gap) + 10
+
+
 def test_front_matter_becomes_metadata():
     content = '---\ntitle: "标题 One"\ntags: [甲, "b"]\nauthors:\n  - Ann\n  - 李四\nempty:\n---\n# Heading\ntext\n'
     (extract,) = read_markdown(Path("a.md"), content.encode(), OPTIONS).extracts

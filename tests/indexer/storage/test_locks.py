@@ -53,3 +53,46 @@ def test_an_owner_that_cannot_be_read_is_another_process(tmp_path):
     lock.release()
     with pytest.raises(FileNotFoundError):
         ProcessLock(tmp_path / "none" / "a", busy)
+
+
+REMOVE_AND_WRITE = """
+import os, sys
+from pathlib import Path
+from quarry.indexer.errors import IndexBusyError
+from quarry.indexer.storage.generations import writer_lock
+index = Path(sys.argv[1])
+os.unlink(index / "writer.lock")
+try:
+    with writer_lock(index):
+        print("two writers")
+except IndexBusyError:
+    print("busy")
+"""
+
+
+def test_a_removed_lock_file_lets_no_second_writer_in(tmp_path):
+    from quarry.indexer.storage.generations import writer_lock
+
+    command = [sys.executable, "-c", REMOVE_AND_WRITE, str(tmp_path)]
+    with writer_lock(tmp_path):
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert said == "busy\n"
+    with writer_lock(tmp_path):  # free again afterwards
+        pass
+
+
+def test_on_a_file_system_without_locks_of_folders_the_lock_file_counts(tmp_path, monkeypatch):
+    from quarry.indexer.storage import locks
+    from quarry.indexer.storage.generations import writer_lock
+
+    def refuse(descriptor):
+        import stat
+
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(9, "Bad file descriptor")  # as NFS does for what is open for reading only
+        return taken(descriptor)
+
+    taken = locks.lock
+    monkeypatch.setattr(locks, "lock", refuse)
+    with writer_lock(tmp_path), pytest.raises(IndexBusyError, match=f"process {os.getpid()} "), writer_lock(tmp_path):
+        pass

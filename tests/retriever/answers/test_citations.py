@@ -1,5 +1,7 @@
 """Citations in every spelling, streams cut anywhere, and sentences checked against passages."""
 
+from time import thread_time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -113,3 +115,19 @@ def test_white_space_before_a_sentence_is_kept_in_kind_and_empty_ones_are_nothin
     assert [CHECKER.sentence(gap + "a b").gap for gap in ("", "  ", "\n", " \n\n\n")] == ["", " ", "\n", "\n\n"]
     assert CHECKER.sentence(" [1].") is None
     assert CHECKER.sentence("---") is None
+
+
+_SHAPES = ["a", "[", "[1,", "1-", "的", '"', "「", "[passage ", "a.b", "1a", " ", "![", "http://a"]
+
+
+@pytest.mark.parametrize(("shape", "size"), [*((shape, 24_000) for shape in _SHAPES), ("[", 7), ("的", 7)])
+def test_an_answer_without_an_end_of_a_sentence_is_checked_in_bounded_time(shape, size):
+    text = (shape * 24_000)[:24_000]  # as much as is read of an answer
+    checker, feed = Checker([passage(1, "Books may be renewed twice online.")], analyzer("bigram")), SentenceFeed()
+    began = thread_time()
+    sentences = [s for at in range(0, len(text), size) for s in feed.feed(text[at : at + size])] + feed.close()
+    for sentence in sentences:
+        checker.sentence(sentence)
+    assert thread_time() - began < 6
+    assert "".join(sentences) == text or not text.strip()
+    assert max(map(len, sentences), default=0) <= 2_100  # with the blanks before it

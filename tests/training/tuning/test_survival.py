@@ -14,20 +14,20 @@ pytestmark = pytest.mark.slow
 KILLS = int(os.environ.get("QUARRY_TEST_KILLS", "25"))  # 200 for a thorough run by hand
 
 
-def killed(what: str) -> dict[str, Any]:
+def killed(what: str, kills: int = KILLS) -> dict[str, Any]:
     """Run `tests.training.killing` where files cost no disk."""
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     with TemporaryDirectory(dir=memory) as folder:
-        command = [sys.executable, "-m", "tests.training.killing", what, folder, str(KILLS)]
+        command = [sys.executable, "-m", "tests.training.killing", what, folder, str(kills)]
         done = subprocess.run(command, cwd=Path(__file__).parents[3], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
 def test_kills_over_promotion_rollback_and_indexing():
-    found = killed("promotion")
-    assert found["kills"] >= KILLS
+    found = killed("promotion", KILLS // 3)
+    assert min(found["kills"]["promote"], found["kills"]["back"]) >= KILLS // 3
     assert min(found["finished"].values()) > 0, found  # each was also let through
 
 
