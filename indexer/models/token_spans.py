@@ -27,6 +27,11 @@ class HfTokenSpans:
         """Identity of the tokenizer: model and digest."""
         return f"{self._model}/{sha256(self.as_json().encode()).hexdigest()[:12]}"
 
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer itself, a `tokenizers.Tokenizer`."""
+        return self._tokenizer
+
     def as_json(self) -> str:
         """Return the tokenizer, so that another process can use it."""
         return str(self._tokenizer.to_str())

@@ -1,22 +1,36 @@
 """`quarry benchmark`: score an embedding model with mteb on local data, in the six task types of C-MTEB, offline."""
 
+from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quarry.app.cli.console import DeviceOption, ExamplesOption, fields, note, out, out_json, table
+from quarry.app.cli.console import DeviceOption, fields, note, out, out_json, table
 from quarry.app.cli.exits import usage_errors
 from quarry.app.cli.help import QuarryCommand
 
 if TYPE_CHECKING:
-    from quarry.retriever.benchmark.task_data import TaskChoice
+    from quarry.indexer.embedder import Embedder
+    from quarry.retriever.benchmark.mteb_model import Asking
+    from quarry.retriever.benchmark.prepared import Choice
+    from quarry.retriever.benchmark.run import BenchmarkResult
 
-_HELP = """Score an embedding model with mteb on local data: retrieval, reranking, STS, classification, pair classification,
-clustering and bitext mining.
+_HELP = """Score an embedding model with mteb on local data: the tasks and benchmarks that mteb knows, AIR-Bench, or your own data.
 
---data contains one folder per dataset; files may be gzipped:
+--tasks names what is scored, separated by commas:
+
+\b
+C-MTEB  "MTEB(cmn, v1)"  "MTEB(eng, v1)"  ...   a benchmark of mteb
+TNews  Banking77Classification  ...             one of mteb's tasks
+AIR-Bench  qa  long-doc  qa_wiki_en             AIR-Bench's data sets
+NAME  NAME:TYPE                                 a folder of your own below --data
+
+mteb's tasks need a copy of their data below --data, as the hub publishes it (jsonl or parquet), in a folder named as the task
+or as the data set. --download lets mteb fetch what is missing. Each task uses the instruction that the model's authors give it.
+
+Your own data has one folder per dataset; files may be gzipped:
 
 \b
 Retrieval          corpus.jsonl queries.jsonl qrels/test.tsv
@@ -27,7 +41,21 @@ BitextMining       test.jsonl: sentence1 sentence2
 Classification     test.jsonl train.jsonl: text label
 Clustering         test.jsonl, with or without train.jsonl: text label
 
-Results are stored in mteb's format as INTO/results/MODEL/REVISION/TASK.json. Tasks with a stored result are not rerun."""
+Results are stored in mteb's format as INTO/results/MODEL/REVISION/TASK.json. Tasks with a stored result are not rerun.
+
+\b
+quarry benchmark table INTO...     averages per kind and overall, as Markdown
+quarry benchmark compare A B       two models task by task, with significance
+
+INTO, A and B are results folders of one model. --png draws the averages per kind."""
+
+
+class Action(StrEnum):
+    """What to do."""
+
+    run = "run"
+    table = "table"
+    compare = "compare"
 
 
 def register(cli: typer.Typer) -> None:
@@ -38,20 +66,35 @@ def register(cli: typer.Typer) -> None:
 
 
 def benchmark(
+    action: Annotated[Action, typer.Argument(help="run, table or compare.")] = Action.run,
+    folders: Annotated[list[Path] | None, typer.Argument(help="Results folders, for table and compare.")] = None,
     into: Annotated[Path | None, typer.Option("--into", help="Results folder.")] = None,
     data: Annotated[Path, typer.Option(help="Folder with one subfolder per dataset.")] = Path("data"),
     tasks: Annotated[
         str | None,
-        typer.Option(help="Comma-separated NAME or NAME:TYPE, such as banking77-en:clustering. Default: all."),
+        typer.Option(help="Comma-separated tasks and benchmarks, see above. Default: all of your own data."),
     ] = None,
     model: Annotated[str, typer.Option(help="Model: auto, a repository id, or a folder.")] = "auto",
     dim: Annotated[int | None, typer.Option(help="Truncate vectors to this length (Matryoshka models).", min=1)] = None,
     limit: Annotated[
         int | None,
-        typer.Option(help="Score a sample of at most this many rows or queries; the task name records it.", min=2),
+        typer.Option(
+            help="Score a sample of at most this many rows or queries of own data; the task name records it.", min=2
+        ),
     ] = None,
-    examples: ExamplesOption = None,
+    instructions: Annotated[
+        str, typer.Option(help="Instruction per task: auto (those of the model's authors), none, or a TOML file.")
+    ] = "auto",
+    examples: Annotated[
+        Path | None,
+        typer.Option(
+            help="Examples in front of each query, for in-context models: a file for all tasks, "
+            "or a folder with TASK.jsonl, TASK.json or TASK.csv."
+        ),
+    ] = None,
+    download: Annotated[bool, typer.Option("--download", help="Let mteb download data that is missing.")] = False,
     device: DeviceOption = "auto",
+    png: Annotated[Path | None, typer.Option(help="Draw the averages of table or compare here.")] = None,
     show: Annotated[bool, typer.Option("--list", help="List the available tasks and exit.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -61,12 +104,14 @@ def benchmark(
         ModelError: If the model is not on this machine.
         typer.BadParameter: If no folder is given for the results, or the data folder has no known data set.
     """
-    from quarry.retriever.benchmark.run import BenchmarkResult, check_mteb, run_benchmark
-    from quarry.retriever.benchmark.task_data import choose_tasks, find_tasks
+    if action is not Action.run:
+        _show(action, folders or [], png, as_json=as_json)
+        return
+    if folders:
+        raise typer.BadParameter("run takes no folders; give --data and --into")
+    from quarry.retriever.benchmark.run import check_mteb, run_benchmark
 
-    names = [name.strip() for name in (tasks or "").split(",") if name.strip()]
-    with usage_errors():
-        choices = choose_tasks(data, names) if names else find_tasks(data)
+    choices = _choices(tasks, data, download=download, show=show)
     if show:
         _list(choices, as_json=as_json)
         return
@@ -77,38 +122,23 @@ def benchmark(
     check_mteb()
     from datasets import disable_progress_bars
 
-    from quarry.app.wiring import asked_options, choose_model
-
     disable_progress_bars()  # one bar per small dataset is noise
-
-    chosen = choose_model(model, device=device, dim=dim, asked=asked_options(examples))
-    for sentence in chosen.trail:
-        note(f"model: {sentence}")
-    if chosen.embedder is None:
-        from quarry.indexer.errors import ModelError
-
-        raise ModelError(
-            "cli.nothing_to_score",
-            "there is no embedding model to score",
-            expected="one",
-            do="Give --model, or see `quarry models`",
-        )
-    experiment: dict[str, Any] = {} if dim is None else {"dim": dim}
-    if examples is not None:
-        experiment["examples"] = sha256(chosen.embedder.spec.query_format.encode()).hexdigest()[:12]
+    embedder = _embedder(model, device, dim)
+    asking = _asking(embedder, instructions, examples)
     results: list[BenchmarkResult] = []
     for result in run_benchmark(
-        chosen.embedder,
+        embedder,
         choices,
         into,
         limit=limit,
-        experiment=experiment or None,
+        experiment=_experiment(asking, dim, instructions),
+        asking=asking,
         progress=lambda message: note(str(message)),
     ):
         note(f"  {result.measure} {result.score:.4f}" + (" (from an earlier run)" if result.reused else ""))
         results.append(result)
     if as_json:
-        spec = chosen.embedder.spec
+        spec = embedder.spec
         out_json(
             {"model": spec.model, "revision": spec.revision, "dim": spec.dim, "tasks": [fields(r) for r in results]}
         )
@@ -123,10 +153,83 @@ def benchmark(
     out(f"mteb's results: {into / 'results'}")
 
 
-def _list(choices: "list[TaskChoice]", *, as_json: bool) -> None:
-    from quarry.retriever.benchmark.task_data import kinds_of
+def _show(action: Action, folders: list[Path], png: Path | None, *, as_json: bool) -> None:
+    """Print results that are there already."""
+    from quarry.app.cli.commands.benchmark_results import show_comparison, show_table
+    from quarry.retriever.benchmark.run import check_mteb
 
-    rows = [(choice.folder.name, kinds_of(choice.folder)) for choice in choices]
+    check_mteb()
+    if action is Action.compare:
+        if len(folders) != 2:
+            raise typer.BadParameter("compare requires two results folders: quarry benchmark compare A B")
+        show_comparison(folders[0], folders[1], png, as_json=as_json)
+        return
+    if not folders:
+        raise typer.BadParameter("table requires a results folder: quarry benchmark table INTO")
+    show_table(folders, png, as_json=as_json)
+
+
+def _choices(tasks: str | None, data: Path, *, download: bool, show: bool) -> "list[Choice]":
+    """Return what is scored; tasks of a benchmark whose data is not here are left out, and a note names them."""
+    from quarry.retriever.benchmark.choices import chosen
+
+    with usage_errors():
+        found = chosen(tasks or "", data, download=download)
+    if found.missing and not show:
+        note(f"{len(found.missing)} tasks have no data in {data} and are left out: {', '.join(found.missing)}")
+    return list(found.choices)
+
+
+def _embedder(model: str, device: str, dim: int | None) -> "Embedder":
+    from quarry.app.wiring import choose_model
+    from quarry.indexer.errors import ModelError
+
+    chosen = choose_model(model, device=device, dim=dim)
+    for sentence in chosen.trail:
+        note(f"model: {sentence}")
+    if chosen.embedder is None:
+        raise ModelError(
+            "cli.nothing_to_score",
+            "there is no embedding model to score",
+            expected="one",
+            do="Give --model, or see `quarry models`",
+        )
+    return chosen.embedder
+
+
+def _asking(embedder: "Embedder", instructions: str, examples: Path | None) -> "Asking":
+    """Return how the model is asked in each task."""
+    from quarry.retriever.benchmark.mteb_model import Asking
+    from quarry.retriever.benchmark.task_prompts import prompts_of, read_prompts, read_task_shots
+
+    if examples is not None and not examples.is_dir():
+        read_task_shots(examples, "")  # a bad file ends here, before any task
+    if instructions == "none":
+        return Asking(None, examples)
+    prompts = prompts_of(embedder.spec.model) if instructions == "auto" else read_prompts(Path(instructions))
+    return Asking(prompts, examples)
+
+
+def _experiment(asking: "Asking", dim: int | None, instructions: str) -> dict[str, Any] | None:
+    """Return the settings that change vectors without changing the model, for the result's path."""
+    found: dict[str, Any] = {} if dim is None else {"dim": dim}
+    if instructions != "auto":
+        found["instructions"] = asking.prompts.digest if asking.prompts else "none"
+    if asking.examples is not None:
+        files = sorted(asking.examples.iterdir()) if asking.examples.is_dir() else [asking.examples]
+        found["examples"] = sha256(b"".join(path.read_bytes() for path in files if path.is_file())).hexdigest()[:12]
+    return found or None
+
+
+def _list(choices: "list[Choice]", *, as_json: bool) -> None:
+    from quarry.retriever.benchmark.task_data import TaskChoice, kinds_of
+
+    rows = [
+        (choice.folder.name, list(kinds_of(choice.folder)))
+        if isinstance(choice, TaskChoice)
+        else (choice.name, [choice.kind])
+        for choice in choices
+    ]
     if as_json:
         out_json([{"name": name, "kinds": kinds} for name, kinds in rows])
     else:

@@ -24,6 +24,7 @@ class Action(StrEnum):
     list = "list"
     history = "history"
     rollback = "rollback"
+    card = "card"
 
 
 def register(cli: typer.Typer) -> None:
@@ -31,18 +32,28 @@ def register(cli: typer.Typer) -> None:
     cli.command(
         "models",
         cls=QuarryCommand,
-        short_help="List the known models; show or undo promotions.",
+        short_help="List the known models; undo promotions; write model cards.",
         help="List the known models (list), show which models an index has used and why (history INDEX), "
-        "or undo the latest promotion of a model or reranker (rollback INDEX).",
+        "undo the latest promotion of a model or reranker (rollback INDEX), or read and write a model card (card FOLDER): "
+        "with --results the card of a model folder gets the scores of quarry benchmark, without it the averages of a card are "
+        "printed.",
     )(models)
 
 
 def models(
     ctx: typer.Context,
-    action: Annotated[Action, typer.Argument(help="list, history or rollback.")] = Action.list,
+    action: Annotated[Action, typer.Argument(help="list, history, rollback or card.")] = Action.list,
     index: Annotated[
         Path | None,
-        typer.Argument(help="The index folder, for history and rollback. Default: QUARRY_INDEX, or quarry.toml."),
+        typer.Argument(
+            help="The index folder, for history and rollback; default QUARRY_INDEX, or quarry.toml. "
+            "For card: a model folder, or a model card."
+        ),
+    ] = None,
+    results: Annotated[Path | None, typer.Option(help="For card: results of quarry benchmark, of one model.")] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(help="For card: write it here. Default with --results: README.md in the model folder."),
     ] = None,
     device: Annotated[
         str, typer.Option(help="Device on which a rollback encodes newer documents: auto, cpu, cuda or mps.")
@@ -50,9 +61,14 @@ def models(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     lang: LanguageOption = "en",
 ) -> None:
-    """List models, or show or undo the promotions of an index."""
+    """List models, show or undo the promotions of an index, or read and write a model card."""
     if action is Action.list:
         _list(as_json=as_json)
+        return
+    if action is Action.card:
+        if index is None:
+            raise typer.BadParameter("card requires a model folder or a model card: quarry models card FOLDER")
+        _card(index, results, to, as_json=as_json)
         return
     index = index or chosen_index(ctx)
     if index is None:
@@ -94,6 +110,34 @@ def _list(*, as_json: bool) -> None:
         header,
     )
     note(f"searched {hub_cache()}; pass --model FOLDER to use a model stored elsewhere")
+
+
+def _card(source: Path, results: Path | None, to: Path | None, *, as_json: bool) -> None:
+    """Print the averages of a card, and write it where that was asked for."""
+    from quarry.indexer.storage.durable import write_atomic
+    from quarry.retriever.benchmark.averages import averages
+    from quarry.retriever.benchmark.card import card_scores, read_card
+    from quarry.retriever.benchmark.card_text import model_card, score_lines
+
+    if results is None:
+        card = read_card(source)
+    else:
+        from quarry.retriever.benchmark.run import check_mteb
+        from quarry.retriever.benchmark.stored import read_results
+
+        check_mteb()
+        card = model_card(source, read_results(results))
+        to = to or source / "README.md"
+    if to is not None:
+        write_atomic(to, card.text().encode())
+        note(f"{len(card.entries)} entries written to {to}")
+    scores = list(card_scores(card))
+    if as_json:
+        out_json(
+            {"model": card.name, "entries": len(card.entries), "averages": fields(averages(scores)) if scores else None}
+        )
+    else:
+        out(score_lines(card) or f"{source} has no scores")
 
 
 def _roll_back(index: Path, device: str) -> None:

@@ -9,7 +9,8 @@ import pytest
 from quarry.indexer.errors import MissingExtraError
 from quarry.retriever.benchmark import run as benchmark
 from quarry.retriever.benchmark.mteb_tasks import mteb_task, task_name
-from quarry.retriever.benchmark.run import read_task, run_benchmark
+from quarry.retriever.benchmark.prepared import read_task
+from quarry.retriever.benchmark.run import run_benchmark
 from quarry.retriever.benchmark.task_data import TaskChoice
 from quarry.retriever.evaluation.measures import average_precision, ndcg
 from tests.fakes import WordEmbedder

@@ -1,0 +1,88 @@
+"""`quarry benchmark table` and `quarry benchmark compare`: results that are there already, as tables and pictures."""
+
+from math import isnan
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from quarry.app.cli.console import fields, note, out, out_json, table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from quarry.retriever.benchmark.averages import Averages
+    from quarry.retriever.benchmark.compare import TaskComparison
+    from quarry.retriever.benchmark.stored import StoredResult
+
+
+def show_table(folders: "Sequence[Path]", picture: Path | None, *, as_json: bool) -> None:
+    """Print the averages of one or several models as Markdown, and draw them."""
+    from quarry.retriever.benchmark.stored import model_name, read_results
+    from quarry.retriever.benchmark.tables import markdown_table
+
+    found = {model_name(folder): _averages(read_results(folder)) for folder in folders}
+    _draw(picture, found)
+    if as_json:
+        out_json({name: fields(each) for name, each in found.items()})
+    else:
+        out(markdown_table(found))
+
+
+def show_comparison(before: Path, after: Path, picture: Path | None, *, as_json: bool) -> None:
+    """Print the second model against the first, task by task, with significance, and the averages on their common tasks."""
+    from quarry.retriever.benchmark.compare import compare_results
+    from quarry.retriever.benchmark.stored import model_name, read_results
+
+    results = {folder: read_results(folder) for folder in (before, after)}
+    names = [model_name(before), model_name(after)]
+    found = compare_results(results[before], results[after])
+    shared = {each.task for each in found}
+    averages = (
+        [_averages([r for r in results[folder] if r.task in shared]) for folder in (before, after)] if found else []
+    )
+    if names[0] == names[1]:
+        names = [f"{names[0]} ({before})", f"{names[1]} ({after})"]
+    if averages:
+        _draw(picture, dict(zip(names, averages, strict=True)))
+    if as_json:
+        rows = [{**fields(each), "difference": each.difference, "verdict": each.verdict} for each in found]
+        out_json(
+            {"before": names[0], "after": names[1], "tasks": rows, "averages": [fields(each) for each in averages]}
+        )
+        return
+    out(f"before: {names[0]}\nafter:  {names[1]}\n")
+    table(
+        [_row(each) for each in found],
+        ("task", "before", "after", "difference", "95 % interval", "p", "items", "verdict"),
+    )
+    for kind in averages[0].kinds if averages else ():
+        first, second = (each.kinds[kind] for each in averages)
+        out(f"{kind}: {first:.2f} -> {second:.2f} ({second - first:+.2f}), {averages[0].counts[kind]} tasks")
+    if averages:
+        first, second = (each.overall for each in averages)
+        out(f"Average over tasks: {first:.2f} -> {second:.2f} ({second - first:+.2f}), {len(shared)} common tasks")
+    left_out = sorted({r.task for each in results.values() for r in each} - shared)
+    if left_out:
+        note(f"only one of the two has {', '.join(left_out)}: left out")
+
+
+def _averages(results: "Sequence[StoredResult]") -> "Averages":
+    from quarry.retriever.benchmark.averages import averages
+
+    return averages(score for result in results for score in result.task_scores())
+
+
+def _draw(picture: Path | None, found: "dict[str, Averages]") -> None:
+    if picture is None:
+        return
+    from quarry.retriever.benchmark.tables import draw_radar
+
+    draw_radar(picture, found)
+    note(f"picture: {picture}")
+
+
+def _row(each: "TaskComparison") -> tuple[str, ...]:
+    interval = "-" if isnan(each.low) else f"{each.low:+.2f} to {each.high:+.2f}"
+    p = "-" if isnan(each.p) else f"{each.p:.4f}"
+    return (
+        each.task, f"{each.before:.2f}", f"{each.after:.2f}", f"{each.difference:+.2f}", interval, p, str(each.count), each.verdict,
+    )  # fmt: skip  # one row of a table
