@@ -22,10 +22,10 @@ _HELP = """Score an embedding model with mteb on local data: the tasks and bench
 --tasks names what is scored, separated by commas:
 
 \b
-C-MTEB  "MTEB(cmn, v1)"  "MTEB(eng, v1)"  ...   a benchmark of mteb
-TNews  Banking77Classification  ...             one of mteb's tasks
-AIR-Bench  qa  long-doc  qa_wiki_en             AIR-Bench's data sets
-NAME  NAME:TYPE                                 a folder of your own below --data
+C-MTEB  "MTEB(cmn, v1)"  "MTEB(eng, v1)"    a benchmark of mteb
+TNews  Banking77Classification              one of mteb's tasks
+AIR-Bench  qa  long-doc  qa_wiki_en         AIR-Bench's data sets
+NAME  NAME:TYPE                             your own folder below --data
 
 mteb's tasks need a copy of their data below --data, as the hub publishes it (jsonl or parquet), in a folder named as the task
 or as the data set. --download lets mteb fetch what is missing. Each task uses the instruction that the model's authors give it.

@@ -17,6 +17,7 @@ from quarry.retriever.benchmark.compare import average_precision, compare_result
 from quarry.retriever.benchmark.run import run_benchmark
 from quarry.retriever.benchmark.stored import model_folder, model_name, read_results
 from quarry.retriever.benchmark.tables import draw_radar, markdown_table
+from tests import ROOT
 from tests.fakes import WordEmbedder
 from tests.retriever.benchmark import native_data as made
 
@@ -214,3 +215,18 @@ def test_folders_without_results_or_with_several_models_are_refused(scored, tmp_
     path.write_text(json.dumps({"no": "result"}))
     with pytest.raises(CorpusError, match=r"SummEval\.json is no result of mteb"):
         read_results(path.parent)
+
+
+PAPERS = ROOT.parent / "shared" / "papers"
+
+
+@pytest.mark.skipif(not PAPERS.is_dir(), reason="needs the papers beside the checkout")
+def test_the_published_card_gives_its_published_averages_and_is_written_back_unchanged():
+    (path,) = PAPERS.glob("004_*.txt")
+    card = read_card(path)
+    found = averages(card_scores(card))
+    kinds = ("Retrieval", "Clustering", "PairClassification", "Reranking", "STS", "Summarization", "Classification")
+    shown = [round(found.overall, 2), *(round(found.kinds[kind], 2) for kind in kinds)]
+    assert shown == [63.98, 53.9, 46.98, 85.8, 59.48, 81.56, 32.06, 76.21]
+    assert (len(found.tasks), len(card.entries)) == (56, 68)
+    assert card.text() == path.read_text(encoding="utf-8")
