@@ -1,6 +1,7 @@
 """`quarry benchmark`: score an embedding model with mteb on local data, in the six task types of C-MTEB, offline."""
 
 from enum import StrEnum
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,10 +13,12 @@ from quarry.app.cli.exits import usage_errors
 from quarry.app.cli.help import QuarryCommand
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from quarry.indexer.embedder import Embedder
     from quarry.retriever.benchmark.mteb_model import Asking
     from quarry.retriever.benchmark.prepared import Choice
-    from quarry.retriever.benchmark.run import BenchmarkResult
+    from quarry.retriever.benchmark.run import BenchmarkResult, MtebModel
 
 _HELP = """Score an embedding model with mteb on local data: the tasks and benchmarks that mteb knows, AIR-Bench, or your own data.
 
@@ -85,6 +88,16 @@ def benchmark(
     instructions: Annotated[
         str, typer.Option(help="Instruction per task: auto (those of the model's authors), none, or a TOML file.")
     ] = "auto",
+    search: Annotated[
+        str | None,
+        typer.Option(
+            help="Score the whole search instead of the model, on retrieval and reranking tasks: bm25, dense, hybrid, "
+            "each also with +rerank; mteb-bm25; or reranker. Users get hybrid+rerank."
+        ),
+    ] = None,
+    rerank: Annotated[
+        str, typer.Option(help="Second stage of --search: late, auto, or a reranker's id or folder.")
+    ] = "late",
     examples: Annotated[
         Path | None,
         typer.Option(
@@ -109,7 +122,7 @@ def benchmark(
         return
     if folders:
         raise typer.BadParameter("run takes no folders; give --data and --into")
-    from quarry.retriever.benchmark.run import check_mteb, run_benchmark
+    from quarry.retriever.benchmark.run import check_mteb, run_benchmark, score_tasks
 
     choices = _choices(tasks, data, download=download, show=show)
     if show:
@@ -123,10 +136,14 @@ def benchmark(
     from datasets import disable_progress_bars
 
     disable_progress_bars()  # one bar per small dataset is noise
+    if search is not None:
+        whole = _whole_search(search, rerank, partial(_embedder, model, device, dim))
+        found = score_tasks(whole, _searchable(choices), into, limit=limit, progress=lambda message: note(str(message)))
+        _print(_noted(found), into, {"search": search}, as_json=as_json)
+        return
     embedder = _embedder(model, device, dim)
     asking = _asking(embedder, instructions, examples)
-    results: list[BenchmarkResult] = []
-    for result in run_benchmark(
+    found = run_benchmark(
         embedder,
         choices,
         into,
@@ -134,14 +151,23 @@ def benchmark(
         experiment=_experiment(asking, dim, instructions),
         asking=asking,
         progress=lambda message: note(str(message)),
-    ):
+    )
+    spec = embedder.spec
+    _print(_noted(found), into, {"model": spec.model, "revision": spec.revision, "dim": spec.dim}, as_json=as_json)
+
+
+def _noted(results: "Iterable[BenchmarkResult]") -> "list[BenchmarkResult]":
+    """Return the results; each is noted as it comes."""
+    found = []
+    for result in results:
         note(f"  {result.measure} {result.score:.4f}" + (" (from an earlier run)" if result.reused else ""))
-        results.append(result)
+        found.append(result)
+    return found
+
+
+def _print(results: "list[BenchmarkResult]", into: Path, facts: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        spec = embedder.spec
-        out_json(
-            {"model": spec.model, "revision": spec.revision, "dim": spec.dim, "tasks": [fields(r) for r in results]}
-        )
+        out_json({**facts, "tasks": [fields(r) for r in results]})
         return
     table(
         [
@@ -151,6 +177,50 @@ def benchmark(
         ("task", "kind", "measure", "score", "scored", "languages", "seconds"),
     )
     out(f"mteb's results: {into / 'results'}")
+
+
+def _whole_search(search: str, rerank: str, embedder: "Callable[[], Embedder]") -> "MtebModel":
+    """Return the search, the baseline or the reranker that is scored; the model is only loaded where the route needs it."""
+    from quarry.retriever.benchmark.search_model import (
+        BASELINE,
+        RERANKER,
+        MtebBaseline,
+        MtebReranker,
+        MtebSearch,
+        SearchSettings,
+    )
+
+    if search == BASELINE:
+        return MtebBaseline()
+    if search == RERANKER:
+        from quarry.indexer.models.source import resolve_model
+        from quarry.retriever.rerankers.cross_encoder import load_reranker
+
+        source = None if rerank == "late" else resolve_model(rerank, kind="reranker")
+        if source is None:
+            raise typer.BadParameter(
+                "--search reranker requires a reranker: --rerank FOLDER, or auto where one is here"
+            )
+        return MtebReranker(load_reranker(source.folder, model_id=source.model))
+    settings = SearchSettings(search, rerank)
+    return MtebSearch(None if settings.options.route == "bm25" else embedder(), settings)
+
+
+def _searchable(choices: "list[Choice]") -> "list[Choice]":
+    """Return the tasks that a search can do; a note names the others.
+
+    Raises:
+        typer.BadParameter: If there is none.
+    """
+    from quarry.retriever.benchmark.search_model import suits
+
+    found = [choice for choice in choices if suits(choice.kind)]
+    others = [choice.name for choice in choices if not suits(choice.kind)]
+    if not found:
+        raise typer.BadParameter("--search scores retrieval and reranking tasks, and none was chosen")
+    if others:
+        note(f"{len(others)} tasks are no searches and are left out: {', '.join(others)}")
+    return found
 
 
 def _show(action: Action, folders: list[Path], png: Path | None, *, as_json: bool) -> None:
