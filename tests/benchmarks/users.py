@@ -209,7 +209,7 @@ def _told(report: TuningReport) -> dict[str, Any]:
         "promoted": report.promoted,
         "share": report.share,
         "held_out": [verdict.held_out.count, round(verdict.held_out.before, 4), round(verdict.held_out.after, 4)],
-        "p": round(verdict.held_out.p, 4),
+        "evidence": float(f"{verdict.evidence:.3g}"),
         "general": round(verdict.general.difference, 4),
         "refusals": [str(refusal) for refusal in verdict.refusals],
         "examples": {str(what): count for what, count in report.examples.items()},

@@ -3,6 +3,8 @@
 Two questions, both must be answered yes:
 
 1. Is it better where it was to become better? Held-out queries, through the route that is served, paired with the live model.
+   The evidence is an e-value (`quarry.retriever.evaluation.betting`), so the gate may be asked again after every judgement: a model
+   that is no different passes at any of these looks with a chance of at most `FALSE_PROMOTIONS`.
 2. Is it no worse elsewhere? A general set in Chinese and English, which tuning on one domain is known to hurt
    (Xiao et al., "LM-Cocktail", 2023).
 """
@@ -10,11 +12,18 @@ Two questions, both must be answered yes:
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from quarry.indexer.messages import Message
-from quarry.retriever.evaluation.compare import Comparison, compare
+from quarry.retriever.evaluation.betting import e_values
+from quarry.retriever.evaluation.compare import MINIMUM_QUERIES, Comparison, compare
 from quarry.retriever.evaluation.evaluate import Evaluation
 from quarry.retriever.evaluation.slices import slices
 from quarry.retriever.ranking import Query
+
+FALSE_PROMOTIONS = 0.01  # of models that are no different, however often the gate is asked
+ENOUGH = 1 / FALSE_PROMOTIONS  # evidence
+_MOST_SAID = 1e6  # evidence beyond it is written as this
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +65,7 @@ class GateVerdict:
     Attributes:
         promote: Only when both questions are answered yes.
         held_out: The comparison on the held-out queries.
+        evidence: E-value of the gain on the held-out queries, at least 0: what a bet on it against even odds has made of 1 by now.
         general: The comparison on the general set.
         languages: Language to the change of its mean on the general set.
         refusals: Why not; empty when promoted.
@@ -63,6 +73,7 @@ class GateVerdict:
 
     promote: bool
     held_out: Comparison
+    evidence: float
     general: Comparison
     languages: Mapping[str, float]
     refusals: tuple[Message, ...]
@@ -76,7 +87,7 @@ class GateVerdict:
     def figures(self) -> tuple[Message, Message]:
         """Return the figures of its two tests."""
         return (
-            Message.of("tuning.verdict_held_out", "Held-out queries: {comparison}", comparison=self.held_out.message()),
+            Message.of("tuning.verdict_held_out", "Held-out queries: {comparison}", comparison=self._gain()),
             Message.of("tuning.verdict_general", "General set: {comparison}", comparison=self.general.message()),
         )
 
@@ -86,8 +97,26 @@ class GateVerdict:
             "tuning.verdict",
             "{reason}. Held-out queries: {held_out} General set: {general}",
             reason=self.reason(),
-            held_out=self.held_out.message(),
+            held_out=self._gain(),
             general=self.general.message(),
+        )
+
+    def _gain(self) -> Message:
+        found = self.held_out
+        return Message.of(
+            "tuning.gain",
+            "{measure} {before:.4f} -> {after:.4f}, difference {difference:+.4f}, evidence {evidence:,.3g} to 1 ({enough:g} to 1 is "
+            "enough); {wins} wins, {ties} ties, {losses} losses on {count} queries.",
+            measure=found.measure,
+            before=found.before,
+            after=found.after,
+            difference=found.difference,
+            evidence=min(self.evidence, _MOST_SAID),
+            enough=ENOUGH,
+            wins=len(found.wins),
+            ties=len(found.ties),
+            losses=len(found.losses),
+            count=found.count,
         )
 
 
@@ -104,10 +133,16 @@ def judge(held_out: Trial, general: Trial, rule: GateSpec = GateSpec()) -> GateV
         ValueError: If one lacks the rule's measure.
     """
     gain = compare(held_out.before, held_out.after, rule.measure)
+    evidence = _evidence(gain)
     elsewhere = compare(general.before, general.after, rule.measure)
     languages = _by_language(general, rule.measure)
-    refusals = [*_not_better(gain), *_worse_elsewhere(elsewhere, languages, rule)]
-    return GateVerdict(not refusals, gain, elsewhere, languages, tuple(refusals))
+    refusals = [*_not_better(gain, evidence), *_worse_elsewhere(elsewhere, languages, rule)]
+    return GateVerdict(not refusals, gain, evidence, elsewhere, languages, tuple(refusals))
+
+
+def _evidence(gain: Comparison, sign: int = 1) -> float:
+    """Return the e-value of a gain, or with -1 of a loss, by the queries in the order of the data set."""
+    return float(e_values(sign * np.array(list(gain.deltas.values())))[-1])
 
 
 def _by_language(trial: Trial, measure: str) -> dict[str, float]:
@@ -116,18 +151,23 @@ def _by_language(trial: Trial, measure: str) -> dict[str, float]:
     return {name: after[name] - value for name, value in before.items() if name in after}
 
 
-def _not_better(gain: Comparison) -> list[Message]:
-    reasons = {
-        "worse": Message.of("tuning.worse", "it is worse on the held-out queries"),
-        "no difference shown": Message.of(
+def _not_better(gain: Comparison, evidence: float) -> list[Message]:
+    if gain.count < MINIMUM_QUERIES:
+        return [
+            Message.of(
+                "tuning.few_held_out", "{count} held-out queries are too few for a verdict", count=gain.count
+            )
+        ]
+    if evidence >= ENOUGH:
+        return []
+    if _evidence(gain, sign=-1) >= ENOUGH:
+        return [Message.of("tuning.worse", "it is worse on the held-out queries")]
+    return [
+        Message.of(
             "tuning.no_gain",
             "no gain is shown on the held-out queries; more judged queries, or better ones, are needed",
-        ),
-        "too few queries": Message.of(
-            "tuning.few_held_out", "{count} held-out queries are too few for a verdict", count=gain.count
-        ),
-    }
-    return [] if gain.verdict == "better" else [reasons[gain.verdict]]
+        )
+    ]
 
 
 def _worse_elsewhere(general: Comparison, languages: Mapping[str, float], rule: GateSpec) -> list[Message]:

@@ -285,8 +285,9 @@ def _print(index: Path, report: "TuningReport", plan: "TuningPlan") -> None:
         )
     elif report.against:
         out(f"  compared with {report.against}, each reranking the top {plan.rerank_depth}")
-    out(f"  held-out queries, {plan.route}: {report.verdict.held_out.message()}")
-    out(f"  general set: {report.verdict.general.message()}")
+    out(f"  route {plan.route}")
+    for figures in report.verdict.figures():
+        out(f"  {figures}")
     for refusal in report.verdict.refusals:
         out(f"  refused: {refusal}")
     if report.promoted:

@@ -53,7 +53,8 @@ class RunView:
         state: How it ended.
         facts: The plan that it was started with; empty when that cannot be read.
         verdict: The gate's reason and the figures of its two tests; empty before the end.
-        held_out: Difference of the means, low and high end of its 95 % interval, p; None before the end.
+        held_out: Difference of the means, low and high end of its 95 % interval, evidence of a gain
+            (reports of older versions have none: 0); None before the end.
         general: Difference on the general set; None before the end.
         dev: nDCG@10 on the dev queries before and after; None where unknown.
         counts: Examples and what was left out.
@@ -101,7 +102,7 @@ def _view(run: TuningRun, running: str) -> RunView:
             state=_state(report),
             facts=facts,
             verdict=_verdict(report),
-            held_out=(float(held["difference"]), float(held["low"]), float(held["high"]), float(held["p"])),
+            held_out=(float(held["difference"]), float(held["low"]), float(held["high"]), float(verdict.get("evidence", 0))),
             general=float(verdict["general"]["difference"]),
             dev=(before, after),
             counts=counts_from_json(report.get("counts", report["examples"])),
@@ -141,7 +142,7 @@ def run_rows(runs: Sequence[RunView], say: Say) -> list[Row]:
             say("Started (UTC)", "开始 (UTC)"): f"{run.begun:%Y-%m-%d %H:%M}",
             say("Outcome", "结果"): say(*_STATES[run.state]),
             say("Held-out nDCG@10, 95 % interval", "留出问题 nDCG@10，95% 区间"): _gain(run),
-            "p": f"{run.held_out[3]:.4f}" if run.held_out else "-",
+            say("Evidence", "证据强度"): f"{min(run.held_out[3], 1e6):,.3g}" if run.held_out and run.held_out[3] else "-",
             say("General set", "通用集"): "-" if run.general is None else f"{run.general:+.4f}",
             say("Dev before and after", "开发集前后"): " → ".join(
                 "-" if one is None else f"{one:.4f}" for one in run.dev
@@ -178,11 +179,11 @@ def verdict_words(run: RunView, say: Say) -> list[str]:
 def column_words(say: Say) -> str:
     """Return what the columns of `run_rows` mean."""
     return say(
-        "Held-out: the gain on questions that training did not see; it decides. p: the probability of such a difference by "
-        "chance alone. General set: the change on questions about other subjects, which may hardly fall. Dev: used to pick "
-        "the checkpoint, so optimistic.",
-        "留出：在训练未见过的问题上的提升，结论以此为准。p：仅凭偶然出现这种差异的可能性。通用集：在其他主题的问题上的变化，"
-        "几乎不得下降。开发集：用来选择最佳步的问题，因此偏乐观。",
+        "Held-out: the gain on questions that training did not see. Evidence: how strongly they show a gain; it decides, and 100 is "
+        "enough, at whatever number of questions you look. General set: the change on questions about other subjects, which may "
+        "hardly fall. Dev: used to pick the checkpoint, so optimistic.",
+        "留出：在训练未见过的问题上的提升。证据强度：这些问题在多大程度上显示出提升，结论以此为准；无论在问到第几个问题时查看，达到 "
+        "100 即可。通用集：在其他主题的问题上的变化，几乎不得下降。开发集：用来选择最佳步的问题，因此偏乐观。",
     )
 
 

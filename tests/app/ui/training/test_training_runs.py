@@ -20,7 +20,7 @@ COMPARED = {"difference": 0.0512, "low": 0.0201, "high": 0.0813, "p": 0.00123}
 
 
 def report(**changes):
-    verdict = {"promote": True, "held_out": COMPARED, "general": {"difference": -0.004}}
+    verdict = {"promote": True, "held_out": COMPARED, "evidence": 1234.5, "general": {"difference": -0.004}}
     known = {
         "promoted": True,
         "forced": False,
@@ -63,7 +63,7 @@ def test_runs_newest_first_with_their_outcome(tmp_path):
         "Started (UTC)": "2026-11-20 09:30",
         "Outcome": "promoted",
         "Held-out nDCG@10, 95 % interval": "+0.0512 [+0.0201, +0.0813]",
-        "p": "0.0012",
+        "Evidence": "1,230",
         "General set": "-0.0040",
         "Dev before and after": "0.5000 → 0.6123",
     }
@@ -95,7 +95,7 @@ def test_the_verdict_comes_in_parts(tmp_path):
     older, forced, refused, kept, promoted = shown.run_views(tmp_path)
     first, held, general = shown.verdict_words(promoted, english)
     assert first == "Promoted: it is better on unseen questions."
-    assert held.startswith("Held-out queries: Better: nDCG@10 0.5000 -> 0.9167")
+    assert held.startswith("Held-out queries: nDCG@10 0.5000 -> 0.9167")
     assert general.startswith("General set: No difference shown")
     assert [line.partition("：")[0] for line in shown.verdict_words(promoted, chinese)[1:]] == ["留出查询", "通用集"]
     assert (
