@@ -80,7 +80,9 @@ def made_up() -> Iterator[Pair]:
     draw = np.random.default_rng(7)
     yield Pair("made up: normal, 0.03, deviation 0.15", np.clip(draw.normal(0.03, 0.15, 4000), -1, 1))
     yield Pair("made up: ranks 1 and 2 exchanged, 58 of 100", np.where(draw.random(4000) < 0.58, 0.37, -0.37))
-    yield Pair("made up: nine of ten equal", draw.choice([0.0] * 18 + [0.6, 0.2], 4000) - (draw.random(4000) < 0.02) * 0.5)
+    yield Pair(
+        "made up: nine of ten equal", draw.choice([0.0] * 18 + [0.6, 0.2], 4000) - (draw.random(4000) < 0.02) * 0.5
+    )
 
 
 def real(path: Path) -> Iterator[Pair]:
@@ -128,7 +130,9 @@ def share(deltas: Numbers) -> float:
 def fixed(deltas: Numbers) -> float:
     """Return the share of simulations in which the fixed test passes."""
     spread = np.maximum(deltas.std(axis=1), 1e-9)
-    return float((deltas.mean(axis=1) / spread * deltas.shape[1] ** 0.5 > NormalDist().inv_cdf(1 - FALSE_PROMOTIONS)).mean())
+    return float(
+        (deltas.mean(axis=1) / spread * deltas.shape[1] ** 0.5 > NormalDist().inv_cdf(1 - FALSE_PROMOTIONS)).mean()
+    )
 
 
 def row(name: str, found: Sequence[Found]) -> str:

@@ -105,7 +105,7 @@ class GateVerdict:
         found = self.held_out
         return Message.of(
             "tuning.gain",
-            "{measure} {before:.4f} -> {after:.4f}, difference {difference:+.4f}, evidence {evidence:,.3g} to 1 ({enough:g} to 1 is "
+            "{measure} {before:.4f} -> {after:.4f}, difference {difference:+.4f}, evidence {evidence:,.1f} to 1 ({enough:g} to 1 is "
             "enough); {wins} wins, {ties} ties, {losses} losses on {count} queries.",
             measure=found.measure,
             before=found.before,
@@ -154,9 +154,7 @@ def _by_language(trial: Trial, measure: str) -> dict[str, float]:
 def _not_better(gain: Comparison, evidence: float) -> list[Message]:
     if gain.count < MINIMUM_QUERIES:
         return [
-            Message.of(
-                "tuning.few_held_out", "{count} held-out queries are too few for a verdict", count=gain.count
-            )
+            Message.of("tuning.few_held_out", "{count} held-out queries are too few for a verdict", count=gain.count)
         ]
     if evidence >= ENOUGH:
         return []

@@ -102,7 +102,12 @@ def _view(run: TuningRun, running: str) -> RunView:
             state=_state(report),
             facts=facts,
             verdict=_verdict(report),
-            held_out=(float(held["difference"]), float(held["low"]), float(held["high"]), float(verdict.get("evidence", 0))),
+            held_out=(
+                float(held["difference"]),
+                float(held["low"]),
+                float(held["high"]),
+                float(verdict.get("evidence", 0)),
+            ),
             general=float(verdict["general"]["difference"]),
             dev=(before, after),
             counts=counts_from_json(report.get("counts", report["examples"])),
@@ -142,7 +147,9 @@ def run_rows(runs: Sequence[RunView], say: Say) -> list[Row]:
             say("Started (UTC)", "开始 (UTC)"): f"{run.begun:%Y-%m-%d %H:%M}",
             say("Outcome", "结果"): say(*_STATES[run.state]),
             say("Held-out nDCG@10, 95 % interval", "留出问题 nDCG@10，95% 区间"): _gain(run),
-            say("Evidence", "证据强度"): f"{min(run.held_out[3], 1e6):,.3g}" if run.held_out and run.held_out[3] else "-",
+            say("Evidence", "证据强度"): f"{min(run.held_out[3], 1e6):,.1f}"
+            if run.held_out and run.held_out[3]
+            else "-",
             say("General set", "通用集"): "-" if run.general is None else f"{run.general:+.4f}",
             say("Dev before and after", "开发集前后"): " → ".join(
                 "-" if one is None else f"{one:.4f}" for one in run.dev

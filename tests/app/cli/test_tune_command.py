@@ -30,7 +30,7 @@ def test_a_refusal_has_its_own_exit_code_and_its_reasons(index, pairs, settings,
     done = quarry(*given, "--settings", settings(1e-7, 1))
     assert done.returncode == 4, done.stderr
     assert "refused: no gain is shown on the held-out queries" in done.stdout
-    assert "general set: No difference shown" in done.stdout
+    assert "General set: No difference shown" in done.stdout
     assert "generation 000001 stays live" in done.stdout
     assert "step 2 of 7: mining negatives for" in done.stderr
     assert "about " in done.stderr.split("step 3 of 7: training on")[0]

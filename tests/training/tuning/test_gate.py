@@ -40,7 +40,7 @@ def test_a_gain_that_costs_nothing_elsewhere_is_promoted():
     assert verdict.held_out.difference == pytest.approx(50 / 60 * 0.5)
     assert verdict.evidence >= ENOUGH
     assert str(verdict.message()).startswith(
-        "Promote. Held-out queries: nDCG@10 0.5000 -> 0.9167, difference +0.4167, evidence 1e+06 to 1 (100 to 1 is enough); "
+        "Promote. Held-out queries: nDCG@10 0.5000 -> 0.9167, difference +0.4167, evidence 1,000,000.0 to 1 (100 to 1 is enough); "
         "50 wins, 10 ties, 0 losses on 60 queries."
     )
     assert words(verdict.message(), "zh").startswith("可以上线。留出查询：nDCG@10 由 0.5000 变为 0.9167")

@@ -63,7 +63,7 @@ def test_runs_newest_first_with_their_outcome(tmp_path):
         "Started (UTC)": "2026-11-20 09:30",
         "Outcome": "promoted",
         "Held-out nDCG@10, 95 % interval": "+0.0512 [+0.0201, +0.0813]",
-        "Evidence": "1,230",
+        "Evidence": "1,234.5",
         "General set": "-0.0040",
         "Dev before and after": "0.5000 → 0.6123",
     }
