@@ -231,7 +231,7 @@ def table(results: list[dict[str, Any]]) -> str:
                 row["round"],
                 "{} ({})".format(*labels["train"]),
                 "{} ({})".format(*labels["held-out"]),
-                f"{told['held_out'][1]:.4f} to {told['held_out'][2]:.4f}, p {told['p']:.4f}",
+                f"{told['held_out'][1]:.4f} to {told['held_out'][2]:.4f}, evidence {told['evidence']:g}",
                 "promoted" if told["promoted"] else "refused",
                 f"{truth['before']:.4f} to {truth['after']:.4f}",
                 _gain(truth) if told["promoted"] else "none",

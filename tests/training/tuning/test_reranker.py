@@ -44,7 +44,7 @@ LEARNS = RerankerSpec(
 )
 STANDS_STILL = LEARNS.model_copy(update={"epochs": 1, "learning_rate": 1e-7})
 NEGATIVES = NegativeSpec(number=3, ranks=(0, 8), relative=None, consistent_within=None)
-QUERIES = 90
+QUERIES = 130
 
 
 def plan(general, pairs, spec=LEARNS, **changes) -> TuningPlan:
@@ -108,7 +108,7 @@ def no_hub_cache(monkeypatch, tmp_path):
 def test_a_better_reranker_is_recorded_used_and_taken_back(index, general, pairs):
     told = Told()
     report = tune(index, plan(general, pairs), run="first", observer=told)
-    assert report.verdict.held_out.verdict == "better", str(report.verdict.message())
+    assert report.verdict.promote, str(report.verdict.message())
     assert (report.promoted, report.forced, report.against) == (True, False, "the first stage")
     assert report.generation == "000002" == Generations(index).pointer().generation
     facts = Index.open(index).manifest.reranker

@@ -137,7 +137,7 @@ def test_a_better_model_goes_live_drift_is_shown_and_it_is_taken_back(index, sma
     runs = table_with(at, "Outcome")
     assert runs["Outcome"].tolist() == ["promoted"]
     assert "Promoted: it is better on unseen questions." in texts(at)
-    assert {str(figures) for figures in job.result.verdict.figures()} <= set(texts(at))
+    assert all(str(figures) in texts(at) for figures in job.result.verdict.figures())
     assert len(at.get("vega_lite_chart")) >= 2
     assert (job.result.folder / "data" / "mining.md").read_text(encoding="utf-8").strip() in [
         code.value.strip() for code in at.code
