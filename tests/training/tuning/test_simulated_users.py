@@ -110,8 +110,9 @@ def test_each_round_of_careless_users_makes_the_index_better_or_is_refused(tmp_p
     facts = simulate(tmp_path, Setting.of("tiny-0.15"), rounds=2)
     assert len(facts["rounds"]) == 2
     check_promises(facts, wrong_at_most=0.1)
-    assert any(row["tuning"]["promoted"] for row in facts["rounds"])  # the first has 15 held-out questions only
-    assert facts["rounds"][-1]["truth"]["dense"]["after"] > facts["rounds"][0]["truth"]["dense"]["before"] + 0.1
+    first, second = (row["tuning"] for row in facts["rounds"])  # of 15 and 34 held-out questions, some judged wrongly
+    assert 0 < first["evidence"] < second["evidence"]
+    assert facts["rounds"][1]["refused"]["difference"] > 0.1  # a few more would have shown it
 
 
 @pytest.mark.slow
