@@ -6,6 +6,7 @@ examples no model can be right for more than half of the queries.
 
 import random
 from pathlib import Path
+from typing import Any
 
 from quarry.indexer.embedder import EmbedderSpec
 from quarry.indexer.models.few_shot import Shot
@@ -42,7 +43,8 @@ def decoder(folder: Path, *, seed: int = 0) -> Path:
     tokenizer.post_processor = processors.TemplateProcessing(
         single="$A [EOS]", pair="$A [EOS] $B [EOS]", special_tokens=[("[EOS]", 2)]
     )
-    PreTrainedTokenizerFast(
+    fast: Any = PreTrainedTokenizerFast
+    fast(
         tokenizer_object=tokenizer,
         pad_token="[PAD]",
         unk_token="[UNK]",
@@ -57,7 +59,7 @@ def decoder(folder: Path, *, seed: int = 0) -> Path:
 
 def triples(count: int, seed: int) -> list[tuple[int, ...]]:
     """Return different triples of numbers, in an order that the seed draws."""
-    every = [(a, b, c) for a in range(NUMBERS) for b in range(NUMBERS) for c in range(NUMBERS)]
+    every: list[tuple[int, ...]] = [(a, b, c) for a in range(NUMBERS) for b in range(NUMBERS) for c in range(NUMBERS)]
     random.Random(seed).shuffle(every)
     return every[:count]
 
