@@ -19,6 +19,8 @@ class SearchOptions:
         route: `hybrid` (dense and BM25 fused), `dense` or `bm25`.
         rerank: Whether the reranker, when the searcher has one, reorders the best candidates.
         rerank_depth: How many candidates it is given at most.
+        cutoff_layers: How many layers of a layerwise reranker run, at most those that are loaded; None for as many as it was loaded for.
+        compress: How many tokens of a passage become one inside a reranker trained for it, 1, 2, 4 or 8; None as it was loaded.
         rerank_budget_ms: Wall time for it; what is not scored by then keeps its fused place, and the answer says so.
         dense_budget_ms: Wall time for embedding the query and searching the vectors; past it, BM25 answers.
         collapse: Whether copies of a passage are named with the best of them instead of being results of their own.
@@ -32,6 +34,8 @@ class SearchOptions:
     route: Route = "hybrid"
     rerank: bool = True
     rerank_depth: int = 50
+    cutoff_layers: int | None = None
+    compress: int | None = None
     rerank_budget_ms: float = 8_000.0
     dense_budget_ms: float = 15_000.0
     collapse: bool = True

@@ -15,6 +15,7 @@ from quarry.retriever.file_names import FileNames
 from quarry.retriever.options import SearchOptions
 from quarry.retriever.phrases import Holders
 from quarry.retriever.ranking import Query, Ranking, Stage, StageReport
+from quarry.retriever.rerankers.depth import reranker_at
 from quarry.retriever.rerankers.late_interaction import LateInteraction
 from quarry.retriever.rerankers.token_map import TokenMap
 from quarry.retriever.stages.balance import TOP_HITS, coverage_of
@@ -87,6 +88,8 @@ class Pipeline:
         if not options.rerank:
             return _WithReport(first, StageReport("rerank", "off", Message.of("stages.not_asked", "not asked for")))
         reranker, report = self._reranker.get()
+        if options.cutoff_layers is not None or options.compress is not None:
+            reranker = reranker_at(reranker, options.cutoff_layers, options.compress)
         plan = RerankOptions(depth=options.rerank_depth, budget_ms=options.rerank_budget_ms)
         if self.late is not None and self._reranker.late and options.route == "hybrid":
             late = self._with_late(TwoStage(first, self.late, self._index.chunks, plan, self._guard), self.late)

@@ -12,6 +12,7 @@ from starlette.routing import Match
 
 from quarry.indexer.errors import SearchError, UnknownFilter
 from quarry.indexer.messages import Message
+from quarry.retriever.rerankers.depth import DepthError
 
 UNKNOWN_FIELD = "unknown_field"  # the type of the error of a field that a request does not have
 _EXPECTED = "a request that this index can answer"
@@ -79,6 +80,8 @@ def problem_of(err: SearchError) -> Problem:
     """
     if isinstance(err, UnknownFilter):
         return Problem(409, err.message, code="unknown_filter")
+    if isinstance(err, DepthError):
+        return Problem(409, err.message, code="depth")
     if isinstance(err, ValueError):
         return Problem(422, err.message, code="invalid_request")
     return Problem(503, err.message, code="unavailable")

@@ -101,6 +101,14 @@ class SearchRequest(Strict):
     route: Route = "hybrid"
     rerank: bool = Field(True, description="Rerank the candidates, if the server has a reranker.")
     rerank_depth: Annotated[int, Field(ge=1, le=200), WHOLE] = 50
+    cutoff_layers: Annotated[int, Field(ge=1, le=512), WHOLE] | None = Field(
+        None,
+        description="Run only so many layers of a layerwise reranker, at most those that the server loaded; 409 if it cannot.",
+    )
+    compress: Literal[1, 2, 4, 8] | None = Field(
+        None,
+        description="Average each so many tokens of a passage inside a reranker trained for it; 409 for others.",
+    )
     collapse: bool = Field(
         True, description="Name copies of a passage with the best of them, not as results of their own."
     )
@@ -120,6 +128,8 @@ class SearchRequest(Strict):
             route=self.route,
             rerank=self.rerank,
             rerank_depth=self.rerank_depth,
+            cutoff_layers=self.cutoff_layers,
+            compress=self.compress,
             collapse=self.collapse,
             filters=self.filters or None,
             expand=self.expand,

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from concurrent.futures import Future
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quarry.app.server.batching import BatchQueue
 from quarry.retriever.base import Reranker, score_together
+from quarry.retriever.rerankers.depth import reranker_at
 
 _PART = 16  # passages queued as one piece, so that a long request lets short ones pass
 
@@ -15,9 +17,19 @@ _PART = 16  # passages queued as one piece, so that a long request lets short on
 class SharedReranker:
     """A Reranker behind one bounded queue for the passages of all callers."""
 
-    def __init__(self, reranker: Reranker, queue: BatchQueue) -> None:
-        """Take a loaded reranker, and a queue whose batches are measured in passages."""
-        self._reranker, self._queue = reranker, queue
+    def __init__(
+        self, reranker: Reranker, queue: BatchQueue, depth: tuple[int | None, int | None] = (None, None)
+    ) -> None:
+        """Take a loaded reranker, and a queue whose batches are measured in passages.
+
+        Only calls of the same `depth` (layers and compression, None for those it was loaded with) share batches.
+        """
+        self._reranker, self._queue, self._depth = reranker, queue, depth
+
+    def at(self, cutoff_layers: int | None, compress: int | None) -> Self:
+        """See `quarry.retriever.rerankers.depth.Adjustable`; it shares the queue."""
+        alone = reranker_at(self._reranker, cutoff_layers, compress)
+        return type(self)(alone, self._queue, (cutoff_layers, compress))
 
     @property
     def name(self) -> str:
@@ -40,7 +52,7 @@ class SharedReranker:
         try:
             for first in range(0, len(passages), _PART):
                 part = passages[first : first + _PART]
-                futures.append(self._queue.submit("rerank", self._together, (query, part), len(part)))
+                futures.append(self._queue.submit(("rerank", self._depth), self._together, (query, part), len(part)))
         except Exception:
             for future in futures:
                 future.cancel()

@@ -15,7 +15,7 @@ from quarry.indexer.models.loading import choose_device, load_tokenizer, load_we
 from quarry.indexer.models.profiles import reranker_profile
 from quarry.retriever.base import Reranker
 from quarry.retriever.rerankers.batched import PairScorer, pair_too_long
-from quarry.retriever.rerankers.depth import Depth
+from quarry.retriever.rerankers.depth import Depth, always_whole
 from quarry.retriever.rerankers.layerwise import OwnReranker
 
 _BUDGET_CPU, _BUDGET_GPU = 4096, 65_536  # padded tokens per forward
@@ -72,13 +72,7 @@ def load_reranker(
                 labels=labels,
             )
         if cutoff_layers is not None or compress != 1:
-            raise ModelError(
-                "rerankers.no_depth",
-                "{model} is a cross-encoder, which is always run whole",
-                expected="a layerwise decoder reranker",
-                do="Leave --cutoff-layers and --compress out",
-                model=name,
-            )
+            raise always_whole(name)
         return SequenceReranker(folder, name, config, where)
     own = OwnReranker.of(folder)
     profile = reranker_profile(name) if own is None else own.profile(name)

@@ -24,7 +24,7 @@ from quarry.indexer.models.loading import load_tokenizer, load_weights
 from quarry.indexer.models.profiles import RerankerProfile
 from quarry.indexer.models.tokenizer import ModelTokenizer
 from quarry.retriever.rerankers.batched import PairScorer, pair_too_long
-from quarry.retriever.rerankers.depth import Depth, PairBatch
+from quarry.retriever.rerankers.depth import Adjustable, Depth, PairBatch, always_whole, no_compression
 from quarry.retriever.rerankers.gemma import ARCHITECTURE as LIGHTWEIGHT
 from quarry.retriever.rerankers.gemma import LightweightGemma
 from quarry.retriever.rerankers.layerwise import LayerwiseDecoder, OwnReranker
@@ -72,13 +72,7 @@ def load_decoder_reranker(
         scorer: LastLogits = LightweightGemma(folder, config, layers, where, depth.compress)
         return DecoderReranker(load_tokenizer(folder, config), profile, where.device, scorer)
     if depth.compress != 1:
-        raise ModelError(
-            "rerankers.no_compression",
-            "{model} was not trained to have its tokens compressed",
-            expected="BAAI/bge-reranker-v2.5-gemma2-lightweight, or a layerwise reranker trained with compress",
-            do="Leave --compress out",
-            model=profile.model,
-        )
+        raise no_compression(profile.model)
     if LAYERWISE in architectures:
         cut = layers or int(config["num_hidden_layers"])
         check_settings(config, cut)
@@ -232,7 +226,7 @@ class DecoderReranker:
     """
 
     def __init__(self, tokenizer: ModelTokenizer, profile: RerankerProfile, device: str, scorer: LastLogits) -> None:
-        self._scorer = scorer
+        self._tokenizer, self._scorer = tokenizer, scorer
         self._profile = profile
         self._device = device
         tokens = _BUDGET_GPU if device.startswith("cuda") else _BUDGET_CPU
@@ -246,6 +240,13 @@ class DecoderReranker:
     def name(self) -> str:
         """The model."""
         return self._profile.model
+
+    def at(self, cutoff_layers: int | None, compress: int | None) -> Self:
+        """See `quarry.retriever.rerankers.depth.Adjustable`."""
+        if not isinstance(self._scorer, Adjustable):
+            raise always_whole(self.name)
+        scorer: Any = self._scorer.at(cutoff_layers, compress)
+        return type(self)(self._tokenizer, self._profile, self._device, scorer)
 
     def inputs(self, query: str, passages: Sequence[str]) -> list[list[int]]:
         """Return the token ids of every pair, as the model reads them."""

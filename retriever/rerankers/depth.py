@@ -10,15 +10,74 @@ Any decoder of transformers with `layers`, `norm` and `rotary_emb` can be read s
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, runtime_checkable
 
 from quarry.indexer.errors import ModelError
+from quarry.retriever.base import Reranker
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 RATIOS = (1, 2, 4, 8)
 COMPRESS_LAYERS = (8,)  # of FlagEmbedding
+
+
+class DepthError(ModelError):
+    """The reranker cannot be run at the depth that was asked for."""
+
+
+@runtime_checkable
+class Adjustable(Protocol):
+    """A reranker, or what scores in it, that can run fewer of its layers, or on compressed passages, with the same weights."""
+
+    def at(self, cutoff_layers: int | None, compress: int | None) -> Self:
+        """Return it at another depth; None keeps its own.
+
+        Raises:
+            DepthError: If it has no such depth.
+        """
+        ...
+
+
+def reranker_at(reranker: Reranker | None, cutoff_layers: int | None, compress: int | None) -> Reranker:
+    """Return a reranker at a depth.
+
+    Raises:
+        DepthError: If there is none, it is always run whole, or has no such depth.
+    """
+    if reranker is None:
+        raise DepthError(
+            "rerankers.depth_of_none",
+            "a number of layers or a compression was given, and there is no reranker",
+            expected="a layerwise reranker",
+            do="Name one with --rerank where the index is opened, or leave both out",
+        )
+    if not isinstance(reranker, Adjustable):
+        raise always_whole(reranker.name)
+    found: Reranker = reranker.at(cutoff_layers, compress)
+    return found
+
+
+def always_whole(model: str) -> DepthError:
+    """Return the error of a depth asked of a reranker that has only one."""
+    return DepthError(
+        "rerankers.no_depth",
+        "{model} is always run whole",
+        expected="a layerwise decoder reranker",
+        do="Leave out how many layers run and the compression",
+        model=model,
+    )
+
+
+def no_compression(model: str) -> DepthError:
+    """Return the error of a compression asked of a reranker that was not trained for one."""
+    return DepthError(
+        "rerankers.no_compression",
+        "{model} was not trained to have its tokens compressed",
+        expected="BAAI/bge-reranker-v2.5-gemma2-lightweight, or a layerwise reranker trained with compress",
+        do="Leave the compression out",
+        model=model,
+    )
 
 
 class Depth(NamedTuple):
@@ -68,10 +127,10 @@ def checked_compression(model: str, ratio: int, layers: Sequence[int], cutoff: i
     """Return a compression that changes something.
 
     Raises:
-        ModelError: If the ratio is not one of the four, or no layer below the cutoff compresses.
+        DepthError: If the ratio is not one of the four, or no layer below the cutoff compresses.
     """
     if ratio not in RATIOS:
-        raise ModelError(
+        raise DepthError(
             "rerankers.compress_ratio",
             "the compression is {ratio}",
             expected="one of {ratios}",
@@ -80,11 +139,11 @@ def checked_compression(model: str, ratio: int, layers: Sequence[int], cutoff: i
         )
     found = tuple(layer for layer in layers if 0 < layer < cutoff)
     if ratio > 1 and not found:
-        raise ModelError(
+        raise DepthError(
             "rerankers.compress_nothing",
             "{model} compresses before layer {layers}, and is cut off at layer {cutoff}",
             expected="a later cutoff",
-            do="Leave --compress out, or give more --cutoff-layers",
+            do="Leave the compression out, or run more layers",
             model=model,
             layers=list(layers),
             cutoff=cutoff,

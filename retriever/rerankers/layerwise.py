@@ -3,6 +3,7 @@
 Its folder holds the decoder without a head, `heads.safetensors`, and in `quarry.json` what `OwnReranker` says.
 """
 
+from copy import copy
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -13,7 +14,7 @@ from quarry.indexer.models.format import PROFILE_NAME
 from quarry.indexer.models.forward.precision import Compute
 from quarry.indexer.models.loading import load_weights
 from quarry.indexer.models.profiles import RerankerProfile
-from quarry.retriever.rerankers.depth import PairBatch, checked_compression, last_state, last_states
+from quarry.retriever.rerankers.depth import DepthError, PairBatch, checked_compression, last_state, last_states
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -85,7 +86,7 @@ class LayerwiseDecoder:
         ratio: Tokens of a passage that become one.
 
     Raises:
-        ModelError: If the cutoff has no head, or the ratio is not one that it was trained with.
+        DepthError: If the cutoff has no head, or the ratio is not one that it was trained with.
     """
 
     def __init__(self, folder: Path, own: OwnReranker, layers: int | None, where: Compute, ratio: int) -> None:
@@ -95,39 +96,52 @@ class LayerwiseDecoder:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         count = int(config.num_hidden_layers)
         wanted = count if layers is None else layers
-        if not own.start_layer <= wanted <= count:
-            raise ModelError(
-                "rerankers.cutoff_heads",
-                "the layer cutoff is {layers}",
-                expected="{first} to {count}, the layers with a head",
-                layers=wanted,
-                first=own.start_layer,
-                count=count,
-            )
-        if ratio not in own.compress:
-            raise ModelError(
-                "rerankers.untrained_ratio",
-                "the compression is {ratio}, and {model} was trained with {ratios}",
-                expected="one of these",
-                do="Leave --compress out",
-                ratio=ratio,
-                model=folder,
-                ratios=own.compress,
-            )
-        self._compression = checked_compression(str(folder), ratio, own.compress_layers, wanted)
+        self._folder, self._own = folder, own
+        self._set(wanted, ratio, count)
+        self._loaded = wanted
         config.num_hidden_layers = wanted
         if getattr(config, "layer_types", None):
             config.layer_types = config.layer_types[:wanted]
-        self._layers, self._where = wanted, where
+        self._where = where
         self._model = load_weights(AutoModel, folder, device=where.device, precision=where.precision, config=config)
-        self._head = load_file(folder / HEADS)[f"head.{wanted}"].float().to(where.device)
+        heads = load_file(folder / HEADS)
+        self._heads = {name: head.float().to(where.device) for name, head in heads.items()}
+
+    def at(self, cutoff_layers: int | None, compress: int | None) -> Self:
+        """See `quarry.retriever.rerankers.depth.Adjustable`; at most the layers that were loaded."""
+        found = copy(self)
+        found._set(cutoff_layers or self._layers, compress or self._compression.ratio, self._loaded)
+        return found
+
+    def _set(self, layers: int, ratio: int, count: int) -> None:
+        if not self._own.start_layer <= layers <= count:
+            raise DepthError(
+                "rerankers.cutoff_heads",
+                "the layer cutoff is {layers}",
+                expected="{first} to {count}, the layers with a head",
+                layers=layers,
+                first=self._own.start_layer,
+                count=count,
+            )
+        if ratio not in self._own.compress:
+            raise DepthError(
+                "rerankers.untrained_ratio",
+                "the compression is {ratio}, and {model} was trained with {ratios}",
+                expected="one of these",
+                do="Leave the compression out",
+                ratio=ratio,
+                model=self._folder,
+                ratios=self._own.compress,
+            )
+        self._layers = layers
+        self._compression = checked_compression(str(self._folder), ratio, self._own.compress_layers, layers)
 
     def __call__(self, batch: PairBatch) -> "Tensor":
         """Return the logit at the last position, shape (rows,), float32."""
         with self._where.products():
-            if self._compression.ratio > 1:
+            if self._compression.ratio > 1 or self._layers < self._loaded:
                 (last,) = last_states(self._model, batch, [self._layers], self._compression)
             else:
                 last = last_state(self._model, batch)
-        logits: Tensor = last.float() @ self._head[0]
+        logits: Tensor = last.float() @ self._heads[f"head.{self._layers}"][0]
         return logits

@@ -7,15 +7,16 @@ residual branch times `scale_depth / sqrt(layers)`, attention divided by sqrt(he
 the final norm and through head `N - start_layer`; layers above the cutoff are not even loaded.
 """
 
+from copy import copy
 from math import sqrt
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from quarry.indexer.errors import ModelError
 from quarry.indexer.models.folder import read_json
 from quarry.indexer.models.forward.precision import Compute
 from quarry.indexer.models.loading import load_weights
-from quarry.retriever.rerankers.depth import PairBatch, last_state
+from quarry.retriever.rerankers.depth import Compression, DepthError, PairBatch, last_state, last_states, no_compression
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,18 +29,10 @@ def check_settings(config: dict[str, Any], layers: int) -> None:
     """Check that a layer-wise reranker is of the released kind.
 
     Raises:
-        ModelError: If the cutoff has no head, or a setting is not the released model's.
+        DepthError: If the cutoff has no head.
+        ModelError: If a setting is not the released model's.
     """
-    count, first = int(config["num_hidden_layers"]), int(config["start_layer"])
-    if not first <= layers <= count:
-        raise ModelError(
-            "rerankers.cutoff_heads",
-            "the layer cutoff is {layers}",
-            expected="{first} to {count}, the layers with a head",
-            layers=layers,
-            first=first,
-            count=count,
-        )
+    _check_cutoff(layers, int(config["start_layer"]), int(config["num_hidden_layers"]))
     odd = {key: config[key] for key, value in _EXPECTED.items() if config.get(key, value) != value}
     if odd:
         raise ModelError(
@@ -49,6 +42,18 @@ def check_settings(config: dict[str, Any], layers: int) -> None:
             do="Choose another reranker",
             odd=str(odd),
             wanted=str(_EXPECTED),
+        )
+
+
+def _check_cutoff(layers: int, first: int, count: int) -> None:
+    if not first <= layers <= count:
+        raise DepthError(
+            "rerankers.cutoff_heads",
+            "the layer cutoff is {layers}",
+            expected="{first} to {count}, the layers with a head",
+            layers=layers,
+            first=first,
+            count=count,
         )
 
 
@@ -68,20 +73,33 @@ class LayerwiseMiniCPM:
     def __init__(self, folder: Path, config: dict[str, Any], layers: int, where: Compute) -> None:
         from transformers import GraniteModel
 
-        first = int(config["start_layer"])
-        self._where = where
+        self._folder, self._config, self._where = folder, config, where
+        self._layers = self._loaded = layers
         self._model = load_weights(
             GraniteModel, folder, device=where.device, precision=where.precision, config=_as_granite(config, layers)
         )
-        head = (
-            f"lm_head.{layers - first}.linear_head.weight" if config.get("head_multi") else "lm_head.linear_head.weight"
-        )
-        self._head = head_weight(folder, head).float().to(where.device)
+        self._head = self._head_of(layers)
+
+    def at(self, cutoff_layers: int | None, compress: int | None) -> Self:
+        """See `quarry.retriever.rerankers.depth.Adjustable`; at most the layers that were loaded."""
+        if compress not in (None, 1):
+            raise no_compression(str(self._folder))
+        found, layers = copy(self), cutoff_layers or self._layers
+        _check_cutoff(layers, int(self._config["start_layer"]), self._loaded)
+        found._layers, found._head = layers, self._head_of(layers)
+        return found
+
+    def _head_of(self, layers: int) -> "Tensor":
+        number = f".{layers - int(self._config['start_layer'])}" if self._config.get("head_multi") else ""
+        return head_weight(self._folder, f"lm_head{number}.linear_head.weight").float().to(self._where.device)
 
     def __call__(self, batch: PairBatch) -> "Tensor":
         """Return the logit at the last position, shape (rows,), float32."""
         with self._where.products():
-            last = last_state(self._model, batch)
+            if self._layers < self._loaded:
+                (last,) = last_states(self._model, batch, [self._layers], Compression())
+            else:
+                last = last_state(self._model, batch)
         logits: Tensor = last.float() @ self._head[0]
         return logits
 

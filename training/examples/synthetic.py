@@ -3,18 +3,14 @@
 Each request takes the part of a person, drawn by seed, and asks what this person would type: personas make the queries differ
 in level and wording (KaLM-Embedding, arXiv 2501.01028, after Persona Hub). Nothing of an answer is believed: it must be a JSON
 list of texts in the passage's language that are questions of a sane length; all else is counted and left out.
-
-What a language model wrote for a run, kept as it comes: a resumed run does not pay for an answer twice.
 """
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from json import JSONDecodeError, loads
-from pathlib import Path
 from typing import Any
 
 from quarry.indexer.embedder import Progress
@@ -24,6 +20,7 @@ from quarry.indexer.messages import Message
 from quarry.retriever.llm.endpoint import Endpoint, Unanswered, ask
 from quarry.training.examples import reasons
 from quarry.training.examples.example import Example, text_key
+from quarry.training.examples.kept_answers import KeptAnswers
 from quarry.training.examples.rows import TrainingRow
 
 _PASSAGE_CHARS = 4_000  # of a passage that are sent
@@ -73,6 +70,7 @@ class SyntheticSpec:
         seed: For the draw of personas.
         parallel: Requests at a time.
         weight: Weight of the examples, in (0, 1].
+        personas: Who asks; empty for the six of the passage's language.
     """
 
     per_passage: int = 2
@@ -80,6 +78,7 @@ class SyntheticSpec:
     seed: int = 0
     parallel: int = 4
     weight: float = 0.5
+    personas: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,43 +96,6 @@ class Synthetic:
     asked: int
     dropped: reasons.Counts
     stopped: str = ""
-
-
-class KeptAnswers:
-    """Answers by model and prompt in a file of JSON lines, to which is only appended."""
-
-    def __init__(self, path: Path) -> None:
-        """Read what is there; a line that a killed process left torn is passed over."""
-        self._path = path
-        self._answers: dict[str, str] = {}
-        if not path.is_file():
-            return
-        for line in path.read_bytes().split(b"\n"):
-            try:
-                entry = json.loads(line)
-                self._answers[str(entry["prompt"])] = str(entry["answer"])
-            except (ValueError, KeyError, TypeError):
-                continue
-
-    def get(self, model: str, prompt: str) -> str | None:
-        """Return the answer to a prompt, None when there is none."""
-        return self._answers.get(_key(model, prompt))
-
-    def put(self, model: str, answers: Iterable[tuple[str, str]]) -> None:
-        """Keep (prompt, answer) pairs; empty answers and those that are kept already are left out."""
-        new = {_key(model, prompt): answer for prompt, answer in answers if answer}
-        new = {key: answer for key, answer in new.items() if key not in self._answers}
-        if not new:
-            return
-        self._answers.update(new)
-        lines = "".join(json.dumps({"prompt": key, "answer": answer}) + "\n" for key, answer in new.items())
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("ab") as handle:
-            handle.write(b"\n" + lines.encode())  # a torn line before this one ends here
-
-
-def _key(model: str, prompt: str) -> str:
-    return sha256(f"{model}\0{prompt}".encode("utf-8", "replace")).hexdigest()
 
 
 def synthetic_examples(
@@ -212,7 +174,7 @@ def prompt_for(passage: tuple[str, str], spec: SyntheticSpec = SyntheticSpec()) 
     """Return the prompt for a passage (id, text): in its language, with a persona drawn by its id and the seed."""
     name, text = passage
     chinese = language_of(text) in ("zh", "mixed")
-    personas = PERSONAS_ZH if chinese else PERSONAS_EN
+    personas = spec.personas or (PERSONAS_ZH if chinese else PERSONAS_EN)
     draw = int.from_bytes(sha256(f"{spec.seed}\0{name}".encode("utf-8", "replace")).digest()[:8])
     form = _PROMPT_ZH if chinese else _PROMPT_EN
     cut = text[:_PASSAGE_CHARS].replace("</passage>", "")

@@ -2,30 +2,29 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from hashlib import sha256
+from itertools import tee
 from math import ceil
 from pathlib import Path
-from typing import Literal
+from typing import NamedTuple
 
 from quarry.indexer.embedder import Progress
-from quarry.indexer.errors import ModelError, TrainingError
+from quarry.indexer.errors import TrainingError
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.durable import is_disk_full, sync_folder
-from quarry.retriever.llm.endpoint import Endpoint, Unanswered, ask_messages
+from quarry.retriever.llm.endpoint import Endpoint
 from quarry.training.examples.example import text_key
-from quarry.training.examples.reasons import Counts, counted
+from quarry.training.examples.kept_answers import KeptAnswers
+from quarry.training.examples.reasons import counted
 from quarry.training.examples.rows import TrainingRow, training_lines
-from quarry.training.examples.synthetic import KeptAnswers
 from quarry.training.synthesis import answers as faults
 from quarry.training.synthesis.answers import instructions_in, row_in
+from quarry.training.synthesis.asking import Asker
 from quarry.training.synthesis.personas import Personas, built_in, draw_personas
+from quarry.training.synthesis.spec import SynthesisReport, SynthesisSpec
 from quarry.training.synthesis.tasks import (
-    KINDS,
     RETRIEVAL,
-    Request,
     TaskKind,
     fixed_instruction,
     instruction_request,
@@ -33,60 +32,6 @@ from quarry.training.synthesis.tasks import (
 )
 
 _PER_REQUEST = 5  # instructions asked for at once
-_IN_A_ROW = 5  # requests without an answer, one after another, that end the run
-
-
-@dataclass(frozen=True, slots=True)
-class SynthesisSpec:
-    """What is asked for.
-
-    Attributes:
-        rows: How many rows, over all kinds and languages alike.
-        kinds: Kinds of tasks.
-        languages: `en`, `zh` or both, in turn.
-        personas: File of personas; None for the built-in ones.
-        seed: Of the draws.
-        parallel: Requests at a time.
-
-    Raises:
-        ValueError: If there is nothing to ask for.
-    """
-
-    rows: int
-    kinds: tuple[TaskKind, ...] = KINDS
-    languages: tuple[Literal["en", "zh"], ...] = ("en", "zh")
-    personas: Path | None = None
-    seed: int = 0
-    parallel: int = 4
-
-    def __post_init__(self) -> None:
-        if self.rows < 1 or not self.kinds or not self.languages or set(self.kinds) - set(KINDS):
-            raise ValueError(
-                f"rows {self.rows}, kinds {self.kinds}, languages {self.languages}; expected at least one of each, kinds among {KINDS}"
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class SynthesisReport:
-    """What came of it.
-
-    Attributes:
-        file: The rows.
-        digest: SHA-256 of the file.
-        rows: Rows by kind.
-        instructions: Different ones by kind.
-        personas: How many were drawn, and how many lines of their file are none.
-        asked: Requests that were sent; those kept from an earlier run are not.
-        dropped: What could not be used, by reason.
-    """
-
-    file: Path
-    digest: str
-    rows: dict[str, int]
-    instructions: dict[str, int]
-    personas: tuple[int, int]
-    asked: int
-    dropped: Counts = field(default_factory=dict)
 
 
 PhaseObserver = Callable[[str, int | None], Progress]
@@ -161,10 +106,19 @@ def kept_beside(into: Path) -> Path:
     return into.with_name(f"{into.name}.answers")
 
 
+class _Order(NamedTuple):
+    """A row to ask for."""
+
+    number: int
+    kind: TaskKind
+    instruction: str
+    chinese: bool
+
+
 class _Run:
     def __init__(self, into: Path, endpoint: Endpoint, spec: SynthesisSpec) -> None:
         self._into, self._spec = into, spec
-        self.asker = _Asker(endpoint, KeptAnswers(kept_beside(into)), spec.parallel)
+        self.asker = Asker(endpoint, KeptAnswers(kept_beside(into)), spec.parallel)
         self.dropped: Counter[Message] = Counter()
         self.made: Counter[str] = Counter(dict.fromkeys(spec.kinds, 0))
         self.personas = (0, 0)
@@ -213,33 +167,41 @@ class _Run:
     def rows(
         self, instructions: dict[tuple[TaskKind, bool], list[str]], observer: PhaseObserver
     ) -> Iterator[TrainingRow]:
-        """Ask for the rows and yield those that can be used, in order."""
-        used: Counter[tuple[TaskKind, bool]] = Counter()
-        asked: list[tuple[TaskKind, str, bool]] = []
-        requests: list[Request] = []
-        for number, kind, chinese in self._plan():
-            texts = instructions.get((kind, chinese), [])
-            if not texts:
-                self.dropped[faults.NO_INSTRUCTION] += 1
-                continue
-            instruction = texts[used[kind, chinese] % len(texts)]
-            used[kind, chinese] += 1
-            asked.append((kind, instruction, chinese))
-            requests.append(row_request(kind, instruction, number, self._spec.seed, chinese=chinese))
-        seen: set[str] = set()
-        answered = self.asker.answers(requests, observer("rows", len(requests)))
-        for (kind, instruction, chinese), answer in zip(asked, answered, strict=True):
-            row = answer if isinstance(answer, Message) else row_in(answer, kind, instruction, chinese=chinese)
+        """Ask for the rows and yield those that can be used, in order; none of them is kept in memory."""
+        usable = [one for one, texts in instructions.items() if texts]
+        asked = sum((kind, chinese) in usable for _, kind, chinese in self._plan())
+        self.dropped[faults.NO_INSTRUCTION] += self._spec.rows - asked
+        orders, again = tee(self._orders(instructions))
+        requests = (
+            row_request(one.kind, one.instruction, one.number, self._spec.seed, chinese=one.chinese) for one in again
+        )
+        seen: set[bytes] = set()
+        answered = self.asker.answers(requests, observer("rows", asked))
+        for one, answer in zip(orders, answered, strict=True):
+            row: TrainingRow | Message = (
+                answer
+                if isinstance(answer, Message)
+                else row_in(answer, one.kind, one.instruction, chinese=one.chinese)
+            )
             if isinstance(row, Message):
                 self.dropped[row] += 1
                 continue
-            key = text_key(row.query)
+            key = sha256(text_key(row.query).encode()).digest()[:8]
             if key in seen:
                 self.dropped[faults.TWICE] += 1
                 continue
             seen.add(key)
-            self.made[kind] += 1
+            self.made[one.kind] += 1
             yield row
+
+    def _orders(self, instructions: dict[tuple[TaskKind, bool], list[str]]) -> Iterator["_Order"]:
+        """Yield the rows to ask for; the instructions of a kind take turns."""
+        used: Counter[tuple[TaskKind, bool]] = Counter()
+        for number, kind, chinese in self._plan():
+            texts = instructions.get((kind, chinese), [])
+            if texts:
+                yield _Order(number, kind, texts[used[kind, chinese] % len(texts)], chinese)
+                used[kind, chinese] += 1
 
     def write(self, rows: Iterator[TrainingRow]) -> str:
         """Write the file so that it appears whole, and return its SHA-256."""
@@ -271,57 +233,3 @@ class _Run:
                 reasons=counted(self.dropped),
                 kept=str(kept_beside(self._into)),
             )
-
-
-class _Asker:
-    """Asks several requests at a time, and keeps what is answered.
-
-    Attributes:
-        asked: Requests that were sent.
-    """
-
-    def __init__(self, endpoint: Endpoint, kept: KeptAnswers, parallel: int) -> None:
-        self._endpoint, self._kept, self._parallel = endpoint, kept, max(1, parallel)
-        self.asked, self._heard = 0, False
-
-    def answers(self, requests: Sequence[Request], progress: Progress) -> Iterator[str | Message]:
-        """Yield each answer in order, or why there is none."""
-        silent = 0
-        with ThreadPoolExecutor(self._parallel) as pool:
-            for first in range(0, len(requests), self._parallel):
-                block = requests[first : first + self._parallel]
-                found = list(pool.map(self._answer, block))
-                texts = [(request.key(), answer) for request, answer in zip(block, found, strict=True)]
-                self._kept.put(self._endpoint.model, [(key, text) for key, text in texts if isinstance(text, str)])
-                for answer in found:
-                    if isinstance(answer, ModelError) and not self._heard:
-                        raise answer
-                    self._heard = self._heard or isinstance(answer, str)
-                    silent = 0 if isinstance(answer, str) else silent + 1
-                    if silent >= _IN_A_ROW:
-                        raise self._silence(answer)
-                    yield answer if isinstance(answer, str) else self._reason(answer)
-                progress(len(block))
-
-    def _reason(self, err: Unanswered | ModelError) -> Message:
-        return faults.SILENT if isinstance(err, Unanswered) else faults.REFUSED
-
-    def _silence(self, last: "str | Unanswered | ModelError") -> TrainingError:
-        return TrainingError(
-            "synthesis.endpoint_silent",
-            "the endpoint fell silent ({why})",
-            expected="a running endpoint",
-            do="Start it and give the same command again: what was answered is kept",
-            why=str(last),
-        )
-
-    def _answer(self, request: Request) -> str | Unanswered | ModelError:
-        known = self._kept.get(self._endpoint.model, request.key())
-        if known is not None:
-            return known
-        messages = [{"role": "system", "content": request.system}] if request.system else []
-        self.asked += 1
-        try:
-            return ask_messages(self._endpoint, [*messages, {"role": "user", "content": request.user}])
-        except (Unanswered, ModelError) as err:
-            return err

@@ -29,10 +29,12 @@ class SyntheticSource:
     Attributes:
         passages: At most this many are sent, drawn by the seed; one call each.
         endpoint: Where to ask.
+        personas: File of people who ask, drawn by the seed; None for six of each language.
     """
 
     passages: int
     endpoint: Endpoint
+    personas: Path | None = None
 
     def __post_init__(self) -> None:
         if self.passages < 1:
@@ -40,7 +42,8 @@ class SyntheticSource:
 
     def facts(self) -> dict[str, str | int]:
         """Return what decides the queries; where the endpoint is does not."""
-        return {"passages": self.passages, "model": self.endpoint.model}
+        named = {"personas": str(self.personas)} if self.personas else {}  # runs of before know no such fact
+        return {"passages": self.passages, "model": self.endpoint.model, **named}
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from quarry.app.cli.help import QuarryCommand
 
 if TYPE_CHECKING:
     from quarry.indexer.embedder import Progress
-    from quarry.training.synthesis.run import SynthesisReport
+    from quarry.training.synthesis.spec import SynthesisReport
 
 
 def register(cli: typer.Typer) -> None:
@@ -51,8 +51,8 @@ def synthesize(
     from typing import Any, cast
 
     from quarry.retriever.llm.endpoint import Endpoint
-    from quarry.training.synthesis.run import SynthesisSpec
     from quarry.training.synthesis.run import synthesize as run
+    from quarry.training.synthesis.spec import SynthesisSpec
 
     _check_endpoint(endpoint, endpoint_model)
     with usage_errors():

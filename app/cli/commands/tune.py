@@ -91,6 +91,12 @@ def tune(
     ] = 0,
     endpoint: EndpointOption = "",
     endpoint_model: EndpointModelOption = "",
+    personas: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --synthetic: file of personas who ask, JSON lines with a field persona. Default: six of each language."
+        ),
+    ] = None,
     no_feedback: Annotated[bool, typer.Option("--no-feedback", help="Ignore the feedback log of the index.")] = False,
     one_person: Annotated[
         bool, typer.Option("--one-person", help="Accept feedback from a single session, for an index with one user.")
@@ -144,7 +150,7 @@ def tune(
                 corpus=mine_corpus,
                 most=most,
                 one_person=one_person,
-                synthetic=_synthetic(synthetic, endpoint, endpoint_model),
+                synthetic=_synthetic(synthetic, endpoint, endpoint_model, personas),
                 strict=strict,
             ),
             split=SplitSpec(seed=seed),
@@ -228,11 +234,18 @@ def _spec(given: _Given, *, what: What, device: str) -> "TrainSpec | SecondStage
     return (RerankerSpec if reranker else TrainSpec).of(given.over(preset.model_dump(exclude_unset=True)))
 
 
-def _synthetic(passages: int, url: str, model: str) -> "SyntheticSource | None":
+def _synthetic(passages: int, url: str, model: str, personas: Path | None) -> "SyntheticSource | None":
     from quarry.indexer.errors import SettingsError
     from quarry.retriever.llm.endpoint import Endpoint
     from quarry.training.tuning.plan import SyntheticSource
 
+    if not passages and personas is not None:
+        raise SettingsError(
+            "cli.personas_without_synthetic",
+            "--personas was given without --synthetic",
+            expected="the number of passages to have queries written for",
+            do="Give --synthetic N, or leave --personas out",
+        )
     if not passages:
         return None
     if not url or not model:
@@ -243,7 +256,7 @@ def _synthetic(passages: int, url: str, model: str) -> "SyntheticSource | None":
             do="Give --endpoint URL and --endpoint-model NAME, or set QUARRY_LLM_ENDPOINT and QUARRY_LLM_MODEL",
             passages=passages,
         )
-    return SyntheticSource(passages, Endpoint(url, model))
+    return SyntheticSource(passages, Endpoint(url, model), personas)
 
 
 class _Watch(ProgressBar):

@@ -13,6 +13,7 @@ from quarry.retriever.answers.fit import cut, fit_of
 from quarry.retriever.answers.signals import LOOKED_AT
 from quarry.retriever.asking import checked
 from quarry.retriever.ranking import Query
+from quarry.retriever.rerankers.depth import reranker_at
 
 router = APIRouter()
 Shared = Annotated[Services, Depends(services_of)]
@@ -31,7 +32,10 @@ async def search(asked: SearchRequest, services: Shared) -> SearchAnswer:
         rerank_budget_ms=min(options.rerank_budget_ms, limit_ms * _RERANK_SHARE),
         dense_budget_ms=min(options.dense_budget_ms, limit_ms * _DENSE_SHARE),
     )
-    reranks = asked.rerank and services.live.reranker.get()[0] is not None
+    reranker, _ = services.live.reranker.get()
+    if asked.rerank and (asked.cutoff_layers is not None or asked.compress is not None):
+        reranker_at(reranker, asked.cutoff_layers, asked.compress)  # here too, so that a wrong depth waits for nobody
+    reranks = asked.rerank and reranker is not None
     filters = dumps(asked.filters or {}, sort_keys=True)
     key = (
         "search",
@@ -39,6 +43,8 @@ async def search(asked: SearchRequest, services: Shared) -> SearchAnswer:
         asked.route,
         asked.rerank,
         asked.rerank_depth,
+        asked.cutoff_layers,
+        asked.compress,
         asked.collapse,
         asked.strength,
         asked.expand,

@@ -11,6 +11,7 @@ from torch.nn.functional import linear, silu
 
 from quarry.indexer.errors import ModelError
 from quarry.retriever.rerankers.cross_encoder import load_reranker
+from quarry.retriever.rerankers.depth import DepthError, reranker_at
 from tests.retriever.rerankers.test_rerankers import CHARACTERS, PASSAGES, QUERY, make
 
 NAME = "BAAI/bge-reranker-v2-minicpm-layerwise"
@@ -131,3 +132,15 @@ def test_heads_are_found_in_sharded_weights(folder):
     (folder / "model.safetensors").unlink()
     found = load_reranker(folder, model_id=NAME, device="cpu:float32", cutoff_layers=3).score(QUERY, PASSAGES)
     assert np.array_equal(found, expected)
+
+
+def test_a_loaded_model_can_be_asked_at_a_lower_depth_and_at_no_higher_one(folder):
+    whole = load_reranker(folder, model_id=NAME, device="cpu:float32", cutoff_layers=4)
+    for layers in (2, 3, 4):
+        alone = load_reranker(folder, model_id=NAME, device="cpu:float32", cutoff_layers=layers)
+        found = reranker_at(whole, layers, None).score(QUERY, PASSAGES)
+        assert np.abs(found - alone.score(QUERY, PASSAGES)).max() <= 1e-3
+    with pytest.raises(DepthError, match="the layer cutoff is 5; expected 2 to 4"):
+        reranker_at(whole, 5, None)
+    with pytest.raises(DepthError, match="not trained to have its tokens compressed"):
+        reranker_at(whole, None, 2)

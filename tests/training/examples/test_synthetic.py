@@ -9,11 +9,11 @@ import pytest
 
 from quarry.indexer.errors import ModelError, SettingsError
 from quarry.retriever.llm.endpoint import KEY_VARIABLE, Endpoint, Unanswered, ask
+from quarry.training.examples.kept_answers import KeptAnswers
 from quarry.training.examples.rows import TrainingRow
 from quarry.training.examples.synthetic import (
     PERSONAS_EN,
     PERSONAS_ZH,
-    KeptAnswers,
     SyntheticSpec,
     prompt_for,
     synthetic_examples,

@@ -13,6 +13,7 @@ from quarry.indexer.errors import ModelError, SettingsError
 from quarry.indexer.models.source import resolve_model
 from quarry.retriever.rerankers.cross_encoder import load_reranker
 from quarry.retriever.rerankers.decoder import padded_left
+from quarry.retriever.rerankers.depth import reranker_at
 from quarry.training.examples.rows import TrainingRow
 from quarry.training.fit.batches import Draw
 from quarry.training.fit.decoder_trainee import DecoderTrainee, asked_prompt
@@ -87,12 +88,14 @@ def test_every_depth_of_a_layerwise_model_ranks_and_is_served_as_it_was_trained(
     assert not torch.equal(heads["head.1"], heads["head.3"])
     name = resolve_model(str(done.folder), kind="reranker").model
     scores = []
+    whole = load_reranker(done.folder, model_id=name, device="cpu:float32")
     for depth, ratio in ((1, 1), (2, 1), (3, 1), (2, 2), (3, 2), (3, 4)):
         reranker = load_reranker(done.folder, model_id=name, device="cpu:float32", cutoff_layers=depth, compress=ratio)
         assert right(reranker) > 0.5  # a third is chance
         scores.append(reranker.score(HELD[0].query, [*HELD[0].pos, *HELD[0].neg]))
+        lower = reranker_at(whole, depth, ratio).score(HELD[0].query, [*HELD[0].pos, *HELD[0].neg])
+        assert lower == pytest.approx(scores[-1], abs=1e-4)
     assert len({tuple(np.round(one, 4)) for one in scores}) == len(scores)
-    whole = load_reranker(done.folder, model_id=name, device="cpu:float32")
     assert whole.score(HELD[0].query, HELD[0].pos) == pytest.approx(scores[2][:1], abs=1e-5)
     with pytest.raises(ModelError, match="the layer cutoff is 4; expected 1 to 3, the layers with a head"):
         load_reranker(done.folder, model_id=name, device="cpu", cutoff_layers=4)

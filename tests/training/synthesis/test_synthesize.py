@@ -10,7 +10,8 @@ from quarry.indexer.errors import TrainingError
 from quarry.retriever.llm.endpoint import KEY_VARIABLE
 from quarry.training.examples.row_files import RowFiles
 from quarry.training.synthesis.personas import draw_personas
-from quarry.training.synthesis.run import SynthesisSpec, kept_beside, synthesize
+from quarry.training.synthesis.run import kept_beside, synthesize
+from quarry.training.synthesis.spec import SynthesisSpec
 from quarry.training.synthesis.tasks import KINDS
 from tests.training.examples.test_synthetic import Server, chat
 from tests.training.reasons import said
@@ -215,3 +216,24 @@ def test_other_files_and_other_kinds_are_refused_before_anything_is_sent(server,
     with pytest.raises(ValueError, match="expected at least one of each"):
         SynthesisSpec(6, kinds=("poems",))
     assert server.requests == []
+
+
+def test_rows_are_written_as_they_come_and_not_held(server, tmp_path):
+    """Another thousand rows of the same texts take no more memory than the first, and the observer knows how many there will be."""
+    import tracemalloc
+
+    totals, peaks = {}, []
+    for count in (300, 1200):
+        spec = SynthesisSpec(count, kinds=("sts",), parallel=8)
+        into = tmp_path / f"{count}.jsonl"
+        synthesize(into, server.endpoint(), spec)  # answers are kept: the second time nothing is asked
+        server.requests.clear()
+        tracemalloc.start()
+        report = synthesize(
+            into, server.endpoint(), spec, observer=lambda name, total: totals.update({name: total}) or (lambda _: None)
+        )
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert report.asked == 0
+        assert totals["rows"] == count
+    assert peaks[1] < peaks[0] + 900 * 500

@@ -14,14 +14,15 @@ from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.training.examples.corpus_pairs import PairOptions, pair_scores
 from quarry.training.examples.example import Example
+from quarry.training.examples.kept_answers import KeptAnswers
 from quarry.training.examples.reasons import UNRELATED, Counts, counted
 from quarry.training.examples.synthetic import (
     UNANSWERED,
-    KeptAnswers,
     SyntheticSpec,
     prompt_for,
     synthetic_examples,
 )
+from quarry.training.synthesis.personas import draw_personas
 from quarry.training.tuning.plan import SyntheticSource, TuningObserver
 
 ANSWERS = "synthetic.jsonl"
@@ -51,8 +52,10 @@ def examples_by_language_model(
 
     Raises:
         ModelError: If the endpoint refuses requests, or answered too few to be used. What it wrote is kept.
+        TrainingError: If the personas cannot be read, or there are none.
     """
-    spec = SyntheticSpec(seed=seed)
+    drawn = draw_personas(source.personas, source.passages, seed).names if source.personas else ()
+    spec = SyntheticSpec(seed=seed, personas=tuple(drawn))
     passages = _drawn(index, source.passages, seed)
     answers = KeptAnswers(folder / ANSWERS)
     watch.stage(_cost(passages, source, spec, answers))

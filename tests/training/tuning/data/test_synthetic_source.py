@@ -1,11 +1,12 @@
 """A language model as a source of a run: the cost comes first, answers are kept, unrelated queries go, silence is said."""
 
 import json
+import re
 
 import pytest
 
 from quarry.indexer.build import index_documents
-from quarry.indexer.errors import ModelError
+from quarry.indexer.errors import ModelError, TrainingError
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
 from quarry.training.tuning.data.gather import gather
@@ -113,3 +114,29 @@ def test_a_plan_has_it_as_a_source_without_where_the_endpoint_is(index, server, 
     assert json.loads(json.dumps(plan.facts()))["sources"]["synthetic"] == {"passages": 50, "model": "tiny"}
     with pytest.raises(ValueError, match="0 passages are to be sent"):
         SyntheticSource(0, server.endpoint())
+
+
+def test_the_people_who_ask_can_come_from_a_file(index, server, tmp_path):
+    server.answers = [writes]
+    file = tmp_path / "personas.jsonl"
+    file.write_text("".join(json.dumps({"persona": f"keeper of lighthouse {n}"}) + "\n" for n in range(40)))
+    source = SyntheticSource(50, server.endpoint(), file)
+    found = examples_by_language_model(index, WordEmbedder(), source, 3, tmp_path / "run", Told())
+    asked = [body["messages"][0]["content"] for _, _, body in server.requests]
+    people = {re.search(r"(?:You are |你是)(keeper of lighthouse \d+)", one)[1] for one in asked}
+    assert len(people) >= 6
+    assert len(found.examples) >= 10
+    again = examples_by_language_model(index, WordEmbedder(), source, 3, tmp_path / "run", Told())
+    assert again == found
+    assert len(server.requests) == len(asked)
+    plain = SyntheticSource(50, server.endpoint())
+    assert source.facts() != plain.facts() == {"passages": 50, "model": "tiny"}
+
+
+def test_a_file_without_personas_is_refused_before_anything_is_sent(index, server, tmp_path):
+    file = tmp_path / "personas.jsonl"
+    file.write_text("{}\n")
+    source = SyntheticSource(50, server.endpoint(), file)
+    with pytest.raises(TrainingError, match="has no persona"):
+        examples_by_language_model(index, WordEmbedder(), source, 3, tmp_path / "run", Told())
+    assert not server.requests
