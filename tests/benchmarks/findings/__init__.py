@@ -4,9 +4,9 @@ A finding (`finding.Finding`) is a few ways to train, its arms, and what the pap
 three seeds, which draw the rows, the weights where there are none, and the order. `bench.Bench` has the data, the bodies and the measure:
 
     rows     questions, titles and glosses with their passages out of train-pairs-en and train-pairs-zh, eight sources alike
-    bodies   two layers of the offline model with the pieces of its vocabulary that the rows use; or two layers of 128 dimensions that
+    bodies   the first layer of the offline model with the pieces of its vocabulary that the rows use; or two layers of 128 dimensions that
              begin at random
-    measure  nDCG@10 of 400 held-out queries (dev.jsonl of the same sets) among 1,000 passages, exact cosine
+    measure  nDCG@10 of 400 held-out queries (dev.jsonl of the same sets) among 600 passages, exact cosine
 
 What is done already is kept in the folder and not trained again. Settings were fixed before the held-out queries were looked at.
 """

@@ -60,7 +60,7 @@ class Bench:
     @cached_property
     def held(self) -> HeldOut:
         """What is measured on."""
-        return held_out(self.data, self.count(400), self.count(1000))
+        return held_out(self.data, self.count(400), self.count(600))
 
     @cached_property
     def _pool(self) -> list[TrainingRow]:

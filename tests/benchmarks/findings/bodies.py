@@ -10,7 +10,7 @@ from quarry.indexer.embedder import EmbedderSpec, Pooling
 from quarry.indexer.models.format import write_profile
 from quarry.indexer.models.loading import quiet_libraries
 
-LAYERS = (0, 1)
+LAYERS = (0,)
 _SPECIAL, _MASK = 4, "<mask>"
 _SMALL: dict[str, Any] = {
     "hidden_size": 128,
@@ -74,7 +74,7 @@ def write_random(offline: Path, texts: Sequence[str], into: Path, *, kind: str, 
     import torch
     from transformers import BertConfig, BertModel, Qwen3Config, Qwen3Model
 
-    size = {**_SMALL, "vocab_size": len(write_tokenizer(offline, texts, 4_000, into)) + 1}
+    size = {**_SMALL, "vocab_size": len(write_tokenizer(offline, texts, 3_000, into)) + 1}
     torch.manual_seed(seed)
     model: Any
     if kind == "bert":

@@ -22,8 +22,8 @@ from tests.benchmarks.findings.bodies import as_decoder
 from tests.benchmarks.findings.finding import Claim, Finding, Scores
 from tests.training.in_context.two_readings import FORMAT, decoder, said, shots, task_rows, triples
 
-_PAIRS = 1200  # of the layers of the offline model
-_MANY = 6_000  # of a body that begins at random
+_PAIRS = 640  # of the layers of the offline model
+_MANY = 3_000  # of a body that begins at random
 _WRONG = 0.3  # share of pairs with the passage of another one
 Arm = Callable[[Bench, int], Scores]
 
@@ -40,13 +40,13 @@ def _pretraining(how: str) -> Arm:
     def run(bench: Bench, seed: int) -> Scores:
         body = bench.random("bert", seed)
         if how != "none":
-            texts = [row.pos[0] for row in bench.rows(8000, 1000 + seed)]
+            texts = [row.pos[0] for row in bench.rows(3000, 1000 + seed)]
             draw = random.Random(seed)
             if how == "shuffled":
                 texts = [_shuffled(text, draw) for text in texts]
             body = bench.pretrained(body, texts, {"batch_size": 32, "learning_rate": 1e-3, "epochs": 1}, seed)
         settings = {**RANDOM, "epochs": 2}
-        return bench.measured(bench.trained(body, bench.rows(4000, seed), settings, seed))
+        return bench.measured(bench.trained(body, bench.rows(1500, seed), settings, seed))
 
     return run
 
@@ -149,7 +149,7 @@ def _in_context(*, trained: bool) -> Arm:
 def _readings(bench: Bench, seed: int) -> Scores:
     """Train on a family of made-up tasks where only the examples say what is asked for, and ask with and without them."""
     every = triples(1000, seed)
-    trained, held, shown = every[: bench.count(880)], every[880:950], every[950:953]
+    trained, held, shown = every[: bench.count(600)], every[880:950], every[950:953]
     body = decoder(bench.work / "readings", seed=seed)
     rows = task_rows(trained, "x") + task_rows(trained, "y")
     opened = open_trainable(bench.trained(body, rows, READINGS, seed), spec_of({}, 0), device="cpu")
