@@ -96,4 +96,7 @@ def test_what_is_missing_for_a_reranker_or_a_language_model_is_said(index, pairs
     done = quarry("tune", index, "--synthetic", "20", "--endpoint-model", "m")
     assert done.returncode == 1
     assert "--synthetic 20 needs an endpoint and a model" in done.stderr
+    done = quarry("tune", index, "--personas", "people.jsonl")
+    assert done.returncode == 1
+    assert "--personas was given without --synthetic" in done.stderr
     assert not (index / "tuning").exists()
