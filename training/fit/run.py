@@ -199,6 +199,15 @@ def _trained(run: RunFolder, result: dict[str, Any], seconds: float) -> TrainedM
     )
 
 
+def _is_of_a_peer(err: RuntimeError) -> bool:
+    """Tell whether processes could no longer speak with each other; gloo has no class of its own for it."""
+    import torch.distributed
+
+    if not torch.distributed.is_available():
+        return False
+    return isinstance(err, torch.distributed.DistError) or "/gloo/" in str(err) or "[Gloo]" in str(err)
+
+
 @contextmanager
 def _explained(spec: TrainSpec, out: Path) -> Iterator[None]:
     """Turn memory and disk that run out into sentences; everything else passes."""
@@ -226,6 +235,14 @@ def _explained(spec: TrainSpec, out: Path) -> Iterator[None]:
                 do="Make room: what was saved before is whole, and the same call resumes from it",
                 folder=out,
                 why=str(err),
+            ) from err
+        if isinstance(err, RuntimeError) and _is_of_a_peer(err):
+            raise TrainingError(
+                "fit.peer_lost",
+                "another process of this run ended ({why})",
+                expected="all of them until the end",
+                do="See what it said last. Run the same command again: it resumes from the last checkpoint",
+                why=str(err).partition("\n")[0],
             ) from err
         if isinstance(err, RuntimeError) and not is_out_of_memory(err):
             raise

@@ -4,6 +4,7 @@ Like `quarry.training.fit.trainer` it is imported only where a run begins.
 """
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +94,9 @@ def train_steps(
     trainer = trainee.trainer(_arguments(spec, run, parts.steps, trainee.model.device), callback)
     trainer.plan(plan.batches, trainee.collate)
     _quiet(trainer)
-    with callback.catching_interrupt():
+    with callback.catching_interrupt(), warnings.catch_warnings():
+        # for each step of each process: what sentence-transformers and accelerate will do otherwise one day
+        warnings.filterwarnings("ignore", category=FutureWarning, module=r"(sentence_transformers|accelerate)\.")
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     steps = int(trainer.state.global_step)
     if callback.interrupted and steps < parts.steps:

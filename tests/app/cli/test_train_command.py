@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -124,6 +125,52 @@ def test_two_processes_make_the_step_of_one_with_twice_the_batch(tmp_path, pairs
         updates.append(torch.cat([(found[key] - begun[key]).flatten() for key in sorted(found) if key in begun]))
     assert float(updates[0].norm()) > 0.01
     assert float(torch.nn.functional.cosine_similarity(*updates, dim=0)) > 0.99
+
+
+def workers(launcher):
+    """Return the processes that torchrun started, by rank."""
+    found = {}
+    for folder in Path("/proc").iterdir():
+        try:
+            if folder.name.isdigit() and int((folder / "stat").read_text().rpartition(")")[2].split()[1]) == launcher:
+                named = (part.partition("=") for part in (folder / "environ").read_text().split("\0"))
+                found |= {int(value): int(folder.name) for name, _, value in named if name == "RANK"}
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="the workers are found in /proc")
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_run_of_two_processes_of_which_one_dies_says_so_and_ends_with_the_same_model(tmp_path, pairs, settings, rank):
+    model = masked_model(tmp_path / "m")
+    given = ["train", pairs, "--model", model, "--pooling", "cls", "--stage", "general", "--settings", settings, "-q"]
+    given += ["--device", "cpu", "--batch-size", "8", "--epochs", "8"]
+    two = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "quarry"]
+    command = [*two, *map(str, given), "--into"]
+    run_of = {"env": ENVIRONMENT, "stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL, "text": True}
+    process = subprocess.Popen([*command, str(tmp_path / "killed")], **run_of)
+    seal = tmp_path / "killed" / "checkpoints" / "checkpoint-4" / "complete.json"
+    end = time.monotonic() + 240
+    while not seal.is_file() and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.005)
+    os.kill(workers(process.pid)[rank], signal.SIGKILL)
+    _, said = process.communicate(timeout=240)
+    assert process.returncode != 0
+    assert not (tmp_path / "killed" / "result.json").exists()
+    # torchrun ends the other one, which by then may not have missed it yet
+    assert "error: another process of this run ended" in said or "Signal 15 (SIGTERM) received" in said
+    assert "Signal 9 (SIGKILL) received" in said
+    assert "quarry/training" not in said  # no traceback of ours
+    assert "FutureWarning" not in said
+    for into in ("killed", "whole"):
+        done = subprocess.run([*command, str(tmp_path / into)], **run_of, timeout=300, check=False)
+        assert done.returncode == 0, done.stderr[-3000:]
+    results = [json.loads((tmp_path / into / "result.json").read_text()) for into in ("killed", "whole")]
+    assert results[0]["digest"] == results[1]["digest"]
+    steps = [json.loads(line)["step"] for line in (tmp_path / "killed" / "log.jsonl").read_text().splitlines()]
+    assert steps == sorted(set(steps))
 
 
 def test_a_task_is_learned_with_instructions_labels_and_a_dev_set(tmp_path, settings):

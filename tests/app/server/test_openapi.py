@@ -17,7 +17,8 @@ from tests.app.server.serving import served, small_index
 from tests.fakes import OverlapReranker, WordEmbedder
 
 IN_URLS = [negative_data_rejection]  # a negative path parameter may be a valid id once it stands in a URL
-FILES = [positive_data_acceptance]  # made-up bytes are no files
+# made-up bytes are no files; and in a form a value of a wrong type is bytes like any other, which the check takes for a wrong request
+FILES = [positive_data_acceptance, negative_data_rejection]
 OPERATIONS = {
     "search",
     "why_not",

@@ -1,4 +1,4 @@
-"""The papers' findings in small: `python -m tests.benchmarks.findings NAME [--into FOLDER] [--data FOLDER]`.
+"""The papers' findings in small: `python -m tests.benchmarks.findings NAME... [--into FOLDER] [--data FOLDER]`.
 
 A finding (`finding.Finding`) is a few ways to train, its arms, and what the papers say of them, its claims. Every arm is trained with
 three seeds, which draw the rows, the weights where there are none, and the order. `bench.Bench` has the data, the bodies and the measure:

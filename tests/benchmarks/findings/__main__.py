@@ -35,18 +35,17 @@ def measure(finding: Finding, name: str, bench: Bench, *, minutes: float = float
 def main() -> None:
     """Read the arguments and measure."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.findings", description=__doc__)
-    parser.add_argument("name", choices=list(FINDINGS))
+    parser.add_argument("names", nargs="+", choices=list(FINDINGS), metavar="NAME", help=", ".join(FINDINGS))
     parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[4] / "shared" / "data")
     parser.add_argument("--into", type=Path, default=Path("findings"), help="folder that keeps bodies and measurements")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the rows, for a trial")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after the run in which they are over")
     asked = parser.parse_args()
     asked.into.mkdir(parents=True, exist_ok=True)
-    print(
-        "\n".join(
-            measure(FINDINGS[asked.name], asked.name, Bench(asked.data, asked.into, asked.scale), minutes=asked.minutes)
-        )
-    )
+    bench, started = Bench(asked.data, asked.into, asked.scale), perf_counter()
+    for name in asked.names:
+        left = asked.minutes - (perf_counter() - started) / 60
+        print("\n".join(measure(FINDINGS[name], name, bench, minutes=left)), flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import warnings
 
 import numpy as np
 import pytest
@@ -119,6 +120,24 @@ def cosines(data, name):
 def ranks(values):
     values = np.round(np.asarray(values, dtype=np.float64), 6)
     return np.array([(values < value).sum() + ((values == value).sum() - 1) / 2 for value in values])
+
+
+class Talkative(WordEmbedder):
+    """Says what scikit-learn says in each draw of a classification that does not converge, and something of its own."""
+
+    def embed_documents(self, texts):
+        warnings.warn_explicit("lbfgs failed", UserWarning, "sklearn.py", 1, module="sklearn.linear_model._logistic")
+        warnings.warn_explicit("the disk is nearly full", UserWarning, "disk.py", 1, module="disk")
+        return super().embed_documents(texts)
+
+
+def test_scikit_learn_is_silent_about_its_draws_and_others_are_heard(data, tmp_path):
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        list(run_benchmark(Talkative(), [TaskChoice(data / "intents", "Classification")], tmp_path))
+    said = {str(one.message) for one in heard}
+    assert "the disk is nearly full" in said
+    assert "lbfgs failed" not in said
 
 
 def test_sts_is_the_rank_correlation_of_cosines(data, results):
