@@ -54,6 +54,7 @@ from quarry.indexer.storage.durable import is_disk_full
 from quarry.indexer.storage.generations import Generations, writer_lock
 from quarry.indexer.storage.manifest import describe_files
 from quarry.indexer.storage.segments import Segments
+from quarry.indexer.stores.kept_vectors import KeptVectors
 from quarry.indexer.stores.parts import Parts
 
 
@@ -337,9 +338,11 @@ def _build(generations: Generations, place: Place, plan: Plan, observer: Observe
         encoded = 0
         # token states are kept beside the generations: they may have been lost since the last build
         if plan.embedder and with_tokens and tokens_lost(table, plan.index, plan.embedder):
-            encoded = encode_passages(table, plan.embedder, plan.index, clock, with_tokens=True)
+            with KeptVectors(plan.index, plan.embedder.spec, chunks) as kept:
+                encoded = encode_passages(table, plan.embedder, kept, clock, with_tokens=True)
         intake.left_out = table.left_out()
         table.close()
+        _tidy(plan)
         return _report(plan.live.generation, intake, (documents, chunks), encoded, clock.finish(), switched=False)
 
     measured = still_good(plan, table.language_counts(), table.changed_passages())
@@ -378,8 +381,15 @@ def _build(generations: Generations, place: Place, plan: Plan, observer: Observe
         name = generations.finish(place.generation)
         return _report(name, intake, (documents, chunks), encoded, clock.finish(), switched=False)
     name = generations.commit(place.generation, manifest.reason)
+    _tidy(plan)
     generations.prune(plan.settings.keep)
     return _report(name, intake, (documents, chunks), encoded, clock.finish(), switched=True)
+
+
+def _tidy(plan: Plan) -> None:
+    """Remove what was encoded for the generation that is live now: its segments have it. A candidate's stays until it is judged."""
+    if plan.embedder is not None:
+        KeptVectors.remove_finished(plan.index, plan.embedder.spec.fingerprint)
 
 
 def _report(

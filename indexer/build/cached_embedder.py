@@ -1,7 +1,7 @@
-"""An embedder in front of the vectors that an index keeps: what was encoded once is not encoded again."""
+"""An embedder in front of the vectors of probes that an index keeps: what was encoded once is not encoded again."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from quarry.indexer.embedder import Embedder, Vectors
 from quarry.indexer.storage.blob_cache import passage_digest
@@ -10,10 +10,17 @@ from quarry.indexer.storage.vector_cache import VectorCache
 
 @dataclass(frozen=True, slots=True)
 class CachedEmbedder:
-    """An embedder that keeps what it encodes among the vectors of the index, so that the next build need not."""
+    """An embedder that keeps what it encodes beside the index, so that the next build need not.
+
+    Attributes:
+        embedder: The model.
+        cache: What was encoded.
+        used: The digests of what was asked for.
+    """
 
     embedder: Embedder
     cache: VectorCache
+    used: set[bytes] = field(default_factory=set)
 
     def questions(self, texts: Sequence[str]) -> Vectors:
         """Return one unit row per question, shape (len(texts), dim)."""
@@ -27,6 +34,7 @@ class CachedEmbedder:
     def _vectors(
         self, digests: Sequence[bytes], texts: Sequence[str], encode: Callable[[list[str]], Vectors]
     ) -> Vectors:
+        self.used.update(digests)
         absent = self.cache.missing(digests)
         fresh = {digest: text for digest, text in zip(digests, texts, strict=True) if digest in absent}
         if fresh:

@@ -20,7 +20,7 @@ from quarry.indexer.embedder import (
     heads_of,
 )
 from quarry.indexer.storage.chunk_table import ChunkTable
-from quarry.indexer.storage.vector_cache import VectorCache
+from quarry.indexer.stores.kept_vectors import KeptVectors
 from quarry.indexer.tokens.cache import TokenCache
 from quarry.indexer.tokens.fitting import projection_for
 from quarry.indexer.tokens.projection import TokenBytes
@@ -30,30 +30,30 @@ _LOOKED_UP = 8192  # passages looked up at once
 _SLICE = 512  # passages committed at once: what a crash can cost (about 40 s of encoding on two cores)
 
 
-def encode_passages(table: ChunkTable, embedder: Embedder, index: Path, clock: Clock, *, with_tokens: bool) -> int:
+def encode_passages(
+    table: ChunkTable, embedder: Embedder, kept: KeptVectors, clock: Clock, *, with_tokens: bool
+) -> int:
     """Encode the passages that lack a vector, or token states where they are wanted.
 
     Args:
         table: The passages of the generation that is being built.
         embedder: The model; a `TokenEmbedder` when token states are wanted.
-        index: The index folder, which keeps what was encoded.
+        kept: The vectors that there are, and where new ones are kept.
         clock: Receives progress.
         with_tokens: Whether token states are kept as well.
 
     Returns:
         How many passages were encoded.
     """
-    spec = embedder.spec
-    with closing(VectorCache.open(index, spec.fingerprint, spec.dim)) as vectors:
-        if not with_tokens or not isinstance(embedder, TokenEmbedder):
-            pending = _pending(table, vectors.missing)
-            clock.phase("encoding", len(pending))
-            for chunk_ids in _slices(pending):
-                encoded = embedder.embed_documents(table.texts(chunk_ids), progress=clock.observer.advance)
-                vectors.put(table.digests_of(chunk_ids), encoded)
-            return len(pending)
-        with closing(TokenCache.open(index, spec.fingerprint)) as tokens:
-            return _with_tokens(table, embedder, vectors, tokens, clock)
+    if not with_tokens or not isinstance(embedder, TokenEmbedder):
+        pending = _pending(table, kept.missing)
+        clock.phase("encoding", len(pending))
+        for chunk_ids in _slices(pending):
+            encoded = embedder.embed_documents(table.texts(chunk_ids), progress=clock.observer.advance)
+            kept.put(table.digests_of(chunk_ids), encoded)
+        return len(pending)
+    with closing(TokenCache.open(kept.index, kept.fingerprint)) as tokens:
+        return _with_tokens(table, embedder, kept, tokens, clock)
 
 
 def tokens_lost(table: ChunkTable, index: Path, embedder: Embedder) -> bool:
@@ -61,16 +61,12 @@ def tokens_lost(table: ChunkTable, index: Path, embedder: Embedder) -> bool:
 
     States that other heads made are lost, too.
     """
-    sample, spec = table.some_digests(_SAMPLED), embedder.spec
-    with (
-        closing(VectorCache.open(index, spec.fingerprint, spec.dim)) as vectors,
-        closing(TokenCache.open(index, spec.fingerprint)) as tokens,
-    ):
-        return bool(vectors.missing(sample) or tokens.missing(sample) or tokens.heads() != heads_of(embedder))
+    with closing(TokenCache.open(index, embedder.spec.fingerprint)) as tokens:
+        return bool(tokens.missing(table.some_digests(_SAMPLED)) or tokens.heads() != heads_of(embedder))
 
 
 def _with_tokens(
-    table: ChunkTable, embedder: TokenEmbedder, vectors: VectorCache, tokens: TokenCache, clock: Clock
+    table: ChunkTable, embedder: TokenEmbedder, vectors: KeptVectors, tokens: TokenCache, clock: Clock
 ) -> int:
     """Encode what lacks a vector or token states. Both come out of one forward pass, so a passage that has one is done whole."""
     if not table.counts()[1]:

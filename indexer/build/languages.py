@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from quarry.indexer.embedder import Vectors
 from quarry.indexer.storage.chunk_table import ChunkTable
-from quarry.indexer.storage.vector_cache import VectorCache
+from quarry.indexer.stores.kept_vectors import KeptVectors
 
 STEPS = np.linspace(0, 1, 9)  # shares that are tried
 TOLERANCE = 0.002  # nDCG@10 that the probes may lose
@@ -57,11 +57,11 @@ def common_languages(counts: Mapping[str, int]) -> dict[str, int]:
     return {name: counts.get(name, 0) for name in _NAMES if counts.get(name, 0) >= least}
 
 
-def mean_vector(table: ChunkTable, chunk_ids: Sequence[str], cache: VectorCache) -> NDArray[np.float32]:
+def mean_vector(table: ChunkTable, chunk_ids: Sequence[str], kept: KeptVectors) -> NDArray[np.float32]:
     """Return the mean of the vectors of some passages, shape (dim,)."""
-    total = np.zeros(cache.dim, dtype=np.float64)
+    total = np.zeros(kept.dim, dtype=np.float64)
     for first in range(0, len(chunk_ids), _SLICE):
-        total += cache.get(table.digests_of(chunk_ids[first : first + _SLICE])).sum(axis=0, dtype=np.float64)
+        total += kept.get(table.digests_of(chunk_ids[first : first + _SLICE])).sum(axis=0, dtype=np.float64)
     mean: NDArray[np.float32] = (total / len(chunk_ids)).astype(np.float32)
     return mean
 

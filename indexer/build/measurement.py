@@ -19,8 +19,9 @@ from quarry.indexer.build.probes import Parts, probe_languages, probe_routes
 from quarry.indexer.lexical.index import UnionIndex
 from quarry.indexer.storage.layout import CENTROIDS_NAME
 from quarry.indexer.storage.manifest import Probes
-from quarry.indexer.storage.vector_cache import VectorCache
+from quarry.indexer.storage.vector_cache import VectorCache, probes_path
 from quarry.indexer.stores.base import VectorStore
+from quarry.indexer.stores.kept_vectors import KeptVectors
 from quarry.indexer.stores.parts import Parts as StoredParts
 
 KEPT_FROM = (
@@ -64,14 +65,16 @@ def measure_routes(parts: StoredParts, building: Path, plan: Plan) -> Probes | N
     if plan.embedder is None or parts.vectors is None:
         return None
     spec, table = plan.embedder.spec, parts.texts
-    with closing(VectorCache.open(plan.index, spec.fingerprint, spec.dim)) as cache:
+    with closing(VectorCache.open(probes_path(plan.index, spec.fingerprint), spec.dim)) as cache:
         members = major_languages(table.languages()) if len(common_languages(table.language_counts())) > 1 else {}
         centroids: dict[str, NDArray[np.float32]] = {}
         if len(members) > 1:
-            centroids = {name: mean_vector(table, sorted(members[name]), cache) for name in sorted(members)}
+            with KeptVectors(plan.index, spec, len(parts.vectors)) as kept:
+                centroids = {name: mean_vector(table, sorted(members[name]), kept) for name in sorted(members)}
             np.save(building / CENTROIDS_NAME, np.array(list(centroids.values())), allow_pickle=False)
         probed, embedder = _probed(parts, parts.vectors, plan), CachedEmbedder(plan.embedder, cache)
         probes = probe_languages(probed, embedder, members, centroids) if centroids else probe_routes(probed, embedder)
+        cache.keep(embedder.used)
         return probes.model_copy(update={"passages": len(parts.vectors)})
 
 

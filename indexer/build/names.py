@@ -8,7 +8,6 @@ titles. File names, ids and titles that are all alike are not found, and then no
 """
 
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -18,24 +17,26 @@ from quarry.indexer.build.plan import Plan
 from quarry.indexer.build.progress import Clock
 from quarry.indexer.embedder import Embedder, Vectors
 from quarry.indexer.storage.chunk_table import ChunkTable
+from quarry.indexer.storage.encoded_rows import RowsWriter
 from quarry.indexer.storage.layout import NAMES_NAME
 from quarry.indexer.storage.manifest import NameFacts
-from quarry.indexer.storage.vector_cache import VectorCache
 from quarry.indexer.stores import store_class
 from quarry.indexer.stores.base import VectorStore
+from quarry.indexer.stores.kept_vectors import KeptVectors
 
 LEAST = 8  # passages; with fewer nothing is measured, and titles are not used
 _SLICE = 2048  # titles committed at once
 RANKS = 10  # that count, as in nDCG@10
 
 
-def store_names(head: ChunkTable, segment: Path, plan: Plan, clock: Clock) -> int:
+def store_names(head: ChunkTable, segment: Path, plan: Plan, kept: KeptVectors, clock: Clock) -> int:
     """Encode the titles and headings that no earlier build has encoded, and write all of them to a store of the new segment.
 
     Args:
         head: The passages of the segment that is being built.
         segment: Its folder.
         plan: With which embedder and which kind of store.
+        kept: The vectors that there are, and where new ones are kept.
         clock: Receives progress.
 
     Returns:
@@ -45,19 +46,21 @@ def store_names(head: ChunkTable, segment: Path, plan: Plan, clock: Clock) -> in
     if not names or plan.embedder is None:
         return 0
     spec, digests = plan.embedder.spec, list(names)
-    with closing(VectorCache.open(plan.index, spec.fingerprint, spec.dim)) as cache:
-        absent = sorted(cache.missing(digests), key=lambda digest: (-len(names[digest]), digest))
-        clock.phase("titles", len(absent))
-        for first in range(0, len(absent), _SLICE):
-            part = absent[first : first + _SLICE]
-            cache.put(part, _encode([names[digest] for digest in part], plan.embedder, clock))
-        folder = segment / NAMES_NAME
-        folder.mkdir()
-        store = store_class(plan.store).create(folder, spec.dim)
-        for first in range(0, len(digests), _SLICE):
-            part = digests[first : first + _SLICE]
-            store.add([digest.hex() for digest in part], cache.get(part))
-        store.flush()
+    absent = sorted(kept.missing(digests), key=lambda digest: (-len(names[digest]), digest))
+    clock.phase("titles", len(absent))
+    for first in range(0, len(absent), _SLICE):
+        part = absent[first : first + _SLICE]
+        kept.put(part, _encode([names[digest] for digest in part], plan.embedder, clock))
+    folder = segment / NAMES_NAME
+    folder.mkdir()
+    store, rows = store_class(plan.store).create(folder, spec.dim), RowsWriter()
+    for first in range(0, len(digests), _SLICE):
+        part = digests[first : first + _SLICE]
+        vectors = kept.get(part)
+        store.add([digest.hex() for digest in part], vectors)
+        rows.add(part, vectors)
+    store.flush()
+    rows.write(segment, spec.fingerprint, NAMES_NAME)
     return len(digests)
 
 

@@ -1,7 +1,6 @@
 """The steps of a build after the documents are in: vectors, terms, manifest. `quarry.indexer.build` calls them in order."""
 
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -11,18 +10,18 @@ from quarry.indexer.build.encoding import encode_passages
 from quarry.indexer.build.names import LEAST, store_names
 from quarry.indexer.build.plan import Plan
 from quarry.indexer.build.progress import Clock
-from quarry.indexer.embedder import EmbedderSpec
 from quarry.indexer.lexical.index import LexicalSegment
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.chunk_table import ChunkTable
+from quarry.indexer.storage.encoded_rows import RowsWriter
 from quarry.indexer.storage.generation_texts import GenerationTexts
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.layout import CHUNKS_NAME, LEXICAL_NAME, VECTORS_NAME
 from quarry.indexer.storage.manifest import EmbedderFacts, Lexical, Manifest, Store
 from quarry.indexer.storage.segments import SegmentName, Segments
-from quarry.indexer.storage.vector_cache import VectorCache
 from quarry.indexer.storage.working_table import WorkingTable, name_segment
 from quarry.indexer.stores import store_class
+from quarry.indexer.stores.kept_vectors import KeptVectors
 from quarry.indexer.stores.parts import Parts
 
 _STORE_SLICE = 8192
@@ -64,10 +63,11 @@ def fill_segment(segment: Path, plan: Plan, clock: Clock, *, with_tokens: bool, 
     head = ChunkTable.open(segment / CHUNKS_NAME)
     encoded = 0
     if plan.embedder:
-        encoded = encode_passages(head, plan.embedder, plan.index, clock, with_tokens=with_tokens)
-        store_vectors(head, segment, plan, plan.embedder.spec, clock)
-        if passages >= LEAST:
-            store_names(head, segment, plan, clock)
+        with KeptVectors(plan.index, plan.embedder.spec, head.counts()[1]) as kept:
+            encoded = encode_passages(head, plan.embedder, kept, clock, with_tokens=with_tokens)
+            store_vectors(head, segment, plan, kept, clock)
+            if passages >= LEAST:
+                store_names(head, segment, plan, kept, clock)
     clock.phase("lexical", head.counts()[1])
     index_terms(head, segment)
     head.close()
@@ -88,17 +88,19 @@ def segments_of(texts: ChunkTable, known: Sequence[SegmentName]) -> tuple[Segmen
     return tuple(by_name[each.name] for each in texts.segments()) if isinstance(texts, GenerationTexts) else ()
 
 
-def store_vectors(head: ChunkTable, segment: Path, plan: Plan, spec: EmbedderSpec, clock: Clock) -> None:
-    """Copy the vectors of the new segment's passages from the cache into its vector store."""
+def store_vectors(head: ChunkTable, segment: Path, plan: Plan, kept: KeptVectors, clock: Clock) -> None:
+    """Copy the vectors of the new segment's passages into its vector store."""
     clock.phase("storing", head.counts()[1])
     folder = segment / VECTORS_NAME
     folder.mkdir()
-    store = store_class(plan.store).create(folder, spec.dim)
-    with closing(VectorCache.open(plan.index, spec.fingerprint, spec.dim)) as cache:
-        for ids, digests in head.digest_batches(_STORE_SLICE):
-            store.add(ids, cache.get(digests))
-            clock.observer.advance(len(ids))
+    store, rows = store_class(plan.store).create(folder, kept.dim), RowsWriter()
+    for ids, digests in head.digest_batches(_STORE_SLICE):
+        vectors = kept.get(digests)
+        store.add(ids, vectors)
+        rows.add(digests, vectors)
+        clock.observer.advance(len(ids))
     store.flush()
+    rows.write(segment, kept.fingerprint, VECTORS_NAME)
 
 
 def index_terms(head: ChunkTable, segment: Path) -> None:

@@ -5,7 +5,7 @@ same time. Every `put` is one transaction, so an interrupted build resumes.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -115,6 +115,14 @@ class BlobCache:
         rows = [(digest, blob, crc32(blob)) for digest, blob in zip(digests, blobs, strict=True)]
         with self.transaction():
             self.db.executemany(f"INSERT OR REPLACE INTO {self.table.name} VALUES (?, ?, ?)", rows)  # noqa: S608 (a name of ours)
+
+    def keep(self, digests: Collection[bytes]) -> None:
+        """Forget all blobs but those of some digests. Raises IndexFormatError when the file is damaged."""
+        with self.damage_named():
+            stored = [row[0] for row in self.db.execute(f"SELECT digest FROM {self.table.name}")]  # noqa: S608 (a name of ours)
+        with self.transaction():
+            gone = [(digest,) for digest in stored if digest not in digests]
+            self.db.executemany(f"DELETE FROM {self.table.name} WHERE digest = ?", gone)  # noqa: S608 (a name of ours)
 
     def get(self, digests: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
         """Yield digest and blob of those that are here, each once, in no order.

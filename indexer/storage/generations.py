@@ -6,7 +6,7 @@
       segments/1f6c.../     texts, vectors and terms of some passages; generations share them, see `segments`
       generations/000007/   a finished generation: manifest.json, which names its segments, and contents.sqlite
       generations/.000008/  one in the making; a crash leaves it, the next build removes it
-      embeddings/           vectors by passage digest, so that nothing is ever encoded twice
+      embeddings/           what an unfinished build has encoded; token states; vectors of probes
 
 A generation is built beside the live one and becomes live by one rename. Readers keep theirs until they reopen: each
 holds a shared lock on the manifest, and what is locked is not pruned. Segments that no generation names go with the last one that

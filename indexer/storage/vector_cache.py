@@ -1,11 +1,13 @@
-"""Embeddings by passage digest: a passage is encoded once, whatever generations and stores hold it.
+"""Vectors by digest in one SQLite file below `INDEX/embeddings/`, per embedder fingerprint.
 
-One file per embedder fingerprint below `INDEX/embeddings/`. A store can be rebuilt, or replaced by another kind, without a forward
-pass. The fingerprint leaves out the precision: one text in float32 and in bfloat16 has a cosine above 0.9999, so machines of both
-kinds may fill one index.
+    FINGERPRINT.probes.sqlite   questions and rests of the passages that an index is measured with (`quarry.indexer.build.probes`)
+    FINGERPRINT.sqlite          of indexes from before 0.3.0: the vectors of all passages once more; read by the next build, then removed
+
+The fingerprint leaves out the precision: one text in float32 and in bfloat16 has a cosine above 0.9999, so machines of both kinds may
+fill one index.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -41,28 +43,23 @@ class VectorCache:
         self.dim = dim
 
     @classmethod
-    def open(cls, root: Path, fingerprint: str, dim: int) -> Self:
-        """Open the cache of one embedder in an index folder, or create it.
+    def open(cls, path: Path, dim: int) -> Self:
+        """Open a file for writing, or create it.
 
         Raises:
-            IndexFormatError: If the file is damaged.
+            IndexFormatError: If it is damaged.
         """
-        return cls(BlobCache.open(_path(root, fingerprint), _TABLE), dim)
+        return cls(BlobCache.open(path, _TABLE), dim)
 
     @classmethod
-    def read(cls, root: Path, fingerprint: str, dim: int) -> Self:
+    def read(cls, path: Path, dim: int) -> Self:
         """Open an existing file for reading, from any thread.
 
         Raises:
             FileNotFoundError: If there is none.
             IndexFormatError: If it is damaged.
         """
-        return cls(BlobCache.read(_path(root, fingerprint), _TABLE), dim)
-
-    @staticmethod
-    def remove(root: Path, fingerprint: str) -> None:
-        """Remove the cache of an embedder that no generation uses; does nothing when there is none."""
-        BlobCache.remove(_path(root, fingerprint))
+        return cls(BlobCache.read(path, _TABLE), dim)
 
     def close(self) -> None:
         """Close the file."""
@@ -82,6 +79,10 @@ class VectorCache:
         if vectors.shape != (len(digests), self.dim):
             raise ValueError(f"vectors have shape {vectors.shape}; expected ({len(digests)}, {self.dim})")
         self._blobs.put(digests, [row.tobytes() for row in vectors.astype("<f4", copy=False)])
+
+    def keep(self, digests: Collection[bytes]) -> None:
+        """Forget all vectors but some. Raises IndexFormatError when the file is damaged."""
+        self._blobs.keep(digests)
 
     def get(self, digests: Sequence[bytes]) -> Vectors:
         """Return the vectors in order, shape (len(digests), dim).
@@ -103,5 +104,11 @@ class VectorCache:
         return out
 
 
-def _path(root: Path, fingerprint: str) -> Path:
+def probes_path(root: Path, fingerprint: str) -> Path:
+    """Return the file of an embedder's vectors of probes."""
+    return root / "embeddings" / f"{fingerprint}.probes.sqlite"
+
+
+def older_path(root: Path, fingerprint: str) -> Path:
+    """Return the file in which older versions kept all vectors of an embedder."""
     return root / "embeddings" / f"{fingerprint}.sqlite"

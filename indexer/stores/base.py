@@ -4,6 +4,9 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from quarry.indexer.embedder import Vectors
 
 
@@ -65,6 +68,10 @@ class VectorStore(Protocol):
         Raises:
             KeyError: If one is not stored.
         """
+        ...
+
+    def vectors_of(self, rows: NDArray[np.int64]) -> Vectors:
+        """Return stored vectors by row number, in the order of `ids`; shape (len(rows), dim)."""
         ...
 
 

@@ -107,6 +107,10 @@ class FaissStore:
         """Return similarities that depend on nothing but the two vectors; see `VectorStore.similarities`."""
         return self._vectors.similarities(query, ids)
 
+    def vectors_of(self, rows: NDArray[np.int64]) -> Vectors:
+        """Return stored vectors by row number, shape (len(rows), dim)."""
+        return self._vectors.vectors_of(rows)
+
     @property
     def details(self) -> dict[str, Any]:
         """Facts for the manifest: index type, tuned search effort (efSearch or nprobe), refine factor, recall@10."""

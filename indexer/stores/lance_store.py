@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quarry.indexer.embedder import Vectors
 from quarry.indexer.errors import IndexFormatError
@@ -166,14 +167,26 @@ class LanceStore:
     def similarities(self, query: Vectors, ids: Sequence[str]) -> list[float]:
         """Return similarities that depend on nothing but the two vectors; see `VectorStore.similarities`."""
         found: dict[str, float] = {}
+        for names, vectors in self._by_id(ids):
+            found.update(zip(names, precise_similarities(query, vectors).tolist(), strict=True))
+        return [found[chunk_id] for chunk_id in ids]
+
+    def vectors_of(self, rows: NDArray[np.int64]) -> Vectors:
+        """Return stored vectors by row number, shape (len(rows), dim)."""
+        ids = self.ids
+        wanted = [ids[row] for row in rows.tolist()]
+        found: dict[str, Vectors] = {}
+        for names, vectors in self._by_id(wanted):
+            found.update(zip(names, vectors, strict=True))
+        return np.array([found[name] for name in wanted], dtype=np.float32).reshape(-1, self._dim)
+
+    def _by_id(self, ids: Sequence[str]) -> Iterator[tuple[list[str], Vectors]]:
+        """Yield ids and vectors of those that are stored, in any order."""
         for first in range(0, len(ids), _IDS_PER_FILTER):
             where = _id_filter(ids[first : first + _IDS_PER_FILTER])
             with _translated(self._folder):
                 rows = self._table.search().where(where).select(["id", "vector"]).limit(_IDS_PER_FILTER).to_arrow()
-            vectors = rows["vector"].combine_chunks().values.to_numpy().reshape(-1, self._dim)
-            values = precise_similarities(query, vectors).tolist()
-            found.update(zip(rows["id"].to_pylist(), values, strict=True))
-        return [found[chunk_id] for chunk_id in ids]
+            yield rows["id"].to_pylist(), rows["vector"].combine_chunks().values.to_numpy().reshape(-1, self._dim)
 
     @property
     def details(self) -> dict[str, Any]:

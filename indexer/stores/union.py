@@ -12,6 +12,7 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from quarry.indexer.embedder import Vectors
 from quarry.indexer.stores.base import Neighbour, VectorStore
@@ -45,6 +46,13 @@ class Part:
         if not self.removed:
             return self.store.search(queries, k)
         return [self._left(query, min(k, len(self))) for query in queries]
+
+    @cached_property
+    def rows(self) -> NDArray[np.int64]:
+        """Return the rows of what is there."""
+        if not self.removed:
+            return np.arange(len(self.store))
+        return np.array([row for row, each in enumerate(self.store.ids) if each not in self.removed], dtype=np.int64)
 
     def _among(self, allowed: Collection[str]) -> Collection[str]:
         if not self.removed:
@@ -128,6 +136,15 @@ class UnionStore:
             mine = [each for each in ids if each not in part.removed and part.store.holds(each)]
             known.update(zip(mine, part.store.similarities(query, mine), strict=True))
         return [known[each] for each in ids]
+
+    def vectors_of(self, rows: NDArray[np.int64]) -> Vectors:
+        """Return vectors by row number, in the order of `ids`; shape (len(rows), dim)."""
+        out, first = np.empty((len(rows), self.dim), dtype=np.float32), 0
+        for part in self._parts:
+            mine = (rows >= first) & (rows < first + len(part))
+            out[mine] = part.store.vectors_of(part.rows[rows[mine] - first])
+            first += len(part)
+        return out
 
     def holds(self, chunk_id: str) -> bool:
         """Whether an id is there."""

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from quarry.indexer.embedder import Embedder, Vectors
+from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import CorpusError, ModelError
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.indexer.storage.manifest import EmbedderFacts
-from quarry.indexer.storage.vector_cache import VectorCache
 from quarry.retriever.data.datasets import Dataset, unknown_documents
 from quarry.retriever.data.trec import Qrels
 from quarry.retriever.diagnosis.sweeps import DepthPoint, DimensionPoint, dimension_sweep, quality_by_depth
@@ -36,9 +35,6 @@ DIMS = (32, 64, 128, 192, 256, 384, 512, 768, 1024)
 KS = (1, 3, 5, 10, 20, 50, 100)
 _BINS = 80  # 0.025 wide: the cosines of models such as E5 all lie between 0.7 and 1
 _NO_RERANKING = 1  # depth, unused without reranking
-_ENCODED_AGAIN = Message.of(
-    "diagnosis.encoded_again", "stored embeddings are missing, so the passages were encoded again"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +104,7 @@ def diagnose(
     """
     index = searcher.index
     index.check_embedder(embedder.spec)
-    passages, notes = stored_vectors(index, embedder)
+    passages, notes = stored_vectors(index), tuple[Message, ...]()
     queries = LabelledVectors(
         tuple(query.query_id for query in dataset.queries),
         embedder.embed_queries([query.text for query in dataset.queries]),
@@ -172,24 +168,19 @@ def check_has_vectors(index: Index) -> EmbedderFacts:
     return facts
 
 
-def stored_vectors(index: Index, embedder: Embedder) -> tuple[LabelledVectors, tuple[Message, ...]]:
-    """Return the stored vectors of all passages; encodes again those that the index no longer has.
+def stored_vectors(index: Index) -> LabelledVectors:
+    """Return the stored vectors of all passages, in the order of their ids.
 
     Raises:
         ModelError: If the index has no vectors.
     """
-    facts = check_has_vectors(index)
-    spec = facts.to_spec()
-    ids, digests = index.chunks.digests()
-    if (index.root / "embeddings" / f"{spec.fingerprint}.sqlite").is_file():
-        cache = VectorCache.open(index.root, spec.fingerprint, spec.dim)
-        try:
-            if not cache.missing(digests):
-                return LabelledVectors(tuple(ids), cache.get(digests)), ()
-        finally:
-            cache.close()
-    vectors: Vectors = embedder.embed_documents(index.chunks.texts(ids))
-    return LabelledVectors(tuple(ids), vectors), (_ENCODED_AGAIN,)
+    check_has_vectors(index)
+    ids = list(index.vectors.ids) if index.vectors else []
+    order = sorted(range(len(ids)), key=ids.__getitem__)
+    vectors = (
+        index.vectors.vectors_of(np.array(order, dtype=np.int64)) if index.vectors else np.zeros((0, 1), np.float32)
+    )
+    return LabelledVectors(tuple(ids[row] for row in order), vectors)
 
 
 def nearest_passages(queries: LabelledVectors, passages: LabelledVectors, qrels: Qrels) -> dict[str, dict[str, int]]:

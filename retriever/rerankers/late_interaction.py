@@ -22,7 +22,6 @@ forward pass that made its vector: 50 candidates cost a few milliseconds, where 
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -36,7 +35,7 @@ from quarry.indexer.errors import IndexFormatError, ModelError
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.indexer.storage.chunk_table import ChunkTable
-from quarry.indexer.storage.vector_cache import VectorCache
+from quarry.indexer.stores.base import VectorStore
 from quarry.indexer.tokens.cache import TokenCache
 from quarry.indexer.tokens.projection import Projection, TokenBytes, unit_rows
 from quarry.retriever.ranking import Hit
@@ -100,6 +99,7 @@ class LateInteraction:
         self._fingerprint, self._model = fingerprint, model
         self._lock = Lock()
         self._opened: _Opened | None = None
+        self._store: VectorStore | None = None
         self._map: TokenMap | Path | None = None  # a folder is read at the first query
 
     @classmethod
@@ -113,6 +113,7 @@ class LateInteraction:
         if facts is None or not index.manifest.token_states:
             return None
         found = cls(index.root, index.chunks, embedder, facts.fingerprint, facts.to_spec().model)
+        found._store = index.vectors
         found._map = tuned or (index.root / recorded.folder if recorded else None)
         return found
 
@@ -176,7 +177,7 @@ class LateInteraction:
             raise _missing(self._root)
         asked = opened.projection.project(parts.tokens)
         multi = [maxsim(asked, one) for one in self._states(opened, chunk_ids)]
-        dense = self._vectors(digests, len(parts.vector)) @ parts.vector
+        dense = self._store.similarities(parts.vector, chunk_ids) if self._store else []
         sparse = [parts.terms.dot(one) for one in terms]
         return [M3Score(float(d), s, m) for d, s, m in zip(dense, sparse, multi, strict=True)]
 
@@ -235,13 +236,6 @@ class LateInteraction:
         if len(whole) < len(states):
             raise _missing(self._root)
         return whole
-
-    def _vectors(self, digests: Sequence[bytes], dim: int) -> NDArray[np.float32]:
-        try:
-            with closing(VectorCache.read(self._root, self._fingerprint, dim)) as cache:
-                return cache.get(digests)
-        except (FileNotFoundError, KeyError) as err:
-            raise _missing(self._root) from err
 
 
 def _opened(root: Path, fingerprint: str) -> _Opened:

@@ -15,7 +15,7 @@ from quarry.indexer.storage.durable import sync_folder, sync_tree
 from quarry.indexer.storage.generations import Generations, writer_lock
 from quarry.indexer.storage.locks import process_lock
 from quarry.indexer.storage.manifest import Lineage, Manifest
-from quarry.indexer.storage.vector_cache import VectorCache
+from quarry.indexer.stores.kept_vectors import KeptVectors
 from quarry.indexer.tokens.cache import TokenCache
 from quarry.training.tuning.run import LOCK, TuningRun, tuning_runs
 from quarry.training.tuning.steps import What
@@ -113,7 +113,7 @@ def _remove(index: Path, run: TuningRun, *, vectors: bool) -> None:
             and one.embedder
             and one.embedder.fingerprint not in {other.embedder and other.embedder.fingerprint for other in kept}
         ):
-            VectorCache.remove(index, one.embedder.fingerprint)
+            KeptVectors.remove(index, one.embedder.fingerprint)
             TokenCache.remove(index, one.embedder.fingerprint)
     shutil.rmtree(index / MODELS / f".{run.name}.part", ignore_errors=True)
     if model not in _needed(kept):

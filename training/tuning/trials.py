@@ -8,7 +8,6 @@ import numpy as np
 
 from quarry.indexer.embedder import Embedder, Progress
 from quarry.indexer.opened import Index
-from quarry.indexer.storage.vector_cache import VectorCache
 from quarry.retriever.data.datasets import Dataset, documents, load_dataset
 from quarry.retriever.diagnosis.vectors import ScoreBand, score_band
 from quarry.retriever.evaluation.embedder import evaluate_embedder
@@ -107,26 +106,24 @@ def calibration(index: Index, embedder: Embedder, dataset: Dataset, *, seed: int
     Returns:
         The band, None when no judged document is in the index.
     """
-    chunk_ids, digests = index.chunks.digests()
-    owners = np.array([document_of(chunk_id) for chunk_id in chunk_ids])
+    if index.vectors is None:
+        return None
+    ids = index.vectors.ids
+    order = np.array(sorted(range(len(ids)), key=list(ids).__getitem__), dtype=np.int64)
+    owners = np.array([document_of(ids[row]) for row in order.tolist()])
     asked = embedder.embed_queries([query.text for query in dataset.queries])
     rng = np.random.default_rng(seed)
     positives: list[float] = []
     negatives: list[float] = []
-    cache = VectorCache.open(index.root, embedder.spec.fingerprint, embedder.spec.dim)
-    try:
-        for query, vector in zip(dataset.queries, asked, strict=True):
-            graded = dataset.qrels.get(query.query_id, {})
-            relevant = np.isin(owners, [name for name, grade in graded.items() if grade > 0])
-            if not relevant.any() or relevant.all():
-                continue
-            others = np.flatnonzero(~relevant)
-            drawn = rng.choice(others, min(_RANDOM_PER_QUERY, len(others)), replace=False)
-            answers = cache.get([digests[row] for row in np.flatnonzero(relevant)])
-            positives.append(float((answers @ vector).max()))
-            negatives += [float(score) for score in cache.get([digests[row] for row in drawn]) @ vector]
-    finally:
-        cache.close()
+    for query, vector in zip(dataset.queries, asked, strict=True):
+        graded = dataset.qrels.get(query.query_id, {})
+        relevant = np.isin(owners, [name for name, grade in graded.items() if grade > 0])
+        if not relevant.any() or relevant.all():
+            continue
+        others = np.flatnonzero(~relevant)
+        drawn = rng.choice(others, min(_RANDOM_PER_QUERY, len(others)), replace=False)
+        positives.append(float((index.vectors.vectors_of(order[relevant]) @ vector).max()))
+        negatives += [float(score) for score in index.vectors.vectors_of(order[drawn]) @ vector]
     return score_band(positives, negatives) if positives else None
 
 

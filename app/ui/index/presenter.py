@@ -34,7 +34,7 @@ _LANGUAGES = {"zh": ("Chinese", "中文"), "en": ("English", "英文"), "multili
 _PARTS = (
     ("generations", "Generations: what each one holds", "各版本：各自包含的内容"),
     ("segments", "Segments: texts, vectors and terms, shared by generations", "分段：文本、向量与词项，供各版本共用"),
-    ("embeddings", "Cached vectors, so that no passage is encoded twice", "缓存的向量（避免重复编码）"),
+    ("embeddings", "Token states, and vectors of an unfinished build", "词元状态，以及未完成构建的向量"),
     ("evaluations", "Saved evaluations", "已保存的评测"),
     ("feedback", "Feedback", "反馈"),
 )

@@ -15,35 +15,44 @@ def test_vectors_come_back_in_the_order_asked_for_after_reopening(tmp_path):
     texts = [f"段落 {number}" for number in range(1200)]
     digests = [passage_digest(text) for text in texts]
     vectors = rng.standard_normal((1200, 8)).astype(np.float32)
-    cache = VectorCache.open(tmp_path, "f" * 16, 8)
+    cache = VectorCache.open(tmp_path / "cache.sqlite", 8)
     assert cache.missing(digests) == set(digests)
     cache.put(digests, vectors)
     cache.close()
-    cache = VectorCache.open(tmp_path, "f" * 16, 8)
+    cache = VectorCache.open(tmp_path / "cache.sqlite", 8)
     order = rng.permutation(1200)
     assert np.array_equal(cache.get([digests[i] for i in [*order, 5, 5]]), vectors[[*order, 5, 5]])
     assert cache.missing([*digests[:3], passage_digest("new")]) == {passage_digest("new")}
 
 
 def test_a_missing_vector_is_named(tmp_path):
-    cache = VectorCache.open(tmp_path, "f" * 16, 8)
+    cache = VectorCache.open(tmp_path / "cache.sqlite", 8)
     with pytest.raises(KeyError, match="1 passages have no embedding yet"):
         cache.get([passage_digest("never seen")])
 
 
 def test_a_wrong_shape_changes_nothing(tmp_path):
-    cache = VectorCache.open(tmp_path, "f" * 16, 8)
+    cache = VectorCache.open(tmp_path / "cache.sqlite", 8)
     with pytest.raises(ValueError, match=r"shape \(1, 4\); expected \(1, 8\)"):
         cache.put([passage_digest("a")], np.zeros((1, 4), np.float32))
     assert cache.missing([passage_digest("a")])
 
 
 def test_a_flipped_bit_is_noticed(tmp_path):
-    cache = VectorCache.open(tmp_path, "f" * 16, 2)
+    cache = VectorCache.open(tmp_path / "cache.sqlite", 2)
     cache.put([passage_digest("a")], np.array([[1.0, 0.0]], np.float32))
     cache.close()
-    with sqlite3.connect(tmp_path / "embeddings" / f"{'f' * 16}.sqlite") as db:
+    with sqlite3.connect(tmp_path / "cache.sqlite") as db:
         db.execute("UPDATE vectors SET vector = ?", (np.array([0.9, 0.0], "<f4").tobytes(),))
     db.close()
     with pytest.raises(IndexFormatError, match="does not match its checksum"):
-        VectorCache.open(tmp_path, "f" * 16, 2).get([passage_digest("a")])
+        VectorCache.open(tmp_path / "cache.sqlite", 2).get([passage_digest("a")])
+
+
+def test_what_is_not_kept_is_forgotten(tmp_path):
+    cache = VectorCache.open(tmp_path / "cache.sqlite", 2)
+    digests = [passage_digest(text) for text in "abc"]
+    cache.put(digests, np.eye(3, 2, dtype=np.float32))
+    cache.keep({digests[1]})
+    assert cache.missing(digests) == {digests[0], digests[2]}
+    assert cache.get([digests[1]]).tolist() == [[0.0, 1.0]]

@@ -1,7 +1,5 @@
 """Diagnostics of a real index with a small deterministic embedder, against brute force."""
 
-import shutil
-
 import numpy as np
 import pytest
 
@@ -75,21 +73,10 @@ def options(route):
 
 def test_stored_vectors_are_those_of_the_passages(made):
     searcher, _ = open_both(made)
-    model = WordEmbedder()
-    passages, notes = stored_vectors(searcher.index, model)
-    assert (notes, model.texts_encoded) == ((), 0)
-    assert np.allclose(passages.vectors, model.embed_documents(searcher.index.chunks.texts(passages.ids)), atol=1e-6)
-
-
-def test_vectors_that_are_kept_no_more_are_encoded_again(made, tmp_path):
-    shutil.copytree(made / "index", tmp_path / "index")
-    shutil.rmtree(tmp_path / "index" / "embeddings")
-    model = WordEmbedder()
-    index = Searcher.open(tmp_path / "index", embedder=model).index
-    passages, notes = stored_vectors(index, model)
-    assert model.texts_encoded == len(passages.ids)
-    assert [str(note) for note in notes] == ["stored embeddings are missing, so the passages were encoded again"]
-    assert not (tmp_path / "index" / "embeddings").exists()
+    passages = stored_vectors(searcher.index)
+    texts = searcher.index.chunks.texts(passages.ids)
+    assert list(passages.ids) == searcher.index.chunks.digests()[0]
+    assert np.allclose(passages.vectors, WordEmbedder().embed_documents(texts), atol=1e-6)
 
 
 def test_the_nearest_passage_stands_for_a_relevant_document():
@@ -115,4 +102,4 @@ def test_mistakes_are_named(made, tmp_path):
         diagnose(searcher, WordEmbedder(), load_dataset(tmp_path))
     build_index(tmp_path / "lexical", [made / "docs"], None, BuildOptions())
     with pytest.raises(ModelError, match="has no vectors; expected an index with an embedding model"):
-        stored_vectors(Searcher.open(tmp_path / "lexical").index, WordEmbedder())
+        stored_vectors(Searcher.open(tmp_path / "lexical").index)
