@@ -178,6 +178,8 @@ def _check_counts(index: Index, remedy: str) -> Iterator[CheckResult]:
     details = index.vectors.details
     if "why" in details:
         yield CheckResult("store", "ok", Message.from_json(details["why"]))
+    if "note" in details:
+        yield CheckResult("store", "warning", Message.from_json(details["note"]))
     unindexed = int(details.get("unindexed", 0))
     if unindexed:
         scanned = Message.of(

@@ -1,7 +1,7 @@
 """The default store: exact while that is fast; above, one bit per number finds candidates and the vectors decide.
 
 An exact search reads every vector. From 128 MiB on that takes longer than everything else in a search, so `flush` writes the
-codes of `codes` as well, and tunes how many candidates are compared exactly until recall@10 against exact search reaches 0.95.
+codes of `candidates` as well, and tunes how many candidates are compared exactly until recall@10 against exact search reaches 0.95.
 Similarities are always exact. There is nothing to train, so a merge costs little more than copying; small segments stay flat.
 """
 
@@ -15,21 +15,16 @@ from numpy.typing import NDArray
 from quarry.indexer.embedder import Vectors
 from quarry.indexer.messages import Message
 from quarry.indexer.stores.base import Neighbour
-from quarry.indexer.stores.checks import check_search, tuning_queries
-from quarry.indexer.stores.codes import SignCodes
+from quarry.indexer.stores.candidates import TUNING_QUERIES, Candidates
+from quarry.indexer.stores.checks import check_search, recall_missed
 from quarry.indexer.stores.exact import ExactStore
 from quarry.indexer.stores.exact_files import StoredIds
-from quarry.indexer.stores.mapped import blocks, release
+from quarry.indexer.stores.mapped import release
 from quarry.indexer.stores.sealed import HEADER_NAME, Header, State, check_tuned
 
 KIND = "auto"
 EXACT_UP_TO = 128 << 20  # bytes of vectors: read in about 15 ms
 TARGET_RECALL = 0.95
-_AIM = 0.98  # so that other queries than the tuning ones reach the target too
-_TUNING_QUERIES = 200
-_FIRST_DEPTH = 500  # candidates compared exactly, at least
-_LARGEST_SHARE = 8  # of the vectors, one in so many is a candidate at most
-_PER_HIT = 20  # candidates at least for each hit that is asked for
 _FEW_ALLOWED = 20_000  # passages: fewer are compared exactly
 _PAGE_BYTES = 64 << 10  # that the system maps around a vector that is read
 _READ_AT_ONCE = 1024  # vectors
@@ -43,7 +38,7 @@ class AutoStore(ExactStore):
 
     def __init__(self, folder: Path, ids: StoredIds | list[str], matrix: Vectors) -> None:
         super().__init__(folder, ids, matrix)
-        self._codes: SignCodes | None = None
+        self._codes: Candidates | None = None
         self._facts: dict[str, Any] = {}
         self._mapped = 0
 
@@ -58,7 +53,7 @@ class AutoStore(ExactStore):
         if header is not None and header.facts.get("index") == "codes":
             check_tuned(header.facts, folder / HEADER_NAME)
             store._facts = dict(header.facts)
-            store._codes = SignCodes.open(folder, header.number, (header.count, header.dim))
+            store._codes = Candidates.open(folder, header)
         return store
 
     @property
@@ -80,10 +75,10 @@ class AutoStore(ExactStore):
             size=size >> 20,
             limit=EXACT_UP_TO >> 20,
             recall=self._facts["recall@10"],
-            queries=_TUNING_QUERIES,
+            queries=TUNING_QUERIES,
         )
         shown: dict[str, Any] = {
-            key: self._facts[key] for key in ("index", "search", "recall@10", "note") if key in self._facts
+            key: self._facts[key] for key in ("index", "search", "steps", "recall@10", "note") if key in self._facts
         }
         return {**facts, **shown, "unindexed": 0, "why": why.as_json()}
 
@@ -112,11 +107,11 @@ class AutoStore(ExactStore):
         among = None if allowed is None else self.rows_of(allowed)
         return [self._nearest(self._codes, query, k, among) for query in queries]
 
-    def _nearest(self, codes: SignCodes, query: Vectors, k: int, among: NDArray[np.int64] | None) -> list[Neighbour]:
+    def _nearest(self, codes: Candidates, query: Vectors, k: int, among: NDArray[np.int64] | None) -> list[Neighbour]:
         """The k nearest of the candidates; of all, where equal similarities run past the candidates."""
         if among is not None and not len(among):
             return []
-        rows = codes.nearest(query, max(self._facts["search"], _PER_HIT * k), among)
+        rows = codes.of(query, k, among)
         everything = len(self) if among is None else len(among)
         found = self.best_of(query, rows, k, complete=len(rows) == everything)
         return self._compared(query[np.newaxis], k, among)[0] if found is None else found
@@ -139,43 +134,8 @@ class AutoStore(ExactStore):
         self._codes = None
         if 4 * self.dim * len(self) <= EXACT_UP_TO:
             return facts
-        codes = SignCodes.write(self._vectors(), state)
-        self._facts = {"index": "codes", "refine": 1, **self._tuned(codes)}
-        self._codes = codes
+        self._codes, tuned = Candidates.write(self._vectors(), state)
+        self._facts = {"index": "codes", "refine": 1, **tuned}
+        if tuned["recall@10"] < TARGET_RECALL:
+            self._facts["note"] = recall_missed(TARGET_RECALL).as_json()
         return {**facts, **self._facts}
-
-    def _tuned(self, codes: SignCodes) -> dict[str, Any]:
-        """Find how many candidates reach the recall, by queries between stored vectors."""
-        matrix = self._vectors()
-        queries = tuning_queries(matrix, _TUNING_QUERIES)
-        wanted = min(10, len(matrix))
-        truth = _nearest_rows(matrix, queries, wanted)
-        most = max(_FIRST_DEPTH, len(matrix) // _LARGEST_SHARE)
-        depth, recall = _FIRST_DEPTH, 0.0
-        while True:
-            hits = [
-                np.isin(best, codes.nearest(query, max(depth, _PER_HIT * wanted))).sum()
-                for query, best in zip(queries, truth, strict=True)
-            ]
-            recall = float(np.sum(hits)) / (wanted * len(queries))
-            if recall >= _AIM or depth >= most:
-                break
-            depth = min(2 * depth, most)
-        facts: dict[str, Any] = {"search": depth, "recall@10": round(recall, 4)}
-        if recall < TARGET_RECALL:
-            facts["note"] = f"recall@10 of {TARGET_RECALL} was not reached; use --store exact for full recall"
-        return facts
-
-
-def _nearest_rows(matrix: Vectors, queries: Vectors, count: int) -> NDArray[np.int64]:
-    """The rows most similar to each query, exactly; shape (n_queries, count)."""
-    values = np.zeros((len(queries), 0), dtype=np.float32)
-    rows = np.zeros((len(queries), 0), dtype=np.int64)
-    for first, block in blocks(matrix):
-        similarities = queries @ block.T
-        kept = np.argpartition(-similarities, min(count, len(block)) - 1, axis=1)[:, :count]
-        values = np.concatenate([values, np.take_along_axis(similarities, kept, axis=1)], axis=1)
-        rows = np.concatenate([rows, kept + first], axis=1)
-        best = np.argsort(-values, axis=1)[:, :count]
-        values, rows = np.take_along_axis(values, best, axis=1), np.take_along_axis(rows, best, axis=1)
-    return rows

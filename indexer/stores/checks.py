@@ -1,6 +1,7 @@
 """Checks that all stores share, and the queries that approximate ones are tuned with."""
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +72,21 @@ def precise_similarities(query: Vectors, vectors: Vectors) -> NDArray[np.float32
 def vectors_message(count: int, dim: int) -> Message:
     """Say how many vectors there are, and how long they are."""
     return Message.of("stores.vectors", "{count:vector|vectors} of length {dim}", count=count, dim=dim)
+
+
+def shape_message(kind: np.dtype[Any], shape: tuple[int, ...]) -> Message:
+    """Say of what type and shape an array is."""
+    return Message.of("stores.shape", "{kind} of shape {shape}", kind=str(kind), shape=str(shape))
+
+
+def recall_missed(target: float) -> Message:
+    """Say that tuning did not reach the recall that was aimed at."""
+    return Message.of(
+        "stores.recall_missed",
+        "recall@10 of {target} was not reached",
+        do="Use --store exact for full recall",
+        target=target,
+    )
 
 
 def tuning_queries(vectors: Vectors, count: int) -> Vectors:

@@ -9,19 +9,19 @@ difference where it is large counts three times. On random vectors, the worst ca
 """
 
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from quarry.indexer.embedder import Vectors
-from quarry.indexer.messages import Message
+from quarry.indexer.stores.bits import packed, words_of
+from quarry.indexer.stores.checks import shape_message
 from quarry.indexer.stores.exact_files import load_array
 from quarry.indexer.stores.mapped import blocks, release
 from quarry.indexer.stores.sealed import State, numbered, other_content
 
-_WORD = 64
 _AT_ONCE = 16_384  # vectors compared at once: what is worked on stays in the processor's cache
 _LARGE = 1.45  # times the median: the best border between small and large of normally distributed numbers (Max, 1960)
 _WEIGHT_OF_LARGE = 3
@@ -46,10 +46,10 @@ class SignCodes:
             total += rows.sum(axis=0, dtype=np.float64)
         center = (total / max(1, len(matrix))).astype(np.float32)
         np.save(state.path("center", ".npy"), center, allow_pickle=False)
-        shape = (_words(matrix.shape[1]), len(matrix))
+        shape = (words_of(matrix.shape[1]), len(matrix))
         planes = open_memmap(state.path("codes", ".npy"), mode="w+", dtype=np.uint64, shape=shape)
         for first, rows in blocks(matrix):
-            planes[:, first : first + len(rows)] = _bits(rows > center).T
+            planes[:, first : first + len(rows)] = packed(rows > center).T
         planes.flush()
         return cls(planes, center)
 
@@ -63,12 +63,31 @@ class SignCodes:
         codes, middle = (numbered(folder, stem, number, ".npy") for stem in ("codes", "center"))
         planes, center = load_array(codes, np.uint64, 2), load_array(middle, np.float32, 1)
         for path, found, wanted in (
-            (codes, planes, (_words(shape[1]), shape[0])),
+            (codes, planes, (words_of(shape[1]), shape[0])),
             (middle, center, (shape[1],)),
         ):
             if found.shape != wanted:
-                raise other_content(path, _shape(found.dtype, found.shape), _shape(found.dtype, wanted))
+                raise other_content(path, shape_message(found.dtype, found.shape), shape_message(found.dtype, wanted))
         return cls(planes, center)
+
+    def __len__(self) -> int:
+        return int(self._planes.shape[1])
+
+    @property
+    def center(self) -> NDArray[np.float32]:
+        """The mean of the vectors, shape (dim,)."""
+        return self._center
+
+    def signs_of(self, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """Return the signs of some vectors, shape (len(rows), words)."""
+        return np.ascontiguousarray(self._planes[:, rows].T)
+
+    def ranks(self, query: Vectors, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many candidates `nearest` must be asked for until it returns each of some rows, shape (len(rows),)."""
+        differences = self._differences(query - self._center)
+        below = np.concatenate([np.zeros(1, np.int64), np.bincount(differences).cumsum()])
+        ranks: NDArray[np.int64] = below[differences[rows]] + 1
+        return ranks
 
     def nearest(self, query: Vectors, count: int, among: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
         """Return the rows whose signs differ least from those of a query, ascending.
@@ -94,7 +113,7 @@ class SignCodes:
     def _differences(self, query: Vectors) -> NDArray[np.uint16]:
         """How much each vector differs from a query less the center, shape (n,)."""
         sizes = np.abs(query)
-        signs, large = _bits(query[np.newaxis] > 0)[0], _bits((sizes > _LARGE * np.median(sizes))[np.newaxis])[0]
+        signs, large = packed(query[np.newaxis] > 0)[0], packed((sizes > _LARGE * np.median(sizes))[np.newaxis])[0]
         out = np.zeros(self._planes.shape[1], dtype=np.uint16)
         for first in range(0, len(out), _AT_ONCE):
             part = slice(first, first + _AT_ONCE)
@@ -105,19 +124,3 @@ class SignCodes:
                 different += (_WEIGHT_OF_LARGE - 1) * np.bitwise_count(other)
                 out[part] += different
         return out
-
-
-def _bits(signs: NDArray[np.bool_]) -> NDArray[np.uint64]:
-    """Pack rows of truth values into words, shape (n, words); what is missing of the last word is zero."""
-    packed = np.packbits(signs, axis=1)
-    room = np.zeros((len(packed), _words(signs.shape[1]) * 8), dtype=np.uint8)
-    room[:, : packed.shape[1]] = packed
-    return room.view(np.dtype("<u8"))
-
-
-def _words(dim: int) -> int:
-    return -(-dim // _WORD)
-
-
-def _shape(kind: np.dtype[Any], shape: tuple[int, ...]) -> Message:
-    return Message.of("stores.shape", "{kind} of shape {shape}", kind=str(kind), shape=str(shape))

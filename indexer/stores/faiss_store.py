@@ -19,7 +19,7 @@ from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.sealing import FileFact, unseal
 from quarry.indexer.stores.base import Neighbour
-from quarry.indexer.stores.checks import check_search, tuning_queries, vectors_message
+from quarry.indexer.stores.checks import check_search, recall_missed, tuning_queries, vectors_message
 from quarry.indexer.stores.exact import ExactStore
 from quarry.indexer.stores.sealed import (
     HEADER_NAME,
@@ -209,7 +209,7 @@ class FaissStore:
                 if recall >= _AIM:
                     return
         if self._facts["recall@10"] < TARGET_RECALL:
-            self._facts["note"] = f"recall@10 of {TARGET_RECALL} was not reached; use --store exact for full recall"
+            self._facts["note"] = recall_missed(TARGET_RECALL).as_json()
 
     def _move_to_gpu(self) -> None:
         """Search on the GPUs when faiss-gpu is installed instead of faiss-cpu; HNSW stays on the CPU."""

@@ -25,6 +25,7 @@ from quarry.indexer.stores.checks import (
     check_addition,
     check_search,
     precise_similarities,
+    recall_missed,
     tuning_queries,
     vectors_message,
 )
@@ -301,7 +302,7 @@ class LanceStore:
                 self._facts["recall@10"] = round(recall, 4)
                 if recall >= TARGET_RECALL:
                     return
-        self._facts["note"] = f"recall@10 of {TARGET_RECALL} was not reached; use --store exact for full recall"
+        self._facts["note"] = recall_missed(TARGET_RECALL).as_json()
 
 
 def _connect(folder: Path) -> Any:

@@ -23,7 +23,7 @@ from quarry.indexer.storage.sealing import FileFact, describe, differences, seal
 
 FORMAT = 2
 HEADER_NAME = "store.json"
-_NUMBERED = re.compile(r"^(?:vectors|ids|places|index|codes|center)\.(\d{6})\.\w+$")
+_NUMBERED = re.compile(r"^(?:vectors|ids|places|index|codes|center|sizes|factors)\.(\d{6})\.\w+$")
 _FIRST_FORMAT = ("vectors.npy", "index.faiss", "faiss.json", "lance", "lance.json")
 _CHANGING = "latest_version_hint.json"  # Lance rewrites it with every version, and does not need it
 _TUNED: dict[str, tuple[type, ...]] = {

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from quarry.indexer.storage.sealing import seal, unseal
 from quarry.indexer.stores.auto import AutoStore
 from quarry.indexer.stores.codes import SignCodes
 from quarry.indexer.stores.exact import ExactStore
-from quarry.indexer.stores.sealed import new_state
+from quarry.indexer.stores.sealed import HEADER_NAME, new_state
 from tests.contracts.vector_store import VectorStoreContract, names, unit
 
 
@@ -43,14 +44,14 @@ class TestAutoStoreAboveItsLimit(TestAutoStoreWhileSmall):
 
     @pytest.mark.parametrize("dim", [8, 64, 100, 384])
     def test_few_candidates_give_the_recall_that_was_measured(self, tmp_path, monkeypatch, dim):
-        monkeypatch.setattr("quarry.indexer.stores.auto._FIRST_DEPTH", 20)
-        monkeypatch.setattr("quarry.indexer.stores.auto._PER_HIT", 1)
+        monkeypatch.setattr("quarry.indexer.stores.candidates.FEWEST", 20)
+        monkeypatch.setattr("quarry.indexer.stores.candidates.PER_HIT", 1)
         vectors, queries = unit(5000, dim), unit(100, dim, seed=3)
         store, reference = AutoStore.create(tmp_path / "a", dim), ExactStore.create(tmp_path / "b", dim)
         for each in (store, reference):
             each.add(names(5000), vectors)
         store.flush()
-        assert 20 <= store.details["search"] <= 5000 // 8
+        assert 4 <= store.details["search"] <= 5000 // 8
         pairs = zip(store.search(queries, 10), reference.search(queries, 10), strict=True)
         recall = np.mean([len({h.chunk_id for h in a} & {h.chunk_id for h in b}) / 10 for a, b in pairs])
         assert recall == pytest.approx(store.details["recall@10"], abs=0.1)
@@ -76,13 +77,13 @@ class TestAutoStoreAboveItsLimit(TestAutoStoreWhileSmall):
         assert store.search(vectors[:1], 5, allowed={f"stranger#{row}" for row in range(101)}) == [[]]
 
     def test_a_recall_that_is_not_reached_is_said(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("quarry.indexer.stores.auto._FIRST_DEPTH", 10)
-        monkeypatch.setattr("quarry.indexer.stores.auto._PER_HIT", 1)
-        monkeypatch.setattr("quarry.indexer.stores.auto._LARGEST_SHARE", 10**9)
+        monkeypatch.setattr("quarry.indexer.stores.candidates.FEWEST", 10)
+        monkeypatch.setattr("quarry.indexer.stores.candidates.PER_HIT", 1)
+        monkeypatch.setattr("quarry.indexer.stores.candidates.LARGEST_SHARE", 10**9)
         store, _ = self.filled(tmp_path, rows=3000, dim=64)
         store.flush()
         assert store.details["recall@10"] < 0.95
-        assert "use --store exact" in store.details["note"]
+        assert store.details["note"]["code"] == "stores.recall_missed"
 
 
 def test_large_additions_are_written_as_they_come_and_become_the_file_of_the_store(tmp_path, monkeypatch):
@@ -123,3 +124,37 @@ def test_what_searches_keep_resident_of_the_file_is_bounded(tmp_path, monkeypatc
     store.add(names(100), unit(100, 8))
     assert np.array_equal(store.vectors_of(np.arange(100)), unit(100, 8))
     assert len(released) == 3, "after 30, 60 and 90 vectors"
+
+
+def test_a_store_from_before_the_second_step_answers(tmp_path, monkeypatch):
+    monkeypatch.setattr("quarry.indexer.stores.auto.EXACT_UP_TO", 0)
+    vectors, store = unit(3000, 64), AutoStore.create(tmp_path, 64)
+    store.add(names(3000), vectors)
+    store.flush()
+    expected = store.search(vectors[:20], 5)
+    header = unseal(tmp_path / HEADER_NAME)
+    del header["facts"]["steps"]
+    header["facts"]["search"] = 500
+    for name in ("sizes.000001.npy", "factors.000001.npy"):
+        (tmp_path / name).unlink()
+        del header["files"][name]
+    (tmp_path / HEADER_NAME).write_bytes(seal(header))
+    assert AutoStore.open(tmp_path).search(vectors[:20], 5) == expected
+
+
+def test_clustered_vectors_need_few_candidates(tmp_path, monkeypatch):
+    """Vectors of texts have neighborhoods; the depths follow."""
+    monkeypatch.setattr("quarry.indexer.stores.auto.EXACT_UP_TO", 0)
+    rng = np.random.default_rng(0)
+    vectors = unit(100, 128)[rng.integers(0, 100, 20_000)] + 0.7 * unit(20_000, 128, seed=1)
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    store, reference = AutoStore.create(tmp_path / "a", 128), ExactStore.create(tmp_path / "b", 128)
+    for each in (store, reference):
+        each.add(names(20_000), vectors)
+    store.flush()
+    (first, second), (wide_first, wide_second) = store.details["steps"]
+    assert second < 20_000 // 20 and first <= wide_first <= 20_000 // 8 and second <= wide_second
+    queries = vectors[rng.integers(0, 20_000, 50)] + 0.3 * unit(50, 128, seed=2)
+    for k in (10, 100):
+        pairs = zip(store.search(queries, k), reference.search(queries, k), strict=True)
+        assert np.mean([len({h.chunk_id for h in a} & {h.chunk_id for h in b}) / k for a, b in pairs]) >= 0.95

@@ -1,0 +1,19 @@
+"""Rows of truth values packed into words of 64."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+_WORD = 64
+
+
+def packed(values: NDArray[np.bool_]) -> NDArray[np.uint64]:
+    """Pack rows into words, shape (n, words); what is missing of the last word is zero."""
+    found = np.packbits(values, axis=1)
+    room = np.zeros((len(found), words_of(values.shape[1]) * 8), dtype=np.uint8)
+    room[:, : found.shape[1]] = found
+    return room.view(np.dtype("<u8"))
+
+
+def words_of(dim: int) -> int:
+    """Return how many words hold so many values."""
+    return -(-dim // _WORD)

@@ -1,0 +1,153 @@
+"""How the candidates of a query are found by codes, and how many there must be.
+
+    signs of all vectors       -> `first` candidates      codes
+    signs and sizes of these   -> `second` candidates     second_bits
+    vectors of these           -> the nearest             auto
+
+Both numbers are tuned when the codes are written, by queries between stored vectors, once for ten hits and once for a hundred.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quarry.indexer.embedder import Vectors
+from quarry.indexer.stores.checks import tuning_queries
+from quarry.indexer.stores.codes import SignCodes
+from quarry.indexer.stores.mapped import blocks
+from quarry.indexer.stores.sealed import Header, State
+from quarry.indexer.stores.second_bits import SecondBits
+
+TUNING_QUERIES = 200
+FEWEST = 500  # candidates of the first step; of the second, a fifth of them
+LARGEST_SHARE = 8  # of the vectors, one in so many is a candidate at most
+PER_HIT = 20  # candidates of the first step at least for each hit that is asked for; of the second, a fifth of them
+_OF_SECOND = 5
+_FEW_HITS, _MANY_HITS = 10, 100
+_FIRST_AIM = 0.99  # of the nearest are among the candidates of the first step
+_AIM = 0.98  # among those of the second; so that other queries than the tuning ones reach 0.95 too
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How many candidates each step keeps; `second` is 0 for stores from before there was a second step."""
+
+    first: int
+    second: int
+
+
+class Candidates:
+    """Finds the rows that may be nearest."""
+
+    def __init__(self, signs: SignCodes, bits: SecondBits | None, depths: tuple[Depth, Depth]) -> None:
+        """Put the steps together.
+
+        Args:
+            signs: The first step.
+            bits: The second; None without one.
+            depths: For ten hits, and for a hundred.
+        """
+        self._signs, self._bits, self._depths = signs, bits, depths
+
+    @classmethod
+    def write(cls, matrix: Vectors, state: State) -> tuple[Self, dict[str, Any]]:
+        """Write the codes of a matrix as data files of a state that is still to be sealed, and tune the depths.
+
+        Returns:
+            The candidates, and what the header says of them: `search`, `steps` and `recall@10`.
+        """
+        signs = SignCodes.write(matrix, state)
+        bits = SecondBits.write(matrix, signs.center, state)
+        queries = tuning_queries(matrix, TUNING_QUERIES)
+        truth = nearest_rows(matrix, queries, min(_MANY_HITS, len(matrix)))
+        found = cls(signs, bits, (Depth(0, 0), Depth(0, 0)))
+        ranks = np.array([signs.ranks(query, rows) for query, rows in zip(queries, truth, strict=True)])
+        depths = [found._tuned(queries, truth, ranks, hits) for hits in (_FEW_HITS, _MANY_HITS)]
+        found._depths = depths[0], depths[1]
+        few = truth[:, :_FEW_HITS]
+        hits = [np.isin(rows, found.of(query, few.shape[1])).sum() for query, rows in zip(queries, few, strict=True)]
+        steps = [[depth.first, depth.second] for depth in depths]
+        recall = round(float(np.sum(hits)) / few.size, 4)
+        return found, {"search": depths[0].second, "steps": steps, "recall@10": recall}
+
+    @classmethod
+    def open(cls, folder: Path, header: Header) -> Self:
+        """Map the codes that a header names.
+
+        Raises:
+            IndexFormatError: If a file is missing or damaged.
+        """
+        shape = header.count, header.dim
+        signs, steps = SignCodes.open(folder, header.number, shape), header.facts.get("steps")
+        if steps is None:
+            depth = Depth(header.facts["search"], 0)
+            return cls(signs, None, (depth, depth))
+        few, many = (Depth(*map(int, step)) for step in steps)
+        return cls(signs, SecondBits.open(folder, header.number, shape), (few, many))
+
+    def of(self, query: Vectors, hits: int, among: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        """Return the rows that may be nearest to a query, ascending.
+
+        Args:
+            query: Shape (dim,).
+            hits: How many are wanted.
+            among: The rows that may come out, ascending; None for all.
+        """
+        depth = self._depths[hits > _FEW_HITS]
+        more = max(1, -(-hits // _MANY_HITS))
+        rows = self._signs.nearest(query, max(depth.first * more, PER_HIT * hits), among)
+        if self._bits is None:
+            return rows
+        return self._second(query, rows, max(depth.second * more, PER_HIT * hits // _OF_SECOND))
+
+    def _second(self, query: Vectors, rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+        if count >= len(rows):
+            return rows
+        found = self._estimates(query, rows)
+        nearest: NDArray[np.int64] = rows[found >= np.partition(found, len(rows) - count)[len(rows) - count]]
+        return nearest
+
+    def _estimates(self, query: Vectors, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        if self._bits is None:
+            raise ValueError("there is no second step")
+        return self._bits.estimates(query - self._signs.center, rows, self._signs.signs_of(rows))
+
+    def _tuned(self, queries: Vectors, truth: NDArray[np.int64], ranks: NDArray[np.int64], hits: int) -> Depth:
+        """Choose the depths for so many hits.
+
+        Args:
+            queries: Shape (n, dim).
+            truth: The rows nearest to each, best first.
+            ranks: Where these come among the candidates of the first step.
+            hits: How many are wanted.
+        """
+        truth, ranks = truth[:, :hits], ranks[:, :hits]
+        most = max(FEWEST, len(self._signs) // LARGEST_SHARE)
+        first = min(most, max(FEWEST, int(np.quantile(ranks, _FIRST_AIM, method="higher"))))
+        places = []
+        for query, wanted, reached in zip(queries, truth, ranks, strict=True):
+            rows = self._signs.nearest(query, first)
+            estimates = self._estimates(query, rows)
+            near = wanted[reached <= first]
+            own = estimates[np.searchsorted(rows, near)]
+            places.append(np.searchsorted(np.sort(-estimates), -own) + 1)
+            places.append(np.full(len(wanted) - len(near), len(self._signs)))
+        second = int(np.quantile(np.concatenate(places), _AIM, method="higher"))
+        return Depth(first, min(first, max(FEWEST // _OF_SECOND, second)))
+
+
+def nearest_rows(matrix: Vectors, queries: Vectors, count: int) -> NDArray[np.int64]:
+    """Return the rows most similar to each query, exactly, best first; shape (n_queries, count)."""
+    values = np.zeros((len(queries), 0), dtype=np.float32)
+    rows = np.zeros((len(queries), 0), dtype=np.int64)
+    for first, block in blocks(matrix):
+        similarities = queries @ block.T
+        kept = np.argpartition(-similarities, min(count, len(block)) - 1, axis=1)[:, :count]
+        values = np.concatenate([values, np.take_along_axis(similarities, kept, axis=1)], axis=1)
+        rows = np.concatenate([rows, kept + first], axis=1)
+        best = np.argsort(-values, axis=1)[:, :count]
+        values, rows = np.take_along_axis(values, best, axis=1), np.take_along_axis(rows, best, axis=1)
+    return rows

@@ -1,0 +1,106 @@
+"""A second bit per number, for the candidates that the signs have found: what is read of the vectors themselves shrinks tenfold.
+
+With the sign it says in which quarter of the normal distribution a number lies; the levels of the quarters are those of the best
+quantizer with four (Max, 1960). The query is quantized likewise, so that a product is four counts of bits. Each vector has one factor
+that makes the estimate unbiased: its squared length over its product with its own code (RaBitQ: Gao and Long, SIGMOD 2024).
+
+    sizes.000001.npy     uint64, (n, words): 1 where a number is large
+    factors.000001.npy   float32, (n,)
+"""
+
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from quarry.indexer.embedder import Vectors
+from quarry.indexer.stores.bits import packed, words_of
+from quarry.indexer.stores.checks import shape_message
+from quarry.indexer.stores.exact_files import load_array
+from quarry.indexer.stores.mapped import blocks, release
+from quarry.indexer.stores.sealed import State, numbered, other_content
+
+_BORDER = 0.9816  # between small and large, in standard deviations (Max, 1960)
+_RATIO = 3  # of the level of large numbers to that of small ones: 1.510 and 0.4528
+
+
+class SecondBits:
+    """Which numbers of all vectors of a store are large.
+
+    Args:
+        sizes: Shape (n, words).
+        factors: Shape (n,).
+    """
+
+    def __init__(self, sizes: NDArray[np.uint64], factors: NDArray[np.float32]) -> None:
+        self._sizes, self._factors = sizes, factors
+
+    @classmethod
+    def write(cls, matrix: Vectors, center: NDArray[np.float32], state: State) -> Self:
+        """Write those of a matrix of shape (n, dim), less its mean, as data files of a state that is still to be sealed."""
+        shape = (len(matrix), words_of(matrix.shape[1]))
+        sizes = open_memmap(state.path("sizes", ".npy"), mode="w+", dtype=np.uint64, shape=shape)
+        factors = np.zeros(len(matrix), dtype=np.float32)
+        for first, rows in blocks(matrix):
+            part = slice(first, first + len(rows))
+            left = rows - center
+            magnitudes = np.abs(left)
+            large = _are_large(left, magnitudes)
+            sizes[part] = packed(large)
+            own = magnitudes.sum(axis=1) + (_RATIO - 1) * np.where(large, magnitudes, 0).sum(axis=1)
+            factors[part] = (left * left).sum(axis=1) / np.maximum(own, 1e-12)
+            release(sizes)
+        sizes.flush()
+        np.save(state.path("factors", ".npy"), factors, allow_pickle=False)
+        return cls(sizes, factors)
+
+    @classmethod
+    def open(cls, folder: Path, number: int, shape: tuple[int, int]) -> Self:
+        """Map those of a flush, for a matrix of a shape (n, dim).
+
+        Raises:
+            IndexFormatError: If a file is missing or damaged.
+        """
+        paths = [numbered(folder, stem, number, ".npy") for stem in ("sizes", "factors")]
+        sizes, factors = load_array(paths[0], np.uint64, 2), load_array(paths[1], np.float32, 1)
+        for path, array, wanted in (
+            (paths[0], sizes, (shape[0], words_of(shape[1]))),
+            (paths[1], factors, (shape[0],)),
+        ):
+            if array.shape != wanted:
+                raise other_content(path, shape_message(array.dtype, array.shape), shape_message(array.dtype, wanted))
+        return cls(sizes, factors)
+
+    def estimates(self, query: Vectors, rows: NDArray[np.int64], signs: NDArray[np.uint64]) -> NDArray[np.float32]:
+        """Return how near vectors are to a query, in a measure that grows with the similarity; shape (len(rows),).
+
+        Args:
+            query: Less the mean, shape (dim,).
+            rows: Which vectors.
+            signs: The signs of these, shape (len(rows), words).
+        """
+        sizes = self._sizes[rows]
+        large = packed(_are_large(query[np.newaxis], np.abs(query)[np.newaxis]))[0]
+        other = signs ^ packed(query[np.newaxis] > 0)[0]
+        # the sum over all numbers of the product of both levels: 1 or _RATIO each, negative where the signs differ
+        total = len(query) - 2 * _counted(other)
+        total += (_RATIO - 1) * (int(np.bitwise_count(large).sum()) - 2 * _counted(other & large))
+        total += (_RATIO - 1) * (_counted(sizes) - 2 * _counted(other & sizes))
+        sizes &= large
+        other &= sizes
+        total += (_RATIO - 1) ** 2 * (_counted(sizes) - 2 * _counted(other))
+        return self._factors[rows] * total.astype(np.float32)
+
+
+def _are_large(left: Vectors, magnitudes: Vectors) -> NDArray[np.bool_]:
+    spread = np.sqrt(np.mean(left * left, axis=1, keepdims=True))
+    large: NDArray[np.bool_] = magnitudes > _BORDER * spread
+    return large
+
+
+def _counted(words: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """How many bits are set in each row, shape (n,)."""
+    counts: NDArray[np.int64] = np.bitwise_count(words).sum(axis=1, dtype=np.int64)
+    return counts
