@@ -15,7 +15,9 @@ from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.indexer.readers.left_out import losses, told
 from quarry.indexer.storage.contents import uri_of
+from quarry.indexer.storage.generation_texts import repeated_documents
 from quarry.indexer.storage.generations import Generations
+from quarry.indexer.storage.layout import CONTENTS_NAME
 from quarry.indexer.storage.manifest import Manifest
 
 Severity = Literal["ok", "warning", "failure"]
@@ -152,6 +154,11 @@ def _check_counts(index: Index, remedy: str) -> Iterator[CheckResult]:
     counts = {"manifest": index.manifest.chunks, "texts": chunks, "lexical": len(index.lexical)}
     if index.vectors is not None:
         counts["vectors"] = len(index.vectors)
+    repeated = index.chunks.repeated()
+    if repeated:
+        error = repeated_documents(index.folder / CONTENTS_NAME, repeated)
+        yield CheckResult("counts", "failure", error.message, remedy)
+        return
     if len(set(counts.values())) != 1 or documents != index.manifest.documents:
         listed = [f"{name} {count}" for name, count in counts.items()]
         differ = Message.of("doctor.counts_differ", "passage counts differ: {counts}", counts=listed)

@@ -11,9 +11,12 @@ from quarry.indexer.lexical.bm25 import LexicalIndex
 from quarry.indexer.messages import Message
 from quarry.indexer.principals import Principals
 from quarry.indexer.storage.chunk_table import ChunkTable
+from quarry.indexer.storage.generation_texts import repeated_documents
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.hold import Hold
+from quarry.indexer.storage.layout import CONTENTS_NAME
 from quarry.indexer.storage.manifest import Manifest
+from quarry.indexer.storage.sealing import verified_by_default
 from quarry.indexer.stores.base import VectorStore
 from quarry.indexer.stores.parts import Parts
 
@@ -75,6 +78,9 @@ class Index:
                 index=root,
             )
         parts = Parts.open(folder, manifest.store.kind if manifest.store else None)
+        repeated = parts.texts.repeated() if verified_by_default(manifest.bytes) else []
+        if repeated:
+            raise repeated_documents(folder / CONTENTS_NAME, repeated)
         named = manifest.probes.names if manifest.probes else None
         return cls(
             root=root,

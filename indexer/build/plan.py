@@ -1,6 +1,7 @@
 """What a build will do: the settings asked for, with everything inherited from the live generation and decided."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,10 +15,11 @@ from quarry.indexer.messages import Message
 from quarry.indexer.models.profiles import embedder_profile
 from quarry.indexer.models.token_spans import ScriptTokens
 from quarry.indexer.readers.base import ReadOptions
+from quarry.indexer.storage.generation_texts import open_texts, repeated_documents
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.layout import CHUNKS_NAME, CONTENTS_NAME
 from quarry.indexer.storage.manifest import Lineage, Manifest, ReadingFacts, RerankerFacts
-from quarry.indexer.storage.sealing import Damage
+from quarry.indexer.storage.sealing import Damage, verified_by_default
 from quarry.indexer.storage.segments import HEADER_NAME, SegmentName, Segments
 from quarry.indexer.stores import store_class
 
@@ -231,6 +233,7 @@ def live_to_continue(generations: Generations, settings: BuildOptions) -> tuple[
         whole = settings.rebuild or not manifest.segments
         damage = manifest.damage(folder, hashes=True if whole else None)
         _refuse_lost_texts(generations.root, damage)
+        _refuse_repeated(folder, manifest)
     except OtherFormatError:
         raise
     except IndexFormatError:
@@ -251,6 +254,13 @@ def refuse_damaged(index: Path, segments: Iterable[SegmentName]) -> None:
 
 def _refuse_lost_texts(index: Path, damage: list[Damage]) -> None:
     _refuse(index, [each for each in damage if each.file.name in _OF_TEXTS])
+
+
+def _refuse_repeated(folder: Path, manifest: Manifest) -> None:
+    with closing(open_texts(folder)) as texts:
+        repeated = texts.repeated() if verified_by_default(manifest.bytes) else []
+    if repeated:
+        raise repeated_documents(folder / CONTENTS_NAME, repeated)
 
 
 def _refuse(index: Path, damage: list[Damage]) -> None:

@@ -287,6 +287,10 @@ class ChunkTable:
         sql = f"SELECT chunk_id FROM chunks {where} ORDER BY digest, chunk_id LIMIT ?"  # noqa: S608 (fixed texts)
         return [row[0] for row in self._db.execute(sql, (*values, count))]
 
+    def repeated(self) -> list[str]:
+        """Return ids of documents that are there more than once; in one table there are none."""
+        return []
+
     def some_digests(self, count: int) -> list[bytes]:
         """Return the passage digests of the oldest and of the newest chunks, so many of each."""
         oldest = self._db.execute("SELECT digest FROM chunks ORDER BY number LIMIT ?", (count,))

@@ -64,6 +64,11 @@ class GenerationTexts(ChunkTable):
         documents, passages = self._db.execute(sql).fetchone()
         return documents, passages
 
+    def repeated(self) -> list[str]:
+        """Return ids of documents that are in more than one segment, at most three; there are none in what a build writes."""
+        sql = "SELECT doc_id FROM documents GROUP BY doc_id HAVING count(*) > 1 LIMIT 3"
+        return [row[0] for row in self._db.execute(sql)] if len(self._numbers) > 1 else []
+
     def some_digests(self, count: int) -> list[bytes]:
         """Return the passage digests of the oldest and of the newest chunks, so many of each."""
         found: set[bytes] = set()
@@ -78,11 +83,12 @@ class GenerationTexts(ChunkTable):
 
     def segments(self) -> Iterator["SegmentState"]:
         """Yield the segments in the order of their numbers, with what was removed from each."""
-        for number, name in self._db.execute("SELECT number, name FROM main.segments ORDER BY number").fetchall():
+        sql = "SELECT number, name, passages FROM main.segments ORDER BY number"
+        for number, name, left in self._db.execute(sql).fetchall():
             rows = self._db.execute("SELECT row FROM main.removed_rows WHERE segment = ? ORDER BY row", (number,))
             names = self._db.execute("SELECT name FROM main.removed_names WHERE segment = ?", (number,))
             removed = np.fromiter((row[0] for row in rows), dtype=np.int64)
-            yield SegmentState(number, name, removed, frozenset(row[0].hex() for row in names))
+            yield SegmentState(number, name, left, removed, frozenset(row[0].hex() for row in names))
 
     def language_counts(self) -> dict[str, int]:
         """Return how many passages of each language there are."""
@@ -95,12 +101,15 @@ class SegmentState:
     Attributes:
         number: Its number in the generation.
         name: Its folder's name.
+        left: How many of its passages are there.
         removed: Rows of its passages that are not there any more, ascending.
         removed_names: Titles and headings under which nothing is left, as hex digests.
     """
 
-    def __init__(self, number: int, name: str, removed: NDArray[np.int64], removed_names: frozenset[str]) -> None:
-        self.number, self.name, self.removed, self.removed_names = number, name, removed, removed_names
+    def __init__(
+        self, number: int, name: str, left: int, removed: NDArray[np.int64], removed_names: frozenset[str]
+    ) -> None:
+        self.number, self.name, self.left, self.removed, self.removed_names = number, name, left, removed, removed_names
 
 
 def open_texts(generation: Path) -> ChunkTable:
@@ -112,6 +121,42 @@ def open_texts(generation: Path) -> ChunkTable:
     if (generation / CONTENTS_NAME).is_file():
         return GenerationTexts.open(generation / CONTENTS_NAME)
     return ChunkTable.open(generation / CHUNKS_NAME)
+
+
+def repeated_documents(path: Path, repeated: list[str]) -> IndexFormatError:
+    """Make the error for texts of which several versions are there.
+
+    Args:
+        path: The generation's `contents.sqlite`.
+        repeated: The documents.
+    """
+    return IndexFormatError(
+        "storage.repeated",
+        "{path} is damaged: it has documents more than once, in several segments: {repeated}",
+        expected="each document in one segment",
+        do="Roll back with `quarry generations INDEX --rollback`, or index again with --rebuild",
+        path=path,
+        repeated=[repr(each) for each in repeated],
+    )
+
+
+def wrong_removals(path: Path, segment: str, passages: int) -> IndexFormatError:
+    """Make the error for removals that do not fit to a segment.
+
+    Args:
+        path: The generation's `contents.sqlite`.
+        segment: The name of the segment.
+        passages: How many it has.
+    """
+    return IndexFormatError(
+        "storage.removals",
+        "{path} is damaged: what it removes from segment {segment}, which has {passages:passage|passages}, is not in it",
+        expected="rows of that segment, as many as it lacks",
+        do="Roll back with `quarry generations INDEX --rollback`, or index again with --rebuild",
+        path=path,
+        segment=segment,
+        passages=passages,
+    )
 
 
 def _not_texts(path: Path, err: sqlite3.DatabaseError) -> IndexFormatError:

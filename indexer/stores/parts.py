@@ -9,8 +9,8 @@ from quarry.indexer.lexical.index import LexicalSegment, UnionIndex, open_lexica
 from quarry.indexer.principals import Principals
 from quarry.indexer.storage.chunk_table import ChunkTable
 from quarry.indexer.storage.contents import texts_of
-from quarry.indexer.storage.generation_texts import GenerationTexts, SegmentState, open_texts
-from quarry.indexer.storage.layout import LEXICAL_NAME, NAMES_NAME, VECTORS_NAME
+from quarry.indexer.storage.generation_texts import GenerationTexts, SegmentState, open_texts, wrong_removals
+from quarry.indexer.storage.layout import CONTENTS_NAME, LEXICAL_NAME, NAMES_NAME, VECTORS_NAME
 from quarry.indexer.storage.seen import open_seen
 from quarry.indexer.stores import store_class
 from quarry.indexer.stores.base import VectorStore
@@ -61,6 +61,9 @@ def _joined(
     for each in segments:
         folder = texts_of(generation, each.name).parent
         mine = LexicalSegment.open(folder / LEXICAL_NAME)
+        rows = each.removed
+        if len(mine) - len(rows) != each.left or (len(rows) and not 0 <= rows[0] <= rows[-1] < len(mine)):
+            raise wrong_removals(generation / CONTENTS_NAME, each.name, len(mine))
         terms.append((mine, each))
         opened = _store(folder / VECTORS_NAME, store)
         if opened is not None:

@@ -7,7 +7,6 @@ time of one thread, with the elapsed time beside it. Recall is that of 100 rando
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ import numpy as np
 
 from quarry.indexer.embedder import Vectors
 from quarry.indexer.stores import STORE_KINDS, store_class
+from tests.benchmarks.memory import Peaks
 
 DIM, AT_ONCE, QUERIES = 384, 8192, 100
 
@@ -35,12 +35,13 @@ def build(kind: str, folder: Path, count: int) -> dict[str, object]:
     """Write the store."""
     rmtree(folder, ignore_errors=True)
     began = process_time()
-    store = store_class(kind).create(folder, DIM)
-    for first, rows in drawn(count):
-        store.add([f"d{row:08}#0-400" for row in range(first, first + len(rows))], rows)
-    store.flush()
+    with Peaks() as peaks:
+        store = store_class(kind).create(folder, DIM)
+        for first, rows in drawn(count):
+            store.add([f"d{row:08}#0-400" for row in range(first, first + len(rows))], rows)
+        store.flush()
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) >> 20
-    return {"build_s": round(process_time() - began, 1), "disk_mb": size, **_peak()}
+    return {"build_s": round(process_time() - began, 1), "disk_mb": size, **peaks.facts()}
 
 
 def search(kind: str, folder: Path, count: int) -> dict[str, object]:
@@ -51,25 +52,22 @@ def search(kind: str, folder: Path, count: int) -> dict[str, object]:
     queries = np.random.default_rng(7).standard_normal((QUERIES, DIM), dtype=np.float32)
     queries /= np.linalg.norm(queries, axis=1, keepdims=True)
     found: list[set[str]] = []
-    for k in (100, 10):
-        elapsed, used, found = [], [], []
-        for query in queries:
-            wall, cpu = perf_counter(), process_time()
-            hits = store.search(query[np.newaxis], k)[0]
-            used.append(1000 * (process_time() - cpu))
-            elapsed.append(1000 * (perf_counter() - wall))
-            found.append({hit.chunk_id for hit in hits})
-        for name, times in (("cpu", used), ("wall", elapsed)):
-            out[f"first_{k}_{name}_p50_p95_ms"] = [round(float(np.percentile(times, q)), 1) for q in (50, 95)]
-    out |= {**_peak(), "details": store.details}
+    with Peaks() as peaks:
+        for k in (100, 10):
+            elapsed, used, found = [], [], []
+            for query in queries:
+                wall, cpu = perf_counter(), process_time()
+                hits = store.search(query[np.newaxis], k)[0]
+                used.append(1000 * (process_time() - cpu))
+                elapsed.append(1000 * (perf_counter() - wall))
+                found.append({hit.chunk_id for hit in hits})
+            for name, times in (("cpu", used), ("wall", elapsed)):
+                out[f"first_{k}_{name}_p50_p95_ms"] = [round(float(np.percentile(times, q)), 1) for q in (50, 95)]
+    out |= {**peaks.facts(), "details": store.details}
     similarities = np.concatenate([rows @ queries.T for _, rows in drawn(count)])
     best = np.argpartition(-similarities, 10, axis=0)[:10].T
     shared = [len({f"d{row:08}#0-400" for row in rows} & ids) for rows, ids in zip(best.tolist(), found, strict=True)]
     return {**out, "recall@10": sum(shared) / (10 * QUERIES)}
-
-
-def _peak() -> dict[str, int]:
-    return {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
 
 
 def main() -> None:

@@ -1,6 +1,8 @@
 """Whatever was added, changed, removed, merged and rolled back: an index answers like one that is built from nothing."""
 
 import shutil
+import sqlite3
+from hashlib import sha256
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -10,11 +12,16 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, precondition, rule
 
-from quarry.indexer.build import delete_documents, index_documents
+from quarry.indexer.build import compact_index, delete_documents, index_documents
 from quarry.indexer.build.plan import BuildOptions
+from quarry.indexer.errors import IndexFormatError
+from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
 from quarry.indexer.storage.generations import Generations
+from quarry.indexer.storage.layout import CONTENTS_NAME
+from quarry.indexer.storage.manifest import Manifest, describe_files
+from quarry.indexer.storage.sealing import seal, unseal
 from quarry.indexer.stores import STORE_KINDS
 from tests.fakes import WordEmbedder
 from tests.indexer.writing import keep_segments
@@ -213,8 +220,6 @@ def test_what_no_generation_names_is_pruned_and_what_one_names_stays(segmented):
 
 @pytest.mark.parametrize("name", ["segment.json", "chunks.sqlite", "lexical/rows.npy", "vectors/store.json"])
 def test_a_damaged_or_missing_file_of_a_segment_is_named(segmented, name):
-    from quarry.indexer.errors import IndexFormatError
-
     segment = Index.open(segmented).manifest.segments[1]
     path = segmented / "segments" / segment.name / name
     sound = path.read_bytes()
@@ -227,8 +232,6 @@ def test_a_damaged_or_missing_file_of_a_segment_is_named(segmented, name):
 
 
 def test_a_missing_segment_is_named_and_the_texts_are_not_silently_lost(segmented):
-    from quarry.indexer.errors import IndexFormatError
-
     segment = Index.open(segmented).manifest.segments[0]
     shutil.rmtree(segmented / "segments" / segment.name)
     with pytest.raises(IndexFormatError, match=f"{segment.name}/segment.json is missing"):
@@ -249,3 +252,88 @@ def test_vectors_that_are_equal_in_two_segments_come_in_id_order(tmp_path, monke
     assert [near.chunk_id.partition("#")[0] for near in found] == ["a", "b", "c", "d", "e"]
     assert len({near.similarity for near in found}) == 1
     assert np.isclose(found[0].similarity, 1.0)
+
+
+def edit_contents(index, sql):
+    """Change the live generation's `contents.sqlite`, with a manifest that agrees, as a faulty version could write both."""
+    live = Generations(index).live()
+    with sqlite3.connect(live / CONTENTS_NAME) as db:
+        db.executescript(sql)
+    db.close()
+    manifest = Manifest.read(live)
+    manifest.model_copy(update={"files": describe_files(live)}).write(live)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "INSERT INTO removed_rows VALUES (2, 5)",
+        "INSERT INTO removed_rows VALUES (2, 4000); UPDATE segments SET passages = 9 WHERE number = 2",
+        "INSERT INTO removed_rows VALUES (2, -1); UPDATE segments SET passages = 9 WHERE number = 2",
+    ],
+)
+def test_removals_that_do_not_fit_to_a_segment_are_named(segmented, sql):
+    edit_contents(segmented, sql)
+    with pytest.raises(
+        IndexFormatError, match=r"contents\.sqlite is damaged: .* segment \w+, which has 10 passages, is not in it"
+    ):
+        Index.open(segmented)
+
+
+def test_a_document_in_two_segments_is_named_and_nothing_is_built_on_it(segmented):
+    """Nothing says any more that the version in the first segment was replaced."""
+    index_documents(segmented, [Document("d5", "valve pump river")], WordEmbedder(dim=DIM))
+    assert Index.open(segmented).chunks.document("d5").text == "valve pump river"
+    edit_contents(segmented, "DELETE FROM removed_documents WHERE doc_id = 'd5'")
+    for act in (Index.open, lambda index: index_documents(index, corpus(60, 2), WordEmbedder(dim=DIM))):
+        with pytest.raises(
+            IndexFormatError, match=r"contents\.sqlite is damaged: it has documents more than once.*'d5'"
+        ):
+            act(segmented)
+    generations = Generations(segmented)
+    generations.switch(generations.previous(), Message.of("test.by_hand", "by hand"))
+    assert Index.open(segmented).chunks.counts() == (44, 44)
+
+
+def test_a_segment_that_two_generations_share_outlives_either(segmented):
+    generations = Generations(segmented)
+    older = generations.live().name
+    index_documents(segmented, corpus(60, 2), WordEmbedder(dim=DIM))
+    newer = generations.live().name
+    shared = {one.name for one in Manifest.read(generations.folder / older).segments}
+    assert shared < {one.name for one in Manifest.read(generations.folder / newer).segments}
+    generations.switch(older, Message.of("test.by_hand", "by hand"))
+    generations.discard(newer)
+    assert {path.name for path in (segmented / "segments").iterdir()} == shared
+    assert Index.open(segmented).chunks.counts() == (44, 44)
+
+
+@pytest.mark.parametrize("step", ["index_terms", "store_vectors", "finish_segment", "describe_generation"])
+def test_a_merge_that_dies_at_any_step_leaves_what_was_there_and_can_be_made_again(segmented, monkeypatch, step):
+    before = answers(segmented)
+    place = (
+        "quarry.indexer.build" if step in ("finish_segment", "describe_generation") else "quarry.indexer.build.steps"
+    )
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(f"{place}.{step}", lambda *_: 1 / 0)
+        compact_index(segmented, WordEmbedder(dim=DIM))
+    assert answers(segmented) == before
+    assert len(Index.open(segmented).manifest.segments) == 3
+    assert compact_index(segmented, WordEmbedder(dim=DIM)).encoded == 0
+    assert len(Index.open(segmented).manifest.segments) == 1
+
+
+def test_a_segment_of_a_newer_format_is_refused_and_stays(segmented):
+    generations = Generations(segmented)
+    manifest = Manifest.read(generations.live())
+    segment = manifest.segments[1]
+    header = segmented / "segments" / segment.name / "segment.json"
+    content = seal({**unseal(header), "format": 99})
+    header.write_bytes(content)
+    newer = segment.model_copy(update={"sha256": sha256(content).hexdigest()})
+    segments = tuple(newer if one == segment else one for one in manifest.segments)
+    manifest.model_copy(update={"segments": segments}).write(generations.live())
+    for act in (Index.open, lambda index: index_documents(index, corpus(60, 2), WordEmbedder(dim=DIM))):
+        with pytest.raises(IndexFormatError, match=r"segment\.json has format 99; .*Upgrade quarry-search"):
+            act(segmented)
+    assert header.read_bytes() == content
