@@ -6,9 +6,7 @@ that zero scores never come out, ties are in id order, filters hold before the c
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from importlib.metadata import version
-from json import dumps
+from collections.abc import Collection, Mapping, Sequence
 from math import log
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
@@ -35,6 +33,13 @@ MAX_TERMS = (
 IDS_NAME = "ids.json"
 HAN_SIGN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff]")
 MAX_SIGNS = 16  # characters of a query that are looked for inside of words
+
+
+NOTHING: dict[str, NDArray[Any]] = {  # the scores of an index without terms
+    "data": np.zeros(0, np.float32),
+    "indices": np.zeros(0, np.int32),
+    "indptr": np.zeros(1, np.int64),
+}
 
 
 class LexicalHit(NamedTuple):
@@ -78,33 +83,8 @@ class Bm25sIndex:
         self._rows: dict[str, int] | None = None
 
     @classmethod
-    def build(cls, ids: Sequence[str], tokens: Iterable[Sequence[str]]) -> Self:
-        """Index chunks in the order of their ids.
-
-        Raises:
-            ValueError: If the numbers of ids and of token lists differ.
-        """
-        order = sorted(range(len(ids)), key=ids.__getitem__)
-        lists = list(tokens)
-        if len(lists) != len(ids):
-            raise ValueError(f"{len(lists)} lists of terms for {len(ids)} ids; expected one list per id")
-        ordered = [ids[row] for row in order]
-        if not any(lists):
-            empty: dict[str, NDArray[Any]] = {
-                "data": np.zeros(0, np.float32),
-                "indices": np.zeros(0, np.int32),
-                "indptr": np.zeros(1, np.int64),
-            }
-            return cls(ordered, {}, empty)
-        import bm25s
-
-        model = bm25s.BM25(k1=K1, b=B, method="lucene")
-        model.index([lists[row] for row in order], show_progress=False, create_empty_token=False)
-        return cls(ordered, model.vocab_dict, model.scores)
-
-    @classmethod
     def open(cls, folder: Path) -> Self:
-        """Open what `save` wrote.
+        """Open what an older version wrote.
 
         Raises:
             IndexFormatError: If a file is missing or damaged.
@@ -114,32 +94,19 @@ class Bm25sIndex:
         if not isinstance(terms, int) or not is_list_of_str(ids):
             raise damaged(folder / IDS_NAME, f"the keys {sorted(content)}", "a list `ids` and a number `terms`")
         if terms == 0:
-            return cls.build(ids, [[] for _ in ids])
+            return cls(ids, {}, NOTHING)
         chunks = read_object(folder / PARAMETERS_NAME).get("num_docs")
         if len(ids) != chunks:
             raise damaged(folder / IDS_NAME, f"{len(ids)} ids", f"{chunks}, one per chunk")
         return cls(ids, read_vocabulary(folder / VOCABULARY_NAME, terms), read_arrays(folder, terms))
-
-    def save(self, folder: Path) -> None:
-        """Write to an existing folder."""
-        content = {"engine": self.engine, "terms": len(self._vocabulary), "ids": self._ids}
-        (folder / IDS_NAME).write_text(dumps(content, ensure_ascii=False), encoding="utf-8")
-        if not self._vocabulary:
-            return
-        import bm25s
-
-        model = bm25s.BM25(k1=K1, b=B, method="lucene")
-        model.vocab_dict, model.nonoccurrence_array = self._vocabulary, None
-        model.scores = {"data": self._data, "indices": self._chunks, "indptr": self._starts, "num_docs": len(self)}
-        model.save(str(folder), show_progress=False)
 
     def __len__(self) -> int:
         return len(self._ids)
 
     @property
     def engine(self) -> str:
-        """Library and version."""
-        return f"bm25s-{version('bm25s')}"
+        """The library whose files they are."""
+        return "bm25s"
 
     def idf(self, token: str) -> float | None:
         """Return ln(1 + (N - df + 0.5) / (df + 0.5)), None for a term that is in no chunk."""

@@ -1,6 +1,6 @@
 """How damage is noticed: by the size and SHA-256 of files, and by JSON files that carry their own checksum."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from json import JSONDecodeError, dumps, loads
@@ -146,6 +146,24 @@ def unseal(path: Path) -> dict[str, Any]:
 
 def _digest(content: Mapping[str, Any]) -> str:
     return sha256(dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def check_header(content: Mapping[str, Any], path: Path, readable: Sequence[int]) -> None:
+    """Refuse the header of a segment or of a store in a format that this version does not read.
+
+    Raises:
+        IndexFormatError: If its format is another one.
+    """
+    if content.get("format") not in readable:
+        raise IndexFormatError(
+            "storage.header_format",
+            "{path} has format {format}",
+            expected="a format that this version of Quarry reads: {readable}",
+            do="Upgrade quarry-search, roll back with `quarry generations INDEX --rollback`, or index again with --rebuild",
+            path=path,
+            format=repr(content.get("format")),
+            readable=list(readable),
+        )
 
 
 def wrong_fields(path: Path, err: ValidationError) -> IndexFormatError:

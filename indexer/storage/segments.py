@@ -16,10 +16,18 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.durable import accessible, sync_folder, sync_tree, write_atomic
-from quarry.indexer.storage.sealing import Damage, FileFact, describe, differences, seal, unseal, wrong_fields
+from quarry.indexer.storage.sealing import (
+    Damage,
+    FileFact,
+    check_header,
+    describe,
+    differences,
+    seal,
+    unseal,
+    wrong_fields,
+)
 
 FORMAT = 1
 SEGMENTS_NAME = "segments"
@@ -62,16 +70,7 @@ class Header(BaseModel):
             IndexFormatError: If it is damaged, or of a newer format.
         """
         content = unseal(path)
-        if content.get("format") != FORMAT:
-            raise IndexFormatError(
-                "storage.segment_format",
-                "{path} has format {format}",
-                expected="a segment format that this version of Quarry reads: {newest}",
-                do="Upgrade quarry-search, or index again into a new folder",
-                path=path,
-                format=repr(content.get("format")),
-                newest=FORMAT,
-            )
+        check_header(content, path, [FORMAT])
         try:
             return cls.model_validate(content)
         except ValidationError as err:

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.durable import sync_tree, write_atomic
-from quarry.indexer.storage.sealing import FileFact, describe, differences, seal, unseal
+from quarry.indexer.storage.sealing import FileFact, check_header, describe, differences, seal, unseal, wrong_fields
 
 FORMAT = 2
 HEADER_NAME = "store.json"
@@ -77,27 +77,11 @@ class Header(BaseModel):
             return None
         if "format" not in content and "checksum" not in content and "ids" in content:
             return None
-        if content.get("format") != FORMAT:
-            raise IndexFormatError(
-                "stores.other_format",
-                "{path} has format {format}",
-                expected="a store format that this version of Quarry reads: 1, {newest}",
-                do="Upgrade quarry-search, roll back with `quarry generations INDEX --rollback`, or index again with --rebuild",
-                path=path,
-                format=repr(content.get("format")),
-                newest=FORMAT,
-            )
+        check_header(content, path, [FORMAT])
         try:
             header = cls.model_validate(content)
         except ValidationError as err:
-            raise IndexFormatError(
-                "stores.wrong_fields",
-                "{path} is damaged: {count:wrong field|wrong fields}, first {field}",
-                do="Roll back with `quarry generations INDEX --rollback`, or index again with --rebuild",
-                path=path,
-                count=err.error_count(),
-                field=".".join(map(str, err.errors()[0]["loc"])),
-            ) from err
+            raise wrong_fields(path, err) from err
         if header.kind != kind:
             raise IndexFormatError(
                 "stores.kind",

@@ -30,8 +30,8 @@ from typing import Any
 
 import numpy as np
 
-from quarry.indexer.lexical.bm25 import Bm25sIndex
 from quarry.indexer.lexical.index import LexicalSegment, UnionIndex
+from tests.indexer.lexical.older_bm25s import OlderIndex
 
 WORDS, LENGTH, EXPONENT, STOPPED, QUERIES, K = 500_000, 60, 1.1, 50, 200, 10
 ENGINES = ("postings", "segments", "bm25s", "numba", "tantivy")
@@ -86,7 +86,7 @@ def build(engine: str, work: Path, passages: int, folder: Path) -> None:
             first, stop = passages * part // _PARTS, passages * (part + 1) // _PARTS
             LexicalSegment.build(folder / str(part), ids_of(first, stop), drawn(work, passages, (part, _PARTS)))
     elif engine == "bm25s":
-        Bm25sIndex.build(list(ids), drawn(work, passages)).save(folder)
+        OlderIndex.build(list(ids), drawn(work, passages)).save(folder)
     elif engine == "numba":
         import bm25s
 
@@ -122,7 +122,7 @@ class Opened:
             segments = [LexicalSegment.open(folder / str(part)) for part in range(_PARTS)]
             self.index = UnionIndex([(each, np.arange(0, len(each), 20)) for each in segments])
         elif engine == "bm25s":
-            self.index = Bm25sIndex.open(folder)
+            self.index = OlderIndex.open(folder)
         elif engine == "numba":
             import bm25s
 

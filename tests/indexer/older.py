@@ -5,13 +5,13 @@ import shutil
 import sqlite3
 from pathlib import Path
 
-from quarry.indexer.lexical.bm25 import Bm25sIndex
 from quarry.indexer.storage.chunk_table import ChunkTable
 from quarry.indexer.storage.generation_texts import open_texts
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.layout import CHUNKS_NAME, CONTENTS_NAME, LEXICAL_NAME
 from quarry.indexer.storage.manifest import MANIFEST_NAME, Manifest, describe_files
 from quarry.indexer.storage.sealing import seal, unseal
+from tests.indexer.lexical.older_bm25s import OlderIndex
 
 
 def live_segment(index: Path) -> Path:
@@ -42,7 +42,7 @@ def into_format_3(index: Path) -> Path:
     db.close()
     table = ChunkTable.open(live / CHUNKS_NAME)
     (live / LEXICAL_NAME).mkdir()
-    Bm25sIndex.build(table.digests()[0], table.terms()).save(live / LEXICAL_NAME)
+    OlderIndex.build(table.digests()[0], table.terms()).save(live / LEXICAL_NAME)
     table.close()
     record(live)
     return live

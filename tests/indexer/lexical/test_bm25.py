@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from quarry import demo_corpus
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.lexical.analyzer import analyzer
-from quarry.indexer.lexical.bm25 import K1, MAX_TERMS, B, Bm25sIndex
+from quarry.indexer.lexical.bm25 import K1, MAX_TERMS, B
 from quarry.indexer.lexical.index import UnionIndex
 from quarry.retriever.evaluation.measures import ndcg
+from tests.indexer.lexical.older_bm25s import OlderIndex
 from tests.indexer.lexical.reference import RankBm25Index
 
 JIEBA = analyzer("jieba")
@@ -80,7 +81,7 @@ def test_scores_are_those_of_the_formula():
 
 
 def test_zero_scores_never_come_out_and_k_may_exceed_the_corpus():
-    for engine in (UnionIndex, Bm25sIndex, RankBm25Index):
+    for engine in (UnionIndex, OlderIndex, RankBm25Index):
         assert built(engine).search(["nothing"], 10) == []
         assert built(engine).search([], 10) == []
         assert len(built(engine).search(["上海"], 10)) == 1
@@ -113,7 +114,7 @@ def brute_force(ids, documents, query, allowed):
     return scores
 
 
-@pytest.mark.parametrize("engine", [UnionIndex, Bm25sIndex, RankBm25Index])
+@pytest.mark.parametrize("engine", [UnionIndex, OlderIndex, RankBm25Index])
 def test_scores_order_and_terms_are_those_of_brute_force(engine):
     rng = random.Random(0)
     for _ in range(60):
@@ -155,7 +156,7 @@ def test_both_engines_give_the_same_scores_and_terms_in_chinese_english_and_mixe
     assert one.idf("nothing") is other.idf("nothing") is None
 
 
-@pytest.mark.parametrize("engine", [Bm25sIndex, RankBm25Index])
+@pytest.mark.parametrize("engine", [OlderIndex, RankBm25Index])
 def test_what_was_saved_answers_the_same_after_opening(tmp_path, engine):
     index = built(engine)
     index.save(tmp_path)
@@ -211,10 +212,10 @@ DAMAGE = [
 
 @pytest.mark.parametrize(("name", "how", "change", "message"), DAMAGE)
 def test_files_that_contradict_each_other_are_named(tmp_path, name, how, change, message):
-    built(Bm25sIndex).save(tmp_path)
+    built(OlderIndex).save(tmp_path)
     how(tmp_path, name, change)
     with pytest.raises(IndexFormatError, match=f"{message}.*Run `quarry generations INDEX --rollback`, or index again"):
-        Bm25sIndex.open(tmp_path)
+        OlderIndex.open(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -226,7 +227,7 @@ def test_a_damaged_reference_index_is_named(tmp_path, content):
         RankBm25Index.open(tmp_path)
 
 
-@pytest.mark.parametrize("engine", [Bm25sIndex, RankBm25Index])
+@pytest.mark.parametrize("engine", [OlderIndex, RankBm25Index])
 @pytest.mark.parametrize("kept", [None, 0.0, 0.02, 0.5, 0.98])
 def test_a_missing_empty_or_cut_file_is_named(tmp_path, engine, kept):
     built(engine).save(tmp_path)
@@ -244,19 +245,19 @@ def test_a_missing_empty_or_cut_file_is_named(tmp_path, engine, kept):
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_changed_byte_of_a_head_is_told_or_harmless(tmp_path, data):
-    built(Bm25sIndex).save(tmp_path)
+    built(OlderIndex).save(tmp_path)
     path = tmp_path / data.draw(st.sampled_from([DATA, INDICES, INDPTR, VOCABULARY, PARAMETERS, IDS]))
     content = bytearray(path.read_bytes())
     content[data.draw(st.integers(0, min(127, len(content) - 1)))] = data.draw(st.integers(0, 255))
     path.write_bytes(content)
     with suppress(IndexFormatError):
-        Bm25sIndex.open(tmp_path)
+        OlderIndex.open(tmp_path)
 
 
 def test_an_opened_index_can_be_saved_again(tmp_path):
-    built(Bm25sIndex).save(tmp_path)
+    built(OlderIndex).save(tmp_path)
     (tmp_path / "again").mkdir()
-    Bm25sIndex.open(tmp_path).save(tmp_path / "again")
+    OlderIndex.open(tmp_path).save(tmp_path / "again")
     for path in tmp_path.glob("*.*"):
         assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
 
@@ -277,7 +278,7 @@ def test_a_query_of_a_hundred_thousand_characters_is_answered_quickly():
     assert repeated == index.search(words[:2] * 3, 3)
 
 
-@pytest.mark.parametrize("engine", [UnionIndex, Bm25sIndex, RankBm25Index])
+@pytest.mark.parametrize("engine", [UnionIndex, OlderIndex, RankBm25Index])
 def test_of_too_many_terms_the_rarest_count(engine):
     words = [f"w{number}" for number in range(MAX_TERMS)]
     index = engine.build(["a", "b"], [["everywhere"], ["everywhere", *words]])
