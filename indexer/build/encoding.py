@@ -3,10 +3,13 @@
 Longest passages first, so that a forward pass holds texts of like length; every slice is on disk before the next one begins.
 """
 
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
+
+import numpy as np
 
 from quarry.indexer.build.progress import Clock
 from quarry.indexer.embedder import (
@@ -19,7 +22,9 @@ from quarry.indexer.embedder import (
     Vectors,
     heads_of,
 )
-from quarry.indexer.storage.chunk_table import ChunkTable
+from quarry.indexer.lexical.strings import GrowingStrings, encoded
+from quarry.indexer.storage.chunk_table import ChunkTable, PassageRow
+from quarry.indexer.storage.digest_table import BYTES, DigestTable
 from quarry.indexer.stores.kept_vectors import KeptVectors
 from quarry.indexer.tokens.cache import TokenCache
 from quarry.indexer.tokens.fitting import projection_for
@@ -46,11 +51,11 @@ def encode_passages(
         How many passages were encoded.
     """
     if not with_tokens or not isinstance(embedder, TokenEmbedder):
-        pending = _pending(table, kept.missing)
+        pending = _Pending(table, kept.missing)
         clock.phase("encoding", len(pending))
-        for chunk_ids in _slices(pending):
-            encoded = embedder.embed_documents(table.texts(chunk_ids), progress=clock.observer.advance)
-            kept.put(table.digests_of(chunk_ids), encoded)
+        for chunk_ids in pending.slices():
+            vectors = embedder.embed_documents(table.texts(chunk_ids), progress=clock.observer.advance)
+            kept.put(table.digests_of(chunk_ids), vectors)
         return len(pending)
     with closing(TokenCache.open(kept.index, kept.fingerprint)) as tokens:
         return _with_tokens(table, embedder, kept, tokens, clock)
@@ -76,9 +81,9 @@ def _with_tokens(
     if projection is None or tokens.heads() != heads_of(embedder):
         projection = projection_for(embedder)
         tokens.keep(projection, heads_of(embedder))
-    pending = _pending(table, lambda digests: vectors.missing(digests) | tokens.missing(digests))
+    pending = _Pending(table, lambda digests: vectors.missing(digests) | tokens.missing(digests))
     clock.phase("encoding", len(pending))
-    for chunk_ids in _slices(pending):
+    for chunk_ids in pending.slices():
         states: dict[int, TokenBytes] = {}
 
         def keep(number: int, found: TokenVectors, states: dict[int, TokenBytes] = states) -> None:
@@ -86,11 +91,11 @@ def _with_tokens(
 
         texts, names = table.texts(chunk_ids), table.digests_of(chunk_ids)
         terms: dict[int, TermWeights] = {}
-        encoded = _encoded(embedder, texts, keep, terms, clock)
+        found = _encoded(embedder, texts, keep, terms, clock)
         if terms:
             tokens.put_terms(names, [terms[number] for number in range(len(names))])
         tokens.put(names, [states[number] for number in range(len(names))])
-        vectors.put(names, encoded)
+        vectors.put(names, found)
     return len(pending)
 
 
@@ -103,22 +108,37 @@ def _encoded(
     return embedder.embed_documents_and_tokens(texts, keep, progress=clock.observer.advance)
 
 
-def _pending(table: ChunkTable, missing: Callable[[Sequence[bytes]], set[bytes]]) -> list[str]:
-    """Return one chunk id for each digest that is wanted, longest passages first."""
-    found: list[tuple[int, str]] = []
-    seen: set[bytes] = set()
-    passages = table.passages()
-    while rows := list(islice(passages, _LOOKED_UP)):
-        absent = missing([row.digest for row in rows]) - seen
-        for row in rows:
-            if row.digest in absent:
-                absent.discard(row.digest)  # equal passages are encoded once
-                seen.add(row.digest)
-                found.append((len(row.passage), row.chunk_id))
-    found.sort(reverse=True)
-    return [chunk_id for _, chunk_id in found]
+class _Pending:
+    """One passage for each digest that is to be encoded; a million of them take 50 MB."""
 
+    def __init__(self, table: ChunkTable, missing: Callable[[Sequence[bytes]], set[bytes]]) -> None:
+        """Find them.
 
-def _slices(chunk_ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for first in range(0, len(chunk_ids), _SLICE):
-        yield chunk_ids[first : first + _SLICE]
+        Args:
+            table: The passages.
+            missing: Returns the digests out of some that are wanted.
+        """
+        ids, seen = GrowingStrings(), DigestTable.of(np.zeros((0, BYTES), np.uint8))
+        lengths = array("q")
+        passages = table.passages()
+        while rows := list(islice(passages, _LOOKED_UP)):
+            digests = [row.digest for row in rows]
+            absent = missing(digests)
+            known = seen.find(digests) >= 0
+            fresh: dict[bytes, PassageRow] = {}  # equal passages are encoded once
+            for row, was_seen in zip(rows, known.tolist(), strict=True):
+                if not was_seen and row.digest in absent:
+                    fresh.setdefault(row.digest, row)
+            seen.add(list(fresh), len(lengths))
+            lengths.extend(len(row.passage) for row in fresh.values())
+            ids.extend([encoded(row.chunk_id) for row in fresh.values()])
+        self._ids = ids.table()
+        self._order = np.argsort(-np.frombuffer(lengths, dtype=np.int64), kind="stable")
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def slices(self) -> Iterator[list[str]]:
+        """Yield the ids of passages to be encoded at once, longest passages first."""
+        for first in range(0, len(self), _SLICE):
+            yield [self._ids[row] for row in self._order[first : first + _SLICE].tolist()]

@@ -5,6 +5,7 @@ of Python's strings, and a string's number is found by binary search in a few mi
 """
 
 import re
+from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
@@ -53,6 +54,10 @@ class StringTable:
     def __iter__(self) -> Iterator[str]:
         return map(decoded, self.raw_from(0, len(self)))
 
+    def arrays(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """Return what it was made of."""
+        return np.frombuffer(self._text, dtype=np.uint8), self._numbers
+
     def raw(self, number: int) -> bytes:
         """Return the bytes of a string."""
         return bytes(self._text[self._places[number] : self._places[number + 1]])
@@ -96,6 +101,28 @@ class StringTable:
         found = np.fromiter((match.start() for match in re.finditer(pattern, self._text)), dtype=np.int64)
         numbers: list[int] = np.unique(np.searchsorted(self._numbers, found, side="right") - 1).tolist()
         return numbers
+
+
+class GrowingStrings:
+    """Strings that come one after the other, without an object for each."""
+
+    def __init__(self) -> None:
+        self._text, self._places = bytearray(), array("q", [0])
+        self.last = b""
+
+    def __len__(self) -> int:
+        return len(self._places) - 1
+
+    def extend(self, words: Sequence[bytes]) -> None:
+        """Add strings."""
+        place = len(self._text)
+        self._text += b"".join(words)
+        self._places.extend((place + places_of(words)[1:]).tolist())
+        self.last = words[-1] if words else self.last
+
+    def table(self) -> StringTable:
+        """Return them all; nothing can be added afterwards."""
+        return StringTable(np.frombuffer(self._text, dtype=np.uint8), np.frombuffer(self._places, dtype=np.int64))
 
 
 def places_of(words: Sequence[bytes]) -> NDArray[np.int64]:

@@ -35,6 +35,7 @@ class WorkingTable(GenerationTexts):
         super().__init__(connection, path, numbers)
         self._removals = Removals(connection, path.parent)
         self._total = 0
+        self._counts_changes = True  # of an index that is new, everything is
         self._added: Counter[bytes] = Counter()  # digests of passages; a changed document adds and removes
         self._removed: Counter[bytes] = Counter()
 
@@ -64,6 +65,7 @@ class WorkingTable(GenerationTexts):
             db.execute("INSERT INTO main.roots SELECT prefix, path FROM head.roots")
         table = cls(db, path, numbers)
         table._make_views()
+        table._counts_changes = live is not None
         table._total = int(total, 16) if total else 0
         return table
 
@@ -103,7 +105,8 @@ class WorkingTable(GenerationTexts):
         self.remove_documents([document.doc_id])
         insert_document(self._db, "head", file, document, chunks, terms)
         self._count(document.doc_id, document_sha256(document), 1)
-        self._added.update(self._digests_in_head(document.doc_id))
+        if self._counts_changes:
+            self._added.update(self._digests_in_head(document.doc_id))
 
     def remove_documents(self, doc_ids: Iterable[str]) -> None:
         """Remove documents with their chunks and metadata; unknown ids are fine."""
@@ -168,7 +171,7 @@ class WorkingTable(GenerationTexts):
         return not self._numbers or bool(self._db.execute(sql).fetchone()[0])
 
     def changed_passages(self) -> int:
-        """Return how many passages were added or removed; one that was removed and came back is neither."""
+        """Return how many passages of a live generation were added or removed; one that was removed and came back is neither."""
         return (self._added - self._removed).total() + (self._removed - self._added).total()
 
     def removed_passages(self) -> int:

@@ -124,7 +124,7 @@ class ExactStore:
 
     def add(self, ids: Sequence[str], vectors: Vectors) -> None:
         """Add all or nothing. Raises ValueError on a duplicate id, a wrong shape or a non-finite value."""
-        check_addition(ids, vectors, self.dim, self._ids)
+        check_addition(ids, vectors, self.dim, () if self._ids.follow(ids) else self._ids)
         self._added.add(vectors)
         self._ids.extend(ids)
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quarry.indexer.embedder import Vectors
-from quarry.indexer.lexical.strings import StringTable, encoded
+from quarry.indexer.lexical.strings import GrowingStrings, StringTable, encoded, places_of
 from quarry.indexer.messages import Message
 from quarry.indexer.stores.sealed import Header, State, numbered, other_content, unreadable
 
@@ -33,20 +33,21 @@ class StoredIds(Sequence[str]):
 
     def __init__(self, ids: list[str] | StringTable, *, ascending: bool = False) -> None:
         self._ids = ids
+        self._growing: GrowingStrings | None = None  # while ids are added in ascending order, all of them are here
         self._ascending = ascending and isinstance(ids, StringTable)
         self._rows: dict[str, int] | None = None
         self._order: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return len(self._ids) if self._growing is None else len(self._growing)
 
     def __getitem__(self, row: Any) -> Any:
         if isinstance(row, slice):
             return list(self)[row]
-        return self._ids[row]
+        return self._all()[row]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._ids)
+        return iter(self._all())
 
     def __contains__(self, chunk_id: object) -> bool:
         return isinstance(chunk_id, str) and self.row(chunk_id) is not None
@@ -58,8 +59,9 @@ class StoredIds(Sequence[str]):
 
     def row(self, chunk_id: str) -> int | None:
         """Return the row of an id, None when it is not there."""
-        if self._ascending and self._rows is None and isinstance(self._ids, StringTable):
-            return self._ids.find(chunk_id)
+        ids = self._all()
+        if self._ascending and self._rows is None and isinstance(ids, StringTable):
+            return ids.find(chunk_id)
         return self._by_id().get(chunk_id)
 
     def rows(self, ids: Collection[str]) -> NDArray[np.int64]:
@@ -72,28 +74,48 @@ class StoredIds(Sequence[str]):
     def order(self) -> NDArray[np.int64]:
         """Return the place of each row in the order of the ids, shape (n,)."""
         if self._order is None:
+            self._all()
             order = range(len(self)) if self._ascending else sorted(range(len(self)), key=list(self).__getitem__)
             self._order = np.empty(len(self), dtype=np.int64)
             self._order[order] = np.arange(len(self))
         return self._order
 
+    def follow(self, ids: Sequence[str]) -> bool:
+        """Whether ids are ascending and all after those that are here, so that none is here already; some are being added so."""
+        if self._growing is None and len(self._ids):
+            return False
+        words = [b"" if self._growing is None else self._growing.last, *map(encoded, ids)]
+        return all(one < other for one, other in pairwise(words))
+
     def extend(self, ids: Sequence[str]) -> None:
         """Add ids that are not there yet."""
+        self._order = None
+        if self.follow(ids):
+            self._growing = self._growing or GrowingStrings()
+            self._growing.extend([encoded(chunk_id) for chunk_id in ids])
+            return
         rows = self._by_id()
         if not isinstance(self._ids, list):
             self._ids, self._ascending = list(self._ids), False
         for chunk_id in ids:
             rows[chunk_id] = len(self._ids)
             self._ids.append(chunk_id)
-        self._order = None
 
     def table(self) -> tuple[NDArray[np.uint8], NDArray[np.int64], bool]:
         """Return the ids in UTF-8, where each begins, and whether they are ascending."""
-        words = [encoded(chunk_id) for chunk_id in self]
-        places = np.zeros(len(words) + 1, dtype=np.int64)
-        np.cumsum([len(word) for word in words], out=places[1:])
+        ids = self._all()
+        if self._ascending and isinstance(ids, StringTable):
+            return *ids.arrays(), True
+        words = [encoded(chunk_id) for chunk_id in ids]
+        places = places_of(words)
         ascending = all(one < other for one, other in pairwise(words))
         return np.frombuffer(b"".join(words), dtype=np.uint8), places, ascending
+
+    def _all(self) -> list[str] | StringTable:
+        """Return the ids; those that were added in ascending order become a table."""
+        if self._growing is not None:
+            self._ids, self._ascending, self._growing = self._growing.table(), True, None
+        return self._ids
 
     def _by_id(self) -> dict[str, int]:
         if self._rows is None:

@@ -70,15 +70,14 @@ class FaissStore:
 
     @classmethod
     def open(cls, folder: Path, *, verified: bool = False) -> Self:
-        """Open what `flush` wrote; as with other files, the SHA-256 of a large one is compared by `quarry doctor` only.
+        """Open what `flush` wrote; FAISS reads a file of up to 256 MiB only after its SHA-256 agrees, verified before or not.
 
         Raises:
             IndexFormatError: If the folder is not such a store, or is damaged.
         """
         header = Header.read(folder, KIND, verified=verified)
         path, facts, digest = _first_format(folder) if header is None else _named_by(folder, header)
-        if header is None:  # with one, its files were compared when it was read
-            refuse_damage(folder, {path.name: digest}, hashes=False if verified else None)
+        refuse_damage(folder, {path.name: digest}, hashes=None)
         check_tuned(facts, folder / HEADER_NAME)
         store = cls(folder, ExactStore.of_header(folder, header), FaissOptions(facts.get("option", "auto")))
         store._index = _read(path, len(store), store.dim)

@@ -77,7 +77,7 @@ class Header(BaseModel):
             return None
         if "format" not in content and "checksum" not in content and "ids" in content:
             return None
-        check_header(content, path, [FORMAT])
+        check_header(content, path, [1, FORMAT])
         try:
             header = cls.model_validate(content)
         except ValidationError as err:
