@@ -9,6 +9,8 @@ from quarry.app.server.problems import Problem
 from quarry.app.server.routes.ask import AskAnswer
 from quarry.app.server.shapes import Typed
 from quarry.indexer.messages import Message
+from quarry.retriever.answers.questions import MOST_TURNS, Turn
+from quarry.retriever.asking import MAX_QUERY_CHARS
 
 _MOST_MESSAGES = 2_000
 
@@ -43,7 +45,7 @@ class StreamChoices(Typed):
 class ChatRequest(Typed):
     """Like OpenAI's; other fields, such as `temperature`, are ignored.
 
-    The last message of the user is the question. What was said before it is not searched for: each question stands for itself.
+    The last message of the user is the question; it may lean on what was said before it.
     """
 
     messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=_MOST_MESSAGES)]
@@ -69,6 +71,18 @@ class ChatRequest(Typed):
             do="Send the question last, with the role user",
         )
         raise Problem(422, nothing, code="invalid_request")
+
+    @property
+    def before(self) -> tuple[Turn, ...]:
+        """What was asked before the question, and what was answered, oldest first."""
+        turns: list[Turn] = []
+        for message in self.messages:
+            said = message.said[:MAX_QUERY_CHARS]
+            if message.role == "user" and said.strip():
+                turns.append(Turn(said))
+            elif message.role == "assistant" and turns:
+                turns[-1] = Turn(turns[-1].question, f"{turns[-1].answer} {said}".strip())
+        return tuple(turns[:-1][-MOST_TURNS:])
 
 
 class ChatReply(BaseModel):

@@ -23,9 +23,13 @@ from quarry.retriever.answers.extract import extract
 from quarry.retriever.answers.generate import NotFoundError, generated
 from quarry.retriever.answers.packing import STANDARD_BUDGET, Packed, Packing, pack
 from quarry.retriever.answers.plain import defang, urls
-from quarry.retriever.answers.prompt import AnswerLanguage, answer_language
-from quarry.retriever.llm.endpoint import Endpoint, Unanswered
+from quarry.retriever.answers.prompt import AnswerLanguage, Prompt, answer_language, prompt_for
+from quarry.retriever.answers.questions import Search, Turn, cited_before, fused, plan
+from quarry.retriever.llm.chat import Writer
+from quarry.retriever.llm.endpoint import Unanswered
 from quarry.retriever.llm.stream import StreamOptions
+from quarry.retriever.ranking import Query
+from quarry.retriever.results import Answer, Result
 from quarry.retriever.searcher import Searcher, SearchOptions
 from quarry.retriever.sections.context import read_large
 
@@ -48,13 +52,17 @@ class AskOptions:
         k: How many hits to read; the evidence is weighed on ten.
         options: How to search.
         limits: How much of the model's answer is read, and for how long.
+        rewrite: Whether the model also says what to search for (`quarry.retriever.answers.questions`).
+        before: What was asked before, oldest first; the question may lean on it.
     """
 
-    endpoint: Endpoint | None = None
+    endpoint: Writer | None = None
     budget: int = STANDARD_BUDGET
     k: int = 10
     options: SearchOptions = field(default_factory=SearchOptions)
     limits: StreamOptions = StreamOptions()
+    rewrite: bool = False
+    before: tuple[Turn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +103,11 @@ class GroundedAnswer:
         """The sources that sentences rest on, in order of their numbers."""
         numbers = {number for sentence in self.sentences for number in sentence.citations}
         return tuple(source for source in self.sources if source.number in numbers)
+
+    def as_turn(self) -> Turn:
+        """Return it as what was said before a follow-up question."""
+        said = " ".join(sentence.text for sentence in self.sentences)
+        return Turn(self.question, said, tuple(chunk_id for source in self.cited for chunk_id in source.chunk_ids))
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able dictionary; messages are English sentences."""
@@ -142,29 +155,78 @@ def ask(
     settings = settings or AskOptions()
     started = perf_counter()
     searcher = searcher.seen_by(settings.options.principals)
-    found = searcher.search(question, settings.k, settings.options)
-    embedder = None if settings.options.route == "bm25" else searcher.embedder()
-    packing = pack(read_large(found.results), searcher.index.chunks, settings.budget)
-    evidence = weigh(found.query.text, found, searcher.index, embedder, searcher.pipeline.late)
-    draft = _Draft(notes=[*found.notices, *found.degraded, *_left_out(packing)])
-    if not evidence.weak and packing.passages:
-        asker = _Asker(searcher, found.query.text, packing.passages, listen or _nobody)
+    ready = _prepared(searcher, question, settings)
+    found = ready.found
+    draft = _Draft(notes=[*ready.planned.notes, *found.notices, *found.degraded, *_left_out(ready.packing)])
+    if ready.answerable:
+        asker = _Asker(searcher, found.query.text, ready.packing.passages, listen or _nobody)
         if settings.endpoint is not None:
             asker.generate(settings.endpoint, settings.limits, draft)
         if settings.endpoint is None or (draft.origin == "generated" and not draft.sentences):
-            asker.extract(embedder, draft)
+            asker.extract(ready.embedder, draft)
     return GroundedAnswer(
-        question=found.query.text,
+        question=question if settings.before else found.query.text,
         language=answer_language(found.query.text),
         origin=draft.origin,
         sentences=tuple(draft.sentences),
-        sources=packing.passages,
-        evidence=evidence,
+        sources=ready.packing.passages,
+        evidence=ready.evidence,
         notes=tuple(draft.notes),
         model=draft.model,
         generation=found.generation,
         milliseconds=(perf_counter() - started) * 1000,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What an answer is made from."""
+
+    planned: Search
+    found: Answer
+    packing: Packing
+    evidence: Grounds
+    embedder: "Embedder | None"
+
+    @property
+    def answerable(self) -> bool:
+        """Whether there is something to answer from."""
+        return not self.evidence.weak and bool(self.packing.passages)
+
+
+def prompt_of(searcher: Searcher, question: str, settings: AskOptions, fence: str) -> Prompt | None:
+    """Return what `ask` would ask a model, for one that is asked elsewhere; None when nothing is to be answered from.
+
+    Args:
+        searcher: The opened index.
+        question: In Chinese or English.
+        settings: How to answer; with the model's text as `endpoint`, `ask` checks it.
+        fence: As for `prompt_for`.
+    """
+    searcher = searcher.seen_by(settings.options.principals)
+    ready = _prepared(searcher, question, settings)
+    return prompt_for(ready.found.query.text, ready.packing.passages, fence=fence) if ready.answerable else None
+
+
+def _prepared(searcher: Searcher, question: str, settings: AskOptions) -> _Prepared:
+    planned = plan(question, settings.before, settings.endpoint, searcher.index.analyzer, rewrite=settings.rewrite)
+    found = searcher.search(planned.question, settings.k, settings.options)
+    embedder = None if settings.options.route == "bm25" else searcher.embedder()
+    packing = pack(read_large(_read(searcher, planned, found, settings)), searcher.index.chunks, settings.budget)
+    evidence = weigh(found.query.text, found, searcher.index, embedder, searcher.pipeline.late)
+    return _Prepared(planned, found, packing, evidence, embedder)
+
+
+def _read(searcher: Searcher, planned: Search, found: Answer, settings: AskOptions) -> tuple[Result, ...]:
+    """Return the results to answer from: those of all that was searched for, then what was cited before."""
+    results = found.results
+    if planned.others:
+        queries = [Query(text, text) for text in planned.others]
+        besides = searcher.search_many(queries, settings.k, settings.options)
+        results = fused([results, *(answer.results for answer in besides)], settings.k)
+    known = {result.chunk_id for result in results}
+    again = cited_before(searcher, planned.question, settings.before, settings.options)
+    return (*results, *(result for result in again if result.chunk_id not in known))
 
 
 def _nobody(_sentence: Sentence) -> None:
@@ -224,7 +286,7 @@ class _Asker:
         self._analyzer = searcher.index.analyzer
         self._listen = listen
 
-    def generate(self, endpoint: Endpoint, limits: StreamOptions, draft: _Draft) -> None:
+    def generate(self, endpoint: Writer, limits: StreamOptions, draft: _Draft) -> None:
         """Let a model answer. When it says that it cannot, the answer is a refusal; when it fails, nothing is decided."""
         draft.model, draft.origin = endpoint.model, "generated"
         checker = Checker(self._passages, self._analyzer)

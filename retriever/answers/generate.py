@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from quarry.retriever.answers.citations import Checker, Sentence, SentenceFeed
 from quarry.retriever.answers.packing import Packed
 from quarry.retriever.answers.prompt import NOT_FOUND, prompt_for
+from quarry.retriever.llm.chat import Writer, pieces
 from quarry.retriever.llm.endpoint import Endpoint, Unanswered
-from quarry.retriever.llm.stream import StreamOptions, streamed
+from quarry.retriever.llm.stream import StreamOptions
 
 URL_VARIABLE = "QUARRY_LLM_ENDPOINT"
 MODEL_VARIABLE = "QUARRY_LLM_MODEL"
@@ -34,7 +35,7 @@ def endpoint_for(url: str, model: str, timeout_s: float = 120.0) -> Endpoint:
 def generated(
     question: str,
     passages: Sequence[Packed],
-    endpoint: Endpoint,
+    endpoint: Writer,
     checker: Checker,
     limits: StreamOptions = StreamOptions(),
 ) -> Iterator[Sentence]:
@@ -43,7 +44,7 @@ def generated(
     Args:
         question: What was asked.
         passages: What it may be answered from.
-        endpoint: Where to ask.
+        endpoint: Which model to ask.
         checker: Made for the same passages.
         limits: How much is read.
 
@@ -53,7 +54,7 @@ def generated(
         NotFoundError: If the model says that the passages do not answer.
     """
     count = 0
-    for written in _sentences(streamed(endpoint, prompt_for(question, passages).messages, limits)):
+    for written in _sentences(pieces(endpoint, prompt_for(question, passages).messages, limits)):
         if NOT_FOUND in written:
             if not count:
                 raise NotFoundError
@@ -67,11 +68,11 @@ def generated(
             return
 
 
-def _sentences(pieces: Iterator[str]) -> Iterator[str]:
+def _sentences(written: Iterator[str]) -> Iterator[str]:
     """Cut a stream into sentences; what arrived before a break is given out before the break is raised."""
     feed = SentenceFeed()
     try:
-        for piece in without_thoughts(pieces):
+        for piece in without_thoughts(written):
             yield from feed.feed(piece)
     except Unanswered:
         yield from feed.close()
@@ -79,10 +80,10 @@ def _sentences(pieces: Iterator[str]) -> Iterator[str]:
     yield from feed.close()
 
 
-def without_thoughts(pieces: Iterable[str]) -> Iterator[str]:
+def without_thoughts(written: Iterable[str]) -> Iterator[str]:
     """Leave out the block of thoughts that reasoning models begin with; an unfinished block gives no answer."""
     held, passing = "", False
-    for piece in pieces:
+    for piece in written:
         if passing:
             yield piece
             continue

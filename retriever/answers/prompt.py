@@ -74,10 +74,17 @@ def answer_language(question: str) -> AnswerLanguage:
     return "zh" if language_of(question) in ("zh", "mixed") else "en"
 
 
-def prompt_for(question: str, passages: Sequence[Packed]) -> Prompt:
-    """Return the messages for a question and the passages that it may be answered from."""
+def prompt_for(question: str, passages: Sequence[Packed], *, fence: str = "") -> Prompt:
+    """Return the messages for a question and the passages that it may be answered from.
+
+    Args:
+        question: What was asked.
+        passages: What it may be answered from.
+        fence: A delimiter that no document can know, for a request that is made twice; empty draws one.
+    """
     language = answer_language(question)
-    fence = _fence([question, *(part for passage in passages for part in (passage.text, passage.title, passage.path))])
+    texts = [question, *(part for passage in passages for part in (passage.text, passage.title, passage.path))]
+    fence = _fence(texts, fence)
     begin, end = f"<<<DATA {fence}>>>", f"<<<END {fence}>>>"
     wanted = _ANSWER_IN["other" if language_of(question) == "other" else language]
     rules = _SYSTEM_ZH if language == "zh" else _SYSTEM_EN
@@ -114,9 +121,8 @@ def _quoted(passage: Packed, language: AnswerLanguage) -> str:
     return f"{title} | {path}{cut}\n{neutral(passage.text)}"
 
 
-def _fence(texts: Sequence[str]) -> str:
-    """Draw a delimiter that occurs in no text."""
-    while True:
-        fence = secrets.token_hex(8)
-        if not any(fence in text for text in texts):
-            return fence
+def _fence(texts: Sequence[str], drawn: str) -> str:
+    """Return the delimiter that was drawn, or a new one where it occurs in a text."""
+    while not drawn or any(drawn in text for text in texts):
+        drawn = secrets.token_hex(8)
+    return drawn

@@ -1,7 +1,7 @@
 """The index as tools for language models (Model Context Protocol), all of which only read.
 
-`search` and `fetch` are as the connectors' convention has them; `outline` and `section` read a part of a document; `why_not` explains
-what a search does not show. What documents say is handed over as data; the descriptions tell the model so.
+`ask` answers with citations. `search` and `fetch` are as the connectors' convention has them; `outline` and `section` read a part of a
+document; `why_not` explains what a search does not show. What documents say is handed over as data; the descriptions tell the model so.
 """
 
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from mcp.types import ToolAnnotations
 from pydantic import BaseModel, Field
 
 from quarry.app.server.callers import caller_of
+from quarry.app.server.mcp.asking import add_ask
 from quarry.indexer.errors import SearchError
 from quarry.indexer.messages import Message
 from quarry.indexer.principals import Principals
@@ -199,6 +200,7 @@ def mcp_server(opened: "Callable[[], LiveSearcher]", principals: Principals | No
 
     _add_why_not(server, newest)
     _add_sections(server, newest)
+    add_ask(server, newest, _READS)
     return server
 
 

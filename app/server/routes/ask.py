@@ -4,19 +4,34 @@ from dataclasses import replace
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StringConstraints
 from starlette.requests import Request
 
 from quarry.app.server.asking import Asker
 from quarry.app.server.services import Services, services_of
-from quarry.app.server.shapes import WHOLE, ExpandTokens, Filters, Strict, Text
+from quarry.app.server.shapes import WHOLE, ExpandTokens, Filters, Name, Strict, Text
 from quarry.retriever.answers.answer import GroundedAnswer
 from quarry.retriever.answers.packing import STANDARD_BUDGET
+from quarry.retriever.answers.questions import Turn
 from quarry.retriever.options import Expand
 from quarry.retriever.ranking import Route
 
 router = APIRouter()
 Shared = Annotated[Services, Depends(services_of)]
+
+
+class TurnIn(Strict):
+    """A question that was answered before."""
+
+    question: Text
+    answer: Annotated[str, StringConstraints(max_length=32_768)] = ""
+    cited: list[Name] = Field(
+        default_factory=list, max_length=100, description="The `chunk_ids` of the sources that it cited."
+    )
+
+    def turn(self) -> Turn:
+        """Return it for the library."""
+        return Turn(self.question, self.answer, tuple(self.cited))
 
 
 class AskRequest(Strict):
@@ -32,6 +47,15 @@ class AskRequest(Strict):
     )
     route: Route = "hybrid"
     generate: bool = Field(True, description="False quotes sentences of the documents even if a model is configured.")
+    rewrite: bool = Field(
+        False,
+        description="Let the server's model also search for simpler questions and for what an answer may look like.",
+    )
+    before: list[TurnIn] = Field(
+        default_factory=list,
+        max_length=20,
+        description="What was asked before, oldest first; the question may lean on it.",
+    )
     filters: Filters | None = None
     expand: Expand = Field("none", description="Answer from the section of each passage, or its neighbors.")
     expand_tokens: ExpandTokens = 512
@@ -103,7 +127,14 @@ async def ask(asked: AskRequest, services: Shared, request: Request) -> AskAnswe
         expand=asked.expand,
         expand_tokens=asked.expand_tokens,
     )
-    settings = replace(asker.settings, budget=asked.budget, k=asked.top_k or asked.k, options=options)
+    settings = replace(
+        asker.settings,
+        budget=asked.budget,
+        k=asked.top_k or asked.k,
+        options=options,
+        rewrite=asked.rewrite,
+        before=tuple(each.turn() for each in asked.before),
+    )
     if not asked.generate:
         settings = replace(settings, endpoint=None)
     return shown(await asker.answer(services, asked.question, settings))

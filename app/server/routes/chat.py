@@ -82,7 +82,8 @@ async def completions(asked: ChatRequest, services: Shared, request: Request) ->
     """Answer the last question of a chat from the documents, with checked citations; `stream` sends it as it is written."""
     asker: Asker = request.app.state.asker
     reply = _Reply(check_model(asked.model, "answers", services), asked.question)
-    settings = replace(asker.settings, options=asker.search_options(services.settings.time_limit_s))
+    options = asker.search_options(services.settings.time_limit_s)
+    settings = replace(asker.settings, options=options, before=asked.before)
     if not asked.stream:
         return reply.whole(await asker.answer(services, reply.question, settings))
     stream = _Stream(reply)

@@ -43,6 +43,19 @@ def test_sentences_with_their_sources(index):
     assert "Sources:\n[1] Loans, documents/loans.md\n" in done.stdout
 
 
+def test_follow_up_questions_are_answered_one_after_the_other(index):
+    done = quarry("ask", index, QUESTION, "--route", "bm25", "--follow-up", "And how long?")
+    assert done.returncode == 0
+    assert re.findall(r"(?m)^== (.*)$", done.stdout) == [QUESTION, "And how long?"]
+    assert f"note: searched for: {QUESTION} And how long?" in done.stderr
+
+
+def test_rewriting_needs_a_model(index):
+    done = quarry("ask", index, QUESTION, "--rewrite")
+    assert done.returncode == 2
+    assert "--rewrite requires a language model" in done.stderr
+
+
 def test_chinese_just_the_same(index):
     done = quarry("ask", index, "图书可以续借几次？", "--route", "bm25")
     assert done.returncode == 0

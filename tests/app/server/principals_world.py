@@ -153,6 +153,12 @@ def question(rng: random.Random, planted: tuple[Planted, ...]) -> str:
     return " ".join(words)
 
 
+def said_before(target: Planted) -> dict[str, Any]:
+    """Return an earlier question whose answer claims to have cited a document."""
+    whole = f"{target.document.doc_id}#0-{len(target.document.text)}"
+    return {"question": "what of the books", "answer": "all", "cited": [whole, target.document.doc_id]}
+
+
 def request(rng: random.Random, planted: tuple[Planted, ...]) -> tuple[str, str, dict[str, Any] | None]:
     """Return method, path and body of a request at a random door."""
     asked, target = question(rng, planted), rng.choice(planted)
@@ -179,6 +185,7 @@ def request(rng: random.Random, planted: tuple[Planted, ...]) -> tuple[str, str,
     doors: list[tuple[int, tuple[str, str, dict[str, Any] | None]]] = [
         (8, ("POST", "/search", search)),
         (2, ("POST", "/ask", {"question": asked, "filters": filters, "expand": search["expand"]})),
+        (1, ("POST", "/ask", {"question": "and then?", "before": [said_before(target)]})),
         (1, ("POST", "/v1/chat/completions", {"messages": [{"role": "user", "content": asked}]})),
         (1, ("POST", "/v1/chat/completions", {"messages": [{"role": "user", "content": asked}], "stream": True})),
         (2, ("POST", "/why-not", {"query": asked, "document": name, "filters": filters, "k": 3})),

@@ -61,6 +61,26 @@ def test_the_servers_model_answers_and_is_checked(index, gullible):
     assert len(gullible.requests) == 1
 
 
+def test_a_follow_up_is_sent_with_what_was_said_and_cited(index):
+    with served(ServeOptions(index)) as running:
+        first = running.client.post("/ask", json=QUESTION).json()
+        cited = [name for source in first["sources"] for name in source["chunk_ids"]]
+        before = [{"question": QUESTION["question"], "answer": first["sentences"][0]["text"], "cited": cited}]
+        follow = running.client.post(
+            "/ask", json={"question": "And how long?", "route": "bm25", "before": before}
+        ).json()
+        assert follow["question"] == "And how long?"
+        assert f"searched for: {QUESTION['question']} And how long?" in follow["notes"]
+        assert cited[0] in [name for source in follow["sources"] for name in source["chunk_ids"]]
+        chat = [
+            {"role": "user", "content": QUESTION["question"]},
+            {"role": "assistant", "content": "Twice."},
+            {"role": "user", "content": "And how long?"},
+        ]
+        said = running.client.post("/v1/chat/completions", json={"messages": chat}).json()["quarry"]["notes"]
+        assert f"searched for: {QUESTION['question']} And how long?" in said
+
+
 def test_a_request_cannot_name_an_endpoint_and_wrong_ones_are_told(index):
     with served(ServeOptions(index)) as running:
         for wrong in (

@@ -20,7 +20,7 @@ from quarry.retriever.live import LiveSearcher
 from tests.app.server.serving import DOCUMENTS, small_index
 from tests.fakes import WordEmbedder
 
-TOOLS = {"search", "fetch", "why_not", "outline", "section"}
+TOOLS = {"ask", "search", "fetch", "why_not", "outline", "section"}
 
 
 async def use(client):
