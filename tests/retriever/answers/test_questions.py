@@ -1,5 +1,7 @@
 """Follow-up questions and rewritten ones, with a recording server that speaks OpenAI's protocol."""
 
+import json
+
 import pytest
 
 from quarry.indexer.build import index_documents
@@ -35,12 +37,7 @@ def completion(text):
 
 
 def plain(text):
-    return (
-        200,
-        "application/json",
-        ['{"choices": [{"message": {"content": ' + repr(text).replace("'", '"') + "}}]}"],
-        {},
-    )
+    return (200, "application/json", [json.dumps({"choices": [{"message": {"content": text}}]})], {})
 
 
 def codes(answer):
@@ -99,7 +96,7 @@ def test_the_model_makes_a_follow_up_stand_for_itself(searcher, gullible):
 
 def test_a_model_may_search_for_simpler_questions_and_a_made_up_answer(searcher, gullible):
     gullible.answers = [
-        plain("Q: study rooms people\\nQ: -fine \\u201crenew\\u201d books\\nA: A late book costs euro a day."),
+        plain("Q: study rooms people\nQ: -fine \u201crenew\u201d books\nA: A late book costs euro a day."),
         completion("Books are renewed twice online [1]."),
     ]
     endpoint = endpoint_for(gullible.url, "m")
