@@ -52,6 +52,7 @@ class Result:
         copies: Passages that say the same and are not results of their own.
         context: What stands around the passage, where that was asked for.
         within: Rank of the result whose context holds the passage, which then has none of its own.
+        index: Which index it is from, where several were searched; else empty.
     """
 
     rank: int
@@ -72,6 +73,7 @@ class Result:
     copies: tuple[Copy, ...] = ()
     context: Context | None = None
     within: int | None = None
+    index: str = ""
 
     @property
     def time(self) -> str:

@@ -25,6 +25,7 @@ from quarry.indexer.messages import Message
 from quarry.indexer.storage.chunk_table import ChunkTable
 from quarry.retriever.base import Reranker
 from quarry.retriever.live import LiveSearcher
+from quarry.retriever.several import Several, names_of
 from quarry.training.feedback.log import FeedbackLog, feedback_path
 
 T = TypeVar("T")
@@ -47,6 +48,7 @@ class Services:
         pairs: Passages to rerank, of searches and of `/rerank` together.
         callers: Tells who sends a request.
         caller: Who sent this one.
+        also: Other indexes that are searched too.
     """
 
     settings: ServeOptions
@@ -60,6 +62,7 @@ class Services:
     metrics: Metrics
     callers: Callers
     caller: Caller = OWNER
+    also: tuple[LiveSearcher, ...] = ()
 
     @classmethod
     def open(
@@ -95,8 +98,18 @@ class Services:
             metrics.watch("quarry_waiting_jobs", "Acknowledged jobs not finished", inbox.waiting)
         feedback = _feedback(settings)
         callers = Callers(settings.token, KeyRing(settings.index), settings.default_deny)
-        services = cls(settings, live, queue, searches, pairs, inbox, writer, feedback, metrics, callers)
-        live.follow(settings.poll_s)
+        also = tuple(
+            LiveSearcher(
+                root,
+                rerank=reranker or settings.rerank,
+                device=settings.device,
+                shared=lambda alone: SharedReranker(alone, pairs),
+            )
+            for root in settings.also
+        )
+        services = cls(settings, live, queue, searches, pairs, inbox, writer, feedback, metrics, callers, also=also)
+        for one in (live, *also):
+            one.follow(settings.poll_s)
         if writer:
             writer.start()
         return services
@@ -105,7 +118,8 @@ class Services:
         """Stop the threads. Acknowledged jobs that are not indexed yet stay on disk for the next start."""
         for queue in (self.queue, self.pairs, self.searches):  # searches wait for pairs
             queue.close()
-        self.live.close()
+        for live in (self.live, *self.also):
+            live.close()
         if self.writer is None or self.writer.stop():
             if self.inbox:
                 self.inbox.close()
@@ -157,7 +171,13 @@ class Services:
 
     def seen_by(self, caller: Caller) -> "Services":
         """Return the services as a caller may see them."""
-        return replace(self, live=self.live.seen_by(caller.principals), caller=caller)
+        also = tuple(one.seen_by(caller.principals) for one in self.also)
+        return replace(self, live=self.live.seen_by(caller.principals), caller=caller, also=also)
+
+    def several(self) -> Several:
+        """Return all indexes as one."""
+        lives = {live.root: live for live in (self.live, *self.also)}
+        return Several({name: lives[root].searcher for name, root in names_of(list(lives)).items()})
 
     @property
     def texts(self) -> Path | ChunkTable:

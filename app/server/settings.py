@@ -29,6 +29,7 @@ class ServeOptions:
         max_waiting_bytes: Maximum bytes of acknowledged text waiting to be indexed; further documents get 429.
         read_only: Reject adding and deleting documents.
         poll_s: Interval of checks for a new generation, in seconds.
+        also: Other indexes that `/search` searches too.
         default_deny: Whether holders of keys do not see documents without the metadata `allow`.
         aliases: Other names of the server's models, for programs whose model name cannot be changed: name to kind of model.
     """
@@ -47,6 +48,7 @@ class ServeOptions:
     max_waiting_bytes: int = 256 * 2**20
     read_only: bool = False
     poll_s: float = 0.5
+    also: tuple[Path, ...] = ()
     default_deny: bool = False
     aliases: Mapping[str, Literal["embedder", "reranker", "answers"]] = field(default_factory=dict)
 

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -93,6 +93,12 @@ def search(
         str | None, typer.Option(help="Query file: BEIR queries.jsonl, or one query per line; - reads stdin.")
     ] = None,
     run: Annotated[Path | None, typer.Option(help="Write a TREC run of documents to this file.")] = None,
+    also: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--also", metavar="INDEX", help="Search this index, too, and merge the results. Repeat it for several."
+        ),
+    ] = None,
     expand: ExpandOption = ExpandName.none,
     expand_tokens: ExpandTokensOption = 512,
     all_copies: Annotated[
@@ -129,6 +135,12 @@ def search(
         expand_tokens=expand_tokens,
         principals=principals_of(seen_as),
     )
+    if also:
+        _check_alone(query, run, generation, examples)
+        _search_several(
+            [index, *also], str(query), k, options, _Models(rerank, device), explain=explain, as_json=as_json
+        )
+        return
     embedder = embedder_asking(index, examples, device)
     asked_reranker = reranker_asking(index, rerank, device, Depth(cutoff_layers, compress))
     plain = embedder is None and isinstance(asked_reranker, str) and generation is None
@@ -155,6 +167,40 @@ def search(
             print_answer(answer, explain=explain, many=len(answers) > 1, searcher=searcher)
             if explain:
                 _print_near_misses(searcher, answer, k, options)
+
+
+def _check_alone(query: str | None, *others: object) -> None:
+    """Check that several indexes are asked one question, as they are.
+
+    Raises:
+        typer.BadParameter: If not.
+    """
+    if query is None or any(other is not None for other in others):
+        raise typer.BadParameter("--also takes one QUERY, and no --run, --generation or --examples")
+
+
+@dataclass(frozen=True, slots=True)
+class _Models:
+    """Which reranker, and where models run."""
+
+    rerank: str
+    device: str
+
+
+def _search_several(
+    roots: Sequence[Path], query: str, k: int, options: SearchOptions, models: _Models, *, explain: bool, as_json: bool
+) -> None:
+    """Print the merged results of several indexes."""
+    from quarry.retriever.several import Several
+
+    answer, fit = Several.open(roots, rerank=models.rerank, device=models.device).search(query, k, options)
+    if as_json:
+        strengths = [asdict(strength) for strength in fit.hits]
+        out_json({**answer.to_dict(), "strengths": strengths})
+        return
+    if doubt := fit.message():
+        note(f"note: {doubt}")
+    print_answer(answer, explain=explain, many=False)
 
 
 def parse_filters(expressions: list[str]) -> dict[str, list[str]] | None:
@@ -255,7 +301,8 @@ def _print_result(result: Result, explained: Sequence[str] | None, *, unknown: b
     place = f", page {result.page}" if result.page else f", {result.time}" if result.time else ""
     heading = f" > {result.heading}" if result.heading and result.heading != result.title else ""
     out_line(f"{result.rank}. {result.title}{heading}")
-    out_line(f"   {result.source}{place}, characters {result.start}-{result.end}, {_score(result, unknown=unknown)}")
+    where = f"{result.index}: {result.source}" if result.index else result.source
+    out_line(f"   {where}{place}, characters {result.start}-{result.end}, {_score(result, unknown=unknown)}")
     if result.context is not None:
         _print_context(result.context)
     elif result.within is not None:

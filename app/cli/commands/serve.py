@@ -62,6 +62,10 @@ def serve(
     ] = 0,
     allow_host: AllowHostOption = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="Reject adding and deleting documents.")] = False,
+    also: Annotated[
+        list[Path] | None,
+        typer.Option("--also", metavar="INDEX", help="POST /search searches this index, too. Repeat it for several."),
+    ] = None,
     default_deny: Annotated[
         bool,
         typer.Option(
@@ -110,6 +114,7 @@ def serve(
         time_limit_s=time_limit,
         max_body_bytes=max_body * 2**20,
         read_only=read_only,
+        also=tuple(also or ()),
         default_deny=default_deny,
         aliases=read_aliases(alias or []),
     )

@@ -53,6 +53,9 @@ async def search(asked: SearchRequest, services: Shared) -> SearchAnswer:
     )
 
     def work(texts: Sequence[str]) -> list[SearchAnswer]:
+        if services.also:
+            several = services.several()
+            return [SearchAnswer.of(*several.search(text, asked.count, options)) for text in texts]
         searcher = services.live.searcher
         queries = [Query(text, text) for text in texts]
         if not asked.strength:

@@ -1,0 +1,149 @@
+"""One question to several indexes: each is searched as it is, with its own model, and the hits are merged on one scale.
+
+Scores of different indexes are not comparable, whatever the stage: each is relative to its own index. The strength of a hit is
+(`quarry.retriever.answers.fit`): the probability, calibrated on judged questions, that passages like it hold the answer. So hits are
+merged by strength, also of indexes with different models and languages. `python -m tests.benchmarks.several CACHE` compares this with
+reciprocal ranks and z-scores on corpora that were cut into two and four indexes (docs/ranking.md).
+
+    several = Several.open([Path("handbook"), Path("mails")])
+    answer, fit = several.search("how do I renew a book?", k=5)
+    [(hit.index, hit.title) for hit in answer.results]
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+from quarry.indexer.errors import UnknownFilter
+from quarry.indexer.messages import Message
+from quarry.retriever.answers.fit import Fit, Strength, search_with_fit
+from quarry.retriever.base import Reranker
+from quarry.retriever.options import STANDARD, SearchOptions
+from quarry.retriever.ranking import Query, StageReport
+from quarry.retriever.results import Answer, Result
+from quarry.retriever.searcher import Searcher
+from quarry.retriever.stages.models import LATE
+
+
+@dataclass(frozen=True, slots=True)
+class _Of:
+    """What one index answered."""
+
+    name: str
+    answer: Answer
+    fit: Fit
+
+
+class Several:
+    """Searches several indexes. Safe to share between threads, as their searchers are."""
+
+    def __init__(self, searchers: Mapping[str, Searcher]) -> None:
+        """Join searchers.
+
+        Args:
+            searchers: By the name that hits are given, at least one.
+        """
+        self.searchers = dict(searchers)
+
+    @classmethod
+    def open(cls, roots: Sequence[Path], *, rerank: str | Reranker | None = LATE, device: str = "auto") -> Self:
+        """Open indexes; each is named by its folder. Raises as `Searcher.open`."""
+        return cls({name: Searcher.open(root, rerank=rerank, device=device) for name, root in names_of(roots).items()})
+
+    def search(self, query: str, k: int = 10, options: SearchOptions = STANDARD) -> tuple[Answer, Fit]:
+        """Return the k best passages of all indexes with their strengths; `index` of each says where it is from.
+
+        A filter on metadata that an index does not have finds nothing there.
+
+        Raises:
+            EmptyQuery: If the query is empty.
+            UnknownFilter: If no index has the metadata of a filter.
+            ValueError: If k < 1; those above are ValueErrors too.
+        """
+        found: list[_Of] = []
+        unknown: UnknownFilter | None = None
+        for name, searcher in self.searchers.items():
+            try:
+                answer, fit = search_with_fit(searcher, query, k, options)
+            except UnknownFilter as err:
+                unknown = err
+            else:
+                found.append(_Of(name, answer, fit))
+        if not found and unknown is not None:
+            raise unknown
+        return merged(found, query, k)
+
+
+def names_of(roots: Sequence[Path]) -> dict[str, Path]:
+    """Return indexes by the names of their folders; those of one name, and an index that is named twice, by their paths.
+
+    Example:
+        >>> names_of([Path("a/mails"), Path("b/mails"), Path("notes")]) == {
+        ...     "a/mails": Path("a/mails"), "b/mails": Path("b/mails"), "notes": Path("notes")
+        ... }
+        True
+    """
+    different = {root.resolve(): root for root in reversed(roots)}
+    ordered = list(reversed(different.values()))
+    names = [root.resolve().name for root in ordered]
+    return {
+        (name if names.count(name) == 1 else root.as_posix()): root for name, root in zip(names, ordered, strict=True)
+    }
+
+
+def merged(found: Sequence[_Of], query: str, k: int) -> tuple[Answer, Fit]:
+    """Merge the answers of several indexes by the strength of their hits."""
+    every = [
+        (strength, one.name, result)
+        for one in found
+        for result, strength in zip(one.answer.results, one.fit.hits, strict=True)
+    ]
+    every.sort(key=lambda each: (-each[0].value, each[2].rank, each[1], each[2].chunk_id))
+    best = every[:k]
+    places = {(name, result.rank): rank for rank, (_, name, result) in enumerate(best, start=1)}
+    results = tuple(_placed(result, name, rank, places) for rank, (_, name, result) in enumerate(best, start=1))
+    grounds = next((one.fit.grounds for one in found if not one.fit.nothing), found[0].fit.grounds)
+    return _answer(found, query, results), Fit(tuple(_word(each[0], nothing=grounds.weak) for each in best), grounds)
+
+
+def _word(strength: Strength, *, nothing: bool) -> Strength:
+    return replace(strength, word="weak") if nothing else strength
+
+
+def _placed(result: Result, name: str, rank: int, places: Mapping[tuple[str, int], int]) -> Result:
+    within = None if result.within is None else places.get((name, result.within))
+    return replace(result, rank=rank, index=name, within=within)
+
+
+def _answer(found: Sequence[_Of], query: str, results: tuple[Result, ...]) -> Answer:
+    first = found[0].answer
+    return replace(
+        first,
+        query=Query(query, first.query.text),
+        results=results,
+        stages=tuple(_named(one.name, report) for one in found for report in one.answer.stages),
+        notices=tuple(_notices(found)),
+        generation=", ".join(f"{one.name} {one.answer.generation}" for one in found),
+        model=", ".join(dict.fromkeys(one.answer.model for one in found if one.answer.model)),
+        milliseconds=sum(one.answer.milliseconds for one in found),
+    )
+
+
+def _named(name: str, report: StageReport) -> StageReport:
+    return replace(report, reason=_of_index(name, report.reason)) if report.reason else report
+
+
+def _notices(found: Sequence[_Of]) -> Iterable[Message]:
+    """Yield what all indexes say once, and what some say with their names; that a word is unknown is said when all say so."""
+    for notice in dict.fromkeys(notice for one in found for notice in one.answer.notices):
+        said = [one.name for one in found if notice in one.answer.notices]
+        if len(said) == len(found):
+            yield notice
+        elif notice.code not in ("search.no_known_word", "search.other_language"):
+            for name in said:
+                yield _of_index(name, notice)
+
+
+def _of_index(name: str, message: Message) -> Message:
+    return Message.of("search.of_index", "{index}: {message}", index=name, message=message)
