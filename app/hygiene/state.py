@@ -12,10 +12,11 @@ from quarry.app.hygiene.near_duplicates import near_duplicates
 from quarry.app.hygiene.usage import Usage, usage
 from quarry.indexer.principals import Principals
 from quarry.indexer.storage.seen import live_texts
+from quarry.retriever.answers.packing import OLD_DAYS
 from quarry.training.feedback.judgements import summary
 from quarry.training.feedback.log import read_events
 
-STALE_DAYS = 730
+STALE_DAYS = OLD_DAYS
 ENOUGH_QUESTIONS = 20
 """Questions with their results in the log, below which "never found" says nothing."""
 _ALL = 10_000_000

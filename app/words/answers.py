@@ -1,5 +1,6 @@
 """How sentences, sources and refusals read, in the answer's language: the same words for the terminal, the page and programs."""
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from quarry.app.words import words
@@ -19,6 +20,7 @@ _WORDS = {
         "unknown": "cites {what}, which was not shown",
         "page": "page {page}",
         "also": "the same text in {what}",
+        "old": "last changed {day}",
         "sources": "Sources",
         "nearest": "Nearest passages, which do not seem to answer it",
         "extractive": "Sentences of your documents (no model was asked)",
@@ -33,6 +35,7 @@ _WORDS = {
         "unknown": "引用了未提供的 {what}",
         "page": "第 {page} 页",
         "also": "相同文字另见 {what}",
+        "old": "上次修改于 {day}",
         "sources": "出处",
         "nearest": "最接近的段落（似乎没有回答这个问题）",
         "extractive": "文档中的原句（没有调用模型）",
@@ -74,11 +77,13 @@ def line(sentence: Sentence, language: str) -> str:
 
 
 def place(source: Packed, language: str) -> str:
-    """Return where a source stands: title, path, page, characters."""
+    """Return where a source stands: title, path, page, and its age when it is old."""
     parts = [" ".join(visible(source.title).split())]
     parts.append(" ".join(visible(source.path).split()))
     if source.page:
         parts.append(word("page", language).format(page=source.page))
+    if source.is_old(datetime.now(UTC).date()):
+        parts.append(word("old", language).format(day=source.modified))
     if source.also_in:
         parts.append(word("also", language).format(what=", ".join(source.also_in[:3])))
     return f"[{source.number}] " + ", ".join(dict.fromkeys(parts))

@@ -6,6 +6,7 @@ sentences, and says so; inside a sentence only when its best hit begins with one
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Literal, Protocol, TypeAlias
 
 from quarry.indexer.records import Document
@@ -16,6 +17,7 @@ from quarry.retriever.sentences import sentence_spans, tokens_at_most
 Cut: TypeAlias = Literal["", "between sentences", "inside a sentence"]
 STANDARD_BUDGET = 2_000  # tokens: fits beside question and answer into the 4,096 of small local models
 SMALLEST_BUDGET = 256
+OLD_DAYS = 730  # from which on a citation shows the day
 SHOWN_CHARS = 80  # of a title or path that a model is shown
 _OVERHEAD = 24  # tokens around a passage: its number and fence
 _SMALLEST_PART = 32  # tokens: a shorter rest, such as a heading alone, helps nobody
@@ -47,6 +49,7 @@ class Packed:
         end: One past the last.
         cut: Where it was cut to fit the budget; empty when it was not.
         also_in: Ids of other documents with the same text, in order of rank.
+        modified: Day of its file's last change, ISO; empty when unknown.
     """
 
     number: int
@@ -61,6 +64,20 @@ class Packed:
     end: int = 0
     cut: Cut = ""
     also_in: tuple[str, ...] = ()
+    modified: str = ""
+
+    def is_old(self, today: date) -> bool:
+        """Whether its file was last changed more than two years before a day.
+
+        Example:
+            >>> packed = Packed(1, "a", "A", "a.md", "text", ("a#0-4",), 1.0, modified="2020-01-31")
+            >>> packed.is_old(date(2022, 1, 30)), packed.is_old(date(2022, 1, 31))
+            (False, True)
+        """
+        try:
+            return (today - date.fromisoformat(self.modified[:10])).days > OLD_DAYS
+        except ValueError:
+            return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,4 +256,5 @@ def _numbered(pieces: Iterable[_Piece]) -> Iterable[Packed]:
             end=piece.end,
             cut=piece.cut,
             also_in=tuple(piece.also_in),
+            modified=str(best.meta.get("modified", ""))[:10],
         )

@@ -1,6 +1,7 @@
 """The words and HTML of the answer panel: no Streamlit. Texts of documents and models leave it as inert HTML only."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from quarry.app.ui.shared.shown_text import Say, inert, label, marked, told
@@ -59,9 +60,10 @@ def notes_html(notes: "Sequence[Message]", say: Say) -> str:
 
 
 def source_label(source: "Packed") -> str:
-    """Return the label of the button that opens a source, safe where Streamlit reads Markdown."""
+    """Return the label of the button that opens a source, safe in Markdown; with the day of its last change when it is old."""
     page = f", {source.page}" if source.page else ""
-    return f"{source.number} · {label(source.title)}{page}"
+    age = f" · {source.modified}" if source.is_old(datetime.now(UTC).date()) else ""
+    return f"{source.number} · {label(source.title)}{page}{age}"
 
 
 def excerpt_html(source: "Packed", spans: "Sequence[Span]") -> str:

@@ -10,6 +10,7 @@ from quarry.retriever.answers import answer as module
 from quarry.retriever.answers.answer import AskOptions, ask
 from quarry.retriever.answers.evidence import Grounds
 from quarry.retriever.answers.generate import endpoint_for
+from quarry.retriever.answers.packing import Packed
 from quarry.retriever.answers.prompt import NOT_FOUND
 from quarry.retriever.searcher import Searcher, SearchOptions
 from tests.retriever.answers.gullible import Gullible
@@ -142,3 +143,18 @@ def test_wrong_questions_are_refused(searcher):
 def test_a_source_says_where_it_stands(searcher):
     source = ask(searcher, QUESTION, settings()).sources[0]
     assert place(source, "en") == "[1] Loans, documents/loans.md"
+
+
+@pytest.mark.parametrize(
+    ("modified", "language", "expected"),
+    [
+        ("2015-03-02", "en", ", last changed 2015-03-02"),
+        ("2015-03-02", "zh", ", 上次修改于 2015-03-02"),
+        ("2999-01-01", "en", ""),
+        ("", "en", ""),
+        ("last year", "en", ""),
+    ],
+)
+def test_the_age_of_an_old_document_stands_on_its_citation(modified, language, expected):
+    source = Packed(1, "a", "Loans", "loans.md", "Text.", ("a#0-5",), 1.0, modified=modified)
+    assert place(source, language) == f"[1] Loans, loans.md{expected}"
