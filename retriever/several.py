@@ -2,8 +2,8 @@
 
 Scores of different indexes are not comparable, whatever the stage: each is relative to its own index. The strength of a hit is
 (`quarry.retriever.answers.fit`): the probability, calibrated on judged questions, that passages like it hold the answer. So hits are
-merged by strength, also of indexes with different models and languages. `python -m tests.benchmarks.several CACHE` compares this with
-reciprocal ranks and z-scores on corpora that were cut into two and four indexes (docs/ranking.md).
+merged by strength, also of indexes with different models and languages, and the order within an index stays. `python -m
+tests.benchmarks.several CACHE` compares this with reciprocal ranks and z-scores on corpora that were cut into two and four indexes.
 
     several = Several.open([Path("handbook"), Path("mails")])
     answer, fit = several.search("how do I renew a book?", k=5)
@@ -33,6 +33,20 @@ class _Of:
     name: str
     answer: Answer
     fit: Fit
+
+
+@dataclass(frozen=True, slots=True)
+class _Hit:
+    """A hit of an index; `counted` is the least strength of it and those before it."""
+
+    index: str
+    result: Result
+    strength: Strength
+    counted: float
+
+    def order(self) -> tuple[float, int, str, str]:
+        """Return what hits are sorted by."""
+        return -self.counted, self.result.rank, self.index, self.result.chunk_id
 
 
 class Several:
@@ -93,27 +107,31 @@ def names_of(roots: Sequence[Path]) -> dict[str, Path]:
 
 
 def merged(found: Sequence[_Of], query: str, k: int) -> tuple[Answer, Fit]:
-    """Merge the answers of several indexes by the strength of their hits."""
-    every = [
-        (strength, one.name, result)
-        for one in found
-        for result, strength in zip(one.answer.results, one.fit.hits, strict=True)
-    ]
-    every.sort(key=lambda each: (-each[0].value, each[2].rank, each[1], each[2].chunk_id))
+    """Merge the answers of several indexes by the strength of their hits; none counts for more than those before it in its index."""
+    every = sorted((hit for one in found for hit in _hits(one)), key=_Hit.order)
     best = every[:k]
-    places = {(name, result.rank): rank for rank, (_, name, result) in enumerate(best, start=1)}
-    results = tuple(_placed(result, name, rank, places) for rank, (_, name, result) in enumerate(best, start=1))
+    places = {(hit.index, hit.result.rank): rank for rank, hit in enumerate(best, start=1)}
+    results = tuple(_placed(hit, rank, places) for rank, hit in enumerate(best, start=1))
     grounds = next((one.fit.grounds for one in found if not one.fit.nothing), found[0].fit.grounds)
-    return _answer(found, query, results), Fit(tuple(_word(each[0], nothing=grounds.weak) for each in best), grounds)
+    return _answer(found, query, results), Fit(
+        tuple(_word(hit.strength, nothing=grounds.weak) for hit in best), grounds
+    )
 
 
 def _word(strength: Strength, *, nothing: bool) -> Strength:
     return replace(strength, word="weak") if nothing else strength
 
 
-def _placed(result: Result, name: str, rank: int, places: Mapping[tuple[str, int], int]) -> Result:
-    within = None if result.within is None else places.get((name, result.within))
-    return replace(result, rank=rank, index=name, within=within)
+def _hits(one: _Of) -> Iterable[_Hit]:
+    lowest = 1.0
+    for result, strength in zip(one.answer.results, one.fit.hits, strict=True):
+        lowest = min(lowest, strength.value)
+        yield _Hit(one.name, result, strength, lowest)
+
+
+def _placed(hit: _Hit, rank: int, places: Mapping[tuple[str, int], int]) -> Result:
+    within = None if hit.result.within is None else places.get((hit.index, hit.result.within))
+    return replace(hit.result, rank=rank, index=hit.index, within=within)
 
 
 def _answer(found: Sequence[_Of], query: str, results: tuple[Result, ...]) -> Answer:
