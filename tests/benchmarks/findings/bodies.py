@@ -88,6 +88,7 @@ def write_random(offline: Path, texts: Sequence[str], into: Path, *, kind: str, 
 def as_decoder(folder: Path, *, pooling: Pooling, both_ways: bool, query_format: str = "{query}") -> None:
     """Change how a decoder's folder is used: its pooling, and whether tokens see those after them."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config.pop("is_causal", None)
     (folder / "config.json").write_text(json.dumps(config | ({"is_causal": False} if both_ways else {})))
     write_profile(folder, _spec("decoder", int(config["hidden_size"]), pooling, query_format))
 
