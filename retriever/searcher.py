@@ -36,6 +36,7 @@ from quarry.retriever.rerankers.token_map import TokenMap
 from quarry.retriever.results import Answer, Result
 from quarry.retriever.sections.context import with_contexts
 from quarry.retriever.stages.models import LATE, LazyEmbedder, LazyReranker
+from quarry.retriever.understood import understand
 
 __all__ = ["MAX_QUERY_CHARS", "Filters", "SearchOptions", "Searcher", "document_of", "document_run"]
 
@@ -239,14 +240,14 @@ class Searcher:
         late = self.pipeline.late
         if late is None or not self._scored_late(result):
             return ()
-        return late.meetings(checked(Query(query, query))[0].text, result.chunk_id)
+        return late.meetings(_asked_text(query), result.chunk_id)
 
     def m3_score(self, query: str, result: Result) -> M3Score | None:
         """Return the three similarities of a result that late interaction scored by a model's own heads; None for others."""
         late = self.pipeline.late
         if late is None or not self._scored_late(result):
             return None
-        found = late.m3_scores(checked(Query(query, query))[0].text, [result.chunk_id])
+        found = late.m3_scores(_asked_text(query), [result.chunk_id])
         return found[0] if found else None
 
     def _scored_late(self, result: Result) -> bool:
@@ -300,6 +301,10 @@ class Searcher:
             model=facts.to_spec().model if facts else "",
             milliseconds=milliseconds,
         )
+
+
+def _asked_text(query: str) -> str:
+    return understand(checked(Query(query, query))[0].text).text
 
 
 def document_run(

@@ -5,10 +5,14 @@
 Quotation marks are "...", “...”, 「...」 and 『...』. A straight mark after a letter or digit, as in 15" or 6'2", opens none. `-word` and
 `-"a phrase"` leave out when the hyphen follows white space or begins the query: not in `e-mail`, `-40`, `--rebuild` or the flag `-r`.
 In a query as long as a paragraph both are ordinary signs: who pastes prose does not mean them as orders.
+
+Of a query without either, courtesies around the question are left out (`quarry.retriever.small_talk`).
 """
 
 import re
 from dataclasses import dataclass
+
+from quarry.retriever.small_talk import without_small_talk
 
 _STRAIGHT = r"(?<![A-Za-z0-9])\"(?=\S)([^\"\n]{0,198}[^\"\s])\"(?![A-Za-z0-9])"
 _PAIRED = r"“\s*([^“”\n]{1,200}?)\s*”|「\s*([^「」\n]{1,200}?)\s*」|『\s*([^『』\n]{1,200}?)\s*』"
@@ -27,14 +31,21 @@ class Understood:
     """A query as it is carried out.
 
     Attributes:
-        text: What is searched for: the query without what it leaves out. Quoted phrases stay in it.
+        text: What is searched for: the query without what it leaves out and without courtesies. Quoted phrases stay in it.
         phrases: Strings that a passage must hold, if one does.
         excluded: Words and phrases that no passage may hold.
+        courtesies: Whether courtesies around the question were left out.
     """
 
     text: str
     phrases: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
+    courtesies: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it says nothing of which passages may come out."""
+        return not (self.phrases or self.excluded)
 
     @property
     def only_phrases(self) -> bool:
@@ -55,7 +66,7 @@ def understand(query: str) -> Understood:
         Understood(text='"spare line" pump e-mail -40', phrases=('spare line',), excluded=('motor',))
     """
     if len(query) + len(_WIDE.findall(query)) > LONGEST:
-        return Understood(" ".join(query.split()))
+        return _asked(" ".join(query.split()))
     excluded: list[str] = []
 
     def leave_out(match: re.Match[str]) -> str:
@@ -70,4 +81,11 @@ def understand(query: str) -> Understood:
     text = " ".join(_EXCLUDED.sub(leave_out, query).split())
     phrases = [next(piece for piece in match.groups() if piece) for match in _PHRASE.finditer(text)]
     kept = dict.fromkeys(phrase for phrase in phrases if _WORDS.search(phrase))
+    if not (kept or excluded):
+        return _asked(text)
     return Understood(text, tuple(kept)[:MOST], tuple(dict.fromkeys(excluded))[:MOST])
+
+
+def _asked(text: str) -> Understood:
+    core = without_small_talk(text)
+    return Understood(core, courtesies=core != text)

@@ -1,18 +1,16 @@
 """How much BM25 counts against dense search for one query: from what the index measured on itself and what the query shows.
 
-    weight = sigmoid(0.6 + 1.5 * advantage + log(coverage) - 0.5 * gap)
+    weight = sigmoid(0.6 + 3 * advantage + log(coverage) - 0.5 * gap)
 
-`advantage` is the logarithm of the quality of BM25 over that of dense search, both measured when the index was built, on
-sentences taken out of its own passages (`quarry.indexer.build.probes`). What speaks for dense search there says less of a long
-question than of such a sentence: small talk around what is asked moves a vector, and leaves rare words as they are. So a negative
-advantage fades between 12 and 33 different words. `coverage` is the share of the query's idf mass that one of the best BM25 hits
-matched, full from 0.3 on: a Chinese question matches little of English pages. `gap` is how far the
-best similarity is above the tenth, in standard deviations of similarities in this index: dense search that has decided is
-followed. A route that finds next to nothing is left out altogether: dense search below half of BM25's quality (random weights,
-an encoder of another language), BM25 below a tenth of dense search's. Where neither finds a tenth, neither is left out.
+`advantage` is the logarithm of the quality of BM25 over that of dense search, with 0.5 added to both. Both were measured when the index
+was built, on sentences taken out of its own passages (`quarry.indexer.build.probes`). `coverage` is the share of the query's idf mass
+that one of the best BM25 hits matched, full from 0.3 on: a Chinese question matches little of English pages. `gap` is how far the best
+similarity is above the tenth, in standard deviations of similarities in this index: dense search that has decided is followed. A route
+that finds next to nothing is left out altogether: dense search below half of BM25's quality (random weights, an encoder of another
+language), BM25 below a tenth of dense search's. Where neither finds a tenth, neither is left out.
 
-The four weights were chosen from a grid on collections and harder copies of them, and tested on families that were left out;
-docs/ranking.md has the table and `python -m tests.benchmarks.fusion` makes it. Indexes without probes have the rule of
+The four weights and the 0.5 were chosen from a grid on collections and harder copies of them, and tested on families that were left out:
+`python -m tests.benchmarks.fusion CACHE --choose`; docs/ranking.md has the table. Indexes without probes have the rule of
 before: 0.4 times the coverage.
 """
 
@@ -25,15 +23,14 @@ from quarry.indexer.messages import Message
 from quarry.indexer.storage.manifest import ALL, Probes, RouteQuality
 from quarry.retriever.ranking import Hit
 
-OFFSET, BY_ADVANTAGE, BY_COVERAGE, BY_GAP = 0.6, 1.5, 1.0, -0.5
+OFFSET, BY_ADVANTAGE, BY_COVERAGE, BY_GAP = 0.6, 3.0, 1.0, -0.5
+EVEN = 0.5  # added to both qualities: with much of it a difference counts, with little a ratio
 WEAK_DENSE, WEAK_BM25 = 0.5, 0.1  # shares of the other route's quality below which a route is left out
 MEASURABLE = 0.1  # a quality below it is within the error of 128 probes, and no reason to leave the other route out
 NEGLIGIBLE = 0.04  # a weight this close to 0 or 1 is 0 or 1
 WEIGHT_BEFORE = 0.4  # the largest weight of BM25 in an index without probes
 FULL_COVERAGE = 0.3
 _FAINT = 0.02  # added to the coverage, so that its logarithm is finite
-_QUALITY_FLOOR = 0.05  # added to qualities: the ratio of two small ones is chance, since 128 probes are few
-_SHORT, _LONG = 12, 33  # different words of a question between which a negative advantage fades
 _LONGEST_WORD = 12  # characters; an unknown run of more is several unknown words that are not apart
 TOP_HITS = 3  # among which the best coverage is looked for
 _TENTH = 9
@@ -48,9 +45,7 @@ class Balance:
     reason: Message
 
 
-def balance(
-    probes: Probes | None, coverage: float, dense: Sequence[Hit], language: str = ALL, words: int = 0
-) -> Balance:
+def balance(probes: Probes | None, coverage: float, dense: Sequence[Hit], language: str = ALL) -> Balance:
     """Weigh BM25 for one query.
 
     Args:
@@ -58,7 +53,6 @@ def balance(
         coverage: From `coverage_of`, in [0, 1].
         dense: Dense hits, best first.
         language: Of the query; in an index of two languages each has its own measurement.
-        words: How many different terms the query has, stop words too.
     """
     if not dense:
         return Balance(1.0, Message.of("stages.no_dense_hits", "dense search found nothing"))
@@ -71,7 +65,7 @@ def balance(
     if max(quality.bm25, quality.dense) >= MEASURABLE and quality.bm25 < WEAK_BM25 * quality.dense:
         return Balance(0.0, _because(Message.of("stages.dense_alone", "dense search alone ranks"), quality))
     gap = (dense[0].score - dense[min(_TENTH, len(dense) - 1)].score) / max(probes.spread, _LEAST_SPREAD)
-    weight = _weight(advantage_of(quality, words), coverage, gap)
+    weight = _weight(advantage_of(quality), coverage, gap)
     how = Message.of(
         "stages.weighed",
         "BM25 weighs {weight:.2f} (coverage {coverage:.2f}, dense lead {gap:.1f})",
@@ -119,19 +113,14 @@ def _unmeasured(weight: float, *, added: bool) -> Message:
     )
 
 
-def advantage_of(quality: RouteQuality, words: int) -> float:
-    """Return the logarithm of BM25's quality over that of dense search, for a query of this many different terms.
+def advantage_of(quality: RouteQuality) -> float:
+    """Return the logarithm of BM25's quality over that of dense search, 0.5 added to both.
 
     Example:
-        >>> found = RouteQuality(probes=128, bm25=0.2, dense=0.45)
-        >>> [round(advantage_of(found, words), 2) for words in (8, 20, 40)]
-        [-0.69, -0.34, 0.0]
+        >>> round(advantage_of(RouteQuality(probes=128, bm25=0.6, dense=0.45)), 3)
+        0.147
     """
-    advantage = log((quality.bm25 + _QUALITY_FLOOR) / (quality.dense + _QUALITY_FLOOR))
-    if advantage >= 0 or words <= _SHORT:
-        return advantage
-    faded = 1 - log(words / _SHORT) / log(_LONG / _SHORT)
-    return advantage * faded if faded > 0 else 0.0
+    return log((quality.bm25 + EVEN) / (quality.dense + EVEN))
 
 
 def _weight(advantage: float, coverage: float, gap: float) -> float:

@@ -89,9 +89,8 @@ class HybridRetriever:
     def _fuse(self, dense: Ranking, lexical: Ranking, k: int) -> Ranking:
         started = perf_counter()
         query = dense.query
-        terms = self.analyzer.tokens(query.text)
-        coverage = coverage_of(terms, self.index, lexical.hits)
-        chosen = balance(self.probes, coverage, dense.hits, language_of(query.text), len(set(terms)))
+        coverage = coverage_of(self.analyzer.tokens(query.text), self.index, lexical.hits)
+        chosen = balance(self.probes, coverage, dense.hits, language_of(query.text))
         foreign = self.languages.foreign(query.text) if self.languages else frozenset()
         every = k if not foreign else len(dense.hits) + len(lexical.hits)
         hits = fuse(dense.hits, lexical.hits, k=every, weight=chosen.weight, foreign=foreign)

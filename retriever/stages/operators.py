@@ -19,7 +19,7 @@ EXACT = "search.exact_phrases"
 
 @dataclass(frozen=True, slots=True)
 class Obeying:
-    """A Retriever that carries out the operators of a query around another one, which sees the query without exclusions."""
+    """A Retriever that carries out the operators of a query around another one, which sees the query without exclusions and courtesies."""
 
     first: Retriever
     holders: Holders
@@ -28,10 +28,10 @@ class Obeying:
     def retrieve(self, queries: Sequence[Query], k: int, *, allowed: Collection[str] | None = None) -> list[Ranking]:
         """Return the k best of the passages that a query's operators leave."""
         understood = [understand(query.text) for query in queries]
-        plain = [query for query, read in zip(queries, understood, strict=True) if not (read.phrases or read.excluded)]
+        plain = [_core(query, read) for query, read in zip(queries, understood, strict=True) if read.is_plain]
         found = iter(self.first.retrieve(plain, k, allowed=allowed) if plain else ())
         return [
-            self._obeyed(query, read, k, allowed) if read.phrases or read.excluded else next(found)
+            _of_core(next(found), query, read) if read.is_plain else self._obeyed(query, read, k, allowed)
             for query, read in zip(queries, understood, strict=True)
         ]
 
@@ -70,6 +70,23 @@ class Obeying:
         for phrase in phrases:
             allowed = self.holders.of(phrase, allowed)
         return allowed if allowed is not None else frozenset()
+
+
+def _core(query: Query, read: Understood) -> Query:
+    return replace(query, text=read.text) if read.courtesies else query
+
+
+def _of_core(ranking: Ranking, query: Query, read: Understood) -> Ranking:
+    """Return the ranking of a question's core as that of the question; says so when there were courtesies."""
+    if not read.courtesies:
+        return ranking
+    notice = Message.of(
+        "search.courtesies",
+        "searched for {core}; the courtesies around it were left out",
+        do="Put what must be searched for in quotation marks",
+        core=_quoted(read.text),
+    )
+    return replace(ranking, query=query, notices=(*ranking.notices, notice))
 
 
 def _with_all(hits: Sequence[Hit], holding: Collection[str], phrases: tuple[str, ...], k: int) -> tuple[Hit, ...]:

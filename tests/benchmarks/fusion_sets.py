@@ -85,6 +85,19 @@ MINILM = (
 RANDOM = "cranfield-en nq-qed-en xquad-en sqlfaq-zh cmrc2018-zh winfaq-en"
 
 
+_MAILED = {
+    "en": (
+        "dear team, sorry to bother you with this, my colleague told me that you might know: {} any pointers would be much appreciated, "
+        "kind regards",
+        "hi there! quick one. been trying to figure this out all afternoon and could really use a hand here. {} cheers everyone",
+    ),
+    "zh": (
+        "各位老师好，抱歉打扰大家，我是新来的同事，有件事想请教一下：{} 如果有人了解的话麻烦回复我，感激不尽",
+        "在吗？有个事儿想麻烦你一下，我查了半天也没查明白，{} 求解答，多谢啦",
+    ),
+}
+
+
 def hashed(text: str) -> str:
     """Return a digest to draw by: the same sample at every run."""
     return sha256(text.encode()).hexdigest()
@@ -124,6 +137,7 @@ def _upper_case(small: dict[str, JudgedSet]) -> Iterator[JudgedSet]:
 
 def _harder_questions(one: JudgedSet, name: str, traditional: Callable[[str], str] | None) -> Iterator[JudgedSet]:
     yield _asked(one, _spoken, "spoken questions")
+    yield _asked(one, _mailed, "mailed questions")
     yield _asked(one, _mistyped, "mistyped questions")
     if not name.endswith("-zh"):
         yield _asked(one, str.upper, "upper-case questions")
@@ -200,6 +214,12 @@ def _spoken(question: str) -> str:
         "hello, i was wondering if you could possibly help me out with something that has been on my mind, basically what i "
         f"would like to know is the following: {question} thanks a lot in advance for any help"
     )
+
+
+def _mailed(question: str) -> str:
+    """Put a question into one of two frames, which nothing was chosen by: the words of `small_talk` were written before them."""
+    frames = _MAILED["zh" if _HAN.search(question) else "en"]
+    return frames[int(hashed(question)[:8], 16) % len(frames)].format(question)
 
 
 def _mistyped(text: str) -> str:

@@ -47,16 +47,18 @@ def test_the_better_route_the_covered_query_and_undecided_dense_search_move_the_
     assert balance(measured(0.5, 0.5), 1.0, decided).weight < middle
 
 
-def test_what_speaks_for_dense_search_fades_in_long_questions_and_what_speaks_for_bm25_does_not():
-    weights = [balance(measured(0.3, 0.6), 0.1, NEAR, words=words).weight for words in (0, 12, 20, 33, 60)]
-    assert weights[0] == weights[1] < weights[2] < weights[3] == weights[4]
-    assert weights[4] == pytest.approx(balance(measured(0.5, 0.5), 0.1, NEAR).weight)
-    assert balance(measured(0.6, 0.3), 0.1, NEAR, words=60) == balance(measured(0.6, 0.3), 0.1, NEAR)
+def test_the_advantage_is_three_times_the_logarithm_of_both_qualities_and_a_half():
+    def odds(bm25, dense):
+        weight = balance(measured(bm25, dense), 1.0, NEAR).weight
+        return math.log(weight / (1 - weight))
+
+    assert odds(0.6, 0.4) - odds(0.5, 0.5) == pytest.approx(3 * math.log(1.1 / 0.9))
+    assert odds(0.4, 0.6) - odds(0.5, 0.5) == pytest.approx(3 * math.log(0.9 / 1.1))
 
 
 def test_the_ratio_of_two_qualities_near_zero_decides_little():
     equal = balance(measured(0.5, 0.5), 0.1, NEAR).weight
-    assert balance(measured(0.0, 0.03), 0.1, NEAR).weight > 0.5 * equal > balance(measured(0.1, 0.6), 0.1, NEAR).weight
+    assert balance(measured(0.0, 0.03), 0.1, NEAR).weight > 0.8 * equal > balance(measured(0.1, 0.6), 0.1, NEAR).weight
 
 
 def test_words_written_together_are_several_unknown_words():
