@@ -10,23 +10,41 @@ question of nothing else.
 import re
 import tomllib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-_LISTS = tomllib.loads((Path(__file__).parent / "small_talk.toml").read_text(encoding="utf-8"))
-_ENGLISH = dict.fromkeys(_LISTS["en"]["courtesy"].split(), -1.0) | dict.fromkeys(
-    _LISTS["en"]["any_question"].split(), 0.0
-)
-_CHINESE = {word: -0.5 * len(word) for word in _LISTS["zh"]["courtesy"].split()}
-_CHINESE |= dict.fromkeys(_LISTS["zh"]["any_question"].split(), 0.0)
-_LONGEST = max(map(len, _CHINESE))
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff]")
 _WORD = re.compile(rf"{_HAN.pattern}|(?:(?!{_HAN.pattern})[\w'’])+|[^\w\s]")
 _CLAUSE = frozenset(",:;.!?，：；。！？、…")
+_SHORTEST_QUESTION, _LONGEST_QUESTION = (
+    12,
+    2_000,
+)  # characters; what is shorter has no room for courtesies, a longer text is a document
 _TELLS, _HAN_TELLS = 3.0, 1.5
-_LONGEST_QUESTION = 2_000  # characters; a longer text is a document, and stays as it is
 _LEAST = 6.0  # words of courtesy around the core
 # Words of courtesy beside the core that stay, when no clause ends there: `tell me how penguins sleep`, `come from you`
 _BEFORE_CORE, _AFTER_CORE = 2, 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """Weights of English and Chinese words that say nothing of what is asked, and the length of the longest Chinese one."""
+
+    english: dict[str, float]
+    chinese: dict[str, float]
+    longest: int
+
+    @classmethod
+    @cache
+    def read(cls) -> "_Words":
+        """Return those of small_talk.toml, read once."""
+        lists = tomllib.loads((Path(__file__).parent / "small_talk.toml").read_text(encoding="utf-8"))
+        english = dict.fromkeys(lists["en"]["courtesy"].split(), -1.0) | dict.fromkeys(
+            lists["en"]["any_question"].split(), 0.0
+        )
+        chinese = {word: -0.5 * len(word) for word in lists["zh"]["courtesy"].split()}
+        chinese |= dict.fromkeys(lists["zh"]["any_question"].split(), 0.0)
+        return cls(english, chinese, max(map(len, chinese)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +73,7 @@ def without_small_talk(question: str) -> str:
         >>> without_small_talk("could you please tell me how penguins sleep")
         'could you please tell me how penguins sleep'
     """
-    if len(question) > _LONGEST_QUESTION:
+    if not _SHORTEST_QUESTION <= len(question) <= _LONGEST_QUESTION:
         return question
     units = _units(question)
     first, end = _core(units)
@@ -102,28 +120,30 @@ def _finished(after: list[_Unit]) -> int:
 
 
 def _units(question: str) -> list[_Unit]:
+    words = _Words.read()
     units: list[_Unit] = []
     for match in _WORD.finditer(question):
         if units and match.start() < units[-1].end:  # within a Chinese word
             continue
         if _HAN.fullmatch(match.group()):
-            end = _han_end(question, match.start())
-            units.append(_Unit(match.start(), end, _CHINESE.get(question[match.start() : end], _HAN_TELLS)))
+            end = _han_end(question, match.start(), words)
+            units.append(_Unit(match.start(), end, words.chinese.get(question[match.start() : end], _HAN_TELLS)))
         else:
-            units.append(_Unit(match.start(), match.end(), _weight(match.group()), match.group() in _CLAUSE))
+            weight = _weight(match.group(), words.english)
+            units.append(_Unit(match.start(), match.end(), weight, match.group() in _CLAUSE))
     return units
 
 
-def _han_end(question: str, start: int) -> int:
+def _han_end(question: str, start: int, words: _Words) -> int:
     """Return the end of the longest word of courtesy that begins here; else of the character."""
-    for length in range(_LONGEST, 1, -1):
-        if question[start : start + length] in _CHINESE:
+    for length in range(words.longest, 1, -1):
+        if question[start : start + length] in words.chinese:
             return start + length
     return start + 1
 
 
-def _weight(word: str) -> float | None:
-    found = _ENGLISH.get(word.lower().replace("’", "'"))
+def _weight(word: str, english: dict[str, float]) -> float | None:
+    found = english.get(word.lower().replace("’", "'"))
     if found is not None:
         return found
     return _TELLS if any(letter.isalnum() for letter in word) else None

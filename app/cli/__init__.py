@@ -14,6 +14,7 @@ A command reads its options, plans (wrong options end here, as usage errors), ru
 The door is `main`, the entry point of the console script and of `python -m quarry`.
 """
 
+import gc
 import os
 import sys
 from typing import Annotated, Any
@@ -132,4 +133,6 @@ def main() -> None:
             stream.reconfigure(encoding="utf-8", errors="replace")
     if completion_command.VARIABLE in os.environ:
         completion_command.offer_completion()
-    sys.exit(exit_code(lambda: typer.main.get_command(cli)(prog_name="quarry")))
+    code = exit_code(lambda: typer.main.get_command(cli)(prog_name="quarry"))
+    gc.freeze()  # at its end the interpreter looks through all that is loaded for garbage; the process frees it anyway
+    sys.exit(code)

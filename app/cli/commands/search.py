@@ -28,6 +28,7 @@ from quarry.app.cli.console import (
     table,
 )
 from quarry.app.cli.help import IndexCommand
+from quarry.app.cli.starting import loading
 from quarry.app.wiring import embedder_asking, reranker_asking
 from quarry.indexer.errors import BadFilter
 from quarry.indexer.storage.conditions import parse_expression
@@ -152,21 +153,24 @@ def search(
             note(f"asked the server at {served.url}; --no-server searches here")
             out_json(served.answer.to_dict()) if as_json else print_answer(served.answer, explain=False, many=False)
             return
-    searcher = Searcher.open(index, embedder=embedder, rerank=asked_reranker, device=device, generation=generation)
-    searcher = searcher.seen_by(options.principals)
-    if options.route != "bm25":
-        searcher.warm(words=False)  # keeps model loading out of the timings
+    with loading():
+        searcher = Searcher.open(index, embedder=embedder, rerank=asked_reranker, device=device, generation=generation)
+        searcher = searcher.seen_by(options.principals)
+        if options.route != "bm25":
+            searcher.warm(words=False)  # keeps model loading out of the timings
     if run is not None:
         _write_run(searcher, asked, k, options, run)
         return
-    answers = searcher.search_many(asked, k, options)
+    below = _NEAR_MISSES if explain and not as_json else 0
+    answers = searcher.search_many(asked, k + below, options)
     for answer in answers:
         if as_json:
             out_json(answer.to_dict())
         else:
-            print_answer(answer, explain=explain, many=len(answers) > 1, searcher=searcher)
+            shown = replace(answer, results=answer.results[:k])
+            print_answer(shown, explain=explain, many=len(answers) > 1, searcher=searcher)
             if explain:
-                _print_near_misses(searcher, answer, k, options)
+                _print_near_misses(answer.results[k:])
 
 
 def _check_alone(query: str | None, *others: object) -> None:
@@ -278,11 +282,8 @@ def print_answer(answer: Answer, *, explain: bool, many: bool, searcher: Searche
         _print_stages(answer)
 
 
-def _print_near_misses(searcher: Searcher, answer: Answer, k: int, options: SearchOptions) -> None:
+def _print_near_misses(missed: Sequence[Result]) -> None:
     """Print what is ranked just below the cut, and how to learn why a document is not there at all."""
-    shown = {result.chunk_id for result in answer.results}
-    below = searcher.search_many([answer.query], k + _NEAR_MISSES, replace(options, expand="none"))[0].results
-    missed = [result for result in below if result.chunk_id not in shown]
     if missed:
         out("below the cut:")
         for result in missed:

@@ -24,6 +24,7 @@ NEVER = [
     "faiss",
     "huggingface_hub",
     "sympy",
+    "tqdm",
     "torch._dynamo",
     "torch._inductor",
     "openpyxl",

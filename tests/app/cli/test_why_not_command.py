@@ -9,6 +9,7 @@ from quarry.app.cli import cli
 from quarry.app.cli.exits import exit_code
 from quarry.indexer.build import index_documents
 from quarry.indexer.records import Document
+from quarry.retriever.searcher import Searcher
 
 RUNNER = CliRunner()
 DOCUMENTS = [
@@ -56,3 +57,18 @@ def test_explain_names_what_is_just_below_the_cut(tmp_path):
     ranks = [line.strip().partition(".")[0] for line in below if line.startswith("  ")]
     assert ranks == ["3", "4", "5"]
     assert "below the cut" not in run("search", index, "spare key", "-k", 5, "--explain").stdout
+
+
+def test_explain_searches_once(tmp_path, monkeypatch):
+    asked = []
+    rank = Searcher.rank
+    monkeypatch.setattr(
+        Searcher, "rank", lambda self, queries, *rest: asked.append(len(queries)) or rank(self, queries, *rest)
+    )
+    index = built(tmp_path)
+    explained = run("search", index, "pump hall", "-k", 2, "--explain").stdout
+    assert "below the cut:" in explained and asked == [1]
+    answer = json.loads(run("search", index, "pump hall", "-k", 2, "--explain", "--json").stdout)
+    assert len(answer["results"]) == 2
+    plain = json.loads(run("search", index, "pump hall", "-k", 2, "--json").stdout)
+    assert [result["chunk_id"] for result in answer["results"]] == [result["chunk_id"] for result in plain["results"]]
