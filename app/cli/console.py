@@ -6,17 +6,15 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 from unicodedata import east_asian_width
 
 import typer
+from tqdm import tqdm
 
 from quarry.app.words import InterfaceLanguage
 from quarry.indexer.messages import Message
 from quarry.indexer.principals import Principals
-
-if TYPE_CHECKING:
-    from tqdm import tqdm
 
 # Options that several commands have.
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps; append :float32 to avoid bfloat16.")]
@@ -226,8 +224,6 @@ class ProgressBar:
         if total == 0 or self._quiet:
             return
         what, unit = _PHASES.get(name, (name, "items"))
-        from tqdm import tqdm  # a search shows no bar, and starts sooner without it
-
         terminal = sys.stderr.isatty()
         self._bar = tqdm(
             total=total,

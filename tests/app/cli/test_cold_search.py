@@ -24,7 +24,6 @@ NEVER = [
     "faiss",
     "huggingface_hub",
     "sympy",
-    "tqdm",
     "torch._dynamo",
     "torch._inductor",
     "openpyxl",
