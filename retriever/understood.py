@@ -63,7 +63,7 @@ def understand(query: str) -> Understood:
 
     Example:
         >>> understand('"spare line" pump -motor e-mail -40')
-        Understood(text='"spare line" pump e-mail -40', phrases=('spare line',), excluded=('motor',))
+        Understood(text='"spare line" pump e-mail -40', phrases=('spare line',), excluded=('motor',), courtesies=False)
     """
     if len(query) + len(_WIDE.findall(query)) > LONGEST:
         return _asked(" ".join(query.split()))
