@@ -49,6 +49,7 @@ from quarry.app.cli.commands import train as train_command
 from quarry.app.cli.commands import tune as tune_command
 from quarry.app.cli.commands import ui as ui_command
 from quarry.app.cli.commands import why_not as why_not_command
+from quarry.app.cli.console import out_json, table
 from quarry.app.cli.exits import exit_code
 from quarry.app.cli.help import WITHOUT_SETTINGS, TaskGroup
 
@@ -113,7 +114,14 @@ def _first(
         ),
     ] = None,
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+    licenses: Annotated[
+        bool, typer.Option("--licenses", help="List the installed packages with their licenses.")
+    ] = False,
+    sbom: Annotated[bool, typer.Option("--sbom", help="Print them as a bill of materials (CycloneDX JSON).")] = False,
 ) -> None:
+    if licenses or sbom:
+        _print_packages(as_document=sbom)
+        raise typer.Exit
     if version:
         from importlib.metadata import version as installed
 
@@ -123,6 +131,18 @@ def _first(
         return
     commands: dict[str, Any] = getattr(ctx.command, "commands", {})
     configuration.keep(ctx, configuration.load(config, commands, ctx))
+
+
+def _print_packages(*, as_document: bool) -> None:
+    from quarry.app.supply import bill_of_materials, installed
+
+    packages = installed()
+    if as_document:
+        out_json(bill_of_materials(packages))
+        return
+    table(
+        ((each.name, each.version, each.license or "unknown") for each in packages), ("package", "version", "license")
+    )
 
 
 def main() -> None:

@@ -1,10 +1,11 @@
 """A model folder: its files, its configuration, the name that it carries. Loads nothing."""
 
-from json import JSONDecodeError, loads
+from json import loads
 from pathlib import Path
 from typing import Any
 
 from quarry.indexer.errors import ModelError
+from quarry.indexer.models.bounds import check_bounds
 
 _TOKENIZER_FILES = (
     "tokenizer.json",
@@ -14,6 +15,8 @@ _TOKENIZER_FILES = (
     "vocab.json",
     "spiece.model",
 )
+
+_MOST_JSON = 64 << 20  # bytes; the largest is the index of the weights of a very large model, with about one
 
 MULTI_VECTOR_HEAD = "colbert_linear"
 """Name of the file with bge-m3's multi-vector head, without its ending."""
@@ -34,8 +37,8 @@ def read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        content = loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, JSONDecodeError) as err:
+        content = loads(small_text(path, _MOST_JSON))
+    except (OSError, ValueError, RecursionError) as err:
         raise ModelError(
             "models.not_json",
             "{path} is not readable JSON ({error})",
@@ -55,11 +58,19 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
+def small_text(path: Path, most: int) -> str:
+    """Return a text file. Raises ValueError when it has more than so many bytes, OSError when it cannot be read."""
+    if path.stat().st_size > most:
+        raise ValueError(f"it has more than {most:,} bytes")
+    return path.read_text(encoding="utf-8")
+
+
 def check_folder(folder: Path) -> dict[str, Any]:
     """Check that a folder holds a loadable model and return its `config.json`.
 
     Raises:
-        ModelError: If it is not a folder, or has no config, no safetensors weights, or no tokenizer.
+        ModelError: If it is not a folder, or has no config, no safetensors weights, or no tokenizer, or asks for sizes that its
+            weights do not have.
     """
     if not folder.is_dir():
         raise ModelError(
@@ -89,6 +100,7 @@ def check_folder(folder: Path) -> dict[str, Any]:
             folder=folder,
             names=list(_TOKENIZER_FILES),
         )
+    check_bounds(folder, config)
     return config
 
 

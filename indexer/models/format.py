@@ -17,6 +17,8 @@ from quarry.indexer.storage.durable import write_atomic
 
 PROFILE_NAME = "quarry.json"
 _KNOWN_MODULES = ("Transformer", "Pooling", "Dense", "Normalize")
+_FEWEST_TOKENS = 8
+_LONGEST_FORMAT = 100_000
 _ST_POOLING = {"cls": "cls", "mean": "mean", "lasttoken": "last_token"}
 
 
@@ -72,15 +74,27 @@ def _model_format(folder: Path, config: dict[str, Any], model: str) -> ModelForm
     own = read_json(folder / PROFILE_NAME)
     if own:
         try:
+            _check_profile(own)
+            listed = modules(folder)
+            _check_kinds(folder, listed)
             return ModelFormat(
                 own["model"],
                 own["pooling"],
                 min(own["max_tokens"], longest),
                 own["query_format"],
                 own["document_format"],
-                dense=_dense(folder, modules(folder)),
+                dense=_dense(folder, listed),
                 in_context=bool(own.get("in_context")),
             )
+        except ValueError as err:
+            raise ModelError(
+                "models.profile_value",
+                "{path}: {error}",
+                expected="what `write_profile` writes",
+                do="Copy or download the model again",
+                path=folder / PROFILE_NAME,
+                error=str(err),
+            ) from err
         except KeyError as err:
             raise ModelError(
                 "models.profile_key",
@@ -113,6 +127,21 @@ def _model_format(folder: Path, config: dict[str, Any], model: str) -> ModelForm
     return known
 
 
+def _check_profile(own: dict[str, Any]) -> None:
+    """Raise ValueError or KeyError when a profile does not have what belongs in it."""
+    texts = ("model", "pooling", "query_format", "document_format")
+    if other := [key for key in texts if not isinstance(own[key], str)]:
+        raise ValueError(f"{other[0]} is {str(own[other[0]])[:100]!r}, not a text")
+    if own["pooling"] not in _ST_POOLING.values():
+        raise ValueError(f"pooling is {own['pooling'][:100]!r}")
+    length = own["max_tokens"]
+    if not isinstance(length, int) or isinstance(length, bool) or length < _FEWEST_TOKENS:
+        raise ValueError(f"max_tokens is {str(length)[:100]}, fewer than {_FEWEST_TOKENS}")
+    for key, slot in (("query_format", "{query}"), ("document_format", "{text}")):
+        if own[key].count(slot) != 1 or len(own[key]) > _LONGEST_FORMAT:
+            raise ValueError(f"{key} has no place for {slot}, or is longer than {_LONGEST_FORMAT:,} characters")
+
+
 def with_instruction(query_format: str, instruction: str) -> str:
     """Return a query format with another task sentence, which replaces the whole prefix when the format has no slot for one.
 
@@ -133,6 +162,34 @@ def _longest(config: dict[str, Any]) -> int:
 
 def _sentence_transformers(folder: Path, model: str, known: ModelFormat | None, longest: int) -> ModelFormat:
     listed = modules(folder)
+    _check_kinds(folder, listed)
+    pooling = _pooling(folder / next((module.path for module in listed if module.kind == "Pooling"), "1_Pooling"))
+    settings = read_json(folder / "sentence_bert_config.json")
+    length = settings.get("max_seq_length") or (known or ModelFormat(model, pooling, longest)).max_tokens
+    prompts = read_json(folder / "config_sentence_transformers.json").get("prompts") or {}
+    prompts = prompts if isinstance(prompts, dict) else {"query": 0}
+    query, document = prompts.get("query") or "", prompts.get("document") or prompts.get("passage") or ""
+    if not isinstance(query, str) or not isinstance(document, str) or not isinstance(length, int) or length < 1:
+        raise ModelError(
+            "models.st_settings",
+            "{folder} has settings of sentence-transformers of another kind: max_seq_length, or prompts",
+            expected="a whole number, and texts",
+            do="Copy or download the model again",
+            folder=folder,
+        )
+    plain = ModelFormat(model or folder.name, pooling, longest)
+    found = replace(
+        known or plain,
+        pooling=pooling,
+        max_tokens=min(length, longest),
+        dense=_dense(folder, listed),
+    )
+    if query or document:
+        return replace(found, query_format=f"{query}{{query}}", document_format=f"{document}{{text}}")
+    return found
+
+
+def _check_kinds(folder: Path, listed: "list[Module]") -> None:
     unknown = [module.kind for module in listed if module.kind not in _KNOWN_MODULES]
     if unknown:
         raise ModelError(
@@ -144,20 +201,6 @@ def _sentence_transformers(folder: Path, model: str, known: ModelFormat | None, 
             unknown=unknown,
             known=list(_KNOWN_MODULES),
         )
-    pooling = _pooling(folder / next((module.path for module in listed if module.kind == "Pooling"), "1_Pooling"))
-    settings = read_json(folder / "sentence_bert_config.json")
-    prompts = read_json(folder / "config_sentence_transformers.json").get("prompts") or {}
-    query, document = prompts.get("query") or "", prompts.get("document") or prompts.get("passage") or ""
-    plain = ModelFormat(model or folder.name, pooling, longest)
-    found = replace(
-        known or plain,
-        pooling=pooling,
-        max_tokens=min(int(settings.get("max_seq_length") or (known or plain).max_tokens), longest),
-        dense=_dense(folder, listed),
-    )
-    if query or document:
-        return replace(found, query_format=f"{query}{{query}}", document_format=f"{document}{{text}}")
-    return found
 
 
 class Module(NamedTuple):
@@ -179,7 +222,7 @@ def modules(folder: Path) -> list[Module]:
     try:
         listed = loads(path.read_text(encoding="utf-8"))
         return [Module(module["type"].rpartition(".")[2], _relative(module["path"])) for module in listed]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as err:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
         raise ModelError(
             "models.damaged_modules",
             "{path} is damaged ({error})",

@@ -11,6 +11,11 @@ from quarry.indexer.models.folder import read_json
 from quarry.indexer.models.forward.precision import Precision, lighten, split_device
 from quarry.indexer.models.tokenizer import ModelTokenizer, apply_settings, check_size, read_stored, slow_tokenizer
 
+# what transformers raises at the first place where a file of a folder is not as it expects
+_WRONG = (
+    OSError, ValueError, KeyError, IndexError, RuntimeError, ImportError, TypeError, AttributeError, AssertionError, ArithmeticError,
+    MemoryError,
+)  # fmt: skip  # a table
 _KNOWN_DEVICES = re.compile(r"cpu|cuda(:\d+)?|mps")
 
 
@@ -42,7 +47,7 @@ def load_tokenizer(folder: Path, config: dict[str, Any], *, trust_remote_code: b
     try:
         with quiet_libraries():
             known = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, KeyError) as err:
+    except _WRONG as err:
         raise ModelError(
             "models.tokenizer_fails",
             "the tokenizer in {folder} cannot be loaded ({error})",
@@ -103,7 +108,7 @@ def load_weights(
                 output_loading_info=True,
                 **extra,
             )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as err:
+    except (*_WRONG, SafetensorError) as err:
         raise _not_loaded(folder, err) from err
     missing = sorted(key for key in report["missing_keys"] if not (optional and optional in key))
     if missing:

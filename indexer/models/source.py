@@ -225,7 +225,7 @@ def _check_whole(folder: Path) -> dict[str, Any]:
     config = check_folder(folder)
     expected = {path.name for path in folder.glob("*.safetensors")}
     for index in folder.glob("*.safetensors.index.json"):
-        expected |= set(read_json(index).get("weight_map", {}).values())
+        expected |= _parts(index)
     expected |= {f"{module.path}/config.json" for module in modules(folder) if module.kind in ("Pooling", "Dense")}
     missing = sorted(name for name in expected if not (folder / name).is_file())
     if missing:
@@ -237,6 +237,23 @@ def _check_whole(folder: Path) -> dict[str, Any]:
             missing=missing,
         )
     return config
+
+
+def _parts(index: Path) -> set[str]:
+    """Return the files that an index of weights names. Raises ModelError when one of them is not beside it."""
+    named = read_json(index).get("weight_map", {})
+    files = set(named.values()) if isinstance(named, dict) and all(isinstance(n, str) for n in named.values()) else {""}
+    strange = sorted(name for name in files if not name.endswith(".safetensors") or Path(name).name != name)
+    if strange:
+        raise ModelError(
+            "models.strange_weights",
+            "{path} names the weights {names}",
+            expected="names of *.safetensors files beside it",
+            do="Copy or download the model again",
+            path=index,
+            names=strange[:3],
+        )
+    return files
 
 
 def hub_cache() -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from quarry.indexer.errors import ModelError
-from quarry.indexer.models.folder import read_json
+from quarry.indexer.models.folder import read_json, small_text
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -95,6 +95,7 @@ class _Known(NamedTuple):
     model_input_names: tuple[str, ...]
 
 
+_MOST_BYTES = 256 << 20  # that of Gemma, with 262,144 tokens, has 33 million
 _NO_LIMIT = 1 << 62
 _INPUTS = ("input_ids", "token_type_ids", "attention_mask")
 _PADDING = ("[PAD]", "<pad>")  # of BERT's and RoBERTa's tokenizer classes, for folders that do not name theirs
@@ -125,15 +126,17 @@ def read_tokenizer(folder: Path, config: dict[str, Any]) -> ModelTokenizer:
 
     def token(name: str) -> str | None:
         found = named.get(name)
-        return found.get("content") if isinstance(found, dict) else found
+        found = found.get("content") if isinstance(found, dict) else found
+        return found if isinstance(found, str) else None
 
     padding = token("pad_token") or next((name for name in _PADDING if stored.token_to_id(name) is not None), None)
+    length = settings.get("model_max_length")
     known = _Known(
         padding,
         token("bos_token"),
         token("eos_token"),
         token("unk_token"),
-        int(settings.get("model_max_length") or _NO_LIMIT),
+        int(length) if isinstance(length, int | float) and 0 < length < _NO_LIMIT else _NO_LIMIT,
         tuple(settings.get("model_input_names") or _INPUTS),
     )
     apply_settings(stored, settings, known)
@@ -171,15 +174,19 @@ def read_stored(folder: Path) -> "Tokenizer | None":
     if not path.is_file():
         return None
     try:
-        return Tokenizer.from_file(str(path))
-    except Exception as err:  # the library raises nothing narrower
+        stored = Tokenizer.from_str(small_text(path, _MOST_BYTES))
+        stored.encode("A word, 一个词 é")  # some damage shows only now
+    except BaseException as err:  # the library raises nothing narrower, and its panics are not even an `Exception`
+        if isinstance(err, KeyboardInterrupt | SystemExit | GeneratorExit):
+            raise
         raise ModelError(
             "models.unreadable_tokenizer",
             "{path} is not a readable tokenizer ({error})",
             do="Copy or download the model again",
             path=path,
-            error=str(err),
+            error=str(err)[:500],
         ) from err
+    return stored
 
 
 def apply_settings(stored: "Tokenizer", settings: dict[str, Any], known: Any) -> None:

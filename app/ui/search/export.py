@@ -7,7 +7,19 @@ from json import dumps
 from quarry.retriever.results import Answer
 
 COLUMNS = ("rank", "score", "stage", "title", "heading", "source", "page", "start", "end", "chunk_id", "text")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = (
+    "=",
+    "+",
+    "-",
+    "@",
+    "\t",
+    "\r",
+    "\n",
+    "＝",
+    "＋",
+    "－",
+    "＠",
+)  # a spreadsheet in Chinese takes wide signs as well
 
 
 def to_json(answer: Answer) -> bytes:
@@ -30,4 +42,4 @@ def to_csv(answer: Answer) -> bytes:
 
 
 def _harmless(cell: object) -> object:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+    return f"'{cell}" if isinstance(cell, str) and cell.lstrip(" ").startswith(_FORMULA) else cell

@@ -181,10 +181,19 @@ def dense_layer(folder: Path, device: str) -> Any:
             do="Copy or download the model again",
             folder=folder,
         )
-    linear = torch.nn.Linear(config["in_features"], config["out_features"], bias=config.get("bias", True))
-    linear.load_state_dict(
-        {key.removeprefix("linear."): value.float() for key, value in load_file(weights_file).items()}
-    )
+    weights = {key.removeprefix("linear."): value.float() for key, value in load_file(weights_file).items()}
+    shape = [config.get("out_features"), config.get("in_features")]
+    if "weight" not in weights or list(weights["weight"].shape) != shape:
+        raise ModelError(
+            "models.dense_shape",
+            "{folder}: config.json asks for a layer of {wanted}, which model.safetensors does not hold",
+            expected="weights of that shape",
+            do="Copy or download the model again",
+            folder=folder,
+            wanted=str(shape)[:100],
+        )
+    linear = torch.nn.Linear(shape[1], shape[0], bias="bias" in weights)
+    linear.load_state_dict(weights)
     name = str(config.get("activation_function", "torch.nn.modules.linear.Identity")).rpartition(".")[2]
     activations = {"Tanh": torch.nn.Tanh, "Identity": torch.nn.Identity, "GELU": torch.nn.GELU, "ReLU": torch.nn.ReLU}
     if name not in activations:

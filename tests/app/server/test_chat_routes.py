@@ -1,6 +1,7 @@
 """`/v1/chat/completions` over a real socket, with OpenAI's and LangChain's own clients where they are installed."""
 
 import json
+import re
 
 import pytest
 
@@ -13,6 +14,7 @@ from quarry.retriever.answers import answer as module
 from quarry.retriever.answers.evidence import Grounds
 from quarry.retriever.llm.endpoint import KEY_VARIABLE
 from tests.app.server.serving import served, small_index
+from tests.app.ui.poison import MORE, PAYLOADS
 from tests.retriever.answers.gullible import Gullible
 
 PATH = "/v1/chat/completions"
@@ -123,6 +125,27 @@ def test_nothing_of_a_document_loads_or_links_in_a_chat(tmp_path, monkeypatch):
         shown = answer["choices"][0]["message"]["content"]
         assert "Renew" in shown
         assert not any(part in shown for part in ("![", "](", "<img", "(https://evil.example/x"))
+
+
+def test_openais_own_client_gets_nothing_that_acts_from_documents_or_questions(tmp_path):
+    openai = pytest.importorskip("openai", reason="openai is not installed")
+    poison = (*PAYLOADS, *MORE)
+    documents = [
+        Document(f"{n:02d} {p}", f"Zirconium lattice {n}: {p} here.", p, {"source": p}) for n, p in enumerate(poison)
+    ]
+    index_documents(tmp_path / "index", documents, None)
+    with served(ServeOptions(tmp_path / "index")) as running:
+        client = openai.OpenAI(base_url=f"{running.url}/v1", api_key="none", max_retries=0)
+        for number, payload in enumerate(poison):
+            messages = [{"role": "user", "content": f"zirconium lattice {number} {payload}"}]
+            shown = client.chat.completions.create(model="index", messages=messages).choices[0].message.content
+            assert "irconium" in shown or "lattice" in shown
+            # an address that stands in the document itself stays an address; nothing loads by itself or hides behind other words
+            acts = re.search(r"!\[|\]\(|\]\[|<[A-Za-z/!?]|(?:javascript|data):[a-z(]", shown)
+            assert acts is None, (payload, shown)
+            assert not re.search(
+                "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u206f\U000e0000-\U000e007f]", shown
+            )
 
 
 def test_openais_own_client_chats_and_streams(index):

@@ -11,12 +11,12 @@ pytest.importorskip("playwright.sync_api", reason="needs playwright (pip install
 from quarry.app.documents.page_worker import WIDTH
 from quarry.app.ui.shared.session import feedback_path
 from quarry.app.ui.shared.shown_text import safe
-from quarry.indexer.build import index_documents
+from quarry.indexer.build import build_index, index_documents
 from quarry.indexer.models.offline_bundle import absence
 from quarry.indexer.records import Document
 from quarry.training.feedback.log import FeedbackLog
 from tests.app.ui.browser import chromium, served, visitor, without_its_model
-from tests.app.ui.poison import PAYLOADS
+from tests.app.ui.poison import MORE, PAYLOADS
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 ENGLISH = "How long ago did cyanobacteria enter a cell?"
@@ -50,7 +50,6 @@ def demo_index(tmp_path_factory):
         pytest.skip(reason)
     from quarry.app.wiring import choose_model
     from quarry.demo_corpus import documents_path
-    from quarry.indexer.build import build_index
     from quarry.indexer.build.plan import BuildOptions
 
     chosen = choose_model("intfloat/multilingual-e5-small", device="cpu")
@@ -234,6 +233,32 @@ def test_poisoned_documents_are_shown_as_text(browser, poisoned):
         assert person.page.evaluate("window.pwned") is None
         assert person.page.url.startswith(poisoned)
         assert person.troubles == []
+
+
+def test_poison_in_the_names_of_files_and_in_their_text_is_shown_as_text(browser, tmp_path):
+    files = tmp_path / "files"
+    files.mkdir()
+    for number, payload in enumerate((*MORE, *PAYLOADS[:9])):
+        name = f"{number:02d} {payload}".replace("/", "∕").encode()[:200].decode("utf-8", "ignore")
+        (files / f"{name}.txt").write_text(f"text {payload} poisonword", encoding="utf-8")
+    build_index(tmp_path / "index", [files], None)
+    with served(tmp_path / "index") as url, visitor(browser, url) as person:
+        person.go("/?q=poisonword&k=50")
+        assert len(person.hits()) == len(MORE) + 9
+        assert person.page.evaluate(_FOREIGN_MARKUP) == []
+        assert person.page.evaluate(_FOREIGN_ANYWHERE) == []
+        person.go("/documents")
+        foreign = person.page.evaluate(_FOREIGN_ANYWHERE)
+        assert [
+            html for html in foreign if not html.startswith('<template><div class="st-emotion')
+        ] == []  # Streamlit's own
+        assert not re.search(
+            "[\x1b\u009b\u202a-\u202e\u2066-\u2069\U000e0041-\U000e005a]",
+            person.page.inner_text("[data-testid=stMain]"),
+        )
+        assert person.page.evaluate("window.pwned") is None
+        # below the address of a page Streamlit looks for its server in vain first
+        assert [trouble for trouble in person.troubles if "404 (Not Found)" not in trouble] == []
 
 
 def test_poison_is_inert_in_the_context_the_explanation_the_menus_and_the_examples(browser, poisoned):

@@ -157,6 +157,15 @@ def test_a_spreadsheet_runs_nothing():
     assert line == 'renew,1,-2.5,fusion,"\'=HYPERLINK(""http://x"")",\'-1,\'@x,3,0,30,a#0-30,\'+1'
 
 
+@pytest.mark.parametrize(
+    "start", ["＝1+1", "＋1", "－1", "＠SUM(A1)", " =1+1", "  ＝1", "\n=1", "\t=1", "@x", "-1", "+1", "=1"]
+)
+def test_a_spreadsheet_runs_nothing_in_wide_letters_and_behind_blanks(start):
+    poisoned = replace(RESULT, title=start, source="a")
+    line = to_csv(replace(ANSWER, results=(poisoned,))).decode("utf-8-sig")
+    assert f"'{start}" in line
+
+
 def test_a_fit_is_a_word_and_a_bar_in_both_languages():
     shown = words.fit_html(Strength(0.37, "fair"), english)
     assert "may fit" in shown
