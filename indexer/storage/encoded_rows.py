@@ -24,6 +24,8 @@ ENCODED_NAME = "encoded"
 class RowStore(Protocol):
     """Vectors by row."""
 
+    def __len__(self) -> int: ...
+
     def vectors_of(self, rows: NDArray[np.int64]) -> Vectors:
         """Return stored vectors, shape (len(rows), dim)."""
         ...
@@ -91,7 +93,9 @@ class EncodedRows:
         """Return which of the digests are here with a sound vector, as places in `digests`, ascending, and the vectors."""
         numbers = self._table.find(digests)
         here = np.flatnonzero(numbers >= 0)
-        vectors = store.vectors_of(self._rows[numbers[here]].astype(np.int64))
+        rows = self._rows[numbers[here]].astype(np.int64)
+        here, rows = here[rows < len(store)], rows[rows < len(store)]  # a damaged row number is not there either
+        vectors = store.vectors_of(rows)
         if self._sums is None:
             return here, vectors
         sound = checksums(vectors) == self._sums[numbers[here]]

@@ -215,6 +215,8 @@ class Generations:
         Candidates that were never live, as killed tuning runs leave them, are counted apart: they push nothing out that a rollback
         could go back to.
 
+        What the live model was tuned from stays as well: only there are the vectors that taking the model back needs.
+
         Segments that none of the rest names are removed too, so only the holder of the writer lock may prune.
 
         Returns:
@@ -230,9 +232,19 @@ class Generations:
         others = [name for name in self.finished() if name != pointer.generation]
         kinds = ([name for name in others if (name in lived) is was_live] for was_live in (True, False))
         surplus = sorted(name for kind in kinds for name in kind[: max(0, len(kind) - (keep - 1))])
-        gone = [name for name in surplus if self._remove(name)]
+        origins = self._origins(pointer.generation) if surplus else set()
+        gone = [name for name in surplus if name not in origins and self._remove(name)]
         self._prune_segments()
         return gone
+
+    def _origins(self, name: str) -> set[str]:
+        """Return the generations that a generation's model was tuned from, as far as they are here."""
+        here, found = set(self.finished()), set[str]()
+        with suppress(IndexFormatError):  # what cannot be read names nothing
+            while (lineage := Manifest.read(self.folder / name).lineage) and lineage.parent in here - found:
+                name = lineage.parent
+                found.add(name)
+        return found
 
     def discard(self, name: str) -> None:
         """Remove a finished generation that is not live, even when somebody reads it, with the segments that it alone names.

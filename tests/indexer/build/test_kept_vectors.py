@@ -8,6 +8,7 @@ import pytest
 
 from quarry.indexer.build import build_candidate, compact_index, delete_documents, index_documents
 from quarry.indexer.build.plan import BuildOptions
+from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
 from quarry.indexer.storage.encoded_rows import RowsWriter
@@ -97,6 +98,18 @@ def test_of_damaged_vectors_only_those_are_encoded_again(index):
         content[128 + 256 * row] ^= 1
     path.write_bytes(content)
     assert passages_encoded(index) == 2
+    assert sound(index)
+
+
+@pytest.mark.parametrize("part", ["digests", "rows"])
+@pytest.mark.parametrize("change", [b"\xff", b"\x00"])
+def test_damage_to_what_says_where_vectors_are_costs_an_encoding_at_most(index, part, change):
+    (path,) = part_of(index, "encoded").glob(f"*.vectors.{part}.npy")
+    content = path.read_bytes()
+    path.write_bytes(content[:128] + change * (len(content) - 128))
+    with pytest.raises(IndexFormatError, match=rf"{path.name} does not match its recorded SHA-256"):
+        Index.open(index)
+    assert passages_encoded(index) == 60
     assert sound(index)
 
 

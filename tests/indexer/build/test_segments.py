@@ -1,7 +1,11 @@
 """Whatever was added, changed, removed, merged and rolled back: an index answers like one that is built from nothing."""
 
+import errno
+import itertools
+import os
 import shutil
 import sqlite3
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from tempfile import mkdtemp
@@ -110,6 +114,22 @@ class Updates(RuleBasedStateMachine):
     def add(self, given):
         index_documents(self.index, given, WordEmbedder(dim=DIM), self.options())
         self.documents |= {document.doc_id: document for document in given}
+
+    @rule(given=st.lists(documents, min_size=1, max_size=4), at=st.integers(1, 40))
+    def die_while_adding(self, given, at):
+        """The disk fails when something is made durable, at any of the places where that happens."""
+        before, calls, sync = Generations(self.index).live().name, itertools.count(1), os.fsync
+
+        def fails(descriptor):
+            if next(calls) == at:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            sync(descriptor)
+
+        with pytest.MonkeyPatch.context() as patch, suppress(OSError):
+            patch.setattr(os, "fsync", fails)
+            index_documents(self.index, given, WordEmbedder(dim=DIM), self.options())
+        if Generations(self.index).live().name != before:
+            self.documents |= {document.doc_id: document for document in given}
 
     @precondition(lambda self: len(self.documents) > 2)
     @rule(data=st.data())
