@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from quarry.app.calibrating import calibrate_built
 from quarry.app.documents.skips import remember_skips
 from quarry.app.watched import WatchNote
 from quarry.app.wiring import ChosenModel, live_manifest
@@ -161,6 +162,7 @@ class Keeper:
             leave=self._leave(rest),
         )
         report = build_index(self._index, roots, self._loaded.embedder, settings, self._observer)
+        calibrate_built(self._index, self._loaded.embedder)
         remember_skips(self._index, roots, report.skipped)
         files = {printable(path): (path, signature) for path, signature in rest.state.files.items()}
         self._skips = {

@@ -70,7 +70,7 @@ class Parts:
 def probe_routes(parts: Parts, embedder: CachedEmbedder) -> Probes:
     """Probe both routes of an index of one language; see the module for the method."""
     order = parts.table.lowest_digests(_LOOKED_AT)
-    probes = sample_probes(parts.table, order, len(parts.vectors))
+    probes = lowest_probes(parts.table, len(parts.vectors))
     if len(probes) < LEAST:
         return Probes(spread=0.0, quality={}, names=_names(parts, [], []))
     asked = Asked.of(probes, embedder)
@@ -96,8 +96,7 @@ def probe_languages(
     every: list[Asked] = []
     sample = order[:_SPREAD_SAMPLE]
     for name, ids in members.items():
-        sampled = sample_probes(parts.table, parts.table.lowest_digests(_LOOKED_AT, name), len(ids))
-        probes = [probe for probe in sampled if language_of(probe.question) == name]
+        probes = lowest_probes(parts.table, len(ids), name)
         share = UNTESTED
         if len(probes) >= LEAST:
             asked = Asked.of(probes, embedder)
@@ -202,6 +201,13 @@ class Asked:
         questions = embedder.questions([probe.question for probe in probes])
         rests = embedder.passages([probe.rest for probe in probes])
         return cls(probes, questions, np.einsum("ij,ij->i", questions, rests, dtype=np.float64))
+
+
+def lowest_probes(table: ChunkTable, passages: int, language: str = "") -> list[Probe]:
+    """Make probes of the passages with the lowest digests, of one language where it is named; `passages` are in question."""
+    order = table.lowest_digests(_LOOKED_AT, language) if language else table.lowest_digests(_LOOKED_AT)
+    probes = sample_probes(table, order, passages)
+    return [probe for probe in probes if language_of(probe.question) == language] if language else probes
 
 
 def sample_probes(table: ChunkTable, chunk_ids: Sequence[str], passages: int) -> list[Probe]:

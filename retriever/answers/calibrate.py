@@ -1,12 +1,12 @@
-"""Makes questions whose answer is or is not among the passages from judged queries, and fits a calibration on them.
+"""Makes questions whose answer is or is not among the passages from judged queries, and sets an index's thresholds by them.
 
-Answerable: a judged query with a relevant document among its first ten results; where search failed, the passages do not hold
-the answer whatever the judgements say, and the query is left out. Unanswerable: the same query with its relevant documents
-taken out of the results, and questions of another domain asked of the same index.
+Answerable: a judged query with a relevant document among its first ten results. Unanswerable: one whose search failed, because then the
+passages do not hold the answer whatever the judgements say; every query with its relevant documents taken out of the results (a near
+miss); and questions of another domain asked of the same index.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -17,7 +17,6 @@ from quarry.indexer.language import Language, language_of
 from quarry.indexer.messages import Message
 from quarry.retriever.answers.calibration import (
     FEATURES,
-    KINDS,
     NAME,
     Calibration,
     Kind,
@@ -28,6 +27,7 @@ from quarry.retriever.answers.calibration import (
 )
 from quarry.retriever.answers.evidence import shipped_for
 from quarry.retriever.answers.observed import observe
+from quarry.retriever.answers.promise import Judged, least_threshold
 from quarry.retriever.answers.signals import LOOKED_AT, Signals
 from quarry.retriever.ranking import Query
 from quarry.retriever.searcher import Searcher, SearchOptions
@@ -37,11 +37,10 @@ if TYPE_CHECKING:
     from quarry.retriever.data.datasets import Dataset
     from quarry.retriever.data.trec import Qrels
 
-Source = Literal["judged", "answer left out", "other domain"]
-LEAST = 20  # answerable questions: with fewer, one in twenty is less than one question
+Source = Literal["judged", "not found", "answer left out", "other domain"]
+LEAST = 20  # questions: with fewer, one in twenty is less than one question
+MOST = 200  # questions that an index is calibrated with
 _DEEPER = 40  # results asked for, so that ten remain when the relevant ones are taken out
-_PRIOR_QUESTIONS = 100.0  # as how many questions the shipped model counts against an index's own
-_FOLDS = 5
 _PATIENT_MS = 3_600_000.0
 
 
@@ -51,7 +50,7 @@ class Case:
 
     Attributes:
         signals: The search's signals.
-        source: How the case was made; `judged` ones are answerable, others not.
+        source: How the case was made; `judged` ones are answerable, others not; `not found` where the search missed the answer.
         language: The question's language.
     """
 
@@ -109,10 +108,10 @@ def cases(
             out.append(Case(found, "other domain", language))
             continue
         relevant = {doc_id for doc_id, grade in qrels[queries[number].query_id].items() if grade > 0}
-        if not any(result.doc_id in relevant for result in answer.results[:LOOKED_AT]):
-            continue
+        held = any(result.doc_id in relevant for result in answer.results[:LOOKED_AT])
         without = [result for result in answer.results if result.doc_id not in relevant]
-        out.append(Case(observe(text, answer.results, searcher.index, vector, late), "judged", language))
+        asked_as_is = observe(text, answer.results, searcher.index, vector, late)
+        out.append(Case(asked_as_is, "judged" if held else "not found", language))
         out.append(Case(observe(text, without, searcher.index, vector, late), "answer left out", language))
     return out
 
@@ -170,104 +169,106 @@ def quality(model: Model, group: Sequence[Case]) -> Quality:
 
 
 @dataclass(frozen=True, slots=True)
-class Calibrated:
-    """The outcome of calibrating an index.
+class Kept:
+    """What a threshold does on the questions that it was made of.
 
     Attributes:
-        calibration: It is saved in the index folder.
-        shipped: What the shipped calibration does on these questions.
-        own: What calibrations made of four fifths of the questions do on the other fifth.
+        name: Kind of signals and language of the questions, as `meaning zh`.
+        questions: How many.
+        threshold: In [0, 1]; above 1 where nothing is answered, because the promise cannot be kept.
+        answered: Share of the questions that are answered, with the near misses among them.
+        unsupported: Share of the answers that are unsupported.
     """
 
+    name: str
+    questions: int
+    threshold: float
+    answered: float
+    unsupported: float
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """The outcome of calibrating an index: the calibration, which is saved in its folder, and what each threshold does."""
+
     calibration: Calibration
-    shipped: Quality
-    own: Quality
+    kept: tuple[Kept, ...]
 
 
 def calibrate(searcher: Searcher, dataset: "Dataset", embedder: "Embedder | None") -> Calibrated:
-    """Fit an index's own calibration on judged queries, and save it in the index folder.
+    """Set an index's own thresholds by judged questions, at most `MOST` of them, and save them in the index folder.
+
+    The models stay the shipped ones: a few hundred questions set a threshold, and they must not have a say in the strengths.
 
     Raises:
-        CorpusError: If too few of the queries find a relevant document, so that no threshold can be told from chance.
+        CorpusError: If there are too few questions, so that no threshold can be told from chance.
         IndexMismatchError: If the embedder is not the one that the index was built with.
     """
     index = searcher.index
     if embedder is not None:
         index.check_embedder(embedder.spec)
-    found = cases(searcher, dataset.queries, dataset.qrels, _other_questions(dataset), embedder)
-    answerable = sum(case.answerable for case in found)
-    if answerable < LEAST:
+    queries = _spread([query for query in dataset.queries if query.query_id in dataset.qrels])
+    found = cases(searcher, queries, dataset.qrels, (), embedder)
+    base = shipped_for(index)
+    by_name = judged_by_name(base, found)
+    enough = {name: judged for name, judged in by_name.items() if len(judged.strengths) >= LEAST}
+    if not enough:
         raise CorpusError(
             "answers.too_few_questions",
-            "{answerable} of {queries} queries of {dataset} find a relevant document among their first {depth} results",
-            expected="at least {least}",
+            "{dataset} has {queries} judged queries for this index",
+            expected="at least {least} in a language",
             do="Judge more queries, or give the data set that belongs to this index",
-            answerable=answerable,
-            queries=len(dataset.queries),
             dataset=repr(dataset.name),
-            depth=LOOKED_AT,
+            queries=len(queries),
             least=LEAST,
         )
-    base = shipped_for(index)
-    facts = index.manifest.embedder if embedder is not None else None
-    able: tuple[Kind, ...] = KINDS if embedder is not None else ("words",)
-    kinds = [kind for kind in able if kind != "tokens" or base.tokens]
-    made: dict[Kind, Model] = {kind: _own(found, kind, base.model(kind)) for kind in kinds}
-    calibration = Calibration(
-        meaning=made.get("meaning"),
-        across=made.get("across"),
-        tokens=made.get("tokens"),
-        words=made["words"],
+    thresholds = {name: least_threshold(judged) for name, judged in enough.items()}
+    facts = index.manifest.embedder
+    calibration = replace(
+        base,
         origin=Message.of(
             "answers.own_calibration",
             "this index's calibration ({dataset}, {questions} questions)",
             dataset=dataset.name,
-            questions=answerable,
+            questions=len(queries),
         ),
         embedder=facts.to_spec().model if facts else "",
         fingerprint=facts.fingerprint if facts else "",
+        thresholds=thresholds,
     )
     calibration.save(index.root / NAME)
-    most = max(kinds, key=lambda kind: sum(case.answerable for case in usable_cases(found, kind)))
-    best = base.model(most)
-    return Calibrated(calibration, quality(best, found), _crossed(found, best))
+    return Calibrated(calibration, tuple(_kept(name, judged, thresholds[name]) for name, judged in enough.items()))
 
 
-def _own(found: Sequence[Case], kind: Kind, base: Model) -> Model:
-    """Return an index's own model; the shipped one where there are too few cases of its kind."""
-    usable = usable_cases(found, kind)
-    if sum(case.answerable for case in usable) < LEAST or all(case.answerable for case in usable):
-        return base
-    return fit_cases([found], kind, (base, _PRIOR_QUESTIONS))
+def judged_by_name(base: Calibration, found: Sequence[Case]) -> dict[str, Judged]:
+    """Return the judged questions by the kind of their signals and their language, as the thresholds of a calibration are named.
 
-
-def _crossed(found: Sequence[Case], base: Model) -> Quality:
-    """Mean quality over folds of questions; a question's two cases, neighbours in the list, stay on one side."""
-    numbers, number = [], -1
+    A search with vectors may have to do without them one day, so that its cases count for words alone as well.
+    """
+    kinds: dict[str, list[Case]] = {}
     for case in found:
-        number += case.source != "answer left out"
-        numbers.append(number % _FOLDS)
-    parts = []
-    for fold in range(_FOLDS):
-        rest = [case for case, place in zip(found, numbers, strict=True) if place != fold]
-        part = [case for case, place in zip(found, numbers, strict=True) if place == fold]
-        parts.append(quality(_own(rest, base.kind, base), part))
-    return Quality(
-        auc=float(np.mean([part.auc for part in parts])),
-        refused=float(np.average([part.refused for part in parts], weights=[max(1e-9, p.answerable) for p in parts])),
-        caught={
-            source: float(np.nanmean([part.caught[source] for part in parts]))
-            for source in ("answer left out", "other domain")
-        },
-        answerable=sum(part.answerable for part in parts),
+        for kind in {kind_of(case.signals), *([] if case.signals.foreign else ["words"])}:
+            kinds.setdefault(f"{kind} {case.language}", []).append(case)
+    return {name: _judged(base, name, group) for name, group in sorted(kinds.items())}
+
+
+def _judged(base: Calibration, name: str, group: Sequence[Case]) -> Judged:
+    model = base.model_named(name)
+    asked = [case for case in group if case.source in ("judged", "not found")]
+    near = [case for case in group if case.source == "answer left out"]
+    return Judged(
+        np.array([model.strength(case.signals) for case in asked]),
+        np.array([case.answerable for case in asked], dtype=bool),
+        np.array([model.strength(case.signals) for case in near]),
     )
 
 
-def _other_questions(dataset: "Dataset") -> list[str]:
-    """Questions of the general set, in both languages, unless they are the data set's own."""
-    from quarry.demo_corpus import general_path
-    from quarry.retriever.data.datasets import load_dataset
+def _kept(name: str, judged: Judged, threshold: float) -> Kept:
+    _, answered = judged.shares(threshold)
+    return Kept(name, len(judged.strengths), threshold, answered, judged.unsupported(threshold))
 
-    own = {query.text for query in dataset.queries}
-    texts = [query.text for query in load_dataset(general_path()).queries]
-    return [] if own & set(texts) else texts[::3]
+
+def _spread(queries: Sequence[Query]) -> list[Query]:
+    """Return at most `MOST` of the queries, evenly spread."""
+    count = min(MOST, len(queries))
+    return [queries[place * len(queries) // count] for place in range(count)]

@@ -2,13 +2,13 @@
 
 There is one model for searches with vectors (`meaning`), two for those whose best passage is in the other language than the
 question, where words cannot match (`tokens` where the index has token states, `across` where it has not), and one for words alone
-(`words`). What is shipped was fitted by `python -m tests.benchmarks.evidence` and, for `tokens` and `across`, `evidence_mixed`; an
-index's own is in its folder and bound to the embedder it was made with. MaxSim is on the scale of its model, so `tokens` is read for
-the embedder that it was fitted with and no other.
+(`words`). What is shipped was fitted by `python -m tests.benchmarks.evidence` and, for `tokens` and `across`, `evidence_mixed`; from
+which strength on a question is answered, by `refusals`. An index's own thresholds are in its folder and bound to the embedder that they
+were made with. MaxSim is on the scale of its model, so `tokens` is read for the embedder that it was fitted with and no other.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 from json import dumps, loads
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quarry.indexer.errors import SettingsError, cause_of
+from quarry.indexer.language import Language
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.durable import write_atomic
 from quarry.retriever.answers.signals import Signals
@@ -26,7 +27,7 @@ from quarry.retriever.answers.signals import Signals
 Kind = Literal["meaning", "tokens", "across", "words"]
 KINDS: tuple[Kind, ...] = ("meaning", "tokens", "across", "words")
 NAME = "evidence.json"  # in an index folder
-REFUSED = 0.05  # the operating point: at most this share of the answerable questions is called weak
+REFUSED = 0.05  # at most this share of the answerable questions is called weak
 FEATURES: dict[Kind, tuple[str, ...]] = {
     "meaning": ("closeness", "lead", "size", "cover", "cover_all", "known", "agree", "terms"),
     "tokens": ("standout", "tokens"),
@@ -71,7 +72,11 @@ class Model:
         scale: Deviation of each input, above 0.
         weights: One per scaled input.
         bias: Log-odds of average signals.
-        threshold: In [0, 1]; a strength below it is weak.
+        threshold: In [0, 1]; a strength below it is weak: nothing fits well.
+        answers: In [0, 1]; from this strength on a question is answered, so that few answers are unsupported
+            (`quarry.retriever.answers.promise`). None, in what earlier versions wrote: from `threshold` on.
+        level: Share of an index's own unanswerable questions that its own threshold would answer, in [0, 1].
+        weight: How much that own threshold counts against `answers`, in log-odds; 0 leaves `answers` as it is.
     """
 
     kind: Kind
@@ -80,6 +85,14 @@ class Model:
     weights: tuple[float, ...]
     bias: float
     threshold: float
+    answers: float | None = None
+    level: float = 1.0
+    weight: float = 0.0
+
+    @property
+    def answered(self) -> float:
+        """The strength from which on a question is answered, where the index has no threshold of its own."""
+        return self.threshold if self.answers is None else self.answers
 
     def __post_init__(self) -> None:
         expected = len(FEATURES[self.kind])
@@ -108,6 +121,8 @@ class Calibration:
         origin: What it was fitted on.
         embedder: The embedder's name.
         fingerprint: The embedder it is bound to; empty for the shipped one, whose signals do not depend on it.
+        thresholds: An index's own: kind and language, as `meaning zh`, to the strength from which on a question is answered.
+        passages: How many the index had when its own questions set the thresholds; None where judged questions set them.
     """
 
     meaning: Model | None
@@ -117,6 +132,12 @@ class Calibration:
     embedder: str = ""
     fingerprint: str = ""
     tokens: Model | None = None
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    passages: int | None = None
+
+    def answered(self, kind: Kind, language: Language) -> float:
+        """Return the strength, in [0, 1], from which on a question in a language is answered; above 1: never."""
+        return self.thresholds.get(f"{kind} {language}", self.model(kind).answered)
 
     def model(self, kind: Kind) -> Model:
         """Return the model of a kind; where it was not fitted, the one that needs less: across for tokens, else words."""
@@ -127,6 +148,10 @@ class Calibration:
             "words": self.words,
         }
         return wanted[kind] or self.words
+
+    def model_named(self, name: str) -> Model:
+        """Return the model of a threshold's name, as `meaning zh`."""
+        return next(self.model(kind) for kind in KINDS if kind == name.partition(" ")[0])
 
     def save(self, path: Path) -> None:
         """Write as JSON, as one step."""
@@ -168,13 +193,25 @@ class Calibration:
             origin=Message.from_json(content["origin"]),
             embedder=str(content["embedder"]),
             fingerprint=str(content["fingerprint"]),
+            thresholds={str(name): float(value) for name, value in content.get("thresholds", {}).items()},
+            passages=content.get("passages"),
         )
 
 
 def _model(row: Mapping[str, Any]) -> Model:
     lists = {name: tuple(float(value) for value in row[name]) for name in ("mean", "scale", "weights")}
-    model = Model(row["kind"], **lists, bias=float(row["bias"]), threshold=float(row["threshold"]))
-    if not np.isfinite([*model.mean, *model.scale, *model.weights, model.bias, model.threshold]).all():
+    answers = row.get("answers")
+    model = Model(
+        row["kind"],
+        **lists,
+        bias=float(row["bias"]),
+        threshold=float(row["threshold"]),
+        answers=None if answers is None else float(answers),
+        level=float(row.get("level", 1.0)),
+        weight=float(row.get("weight", 0.0)),
+    )
+    numbers = (*model.mean, *model.scale, *model.weights, model.bias, model.answered, model.level, model.weight)
+    if not np.isfinite(numbers).all():
         raise ValueError("a number is not finite")
     return model
 

@@ -1,14 +1,16 @@
 """Is what a search found good enough to answer from, or must the answer be "not in your documents"?
 
-The strength is the probability, by a model fitted on judged questions, that the answer is among the passages. The threshold
-was chosen so that at most one in twenty answerable questions of the judged data is refused. An index can have a calibration
-of its own (`quarry ask INDEX --calibrate DATASET`); that of another embedder is not used, and the basis says so.
+The strength is the probability, by a model fitted on judged questions, that the answer is among the passages. The threshold keeps a
+promise: of the answers at most one in twenty is unsupported (`quarry.retriever.answers.promise`). An index has thresholds of its own,
+made of its documents by `quarry index`, or of judged questions by `quarry ask INDEX --calibrate DATASET`; those of another embedder are not
+used, and the basis says so.
 """
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from quarry.indexer.errors import SettingsError
+from quarry.indexer.language import language_of
 from quarry.indexer.messages import Message
 from quarry.retriever.answers.calibration import NAME, Calibration, Kind, kind_of, shipped
 from quarry.retriever.answers.observed import observe
@@ -39,7 +41,7 @@ class Grounds:
     Attributes:
         strength: Probability in [0, 1] that they hold the answer; 0 when there are none.
         weak: Whether that is too little to answer from.
-        threshold: Below it, evidence is weak.
+        threshold: Below it, evidence is weak; above 1 where no strength is enough to keep the promise.
         basis: Which calibration and which signals were used, and why not others.
     """
 
@@ -92,6 +94,7 @@ def grounds_of(signals: Signals, answer: "Answer", index: "Index") -> Grounds:
     """Return what the signals of a search say, by the calibration that applies to its index."""
     calibration, remark = calibration_of(index)
     model = calibration.model(kind_of(signals))
+    threshold = calibration.answered(model.kind, language_of(answer.query.text))
     basis = Message.of(
         "answers.basis",
         "{calibration}; {signals}{remark}",
@@ -100,9 +103,9 @@ def grounds_of(signals: Signals, answer: "Answer", index: "Index") -> Grounds:
         remark=remark,
     )
     if not answer.results:
-        return Grounds(0.0, True, model.threshold, basis)
+        return Grounds(0.0, True, threshold, basis)
     strength = model.strength(signals)
-    return Grounds(strength, strength < model.threshold, model.threshold, basis)
+    return Grounds(strength, strength < threshold, threshold, basis)
 
 
 def calibration_of(index: "Index") -> tuple[Calibration, Message | str]:
@@ -119,7 +122,7 @@ def calibration_of(index: "Index") -> tuple[Calibration, Message | str]:
         return shipped_for(index), Message.of(
             "answers.other_calibration",
             "; this index's own calibration was made with {embedder}, not with what it has now, and is not used",
-            do="Make it again with `quarry ask {index} --calibrate DATASET`",
+            do="Make it again with `quarry index`, or with `quarry ask {index} --calibrate DATASET`",
             embedder=own.embedder or Message.of("answers.no_embedder", "no embedder"),
             index=str(index.root),
         )

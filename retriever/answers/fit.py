@@ -27,7 +27,7 @@ class Strength:
 
     Attributes:
         value: In [0, 1]: the probability that the passages of a search hold the answer whose best one is like this.
-        word: `strong` where that is more likely than not, `weak` below the threshold of "not in your documents" or where
+        word: `strong` where that is more likely than not, `weak` where at most one in twenty answerable questions has so little, or
             nothing fits, else `fair`.
     """
 
@@ -41,16 +41,13 @@ class Fit:
 
     Attributes:
         hits: One strength per result, in their order.
-        grounds: The evidence of all of them together.
+        grounds: The evidence of all of them together, and whether it is enough to answer from.
+        nothing: Whether nothing that was found fits well; less is asked of a list of results than of an answer.
     """
 
     hits: tuple[Strength, ...]
     grounds: Grounds
-
-    @property
-    def nothing(self) -> bool:
-        """Whether nothing that was found fits well."""
-        return self.grounds.weak
+    nothing: bool
 
     def message(self) -> Message | None:
         """Return one sentence when nothing fits well, else None."""
@@ -81,14 +78,16 @@ def fit_of(answer: "Answer", searcher: "Searcher") -> Fit:
     vector = query_vector(question, answer, index, embedder)
     calibration, _ = calibration_of(index)
     observed = Observed(question, answer.results, index, vector, searcher.pipeline.late)
-    grounds = grounds_of(observed.whole(), answer, index)
+    whole = observed.whole()
+    grounds = grounds_of(whole, answer, index)
+    nothing = grounds.strength < calibration.model(kind_of(whole)).threshold
     hits = []
     for signals in observed.each():
         model = calibration.model(kind_of(signals))
         value = model.strength(signals)
-        weak = grounds.weak or value < model.threshold
+        weak = nothing or value < model.threshold
         hits.append(Strength(value, "weak" if weak else "strong" if value >= EVEN else "fair"))
-    return Fit(tuple(hits), grounds)
+    return Fit(tuple(hits), grounds, nothing or not answer.results)
 
 
 def search_with_fit(searcher: "Searcher", query: str, k: int, options: "SearchOptions") -> tuple["Answer", Fit]:

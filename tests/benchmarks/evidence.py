@@ -122,7 +122,8 @@ def gather(work: Path) -> dict[str, list[Case]]:
         dataset = load_dataset(folder, split)
         searcher = opened(work, INDEX_OF.get(name, name), folder, chosen)
         queries = spread(list(dataset.queries), QUERIES // 2 if name in INDEX_OF else QUERIES)
-        found = cases(searcher, queries, dataset.qrels, other_questions(name, family), chosen.embedder)
+        made = cases(searcher, queries, dataset.qrels, other_questions(name, family), chosen.embedder)
+        found = [case for case in made if case.source != "not found"]
         rows[name] = [[asdict(case.signals), case.source, case.language] for case in found]
         path.write_text(json.dumps(rows))
         good = sum(case.answerable for case in found)

@@ -29,7 +29,6 @@ from tests.benchmarks.mixed import opened
 from tests.benchmarks.mixed_sets import SETS
 from tests.benchmarks.retrieval import DATA
 
-ACROSS_REFUSED: dict[Kind, float] = {"tokens": 0.02, "across": REFUSED}  # tokens tell more, so fewer need be refused
 QUESTIONS, OTHERS = 40, 10  # of each direction; of each set of another domain
 FAMILIES = {
     "demo": "xquad",
@@ -103,7 +102,7 @@ def _judged(
 
 
 def fit_across(found: dict[str, list[Case]], kind: Kind, but: str = "") -> Model:
-    """Fit the model of the families but one; its threshold refuses 5 % (tokens: 2 %) of the answerable of families held out in turn.
+    """Fit the model of the families but one; its threshold refuses 5 % of the answerable of families held out in turn.
 
     The number of passages has no say: these corpora are too small to tell what it does in large ones.
     """
@@ -112,7 +111,8 @@ def fit_across(found: dict[str, list[Case]], kind: Kind, but: str = "") -> Model
         for name, cases in found.items()
         if FAMILIES.get(name, name) != but
     }
-    whole = _fitted(list(groups.values()), kind)
+    now = shipped().model(kind)
+    whole = replace(_fitted(list(groups.values()), kind), answers=now.answers, level=now.level, weight=now.weight)
     families = sorted({FAMILIES[name] for name in groups if name in FAMILIES})
     strengths, weights = [], []
     for family in families if len(families) > 1 else ():
@@ -123,9 +123,7 @@ def fit_across(found: dict[str, list[Case]], kind: Kind, but: str = "") -> Model
         weights.append(np.full(len(good), 1 / len(good)))
     if not strengths:
         return whole
-    return replace(
-        whole, threshold=weighted_quantile(np.concatenate(strengths), np.concatenate(weights), ACROSS_REFUSED[kind])
-    )
+    return replace(whole, threshold=weighted_quantile(np.concatenate(strengths), np.concatenate(weights), REFUSED))
 
 
 def _fitted(groups: Sequence[Sequence[Case]], kind: Kind) -> Model:
@@ -150,7 +148,7 @@ def table(found: dict[str, list[Case]], foreign: Kind) -> None:
         refused: defaultdict[tuple[str, str], list[bool]] = defaultdict(list)
         for case in cases:
             model = models[kind_of(case.signals)]
-            refused[case.direction, case.source].append(model.strength(case.signals) < model.threshold)
+            refused[case.direction, case.source].append(model.strength(case.signals) < model.answered)
         for direction in sorted({case.direction for case in cases}):
             cells = [
                 f"{sum(refused[direction, source])} of {len(refused[direction, source])}"

@@ -82,7 +82,9 @@ def ask(
     ] = 120.0,
     calibrate: Annotated[
         Path | None,
-        typer.Option(help="Instead of answering, fit the refusal threshold to the judged questions of this dataset."),
+        typer.Option(
+            help="Instead of answering, set the refusal thresholds by the judged questions of this dataset, 200 at most."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     device: DeviceOption = "auto",
@@ -137,10 +139,13 @@ def _calibrate(index: Path, dataset: str, device: str) -> None:
     searcher = Searcher.open(index, device=device)
     made = calibrate(searcher, load_dataset(Path(dataset)), searcher.embedder())
     out(f"saved: {made.calibration.origin}")
-    for name, quality in (("as shipped", made.shipped), ("fitted, cross-validated", made.own)):
-        caught = ", ".join(f"{share:.0%} of {source}" for source, share in quality.caught.items())
+    for one in made.kept:
+        if one.threshold > 1:
+            out(f"{one.name}, {one.questions} questions: no threshold keeps the promise; every question is refused")
+            continue
         out(
-            f"{name}: AUC {quality.auc:.3f}; {quality.refused:.1%} of {quality.answerable} answerable questions refused; caught {caught}"
+            f"{one.name}, {one.questions} questions: threshold {one.threshold:.2f}; {one.answered:.0%} answered, "
+            f"{one.unsupported:.1%} of the answers unsupported"
         )
 
 

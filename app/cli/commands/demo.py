@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from quarry.app.calibrating import calibrate_built
 from quarry.app.cli.commands.index import print_report
 from quarry.app.cli.commands.search import print_answer
 from quarry.app.cli.console import DeviceOption, ProgressBar, note, out, out_json
@@ -47,6 +48,7 @@ def demo(
         report = build_index(into, [documents_path()], chosen.embedder, settings, bar)
     finally:
         bar.close()
+    calibrate_built(into, chosen.embedder)
     if not as_json:
         print_report(into, report, chosen)
     searcher = Searcher.open(into, embedder=chosen.embedder, device=device)

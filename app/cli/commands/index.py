@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from quarry.app.calibrating import calibrate_built
 from quarry.app.cli.console import DeviceOption, ExamplesOption, ProgressBar, fields, note, out, out_json
 from quarry.app.cli.exits import usage_errors
 from quarry.app.cli.help import QuarryCommand
@@ -190,6 +191,7 @@ def index(
         return
     chosen = load(model)
     report = _build(into, paths, chosen, settings, quiet=quiet)
+    calibrate_built(into, chosen.embedder)
     remember_skips(into, paths, report.skipped)
     if as_json:
         out_json({**fields(report), "model": chosen.embedder.spec.model if chosen.embedder else None})

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from quarry.app.calibrating import calibrate_built
 from quarry.app.documents.skips import remember_skips
 from quarry.app.ui.shared.fault import show_fault
 from quarry.app.ui.shared.jobs import BuildWatch, Job, board
@@ -38,6 +39,7 @@ def _build(index: Path, folders: list[Path], embedder: Embedder | None, job: Job
     live = Manifest.read(Generations(index).live())
     settings = BuildOptions(model_folder=live.embedder.folder if live.embedder else "", notes=live.notes)
     report = build_index(index, folders, embedder, settings, BuildWatch(job))
+    calibrate_built(index, embedder)
     remember_skips(index, folders, report.skipped)
     return report
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from quarry.app.calibrating import calibrate_built
 from quarry.app.documents.skips import remember_skips
 from quarry.app.ui.shared.data_folders import allowed_path, allowed_roots
 from quarry.app.ui.shared.fault import show_fault
@@ -100,6 +101,7 @@ def build_first(job: Job, index: Path, folder: Path, device: str) -> BuildReport
     chosen = choose_model("auto", device=device)
     settings = BuildOptions(model_folder=chosen.folder, notes=chosen.notes)
     report = build_index(index, [folder], chosen.embedder, settings, BuildWatch(job))
+    calibrate_built(index, chosen.embedder)
     remember_skips(index, [folder], report.skipped)
     return report
 

@@ -1,5 +1,7 @@
 """Cases made of judged queries, and an index's own calibration, on a small corpus with known answers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,8 +9,10 @@ from quarry.indexer.build import index_documents
 from quarry.indexer.errors import CorpusError, IndexMismatchError
 from quarry.indexer.records import Document
 from quarry.retriever.answers.calibrate import LEAST, Case, calibrate, cases, fit_cases, quality
-from quarry.retriever.answers.calibration import NAME, Calibration
-from quarry.retriever.answers.evidence import calibration_of
+from quarry.retriever.answers.calibration import NAME, Calibration, shipped
+from quarry.retriever.answers.evidence import calibration_of, weigh
+from quarry.retriever.answers.own import calibrate_on_own
+from quarry.retriever.answers.promise import NEVER
 from quarry.retriever.answers.signals import Signals
 from quarry.retriever.data.datasets import Dataset
 from quarry.retriever.ranking import Query
@@ -45,7 +49,12 @@ def test_each_found_query_makes_an_answerable_and_an_unanswerable_case(searcher)
     missing = (*DATASET.queries[:3], Query("lost", "What is quuxly?"))
     qrels = {**DATASET.qrels, "lost": {"elsewhere": 1}}
     found = cases(searcher, missing, qrels, ["Who wrote the symphony?"], WordEmbedder(dim=256))
-    assert [case.source for case in found] == ["judged", "answer left out"] * 3 + ["other domain"]
+    assert [case.source for case in found] == [
+        *["judged", "answer left out"] * 3,
+        "not found",
+        "answer left out",
+        "other domain",
+    ]
     for good, bad in zip(found[:6:2], found[1:6:2], strict=True):
         assert good.signals.cover > bad.signals.cover
         assert good.signals.closeness > bad.signals.closeness
@@ -87,21 +96,61 @@ def test_the_threshold_is_that_of_families_not_seen():
         fit_families(families[:1], "words")
 
 
-def test_an_index_gets_a_calibration_of_its_own(searcher):
+def test_an_index_gets_thresholds_of_its_own(searcher):
     done = calibrate(searcher, DATASET, WordEmbedder(dim=256))
     saved = Calibration.load(searcher.index.root / NAME)
     assert saved == done.calibration
     assert str(saved.origin) == "this index's calibration (plants, 30 questions)"
     assert saved.fingerprint == WordEmbedder(dim=256).spec.fingerprint
     assert calibration_of(searcher.index) == (saved, "")
-    assert done.own.answerable == done.shipped.answerable == 30
-    assert done.own.auc > 0.9
-    assert done.own.refused <= 0.2
+    assert set(saved.thresholds) == {"meaning en", "words en"}
+    assert {one.name: one.threshold for one in done.kept} == saved.thresholds
+    for one in done.kept:
+        assert (one.questions, one.unsupported <= 0.05) == (30, True)
+    assert saved.answered("meaning", "zh") == saved.meaning.answered
+    assert saved.meaning == shipped().meaning  # the questions set thresholds and no weights
+
+
+def test_a_question_is_refused_below_the_threshold_of_its_language(searcher):
+    embedder = WordEmbedder(dim=256)
+    calibrate(searcher, DATASET, embedder)
+    kept = Calibration.load(searcher.index.root / NAME)
+    question = "Where grows the plant7x?"
+    answer = searcher.search(question, 10)
+    before = weigh(question, answer, searcher.index, embedder)
+    assert (before.weak, before.threshold) == (False, kept.thresholds["meaning en"])
+    replace(kept, thresholds={"meaning en": NEVER, "meaning zh": 0.0}).save(searcher.index.root / NAME)
+    assert weigh(question, answer, searcher.index, embedder).weak
+
+
+def test_an_index_sets_its_thresholds_by_its_own_documents_once(tmp_path):
+    embedder = WordEmbedder(dim=256)
+    longer = [replace(one, text=f"{one.text} Its leaves are picked in month {n}.") for n, one in enumerate(DOCUMENTS)]
+    index_documents(tmp_path / "index", longer, embedder)
+    searcher = Searcher.open(tmp_path / "index", embedder=embedder)
+    made = calibrate_on_own(searcher, embedder)
+    assert str(made.origin) == "calibrated on this index's documents (30 questions)"
+    assert (Calibration.load(searcher.index.root / NAME), made.passages) == (made, 30)
+    assert set(made.thresholds) == {"meaning en", "words en"}
+    assert calibrate_on_own(searcher, embedder) is None  # they still hold
+    calibrate(searcher, DATASET, embedder)
+    judged = Calibration.load(searcher.index.root / NAME)
+    assert calibrate_on_own(searcher, embedder) is None  # judged questions say more
+    assert Calibration.load(searcher.index.root / NAME) == judged
+    (searcher.index.root / NAME).write_text("{")
+    assert calibrate_on_own(searcher, embedder) == made
+
+
+def test_a_small_index_keeps_the_shipped_thresholds(tmp_path):
+    index_documents(tmp_path / "index", DOCUMENTS[:9], WordEmbedder(dim=256))
+    small = Searcher.open(tmp_path / "index", embedder=WordEmbedder(dim=256))
+    assert calibrate_on_own(small, WordEmbedder(dim=256)) is None
+    assert not (tmp_path / "index" / NAME).exists()
 
 
 def test_too_few_judged_queries_are_refused(searcher):
     few = Dataset("few", None, DATASET.queries[:9], DATASET.qrels, "test", "en", {})
-    with pytest.raises(CorpusError, match=f"9 of 9 queries of 'few' find a relevant .* expected at least {LEAST}"):
+    with pytest.raises(CorpusError, match=f"'few' has 9 judged queries for this index.*expected at least {LEAST} in a"):
         calibrate(searcher, few, WordEmbedder(dim=256))
     assert not (searcher.index.root / NAME).exists()
 

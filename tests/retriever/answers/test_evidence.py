@@ -159,7 +159,7 @@ def test_an_index_of_its_own_calibration_uses_it_unless_it_is_of_another_embedde
         embedder="tests/words",
         fingerprint=WordEmbedder(dim=256).spec.fingerprint,
     )
-    strict = replace(own, meaning=replace(own.meaning, threshold=1.0))
+    strict = replace(own, meaning=replace(own.meaning, answers=1.0))
     strict.save(root / NAME)
     found = weighed(searcher, "How often can library books be renewed?")
     assert (found.weak, found.threshold, str(found.basis)) == (True, 1.0, "own; meaning and words")
