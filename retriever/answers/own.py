@@ -17,6 +17,7 @@ from quarry.retriever.answers.calibrate import LEAST, MOST, cases, judged_by_nam
 from quarry.retriever.answers.calibration import NAME, Calibration
 from quarry.retriever.answers.evidence import shipped_for
 from quarry.retriever.answers.promise import own_threshold
+from quarry.retriever.asking import can_be_asked
 from quarry.retriever.ranking import Query
 from quarry.retriever.searcher import document_of
 
@@ -77,7 +78,8 @@ def own_questions(index: "Index") -> list[tuple[str, str]]:
     for language in parts:
         size = len(members[language]) if language else len(index.lexical)
         probes = lowest_probes(index.chunks, size, language)[: MOST // len(parts)]
-        found += [(probe.chunk_id, probe.question) for probe in probes]
+        # a sentence such as "-v -x" reads as a query that only leaves out
+        found += [(probe.chunk_id, probe.question) for probe in probes if can_be_asked(probe.question)]
     return found
 
 

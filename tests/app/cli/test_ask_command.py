@@ -140,7 +140,7 @@ def test_calibrating_says_what_it_came_to(index, tmp_path):
     (tmp_path / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n1\tdocuments/loans.md\t1\n", "utf-8")
     done = quarry("ask", index, "--calibrate", tmp_path)
     assert done.returncode == 1
-    assert "queries of" in done.stderr
+    assert "judged queries for this index" in done.stderr
     assert "expected at least" in done.stderr
     neither = quarry("ask", index)
     assert neither.returncode == 2

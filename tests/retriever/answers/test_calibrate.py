@@ -11,7 +11,7 @@ from quarry.indexer.records import Document
 from quarry.retriever.answers.calibrate import LEAST, Case, calibrate, cases, fit_cases, quality
 from quarry.retriever.answers.calibration import NAME, Calibration, shipped
 from quarry.retriever.answers.evidence import calibration_of, weigh
-from quarry.retriever.answers.own import calibrate_on_own
+from quarry.retriever.answers.own import calibrate_on_own, own_questions
 from quarry.retriever.answers.promise import NEVER
 from quarry.retriever.answers.signals import Signals
 from quarry.retriever.data.datasets import Dataset
@@ -139,6 +139,18 @@ def test_an_index_sets_its_thresholds_by_its_own_documents_once(tmp_path):
     assert Calibration.load(searcher.index.root / NAME) == judged
     (searcher.index.root / NAME).write_text("{")
     assert calibrate_on_own(searcher, embedder) == made
+
+
+def test_sentences_that_cannot_be_asked_are_no_questions(tmp_path):
+    documents = [
+        replace(one, text=f"-quuxly{n} -verbose{n} -archive{n}.\n{one.text}") for n, one in enumerate(DOCUMENTS)
+    ]
+    index_documents(tmp_path / "index", documents, WordEmbedder(dim=256))
+    searcher = Searcher.open(tmp_path / "index", embedder=WordEmbedder(dim=256))
+    asked = own_questions(searcher.index)
+    assert asked
+    assert not any(question.startswith("-") for _, question in asked)
+    calibrate_on_own(searcher, WordEmbedder(dim=256))
 
 
 def test_a_small_index_keeps_the_shipped_thresholds(tmp_path):
