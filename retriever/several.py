@@ -113,9 +113,9 @@ def merged(found: Sequence[_Of], query: str, k: int) -> tuple[Answer, Fit]:
     places = {(hit.index, hit.result.rank): rank for rank, hit in enumerate(best, start=1)}
     results = tuple(_placed(hit, rank, places) for rank, hit in enumerate(best, start=1))
     grounds = next((one.fit.grounds for one in found if not one.fit.nothing), found[0].fit.grounds)
-    return _answer(found, query, results), Fit(
-        tuple(_word(hit.strength, nothing=grounds.weak) for hit in best), grounds
-    )
+    nothing = all(one.fit.nothing for one in found)
+    words = tuple(_word(hit.strength, nothing=nothing) for hit in best)
+    return _answer(found, query, results), Fit(words, grounds, nothing)
 
 
 def _word(strength: Strength, *, nothing: bool) -> Strength:

@@ -46,10 +46,12 @@ def calibrate_on_own(searcher: "Searcher", embedder: "Embedder | None") -> Calib
     if _holds(_present(index), index, passages):
         return None
     asked = own_questions(index)
+    if len(asked) < LEAST:
+        return None
     queries = [Query(str(number), question) for number, (_, question) in enumerate(asked)]
     qrels = {str(number): {document_of(chunk_id): 1} for number, (chunk_id, _) in enumerate(asked)}
     base = shipped_for(index)
-    by_name = judged_by_name(base, cases(searcher, queries, qrels, (), embedder)) if queries else {}
+    by_name = judged_by_name(base, cases(searcher, queries, qrels, (), embedder))
     near = {name: judged.near for name, judged in by_name.items() if len(judged.near) >= LEAST}
     if not near:
         return None
