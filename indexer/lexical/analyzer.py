@@ -20,6 +20,7 @@ from unicodedata import combining, normalize
 
 from quarry.indexer.errors import MissingExtraError
 from quarry.indexer.lexical.chinese import JiebaCutter
+from quarry.indexer.lexical.languages import LANGUAGES
 from quarry.indexer.lexical.normalization import SECOND_FORM, normalized, number_terms
 
 STOP_WORDS = frozenset((
@@ -91,6 +92,7 @@ class ScriptAnalyzer:
         self._name = f"{name}+pystemmer-{version('PyStemmer')}+opencc-{version('opencc')}/{_RULES}"
         self._cut_han = cut_han
         self._read_dictionary = read_dictionary
+        self.stop_words = STOP_WORDS
         self._stem = Stemmer.Stemmer("english").stemWord
         self._known_word = lru_cache(maxsize=200_000)(self._word)
 
@@ -122,7 +124,7 @@ class ScriptAnalyzer:
         folded = normalized(text)
         if folded.isupper() and len(folded.split()) > 2 and not _HAN_CHARACTER.search(folded):
             folded = folded.lower()
-        return [*self._terms(folded, STOP_WORDS), *number_terms(folded)] or self.tokens(text)
+        return [*self._terms(folded, self.stop_words), *number_terms(folded)] or self.tokens(text)
 
     def warm(self) -> None:
         """Read the dictionary now, when there is one, so that the first question need not wait for it."""
@@ -187,7 +189,8 @@ def analyzer(name: str = "jieba") -> ScriptAnalyzer:
     """Return an analyser by the name of its Chinese word cutter.
 
     Args:
-        name: `jieba` (default), `rjieba` (27 times faster, other tokens; extra `fast-zh`) or `bigram` (no dictionary).
+        name: `jieba` (default), `rjieba` (27 times faster, other tokens; extra `fast-zh`) or `bigram` (no dictionary); or another
+            language's two letters (`quarry.indexer.lexical.languages`).
 
     Raises:
         ValueError: If the name is unknown.
@@ -206,4 +209,8 @@ def analyzer(name: str = "jieba") -> ScriptAnalyzer:
         return ScriptAnalyzer(f"rjieba-{version('rjieba')}", rjieba.cut_for_search)
     if name == "bigram":
         return ScriptAnalyzer("bigram", bigrams)
-    raise ValueError(f"unknown analyzer {name!r}; expected jieba, rjieba or bigram")
+    if name in LANGUAGES:
+        from quarry.indexer.lexical.language_analyzer import language_analyzer
+
+        return language_analyzer(name)
+    raise ValueError(f"unknown analyzer {name!r}; expected jieba, rjieba, bigram, or a language such as fr")

@@ -22,6 +22,7 @@ from quarry.indexer.build import index_documents
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import SettingsError
+from quarry.indexer.lexical.languages import LANGUAGES
 from quarry.indexer.records import Document
 from quarry.retriever.base import Reranker
 from quarry.retriever.evaluation.routes import route_options
@@ -91,6 +92,7 @@ class MtebSearch:
         self._embedder = embedder if self._options.route != "bm25" else None
         self._settings = settings
         self._corpus: Any = None
+        self._build = settings.build
 
     @property
     def mteb_model_meta(self) -> Any:
@@ -106,9 +108,11 @@ class MtebSearch:
         del task, kind
         return ""
 
-    def index(self, corpus: Any, **_: Any) -> None:
-        """Keep the corpus; it is indexed when the candidates of its queries are known."""
+    def index(self, corpus: Any, *, task_metadata: Any = None, hf_subset: str = "default", **_: Any) -> None:
+        """Keep the corpus; it is indexed when the candidates of its queries are known, by the words of the task's language."""
         self._corpus = corpus
+        own = _analyzer_of(task_metadata, hf_subset) if task_metadata is not None else None
+        self._build = replace(self._settings.build, analyzer=self._settings.build.analyzer or own)
 
     def search(
         self, queries: Any, *, top_k: int, top_ranked: Mapping[str, Sequence[str]] | None = None, **_: Any
@@ -125,7 +129,7 @@ class MtebSearch:
         query_ids = [str(query_id) for query_id in queries["id"]]
         with TemporaryDirectory(prefix="quarry-benchmark-") as folder:
             index = Path(folder) / "index"
-            index_documents(index, self._documents(ids, query_ids, top_ranked), self._embedder, self._settings.build)
+            index_documents(index, self._documents(ids, query_ids, top_ranked), self._embedder, self._build)
             searcher = Searcher.open(index, embedder=self._embedder, rerank=self._settings.rerank)
             if top_ranked is None:
                 run = document_run(searcher, asked, min(top_k, self._settings.documents), self._options)[1]
@@ -221,6 +225,14 @@ class MtebBaseline:
     def search(self, queries: Any, **more: Any) -> Any:
         """Search it."""
         return self._model.search(queries, **more)
+
+
+def _analyzer_of(task_metadata: Any, subset: str) -> str | None:
+    """Return the analyzer of a task's one language; None for Chinese, English, several, and unknown ones."""
+    found = task_metadata.eval_langs
+    names = set(found.get(subset, ()) if isinstance(found, dict) else found)
+    codes = [code for code, rules in LANGUAGES.items() if rules.name in names and code not in ("zh", "en")]
+    return codes[0] if len(names) == 1 and codes else None
 
 
 def _meta(name: str, revision: str) -> Any:

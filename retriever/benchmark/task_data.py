@@ -24,7 +24,7 @@ from random import Random
 from typing import Any, Literal, TypeAlias
 
 from quarry.indexer.errors import CorpusError, SettingsError
-from quarry.indexer.language import language_of
+from quarry.indexer.lexical.languages import LANGUAGES, languages_in
 from quarry.indexer.messages import Message
 from quarry.retriever.data.text_lines import Faults, json_object, numbered_lines, quoted
 
@@ -44,6 +44,7 @@ Row: TypeAlias = Mapping[str, str | float]
 
 _TRAIN_PER_LABEL = 64  # kept of a sampled training split: twice what each of the ten classifiers draws
 _LANGUAGE_SAMPLE = 200  # texts read to detect a language
+_USUAL = "zh en"  # named before other languages
 _MIN_ROWS = 2
 _FIELDS: Mapping[Kind, tuple[str, ...]] = {
     "STS": ("sentence1", "sentence2", "score"),
@@ -208,17 +209,8 @@ def read_rows(choice: TaskChoice, limit: int | None) -> RowData:
 def languages_of(texts: Sequence[str]) -> list[str]:
     """Return the languages as mteb writes them (`cmn-Hans`, `eng-Latn`), of at least a tenth of the sampled texts."""
     looked_at = Random(0).sample(texts, min(len(texts), _LANGUAGE_SAMPLE))
-    counts: dict[str, int] = defaultdict(int)
-    for text in looked_at:
-        counts[language_of(text)] += 1
-    names = {"zh": "cmn-Hans"} if _has_accents(looked_at) else {"zh": "cmn-Hans", "en": "eng-Latn"}
-    return [code for name, code in names.items() if counts[name] * 10 >= len(looked_at)] or ["und"]
-
-
-def _has_accents(texts: Sequence[str]) -> bool:
-    """Tell whether more than one Latin letter in a hundred has an accent, as in French or Polish and unlike English."""
-    letters = [letter for text in texts for letter in text if letter.isalpha() and letter < "\u0250"]
-    return sum(letter > "\x7f" for letter in letters) * 100 > len(letters)
+    found = sorted(languages_in(looked_at), key=lambda code: (code not in _USUAL, _USUAL.find(code), code))
+    return [LANGUAGES[code].name for code in found] or ["und"]
 
 
 def texts_of_row(row: Row) -> list[str]:

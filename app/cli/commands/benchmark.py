@@ -49,8 +49,10 @@ Results are stored in mteb's format as INTO/results/MODEL/REVISION/TASK.json. Ta
 \b
 quarry benchmark table INTO...     averages per kind and overall, as Markdown
 quarry benchmark compare A B       two models task by task, with significance
+quarry benchmark released          published scores of released models, and ours
 
-INTO, A and B are results folders of one model. --png draws the averages per kind."""
+INTO, A and B are results folders of one model. --png draws the averages per kind. released scores the models of this machine
+when --into is given."""
 
 
 class Action(StrEnum):
@@ -59,6 +61,7 @@ class Action(StrEnum):
     run = "run"
     table = "table"
     compare = "compare"
+    released = "released"
 
 
 def register(cli: typer.Typer) -> None:
@@ -69,7 +72,7 @@ def register(cli: typer.Typer) -> None:
 
 
 def benchmark(
-    action: Annotated[Action, typer.Argument(help="run, table or compare.")] = Action.run,
+    action: Annotated[Action, typer.Argument(help="run, table, compare or released.")] = Action.run,
     folders: Annotated[list[Path] | None, typer.Argument(help="Results folders, for table and compare.")] = None,
     into: Annotated[Path | None, typer.Option("--into", help="Results folder.")] = None,
     data: Annotated[Path, typer.Option(help="Folder with one subfolder per dataset.")] = Path("data"),
@@ -117,6 +120,11 @@ def benchmark(
         ModelError: If the model is not on this machine.
         typer.BadParameter: If no folder is given for the results, or the data folder has no known data set.
     """
+    if action is Action.released:
+        from quarry.app.cli.commands.benchmark_results import show_released
+
+        show_released(data, into, device, as_json=as_json)
+        return
     if action is not Action.run:
         _show(action, folders or [], png, as_json=as_json)
         return

@@ -86,3 +86,53 @@ def _row(each: "TaskComparison") -> tuple[str, ...]:
     return (
         each.task, f"{each.before:.2f}", f"{each.after:.2f}", f"{each.difference:+.2f}", interval, p, str(each.count), each.verdict,
     )  # fmt: skip  # one row of a table
+
+
+def show_released(data: Path, into: Path | None, device: str, *, as_json: bool) -> None:
+    """Print published averages of released models, and ours beside them where the weights are on this machine.
+
+    With `into`, models that are here are scored first, on the tasks whose data is in `data`.
+    """
+    from quarry.indexer.models.source import find_cached
+    from quarry.retriever.benchmark.published import published, published_table
+
+    here = [model for model in dict.fromkeys(row.model for row in published()) if find_cached(model)[0] is not None]
+    ours: dict[tuple[str, str], Averages] = {}
+    for row in published() if into is not None else ():
+        if row.model in here and into is not None:
+            found = _scored(row.model, row.benchmark, data, into, device)
+            if found is not None:
+                ours[row.model, row.benchmark] = found
+    if as_json:
+        rows = [
+            {
+                **fields(row),
+                "here": row.model in here,
+                "ours": fields(found) if (found := ours.get((row.model, row.benchmark))) else None,
+            }
+            for row in published()
+        ]
+        out_json(rows)
+    else:
+        out(published_table(published(), ours, here))
+        note(f"{len(here)} of {len({row.model for row in published()})} models are on this machine")
+
+
+def _scored(model: str, benchmark: str, data: Path, into: Path, device: str) -> "Averages | None":
+    """Score a model that is here on the tasks of a benchmark whose data is here; None when there is none."""
+    from quarry.app.wiring import choose_model
+    from quarry.indexer.errors import CorpusError
+    from quarry.retriever.benchmark.averages import TaskScore, averages
+    from quarry.retriever.benchmark.choices import chosen
+    from quarry.retriever.benchmark.run import run_benchmark
+
+    try:
+        choices = chosen(benchmark, data).choices
+    except CorpusError as err:
+        note(f"{model}, {benchmark}: {err}")
+        return None
+    embedder = choose_model(model, device=device).embedder
+    if embedder is None:
+        return None
+    results = run_benchmark(embedder, choices, into, progress=lambda message: note(f"{model}: {message}"))
+    return averages([TaskScore(each.task, each.kind, 100 * each.score) for each in results])

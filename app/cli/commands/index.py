@@ -71,7 +71,11 @@ def index(
     ] = None,
     examples: ExamplesOption = None,
     analyzer: Annotated[
-        Literal["jieba", "rjieba", "bigram"] | None, typer.Option(help="Chinese word segmenter. Default: jieba.")
+        str | None,
+        typer.Option(
+            help="How words are cut: jieba, rjieba or bigram for Chinese and English; or two letters of another language, "
+            "such as fr, ru, ja. Default: jieba, or as it was built."
+        ),
     ] = None,
     rerank_vectors: Annotated[
         bool | None,
@@ -166,6 +170,10 @@ def index(
         return found
 
     with usage_errors():
+        if analyzer is not None:
+            from quarry.indexer.lexical.analyzer import analyzer as analyzer_named
+
+            analyzer_named(analyzer)  # an unknown name ends here
         settings = BuildOptions(
             chunking=_chunking(into, chunk_tokens, overlap),
             store=store,

@@ -81,3 +81,17 @@ def test_a_route_that_needs_a_model_says_so():
         MtebSearch(None, SearchSettings("hybrid"))
     with pytest.raises(SettingsError, match="unknown route 'fast'"):
         MtebSearch(None, SearchSettings("fast"))
+
+
+def test_a_task_in_another_language_is_searched_by_its_words():
+    from datasets import Dataset
+
+    corpus = Dataset.from_list(
+        [{"id": "a", "title": "", "text": "Les élèves lisent."}, {"id": "b", "title": "", "text": "Le musée ferme."}]
+    )
+    queries = Dataset.from_list([{"id": "q", "text": "eleve"}])
+    model = MtebSearch(None, SearchSettings("bm25"))
+    model.index(corpus, task_metadata=mteb.get_task("AlloprofRetrieval").metadata)
+    assert list(model.search(queries, top_k=5)["q"]) == ["a"]
+    model.index(corpus, task_metadata=mteb.get_task("NFCorpus").metadata)
+    assert model.search(queries, top_k=5)["q"] == {}
