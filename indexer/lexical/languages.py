@@ -14,6 +14,7 @@ from unicodedata import combining, normalize
 Cut: TypeAlias = Literal["words", "bigrams"]
 
 _LEAST_SHARE = 0.1  # of the texts, for a language to be named
+_FREQUENT = "en es fr de pt it nl pl ru hi"  # first where texts tell as much for one language as for another
 _SURE = 3  # function words that tell the language of one text
 # letters with their marks: in Devanagari or Thai, vowels are marks, which \w leaves out
 _WORD = re.compile(r"[^\s\d_.,;:!?¿¡()\[\]\"“”«»„।،؟、。，？！'’-]+")
@@ -80,7 +81,7 @@ LANGUAGES: dict[str, LanguageRules] = {rules.code: rules for rules in (
     _rules("eu", "eus-Latn", "basque", "eta da du ez bat dira zen zer nor non hau izan"),
     _rules("fa", "fas-Arab", "persian", "در به از که این است را با برای آن یک می چه و"),
     _rules("fi", "fin-Latn", "finnish", "ja on ei se etta oli han joka mika kuka missa milloin ovat myos kuin mutta"),
-    _rules("fr", "fra-Latn", "french", "le la les des du de un une et est que qui dans en pour pas sur avec au aux ce quel quelle ou par"),
+    _rules("fr", "fra-Latn", "french", "le la les des du de un une et est que qui dans en pour pas sur avec a au ce quel quelle par"),
     _rules("ga", "gle-Latn", "irish", "an na agus is ar ag go le i na bhi cad cen"),
     _rules("hi", "hin-Deva", "hindi", "के का की में है और से को पर ने यह एक था क्या कौन"),
     _rules("hu", "hun-Latn", "hungarian", "a az es hogy nem is egy van volt meg mi ki hol mint de"),
@@ -143,7 +144,7 @@ def _in_script(script: str, texts: Sequence[str]) -> Counter[str]:
     """Return how many texts each language of a script has; those that tell nothing count for the most frequent one."""
     if script == "Hani":
         return Counter({"zh": len(texts)})
-    known = [rules for rules in LANGUAGES.values() if rules.script == script]
+    known = sorted((rules for rules in LANGUAGES.values() if rules.script == script), key=_rank)
     if script == "Arab":
         persian = sum(bool(_PERSIAN.search(text)) for text in texts)
         return Counter({"fa": persian, "ar": len(texts) - persian})
@@ -162,6 +163,11 @@ def _in_script(script: str, texts: Sequence[str]) -> Counter[str]:
         sure = count >= _SURE and not (others and others[0][1] == count)
         found[best if sure else whole] += 1
     return found
+
+
+def _rank(rules: LanguageRules) -> int:
+    place = _FREQUENT.find(rules.code)
+    return place if place >= 0 else len(_FREQUENT)
 
 
 def _has_accents(texts: Sequence[str]) -> bool:

@@ -37,6 +37,7 @@ class Items:
         statistic: How the values make a score.
         values: By query id, or by place: values of the measure, or cosines.
         gold: By the same ids: gold scores or labels; empty for a mean.
+        dataset: The data set on the hub; empty for an own one.
     """
 
     task: str
@@ -48,6 +49,7 @@ class Items:
     statistic: Statistic = "mean"
     values: Mapping[str, float] = field(default_factory=dict)
     gold: Mapping[str, float] = field(default_factory=dict)
+    dataset: str = ""
 
 
 def items_path(into: Path, result: Path) -> Path:

@@ -47,6 +47,12 @@ class Prepared:
         return str(self.task.metadata.type)
 
     @property
+    def dataset(self) -> str:
+        """The data set on the hub; empty for an own one."""
+        path = str(self.task.metadata.dataset["path"])
+        return "" if path.startswith("local/") else path
+
+    @property
     def measure(self) -> str:
         """Mteb's name of the main measure."""
         return str(self.task.metadata.main_score)

@@ -149,7 +149,9 @@ def _run(model: MtebModel, ready: Prepared, into: Path) -> BenchmarkResult:
     found = _evaluated(model, ready, into, again=not reused and not parts)  # mteb itself does not look at the data
     score = float(found.result.get_score())
     if not reused:
-        facts = Items(ready.name, ready.kind, ready.measure, score, ready.digest, asked, *found.items)
+        facts = Items(
+            ready.name, ready.kind, ready.measure, score, ready.digest, asked, *found.items, dataset=ready.dataset
+        )
         write_items(items_path(into, path), facts)
     return BenchmarkResult(
         task=ready.name,

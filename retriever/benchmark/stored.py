@@ -98,6 +98,11 @@ def _metrics(kind: str, found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             yield {"type": told.replace("cosine_", "cos_sim_"), "value": 100 * float(value)}
 
 
+def model_folders(folder: Path) -> list[Path]:
+    """Return the folders of models whose results lie below a folder, by name."""
+    return sorted({path.parent for path in folder.rglob(_META)}) if folder.is_dir() else []
+
+
 def model_folder(folder: Path) -> Path:
     """Return the folder of one model's results: itself, or the only one below.
 
@@ -110,7 +115,7 @@ def model_folder(folder: Path) -> Path:
     """
     if (folder / _META).is_file():
         return folder
-    found = sorted({path.parent for path in folder.rglob(_META)}) if folder.is_dir() else []
+    found = model_folders(folder)
     if not found:
         raise CorpusError(
             "benchmark.no_results",
@@ -159,14 +164,12 @@ def _read(path: Path) -> StoredResult:
     task, scores = content.get("task_name"), content.get("scores")
     if not isinstance(task, str) or not isinstance(scores, dict):
         raise _no_result(path, "it has no task_name and scores")
-    kind, dataset = _facts(task)
-    return StoredResult(
-        task, kind or (items.kind if items else ""), dataset, str(content.get("dataset_revision", "")), scores, items
-    )
+    kind, dataset = (items.kind, items.dataset or task) if items else _facts(task)
+    return StoredResult(task, kind, dataset, str(content.get("dataset_revision", "")), scores, items)
 
 
 def _facts(task: str) -> tuple[str, str]:
-    """Return kind and data set of a task that mteb knows; of others the name stands for the data set."""
+    """Return kind and data set of a task that mteb knows, for results of other programs; else the name stands for the data set."""
     from mteb.get_tasks import get_task
 
     try:

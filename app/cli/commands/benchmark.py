@@ -49,7 +49,7 @@ Results are stored in mteb's format as INTO/results/MODEL/REVISION/TASK.json. Ta
 \b
 quarry benchmark table INTO...     averages per kind and overall, as Markdown
 quarry benchmark compare A B       two models task by task, with significance
-quarry benchmark released          published scores of released models, and ours
+quarry benchmark released          published scores, and ours
 
 INTO, A and B are results folders of one model. --png draws the averages per kind. released scores the models of this machine
 when --into is given."""

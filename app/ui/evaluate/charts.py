@@ -55,6 +55,28 @@ def latency_chart(rows: Sequence[Row], measure: str, say: Say) -> Layers:
     return chart.properties(height=_HEIGHT)
 
 
+def kinds_chart(rows: Sequence[Row], say: Say) -> alt.Chart:
+    """Averages of models on benchmarks: one group of bars per kind of task."""
+    chart: alt.Chart = (
+        _chart(rows)
+        .mark_bar()
+        .encode(
+            x=alt.X("kind:N", title=say("kind of task", "任务类型"), sort=None),
+            xOffset=alt.XOffset("run:N", sort=None),
+            y=alt.Y("value:Q", title=say("average, of 100", "平均分（满分 100）"), scale=alt.Scale(domain=[0, 100])),
+            color=_run(say),
+            tooltip=[
+                alt.Tooltip("run:N"),
+                alt.Tooltip("kind:N"),
+                alt.Tooltip("value:Q", format=".2f"),
+                alt.Tooltip("tasks:Q"),
+            ],
+        )
+        .properties(height=_HEIGHT)
+    )
+    return chart
+
+
 def depth_chart(rows: Sequence[Row], say: Say) -> alt.Chart:
     """Recall by number of documents."""
     chart: alt.Chart = (

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from quarry.app.ui.evaluate.benchmarks import show_benchmarks
 from quarry.app.ui.evaluate.job import EvaluationOptions, run_evaluation
 from quarry.app.ui.evaluate.own_judgements import own_judgements
 from quarry.app.ui.evaluate.panel import remembered, show_runs
@@ -48,6 +49,7 @@ def page() -> None:
         st.warning(say("A saved evaluation cannot be read.", "有一个已保存的评测无法读取。"), icon=":material/warning:")
         st.code(f"{name}: {reason}", language=None, wrap_lines=True)
     _saved(session, folder, labels)
+    show_benchmarks(session)
 
 
 def _choices(session: Session) -> tuple[DataChoice, ...]:

@@ -458,3 +458,20 @@ def test_poisoned_questions_and_titles_stay_text(index, monkeypatch):
     assert "<script>" not in markdown(at)
     assert "**" not in markdown(at)
     assert any(POISON in text.value for text in at.text)
+
+
+def test_results_of_model_benchmarks_stand_below_with_their_numbers_of_tasks(tmp_path):
+    pytest.importorskip("mteb")
+    from quarry.app.ui.evaluate.benchmarks import average_rows, benchmark_averages, kind_rows
+    from quarry.retriever.benchmark.run import run_benchmark
+    from quarry.retriever.benchmark.task_data import choose_tasks
+    from tests.fakes import WordEmbedder
+    from tests.retriever.benchmark.native_data import sts, write_jsonl
+
+    write_jsonl(tmp_path / "data" / "pairs" / "test.jsonl", sts(1, 30))
+    list(run_benchmark(WordEmbedder(), choose_tasks(tmp_path / "data", ["pairs"]), tmp_path / "benchmarks"))
+    found = benchmark_averages(tmp_path / "benchmarks")
+    (row,) = average_rows(found, lambda english, _chinese: english)
+    assert row["model"] == "tests/words 1"
+    assert row["STS"] == row["average"] == f"{found['tests/words 1'].overall:.2f} (1)"
+    assert [(one["kind"], one["tasks"]) for one in kind_rows(found)] == [("STS", 1)]
