@@ -142,6 +142,11 @@ def out_json(content: Any) -> None:
     )
 
 
+def out_listening(url: str, more: dict[str, str]) -> None:
+    """Print in one line of JSON where a server listens, for programs that start it; empty values are left out."""
+    out_json({"url": url, **{name: value for name, value in more.items() if value}})
+
+
 def fields(record: Any) -> dict[str, Any]:
     """Return the fields of a dataclass for JSON, like `dataclasses.asdict`, with messages as English sentences."""
     return {field.name: plain(getattr(record, field.name)) for field in dataclasses.fields(record)}
@@ -209,6 +214,12 @@ def _fitting(text: str, width: int) -> str:
         if used > width:
             return text[:place]
     return text
+
+
+ListeningJsonOption = Annotated[
+    bool,
+    typer.Option("--json", help="Print where it listens as one line of JSON, with a token or password that it made."),
+]
 
 
 class ProgressBar:

@@ -78,7 +78,8 @@ class Comparison:
         return Message.of(
             "evaluation.comparison",
             "{verdict}: {measure} {before:.4f} -> {after:.4f}, difference {difference:+.4f} (95 % interval {low:+.4f} to "
-            "{high:+.4f}), p {p:.4f}{corrected}; {wins} wins, {ties} ties, {losses} losses on {count} queries{left_out}.",
+            "{high:+.4f}), p {p:.4f}{corrected}; {wins:win|wins}, {ties:tie|ties}, {losses:loss|losses} on "
+            "{count:query|queries}{left_out}.",
             verdict=_verdict_message(self.verdict),
             measure=self.measure,
             before=self.before,

@@ -61,7 +61,10 @@ def tab(number: int, then: Callable[[Visitor, str], None] | None = None) -> Call
 
 def evaluate_demo(person: Visitor, language: str) -> None:
     """Two methods of the demo's judged questions, the first time; later visits open what is saved."""
-    name = "Evaluate" if language == "en" else "评测"
+    new, name = ("New evaluation", "Evaluate") if language == "en" else ("新建评测", "开始评测")
+    if not person.page.get_by_role("button", name=name, exact=True).is_visible():
+        person.page.get_by_text(new, exact=True).click()
+        person.settle()
     person.page.get_by_role("button", name=name, exact=True).click()
     person.page.get_by_role("tab").first.wait_for()
     person.settle()

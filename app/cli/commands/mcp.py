@@ -9,7 +9,17 @@ import typer
 
 from quarry.app.cli.commands.serve import token_for
 from quarry.app.cli.commands.ui import address, allowed_hosts, free_port
-from quarry.app.cli.console import AllowHostOption, AsOption, DeviceOption, RerankOption, note, out, principals_of
+from quarry.app.cli.console import (
+    AllowHostOption,
+    AsOption,
+    DeviceOption,
+    ListeningJsonOption,
+    RerankOption,
+    note,
+    out,
+    out_listening,
+    principals_of,
+)
 from quarry.app.cli.help import IndexCommand
 from quarry.indexer.errors import MissingExtraError
 
@@ -45,6 +55,7 @@ def mcp(
     ] = False,
     rerank: RerankOption = "auto",
     device: DeviceOption = "auto",
+    as_json: ListeningJsonOption = False,
 ) -> None:
     """Serve one client over stdio, where nothing else is printed, or any number over HTTP.
 
@@ -58,6 +69,8 @@ def mcp(
             expected="the extra `mcp`",
             do="Run pip install 'quarry-search[mcp]'",
         )
+    if as_json and not http:
+        raise typer.BadParameter("--json requires --http: over stdio nothing but the protocol is printed")
     from quarry.app.server.settings import TOKEN_VARIABLE
 
     token, generated = token_for(host, os.environ.get(TOKEN_VARIABLE, "")) if http else ("", False)
@@ -71,8 +84,12 @@ def mcp(
         return
 
     def announce() -> None:
-        out(f"Quarry answers MCP at {address(host, port)}/mcp (press Ctrl-C to stop)")
-        if generated:
+        url = f"{address(host, port)}/mcp"
+        if as_json:
+            out_listening(url, {"token": token if generated else ""})
+        else:
+            out(f"Quarry answers MCP at {url} (press Ctrl-C to stop)")
+        if generated and not as_json:
             out(f"token: {token}")
             note(f"it is shown only once; set {TOKEN_VARIABLE} to choose your own")
 

@@ -16,10 +16,12 @@ from quarry.app.cli.console import (
     DeviceOption,
     ExamplesOption,
     HostOption,
+    ListeningJsonOption,
     PortOption,
     RerankOption,
     note,
     out,
+    out_listening,
 )
 from quarry.app.cli.help import IndexCommand
 from quarry.app.keys import keys_path
@@ -79,6 +81,7 @@ def serve(
             help="Another name of a model, for programs with a fixed one: NAME=embedder, NAME=reranker or NAME=answers."
         ),
     ] = None,
+    as_json: ListeningJsonOption = False,
 ) -> None:
     """Start the server.
 
@@ -134,8 +137,11 @@ def serve(
 
     def announce() -> None:
         url = address(host, port)
-        out(f"Quarry answers at {url} (press Ctrl-C to stop); what it understands: {url}/docs")
-        if generated:
+        if as_json:
+            out_listening(url, {"docs": f"{url}/docs", "token": token if generated else ""})
+        else:
+            out(f"Quarry answers at {url} (press Ctrl-C to stop); what it understands: {url}/docs")
+        if generated and not as_json:
             out(f"token: {token}")
             note(f"it is shown only once; set {TOKEN_VARIABLE} to choose your own")
         if keyed:

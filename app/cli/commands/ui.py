@@ -17,10 +17,12 @@ from quarry.app.cli.console import (
     DeviceOption,
     ExamplesOption,
     HostOption,
+    ListeningJsonOption,
     PortOption,
     RerankOption,
     note,
     out,
+    out_listening,
 )
 from quarry.app.cli.help import IndexCommand
 from quarry.app.uploads import MAX_FILE_MEGABYTES
@@ -77,6 +79,7 @@ def ui(
     device: DeviceOption = "auto",
     allow_host: AllowHostOption = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser window.")] = False,
+    as_json: ListeningJsonOption = False,
 ) -> None:
     """Start the app."""
     index, folder = index_of(path)
@@ -93,8 +96,11 @@ def ui(
         "QUARRY_UI_EXAMPLES": str(examples.absolute()) if examples else "",
     }
     generated = set_password(environment, host)
-    out(f"Quarry is at {address(host, port)} (press Ctrl-C to stop)")
-    if generated:
+    if as_json:
+        out_listening(address(host, port), {"index": str(index.absolute()), "password": generated})
+    else:
+        out(f"Quarry is at {address(host, port)} (press Ctrl-C to stop)")
+    if generated and not as_json:
         out(f"password: {generated}")
         note(f"it is shown only once; set {PASSWORD_VARIABLE} to choose your own")
     sys.stdout.flush()

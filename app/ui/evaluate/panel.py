@@ -159,10 +159,16 @@ def _queries(session: Session, runs: Sequence[NamedRun], titles: Mapping[str, st
     query_id = _one_of(say("Results of one question", "查看某个问题的结果"), ids, key, named)
     st.text(texts.get(query_id, query_id))
     grades = asked.qrels.get(query_id, {}) if asked else {}
+    narrow = {
+        say("Relevant", "相关"): st.column_config.TextColumn(width=70),
+        say("Document", "文档"): st.column_config.TextColumn(width=140),
+        say("Id", "标识"): st.column_config.TextColumn(width=140),
+    }
     for column, run in zip(st.columns(len(pair)), pair, strict=True):
         with column:
             st.text(f"{run.label}   {measure} {run.saved.evaluation.values(measure)[query_id]:.4f}")
-            st.dataframe(queries.result_rows(run, query_id, grades, titles, say), hide_index=True)
+            rows_of_run = queries.result_rows(run, query_id, grades, titles, say)
+            st.dataframe(rows_of_run, hide_index=True, column_config=narrow if len(pair) > 1 else None)
     if grades:
         st.text(say("Ranks of the relevant documents:", "相关文档的名次："))
         st.dataframe(queries.missed_rows(pair, query_id, grades, titles, say), hide_index=True)

@@ -15,7 +15,7 @@ from quarry.app.ui.search.judging import Subject, confirmation
 from quarry.app.ui.search.upload_panel import upload_panel
 from quarry.app.ui.search.why_not_panel import why_not_panel
 from quarry.app.ui.shared.session import Session, current
-from quarry.app.ui.shared.shown_text import counted, inert, plain, told
+from quarry.app.ui.shared.shown_text import counted, inert, plain, safe, told
 from quarry.indexer.errors import SearchError
 from quarry.retriever.answers.fit import search_with_fit
 from quarry.retriever.asking import MAX_QUERY_CHARS
@@ -69,11 +69,11 @@ def _opened(session: Session) -> "Searcher | None":
 def _empty_index(session: Session) -> None:
     st.info(
         session.say(
-            "This index has no documents yet. Add some with “Add documents”, or run "
-            f"`quarry index FOLDER --into {plain(str(session.index))}`.",
-            f"这个索引里还没有文档。可以用“添加文档”添加，或运行 `quarry index FOLDER --into {plain(str(session.index))}`。",
+            "This index has no documents yet. Add some with “Add documents”, or run:",
+            "这个索引里还没有文档。可以用“添加文档”添加，或运行：",
         )
     )
+    st.code(f"quarry index FOLDER --into {safe(str(session.index))}", language=None, wrap_lines=True)
 
 
 def _welcome(session: Session, searcher: "Searcher") -> None:

@@ -6,6 +6,7 @@ import streamlit as st
 
 from quarry.app.ui.index.first import first_index, has_index
 from quarry.app.ui.shared.session import current, kept_language, remember_visitor
+from quarry.app.uploads import MAX_FILE_MEGABYTES
 from quarry.app.words import InterfaceLanguage
 
 PAGES = Path(__file__).parents[1] / "pages"
@@ -28,10 +29,22 @@ STYLE = """<style>
 }
 [data-testid="stMetric"] { padding: .5rem .8rem; }
 [data-testid="stMetricValue"] { font-size: 1.4rem; }
-[data-testid="stBaseButton-primary"], [data-testid="stBaseButton-primaryFormSubmit"], [data-testid="stMultiSelect"] [data-tag],
-[data-testid="stMultiSelect"] [data-tag] * { color: light-dark(#fff, #1b1207); }
-[data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] * { color: light-dark(#5f5e5a, #b4b3ae); opacity: 1; }
+@media (prefers-color-scheme: dark) {
+  [data-testid^="stBaseButton-primary"]:not(:disabled), [data-testid^="stBaseButton-primary"]:not(:disabled) *,
+  [data-testid="stMultiSelect"] [data-tag], [data-testid="stMultiSelect"] [data-tag] * { color: #1b1207 !important; }
+}
+[data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] *, [data-testid="stImageCaption"] * {
+  color: light-dark(#5f5e5a, #b4b3ae); opacity: 1; }
+[data-testid="stDialog"] [data-testid="stImageCaption"] * { color: inherit; }
 [data-testid="stButtonGroup"] [role="radiogroup"], [data-testid="stButtonGroup"] > div { flex-wrap: wrap; row-gap: .2rem; }
+</style>"""
+
+# Streamlit has no Chinese: what it writes by itself is written over.
+CHINESE = f"""<style>
+[data-testid="stFileUploaderDropzone"] [data-testid^="stBaseButton"] p,
+[data-testid="stFileUploaderDropzoneInstructions"] span {{ font-size: 0; }}
+[data-testid="stFileUploaderDropzone"] [data-testid^="stBaseButton"] p::after {{ content: "选择"; font-size: .875rem; }}
+[data-testid="stFileUploaderDropzoneInstructions"] span::after {{ content: "每个文件不超过 {MAX_FILE_MEGABYTES} MB"; font-size: .875rem; }}
 </style>"""
 
 # `/` goes to the question, as on many sites, and a question can be typed at once. Titles and citations open what their button
@@ -79,6 +92,7 @@ def frame() -> None:
             "Language / 语言", list(LANGUAGES), format_func=LANGUAGES.__getitem__, key="language", required=True
         )
     state.spoken = state.language
+    st.html(STYLE)
     session = current()
     say = session.say
     titles = {
@@ -93,7 +107,8 @@ def frame() -> None:
         for name, (title, icon) in titles.items()
         if (PAGES / name).is_file()
     ]
-    st.html(STYLE)
+    if session.language == "zh":
+        st.html(CHINESE)
     st.html(KEYS, unsafe_allow_javascript=True)  # the same text for everyone: nothing of documents or users is in it
     remember_visitor(session, browser)
     if not has_index(session.index):

@@ -54,7 +54,7 @@ def test_the_index_is_the_first_argument(name):
     assert "--index" not in options or name == "compare"  # of two runs, it only lends texts
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("ui", "serve", "mcp", "completion")])
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "completion"])
 def test_every_command_that_prints_results_prints_json(name):
     assert any("--json" in one.opts for one in COMMANDS[name].params), name
 

@@ -46,6 +46,22 @@ def test_every_text_of_every_page_has_the_contrast_of_wcag_aa_in_both_themes(bro
                 assert faint_texts(person.page) == [], f"{path} {theme}"
 
 
+def test_the_password_and_what_opens_above_a_page_have_it_too(browser, tmp_path):
+    with (
+        served(demo_index(tmp_path), "--rerank", "none", QUARRY_UI_PASSWORD="correct horse") as url,
+        visitor(browser, url) as person,
+    ):
+        for theme in ("dark", "light"):
+            person.page.emulate_media(color_scheme=theme)
+            person.go()
+            if theme == "dark":
+                assert faint_texts(person.page) == [], "password"
+                person.page.locator("input[type=password]").fill("correct horse")
+                person.click("Open")
+            person.click("Add documents")
+            assert faint_texts(person.page) == [], f"uploads, {theme}"
+
+
 def test_faint_text_is_found(browser, address):
     """The measure itself: gray on white has 2.32, black on white nothing to report, a disabled button is exempt."""
     with visitor(browser, address) as person:
