@@ -103,7 +103,8 @@ def test_what_cannot_be_compared():
 def test_verdict_in_words_with_the_numbers_behind_it(before, after, english, chinese):
     result = compare(evaluation(before), evaluation(after), "AP")
     assert words(result.message(), "en").startswith(english)
-    assert f"on {len(before)} queries" in words(result.message(), "en")
+    noun = "query" if len(before) == 1 else "queries"
+    assert f"on {len(before)} {noun}" in words(result.message(), "en")
     assert words(result.message(), "zh").startswith(chinese)
     assert f"{len(before)} 个查询中 {len(result.wins)} 胜" in words(result.message(), "zh")
 
