@@ -69,7 +69,7 @@ def least_threshold(judged: Judged, promised: float = PROMISED, near_misses: flo
     Example:
         >>> judged = Judged(np.linspace(0, 1, 101), np.linspace(0, 1, 101) > 0.3, np.linspace(0, 0.5, 101))
         >>> least_threshold(judged)
-        0.39
+        0.42
     """
     count = len(judged.strengths)
     for threshold in np.unique(np.concatenate([judged.strengths, judged.near])):
