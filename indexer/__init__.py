@@ -5,6 +5,7 @@
     -> vectors, and states of single tokens                      models (by the protocol embedder), tokens
     -> one generation: texts, vectors, BM25 index, manifest      storage, stores, lexical; build puts them together
     -> opened for searching                                      opened
+    vectors made on other machines, and taken by a build         encode, shards
 
 The doors are `build_index`, `index_documents`, `delete_documents`, `remove_documents` and `compact_index` for writing,
 `Index.open` for reading, and `resolve_model` and `load_embedder` for models. What flows are `records`, whose metadata is JSON

@@ -1,6 +1,7 @@
 """Small deterministic stand-ins for models: no torch, no network. They are never the subject of a test."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import sha256
 
 import numpy as np
@@ -33,9 +34,14 @@ class WordEmbedder:
         out = np.zeros((len(texts), self.spec.dim), dtype=np.float32)
         for row, text in enumerate(texts):
             for word in self._analyzer.tokens(text) or ["\0"]:
-                seed = int.from_bytes(sha256(f"{self.spec.revision}{word}".encode()).digest()[:8])
-                out[row] += np.random.default_rng(seed).standard_normal(self.spec.dim).astype(np.float32)
+                out[row] += _direction(f"{self.spec.revision}{word}", self.spec.dim)
         return out / np.linalg.norm(out, axis=1, keepdims=True)
+
+
+@lru_cache(maxsize=1 << 16)
+def _direction(word: str, dim: int) -> NDArray[np.float32]:
+    seed = int.from_bytes(sha256(word.encode()).digest()[:8])
+    return np.random.default_rng(seed).standard_normal(dim).astype(np.float32)
 
 
 class OverlapReranker:

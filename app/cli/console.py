@@ -95,6 +95,7 @@ _PHASES = {
     "reading": ("reading files", "files"),
     "cutting": ("splitting passages", "documents"),
     "encoding": ("encoding passages", "passages"),
+    "taking": ("taking vectors from shards", "vectors"),
     "storing": ("storing vectors", "passages"),
     "titles": ("encoding titles", "titles"),
     "lexical": ("building the lexical index", "passages"),

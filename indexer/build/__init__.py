@@ -6,7 +6,7 @@
     -> new and changed documents cut into passages, with terms       cutting (large ones in cutting_worker), chunking, table_heads
     -> texts: live segments less what is removed, and a new one      storage/working_table
     -> small segments merged into the new one                        merging
-    -> vectors and token states of the passages that lack them       encoding, storage/vector_cache, tokens
+    -> vectors and token states of the passages that lack them       shards, encoding, stores/kept_vectors, tokens
     -> vector store, vectors of titles and headings, terms           steps.fill_segment, stores, names, lexical
     -> the segment sealed                                            steps.finish_segment, storage/segments
     -> both routes probed with sentences of the passages             measurement, probes, cached_embedder; languages
@@ -35,6 +35,7 @@ from quarry.indexer.build.progress import Clock, Observer, Unobserved
 from quarry.indexer.build.removal import Selection, select, take_out
 from quarry.indexer.build.roots import name_roots
 from quarry.indexer.build.steps import (
+    Filled,
     Place,
     describe_generation,
     fill_segment,
@@ -72,6 +73,7 @@ class BuildReport:
         removed: Documents that are gone.
         unchanged: Documents that stayed as they were.
         encoded: Passages that the model encoded; others had vectors already.
+        taken: Vectors of passages and titles that came out of shards (`BuildOptions.vectors`).
         skipped: What was left out, and why.
         seconds: By phase: `reading`, `cutting`, `encoding`, `storing`, `titles`, `lexical`, `probing`.
         left_out: What was left out of the documents of the generation, by kind (`quarry.indexer.readers.left_out`), with how many.
@@ -89,6 +91,7 @@ class BuildReport:
     skipped: tuple[Skipped, ...]
     seconds: dict[str, float]
     left_out: dict[str, int] = field(default_factory=dict)
+    taken: int = 0
 
 
 def build_index(
@@ -335,15 +338,15 @@ def _build(generations: Generations, place: Place, plan: Plan, observer: Observe
         raise _nothing_found(intake)
     with_tokens = plan.with_tokens(chunks)
     if plan.live and plan.same_as_live() and not intake.touched and is_same_corpus(table, plan.live):
-        encoded = 0
+        filled = Filled()
         # token states are kept beside the generations: they may have been lost since the last build
         if plan.embedder and with_tokens and tokens_lost(table, plan.index, plan.embedder):
             with KeptVectors(plan.index, plan.embedder.spec, chunks) as kept:
-                encoded = encode_passages(table, plan.embedder, kept, clock, with_tokens=True)
+                filled = Filled(encode_passages(table, plan.embedder, kept, clock, with_tokens=True))
         intake.left_out = table.left_out()
         table.close()
         _tidy(plan)
-        return _report(plan.live.generation, intake, (documents, chunks), encoded, clock.finish(), switched=False)
+        return _report(plan.live.generation, intake, (documents, chunks), filled, clock.finish(), switched=False)
 
     measured = still_good(plan, table.language_counts(), table.changed_passages())
     merged = segments_to_merge(table, plan)
@@ -355,9 +358,9 @@ def _build(generations: Generations, place: Place, plan: Plan, observer: Observe
     corpus, number = table.corpus_sha256(), table.number_head() if table.needs_head() else None
     table.commit()
     table.close()
-    named, encoded = list(plan.live.segments) if plan.live else [], 0
+    named, filled = list(plan.live.segments) if plan.live else [], Filled()
     if number is not None:
-        encoded = fill_segment(place.segment, plan, clock, with_tokens=with_tokens, passages=chunks)
+        filled = fill_segment(place.segment, plan, clock, with_tokens=with_tokens, passages=chunks)
         named.append(finish_segment(place, number, Segments(generations.root)))
     parts = Parts.open(place.generation, plan.store if plan.embedder else None)
     clock.phase("probing", None)
@@ -379,11 +382,11 @@ def _build(generations: Generations, place: Place, plan: Plan, observer: Observe
     manifest.write(place.generation)
     if not plan.settings.go_live:
         name = generations.finish(place.generation)
-        return _report(name, intake, (documents, chunks), encoded, clock.finish(), switched=False)
+        return _report(name, intake, (documents, chunks), filled, clock.finish(), switched=False)
     name = generations.commit(place.generation, manifest.reason)
     _tidy(plan)
     generations.prune(plan.settings.keep)
-    return _report(name, intake, (documents, chunks), encoded, clock.finish(), switched=True)
+    return _report(name, intake, (documents, chunks), filled, clock.finish(), switched=True)
 
 
 def _tidy(plan: Plan) -> None:
@@ -393,7 +396,13 @@ def _tidy(plan: Plan) -> None:
 
 
 def _report(
-    generation: str, intake: Intake, counts: tuple[int, int], encoded: int, seconds: dict[str, float], *, switched: bool
+    generation: str,
+    intake: Intake,
+    counts: tuple[int, int],
+    filled: Filled,
+    seconds: dict[str, float],
+    *,
+    switched: bool,
 ) -> BuildReport:
     return BuildReport(
         generation=generation,
@@ -404,7 +413,8 @@ def _report(
         changed=intake.changed,
         removed=intake.removed,
         unchanged=intake.unchanged,
-        encoded=encoded,
+        encoded=filled.encoded,
+        taken=filled.taken,
         skipped=tuple(intake.skipped),
         left_out=intake.left_out,
         seconds=seconds,

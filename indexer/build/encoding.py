@@ -12,23 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from quarry.indexer.build.progress import Clock
-from quarry.indexer.embedder import (
-    Embedder,
-    HeadedEmbedder,
-    TermWeights,
-    TokenEmbedder,
-    TokenSink,
-    TokenVectors,
-    Vectors,
-    heads_of,
-)
+from quarry.indexer.embedder import Embedder, TokenEmbedder, heads_of
 from quarry.indexer.lexical.strings import GrowingStrings, encoded
 from quarry.indexer.storage.chunk_table import ChunkTable, PassageRow
 from quarry.indexer.storage.digest_table import BYTES, DigestTable
 from quarry.indexer.stores.kept_vectors import KeptVectors
 from quarry.indexer.tokens.cache import TokenCache
+from quarry.indexer.tokens.encoding import encode_with_states
 from quarry.indexer.tokens.fitting import projection_for
-from quarry.indexer.tokens.projection import TokenBytes
 
 _SAMPLED = 256  # of the oldest passages, and of the newest, that a run without changes looks at
 _LOOKED_UP = 8192  # passages looked up at once
@@ -84,28 +75,13 @@ def _with_tokens(
     pending = _Pending(table, lambda digests: vectors.missing(digests) | tokens.missing(digests))
     clock.phase("encoding", len(pending))
     for chunk_ids in pending.slices():
-        states: dict[int, TokenBytes] = {}
-
-        def keep(number: int, found: TokenVectors, states: dict[int, TokenBytes] = states) -> None:
-            states[number] = projection.compress(found)
-
-        texts, names = table.texts(chunk_ids), table.digests_of(chunk_ids)
-        terms: dict[int, TermWeights] = {}
-        found = _encoded(embedder, texts, keep, terms, clock)
-        if terms:
-            tokens.put_terms(names, [terms[number] for number in range(len(names))])
-        tokens.put(names, [states[number] for number in range(len(names))])
-        vectors.put(names, found)
+        names = table.digests_of(chunk_ids)
+        made = encode_with_states(embedder, table.texts(chunk_ids), projection, clock.observer.advance)
+        if made.terms:
+            tokens.put_terms(names, made.terms)
+        tokens.put(names, made.states)
+        vectors.put(names, made.vectors)
     return len(pending)
-
-
-def _encoded(
-    embedder: TokenEmbedder, texts: Sequence[str], keep: TokenSink, terms: dict[int, TermWeights], clock: Clock
-) -> Vectors:
-    """Encode passages; `terms` is filled when the model has a head for them."""
-    if isinstance(embedder, HeadedEmbedder) and embedder.heads:
-        return embedder.embed_documents_and_parts(texts, keep, terms.__setitem__, progress=clock.observer.advance)
-    return embedder.embed_documents_and_tokens(texts, keep, progress=clock.observer.advance)
 
 
 class _Pending:

@@ -15,6 +15,7 @@ from quarry.indexer.messages import Message
 from quarry.indexer.models.profiles import embedder_profile
 from quarry.indexer.models.token_spans import ScriptTokens
 from quarry.indexer.readers.base import ReadOptions
+from quarry.indexer.shards.folder import ShardFolder
 from quarry.indexer.storage.generation_texts import open_texts, repeated_documents
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.layout import CHUNKS_NAME, CONTENTS_NAME
@@ -46,6 +47,8 @@ class BuildOptions:
             `MOST_PASSAGES_WITH_TOKENS` passages.
         leave: Files below the paths that are not opened this time, by printable absolute path, with what the report says of
             them; documents read from them earlier stay.
+        vectors: A folder of shards (`quarry encode`) whose vectors are taken instead of encoding. Passage length and way of reading
+            of a new index are then those of the shards.
         compact: Whether all segments are merged into one, although nothing else may have changed.
         go_live: Whether the new generation goes live; otherwise it is kept beside the live one, to be judged.
     """
@@ -61,6 +64,7 @@ class BuildOptions:
     notes: tuple[Message, ...] = ()
     rerank_vectors: bool | None = None
     leave: Mapping[str, Skipped] = field(default_factory=dict)
+    vectors: Path | None = None
     compact: bool = False
     go_live: bool = True
 
@@ -78,6 +82,7 @@ class Plan:
         store: The kind of vector store.
         settings: As asked for.
         fresh_cut: Whether stored documents must be cut again.
+        shards: Where vectors are taken from.
         live_is_sound: Otherwise a new generation is made even when nothing else has changed.
     """
 
@@ -90,6 +95,7 @@ class Plan:
     settings: BuildOptions
     fresh_cut: bool
     live_is_sound: bool = True
+    shards: ShardFolder | None = None
 
     @classmethod
     def of(cls, index: Path, live: Manifest | None, embedder: Embedder | None, settings: BuildOptions) -> "Plan":
@@ -102,16 +108,20 @@ class Plan:
         """
         _check_model(index, live, embedder, rebuild=settings.rebuild)
         _check_tokens(embedder, settings)
+        shards = ShardFolder.open(settings.vectors) if settings.vectors is not None and embedder is not None else None
+        before = live or (shards.settings if shards else None)
         spec = settings.chunking or (
-            ChunkSpec(live.chunking.max_tokens, live.chunking.overlap_tokens) if live else ChunkSpec()
+            ChunkSpec(before.chunking.max_tokens, before.chunking.overlap_tokens) if before else ChunkSpec()
         )
         chosen = settings.analyzer or (live.lexical.analyzer if live else "jieba")
-        settings = replace(settings, read=_inherited(settings.read, live))
+        settings = replace(settings, read=_inherited(settings.read, before.reading if before else ReadingFacts()))
         cutter = Cutter(spec, embedder.tokens if embedder else ScriptTokens(), analyzer(chosen), settings.read)
         store = settings.store or (live.store.kind if live and live.store else "auto")
         store_class(store)  # an unknown kind is refused before any work
         fresh = live is not None and (live.chunking != cutter.chunking or live.lexical.identity != cutter.analyzer.name)
-        return cls(index, live, embedder, cutter, chosen, store, settings, fresh)
+        if shards is not None and embedder is not None:
+            shards.check(embedder.spec, cutter.chunking)
+        return cls(index, live, embedder, cutter, chosen, store, settings, fresh, shards=shards)
 
     def same_as_live(self) -> bool:
         """Whether the new generation could differ from the live one in its documents only."""
@@ -161,6 +171,8 @@ class Plan:
             return asked
         if self.live is not None and self.live.embedder is not None:
             return self.live.token_states
+        if self.shards is not None:  # a new index takes what was encoded
+            return self.shards.settings.token_states
         profile = embedder_profile(embedder.spec.model)
         gains = bool(heads_of(embedder)) or (profile is not None and profile.late_interaction)
         return gains and passages <= MOST_PASSAGES_WITH_TOKENS
@@ -178,9 +190,8 @@ class Plan:
         return self.live.lineage if self.live.embedder.fingerprint == self.embedder.spec.fingerprint else None
 
 
-def _inherited(read: ReadOptions, live: Manifest | None) -> ReadOptions:
-    """Return the options with what was not said as the live generation has it."""
-    before = live.reading if live else ReadingFacts()
+def _inherited(read: ReadOptions, before: ReadingFacts) -> ReadOptions:
+    """Return the options with what was not said as it was before."""
     ocr = before.ocr if read.ocr is None else read.ocr
     keep = before.keep_repeated if read.keep_repeated is None else read.keep_repeated
     return replace(read, ocr=ocr, keep_repeated=keep)

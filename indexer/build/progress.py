@@ -8,7 +8,10 @@ class Observer(Protocol):
     """Receives progress events of a build."""
 
     def phase(self, name: str, total: int | None) -> None:
-        """Begin a phase: `reading`, `cutting`, `encoding`, `storing`, `titles`, `lexical` or `probing`; `total` in units or None."""
+        """Begin a phase; `total` in units or None.
+
+        There are `reading`, `cutting`, `taking`, `encoding`, `storing`, `titles`, `lexical` and `probing`.
+        """
         ...
 
     def advance(self, amount: int) -> None:

@@ -12,6 +12,7 @@ from quarry.indexer.build.plan import Plan
 from quarry.indexer.build.progress import Clock
 from quarry.indexer.lexical.index import LexicalSegment
 from quarry.indexer.messages import Message
+from quarry.indexer.shards.filling import fill_from
 from quarry.indexer.storage.chunk_table import ChunkTable
 from quarry.indexer.storage.encoded_rows import RowsWriter
 from quarry.indexer.storage.generation_texts import GenerationTexts
@@ -47,7 +48,20 @@ def is_same_corpus(table: WorkingTable, live: Manifest) -> bool:
     return bool(live.segments) and table.corpus_sha256() == live.corpus_sha256
 
 
-def fill_segment(segment: Path, plan: Plan, clock: Clock, *, with_tokens: bool, passages: int) -> int:
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """Where the vectors of a segment came from.
+
+    Attributes:
+        encoded: Passages that the model encoded.
+        taken: Vectors of passages and titles that came out of shards.
+    """
+
+    encoded: int = 0
+    taken: int = 0
+
+
+def fill_segment(segment: Path, plan: Plan, clock: Clock, *, with_tokens: bool, passages: int) -> Filled:
     """Write vectors and terms of the new segment's passages.
 
     Args:
@@ -58,12 +72,15 @@ def fill_segment(segment: Path, plan: Plan, clock: Clock, *, with_tokens: bool, 
         passages: How many the generation has; with too few to be measured, titles get no vectors.
 
     Returns:
-        How many passages were encoded.
+        Where its vectors came from.
     """
     head = ChunkTable.open(segment / CHUNKS_NAME)
-    encoded = 0
+    encoded = taken = 0
     if plan.embedder:
         with KeptVectors(plan.index, plan.embedder.spec, head.counts()[1]) as kept:
+            if plan.shards is not None:
+                clock.phase("taking", None)
+                taken = fill_from(plan.shards, kept, plan.embedder, head, with_tokens=with_tokens)
             encoded = encode_passages(head, plan.embedder, kept, clock, with_tokens=with_tokens)
             store_vectors(head, segment, plan, kept, clock)
             if passages >= LEAST:
@@ -71,7 +88,7 @@ def fill_segment(segment: Path, plan: Plan, clock: Clock, *, with_tokens: bool, 
     clock.phase("lexical", head.counts()[1])
     index_terms(head, segment)
     head.close()
-    return encoded
+    return Filled(encoded, taken)
 
 
 def finish_segment(place: Place, number: int, segments: Segments) -> SegmentName:

@@ -101,13 +101,18 @@ def read_corpus(
     """
     with Sandbox(options) as sandbox:
         for prefix, root in roots.items():
-            reader = _RootReader(prefix, root, known, options, sandbox)
-            for entry in list_files(root):
+            reader = RootReader(prefix, root, known, options, sandbox)
+            for entry in corpus_files(root):
                 if isinstance(entry, Skipped):
                     yield entry
-                elif not _is_beir_companion(entry):
+                else:
                     left = leave.get(printable(entry.absolute())) if leave else None
                     yield left or reader.read(entry)
+
+
+def corpus_files(root: Path) -> Iterator[Path | Skipped]:
+    """Yield the files below a root that may hold documents, in a fixed order, and what is no file to read."""
+    return (entry for entry in list_files(root) if isinstance(entry, Skipped) or not _is_beir_companion(entry))
 
 
 def _is_beir_companion(path: Path) -> bool:
@@ -119,12 +124,13 @@ def _is_beir_companion(path: Path) -> bool:
     return belongs and any((folder / corpus).is_file() for corpus in ("corpus.jsonl", "corpus.jsonl.gz"))
 
 
-class _RootReader:
+class RootReader:
     """Reads the files of one root, one after another."""
 
     def __init__(
         self, prefix: str, root: Path, known: Callable[[str], SourceFile | None], options: ReadOptions, sandbox: Sandbox
     ) -> None:
+        """Take the root: its prefix in document ids, what the last run knew of a path, and the process for parsers."""
         self._prefix, self._root, self._options, self._sandbox = prefix, root, options, sandbox
         self._known = known
         self._readers = READERS_VERSION + options.variant

@@ -85,6 +85,10 @@ def index(
             "has them up to 20,000 passages.",
         ),
     ] = None,
+    vectors: Annotated[
+        Path | None,
+        typer.Option("--vectors", help="Take the vectors that `quarry encode` made, instead of encoding here."),
+    ] = None,
     ocr: Annotated[
         bool | None,
         typer.Option(
@@ -183,6 +187,7 @@ def index(
             allow_empty=allow_empty,
             keep=keep,
             rerank_vectors=rerank_vectors,
+            vectors=vectors,
         )
     if watch:
         from quarry.app.cli.watching import keep_in_step
@@ -278,6 +283,8 @@ def print_report(into: Path, report: BuildReport, chosen: ChosenModel) -> None:
         seconds = report.seconds.get("encoding", 0.0)
         speed = f", {report.encoded / seconds:.1f} passages/s" if report.encoded and seconds else ""
         out(f"  {spec.model} ({spec.origin}, {spec.dim} dimensions): {report.encoded} passages encoded{speed}")
+        if report.taken:
+            out(f"  {report.taken} vectors of passages and titles taken from shards")
     else:
         out("  no embedding model: BM25 only")
     out("  " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report.seconds.items()))
