@@ -101,10 +101,6 @@ class EncodeReport:
         self.shards += len(record.shards)
         self.skipped.extend(record.left_out())
 
-    def reasons(self) -> Counter[str]:
-        """Return how much was left out, by reason."""
-        return Counter(each.reason for each in self.skipped)
-
 
 def shard_settings(
     embedder: Embedder, folder: str, chunking: ChunkSpec, read: ReadOptions, *, token_states: bool
@@ -211,7 +207,7 @@ def encode_corpus(
 def _nothing(paths: Sequence[Path], report: EncodeReport) -> CorpusError:
     skips = [
         Message.of("build.skips", "{count} {reason}", count=count, reason=reason)
-        for reason, count in sorted(report.reasons().items())
+        for reason, count in sorted(Counter(each.reason for each in report.skipped).items())
     ]
     return CorpusError(
         "shards.nothing_found",

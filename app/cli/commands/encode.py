@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from quarry.app.cli.commands.index import EXIT_INTERRUPTED, print_skipped
 from quarry.app.cli.console import DeviceOption, ProgressBar, fields, note, out, out_json
 from quarry.app.cli.exits import usage_errors
 from quarry.app.cli.help import QuarryCommand
@@ -15,9 +16,6 @@ from quarry.indexer.errors import ModelError
 if TYPE_CHECKING:
     from quarry.indexer.encode.work import EncodeReport
     from quarry.indexer.shards.folder import ShardFolder
-
-EXIT_INTERRUPTED = 130
-_SHOWN_SKIPS = 10
 
 
 def register(cli: typer.Typer) -> None:
@@ -137,11 +135,5 @@ def _print(report: "EncodeReport", folder: "ShardFolder", of: int) -> None:
     out(f"  {spec.model} ({spec.dim} dimensions): {report.encoded} passages and titles encoded{speed}")
     if report.kept:
         out(f"  {report.kept} shards were complete before")
-    if report.skipped:
-        counts = ", ".join(f"{count} {reason}" for reason, count in report.reasons().most_common())
-        out(f"  {len(report.skipped)} skipped: {counts}")
-        for skip in report.skipped[:_SHOWN_SKIPS]:
-            out(f"    {skip.source}: {skip.reason}: {skip.detail}")
-        if len(report.skipped) > _SHOWN_SKIPS:
-            out(f"    ... and {len(report.skipped) - _SHOWN_SKIPS} more (--json lists all)")
+    print_skipped(report.skipped)
     out(f"Next: quarry index PATH --into INDEX --vectors {folder.root}")

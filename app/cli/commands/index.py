@@ -1,6 +1,7 @@
 """`quarry index`: bring an index up to date with files and folders."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -16,6 +17,7 @@ from quarry.app.documents.skips import remember_skips
 from quarry.app.wiring import ChosenModel, asked_options, choose_model, live_manifest
 from quarry.indexer.build import BuildReport, build_index
 from quarry.indexer.build.plan import BuildOptions
+from quarry.indexer.corpus.listing import Skipped
 from quarry.indexer.messages import Message
 from quarry.indexer.readers.left_out import told
 
@@ -290,13 +292,16 @@ def print_report(into: Path, report: BuildReport, chosen: ChosenModel) -> None:
     out("  " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report.seconds.items()))
     if report.left_out:
         out("  left out of what was read: " + ", ".join(part.part("found") for part in told(report.left_out)))
-    if report.skipped:
-        counts = Counter(skip.reason for skip in report.skipped)
-        out(
-            f"  {len(report.skipped)} skipped: "
-            + ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
-        )
-        for skip in report.skipped[:_SHOWN_SKIPS]:
-            out(f"    {skip.source}: {skip.reason}: {skip.detail}")
-        if len(report.skipped) > _SHOWN_SKIPS:
-            out(f"    ... and {len(report.skipped) - _SHOWN_SKIPS} more (--json lists all)")
+    print_skipped(report.skipped)
+
+
+def print_skipped(skipped: Sequence[Skipped]) -> None:
+    """Print what was left out, by reason, and the first of it."""
+    if not skipped:
+        return
+    counts = Counter(skip.reason for skip in skipped)
+    out(f"  {len(skipped)} skipped: " + ", ".join(f"{count} {reason}" for reason, count in counts.most_common()))
+    for skip in skipped[:_SHOWN_SKIPS]:
+        out(f"    {skip.source}: {skip.reason}: {skip.detail}")
+    if len(skipped) > _SHOWN_SKIPS:
+        out(f"    ... and {len(skipped) - _SHOWN_SKIPS} more (--json lists all)")
