@@ -1,6 +1,7 @@
 """A real server on a free port: in a thread of the tests with fakes for models, or `quarry serve` as a process."""
 
 import os
+import resource
 import subprocess
 import sys
 import threading
@@ -63,13 +64,22 @@ def served(settings: ServeOptions, embedder=None, reranker=None, work=None) -> I
         assert not thread.is_alive()
 
 
-def start(index: Path, *flags: str, token: str = "", threads: str = "1") -> tuple[subprocess.Popen, str, str]:
-    """Start the command; returns the process, its address, and the rest of what it printed until then."""
+def limit_files(process: subprocess.Popen, count: int) -> None:
+    """Let a process open so many files; not by this process's own limit, which may have more of them open already."""
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (count, count))
+
+
+def start(
+    index: Path, *flags: str, token: str = "", threads: str = "1", files: int = 0
+) -> tuple[subprocess.Popen, str, str]:
+    """Start the command, which may open so many files; returns the process, its address, and the rest of what it printed until then."""
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": threads, "QUARRY_TOKEN": token}
     if not threads:
         del environment["OMP_NUM_THREADS"]
     command = [sys.executable, "-m", "quarry.app.cli", "serve", str(index), "--port", "0", "--rerank", "none", *flags]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True)
+    if files:
+        limit_files(process, files)
     line = process.stdout.readline()
     if "answers at" not in line:
         process.kill()

@@ -1,6 +1,5 @@
 """Who reaches the server, how often, and for how long: names, foreign pages, wrong tokens, silent and slow connections."""
 
-import resource
 import socket
 import time
 from contextlib import closing, contextmanager
@@ -98,13 +97,7 @@ def test_deep_and_large_bodies_are_refused(tmp_path, body, status):
 
 @pytest.mark.slow
 def test_silent_connections_and_endless_headers_are_closed_and_others_answered_meanwhile(tmp_path):
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    index = small_index(tmp_path / "index")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (400, before[1]))
-    try:
-        process, url, _ = start(index)
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    process, url, _ = start(small_index(tmp_path / "index"), files=400)
     silent = []
     try:
         silent = [connect(url) for _ in range(300)]

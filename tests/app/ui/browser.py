@@ -16,6 +16,8 @@ from time import monotonic, sleep
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.app.server.serving import limit_files
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 WAIT = 90_000  # milliseconds; the machine may be busy with other work
 _SETTLED = """() => document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'
@@ -30,13 +32,17 @@ def wait_until_drawn(page: Page) -> None:
 
 
 @contextmanager
-def served(index: Path | None, *options: str, cwd: Path | None = None, **environment: str) -> Iterator[str]:
+def served(
+    index: Path | None, *options: str, cwd: Path | None = None, files: int = 0, **environment: str
+) -> Iterator[str]:
     """Run `quarry ui` on an index or a folder, or on nothing, in a folder; gives its address, and leaves no process behind."""
     path = [] if index is None else [str(index)]
     command = [sys.executable, "-m", "quarry.app.cli", "ui", *path, "--port", "0", "--no-browser", *options]
     env = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "QUARRY_UI_PASSWORD": "", **environment}
     server = subprocess.Popen(command, env=env, cwd=cwd, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
+        if files:
+            limit_files(server, files)
         url = server.stdout.readline().split()[3]
         _wait_for(url, server)
         yield url

@@ -1,6 +1,5 @@
 """Connections that say nothing, headers and uploads that never end: they cost the app nothing, and others are answered meanwhile."""
 
-import resource
 import socket
 import time
 import urllib.request
@@ -23,14 +22,8 @@ pytestmark = pytest.mark.slow
 def app(tmp_path_factory):
     """The app with 400 file descriptors, of which 208 may be connections."""
     index = small_index(tmp_path_factory.mktemp("slow") / "index")
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (400, before[1]))
-    try:
-        with served(index) as url:
-            resource.setrlimit(resource.RLIMIT_NOFILE, before)
-            yield url
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    with served(index, files=400) as url:
+        yield url
 
 
 def connect(url):

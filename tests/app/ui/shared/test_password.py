@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from quarry.app.ui.shared.frame import STYLE
 from quarry.app.ui.shared.password import FREE_TRIES, LONGEST_WAIT, Gate
 
 PAGES = sorted((Path(__file__).resolve().parents[4] / "app" / "ui" / "pages").glob("*.py"))
@@ -63,7 +64,7 @@ def test_comparing_takes_no_short_cut(monkeypatch):
 def test_nothing_is_shown_before_the_password(app, lexical_index):
     test = app(lexical_index, password="correct horse", q="renew books")
     assert [field.label for field in test.text_input] == ["Password"]
-    assert not test.get("html")
+    assert [one.proto.body for one in test.get("html")] == [STYLE]
     test.text_input[0].set_value("wrong")
     test.button[0].click().run()
     assert test.error[0].value == "This is not the password."
