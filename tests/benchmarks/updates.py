@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from time import perf_counter, process_time
+from zlib import crc32
 
 import numpy as np
 
@@ -42,8 +43,7 @@ class HashEmbedder:
     def embed_documents(self, texts: Sequence[str], *, progress: Progress | None = None) -> Vectors:
         if progress is not None:
             progress(len(texts))
-        seeds = [int.from_bytes(text.encode()[:8].ljust(8), "big") ^ len(text) for text in texts]
-        rows = [np.random.default_rng(seed).standard_normal(DIM, dtype=np.float32) for seed in seeds]
+        rows = [np.random.default_rng(crc32(text.encode())).standard_normal(DIM, dtype=np.float32) for text in texts]
         vectors = np.array(rows, dtype=np.float32).reshape(len(texts), DIM)
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
