@@ -116,7 +116,7 @@ def cases(
     return out
 
 
-def fit_cases(groups: Sequence[Sequence[Case]], kind: Kind) -> Model:
+def fit_cases(groups: Sequence[Sequence[Case]], kind: Kind, prior: tuple[Model, float] | None = None) -> Model:
     """Fit a model on groups of cases of equal weight, whatever their size; within a group, each source has equal weight.
 
     Raises:
@@ -130,7 +130,7 @@ def fit_cases(groups: Sequence[Sequence[Case]], kind: Kind) -> Model:
             rows.append(values(case.signals, kind))
             labels.append(case.answerable)
             weights.append(1 / sizes[case.source])
-    return fit(np.array(rows).reshape(-1, len(FEATURES[kind])), np.array(labels), np.array(weights), kind)
+    return fit(np.array(rows).reshape(-1, len(FEATURES[kind])), np.array(labels), np.array(weights), kind, prior)
 
 
 def usable_cases(group: Sequence[Case], kind: Kind) -> list[Case]:

@@ -237,6 +237,7 @@ def fit(
     answerable: NDArray[np.bool_],
     weights: NDArray[np.float64],
     kind: Kind,
+    prior: tuple[Model, float] | None = None,
 ) -> Model:
     """Fit a model by Newton's method, and put its threshold at the operating point `REFUSED`.
 
@@ -245,6 +246,7 @@ def fit(
         answerable: Whether the answer was among the passages, shape (n,).
         weights: How much each row counts, shape (n,), above 0; both classes are scaled to the same mass.
         kind: Which signals the inputs are.
+        prior: A model that the new one is drawn to, and as how many questions it counts; without it, towards zero, weakly.
 
     Raises:
         ValueError: If one class has no row.
@@ -252,25 +254,34 @@ def fit(
     if answerable.all() or not answerable.any():
         raise ValueError("all questions are of one class; expected answerable and unanswerable ones")
     mass = np.where(answerable, weights / weights[answerable].sum(), weights / weights[~answerable].sum()) / 2
-    mean = np.average(rows, axis=0, weights=mass)
+    mean = np.average(rows, axis=0, weights=mass) if prior is None else np.array(prior[0].mean)
     spread = np.sqrt(np.average((rows - mean) ** 2, axis=0, weights=mass))
-    scale = np.where(spread > 1e-9, spread, 1.0)
+    scale = np.where(spread > 1e-9, spread, 1.0) if prior is None else np.array(prior[0].scale)
+    center = np.zeros(rows.shape[1] + 1)
+    pull = _PRIOR
+    if prior is not None:
+        center = np.array([*prior[0].weights, prior[0].bias])
+        pull = prior[1] / len(rows) / 4  # a question at even odds has the curvature 1/4
     design = np.column_stack([(rows - mean) / scale, np.ones(len(rows))])
-    found = _newton(design, answerable, mass)
+    found = _newton(design, answerable, mass, center, pull)
     model = Model(kind, _floats(mean), _floats(scale), _floats(found[:-1]), float(found[-1]), threshold=0.5)
     strengths = model.strengths(rows)  # of the rounded numbers, which are those that are kept
     return replace(model, threshold=weighted_quantile(strengths[answerable], mass[answerable], REFUSED))
 
 
 def _newton(
-    design: NDArray[np.float64], answerable: NDArray[np.bool_], mass: NDArray[np.float64]
+    design: NDArray[np.float64],
+    answerable: NDArray[np.bool_],
+    mass: NDArray[np.float64],
+    center: NDArray[np.float64],
+    pull: float,
 ) -> NDArray[np.float64]:
-    """Maximize the weighted log-likelihood less `_PRIOR` / 2 times the squared length of the weights."""
-    found = np.zeros(design.shape[1])
+    """Maximize the weighted log-likelihood less pull/2 times the squared distance from the center."""
+    found = center.copy()
     for _ in range(_STEPS):
         odds = _sigmoid(design @ found)
-        gradient = design.T @ (mass * (answerable - odds)) - _PRIOR * found
-        curvature = (design * (mass * odds * (1 - odds))[:, np.newaxis]).T @ design + _PRIOR * np.eye(len(found))
+        gradient = design.T @ (mass * (answerable - odds)) - pull * (found - center)
+        curvature = (design * (mass * odds * (1 - odds))[:, np.newaxis]).T @ design + pull * np.eye(len(found))
         step = np.linalg.solve(curvature, gradient)
         found = found + step * min(1.0, 4.0 / max(1e-12, float(np.abs(step).max())))  # far steps can overshoot
         if float(np.abs(step).max()) < _CONVERGED:
