@@ -65,6 +65,21 @@ AsOption = Annotated[
 HostOption = Annotated[
     str, typer.Option(help="Address to listen on; anything but loopback requires a token or password.")
 ]
+DefaultDenyOption = Annotated[
+    bool,
+    typer.Option(
+        "--default-deny",
+        help="Holders of keys see only documents whose metadata `allow` names them (`quarry keys`).",
+    ),
+]
+ChunkTokensOption = Annotated[int | None, typer.Option(help="Maximum passage length in model tokens.")]
+OverlapOption = Annotated[int | None, typer.Option(help="Overlap between adjacent passages in tokens.")]
+DimOption = Annotated[
+    int | None, typer.Option(help="Truncate vectors to the first DIM dimensions (Matryoshka models).")
+]
+EncodingOption = Annotated[str | None, typer.Option(help="Encoding of text files. Default: detected per file.")]
+DownloadOption = Annotated[bool, typer.Option("--download", help="Allow downloading the model from the hub.")]
+QuietOption = Annotated[bool, typer.Option("-q", "--quiet", help="Show no progress bar.")]
 AllowHostOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -107,7 +107,8 @@ class Plan:
             ValueError: If the store or the analyzer is unknown.
         """
         _check_model(index, live, embedder, rebuild=settings.rebuild)
-        _check_tokens(embedder, settings)
+        if settings.rerank_vectors:
+            need_token_states(embedder)
         shards = ShardFolder.open(settings.vectors) if settings.vectors is not None and embedder is not None else None
         before = live or (shards.settings if shards else None)
         spec = settings.chunking or (
@@ -197,8 +198,13 @@ def _inherited(read: ReadOptions, before: ReadingFacts) -> ReadOptions:
     return replace(read, ocr=ocr, keep_repeated=keep)
 
 
-def _check_tokens(embedder: Embedder | None, settings: BuildOptions) -> None:
-    if settings.rerank_vectors and not isinstance(embedder, TokenEmbedder):
+def need_token_states(embedder: Embedder | None) -> None:
+    """Refuse to keep token states of a model that gives none.
+
+    Raises:
+        ModelError: If it gives none, or there is no model.
+    """
+    if not isinstance(embedder, TokenEmbedder):
         raise ModelError(
             "build.no_tokens",
             "{model} gives no token states",

@@ -14,14 +14,15 @@ from typing import Self
 
 from quarry.indexer.build.chunking import ChunkSpec
 from quarry.indexer.build.cutting import Cutter
+from quarry.indexer.build.plan import need_token_states
 from quarry.indexer.build.progress import Clock, Observer, Unobserved
 from quarry.indexer.build.roots import name_roots
 from quarry.indexer.corpus.listing import Skipped
-from quarry.indexer.embedder import Embedder, TokenEmbedder, TokenSpans, heads_of
+from quarry.indexer.embedder import Embedder, TokenSpans, heads_of
 from quarry.indexer.encode.cut import UnitCutter, UnitRecord
 from quarry.indexer.encode.encoding import ShardEncoder
 from quarry.indexer.encode.units import Unit, units_of
-from quarry.indexer.errors import CorpusError, ModelError
+from quarry.indexer.errors import CorpusError
 from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.messages import Message
 from quarry.indexer.readers.base import ReadOptions
@@ -117,14 +118,8 @@ def shard_settings(
     Raises:
         ModelError: If token states are asked for and the model gives none.
     """
-    if token_states and not isinstance(embedder, TokenEmbedder):
-        raise ModelError(
-            "build.no_tokens",
-            "{model} gives no token states",
-            expected="an embedding model that does",
-            do="Index without --rerank-vectors",
-            model=embedder.spec.model,
-        )
+    if token_states:
+        need_token_states(embedder)
     return ShardSettings(
         embedder=EmbedderFacts.of(embedder.spec, folder),
         chunking=Chunking(

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from quarry.indexer.errors import CorpusError
-from quarry.retriever.benchmark.local_copy import read_table
+from quarry.retriever.benchmark.local_copy import need_columns, read_table
 from quarry.retriever.benchmark.task_data import languages_of
 
 AIR_BENCH = "AIR-Bench"
@@ -207,17 +207,6 @@ def _rows(choice: AirTask, part: str, needed: tuple[str, ...]) -> Sequence[Mappi
     rows: list[Mapping[str, Any]] = []
     for path in choice.files[part]:
         table = read_table(path)
-        missing = [name for name in needed if name not in table.column_names]
-        if missing:
-            raise CorpusError(
-                "benchmark.missing_column",
-                "{folder}: {what} has no column {missing}; it has {columns}",
-                expected="the columns of the published data set",
-                do="Copy the data set as the hub publishes it",
-                folder=choice.folder,
-                what=path.name,
-                missing=missing,
-                columns=list(table.column_names),
-            )
+        need_columns(choice.folder, table.column_names, needed, path.name)
         rows.extend(table)
     return rows

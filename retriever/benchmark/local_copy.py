@@ -13,7 +13,7 @@ Nothing is downloaded, no code of the data set runs, and no cache is written.
 import csv
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -233,3 +233,23 @@ def _data_files(value: Any) -> Iterator[tuple[str, list[str]]]:
         if isinstance(entry, dict) and "split" in entry:
             path = entry.get("path")
             yield str(entry["split"]), [str(each) for each in (path if isinstance(path, list) else [path])]
+
+
+def need_columns(folder: Path, columns: Collection[str], needed: Iterable[str], what: str) -> None:
+    """Refuse a table of a local copy that lacks a column.
+
+    Raises:
+        CorpusError: If one is missing; table and columns are named.
+    """
+    missing = [name for name in needed if name not in columns]
+    if missing:
+        raise CorpusError(
+            "benchmark.missing_column",
+            "{folder}: {what} has no column {missing}; it has {columns}",
+            expected="the columns of the published data set",
+            do="Copy the data set as the hub publishes it",
+            folder=folder,
+            what=what,
+            missing=missing,
+            columns=list(columns),
+        )

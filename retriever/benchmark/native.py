@@ -7,12 +7,10 @@
 The task's class, its `dataset_transform` and its measures are mteb's, so scores are what mteb itself gives for these files.
 """
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from quarry.indexer.errors import CorpusError
-from quarry.retriever.benchmark.local_copy import LocalCopy
+from quarry.retriever.benchmark.local_copy import LocalCopy, need_columns
 
 _OLD_RERANKING = {"query", "positive", "negative"}
 _QREL_COLUMNS = ("query-id", "corpus-id", "score")
@@ -96,7 +94,7 @@ def _splits(copy: LocalCopy, subset: str, task: Any) -> Any:
 
 
 def _of_language(copy: LocalCopy, table: Any, subset: str) -> Any:
-    _need(copy, table.column_names, ("lang",), subset)
+    need_columns(copy.folder, table.column_names, ("lang",), subset)
     places = [place for place, language in enumerate(table["lang"]) if language == subset]
     return table.select(places).remove_columns("lang")
 
@@ -142,7 +140,7 @@ def _qrel_table(copy: LocalCopy, subset: str, split: str) -> Any:
 
 def _relevant(copy: LocalCopy, table: Any) -> dict[str, dict[str, int]]:
     renamed = table.rename_columns({old: new for old, new in _OTHER_QREL_COLUMNS.items() if old in table.column_names})
-    _need(copy, renamed.column_names, _QREL_COLUMNS, "qrels")
+    need_columns(copy.folder, renamed.column_names, _QREL_COLUMNS, "qrels")
     found: dict[str, dict[str, int]] = {}
     for query_id, document_id, score in zip(*(renamed[name] for name in _QREL_COLUMNS), strict=True):
         found.setdefault(str(query_id), {})[str(document_id)] = int(float(score))
@@ -150,7 +148,7 @@ def _relevant(copy: LocalCopy, table: Any) -> dict[str, dict[str, int]]:
 
 
 def _top_ranked(copy: LocalCopy, table: Any) -> dict[str, list[str]]:
-    _need(copy, table.column_names, ("query-id", "corpus-ids"), "top_ranked")
+    need_columns(copy.folder, table.column_names, ("query-id", "corpus-ids"), "top_ranked")
     return {
         str(query_id): [str(each) for each in ids]
         for query_id, ids in zip(table["query-id"], table["corpus-ids"], strict=True)
@@ -163,7 +161,7 @@ def _with_ids(copy: LocalCopy, table: Any) -> Any:
 
     if "_id" in table.column_names:
         table = table.rename_column("_id", "id")
-    _need(copy, table.column_names, ("id", "text"), "corpus")
+    need_columns(copy.folder, table.column_names, ("id", "text"), "corpus")
     known = table.features["id"]
     return table if known == Value("string") else table.cast_column("id", Value("string"))
 
@@ -193,18 +191,3 @@ def _from_old_reranking(table: Any, split: str) -> dict[str, Any]:
         "relevant_docs": relevant,
         "top_ranked": ranked,
     }
-
-
-def _need(copy: LocalCopy, columns: Iterable[str], needed: Iterable[str], what: str) -> None:
-    missing = [name for name in needed if name not in set(columns)]
-    if missing:
-        raise CorpusError(
-            "benchmark.missing_column",
-            "{folder}: {what} has no column {missing}; it has {columns}",
-            expected="the columns of the published data set",
-            do="Copy the data set as the hub publishes it",
-            folder=copy.folder,
-            what=what,
-            missing=missing,
-            columns=list(columns),
-        )

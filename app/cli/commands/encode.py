@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quarry.app.cli.commands.index import EXIT_INTERRUPTED, print_skipped
-from quarry.app.cli.console import DeviceOption, ProgressBar, fields, note, out, out_json
+from quarry.app.cli.console import (
+    ChunkTokensOption,
+    DeviceOption,
+    DimOption,
+    DownloadOption,
+    EncodingOption,
+    OverlapOption,
+    ProgressBar,
+    QuietOption,
+    fields,
+    note,
+    out,
+    out_json,
+)
 from quarry.app.cli.exits import usage_errors
 from quarry.app.cli.help import QuarryCommand
 from quarry.app.wiring import choose_model
@@ -48,11 +61,9 @@ def encode(
         int | None, typer.Option(help="With --ray: how many. Default: one per GPU, else one per machine.", min=1)
     ] = None,
     device: DeviceOption = "auto",
-    chunk_tokens: Annotated[int | None, typer.Option(help="Maximum passage length in model tokens.")] = None,
-    overlap: Annotated[int | None, typer.Option(help="Overlap between adjacent passages in tokens.")] = None,
-    dim: Annotated[
-        int | None, typer.Option(help="Truncate vectors to the first DIM dimensions (Matryoshka models).")
-    ] = None,
+    chunk_tokens: ChunkTokensOption = None,
+    overlap: OverlapOption = None,
+    dim: DimOption = None,
     rerank_vectors: Annotated[
         bool,
         typer.Option(
@@ -69,10 +80,10 @@ def encode(
             "--keep-repeated", help="Keep banners, menus and footers that repeat over the pages of a site or a PDF."
         ),
     ] = False,
-    encoding: Annotated[str | None, typer.Option(help="Encoding of text files. Default: detected per file.")] = None,
-    download: Annotated[bool, typer.Option("--download", help="Allow downloading the model from the hub.")] = False,
+    encoding: EncodingOption = None,
+    download: DownloadOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Show no progress bar.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Encode a corpus into shards.
 

@@ -9,7 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from quarry.app.calibrating import calibrate_built
-from quarry.app.cli.console import DeviceOption, ExamplesOption, ProgressBar, fields, note, out, out_json
+from quarry.app.cli.console import (
+    ChunkTokensOption,
+    DeviceOption,
+    DimOption,
+    DownloadOption,
+    EncodingOption,
+    ExamplesOption,
+    OverlapOption,
+    ProgressBar,
+    QuietOption,
+    fields,
+    note,
+    out,
+    out_json,
+)
 from quarry.app.cli.exits import usage_errors
 from quarry.app.cli.help import QuarryCommand
 from quarry.app.cli.removing import index_of, index_to_write, selection_of, without_indexing
@@ -60,11 +74,9 @@ def index(
         typer.Option(help="Vector store. auto: exact up to 128 MB of vectors, above that approximate. Default: auto."),
     ] = None,
     device: DeviceOption = "auto",
-    chunk_tokens: Annotated[int | None, typer.Option(help="Maximum passage length in model tokens.")] = None,
-    overlap: Annotated[int | None, typer.Option(help="Overlap between adjacent passages in tokens.")] = None,
-    dim: Annotated[
-        int | None, typer.Option(help="Truncate vectors to the first DIM dimensions (Matryoshka models).")
-    ] = None,
+    chunk_tokens: ChunkTokensOption = None,
+    overlap: OverlapOption = None,
+    dim: DimOption = None,
     instruction: Annotated[
         str | None,
         typer.Option(
@@ -106,8 +118,8 @@ def index(
             "a new one drops them.",
         ),
     ] = None,
-    encoding: Annotated[str | None, typer.Option(help="Encoding of text files. Default: detected per file.")] = None,
-    download: Annotated[bool, typer.Option("--download", help="Allow downloading the model from the hub.")] = False,
+    encoding: EncodingOption = None,
+    download: DownloadOption = False,
     checksum: Annotated[
         bool, typer.Option("--checksum", help="Read every file again, even if its size and times are as before.")
     ] = False,
@@ -155,7 +167,7 @@ def index(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the report as JSON; with --watch, one line per build.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Show no progress bar.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Index files and folders into an index folder."""
     if (poll is not None and not watch) or (strict and watch):

@@ -12,6 +12,7 @@ from quarry.app.cli.commands.ui import address, allowed_hosts, free_port
 from quarry.app.cli.console import (
     AllowHostOption,
     AsOption,
+    DefaultDenyOption,
     DeviceOption,
     ListeningJsonOption,
     RerankOption,
@@ -46,13 +47,7 @@ def mcp(
     port: Annotated[int, typer.Option(help="With --http: port; 0 picks a free one.", min=0, max=65535)] = 8001,
     allow_host: AllowHostOption = None,
     seen_as: AsOption = None,
-    default_deny: Annotated[
-        bool,
-        typer.Option(
-            "--default-deny",
-            help="Holders of keys see only documents whose metadata `allow` names them (`quarry keys`).",
-        ),
-    ] = False,
+    default_deny: DefaultDenyOption = False,
     rerank: RerankOption = "auto",
     device: DeviceOption = "auto",
     as_json: ListeningJsonOption = False,

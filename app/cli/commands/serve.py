@@ -13,6 +13,7 @@ from quarry.app.cli.console import (
     AllowHostOption,
     CompressOption,
     CutoffOption,
+    DefaultDenyOption,
     DeviceOption,
     ExamplesOption,
     HostOption,
@@ -68,13 +69,7 @@ def serve(
         list[Path] | None,
         typer.Option("--also", metavar="INDEX", help="POST /search searches this index, too. Repeat it for several."),
     ] = None,
-    default_deny: Annotated[
-        bool,
-        typer.Option(
-            "--default-deny",
-            help="Holders of keys see only documents whose metadata `allow` names them (`quarry keys`).",
-        ),
-    ] = False,
+    default_deny: DefaultDenyOption = False,
     alias: Annotated[
         list[str] | None,
         typer.Option(
