@@ -13,7 +13,21 @@ LINES = (ROOT / ".ci" / "constraints.txt").read_text("utf-8").splitlines()
 PINNED = {
     canonicalize_name(name): version for name, _, version in (line.partition("==") for line in LINES if line[:1] != "#")
 }
-IN_TEST = ["offline", "fast-zh", "mail", "xls", "eval", "train", "langchain", "llama-index", "haystack", "serve", "mcp", "scale", "test"]
+IN_TEST = [
+    "offline",
+    "fast-zh",
+    "mail",
+    "xls",
+    "eval",
+    "train",
+    "langchain",
+    "llama-index",
+    "haystack",
+    "serve",
+    "mcp",
+    "scale",
+    "test",
+]
 ASKED = [*PROJECT["dependencies"], *(each for extra in IN_TEST for each in PROJECT["optional-dependencies"][extra])]
 
 

@@ -27,8 +27,9 @@ class Skipped:
 _DATABASES = ("feedback.sqlite", "inbox.sqlite")
 _OF_AN_INDEX = frozenset(
     {
-        *("quarry-index.json", "writer.lock", "inbox.lock", "skipped.json"),
-        *("generations", "segments", "embeddings", "evaluations", "tuning", "models"),
+        *("quarry-index.json", "writer.lock", "inbox.lock", "skipped.json", "evidence.json"),
+        *("keys.json", "keys.lock", "watch.json", "watch.lock"),
+        *("generations", "segments", "embeddings", "evaluations", "tuning", "models", "benchmarks", "judged-by-users"),
         *(name + suffix for name in _DATABASES for suffix in ("", "-wal", "-shm")),
     }
 )

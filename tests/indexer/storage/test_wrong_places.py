@@ -4,6 +4,10 @@ import shutil
 
 import pytest
 
+from quarry.app.keys import add_key
+from quarry.app.ui.evaluate.benchmarks import FOLDER as BENCHMARKS
+from quarry.app.ui.evaluate.own_judgements import NAME as JUDGED
+from quarry.app.watched import WatchNote
 from quarry.indexer.build import build_index, compact_index, index_documents
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.errors import IndexFormatError
@@ -12,6 +16,7 @@ from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.segments import Segments
+from quarry.retriever.answers.calibration import NAME as EVIDENCE
 from tests.fakes import WordEmbedder
 from tests.indexer.writing import DIM, keep_segments, text_of
 
@@ -91,4 +96,19 @@ def test_an_index_in_the_folder_of_its_documents_does_not_read_itself(tmp_path):
     (tmp_path / "a.txt").write_text("A text about libraries.")
     build_index(tmp_path, [tmp_path], None)
     report = build_index(tmp_path, [tmp_path], None)
+    assert (report.documents, report.added, report.skipped) == (1, 0, ())
+
+
+def test_what_other_rooms_keep_in_an_index_folder_is_no_document_either(tmp_path):
+    (tmp_path / "a.txt").write_text("A text about libraries.")
+    build_index(tmp_path, [tmp_path], None)
+    add_key(tmp_path, "ann", ["staff"])
+    note = WatchNote(tmp_path, [tmp_path])
+    note.built("000001")
+    (tmp_path / EVIDENCE).write_text('{"what": "thresholds of this index"}')
+    for folder in (BENCHMARKS, JUDGED):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "results.json").write_text('{"task": "a result"}')
+    report = build_index(tmp_path, [tmp_path], None)
+    note.close()
     assert (report.documents, report.added, report.skipped) == (1, 0, ())
