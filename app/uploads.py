@@ -23,8 +23,6 @@ from quarry.indexer.errors import SearchError
 from quarry.indexer.messages import Message
 from quarry.indexer.readers.base import ReadOptions
 from quarry.indexer.records import Document
-from quarry.indexer.storage.generations import Generations
-from quarry.indexer.storage.manifest import Manifest
 
 MAX_FILE_MEGABYTES = 20
 MAX_FILES = 200
@@ -186,9 +184,7 @@ class UploadJob(threading.Thread):
         self.skipped += report.skipped
 
     def _build(self, documents: Sequence[Document]) -> BuildReport:
-        live = Manifest.read(Generations(self._index).live())
-        settings = BuildOptions(model_folder=live.embedder.folder if live.embedder else "", notes=live.notes)
-        return index_documents(self._index, documents, self._embedder, settings, self)
+        return index_documents(self._index, documents, self._embedder, BuildOptions.of_live(self._index), self)
 
     def phase(self, name: str, total: int | None) -> None:
         """Record a phase of the build."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Self
 
 from quarry.indexer.build.chunking import ChunkSpec
 from quarry.indexer.build.cutting import Cutter
@@ -67,6 +68,16 @@ class BuildOptions:
     vectors: Path | None = None
     compact: bool = False
     go_live: bool = True
+
+    @classmethod
+    def of_live(cls, index: Path) -> Self:
+        """Return the options that update an index as it is: with its model's folder and the notes on it.
+
+        Raises:
+            IndexFormatError: If there is no live generation, or it is damaged.
+        """
+        live = Manifest.read(Generations(index).live())
+        return cls(model_folder=live.embedder.folder if live.embedder else "", notes=live.notes)
 
 
 @dataclass(frozen=True, slots=True)

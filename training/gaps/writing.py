@@ -13,7 +13,6 @@ from quarry.indexer.errors import FeedbackError
 from quarry.indexer.records import Document
 from quarry.indexer.storage.generation_texts import open_texts
 from quarry.indexer.storage.generations import Generations
-from quarry.indexer.storage.manifest import Manifest
 from quarry.training.feedback.events import MAX_GRADE, FeedbackEvent
 from quarry.training.feedback.judgements import query_id
 from quarry.training.feedback.log import FeedbackLog, feedback_path
@@ -75,11 +74,9 @@ def write_answer(
             most=MAX_CHARS,
         )
     doc_id = f"{PREFIX}/{query_id(asked[0])}"
-    live = Manifest.read(Generations(index).live())
-    settings = BuildOptions(model_folder=live.embedder.folder if live.embedder else "", notes=live.notes)
     meta = {"source": f"{doc_id}.md", "written": datetime.now(UTC).date().isoformat(), "answers": list(asked)}
     document = Document(doc_id, text.strip(), asked[0], meta)
-    report = index_documents(index, [document], embedder, settings, observer)
+    report = index_documents(index, [document], embedder, BuildOptions.of_live(index), observer)
     passage = _first_passage(index, doc_id)
     with FeedbackLog.open(feedback_path(index)) as log:
         for question in asked:

@@ -13,8 +13,6 @@ from quarry.indexer.build import BuildReport, build_index
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.build.removal import list_roots
 from quarry.indexer.embedder import Embedder
-from quarry.indexer.storage.generations import Generations
-from quarry.indexer.storage.manifest import Manifest
 
 _AGAIN = "index again"
 
@@ -36,9 +34,7 @@ def index_again(session: Session) -> None:
 
 
 def _build(index: Path, folders: list[Path], embedder: Embedder | None, job: Job) -> BuildReport:
-    live = Manifest.read(Generations(index).live())
-    settings = BuildOptions(model_folder=live.embedder.folder if live.embedder else "", notes=live.notes)
-    report = build_index(index, folders, embedder, settings, BuildWatch(job))
+    report = build_index(index, folders, embedder, BuildOptions.of_live(index), BuildWatch(job))
     calibrate_built(index, embedder)
     remember_skips(index, folders, report.skipped)
     return report

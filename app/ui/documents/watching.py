@@ -59,13 +59,12 @@ def _keep(session: Session, folders: Sequence[Path], embedder: Embedder | None, 
     Raises:
         SearchError: From `Keeper.run`.
     """
-    live = Manifest.read(Generations(session.index).live())
-    settings = BuildOptions(model_folder=live.embedder.folder if live.embedder else "", notes=live.notes)
+    settings = BuildOptions.of_live(session.index)
     voice = _Voice(job)
     keeper = Keeper(
         session.index,
         FolderWatch(folders, job.stop, remark=voice.remark),
-        ChosenModel(embedder, settings.model_folder, (), live.notes),
+        ChosenModel(embedder, settings.model_folder, (), settings.notes),
         settings,
         voice=voice,
         stop=job.stop,
