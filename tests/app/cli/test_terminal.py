@@ -3,7 +3,7 @@
 import os
 import pty
 import re
-import select
+import selectors
 import subprocess
 import sys
 import time
@@ -48,8 +48,12 @@ def typed(*arguments):
     )
     os.close(terminal)
     shown, until = b"", time.monotonic() + 120
+    waiting = (
+        selectors.DefaultSelector()
+    )  # select() takes no descriptors above 1,023, and this process may have more open
+    waiting.register(controller, selectors.EVENT_READ)
     while time.monotonic() < until:
-        ready, _, _ = select.select([controller], [], [], 0.2)
+        ready = waiting.select(0.2)
         if ready:
             try:
                 block = os.read(controller, 1 << 16)
@@ -58,6 +62,7 @@ def typed(*arguments):
             shown += block
         elif process.poll() is not None:
             break
+    waiting.close()
     os.close(controller)
     assert process.wait(30) in (0, 1, 3, 4)
     return shown.decode().replace("\r\n", "\n")
