@@ -1,5 +1,6 @@
 """Fixtures shared by all tests: where the real data is, and the offline model."""
 
+import gc
 import signal
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 hypothesis.settings.register_profile("quarry", deadline=None)
 hypothesis.settings.load_profile("quarry")
 
+_OPEN_FILES, _MANY_FILES = Path("/proc/self/fd"), 200  # 1,024 are what many systems allow a process
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -29,6 +31,14 @@ def same_main_module():
     main = sys.modules["__main__"]
     yield
     sys.modules["__main__"] = main
+
+
+@pytest.fixture(autouse=True)
+def few_open_files() -> Iterator[None]:
+    """Close what earlier tests left open: an opened index holds about ten files and goes with the next collection of cycles."""
+    yield
+    if _OPEN_FILES.is_dir() and len(list(_OPEN_FILES.iterdir())) > _MANY_FILES:
+        gc.collect()
 
 
 @pytest.fixture
