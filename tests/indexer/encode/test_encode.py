@@ -1,6 +1,7 @@
 """Vectors made apart from an index are those that the index would have made, whoever made them and whatever was killed meanwhile."""
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -29,7 +30,7 @@ SPEC = ChunkSpec(64, 16)
 
 @pytest.fixture
 def corpus(tmp_path):
-    """300 small files in both languages and one JSON lines file of 500 documents."""
+    """300 small files in both languages and one JSON lines file of 500 documents, of one date: names, sizes and dates bound the units."""
     folder = tmp_path / "corpus"
     folder.mkdir()
     rng = random.Random(7)
@@ -40,6 +41,8 @@ def corpus(tmp_path):
         (folder / f"{number:03}.md").write_text(f"# Title {number}\n\n{body}\n\n## Part\n\n{body[::-1]}", "utf-8")
     rows = (json.dumps({"_id": f"r{number}", "text": " ".join(rng.choices(words, k=30))}) for number in range(500))
     (folder / "rows.jsonl").write_text("\n".join(rows), "utf-8")
+    for file in folder.iterdir():
+        os.utime(file, (1_700_000_000, 1_700_000_000))
     return folder
 
 
