@@ -26,6 +26,7 @@ from tests.fakes import WordEmbedder
 from tests.training.tiny_model import tiny_model
 
 SPEC = ChunkSpec(64, 16)
+DATE = (1_700_000_000, 1_700_000_000)
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def corpus(tmp_path):
     rows = (json.dumps({"_id": f"r{number}", "text": " ".join(rng.choices(words, k=30))}) for number in range(500))
     (folder / "rows.jsonl").write_text("\n".join(rows), "utf-8")
     for file in folder.iterdir():
-        os.utime(file, (1_700_000_000, 1_700_000_000))
+        os.utime(file, DATE)
     return folder
 
 
@@ -102,6 +103,7 @@ def test_the_same_command_again_encodes_nothing_and_a_new_file_only_what_is_near
     again = encode_corpus([corpus], folder, embedder)
     assert (again.encoded, again.kept, again.shards) == (0, first.shards, first.shards)
     (corpus / "150a.md").write_text("# A new one\n\nNothing like it was here before.", "utf-8")
+    os.utime(corpus / "150a.md", DATE)
     third = encode_corpus([corpus], folder, embedder)
     assert 0 < third.encoded < first.encoded / 2
     built = build_index(tmp_path / "index", [corpus], embedder, BuildOptions(vectors=folder.root))
