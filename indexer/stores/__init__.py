@@ -3,7 +3,7 @@
     ids and unit vectors -> `add`, checked first             base (the protocol), checks
     -> kept as they are, or indexed and tuned by `flush`     exact (exact_files, additions), auto (codes); faiss_store, lance_store
     -> data files, then the header that names them           sealed
-    queries -> `search`: the k most similar, by cosine       each store; approximate ones rescore exactly
+    queries -> `search`: the k most similar, by cosine       each store; approximate ones rescore exactly, on all cores (shares)
     the stores of a generation's segments, asked as one       union; parts opens them with texts and terms
 
 The door is `store_class`. Heavy libraries load only when their store is asked for.

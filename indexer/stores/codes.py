@@ -19,12 +19,14 @@ from quarry.indexer.embedder import Vectors
 from quarry.indexer.stores.bits import packed, words_of
 from quarry.indexer.stores.checks import shape_message
 from quarry.indexer.stores.exact_files import load_array
-from quarry.indexer.stores.mapped import blocks, release
+from quarry.indexer.stores.mapped import blocks
 from quarry.indexer.stores.sealed import State, numbered, other_content
+from quarry.indexer.stores.shares import in_shares
 
 _AT_ONCE = 16_384  # vectors compared at once: what is worked on stays in the processor's cache
 _LARGE = 1.45  # times the median: the best border between small and large of normally distributed numbers (Max, 1960)
 _WEIGHT_OF_LARGE = 3
+_SHARE = 65_536  # vectors that are worth a thread
 
 
 class SignCodes:
@@ -36,7 +38,7 @@ class SignCodes:
     """
 
     def __init__(self, planes: NDArray[np.uint64], center: NDArray[np.float32]) -> None:
-        self._planes, self._center = planes, center
+        self._planes, self._center = np.asarray(planes), center  # no memmap: indexing one costs ten times as much
 
     @classmethod
     def write(cls, matrix: Vectors, state: State) -> Self:
@@ -79,13 +81,13 @@ class SignCodes:
         return self._center
 
     def signs_of(self, rows: NDArray[np.int64]) -> NDArray[np.uint64]:
-        """Return the signs of some vectors, shape (len(rows), words)."""
-        return np.ascontiguousarray(self._planes[:, rows].T)
+        """Return the signs of some vectors, shape (words, len(rows))."""
+        return np.take(self._planes, rows, axis=1)
 
     def ranks(self, query: Vectors, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return how many candidates `nearest` must be asked for until it returns each of some rows, shape (len(rows),)."""
-        differences = self._differences(query - self._center)
-        below = np.concatenate([np.zeros(1, np.int64), np.bincount(differences).cumsum()])
+        differences, histogram = self._differences(query - self._center)
+        below = np.concatenate([np.zeros(1, np.int64), histogram.cumsum()])
         ranks: NDArray[np.int64] = below[differences[rows]] + 1
         return ranks
 
@@ -97,30 +99,46 @@ class SignCodes:
             count: How many at least; all that are as near as the last are returned.
             among: The rows that may come out, ascending; None for all.
         """
-        differences = self._differences(query - self._center)
+        differences, histogram = self._differences(query - self._center)
         if among is not None:
             differences = differences[among]
+            histogram = np.bincount(differences)
         if count >= len(differences):
             return np.arange(len(differences)) if among is None else among
-        reached = np.searchsorted(np.bincount(differences).cumsum(), count)
+        reached = np.searchsorted(histogram.cumsum(), count)
         rows: NDArray[np.int64] = np.flatnonzero(differences <= reached)
         return rows if among is None else among[rows]
 
-    def release(self) -> None:
-        """Give back resident pages; see `mapped.release`."""
-        release(self._planes)
-
-    def _differences(self, query: Vectors) -> NDArray[np.uint16]:
-        """How much each vector differs from a query less the center, shape (n,)."""
+    def _differences(self, query: Vectors) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
+        """How much each vector differs from a query less the center, shape (n,), and how many differ so much."""
         sizes = np.abs(query)
         signs, large = packed(query[np.newaxis] > 0)[0], packed((sizes > _LARGE * np.median(sizes))[np.newaxis])[0]
-        out = np.zeros(self._planes.shape[1], dtype=np.uint16)
-        for first in range(0, len(out), _AT_ONCE):
-            part = slice(first, first + _AT_ONCE)
-            for plane, sign, heavy in zip(self._planes[:, part], signs, large, strict=True):
-                other = plane ^ sign
-                different = np.bitwise_count(other)
-                other &= heavy
-                different += (_WEIGHT_OF_LARGE - 1) * np.bitwise_count(other)
-                out[part] += different
-        return out
+        out = np.empty(len(self), dtype=np.uint16)
+        most = _WEIGHT_OF_LARGE * 64 * len(signs)
+
+        def count(share: slice) -> NDArray[np.int64]:
+            histogram = np.zeros(most + 1, dtype=np.int64)
+            for first in range(share.start, share.stop, _AT_ONCE):
+                rows = slice(first, min(first + _AT_ONCE, share.stop))
+                _count_into(out[rows], self._planes[:, rows], signs, large)
+                histogram += np.bincount(out[rows], minlength=most + 1)
+            return histogram
+
+        return out, np.sum(in_shares(count, len(out), _SHARE), axis=0)
+
+
+def _count_into(
+    out: NDArray[np.uint16], planes: NDArray[np.uint64], signs: NDArray[np.uint64], large: NDArray[np.uint64]
+) -> None:
+    """Count the differences of some vectors, shape (words, n), without making arrays for each step."""
+    other = np.empty(len(out), dtype=np.uint64)
+    different, heavy = np.empty(len(out), dtype=np.uint8), np.empty(len(out), dtype=np.uint8)
+    out[:] = 0
+    for plane, sign, large_ones in zip(planes, signs, large, strict=True):
+        np.bitwise_xor(plane, sign, out=other)
+        np.bitwise_count(other, out=different)
+        np.bitwise_and(other, large_ones, out=other)
+        np.bitwise_count(other, out=heavy)
+        np.multiply(heavy, np.uint8(_WEIGHT_OF_LARGE - 1), out=heavy)
+        np.add(different, heavy, out=different)  # at most 64 * 3
+        np.add(out, different, out=out)

@@ -148,6 +148,11 @@ class ExactStore:
         """Return stored vectors by row number, shape (len(rows), dim)."""
         return np.asarray(self._vectors()[rows])
 
+    def similarities_of(self, query: Vectors, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the similarities of stored vectors with a query of shape (dim,), up to rounding; shape (len(rows),)."""
+        similarities: NDArray[np.float32] = self.vectors_of(rows) @ query
+        return similarities
+
     def rows_of(self, ids: Collection[str]) -> NDArray[np.int64]:
         """Return the row numbers of those ids that are stored, increasing."""
         return self._ids.rows(ids)
@@ -166,7 +171,7 @@ class ExactStore:
         Returns:
             None when the candidates end inside a run of equal similarities, so that others may belong before them.
         """
-        similarities = self.vectors_of(rows) @ query
+        similarities = self.similarities_of(query, rows)
         k = min(k, len(rows))
         if not complete:
             threshold = np.partition(similarities, len(rows) - k)[len(rows) - k]

@@ -24,6 +24,7 @@ from quarry.indexer.stores.sealed import State, numbered, other_content
 
 _BORDER = 0.9816  # between small and large, in standard deviations (Max, 1960)
 _RATIO = 3  # of the level of large numbers to that of small ones: 1.510 and 0.4528
+_MORE = _RATIO - 1
 
 
 class SecondBits:
@@ -35,7 +36,7 @@ class SecondBits:
     """
 
     def __init__(self, sizes: NDArray[np.uint64], factors: NDArray[np.float32]) -> None:
-        self._sizes, self._factors = sizes, factors
+        self._sizes, self._factors = np.asarray(sizes), np.asarray(factors)
 
     @classmethod
     def write(cls, matrix: Vectors, center: NDArray[np.float32], state: State) -> Self:
@@ -79,28 +80,39 @@ class SecondBits:
         Args:
             query: Less the mean, shape (dim,).
             rows: Which vectors.
-            signs: The signs of these, shape (len(rows), words).
+            signs: The signs of these, shape (words, len(rows)).
         """
-        sizes = self._sizes[rows]
         large = packed(_are_large(query[np.newaxis], np.abs(query)[np.newaxis]))[0]
-        other = signs ^ packed(query[np.newaxis] > 0)[0]
-        # the sum over all numbers of the product of both levels: 1 or _RATIO each, negative where the signs differ
-        total = len(query) - 2 * _counted(other)
-        total += (_RATIO - 1) * (int(np.bitwise_count(large).sum()) - 2 * _counted(other & large))
-        total += (_RATIO - 1) * (_counted(sizes) - 2 * _counted(other & sizes))
-        sizes &= large
-        other &= sizes
-        total += (_RATIO - 1) ** 2 * (_counted(sizes) - 2 * _counted(other))
+        signs_of_query = packed(query[np.newaxis] > 0)[0]
+        total = np.full(len(rows), len(query) + _MORE * int(np.bitwise_count(large).sum()), dtype=np.int32)
+        for own, sizes, sign, heavy in zip(signs, self._sizes[rows].T, signs_of_query, large, strict=True):
+            total += _products(own ^ sign, np.ascontiguousarray(sizes), heavy)
         return self._factors[rows] * total.astype(np.float32)
+
+
+def _products(other: NDArray[np.uint64], sizes: NDArray[np.uint64], heavy: np.uint64) -> NDArray[np.int16]:
+    """The sum over 64 numbers of the products of both levels, less what is the same for all vectors, shape (n,).
+
+    A level is 1 or _RATIO, a product negative where the signs differ.
+
+    Args:
+        other: Where the signs differ, shape (n,).
+        sizes: Where the vectors' numbers are large, shape (n,).
+        heavy: Where the query's are.
+    """
+    both = sizes & heavy
+    found: NDArray[np.int16] = _MORE * (_counted(sizes) - 2 * _counted(other & sizes))
+    found += _MORE**2 * (_counted(both) - 2 * _counted(other & both))
+    found -= 2 * (_counted(other) + _MORE * _counted(other & heavy))
+    return found
+
+
+def _counted(words: NDArray[np.uint64]) -> NDArray[np.int16]:
+    counts: NDArray[np.int16] = np.bitwise_count(words).astype(np.int16)
+    return counts
 
 
 def _are_large(left: Vectors, magnitudes: Vectors) -> NDArray[np.bool_]:
     spread = np.sqrt(np.mean(left * left, axis=1, keepdims=True))
     large: NDArray[np.bool_] = magnitudes > _BORDER * spread
     return large
-
-
-def _counted(words: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """How many bits are set in each row, shape (n,)."""
-    counts: NDArray[np.int64] = np.bitwise_count(words).sum(axis=1, dtype=np.int64)
-    return counts

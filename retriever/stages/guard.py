@@ -37,35 +37,44 @@ class Guard:
 
     def run(self, work: Callable[[], T], timeout_s: float | None) -> Outcome[T]:
         """Run `work` for at most `timeout_s` seconds (None: as long as it takes)."""
+        return self.start(work, timeout_s)()
+
+    def start(self, work: Callable[[], T], timeout_s: float | None) -> Callable[[], Outcome[T]]:
+        """Begin `work`, and return what waits for its outcome; the time counts from here."""
         started = perf_counter()
         self._abandoned = [thread for thread in self._abandoned if thread.is_alive()]
         if len(self._abandoned) >= _MAX_ABANDONED:
-            return Outcome(None, self._busy(), 0.0)
+            return lambda: Outcome(None, self._busy(), 0.0)
         values: list[T] = []
         reasons: list[Message] = []
+        ended: list[float] = []
 
         def target() -> None:
             try:
                 values.append(work())
             except Exception as err:  # noqa: BLE001 (the boundary: every failure becomes a visible reason)
                 reasons.append(cause_of(err))
+            finally:
+                ended.append(perf_counter())
 
         thread = threading.Thread(target=target, name=f"quarry-{self._what.code}", daemon=True)
         thread.start()
-        thread.join(timeout_s)
-        elapsed = (perf_counter() - started) * 1000
-        if thread.is_alive():
-            self._abandoned.append(thread)
-            return Outcome(None, self._too_slow(timeout_s or 0.0), elapsed)
-        if reasons:
-            return Outcome(
-                None, Message.of("stages.failed", "{what} failed: {error}", what=self._what, error=reasons[0]), elapsed
-            )
-        if not values:  # the thread was told to exit
-            return Outcome(
-                None, Message.of("stages.no_answer", "{what} ended without an answer", what=self._what), elapsed
-            )
-        return Outcome(values[0], None, elapsed)
+
+        def outcome() -> Outcome[T]:
+            thread.join(None if timeout_s is None else max(0.0, timeout_s - (perf_counter() - started)))
+            elapsed = ((ended[0] if ended else perf_counter()) - started) * 1000
+            if thread.is_alive() and not ended:
+                self._abandoned.append(thread)
+                return Outcome(None, self._too_slow(timeout_s or 0.0), elapsed)
+            if reasons:
+                failed = Message.of("stages.failed", "{what} failed: {error}", what=self._what, error=reasons[0])
+                return Outcome(None, failed, elapsed)
+            if not values:  # the thread was told to exit
+                silent = Message.of("stages.no_answer", "{what} ended without an answer", what=self._what)
+                return Outcome(None, silent, elapsed)
+            return Outcome(values[0], None, elapsed)
+
+        return outcome
 
     def _too_slow(self, seconds: float) -> Message:
         return Message.of(

@@ -1,8 +1,9 @@
 """The hybrid route: dense and BM25 candidates fused into one ranking; when dense cannot run, BM25 answers and says so."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
+from typing import TypeAlias
 
 from quarry.indexer.language import language_of
 from quarry.indexer.lexical.analyzer import Analyzer
@@ -18,6 +19,10 @@ from quarry.retriever.stages.languages import Languages
 from quarry.retriever.stages.standout import BY_COVERAGE, Sides, fused_again, raise_other
 
 FUSION_DEPTH = 100  # candidates taken from each side before fusing
+
+Attempt: TypeAlias = tuple[
+    list[Ranking] | None, StageReport
+]  # the primary's rankings when it ran, and the report of the dense stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +49,26 @@ class WithFallback:
             return rankings
         return [ranking.with_stages(report) for ranking in self.fallback.retrieve(queries, k, allowed=allowed)]
 
-    def attempt(
-        self, queries: Sequence[Query], k: int, allowed: Collection[str] | None
-    ) -> tuple[list[Ranking] | None, StageReport]:
+    def attempt(self, queries: Sequence[Query], k: int, allowed: Collection[str] | None) -> Attempt:
         """Return the primary's rankings, or None, with the report of the dense stage."""
+        return self.begin(queries, k, allowed)()
+
+    def begin(self, queries: Sequence[Query], k: int, allowed: Collection[str] | None) -> Callable[[], Attempt]:
+        """Start asking the primary, and return what waits for what `attempt` returns."""
         primary = self.primary
         if primary is None:
-            return None, StageReport("dense", "missing", self.missing)
-        outcome = self.guard.run(lambda: primary.retrieve(queries, k, allowed=allowed), self.budget_s)
-        share = outcome.milliseconds / max(1, len(queries))
-        if outcome.value is None:
-            return None, StageReport("dense", "failed", outcome.reason and bm25_answered(outcome.reason), share)
-        return outcome.value, StageReport("dense", "ran", milliseconds=share)
+            missing = StageReport("dense", "missing", self.missing)
+            return lambda: (None, missing)
+        waiting = self.guard.start(lambda: primary.retrieve(queries, k, allowed=allowed), self.budget_s)
+
+        def attempt() -> Attempt:
+            outcome = waiting()
+            share = outcome.milliseconds / max(1, len(queries))
+            if outcome.value is None:
+                return None, StageReport("dense", "failed", outcome.reason and bm25_answered(outcome.reason), share)
+            return outcome.value, StageReport("dense", "ran", milliseconds=share)
+
+        return attempt
 
 
 def bm25_answered(why: Message) -> Message:
@@ -80,8 +93,9 @@ class HybridRetriever:
     def retrieve(self, queries: Sequence[Query], k: int, *, allowed: Collection[str] | None = None) -> list[Ranking]:
         """Return the k best passages of the fused ranking for each query."""
         depth = max(k, FUSION_DEPTH)
-        lexical = self.bm25.retrieve(queries, depth, allowed=allowed)
-        dense, report = self.dense.attempt(queries, depth, allowed)
+        waiting = self.dense.begin(queries, depth, allowed)
+        lexical = self.bm25.retrieve(queries, depth, allowed=allowed)  # while the vectors are compared
+        dense, report = waiting()
         if dense is None:
             return [Ranking.of(r.query, r.hits, k, (*r.stages, report)) for r in lexical]
         return [self._fuse(one, other, k) for one, other in zip(dense, lexical, strict=True)]

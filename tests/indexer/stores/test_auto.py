@@ -8,6 +8,8 @@ from quarry.indexer.stores.auto import AutoStore
 from quarry.indexer.stores.codes import SignCodes
 from quarry.indexer.stores.exact import ExactStore
 from quarry.indexer.stores.sealed import HEADER_NAME, new_state
+from quarry.indexer.stores.second_bits import SecondBits
+from quarry.indexer.stores.shares import in_shares
 from tests.contracts.vector_store import VectorStoreContract, names, unit
 
 
@@ -118,12 +120,61 @@ def test_codes_find_the_vector_itself_and_honor_the_rows_that_are_given(tmp_path
 def test_what_searches_keep_resident_of_the_file_is_bounded(tmp_path, monkeypatch):
     released = []
     monkeypatch.setattr("quarry.indexer.stores.auto.release", released.append)
-    monkeypatch.setattr("quarry.indexer.stores.auto._READ_AT_ONCE", 10)
-    monkeypatch.setattr("quarry.indexer.stores.auto._RESIDENT_BYTES", 25 * (64 << 10))
+    monkeypatch.setattr("quarry.indexer.stores.auto._STRETCH_BYTES", 4 * 32)
+    monkeypatch.setattr("quarry.indexer.stores.auto._STRETCHES", 5)
+    vectors = unit(100, 8)
     store = AutoStore.create(tmp_path, 8)
-    store.add(names(100), unit(100, 8))
-    assert np.array_equal(store.vectors_of(np.arange(100)), unit(100, 8))
-    assert len(released) == 3, "after 30, 60 and 90 vectors"
+    store.add(names(100), vectors)
+    assert np.array_equal(store.vectors_of(np.arange(100)), vectors)
+    assert len(released) == 5, "25 stretches of four vectors, five at a time"
+    for _ in range(9):
+        store.vectors_of(np.array([0, 3, 12]))  # two stretches, however often they are read
+    assert len(released) == 5
+    assert np.allclose(store.similarities_of(vectors[0], np.arange(100)), vectors @ vectors[0])
+    assert len(released) == 10
+    assert store.vectors_of(np.array([], dtype=np.int64)).shape == (0, 8)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_change_no_answer(tmp_path, monkeypatch, threads):
+    monkeypatch.setattr("quarry.indexer.stores.auto.EXACT_UP_TO", 0)
+    vectors, store = unit(4000, 96), AutoStore.create(tmp_path, 96)
+    store.add(names(4000), vectors)
+    store.flush()
+    expected = store.search(vectors[:20], 30)
+    for module, limit in (("codes", "_SHARE"), ("candidates", "_AT_ONCE"), ("auto", "_READ_AT_ONCE")):
+        monkeypatch.setattr(f"quarry.indexer.stores.{module}.{limit}", 50)
+    monkeypatch.setattr("quarry.indexer.stores.shares._threads", lambda: threads)
+    found = store.search(vectors[:20], 30)
+    assert [[near.chunk_id for near in line] for line in found] == [
+        [near.chunk_id for near in line] for line in expected
+    ]
+
+
+def test_what_fails_in_a_share_is_raised(monkeypatch):
+    monkeypatch.setattr("quarry.indexer.stores.shares._threads", lambda: 2)
+    with pytest.raises(ZeroDivisionError):
+        in_shares(lambda rows: 1 // (rows.start - 50 if rows.stop == 100 else 1), 100, 50)
+    assert in_shares(lambda rows: (rows.start, rows.stop), 0, 10) == [(0, 0)]
+
+
+def test_products_of_two_bits_are_those_of_the_levels(tmp_path):
+    """Counting bits gives the product of both quantized vectors, each with its factor."""
+    vectors, query = unit(300, 130), unit(1, 130, seed=8)[0]
+    center = vectors.mean(axis=0)
+    with new_state(tmp_path) as state:
+        codes = SignCodes.write(vectors, state)
+        bits = SecondBits.write(vectors, center, state)
+    rows = np.array([0, 7, 150, 299])
+
+    def levels(values):
+        large = np.abs(values) > 0.9816 * np.sqrt(np.mean(values * values, axis=-1, keepdims=True))
+        return np.where(values > 0, 1, -1) * np.where(large, 3, 1)
+
+    left = vectors[rows] - center
+    factors = (left * left).sum(axis=1) / (left * levels(left)).sum(axis=1)
+    expected = factors * (levels(left) @ levels(query - center))
+    assert np.allclose(bits.estimates(query - center, rows, codes.signs_of(rows)), expected, rtol=1e-4)
 
 
 def test_a_store_from_before_the_second_step_answers(tmp_path, monkeypatch):

@@ -1,7 +1,7 @@
 """A stage that fails or hangs costs its time budget, never the query."""
 
 import threading
-from time import perf_counter
+from time import perf_counter, sleep
 
 from quarry.indexer.errors import ModelError
 from quarry.retriever.stages.guard import DENSE_SEARCH, Guard
@@ -39,3 +39,21 @@ def test_a_hanging_stage_is_left_behind_and_then_reported_busy_at_once():
         if thread.name == "quarry-stages.dense_search":
             thread.join(10)
     assert guard.run(lambda: 7, 5.0).value == 7
+
+
+def test_the_caller_works_while_the_stage_runs_and_its_time_counts_from_its_start():
+    both = threading.Barrier(2)
+
+    def work():
+        both.wait(10)
+        return 41 + 1
+
+    waiting = Guard(DENSE_SEARCH).start(work, 30.0)
+    both.wait(10)  # only passes while the stage is running
+    outcome = waiting()
+    assert outcome.value == 42
+    slow = Guard(DENSE_SEARCH).start(threading.Event().wait, 0.2)
+    started = perf_counter()
+    sleep(0.3)
+    assert "longer than the time budget" in str(slow().reason)
+    assert perf_counter() - started < 5
