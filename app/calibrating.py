@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from quarry.retriever.answers.own import calibrate_on_own
+from quarry.retriever.answers.refusals.own import calibrate_on_own
 from quarry.retriever.searcher import Searcher
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ from quarry.indexer.errors import AccessError, SearchError
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.indexer.readers.left_out import losses, told
-from quarry.indexer.storage.contents import uri_of
-from quarry.indexer.storage.generation_texts import repeated_documents
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.layout import CONTENTS_NAME
 from quarry.indexer.storage.manifest import Manifest
+from quarry.indexer.storage.texts.contents import uri_of
+from quarry.indexer.storage.texts.generation_texts import repeated_documents
 
 Severity = Literal["ok", "warning", "failure"]
 # A new generation is built beside the live one, so twice its size should be free.

@@ -24,8 +24,8 @@ from quarry.indexer.corpus.snapshot import FolderState, Signature, moved
 from quarry.indexer.corpus.watcher import FolderWatch, Rest
 from quarry.indexer.errors import IndexBusyError, IndexMismatchError, SearchError
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.generation_texts import open_texts
 from quarry.indexer.storage.generations import Generations
+from quarry.indexer.storage.texts.generation_texts import open_texts
 
 _FIRST_RETRY_S, _LAST_RETRY_S = 1.0, 60.0
 _FOREVER_S = 3600.0

@@ -21,8 +21,8 @@ from typing import Any
 from quarry.indexer.errors import SettingsError
 from quarry.indexer.messages import Message
 from quarry.indexer.principals import Principals
-from quarry.indexer.storage.durable import write_atomic
-from quarry.indexer.storage.locks import waited_lock
+from quarry.indexer.storage.files.durable import write_atomic
+from quarry.indexer.storage.files.locks import waited_lock
 
 NAME = "keys.json"
 PREFIX = "qk_"

@@ -14,9 +14,9 @@ from pathlib import Path
 from quarry.indexer.corpus.listing import printable
 from quarry.indexer.errors import IndexBusyError
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.durable import write_atomic
-from quarry.indexer.storage.file_locks import lock
-from quarry.indexer.storage.locks import ProcessLock
+from quarry.indexer.storage.files.durable import write_atomic
+from quarry.indexer.storage.files.file_locks import lock
+from quarry.indexer.storage.files.locks import ProcessLock
 
 _LOCK, _NOTE = "watch.lock", "watch.json"
 

@@ -10,13 +10,13 @@ from quarry.indexer.lexical.analyzer import Analyzer, analyzer
 from quarry.indexer.lexical.bm25 import LexicalIndex
 from quarry.indexer.messages import Message
 from quarry.indexer.principals import Principals
-from quarry.indexer.storage.chunk_table import ChunkTable
-from quarry.indexer.storage.generation_texts import repeated_documents
+from quarry.indexer.storage.files.hold import Hold
+from quarry.indexer.storage.files.sealing import verified_by_default
 from quarry.indexer.storage.generations import Generations
-from quarry.indexer.storage.hold import Hold
 from quarry.indexer.storage.layout import CONTENTS_NAME
 from quarry.indexer.storage.manifest import Manifest
-from quarry.indexer.storage.sealing import verified_by_default
+from quarry.indexer.storage.texts.chunk_table import ChunkTable
+from quarry.indexer.storage.texts.generation_texts import repeated_documents
 from quarry.indexer.stores.base import VectorStore
 from quarry.indexer.stores.parts import Parts
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from quarry.indexer.errors import EmptyQuery, QueryError
 from quarry.indexer.messages import Message
+from quarry.retriever.questions.understood import understand
 from quarry.retriever.ranking import Query
-from quarry.retriever.understood import understand
 
 MAX_QUERY_CHARS = 8_192  # longer queries are cut with a notice; every encoder here reads fewer tokens than this
 

@@ -25,7 +25,7 @@ class SearchOptions:
         dense_budget_ms: Wall time for embedding the query and searching the vectors; past it, BM25 answers.
         collapse: Whether copies of a passage are named with the best of them instead of being results of their own.
         filters: Metadata that documents must have, by key: a value or several (`*` is a wildcard), bounds such as `>=2024-04-01`,
-            `!=` and a value (`quarry.indexer.storage.conditions`).
+            `!=` and a value (`quarry.indexer.storage.texts.conditions`).
         expand: What stands around a passage comes with it: its `section`, or its `neighbors` (`quarry.retriever.sections.context`).
         expand_tokens: Estimated tokens of a passage with what stands around it.
         principals: Who asks; what they may not see is as if it were not in the index. None sees everything.

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
-from quarry.indexer.storage.conditions import condition_of
+from quarry.indexer.storage.texts.conditions import condition_of
 from quarry.retriever.base import Retriever
-from quarry.retriever.file_names import FileNames
 from quarry.retriever.options import SearchOptions
-from quarry.retriever.phrases import Holders
+from quarry.retriever.questions.file_names import FileNames
+from quarry.retriever.questions.phrases import Holders
 from quarry.retriever.ranking import Query, Ranking, Stage, StageReport
 from quarry.retriever.rerankers.depth import reranker_at
 from quarry.retriever.rerankers.late_interaction import LateInteraction

@@ -4,10 +4,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from quarry.indexer.messages import Message
-from quarry.retriever.copies import Copy
-from quarry.retriever.highlight import Span
+from quarry.retriever.questions.understood import Understood
 from quarry.retriever.ranking import Evidence, Query, Route, Stage, StageReport
-from quarry.retriever.understood import Understood
+from quarry.retriever.shown.copies import Copy
+from quarry.retriever.shown.highlight import Span
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@
     for result in searcher.search("how do I renew a book?", k=5).results:
         print(result.rank, result.title, result.text)
 
-The stages are put together in `quarry.retriever.pipeline`; what is shown of a ranking, in `quarry.retriever.presentation`.
+The stages are put together in `quarry.retriever.pipeline`; what is shown of a ranking, in `quarry.retriever.shown.presentation`.
 """
 
 from collections import OrderedDict
@@ -23,20 +23,20 @@ from quarry.indexer.principals import Principals
 from quarry.indexer.storage.generations import Generations
 from quarry.retriever.asking import MAX_QUERY_CHARS, can_be_asked, checked
 from quarry.retriever.base import Reranker
-from quarry.retriever.collapse import by_document
-from quarry.retriever.distinct import Distinct, distinct, every_one
-from quarry.retriever.highlight import Span, highlight
 from quarry.retriever.options import STANDARD, Filters, SearchOptions
 from quarry.retriever.pipeline import Pipeline, nothing_matches
-from quarry.retriever.presentation import Asked, by_meaning_alone, shown
+from quarry.retriever.questions.understood import understand
 from quarry.retriever.ranking import Query, Ranking
 from quarry.retriever.rerankers.alignment import Meeting
 from quarry.retriever.rerankers.m3 import M3Score
 from quarry.retriever.rerankers.token_map import TokenMap
 from quarry.retriever.results import Answer, Result
 from quarry.retriever.sections.context import with_contexts
+from quarry.retriever.shown.collapse import by_document
+from quarry.retriever.shown.distinct import Distinct, distinct, every_one
+from quarry.retriever.shown.highlight import Span, highlight
+from quarry.retriever.shown.presentation import Asked, by_meaning_alone, shown
 from quarry.retriever.stages.models import LATE, LazyEmbedder, LazyReranker
-from quarry.retriever.understood import understand
 
 __all__ = ["MAX_QUERY_CHARS", "Filters", "SearchOptions", "Searcher", "document_of", "document_run"]
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from quarry.retriever.highlight import Span
+from quarry.retriever.shown.highlight import Span
 
 _END = re.compile(
     r"(?P<sign>(?:[。！？]|…{2})+[\"”’』」）)】》]*|(?<![.!?])[.!?]++[\"”’')]*+(?=\s|$|[\u3400-\u9fff\[【［]))"

@@ -1,8 +1,8 @@
 """One question to several indexes: each is searched as it is, with its own model, and the hits are merged on one scale.
 
 Scores of different indexes are not comparable, whatever the stage: each is relative to its own index. The strength of a hit is
-(`quarry.retriever.answers.fit`): the probability, calibrated on judged questions, that passages like it hold the answer. So hits are
-merged by strength, also of indexes with different models and languages, and the order within an index stays. `python -m
+(`quarry.retriever.answers.refusals.fit`): the probability, calibrated on judged questions, that passages like it hold the answer. So hits
+are merged by strength, also of indexes with different models and languages, and the order within an index stays. `python -m
 tests.benchmarks.several CACHE` compares this with reciprocal ranks and z-scores on corpora that were cut into two and four indexes.
 
     several = Several.open([Path("handbook"), Path("mails")])
@@ -17,7 +17,7 @@ from typing import Self
 
 from quarry.indexer.errors import UnknownFilter
 from quarry.indexer.messages import Message
-from quarry.retriever.answers.fit import Fit, Strength, search_with_fit
+from quarry.retriever.answers.refusals.fit import Fit, Strength, search_with_fit
 from quarry.retriever.base import Reranker
 from quarry.retriever.options import STANDARD, SearchOptions
 from quarry.retriever.ranking import Query, StageReport

@@ -20,11 +20,11 @@ from quarry.indexer.models import offline_bundle
 ROOT = Path(__file__).resolve().parents[1]
 ADAPTERS = (  # subclasses of other libraries' classes
     "quarry.indexer.models.forward.bert",
-    "quarry.training.fit.callback",
-    "quarry.training.fit.decoder_reranker",
-    "quarry.training.fit.retromae",
-    "quarry.training.fit.steps",
-    "quarry.training.fit.trainer",
+    "quarry.training.fit.loop.callback",
+    "quarry.training.fit.models.decoder_reranker",
+    "quarry.training.fit.models.retromae",
+    "quarry.training.fit.loop.steps",
+    "quarry.training.fit.loop.trainer",
     "quarry.app.integrations.langchain",
     "quarry.app.integrations.llama_index",
     "quarry.app.integrations.haystack",

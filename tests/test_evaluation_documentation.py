@@ -8,7 +8,7 @@ import typer
 
 from quarry.app.cli import cli
 from quarry.app.cli.commands.evaluate import PRESETS
-from quarry.retriever.benchmark.task_data import KINDS
+from quarry.retriever.benchmark.tasks.task_data import KINDS
 
 TEXT = (Path(__file__).resolve().parents[1] / "docs" / "evaluation.md").read_text(encoding="utf-8")
 

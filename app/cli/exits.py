@@ -11,7 +11,7 @@ import typer.core
 
 from quarry.app.cli.console import note
 from quarry.indexer.errors import SearchError
-from quarry.indexer.storage.durable import access_error
+from quarry.indexer.storage.files.durable import access_error
 
 DEBUG_VARIABLE = "QUARRY_DEBUG"
 EXIT_ERROR = 1

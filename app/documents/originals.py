@@ -9,8 +9,8 @@ from quarry.app.documents.catalog import unknown_document
 from quarry.indexer.corpus.listing import path_of
 from quarry.indexer.errors import SearchError
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.chunk_table import ChunkTable
-from quarry.indexer.storage.seen import live_texts
+from quarry.indexer.storage.texts.chunk_table import ChunkTable
+from quarry.indexer.storage.texts.seen import live_texts
 
 LARGEST = 512 << 20
 """Bytes of a file that is handed over."""

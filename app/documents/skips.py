@@ -7,7 +7,7 @@ from pathlib import Path
 
 from quarry.indexer.corpus.listing import Skipped, printable
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.durable import write_atomic
+from quarry.indexer.storage.files.durable import write_atomic
 
 _NAME = "skipped.json"
 _MOST = 10_000

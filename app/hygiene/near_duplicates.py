@@ -16,7 +16,7 @@ import numpy as np
 
 from quarry.indexer.lexical.normalization import normalized
 from quarry.training.examples.near_duplicates import Shingles, components, jaccard
-from quarry.training.pairs.minhash import bands
+from quarry.training.pairs.filters.minhash import bands
 
 ALIKE = 0.8
 """Share of common shingles from which two documents are nearly the same."""

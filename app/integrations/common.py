@@ -7,7 +7,7 @@ from typing import Any
 from quarry.app.wiring import choose_model, live_manifest
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import ModelError
-from quarry.retriever.answers.fit import Fit, Strength, search_with_fit
+from quarry.retriever.answers.refusals.fit import Fit, Strength, search_with_fit
 from quarry.retriever.base import Reranker
 from quarry.retriever.ranking import StageScore
 from quarry.retriever.results import Answer, Result

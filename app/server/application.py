@@ -16,8 +16,8 @@ from starlette.routing import Route
 
 from quarry.app.server import pages
 from quarry.app.server.asking import Asker
-from quarry.app.server.guard import RequestGuard
-from quarry.app.server.metrics import CONTENT_TYPE
+from quarry.app.server.door.guard import RequestGuard
+from quarry.app.server.door.metrics import CONTENT_TYPE
 from quarry.app.server.problems import ErrorBody, answer_invalid, answer_problem, problem_of, response
 from quarry.app.server.routes import ask as ask_routes
 from quarry.app.server.routes import chat as chat_routes
@@ -29,7 +29,7 @@ from quarry.app.server.routes import models as model_routes
 from quarry.app.server.routes import search as search_routes
 from quarry.app.server.routes import why_not as why_routes
 from quarry.app.server.services import Services, services_of
-from quarry.app.server.shapes import Health
+from quarry.app.server.shapes.search import Health
 from quarry.indexer.errors import SearchError
 
 _ERRORS = (400, 401, 403, 404, 408, 409, 413, 421, 422, 429, 500, 503, 504)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import uvicorn
 from starlette.types import ASGIApp
 
-from quarry.app.server.patience import LIMITS
+from quarry.app.server.door.patience import LIMITS
 
 
 class _Announced(uvicorn.Server):

@@ -11,18 +11,18 @@ from typing import TypeVar, cast
 from starlette.requests import Request
 
 from quarry.app.keys import KeyRing
-from quarry.app.server.batching import BatchQueue, QueueClosedError, QueueFullError
-from quarry.app.server.callers import OWNER, Caller, Callers, caller_of
-from quarry.app.server.inbox import Inbox
-from quarry.app.server.metrics import Metrics
+from quarry.app.server.door.callers import OWNER, Caller, Callers, caller_of
+from quarry.app.server.door.metrics import Metrics
+from quarry.app.server.models.batching import BatchQueue, QueueClosedError, QueueFullError
+from quarry.app.server.models.shared_reranker import SharedReranker
 from quarry.app.server.problems import Problem
 from quarry.app.server.settings import ServeOptions
-from quarry.app.server.shared_reranker import SharedReranker
-from quarry.app.server.writer import Writer
+from quarry.app.server.writing.inbox import Inbox
+from quarry.app.server.writing.writer import Writer
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import FeedbackError, IndexFormatError
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.chunk_table import ChunkTable
+from quarry.indexer.storage.texts.chunk_table import ChunkTable
 from quarry.retriever.base import Reranker
 from quarry.retriever.live import LiveSearcher
 from quarry.retriever.several import Several, names_of

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from quarry.app.server.patience import LIMITS
+from quarry.app.server.door.patience import LIMITS
 
 HOSTS_VARIABLE = "QUARRY_UI_HOSTS"  # names separated by commas; empty for any
 PASSWORD_VARIABLE = "QUARRY_UI_PASSWORD"  # noqa: S105 (a variable's name)

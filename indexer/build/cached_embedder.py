@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from quarry.indexer.embedder import Embedder, Vectors
-from quarry.indexer.storage.blob_cache import passage_digest
-from quarry.indexer.storage.vector_cache import VectorCache
+from quarry.indexer.storage.vectors.blob_cache import passage_digest
+from quarry.indexer.storage.vectors.vector_cache import VectorCache
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quarry.indexer.embedder import Vectors
-from quarry.indexer.storage.chunk_table import ChunkTable
+from quarry.indexer.storage.texts.chunk_table import ChunkTable
 from quarry.indexer.stores.kept_vectors import KeptVectors
 
 STEPS = np.linspace(0, 1, 9)  # shares that are tried

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 from quarry.indexer.build.measurement import KEPT_FROM, STALE, still_good
 from quarry.indexer.build.plan import Plan
-from quarry.indexer.storage.contents import MOST_SEGMENTS
-from quarry.indexer.storage.working_table import WorkingTable
+from quarry.indexer.storage.texts.contents import MOST_SEGMENTS
+from quarry.indexer.storage.texts.working_table import WorkingTable
 
 SMALL = 64  # passages; segments up to this size are always merged
 CHEAP = 5_000  # passages merged at most while there is room for another segment: they take less than a second

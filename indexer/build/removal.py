@@ -8,8 +8,8 @@ from typing import Any
 from quarry.indexer.build.intake import Intake
 from quarry.indexer.corpus.places import path_in_index
 from quarry.indexer.errors import UnknownRoot
-from quarry.indexer.storage.chunk_table import ChunkTable
-from quarry.indexer.storage.seen import live_texts
+from quarry.indexer.storage.texts.chunk_table import ChunkTable
+from quarry.indexer.storage.texts.seen import live_texts
 
 _PROGRAM = ""  # the root of documents that a program handed over
 

@@ -13,14 +13,14 @@ from quarry.indexer.build.progress import Clock
 from quarry.indexer.lexical.index import LexicalSegment
 from quarry.indexer.messages import Message
 from quarry.indexer.shards.filling import fill_from
-from quarry.indexer.storage.chunk_table import ChunkTable
-from quarry.indexer.storage.encoded_rows import RowsWriter
-from quarry.indexer.storage.generation_texts import GenerationTexts
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.layout import CHUNKS_NAME, LEXICAL_NAME, VECTORS_NAME
 from quarry.indexer.storage.manifest import EmbedderFacts, Lexical, Manifest, Store
 from quarry.indexer.storage.segments import SegmentName, Segments
-from quarry.indexer.storage.working_table import WorkingTable, name_segment
+from quarry.indexer.storage.texts.chunk_table import ChunkTable
+from quarry.indexer.storage.texts.generation_texts import GenerationTexts
+from quarry.indexer.storage.texts.working_table import WorkingTable, name_segment
+from quarry.indexer.storage.vectors.encoded_rows import RowsWriter
 from quarry.indexer.stores import store_class
 from quarry.indexer.stores.kept_vectors import KeptVectors
 from quarry.indexer.stores.parts import Parts

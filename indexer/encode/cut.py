@@ -20,9 +20,9 @@ from quarry.indexer.readers.sandbox import Sandbox
 from quarry.indexer.records import Document, name_text, passage_text
 from quarry.indexer.shards.folder import ShardFolder
 from quarry.indexer.shards.shard import put_if_absent
-from quarry.indexer.storage.blob_cache import passage_digest
-from quarry.indexer.storage.durable import write_atomic
-from quarry.indexer.storage.sealing import seal, unseal
+from quarry.indexer.storage.files.durable import write_atomic
+from quarry.indexer.storage.files.sealing import seal, unseal
+from quarry.indexer.storage.vectors.blob_cache import passage_digest
 
 PASSAGES_IN_SHARD = 2048  # on average; 3 MB of vectors of 384
 Kind = Literal["passages", "titles"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from quarry.indexer.lexical.analyzer import cache_folder
 from quarry.indexer.models.folder import HEADS
-from quarry.indexer.storage.durable import write_atomic
+from quarry.indexer.storage.files.durable import write_atomic
 
 _DIGESTED = (".safetensors", ".json", ".txt", ".model")
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from quarry.indexer.errors import ModelError, SettingsError
 from quarry.indexer.models.format import with_instruction
-from quarry.indexer.storage.durable import write_atomic
+from quarry.indexer.storage.files.durable import write_atomic
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

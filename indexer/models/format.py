@@ -13,7 +13,7 @@ from quarry.indexer.embedder import EmbedderSpec, Pooling
 from quarry.indexer.errors import ModelError
 from quarry.indexer.models.folder import read_json
 from quarry.indexer.models.profiles import base_profile, embedder_profile
-from quarry.indexer.storage.durable import write_atomic
+from quarry.indexer.storage.files.durable import write_atomic
 
 PROFILE_NAME = "quarry.json"
 _KNOWN_MODULES = ("Transformer", "Pooling", "Dense", "Normalize")

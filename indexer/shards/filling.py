@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from quarry.indexer.embedder import Embedder, TokenEmbedder, heads_of
 from quarry.indexer.shards.folder import ShardFolder
 from quarry.indexer.shards.shard import Shard
-from quarry.indexer.storage.chunk_table import ChunkTable
+from quarry.indexer.storage.texts.chunk_table import ChunkTable
 from quarry.indexer.stores.kept_vectors import KeptVectors
 from quarry.indexer.tokens.cache import TokenCache
 from quarry.indexer.tokens.fitting import projection_for

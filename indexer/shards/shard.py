@@ -21,8 +21,8 @@ from safetensors.numpy import load, save
 from quarry.indexer.embedder import TermWeights, Vectors
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.durable import sync_folder, write_atomic
-from quarry.indexer.storage.sealing import seal, unseal, wrong_fields
+from quarry.indexer.storage.files.durable import sync_folder, write_atomic
+from quarry.indexer.storage.files.sealing import seal, unseal, wrong_fields
 from quarry.indexer.tokens.projection import TokenBytes
 
 DIGEST = 16

@@ -20,10 +20,10 @@ from pathlib import Path
 
 from quarry.indexer.errors import IndexBusyError, IndexFormatError, OtherFormatError
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.durable import accessible, sync_folder, sync_tree
-from quarry.indexer.storage.file_locks import remove_unshared
-from quarry.indexer.storage.hold import Hold
-from quarry.indexer.storage.locks import folder_lock, process_lock
+from quarry.indexer.storage.files.durable import accessible, sync_folder, sync_tree
+from quarry.indexer.storage.files.file_locks import remove_unshared
+from quarry.indexer.storage.files.hold import Hold
+from quarry.indexer.storage.files.locks import folder_lock, process_lock
 from quarry.indexer.storage.manifest import MANIFEST_NAME, Manifest
 from quarry.indexer.storage.pointer import POINTER_NAME, Pointer
 from quarry.indexer.storage.segments import Segments

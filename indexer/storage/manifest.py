@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, PlainSerializer, PlainValidator, Val
 from quarry.indexer.embedder import EmbedderSpec
 from quarry.indexer.errors import IndexFormatError, OtherFormatError
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.durable import write_atomic
-from quarry.indexer.storage.sealing import (
+from quarry.indexer.storage.files.durable import write_atomic
+from quarry.indexer.storage.files.sealing import (
     Damage,
     FileFact,
     describe,

@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.durable import write_atomic
+from quarry.indexer.storage.files.durable import write_atomic
+from quarry.indexer.storage.files.sealing import seal, unseal
 from quarry.indexer.storage.manifest import FORMAT, StoredMessage, check_format
-from quarry.indexer.storage.sealing import seal, unseal
 
 POINTER_NAME = "quarry-index.json"
 _HISTORY = 50  # switches that are kept

@@ -5,7 +5,7 @@
         chunks.sqlite  vectors/  names/  lexical/
     INDEX/segments/.new/               one in the making; a crash leaves it, the next build removes it
 
-What is removed from a segment stands in the generations that name it (`quarry.indexer.storage.contents`), never in the segment.
+What is removed from a segment stands in the generations that name it (`quarry.indexer.storage.texts.contents`), never in the segment.
 """
 
 import shutil
@@ -17,8 +17,8 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.durable import accessible, sync_folder, sync_tree, write_atomic
-from quarry.indexer.storage.sealing import (
+from quarry.indexer.storage.files.durable import accessible, sync_folder, sync_tree, write_atomic
+from quarry.indexer.storage.files.sealing import (
     Damage,
     FileFact,
     check_header,

@@ -13,7 +13,7 @@ from threadpoolctl import ThreadpoolController
 from quarry.indexer.embedder import Vectors
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.sealing import unseal
+from quarry.indexer.storage.files.sealing import unseal
 from quarry.indexer.stores.additions import Additions
 from quarry.indexer.stores.base import Neighbour
 from quarry.indexer.stores.checks import check_addition, check_search, precise_similarities, rounding

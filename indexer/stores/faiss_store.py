@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from quarry.indexer.embedder import Vectors
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.sealing import FileFact, unseal
+from quarry.indexer.storage.files.sealing import FileFact, unseal
 from quarry.indexer.stores.base import Neighbour
 from quarry.indexer.stores.checks import check_search, recall_missed, tuning_queries, vectors_message
 from quarry.indexer.stores.exact import ExactStore

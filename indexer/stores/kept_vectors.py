@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 
 from quarry.indexer.embedder import EmbedderSpec, Vectors
 from quarry.indexer.errors import IndexFormatError
-from quarry.indexer.storage.blob_cache import BlobCache
-from quarry.indexer.storage.chunk_table import ChunkTable
-from quarry.indexer.storage.digest_table import as_rows
-from quarry.indexer.storage.encoded_rows import EncodedRows
+from quarry.indexer.storage.files.sealing import unseal
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.layout import CHUNKS_NAME, NAMES_NAME, VECTORS_NAME
 from quarry.indexer.storage.manifest import Manifest
-from quarry.indexer.storage.sealing import unseal
 from quarry.indexer.storage.segments import Segments
-from quarry.indexer.storage.vector_cache import VectorCache, older_path, probes_path
-from quarry.indexer.storage.vector_log import VectorLog
+from quarry.indexer.storage.texts.chunk_table import ChunkTable
+from quarry.indexer.storage.vectors.blob_cache import BlobCache
+from quarry.indexer.storage.vectors.digest_table import as_rows
+from quarry.indexer.storage.vectors.encoded_rows import EncodedRows
+from quarry.indexer.storage.vectors.vector_cache import VectorCache, older_path, probes_path
+from quarry.indexer.storage.vectors.vector_log import VectorLog
 from quarry.indexer.stores import store_class
 from quarry.indexer.stores.base import WritableStore
 from quarry.indexer.stores.sealed import HEADER_NAME

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from quarry.indexer.embedder import Vectors
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.sealing import unseal
+from quarry.indexer.storage.files.sealing import unseal
 from quarry.indexer.stores.base import Neighbour
 from quarry.indexer.stores.checks import (
     check_addition,

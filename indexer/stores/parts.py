@@ -7,11 +7,11 @@ from typing import Self
 from quarry.indexer.lexical.bm25 import LexicalIndex
 from quarry.indexer.lexical.index import LexicalSegment, UnionIndex, open_lexical
 from quarry.indexer.principals import Principals
-from quarry.indexer.storage.chunk_table import ChunkTable
-from quarry.indexer.storage.contents import texts_of
-from quarry.indexer.storage.generation_texts import GenerationTexts, SegmentState, open_texts, wrong_removals
 from quarry.indexer.storage.layout import CONTENTS_NAME, LEXICAL_NAME, NAMES_NAME, VECTORS_NAME
-from quarry.indexer.storage.seen import open_seen
+from quarry.indexer.storage.texts.chunk_table import ChunkTable
+from quarry.indexer.storage.texts.contents import texts_of
+from quarry.indexer.storage.texts.generation_texts import GenerationTexts, SegmentState, open_texts, wrong_removals
+from quarry.indexer.storage.texts.seen import open_seen
 from quarry.indexer.stores import store_class
 from quarry.indexer.stores.base import VectorStore
 from quarry.indexer.stores.union import Part, UnionStore

@@ -18,8 +18,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.durable import sync_tree, write_atomic
-from quarry.indexer.storage.sealing import FileFact, check_header, describe, differences, seal, unseal, wrong_fields
+from quarry.indexer.storage.files.durable import sync_tree, write_atomic
+from quarry.indexer.storage.files.sealing import (
+    FileFact,
+    check_header,
+    describe,
+    differences,
+    seal,
+    unseal,
+    wrong_fields,
+)
 
 FORMAT = 2
 HEADER_NAME = "store.json"

@@ -16,7 +16,7 @@ import numpy as np
 from quarry.indexer.embedder import TermWeights
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.blob_cache import BlobCache, BlobTable
+from quarry.indexer.storage.vectors.blob_cache import BlobCache, BlobTable
 from quarry.indexer.tokens.projection import Projection, TokenBytes
 
 _PROJECTION = """

@@ -24,7 +24,7 @@ from quarry.retriever.answers.generate import NotFoundError, generated
 from quarry.retriever.answers.packing import STANDARD_BUDGET, Packed, Packing, pack
 from quarry.retriever.answers.plain import defang, urls
 from quarry.retriever.answers.prompt import AnswerLanguage, Prompt, answer_language, prompt_for
-from quarry.retriever.answers.questions import Search, Turn, cited_before, fused, plan
+from quarry.retriever.answers.refusals.questions import Search, Turn, cited_before, fused, plan
 from quarry.retriever.llm.chat import Writer
 from quarry.retriever.llm.endpoint import Unanswered
 from quarry.retriever.llm.stream import StreamOptions
@@ -52,7 +52,7 @@ class AskOptions:
         k: How many hits to read; the evidence is weighed on ten.
         options: How to search.
         limits: How much of the model's answer is read, and for how long.
-        rewrite: Whether the model also says what to search for (`quarry.retriever.answers.questions`).
+        rewrite: Whether the model also says what to search for (`quarry.retriever.answers.refusals.questions`).
         before: What was asked before, oldest first; the question may lean on it.
     """
 

@@ -1,9 +1,9 @@
 """Is what a search found good enough to answer from, or must the answer be "not in your documents"?
 
 The strength is the probability, by a model fitted on judged questions, that the answer is among the passages. The threshold keeps a
-promise: of the answers at most one in twenty is unsupported (`quarry.retriever.answers.promise`). An index has thresholds of its own,
-made of its documents by `quarry index`, or of judged questions by `quarry ask INDEX --calibrate DATASET`; those of another embedder are not
-used, and the basis says so.
+promise: of the answers at most one in twenty is unsupported (`quarry.retriever.answers.refusals.promise`). An index has thresholds of
+its own, made of its documents by `quarry index`, or of judged questions by `quarry ask INDEX --calibrate DATASET`; those of another
+embedder are not used, and the basis says so.
 """
 
 from dataclasses import dataclass, replace
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from quarry.indexer.errors import SettingsError
 from quarry.indexer.language import language_of
 from quarry.indexer.messages import Message
-from quarry.retriever.answers.calibration import NAME, Calibration, Kind, kind_of, shipped
-from quarry.retriever.answers.observed import observe
-from quarry.retriever.answers.signals import Signals
+from quarry.retriever.answers.refusals.calibration import NAME, Calibration, Kind, kind_of, shipped
+from quarry.retriever.answers.refusals.observed import observe
+from quarry.retriever.answers.refusals.signals import Signals
 from quarry.retriever.stages.asked_vectors import vector_of
 
 if TYPE_CHECKING:

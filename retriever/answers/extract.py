@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from quarry.indexer.language import length_in_words
 from quarry.indexer.lexical.analyzer import Analyzer
-from quarry.retriever.highlight import Span
 from quarry.retriever.sentences import sentence_spans
+from quarry.retriever.shown.highlight import Span
 
 if TYPE_CHECKING:
     from quarry.indexer.embedder import Embedder

@@ -10,9 +10,9 @@ from datetime import date
 from typing import Literal, Protocol, TypeAlias
 
 from quarry.indexer.records import Document
-from quarry.retriever.highlight import Span
 from quarry.retriever.results import Result
 from quarry.retriever.sentences import sentence_spans, tokens_at_most
+from quarry.retriever.shown.highlight import Span
 
 Cut: TypeAlias = Literal["", "between sentences", "inside a sentence"]
 STANDARD_BUDGET = 2_000  # tokens: fits beside question and answer into the 4,096 of small local models
@@ -25,7 +25,7 @@ _GAP = 8  # characters of white space that chunking leaves out between neighbour
 
 
 class Texts(Protocol):
-    """Where the passages' documents are; `quarry.indexer.storage.chunk_table.ChunkTable` is one."""
+    """Where the passages' documents are; `quarry.indexer.storage.texts.chunk_table.ChunkTable` is one."""
 
     def document(self, doc_id: str) -> Document:
         """Return a whole document. Raises KeyError naming a missing id."""

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, Protocol
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import MissingExtraError
 from quarry.indexer.messages import Message
-from quarry.retriever.benchmark.items import Items, Recorder, Statistic, items_path, read_items, write_items
 from quarry.retriever.benchmark.mteb_model import Asking, MtebEncoder
-from quarry.retriever.benchmark.prepared import Choice, Prepared, prepare
+from quarry.retriever.benchmark.results.items import Items, Recorder, Statistic, items_path, read_items, write_items
+from quarry.retriever.benchmark.tasks.prepared import Choice, Prepared, prepare
 
 
 class MtebModel(Protocol):

@@ -15,7 +15,7 @@ import numpy as np
 
 from quarry.indexer.errors import CorpusError
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.durable import write_atomic
+from quarry.indexer.storage.files.durable import write_atomic
 from quarry.retriever.data.judged_rows import Columns, judged_rows
 from quarry.retriever.data.text_lines import Faults, json_object, numbered_lines, quoted, text_id
 

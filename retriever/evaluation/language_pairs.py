@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from quarry.indexer.language import language_of
-from quarry.indexer.storage.chunk_table import ChunkTable
+from quarry.indexer.storage.texts.chunk_table import ChunkTable
 from quarry.retriever.data.datasets import Dataset
 
 LANGUAGE_PAIR = "language-pair"

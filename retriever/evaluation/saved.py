@@ -20,7 +20,7 @@ from typing import Any
 
 from quarry.indexer.errors import CorpusError, cause_of
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.durable import file_sha256, sync_folder, sync_tree
+from quarry.indexer.storage.files.durable import file_sha256, sync_folder, sync_tree
 from quarry.retriever.data.topics import read_queries
 from quarry.retriever.data.trec import Qrels, Run, read_qrels, read_run, write_qrels, write_run
 from quarry.retriever.evaluation.evaluate import Evaluation, Mean

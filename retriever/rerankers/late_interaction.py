@@ -34,7 +34,7 @@ from quarry.indexer.embedder import Embedder, HeadedEmbedder, TokenEmbedder, hea
 from quarry.indexer.errors import IndexFormatError, ModelError
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
-from quarry.indexer.storage.chunk_table import ChunkTable
+from quarry.indexer.storage.texts.chunk_table import ChunkTable
 from quarry.indexer.stores.base import VectorStore
 from quarry.indexer.tokens.cache import TokenCache
 from quarry.indexer.tokens.projection import Projection, TokenBytes, unit_rows

@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from quarry.indexer.records import BETWEEN_HEADINGS, Chunk
-from quarry.indexer.storage.chunk_table import ChunkTable
-from quarry.retriever.highlight import Span
+from quarry.indexer.storage.texts.chunk_table import ChunkTable
 from quarry.retriever.options import Expand
 from quarry.retriever.results import Context, Result
 from quarry.retriever.sentences import tokens_at_most
+from quarry.retriever.shown.highlight import Span
 
 _LONGEST_TOKEN = 50  # characters, white space included: what is longer is not counted to see that it does not fit
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from quarry.indexer.errors import QueryError
 from quarry.indexer.records import BETWEEN_HEADINGS, Chunk
-from quarry.indexer.storage.chunk_table import ChunkTable
+from quarry.indexer.storage.texts.chunk_table import ChunkTable
 from quarry.retriever.sentences import tokens_at_most
 
 _SHOWN = 20  # headings that an error names

@@ -14,7 +14,7 @@ from unicodedata import normalize
 from quarry.indexer.lexical.analyzer import Analyzer
 from quarry.indexer.lexical.bm25 import LexicalIndex
 from quarry.retriever.base import Passages, Retriever
-from quarry.retriever.phrases import holds
+from quarry.retriever.questions.phrases import holds
 from quarry.retriever.ranking import Evidence, Hit, Query, Ranking, StageScore
 
 PLACES = 3

@@ -8,9 +8,9 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from math import inf, nextafter
 
-from quarry.indexer.storage.chunk_table import ChunkTable
+from quarry.indexer.storage.texts.chunk_table import ChunkTable
 from quarry.retriever.base import Retriever
-from quarry.retriever.file_names import FileNames, Named
+from quarry.retriever.questions.file_names import FileNames, Named
 from quarry.retriever.ranking import Evidence, Hit, Query, Ranking
 from quarry.retriever.stages.exact import PLACES, in_descending_order
 

@@ -10,9 +10,9 @@ from math import inf, nextafter
 
 from quarry.indexer.messages import Message
 from quarry.retriever.base import Retriever
-from quarry.retriever.phrases import Holders
+from quarry.retriever.questions.phrases import Holders
+from quarry.retriever.questions.understood import Understood, understand
 from quarry.retriever.ranking import Evidence, Hit, Query, Ranking
-from quarry.retriever.understood import Understood, understand
 
 EXACT = "search.exact_phrases"
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from quarry.indexer.messages import Message
 from quarry.indexer.records import BETWEEN_HEADINGS
+from quarry.retriever.questions.understood import understand
 from quarry.retriever.searcher import Searcher
-from quarry.retriever.understood import understand
 from quarry.retriever.why_not.loss import Loss, find_loss
 from quarry.retriever.why_not.places import DEEPEST, Places
 from quarry.retriever.why_not.search import Search

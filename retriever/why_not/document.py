@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from quarry.indexer.errors import QueryError
-from quarry.indexer.storage.chunk_table import ChunkTable
+from quarry.indexer.storage.texts.chunk_table import ChunkTable
 from quarry.retriever.searcher import document_of
 
 MOST = 1_000

@@ -7,13 +7,13 @@ from typing import Literal
 
 from quarry.indexer.messages import Message
 from quarry.indexer.readers.left_out import counts_of, losses, told
-from quarry.indexer.storage.conditions import condition_of
+from quarry.indexer.storage.texts.conditions import condition_of
 from quarry.retriever.asking import checked
-from quarry.retriever.phrases import Holders
+from quarry.retriever.questions.phrases import Holders
+from quarry.retriever.questions.understood import understand
 from quarry.retriever.ranking import Query
 from quarry.retriever.results import Result
 from quarry.retriever.searcher import Searcher
-from quarry.retriever.understood import understand
 from quarry.retriever.why_not.places import DEEPEST, Places
 from quarry.retriever.why_not.search import Search
 

@@ -20,8 +20,8 @@ from quarry.demo_corpus import general_path
 from quarry.indexer.build import build_index
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.language import language_of
-from quarry.retriever.answers import calibration as kept
-from quarry.retriever.answers.calibrate import (
+from quarry.retriever.answers.refusals import calibration as kept
+from quarry.retriever.answers.refusals.calibrate import (
     LEAST,
     Case,
     Quality,
@@ -31,7 +31,7 @@ from quarry.retriever.answers.calibrate import (
     strengths_of,
     usable_cases,
 )
-from quarry.retriever.answers.calibration import (
+from quarry.retriever.answers.refusals.calibration import (
     REFUSED,
     Calibration,
     Kind,
@@ -40,7 +40,7 @@ from quarry.retriever.answers.calibration import (
     shipped_origin,
     weighted_quantile,
 )
-from quarry.retriever.answers.signals import Signals
+from quarry.retriever.answers.refusals.signals import Signals
 from quarry.retriever.data.datasets import load_dataset
 from quarry.retriever.searcher import Searcher
 

@@ -19,10 +19,19 @@ import numpy as np
 from quarry.app.wiring import choose_model
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.language import language_of
-from quarry.retriever.answers import calibration as kept
-from quarry.retriever.answers.calibration import REFUSED, Kind, Model, fit, kind_of, shipped, values, weighted_quantile
-from quarry.retriever.answers.observed import observe
-from quarry.retriever.answers.signals import LOOKED_AT, Signals
+from quarry.retriever.answers.refusals import calibration as kept
+from quarry.retriever.answers.refusals.calibration import (
+    REFUSED,
+    Kind,
+    Model,
+    fit,
+    kind_of,
+    shipped,
+    values,
+    weighted_quantile,
+)
+from quarry.retriever.answers.refusals.observed import observe
+from quarry.retriever.answers.refusals.signals import LOOKED_AT, Signals
 from quarry.retriever.data.datasets import load_dataset
 from quarry.retriever.searcher import Searcher, SearchOptions
 from tests.benchmarks.mixed import opened

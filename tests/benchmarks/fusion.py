@@ -31,9 +31,9 @@ from quarry.indexer.lexical.index import UnionIndex
 from quarry.indexer.records import passage_text
 from quarry.indexer.storage.manifest import RouteQuality
 from quarry.retriever.evaluation.measures import ndcg
+from quarry.retriever.questions.understood import understand
 from quarry.retriever.ranking import Evidence, Hit, StageScore
 from quarry.retriever.stages import balance
-from quarry.retriever.understood import understand
 from tests.benchmarks.fusion_sets import JudgedSet, all_sets, hashed
 from tests.benchmarks.kept_vectors import Numbers, Vectors
 from tests.benchmarks.stages import STAGES, Bench, Staged

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from quarry.app.wiring import choose_model
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.language import language_of
+from quarry.training.pairs.filters.relatedness import classes_of_cells, random_cells, relatedness
 from quarry.training.pairs.lexical import shares_held
-from quarry.training.pairs.relatedness import classes_of_cells, random_cells, relatedness
 
 _PAIRS, _CHARACTERS, _RANDOM = 160, 800, 0.97
 

@@ -23,12 +23,12 @@ from quarry.indexer.build import index_documents
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.language import language_of
 from quarry.indexer.records import Document
-from quarry.retriever.answers import calibration as kept
-from quarry.retriever.answers.calibrate import MOST, Case, cases, fit_cases, usable_cases
-from quarry.retriever.answers.calibration import REFUSED, Kind, Model, shipped, values, weighted_quantile
-from quarry.retriever.answers.own import own_questions
-from quarry.retriever.answers.promise import NEAR_MISSES, PROMISED, Judged, least_threshold, own_threshold
-from quarry.retriever.answers.signals import Signals
+from quarry.retriever.answers.refusals import calibration as kept
+from quarry.retriever.answers.refusals.calibrate import MOST, Case, cases, fit_cases, usable_cases
+from quarry.retriever.answers.refusals.calibration import REFUSED, Kind, Model, shipped, values, weighted_quantile
+from quarry.retriever.answers.refusals.own import own_questions
+from quarry.retriever.answers.refusals.promise import NEAR_MISSES, PROMISED, Judged, least_threshold, own_threshold
+from quarry.retriever.answers.refusals.signals import Signals
 from quarry.retriever.ranking import Query
 from quarry.retriever.searcher import Searcher, document_of
 from tests.benchmarks.fusion_sets import SOURCES, JudgedSet, all_sets, hashed

@@ -22,7 +22,6 @@ import numpy as np
 from quarry.app.wiring import choose_model
 from quarry.indexer.build import build_index
 from quarry.indexer.build.plan import BuildOptions
-from quarry.retriever.collapse import by_document
 from quarry.retriever.data.datasets import load_dataset
 from quarry.retriever.evaluation.ceiling import candidate_ceiling
 from quarry.retriever.evaluation.compare import compare, holm
@@ -31,6 +30,7 @@ from quarry.retriever.evaluation.measures import parse_measures
 from quarry.retriever.evaluation.routes import route_options
 from quarry.retriever.ranking import Ranking
 from quarry.retriever.searcher import Searcher, SearchOptions, document_of, document_run
+from quarry.retriever.shown.collapse import by_document
 from quarry.retriever.stages.fusion import reciprocal_rank_fusion
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"

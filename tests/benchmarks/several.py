@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from quarry.indexer.build import index_documents
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.records import Document
-from quarry.retriever.answers.fit import fit_of
+from quarry.retriever.answers.refusals.fit import fit_of
 from quarry.retriever.evaluation.measures import ndcg
 from quarry.retriever.searcher import Searcher
 from tests.benchmarks.fusion_sets import SOURCES, JudgedSet, _beir

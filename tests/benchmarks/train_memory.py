@@ -10,9 +10,9 @@ from pathlib import Path
 from time import perf_counter
 
 from quarry.training.examples.row_files import RowFiles
-from quarry.training.fit.batches import plan_batches
+from quarry.training.fit.rows.batches import plan_batches
+from quarry.training.fit.rows.table import RowTable
 from quarry.training.fit.spec import TrainSpec
-from quarry.training.fit.table import RowTable
 from tests.benchmarks.encode_memory import memory
 from tests.benchmarks.pairs import write
 

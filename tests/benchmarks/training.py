@@ -25,11 +25,11 @@ from sentence_transformers.sentence_transformer.losses import MultipleNegativesR
 
 from quarry.indexer.models.offline_bundle import bundle_folder
 from quarry.training.examples.rows import TrainingRow
-from quarry.training.fit.batches import Draw
-from quarry.training.fit.collation import Collator
+from quarry.training.fit.loop.trainer import ContrastiveLoss
+from quarry.training.fit.models.trainable import Trainable, open_trainable
+from quarry.training.fit.rows.batches import Draw
+from quarry.training.fit.rows.collation import Collator
 from quarry.training.fit.spec import LossSpec, TrainSpec
-from quarry.training.fit.trainable import Trainable, open_trainable
-from quarry.training.fit.trainer import ContrastiveLoss
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 BATCH = 32

@@ -45,7 +45,7 @@ from quarry.retriever.evaluation.routes import evaluate_route
 from quarry.retriever.searcher import Searcher, SearchOptions
 from quarry.training.examples.patterns import is_question
 from quarry.training.examples.split import SplitSpec
-from quarry.training.fit.progress import TrainProgress
+from quarry.training.fit.loop.progress import TrainProgress
 from quarry.training.fit.spec import TrainSpec, train_preset
 from quarry.training.negatives.spec import NegativeSpec
 from quarry.training.tuning import tune

@@ -11,7 +11,7 @@ import pytest
 
 from quarry.indexer.embedder import Vectors
 from quarry.indexer.errors import IndexFormatError
-from quarry.indexer.storage.sealing import seal, unseal
+from quarry.indexer.storage.files.sealing import seal, unseal
 from quarry.indexer.stores.base import VectorStore
 from quarry.indexer.stores.exact import ExactStore
 

@@ -5,9 +5,9 @@ import pytest
 from quarry.app.integrations.common import passage_metadata
 from quarry.indexer.build import build_index
 from quarry.indexer.build.plan import BuildOptions
-from quarry.retriever.copies import Told
 from quarry.retriever.ranking import Query
 from quarry.retriever.searcher import Searcher, SearchOptions, document_run
+from quarry.retriever.shown.copies import Told
 
 NOTICE = "Notice on bicycles. The rack behind the mill is cleared every Friday, and the fee is thirty crowns."
 

@@ -8,7 +8,7 @@ from quarry.indexer.errors import BadFilter
 from quarry.indexer.metadata import facts, period_of
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
-from quarry.indexer.storage.conditions import parse_expression
+from quarry.indexer.storage.texts.conditions import parse_expression
 from tests.field.reading import document, read
 
 SETTINGS = BuildOptions(analyzer="bigram")

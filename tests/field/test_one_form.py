@@ -5,7 +5,7 @@ import pytest
 from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.lexical.index import UnionIndex
 from quarry.indexer.lexical.normalization import normalized, number_terms, value_of
-from quarry.retriever.phrases import holds
+from quarry.retriever.questions.phrases import holds
 from quarry.retriever.stages.exact import exact_strings
 
 JIEBA = analyzer("jieba")

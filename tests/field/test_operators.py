@@ -6,9 +6,9 @@ from quarry.indexer.build import index_documents
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.errors import QueryError
 from quarry.indexer.records import Document
+from quarry.retriever.questions.understood import Understood, understand
 from quarry.retriever.ranking import Query
 from quarry.retriever.searcher import Searcher, SearchOptions, document_run
-from quarry.retriever.understood import Understood, understand
 from tests.fakes import WordEmbedder
 
 TEXTS = {

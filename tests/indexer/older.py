@@ -5,12 +5,12 @@ import shutil
 import sqlite3
 from pathlib import Path
 
-from quarry.indexer.storage.chunk_table import ChunkTable
-from quarry.indexer.storage.generation_texts import open_texts
+from quarry.indexer.storage.files.sealing import seal, unseal
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.layout import CHUNKS_NAME, CONTENTS_NAME, LEXICAL_NAME
 from quarry.indexer.storage.manifest import MANIFEST_NAME, Manifest, describe_files
-from quarry.indexer.storage.sealing import seal, unseal
+from quarry.indexer.storage.texts.chunk_table import ChunkTable
+from quarry.indexer.storage.texts.generation_texts import open_texts
 from tests.indexer.lexical.older_bm25s import OlderIndex
 
 

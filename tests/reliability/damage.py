@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from quarry.app.doctor import examine
-from quarry.app.server.inbox import Inbox
+from quarry.app.server.writing.inbox import Inbox
 from quarry.indexer.build import delete_documents, index_documents
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.errors import SearchError

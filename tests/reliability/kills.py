@@ -12,7 +12,7 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
-from quarry.app.server.inbox import Inbox
+from quarry.app.server.writing.inbox import Inbox
 from quarry.app.uploads import Upload, UploadJob
 from quarry.indexer.build import compact_index, delete_documents, index_documents
 from quarry.indexer.build.plan import BuildOptions

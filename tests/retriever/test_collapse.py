@@ -2,8 +2,8 @@
 
 import pytest
 
-from quarry.retriever.collapse import by_document
 from quarry.retriever.ranking import Hit, Query, Ranking
+from quarry.retriever.shown.collapse import by_document
 
 QUERY = Query("q", "q")
 

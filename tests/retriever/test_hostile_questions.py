@@ -8,9 +8,9 @@ import pytest
 from quarry.indexer.errors import QueryError
 from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.readers.charset import decode
-from quarry.retriever.highlight import highlight, snippet
+from quarry.retriever.questions.understood import understand
 from quarry.retriever.sentences import sentence_spans
-from quarry.retriever.understood import understand
+from quarry.retriever.shown.highlight import highlight, snippet
 from tests.hostile_texts import HOSTILE
 
 BIGRAMS = analyzer("bigram")

@@ -19,7 +19,7 @@ from quarry.indexer.records import Document
 from quarry.indexer.tokens.cache import TokenCache
 from quarry.indexer.tokens.projection import unit_rows
 from quarry.retriever.answers.evidence import weigh
-from quarry.retriever.answers.fit import fit_of
+from quarry.retriever.answers.refusals.fit import fit_of
 from quarry.retriever.searcher import Searcher, SearchOptions
 from tests.fakes import WordEmbedder
 

@@ -4,9 +4,9 @@ import pytest
 
 from quarry.indexer.build import index_documents
 from quarry.indexer.records import Document
+from quarry.retriever.questions.small_talk import without_small_talk
+from quarry.retriever.questions.understood import Understood, understand
 from quarry.retriever.searcher import Searcher
-from quarry.retriever.small_talk import without_small_talk
-from quarry.retriever.understood import Understood, understand
 from tests.fakes import WordEmbedder
 
 LONG = (

@@ -166,11 +166,11 @@ def checkpoints(folder: Path, kills: int, seed: int = 0) -> dict[str, Any]:
     """Train with a checkpoint after each step, killed in saving; every step must give the weights of a run left alone."""
     import quarry.training.fit.run as training_run
     from quarry.training.fit.embedder import _EmbedderTrainee
+    from quarry.training.fit.models.trainable import open_trainable, trainable_weights
+    from quarry.training.fit.rows.table import RowTable
     from quarry.training.fit.run import run_training
     from quarry.training.fit.run_folder import step_of
     from quarry.training.fit.spec import TrainSpec
-    from quarry.training.fit.table import RowTable
-    from quarry.training.fit.trainable import open_trainable, trainable_weights
     from tests.training.tiny_model import tiny_model, topic_rows
 
     training_run.versions = dict  # type: ignore[assignment]  # git is not asked two hundred times

@@ -9,7 +9,7 @@ from typing import Any
 
 from quarry.indexer.errors import CorpusError, FeedbackError
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.durable import write_atomic
+from quarry.indexer.storage.files.durable import write_atomic
 from quarry.retriever.data.text_lines import Faults, json_object, numbered_lines
 from quarry.retriever.data.trec import write_qrels
 from quarry.training.examples.row import NO_INSTRUCTION, TrainingRow, parse_row

@@ -8,17 +8,17 @@ from typing import Any
 from quarry.indexer.models.few_shot import with_shots
 from quarry.indexer.models.format import ModelFormat
 from quarry.training.examples.rows import TrainingRow
-from quarry.training.fit.batches import Draw
-from quarry.training.fit.collation import Collator
-from quarry.training.fit.dev_score import DevSet, dev_score
-from quarry.training.fit.examples_before import ExamplesBefore
-from quarry.training.fit.model_folder import write_tuned
-from quarry.training.fit.progress import TrainObserver
+from quarry.training.fit.loop.dev_score import DevSet, dev_score
+from quarry.training.fit.loop.progress import TrainObserver
+from quarry.training.fit.models.model_folder import write_tuned
+from quarry.training.fit.models.trainable import Trainable, open_trainable, require_training
+from quarry.training.fit.rows.batches import Draw
+from quarry.training.fit.rows.collation import Collator
+from quarry.training.fit.rows.examples_before import ExamplesBefore
+from quarry.training.fit.rows.table import RowTable
+from quarry.training.fit.rows.tokens import asked_format
 from quarry.training.fit.run import TrainedModel, run_training
 from quarry.training.fit.spec import TrainSpec
-from quarry.training.fit.table import RowTable
-from quarry.training.fit.tokens import asked_format
-from quarry.training.fit.trainable import Trainable, open_trainable, require_training
 
 
 def finetune(
@@ -91,17 +91,17 @@ class _EmbedderTrainee:
         self.model = trainable.model
 
     def trainer(self, arguments: Mapping[str, Any], callback: Any) -> Any:
-        """See `quarry.training.fit.steps.Trainee`."""
-        from quarry.training.fit.trainer import ContrastiveLoss, PlannedTrainer
+        """See `quarry.training.fit.loop.steps.Trainee`."""
+        from quarry.training.fit.loop.trainer import ContrastiveLoss, PlannedTrainer
 
         return PlannedTrainer.of(arguments, ContrastiveLoss(self.model, self._spec), callback)
 
     def collate(self, draws: Sequence[Draw]) -> dict[str, Any]:
-        """See `quarry.training.fit.steps.Trainee`."""
+        """See `quarry.training.fit.loop.steps.Trainee`."""
         return self._collator(draws)
 
     def score(self, dev: DevSet) -> float:
-        """See `quarry.training.fit.steps.Trainee`."""
+        """See `quarry.training.fit.loop.steps.Trainee`."""
         return dev_score(
             self._trainable,
             dev,
@@ -110,5 +110,5 @@ class _EmbedderTrainee:
         )
 
     def write(self, folder: Path, digest: str, record: Mapping[str, Any]) -> None:
-        """See `quarry.training.fit.steps.Trainee`."""
+        """See `quarry.training.fit.loop.steps.Trainee`."""
         write_tuned(self._trainable, folder, digest=digest, record=record)

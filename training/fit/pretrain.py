@@ -1,4 +1,4 @@
-"""Pre-training a model on plain texts with RetroMAE. What it learns is in `quarry.training.fit.retromae`."""
+"""Pre-training a model on plain texts with RetroMAE. What it learns is in `quarry.training.fit.models.retromae`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -12,16 +12,16 @@ from quarry.indexer.models.format import ModelFormat, model_format, write_profil
 from quarry.indexer.models.loading import load_tokenizer, quiet_libraries
 from quarry.indexer.models.tokenizer import ModelTokenizer
 from quarry.training.examples.rows import TrainingRow
-from quarry.training.fit.batches import Draw
-from quarry.training.fit.dev_score import DevSet
-from quarry.training.fit.model_folder import tuned_name, write_beside
-from quarry.training.fit.progress import TrainObserver
+from quarry.training.fit.loop.dev_score import DevSet
+from quarry.training.fit.loop.progress import TrainObserver
+from quarry.training.fit.models.model_folder import tuned_name, write_beside
+from quarry.training.fit.models.start import ENCODERS
+from quarry.training.fit.models.trainable import own_device, require_training
+from quarry.training.fit.rows.batches import Draw
+from quarry.training.fit.rows.table import RowTable
+from quarry.training.fit.rows.tokens import Tokenizer
 from quarry.training.fit.run import TrainedModel, run_training
 from quarry.training.fit.spec import PretrainSpec
-from quarry.training.fit.start import ENCODERS
-from quarry.training.fit.table import RowTable
-from quarry.training.fit.tokens import Tokenizer
-from quarry.training.fit.trainable import own_device, require_training
 
 
 def pretrain(
@@ -36,7 +36,7 @@ def pretrain(
     """Pre-train an encoder, or resume an unfinished run. The trained folder has the encoder alone, with the pooling `cls`.
 
     Args:
-        model_folder: A model folder (see `quarry.training.fit.start.started`); it is only read.
+        model_folder: A model folder (see `quarry.training.fit.models.start.started`); it is only read.
         rows: One text each, as their `query`; nothing else of them is read.
         spec: How.
         out: The run's folder; new, or that of the same run. The model comes to `out/model`.
@@ -111,7 +111,7 @@ class _Pretrainee:
         import torch
         from transformers import AutoModelForMaskedLM
 
-        from quarry.training.fit.retromae import RetroMae, masker
+        from quarry.training.fit.models.retromae import RetroMae, masker
 
         config = check_folder(folder)
         self._folder, self._rows, self._spec = folder, table.rows, spec
@@ -131,13 +131,13 @@ class _Pretrainee:
                     module.p = spec.dropout
 
     def trainer(self, arguments: Mapping[str, Any], callback: Any) -> Any:
-        """See `quarry.training.fit.steps.Trainee`."""
-        from quarry.training.fit.trainer import PlannedPretrainer
+        """See `quarry.training.fit.loop.steps.Trainee`."""
+        from quarry.training.fit.loop.trainer import PlannedPretrainer
 
         return PlannedPretrainer.of(arguments, self.model, callback)
 
     def collate(self, draws: Sequence[Draw]) -> dict[str, Any]:
-        """See `quarry.training.fit.steps.Trainee`."""
+        """See `quarry.training.fit.loop.steps.Trainee`."""
         texts = self._encode.encode([self._rows[draw.row].query for draw in draws])
         masked = self._masker(texts, [(self._spec.seed, draw.epoch, draw.row) for draw in draws])
         return {field.name: getattr(masked, field.name) for field in fields(masked)}
@@ -148,7 +148,7 @@ class _Pretrainee:
         return float("nan")
 
     def write(self, folder: Path, digest: str, record: Mapping[str, Any]) -> None:
-        """See `quarry.training.fit.steps.Trainee`."""
+        """See `quarry.training.fit.loop.steps.Trainee`."""
         body = self.model.body
         body.save_pretrained(folder)
         spec = EmbedderSpec(

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from quarry.indexer.models.folder import check_folder
 from quarry.training.examples.rows import TrainingRow
-from quarry.training.fit.decoder_trainee import DecoderTrainee
-from quarry.training.fit.dev_score import DevSet
-from quarry.training.fit.progress import TrainObserver
-from quarry.training.fit.reranker_trainee import RerankerTrainee
+from quarry.training.fit.loop.dev_score import DevSet
+from quarry.training.fit.loop.progress import TrainObserver
+from quarry.training.fit.models.decoder_trainee import DecoderTrainee
+from quarry.training.fit.models.reranker_trainee import RerankerTrainee
+from quarry.training.fit.rows.table import RowTable
 from quarry.training.fit.run import TrainedModel, run_training
 from quarry.training.fit.spec import RerankerSpec
-from quarry.training.fit.table import RowTable
 
 
 def finetune_reranker(

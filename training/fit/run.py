@@ -16,18 +16,18 @@ from quarry.indexer.errors import TrainingError
 from quarry.indexer.models.digest import content_digest
 from quarry.indexer.models.forward.precision import chosen_precision
 from quarry.indexer.models.loading import quiet_libraries
-from quarry.indexer.storage.durable import sync_folder, sync_tree
-from quarry.training.fit.batches import plan_batches
-from quarry.training.fit.dev_score import DevSet
-from quarry.training.fit.model_folder import add_versions, write_curves
-from quarry.training.fit.progress import TrainObserver
+from quarry.indexer.storage.files.durable import sync_folder, sync_tree
+from quarry.training.fit.loop.dev_score import DevSet
+from quarry.training.fit.loop.progress import TrainObserver
+from quarry.training.fit.models.model_folder import add_versions, write_curves
+from quarry.training.fit.models.trainable import require_training, weights_without_numbers
+from quarry.training.fit.rows.batches import plan_batches
+from quarry.training.fit.rows.table import RowTable
 from quarry.training.fit.run_folder import RunFolder, digest_of, losses, versions
 from quarry.training.fit.spec import TrainSpec
-from quarry.training.fit.table import RowTable
-from quarry.training.fit.trainable import require_training, weights_without_numbers
 
 if TYPE_CHECKING:
-    from quarry.training.fit.steps import Outcome, Trainee
+    from quarry.training.fit.loop.steps import Outcome, Trainee
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ def run_training(
             run.begin(config)
         if done := run.result():
             return _trained(run, done, time.monotonic() - began)
-        from quarry.training.fit.steps import train_steps
+        from quarry.training.fit.loop.steps import train_steps
 
         outcome = train_steps(trainee, spec, plan=plan, run=run, dev=dev, observer=observer)
         if rank == 0:

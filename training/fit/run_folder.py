@@ -22,12 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from quarry.indexer.errors import TrainingError
-from quarry.indexer.storage.durable import sync_tree, write_atomic
+from quarry.indexer.storage.files.durable import sync_tree, write_atomic
 
-START = (
-    "start"  # the model that a run begins with, where it had to be made of what was given (`quarry.training.fit.start`)
-)
-TAUGHT = "taught-"  # begins the name of the file with a teacher's scores (`quarry.training.fit.teacher`)
+START = "start"  # the model that a run begins with, where it had to be made of what was given (`quarry.training.fit.models.start`)
+TAUGHT = "taught-"  # begins the name of the file with a teacher's scores (`quarry.training.fit.rows.teacher`)
 _SEAL = "complete.json"
 _PROJECT = "quarry-search"
 _PACKAGES = ("torch", "transformers", "sentence-transformers", "peft", "accelerate", "datasets", "safetensors")

@@ -15,11 +15,11 @@ from typing import Any, Literal, TypeAlias
 from quarry.indexer.embedder import Pooling
 from quarry.indexer.errors import SettingsError
 from quarry.training.examples.rows import TrainingRow
-from quarry.training.fit.dev_score import DevSet
-from quarry.training.fit.progress import TrainObserver
+from quarry.training.fit.loop.dev_score import DevSet
+from quarry.training.fit.loop.progress import TrainObserver
+from quarry.training.fit.rows.table import RowTable
 from quarry.training.fit.run import TrainedModel
 from quarry.training.fit.spec import BatchSpec, LossSpec, PretrainSpec, RerankerSpec, TrainSpec
-from quarry.training.fit.table import RowTable
 
 Stage: TypeAlias = Literal["pretrain", "general", "task", "reranker"]
 _STEPS = 8  # of an epoch at least, where the batch size was left open
@@ -34,7 +34,7 @@ class StageJob:
         model: The folder to begin with: a model, or `config.json` with a tokenizer.
         into: The run's folder; the model comes to `into/model`.
         settings: What differs from the stage's own settings (`stage_spec`), as a TOML file has it.
-        pooling: How token states become one vector; None keeps the folder's (`quarry.training.fit.start`).
+        pooling: How token states become one vector; None keeps the folder's (`quarry.training.fit.models.start`).
         device: `auto`, `cpu`, `cuda` or `cuda:N`; under torchrun each process takes its own.
     """
 
@@ -146,9 +146,9 @@ def train_stage(
         TrainingError: If `into` holds another run, memory or disk runs out, or the loss is not a number.
     """
     from quarry.training.fit.embedder import finetune
+    from quarry.training.fit.models.start import started
     from quarry.training.fit.pretrain import pretrain
     from quarry.training.fit.reranker import finetune_reranker
-    from quarry.training.fit.start import started
 
     if isinstance(spec, RerankerSpec):
         read = rows.rows if isinstance(rows, RowTable) else rows

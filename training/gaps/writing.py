@@ -11,8 +11,8 @@ from quarry.indexer.build.progress import Observer
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import FeedbackError
 from quarry.indexer.records import Document
-from quarry.indexer.storage.generation_texts import open_texts
 from quarry.indexer.storage.generations import Generations
+from quarry.indexer.storage.texts.generation_texts import open_texts
 from quarry.training.feedback.events import MAX_GRADE, FeedbackEvent
 from quarry.training.feedback.judgements import query_id
 from quarry.training.feedback.log import FeedbackLog, feedback_path

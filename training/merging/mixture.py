@@ -13,8 +13,8 @@ from quarry.indexer.embedder import EmbedderSpec
 from quarry.indexer.errors import ModelError
 from quarry.indexer.models.folder import check_folder, read_json
 from quarry.indexer.models.format import ModelFormat, model_format, write_profile
-from quarry.indexer.storage.durable import sync_folder, sync_tree, write_atomic
-from quarry.training.fit.model_folder import MARK, tuned_name
+from quarry.indexer.storage.files.durable import sync_folder, sync_tree, write_atomic
+from quarry.training.fit.models.model_folder import MARK, tuned_name
 from quarry.training.fit.run_folder import digest_of
 
 _SUFFIX = ".safetensors"

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quarry.indexer.errors import ModelError
-from quarry.training.fit.dev_score import DevSet, dev_score
+from quarry.training.fit.loop.dev_score import DevSet, dev_score
+from quarry.training.fit.models.trainable import open_trainable, restore_weights, trainable_weights
 from quarry.training.fit.spec import TrainSpec
-from quarry.training.fit.trainable import open_trainable, restore_weights, trainable_weights
 from quarry.training.merging.mixture import merge_models
 
 _SAME = 0.4  # of one query's nDCG@10: an answer that goes from the first place to the second is no difference

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from quarry.indexer.messages import Message, english
-from quarry.indexer.storage.durable import write_atomic
+from quarry.indexer.storage.files.durable import write_atomic
 from quarry.training.examples.rows import not_written
 from quarry.training.negatives.report import MiningReport, ShownPassage
 

@@ -7,10 +7,10 @@ from quarry.indexer.embedder import Progress
 from quarry.indexer.messages import Message
 from quarry.indexer.readers.base import ReadOptions
 from quarry.training.examples.example import text_key
-from quarry.training.fit.table import text_number
+from quarry.training.fit.rows.table import text_number
 from quarry.training.pairs import reasons
-from quarry.training.pairs.cleaning import CleaningOptions, clean
-from quarry.training.pairs.copies import Copies, signature_of
+from quarry.training.pairs.filters.cleaning import CleaningOptions, clean
+from quarry.training.pairs.filters.copies import Copies, signature_of
 from quarry.training.pairs.found import SYMMETRIC, FoundPair
 from quarry.training.pairs.sources import Files, Source
 from quarry.training.pairs.staging import Staging

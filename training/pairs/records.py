@@ -6,8 +6,8 @@ from pathlib import Path
 from quarry.indexer.messages import Message
 from quarry.indexer.readers.base import ReadOptions
 from quarry.training.examples.reasons import Counts
-from quarry.training.pairs.cleaning import CleaningOptions
-from quarry.training.pairs.scoring import FilterRule
+from quarry.training.pairs.filters.cleaning import CleaningOptions
+from quarry.training.pairs.filters.scoring import FilterRule
 
 
 @dataclass(frozen=True, slots=True)

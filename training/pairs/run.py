@@ -12,15 +12,24 @@ from numpy.typing import NDArray
 from quarry.indexer.embedder import Embedder, Progress
 from quarry.indexer.errors import TrainingError
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.durable import is_disk_full
-from quarry.indexer.storage.file_locks import lock
+from quarry.indexer.storage.files.durable import is_disk_full
+from quarry.indexer.storage.files.file_locks import lock
 from quarry.training.examples.reasons import counted
 from quarry.training.fit.run_folder import digest_of
 from quarry.training.pairs import reasons
+from quarry.training.pairs.filters.scoring import (
+    LEAST,
+    SCORES,
+    Scores,
+    Selected,
+    classes_of,
+    kept_by,
+    read_scores,
+    score_pairs,
+)
 from quarry.training.pairs.found import KINDS
 from quarry.training.pairs.gather import gather
 from quarry.training.pairs.records import PairOptions, PairReport, Step
-from quarry.training.pairs.scoring import LEAST, SCORES, Scores, Selected, classes_of, kept_by, read_scores, score_pairs
 from quarry.training.pairs.sources import Files
 from quarry.training.pairs.staging import Staging
 from quarry.training.pairs.writing import dropped_lines, row_lines, write_whole

@@ -24,10 +24,10 @@ from numpy.typing import NDArray
 
 from quarry.indexer.language import language_of
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.durable import write_atomic
+from quarry.indexer.storage.files.durable import write_atomic
 from quarry.training.examples.reasons import counts_from_json, counts_json
+from quarry.training.pairs.filters.minhash import BANDS, Bands
 from quarry.training.pairs.found import KINDS, FoundPair
-from quarry.training.pairs.minhash import BANDS, Bands
 
 _COLUMNS = {"bands.u32": 4 * BANDS, "queries.u64": 16, "offsets.i64": 8, "marks.u8": 1}  # bytes a pair
 PAIRS, DROPPED, STATE = "pairs.jsonl", "dropped.jsonl", "state.json"

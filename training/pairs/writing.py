@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.durable import sync_folder
+from quarry.indexer.storage.files.durable import sync_folder
+from quarry.training.pairs.filters.scoring import Selected
 from quarry.training.pairs.found import SYMMETRIC, FoundPair
-from quarry.training.pairs.scoring import Selected
 from quarry.training.pairs.staging import DROPPED, Staging
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from quarry.indexer.embedder import Progress
 from quarry.indexer.errors import TrainingError
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.durable import is_disk_full, sync_folder
+from quarry.indexer.storage.files.durable import is_disk_full, sync_folder
 from quarry.retriever.llm.endpoint import Endpoint
 from quarry.training.examples.example import text_key
 from quarry.training.examples.kept_answers import KeptAnswers

@@ -11,9 +11,9 @@ from pathlib import Path
 from quarry.indexer.errors import IndexBusyError, IndexFormatError, ModelError
 from quarry.indexer.messages import Message
 from quarry.indexer.models.digest import content_digest
-from quarry.indexer.storage.durable import sync_folder, sync_tree
+from quarry.indexer.storage.files.durable import sync_folder, sync_tree
+from quarry.indexer.storage.files.locks import process_lock
 from quarry.indexer.storage.generations import Generations, writer_lock
-from quarry.indexer.storage.locks import process_lock
 from quarry.indexer.storage.manifest import Lineage, Manifest
 from quarry.indexer.stores.kept_vectors import KeptVectors
 from quarry.indexer.tokens.cache import TokenCache

@@ -17,7 +17,7 @@ from quarry.indexer.opened import Index
 from quarry.indexer.records import passage_text
 from quarry.retriever.data.datasets import Dataset, documents
 from quarry.training.examples.rows import TrainingRow
-from quarry.training.fit.dev_score import DevSet
+from quarry.training.fit.loop.dev_score import DevSet
 from quarry.training.fit.spec import TrainSpec
 
 PROBED = 48  # passages that the model is timed with: under a second of the offline model

@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 from quarry.indexer.errors import IndexMismatchError, TrainingError
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.durable import is_disk_full
+from quarry.indexer.storage.files.durable import is_disk_full
 from quarry.indexer.storage.generations import Generations
 from quarry.training.examples.reasons import Counts, counts_json
+from quarry.training.fit.models.trainable import require_training
 from quarry.training.fit.spec import RerankerSpec
-from quarry.training.fit.trainable import require_training
 from quarry.training.tuning.candidates import MODELS, install, sweep
 from quarry.training.tuning.data import tuning_data
 from quarry.training.tuning.embedder import EmbedderSubject

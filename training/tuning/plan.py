@@ -10,7 +10,7 @@ from quarry.indexer.messages import Message
 from quarry.retriever.llm.endpoint import Endpoint
 from quarry.retriever.ranking import Route
 from quarry.training.examples.split import SplitSpec
-from quarry.training.fit.progress import TrainProgress
+from quarry.training.fit.loop.progress import TrainProgress
 from quarry.training.fit.spec import RerankerSpec, TrainSpec
 from quarry.training.negatives.spec import NegativeSpec
 from quarry.training.tuning.gate import GateSpec

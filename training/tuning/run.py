@@ -22,8 +22,8 @@ from typing import Any
 
 from quarry.indexer.errors import FeedbackError, IndexBusyError, IndexMismatchError
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.durable import write_atomic
-from quarry.indexer.storage.locks import ProcessLock
+from quarry.indexer.storage.files.durable import write_atomic
+from quarry.indexer.storage.files.locks import ProcessLock
 from quarry.indexer.storage.manifest import Manifest
 
 FOLDER = "tuning"

@@ -132,7 +132,7 @@ def ask(
 
 
 def _calibrate(index: Path, dataset: str, device: str) -> None:
-    from quarry.retriever.answers.calibrate import calibrate
+    from quarry.retriever.answers.refusals.calibrate import calibrate
     from quarry.retriever.data.datasets import load_dataset
     from quarry.retriever.searcher import Searcher
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from quarry.indexer.embedder import Embedder
     from quarry.retriever.benchmark.mteb_model import Asking
-    from quarry.retriever.benchmark.prepared import Choice
     from quarry.retriever.benchmark.run import BenchmarkResult, MtebModel
+    from quarry.retriever.benchmark.tasks.prepared import Choice
 
 _HELP = """Score an embedding model with mteb on local data: the tasks and benchmarks that mteb knows, AIR-Bench, or your own data.
 
@@ -249,7 +249,7 @@ def _show(action: Action, folders: list[Path], png: Path | None, *, as_json: boo
 
 def _choices(tasks: str | None, data: Path, *, download: bool, show: bool) -> "list[Choice]":
     """Return what is scored; tasks of a benchmark whose data is not here are left out, and a note names them."""
-    from quarry.retriever.benchmark.choices import chosen
+    from quarry.retriever.benchmark.tasks.choices import chosen
 
     with usage_errors():
         found = chosen(tasks or "", data, download=download)
@@ -300,7 +300,7 @@ def _experiment(asking: "Asking", dim: int | None, instructions: str) -> dict[st
 
 
 def _list(choices: "list[Choice]", *, as_json: bool) -> None:
-    from quarry.retriever.benchmark.task_data import TaskChoice, kinds_of
+    from quarry.retriever.benchmark.tasks.task_data import TaskChoice, kinds_of
 
     rows = [
         (choice.folder.name, list(kinds_of(choice.folder)))

@@ -9,15 +9,15 @@ from quarry.app.cli.console import fields, note, out, out_json, table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from quarry.retriever.benchmark.averages import Averages
-    from quarry.retriever.benchmark.compare import TaskComparison
-    from quarry.retriever.benchmark.stored import StoredResult
+    from quarry.retriever.benchmark.results.averages import Averages
+    from quarry.retriever.benchmark.results.compare import TaskComparison
+    from quarry.retriever.benchmark.results.stored import StoredResult
 
 
 def show_table(folders: "Sequence[Path]", picture: Path | None, *, as_json: bool) -> None:
     """Print the averages of one or several models as Markdown, and draw them."""
-    from quarry.retriever.benchmark.stored import model_name, read_results
-    from quarry.retriever.benchmark.tables import markdown_table
+    from quarry.retriever.benchmark.results.stored import model_name, read_results
+    from quarry.retriever.benchmark.results.tables import markdown_table
 
     found = {model_name(folder): _averages(read_results(folder)) for folder in folders}
     _draw(picture, found)
@@ -29,8 +29,8 @@ def show_table(folders: "Sequence[Path]", picture: Path | None, *, as_json: bool
 
 def show_comparison(before: Path, after: Path, picture: Path | None, *, as_json: bool) -> None:
     """Print the second model against the first, task by task, with significance, and the averages on their common tasks."""
-    from quarry.retriever.benchmark.compare import compare_results
-    from quarry.retriever.benchmark.stored import model_name, read_results
+    from quarry.retriever.benchmark.results.compare import compare_results
+    from quarry.retriever.benchmark.results.stored import model_name, read_results
 
     results = {folder: read_results(folder) for folder in (before, after)}
     names = [model_name(before), model_name(after)]
@@ -66,7 +66,7 @@ def show_comparison(before: Path, after: Path, picture: Path | None, *, as_json:
 
 
 def _averages(results: "Sequence[StoredResult]") -> "Averages":
-    from quarry.retriever.benchmark.averages import averages
+    from quarry.retriever.benchmark.results.averages import averages
 
     return averages(score for result in results for score in result.task_scores())
 
@@ -74,7 +74,7 @@ def _averages(results: "Sequence[StoredResult]") -> "Averages":
 def _draw(picture: Path | None, found: "dict[str, Averages]") -> None:
     if picture is None:
         return
-    from quarry.retriever.benchmark.tables import draw_radar
+    from quarry.retriever.benchmark.results.tables import draw_radar
 
     draw_radar(picture, found)
     note(f"picture: {picture}")
@@ -94,7 +94,7 @@ def show_released(data: Path, into: Path | None, device: str, *, as_json: bool) 
     With `into`, models that are here are scored first, on the tasks whose data is in `data`.
     """
     from quarry.indexer.models.source import find_cached
-    from quarry.retriever.benchmark.published import published, published_table
+    from quarry.retriever.benchmark.results.published import published, published_table
 
     here = [model for model in dict.fromkeys(row.model for row in published()) if find_cached(model)[0] is not None]
     ours: dict[tuple[str, str], Averages] = {}
@@ -122,9 +122,9 @@ def _scored(model: str, benchmark: str, data: Path, into: Path, device: str) -> 
     """Score a model that is here on the tasks of a benchmark whose data is here; None when there is none."""
     from quarry.app.wiring import choose_model
     from quarry.indexer.errors import CorpusError
-    from quarry.retriever.benchmark.averages import TaskScore, averages
-    from quarry.retriever.benchmark.choices import chosen
+    from quarry.retriever.benchmark.results.averages import TaskScore, averages
     from quarry.retriever.benchmark.run import run_benchmark
+    from quarry.retriever.benchmark.tasks.choices import chosen
 
     try:
         choices = chosen(benchmark, data).choices

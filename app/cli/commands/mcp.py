@@ -89,7 +89,7 @@ def mcp(
             note(f"it is shown only once; set {TOKEN_VARIABLE} to choose your own")
 
     from quarry.app.keys import KeyRing
-    from quarry.app.server.callers import Callers
+    from quarry.app.server.door.callers import Callers
     from quarry.app.server.mcp.http import http_app
     from quarry.app.server.running import run
 

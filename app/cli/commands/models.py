@@ -114,16 +114,16 @@ def _list(*, as_json: bool) -> None:
 
 def _card(source: Path, results: Path | None, to: Path | None, *, as_json: bool) -> None:
     """Print the averages of a card, and write it where that was asked for."""
-    from quarry.indexer.storage.durable import write_atomic
-    from quarry.retriever.benchmark.averages import averages
-    from quarry.retriever.benchmark.card import card_scores, read_card
-    from quarry.retriever.benchmark.card_text import model_card, score_lines
+    from quarry.indexer.storage.files.durable import write_atomic
+    from quarry.retriever.benchmark.results.averages import averages
+    from quarry.retriever.benchmark.results.card import card_scores, read_card
+    from quarry.retriever.benchmark.results.card_text import model_card, score_lines
 
     if results is None:
         card = read_card(source)
     else:
+        from quarry.retriever.benchmark.results.stored import read_results
         from quarry.retriever.benchmark.run import check_mteb
-        from quarry.retriever.benchmark.stored import read_results
 
         check_mteb()
         card = model_card(source, read_results(results))

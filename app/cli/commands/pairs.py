@@ -55,9 +55,9 @@ def pairs(
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Show no progress.")] = False,
 ) -> None:
     """Make pairs."""
+    from quarry.training.pairs.filters.scoring import FilterRule
     from quarry.training.pairs.records import PairOptions
     from quarry.training.pairs.run import make_pairs
-    from quarry.training.pairs.scoring import FilterRule
 
     with usage_errors():
         options = PairOptions(FilterRule(above_random, threshold, keep), seed=seed, dropped=dropped)

@@ -31,13 +31,13 @@ from quarry.app.cli.help import IndexCommand
 from quarry.app.cli.starting import loading
 from quarry.app.wiring import embedder_asking, reranker_asking
 from quarry.indexer.errors import BadFilter
-from quarry.indexer.storage.conditions import parse_expression
-from quarry.retriever.highlight import pieces, snippet
+from quarry.indexer.storage.texts.conditions import parse_expression
 from quarry.retriever.ranking import Query, StageScore
 from quarry.retriever.rerankers.depth import Depth
 from quarry.retriever.rerankers.m3 import SPARSE_WEIGHT
 from quarry.retriever.results import Answer, Context, Result
 from quarry.retriever.searcher import Searcher, SearchOptions
+from quarry.retriever.shown.highlight import pieces, snippet
 
 if TYPE_CHECKING:
     from quarry.retriever.rerankers.alignment import Meeting

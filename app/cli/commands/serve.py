@@ -92,7 +92,7 @@ def serve(
             do="Run pip install 'quarry-search[serve]'",
             names=missing,
         )
-    from quarry.app.server.served_models import read_aliases
+    from quarry.app.server.models.served_models import read_aliases
     from quarry.app.server.settings import TOKEN_VARIABLE, ServeOptions
 
     token, generated = token_for(host, os.environ.get(TOKEN_VARIABLE, ""))

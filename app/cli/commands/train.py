@@ -14,7 +14,7 @@ from quarry.app.cli.settings_file import read_settings
 if TYPE_CHECKING:
     from quarry.training.examples.row_files import RowFiles
     from quarry.training.examples.text_files import TextFiles
-    from quarry.training.fit.dev_score import DevSet
+    from quarry.training.fit.loop.dev_score import DevSet
     from quarry.training.fit.run import TrainedModel
     from quarry.training.fit.stages import StageJob
 
@@ -142,7 +142,7 @@ def _taught(job: "StageJob", rows: "RowFiles | TextFiles", teacher: str, *, quie
     from quarry.indexer.errors import ModelError
     from quarry.indexer.models.source import resolve_model
     from quarry.retriever.rerankers.cross_encoder import load_reranker
-    from quarry.training.fit.teacher import Teacher, taught_rows
+    from quarry.training.fit.rows.teacher import Teacher, taught_rows
 
     source = resolve_model(teacher, kind="reranker")
     if source is None:
@@ -177,7 +177,7 @@ def _trained(job: "StageJob", rows: "RowFiles | TextFiles", dev: Path | None, *,
     import os
 
     from quarry.indexer.models.loading import choose_device
-    from quarry.training.fit.progress import terminal_observer
+    from quarry.training.fit.loop.progress import terminal_observer
     from quarry.training.fit.stages import fitting, stage_spec, train_stage
 
     spec = stage_spec(job.stage, job.settings, gpu=choose_device(job.device) != "cpu")
@@ -202,7 +202,7 @@ def _announce(rows: "RowFiles | TextFiles", wanted: int, batch: int) -> None:
 def _dev(path: Path | None, job: "StageJob") -> "DevSet | None":
     from quarry.indexer.errors import SettingsError
     from quarry.training.examples.files import read_pairs
-    from quarry.training.fit.dev_score import DevSet
+    from quarry.training.fit.loop.dev_score import DevSet
 
     if path is None:
         return None

@@ -16,7 +16,7 @@ from quarry.app.words import words
 
 if TYPE_CHECKING:
     from quarry.indexer.messages import Message
-    from quarry.training.fit.progress import TrainProgress
+    from quarry.training.fit.loop.progress import TrainProgress
     from quarry.training.fit.spec import TrainSpec
     from quarry.training.negatives.spec import NegativeSpec
     from quarry.training.tuning.loop import TuningReport
@@ -277,7 +277,7 @@ class _Watch(ProgressBar):
 
     def training(self, progress: "TrainProgress") -> None:
         """Print a training step."""
-        from quarry.training.fit.progress import terminal_observer
+        from quarry.training.fit.loop.progress import terminal_observer
 
         if not self._quiet:
             terminal_observer()(progress)

@@ -19,7 +19,7 @@ from quarry.app.cli.console import (
 )
 from quarry.app.cli.exits import usage_errors
 from quarry.app.cli.help import IndexCommand
-from quarry.indexer.storage.conditions import expression_of
+from quarry.indexer.storage.texts.conditions import expression_of
 
 if TYPE_CHECKING:
     from quarry.retriever.why_not.places import Places

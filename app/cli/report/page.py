@@ -9,7 +9,7 @@ from quarry.app.cli.console import note
 from quarry.app.words import InterfaceLanguage, words
 from quarry.indexer.errors import SettingsError
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.durable import write_atomic
+from quarry.indexer.storage.files.durable import write_atomic
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _STYLE = """

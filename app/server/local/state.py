@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from quarry.indexer.lexical.analyzer import cache_folder
-from quarry.indexer.storage.durable import write_atomic
+from quarry.indexer.storage.files.durable import write_atomic
 
 _LARGEST = 10_000  # bytes of a file
 

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from quarry.app.server.callers import Callers, remember
+from quarry.app.server.door.callers import Callers, remember
 from quarry.indexer.messages import Message
 
 PATH = "/mcp"

@@ -13,14 +13,14 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
 from pydantic import BaseModel, Field
 
-from quarry.app.server.callers import caller_of
+from quarry.app.server.door.callers import caller_of
 from quarry.app.server.mcp.asking import add_ask
 from quarry.indexer.errors import SearchError
 from quarry.indexer.messages import Message
 from quarry.indexer.principals import Principals
 
 if TYPE_CHECKING:
-    from quarry.indexer.storage.chunk_table import ChunkTable
+    from quarry.indexer.storage.texts.chunk_table import ChunkTable
     from quarry.retriever.live import LiveSearcher
     from quarry.retriever.results import Result
 

@@ -9,10 +9,10 @@ from starlette.requests import Request
 
 from quarry.app.server.asking import Asker
 from quarry.app.server.services import Services, services_of
-from quarry.app.server.shapes import WHOLE, ExpandTokens, Filters, Name, Strict, Text
+from quarry.app.server.shapes.search import WHOLE, ExpandTokens, Filters, Name, Strict, Text
 from quarry.retriever.answers.answer import GroundedAnswer
 from quarry.retriever.answers.packing import STANDARD_BUDGET
-from quarry.retriever.answers.questions import Turn
+from quarry.retriever.answers.refusals.questions import Turn
 from quarry.retriever.options import Expand
 from quarry.retriever.ranking import Route
 

@@ -12,7 +12,12 @@ from fastapi.responses import StreamingResponse
 from starlette.requests import Request
 
 from quarry.app.server.asking import Asker
-from quarry.app.server.chat_shapes import (
+from quarry.app.server.chat_text import ending, whole, written
+from quarry.app.server.models.served_models import check_model
+from quarry.app.server.problems import Problem, problem_of
+from quarry.app.server.routes.ask import shown
+from quarry.app.server.services import Services, services_of
+from quarry.app.server.shapes.chat import (
     ChatAnswer,
     ChatChoice,
     ChatChunk,
@@ -21,12 +26,7 @@ from quarry.app.server.chat_shapes import (
     ChatRequest,
     ChunkChoice,
 )
-from quarry.app.server.chat_text import ending, whole, written
-from quarry.app.server.model_shapes import Usage
-from quarry.app.server.problems import Problem, problem_of
-from quarry.app.server.routes.ask import shown
-from quarry.app.server.served_models import check_model
-from quarry.app.server.services import Services, services_of
+from quarry.app.server.shapes.models import Usage
 from quarry.indexer.errors import SearchError
 from quarry.retriever.answers.answer import GroundedAnswer
 from quarry.retriever.answers.citations import Sentence

@@ -10,10 +10,9 @@ from pydantic import StringConstraints
 from quarry.app.documents.catalog import UnknownDocument, list_documents, show_document
 from quarry.app.documents.originals import NoOriginal, find_original, read_original
 from quarry.app.documents.skips import list_skips
-from quarry.app.server.inbox import InboxFullError, Job
 from quarry.app.server.problems import Problem
 from quarry.app.server.services import Services, services_of
-from quarry.app.server.shapes import (
+from quarry.app.server.shapes.search import (
     MAX_DOCUMENTS,
     DocumentAnswer,
     DocumentOut,
@@ -29,11 +28,12 @@ from quarry.app.server.shapes import (
     RootOut,
     RootsAnswer,
 )
+from quarry.app.server.writing.inbox import InboxFullError, Job
 from quarry.indexer.build.intake import storable
 from quarry.indexer.build.removal import Selection, find_documents, list_roots
 from quarry.indexer.messages import Message
 from quarry.indexer.records import Document
-from quarry.indexer.storage.conditions import parse_expression
+from quarry.indexer.storage.texts.conditions import parse_expression
 
 router = APIRouter(tags=["documents"])
 Shared = Annotated[Services, Depends(services_of)]

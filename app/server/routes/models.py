@@ -8,7 +8,11 @@ from uuid import uuid4
 import numpy as np
 from fastapi import APIRouter, Depends, Path
 
-from quarry.app.server.model_shapes import (
+from quarry.app.server.models.served_models import check_model, model_called, served_models
+from quarry.app.server.models.shared_reranker import SharedReranker
+from quarry.app.server.problems import Problem
+from quarry.app.server.services import Services, services_of
+from quarry.app.server.shapes.models import (
     EmbedAnswer,
     EmbeddingOut,
     EmbeddingsAnswer,
@@ -26,10 +30,6 @@ from quarry.app.server.model_shapes import (
     VoyageRerankAnswer,
     VoyageRerankedOut,
 )
-from quarry.app.server.problems import Problem
-from quarry.app.server.served_models import check_model, model_called, served_models
-from quarry.app.server.services import Services, services_of
-from quarry.app.server.shared_reranker import SharedReranker
 from quarry.indexer.embedder import Embedder, EmbedderSpec, Vectors
 from quarry.indexer.errors import ModelError
 from quarry.indexer.messages import Message

@@ -8,9 +8,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from quarry.app.server.services import Services, services_of
-from quarry.app.server.shapes import SearchAnswer, SearchRequest
-from quarry.retriever.answers.fit import cut, fit_of
-from quarry.retriever.answers.signals import LOOKED_AT
+from quarry.app.server.shapes.search import SearchAnswer, SearchRequest
+from quarry.retriever.answers.refusals.fit import cut, fit_of
+from quarry.retriever.answers.refusals.signals import LOOKED_AT
 from quarry.retriever.asking import checked
 from quarry.retriever.ranking import Query
 from quarry.retriever.rerankers.depth import reranker_at

@@ -10,7 +10,7 @@ from quarry.app.watched import Watched
 from quarry.app.words import part
 from quarry.indexer.readers.left_out import told as told_left_out
 from quarry.indexer.readers.reasons import REASONS
-from quarry.indexer.storage.conditions import parse_expression
+from quarry.indexer.storage.texts.conditions import parse_expression
 
 PER_PAGE = 100
 _LANGUAGES = {

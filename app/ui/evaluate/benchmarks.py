@@ -9,8 +9,8 @@ from quarry.app.ui.evaluate import charts
 from quarry.app.ui.shared.session import Session
 from quarry.app.ui.shared.shown_text import Row, Say, safe
 from quarry.indexer.errors import SearchError
-from quarry.retriever.benchmark.averages import Averages, averages
-from quarry.retriever.benchmark.stored import model_folders, model_name, read_results
+from quarry.retriever.benchmark.results.averages import Averages, averages
+from quarry.retriever.benchmark.results.stored import model_folders, model_name, read_results
 
 FOLDER = "benchmarks"  # below the index: quarry benchmark --into INDEX/benchmarks
 

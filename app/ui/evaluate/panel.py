@@ -13,8 +13,8 @@ from quarry.app.ui.shared.session import Session
 from quarry.app.ui.shared.shown_text import safe
 from quarry.app.words import words
 from quarry.indexer.errors import SearchError
-from quarry.indexer.storage.generation_texts import open_texts
 from quarry.indexer.storage.generations import Generations
+from quarry.indexer.storage.texts.generation_texts import open_texts
 from quarry.retriever.data.datasets import unknown_documents
 from quarry.retriever.evaluation.compare import Comparison
 from quarry.retriever.evaluation.language_pairs import LANGUAGE_PAIR

@@ -8,7 +8,7 @@ from quarry.app.ui.shared.session import Session
 from quarry.app.ui.shared.shown_text import Say, safe
 from quarry.indexer.build.removal import Root, Selection, list_roots
 from quarry.indexer.errors import SearchError
-from quarry.indexer.storage.conditions import parse_expression
+from quarry.indexer.storage.texts.conditions import parse_expression
 
 _PLACE = "folders"
 

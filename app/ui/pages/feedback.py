@@ -15,9 +15,9 @@ from quarry.app.ui.shared.session import Session, current, feedback_path
 from quarry.app.ui.shared.shown_text import Row, told
 from quarry.app.ui.training.panel import training_section
 from quarry.indexer.errors import SearchError
-from quarry.indexer.storage.chunk_table import ChunkTable
-from quarry.indexer.storage.generation_texts import open_texts
 from quarry.indexer.storage.generations import Generations
+from quarry.indexer.storage.texts.chunk_table import ChunkTable
+from quarry.indexer.storage.texts.generation_texts import open_texts
 from quarry.training.feedback.events import StoredEvent
 from quarry.training.feedback.judgements import judgements, summary
 

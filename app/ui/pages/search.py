@@ -17,12 +17,12 @@ from quarry.app.ui.search.why_not_panel import why_not_panel
 from quarry.app.ui.shared.session import Session, current
 from quarry.app.ui.shared.shown_text import counted, inert, plain, safe, told
 from quarry.indexer.errors import SearchError
-from quarry.retriever.answers.fit import search_with_fit
+from quarry.retriever.answers.refusals.fit import search_with_fit
 from quarry.retriever.asking import MAX_QUERY_CHARS
 from quarry.retriever.searcher import SearchOptions
 
 if TYPE_CHECKING:
-    from quarry.retriever.answers.fit import Fit
+    from quarry.retriever.answers.refusals.fit import Fit
     from quarry.retriever.results import Answer
     from quarry.retriever.searcher import Searcher
 

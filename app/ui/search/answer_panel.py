@@ -11,8 +11,8 @@ from quarry.app.ui.search.original import Place, open_original
 from quarry.app.ui.shared.session import Session
 from quarry.app.ui.shared.shown_text import inert, plain, told
 from quarry.indexer.errors import SearchError, SettingsError
-from quarry.retriever.highlight import highlight
 from quarry.retriever.searcher import SearchOptions
+from quarry.retriever.shown.highlight import highlight
 
 if TYPE_CHECKING:
     from quarry.retriever.answers.answer import GroundedAnswer

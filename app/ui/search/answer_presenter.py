@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from quarry.retriever.answers.answer import GroundedAnswer
     from quarry.retriever.answers.citations import Sentence
     from quarry.retriever.answers.packing import Packed
-    from quarry.retriever.highlight import Span
+    from quarry.retriever.shown.highlight import Span
 
 _EXCERPT_CHARS = 220
 

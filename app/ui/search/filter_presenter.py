@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 from quarry.app.ui.shared.shown_text import Say
 from quarry.indexer.metadata import period_of
-from quarry.indexer.storage.conditions import Bound
+from quarry.indexer.storage.texts.conditions import Bound
 
 MODIFIED = "modified"
 SOURCE = "source"

@@ -21,7 +21,7 @@ from quarry.app.ui.search.filter_presenter import (
 from quarry.app.ui.shared.session import Session
 from quarry.app.ui.shared.shown_text import label, safe
 from quarry.indexer.errors import BadFilter
-from quarry.indexer.storage.conditions import expression_of, is_comparison, parse_expression
+from quarry.indexer.storage.texts.conditions import expression_of, is_comparison, parse_expression
 
 Filters = tuple[tuple[str, tuple[str, ...]], ...]
 """Metadata keys with what is asked of each."""

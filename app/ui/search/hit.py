@@ -12,7 +12,7 @@ from quarry.app.ui.search.why_panel import explanation
 from quarry.retriever.ranking import StageReport
 
 if TYPE_CHECKING:
-    from quarry.retriever.answers.fit import Strength
+    from quarry.retriever.answers.refusals.fit import Strength
     from quarry.retriever.results import Result
     from quarry.retriever.searcher import Searcher
 

@@ -12,8 +12,8 @@ from quarry.app.ui.shared.session import Session
 from quarry.app.ui.shared.shown_text import inert, told
 
 if TYPE_CHECKING:
-    from quarry.retriever.highlight import Span
     from quarry.retriever.searcher import Searcher
+    from quarry.retriever.shown.highlight import Span
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from quarry.app.ui.shared.shown_text import Say, counted, excerpt, inert, marked_lines, told
 from quarry.app.ui.shared.vocabulary import method_name
 from quarry.indexer.records import BETWEEN_HEADINGS
-from quarry.retriever.answers.fit import Strength
-from quarry.retriever.highlight import Span
+from quarry.retriever.answers.refusals.fit import Strength
 from quarry.retriever.ranking import StageReport
 from quarry.retriever.results import Answer, Result
+from quarry.retriever.shown.highlight import Span
 from quarry.training.feedback.events import MAX_SHOWN, ShownHit
 
 SNIPPET_CHARS = 320

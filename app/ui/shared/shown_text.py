@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from quarry.app.words import message_of, words
 from quarry.indexer.messages import Message
-from quarry.retriever.highlight import Span, pieces, snippet
+from quarry.retriever.shown.highlight import Span, pieces, snippet
 
 # Controls but tab, newline and form feed; bidirectional marks, overrides and isolates; invisible format and tag characters.
 # The joiners U+200C and U+200D stay: Persian, Hindi and emoji need them.

@@ -19,7 +19,7 @@ from quarry.retriever.searcher import Searcher, SearchOptions
 from quarry.retriever.stages.models import recorded_embedder, usable_device
 from quarry.training.examples.split import SplitSpec
 from quarry.training.feedback.log import FeedbackLog
-from quarry.training.fit.progress import TrainProgress
+from quarry.training.fit.loop.progress import TrainProgress
 from quarry.training.fit.spec import train_preset
 from quarry.training.negatives.spec import NegativeSpec, rank_window
 from quarry.training.tuning import tune

@@ -14,11 +14,11 @@ from quarry.app.ui.training import outcomes as training_outcomes
 from quarry.app.ui.training import presenter as shown
 from quarry.app.ui.training.job import TrainingOptions, TrainingState
 from quarry.indexer.errors import MissingExtraError, SearchError
-from quarry.indexer.storage.generation_texts import open_texts
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.manifest import Manifest
+from quarry.indexer.storage.texts.generation_texts import open_texts
 from quarry.training.examples.from_feedback import ONE_PERSON, SEVERAL_PEOPLE, Curated, curate
-from quarry.training.fit import trainable
+from quarry.training.fit.models import trainable
 from quarry.training.tuning.base_reranker import FROM_ENCODER
 from quarry.training.tuning.data import LEAST
 from quarry.training.tuning.plan import TuningSources

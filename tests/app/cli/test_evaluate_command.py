@@ -6,7 +6,7 @@ import pytest
 
 from quarry.demo_corpus import documents_path, qrels_path, queries_path
 from quarry.indexer.models import offline_bundle
-from quarry.indexer.storage.chunk_table import ChunkTable
+from quarry.indexer.storage.texts.chunk_table import ChunkTable
 from quarry.retriever.data.topics import read_queries
 from quarry.retriever.data.trec import read_qrels, read_run
 from quarry.retriever.evaluation.evaluate import evaluate

@@ -13,7 +13,7 @@ pytest.importorskip("fastapi")
 
 from quarry.app.cli.commands import serve as serve_command
 from quarry.app.cli.commands.serve import token_for
-from quarry.app.server.inbox import Inbox
+from quarry.app.server.writing.inbox import Inbox
 from quarry.indexer.errors import MissingExtraError, SettingsError
 from quarry.retriever.searcher import Searcher
 from tests.app.running import quarry

@@ -15,7 +15,7 @@ from quarry.app.integrations.langchain_store import QuarryVectorStore
 from quarry.indexer.build import index_documents
 from quarry.indexer.errors import IndexMismatchError
 from quarry.indexer.records import Document as Stored
-from quarry.indexer.storage.chunk_table import ChunkTable
+from quarry.indexer.storage.texts.chunk_table import ChunkTable
 from quarry.retriever.searcher import Searcher, SearchOptions
 from tests.app.integrations.conftest import DOCUMENTS
 from tests.fakes import WordEmbedder

@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("fastapi")
 
-from quarry.app.server.batching import BatchQueue, QueueClosedError, QueueFullError
+from quarry.app.server.models.batching import BatchQueue, QueueClosedError, QueueFullError
 
 
 class Blocked:

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("fastapi")
 
-from quarry.app.server.served_models import read_aliases
+from quarry.app.server.models.served_models import read_aliases
 from quarry.app.server.settings import ServeOptions
 from quarry.indexer.errors import SettingsError
 from tests.app.server.serving import served, small_index

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("fastapi")
 
-from quarry.app.server import patience
+from quarry.app.server.door import patience
 from quarry.app.server.settings import ServeOptions
 from tests.app.server.serving import finished, served, small_index, start
 

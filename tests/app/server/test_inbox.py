@@ -4,7 +4,7 @@ import pytest
 
 pytest.importorskip("fastapi")
 
-from quarry.app.server.inbox import INBOX_NAME, Inbox, InboxFullError
+from quarry.app.server.writing.inbox import INBOX_NAME, Inbox, InboxFullError
 from quarry.indexer.errors import IndexBusyError, IndexFormatError, SearchError
 from quarry.indexer.records import Document
 

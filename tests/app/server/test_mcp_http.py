@@ -20,7 +20,7 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from quarry.app.keys import KeyRing, add_key
-from quarry.app.server.callers import Callers
+from quarry.app.server.door.callers import Callers
 from quarry.app.server.mcp.http import MAX_BODY_BYTES, http_app
 from quarry.app.server.mcp.tools import mcp_server
 from quarry.indexer.build import index_documents

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
-from quarry.app.server.chat_shapes import ChatRequest
 from quarry.app.server.problems import Problem
 from quarry.app.server.settings import ServeOptions
+from quarry.app.server.shapes.chat import ChatRequest
 from tests.app.server.serving import served, small_index
 from tests.fakes import OverlapReranker, WordEmbedder
 

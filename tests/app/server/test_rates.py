@@ -1,6 +1,6 @@
 """How often a client may ask."""
 
-from quarry.app.server.rates import _REMEMBERED, Rate
+from quarry.app.server.door.rates import _REMEMBERED, Rate
 
 
 class Clock:

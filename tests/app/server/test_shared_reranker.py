@@ -9,9 +9,9 @@ import pytest
 
 pytest.importorskip("fastapi")
 
-from quarry.app.server.batching import BatchQueue, QueueFullError
+from quarry.app.server.models.batching import BatchQueue, QueueFullError
+from quarry.app.server.models.shared_reranker import SharedReranker
 from quarry.app.server.settings import ServeOptions
-from quarry.app.server.shared_reranker import SharedReranker
 from quarry.indexer.errors import ModelError
 from quarry.retriever.searcher import Searcher
 from tests.app.server.serving import served, small_index

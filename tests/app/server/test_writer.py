@@ -4,9 +4,9 @@ import pytest
 
 pytest.importorskip("fastapi")
 
-from quarry.app.server import writer as writer_module
-from quarry.app.server.inbox import Inbox
-from quarry.app.server.writer import Writer
+from quarry.app.server.writing import writer as writer_module
+from quarry.app.server.writing.inbox import Inbox
+from quarry.app.server.writing.writer import Writer
 from quarry.indexer.build import index_documents
 from quarry.indexer.records import Document
 from quarry.indexer.storage.generations import writer_lock

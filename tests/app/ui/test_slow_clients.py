@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("playwright.sync_api", reason="needs playwright (pip install 'quarry-search[test]')")
 
-from quarry.app.server import patience
+from quarry.app.server.door import patience
 from quarry.app.ui import gate
 from tests.app.server.serving import small_index
 from tests.app.ui.browser import served

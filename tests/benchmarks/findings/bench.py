@@ -16,9 +16,9 @@ from quarry.indexer.models.offline_bundle import bundle_folder
 from quarry.retriever.evaluation.measures import ndcg
 from quarry.training.examples.rows import TrainingRow, read_training_rows
 from quarry.training.fit.embedder import finetune
+from quarry.training.fit.models.trainable import Trainable, open_trainable
 from quarry.training.fit.pretrain import pretrain
 from quarry.training.fit.spec import PretrainSpec, TrainSpec
-from quarry.training.fit.trainable import Trainable, open_trainable
 from tests.benchmarks.findings.bodies import write_layers, write_random
 from tests.benchmarks.findings.data import HeldOut, held_out, rows_of, texts_of, write_pool
 from tests.benchmarks.findings.finding import Scores

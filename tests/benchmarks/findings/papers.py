@@ -13,7 +13,7 @@ from quarry.indexer.models.encoder import load_embedder
 from quarry.indexer.models.few_shot import Shot, with_shots
 from quarry.training.examples.example import Example
 from quarry.training.examples.rows import TrainingRow
-from quarry.training.fit.trainable import open_trainable
+from quarry.training.fit.models.trainable import open_trainable
 from quarry.training.negatives.corpus import MiningCorpus
 from quarry.training.negatives.mine import mine_negatives
 from quarry.training.negatives.spec import NegativeSpec

@@ -25,10 +25,10 @@ from quarry.indexer.errors import CorpusError, IndexFormatError, IndexMismatchEr
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
-from quarry.indexer.storage.durable import file_sha256
+from quarry.indexer.storage.files.durable import file_sha256
+from quarry.indexer.storage.files.sealing import seal, unseal
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.pointer import POINTER_NAME
-from quarry.indexer.storage.sealing import seal, unseal
 from tests.fakes import WordEmbedder
 from tests.indexer.older import into_format_3, part_of
 

@@ -11,8 +11,8 @@ from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
-from quarry.indexer.storage.encoded_rows import RowsWriter
-from quarry.indexer.storage.vector_cache import VectorCache, older_path
+from quarry.indexer.storage.vectors.encoded_rows import RowsWriter
+from quarry.indexer.storage.vectors.vector_cache import VectorCache, older_path
 from quarry.indexer.stores import STORE_KINDS
 from tests.fakes import WordEmbedder
 from tests.indexer.older import into_format_3, part_of

@@ -22,10 +22,10 @@ from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
+from quarry.indexer.storage.files.sealing import seal, unseal
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.layout import CONTENTS_NAME
 from quarry.indexer.storage.manifest import Manifest, describe_files
-from quarry.indexer.storage.sealing import seal, unseal
 from quarry.indexer.stores import STORE_KINDS
 from tests.fakes import WordEmbedder
 from tests.indexer.writing import keep_segments

@@ -12,7 +12,7 @@ from quarry.app.doctor import examine
 from quarry.indexer.build import build_index
 from quarry.indexer.lexical.analyzer import STOP_WORDS, analyzer
 from quarry.indexer.opened import Index
-from quarry.retriever.highlight import highlight, pieces
+from quarry.retriever.shown.highlight import highlight, pieces
 from tests.fakes import WordEmbedder
 
 JIEBA = analyzer("jieba")

@@ -14,7 +14,7 @@ from quarry.indexer.shards.shard import (
     shard_names,
     write_shard,
 )
-from quarry.indexer.storage.blob_cache import passage_digest
+from quarry.indexer.storage.vectors.blob_cache import passage_digest
 
 
 def some(count: int = 5, *, seed: int = 0, parts: bool = False) -> Shard:
@@ -81,7 +81,7 @@ def test_what_is_damaged_counts_as_missing_and_is_written_again(tmp_path, spoil)
 
 
 def test_a_marker_that_names_a_file_elsewhere_is_refused(tmp_path):
-    from quarry.indexer.storage.sealing import seal
+    from quarry.indexer.storage.files.sealing import seal
 
     marker = {"file": "../secret.safetensors", "size": 1, "sha256": "0" * 64, "passages": 1}
     (tmp_path / "one.json").write_bytes(seal(marker))

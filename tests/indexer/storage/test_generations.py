@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from quarry.indexer.errors import IndexBusyError, IndexFormatError
+from quarry.indexer.storage.files.hold import Hold
 from quarry.indexer.storage.generations import Generations, writer_lock
-from quarry.indexer.storage.hold import Hold
 from quarry.indexer.storage.pointer import POINTER_NAME
 
 

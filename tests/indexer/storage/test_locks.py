@@ -8,12 +8,12 @@ import sys
 import pytest
 
 from quarry.indexer.errors import IndexBusyError
-from quarry.indexer.storage.locks import ProcessLock, process_lock
+from quarry.indexer.storage.files.locks import ProcessLock, process_lock
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from quarry.indexer.storage.locks import ProcessLock
+from quarry.indexer.storage.files.locks import ProcessLock
 from quarry.indexer.errors import IndexBusyError
 lock = ProcessLock(Path(sys.argv[1]), lambda owner: IndexBusyError(str(owner)))
 print("held", flush=True)
@@ -82,7 +82,7 @@ def test_a_removed_lock_file_lets_no_second_writer_in(tmp_path):
 
 
 def test_on_a_file_system_without_locks_of_folders_the_lock_file_counts(tmp_path, monkeypatch):
-    from quarry.indexer.storage import locks
+    from quarry.indexer.storage.files import locks
     from quarry.indexer.storage.generations import writer_lock
 
     def refuse(descriptor):

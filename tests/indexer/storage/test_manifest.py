@@ -4,10 +4,10 @@ import pytest
 
 from quarry.indexer import BuildOptions, Document, Index, index_documents
 from quarry.indexer.messages import PLAIN, Message
+from quarry.indexer.storage.files.sealing import seal, unseal
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.manifest import FORMAT, MANIFEST_NAME, Manifest
 from quarry.indexer.storage.pointer import POINTER_NAME
-from quarry.indexer.storage.sealing import seal, unseal
 
 NOTE = Message.of("test.note", "{model} stands in", model="a/m")
 

@@ -215,7 +215,8 @@ def test_200_flipped_bits_and_cut_files_are_refused_by_name_or_harmless(folder, 
 
 @pytest.mark.parametrize("kind", STORE_KINDS)
 def test_what_is_not_compared_at_opening_is_named_by_the_doctor(folder, monkeypatch, kind):
-    monkeypatch.setattr("quarry.indexer.storage.sealing._VERIFY_BELOW", 0)  # as if the index were larger than 256 MiB
+    # as if the index were larger than 256 MiB
+    monkeypatch.setattr("quarry.indexer.storage.files.sealing._VERIFY_BELOW", 0)
     keep_segments(monkeypatch)
     index = _two_generations(folder, kind)
     expected = _answers(index)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from quarry.indexer.errors import IndexFormatError
-from quarry.indexer.storage.blob_cache import passage_digest
-from quarry.indexer.storage.vector_cache import VectorCache
+from quarry.indexer.storage.vectors.blob_cache import passage_digest
+from quarry.indexer.storage.vectors.vector_cache import VectorCache
 
 
 def test_vectors_come_back_in_the_order_asked_for_after_reopening(tmp_path):

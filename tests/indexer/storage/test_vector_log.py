@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from quarry.indexer.storage.blob_cache import passage_digest
-from quarry.indexer.storage.vector_log import VectorLog
+from quarry.indexer.storage.vectors.blob_cache import passage_digest
+from quarry.indexer.storage.vectors.vector_log import VectorLog
 
 RNG = np.random.default_rng(0)
 DIGESTS = [passage_digest(f"段落 {number}") for number in range(700)]
@@ -79,7 +79,7 @@ def test_removing_leaves_nothing(tmp_path):
 
 
 def test_more_digests_than_are_gathered_at_once_are_found(tmp_path, monkeypatch):
-    monkeypatch.setattr("quarry.indexer.storage.digest_table._ROOM", 16)
+    monkeypatch.setattr("quarry.indexer.storage.vectors.digest_table._ROOM", 16)
     with log(tmp_path) as opened:
         for first in range(0, 700, 7):
             opened.put(DIGESTS[first : first + 7], VECTORS[first : first + 7])

@@ -16,7 +16,7 @@ from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.segments import Segments
-from quarry.retriever.answers.calibration import NAME as EVIDENCE
+from quarry.retriever.answers.refusals.calibration import NAME as EVIDENCE
 from tests.fakes import WordEmbedder
 from tests.indexer.writing import DIM, keep_segments, text_of
 
@@ -79,7 +79,8 @@ def test_candidates_of_killed_runs_push_no_generation_out(tmp_path):
 
 @pytest.mark.parametrize("name", ["chunks.sqlite", "counts.npy"])
 def test_damage_is_not_merged_into_a_segment_with_a_fresh_checksum(tmp_path, monkeypatch, name):
-    monkeypatch.setattr("quarry.indexer.storage.sealing._VERIFY_BELOW", 0)  # as if the index were larger than 256 MiB
+    # as if the index were larger than 256 MiB
+    monkeypatch.setattr("quarry.indexer.storage.files.sealing._VERIFY_BELOW", 0)
     keep_segments(monkeypatch)
     for first in (1, 6):
         documents = [Document(f"d{number}", text_of(f"d{number}", number)) for number in range(first, first + 5)]

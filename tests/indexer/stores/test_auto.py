@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from quarry.indexer.storage.sealing import seal, unseal
+from quarry.indexer.storage.files.sealing import seal, unseal
 from quarry.indexer.stores.auto import AutoStore
 from quarry.indexer.stores.codes import SignCodes
 from quarry.indexer.stores.exact import ExactStore

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from quarry.indexer.errors import IndexFormatError
-from quarry.indexer.storage.sealing import describe, seal, unseal
+from quarry.indexer.storage.files.sealing import describe, seal, unseal
 from quarry.indexer.stores.exact import ExactStore
 from quarry.indexer.stores.faiss_store import FaissOptions, FaissStore
 from tests.contracts.vector_store import VectorStoreContract, names, unit

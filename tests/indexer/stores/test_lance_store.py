@@ -5,7 +5,7 @@ import json
 import pytest
 
 from quarry.indexer.errors import IndexFormatError
-from quarry.indexer.storage.sealing import seal, unseal
+from quarry.indexer.storage.files.sealing import seal, unseal
 from quarry.indexer.stores.exact import ExactStore
 from quarry.indexer.stores.lance_store import LanceStore
 from tests.contracts.vector_store import VectorStoreContract, names, unit

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from quarry.indexer.errors import IndexFormatError
-from quarry.indexer.storage.blob_cache import passage_digest
+from quarry.indexer.storage.vectors.blob_cache import passage_digest
 from quarry.indexer.tokens.cache import TokenCache
 from quarry.indexer.tokens.projection import Projection
 

@@ -8,12 +8,12 @@ import pytest
 from quarry.indexer.build import index_documents
 from quarry.indexer.errors import CorpusError, IndexMismatchError
 from quarry.indexer.records import Document
-from quarry.retriever.answers.calibrate import LEAST, Case, calibrate, cases, fit_cases, quality
-from quarry.retriever.answers.calibration import NAME, Calibration, shipped
 from quarry.retriever.answers.evidence import calibration_of, weigh
-from quarry.retriever.answers.own import calibrate_on_own, own_questions
-from quarry.retriever.answers.promise import NEVER
-from quarry.retriever.answers.signals import Signals
+from quarry.retriever.answers.refusals.calibrate import LEAST, Case, calibrate, cases, fit_cases, quality
+from quarry.retriever.answers.refusals.calibration import NAME, Calibration, shipped
+from quarry.retriever.answers.refusals.own import calibrate_on_own, own_questions
+from quarry.retriever.answers.refusals.promise import NEVER
+from quarry.retriever.answers.refusals.signals import Signals
 from quarry.retriever.data.datasets import Dataset
 from quarry.retriever.ranking import Query
 from quarry.retriever.searcher import Searcher

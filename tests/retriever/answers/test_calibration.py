@@ -8,8 +8,16 @@ import pytest
 
 from quarry.indexer.errors import SettingsError
 from quarry.indexer.messages import Message
-from quarry.retriever.answers.calibration import FEATURES, Calibration, Model, fit, kind_of, values, weighted_quantile
-from quarry.retriever.answers.signals import Signals
+from quarry.retriever.answers.refusals.calibration import (
+    FEATURES,
+    Calibration,
+    Model,
+    fit,
+    kind_of,
+    values,
+    weighted_quantile,
+)
+from quarry.retriever.answers.refusals.signals import Signals
 
 SIGNALS = Signals(6.0, 1.5, 8.0, 0.7, 0.8, 0.9, 1.0, 0.0, 1.6)
 COUNT = len(FEATURES["words"])

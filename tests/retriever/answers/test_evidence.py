@@ -12,9 +12,9 @@ from quarry.indexer.build import index_documents
 from quarry.indexer.errors import IndexMismatchError
 from quarry.indexer.messages import Message
 from quarry.indexer.records import Document
-from quarry.retriever.answers.calibration import NAME, Calibration, shipped
 from quarry.retriever.answers.evidence import Grounds, calibration_of, weigh
-from quarry.retriever.answers.observed import observe
+from quarry.retriever.answers.refusals.calibration import NAME, Calibration, shipped
+from quarry.retriever.answers.refusals.observed import observe
 from quarry.retriever.searcher import Searcher, SearchOptions
 from tests.fakes import WordEmbedder
 

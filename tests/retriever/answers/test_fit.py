@@ -7,8 +7,8 @@ import pytest
 from quarry.indexer.build import index_documents
 from quarry.indexer.records import Document, passage_text
 from quarry.retriever.answers.evidence import weigh
-from quarry.retriever.answers.fit import fit_of, search_with_fit
-from quarry.retriever.answers.observed import Observed
+from quarry.retriever.answers.refusals.fit import fit_of, search_with_fit
+from quarry.retriever.answers.refusals.observed import Observed
 from quarry.retriever.searcher import Searcher, SearchOptions
 from tests.fakes import WordEmbedder
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from quarry.retriever.answers.calibration import shipped
-from quarry.retriever.answers.promise import NEVER, PROMISED, Judged, least_threshold, own_threshold
+from quarry.retriever.answers.refusals.calibration import shipped
+from quarry.retriever.answers.refusals.promise import NEVER, PROMISED, Judged, least_threshold, own_threshold
 
 
 def drawn(rng, count, found=0.9):

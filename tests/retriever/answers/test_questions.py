@@ -11,7 +11,7 @@ from quarry.retriever.answers import answer as module
 from quarry.retriever.answers.answer import AskOptions, ask
 from quarry.retriever.answers.evidence import Grounds
 from quarry.retriever.answers.generate import endpoint_for
-from quarry.retriever.answers.questions import Turn, leans
+from quarry.retriever.answers.refusals.questions import Turn, leans
 from quarry.retriever.searcher import Searcher, SearchOptions
 from tests.retriever.answers.gullible import stream_of
 

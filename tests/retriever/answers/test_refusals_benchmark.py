@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from quarry.retriever.answers.calibrate import Case
-from quarry.retriever.answers.promise import Judged
-from quarry.retriever.answers.signals import Signals
+from quarry.retriever.answers.refusals.calibrate import Case
+from quarry.retriever.answers.refusals.promise import Judged
+from quarry.retriever.answers.refusals.signals import Signals
 from tests.benchmarks.refusals import Asked, by_questions, choose, fitted, lines
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from quarry.indexer.errors import CorpusError
-from quarry.retriever.benchmark.air_bench import find_air_bench, is_air_bench
-from quarry.retriever.benchmark.choices import chosen
 from quarry.retriever.benchmark.run import run_benchmark
+from quarry.retriever.benchmark.tasks.air_bench import find_air_bench, is_air_bench
+from quarry.retriever.benchmark.tasks.choices import chosen
 from quarry.retriever.evaluation.measures import ndcg, recall
 from tests.fakes import WordEmbedder
 from tests.retriever.benchmark.native_data import search, write_jsonl, write_parquet

@@ -3,8 +3,8 @@
 import pytest
 
 from quarry.indexer.models.profiles import EMBEDDERS
-from quarry.retriever.benchmark.averages import TaskScore, averages
-from quarry.retriever.benchmark.published import published, published_table
+from quarry.retriever.benchmark.results.averages import TaskScore, averages
+from quarry.retriever.benchmark.results.published import published, published_table
 
 COUNTS = {
     "MTEB(eng, v1)": {"Retrieval": 15, "Clustering": 11, "PairClassification": 3, "Reranking": 4, "STS": 10, "Summarization": 1,

@@ -9,14 +9,14 @@ import pytest
 import yaml
 
 from quarry.indexer.errors import CorpusError, SettingsError
-from quarry.retriever.benchmark.averages import TaskScore, averages
-from quarry.retriever.benchmark.card import card_scores, read_card
-from quarry.retriever.benchmark.card_text import merged_entries, score_lines
-from quarry.retriever.benchmark.choices import chosen
-from quarry.retriever.benchmark.compare import average_precision, compare_results, spearman
+from quarry.retriever.benchmark.results.averages import TaskScore, averages
+from quarry.retriever.benchmark.results.card import card_scores, read_card
+from quarry.retriever.benchmark.results.card_text import merged_entries, score_lines
+from quarry.retriever.benchmark.results.compare import average_precision, compare_results, spearman
+from quarry.retriever.benchmark.results.stored import model_folder, model_name, read_results
+from quarry.retriever.benchmark.results.tables import draw_radar, markdown_table
 from quarry.retriever.benchmark.run import run_benchmark
-from quarry.retriever.benchmark.stored import model_folder, model_name, read_results
-from quarry.retriever.benchmark.tables import draw_radar, markdown_table
+from quarry.retriever.benchmark.tasks.choices import chosen
 from tests import ROOT
 from tests.fakes import WordEmbedder
 from tests.retriever.benchmark import native_data as made

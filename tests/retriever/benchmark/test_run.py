@@ -9,10 +9,10 @@ import pytest
 
 from quarry.indexer.errors import MissingExtraError
 from quarry.retriever.benchmark import run as benchmark
-from quarry.retriever.benchmark.mteb_tasks import mteb_task, task_name
-from quarry.retriever.benchmark.prepared import read_task
 from quarry.retriever.benchmark.run import run_benchmark
-from quarry.retriever.benchmark.task_data import TaskChoice
+from quarry.retriever.benchmark.tasks.mteb_tasks import mteb_task, task_name
+from quarry.retriever.benchmark.tasks.prepared import read_task
+from quarry.retriever.benchmark.tasks.task_data import TaskChoice
 from quarry.retriever.evaluation.measures import average_precision, ndcg
 from tests.fakes import WordEmbedder
 

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from quarry.indexer.records import Document
-from quarry.retriever.benchmark.search_data import bm25_candidates, read_search
-from quarry.retriever.benchmark.task_data import TaskChoice
+from quarry.retriever.benchmark.tasks.search_data import bm25_candidates, read_search
+from quarry.retriever.benchmark.tasks.task_data import TaskChoice
 from quarry.retriever.ranking import Query
 
 

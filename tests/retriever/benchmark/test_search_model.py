@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from quarry.indexer.errors import SettingsError
-from quarry.retriever.benchmark.choices import chosen
 from quarry.retriever.benchmark.run import score_tasks
 from quarry.retriever.benchmark.search_model import MtebBaseline, MtebReranker, MtebSearch, SearchSettings, suits
+from quarry.retriever.benchmark.tasks.choices import chosen
 from tests.fakes import OverlapReranker, WordEmbedder
 from tests.retriever.benchmark import native_data as made
 

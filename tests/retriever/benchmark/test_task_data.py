@@ -7,7 +7,14 @@ from collections import Counter
 import pytest
 
 from quarry.indexer.errors import CorpusError, SettingsError
-from quarry.retriever.benchmark.task_data import TaskChoice, choose_tasks, find_tasks, kinds_of, languages_of, read_rows
+from quarry.retriever.benchmark.tasks.task_data import (
+    TaskChoice,
+    choose_tasks,
+    find_tasks,
+    kinds_of,
+    languages_of,
+    read_rows,
+)
 
 
 def write(path, rows):

@@ -6,7 +6,7 @@ import pytest
 
 from quarry.indexer.errors import FeedbackError
 from quarry.training.examples.row_files import RowFiles
-from quarry.training.fit.batches import plan_batches
+from quarry.training.fit.rows.batches import plan_batches
 from quarry.training.fit.stages import fitting, stage_spec
 
 GOOD = [{"query": f"问题 {n}", "pos": [f"passage {n}"]} for n in range(20)]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from quarry.indexer.errors import FeedbackError
 from quarry.training.examples.rows import TrainingRow
-from quarry.training.fit.batches import plan_batches
+from quarry.training.fit.rows.batches import plan_batches
 from quarry.training.fit.spec import TrainSpec
 from tests.training.tiny_model import topic_rows
 

@@ -15,9 +15,9 @@ from quarry.retriever.rerankers.cross_encoder import load_reranker
 from quarry.retriever.rerankers.decoder import padded_left
 from quarry.retriever.rerankers.depth import reranker_at
 from quarry.training.examples.rows import TrainingRow
-from quarry.training.fit.batches import Draw
-from quarry.training.fit.decoder_trainee import DecoderTrainee, asked_prompt
+from quarry.training.fit.models.decoder_trainee import DecoderTrainee, asked_prompt
 from quarry.training.fit.reranker import finetune_reranker
+from quarry.training.fit.rows.batches import Draw
 from quarry.training.fit.spec import RERANKER_PROMPTS, RerankerSpec
 from tests.retriever.rerankers.test_rerankers import make
 

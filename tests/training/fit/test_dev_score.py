@@ -6,9 +6,9 @@ import pytest
 from quarry.indexer.models.encoder import load_embedder
 from quarry.retriever.evaluation.measures import ndcg
 from quarry.training.examples.rows import TrainingRow
-from quarry.training.fit.dev_score import DevSet, dev_score
+from quarry.training.fit.loop.dev_score import DevSet, dev_score
+from quarry.training.fit.models.trainable import open_trainable
 from quarry.training.fit.spec import TrainSpec
-from quarry.training.fit.trainable import open_trainable
 from tests.training.fit.formats import with_formats
 from tests.training.tiny_model import tiny_model, topic_rows
 

@@ -17,9 +17,9 @@ from quarry.indexer.models import offline_bundle
 from quarry.indexer.models.digest import content_digest
 from quarry.indexer.models.encoder import load_embedder
 from quarry.indexer.models.source import resolve_model
-from quarry.training.fit.dev_score import DevSet
 from quarry.training.fit.embedder import finetune
-from quarry.training.fit.progress import TrainProgress
+from quarry.training.fit.loop.dev_score import DevSet
+from quarry.training.fit.loop.progress import TrainProgress
 from quarry.training.fit.spec import TrainSpec
 from tests.training.tiny_model import tiny_model, topic_rows
 
@@ -268,7 +268,7 @@ def test_what_cannot_be_trained_is_refused_and_leaves_nothing(base, dev, trained
 
 
 def test_memory_that_runs_out_is_explained(base, tmp_path, monkeypatch):
-    import quarry.training.fit.trainer as trainer
+    import quarry.training.fit.loop.trainer as trainer
 
     def hungry(*_):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
@@ -279,7 +279,7 @@ def test_memory_that_runs_out_is_explained(base, tmp_path, monkeypatch):
 
 
 def test_a_full_disk_is_explained_and_the_run_can_go_on(base, trained, dev, tmp_path, monkeypatch):
-    import quarry.training.fit.trainer as trainer
+    import quarry.training.fit.loop.trainer as trainer
 
     usual, saved = trainer.save_file, []
 
@@ -299,7 +299,7 @@ def test_a_full_disk_is_explained_and_the_run_can_go_on(base, trained, dev, tmp_
 
 
 def test_a_loss_that_is_no_number_ends_the_run(base, tmp_path, monkeypatch):
-    import quarry.training.fit.trainer as trainer
+    import quarry.training.fit.loop.trainer as trainer
 
     monkeypatch.setattr(trainer, "batch_loss", lambda queries, *_: queries.sum() * float("nan"))
     with pytest.raises(TrainingError, match="the loss at step 1 is nan"):

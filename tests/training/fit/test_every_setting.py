@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch.nn.modules.module import register_module_forward_hook
 
-from quarry.training.fit import trainer
-from quarry.training.fit.dev_score import DevSet
 from quarry.training.fit.embedder import finetune
+from quarry.training.fit.loop import trainer
+from quarry.training.fit.loop.dev_score import DevSet
+from quarry.training.fit.models.start import started
 from quarry.training.fit.pretrain import pretrain
 from quarry.training.fit.reranker import finetune_reranker
 from quarry.training.fit.spec import (
@@ -24,7 +25,6 @@ from quarry.training.fit.spec import (
     RerankerSpec,
     TrainSpec,
 )
-from quarry.training.fit.start import started
 from tests.retriever.rerankers.test_rerankers import make
 from tests.training.masked_model import masked_model
 from tests.training.tiny_model import tiny_model, topic_rows

@@ -9,7 +9,15 @@ from sentence_transformers.sentence_transformer.losses import DistillKLDivLoss, 
 from sentence_transformers.sentence_transformer.modules import Normalize
 from sentence_transformers.util import pairwise_cos_sim
 
-from quarry.training.fit.losses import Roles, batch_loss, candidates, distillation, info_nce, own_columns, with_texts
+from quarry.training.fit.loop.losses import (
+    Roles,
+    batch_loss,
+    candidates,
+    distillation,
+    info_nce,
+    own_columns,
+    with_texts,
+)
 from quarry.training.fit.spec import DistillationSpec, LossSpec, MatryoshkaSpec, TrainSpec
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from quarry.training.fit.losses import binary, listwise, rerank_loss, taught
+from quarry.training.fit.loop.losses import binary, listwise, rerank_loss, taught
 from quarry.training.fit.spec import DistillationSpec, RerankerSpec
 
 LOGITS = torch.tensor([[1.0, 0.0, 5.0], [0.0, 2.0, 1.0]])

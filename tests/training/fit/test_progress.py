@@ -2,7 +2,7 @@
 
 import io
 
-from quarry.training.fit.progress import TrainProgress, line_of, terminal_observer
+from quarry.training.fit.loop.progress import TrainProgress, line_of, terminal_observer
 
 
 class Terminal(io.StringIO):

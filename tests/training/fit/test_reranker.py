@@ -12,10 +12,10 @@ from quarry.indexer.models.folder import check_folder
 from quarry.indexer.models.loading import load_tokenizer
 from quarry.retriever.rerankers.cross_encoder import load_reranker
 from quarry.training.examples.rows import TrainingRow
-from quarry.training.fit.batches import plan_batches
-from quarry.training.fit.collation import PairCollator
-from quarry.training.fit.dev_score import DevSet
+from quarry.training.fit.loop.dev_score import DevSet
 from quarry.training.fit.reranker import finetune_reranker
+from quarry.training.fit.rows.batches import plan_batches
+from quarry.training.fit.rows.collation import PairCollator
 from quarry.training.fit.spec import RerankerSpec
 from tests.training.tiny_model import tiny_model, topic_rows
 
@@ -79,7 +79,7 @@ def test_the_dev_score_shows_each_query_its_own_hard_passages(tmp_path, monkeypa
         shown[query] = passages
         return np.array([float(text.startswith("near")) for text in passages], dtype="f4")  # as bad as can be
 
-    monkeypatch.setattr("quarry.training.fit.reranker_trainee.RerankerTrainee._scores", scores)
+    monkeypatch.setattr("quarry.training.fit.models.reranker_trainee.RerankerTrainee._scores", scores)
     done = finetune_reranker(
         tiny_model(tmp_path / "base"),
         ROWS[:16],

@@ -9,12 +9,12 @@ import torch
 from quarry.indexer.errors import ModelError
 from quarry.indexer.models.encoder import load_embedder
 from quarry.training.examples.rows import TrainingRow
-from quarry.training.fit.batches import plan_batches
+from quarry.training.fit.models.retromae import IGNORED, Masker
+from quarry.training.fit.models.start import started
 from quarry.training.fit.pretrain import _mask_token, _Pretrainee, pretrain
-from quarry.training.fit.retromae import IGNORED, Masker
+from quarry.training.fit.rows.batches import plan_batches
+from quarry.training.fit.rows.table import RowTable
 from quarry.training.fit.spec import PretrainSpec
-from quarry.training.fit.start import started
-from quarry.training.fit.table import RowTable
 from tests.training.masked_model import masked_model
 from tests.training.tiny_model import topic_rows
 

@@ -7,8 +7,8 @@ import pytest
 from quarry.indexer.errors import TrainingError
 from quarry.training.examples.rows import TrainingRow
 from quarry.training.fit import run_folder
+from quarry.training.fit.rows.table import RowTable
 from quarry.training.fit.run_folder import RunFolder, dev_scores, digest_of, losses, versions
-from quarry.training.fit.table import RowTable
 
 CONFIG = {"what": "embedder", "base": {"model": "m"}, "rows_digest": "1", "dev_digest": "", "spec": {}, "processes": 1}
 

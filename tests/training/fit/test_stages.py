@@ -8,6 +8,7 @@ import pytest
 
 from quarry.indexer.errors import ModelError, SettingsError
 from quarry.indexer.models.encoder import load_embedder
+from quarry.training.fit.models.start import started
 from quarry.training.fit.spec import (
     DistillationSpec,
     InContextSpec,
@@ -19,7 +20,6 @@ from quarry.training.fit.spec import (
     TrainSpec,
 )
 from quarry.training.fit.stages import fitting, stage_spec
-from quarry.training.fit.start import started
 from tests import ROOT
 from tests.training.masked_model import masked_model
 from tests.training.tiny_model import tiny_model

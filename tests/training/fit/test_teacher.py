@@ -1,7 +1,7 @@
 """A teacher scores what has no scores, once; its scores are those of the reranker."""
 
 from quarry.training.examples.rows import TrainingRow
-from quarry.training.fit.teacher import Teacher, taught_rows
+from quarry.training.fit.rows.teacher import Teacher, taught_rows
 from tests.fakes import OverlapReranker
 
 ROWS = [

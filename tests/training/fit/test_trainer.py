@@ -11,14 +11,14 @@ import torch
 
 from quarry.indexer.models.encoder import EncoderOptions, load_embedder
 from quarry.training.examples.rows import TrainingRow
-from quarry.training.fit.batches import plan_batches
-from quarry.training.fit.collation import Collator
-from quarry.training.fit.losses import Roles, batch_loss
+from quarry.training.fit.loop.losses import Roles, batch_loss
+from quarry.training.fit.loop.trainer import ContrastiveLoss
+from quarry.training.fit.models.trainable import Trainable, merge_adapters, open_trainable
+from quarry.training.fit.rows.batches import plan_batches
+from quarry.training.fit.rows.collation import Collator
+from quarry.training.fit.rows.table import text_number
+from quarry.training.fit.rows.tokens import Tokenizer, padded
 from quarry.training.fit.spec import TrainSpec
-from quarry.training.fit.table import text_number
-from quarry.training.fit.tokens import Tokenizer, padded
-from quarry.training.fit.trainable import Trainable, merge_adapters, open_trainable
-from quarry.training.fit.trainer import ContrastiveLoss
 from tests.training.fit.formats import with_formats
 from tests.training.tiny_model import tiny_model, topic_rows
 

@@ -19,12 +19,12 @@ from quarry.indexer.records import Document
 from quarry.retriever.searcher import Searcher
 from quarry.retriever.stages.models import as_recorded, recorded_embedder
 from quarry.training.examples.rows import write_training_rows
-from quarry.training.fit.batches import plan_batches
 from quarry.training.fit.embedder import finetune
-from quarry.training.fit.examples_before import ExamplesBefore
+from quarry.training.fit.models.trainable import open_trainable
+from quarry.training.fit.rows.batches import plan_batches
+from quarry.training.fit.rows.examples_before import ExamplesBefore
+from quarry.training.fit.rows.table import RowTable
 from quarry.training.fit.spec import InContextSpec, TrainSpec
-from quarry.training.fit.table import RowTable
-from quarry.training.fit.trainable import open_trainable
 from quarry.training.tuning import tune
 from tests.training.in_context.two_readings import FORMAT, decoder, said, shots, task_rows, triples
 from tests.training.tuning.test_embedder import DENSE, general, plan
@@ -207,7 +207,7 @@ def test_fixed_examples_are_the_same_for_all_queries_of_a_kind_and_the_model_is_
 
 
 def test_long_examples_are_cut_and_the_first_goes_first_so_that_query_and_tail_stay(base):
-    from quarry.training.fit.collation import Collator
+    from quarry.training.fit.rows.collation import Collator
 
     rows = task_rows(TRAINED[:40], "x")
     spec = TrainSpec.of({**SPEC, "in_context": {"examples": 5, "part_tokens": 8, "max_tokens": 32}})

@@ -10,8 +10,8 @@ import quarry.training.merging.mixture as module
 from quarry.indexer.errors import ModelError
 from quarry.indexer.models.encoder import load_embedder
 from quarry.indexer.models.source import resolve_model
-from quarry.training.fit.dev_score import DevSet
 from quarry.training.fit.embedder import finetune
+from quarry.training.fit.loop.dev_score import DevSet
 from quarry.training.fit.spec import TrainSpec
 from quarry.training.merging.mixture import merge_models
 from quarry.training.merging.share import KeptShare, keep_share, score_mixtures

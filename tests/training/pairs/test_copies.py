@@ -5,8 +5,8 @@ import random
 import numpy as np
 
 from quarry.training.examples.near_duplicates import jaccard, shingles
-from quarry.training.pairs.copies import Copies, _Table, signature_of
-from quarry.training.pairs.minhash import BANDS
+from quarry.training.pairs.filters.copies import Copies, _Table, signature_of
+from quarry.training.pairs.filters.minhash import BANDS
 
 WORDS = [
     "library",

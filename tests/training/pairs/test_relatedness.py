@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from quarry.training.pairs.filters.relatedness import classes_of_cells, random_cells, relatedness
 from quarry.training.pairs.lexical import shares_held
-from quarry.training.pairs.relatedness import classes_of_cells, random_cells, relatedness
 
 PAIRS = 40
 

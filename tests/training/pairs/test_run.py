@@ -18,9 +18,9 @@ from quarry.demo_corpus import documents_path
 from quarry.indexer.errors import TrainingError
 from quarry.training.examples.row_files import RowFiles
 from quarry.training.pairs import gather as gathering
+from quarry.training.pairs.filters.scoring import FilterRule
 from quarry.training.pairs.records import PairOptions
 from quarry.training.pairs.run import make_pairs
-from quarry.training.pairs.scoring import FilterRule
 from tests import ROOT
 from tests.fakes import WordEmbedder
 from tests.training.pairs.planted import plant, shares, write_rows

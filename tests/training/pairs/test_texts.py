@@ -3,9 +3,9 @@
 import pytest
 
 from quarry.training.pairs import reasons
-from quarry.training.pairs.cleaning import clean
+from quarry.training.pairs.filters.cleaning import clean
+from quarry.training.pairs.filters.spam import is_attack, is_spam
 from quarry.training.pairs.found import FoundPair
-from quarry.training.pairs.spam import is_attack, is_spam
 from quarry.training.pairs.texts import is_broken, is_writing, plain
 from tests import ROOT
 from tests.training.pairs.planted import ATTACKS, NOISE, SPAM_EN, SPAM_ZH

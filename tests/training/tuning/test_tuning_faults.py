@@ -312,7 +312,7 @@ def test_a_checkpoint_that_misses_a_file_is_passed_over(index, general, pairs):
 LIMITED = """
 import resource, sys
 from pathlib import Path
-import quarry.training.fit.trainer  # its imports are not what is to fail
+import quarry.training.fit.loop.trainer  # its imports are not what is to fail
 from tests.training.tuning.test_embedder import plan
 from tests.training.tuning.test_tuning_faults import Until
 from quarry.indexer.errors import SearchError

@@ -24,7 +24,7 @@ from quarry.training.examples.reasons import Counts, counted, counts_from_json, 
 from quarry.training.examples.rows import TrainingRow, read_training_rows, write_training_rows
 from quarry.training.examples.split import SAME_QUERY, check_no_leak, split_examples, traits_of
 from quarry.training.feedback.judgements import query_key
-from quarry.training.fit.dev_score import DevSet
+from quarry.training.fit.loop.dev_score import DevSet
 from quarry.training.negatives.mine import MinedSet
 from quarry.training.negatives.report import mining_report
 from quarry.training.negatives.report_page import write_report

@@ -21,7 +21,7 @@ import numpy as np
 
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.opened import Index
-from quarry.indexer.storage.blob_cache import passage_digest
+from quarry.indexer.storage.vectors.blob_cache import passage_digest
 from quarry.training.examples.example import Example
 from quarry.training.negatives.corpus import MiningCorpus
 from quarry.training.negatives.mine import MinedSet, mine_negatives

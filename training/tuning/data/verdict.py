@@ -14,7 +14,7 @@ import numpy as np
 from quarry.indexer.errors import FeedbackError
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
-from quarry.indexer.storage.durable import write_atomic
+from quarry.indexer.storage.files.durable import write_atomic
 from quarry.retriever.data.datasets import Dataset, load_dataset
 from quarry.retriever.evaluation.compare import MINIMUM_QUERIES
 from quarry.training.examples.example import Example, text_key

@@ -19,7 +19,7 @@ from quarry.retriever.stages.models import LATE, LazyEmbedder, LazyReranker, rec
 from quarry.training.examples.example import Example
 from quarry.training.examples.held_out import Places
 from quarry.training.examples.row import TrainingRow
-from quarry.training.fit.dev_score import DevSet
+from quarry.training.fit.loop.dev_score import DevSet
 from quarry.training.tuning.candidates import MODELS
 from quarry.training.tuning.data import TuningData
 from quarry.training.tuning.embedder import model_of, training_begins

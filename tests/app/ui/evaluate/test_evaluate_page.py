@@ -464,7 +464,7 @@ def test_results_of_model_benchmarks_stand_below_with_their_numbers_of_tasks(tmp
     pytest.importorskip("mteb")
     from quarry.app.ui.evaluate.benchmarks import average_rows, benchmark_averages, kind_rows
     from quarry.retriever.benchmark.run import run_benchmark
-    from quarry.retriever.benchmark.task_data import choose_tasks
+    from quarry.retriever.benchmark.tasks.task_data import choose_tasks
     from tests.fakes import WordEmbedder
     from tests.retriever.benchmark.native_data import sts, write_jsonl
 

@@ -11,8 +11,8 @@ import pytest
 from quarry.app.ui.feedback import downloads
 from quarry.app.ui.feedback import presenter as shown
 from quarry.app.ui.shared.session import feedback_path
-from quarry.indexer.storage.generation_texts import open_texts
 from quarry.indexer.storage.generations import Generations
+from quarry.indexer.storage.texts.generation_texts import open_texts
 from quarry.retriever.data.datasets import load_dataset
 from quarry.retriever.searcher import Searcher
 from quarry.training.examples.rows import read_training_rows

@@ -11,7 +11,7 @@ from quarry.app.ui.search import presenter as words
 from quarry.app.ui.search.asked import Asked
 from quarry.app.ui.search.export import to_csv
 from quarry.indexer.messages import Message
-from quarry.retriever.answers.fit import Strength
+from quarry.retriever.answers.refusals.fit import Strength
 from quarry.retriever.ranking import Evidence, Query, StageReport, StageScore
 from quarry.retriever.results import Answer, Result
 from tests.app.ui.languages import chinese, english

@@ -11,7 +11,7 @@ from quarry.app.ui.training.job import TrainingOptions, _Watch, new_run_name, or
 from quarry.indexer.errors import SettingsError
 from quarry.indexer.messages import Message
 from quarry.retriever.llm.endpoint import Endpoint
-from quarry.training.fit.progress import TrainProgress
+from quarry.training.fit.loop.progress import TrainProgress
 from quarry.training.tuning.plan import SyntheticSource, TuningSources
 
 

@@ -275,7 +275,7 @@ def test_without_the_packages_it_says_how_to_get_them(index, monkeypatch):
     def missing():
         raise MissingExtraError("training needs accelerate; install it with `pip install 'quarry-search[train]'`")
 
-    monkeypatch.setattr("quarry.training.fit.trainable.require_training", missing)
+    monkeypatch.setattr("quarry.training.fit.models.trainable.require_training", missing)
     at = open_page(index, monkeypatch, "feedback", "zh")
     assert not at.exception
     assert "未安装训练所需的软件包。" in texts(at)

@@ -17,7 +17,7 @@ from quarry.retriever.ranking import Query
 from quarry.training.examples import reasons
 from quarry.training.examples.from_feedback import ONE_PERSON, curate
 from quarry.training.feedback.events import FeedbackEvent, StoredEvent
-from quarry.training.fit.progress import TrainProgress
+from quarry.training.fit.loop.progress import TrainProgress
 from quarry.training.tuning.drift import Drift
 from quarry.training.tuning.promotion import Step
 from tests.app.ui.languages import chinese, english

@@ -1,0 +1,1 @@
+"""Documents that are sent to a server: acknowledged first, indexed in the background."""

@@ -1,0 +1,175 @@
+"""The texts of a finished generation, joined from its segments."""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quarry.indexer.errors import IndexFormatError
+from quarry.indexer.storage.layout import CHUNKS_NAME, CONTENTS_NAME
+from quarry.indexer.storage.texts.chunk_table import ChunkTable
+from quarry.indexer.storage.texts.contents import (
+    attach_segments,
+    create_views,
+    numbers_with_removals,
+    schema_of,
+    uri_of,
+)
+
+
+class Label(NamedTuple):
+    """A document with its metadata as JSON."""
+
+    doc_id: str
+    meta: str
+
+
+class GenerationTexts(ChunkTable):
+    """Files, documents and chunks of all segments of a generation, less what was removed from them."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, numbers: list[int]) -> None:
+        super().__init__(connection, path)
+        self._numbers = numbers
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open the texts by the generation's `contents.sqlite`, read-only, usable from any thread.
+
+        Raises:
+            IndexFormatError: If a database is missing or is none.
+        """
+        try:
+            db = sqlite3.connect(uri_of(path, immutable=True), uri=True, isolation_level=None, check_same_thread=False)
+            numbers = attach_segments(db, path.parent)
+            create_views(db, numbers, filtered=numbers_with_removals(db))
+            db.execute("SELECT number, terms FROM chunks LIMIT 1").fetchone()
+        except sqlite3.DatabaseError as err:
+            raise _not_texts(path, err) from err
+        return cls(db, path, numbers)
+
+    def labels(self) -> Iterator[Label]:
+        """Yield every document with its metadata, as stored."""
+        for doc_id, meta in self._db.execute("SELECT doc_id, meta FROM documents"):
+            yield Label(doc_id, meta)
+
+    def copy_contents(self, target: sqlite3.Connection) -> None:
+        """Copy what the generation consists of, without the texts, into another database."""
+        self._db.backup(target, name="main")
+
+    def databases(self) -> list[Path]:
+        """Return the files that the texts are in."""
+        listed = self._db.execute("PRAGMA database_list").fetchall()
+        return [Path(file) for _, _, file in listed if file]
+
+    def counts(self) -> tuple[int, int]:
+        """Return the numbers of documents and of chunks, which are kept with the segments."""
+        sql = "SELECT coalesce(sum(documents), 0), coalesce(sum(passages), 0) FROM main.segments"
+        documents, passages = self._db.execute(sql).fetchone()
+        return documents, passages
+
+    def repeated(self) -> list[str]:
+        """Return ids of documents that are in more than one segment, at most three; there are none in what a build writes."""
+        sql = "SELECT doc_id FROM documents GROUP BY doc_id HAVING count(*) > 1 LIMIT 3"
+        return [row[0] for row in self._db.execute(sql)] if len(self._numbers) > 1 else []
+
+    def some_digests(self, count: int) -> list[bytes]:
+        """Return the passage digests of the oldest and of the newest chunks, so many of each."""
+        found: set[bytes] = set()
+        for numbers, order in ((self._numbers, "ASC"), (self._numbers[::-1], "DESC")):
+            left = count
+            for number in numbers:
+                sql = f"SELECT digest FROM {schema_of(number)}.chunks ORDER BY number {order} LIMIT ?"  # noqa: S608 (fixed names)
+                rows = self._db.execute(sql, (left,)).fetchall()
+                found.update(row[0] for row in rows)
+                left -= len(rows)
+        return list(found)
+
+    def segments(self) -> Iterator["SegmentState"]:
+        """Yield the segments in the order of their numbers, with what was removed from each."""
+        sql = "SELECT number, name, passages FROM main.segments ORDER BY number"
+        for number, name, left in self._db.execute(sql).fetchall():
+            rows = self._db.execute("SELECT row FROM main.removed_rows WHERE segment = ? ORDER BY row", (number,))
+            names = self._db.execute("SELECT name FROM main.removed_names WHERE segment = ?", (number,))
+            removed = np.fromiter((row[0] for row in rows), dtype=np.int64)
+            yield SegmentState(number, name, left, removed, frozenset(row[0].hex() for row in names))
+
+    def language_counts(self) -> dict[str, int]:
+        """Return how many passages of each language there are."""
+        return dict(self._db.execute("SELECT lang, sum(passages) FROM main.languages GROUP BY lang"))
+
+
+class SegmentState:
+    """A segment as a generation sees it.
+
+    Attributes:
+        number: Its number in the generation.
+        name: Its folder's name.
+        left: How many of its passages are there.
+        removed: Rows of its passages that are not there any more, ascending.
+        removed_names: Titles and headings under which nothing is left, as hex digests.
+    """
+
+    def __init__(
+        self, number: int, name: str, left: int, removed: NDArray[np.int64], removed_names: frozenset[str]
+    ) -> None:
+        self.number, self.name, self.left, self.removed, self.removed_names = number, name, left, removed, removed_names
+
+
+def open_texts(generation: Path) -> ChunkTable:
+    """Open the texts of a generation by its folder, of today's format or an older one.
+
+    Raises:
+        IndexFormatError: If a file is missing or is no such database.
+    """
+    if (generation / CONTENTS_NAME).is_file():
+        return GenerationTexts.open(generation / CONTENTS_NAME)
+    return ChunkTable.open(generation / CHUNKS_NAME)
+
+
+def repeated_documents(path: Path, repeated: list[str]) -> IndexFormatError:
+    """Make the error for texts of which several versions are there.
+
+    Args:
+        path: The generation's `contents.sqlite`.
+        repeated: The documents.
+    """
+    return IndexFormatError(
+        "storage.repeated",
+        "{path} is damaged: it has documents more than once, in several segments: {repeated}",
+        expected="each document in one segment",
+        do="Roll back with `quarry generations INDEX --rollback`, or index again with --rebuild",
+        path=path,
+        repeated=[repr(each) for each in repeated],
+    )
+
+
+def wrong_removals(path: Path, segment: str, passages: int) -> IndexFormatError:
+    """Make the error for removals that do not fit to a segment.
+
+    Args:
+        path: The generation's `contents.sqlite`.
+        segment: The name of the segment.
+        passages: How many it has.
+    """
+    return IndexFormatError(
+        "storage.removals",
+        "{path} is damaged: what it removes from segment {segment}, which has {passages:passage|passages}, is not in it",
+        expected="rows of that segment, as many as it lacks",
+        do="Roll back with `quarry generations INDEX --rollback`, or index again with --rebuild",
+        path=path,
+        segment=segment,
+        passages=passages,
+    )
+
+
+def _not_texts(path: Path, err: sqlite3.DatabaseError) -> IndexFormatError:
+    return IndexFormatError(
+        "storage.not_a_table",
+        "{path} is not a chunk table ({error})",
+        do="Index again, or roll back with `quarry generations INDEX --rollback`",
+        path=path,
+        error=str(err),
+    )

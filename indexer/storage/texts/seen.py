@@ -1,0 +1,99 @@
+"""The texts of a generation as somebody may see them: those that are hidden count as removed, in memory.
+
+A generation leaves out what was removed from its segments, in texts, vectors and terms alike. So what somebody may not see is
+written down as removed in a copy of `contents.sqlite` that is never stored, and everything that reads a generation, statistics of terms
+included, is as if these documents had never been indexed.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from json import loads
+from pathlib import Path
+
+from quarry.indexer.errors import IndexFormatError
+from quarry.indexer.principals import Principals
+from quarry.indexer.storage.generations import Generations
+from quarry.indexer.storage.layout import CONTENTS_NAME
+from quarry.indexer.storage.texts.chunk_table import ChunkTable
+from quarry.indexer.storage.texts.contents import attach_segments, create_views, numbers_with_removals, schema_of
+from quarry.indexer.storage.texts.generation_texts import GenerationTexts, open_texts
+from quarry.indexer.storage.texts.removals import Removals
+
+
+def open_seen(generation: Path, principals: Principals) -> GenerationTexts:
+    """Open the texts of a generation that somebody may see.
+
+    Args:
+        generation: The generation's folder.
+        principals: Who asks.
+
+    Raises:
+        IndexFormatError: If a database is missing or damaged, or the generation is of an older format.
+    """
+    path = generation / CONTENTS_NAME
+    if not path.is_file():
+        raise IndexFormatError(
+            "storage.too_old_to_hide",
+            "{path} is of a format in which documents cannot be hidden from anybody",
+            expected="an index of this version",
+            do="Update it with `quarry index PATH --into INDEX`",
+            path=generation,
+        )
+    with closing(GenerationTexts.open(path)) as whole:
+        hidden = [document.doc_id for document in whole.labels() if not principals.may_see(loads(document.meta))]
+        db = sqlite3.connect("file::memory:", uri=True, isolation_level=None, check_same_thread=False)
+        whole.copy_contents(db)
+    numbers = attach_segments(db, generation)
+    db.execute("BEGIN")
+    _remove(db, generation, numbers, hidden)
+    create_views(db, numbers, filtered=numbers_with_removals(db))
+    if hidden:
+        _remove_files(db, numbers)
+        create_views(db, numbers, filtered=numbers_with_removals(db))
+    db.execute("COMMIT")
+    return GenerationTexts(db, path, numbers)
+
+
+@contextmanager
+def live_texts(index: Path | ChunkTable, principals: Principals | None = None) -> Iterator[ChunkTable]:
+    """Open the texts of an index's live generation inside a `with` block.
+
+    Args:
+        index: The index folder, or texts that are open and stay so.
+        principals: Who asks; None sees everything. Texts that are open show what they show.
+
+    Raises:
+        IndexFormatError: If the folder is not an index, or is damaged.
+    """
+    if isinstance(index, ChunkTable):
+        yield index
+        return
+    live = Generations(index).live()
+    table = open_texts(live) if principals is None else open_seen(live, principals)
+    try:
+        yield table
+    finally:
+        table.close()
+
+
+def _remove(db: sqlite3.Connection, generation: Path, numbers: list[int], hidden: list[str]) -> None:
+    removals = Removals(db, generation)
+    for doc_id in hidden:
+        for number in numbers:
+            removals.document(number, doc_id)
+    removals.settle()
+
+
+def _remove_files(db: sqlite3.Connection, numbers: list[int]) -> None:
+    """Hide the files of which no document is left, and the folders of which no file is."""
+    for number in numbers:
+        db.execute(
+            f"""INSERT OR IGNORE INTO main.removed_files SELECT ?, f.path FROM {schema_of(number)}.files f
+                WHERE f.path NOT IN (SELECT file FROM documents)""",  # noqa: S608 (fixed names)
+            (number,),
+        )
+    db.execute(
+        """DELETE FROM main.roots WHERE prefix NOT IN
+           (SELECT f.root FROM files f WHERE f.path IN (SELECT file FROM documents))"""
+    )

@@ -1,0 +1,251 @@
+"""The texts of a generation in the making: the segments of the live one, less what is removed, and a new segment, the head.
+
+Nothing of a live segment is changed or copied: what is added goes into the head, what is removed is written down in the new
+generation's `contents.sqlite`, and what is changed is both. So an update costs what changed, not what is there. `absorb` moves what is
+left of a segment into the head, which is how segments are merged.
+"""
+
+import shutil
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Self
+
+from quarry.indexer.corpus.walk import SourceFile
+from quarry.indexer.records import Chunk, Document
+from quarry.indexer.storage.layout import CHUNKS_NAME, CONTENTS_NAME
+from quarry.indexer.storage.texts.chunk_schema import create_tables
+from quarry.indexer.storage.texts.chunk_table import ChunkTable, document_sha256, insert_document
+from quarry.indexer.storage.texts.contents import COLUMNS, SCHEMA, attach_segments, create_views, schema_of, uri_of
+from quarry.indexer.storage.texts.generation_texts import GenerationTexts
+from quarry.indexer.storage.texts.removals import Removals, segments_left
+
+_MODULUS = 1 << 256
+_OF_DOCUMENT = ("documents", "chunks", "meta")
+_WRITING = "PRAGMA {schema}.journal_mode=MEMORY; PRAGMA {schema}.synchronous=OFF;"
+
+
+class WorkingTable(GenerationTexts):
+    """Files, documents and chunks of the generation that is being built."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, numbers: list[int]) -> None:
+        super().__init__(connection, path, numbers)
+        self._removals = Removals(connection, path.parent)
+        self._total = 0
+        self._counts_changes = True  # of an index that is new, everything is
+        self._added: Counter[bytes] = Counter()  # digests of passages; a changed document adds and removes
+        self._removed: Counter[bytes] = Counter()
+
+    @classmethod
+    def start(cls, building: Path, head: Path, live: Path | None, total: str = "") -> Self:
+        """Begin a generation; what a generation of an older format holds is all taken into the head.
+
+        Args:
+            building: Its folder, empty.
+            head: The folder of the new segment, empty.
+            live: The folder of the generation that is continued; None without one.
+            total: That generation's `corpus_sha256`.
+        """
+        path, chunks = building / CONTENTS_NAME, head / CHUNKS_NAME
+        old = live / CHUNKS_NAME if live and not (live / CONTENTS_NAME).is_file() else None
+        if live and not old:
+            shutil.copyfile(live / CONTENTS_NAME, path)
+        _make_head(chunks, old)
+        db = sqlite3.connect(uri_of(path, immutable=False), uri=True, isolation_level=None)
+        db.executescript(_WRITING.format(schema="main"))
+        if not live or old:
+            db.executescript(SCHEMA)
+        numbers = attach_segments(db, building)
+        db.execute("ATTACH ? AS head", (uri_of(chunks, immutable=False),))
+        db.executescript(_WRITING.format(schema="head"))
+        if old:
+            db.execute("INSERT INTO main.roots SELECT prefix, path FROM head.roots")
+        table = cls(db, path, numbers)
+        table._make_views()
+        table._counts_changes = live is not None
+        table._total = int(total, 16) if total else 0
+        return table
+
+    # Roots and files
+
+    def put_file(self, file: SourceFile) -> None:
+        """Record a file as read; nothing is written when it is recorded so already."""
+        if self.file(file.path) != file:
+            self._forget_file(file.path)
+            row = (file.path, file.root, file.size, file.mtime_ns, file.sha256, file.readers)
+            self._db.execute("INSERT INTO head.files VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def forget_version(self, path: str) -> None:
+        """Make the next run read a file again, although it has not changed; its documents stay."""
+        known = self.file(path)
+        if known is not None:
+            self.put_file(replace(known, size=-1, mtime_ns=0, sha256=""))
+
+    def remove_file(self, path: str) -> int:
+        """Forget a file and its documents; return how many documents it had."""
+        documents = list(self.documents_of(path))
+        self.remove_documents(documents)
+        self._forget_file(path)
+        return len(documents)
+
+    def _forget_file(self, path: str) -> None:
+        self._db.execute("DELETE FROM head.files WHERE path = ?", (path,))
+        for number in self._numbers:
+            self._removals.file(number, path)
+
+    # Documents and chunks
+
+    def put_document(
+        self, file: str, document: Document, chunks: Sequence[Chunk], terms: Sequence[Sequence[str]]
+    ) -> None:
+        """Add a document with its chunks, replacing all of an older version."""
+        self.remove_documents([document.doc_id])
+        insert_document(self._db, "head", file, document, chunks, terms)
+        self._count(document.doc_id, document_sha256(document), 1)
+        if self._counts_changes:
+            self._added.update(self._digests_in_head(document.doc_id))
+
+    def remove_documents(self, doc_ids: Iterable[str]) -> None:
+        """Remove documents with their chunks and metadata; unknown ids are fine."""
+        for doc_id in doc_ids:
+            self._remove_from_head(doc_id)
+            for number in self._numbers:
+                removed = self._removals.document(number, doc_id)
+                if removed is not None:
+                    self._count(doc_id, removed.sha256, -1)
+                    self._removed.update(removed.digests)
+
+    def set_owner(self, doc_id: str, file: str) -> None:
+        """Record another file as the one that a document came from; the document moves into the head."""
+        for number in self._numbers:
+            if self._removals.has_document(number, doc_id):
+                for table in _OF_DOCUMENT:
+                    self._move(number, table, "t.doc_id = ?", (doc_id,))
+                self._removals.document(number, doc_id)
+        self._db.execute("UPDATE head.documents SET file = ? WHERE doc_id = ?", (file, doc_id))
+
+    def _remove_from_head(self, doc_id: str) -> None:
+        sql = "SELECT sha256 FROM head.documents WHERE doc_id = ?"
+        row = self._db.execute(sql, (doc_id,)).fetchone()
+        if row is None:
+            return
+        self._count(doc_id, row[0], -1)
+        self._removed.update(self._digests_in_head(doc_id))
+        for table in _OF_DOCUMENT:
+            self._db.execute(f"DELETE FROM head.{table} WHERE doc_id = ?", (doc_id,))  # noqa: S608 (fixed names)
+
+    def _digests_in_head(self, doc_id: str) -> list[bytes]:
+        rows = self._db.execute("SELECT digest FROM head.chunks WHERE doc_id = ?", (doc_id,))
+        return [row[0] for row in rows]
+
+    # What came of it
+
+    def corpus_sha256(self) -> str:
+        """Return a digest of all document ids and versions; neither their order nor the segments change it.
+
+        It is a sum of digests modulo 2**256 (a multiset hash: Clarke et al., ASIACRYPT 2003), so that a change costs what changed.
+        """
+        return f"{self._total:064x}"
+
+    def _count(self, doc_id: str, version: str, sign: int) -> None:
+        digest = sha256(f"{doc_id}\0{version}\n".encode("utf-8", "surrogatepass")).digest()
+        self._total = (self._total + sign * int.from_bytes(digest, "big")) % _MODULUS
+
+    def counts(self) -> tuple[int, int]:
+        """Return the numbers of documents and of chunks."""
+        documents, passages = super().counts()
+        mine = self.head_counts()
+        return documents + mine[0], passages + mine[1]
+
+    def head_counts(self) -> tuple[int, int]:
+        """Return the numbers of documents and of chunks in the head."""
+        documents = self._db.execute("SELECT count(*) FROM head.documents").fetchone()[0]
+        return documents, self._db.execute("SELECT count(*) FROM head.chunks").fetchone()[0]
+
+    def needs_head(self) -> bool:
+        """Whether anything is in the head, be it the entry of a file. A generation has one segment at least, if an empty one."""
+        sql = "SELECT EXISTS (SELECT 1 FROM head.documents) OR EXISTS (SELECT 1 FROM head.files)"
+        return not self._numbers or bool(self._db.execute(sql).fetchone()[0])
+
+    def changed_passages(self) -> int:
+        """Return how many passages of a live generation were added or removed; one that was removed and came back is neither."""
+        return (self._added - self._removed).total() + (self._removed - self._added).total()
+
+    def removed_passages(self) -> int:
+        """Return how many passages of the segments are not there any more."""
+        return int(self._db.execute("SELECT count(*) FROM main.removed_rows").fetchone()[0])
+
+    def language_counts(self) -> dict[str, int]:
+        """Return how many passages of each language there are."""
+        mine = Counter(dict(self._db.execute("SELECT lang, count(*) FROM head.chunks GROUP BY lang")))
+        return dict(mine + Counter(super().language_counts()))
+
+    # Segments
+
+    def left(self) -> dict[int, int]:
+        """Return how many passages are left in each segment, by its number."""
+        return {number: passages for number, (_, passages) in segments_left(self._db).items()}
+
+    def absorb(self, numbers: Iterable[int]) -> None:
+        """Move what is left of some segments into the head; they are no part of this generation any more."""
+        for number in numbers:
+            for table in COLUMNS:
+                removed, key = ("removed_files", "path") if table == "files" else ("removed_documents", "doc_id")
+                gone = f"SELECT 1 FROM main.{removed} r WHERE r.segment = {number} AND r.{key} = t.{key}"  # noqa: S608 (fixed names)
+                self._move(number, table, f"NOT EXISTS ({gone})", ())
+            self._removals.forget(number)
+            self._numbers.remove(number)
+        self._make_views()
+
+    def settle(self) -> None:
+        """Leave out segments without documents, and write down which rows of the others are removed.
+
+        Raises:
+            IndexFormatError: If a segment cannot be read.
+        """
+        self.absorb([number for number, (documents, _) in segments_left(self._db).items() if not documents])
+        self._removals.settle()
+
+    def number_head(self) -> int:
+        """Make the head a segment of this generation, and return its number; `name_segment` names it when it is finished."""
+        number = 1 + max(self._numbers, default=0)
+        self._db.execute("INSERT INTO main.segments VALUES (?, '', ?, ?)", (number, *self.head_counts()))
+        sql = "INSERT INTO main.languages SELECT ?, lang, count(*) FROM head.chunks GROUP BY lang"
+        self._db.execute(sql, (number,))
+        return number
+
+    def _move(self, number: int, table: str, where: str, values: Sequence[Any]) -> None:
+        columns = ", ".join(COLUMNS[table])
+        picked = ", ".join(f"t.{name}" for name in COLUMNS[table])
+        sql = f"INSERT INTO head.{table} ({columns}) SELECT {picked} FROM {schema_of(number)}.{table} t WHERE {where}"  # noqa: S608 (fixed names)
+        self._db.execute(sql, values)
+
+    def _make_views(self) -> None:
+        create_views(self._db, self._numbers, filtered=set(self._numbers), head="head")
+
+
+def name_segment(generation: Path, number: int, name: str) -> None:
+    """Write the name of a finished segment into the `contents.sqlite` of a generation in the making."""
+    db = sqlite3.connect(generation / CONTENTS_NAME, isolation_level=None)
+    try:
+        db.executescript(_WRITING.format(schema="main"))
+        db.execute("UPDATE segments SET name = ? WHERE number = ?", (name, number))
+    finally:
+        db.close()
+
+
+def _make_head(path: Path, old: Path | None) -> None:
+    """Make the head's database: empty, or with all that an index of an older format holds."""
+    if old is not None:
+        source = ChunkTable.open(old)
+        try:
+            ChunkTable.copy(source, path).close()
+        finally:
+            source.close()
+        return
+    db = sqlite3.connect(path, isolation_level=None)
+    create_tables(db)
+    db.close()

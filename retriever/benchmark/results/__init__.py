@@ -1,0 +1,1 @@
+"""What came out: result files, averages, tables, comparisons and model cards."""

@@ -1,0 +1,1 @@
+"""What of a ranking is shown: one result per document, copies collapsed, words highlighted."""

@@ -1,0 +1,1 @@
+"""The steps of a run: losses, trainer, what happens between steps, and how far it is."""

@@ -1,0 +1,1 @@
+"""From training rows to the padded tokens of a step."""

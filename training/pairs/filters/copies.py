@@ -1,0 +1,117 @@
+"""Finds out whether a pair is a copy of an earlier one, among millions, in eight bytes of memory for each band of a pair.
+
+Signatures (`quarry.training.pairs.filters.minhash`) give candidates, whose texts are read back and compared exactly: a pair is left out
+only for what its texts are, never for a collision of numbers.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from quarry.training.examples.near_duplicates import jaccard, shingles
+from quarry.training.pairs.filters.minhash import BANDS, Bands, bands
+
+LIKE_PASSAGE, LIKE_QUERY = 0.75, 0.5
+"""Similarities of passage and query from which a pair is a copy; a passage with another query is judged by the semantic filter."""
+_FREE = 0xFFFFFFFF
+_PER_BAND = 4  # pairs of one band that are candidates
+_FULL = 0.6  # share of the slots in use before the table doubles
+
+TextsOf = Callable[[int], tuple[str, str]]
+"""Number of a kept pair to its query and passage."""
+
+
+class Copies:
+    """The pairs that were kept so far.
+
+    Attributes:
+        count: How many.
+    """
+
+    def __init__(self, texts_of: TextsOf) -> None:
+        self.count = 0
+        self._texts_of = texts_of
+        self._table = _Table()
+
+    def is_copy(self, query: str, passage: str, signature: Bands) -> bool:
+        """Return whether an earlier pair has nearly this passage and a query like this one."""
+        candidates = self._table.find(signature)
+        if not candidates:
+            return False
+        asked, said = shingles(query), shingles(passage)
+        for candidate in candidates:
+            other_query, other_passage = self._texts_of(candidate)
+            if (
+                jaccard(said, shingles(other_passage)) >= LIKE_PASSAGE
+                and jaccard(asked, shingles(other_query)) >= LIKE_QUERY
+            ):
+                return True
+        return False
+
+    def add(self, signature: Bands) -> None:
+        """Keep the next pair."""
+        self._table.add(signature, self.count)
+        self.count += 1
+
+    def add_all(self, signatures: NDArray[np.uint32]) -> None:
+        """Keep pairs, shape (n, BANDS), in order."""
+        for signature in signatures:
+            self.add(signature)
+
+
+def signature_of(query: str, passage: str, *, symmetric: bool) -> Bands:
+    """Return the signature by which copies of a pair are found.
+
+    It is of the passage, half of it with the query, so that a copy is found among many questions about one passage; of both texts
+    alike where they are two of a kind.
+    """
+    return bands(shingles(f"{query}\n{passage}")) if symmetric else bands(shingles(passage), shingles(query))
+
+
+class _Table:
+    """Bands to the numbers of the first pairs that have them: open addressing in two flat arrays."""
+
+    def __init__(self, slots: int = 1 << 16) -> None:
+        self._tags = np.zeros(slots, np.uint32)
+        self._rows = np.full(slots, _FREE, np.uint32)
+        self._used = 0
+
+    def find(self, signature: Bands) -> list[int]:
+        found: dict[int, None] = {}
+        for tag in signature.tolist():
+            rows, _ = self._chain(tag)
+            found.update(dict.fromkeys(rows))
+        return list(found)
+
+    def add(self, signature: Bands, row: int) -> None:
+        if self._used + BANDS > _FULL * len(self._tags):
+            self._grow()
+        for tag in set(signature.tolist()):
+            rows, slot = self._chain(tag)
+            if len(rows) < _PER_BAND:
+                self._tags[slot], self._rows[slot] = tag, row
+                self._used += 1
+
+    def _chain(self, tag: int) -> tuple[list[int], int]:
+        """Return the pairs of a tag, and the free slot that the next one gets."""
+        rows, last = list[int](), len(self._tags) - 1
+        slot = (tag * 0x9E3779B1) & last
+        while (row := int(self._rows[slot])) != _FREE:
+            if self._tags[slot] == tag:
+                rows.append(row)
+            slot = (slot + 1) & last
+        return rows, slot
+
+    def _grow(self) -> None:
+        """Double the slots; whole arrays at a time, colliding tags in rounds."""
+        tags, rows = (part[self._rows != _FREE] for part in (self._tags, self._rows))
+        size = 2 * len(self._tags)
+        self._tags, self._rows = np.zeros(size, np.uint32), np.full(size, _FREE, np.uint32)
+        slots = (tags.astype(np.uint64) * np.uint64(0x9E3779B1) & np.uint64(size - 1)).astype(np.int64)
+        while len(tags):
+            free = self._rows[slots] == _FREE
+            self._rows[slots[free]], self._tags[slots[free]] = rows[free], tags[free]
+            left = self._rows[slots] != rows  # of two that wanted a slot, the last one has it
+            left |= self._tags[slots] != tags
+            tags, rows, slots = tags[left], rows[left], (slots[left] + 1) & (size - 1)
