@@ -1,4 +1,4 @@
-"""The papers' findings in small: `python -m tests.benchmarks.findings NAME... [--into FOLDER] [--data FOLDER]`.
+"""The papers' findings in small: `python -m tests.benchmarks.findings NAME... [--into FOLDER] [--data FOLDER] [--scale 16 --device cuda]`.
 
 A finding (`finding.Finding`) is a few ways to train, its arms, and what the papers say of them, its claims. Every arm is trained with
 three seeds, which draw the rows, the weights where there are none, and the order. `bench.Bench` has the data, the bodies and the measure:
@@ -8,5 +8,6 @@ three seeds, which draw the rows, the weights where there are none, and the orde
              begin at random
     measure  nDCG@10 of 400 held-out queries (dev.jsonl of the same sets) among 600 passages, exact cosine
 
-What is done already is kept in the folder and not trained again. Settings were fixed before the held-out queries were looked at.
+`--scale 16` trains on sixteen times the rows, as many as the sources have; `--processes` trains arms beside each other. A folder keeps what
+is measured, at one scale, and nothing is trained again. Settings were fixed before the held-out queries were looked at.
 """

@@ -19,7 +19,7 @@ from quarry.training.fit.embedder import finetune
 from quarry.training.fit.models.trainable import Trainable, open_trainable
 from quarry.training.fit.pretrain import pretrain
 from quarry.training.fit.spec import PretrainSpec, TrainSpec
-from tests.benchmarks.findings.bodies import write_layers, write_random
+from tests.benchmarks.findings.bodies import write_layers, write_random, write_tokenizer
 from tests.benchmarks.findings.data import HeldOut, held_out, rows_of, texts_of, write_pool
 from tests.benchmarks.findings.finding import Scores
 
@@ -45,13 +45,22 @@ class Bench:
 
     Attributes:
         data: Folder of `train-pairs-en` and `train-pairs-zh`.
-        work: Keeps bodies; trained models are removed once measured.
-        scale: Share of the rows, queries and passages; 1 for the figures, less for a trial.
+        work: Keeps the pool, the body of the offline model and the tokenizer of the others.
+        scale: Times the rows of the small size, 1 for what two cores do in minutes; below 1, a trial, also of queries and passages.
+        device: `cpu`, `cuda` or `cuda:N`.
+        place: Name of the folder below `work` where models are trained; processes beside each other have one each.
     """
 
     data: Path
     work: Path
     scale: float = 1.0
+    device: str = "cpu"
+    place: str = "own"
+
+    @property
+    def own(self) -> Path:
+        """Where the current arm has its models."""
+        return self.work / self.place
 
     def count(self, number: int) -> int:
         """Return a number of rows at this scale, 64 at least."""
@@ -60,7 +69,8 @@ class Bench:
     @cached_property
     def held(self) -> HeldOut:
         """What is measured on."""
-        return held_out(self.data, self.count(400), self.count(600))
+        share = min(1.0, self.scale)
+        return held_out(self.data, max(64, round(400 * share)), max(64, round(600 * share)))
 
     @cached_property
     def _pool(self) -> list[TrainingRow]:
@@ -84,30 +94,42 @@ class Bench:
             write_layers(bundle_folder(), texts_of(self._pool), into)
         return into
 
+    def prepare(self) -> None:
+        """Make what all arms share, so that processes beside each other only read it."""
+        self.layers()
+        self._pieces()
+
+    def _pieces(self) -> Path:
+        """Return the tokenizer of the bodies that begin at random."""
+        into = self.work / "pieces"
+        if not (into / "tokenizer_config.json").exists():
+            write_tokenizer(bundle_folder(), texts_of(self._pool), 3_000, into)
+        return into
+
     def random(self, kind: str, seed: int) -> Path:
         """Return a body, `bert` or `qwen3`, that begins at random."""
-        into = self.work / f"{kind}-{seed}"
-        if not (into / "quarry.json").exists():
-            write_random(bundle_folder(), texts_of(self._pool), into, kind=kind, seed=seed)
+        into = self.own / f"{kind}-{seed}"
+        shutil.rmtree(into, ignore_errors=True)
+        write_random(self._pieces(), into, kind=kind, seed=seed)
         return into
 
     def trained(self, body: Path, rows: Sequence[TrainingRow], settings: Mapping[str, Any], seed: int) -> Path:
         """Train a body and return its folder, which the next training replaces."""
-        out = self.work / "run"
+        out = self.own / "run"
         shutil.rmtree(out, ignore_errors=True)
-        return finetune(body, rows, spec_of(settings, seed), out, device="cpu").folder
+        return finetune(body, rows, spec_of(settings, seed), out, device=self.device).folder
 
     def pretrained(self, body: Path, texts: Sequence[str], settings: Mapping[str, Any], seed: int) -> Path:
         """Pre-train a body with RetroMAE and return its folder, which the next pre-training replaces."""
-        out = self.work / "pretraining"
+        out = self.own / "pretraining"
         shutil.rmtree(out, ignore_errors=True)
         own = {"precision": "float32", "checkpoint_steps": 0, "max_passage_tokens": _PASSAGE, "seed": seed}
         rows = [TrainingRow(text, (text,)) for text in texts]
-        return pretrain(body, rows, PretrainSpec.of({**own, **settings}), out, device="cpu").folder
+        return pretrain(body, rows, PretrainSpec.of({**own, **settings}), out, device=self.device).folder
 
     def measured(self, folder: Path, *, prompts: bool = False, dims: Sequence[int] = ()) -> Scores:
         """Return nDCG@10 of every held-out query, by leading part of the vectors (`dims`; none for the whole)."""
-        opened = open_trainable(folder, spec_of({}, 0), device="cpu")
+        opened = open_trainable(folder, spec_of({}, 0), device=self.device)
         asked = [row.prompt if prompts else "" for row in self.held.queries]
         queries, passages = self._queries(opened, asked), self._passages(opened)
         return {
@@ -117,7 +139,7 @@ class Bench:
 
     def shown(self, folder: Path, shots: Mapping[str, Sequence[Shot]]) -> Scores:
         """Return nDCG@10 of every held-out query, asked as it is and with the examples of its source."""
-        opened = open_trainable(folder, spec_of({}, 0), device="cpu")
+        opened = open_trainable(folder, spec_of({}, 0), device=self.device)
         passages, zero = self._passages(opened), self._queries(opened, [""] * len(self.held.queries))
         few = np.empty_like(zero)
         for kind in {row.kind for row in self.held.queries}:

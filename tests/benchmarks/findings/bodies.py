@@ -1,6 +1,7 @@
-"""Small models to begin with: two layers of the offline model, or none of its weights; all with the pieces of its tokenizer in use."""
+"""Small models to begin with: a layer of the offline model, or none of its weights; all with the pieces of its tokenizer in use."""
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -69,12 +70,14 @@ def write_layers(offline: Path, texts: Sequence[str], into: Path) -> None:
     write_profile(into, _spec("layers", int(student.config.hidden_size), "mean", "query: {query}", "passage: {text}"))
 
 
-def write_random(offline: Path, texts: Sequence[str], into: Path, *, kind: str, seed: int) -> None:
-    """Write a BERT or Qwen3 body of two layers whose weights the seed draws."""
+def write_random(pieces: Path, into: Path, *, kind: str, seed: int) -> None:
+    """Write a BERT or Qwen3 body of two layers whose weights the seed draws, with the tokenizer of a folder."""
     import torch
     from transformers import BertConfig, BertModel, Qwen3Config, Qwen3Model
 
-    size = {**_SMALL, "vocab_size": len(write_tokenizer(offline, texts, 3_000, into)) + 1}
+    shutil.copytree(pieces, into)
+    vocab = json.loads((into / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
+    size = {**_SMALL, "vocab_size": len(vocab) + 1}  # the mask token comes last
     torch.manual_seed(seed)
     model: Any
     if kind == "bert":

@@ -25,7 +25,7 @@ INSTRUCTIONS: Mapping[str, Mapping[str, str]] = {
     },
 }
 _LONGEST = 600  # characters of a text
-_POOL = 2_500  # rows of a source that are drawn from
+_POOL = 6_000  # rows of a source that are drawn from
 
 
 @dataclass(frozen=True, slots=True)

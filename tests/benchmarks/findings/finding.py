@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,11 +82,11 @@ def report(finding: Finding, cells: Cells) -> list[str]:
     return lines
 
 
-def as_json(scores: Scores) -> dict[str, Any]:
+def as_json(scores: Scores) -> dict[str, list[float]]:
     """Return measurements in the types of JSON."""
     return {measure: [round(float(value), 6) for value in values] for measure, values in scores.items()}
 
 
-def from_json(content: Mapping[str, Any]) -> Scores:
+def from_json(content: Mapping[str, list[float]]) -> Scores:
     """Return what `as_json` wrote."""
     return {measure: np.array(values) for measure, values in content.items()}

@@ -3,7 +3,6 @@
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -91,16 +90,16 @@ def _filtered(which: str) -> Arm:
             for place, row in enumerate(rows)
         ]
         if which != "all":
-            kept = _consistent(mixed, bench.layers())
+            kept = _consistent(mixed, bench)
             mixed = kept if which == "filtered" else random.Random(seed).sample(mixed, len(kept))
         return bench.measured(bench.trained(bench.layers(), mixed, LAYERS, seed))
 
     return run
 
 
-def _consistent(rows: list[TrainingRow], folder: Path) -> list[TrainingRow]:
+def _consistent(rows: list[TrainingRow], bench: Bench) -> list[TrainingRow]:
     """Leave out pairs whose passage a model does not rank among the first 50 for their query."""
-    embedder = load_embedder(folder, device="cpu")
+    embedder = load_embedder(bench.layers(), device=bench.device)
     corpus = MiningCorpus.from_texts([row.pos[0][:200] for row in rows], embedder)
     cut = [replace(row, pos=(row.pos[0][:200],)) for row in rows]
     whole = {(one.query, one.pos[0]): row for one, row in zip(cut, rows, strict=True)}
@@ -150,9 +149,9 @@ def _readings(bench: Bench, seed: int) -> Scores:
     """Train on a family of made-up tasks where only the examples say what is asked for, and ask with and without them."""
     every = triples(1000, seed)
     trained, held, shown = every[: bench.count(600)], every[880:950], every[950:953]
-    body = decoder(bench.work / "readings", seed=seed)
+    body = decoder(bench.own / "readings", seed=seed)
     rows = task_rows(trained, "x") + task_rows(trained, "y")
-    opened = open_trainable(bench.trained(body, rows, READINGS, seed), spec_of({}, 0), device="cpu")
+    opened = open_trainable(bench.trained(body, rows, READINGS, seed), spec_of({}, 0), device=bench.device)
     texts = [said(letter, one) for letter in "xy" for one in held]
     passages = opened.embed(texts, max_tokens=48, token_budget=4096)
     found: Scores = {}

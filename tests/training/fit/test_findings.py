@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from tests.benchmarks.findings.__main__ import measure
 from tests.benchmarks.findings.bench import Bench, ndcg_of_own
 from tests.benchmarks.findings.bodies import as_decoder
 from tests.benchmarks.findings.finding import Claim, Finding, difference, verdict
+from tests.benchmarks.findings.measuring import measure
 from tests.benchmarks.findings.papers import FINDINGS
 
 CLAIM = Claim("b against a", ("b", "all"), ("a", "all"))
@@ -50,11 +50,12 @@ def test_what_is_measured_is_kept_and_the_report_has_every_arm_and_claim(tmp_pat
         return lambda _bench, seed: asked.append((name, seed)) or {"all": np.full(20, value)}
 
     finding = Finding("Of nothing", {"a": arm("a", 0.25), "b": arm("b", 0.75)}, (CLAIM,))
-    bench = Bench(tmp_path, tmp_path)
-    assert measure(finding, "nothing", bench, minutes=-1) == ["nothing: 0 of 6 runs; give the command again"]
-    lines = measure(finding, "nothing", bench)
+    bench, findings = Bench(tmp_path, tmp_path), {"nothing": finding}
+    none = measure(["nothing"], bench, findings=findings, minutes=-1)
+    assert none == ["nothing: 0 of 6 runs; give the command again"]
+    lines = measure(["nothing"], bench, findings=findings)
     assert len(asked) == 6
-    assert measure(finding, "nothing", bench) == lines
+    assert measure(["nothing"], bench, findings=findings) == lines
     assert len(asked) == 6
     assert "| b | all | 0.750 | 0.750 to 0.750 |" in lines
     assert lines[-1] == "| b against a | +0.500 | +0.500 to +0.500 | comes back |"
