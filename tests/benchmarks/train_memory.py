@@ -1,6 +1,6 @@
 """Memory and time of what `quarry train` does with its rows before the first step: `python -m tests.benchmarks.train_memory ROWS FOLDER`.
 
-ROWS pairs are written to FOLDER (`tests.benchmarks.pairs.write`), looked through, numbered and planned into batches of 1,024; then the
+ROWS pairs are written to FOLDER (of `tests.benchmarks.pairs.write`), looked through, numbered and planned into batches of 1,024; then the
 first thousand batches are read back. The model's own memory comes on top.
 """
 
@@ -17,17 +17,20 @@ from tests.benchmarks.encode_memory import memory
 from tests.benchmarks.pairs import write
 
 _READ = 1_000  # batches
+_DIFFERENT = 100_000
 
 
 def rows_file(folder: Path, count: int) -> Path:
-    """Return a file of pairs in FlagEmbedding's form; it is made when it is not there."""
+    """Return a file of pairs in FlagEmbedding's form; it is made when it is not there, of 100,000 with a number before both texts."""
     rows, source = folder / f"rows-{count}.jsonl", folder / f"source-{count}.jsonl"
     if not rows.exists():
-        write(source, count)
-        with source.open(encoding="utf-8") as read, rows.open("w", encoding="utf-8") as file:
-            for line in read:
-                pair = json.loads(line)
-                file.write(json.dumps({"query": pair["question"], "pos": [pair["answer"]]}, ensure_ascii=False) + "\n")
+        write(source, min(count, _DIFFERENT))
+        with source.open(encoding="utf-8") as read:
+            pairs = [json.loads(line) for line in read]
+        with rows.open("w", encoding="utf-8") as file:
+            for number in range(count):
+                again, pair = number // _DIFFERENT, pairs[number % _DIFFERENT]
+                file.write(f'{{"query": "{again} {pair["question"]}", "pos": ["{again} {pair["answer"]}"]}}\n')
         source.unlink()
     return rows
 
