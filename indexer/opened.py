@@ -18,6 +18,7 @@ from quarry.indexer.storage.manifest import Manifest
 from quarry.indexer.storage.texts.chunk_table import ChunkTable
 from quarry.indexer.storage.texts.generation_texts import repeated_documents
 from quarry.indexer.stores.base import VectorStore
+from quarry.indexer.stores.lake.view import as_index, follow
 from quarry.indexer.stores.parts import Parts
 
 
@@ -48,8 +49,12 @@ class Index:
     hold: Hold | None
 
     @classmethod
-    def open(cls, root: Path, *, generation: str | None = None) -> Self:
+    def open(cls, root: Path | str, *, generation: str | None = None) -> Self:
         """Open the live generation, or a named one.
+
+        Args:
+            root: The index folder, or a lake: its folder, or an address such as `s3://bucket/kb`.
+            generation: Its name; None for the live one.
 
         Raises:
             IndexFormatError: If the folder is not an index, is half-written, damaged (the file is named), or newer.
@@ -63,6 +68,7 @@ class Index:
             >>> index.chunks.roots()
             {'documents': '...documents'}
         """
+        root = as_index(root)
         generations = Generations(root)
         name, hold = generations.hold(generation)
         folder = generations.folder / name
@@ -117,6 +123,15 @@ class Index:
             vectors=parts.vectors,
             names=parts.names if self.names is not None else None,
         )
+
+    def newest(self) -> str:
+        """Return the name of the generation that is live now; reads one small file, of a lake at most every two seconds.
+
+        Raises:
+            IndexFormatError: If it cannot be read.
+        """
+        follow(self.root)
+        return Generations(self.root).pointer().generation
 
     @property
     def generation(self) -> str:

@@ -20,7 +20,6 @@ from quarry.indexer.errors import SearchError, cause_of
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.indexer.principals import Principals
-from quarry.indexer.storage.generations import Generations
 from quarry.retriever.asking import MAX_QUERY_CHARS, can_be_asked, checked
 from quarry.retriever.base import Reranker
 from quarry.retriever.options import STANDARD, Filters, SearchOptions
@@ -72,7 +71,7 @@ class Searcher:
         """Open an index for searching. Models are loaded at the first query that needs them, or by `warm`.
 
         Args:
-            root: The index folder.
+            root: The index folder, or a lake: its folder, or an address such as `s3://bucket/kb`.
             embedder: A loaded embedder to use; None loads the one the index was built with.
             rerank: `late` for late interaction over the index's token states, which needs no model of its own; `auto` for that and
                 then the reranker tuned for this index, else the best one on this machine; a reranker, its id or folder; `none`.
@@ -88,7 +87,7 @@ class Searcher:
             >>> searcher.index.manifest.documents
             4
         """
-        index = Index.open(Path(root), generation=generation)
+        index = Index.open(root, generation=generation)
         if embedder is not None:
             index.check_embedder(embedder.spec)
         searcher = cls(index, LazyEmbedder(index, embedder, device), LazyReranker(rerank, device, index))
@@ -108,7 +107,7 @@ class Searcher:
         if self._pinned:
             return self
         try:
-            if Generations(self.index.root).pointer().generation == self.index.generation:
+            if self.index.newest() == self.index.generation:
                 self.behind = None
                 return self
             index = Index.open(self.index.root)

@@ -39,6 +39,7 @@ from quarry.app.cli.commands import gaps as gaps_command
 from quarry.app.cli.commands import generations as generations_command
 from quarry.app.cli.commands import index as index_command
 from quarry.app.cli.commands import keys as keys_command
+from quarry.app.cli.commands import lake as lake_command
 from quarry.app.cli.commands import mcp as mcp_command
 from quarry.app.cli.commands import models as models_command
 from quarry.app.cli.commands import pairs as pairs_command
@@ -72,7 +73,7 @@ _TASKS = {
     "Start": (demo_command, ui_command),
     "Index and search": (index_command, search_command, ask_command, why_not_command, documents_command),
     "Keep an index": (doctor_command, report_command, generations_command, compact_command),
-    "Grow": (encode_command,),
+    "Grow": (encode_command, lake_command),
     "Serve": (serve_command, mcp_command, keys_command),
     "Measure": (evaluate_command, compare_command, diagnose_command, benchmark_command),
     "Learn": (

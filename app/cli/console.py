@@ -114,6 +114,7 @@ _PHASES = {
     "storing": ("storing vectors", "passages"),
     "titles": ("encoding titles", "titles"),
     "lexical": ("building the lexical index", "passages"),
+    "indexing": ("indexing tables", "passages"),
     "probing": ("probing both routes", "passages"),
     "mining": ("mining negatives", "examples"),
     "reranking": ("reranking", "passages"),

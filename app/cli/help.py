@@ -25,6 +25,8 @@ _TYPES = {
     "<list[str]>": "TEXT",
 }
 _TYPE = re.compile(r"<[^<>]*>")
+_ADDRESSES = ("s3:/", "file:/")
+_LAKE = "lake.json"
 
 
 class TaskGroup(PipeAwareGroup):
@@ -101,7 +103,25 @@ class IndexCommand(QuarryCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the command line, with the default index in front when it gives none."""
-        return super().parse_args(ctx, args if ctx.resilient_parsing else self._with_index(ctx, args))
+        return super().parse_args(
+            ctx, args if ctx.resilient_parsing else self._with_view(ctx, self._with_index(ctx, args))
+        )
+
+    def _with_view(self, ctx: Any, args: list[str]) -> list[str]:
+        """Replace the address of a lake by the index folder that stands for it on this machine."""
+        first = next((one for one in args if _may_be_lake(one)), None)
+        if first is None or first not in self._given(ctx, args)[:1]:
+            return args
+        from quarry.indexer.stores.lake.view import as_index
+
+        place = args.index(first)
+        return [*args[:place], str(as_index(first)), *args[place + 1 :]]
+
+    def _given(self, ctx: Any, args: list[str]) -> list[str]:
+        """Return the values of the arguments that are given, in their order."""
+        options, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+        arguments = [one for one in self.get_params(ctx) if one.param_type_name == "argument"]
+        return [options[one.name] for one in arguments if isinstance(options.get(one.name), str)]
 
     def _with_index(self, ctx: Any, args: list[str]) -> list[str]:
         options, _, order = self.make_parser(ctx).parse_args(args=list(args))
@@ -130,12 +150,22 @@ def chosen_index(ctx: Any) -> Path | None:
     return default[0]
 
 
+def _may_be_lake(text: str) -> bool:
+    """Whether a word of the command line is the address or the folder of a lake; imports nothing."""
+    try:
+        return text.startswith(_ADDRESSES) or (Path(text) / _LAKE).is_file()
+    except (OSError, ValueError):  # a question may be too long to be a path, or hold what no path can
+        return False
+
+
 def _is_index(given: list[str]) -> bool:
     """Whether the first argument is an index, so that what is missing is another one."""
     from quarry.indexer.storage.generations import Generations
 
     if not given:
         return False
+    if _may_be_lake(given[0]):
+        return True
     found = Generations(Path(given[0]))
     try:
         return found.exists() or found.folder.is_dir()

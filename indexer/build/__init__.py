@@ -30,7 +30,7 @@ from quarry.indexer.build.encoding import encode_passages, tokens_lost
 from quarry.indexer.build.intake import Intake, put_own_document, recut, storable, sync_roots
 from quarry.indexer.build.measurement import kept_measurement, measure_routes, still_good
 from quarry.indexer.build.merging import segments_to_merge
-from quarry.indexer.build.plan import BuildOptions, Plan, live_to_continue, refuse_damaged
+from quarry.indexer.build.plan import BuildOptions, Plan, live_to_continue, refuse_damaged, refuse_lake
 from quarry.indexer.build.progress import Clock, Observer, Unobserved
 from quarry.indexer.build.removal import Selection, select, take_out
 from quarry.indexer.build.roots import name_roots
@@ -299,6 +299,7 @@ TakeIn = Callable[[ChunkTable, Cutter, Callable[[int], None]], Intake]
 def _guarded(
     index: Path, embedder: Embedder | None, settings: BuildOptions, observer: Observer, take_in: TakeIn
 ) -> BuildReport:
+    refuse_lake(index)
     with writer_lock(index):
         generations, segments = Generations(index), Segments(index)
         live, damage = live_to_continue(generations, settings)

@@ -24,6 +24,9 @@ from quarry.indexer.storage.manifest import Lineage, Manifest, ReadingFacts, Rer
 from quarry.indexer.storage.segments import HEADER_NAME, SegmentName, Segments
 from quarry.indexer.storage.texts.generation_texts import open_texts, repeated_documents
 from quarry.indexer.stores import store_class
+from quarry.indexer.stores.lake.layout import LAKE_NAME
+from quarry.indexer.stores.lake.objects import is_remote
+from quarry.indexer.stores.lake.view import VIEW_NAME
 
 MOST_PASSAGES_WITH_TOKENS = 20_000  # 0.5 GB of token states
 _OF_TEXTS = (CHUNKS_NAME, CONTENTS_NAME, HEADER_NAME)  # files without which the texts cannot be trusted
@@ -269,6 +272,22 @@ def live_to_continue(generations: Generations, settings: BuildOptions) -> tuple[
             return None, []
         raise
     return manifest, damage
+
+
+def refuse_lake(index: Path) -> None:
+    """Refuse to build where a lake is, or its view.
+
+    Raises:
+        IndexMismatchError: If there is one.
+    """
+    if is_remote(index) or (index / LAKE_NAME).is_file() or (index / VIEW_NAME).is_file():
+        raise IndexMismatchError(
+            "build.is_a_lake",
+            "{index} is a lake, or stands for one, and is not changed like an index folder",
+            expected="an index folder",
+            do="Add documents with `quarry lake add` and `quarry lake publish`; for another model, make another lake",
+            index=index,
+        )
 
 
 def refuse_damaged(index: Path, segments: Iterable[SegmentName]) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.lexical.bm25 import LexicalIndex
 from quarry.indexer.lexical.index import LexicalSegment, UnionIndex, open_lexical
 from quarry.indexer.principals import Principals
@@ -15,6 +16,9 @@ from quarry.indexer.storage.texts.seen import open_seen
 from quarry.indexer.stores import store_class
 from quarry.indexer.stores.base import VectorStore
 from quarry.indexer.stores.union import Part, UnionStore
+
+LAKE = "lake"
+"""The store kind of a generation whose texts, vectors and terms are in a lake (`quarry.indexer.stores.lake`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +49,28 @@ class Parts:
         Raises:
             IndexFormatError: If a file is missing or damaged, or if an older format is opened for somebody.
         """
+        if store == LAKE:
+            return cls._of_lake(generation, seen_by)
         texts = open_texts(generation) if seen_by is None else open_seen(generation, seen_by)
         if isinstance(texts, GenerationTexts):
             return cls(texts, *_joined([*texts.segments()], generation, store))
         names = _store(generation / NAMES_NAME, store) if (generation / NAMES_NAME).is_dir() else None
         return cls(texts, open_lexical(generation / LEXICAL_NAME), _store(generation / VECTORS_NAME, store), names)
+
+    @classmethod
+    def _of_lake(cls, generation: Path, seen_by: Principals | None) -> Self:
+        from quarry.indexer.stores.lake.opening import LakeParts
+        from quarry.indexer.stores.lake.view import viewed
+
+        if seen_by is not None:
+            raise IndexFormatError(
+                "stores.lake_without_access",
+                "a lake does not tell who may see a document",
+                expected="an index folder where documents are hidden from some",
+                do="Search without --as and without keys that name people, or index into a folder",
+            )
+        parts = LakeParts.open(*viewed(generation))
+        return cls(parts.texts, parts.lexical, parts.vectors, parts.names)
 
 
 def _joined(

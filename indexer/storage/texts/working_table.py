@@ -28,6 +28,11 @@ _OF_DOCUMENT = ("documents", "chunks", "meta")
 _WRITING = "PRAGMA {schema}.journal_mode=MEMORY; PRAGMA {schema}.synchronous=OFF;"
 
 
+def version_number(doc_id: str, version: str) -> int:
+    """Return what a document's id and version add to the digest of a corpus."""
+    return int.from_bytes(sha256(f"{doc_id}\0{version}\n".encode("utf-8", "surrogatepass")).digest(), "big")
+
+
 class WorkingTable(GenerationTexts):
     """Files, documents and chunks of the generation that is being built."""
 
@@ -151,8 +156,7 @@ class WorkingTable(GenerationTexts):
         return f"{self._total:064x}"
 
     def _count(self, doc_id: str, version: str, sign: int) -> None:
-        digest = sha256(f"{doc_id}\0{version}\n".encode("utf-8", "surrogatepass")).digest()
-        self._total = (self._total + sign * int.from_bytes(digest, "big")) % _MODULUS
+        self._total = (self._total + sign * version_number(doc_id, version)) % _MODULUS
 
     def counts(self) -> tuple[int, int]:
         """Return the numbers of documents and of chunks."""

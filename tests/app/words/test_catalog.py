@@ -16,7 +16,7 @@ from quarry.indexer.messages import PARTS, Message
 from tests import ROOT
 
 ROOMS = {
-    "indexer": "build shards storage stores models tokens lexical corpus readers opened records",
+    "indexer": "build shards lake storage stores models tokens lexical corpus readers opened records",
     "retriever": "search stages rerankers answers evaluation diagnosis benchmark data llm",
     "training": "feedback examples negatives fit tuning pairs synthesis",
     "app": "cli serve mcp ui integrations doctor app",

@@ -1,0 +1,368 @@
+"""`quarry lake`: an index of many millions of passages, on object storage or in a folder."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from quarry.app.cli.commands.index import EXIT_INTERRUPTED, print_skipped
+from quarry.app.cli.console import (
+    ChunkTokensOption,
+    DeviceOption,
+    DimOption,
+    DownloadOption,
+    EncodingOption,
+    OverlapOption,
+    ProgressBar,
+    QuietOption,
+    fields,
+    note,
+    out,
+    out_json,
+    table,
+)
+from quarry.app.cli.exits import EXIT_ERROR, usage_errors
+from quarry.app.cli.help import QuarryCommand
+from quarry.app.wiring import choose_model
+from quarry.indexer.errors import ModelError
+
+if TYPE_CHECKING:
+    from quarry.indexer.embedder import Embedder
+    from quarry.indexer.lake.making import Lake
+
+
+class Action(StrEnum):
+    """What to do."""
+
+    init = "init"
+    add = "add"
+    publish = "publish"
+    status = "status"
+    doctor = "doctor"
+    rollback = "rollback"
+    clean = "clean"
+
+
+_ONLY: dict[str, tuple[Action, ...]] = {
+    "model": (Action.init,),
+    "dim": (Action.init,),
+    "chunk_tokens": (Action.init,),
+    "overlap": (Action.init,),
+    "analyzer": (Action.init,),
+    "ocr": (Action.init,),
+    "keep_repeated": (Action.init,),
+    "download": (Action.init,),
+    "vectors": (Action.add,),
+    "encoding": (Action.add,),
+    "remove_root": (Action.add,),
+    "scratch": (Action.publish,),
+    "hours": (Action.clean,),
+    "keep": (Action.clean,),
+    "dry_run": (Action.clean,),
+}
+"""The options that belong to some actions only."""
+
+
+def register(cli: typer.Typer) -> None:
+    """Add the command."""
+    cli.command(
+        "lake",
+        cls=QuarryCommand,
+        short_help="Keep many millions of passages on object storage.",
+        help="Keep an index of many millions of passages on object storage or in a folder: make it (init), add documents (add), make "
+        "what was added searchable (publish), describe it (status), look for damage (doctor), go back to the generation before "
+        "(rollback), remove what nothing names (clean). search, ask, serve and the other reading commands take its address.",
+    )(lake)
+
+
+def lake(
+    ctx: typer.Context,
+    action: Annotated[Action, typer.Argument(help="init, add, publish, status, doctor, rollback or clean.")],
+    address: Annotated[str, typer.Argument(metavar="LAKE", help="s3://BUCKET/PREFIX, or a folder.")],
+    paths: Annotated[list[Path] | None, typer.Argument(help="For add: files and folders.")] = None,
+    model: Annotated[str, typer.Option(help="For init. Embedding model: auto, a repository id, or a folder.")] = "auto",
+    dim: DimOption = None,
+    chunk_tokens: ChunkTokensOption = None,
+    overlap: OverlapOption = None,
+    analyzer: Annotated[
+        str, typer.Option(help="For init. What cuts words: jieba, rjieba, bigram, or a language such as fr.")
+    ] = "jieba",
+    ocr: Annotated[
+        bool, typer.Option("--ocr", help="For init. Recognize the text of scanned pages (extra `ocr`).")
+    ] = False,
+    keep_repeated: Annotated[
+        bool,
+        typer.Option(
+            "--keep-repeated", help="For init. Keep banners, menus and footers that repeat over the pages of a site."
+        ),
+    ] = False,
+    vectors: Annotated[
+        Path | None, typer.Option(help="For add. Take the vectors that `quarry encode` made of the same files.")
+    ] = None,
+    encoding: EncodingOption = None,
+    remove_root: Annotated[
+        list[str] | None,
+        typer.Option(help="For add. Take out what was added from the folder of this name. Repeatable."),
+    ] = None,
+    scratch: Annotated[
+        Path | None,
+        typer.Option(help="For publish. Folder for counts, about 300 bytes a passage. Default: the system's."),
+    ] = None,
+    hours: Annotated[
+        float, typer.Option(help="For clean. Leave alone what is younger, or was live since.", min=1.0)
+    ] = 24.0,
+    keep: Annotated[int, typer.Option(help="For clean. Generations that stay for going back.", min=0)] = 2,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="For clean. Only say what would be removed.")] = False,
+    device: DeviceOption = "auto",
+    download: DownloadOption = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Work on a lake.
+
+    Raises:
+        typer.BadParameter: If an option belongs to another action.
+        typer.Exit: When `doctor` finds damage, and at Ctrl-C.
+    """
+    from quarry.indexer.build.chunking import ChunkSpec
+    from quarry.indexer.lake.making import Lake
+    from quarry.indexer.readers.base import ReadOptions
+
+    _check_options(ctx, action, paths or [])
+    if action is Action.init:
+        with usage_errors():
+            given = {"max_tokens": chunk_tokens, "overlap_tokens": overlap}
+            spec = ChunkSpec(**{name: value for name, value in given.items() if value is not None})
+        read = ReadOptions(ocr=ocr, keep_repeated=keep_repeated)
+        chosen = _chosen(model, device, dim, download=download)
+        _init(address, chosen, (spec, read, analyzer), as_json=as_json)
+        return
+    opened = Lake.open(address)
+    if action is Action.add:
+        _take_out(opened, remove_root or [])
+        if paths:
+            work = _Work(opened, device, quiet=quiet, as_json=as_json)
+            _add(work, paths, vectors, ReadOptions(charset=encoding or None))
+    elif action is Action.publish:
+        _publish(_Work(opened, device, quiet=quiet, as_json=as_json), scratch)
+    elif action is Action.status:
+        _status(opened, as_json=as_json)
+    elif action is Action.doctor:
+        _doctor(opened, as_json=as_json)
+    elif action is Action.rollback:
+        _rollback(opened, as_json=as_json)
+    else:
+        _clean(opened, hours, keep, dry_run=dry_run, as_json=as_json)
+
+
+def _check_options(ctx: typer.Context, action: Action, paths: Sequence[Path]) -> None:
+    """Refuse options and paths of other actions.
+
+    Raises:
+        typer.BadParameter: If one was given.
+    """
+    source = ctx.get_parameter_source
+    for name, actions in _ONLY.items():
+        if str(getattr(source(name), "name", "")) == "COMMANDLINE" and action not in actions:
+            raise typer.BadParameter(f"--{name.replace('_', '-')} belongs to {' and '.join(actions)}")
+    if paths and action is not Action.add:
+        raise typer.BadParameter(f"{action} takes no PATHS; they belong to add")
+    if action is Action.add and not paths and not ctx.params["remove_root"]:
+        raise typer.BadParameter("add requires PATHS, or --remove-root")
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A lake that is worked on, with how it is reported."""
+
+    lake: "Lake"
+    device: str
+    quiet: bool
+    as_json: bool
+
+    def embedder(self) -> "Embedder":
+        """Load the lake's model. Raises ModelError."""
+        from quarry.retriever.stages.models import recorded_embedder, usable_device
+
+        device, notice = usable_device(self.device)
+        if notice is not None:
+            note(str(notice))
+        return recorded_embedder(Path(), self.lake.settings.embedder, device)
+
+
+def _chosen(model: str, device: str, dim: int | None, *, download: bool) -> "tuple[Embedder, str]":
+    """Load the model of a new lake; return it with its folder. Raises ModelError when there is none."""
+    chosen = choose_model(model, device=device, dim=dim, allow_download=download)
+    for sentence in chosen.trail:
+        note(f"model: {sentence}")
+    if chosen.embedder is None:
+        raise ModelError(
+            "cli.lake_without_model",
+            "there is no embedding model on this machine, and a lake needs one",
+            expected="a model",
+            do="Give one with --model; `quarry models` lists what is known",
+        )
+    return chosen.embedder, chosen.folder
+
+
+def _init(address: str, chosen: "tuple[Embedder, str]", how: tuple[Any, Any, str], *, as_json: bool) -> None:
+    from quarry.indexer.lake.making import make_lake, settings_for
+
+    spec, read, analyzer = how
+    with usage_errors():
+        settings = settings_for(*chosen, spec, read, analyzer)
+    made = make_lake(address, settings)
+    if as_json:
+        out_json({"lake": made.objects.uri, "settings": made.settings.model_dump(mode="json")})
+        return
+    out(f"{made.objects.uri}: the storage keeps conditional puts; {made.settings.embedder.to_spec().model}")
+    out(f"Next: quarry lake add {made.objects.uri} DOCS")
+
+
+def _take_out(opened: "Lake", names: Sequence[str]) -> None:
+    from quarry.indexer.lake.adding import remove_root
+
+    for name in names:
+        note(f"{remove_root(opened, name).name} is out with the next publish")
+
+
+def _add(work: _Work, paths: Sequence[Path], vectors: Path | None, read: Any) -> None:
+    from quarry.indexer.lake.adding import add_to_lake
+
+    embedder, bar = work.embedder(), ProgressBar(quiet=work.quiet)
+    try:
+        report = add_to_lake(work.lake, paths, embedder, vectors=vectors, read=read, observer=bar)
+    except KeyboardInterrupt as err:
+        note("interrupted; complete shards are kept. Run the same command again to resume")
+        raise typer.Exit(EXIT_INTERRUPTED) from err
+    finally:
+        bar.close()
+    uri = work.lake.objects.uri
+    if work.as_json:
+        out_json({"lake": uri, **fields(report)})
+        return
+    kept = f", {report.kept} complete before" if report.kept else ""
+    out(f"{uri}: {report.documents} documents, {report.passages} passages, {report.shards} shards{kept}")
+    taken = f", {report.taken} taken from {vectors}" if vectors else ""
+    out(f"  {report.encoded} passages and titles encoded{taken}")
+    print_skipped(report.skipped)
+    out(f"Next: quarry lake publish {uri}")
+
+
+def _publish(work: _Work, scratch: Path | None) -> None:
+    from quarry.indexer.lake.publishing import publish
+
+    embedder, bar = work.embedder(), ProgressBar(quiet=work.quiet)
+    try:
+        report = publish(work.lake, embedder, observer=bar, scratch=scratch)
+    except KeyboardInterrupt as err:
+        note("interrupted; what is live is as it was. `quarry lake clean` removes what was written")
+        raise typer.Exit(EXIT_INTERRUPTED) from err
+    finally:
+        bar.close()
+    uri = work.lake.objects.uri
+    if work.as_json:
+        out_json({"lake": uri, **fields(report)})
+        return
+    if not report.switched:
+        out(f"{uri}: generation {report.generation} has all that was added")
+        return
+    out(f"{uri}: generation {report.generation} is live: {report.documents} documents, {report.passages} passages")
+    if report.left_out:
+        out(f"  {report.left_out} documents were left out: their ids were there before")
+    if report.index == "none":
+        out("  a question is compared with every vector: there are few")
+    else:
+        out(
+            f"  {report.index}: recall@10 {report.recall:.3f}, {report.probes} partitions, {report.refine} candidates per hit"
+        )
+    out(f'Next: quarry search {uri} "your question"')
+
+
+def _status(opened: "Lake", *, as_json: bool) -> None:
+    from quarry.indexer.lake.keeping import status_of
+
+    found = status_of(opened)
+    live = found.live
+    if as_json:
+        out_json(
+            {
+                "lake": found.lake,
+                "model": found.model,
+                "generation": live.manifest.generation if live else None,
+                "documents": live.manifest.documents if live else 0,
+                "passages": live.manifest.chunks if live else 0,
+                "recall@10": live.passages.recall if live else None,
+                "to_publish": found.to_publish,
+                "history": [step.model_dump(mode="json") for step in found.history],
+                "generations": found.generations,
+                "roots": found.roots,
+                "bytes": found.bytes,
+                "objects": found.objects,
+            }
+        )
+        return
+    out(f"{found.lake}: {found.model}; {found.bytes / 1e6:,.1f} MB in {found.objects} objects")
+    if live is None:
+        out("  nothing was published yet")
+    else:
+        facts = live.manifest
+        out(
+            f"  generation {facts.generation} is live: {facts.documents} documents, {facts.chunks} passages, {facts.created}"
+        )
+        out(f"  recall@10 {live.passages.recall:.3f} ({live.passages.index})")
+    table(
+        ((root.name, str(root.documents), str(root.passages), "yes" if root.live else "no") for root in found.roots),
+        ("folder", "documents", "passages", "live"),
+    )
+    for step in found.history[-5:]:
+        out(f"  {step.at} {step.generation}: {step.reason}")
+    if found.to_publish:
+        out(f"Next: quarry lake publish {found.lake}")
+
+
+def _doctor(opened: "Lake", *, as_json: bool) -> None:
+    """Print what is wrong.
+
+    Raises:
+        typer.Exit: If something is.
+    """
+    from quarry.indexer.lake.keeping import examine
+
+    findings = list(examine(opened))
+    wrong = [finding for finding in findings if finding is not None]
+    if as_json:
+        out_json({"lake": opened.objects.uri, "examined": len(findings), "wrong": wrong})
+    else:
+        for finding in wrong:
+            out(f"wrong: {finding}")
+        out(f"{opened.objects.uri}: {len(findings)} files and generations examined, {len(wrong)} are damaged")
+    if wrong:
+        raise typer.Exit(EXIT_ERROR)
+
+
+def _rollback(opened: "Lake", *, as_json: bool) -> None:
+    from quarry.indexer.lake.keeping import roll_back
+
+    step = roll_back(opened)
+    if as_json:
+        out_json({"lake": opened.objects.uri, **step.model_dump(mode="json")})
+    else:
+        out(f"{opened.objects.uri}: generation {step.generation} is live: {step.reason}")
+
+
+def _clean(opened: "Lake", hours: float, keep: int, *, dry_run: bool, as_json: bool) -> None:
+    from quarry.indexer.lake.keeping import clean
+
+    found = clean(opened, hours=hours, keep=keep, dry_run=dry_run)
+    if as_json:
+        out_json({"lake": opened.objects.uri, "dry_run": dry_run, **fields(found)})
+        return
+    done = "would be removed" if dry_run else "removed"
+    out(f"{opened.objects.uri}: {len(found.objects)} objects, {found.bytes / 1e6:,.1f} MB {done}")
+    for name in found.generations:
+        out(f"  generation {name}")
+    out(f"  left: {', '.join(found.kept) or 'no generation'}")

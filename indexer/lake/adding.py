@@ -1,0 +1,393 @@
+"""Adding files and folders to a lake, one unit of files after another, in memory that does not grow with the corpus.
+
+A unit (`quarry.indexer.encode.units`) becomes a shard. One that is complete is not read again, so the same command resumes, and several
+machines may add different folders at once. When all shards of a folder are there, its listing names them; the next `quarry lake publish`
+takes what the listings name.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quarry.indexer.build.chunking import ChunkSpec
+from quarry.indexer.build.cutting import Cutter
+from quarry.indexer.build.intake import storable
+from quarry.indexer.build.progress import Clock, Observer, Unobserved
+from quarry.indexer.build.roots import name_roots
+from quarry.indexer.corpus.listing import Skipped, printable
+from quarry.indexer.corpus.walk import ReadFile, RootReader
+from quarry.indexer.embedder import Embedder, Vectors
+from quarry.indexer.encode.cut import UnitRecord
+from quarry.indexer.encode.units import Unit, units_of
+from quarry.indexer.errors import CorpusError, IndexFormatError, IndexMismatchError
+from quarry.indexer.lake.making import Lake
+from quarry.indexer.lake.rows import DocumentRows, batch_of, documents_schema, names_schema, passages_schema, rows_of
+from quarry.indexer.lake.shard import (
+    LakePart,
+    LakeShard,
+    RootListing,
+    marker_name,
+    read_marker,
+    write_marker,
+    write_part,
+)
+from quarry.indexer.lexical.analyzer import analyzer
+from quarry.indexer.messages import Message
+from quarry.indexer.readers.base import ReadOptions, Unreadable
+from quarry.indexer.readers.sandbox import Sandbox
+from quarry.indexer.records import Document
+from quarry.indexer.shards.folder import ShardFolder
+from quarry.indexer.shards.shard import read_shard
+from quarry.indexer.storage.sealing import unseal
+from quarry.indexer.stores.lake.layout import check_lake_model, sealed, unsealed
+from quarry.indexer.stores.lake.objects import Objects
+
+ROOTS = "roots"
+_PASSAGES = 2_048  # of a part, after which it is encoded and written
+
+
+@dataclass(slots=True)
+class AddReport:
+    """What was added.
+
+    Attributes:
+        shards: Of the folders.
+        kept: Those of them that were complete before.
+        documents: In the shards.
+        passages: In them.
+        encoded: Passages and titles that the model encoded now.
+        taken: Those whose vectors came out of the shards of `quarry encode`.
+        skipped: What was left out, and why.
+        seconds: By phase.
+    """
+
+    shards: int = 0
+    kept: int = 0
+    documents: int = 0
+    passages: int = 0
+    encoded: int = 0
+    taken: int = 0
+    skipped: list[Skipped] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def count(self, shard: LakeShard) -> None:
+        """Count a shard."""
+        self.shards += 1
+        self.documents += shard.documents
+        self.passages += shard.passages
+        self.skipped.extend(shard.left_out())
+
+
+def add_to_lake(
+    lake: Lake,
+    paths: Sequence[Path],
+    embedder: Embedder,
+    *,
+    vectors: Path | None = None,
+    read: ReadOptions = ReadOptions(),
+    observer: Observer | None = None,
+) -> AddReport:
+    """Add files and folders; those that were added before are brought in step with what is there now.
+
+    Args:
+        lake: The lake.
+        paths: Files and folders.
+        embedder: The lake's model.
+        vectors: Shards of `quarry encode` of the same files, whose vectors are taken; what they lack is encoded.
+        read: How files are read.
+        observer: Receives progress events.
+
+    Returns:
+        The counts.
+
+    Raises:
+        CorpusError: If a path does not exist, or nothing readable was found.
+        IndexMismatchError: If the model is not the lake's, the shards were made otherwise, or another folder has the same name.
+        ShardError: If a shard of `vectors` is damaged.
+        IndexFormatError: If the storage does not answer.
+    """
+    check_lake_model(lake.objects.uri, lake.settings, embedder.spec.fingerprint)
+    clock, report = Clock(observer or Unobserved()), AddReport()
+    encoded = None if vectors is None else _EncodedVectors.open(vectors, lake, embedder)
+    with closing(_Maker(lake, embedder, read, clock, report)) as maker:
+        for prefix, root in name_roots(paths, {}).items():
+            _check_root(lake.objects, prefix, root)
+            keys = []
+            for unit, vectors_of in _units(lake, prefix, root, read, encoded, report):
+                report.count(maker.shard(unit, vectors_of))
+                keys.append(unit.key)
+            listing = RootListing(name=prefix, path=str(root), shards=tuple(keys))
+            lake.objects.write(root_name(prefix), sealed(listing))
+    report.seconds = clock.finish()
+    if not report.documents:
+        raise _nothing(paths, report)
+    return report
+
+
+def remove_root(lake: Lake, name: str) -> RootListing:
+    """Take a folder out; the next `quarry lake publish` leaves its documents out.
+
+    Raises:
+        CorpusError: If no such folder was added.
+    """
+    known = {listing.name: listing for listing in root_listings(lake.objects)}
+    if name not in known:
+        raise CorpusError(
+            "lake.no_root",
+            "{lake} has no folder {name}",
+            expected="one of {known}",
+            lake=lake.objects.uri,
+            name=name,
+            known=sorted(known) or Message.of("lake.no_roots", "none"),
+        )
+    lake.objects.remove([root_name(name)])
+    return known[name]
+
+
+def root_listings(objects: Objects) -> list[RootListing]:
+    """Return the listings of all folders, by name. Raises IndexFormatError when one is damaged."""
+    found = [
+        unsealed(RootListing, objects.read(each.name).content, f"{objects.uri}/{each.name}")
+        for each in objects.names(ROOTS)
+        if each.name.endswith(".json")
+    ]
+    return sorted(found, key=lambda listing: listing.name)
+
+
+def root_name(prefix: str) -> str:
+    """Return the object of a folder's listing."""
+    return f"{ROOTS}/{prefix.encode().hex()}.json"
+
+
+def _units(
+    lake: Lake, prefix: str, root: Path, read: ReadOptions, encoded: "_EncodedVectors | None", report: AddReport
+) -> Iterator[tuple[Unit, Mapping[bytes, Vectors]]]:
+    """Yield the units of a root, each with the vectors that were made for it elsewhere."""
+    charset = read.charset or ""
+    units = units_of(prefix, root, f"{lake.settings.identity}{charset}", report.skipped)
+    if encoded is None:
+        yield from ((unit, {}) for unit in units)
+        return
+    theirs = units_of(prefix, root, f"{encoded.folder.settings.cut_identity}{charset}", [])
+    for unit in units:
+        other = next(theirs, None)
+        yield unit, {} if other is None else encoded.of(other)
+
+
+class _EncodedVectors:
+    """The vectors in a folder of `quarry encode`, by unit of files."""
+
+    def __init__(self, folder: ShardFolder) -> None:
+        self.folder = folder
+
+    @classmethod
+    def open(cls, path: Path, lake: Lake, embedder: Embedder) -> "_EncodedVectors":
+        """Open the folder. Raises IndexMismatchError when its vectors are not the lake's."""
+        folder, chunking = ShardFolder.open(path), lake.settings.chunking
+        if folder.settings.chunking != chunking:
+            raise IndexMismatchError(
+                "lake.other_passages",
+                "{folder} holds vectors of passages that were cut otherwise than those of {lake}",
+                expected="{tokens}/{overlap} tokens ({tokenizer})",
+                do="Encode again with --chunk-tokens and --overlap as the lake has them",
+                folder=path,
+                lake=lake.objects.uri,
+                tokens=chunking.max_tokens,
+                overlap=chunking.overlap_tokens,
+                tokenizer=chunking.tokenizer,
+            )
+        folder.check(embedder.spec, chunking)
+        return cls(folder)
+
+    def of(self, unit: Unit) -> Mapping[bytes, Vectors]:
+        """Return the vectors of a unit's passages and titles, by digest; fewer where they were not made."""
+        return _OfUnit(self.folder, unit.key)
+
+
+class _OfUnit(dict[bytes, Vectors]):
+    """Vectors of one unit by digest, read when the first is asked for."""
+
+    def __init__(self, folder: ShardFolder, key: str) -> None:
+        super().__init__()
+        self._folder, self._key, self._read = folder, key, False
+
+    def get(self, digest: bytes, default: Any = None) -> Any:
+        """Return a vector, None without one."""
+        if not self._read:
+            self._read = True
+            self._fill()
+        return super().get(digest, default)
+
+    def _fill(self) -> None:
+        try:
+            record = UnitRecord.model_validate(unseal(self._folder.units / f"{self._key}.json"))
+        except FileNotFoundError:
+            return
+        for name in record.shards:
+            if self._folder.has(name):
+                shard = read_shard(self._folder.root / "vectors", name)
+                self.update(zip(shard.digests, shard.vectors, strict=True))
+
+
+class _Maker:
+    """Makes shards out of units. `close` ends its processes."""
+
+    def __init__(self, lake: Lake, embedder: Embedder, read: ReadOptions, clock: Clock, report: AddReport) -> None:
+        settings = lake.settings
+        spec = ChunkSpec(settings.chunking.max_tokens, settings.chunking.overlap_tokens)
+        limits = ReadOptions(
+            charset=read.charset, ocr=settings.reading.ocr, keep_repeated=settings.reading.keep_repeated
+        )
+        self._objects, self._embedder, self._clock, self._report = lake.objects, embedder, clock, report
+        self._cutter = Cutter(spec, embedder.tokens, analyzer(settings.analyzer), limits)
+        self._sandbox = Sandbox(limits)
+        self._readers: dict[str, RootReader] = {}
+
+    def close(self) -> None:
+        """End the processes that files are read in."""
+        self._sandbox.close()
+        self._cutter.close()
+
+    def shard(self, unit: Unit, known: Mapping[bytes, Vectors]) -> LakeShard:
+        """Return the shard of a unit, made now unless it is complete."""
+        before = self._complete(unit.key)
+        if before is not None:
+            self._report.kept += 1
+            return before
+        self._clock.phase("reading", None)
+        skipped: list[Skipped] = []
+        parts: list[LakePart] = []
+        held: list[DocumentRows] = []
+        documents = passages = 0
+        for rows in self._documents(unit, skipped):
+            held.append(rows)
+            documents, passages = documents + 1, passages + len(rows.passages)
+            if sum(len(one.passages) for one in held) >= _PASSAGES:
+                parts.append(self._part(unit.key, held, known))
+                held = []
+        if held:
+            parts.append(self._part(unit.key, held, known))
+        left = tuple((each.source, each.reason, each.detail.as_json()) for each in skipped)
+        made = LakeShard(key=unit.key, documents=documents, passages=passages, parts=tuple(parts), skipped=left)
+        if write_marker(self._objects, made):
+            return made
+        return read_marker(self._objects, unit.key) or made  # another worker was first
+
+    def _complete(self, key: str) -> LakeShard | None:
+        """Return the shard of a key, if it is there with all of its files; a damaged marker is removed, to be made again."""
+        try:
+            found = read_marker(self._objects, key)
+        except IndexFormatError:
+            found = None
+            self._objects.remove([marker_name(key)])
+        if found is None:
+            return None
+        if all(self._objects.size(name) == fact.size for name, fact in found.files):
+            return found
+        self._objects.remove([marker_name(key)])
+        return None
+
+    def _documents(self, unit: Unit, skipped: list[Skipped]) -> Iterator[DocumentRows]:
+        reader = self._readers.get(unit.prefix)
+        if reader is None:
+            reader = RootReader(unit.prefix, unit.root, lambda _path: None, self._cutter.limits, self._sandbox)
+            self._readers = {unit.prefix: reader}
+        for path in unit.files:
+            match reader.read(path):
+                case Skipped() as left:
+                    skipped.append(left)
+                case ReadFile(documents=documents, problems=problems):
+                    skipped.extend(problems)
+                    for document in documents:
+                        yield from self._cut(document, printable(path.absolute()), skipped)
+
+    def _cut(self, document: Document, file: str, skipped: list[Skipped]) -> Iterator[DocumentRows]:
+        clean = storable(document)
+        try:
+            chunks, terms = self._cutter.cut(clean)
+        except Unreadable as err:
+            skipped.append(Skipped(clean.doc_id, err.reason, err.detail))
+            return
+        if chunks:
+            yield rows_of(clean, file, chunks, terms)
+            return
+        nothing = Message.of(
+            "build.nothing_to_search", "document {doc_id!r} has no text to search", doc_id=clean.doc_id
+        )
+        skipped.append(Skipped(file, "no text", nothing))
+
+    def _part(self, key: str, held: Sequence[DocumentRows], known: Mapping[bytes, Vectors]) -> LakePart:
+        """Encode what has no vector yet, and write the files."""
+        passages = [row for one in held for row in one.passages]
+        texts = {row["digest"]: text for one in held for row, text in zip(one.passages, one.texts, strict=True)}
+        names = {digest: text for one in held for digest, text in one.names.items()}
+        vectors = self._vectors({**names, **texts}, known)
+        dim = self._embedder.spec.dim
+        stacked = np.array([vectors[row["digest"]] for row in passages], dtype=np.float32)
+        titles = np.array([vectors[digest] for digest in names], dtype=np.float32).reshape(-1, dim)
+        part = write_part(
+            self._objects,
+            key,
+            {
+                "passages": batch_of(passages, passages_schema(dim), stacked),
+                "documents": batch_of([one.document for one in held], documents_schema()),
+                "names": batch_of([{"id": digest} for digest in names], names_schema(dim), titles),
+            },
+        )
+        self._clock.phase("reading", None)
+        return part
+
+    def _vectors(self, texts: Mapping[str, str], known: Mapping[bytes, Vectors]) -> dict[str, Vectors]:
+        """Return the vector of each text by its digest in hex."""
+        taken = {digest: known.get(bytes.fromhex(digest)) for digest in texts}
+        found: dict[str, Vectors] = {digest: vector for digest, vector in taken.items() if vector is not None}
+        absent = sorted(texts.keys() - found.keys(), key=lambda digest: (-len(texts[digest]), digest))
+        self._report.taken += len(found)
+        self._report.encoded += len(absent)
+        if absent:
+            self._clock.phase("encoding", len(absent))
+            made = self._embedder.embed_documents(
+                [texts[digest] for digest in absent], progress=self._clock.observer.advance
+            )
+            found.update(zip(absent, made, strict=True))
+        return found
+
+
+def _check_root(objects: Objects, prefix: str, root: Path) -> None:
+    """Refuse another folder under the name of one that was added: its documents would take the place of the other's."""
+    try:
+        content = objects.read(root_name(prefix)).content
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    before = unsealed(RootListing, content, f"{objects.uri}/{root_name(prefix)}")
+    if before.path != str(root):
+        raise IndexMismatchError(
+            "lake.root_taken",
+            "{lake} has a folder {name} already, from {before}; this one is {now}",
+            do="If it is the same folder at another place, take the old one out first with --remove-root {name}: its shards are kept. "
+            "Otherwise rename one of them",
+            lake=objects.uri,
+            name=prefix,
+            before=before.path,
+            now=str(root),
+        )
+
+
+def _nothing(paths: Sequence[Path], report: AddReport) -> CorpusError:
+    skips = [
+        Message.of("build.skips", "{count} {reason}", count=count, reason=reason)
+        for reason, count in sorted(Counter(each.reason for each in report.skipped).items())
+    ]
+    return CorpusError(
+        "shards.nothing_found",
+        "no readable document was found below {paths} ({skips})",
+        expected="at least one",
+        do="Check the paths",
+        paths=", ".join(map(str, paths)),
+        skips=skips or Message.of("build.no_files", "no files"),
+    )
