@@ -48,6 +48,7 @@ class LakeTexts(ChunkTable):
         """Answer for the database that other chunk tables have.
 
         Raises:
+            AttributeError: For any other name.
             SearchError: Always for it: what would need it is not offered for a lake.
         """
         if name != "_db":

@@ -107,7 +107,7 @@ class _Key:
         self._different: list[str] | None = None
 
     def meets(self, asked: Condition) -> str:
-        """Return the predicate."""
+        """Return the predicate. Raises BadFilter when it cannot be answered."""
         parts: list[str] = []
         if asked.accepted:
             parts.append(self._any_of(value for wanted in asked.accepted for value in self._equal(wanted)))
