@@ -43,7 +43,7 @@ from quarry.indexer.readers.sandbox import Sandbox
 from quarry.indexer.records import Document
 from quarry.indexer.shards.folder import ShardFolder
 from quarry.indexer.shards.shard import read_shard
-from quarry.indexer.storage.sealing import unseal
+from quarry.indexer.storage.files.sealing import unseal
 from quarry.indexer.stores.lake.layout import check_lake_model, sealed, unsealed
 from quarry.indexer.stores.lake.objects import Objects
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from quarry.indexer.lexical.segment import Segment
 from quarry.indexer.lexical.writer import SegmentWriter
-from quarry.indexer.storage.working_table import version_number
+from quarry.indexer.storage.texts.working_table import version_number
 from quarry.indexer.stores.lake.where import UNIT
 
 _AT_ONCE = 16_384  # rows of a batch

@@ -13,7 +13,7 @@ from quarry.indexer.embedder import Embedder
 from quarry.indexer.lake.counted import Counted
 from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.storage.manifest import Probes
-from quarry.indexer.storage.vector_cache import VectorCache
+from quarry.indexer.storage.vectors.vector_cache import VectorCache
 from quarry.indexer.stores.lake.opening import LakeParts
 
 

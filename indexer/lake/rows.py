@@ -12,9 +12,9 @@ from quarry.indexer.language import language_of
 from quarry.indexer.lexical.normalization import SECOND_FORM, words_of
 from quarry.indexer.metadata import facts
 from quarry.indexer.records import Chunk, Document, name_text, passage_text
-from quarry.indexer.storage.blob_cache import passage_digest
-from quarry.indexer.storage.chunk_schema import document_languages
-from quarry.indexer.storage.chunk_table import document_sha256
+from quarry.indexer.storage.texts.chunk_schema import document_languages
+from quarry.indexer.storage.texts.chunk_table import document_sha256
+from quarry.indexer.storage.vectors.blob_cache import passage_digest
 from quarry.indexer.stores.lake.where import fact
 
 

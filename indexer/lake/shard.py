@@ -15,7 +15,7 @@ from quarry.indexer.corpus.listing import Skipped
 from quarry.indexer.messages import Message
 from quarry.indexer.readers.base import Reason
 from quarry.indexer.shards.shard import ShardError
-from quarry.indexer.storage.sealing import FileFact
+from quarry.indexer.storage.files.sealing import FileFact
 from quarry.indexer.stores.lake.layout import sealed, unsealed
 from quarry.indexer.stores.lake.objects import Objects
 

@@ -10,8 +10,8 @@ from typing import NamedTuple, Protocol
 from urllib.parse import unquote, urlsplit
 
 from quarry.indexer.errors import IndexBusyError, SettingsError
-from quarry.indexer.storage.durable import accessible, write_atomic
-from quarry.indexer.storage.locks import waited_lock
+from quarry.indexer.storage.files.durable import accessible, write_atomic
+from quarry.indexer.storage.files.locks import waited_lock
 
 # what a path makes of `s3://bucket/kb` is understood, too
 _REMOTE = re.compile(r"(s3):/{1,2}(?=[^/\s])(\S+)")

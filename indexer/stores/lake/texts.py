@@ -12,7 +12,7 @@ from quarry.indexer.corpus.walk import SourceFile
 from quarry.indexer.errors import SearchError
 from quarry.indexer.readers.left_out import counts_of
 from quarry.indexer.records import Chunk, Document, passage_text
-from quarry.indexer.storage.chunk_table import ChunkTable, DocumentRow
+from quarry.indexer.storage.texts.chunk_table import ChunkTable, DocumentRow
 from quarry.indexer.stores.lake.layout import LakeGeneration
 from quarry.indexer.stores.lake.tables import Table, is_in, quoted
 from quarry.indexer.stores.lake.where import Where, predicate_of

@@ -16,12 +16,12 @@ import numpy as np
 
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.lexical.analyzer import cache_folder
-from quarry.indexer.storage.durable import write_atomic
+from quarry.indexer.storage.files.durable import write_atomic
+from quarry.indexer.storage.files.locks import waited_lock
+from quarry.indexer.storage.files.sealing import seal, unseal
 from quarry.indexer.storage.layout import CENTROIDS_NAME
-from quarry.indexer.storage.locks import waited_lock
 from quarry.indexer.storage.manifest import MANIFEST_NAME, describe_files
 from quarry.indexer.storage.pointer import POINTER_NAME, Pointer
-from quarry.indexer.storage.sealing import seal, unseal
 from quarry.indexer.stores.lake.layout import (
     GENERATION_NAME,
     LAKE_NAME,

@@ -10,7 +10,7 @@ from typing import Any
 
 from quarry.indexer.errors import BadFilter, UnknownFilter
 from quarry.indexer.metadata import number_of, period_of, written
-from quarry.indexer.storage.conditions import Condition, condition_of
+from quarry.indexer.storage.texts.conditions import Condition, condition_of
 from quarry.indexer.stores.lake.tables import Table, is_in, quoted
 
 UNIT = "\x1f"
@@ -64,7 +64,7 @@ def predicate_of(filters: Mapping[str, Any], passages: Table, values: Table) -> 
     """Return the passages whose documents meet all filters.
 
     Args:
-        filters: As `quarry.indexer.storage.conditions` describes.
+        filters: As `quarry.indexer.storage.texts.conditions` describes.
         passages: The table of passages.
         values: The table of the different values of each key.
 

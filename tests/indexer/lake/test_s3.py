@@ -8,14 +8,11 @@ import time
 import urllib.error
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from threading import Thread
 
 import numpy as np
 import pytest
-
-pytest.importorskip("obstore")
-pytest.importorskip("moto")
-boto3 = pytest.importorskip("boto3")
 
 from quarry.indexer.build import build_index
 from quarry.indexer.build.plan import BuildOptions
@@ -34,6 +31,9 @@ from tests.fakes import WordEmbedder
 from tests.indexer.lake.lakes import SPEC, filled_lake, new_lake, write_corpus
 
 BUCKET = "quarry-tests"
+pytestmark = pytest.mark.skipif(
+    any(find_spec(name) is None for name in ("obstore", "moto", "boto3")), reason="needs the extras `scale` and `test`"
+)
 
 
 def free_port() -> int:
@@ -45,6 +45,8 @@ def free_port() -> int:
 @pytest.fixture(scope="module")
 def endpoint():
     """A server of S3's protocol with an empty bucket, and an environment that names it."""
+    import boto3
+
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     names = {
@@ -94,9 +96,7 @@ def test_a_lake_on_s3_answers_as_an_index_of_the_same_documents(place, tmp_path)
     corpus = write_corpus(tmp_path / "corpus")
     filled_lake(place, corpus)
     build_index(tmp_path / "index", [corpus], WordEmbedder(), BuildOptions(chunking=SPEC, rerank_vectors=False))
-    one, other = (
-        Searcher.open(where, embedder=WordEmbedder(), rerank="none") for where in (tmp_path / "index", place)
-    )
+    one, other = (Searcher.open(where, embedder=WordEmbedder(), rerank="none") for where in (tmp_path / "index", place))
     for question in ("renew a book", "续借图书", '"loan fine"', "printer -filament"):
         for route in ("bm25", "dense", "hybrid"):
             for filters in (None, {"lang": "zh"}, {"price": "<10"}):
@@ -190,7 +190,7 @@ class Forgetful(BaseHTTPRequestHandler):
 
     do_GET = do_PUT = do_DELETE = do_HEAD = do_POST = _hand_on
 
-    def log_message(self, format: str, *arguments: object) -> None:
+    def log_message(self, *arguments: object) -> None:
         """Say nothing."""
 
 
