@@ -20,6 +20,7 @@ from quarry.indexer.stores.lake.vectors import LakeVectors
 
 LEAST_RECALL = 0.95
 INDEX_FROM = 50_000  # vectors; fewer are compared one by one
+_BITS = 4  # per number: an eighth of the vectors; one bit needs hundreds of candidates per hit where vectors have no neighborhoods
 _IN_PARTITION = 4_096  # vectors, on average
 _REFINE = (10, 30, 100, 300, 1_000)
 _SAMPLE = 100  # questions
@@ -84,7 +85,7 @@ def index_vectors(table: Any, column_of_ids: str, dim: int, place: str, *, index
     partitions = max(1, round(count / _IN_PARTITION))
     with translated(place):
         table.create_index(
-            "vector", config=IvfRq(distance_type="dot", num_partitions=partitions, num_bits=1), replace=True
+            "vector", config=IvfRq(distance_type="dot", num_partitions=partitions, num_bits=_BITS), replace=True
         )
     opened = Table(table, place)
     queries, truth = _truth(opened, column_of_ids, dim, count)
