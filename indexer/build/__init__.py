@@ -9,6 +9,7 @@
     -> vectors and token states of the passages that lack them       shards, encoding, stores/kept_vectors, tokens
     -> vector store, vectors of titles and headings, terms           steps.fill_segment, stores, names, lexical
     -> the segment sealed                                            steps.finish_segment, storage/segments
+    -> of a candidate: the live segments with other vectors          sharing
     -> both routes probed with sentences of the passages             measurement, probes, cached_embedder; languages
     -> manifest, then one switch                                     steps.describe_generation, storage/generations
 
@@ -34,6 +35,7 @@ from quarry.indexer.build.plan import BuildOptions, Plan, live_to_continue, refu
 from quarry.indexer.build.progress import Clock, Observer, Unobserved
 from quarry.indexer.build.removal import Selection, select, take_out
 from quarry.indexer.build.roots import name_roots
+from quarry.indexer.build.sharing import share_segments
 from quarry.indexer.build.steps import (
     Filled,
     Place,
@@ -55,6 +57,7 @@ from quarry.indexer.storage.generations import Generations, writer_lock
 from quarry.indexer.storage.manifest import describe_files
 from quarry.indexer.storage.segments import Segments
 from quarry.indexer.storage.texts.chunk_table import ChunkTable
+from quarry.indexer.storage.texts.working_table import WorkingTable
 from quarry.indexer.stores.kept_vectors import KeptVectors
 from quarry.indexer.stores.parts import Parts
 
@@ -350,19 +353,19 @@ def _build(generations: Generations, place: Place, plan: Plan, observer: Observe
         return _report(plan.live.generation, intake, (documents, chunks), filled, clock.finish(), switched=False)
 
     measured = still_good(plan, table.language_counts(), table.changed_passages())
-    merged = segments_to_merge(table, plan)
-    names = dict(zip(sorted(table.left()), plan.live.segments if plan.live else (), strict=False))
-    if plan.live_is_sound:  # otherwise vectors and terms are made anew from the texts, which were compared
-        refuse_damaged(plan.index, [names[number] for number in merged if number in names])
+    merged = [] if plan.shares_texts() else segments_to_merge(table, plan)
+    _refuse_damaged_parts(table, plan, merged)
     table.absorb(merged)
     table.settle()
     corpus, number = table.corpus_sha256(), table.number_head() if table.needs_head() else None
     table.commit()
     table.close()
-    named, filled = list(plan.live.segments) if plan.live else [], Filled()
+    named, filled, segments = list(plan.live.segments) if plan.live else [], Filled(), Segments(generations.root)
     if number is not None:
         filled = fill_segment(place.segment, plan, clock, with_tokens=with_tokens, passages=chunks)
-        named.append(finish_segment(place, number, Segments(generations.root)))
+        named.append(finish_segment(place, number, segments))
+    elif plan.shares_texts():
+        filled, named = share_segments(place.generation, segments, plan, clock, with_tokens=with_tokens)
     parts = Parts.open(place.generation, plan.store if plan.embedder else None)
     clock.phase("probing", None)
     probes = (
@@ -388,6 +391,13 @@ def _build(generations: Generations, place: Place, plan: Plan, observer: Observe
     _tidy(plan)
     generations.prune(plan.settings.keep)
     return _report(name, intake, (documents, chunks), filled, clock.finish(), switched=True)
+
+
+def _refuse_damaged_parts(table: WorkingTable, plan: Plan, merged: Sequence[int]) -> None:
+    """Refuse to merge damaged segments, unless vectors and terms are made anew from the texts, which were compared."""
+    if plan.live_is_sound:
+        names = dict(zip(sorted(table.left()), plan.live.segments if plan.live else (), strict=False))
+        refuse_damaged(plan.index, [names[number] for number in merged if number in names])
 
 
 def _tidy(plan: Plan) -> None:

@@ -171,6 +171,12 @@ class Plan:
         asked = self.settings.rebuild or self.settings.compact
         return bool(self.live and self.live.segments and self.live_is_sound and self.same_parts_as_live() and not asked)
 
+    def shares_texts(self) -> bool:
+        """Whether this is a candidate with the live generation's texts and terms, all sound, and other vectors."""
+        if self.live is None or self.settings.go_live or self.embedder is None or self.shards is not None:
+            return False
+        return bool(self.live.segments) and self.live_is_sound and not self.fresh_cut and not self.settings.compact
+
     @property
     def reading(self) -> ReadingFacts:
         """What the manifest records of how files are read."""

@@ -29,7 +29,8 @@ from quarry.indexer.storage.files.sealing import (
     wrong_fields,
 )
 
-FORMAT = 1
+FORMAT = 2  # texts may be compressed since 2
+_READABLE = (1, 2)
 SEGMENTS_NAME = "segments"
 HEADER_NAME = "segment.json"
 _NEW = ".new"
@@ -70,7 +71,7 @@ class Header(BaseModel):
             IndexFormatError: If it is damaged, or of a newer format.
         """
         content = unseal(path)
-        check_header(content, path, [FORMAT])
+        check_header(content, path, _READABLE)
         try:
             return cls.model_validate(content)
         except ValidationError as err:
@@ -86,6 +87,10 @@ class Segments:
     def path(self, name: str) -> Path:
         """Return the folder of a segment."""
         return self.folder / name
+
+    def header(self, name: str) -> Header:
+        """Read the header of a segment. Raises as `Header.read`."""
+        return Header.read(self.path(name) / HEADER_NAME)
 
     def begin(self) -> Path:
         """Make an empty folder for a new segment; what a crashed build left is removed."""

@@ -88,12 +88,18 @@ def _joined(
         terms.append((mine, each))
         opened = _store(folder / VECTORS_NAME, store)
         if opened is not None:
-            vectors.append(Part(opened, frozenset(mine.ids[row] for row in each.removed.tolist())))
+            gone = [mine.ids[row] for row in each.removed.tolist()]
+            vectors.append(Part(opened, _those_in(opened, len(mine), gone)))
         titles = _store(folder / NAMES_NAME, store) if (folder / NAMES_NAME).is_dir() else None
         if titles is not None:
-            names.append(Part(titles, each.removed_names))
+            names.append(Part(titles, frozenset(filter(titles.holds, each.removed_names))))
     lexical = UnionIndex([(mine, each.removed) for mine, each in terms])
     return lexical, UnionStore.of(vectors), UnionStore.of(names)
+
+
+def _those_in(store: VectorStore, passages: int, removed: list[str]) -> frozenset[str]:
+    """Return which of the removed passages of a segment have a vector; those that were gone when it was made have none."""
+    return frozenset(removed if len(store) == passages else filter(store.holds, removed))
 
 
 def _store(folder: Path, kind: str | None) -> VectorStore | None:

@@ -11,6 +11,7 @@ from quarry.indexer.storage.layout import CHUNKS_NAME, CONTENTS_NAME, LEXICAL_NA
 from quarry.indexer.storage.manifest import MANIFEST_NAME, Manifest, describe_files
 from quarry.indexer.storage.texts.chunk_table import ChunkTable
 from quarry.indexer.storage.texts.generation_texts import open_texts
+from quarry.indexer.storage.texts.packing import unpacked
 from tests.indexer.lexical.older_bm25s import OlderIndex
 
 
@@ -39,6 +40,7 @@ def into_format_3(index: Path) -> Path:
     (live / CONTENTS_NAME).unlink()
     with sqlite3.connect(live / CHUNKS_NAME) as db:
         db.executemany("INSERT INTO roots VALUES (?, ?)", roots)
+        write_texts_plainly(db)
     db.close()
     table = ChunkTable.open(live / CHUNKS_NAME)
     (live / LEXICAL_NAME).mkdir()
@@ -46,6 +48,18 @@ def into_format_3(index: Path) -> Path:
     table.close()
     record(live)
     return live
+
+
+def write_texts_plainly(db: sqlite3.Connection) -> None:
+    """Store texts as they were stored before they were compressed, and those of passages as well."""
+    for doc_id, stored in db.execute("SELECT doc_id, text FROM documents").fetchall():
+        text = unpacked(stored)
+        db.execute("UPDATE documents SET text = ? WHERE doc_id = ?", (text, doc_id))
+        for number, start, end, own, terms in db.execute(
+            'SELECT number, start, "end", text, terms FROM chunks WHERE doc_id = ?', (doc_id,)
+        ).fetchall():
+            columns = (text[start:end] if own is None else unpacked(own), unpacked(terms), number)
+            db.execute("UPDATE chunks SET text = ?, terms = ? WHERE number = ?", columns)
 
 
 def record(live: Path) -> None:

@@ -1,16 +1,17 @@
 """What the killed writer and the reader of `test_survival` do, each in a process of its own."""
 
 import json
+import multiprocessing
 import random
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from quarry.indexer.build import build_index, delete_documents, index_documents
+from quarry.indexer.build import build_index, compact_index, delete_documents, index_documents
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.embedder import Vectors
 from quarry.indexer.opened import Index
@@ -18,12 +19,17 @@ from quarry.indexer.records import Document
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.stores import store_class
 from tests.fakes import WordEmbedder
+from tests.training.killing import die_before
 
 warnings.filterwarnings("ignore", "lancedb fork support")  # the process that forks has never searched
 DIM = 16
 _KEEP = 2
 _DOCUMENTS = 6
 State = dict[str, int]  # document id -> the number of its version
+PROCESSES = multiprocessing.get_context("forkserver")  # children of a warm process that has never searched
+PROCESSES.set_forkserver_preload(
+    ["tests.indexer.writing", "quarry.indexer.stores.lance_store", "faiss", "lancedb", "bm25s"]
+)
 
 
 def keep_segments(patch: pytest.MonkeyPatch) -> None:
@@ -105,6 +111,20 @@ def write_index(index: Path, kind: str, corpus: Path, seed: int, tell: Connectio
         tell.send_bytes(json.dumps(after).encode())
         act()
         tell.send_bytes(b"done")
+
+
+def update_and_die(
+    index: Path, options: BuildOptions, given: Sequence[Document], gone: Sequence[str], change: int
+) -> None:
+    """Remove documents, add some, or merge all segments when there are neither; killed before so many changes below the index."""
+    keep_segments(pytest.MonkeyPatch())
+    die_before(change, index)
+    if gone:
+        delete_documents(index, gone, WordEmbedder(dim=DIM))
+    elif given:
+        index_documents(index, given, WordEmbedder(dim=DIM), options)
+    else:
+        compact_index(index, WordEmbedder(dim=DIM))
 
 
 def read_index(index: Path, stop: Connection, tell: Connection) -> None:

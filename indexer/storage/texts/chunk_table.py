@@ -28,9 +28,12 @@ from quarry.indexer.storage.texts.chunk_schema import (
 )
 from quarry.indexer.storage.texts.conditions import condition_of
 from quarry.indexer.storage.texts.matching import matching_documents
+from quarry.indexer.storage.texts.packing import packed, unpacked
 from quarry.indexer.storage.vectors.blob_cache import passage_digest
 
 _SQL_VARIABLES = 500
+_CUT_FROM = 10_000  # characters of a document: of a longer one, passages are stored as well, since reading one would unpack all of it
+_CHUNK = 'chunk_id, doc_id, text, start, "end", heading'
 
 
 class DocumentRow(NamedTuple):
@@ -86,7 +89,7 @@ def insert_document(
         terms: The terms of each.
     """
     meta = dict(document.meta)
-    row = (document.doc_id, file, document.title, document.text, dumps(meta, ensure_ascii=False))
+    row = (document.doc_id, file, document.title, packed(document.text), dumps(meta, ensure_ascii=False))
     db.execute(f"INSERT INTO {schema}.documents VALUES (?, ?, ?, ?, ?, ?)", (*row, document_sha256(document)))  # noqa: S608 (a name of ours)
     rows = [(document.doc_id, key, value) for key, value in facts(meta)]
     languages = document_languages(document.text, str(meta.get("lang", "")))
@@ -102,15 +105,22 @@ def insert_document(
                 chunk.start,
                 chunk.end,
                 chunk.heading,
-                chunk.text,
+                _own_text(document, chunk),
                 passage_digest(passage_text(document.title, chunk.heading, chunk.text)),
-                " ".join(words),
+                packed(" ".join(words)),
                 language_of(chunk.text),
                 name_digest(document.title, chunk.heading),
             )
             for chunk, words in zip(chunks, terms, strict=True)
         ],
     )
+
+
+def _own_text(document: Document, chunk: Chunk) -> str | bytes | None:
+    """Return what is stored of a passage's text: nothing where the document has it."""
+    if len(document.text) <= _CUT_FROM and chunk.text == document.text[chunk.start : chunk.end]:
+        return None
+    return packed(chunk.text)
 
 
 class ChunkTable:
@@ -260,10 +270,13 @@ class ChunkTable:
 
     def passages(self) -> Iterator[PassageRow]:
         """Yield every chunk with the text to embed, ordered by chunk id."""
-        sql = """SELECT c.chunk_id, d.title, c.heading, c.text, c.digest FROM chunks c JOIN documents d USING (doc_id)
-                 ORDER BY c.chunk_id"""
-        for chunk_id, title, heading, text, digest in self._db.execute(sql):
-            yield PassageRow(chunk_id, passage_text(title, heading, text), digest)
+        sql = """SELECT c.chunk_id, c.doc_id, c.text, c.start, c."end", c.heading, d.title, c.digest
+                 FROM chunks c JOIN documents d USING (doc_id) ORDER BY c.chunk_id"""
+        rows = self._db.execute(sql)
+        while part := rows.fetchmany(_SQL_VARIABLES):
+            chunks = self._chunks_of(row[:6] for row in part)
+            for chunk, (*_, title, digest) in zip(chunks, part, strict=True):
+                yield PassageRow(chunk.chunk_id, passage_text(title, chunk.heading, chunk.text), digest)
 
     def digests(self) -> tuple[list[str], list[bytes]]:
         """Return all chunk ids and their passage digests, ordered by chunk id."""
@@ -304,7 +317,8 @@ class ChunkTable:
 
     def terms(self) -> Iterator[list[str]]:
         """Yield the analyzed terms of every chunk, ordered by chunk id."""
-        for (words,) in self._db.execute("SELECT terms FROM chunks ORDER BY chunk_id"):
+        for (stored,) in self._db.execute("SELECT terms FROM chunks ORDER BY chunk_id"):
+            words = unpacked(stored)
             yield words.split(" ") if words else []
 
     def languages(self) -> dict[str, str]:
@@ -340,13 +354,26 @@ class ChunkTable:
 
     def chunks(self, chunk_ids: Sequence[str]) -> list[Chunk]:
         """Return chunks in order. Raises KeyError naming a missing id."""
-        found = {
-            row[0]: Chunk(*row)
-            for row in self._select(
-                'SELECT chunk_id, doc_id, text, start, "end", heading FROM chunks WHERE chunk_id IN ', chunk_ids
-            )
-        }
+        rows = self._select(f"SELECT {_CHUNK} FROM chunks WHERE chunk_id IN ", chunk_ids)  # noqa: S608 (fixed names)
+        found = {chunk.chunk_id: chunk for chunk in self._chunks_of(rows)}
         return [found[chunk_id] for chunk_id in chunk_ids]
+
+    def _chunks_of(self, rows: Iterable[tuple[Any, ...]]) -> list[Chunk]:
+        """Make chunks of rows with the columns `_CHUNK`; texts that the documents have are cut out of them."""
+        read = list(rows)
+        cut = sorted({row[1] for row in read if row[2] is None})
+        whole = dict(self._select("SELECT doc_id, text FROM documents WHERE doc_id IN ", cut))
+        return [
+            Chunk(
+                chunk_id,
+                doc_id,
+                unpacked(whole[doc_id])[start:end] if own is None else unpacked(own),
+                start,
+                end,
+                heading,
+            )
+            for chunk_id, doc_id, own, start, end, heading in read
+        ]
 
     def texts(self, chunk_ids: Sequence[str]) -> list[str]:
         """Return passage texts (title, headings, text) in order. Raises KeyError naming a missing id."""
@@ -368,31 +395,34 @@ class ChunkTable:
         row = self._db.execute("SELECT doc_id, text, title, meta FROM documents WHERE doc_id = ?", (doc_id,)).fetchone()
         if row is None:
             raise KeyError(doc_id)
-        return Document(row[0], row[1], row[2], loads(row[3]))
+        return Document(row[0], unpacked(row[1]), row[2], loads(row[3]))
 
     def documents(self) -> Iterator[Document]:
         """Yield every document, ordered by id."""
         for row in self._db.execute("SELECT doc_id, text, title, meta FROM documents ORDER BY doc_id"):
-            yield Document(row[0], row[1], row[2], loads(row[3]))
+            yield Document(row[0], unpacked(row[1]), row[2], loads(row[3]))
 
     def rows_of(self, doc_ids: Sequence[str]) -> list[DocumentRow]:
         """Return documents for a list, in the order of the ids; unknown ids are left out."""
-        sql = """SELECT d.doc_id, d.file, d.title, d.meta, length(d.text),
+        sql = """SELECT d.doc_id, d.file, d.title, d.meta, d.text,
                  (SELECT count(*) FROM chunks c WHERE c.doc_id = d.doc_id) FROM documents d WHERE d.doc_id IN """
         rows = self._select(sql, doc_ids)
-        found = {row[0]: DocumentRow(row[0], row[1], row[2] or "", loads(row[3]), *row[4:]) for row in rows}
+        found = {
+            doc_id: DocumentRow(doc_id, file, title or "", loads(meta), len(unpacked(text)), passages)
+            for doc_id, file, title, meta, text, passages in rows
+        }
         return [found[doc_id] for doc_id in doc_ids if doc_id in found]
 
     def passages_of(self, doc_id: str) -> list[Chunk]:
         """Return the passages that a document was cut into, in their order."""
-        sql = 'SELECT chunk_id, doc_id, text, start, "end", heading FROM chunks WHERE doc_id = ? ORDER BY start, number'
-        return [Chunk(*row) for row in self._db.execute(sql, (doc_id,))]
+        sql = f"SELECT {_CHUNK} FROM chunks WHERE doc_id = ? ORDER BY start, number"  # noqa: S608 (fixed names)
+        return self._chunks_of(self._db.execute(sql, (doc_id,)))
 
     def page_at(self, doc_id: str, position: int) -> int | None:
         """Return the page (from 1) on which a character of a document lies, None when the document has no pages."""
-        sql = "SELECT substr(text, 1, ?), instr(text, char(12)) FROM documents WHERE doc_id = ?"
-        row = self._db.execute(sql, (position, doc_id)).fetchone()
-        return row[0].count("\f") + 1 if row and row[1] else None
+        row = self._db.execute("SELECT text FROM documents WHERE doc_id = ?", (doc_id,)).fetchone()
+        text = unpacked(row[0]) if row else ""
+        return text.count("\f", 0, position) + 1 if "\f" in text else None
 
     def databases(self) -> list[Path]:
         """Return the files that the texts are in."""

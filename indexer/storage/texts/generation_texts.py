@@ -35,8 +35,12 @@ class GenerationTexts(ChunkTable):
         self._numbers = numbers
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: Path, *, only: int | None = None) -> Self:
         """Open the texts by the generation's `contents.sqlite`, read-only, usable from any thread.
+
+        Args:
+            path: The database.
+            only: The number of a segment: no other one is read. None for all.
 
         Raises:
             IndexFormatError: If a database is missing or is none.
@@ -44,6 +48,7 @@ class GenerationTexts(ChunkTable):
         try:
             db = sqlite3.connect(uri_of(path, immutable=True), uri=True, isolation_level=None, check_same_thread=False)
             numbers = attach_segments(db, path.parent)
+            numbers = [number for number in numbers if only in (None, number)]
             create_views(db, numbers, filtered=numbers_with_removals(db))
             db.execute("SELECT number, terms FROM chunks LIMIT 1").fetchone()
         except sqlite3.DatabaseError as err:
@@ -66,9 +71,9 @@ class GenerationTexts(ChunkTable):
 
     def counts(self) -> tuple[int, int]:
         """Return the numbers of documents and of chunks, which are kept with the segments."""
-        sql = "SELECT coalesce(sum(documents), 0), coalesce(sum(passages), 0) FROM main.segments"
-        documents, passages = self._db.execute(sql).fetchone()
-        return documents, passages
+        rows = self._db.execute("SELECT number, documents, passages FROM main.segments").fetchall()
+        mine = [row for row in rows if row[0] in self._numbers]
+        return sum(row[1] for row in mine), sum(row[2] for row in mine)
 
     def repeated(self) -> list[str]:
         """Return ids of documents that are in more than one segment, at most three; there are none in what a build writes."""

@@ -28,11 +28,14 @@ from quarry.indexer.storage.layout import CONTENTS_NAME
 from quarry.indexer.storage.manifest import Manifest, describe_files
 from quarry.indexer.stores import STORE_KINDS
 from tests.fakes import WordEmbedder
-from tests.indexer.writing import keep_segments
+from tests.indexer.writing import PROCESSES, keep_segments, update_and_die
 
 DIM = 16
 WORDS = ("river", "library", "renew", "bridge", "氧气", "黑死病", "图书馆", "河流", "valve", "pump")
 QUERIES = ("river library", "图书馆 河流", "valve", "renew bridge 氧气", "pump pump 黑死病")
+CHANGES = st.integers(
+    0, 90
+)  # before which an update is killed: an addition makes 56, a merge 82 (in a Lance store 140)
 texts = st.lists(st.sampled_from(WORDS), min_size=1, max_size=12).map(" ".join)
 documents = st.builds(
     Document,
@@ -130,6 +133,25 @@ class Updates(RuleBasedStateMachine):
             index_documents(self.index, given, WordEmbedder(dim=DIM), self.options())
         if Generations(self.index).live().name != before:
             self.documents |= {document.doc_id: document for document in given}
+
+    @precondition(lambda self: len(self.documents) > 2)
+    @rule(
+        given=st.lists(documents, min_size=1, max_size=4), what=st.sampled_from(("add", "remove", "merge")), at=CHANGES
+    )
+    def be_killed(self, given, what, at):
+        """SIGKILL before any change that an update makes to files and folders: it is done as a whole, or not at all."""
+        before, gone = Generations(self.index).live().name, sorted(self.documents)[:2] if what == "remove" else []
+        arguments = (self.index, self.options(), given if what == "add" else [], gone, at)
+        child = PROCESSES.Process(target=update_and_die, args=arguments, daemon=True)
+        child.start()
+        child.join()
+        assert child.exitcode in (0, -9)
+        if Generations(self.index).live().name == before:
+            assert child.exitcode == -9 or what == "merge"
+        elif what == "add":
+            self.documents |= {document.doc_id: document for document in given}
+        else:
+            self.documents = {name: each for name, each in self.documents.items() if name not in gone}
 
     @precondition(lambda self: len(self.documents) > 2)
     @rule(data=st.data())

@@ -1,7 +1,6 @@
 """Killed writers and damaged files: what was acknowledged stays, readers never see an error, damage is never answered from."""
 
 import json
-import multiprocessing
 import os
 import random
 import time
@@ -22,13 +21,19 @@ from quarry.indexer.storage.manifest import Manifest
 from quarry.indexer.storage.pointer import POINTER_NAME
 from quarry.indexer.stores import STORE_KINDS, store_class
 from tests.fakes import WordEmbedder
-from tests.indexer.writing import DIM, keep_segments, read_index, state_of, text_of, vector_of, write_index, write_store
+from tests.indexer.writing import (
+    DIM,
+    PROCESSES,
+    keep_segments,
+    read_index,
+    state_of,
+    text_of,
+    vector_of,
+    write_index,
+    write_store,
+)
 
 pytestmark = pytest.mark.slow
-_PROCESSES = multiprocessing.get_context("forkserver")  # children of a warm process that has never searched
-_PROCESSES.set_forkserver_preload(
-    ["tests.indexer.writing", "quarry.indexer.stores.lance_store", "faiss", "lancedb", "bm25s"]
-)
 
 
 class Killer:
@@ -42,8 +47,8 @@ class Killer:
 
     def once(self, *arguments: object) -> tuple[bytes | None, bytes | None]:
         """Run one writer; returns what it told before its last finished step, and before the one it was killed in."""
-        ours, theirs = _PROCESSES.Pipe(duplex=False)
-        child = _PROCESSES.Process(target=self._target, args=(*arguments, self.kills, theirs), daemon=True)
+        ours, theirs = PROCESSES.Pipe(duplex=False)
+        child = PROCESSES.Process(target=self._target, args=(*arguments, self.kills, theirs), daemon=True)
         child.start()
         theirs.close()
         told: list[bytes] = []
@@ -71,8 +76,8 @@ class Reader:
     """A process that opens an index and searches it all the time."""
 
     def __init__(self, index: Path) -> None:
-        (theirs, self._stop), (self._words, tell) = _PROCESSES.Pipe(duplex=False), _PROCESSES.Pipe(duplex=False)
-        self._process = _PROCESSES.Process(target=read_index, args=(index, theirs, tell), daemon=True)
+        (theirs, self._stop), (self._words, tell) = PROCESSES.Pipe(duplex=False), PROCESSES.Pipe(duplex=False)
+        self._process = PROCESSES.Process(target=read_index, args=(index, theirs, tell), daemon=True)
         self._process.start()
         tell.close()
 
