@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from quarry.indexer.errors import ModelError
 from quarry.indexer.models.encoder import EncoderOptions, load_embedder
 from quarry.training.examples.rows import TrainingRow
 from quarry.training.fit.loop.losses import Roles, batch_loss
 from quarry.training.fit.loop.trainer import ContrastiveLoss
-from quarry.training.fit.models.trainable import Trainable, merge_adapters, open_trainable
+from quarry.training.fit.models.trainable import Trainable, merge_adapters, open_trainable, own_device
 from quarry.training.fit.rows.batches import plan_batches
 from quarry.training.fit.rows.collation import Collator
 from quarry.training.fit.rows.table import text_number
@@ -286,6 +287,20 @@ def test_two_processes_are_one_large_batch(mini_batch, tmp_path):
     expected = torch.cat([(single[name] - base[name]).flatten() for name in single])
     assert float(expected.norm()) > 0.01
     assert float(torch.nn.functional.cosine_similarity(moved, expected, dim=0)) > 0.99
+
+
+@pytest.mark.parametrize(("processes", "rank", "expected"), [(2, 1, "cuda:1"), (3, 1, None)])
+def test_more_processes_than_gpus_are_refused_before_anything_is_loaded(processes, rank, expected, monkeypatch):
+    for name, value in (("is_available", True), ("device_count", 2)):
+        monkeypatch.setattr(torch.cuda, name, lambda value=value: value)
+    monkeypatch.setenv("LOCAL_RANK", str(rank))
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
+    if expected:
+        assert own_device("auto") == expected
+        return
+    with pytest.raises(ModelError, match="3 processes were started on this machine, which has 2 GPUs"):
+        own_device("cuda")
+    assert own_device("cpu") == "cpu"
 
 
 def test_checkpointed_activations_give_the_same_gradients_also_beside_the_gradient_cache(tmp_path):

@@ -124,11 +124,25 @@ def own_device(wanted: str) -> str:
     """Turn `auto` into the best device; under torchrun each process takes the GPU of its local rank.
 
     Raises:
-        ModelError: If CUDA is asked for and not there.
+        ModelError: If CUDA is asked for and not there, or there are fewer GPUs than processes.
     """
     chosen = choose_device(wanted)
     rank = os.environ.get("LOCAL_RANK")
-    return f"cuda:{rank}" if chosen == "cuda" and rank is not None else chosen
+    if chosen != "cuda" or rank is None:
+        return chosen
+    import torch
+
+    processes, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
+    if processes > gpus:
+        raise ModelError(
+            "fit.few_gpus",
+            "{processes:process|processes} were started on this machine, which has {gpus:GPU|GPUs}",
+            expected="at most one for each GPU",
+            do="Start fewer (--nproc_per_node), or train on the processor with --device cpu",
+            processes=processes,
+            gpus=gpus,
+        )
+    return f"cuda:{rank}"
 
 
 def open_trainable(folder: Path, spec: TrainSpec, *, model_id: str | None = None, device: str = "auto") -> Trainable:
