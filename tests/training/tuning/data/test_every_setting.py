@@ -6,10 +6,12 @@ import random
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
-from quarry.app.cli.commands.tune import tune
+from quarry.app.cli.commands.search import RouteName
+from quarry.app.cli.commands.tune import What, tune
 from quarry.indexer.build import index_documents
 from quarry.indexer.errors import FeedbackError
 from quarry.indexer.opened import Index
@@ -27,26 +29,8 @@ from tests.training.tuning.data.test_synthetic_source import writes
 
 __all__ = ["server"]
 
-# options that are not about the data, and the test that shows what each does
-ELSEWHERE = {
-    "index": "what is tuned",
-    "what": "tests/training/tuning/test_reranker.py, tests/training/tuning/second_stage",
-    "reranker": "tests/training/tuning/test_reranker.py",
-    "endpoint": "tests/training/examples/test_synthetic.py",
-    "endpoint_model": "tests/training/examples/test_synthetic.py",
-    "settings": "tests/training/fit/test_every_setting.py, each setting",
-    "epochs": "tests/training/fit/test_every_setting.py",
-    "learning_rate": "tests/training/fit/test_every_setting.py",
-    "batch_size": "tests/training/fit/test_every_setting.py",
-    "temperature": "tests/training/fit/test_every_setting.py",
-    "route": "tests/training/tuning/test_embedder.py",
-    "run": "tests/training/tuning/test_tuning_faults.py",
-    "force": "tests/training/tuning/test_embedder.py",
-    "dry_run": "tests/app/cli/test_tune_command.py",
-    "device": "tests/indexer/models",
-    "as_json": "tests/app/cli/test_tune_command.py",
-    "quiet": "tests/app/cli/test_tune_command.py",
-}
+# options of what is printed, and the test that shows what each does
+PRINTED = {"as_json": "tests/app/cli/test_tune_command.py", "quiet": "tests/app/cli/test_tune_command.py"}
 
 
 def topics(count, first=0):
@@ -168,5 +152,49 @@ def personal(body):
     return chat(json.dumps([f"{re.split('[:：]', passage)[0]} {person}"], ensure_ascii=False))
 
 
+ASKED = {"synthetic": 3, "endpoint": "http://127.0.0.1:1/v1", "endpoint_model": "m"}
+# the option: what else is given on both sides, and its other value
+RUN = {
+    "index": ({}, Path("other")),
+    "run": ({}, "again"),
+    "what": ({}, What.second_stage),
+    "reranker": ({"what": What.reranker}, "from-encoder"),
+    "endpoint": (ASKED, "http://127.0.0.1:2/v1"),
+    "endpoint_model": (ASKED, "n"),
+    "settings": ({}, "settings.toml"),
+    "epochs": ({}, 3),
+    "learning_rate": ({}, 1e-4),
+    "batch_size": ({}, 8),
+    "temperature": ({}, 0.5),
+    "route": ({}, RouteName.dense),
+    "force": ({}, True),
+    "dry_run": ({}, True),
+    "device": ({}, "cpu"),
+}
+
+
+class _Asked(Exception):
+    """Ends a command where its run would begin."""
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_an_option_changed_alone_changes_what_is_run(name, tmp_path, monkeypatch):
+    """What each field of the plan changes is in test_every_setting of fit and of tuning, and in test_embedder."""
+    (tmp_path / "settings.toml").write_text("warmup = 0.5\n")
+    begun = []
+
+    def begin(index, plan, *, run, observer):
+        begun.append((index, plan, run))
+        raise _Asked
+
+    monkeypatch.setattr("quarry.training.tuning.tune", begin)
+    shared, value = RUN[name]
+    value = tmp_path / value if name == "settings" else value
+    for given in (shared, {**shared, name: value}):
+        with pytest.raises(_Asked):
+            tune(**{"index": Path("index"), **given})
+    assert begun[0] != begun[1]
+
+
 def test_every_option_has_a_case():
-    assert set(inspect.signature(tune).parameters) == DATA.keys() | ELSEWHERE.keys()
+    assert set(inspect.signature(tune).parameters) == DATA.keys() | RUN.keys() | PRINTED.keys()
