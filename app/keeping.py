@@ -25,7 +25,7 @@ from quarry.indexer.corpus.watcher import FolderWatch, Rest
 from quarry.indexer.errors import IndexBusyError, IndexMismatchError, SearchError
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.generations import Generations
-from quarry.indexer.storage.texts.generation_texts import open_texts
+from quarry.indexer.stores.parts import texts_at
 
 _FIRST_RETRY_S, _LAST_RETRY_S = 1.0, 60.0
 _FOREVER_S = 3600.0
@@ -216,7 +216,7 @@ class Keeper:
         generations = Generations(self._index)
         if not generations.exists():
             return {}
-        table = open_texts(generations.live())
+        table = texts_at(generations.live())
         try:
             return {path: len(table.files_of(prefix)) for prefix, path in table.roots().items()}
         finally:

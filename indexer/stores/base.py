@@ -1,6 +1,7 @@
 """What a vector store is. Distances become similarities inside the adapters and nowhere else."""
 
-from collections.abc import Collection, Sequence
+from abc import abstractmethod
+from collections.abc import Collection, Iterable, Sequence, Set
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -15,6 +16,38 @@ class Neighbour(NamedTuple):
 
     chunk_id: str
     similarity: float  # cosine, in [-1, 1]; higher is better
+
+
+class Predicate(Collection[str]):
+    """Ids that meet a condition, known by the condition: a filter of a lake, whose ids are read only where they have to be.
+
+    Stores that know the condition search under it. For others it is a collection like any other, which asks for each id.
+    """
+
+    @abstractmethod
+    def among(self, ids: Iterable[str]) -> frozenset[str]:
+        """Return those of some ids that are in it."""
+
+    @abstractmethod
+    def both(self, other: "Predicate") -> "Predicate":
+        """Return what is in this and in another one of the same store."""
+
+    @abstractmethod
+    def without(self, ids: Set[str]) -> "Predicate":
+        """Return the same without some ids."""
+
+
+def among(allowed: Collection[str] | None, ids: Iterable[str]) -> frozenset[str]:
+    """Return those of some ids that are allowed; None allows all.
+
+    Example:
+        >>> from quarry.indexer.stores.base import among
+        >>> sorted(among({"a", "c"}, ["a", "b"])), sorted(among(None, ["a", "b"]))
+        (['a'], ['a', 'b'])
+    """
+    if isinstance(allowed, Predicate):
+        return allowed.among(ids)
+    return frozenset(ids if allowed is None else (one for one in ids if one in allowed))
 
 
 class VectorStore(Protocol):
@@ -43,7 +76,7 @@ class VectorStore(Protocol):
         Args:
             queries: Unit-length rows, shape (n_queries, dim).
             k: How many neighbours per query; fewer only when fewer are stored (or allowed).
-            allowed: When given, only these chunks may come out (a pre-filter: `k` is still honoured).
+            allowed: When given, only these chunks may come out (a pre-filter: `k` is still honoured): their ids, or a predicate.
 
         Returns:
             One list per query, best first, equal similarities in id order. Never padded.

@@ -15,6 +15,7 @@ from quarry.indexer.storage.texts.generation_texts import GenerationTexts, Segme
 from quarry.indexer.storage.texts.seen import open_seen
 from quarry.indexer.stores import store_class
 from quarry.indexer.stores.base import VectorStore
+from quarry.indexer.stores.lake.layout import GENERATION_NAME
 from quarry.indexer.stores.union import Part, UnionStore
 
 LAKE = "lake"
@@ -71,6 +72,20 @@ class Parts:
             )
         parts = LakeParts.open(*viewed(generation))
         return cls(parts.texts, parts.lexical, parts.vectors, parts.names)
+
+
+def texts_at(generation: Path) -> ChunkTable:
+    """Open the texts of a generation by its folder, of a lake's view too.
+
+    Raises:
+        IndexFormatError: If a file is missing or damaged.
+    """
+    if not (generation / GENERATION_NAME).is_file():
+        return open_texts(generation)
+    from quarry.indexer.stores.lake.opening import LakeParts
+    from quarry.indexer.stores.lake.view import viewed
+
+    return LakeParts.open(*viewed(generation)).texts
 
 
 def _joined(

@@ -11,6 +11,7 @@ from functools import lru_cache
 from quarry.indexer.lexical.analyzer import Analyzer
 from quarry.indexer.lexical.bm25 import LexicalIndex
 from quarry.indexer.lexical.normalization import normalized
+from quarry.indexer.stores.base import among
 from quarry.retriever.base import Passages
 
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af\u3007"
@@ -63,7 +64,7 @@ class Holders:
         """Return the passages, among the allowed ones, that hold a string word for word."""
         candidates = self._candidates(string)
         if allowed is not None:
-            candidates = candidates & frozenset(allowed)
+            candidates = among(allowed, candidates)
         return frozenset(chunk_id for chunk_id, text in self._texts(sorted(candidates)) if holds(text, string))
 
     def of_word(self, word: str) -> frozenset[str]:

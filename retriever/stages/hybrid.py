@@ -10,6 +10,7 @@ from quarry.indexer.lexical.analyzer import Analyzer
 from quarry.indexer.lexical.bm25 import LexicalIndex
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.manifest import Probes
+from quarry.indexer.stores.base import among
 from quarry.retriever.base import Retriever
 from quarry.retriever.ranking import Hit, Query, Ranking, StageReport
 from quarry.retriever.stages.balance import balance, coverage_of
@@ -105,7 +106,8 @@ class HybridRetriever:
         query = dense.query
         coverage = coverage_of(self.analyzer.tokens(query.text), self.index, lexical.hits)
         chosen = balance(self.probes, coverage, dense.hits, language_of(query.text))
-        foreign = self.languages.foreign(query.text) if self.languages else frozenset()
+        found = [hit.chunk_id for hit in (*dense.hits, *lexical.hits)]
+        foreign = among(self.languages.foreign(query.text), found) if self.languages else frozenset()
         every = k if not foreign else len(dense.hits) + len(lexical.hits)
         hits = fuse(dense.hits, lexical.hits, k=every, weight=chosen.weight, foreign=foreign)
         by = 0.0

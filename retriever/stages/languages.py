@@ -17,7 +17,7 @@ from quarry.indexer.embedder import Vectors
 from quarry.indexer.language import language_of
 from quarry.indexer.opened import Index
 from quarry.indexer.storage.layout import CENTROIDS_NAME
-from quarry.indexer.stores.base import VectorStore
+from quarry.indexer.stores.base import Predicate, VectorStore, among
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Near:
 class Languages:
     """The languages of an index, each with its passages, centroid and share."""
 
-    members: Mapping[str, frozenset[str]]
+    members: Mapping[str, Collection[str]]
     centroids: Mapping[str, NDArray[np.float32]]
     shares: Mapping[str, float]
 
@@ -52,17 +52,18 @@ class Languages:
         rows = np.load(index.folder / CENTROIDS_NAME, allow_pickle=False)
         names = sorted(probes.languages)
         return cls(
-            members=major_languages(index.chunks.languages()),
+            members=index.chunks.languages_apart(names) or major_languages(index.chunks.languages()),
             centroids=dict(zip(names, rows, strict=True)),
             shares={name: facts.share for name, facts in probes.languages.items()},
         )
 
-    def foreign(self, question: str) -> frozenset[str]:
+    def foreign(self, question: str) -> Collection[str]:
         """Return the passages that are in another language than a question; none when the question's own is not known here."""
         own = language_of(question)
         if own not in self.members:
             return frozenset()
-        return frozenset().union(*(ids for name, ids in self.members.items() if name != own))
+        others = [ids for name, ids in self.members.items() if name != own]
+        return others[0] if len(others) == 1 else frozenset().union(*others)
 
     def search(
         self, store: VectorStore, questions: Sequence[str], vectors: Vectors, k: int, allowed: Collection[str] | None
@@ -82,7 +83,7 @@ class Languages:
         raises = self._raises(questions, vectors)
         for name, ids in self.members.items():
             rows = [row for row, by_name in enumerate(raises) if name in by_name]
-            candidates = ids if allowed is None else ids.intersection(allowed)
+            candidates = _both(ids, allowed)
             if not rows or not candidates:
                 continue
             for row, near in zip(rows, store.search(vectors[rows], k, allowed=candidates), strict=True):
@@ -106,8 +107,15 @@ class Languages:
         return out
 
     def _ordered(self, similar: Mapping[str, float], raises: Mapping[str, float]) -> list[Near]:
-        near = [
-            Near(chunk_id, cosine, next((by for name, by in raises.items() if chunk_id in self.members[name]), 0.0))
-            for chunk_id, cosine in similar.items()
-        ]
+        raised = {chunk_id: by for name, by in raises.items() for chunk_id in among(self.members[name], similar)}
+        near = [Near(chunk_id, cosine, raised.get(chunk_id, 0.0)) for chunk_id, cosine in similar.items()]
         return sorted(near, key=lambda one: (-one.score, one.chunk_id))
+
+
+def _both(ids: Collection[str], allowed: Collection[str] | None) -> Collection[str]:
+    """Return what is in both; None allows all."""
+    if allowed is None:
+        return ids
+    if isinstance(ids, Predicate) and isinstance(allowed, Predicate):
+        return ids.both(allowed)
+    return among(ids, allowed)

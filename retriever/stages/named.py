@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from math import inf, nextafter
 
 from quarry.indexer.storage.texts.chunk_table import ChunkTable
+from quarry.indexer.stores.base import among
 from quarry.retriever.base import Retriever
 from quarry.retriever.questions.file_names import FileNames, Named
 from quarry.retriever.ranking import Evidence, Hit, Query, Ranking
@@ -59,7 +60,8 @@ class NamedKept:
 
     def _passages(self, file: Named, allowed: Collection[str] | None) -> list[str]:
         found = self.chunks.of_source(file.source)
-        return found if allowed is None else [chunk_id for chunk_id in found if chunk_id in allowed]
+        kept = among(allowed, found)
+        return [chunk_id for chunk_id in found if chunk_id in kept]
 
 
 def _placed(hits: list[Hit], file: Named, chunk_id: str, place: int) -> list[Hit]:

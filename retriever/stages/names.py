@@ -22,7 +22,7 @@ from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.indexer.storage.manifest import ALL
 from quarry.indexer.storage.texts.chunk_table import ChunkTable
-from quarry.indexer.stores.base import VectorStore
+from quarry.indexer.stores.base import VectorStore, among
 from quarry.retriever.stages.languages import Languages, Near
 
 SHARE, SHARE_ACROSS = 0.1, 0.8  # of a title's lead: where question and passages share words, and where they do not
@@ -120,12 +120,8 @@ class Names:
 
     def _below(self, asked: Asked, titles: Collection[str], known: Collection[str]) -> list[Near]:
         """Return the passages below some titles that are not known yet and may come out."""
-        ids = {
-            chunk_id
-            for name in titles
-            for chunk_id in self.chunks.named(bytes.fromhex(name), _BELOW)
-            if chunk_id not in known and (asked.allowed is None or chunk_id in asked.allowed)
-        }
+        under = self.chunks.named_each([bytes.fromhex(name) for name in titles], _BELOW)
+        ids = among(asked.allowed, {chunk_id for each in under.values() for chunk_id in each if chunk_id not in known})
         if not ids:
             return []
         found = self.passages.search(asked.vector[np.newaxis], len(ids), allowed=ids)[0]
@@ -134,7 +130,8 @@ class Names:
         return self.languages.near(asked.text, asked.vector, {one.chunk_id: one.similarity for one in found})
 
     def _shares(self, question: str, candidates: Sequence[Near]) -> list[float]:
-        foreign = self.languages.foreign(question) if self.languages else frozenset()
+        ids = [one.chunk_id for one in candidates]
+        foreign = among(self.languages.foreign(question), ids) if self.languages else frozenset()
         own = share_of(self.coverage(question))
         return [SHARE_ACROSS if one.chunk_id in foreign else own for one in candidates]
 

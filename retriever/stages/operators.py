@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from math import inf, nextafter
 
 from quarry.indexer.messages import Message
+from quarry.indexer.stores.base import Predicate
 from quarry.retriever.base import Retriever
 from quarry.retriever.questions.phrases import Holders
 from quarry.retriever.questions.understood import Understood, understand
@@ -23,7 +24,7 @@ class Obeying:
 
     first: Retriever
     holders: Holders
-    everything: Callable[[], frozenset[str]]
+    everything: Callable[[], Collection[str]]
 
     def retrieve(self, queries: Sequence[Query], k: int, *, allowed: Collection[str] | None = None) -> list[Ranking]:
         """Return the k best of the passages that a query's operators leave."""
@@ -58,7 +59,8 @@ class Obeying:
             notices.append(_of_phrases(read, found=bool(holding)))
         if read.excluded:
             dropped = frozenset().union(*(self.holders.of_word(word) for word in read.excluded))
-            left = frozenset(self.everything() if left is None else left) - dropped
+            before = self.everything() if left is None else left
+            left = before.without(dropped) if isinstance(before, Predicate) else frozenset(before) - dropped
             notices.append(
                 Message.of(
                     "search.left_out", "passages with {excluded} are left out", excluded=[*map(_quoted, read.excluded)]

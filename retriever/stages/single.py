@@ -8,7 +8,7 @@ from quarry.indexer.embedder import Embedder
 from quarry.indexer.lexical.analyzer import Analyzer
 from quarry.indexer.lexical.bm25 import LexicalIndex
 from quarry.indexer.messages import Message
-from quarry.indexer.stores.base import VectorStore
+from quarry.indexer.stores.base import VectorStore, among
 from quarry.retriever.ranking import Evidence, Hit, Query, Ranking, StageReport, StageScore
 from quarry.retriever.stages.asked_vectors import embed_asked
 from quarry.retriever.stages.languages import Languages, Near
@@ -69,7 +69,9 @@ class DenseRetriever:
 
     def _cut(self, near: Sequence[Near], k: int, question: str) -> list[Near]:
         """Keep the k best, and further ones of the other language until there are enough of them."""
-        foreign = self.languages.foreign(question) if self.languages and self.of_others else frozenset()
+        if self.languages is None or not self.of_others:
+            return list(near[:k])
+        foreign = among(self.languages.foreign(question), [one.chunk_id for one in near])
         missing = self.of_others - sum(one.chunk_id in foreign for one in near[:k])
         others = [one for one in near[k:] if one.chunk_id in foreign] if missing > 0 else []
         return [*near[:k], *others[: max(0, missing)]]

@@ -12,7 +12,7 @@ from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import FeedbackError
 from quarry.indexer.records import Document
 from quarry.indexer.storage.generations import Generations
-from quarry.indexer.storage.texts.generation_texts import open_texts
+from quarry.indexer.stores.parts import texts_at
 from quarry.training.feedback.events import MAX_GRADE, FeedbackEvent
 from quarry.training.feedback.judgements import query_id
 from quarry.training.feedback.log import FeedbackLog, feedback_path
@@ -85,7 +85,7 @@ def write_answer(
 
 
 def _first_passage(index: Path, doc_id: str) -> str:
-    table = open_texts(Generations(index).live())
+    table = texts_at(Generations(index).live())
     try:
         return table.passages_of(doc_id)[0].chunk_id
     finally:

@@ -14,7 +14,7 @@ from quarry.app.ui.shared.shown_text import safe
 from quarry.app.words import words
 from quarry.indexer.errors import SearchError
 from quarry.indexer.storage.generations import Generations
-from quarry.indexer.storage.texts.generation_texts import open_texts
+from quarry.indexer.stores.parts import texts_at
 from quarry.retriever.data.datasets import unknown_documents
 from quarry.retriever.evaluation.compare import Comparison
 from quarry.retriever.evaluation.language_pairs import LANGUAGE_PAIR
@@ -185,7 +185,7 @@ def _titles(session: Session, asked: Questions | None, runs: Sequence[NamedRun])
     wanted = shown.judged_documents(asked.qrels) if asked else set()
     wanted |= {doc_id for run in runs for found in run.saved.run.values() for doc_id, _ in found[:10]}
     try:
-        with closing(open_texts(Generations(session.index).live())) as table:
+        with closing(texts_at(Generations(session.index).live())) as table:
             return {doc_id: safe(title) for doc_id, title in table.titles(sorted(wanted)).items()}
     except SearchError:
         return {}

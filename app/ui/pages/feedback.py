@@ -17,7 +17,7 @@ from quarry.app.ui.training.panel import training_section
 from quarry.indexer.errors import SearchError
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.texts.chunk_table import ChunkTable
-from quarry.indexer.storage.texts.generation_texts import open_texts
+from quarry.indexer.stores.parts import texts_at
 from quarry.training.feedback.events import StoredEvent
 from quarry.training.feedback.judgements import judgements, summary
 
@@ -197,7 +197,7 @@ def _passages(session: Session, events: Sequence[StoredEvent]) -> tuple[dict[str
     documents = {stored.event.doc_id for stored in events if stored.event.doc_id}
     passages = {stored.event.chunk_id for stored in events if stored.event.chunk_id and stored.event.grade is not None}
     try:
-        with closing(open_texts(Generations(session.index).live())) as table:
+        with closing(texts_at(Generations(session.index).live())) as table:
             titles = table.titles(sorted(documents))
             return titles, {chunk_id: text for chunk_id in sorted(passages) if (text := _text(table, chunk_id))}
     except SearchError as err:

@@ -16,7 +16,7 @@ from quarry.app.ui.training.job import TrainingOptions, TrainingState
 from quarry.indexer.errors import MissingExtraError, SearchError
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.manifest import Manifest
-from quarry.indexer.storage.texts.generation_texts import open_texts
+from quarry.indexer.stores.parts import texts_at
 from quarry.training.examples.from_feedback import ONE_PERSON, SEVERAL_PEOPLE, Curated, curate
 from quarry.training.fit.models import trainable
 from quarry.training.tuning.base_reranker import FROM_ENCODER
@@ -286,7 +286,7 @@ def _curated(session: Session, *, alone: bool) -> Curated | None:
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _curate(path: str, count: int, generation: str, alone: bool, _session: Session) -> Curated:  # noqa: ARG001 (the key)
     folder: Path = Generations(_session.index).folder / generation
-    with closing(open_texts(folder)) as table:
+    with closing(texts_at(folder)) as table:
         known = set(table.digests()[0])
 
         def text_of(chunk_id: str) -> str | None:

@@ -6,7 +6,7 @@ built, one process writes the table; afterwards it is opened read-only and immut
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from json import dumps, loads
 from pathlib import Path
@@ -327,6 +327,10 @@ class ChunkTable:
             return {}
         return dict(self._db.execute("SELECT chunk_id, lang FROM chunks ORDER BY chunk_id"))
 
+    def languages_apart(self, names: Sequence[str]) -> dict[str, Collection[str]]:  # noqa: ARG002 (lakes need them)
+        """Return the passages of each of some languages, where they are known without reading all; empty elsewhere."""
+        return {}
+
     def language_counts(self) -> dict[str, int]:
         """Return how many passages of each language there are; empty for a table made before languages were stored."""
         if not has_languages(self._db):
@@ -349,6 +353,10 @@ class ChunkTable:
         """Return the first passages that stand under a title with headings, at most so many."""
         sql = "SELECT chunk_id FROM chunks WHERE name = ? ORDER BY number LIMIT ?"
         return [row[0] for row in self._db.execute(sql, (digest, most))]
+
+    def named_each(self, digests: Sequence[bytes], most: int) -> dict[bytes, list[str]]:
+        """Return the first passages that stand under each of some titles with headings, at most so many of each."""
+        return {digest: self.named(digest, most) for digest in digests}
 
     # Reading for answers
 

@@ -1,7 +1,7 @@
 """Texts of a lake: what a chunk table answers, from Lance tables. Nothing can be changed here, and little is kept in memory."""
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from json import loads
 from pathlib import Path
@@ -126,6 +126,10 @@ class LakeTexts(ChunkTable):
     def languages(self) -> dict[str, str]:
         """Return chunk id -> language (`zh`, `en`, `mixed`, `other`); reads all."""
         return {row["chunk_id"]: row["lang"] for row in self._tables.passages.rows(None, ["chunk_id", "lang"])}
+
+    def languages_apart(self, names: Sequence[str]) -> dict[str, Collection[str]]:
+        """Return the passages of each of some languages, as predicates."""
+        return {name: Where(f"lang = {quoted(name)}", self._tables.passages) for name in names}
 
     def language_counts(self) -> dict[str, int]:
         """Return how many passages of each language there are."""

@@ -4,13 +4,14 @@ Documents' metadata stand in the column `facts` of the passages, one text `KEY<U
 values are looked up there. Wildcards, dates and bounds are compared with the different values of the key, as an ordinary index does.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from itertools import islice
 from typing import Any
 
 from quarry.indexer.errors import BadFilter, UnknownFilter
 from quarry.indexer.metadata import number_of, period_of, written
 from quarry.indexer.storage.texts.conditions import Condition, condition_of
+from quarry.indexer.stores.base import Predicate
 from quarry.indexer.stores.lake.tables import Table, is_in, quoted
 
 UNIT = "\x1f"
@@ -21,7 +22,7 @@ _MOST_VALUES = 10_000  # of one key that one predicate names
 _AT_ONCE = 8_192
 
 
-class Where(Collection[str]):
+class Where(Predicate):
     """The passages that meet a predicate; a collection of their ids that is not read until it has to be.
 
     Args:
@@ -52,6 +53,12 @@ class Where(Collection[str]):
             rows = self._passages.rows(f"({self.sql}) AND {is_in('chunk_id', part)}", ["chunk_id"])
             found += [row["chunk_id"] for row in rows]
         return frozenset(found)
+
+    def both(self, other: Predicate) -> "Where":
+        """Return what is in this and in another one of the same lake. Raises TypeError for one of something else."""
+        if not isinstance(other, Where):
+            raise TypeError(f"a predicate of kind {type(other).__name__}; expected one of a lake")
+        return Where(f"({self.sql}) AND ({other.sql})", self._passages)
 
     def without(self, chunk_ids: Set[str]) -> "Where":
         """Return the same without some ids."""
