@@ -12,7 +12,7 @@ from quarry.indexer.language import language_of
 from quarry.indexer.readers.left_out import counts_of
 from quarry.indexer.readers.text.subtitles import time_at
 from quarry.indexer.storage.texts.chunk_table import ChunkTable, DocumentRow
-from quarry.indexer.storage.texts.seen import live_texts
+from quarry.indexer.stores.parts import live_texts
 
 _SAMPLE = 4_000  # characters that tell a document's language
 

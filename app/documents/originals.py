@@ -10,7 +10,7 @@ from quarry.indexer.corpus.listing import path_of
 from quarry.indexer.errors import SearchError
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.texts.chunk_table import ChunkTable
-from quarry.indexer.storage.texts.seen import live_texts
+from quarry.indexer.stores.parts import live_texts
 
 LARGEST = 512 << 20
 """Bytes of a file that is handed over."""

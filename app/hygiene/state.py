@@ -11,7 +11,7 @@ from quarry.app.documents.skips import list_skips
 from quarry.app.hygiene.near_duplicates import near_duplicates
 from quarry.app.hygiene.usage import Usage, usage
 from quarry.indexer.principals import Principals
-from quarry.indexer.storage.texts.seen import live_texts
+from quarry.indexer.stores.parts import live_texts
 from quarry.retriever.answers.packing import OLD_DAYS
 from quarry.training.feedback.judgements import summary
 from quarry.training.feedback.log import read_events

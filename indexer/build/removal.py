@@ -9,7 +9,7 @@ from quarry.indexer.build.intake import Intake
 from quarry.indexer.corpus.places import path_in_index
 from quarry.indexer.errors import UnknownRoot
 from quarry.indexer.storage.texts.chunk_table import ChunkTable
-from quarry.indexer.storage.texts.seen import live_texts
+from quarry.indexer.stores.parts import live_texts
 
 _PROGRAM = ""  # the root of documents that a program handed over
 

@@ -1,5 +1,7 @@
 """A generation's texts, vectors and terms, opened: of its segments together, or of the one folder that older formats have."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -8,6 +10,7 @@ from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.lexical.bm25 import LexicalIndex
 from quarry.indexer.lexical.index import LexicalSegment, UnionIndex, open_lexical
 from quarry.indexer.principals import Principals
+from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.layout import CONTENTS_NAME, LEXICAL_NAME, NAMES_NAME, VECTORS_NAME
 from quarry.indexer.storage.texts.chunk_table import ChunkTable
 from quarry.indexer.storage.texts.contents import texts_of
@@ -74,18 +77,37 @@ class Parts:
         return cls(parts.texts, parts.lexical, parts.vectors, parts.names)
 
 
-def texts_at(generation: Path) -> ChunkTable:
-    """Open the texts of a generation by its folder, of a lake's view too.
+def texts_at(generation: Path, principals: Principals | None = None) -> ChunkTable:
+    """Open the texts of a generation by its folder, of a lake's view too; those that somebody may see, where it is said who asks.
 
     Raises:
-        IndexFormatError: If a file is missing or damaged.
+        IndexFormatError: If a file is missing or damaged, or if an older format or a lake is opened for somebody.
     """
-    if not (generation / GENERATION_NAME).is_file():
-        return open_texts(generation)
-    from quarry.indexer.stores.lake.opening import LakeParts
-    from quarry.indexer.stores.lake.view import viewed
+    if (generation / GENERATION_NAME).is_file():
+        return Parts.open(generation, LAKE, seen_by=principals).texts
+    return open_texts(generation) if principals is None else open_seen(generation, principals)
 
-    return LakeParts.open(*viewed(generation)).texts
+
+@contextmanager
+def live_texts(index: Path | ChunkTable, principals: Principals | None = None) -> Iterator[ChunkTable]:
+    """Open the texts of an index's live generation inside a `with` block.
+
+    Args:
+        index: The index folder, or texts that are open and stay so.
+        principals: Who asks; None sees everything. Texts that are open show what they show.
+
+    Raises:
+        IndexFormatError: If the folder is not an index, or is damaged, or somebody asks a lake.
+    """
+    if isinstance(index, ChunkTable):
+        yield index
+        return
+    live = Generations(index).live()
+    table = texts_at(live, principals)
+    try:
+        yield table
+    finally:
+        table.close()
 
 
 def _joined(

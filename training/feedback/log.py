@@ -22,7 +22,7 @@ from typing import Any, Self
 from quarry.indexer.errors import FeedbackError
 from quarry.indexer.principals import Principals
 from quarry.indexer.storage.files.durable import sync_folder
-from quarry.indexer.storage.texts.seen import live_texts
+from quarry.indexer.stores.parts import live_texts
 from quarry.training.feedback.events import ACTIONS, Action, FeedbackEvent, ShownHit, StoredEvent
 from quarry.training.feedback.judgements import (
     Conflict,

@@ -42,7 +42,7 @@ def documents(
     from quarry.app.cli.commands.search import parse_filters
     from quarry.app.documents.catalog import list_documents, show_document
     from quarry.app.documents.skips import list_skips
-    from quarry.indexer.storage.texts.seen import live_texts
+    from quarry.indexer.stores.parts import live_texts
 
     principals = principals_of(seen_as)
     if doc_id is not None:

@@ -6,18 +6,15 @@ included, is as if these documents had never been indexed.
 """
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from json import loads
 from pathlib import Path
 
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.principals import Principals
-from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.layout import CONTENTS_NAME
-from quarry.indexer.storage.texts.chunk_table import ChunkTable
 from quarry.indexer.storage.texts.contents import attach_segments, create_views, numbers_with_removals, schema_of
-from quarry.indexer.storage.texts.generation_texts import GenerationTexts, open_texts
+from quarry.indexer.storage.texts.generation_texts import GenerationTexts
 from quarry.indexer.storage.texts.removals import Removals
 
 
@@ -53,28 +50,6 @@ def open_seen(generation: Path, principals: Principals) -> GenerationTexts:
         create_views(db, numbers, filtered=numbers_with_removals(db))
     db.execute("COMMIT")
     return GenerationTexts(db, path, numbers)
-
-
-@contextmanager
-def live_texts(index: Path | ChunkTable, principals: Principals | None = None) -> Iterator[ChunkTable]:
-    """Open the texts of an index's live generation inside a `with` block.
-
-    Args:
-        index: The index folder, or texts that are open and stay so.
-        principals: Who asks; None sees everything. Texts that are open show what they show.
-
-    Raises:
-        IndexFormatError: If the folder is not an index, or is damaged.
-    """
-    if isinstance(index, ChunkTable):
-        yield index
-        return
-    live = Generations(index).live()
-    table = open_texts(live) if principals is None else open_seen(live, principals)
-    try:
-        yield table
-    finally:
-        table.close()
 
 
 def _remove(db: sqlite3.Connection, generation: Path, numbers: list[int], hidden: list[str]) -> None:

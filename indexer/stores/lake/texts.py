@@ -77,9 +77,9 @@ class LakeTexts(ChunkTable):
         """Return nothing: files are known to the machine that added them."""
         return None
 
-    def owner(self, doc_id: str) -> str | None:  # noqa: ARG002 (as every chunk table)
-        """Return nothing, as `file`."""
-        return None
+    def owner(self, doc_id: str) -> str | None:
+        """Return the file that a document came from, as the machine that added it knows it; None when there is no such document."""
+        return next((str(row["file"]) for row in self._tables.documents.by("doc_id", [doc_id], ["file"])), None)
 
     # Documents and chunks
 
