@@ -23,6 +23,7 @@ from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import FeedbackError, IndexFormatError
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.texts.chunk_table import ChunkTable
+from quarry.indexer.stores.lake.view import address_of
 from quarry.retriever.base import Reranker
 from quarry.retriever.live import LiveSearcher
 from quarry.retriever.several import Several, names_of
@@ -78,6 +79,8 @@ class Services:
         Raises:
             SearchError: If the index or its inbox cannot be used; the message says why.
         """
+        if address_of(settings.index) is not None:  # a lake is changed with `quarry lake`
+            settings = replace(settings, read_only=True)
         metrics = Metrics()
         pairs = BatchQueue(settings.queue, _PASSAGES, metrics.rerank_batches.observe)
         live = LiveSearcher(

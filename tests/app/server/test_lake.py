@@ -17,7 +17,7 @@ from quarry.indexer.lake.publishing import publish
 from quarry.indexer.stores.lake import view
 from quarry.indexer.stores.lake.view import as_index
 from quarry.retriever.live import LiveSearcher
-from tests.app.server.serving import DOCUMENTS, finished, served
+from tests.app.server.serving import DOCUMENTS, served
 from tests.fakes import WordEmbedder
 from tests.indexer.lake.lakes import filled_lake
 
@@ -48,8 +48,8 @@ def test_a_server_answers_from_a_lake_follows_it_and_changes_nothing(lake):
         assert one.client.post("/why-not", json=missed).json()["stage"] == "filter"
         assert one.client.get("/health").status_code == 200
 
-        job = one.client.post("/documents", json={"documents": [{"id": "new", "text": "a zebra walks"}]})
-        assert finished(one.client, job.json()["job"])["state"] == "failed"
+        sent = one.client.post("/documents", json={"documents": [{"id": "new", "text": "a zebra walks"}]})
+        assert (sent.status_code, sent.json()["error"]["reason"]) == (403, "serve.read_only")
 
         (folder / "zebra.md").write_text("A zebra walks on the shore.", "utf-8")
         add_to_lake(opened, [folder], WordEmbedder())
