@@ -6,12 +6,14 @@ machine ...), the same for `obstore` and for Lance, which are built on one libra
 
 import os
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 from quarry.indexer.errors import IndexFormatError, MissingExtraError
 from quarry.indexer.stores.lake.objects import Listed, Tagged
 
 _AT_ONCE = 500  # objects removed in one request
+_RETRIES, _RETRY_FOR = 4, timedelta(seconds=30)  # before storage that does not answer is an error
 
 
 class S3Objects:
@@ -34,7 +36,9 @@ class S3Objects:
                 do="Run `pip install 'quarry-search[scale]'`",
             ) from err
         self._obstore, self._uri = obstore, uri
-        options: dict[str, Any] = {"client_options": {"allow_http": True}} if _plain_http() else {}
+        options: dict[str, Any] = {"retry_config": {"max_retries": _RETRIES, "retry_timeout": _RETRY_FOR}}
+        if _plain_http():
+            options["client_options"] = {"allow_http": True}
         try:
             self._store = S3Store.from_url(uri, **options)
         except obstore.exceptions.BaseError as err:
