@@ -35,6 +35,7 @@ class ErrorBody(BaseModel):
     """The body of every answer with a status of 400 and above."""
 
     error: ErrorDetail
+    detail: str = Field(description="The message again, where clients of Jina and Voyage look for it.")
 
 
 class Problem(HTTPException):
@@ -69,7 +70,8 @@ class Problem(HTTPException):
                 found=message.part("found"),
                 expected=message.part("expected") or _EXPECTED,
                 do=message.part("do") or _DO,
-            )
+            ),
+            detail=str(message),
         )
 
 

@@ -128,7 +128,8 @@ def test_nothing_of_a_document_loads_or_links_in_a_chat(tmp_path, monkeypatch):
 
 
 def test_openais_own_client_gets_nothing_that_acts_from_documents_or_questions(tmp_path):
-    openai = pytest.importorskip("openai", reason="openai is not installed")
+    import openai
+
     poison = (*PAYLOADS, *MORE)
     documents = [
         Document(f"{n:02d} {p}", f"Zirconium lattice {n}: {p} here.", p, {"source": p}) for n, p in enumerate(poison)
@@ -149,7 +150,8 @@ def test_openais_own_client_gets_nothing_that_acts_from_documents_or_questions(t
 
 
 def test_openais_own_client_chats_and_streams(index):
-    openai = pytest.importorskip("openai", reason="openai is not installed")
+    import openai
+
     with served(ServeOptions(index)) as running:
         client = openai.OpenAI(base_url=f"{running.url}/v1", api_key="none", max_retries=0)
         model = client.models.list().data[-1].id
@@ -162,7 +164,8 @@ def test_openais_own_client_chats_and_streams(index):
 
 
 def test_langchains_own_client_chats(index):
-    openai = pytest.importorskip("langchain_openai", reason="langchain-openai is not installed")
+    import langchain_openai as openai
+
     with served(ServeOptions(index)) as running:
         chat = openai.ChatOpenAI(model="my-index", base_url=f"{running.url}/v1", api_key="none")
         assert "Renew books twice online." in chat.invoke("How often can I renew books online?").content

@@ -1,4 +1,4 @@
-"""What programs written for OpenAI, Cohere, Jina and Voyage send is answered as they expect; with their own clients where installed."""
+"""What programs written for OpenAI, Cohere, Jina and Voyage send is answered as they expect; with their own clients."""
 
 from dataclasses import replace
 from importlib.util import find_spec
@@ -175,10 +175,8 @@ def test_token_ids_are_refused_with_the_setting_that_avoids_them(server, ids, tm
 
 @pytest.fixture
 def vocabulary(monkeypatch):
-    pytest.importorskip("tiktoken", reason="tiktoken is not installed")
+    """OpenAI's vocabulary, of which llama-index-core has a copy."""
     core = find_spec("llama_index.core")
-    if core is None or core.origin is None:
-        pytest.skip("no copy of OpenAI's vocabulary is on this machine: llama-index-core has one and is not installed")
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(Path(core.origin).parent / "_static" / "tiktoken_cache"))
 
 
@@ -195,7 +193,8 @@ def test_token_ids_are_decoded_where_their_vocabulary_is(server, vocabulary):
 
 
 def test_langchains_client_with_its_defaults(tmp_path, vocabulary):
-    openai = pytest.importorskip("langchain_openai", reason="langchain-openai is not installed")
+    import langchain_openai as openai
+
     index = small_index(tmp_path / "index", WordEmbedder())
     settings = ServeOptions(index, rerank="none", aliases={"text-embedding-ada-002": "embedder"})
     with served(settings, WordEmbedder()) as running:
@@ -233,7 +232,8 @@ def test_who_does_not_ask_as_voyage_gets_no_second_list(server):
 
 
 def test_openais_own_client(server):
-    openai = pytest.importorskip("openai")
+    import openai
+
     client = openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
     embedder = client.models.list().data[0].id
     found = client.embeddings.create(model=embedder, input=["renew books", "网上续借"])  # asks for base64 by itself
@@ -250,7 +250,8 @@ def test_openais_own_client(server):
 
 
 def test_coheres_own_client(server):
-    cohere = pytest.importorskip("cohere", reason="cohere is not installed")
+    import cohere
+
     for client in (cohere.ClientV2("none", base_url=server.url), cohere.Client("none", base_url=server.url)):
         found = client.rerank(model=OverlapReranker().name, query="renew books", documents=PASSAGES, top_n=2)
         assert [hit.index for hit in found.results] == [1, 2]
@@ -273,7 +274,8 @@ def test_coheres_embed_is_the_embedding_of_the_index(server):
 
 
 def test_coheres_own_client_embeds(server):
-    cohere = pytest.importorskip("cohere", reason="cohere is not installed")
+    import cohere
+
     client = cohere.ClientV2("none", base_url=server.url)
     found = client.embed(
         model="tests/words", texts=["renew books"], input_type="search_query", embedding_types=["float"]
@@ -283,7 +285,8 @@ def test_coheres_own_client_embeds(server):
 
 def test_voyages_own_client(server):
     """Voyage's answers have `data` where Cohere and Jina have `results`."""
-    voyageai = pytest.importorskip("voyageai", reason="voyageai is not installed")
+    import voyageai
+
     client = voyageai.Client("none", base_url=f"{server.url}/v1")
     found = client.embed(["renew books"], model="tests/words", input_type="query")
     np.testing.assert_allclose(found.embeddings, WordEmbedder().embed_queries(["renew books"]), rtol=1e-6)
@@ -292,3 +295,28 @@ def test_voyages_own_client(server):
         assert [hit.index for hit in ranked.results] == order
         assert [hit.document for hit in ranked.results] == [PASSAGES[place] for place in order]
         assert ranked.total_tokens > 0
+
+
+def test_jinas_own_client(server):
+    """Jina's package of Haystack: it sends `task` and `late_chunking`, and reads `results`, `usage` and, of errors, `detail`."""
+    from haystack import Document
+    from haystack.utils import Secret
+    from haystack_integrations.components.embedders.jina import JinaDocumentEmbedder, JinaTextEmbedder
+    from haystack_integrations.components.rankers.jina import JinaRanker
+
+    key, model = Secret.from_token("none"), "tests/words"
+    embeddings = f"{server.url}/v1/embeddings"
+    query = JinaTextEmbedder(key, model, task="retrieval.query", base_url=embeddings).run("renew books")
+    np.testing.assert_allclose(query["embedding"], WordEmbedder().embed_queries(["renew books"])[0], rtol=1e-6)
+    documents = [Document(content=passage) for passage in PASSAGES]
+    embedder = JinaDocumentEmbedder(
+        key, model, task="retrieval.passage", late_chunking=False, progress_bar=False, base_url=embeddings
+    )
+    embedded = embedder.run(documents)
+    np.testing.assert_allclose(
+        [document.embedding for document in embedded["documents"]], WordEmbedder().embed_documents(PASSAGES), rtol=1e-6
+    )
+    ranker = JinaRanker(OverlapReranker().name, key, top_k=2, base_url=f"{server.url}/v1/rerank")
+    assert [hit.content for hit in ranker.run("renew books", documents)["documents"]] == PASSAGES[1:]
+    with pytest.raises(RuntimeError, match="tests/words"):
+        JinaTextEmbedder(key, "jina-embeddings-v3", base_url=embeddings).run("renew books")

@@ -4,6 +4,7 @@ import gzip
 import inspect
 import json
 import os
+import subprocess
 import sys
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from quarry.indexer.corpus.listing import Skipped, list_files, path_of, printable
 from quarry.indexer.corpus.walk import ReadFile, UnchangedFile, read_corpus
 from quarry.indexer.readers.base import ReadOptions
+from tests.powerless import drop_powers, unreadable
 
 
 def read(root, **options):
@@ -211,10 +213,13 @@ def test_large_files_and_gzip_bombs_are_refused(tmp_path):
 
 def test_a_file_without_rights_is_a_skip(tmp_path):
     (tmp_path / "a.txt").write_text("text")
-    (tmp_path / "a.txt").chmod(0)
-    if os.access(tmp_path / "a.txt", os.R_OK):
-        pytest.skip("runs as root, who may read everything")
-    assert only_skip(tmp_path).reason == "unreadable"
+    code = (
+        "from pathlib import Path; from quarry.indexer.corpus.walk import read_corpus; "
+        f"(event,) = read_corpus({{'docs': Path({str(tmp_path)!r})}}); print(event.reason)"
+    )
+    with unreadable(tmp_path / "a.txt"):  # another process: root may read everything
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, preexec_fn=drop_powers)
+    assert (done.stdout, done.stderr) == ("unreadable\n", "")
 
 
 def test_three_megabytes_in_one_line_are_read(tmp_path):
