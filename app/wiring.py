@@ -54,7 +54,9 @@ def choose_model(
         ModelError: If a named model cannot be found or loaded, or takes no examples.
     """
     if wanted == "none":
-        return ChosenModel(None, "", (Message.of("app.lexical_only", "no model was asked for: lexical search only"),))
+        return ChosenModel(
+            None, "", (Message.of("app.lexical_only", "no embedding model was chosen: search by words only"),)
+        )
     from quarry.indexer.models.encoder import EncoderOptions, load_embedder
     from quarry.indexer.models.source import resolve_model
 

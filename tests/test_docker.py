@@ -1,9 +1,11 @@
 """Dockerfile and compose file: linted, non-root, with a health check and a volume; every `quarry` command line in them is real."""
 
 import json
+import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -16,6 +18,9 @@ import typer
 import yaml
 
 from quarry.app.cli import cli
+from tests.app.ui.browser import served as app_served
+from tests.powerless import drop_powers, read_only
+from tests.test_wheel import environment, install, run
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs" / "docker"
@@ -115,9 +120,82 @@ def test_the_health_check_follows_the_server(status, code):
 
     server = HTTPServer(("127.0.0.1", 0), Answers)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    command = json.loads(last("HEALTHCHECK").partition(" CMD ")[2])
-    command = [sys.executable, *(word.replace("8000", str(server.server_port)) for word in command[1:])]
     try:
-        assert subprocess.run(command, capture_output=True).returncode == code
+        assert check_health(server.server_port) == code
     finally:
         server.shutdown()
+
+
+def check_health(port, command=None):
+    """Run the health check of the image, or another one, against a port of this machine; return its exit code."""
+    command = command or json.loads(last("HEALTHCHECK").partition(" CMD ")[2])
+    own = [sys.executable, *(re.sub(r":\d{4}/", f":{port}/", word) for word in command[1:])]
+    return subprocess.run(own, capture_output=True).returncode
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="permissions of Linux")
+def test_the_image_s_steps_index_and_serve_as_a_user_who_may_write_to_the_volume_only(tmp_path, ctrl_c):
+    """The steps of the Dockerfile without a builder; torch and the other libraries are those of this environment."""
+    source, data, home = (tmp_path / name for name in ("source", "data", "home"))
+    for folder in (source, data, home, tmp_path / "documents"):
+        folder.mkdir()
+    for line in (FOLDER / "Dockerfile.dockerignore").read_text(encoding="utf-8").splitlines():
+        if line.startswith("!"):
+            kept = ROOT / line[1:]
+            copy = shutil.copytree if kept.is_dir() else shutil.copy
+            copy(kept, source / kept.name, **({"symlinks": True} if kept.is_dir() else {}))
+    pip_wheel = next(arguments for name, arguments in instructions() if name == "RUN" and "pip wheel" in arguments)
+    given = shlex.split(pip_wheel.replace("/wheels", str(tmp_path / "wheels")))[1:]
+    run(sys.executable, "-m", "pip", *given, "--no-build-isolation", "--quiet", cwd=source)
+    python = environment(tmp_path / "venv") / "bin" / "python"
+    install([next((tmp_path / "wheels").glob("*.whl"))], python.parents[1])
+    (tmp_path / "documents" / "loans.md").write_text("# Loans\n\nBorrow ten books.", encoding="utf-8")
+
+    variables = dict(re.findall(r"(\w+)=(\S+)", last("ENV")))
+    env = {name: value.replace("/data", str(data)) for name, value in variables.items()}
+    env |= {
+        "HOME": str(home),
+        "PATH": os.environ["PATH"],
+        "QUARRY_TOKEN": "a-token-of-the-test",
+        "OMP_NUM_THREADS": "1",
+    }
+    quarry = [python, "-m", *json.loads(last("ENTRYPOINT"))]
+    index = [str(tmp_path / "documents") if word == "/documents" else word.replace("/data", str(data))
+             for word in compose()["services"]["index"]["command"]]  # fmt: skip
+    with read_only(tmp_path / "documents"), read_only(home), read_only(tmp_path / "wheels"):
+        done = subprocess.run(
+            [*quarry, *index, "--model", "none"],
+            cwd=data,
+            env=env,
+            capture_output=True,
+            text=True,
+            preexec_fn=drop_powers,
+        )
+        assert done.returncode == 0, done.stderr
+        command = [word if word != "8000" else "0" for word in json.loads(last("CMD"))]
+        server = subprocess.Popen(
+            [*quarry, *command],
+            cwd=data,
+            env=env,
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=drop_powers,  # noqa: PLW1509 (no threads)
+        )
+        try:
+            port = int(re.search(r":(\d+)", server.stdout.readline())[1])
+            assert check_health(port) == 0
+        finally:
+            server.send_signal(signal.SIGINT)
+            assert server.wait(60) == 0
+            server.stdout.close()
+        assert check_health(port) == 1
+
+
+@pytest.mark.slow
+def test_the_health_check_of_the_app_follows_the_app(tmp_path):
+    check = compose()["services"]["ui"]["healthcheck"]["test"][1:]
+    with app_served(None, cwd=tmp_path) as url:
+        port = int(url.rpartition(":")[2])
+        assert check_health(port, check) == 0
+    assert check_health(port, check) == 1

@@ -23,8 +23,7 @@ _WORDS = {
         "old": "last changed {day}",
         "sources": "Sources",
         "nearest": "Nearest passages, which do not seem to answer it",
-        "extractive": "Sentences of your documents (no model was asked)",
-        "instead": "Sentences of your documents",
+        "extractive": "Quoted from your documents",
         "declined": "The model found no answer in the passages.",
     },
     "zh": {
@@ -38,8 +37,7 @@ _WORDS = {
         "old": "上次修改于 {day}",
         "sources": "出处",
         "nearest": "最接近的段落（似乎没有回答这个问题）",
-        "extractive": "文档中的原句（没有调用模型）",
-        "instead": "文档中的原句",
+        "extractive": "摘自您的文档",
         "declined": "模型在这些段落中没有找到答案。",
     },
 }
@@ -95,5 +93,5 @@ def heading(answer: "GroundedAnswer") -> str:
         weak = answer.evidence.weak
         return words(answer.evidence.message(), answer.language) if weak else word("declined", answer.language)
     if answer.origin == "extractive":
-        return word("instead" if answer.model else "extractive", answer.language)
+        return word("extractive", answer.language)
     return ""

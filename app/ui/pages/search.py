@@ -1,5 +1,6 @@
 """The Search page: ask, read, judge."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -15,7 +16,7 @@ from quarry.app.ui.search.judging import Subject, confirmation
 from quarry.app.ui.search.upload_panel import upload_panel
 from quarry.app.ui.search.why_not_panel import why_not_panel
 from quarry.app.ui.shared.session import Session, current
-from quarry.app.ui.shared.shown_text import counted, inert, plain, safe, told
+from quarry.app.ui.shared.shown_text import counted, inert, plain, safe, sentence, told
 from quarry.indexer.errors import SearchError
 from quarry.retriever.answers.refusals.fit import search_with_fit
 from quarry.retriever.asking import MAX_QUERY_CHARS
@@ -99,7 +100,7 @@ def _answer(session: Session, searcher: "Searcher", asked: Asked) -> None:
     whole = Subject(session, answer)
     hit_view.degraded(answer.stages, whole)
     if searcher.behind is not None:
-        st.warning(plain(told(searcher.behind, session.say)))
+        st.warning(plain(sentence(told(searcher.behind, session.say))))
     if len(asked.query) > MAX_QUERY_CHARS:
         st.info(
             session.say(
@@ -109,7 +110,7 @@ def _answer(session: Session, searcher: "Searcher", asked: Asked) -> None:
         )
     for notice in answer.notices:
         if notice is not searcher.behind and notice.code != "search.query_cut":  # which are shown above
-            st.info(plain(told(notice, session.say)))
+            st.info(plain(sentence(told(notice, session.say))))
     if asked.answer:
         answer_panel(session, searcher, asked)
     if not answer.results:
@@ -117,12 +118,20 @@ def _answer(session: Session, searcher: "Searcher", asked: Asked) -> None:
         why_not_panel(session, searcher, asked, _options(asked))
         return
     if (doubt := fit.message()) and not asked.answer:  # the answer says so itself
-        st.info(plain(told(doubt, session.say)))
+        st.info(plain(sentence(told(doubt, session.say))))
     st.html(words.times_html(answer, session.say, rerank=asked.rerank))
-    for result, strength in zip(answer.results, fit.hits, strict=True):
-        hit_view.hit(Subject(session, answer, result), result, strength, searcher)
+    _hits(session, searcher, asked, found)
     _below(session, whole)
     why_not_panel(session, searcher, asked, _options(asked))
+
+
+def _hits(session: Session, searcher: "Searcher", asked: Asked, found: "tuple[Answer, Fit]") -> None:
+    answer, fit = found
+    hits = list(zip(answer.results, fit.hits, strict=True))
+    if asked.newest:
+        hits.sort(key=lambda hit: words.day_of(hit[0]), reverse=True)
+    for result, strength in hits:
+        hit_view.hit(Subject(session, answer, result), result, strength, searcher, dated=asked.newest)
 
 
 def _options(asked: Asked) -> SearchOptions:
@@ -133,7 +142,7 @@ def _options(asked: Asked) -> SearchOptions:
 
 def _searched(session: Session, searcher: "Searcher", asked: Asked) -> "tuple[Answer, Fit] | None":
     """Search, or reuse the last results for the same question."""
-    key = (asked, searcher.index.generation)
+    key = (replace(asked, newest=False), searcher.index.generation)
     kept = st.session_state.get("answer")
     if kept and kept[0] == key:
         return kept[1]  # type: ignore[no-any-return]

@@ -51,7 +51,7 @@ def heading_text(answer: "GroundedAnswer", language: str) -> str:
         return said(answer.evidence.message(), "zh" if language == "zh" else "en")
     if answer.refused:
         return word("declined", language)
-    return word("instead" if answer.model else "extractive", language) if heading(answer) else ""
+    return word("extractive", language) if heading(answer) else ""
 
 
 def notes_html(notes: "Sequence[Message]", say: Say) -> str:
@@ -80,6 +80,6 @@ def answer_help(say: Say) -> str:
         "Shows an answer with numbered sources above the results: written by the language model that the app was started "
         "with (`QUARRY_LLM_ENDPOINT`), or quoted from your documents without one. It says so when the documents do not "
         "answer the question.",
-        "在结果上方给出带编号出处的回答：由启动时配置的语言模型（`QUARRY_LLM_ENDPOINT`）撰写；未配置时摘录文档中的原句。"
+        "在结果上方给出带编号出处的回答：由启动时配置的语言模型（`QUARRY_LLM_ENDPOINT`）撰写；未配置时摘录您的文档。"
         "文档里没有答案时会直接说明。",
     )

@@ -24,6 +24,7 @@ class Asked:
         filters: Metadata keys with the accepted values.
         answer: Whether to show an answer above the results.
         copies: Whether copies are results of their own.
+        newest: Whether the results stand by the date of their documents instead of by how well they fit.
     """
 
     query: str = ""
@@ -33,6 +34,7 @@ class Asked:
     filters: tuple[tuple[str, tuple[str, ...]], ...] = ()
     answer: bool = False
     copies: bool = False
+    newest: bool = False
 
     def to_params(self, default: "Asked") -> dict[str, list[str]]:
         """Return the address parameters; defaults are left out, and so is a query that is too long."""
@@ -49,6 +51,8 @@ class Asked:
             params["answer"] = ["1" if self.answer else "0"]
         if self.copies:
             params["copies"] = ["1"]
+        if self.newest:
+            params["sort"] = ["newest"]
         if self.filters:
             params["f"] = [f"{quote(key, safe='')}:{value}" for key, values in self.filters for value in values]
         return params
@@ -72,4 +76,5 @@ class Asked:
             filters=tuple((key, tuple(values)) for key, values in filters.items()),
             answer=last.get("answer", "1" if default.answer else "0") == "1",
             copies=last.get("copies") == "1",
+            newest=last.get("sort") == "newest",
         )

@@ -123,6 +123,14 @@ def _menus(session: Session, offer: Offer) -> None:
             "内容相同的段落平时只显示一次，并列出其余各处。",
         ),
     )
+    st.toggle(
+        say("Newest first", "最新的在前"),
+        key="newest",
+        help=say(
+            "The results that fit best, ordered by the date of their documents: `date` where it says one, else the last change.",
+            "把最匹配的结果按文档日期排列：文档写明 `date` 的用该日期，否则用最后修改日期。",
+        ),
+    )
 
 
 def _menu(session: Session, name: str, key: str, counted: Mapping[str, int]) -> None:

@@ -74,7 +74,7 @@ def _follow_address(default: Asked, offer: Offer) -> None:
 def _fill(asked: Asked, offer: Offer) -> None:
     state = st.session_state
     state.q, state.route, state.rerank, state.k = asked.query, asked.route, asked.rerank, asked.k
-    state.with_answer, state.with_copies = asked.answer, asked.copies
+    state.with_answer, state.with_copies, state.newest = asked.answer, asked.copies, asked.newest
     filters.fill(asked.filters, offer)
 
 
@@ -88,6 +88,7 @@ def _asked(offer: Offer) -> Asked:
         filters=filters.chosen(offer),
         answer=bool(state.get("with_answer")),
         copies=bool(state.get("with_copies")),
+        newest=bool(state.get("newest")),
     )
 
 

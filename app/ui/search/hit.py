@@ -49,11 +49,11 @@ STYLE = """<style>
 
 
 @st.fragment
-def hit(subject: Subject, result: "Result", strength: "Strength", searcher: "Searcher") -> None:
+def hit(subject: Subject, result: "Result", strength: "Strength", searcher: "Searcher", *, dated: bool = False) -> None:
     """Draw one result, as a fragment: judging it redraws nothing else."""
     say = subject.session.say
     with st.container(border=True, key=f"hit-{subject.key}"):
-        place = words.place_html(result, say) + words.copies_html(result, say)
+        place = words.place_html(result, say, dated=dated) + words.copies_html(result, say)
         st.html(words.fit_html(strength, say) + words.result_html(result) + place)
         judging.show_earlier(subject)
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):

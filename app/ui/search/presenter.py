@@ -1,5 +1,6 @@
 """The words and rows of the Search page: no Streamlit, no files. Document texts leave it as inert HTML only."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 from quarry.app.ui.shared.shown_text import Say, counted, excerpt, inert, marked_lines, told
@@ -28,6 +29,7 @@ _NO_MENU = {
 }
 _MENU_VALUES = range(2, 51)  # how many values a metadata key may have to be offered as a menu
 _COPIES_NAMED = 10
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 def stage_name(stage: str, say: Say) -> str:
@@ -133,9 +135,17 @@ def _without_title(result: Result) -> tuple[str, tuple[Span, ...]]:
     return text, tuple((a - cut, b - cut) for a, b in result.highlights if a >= cut)
 
 
-def place_html(result: Result, say: Say) -> str:
-    """Return where a passage comes from: source and page; the characters of the document are a tooltip."""
+def day_of(result: Result) -> str:
+    """Return the day of a result's document, ISO: its `date`, else that of its last change; empty where neither is a day."""
+    days = (str(result.meta.get(key, ""))[:10] for key in ("date", "modified"))
+    return next((day for day in days if _DAY.fullmatch(day)), "")
+
+
+def place_html(result: Result, say: Say, *, dated: bool = False) -> str:
+    """Return where a passage comes from: source and page, and its day if asked for; the characters are a tooltip."""
     parts = [f"<span class='q-source'>{inert(result.source)}</span>"]
+    if dated and (day := day_of(result)):
+        parts.append(day)
     if result.page:
         parts.append(say(f"page {result.page}", f"第 {result.page} 页"))
     if result.time:

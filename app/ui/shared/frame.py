@@ -24,6 +24,8 @@ STYLE = """<style>
 [data-testid="stSidebarHeader"] { height: 2.5rem; margin-bottom: 0; }
 @media (max-width: 640px) {
   [data-testid="stMainBlockContainer"] { padding: 3rem 1rem 4rem; }
+  [data-testid="stMainBlockContainer"] [data-testid="stForm"]:has([type="password"]) { margin-top: .75rem; }
+  [data-testid="stMainBlockContainer"] [data-testid="stBaseButton-tertiary"] { text-align: start; }
   [data-testid="stColumn"]:has(> [data-testid="stVerticalBlock"] > [data-testid="stElementContainer"] > [data-testid="stMetric"]) {
     flex: 1 1 calc(50% - .5rem); min-width: calc(50% - .5rem); }
 }
@@ -47,17 +49,33 @@ CHINESE = f"""<style>
 [data-testid="stFileUploaderDropzoneInstructions"] span::after {{ content: "每个文件不超过 {MAX_FILE_MEGABYTES} MB"; font-size: .875rem; }}
 </style>"""
 
-# `/` goes to the question, as on many sites, and a question can be typed at once. Titles and citations open what their button
-# opens: the buttons serve keyboards and screen readers, and HTML that holds document text has no links of its own.
+# `/` goes to the question, and arrows go through the results, as on many sites; a question can be typed at once. Titles and
+# citations open what their button opens: the buttons serve keyboards and screen readers, and HTML that holds document text has no
+# links of its own.
 KEYS = """<script>
 (() => {
   if (window.quarryKeys) return;
   window.quarryKeys = true;
   const field = () => document.querySelector('.st-key-q input');
+  // Arrows go from the question through the results and back; Enter opens the original, as on any button.
+  const walk = event => {
+    const results = [...document.querySelectorAll('[class*=st-key-hit-] [class*=st-key-open-] button')];
+    const hit = event.target.closest('[class*=st-key-hit-]'), down = event.key === 'ArrowDown';
+    const inside = event.target.closest('textarea, select, [contenteditable], [role=dialog], [role=listbox], [role=radiogroup]')
+      || event.target.matches('input') && event.target !== field();
+    if (inside || !results.length || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
+    const at = hit ? results.findIndex(button => hit.contains(button)) : -1;
+    if (event.target !== field() && !hit || at < 0 && !down) return;  // elsewhere arrows scroll
+    event.preventDefault();
+    const next = down ? results[Math.min(at + 1, results.length - 1)] : results[at - 1];
+    (next || field()).focus();
+    (next?.closest('[class*=st-key-hit-]') || field()).scrollIntoView({block: 'nearest'});
+  };
   document.addEventListener('keydown', event => {
     const typing = event.target.closest('input, textarea, select, [contenteditable], [role=dialog]');
     // a dialog that is opened again gets no focus of its own, and would not hear the key
     if (event.key === 'Escape' && event.target === document.body) document.querySelector('[role=dialog] > button')?.click();
+    if (event.key === 'ArrowDown' || event.key === 'ArrowUp') return walk(event);
     if (event.key !== '/' || event.ctrlKey || event.metaKey || event.altKey || typing || !field()) return;
     event.preventDefault();
     field().focus();

@@ -81,6 +81,11 @@ def told(what: Message | Exception, say: "Say") -> str:
     return safe(say(words(message, "en"), words(message, "zh")))
 
 
+def sentence(text: str) -> str:
+    """Return a message that stands alone with a capital letter, as the texts around it have."""
+    return text[:1].upper() + text[1:]
+
+
 def counted(count: int, one: str, many: str) -> str:
     """Return a number with its English noun: `1 example`, `2 examples`."""
     return f"{count:,} {one if count == 1 else many}"

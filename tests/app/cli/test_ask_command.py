@@ -38,7 +38,7 @@ def test_sentences_with_their_sources(index):
     done = quarry("ask", index, QUESTION, "--route", "bm25")
     assert done.returncode == 0
     first, second, *_ = done.stdout.splitlines()
-    assert first == "Sentences of your documents (no model was asked)"
+    assert first == "Quoted from your documents"
     assert re.fullmatch(r"1\. Loans: Books may be renewed twice online\. \[1\]", second)
     assert "Sources:\n[1] Loans, documents/loans.md\n" in done.stdout
 

@@ -90,13 +90,26 @@ def test_a_visitor_searches_reads_and_judges_in_english(browser, demo, demo_inde
         person.settle()
         person.page.keyboard.press("/")
         assert person.page.evaluate("document.activeElement.type") == "search"
+        focused = (
+            "document.activeElement.closest('[class*=st-key-hit-]')?.querySelector('.q-rank').innerText ?? 'question'"
+        )
+        walked = []
+        for key in ("ArrowUp", "ArrowDown", "ArrowDown", "ArrowUp", "ArrowUp"):
+            person.page.keyboard.press(key)
+            walked.append(person.page.evaluate(focused))
+        assert walked == ["question", "1", "2", "1", "question"]
+        person.page.keyboard.press("ArrowDown")
+        person.page.keyboard.press("Enter")
+        assert "Chloroplasts have their own DNA" in person.page.get_by_role("dialog").inner_text()
+        person.page.keyboard.press("Escape")
+        person.settle()
 
         person.page.locator("[data-testid=stFeedback] button").first.click()
         person.page.get_by_text("Saved: relevant.").wait_for()
         stored = events(demo_index)
-        assert [event.action for event in stored] == ["click", "click", "thumb_up"]
-        assert stored[2].query == ENGLISH
-        assert stored[2].shown[0].doc_id == "documents/en/chloroplast-1.md"
+        assert [event.action for event in stored] == ["click", "click", "click", "thumb_up"]
+        assert stored[3].query == ENGLISH
+        assert stored[3].shown[0].doc_id == "documents/en/chloroplast-1.md"
 
         person.click("Why this result?")
         person.page.locator("canvas, svg.marks").first.wait_for()

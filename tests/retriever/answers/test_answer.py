@@ -98,7 +98,7 @@ def test_an_endpoint_that_fails_leaves_the_documents_sentences(searcher, gullibl
     assert "renewed twice" in answer.sentences[0].text
     assert reason in str(answer.notes[-1])
     assert "sentences of the documents answer instead" in str(answer.notes[-1])
-    assert heading(answer) == "Sentences of your documents"
+    assert heading(answer) == "Quoted from your documents"
 
 
 def test_no_server_leaves_the_documents_sentences(searcher):

@@ -51,8 +51,8 @@ def test_what_documents_and_models_wrote_is_inert():
 
 def test_the_line_above_an_answer_says_what_it_is():
     assert heading_text(answer("generated"), "en") == ""
-    assert heading_text(answer("extractive"), "en") == "Sentences of your documents (no model was asked)"
-    assert heading_text(answer("extractive"), "zh") == "文档中的原句（没有调用模型）"
+    assert heading_text(answer("extractive"), "en") == "Quoted from your documents"
+    assert heading_text(answer("extractive"), "zh") == "摘自您的文档"
     assert "Not in your documents" in heading_text(answer("refused", weak=True), "en")
     assert "您的文档里似乎没有答案" in heading_text(answer("refused", weak=True), "zh")
     assert heading_text(answer("refused", model="m"), "zh") == "模型在这些段落中没有找到答案。"

@@ -1,6 +1,7 @@
 """The search page without a browser: what is asked, shown, judged and stored."""
 
 import json
+import re
 from datetime import UTC, date, datetime
 
 from quarry.app.ui.shared.session import feedback_path
@@ -111,6 +112,32 @@ def test_folders_and_times_are_menus_whose_counts_are_those_of_the_search(app, t
     assert "<b>Note 1</b>" in html(later)
     later.button(key="clear").click().run()
     assert "3 results" in html(later)
+
+
+def test_results_stand_by_date_when_asked_to(app, tmp_path):
+    metas = (
+        {"modified": "2020-05-01"},
+        {"date": "2024-04-01", "modified": "2019-01-01"},
+        {},
+        {"modified": "2022-01-01"},
+    )
+    documents = [
+        Document(f"{number}.md", f"Note {number} on books.{' books' * (4 - number)}", f"Note {number}", meta)
+        for number, meta in enumerate(metas)
+    ]
+    index_documents(tmp_path / "index", documents, None)
+    test = app(tmp_path / "index", q="books")
+    assert test.toggle(key="newest").value is False
+    by_fit = re.findall(r"<b>(Note \d)</b>", html(test))
+    assert sorted(by_fit) == [f"Note {number}" for number in range(4)]
+    assert "2024-04-01" not in html(test)
+    test.toggle(key="newest").set_value(True).run()
+    assert not test.exception
+    assert re.findall(r"<b>(Note \d)</b>", html(test)) == ["Note 1", "Note 3", "Note 0", "Note 2"]
+    assert "2024-04-01" in html(test)
+    assert test.query_params["sort"] in ("newest", ["newest"])
+    again = app(tmp_path / "index", q="books", sort="newest")
+    assert re.findall(r"<b>(Note \d)</b>", html(again)) == ["Note 1", "Note 3", "Note 0", "Note 2"]
 
 
 def test_nonsense_in_the_address_is_left_out(app, lexical_index):

@@ -57,6 +57,8 @@ ANSWER = Answer(
         route=st.sampled_from(address.ROUTES),
         rerank=st.booleans(),
         k=st.sampled_from(address.COUNTS),
+        copies=st.booleans(),
+        newest=st.booleans(),
         filters=st.dictionaries(
             st.text(min_size=1, max_size=9), st.lists(st.text(max_size=9), min_size=1, max_size=3)
         ).map(lambda found: tuple((key, tuple(values)) for key, values in found.items())),
