@@ -1,9 +1,10 @@
 """Finds the sentences that answer a question best, without a language model; each is an exact range of a numbered passage.
 
 A sentence is scored by its cosine with the question, where there is an embedder, and by the share of the question's idf mass
-that it has; idf is that of the candidates themselves. What cannot stand alone is joined with its neighbour: a heading with the
-sentence below it, a question with its answer, a short sentence with the one beside it, lines of code with the sentence that
-introduces them, the rows of a table with each other.
+that it has; idf is that of the candidates themselves. After the best one, a sentence has to have a word of the question, or to be
+nearer to it in meaning than halfway between the farthest candidate and the nearest: an answer is not filled up. What cannot stand
+alone is joined with its neighbour: a heading with the sentence below it, a question with its answer, a short sentence with the one
+beside it, lines of code with the sentence that introduces them, the rows of a table with each other.
 """
 
 import re
@@ -30,6 +31,7 @@ _SHORT = 4  # words: below it a sentence says too little alone
 _LONGEST = 600  # characters of what is joined
 _SAME = 0.8  # share of a sentence's terms that a better one has: above it the sentence is left out
 _MEANING = 0.7  # weight of the cosine against the words; chosen by hand, not tuned yet
+_HALFWAY = 0.5  # between the cosine of the farthest candidate and that of the nearest
 _RANK = 0.1  # what the best passage's sentences get more than the last one's
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)")
 _RULE = re.compile(r"[\s|:+=_*~`-]*")  # a table's ruler, a horizontal line, a fence: nothing to read
@@ -99,13 +101,16 @@ def extract(
     if not found:
         return ()
     overlap = _overlaps(set(analyzer.query_tokens(question)), found)
+    closeness = np.zeros(len(found))
     if embedder is not None:
         first = np.argsort(-(overlap + _by_place(found)), kind="stable")[:SENTENCES]
         found, overlap = [found[row] for row in first], overlap[first]
-        scores = (1 - _MEANING) * overlap + _MEANING * _closeness(question, found, embedder)
+        closeness = _closeness(question, found, embedder)
+        scores = (1 - _MEANING) * overlap + _MEANING * closeness
     else:
         scores = overlap
-    return _best(found, scores + _RANK * _by_place(found), most)
+    apt = (overlap > 0) | (closeness > _HALFWAY)
+    return _best(found, scores + _RANK * _by_place(found), apt, most)
 
 
 def units(text: str) -> list[Span]:
@@ -180,12 +185,16 @@ def _with_title(candidate: _Candidate) -> str:
     return f"{title}\n{candidate.text}" if title and title != candidate.passage.doc_id else candidate.text
 
 
-def _best(found: Sequence[_Candidate], scores: NDArray[np.float64], most: int) -> tuple[Extracted, ...]:
-    """Return the best ones, without those that repeat a better one; ties in the order of the passages."""
+def _best(
+    found: Sequence[_Candidate], scores: NDArray[np.float64], apt: NDArray[np.bool_], most: int
+) -> tuple[Extracted, ...]:
+    """Return the best one and the best of the apt ones, without what repeats a better one; ties in the order of the passages."""
     chosen: list[int] = []
     for row in np.argsort(-scores, kind="stable"):
         if len(chosen) == most:
             break
+        if chosen and not apt[row]:
+            continue
         if not any(_adds_nothing(found[row].terms, found[other].terms) for other in chosen):
             chosen.append(int(row))
     return tuple(

@@ -19,13 +19,10 @@ from urllib.parse import quote
 from playwright.sync_api import Browser
 
 from quarry.app.ui.shared.data_folders import DATA_VARIABLE
-from quarry.app.ui.shared.session import feedback_path
 from quarry.demo_corpus import documents_path
-from quarry.training.feedback.events import FeedbackEvent
-from quarry.training.feedback.log import FeedbackLog
 from tests.app.ui.browser import Visitor, chromium, served, visitor, without_its_model
 from tests.app.ui.contrast import cut_tables, faint_texts
-from tests.benchmarks.screenshots import CHINESE, ENGLISH, demo_index
+from tests.benchmarks.screenshots import CHINESE, ENGLISH, demo_index, judged
 
 WIDTHS = {390: 844, 1366: 768, 1920: 1080}  # a phone, a laptop, a desk; pixels
 THEMES = ("light", "dark")
@@ -80,10 +77,14 @@ def compare_saved(person: Visitor, language: str) -> None:
 
 
 def document_row(person: Visitor, language: str) -> None:
-    del language
-    person.page.locator("[data-testid=stSelectbox] input").last.click()
+    person.page.get_by_label("Show a document" if language == "en" else "查看文档").click()
     person.page.get_by_role("option").first.click()
     person.settle()
+
+
+def answered(person: Visitor, language: str) -> None:
+    del language
+    person.page.locator(".q-cite").first.wait_for()
 
 
 def bottom(person: Visitor, language: str) -> None:
@@ -99,12 +100,15 @@ STATES = (
     State("search-nonsense", "/?q=qwxz+vbnmk+plugh"),
     State("search-no-match", f"/?q={quote(ENGLISH)}&f=lang:fr"),
     State("search-filters", f"/?q={quote(ENGLISH)}", button("Filters", "筛选")),
+    State("search-answer", f"/?q={quote(ENGLISH)}&answer=1", answered),
+    State("search-newest", f"/?q={quote(ENGLISH)}&sort=newest"),
     State("search-why", f"/?q={quote(ENGLISH)}", button("Why this result?", "为什么是它？")),
     State("search-original", f"/?q={quote(CHINESE)}", button("Open the original", "打开原文")),
     State("search-add", "/", button("Add documents", "添加文档")),
     State("search-bottom", f"/?q={quote(ENGLISH)}", bottom),
     State("documents", "/documents"),
     State("documents-one", "/documents", document_row),
+    State("documents-folders", "/documents", bottom),
     State("evaluate-new", "/evaluate"),
     State("evaluate-result", "/evaluate", evaluate_demo),
     State("evaluate-compare", "/evaluate", compare_saved),
@@ -160,20 +164,6 @@ def new_index(folder: Path) -> Iterator[str]:
     (folder / "nothing").mkdir()
     with served(None, cwd=folder / "nothing", **{DATA_VARIABLE: str(documents_path())}) as url:
         yield url
-
-
-def judged(index: Path) -> None:
-    """Write judgements of two visitors, and questions without an answer."""
-    with FeedbackLog.open(feedback_path(index)) as log:
-        for voter in ("a", "b"):
-            for question in (ENGLISH, CHINESE):
-                log.append(FeedbackEvent(question, "thumb_up", voter, "000001", "c1", "documents/en/chloroplast-1.md"))
-            log.append(
-                FeedbackEvent(
-                    "Who waters the plants?", "thumb_down", voter, "000001", "c1", "documents/en/chloroplast-1.md"
-                )
-            )
-        log.append(FeedbackEvent("谁给植物浇水？", "note", "b", "000001", note="没有找到"))
 
 
 def picture(browser: Browser, url: str, state: State, language: str, out: Path, findings: list[str]) -> None:

@@ -1,12 +1,14 @@
-"""Make the pictures of docs/: the search page in both languages, an explanation, and a degraded answer, 1280 x 900; training, higher.
+"""Make the pictures of docs/: the search page in both languages, an explanation, a degraded answer, and every other page.
 
     python -m tests.benchmarks.screenshots [--index INDEX] [--tuned INDEX] [--out docs]
 
-Without --index the demo corpus is indexed first. --tuned is an index with a promoted run (`quarry tune`, `tests.benchmarks.tuning`);
-then only training is pictured. Look at every picture before keeping it.
+Without --index the demo corpus is indexed first. --tuned is an index with a promoted run (`quarry tune`, `tests.benchmarks.tuning`),
+for the two pictures of training, which are left as they are without it. Neither index is changed. Look at every picture before
+keeping it; `tests.benchmarks.page_states` makes those that are for looking only.
 """
 
 import argparse
+import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import quote
@@ -14,6 +16,11 @@ from urllib.parse import quote
 from PIL import Image
 from playwright.sync_api import Browser
 
+from quarry.app.ui.shared.data_folders import DATA_VARIABLE
+from quarry.app.ui.shared.session import feedback_path
+from quarry.demo_corpus import documents_path
+from quarry.training.feedback.events import FeedbackEvent
+from quarry.training.feedback.log import FeedbackLog
 from tests.app.ui.browser import Visitor, chromium, served, visitor, without_its_model
 
 ENGLISH = "How long ago did cyanobacteria enter a cell?"
@@ -32,12 +39,21 @@ def main() -> None:
     arguments = parser.parse_args()
     with TemporaryDirectory(prefix="quarry-pictures-") as folder, chromium() as browser:
         if arguments.tuned:
-            with served(arguments.tuned, "--rerank", "none") as url:
+            tuned = shutil.copytree(arguments.tuned, Path(folder) / "tuned")
+            with served(tuned, "--rerank", "none", cwd=Path(folder)) as url:
                 training(browser, url, arguments.out)
-            return
-        index = arguments.index or demo_index(Path(folder) / "index")
-        with served(index) as url:
+        index = Path(folder) / "index"
+        if arguments.index:
+            shutil.copytree(arguments.index, index)
+        else:
+            demo_index(index)
+        judged(index)
+        data = Path(
+            shutil.copytree(documents_path().parent, Path(folder) / "demo_corpus")
+        )  # no path of this machine is pictured
+        with served(index, cwd=Path(folder), **{DATA_VARIABLE: str(data)}) as url:
             whole(browser, url, arguments.out)
+            other_pages(browser, url, arguments.out)
         with served(without_its_model(index, Path(folder) / "moved")) as url:
             degraded(browser, url, arguments.out)
 
@@ -45,7 +61,6 @@ def main() -> None:
 def demo_index(folder: Path) -> Path:
     """Index the demo corpus with the model that `quarry demo` would take."""
     from quarry.app.wiring import choose_model
-    from quarry.demo_corpus import documents_path
     from quarry.indexer.build import build_index
     from quarry.indexer.build.plan import BuildOptions
 
@@ -74,6 +89,46 @@ def degraded(browser: Browser, url: str, out: Path) -> None:
     with visitor(browser, url) as person:
         person.go(f"/?q={quote(ENGLISH)}")
         keep(person, out / "search-degraded.png")
+
+
+def judged(index: Path) -> None:
+    """Write judgements of two visitors, and questions without an answer, so that no page is empty."""
+    with FeedbackLog.open(feedback_path(index)) as log:
+        for voter in ("a", "b"):
+            for question, document in (
+                (ENGLISH, "documents/en/chloroplast-1.md"),
+                (CHINESE, "documents/zh/免疫系统-1.pdf"),
+            ):
+                log.append(FeedbackEvent(question, "thumb_up", voter, "000001", "c1", document))
+            log.append(
+                FeedbackEvent(
+                    "Who waters the plants?", "thumb_down", voter, "000001", "c1", "documents/en/chloroplast-1.md"
+                )
+            )
+        log.append(FeedbackEvent("谁给植物浇水？", "note", "b", "000001", note="没有找到"))
+
+
+def evaluate(person: Visitor, *, data_set: str = "demo_corpus") -> None:
+    """Compare the methods that are chosen, on a data set that the page offers."""
+    if not person.page.get_by_role("button", name="Evaluate", exact=True).is_visible():
+        person.page.get_by_text("New evaluation", exact=True).click()
+        person.settle()
+    person.page.get_by_role("combobox", name="Data set", exact=True).click()
+    person.page.get_by_role("option", name=data_set).first.click()
+    person.settle()
+    person.page.get_by_role("button", name="Evaluate", exact=True).click()
+    person.page.get_by_role("tab").first.wait_for()
+    person.settle()
+
+
+def other_pages(browser: Browser, url: str, out: Path) -> None:
+    """Documents, an evaluation of the demo's questions, feedback, and the index."""
+    with visitor(browser, url) as person:
+        for name in ("documents", "evaluate", "feedback", "index"):
+            person.go(f"/{name}")
+            if name == "evaluate":
+                evaluate(person)
+            keep(person, out / f"{name}.png")
 
 
 def training(browser: Browser, url: str, out: Path) -> None:

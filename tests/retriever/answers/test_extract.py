@@ -29,7 +29,9 @@ def pieces(text):
 
 @pytest.mark.parametrize("embedder", [None, WordEmbedder(dim=256)])
 def test_the_best_sentences_come_first_with_exact_ranges(embedder):
-    found = extract("How often can books be renewed?", [LOANS, HOURS], WORDS, embedder, most=2)
+    found = extract(
+        "How often can books be renewed, and what fines are there?", [LOANS, HOURS], WORDS, embedder, most=2
+    )
     assert (found[0].text, found[0].number) == ("Books can be renewed twice on the web page.", 1)
     assert len(found) == 2
     for one in found:
@@ -50,6 +52,18 @@ def test_what_a_better_sentence_says_already_is_left_out():
         2, "Books can be renewed twice on the web page, and a third time by telephone or at the front desk."
     )
     assert any("telephone" in one.text for one in extract("books renewed", [LOANS, longer], WORDS, None))
+
+
+@pytest.mark.parametrize("embedder", [None, WordEmbedder(dim=256)])
+def test_an_answer_is_not_filled_up_with_what_has_nothing_to_do_with_the_question(embedder):
+    notes = packed(1, "The phone of Zhang San is 555 0199. Pears are ripe in autumn. A drawer holds nine spoons.")
+    assert [one.text for one in extract("phone of Zhang San", [notes], WORDS, embedder)] == [
+        "The phone of Zhang San is 555 0199."
+    ]
+    zh = packed(1, "张三的电话是五五五零一九九。秋天的梨熟了。抽屉里放着勺子。")
+    assert [one.text for one in extract("张三的电话", [zh], WORDS, embedder)] == ["张三的电话是五五五零一九九。"]
+    (only,) = extract("quasar", [notes], WORDS, None)
+    assert only.text.startswith("The phone"), "the best there is, though it has no word of the question"
 
 
 def test_nothing_to_read_gives_nothing_and_a_wrong_number_is_refused():
