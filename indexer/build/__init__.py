@@ -4,6 +4,7 @@
     files, folders, or documents of a program                        corpus, intake
     -> gone: documents and folders that are taken out                removal
     -> new and changed documents cut into passages, with terms       cutting (large ones in cutting_worker), chunking, table_heads
+    -> cut again by the language of a new index                      analyzing
     -> texts: live segments less what is removed, and a new one      storage/working_table
     -> small segments merged into the new one                        merging
     -> vectors and token states of the passages that lack them       shards, encoding, stores/kept_vectors, tokens
@@ -26,6 +27,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from quarry.indexer.build.analyzing import with_suited_analyzer, words_chosen
 from quarry.indexer.build.cutting import Cutter
 from quarry.indexer.build.encoding import encode_passages, tokens_lost
 from quarry.indexer.build.intake import Intake, put_own_document, recut, storable, sync_roots
@@ -80,6 +82,7 @@ class BuildReport:
         skipped: What was left out, and why.
         seconds: By phase: `reading`, `cutting`, `encoding`, `storing`, `titles`, `lexical`, `probing`.
         left_out: What was left out of the documents of the generation, by kind (`quarry.indexer.readers.left_out`), with how many.
+        words: How words are cut, where a new index was given another analyzer than the usual one.
     """
 
     generation: str
@@ -95,6 +98,7 @@ class BuildReport:
     seconds: dict[str, float]
     left_out: dict[str, int] = field(default_factory=dict)
     taken: int = 0
+    words: Message | None = None
 
 
 def build_index(
@@ -337,6 +341,7 @@ def _build(generations: Generations, place: Place, plan: Plan, observer: Observe
     clock.phase("reading", None)
     intake = take_in(table, plan.cutter, observer.advance)
     intake.skipped.extend(lost)
+    plan = with_suited_analyzer(table, plan, clock)
     documents, chunks = table.counts()
     if not documents and not plan.settings.allow_empty:
         raise _nothing_found(intake)
@@ -390,7 +395,8 @@ def _build(generations: Generations, place: Place, plan: Plan, observer: Observe
     name = generations.commit(place.generation, manifest.reason)
     _tidy(plan)
     generations.prune(plan.settings.keep)
-    return _report(name, intake, (documents, chunks), filled, clock.finish(), switched=True)
+    report = _report(name, intake, (documents, chunks), filled, clock.finish(), switched=True)
+    return replace(report, words=words_chosen(plan.analyzer, plan.languages) if plan.live is None else None)
 
 
 def _refuse_damaged_parts(table: WorkingTable, plan: Plan, merged: Sequence[int]) -> None:

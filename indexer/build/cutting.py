@@ -43,6 +43,11 @@ class Cutter:
             self._sandbox.close()
             self._sandbox = None
 
+    def use(self, analyzer: Analyzer) -> None:
+        """Cut with another analyzer from now on."""
+        self.close()
+        self.analyzer = analyzer
+
     def cut(self, document: Document) -> tuple[list[Chunk], list[list[str]]]:
         """Return the chunks of a document and, in the same order, their analyzed terms.
 

@@ -12,6 +12,7 @@ from quarry.indexer.corpus.listing import Skipped
 from quarry.indexer.embedder import Embedder, EmbedderSpec, TokenEmbedder, heads_of
 from quarry.indexer.errors import IndexFormatError, IndexMismatchError, ModelError, OtherFormatError
 from quarry.indexer.lexical.analyzer import analyzer
+from quarry.indexer.lexical.choice import USUAL
 from quarry.indexer.messages import Message
 from quarry.indexer.models.profiles import embedder_profile
 from quarry.indexer.models.token_spans import ScriptTokens
@@ -39,7 +40,7 @@ class BuildOptions:
     Attributes:
         chunking: Passage limits in tokens of the model (of `script/1` for a lexical-only index).
         store: `auto`, `exact`, `faiss` or `lance`.
-        analyzer: `jieba`, `rjieba` or `bigram`.
+        analyzer: `jieba`, `rjieba`, `bigram`, or a language's two letters. A new index takes the one that suits its passages.
         read: Limits and charset override for the readers.
         rebuild: Allows another model than the live generation's, and encodes everything again with it.
         allow_empty: Allows a root that has lost all of its files.
@@ -93,6 +94,7 @@ class Plan:
         embedder: The model, None for a lexical-only index.
         cutter: Cuts documents into passages and terms.
         analyzer: Its analyzer, by the name that settings use.
+        languages: Share of the passages by language, where the analyzer was chosen by them.
         store: The kind of vector store.
         settings: As asked for.
         fresh_cut: Whether stored documents must be cut again.
@@ -110,6 +112,7 @@ class Plan:
     fresh_cut: bool
     live_is_sound: bool = True
     shards: ShardFolder | None = None
+    languages: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, index: Path, live: Manifest | None, embedder: Embedder | None, settings: BuildOptions) -> "Plan":
@@ -128,7 +131,8 @@ class Plan:
         spec = settings.chunking or (
             ChunkSpec(before.chunking.max_tokens, before.chunking.overlap_tokens) if before else ChunkSpec()
         )
-        chosen = settings.analyzer or (live.lexical.analyzer if live else "jieba")
+        chosen = settings.analyzer or (live.lexical.analyzer if live else USUAL)
+        languages = live.lexical.languages if live and settings.analyzer is None else {}
         settings = replace(settings, read=_inherited(settings.read, before.reading if before else ReadingFacts()))
         cutter = Cutter(spec, embedder.tokens if embedder else ScriptTokens(), analyzer(chosen), settings.read)
         store = settings.store or (live.store.kind if live and live.store else "auto")
@@ -136,7 +140,7 @@ class Plan:
         fresh = live is not None and (live.chunking != cutter.chunking or live.lexical.identity != cutter.analyzer.name)
         if shards is not None and embedder is not None:
             shards.check(embedder.spec, cutter.chunking)
-        return cls(index, live, embedder, cutter, chosen, store, settings, fresh, shards=shards)
+        return cls(index, live, embedder, cutter, chosen, store, settings, fresh, shards=shards, languages=languages)
 
     def same_as_live(self) -> bool:
         """Whether the new generation could differ from the live one in its documents only."""

@@ -141,7 +141,12 @@ def describe_generation(building: Path, plan: Plan, parts: Parts, corpus_sha256:
         chunks=chunks,
         corpus_sha256=corpus_sha256,
         chunking=plan.cutter.chunking,
-        lexical=Lexical(analyzer=plan.analyzer, identity=plan.cutter.analyzer.name, engine=parts.lexical.engine),
+        lexical=Lexical(
+            analyzer=plan.analyzer,
+            identity=plan.cutter.analyzer.name,
+            engine=parts.lexical.engine,
+            languages=dict(plan.languages),
+        ),
         embedder=EmbedderFacts.of(embedder.spec, plan.settings.model_folder) if embedder else None,
         store=store,
         notes=plan.settings.notes,

@@ -171,6 +171,18 @@ def _folded(word: str) -> str:
     return "".join(character for character in normalize("NFKD", word.casefold()) if not combining(character))
 
 
+def parts_of_word(word: str) -> list[str]:
+    """Return the parts of a word by case and digits, such as `camel` and `Case`; the word itself where it has one case.
+
+    Example:
+        >>> parts_of_word("camelCase2"), parts_of_word("Wort"), parts_of_word("NASA")
+        (['camel', 'Case', '2'], ['Wort'], ['NASA'])
+    """
+    if word.isalpha() and (word.islower() or word.isupper() or word[1:].islower()):
+        return [word]
+    return _PART.findall(word)
+
+
 def bigrams(run: str) -> list[str]:
     """Return the overlapping pairs of characters; the run itself when it is one character."""
     return [run] if len(run) == 1 else [run[i : i + 2] for i in range(len(run) - 1)]

@@ -2,7 +2,8 @@
 
 Words are stemmed with the language's Snowball stemmer as they are written, then lose their accents, so that a question typed without
 them finds the word. Scripts without blanks between words (Thai, Khmer, Lao, Burmese, Tibetan) and those whose words carry endings that no
-stemmer here takes off (Japanese, Korean) give pairs of characters, Han characters of Japanese too.
+stemmer here takes off (Japanese, Korean) give pairs of characters, Han characters of Japanese too. Where the language has another script
+than English, words of ASCII letters are treated as the usual analyzer does: English inside Russian keeps its stemmer.
 """
 
 import re
@@ -10,7 +11,7 @@ from collections.abc import Iterable
 from functools import cache, lru_cache
 from importlib.metadata import version
 
-from quarry.indexer.lexical.analyzer import ScriptAnalyzer, bigrams, cache_folder
+from quarry.indexer.lexical.analyzer import STOP_WORDS, ScriptAnalyzer, bigrams, cache_folder, parts_of_word
 from quarry.indexer.lexical.chinese import JiebaCutter
 from quarry.indexer.lexical.languages import LANGUAGES, LanguageRules, folded
 
@@ -28,6 +29,7 @@ _SEGMENT = re.compile(
 )
 _INNER = re.compile(r"[-_.'’+/@+#]+")
 _LONGEST_TERM = 64
+_OWN_RULES = 1  # raise it with any change of the terms of a passage in one of these languages
 
 
 class LanguageAnalyzer(ScriptAnalyzer):
@@ -38,10 +40,12 @@ class LanguageAnalyzer(ScriptAnalyzer):
 
         cutter = JiebaCutter(cache_folder())
         super().__init__(f"{rules.code}-jieba-{version('jieba')}", cutter, cutter.read)
-        self.stop_words = rules.words
-        if rules.cut == "bigrams":
+        self._name = f"{self._name}.{_OWN_RULES}"
+        self._english = rules.script != "Latn"
+        self.stop_words = rules.words | STOP_WORDS if self._english else rules.words
+        if rules.code == "ja":
             self._cut_han = bigrams
-        self._stem = Stemmer.Stemmer(rules.stemmer).stemWord if rules.stemmer else str
+        self._own_stem = Stemmer.Stemmer(rules.stemmer).stemWord if rules.stemmer else str
         self._known_word = lru_cache(maxsize=200_000)(self._word)
 
     @staticmethod
@@ -49,14 +53,16 @@ class LanguageAnalyzer(ScriptAnalyzer):
         return _SEGMENT.findall(text)
 
     def _word(self, word: str, left_out: frozenset[str]) -> tuple[str, ...]:
-        parts = [part for part in _INNER.split(word) if part]
+        if self._english and word.isascii():
+            return super()._word(word, left_out)
+        parts = [part for piece in _INNER.split(word) for part in (parts_of_word(piece) if piece.isascii() else (piece,)) if part]
         terms = tuple(
             self._term(part) for part in parts if len(parts) == 1 or not left_out or folded(part) not in left_out
         )
         return terms if len(parts) < 2 else (folded(word)[:_LONGEST_TERM], *terms)
 
     def _term(self, word: str) -> str:
-        return folded(self._stem(word.casefold()))[:_LONGEST_TERM]
+        return folded(self._own_stem(word.casefold()))[:_LONGEST_TERM]
 
 
 @cache

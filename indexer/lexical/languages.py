@@ -1,23 +1,14 @@
-"""Languages beside Chinese and English: how their words are cut and stemmed, and how a collection's language is told.
+"""Languages beside Chinese and English: how their words are cut and stemmed.
 
 The languages are those of MIRACL and of the multilingual models, as far as Snowball has a stemmer or the script tells them. Function words
-tell languages of one script apart, and are what a question of that language leaves out.
+tell languages of one script apart (`quarry.indexer.lexical.detection`), and are what a question of that language leaves out.
 """
 
-import re
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 from unicodedata import combining, normalize
 
 Cut: TypeAlias = Literal["words", "bigrams"]
-
-_LEAST_SHARE = 0.1  # of the texts, for a language to be named
-_FREQUENT = "en es fr de pt it nl pl ru hi"  # first where texts tell as much for one language as for another
-_SURE = 3  # function words that tell the language of one text
-# letters with their marks: in Devanagari or Thai, vowels are marks, which \w leaves out
-_WORD = re.compile(r"[^\s\d_.,;:!?¿¡()\[\]\"“”«»„।،؟、。，？！'’-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +18,7 @@ class LanguageRules:
     Attributes:
         code: Two letters (ISO 639-1).
         name: As mteb writes it, such as `fra-Latn`.
-        script: Begins its entry in `_SCRIPTS`.
+        script: One of `SCRIPTS`.
         stemmer: Snowball's name; empty where it has none.
         words: Function words, lower-cased and without accents.
         cut: Whether words stand between blanks, or pairs of characters are the terms.
@@ -40,8 +31,13 @@ class LanguageRules:
     words: frozenset[str] = frozenset()
     cut: Cut = "words"
 
+    @property
+    def english_name(self) -> str:
+        """Its name in English, such as `German`."""
+        return _ENGLISH_NAMES.get(self.code) or self.stemmer.capitalize()
 
-_SCRIPTS = {
+
+SCRIPTS = {
     "Latn": "A-Za-z\u00c0-\u024f\u1e00-\u1eff", "Cyrl": "\u0400-\u052f", "Grek": "\u0370-\u03ff\u1f00-\u1fff", "Armn": "\u0530-\u058f",
     "Hebr": "\u0590-\u05ff", "Arab": "\u0600-\u06ff\u0750-\u077f", "Deva": "\u0900-\u097f", "Beng": "\u0980-\u09ff",
     "Taml": "\u0b80-\u0bff", "Telu": "\u0c00-\u0c7f", "Thai": "\u0e00-\u0e7f", "Laoo": "\u0e80-\u0eff", "Tibt": "\u0f00-\u0fff",
@@ -106,76 +102,16 @@ LANGUAGES: dict[str, LanguageRules] = {rules.code: rules for rules in (
     _rules("tr", "tur-Latn", "turkish", "ve bir bu da de icin ile ne olarak kim nerede mi cok daha gibi"),
     _rules("yi", "yid-Hebr", "yiddish", "און איז די דער דאס פון אין"),
     _rules("yo", "yor-Latn", "", "ni ti si awon ati o je lo fun naa kini"),
+    _rules("bg", "bul-Cyrl", "", "и на в да се за от с не че по са е ще като който която кой къде какво през"),
+    _rules("he", "heb-Hebr", "", "של את על לא עם זה הוא היא מה כל או אם גם כי הם אשר"),
+    _rules("uk", "ukr-Cyrl", "", "і в на що та з до не як у за від це який яка був для про або є"),
+    _rules("ur", "urd-Arab", "", "کے کا کی میں ہے اور سے کو پر نے یہ ایک تھا کیا کون"),
+    _rules("vi", "vie-Latn", "", "và của là có trong cho không các một được với người những này đã khi từ ở"),
     _rules("zh", "cmn-Hans"),
 )}  # fmt: skip  # a table
 
-_TOLD_BY_SCRIPT = {script: re.compile(f"[{span}]") for script, span in _SCRIPTS.items()}
-_PERSIAN = re.compile("[پچژگیک]")
-
-
-def languages_in(texts: Sequence[str]) -> list[str]:
-    """Return the languages of a collection as two letters, the most frequent first: those of at least a tenth of its texts.
-
-    Args:
-        texts: A sample. Short texts are told by the whole collection, not each by itself.
-    """
-    counts: Counter[str] = Counter()
-    by_script: dict[str, list[str]] = {}
-    for text in texts:
-        if script := script_of(text):
-            by_script.setdefault(script, []).append(text)
-    for script, own in by_script.items():
-        counts.update(_in_script(script, own))
-    return [code for code, count in counts.most_common() if count >= _LEAST_SHARE * len(texts)]
-
-
-def script_of(text: str) -> str:
-    """Return the script of most of a text's letters, `Kana` for Japanese with a tenth of kana; empty without letters."""
-    counts = {script: len(pattern.findall(text)) for script, pattern in _TOLD_BY_SCRIPT.items()}
-    if counts["Kana"] and counts["Kana"] >= 0.1 * (counts["Kana"] + counts["Hani"]):
-        counts["Kana"] += counts["Hani"]
-        counts["Hani"] = 0
-    counts["Hani"] *= 3  # a Han character is about as much as a syllable of three letters
-    script, most = max(counts.items(), key=lambda item: item[1])
-    return script if most else ""
-
-
-def _in_script(script: str, texts: Sequence[str]) -> Counter[str]:
-    """Return how many texts each language of a script has; those that tell nothing count for the most frequent one."""
-    if script == "Hani":
-        return Counter({"zh": len(texts)})
-    known = sorted((rules for rules in LANGUAGES.values() if rules.script == script), key=_rank)
-    if script == "Arab":
-        persian = sum(bool(_PERSIAN.search(text)) for text in texts)
-        return Counter({"fa": persian, "ar": len(texts) - persian})
-    if len(known) < 2:
-        return Counter({known[0].code: len(texts)}) if known else Counter()
-    hits = [_hits(text, known) for text in texts]
-    total: Counter[str] = Counter()
-    for each in hits:
-        total.update(each)
-    if not total:  # single words: English has no accents
-        return Counter({"en": len(texts)} if script == "Latn" and not _has_accents(texts) else {})
-    (whole, _), *_ = total.most_common(1)
-    found: Counter[str] = Counter()
-    for each in hits:
-        (best, count), *others = each.most_common(2) or [(whole, 0)]
-        sure = count >= _SURE and not (others and others[0][1] == count)
-        found[best if sure else whole] += 1
-    return found
-
-
-def _rank(rules: LanguageRules) -> int:
-    place = _FREQUENT.find(rules.code)
-    return place if place >= 0 else len(_FREQUENT)
-
-
-def _has_accents(texts: Sequence[str]) -> bool:
-    """Tell whether more than one Latin letter in a hundred has an accent, as in French or Polish and unlike English."""
-    letters = [letter for text in texts for letter in text if letter.isalpha() and letter < "\u0250"]
-    return sum(letter > "\x7f" for letter in letters) * 100 > len(letters)
-
-
-def _hits(text: str, known: Sequence[LanguageRules]) -> Counter[str]:
-    words = [folded(word) for word in _WORD.findall(text)]
-    return Counter({rules.code: count for rules in known if (count := sum(word in rules.words for word in words))})
+_ENGLISH_NAMES = {  # of those whose stemmer does not say it
+    "bg": "Bulgarian", "bn": "Bengali", "bo": "Tibetan", "he": "Hebrew", "ja": "Japanese", "km": "Khmer", "ko": "Korean", "lo": "Lao",
+    "my": "Burmese", "sw": "Swahili", "te": "Telugu", "th": "Thai", "uk": "Ukrainian", "ur": "Urdu", "vi": "Vietnamese",
+    "yo": "Yoruba", "zh": "Chinese",
+}  # fmt: skip  # a table

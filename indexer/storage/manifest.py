@@ -64,11 +64,15 @@ class ReadingFacts(_Part):
 
 
 class Lexical(_Part):
-    """Which analyzer made the terms (identity with versions) and which engine scores them."""
+    """Which analyzer made the terms (identity with versions) and which engine scores them.
+
+    `languages` is the share of the passages by language, in [0, 1], that the analyzer was chosen by; empty when it was told.
+    """
 
     analyzer: str
     identity: str
     engine: str
+    languages: dict[str, float] = {}
 
 
 class Store(_Part):

@@ -88,7 +88,7 @@ def index(
         str | None,
         typer.Option(
             help="How words are cut: jieba, rjieba or bigram for Chinese and English; or two letters of another language, "
-            "such as fr, ru, ja. Default: jieba, or as it was built."
+            "such as fr, ru, ja. Default: by the language of the documents (jieba for Chinese and English), or as it was built."
         ),
     ] = None,
     rerank_vectors: Annotated[
@@ -301,6 +301,8 @@ def print_report(into: Path, report: BuildReport, chosen: ChosenModel) -> None:
             out(f"  {report.taken} vectors of passages and titles taken from shards")
     else:
         out("  no embedding model: BM25 only")
+    if report.words is not None:
+        out(f"  {report.words}")
     out("  " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report.seconds.items()))
     if report.left_out:
         out("  left out of what was read: " + ", ".join(part.part("found") for part in told(report.left_out)))

@@ -24,7 +24,8 @@ from random import Random
 from typing import Any, Literal, TypeAlias
 
 from quarry.indexer.errors import CorpusError, SettingsError
-from quarry.indexer.lexical.languages import LANGUAGES, languages_in
+from quarry.indexer.lexical.detection import languages_in
+from quarry.indexer.lexical.languages import LANGUAGES
 from quarry.indexer.messages import Message
 from quarry.retriever.data.text_lines import Faults, json_object, numbered_lines, quoted
 
