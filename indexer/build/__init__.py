@@ -334,13 +334,7 @@ def _build(generations: Generations, place: Place, plan: Plan, observer: Observe
     clock = Clock(observer)
     table = start_table(generations, place, plan)
     table.begin()
-    lost: list[Skipped] = []
-    if plan.fresh_cut:
-        clock.phase("cutting", table.counts()[0])
-        lost = recut(table, plan.cutter, observer.advance)
-    clock.phase("reading", None)
-    intake = take_in(table, plan.cutter, observer.advance)
-    intake.skipped.extend(lost)
+    intake = _taken_in(table, plan, clock, take_in)
     plan = with_suited_analyzer(table, plan, clock)
     documents, chunks = table.counts()
     if not documents and not plan.settings.allow_empty:
@@ -399,11 +393,24 @@ def _build(generations: Generations, place: Place, plan: Plan, observer: Observe
     return replace(report, words=words_chosen(plan.analyzer, plan.languages) if plan.live is None else None)
 
 
+<<<CONFLICT<<<<<<< HEAD
 def _refuse_damaged_parts(table: WorkingTable, plan: Plan, merged: Sequence[int]) -> None:
     """Refuse to merge damaged segments, unless vectors and terms are made anew from the texts, which were compared."""
     if plan.live_is_sound:
         names = dict(zip(sorted(table.left()), plan.live.segments if plan.live else (), strict=False))
         refuse_damaged(plan.index, [names[number] for number in merged if number in names])
+=======
+def _taken_in(table: ChunkTable, plan: Plan, clock: Clock, take_in: TakeIn) -> Intake:
+    """Bring the table in step with the documents; what is there is cut again where the settings are others."""
+    lost: list[Skipped] = []
+    if plan.fresh_cut:
+        clock.phase("cutting", table.counts()[0])
+        lost = recut(table, plan.cutter, clock.observer.advance)
+    clock.phase("reading", None)
+    intake = take_in(table, plan.cutter, clock.observer.advance)
+    intake.skipped.extend(lost)
+    return intake
+>>>>>>> 1df7d57 (Synthesis in every language that has rules: the prompt names it, texts are checked by it, English personas stand in and a note says so)
 
 
 def _tidy(plan: Plan) -> None:

@@ -48,6 +48,28 @@ def language_counts(texts: Sequence[str]) -> Counter[str]:
     return counts
 
 
+def may_be(text: str, code: str) -> bool:
+    """Tell whether a text, which may be too short to tell, can be in a language: its script is, and its words do not say another.
+
+    Args:
+        text: Any.
+        code: Two letters, one of `LANGUAGES`.
+
+    Example:
+        >>> may_be("Bibliothek", "de"), may_be("图书馆", "de"), may_be("the books of the library and the city", "de")
+        (True, False, False)
+    """
+    script, rules = script_of(text), LANGUAGES[code]
+    if script != rules.script:
+        return code == "ja" and script == "Hani"  # a heading may be of Han characters alone
+    if script == "Arab":
+        return _arabic(text) in (code, "ar")
+    known = sorted((each for each in LANGUAGES.values() if each.script == script), key=_rank)
+    hits = _hits(text, known)
+    best = max(hits.values(), default=0)
+    return best < _SURE or hits[code] == best
+
+
 def words_of(texts: Sequence[str]) -> list[str]:
     """Return the words of some texts as the languages' function words are kept: lower-cased and without accents."""
     return [folded(word) for text in texts for word in _WORD.findall(text)]

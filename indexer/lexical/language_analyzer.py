@@ -55,7 +55,12 @@ class LanguageAnalyzer(ScriptAnalyzer):
     def _word(self, word: str, left_out: frozenset[str]) -> tuple[str, ...]:
         if self._english and word.isascii():
             return super()._word(word, left_out)
-        parts = [part for piece in _INNER.split(word) for part in (parts_of_word(piece) if piece.isascii() else (piece,)) if part]
+        parts = [
+            part
+            for piece in _INNER.split(word)
+            for part in (parts_of_word(piece) if piece.isascii() else (piece,))
+            if part
+        ]
         terms = tuple(
             self._term(part) for part in parts if len(parts) == 1 or not left_out or folded(part) not in left_out
         )

@@ -79,7 +79,14 @@ def main(folder: Path) -> None:
             change = np.array(after[language]) - np.array(values)
             low, high = mean_intervals(change[:, None], resamples=10_000, seed=0)
             told = f"{change.mean():+.3f} ({low[0]:+.3f} to {high[0]:+.3f})"
-            row = (name, f"{len(values)} {language}", chosen, f"{np.mean(values):.3f}", f"{np.mean(after[language]):.3f}", told)
+            row = (
+                name,
+                f"{len(values)} {language}",
+                chosen,
+                f"{np.mean(values):.3f}",
+                f"{np.mean(after[language]):.3f}",
+                told,
+            )
             print("| " + " | ".join(row) + " |", flush=True)
 
 

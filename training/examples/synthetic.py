@@ -16,6 +16,8 @@ from typing import Any
 from quarry.indexer.embedder import Progress
 from quarry.indexer.errors import ModelError
 from quarry.indexer.language import language_of, length_in_words
+from quarry.indexer.lexical.detection import languages_in, may_be
+from quarry.indexer.lexical.languages import LANGUAGES
 from quarry.indexer.messages import Message
 from quarry.retriever.llm.endpoint import Endpoint, Unanswered, ask
 from quarry.training.examples import reasons
@@ -44,7 +46,7 @@ PERSONAS_ZH = (
 )
 _PROMPT_EN = """You are {persona}. The passage below is from a document collection that you search.
 Write {number} different queries that you would type into the search box and that this passage answers.
-Do not copy whole sentences of the passage, and do not mention "the passage". Write English.
+Do not copy whole sentences of the passage, and do not mention "the passage". Write {language}.
 Answer with a JSON list of strings and nothing else.
 
 <passage>
@@ -171,14 +173,23 @@ def _answer(
 
 
 def prompt_for(passage: tuple[str, str], spec: SyntheticSpec = SyntheticSpec()) -> str:
-    """Return the prompt for a passage (id, text): in its language, with a persona drawn by its id and the seed."""
+    """Return the prompt for a passage (id, text), with a persona drawn by its id and the seed.
+
+    It is in Chinese for a Chinese passage, else in English and names the language of the passage.
+    """
     name, text = passage
     chinese = language_of(text) in ("zh", "mixed")
     personas = spec.personas or (PERSONAS_ZH if chinese else PERSONAS_EN)
     draw = int.from_bytes(sha256(f"{spec.seed}\0{name}".encode("utf-8", "replace")).digest()[:8])
     form = _PROMPT_ZH if chinese else _PROMPT_EN
     cut = text[:_PASSAGE_CHARS].replace("</passage>", "")
-    return form.format(persona=personas[draw % len(personas)], number=spec.per_passage, passage=cut)
+    asked = LANGUAGES[_language(text)].english_name
+    return form.format(persona=personas[draw % len(personas)], number=spec.per_passage, passage=cut, language=asked)
+
+
+def _language(text: str) -> str:
+    """Return the language of a passage as two letters; English where nothing tells another."""
+    return next(iter(languages_in([text])), "en")
 
 
 def _queries(
@@ -217,6 +228,8 @@ def _fault(query: str, text: str, spec: SyntheticSpec) -> Message | None:
     if not fewest <= length_in_words(query) <= most:
         return reasons.QUERY_LENGTH
     if (language_of(query) in ("zh", "mixed")) != (language_of(text) in ("zh", "mixed")):
+        return reasons.OTHER_LANGUAGE
+    if (own := _language(text)) not in ("zh", "en") and not may_be(query, own):
         return reasons.OTHER_LANGUAGE
     if len(query) >= 12 and text_key(query).rstrip("?？。.") in text_key(text):
         return reasons.COPIED

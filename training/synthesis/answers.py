@@ -4,11 +4,12 @@ from json import loads
 from typing import Any
 
 from quarry.indexer.language import language_of, length_in_words
+from quarry.indexer.lexical.detection import may_be
 from quarry.indexer.messages import Message
 from quarry.training.examples.example import text_key
 from quarry.training.examples.near_duplicates import jaccard, shingles
 from quarry.training.examples.rows import TrainingRow
-from quarry.training.synthesis.tasks import ROW_TYPE, TaskKind
+from quarry.training.synthesis.tasks import ROW_TYPE, TaskKind, translated_to
 
 SILENT = Message.of("synthesis.silent", "requests without an answer")
 REFUSED = Message.of("synthesis.refused", "requests that the endpoint refused")
@@ -35,42 +36,41 @@ _SIZES = {
 }
 
 
-def instructions_in(answer: str, *, chinese: bool) -> list[str | Message]:
+def instructions_in(answer: str, *, language: str) -> list[str | Message]:
     """Return the instructions of an answer, each as text or with what is wrong with it."""
     found = _json_in(answer, "[", "]")
     if not isinstance(found, list) or not found or not all(isinstance(entry, str) for entry in found):
         return [NO_LIST]
-    return [_instruction(" ".join(entry.split()), chinese=chinese) for entry in found]
+    return [_instruction(" ".join(entry.split()), language=language) for entry in found]
 
 
-def _instruction(text: str, *, chinese: bool) -> str | Message:
+def _instruction(text: str, *, language: str) -> str | Message:
     if not _fits(text, _INSTRUCTION_WORDS):
         return LENGTH
-    return text if _is_chinese(text) == chinese else LANGUAGE
+    return text if _is_chinese(text) == (language == "zh") else LANGUAGE
 
 
-def row_in(answer: str, kind: TaskKind, instruction: str, *, chinese: bool) -> TrainingRow | Message:
+def row_in(answer: str, kind: TaskKind, instruction: str, *, language: str) -> TrainingRow | Message:
     """Return the row of an answer, or what is wrong with it."""
     found = _json_in(answer, "{", "}")
     texts = [found.get(name) for name in ("query", "positive", "hard_negative")] if isinstance(found, dict) else []
     if not texts or not all(isinstance(text, str) for text in texts):
         return NO_OBJECT
     query, positive, negative = (str(text).strip() for text in texts)
-    return _fault(kind, instruction, (query, positive, negative), chinese=chinese) or TrainingRow(
+    return _fault(kind, instruction, (query, positive, negative), language=language) or TrainingRow(
         query, (positive,), (negative,), prompt=instruction, kind=ROW_TYPE[kind]
     )
 
 
-def _fault(kind: TaskKind, instruction: str, texts: tuple[str, str, str], *, chinese: bool) -> Message | None:
+def _fault(kind: TaskKind, instruction: str, texts: tuple[str, str, str], *, language: str) -> Message | None:
     query, positive, negative = texts
     if not all(texts):
         return EMPTY
     of_query, of_passage = _SIZES[kind]
     if not (_fits(query, of_query) and _fits(positive, of_passage) and _fits(negative, of_passage)):
         return LENGTH
-    asked = _is_chinese(query) != chinese
-    told = any(_is_chinese(text) != (chinese != (kind == "bitext")) for text in (positive, negative))
-    if asked or told:
+    other = translated_to(language) if kind == "bitext" else language
+    if not _is_in(query, language) or not all(_is_in(text, other) for text in (positive, negative)):
         return LANGUAGE
     order = shingles(instruction)
     if any(jaccard(shingles(text), order) >= _ALIKE for text in texts) or (
@@ -84,6 +84,11 @@ def _fault(kind: TaskKind, instruction: str, texts: tuple[str, str, str], *, chi
 
 def _fits(text: str, words: tuple[int, int]) -> bool:
     return words[0] <= length_in_words(text) <= words[1]
+
+
+def _is_in(text: str, language: str) -> bool:
+    """Tell whether a text can be in a language; of Chinese and English it is known by the script."""
+    return _is_chinese(text) == (language == "zh") if language in ("zh", "en") else may_be(text, language)
 
 
 def _is_chinese(text: str) -> bool:

@@ -29,9 +29,9 @@ class Personas:
     bad: int = 0
 
 
-def built_in(chinese: bool) -> Personas:
-    """Return the six personas of a language."""
-    return Personas(PERSONAS_ZH if chinese else PERSONAS_EN)
+def built_in(language: str) -> Personas:
+    """Return the six personas of a language; those in English for any but Chinese."""
+    return Personas(PERSONAS_ZH if language == "zh" else PERSONAS_EN)
 
 
 def draw_personas(path: Path, count: int, seed: int = 0) -> Personas:

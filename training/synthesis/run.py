@@ -112,7 +112,7 @@ class _Order(NamedTuple):
     number: int
     kind: TaskKind
     instruction: str
-    chinese: bool
+    language: str
 
 
 class _Run:
@@ -123,57 +123,58 @@ class _Run:
         self.made: Counter[str] = Counter(dict.fromkeys(spec.kinds, 0))
         self.personas = (0, 0)
 
-    def _plan(self) -> Iterator[tuple[int, TaskKind, bool]]:
-        """Yield number, kind and whether it is Chinese of each row."""
+    def _plan(self) -> Iterator[tuple[int, TaskKind, str]]:
+        """Yield number, kind and language of each row."""
         kinds, languages = self._spec.kinds, self._spec.languages
         for number in range(self._spec.rows):
-            yield number, kinds[number % len(kinds)], languages[number // len(kinds) % len(languages)] == "zh"
+            yield number, kinds[number % len(kinds)], languages[number // len(kinds) % len(languages)]
 
-    def instructions(self, observer: PhaseObserver) -> dict[tuple[TaskKind, bool], list[str]]:
+    def instructions(self, observer: PhaseObserver) -> dict[tuple[TaskKind, str], list[str]]:
         """Ask for the instructions of each kind and language, each request as the next persona."""
-        wanted = Counter((kind, chinese) for _, kind, chinese in self._plan())
+        wanted = Counter((kind, language) for _, kind, language in self._plan())
         calls = [one for one, count in wanted.items() if one[0] in RETRIEVAL for _ in range(ceil(count / _PER_REQUEST))]
         names = self._personas(len(calls))
         requests = [
             instruction_request(
-                kind, names[chinese].names[place % len(names[chinese].names)], _PER_REQUEST, chinese=chinese
+                kind, names[language].names[place % len(names[language].names)], _PER_REQUEST, language=language
             )
-            for place, (kind, chinese) in enumerate(calls)
+            for place, (kind, language) in enumerate(calls)
         ]
-        found: dict[tuple[TaskKind, bool], dict[str, None]] = {
-            one: {fixed: None} if (fixed := fixed_instruction(one[0], chinese=one[1])) else {} for one in wanted
+        found: dict[tuple[TaskKind, str], dict[str, None]] = {
+            one: {fixed: None} if (fixed := fixed_instruction(one[0], language=one[1])) else {} for one in wanted
         }
         answered = self.asker.answers(requests, observer("instructions", len(calls)))
-        for (kind, chinese), answer in zip(calls, answered, strict=True):
+        for (kind, language), answer in zip(calls, answered, strict=True):
             texts: list[str | Message] = (
-                [answer] if isinstance(answer, Message) else instructions_in(answer, chinese=chinese)
+                [answer] if isinstance(answer, Message) else instructions_in(answer, language=language)
             )
             for text in texts:
                 if isinstance(text, Message):
                     self.dropped[text] += 1
                 else:
-                    self.dropped[faults.TWICE] += text in found[kind, chinese]
-                    found[kind, chinese].setdefault(text)
+                    self.dropped[faults.TWICE] += text in found[kind, language]
+                    found[kind, language].setdefault(text)
         return {one: list(texts) for one, texts in found.items()}
 
-    def _personas(self, count: int) -> dict[bool, Personas]:
+    def _personas(self, count: int) -> dict[str, Personas]:
         if self._spec.personas is None:
-            self.personas = (6 * len(self._spec.languages), 0)
-            return {chinese: built_in(chinese) for chinese in (False, True)}
+            found = {language: built_in(language) for language in self._spec.languages}
+            self.personas = (len({name for each in found.values() for name in each.names}), 0)
+            return found
         drawn = draw_personas(self._spec.personas, max(1, count), self._spec.seed)
         self.personas = (len(drawn.names), drawn.bad)
-        return dict.fromkeys((False, True), drawn)
+        return dict.fromkeys(self._spec.languages, drawn)
 
     def rows(
-        self, instructions: dict[tuple[TaskKind, bool], list[str]], observer: PhaseObserver
+        self, instructions: dict[tuple[TaskKind, str], list[str]], observer: PhaseObserver
     ) -> Iterator[TrainingRow]:
         """Ask for the rows and yield those that can be used, in order; none of them is kept in memory."""
         usable = [one for one, texts in instructions.items() if texts]
-        asked = sum((kind, chinese) in usable for _, kind, chinese in self._plan())
+        asked = sum((kind, language) in usable for _, kind, language in self._plan())
         self.dropped[faults.NO_INSTRUCTION] += self._spec.rows - asked
         orders, again = tee(self._orders(instructions))
         requests = (
-            row_request(one.kind, one.instruction, one.number, self._spec.seed, chinese=one.chinese) for one in again
+            row_request(one.kind, one.instruction, one.number, self._spec.seed, language=one.language) for one in again
         )
         seen: set[bytes] = set()
         answered = self.asker.answers(requests, observer("rows", asked))
@@ -181,7 +182,7 @@ class _Run:
             row: TrainingRow | Message = (
                 answer
                 if isinstance(answer, Message)
-                else row_in(answer, one.kind, one.instruction, chinese=one.chinese)
+                else row_in(answer, one.kind, one.instruction, language=one.language)
             )
             if isinstance(row, Message):
                 self.dropped[row] += 1
@@ -194,14 +195,14 @@ class _Run:
             self.made[one.kind] += 1
             yield row
 
-    def _orders(self, instructions: dict[tuple[TaskKind, bool], list[str]]) -> Iterator["_Order"]:
+    def _orders(self, instructions: dict[tuple[TaskKind, str], list[str]]) -> Iterator["_Order"]:
         """Yield the rows to ask for; the instructions of a kind take turns."""
-        used: Counter[tuple[TaskKind, bool]] = Counter()
-        for number, kind, chinese in self._plan():
-            texts = instructions.get((kind, chinese), [])
+        used: Counter[tuple[TaskKind, str]] = Counter()
+        for number, kind, language in self._plan():
+            texts = instructions.get((kind, language), [])
             if texts:
-                yield _Order(number, kind, texts[used[kind, chinese] % len(texts)], chinese)
-                used[kind, chinese] += 1
+                yield _Order(number, kind, texts[used[kind, language] % len(texts)], language)
+                used[kind, language] += 1
 
     def write(self, rows: Iterator[TrainingRow]) -> str:
         """Write the file so that it appears whole, and return its SHA-256."""

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
+from quarry.indexer.lexical.languages import LANGUAGES
 from quarry.training.examples.reasons import Counts
 from quarry.training.synthesis.tasks import KINDS, TaskKind
 
@@ -15,7 +15,7 @@ class SynthesisSpec:
     Attributes:
         rows: How many rows, over all kinds and languages alike.
         kinds: Kinds of tasks.
-        languages: `en`, `zh` or both, in turn.
+        languages: Two letters each, of `quarry.indexer.lexical.languages.LANGUAGES`; in turn.
         personas: File of personas; None for the built-in ones.
         seed: Of the draws.
         parallel: Requests at a time.
@@ -26,7 +26,7 @@ class SynthesisSpec:
 
     rows: int
     kinds: tuple[TaskKind, ...] = KINDS
-    languages: tuple[Literal["en", "zh"], ...] = ("en", "zh")
+    languages: tuple[str, ...] = ("en", "zh")
     personas: Path | None = None
     seed: int = 0
     parallel: int = 4
@@ -36,6 +36,13 @@ class SynthesisSpec:
             raise ValueError(
                 f"rows {self.rows}, kinds {self.kinds}, languages {self.languages}; expected at least one of each, kinds among {KINDS}"
             )
+        if unknown := set(self.languages) - set(LANGUAGES):
+            raise ValueError(f"unknown languages {sorted(unknown)}; expected some of {', '.join(sorted(LANGUAGES))}")
+
+    @property
+    def without_personas(self) -> tuple[str, ...]:
+        """The languages that have no built-in personas of their own: the English ones stand in."""
+        return () if self.personas else tuple(each for each in self.languages if each not in ("en", "zh"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The six kinds of tasks and what the language model is asked for each, in English and Chinese.
+"""The six kinds of tasks and what the language model is asked for each: in Chinese for Chinese texts, else in English, naming the language.
 
 The kinds are those of Wang et al. (arXiv 2401.00368), which KaLM follows: four of retrieval, short and long on either side (long-short is
 classification: a text finds its label), for which an instruction is written first; and similar and translated sentences, which have a
@@ -9,6 +9,8 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
+
+from quarry.indexer.lexical.languages import LANGUAGES
 
 TaskKind: TypeAlias = Literal["short-long", "long-short", "short-short", "long-long", "sts", "bitext"]
 KINDS: tuple[TaskKind, ...] = get_args(TaskKind)
@@ -44,7 +46,7 @@ _FIRST_ZH = """请从你自己的生活和工作出发，想出{number}个不同
 每个任务用一句中文写明要检索什么，以“给定”或动词开头。
 只回答一个由{number}个字符串组成的 JSON 列表，不要有别的内容。"""
 _SECOND_EN = """You write one training example for this task: {instruction}
-Answer with one JSON object with three texts in English and nothing else:
+Answer with one JSON object with three texts{language} and nothing else:
 - "query": {query}
 - "positive": {positive}
 - "hard_negative": {negative}
@@ -83,9 +85,9 @@ _PARTS_EN: Mapping[TaskKind, tuple[str, str, str]] = {
         "a sentence with similar words and another meaning",
     ),
     "bitext": (
-        "a sentence in English",
-        "its translation into Chinese",
-        "a Chinese sentence with similar words that is no translation of it",
+        "a sentence in {own}",
+        "its translation into {other}",
+        "a sentence in {other} with similar words that is no translation of it",
     ),
 }
 _PARTS_ZH: Mapping[TaskKind, tuple[str, str, str]] = {
@@ -120,22 +122,31 @@ class Request:
         return f"{self.system}\0{self.user}"
 
 
-def instruction_request(kind: TaskKind, persona: str, number: int, *, chinese: bool) -> Request:
-    """Return the request of the first phase: instructions for a kind of retrieval, in the name of a persona."""
-    if chinese:
+def translated_to(language: str) -> str:
+    """Return the other language of `bitext`: English, of English Chinese."""
+    return "zh" if language == "en" else "en"
+
+
+def instruction_request(kind: TaskKind, persona: str, number: int, *, language: str) -> Request:
+    """Return the request of the first phase: instructions for a kind of retrieval, in the name of a persona.
+
+    They are in Chinese for Chinese texts, else in English, as the instructions of the multilingual models are.
+    """
+    if language == "zh":
         return Request(_FIRST_ZH.format(number=number, what=_WHAT_ZH[kind]), f"你是{persona}。")
     return Request(_FIRST_EN.format(number=number, what=_WHAT_EN[kind]), f"You are {persona}.")
 
 
-def fixed_instruction(kind: TaskKind, *, chinese: bool) -> str:
+def fixed_instruction(kind: TaskKind, *, language: str) -> str:
     """Return the instruction of a kind that has a fixed one; empty for retrieval."""
-    return _FIXED[kind][chinese] if kind in _FIXED else ""
+    return _FIXED[kind][language == "zh"] if kind in _FIXED else ""
 
 
-def row_request(kind: TaskKind, instruction: str, number: int, seed: int, *, chinese: bool) -> Request:
+def row_request(kind: TaskKind, instruction: str, number: int, seed: int, *, language: str) -> Request:
     """Return the request of the second phase; length, subject and level are drawn by the number of the row."""
-    draw = random.Random(f"{seed} {number}")
-    sizes = {"short": draw.choice((5, 10, 20)), "long": draw.choice((50, 100, 200))}
+    draw, chinese = random.Random(f"{seed} {number}"), language == "zh"
+    own, other = (LANGUAGES[code].english_name for code in (language, translated_to(language)))
+    sizes = {"short": draw.choice((5, 10, 20)), "long": draw.choice((50, 100, 200)), "own": own, "other": other}
     query, positive, negative = (part.format(**sizes) for part in (_PARTS_ZH if chinese else _PARTS_EN)[kind])
     form = _SECOND_ZH if chinese else _SECOND_EN
     text = form.format(
@@ -146,7 +157,6 @@ def row_request(kind: TaskKind, instruction: str, number: int, seed: int, *, chi
         topic=draw.choice(_TOPICS)[chinese],
         level=draw.choice(_LEVELS)[chinese],
         draw=number,
+        language="" if kind == "bitext" else f" in {own}",
     )
-    if kind == "bitext":
-        text = text.replace("three texts in English", "three texts").replace("含三段中文文本", "含三段文本")
-    return Request(text)
+    return Request(text.replace("含三段中文文本", "含三段文本") if kind == "bitext" else text)

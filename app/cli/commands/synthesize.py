@@ -39,7 +39,9 @@ def synthesize(
         str,
         typer.Option(help="Kinds of tasks, by commas: short-long, long-short, short-short, long-long, sts, bitext."),
     ] = "short-long,long-short,short-short,long-long,sts,bitext",
-    languages: Annotated[str, typer.Option(help="en, zh, or both by comma.")] = "en,zh",
+    languages: Annotated[
+        str, typer.Option(help="Languages of the rows as two letters, by comma: en, zh, de, ja ...")
+    ] = "en,zh",
     endpoint: EndpointOption = "",
     endpoint_model: EndpointModelOption = "",
     parallel: Annotated[int, typer.Option(help="Requests at a time.", min=1)] = 4,
@@ -59,6 +61,10 @@ def synthesize(
         chosen = cast(Any, tuple(name.strip() for name in kinds.split(",") if name.strip()))
         spoken = cast(Any, tuple(name.strip() for name in languages.split(",") if name.strip()))
         spec = SynthesisSpec(rows, chosen, spoken, personas, seed, parallel)
+    if spec.without_personas:
+        note(
+            f"there are no personas in {', '.join(spec.without_personas)}: the English ones stand in; --personas gives others"
+        )
     bar = ProgressBar(quiet=quiet)
 
     def observe(name: str, total: int | None) -> "Progress":

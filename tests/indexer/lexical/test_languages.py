@@ -5,9 +5,9 @@ import pytest
 from quarry.indexer.build import index_documents
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.lexical.analyzer import analyzer
-from quarry.indexer.lexical.language_analyzer import language_analyzer
 from quarry.indexer.lexical.choice import suited_analyzer
 from quarry.indexer.lexical.detection import languages_in
+from quarry.indexer.lexical.language_analyzer import language_analyzer
 from quarry.indexer.lexical.languages import LANGUAGES
 from quarry.indexer.records import Document
 from quarry.retriever import Searcher, SearchOptions
@@ -69,7 +69,10 @@ TEXTS = {
     "ja": ("図書館で借りた本は二週間以内に返却してください。", "返却はいつまでですか"),
     "ko": ("도서관에서 빌린 책은 이 주 안에 반납해야 합니다.", "책 반납"),
     "th": ("หนังสือที่ยืมจากห้องสมุดต้องคืนภายในสองสัปดาห์", "คืนหนังสือ"),
-    "de": ("Die Bücher der Bibliothek müssen in zwei Wochen zurückgegeben werden, und das ist nicht zu ändern.", "Buch"),
+    "de": (
+        "Die Bücher der Bibliothek müssen in zwei Wochen zurückgegeben werden, und das ist nicht zu ändern.",
+        "Buch",
+    ),
     "fr": ("Les livres de la bibliothèque sont prêtés pour deux semaines, et il est possible de les garder.", "livre"),
     "ru": ("Книги из библиотеки выдаются на две недели, и это не может быть изменено по просьбе.", "книга"),
     "ar": ("الكتب من المكتبة تعار لمدة أسبوعين، ولا يمكن تمديد هذا على الإطلاق.", "كتاب المكتبة"),

@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from quarry.indexer.errors import TrainingError
+from quarry.indexer.lexical.languages import LANGUAGES
 from quarry.retriever.llm.endpoint import KEY_VARIABLE
 from quarry.training.examples.row_files import RowFiles
 from quarry.training.synthesis.personas import draw_personas
@@ -104,6 +105,56 @@ def test_built_in_personas_are_those_of_the_language(server, tmp_path):
     for one in heard(server):
         if "system" in one:
             assert one["system"].startswith("你是") == ("JSON 列表" in one["user"])
+
+
+TOLD = {  # query, positive and hard negative of similar sentences; the last two are those of a translation
+    "de": ("Die Bücher stehen auf dem Regal", "Auf dem Regal sind die Bücher zu finden", "Das Regal ist leer und die Tür zu"),
+    "ja": ("本は棚の上にあります", "棚には書籍が並んでいます", "棚は空になりました"),
+    "ko": ("책은 선반 위에 있다", "선반에 책이 놓여 있다", "선반은 비어 있다"),
+    "th": ("หนังสือ อยู่ บนชั้น", "บนชั้น มีหนังสือวางอยู่", "ชั้นวาง ว่างเปล่าแล้ว"),
+    "ru": ("Книги стоят на полке", "На полке находятся книги", "Полка теперь совсем пустая"),
+    "ar": ("الكتب على الرف", "يوجد على الرف كتب", "الرف فارغ الآن تماما"),
+    "fr": ("Les livres sont sur l'étagère", "Sur cette étagère se trouvent des livres", "L'étagère est vide et la porte fermée"),
+}  # fmt: skip  # a table
+
+
+def _row(texts):
+    return chat(json.dumps(dict(zip(("query", "positive", "hard_negative"), texts, strict=True)), ensure_ascii=False))
+
+
+@pytest.mark.parametrize("code", TOLD)
+def test_rows_of_another_language_are_asked_for_by_its_name_and_checked(code, server, tmp_path):
+    server.answers = [_row(TOLD[code])]
+    name = LANGUAGES[code].english_name
+    report = synthesize(tmp_path / "a.jsonl", server.endpoint(), SynthesisSpec(1, kinds=("sts",), languages=(code,)))
+    assert report.rows == {"sts": 1}
+    assert f"three texts in {name} and nothing else" in heard(server)[-1]["user"]
+    server.answers = [_row(TOLD["ru" if code != "ru" else "de"])]
+    with pytest.raises(TrainingError, match="in another language than was asked for"):
+        synthesize(tmp_path / "b.jsonl", server.endpoint(), SynthesisSpec(1, kinds=("sts",), languages=(code,)))
+
+
+def test_translations_of_another_language_are_into_english(server, tmp_path):
+    server.answers = [_row((TOLD["de"][0], "The books are on the shelf", "The shelf stands behind the door"))]
+    spec = SynthesisSpec(1, kinds=("bitext",), languages=("de",))
+    assert synthesize(tmp_path / "a.jsonl", server.endpoint(), spec).rows == {"bitext": 1}
+    asked = heard(server)[-1]["user"]
+    assert "a sentence in German" in asked
+    assert "its translation into English" in asked
+
+
+def test_instructions_for_another_language_are_english_and_so_are_its_personas(server, tmp_path):
+    server.answers = [lambda body: well(body) if b'"system"' in body else _row(("Wer hat die Bücher der Stadt?",) * 3)]
+    spec = SynthesisSpec(2, kinds=("short-short",), languages=("de",))
+    assert spec.without_personas == ("de",)
+    assert SynthesisSpec(2).without_personas == ()
+    with pytest.raises(TrainingError, match="no row came of 2 requests"):
+        synthesize(tmp_path / "a.jsonl", server.endpoint(), spec)
+    first = next(one for one in heard(server) if "system" in one)
+    assert first["system"].startswith("You are ")
+    assert "English sentence" in first["user"]
+    with pytest.raises(ValueError, match="unknown languages \\['xx'\\]; expected some of ar, bg"):
+        SynthesisSpec(2, languages=("xx",))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import numpy as np
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import ModelError
 from quarry.indexer.language import language_of, length_in_words
+from quarry.indexer.lexical.detection import languages_in
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.training.examples.corpus_pairs import PairOptions, pair_scores
@@ -100,7 +101,8 @@ def _drawn(index: Index, count: int, seed: int) -> list[tuple[str, str]]:
     for place in np.random.default_rng(seed).permutation(len(single)):
         name = single[place]
         (text,) = index.chunks.texts([name])
-        if length_in_words(text) >= PairOptions().passage_words and language_of(text) != "other":
+        known = language_of(text) != "other" or languages_in([text])
+        if known and length_in_words(text) >= PairOptions().passage_words:
             drawn.append((name, text))
         if len(drawn) == count:
             break
