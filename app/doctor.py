@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from quarry.indexer.errors import AccessError, SearchError
+from quarry.indexer.lexical.choice import SAMPLE, suited_analyzer
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.indexer.readers.left_out import losses, told
@@ -103,6 +104,7 @@ def _examine(root: Path, generations: Generations, rebuild: str) -> Iterator[Che
     yield from _check_counts(index, rebuild)
     yield from _check_left_out(index, root)
     yield _check_analyzer(index, f"quarry index PATH --into {root}")
+    yield _check_languages(index, root)
     yield from _check_model(index, rebuild)
     yield from _check_reranker(index)
     yield _check_disk(root, manifest)
@@ -221,6 +223,23 @@ def _check_analyzer(index: Index, remedy: str) -> CheckResult:
         return CheckResult("analyzer", "warning", message, remedy)
     same = Message.of("doctor.analyzer", "the terms were made by the installed {recorded}", recorded=recorded)
     return CheckResult("analyzer", "ok", same)
+
+
+def _check_languages(index: Index, root: Path) -> CheckResult:
+    """Compare the index's analyzer with the one that its passages would get today; one that was chosen by hand is left alone."""
+    own = index.manifest.lexical
+    choice = suited_analyzer(index.chunks.texts(index.chunks.lowest_digests(SAMPLE)))
+    if own.languages and choice.analyzer != own.analyzer:
+        changed = Message.of(
+            "doctor.other_language",
+            "words are cut by {own}, and {other} would suit the documents by now",
+            own=own.analyzer,
+            other=choice.analyzer,
+        )
+        return CheckResult(
+            "languages", "warning", changed, f"quarry index PATH --into {root} --analyzer {choice.analyzer}"
+        )
+    return CheckResult("languages", "ok", Message.of("doctor.languages", "words are cut by {own}", own=own.analyzer))
 
 
 def _check_model(index: Index, remedy: str) -> Iterator[CheckResult]:

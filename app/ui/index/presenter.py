@@ -21,6 +21,7 @@ _CHECKS = {
     "counts": "数量",
     "agreement": "一致性",
     "unindexed": "未入索引",
+    "languages": "语言",
     "left out": "未读取的部分",
     "analyzer": "分词器",
     "model": "模型",

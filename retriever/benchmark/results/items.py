@@ -5,11 +5,14 @@
     clustering              the v-measure of every set
     STS                     cosine and gold score of every pair (their rank correlation is the score)
     pair classification     cosine and label of every pair (average precision)
+    summaries               the correlation of cosines with grades, of every text
+    translations            F1 of every sentence's own translation
 
 Files: `INTO/items/MODEL/REVISION/TASK.json`. mteb's own files stay as mteb writes them.
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,6 +22,8 @@ from quarry.indexer.storage.files.durable import write_atomic
 
 Statistic: TypeAlias = Literal["mean", "spearman", "average precision"]
 
+# kinds of which mteb writes predictions to a file
+_PREDICTED = ("Classification", "STS", "PairClassification", "Summarization", "BitextMining")
 # the keys of trec_eval, which mteb's per-query scores have, by mteb's measure
 _TREC = {"ndcg_at": "ndcg_cut", "map_at": "map_cut", "recall_at": "recall", "precision_at": "P"}
 
@@ -107,9 +112,11 @@ class Recorder:
         if kind == "Clustering":
             return "mean", _v_measures(scores), {}
         path = predictions / f"{self._task.metadata.name}_predictions.json"
-        if kind not in ("Classification", "STS", "PairClassification") or not path.is_file():
+        if kind not in _PREDICTED or not path.is_file():
             return "mean", {}, {}
         rows = json.loads(path.read_text(encoding="utf-8"))
+        if kind == "BitextMining":
+            return "mean", self._translations(rows), {}
         values: dict[str, float] = {}
         gold: dict[str, float] = {}
         for subset in self._task.hf_subsets:
@@ -118,9 +125,23 @@ class Recorder:
                 for place, (value, wanted) in enumerate(_values(self._task, kind, found, table)):
                     values[f"{subset}/{split}/{place}"] = value
                     gold[f"{subset}/{split}/{place}"] = wanted
-        if kind == "Classification":
+        if kind in ("Classification", "Summarization"):
             return "mean", values, {}
         return ("spearman" if kind == "STS" else "average precision"), values, gold
+
+    def _translations(self, rows: Mapping[str, Any]) -> dict[str, float]:
+        """Return the value of every sentence that has a translation; several pairs of languages may share one table."""
+        found: dict[str, float] = {}
+        for subset in (*self._task.hf_subsets, "parallel"):
+            for split, pairs in rows.get(subset, {}).items():
+                table = self._table(subset, split)
+                gold = [each for _, each in table["gold"]] if isinstance(table, Mapping) and "gold" in table else None
+                for pair, neighbours in pairs.items():
+                    nearest = [int(each["corpus_id"]) for each in neighbours]
+                    name = pair if subset == "parallel" else subset
+                    values = translation_values(gold or range(len(nearest)), nearest)
+                    found |= {f"{name}/{split}/{place}": value for place, value in enumerate(values)}
+        return found
 
     def _table(self, subset: str, split: str) -> Any:
         dataset = self._task.dataset
@@ -135,6 +156,22 @@ class Recorder:
             if key in measures:
                 self._queries[f"{hf_subset}/{hf_split}/{query_id}"] = float(measures[key])
         return self._own(scores, qrels, results, hf_split, hf_subset)
+
+
+def translation_values(gold: Sequence[int], nearest: Sequence[int]) -> list[float]:
+    """Return F1 of each sentence's translation as a class: its mean is the weighted F1 that mteb gives.
+
+    Args:
+        gold: Number of the translation of each sentence.
+        nearest: Number of the sentence that the model takes for it.
+
+    Example:
+        >>> translation_values([0, 1, 2], [0, 1, 1])
+        [1.0, 0.6666666666666666, 0.0]
+    """
+    right = Counter(wanted for wanted, found in zip(gold, nearest, strict=True) if wanted == found)
+    there, taken = Counter(gold), Counter(nearest)
+    return [2 * right[wanted] / (there[wanted] + taken[wanted]) for wanted in gold]
 
 
 def _v_measures(scores: Mapping[str, Any]) -> dict[str, float]:
@@ -159,9 +196,23 @@ def _values(task: Any, kind: str, found: Any, table: Any) -> Sequence[tuple[floa
         if not draws:
             return []
         return [(sum(draw[row] == label for draw in draws) / len(draws), 1.0) for row, label in enumerate(labels)]
+    if kind == "Summarization":
+        return [(value, 1.0) for value in _of_summaries(task, found)]
     if kind == "STS":
         wanted = list(table["score"])
     else:
         rows = table[0] if len(table) == 1 else table  # older data sets keep all pairs in one row
         wanted = list(rows[task.label_column_name])
     return list(zip(map(float, found["cosine_scores"]), map(float, wanted), strict=True))
+
+
+def _of_summaries(task: Any, found: Any) -> list[float]:
+    """Return what each text adds to the score: the rank correlation of its summaries' cosines with their grades.
+
+    mteb's first class for SummEval means over correlation and p value (its issue 1156), so these are in its score, and here too.
+    """
+    from scipy.stats import spearmanr  # type: ignore[import-untyped]
+
+    with_p = type(task).evaluator.__name__.startswith("Deprecated")
+    tests = [spearmanr(*each) for each in zip(found["human_scores"], found["cosine_scores"], strict=True)]
+    return [float(test.statistic + test.pvalue) / 2 if with_p else float(test.statistic) for test in tests]

@@ -55,7 +55,7 @@ class LocalCopy:
 
     def splits(self, config: str) -> list[str]:
         """Return the splits of a configuration, by name."""
-        known = ("train", "test", "validation", "dev")
+        known = ("train", "test", "validation", "dev", "devtest")
         declared = [split for name, split in self._declared if name == config]
         return sorted({*declared, *(split for split in known if self._paths(config, split))})
 

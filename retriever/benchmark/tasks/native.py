@@ -2,6 +2,7 @@
 
     retrieval, reranking   corpus, queries, qrels (the configuration `default` or `qrels`), top_ranked; a subset's are `en-corpus` ...
     older reranking        rows of query, positive and negative
+    a loader of its own    as the task's class reads them (`quarry.retriever.benchmark.tasks.own_loading`)
     everything else        one table per split, per subset where the task has subsets (or one table with a column `lang`)
 
 The task's class, its `dataset_transform` and its measures are mteb's, so scores are what mteb itself gives for these files.
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from quarry.retriever.benchmark.tasks.local_copy import LocalCopy, need_columns
+from quarry.retriever.benchmark.tasks.own_loading import load_its_own_way, loads_its_own_way
 
 _OLD_RERANKING = {"query", "positive", "negative"}
 _QREL_COLUMNS = ("query-id", "corpus-id", "score")
@@ -56,6 +58,9 @@ def load_copy(task: Any, folder: Path) -> LocalCopy:
     from mteb.abstasks import AbsTaskRetrieval
 
     copy = LocalCopy(folder)
+    if loads_its_own_way(task):
+        load_its_own_way(task, copy)
+        return copy
     if isinstance(task, AbsTaskRetrieval):
         searches: Any = {
             subset: {split: _search_split(copy, subset, split) for split in task.eval_splits}

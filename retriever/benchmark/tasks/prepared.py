@@ -13,6 +13,7 @@ from quarry.retriever.benchmark.tasks.named import NamedTask
 from quarry.retriever.benchmark.tasks.native import load_copy
 from quarry.retriever.benchmark.tasks.search_data import read_search
 from quarry.retriever.benchmark.tasks.task_data import TaskChoice, read_rows
+from quarry.retriever.benchmark.tasks.downloading import download_data
 
 _OWN_SEARCH_KINDS = ("Retrieval", "Reranking")
 
@@ -118,7 +119,9 @@ def _named(choice: NamedTask) -> Prepared:
     task = copy(choice.task)  # mteb's benchmarks share their tasks, which would keep the data
     revision = str(task.metadata.dataset["revision"])
     if choice.folder is None:
-        task.load_data()
+        download_data(task)
+        if hasattr(task, "convert_v1_dataset_format_to_v2"):
+            task.convert_v1_dataset_format_to_v2(None)
         return Prepared(task, _size(task), revision, revision)
     digest = load_copy(task, choice.folder).digest
     return Prepared(task, _size(task), digest, revision)

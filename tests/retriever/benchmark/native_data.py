@@ -80,7 +80,7 @@ def cluster_sets(seed, sets=3, count=40):
     ]
 
 
-def summaries(seed, count=6):
+def summaries(seed, count=24):
     rng = np.random.default_rng(seed)
     return [
         {
@@ -91,6 +91,24 @@ def summaries(seed, count=6):
         }
         for _ in range(count)
     ]
+
+
+def translations(seed, count=40):
+    """Pairs of sentences that share their last words; some are nearer to another's translation."""
+    rng = np.random.default_rng(seed)
+    lefts = [sentence(rng, count=3) for _ in range(count)]
+    return [
+        {"sentence1": left, "sentence2": f"{sentence(rng, count=2)} {left.split()[2]} {left.split()[1]}"}
+        for left in lefts
+    ]
+
+
+def articles(seed, count=60):
+    rng = np.random.default_rng(seed)
+    return [
+        {"text": row["text"], "summary": "s", "topic": f"topic {row['label']}", "url": "u", "title": sentence(rng, count=1), "date": "d"}
+        for row in classification(seed, count)
+    ]  # fmt: skip  # a row
 
 
 def write_everything(base: Path) -> Path:
@@ -159,4 +177,17 @@ def write_everything(base: Path) -> Path:
     for split, seed, count in (("train", 16, 120), ("test", 17, 40)):
         write_jsonl(base / "amazon_counterfactual" / "en" / f"{split}.jsonl", classification(seed, count, labels=2))
     write_jsonl(base / "summeval" / "test.jsonl", summaries(18))
+    write_jsonl(base / "tatoeba-bitext-mining" / "test" / "cmn-eng.jsonl", translations(19))
+    for split, seed in (("train", 20), ("validation", 21), ("test", 22)):
+        write_parquet(base / "mlsum" / "fr" / f"{split}-00000-of-00001.parquet", articles(seed))
+    corpus, queries, _ = search(23)
+    folder = base / "lyon-nlp" / "mteb-fr-retrieval-syntec-s2p"
+    documents = [
+        {"id": n, "url": "u", "title": d["title"], "section": "", "content": d["text"]} for n, d in enumerate(corpus)
+    ]
+    write_parquet(folder / "documents" / "test-00000-of-00001.parquet", documents)
+    write_parquet(
+        folder / "queries" / "test-00000-of-00001.parquet",
+        [{"Question": q["text"], "Article": str(n)} for n, q in enumerate(queries[:25])],
+    )
     return base
