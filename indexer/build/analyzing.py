@@ -12,7 +12,7 @@ from quarry.indexer.build.progress import Clock
 from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.lexical.choice import SAMPLE, suited_analyzer
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.chunk_table import ChunkTable
+from quarry.indexer.storage.texts.chunk_table import ChunkTable
 
 
 def with_suited_analyzer(table: ChunkTable, plan: Plan, clock: Clock) -> Plan:

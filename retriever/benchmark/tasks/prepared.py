@@ -8,12 +8,12 @@ from typing import Any, TypeAlias
 
 from quarry.indexer.errors import SettingsError
 from quarry.retriever.benchmark.tasks.air_bench import AirTask, air_task
+from quarry.retriever.benchmark.tasks.downloading import download_data
 from quarry.retriever.benchmark.tasks.mteb_tasks import TaskData, mteb_task
 from quarry.retriever.benchmark.tasks.named import NamedTask
 from quarry.retriever.benchmark.tasks.native import load_copy
 from quarry.retriever.benchmark.tasks.search_data import read_search
 from quarry.retriever.benchmark.tasks.task_data import TaskChoice, read_rows
-from quarry.retriever.benchmark.tasks.downloading import download_data
 
 _OWN_SEARCH_KINDS = ("Retrieval", "Reranking")
 

@@ -9,10 +9,10 @@ from time import perf_counter
 import pytest
 
 from quarry.indexer.errors import CorpusError
-from quarry.retriever.benchmark.tasks.downloading import download_data
-from quarry.retriever.benchmark.tasks.named import named_tasks
 from quarry.retriever.benchmark.run import score_tasks
 from quarry.retriever.benchmark.search_model import MtebBaseline
+from quarry.retriever.benchmark.tasks.downloading import download_data
+from quarry.retriever.benchmark.tasks.named import named_tasks
 from tests import ROOT
 from tests.retriever.benchmark import native_data as made
 from tests.retriever.benchmark.local_hub import LocalHub

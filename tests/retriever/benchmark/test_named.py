@@ -8,12 +8,10 @@ import pytest
 
 from quarry.indexer.errors import CorpusError, SettingsError
 from quarry.retriever.benchmark.mteb_model import Asking, MtebEncoder
-from quarry.retriever.benchmark.tasks.named import NamedTask, check_data, is_known, named_tasks, split_names
-from quarry.retriever.benchmark.tasks.native import find_copy
-from quarry.retriever.benchmark.tasks.prepared import prepare
 from quarry.retriever.benchmark.run import run_benchmark
 from quarry.retriever.benchmark.tasks.local_copy import LocalCopy
-from quarry.retriever.benchmark.tasks.named import check_data, is_known, named_tasks, split_names
+from quarry.retriever.benchmark.tasks.named import NamedTask, check_data, is_known, named_tasks, split_names
+from quarry.retriever.benchmark.tasks.native import find_copy
 from quarry.retriever.benchmark.tasks.prepared import prepare
 from tests.fakes import WordEmbedder
 from tests.retriever.benchmark import native_data as made

@@ -15,11 +15,10 @@ from quarry.retriever.benchmark.results.card_text import merged_entries, score_l
 from quarry.retriever.benchmark.results.compare import average_precision, compare_results, spearman
 from quarry.retriever.benchmark.results.stored import model_folder, model_name, read_results
 from quarry.retriever.benchmark.results.tables import draw_radar, markdown_table
+from quarry.retriever.benchmark.run import run_benchmark
 from quarry.retriever.benchmark.tasks.choices import chosen
 from quarry.retriever.benchmark.tasks.named import NamedTask
 from quarry.retriever.benchmark.tasks.native import find_copy
-from quarry.retriever.benchmark.run import run_benchmark
-from quarry.retriever.benchmark.tasks.choices import chosen
 from tests import ROOT
 from tests.fakes import WordEmbedder
 from tests.retriever.benchmark import native_data as made
