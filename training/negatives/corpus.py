@@ -15,6 +15,7 @@ from quarry.indexer.embedder import Embedder, EmbedderSpec, Progress, TokenSpans
 from quarry.indexer.errors import ModelError
 from quarry.indexer.lexical.analyzer import Analyzer, analyzer
 from quarry.indexer.lexical.bm25 import LexicalIndex
+from quarry.indexer.lexical.choice import SAMPLE, suited_analyzer
 from quarry.indexer.lexical.index import UnionIndex
 from quarry.indexer.opened import Index
 from quarry.indexer.stores.base import VectorStore
@@ -75,7 +76,7 @@ class MiningCorpus:
         if not unique:
             raise ValueError("there are no texts to mine from; expected at least one")
         ids = [f"text-{number:09d}" for number in range(len(unique))]
-        words = analyzer()
+        words = analyzer(suited_analyzer(unique[:SAMPLE]).analyzer)
         lexical = UnionIndex.build(ids, (words.passage_terms(text) for text in unique))
         dense = None
         if embedder is not None:

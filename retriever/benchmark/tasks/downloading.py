@@ -37,7 +37,7 @@ def download_data(task: Any, silence: float = SILENCE) -> None:
         raise _not_downloaded(
             task,
             Message.of(
-                "models.hub_silent", "the model hub does not answer at {host} ({problem})", host=host, problem=problem
+                "benchmark.hub_silent", "the hub does not answer at {host} ({problem})", host=host, problem=problem
             ),
         )
     failures: list[Exception] = []

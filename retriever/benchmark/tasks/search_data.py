@@ -7,6 +7,7 @@ from hashlib import sha256
 from random import Random
 
 from quarry.indexer.lexical.analyzer import analyzer
+from quarry.indexer.lexical.choice import SAMPLE, suited_analyzer
 from quarry.indexer.lexical.index import UnionIndex
 from quarry.indexer.records import Document, passage_text
 from quarry.retriever.benchmark.tasks.task_data import TaskChoice
@@ -108,8 +109,9 @@ def bm25_candidates(
     queries: Sequence[Query], corpus: Mapping[str, Document], qrels: Qrels, count: int = CANDIDATES
 ) -> dict[str, list[str]]:
     """Return per query the documents to rerank: the first `count` of BM25 and all judged ones, in id order."""
-    words = analyzer()
     ids = list(corpus)
+    sample = Random(0).sample(ids, min(len(ids), SAMPLE))
+    words = analyzer(suited_analyzer([corpus[doc_id].text for doc_id in sample]).analyzer)
     index = UnionIndex.build(
         ids, (words.passage_terms(passage_text(corpus[doc_id].title, "", corpus[doc_id].text)) for doc_id in ids)
     )

@@ -93,7 +93,7 @@ def test_a_hub_that_refuses_is_an_error_within_seconds(monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    told = r"the data of NFCorpus could not be downloaded \(the model hub does not answer at 127.0.0.1.*copy the data set into --data"
+    told = r"the data of NFCorpus could not be downloaded \(the hub does not answer at 127.0.0.1.*copy the data set into --data"
     with pytest.raises(CorpusError, match=told):
         download_data(mteb.get_task("NFCorpus"))
 
