@@ -33,6 +33,7 @@ from quarry.app.cli.commands import diagnose as diagnose_command
 from quarry.app.cli.commands import doctor as doctor_command
 from quarry.app.cli.commands import documents as documents_command
 from quarry.app.cli.commands import encode as encode_command
+from quarry.app.cli.commands import estimate as estimate_command
 from quarry.app.cli.commands import evaluate as evaluate_command
 from quarry.app.cli.commands import feedback as feedback_command
 from quarry.app.cli.commands import gaps as gaps_command
@@ -73,7 +74,11 @@ _TASKS = {
     "Start": (demo_command, ui_command),
     "Index and search": (index_command, search_command, ask_command, why_not_command, documents_command),
     "Keep an index": (doctor_command, report_command, generations_command, compact_command),
+<<<CONFLICT<<<<<<< HEAD
     "Grow": (encode_command, lake_command),
+=======
+    "Grow": (estimate_command, encode_command),
+>>>>>>> e4c26d3 (wip estimate)
     "Serve": (serve_command, mcp_command, keys_command),
     "Measure": (evaluate_command, compare_command, diagnose_command, benchmark_command),
     "Learn": (

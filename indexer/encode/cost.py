@@ -1,0 +1,218 @@
+"""What an index of so many documents will take: passages, tokens, hours, bytes, memory. A model of straight lines, for planning.
+
+Constants are of two kinds. Those of an index (`_LINES`) are lines through measurements of 2,000 and 20,000 passages
+(`python -m tests.benchmarks.cost`), in processor seconds of one core and in bytes; docs/scale.md says how far they were off at 200,000. The
+speed of encoding is a device's (`DEVICES`): floating point operations a second that it was seen to do, or, where nobody has measured
+it, the same share of its published peak; a model of P parameters outside of its token embeddings takes 2 P operations a token.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+from typing import Self
+
+from quarry.indexer.errors import SettingsError
+from quarry.indexer.models.profiles import EmbedderProfile
+
+MEASURED = ("build_seconds", "texts_bytes", "terms_bytes", "vectors_bytes", "own_bytes", "mapped_bytes")
+WORDS_MEASURED = 60  # of each passage that was measured
+DIM_MEASURED = 384
+TOKENS_A_WORD = 1.33  # English prose by a vocabulary of 250,000 pieces; of a Chinese character about 0.6
+SHARD = 2_048  # passages; each is written as a file of vectors and a marker
+REQUESTS_A_SHARD = 6  # lists, reads and writes of an object store; see docs/scale.md
+TOKEN_STATE_BYTES = 125  # per token, of the second stage
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A straight line: `each` per passage on top of `base`."""
+
+    each: float
+    base: float = 0.0
+
+    @classmethod
+    def through(cls, first: tuple[float, float], second: tuple[float, float]) -> Self:
+        """Return the line through two points (passages, value); one that would begin below zero begins at it.
+
+        Example:
+            >>> Line.through((2, 30.0), (4, 50.0))
+            Line(each=10.0, base=10.0)
+        """
+        each = (second[1] - first[1]) / (second[0] - first[0])
+        base = first[1] - each * first[0]
+        return cls(each, base) if base >= 0 else cls(second[1] / second[0])
+
+    def at(self, passages: float) -> float:
+        """Return its value for so many passages."""
+        return self.base + self.each * passages
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What encodes.
+
+    Attributes:
+        name: As `--gpu` takes it.
+        operations: Floating point operations a second in encoding.
+        measured: Whether that was seen; else it is derived from the published peak.
+    """
+
+    name: str
+    operations: float
+    measured: bool
+
+
+# An H100 encoded 1,988 abstracts of about 250 tokens a second with a model of 21 million parameters outside of its embeddings, in float32
+# (docs/results/gpu.md). The others have the same share of their published dense peak: TF32 for Ampere and later, FP32 before.
+_H100 = 2.1e13
+_H100_PEAK = 495.0
+_PEAKS = {
+    "h200": 495.0,
+    "b200": 1_125.0,
+    "a100": 156.0,
+    "l40s": 183.0,
+    "l4": 60.0,
+    "a10": 62.5,
+    "rtx4090": 82.6,
+    "v100": 15.7,
+    "t4": 8.1,
+}
+DEVICES: Mapping[str, Device] = {
+    "h100": Device("h100", _H100, True),
+    # ten passages of about 200 tokens a second on one core, the same model
+    "cpu": Device("cpu", 10 * 200 * 2 * 21e6, True),
+    **{name: Device(name, _H100 * peak / _H100_PEAK, False) for name, peak in _PEAKS.items()},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """What is to be indexed.
+
+    Attributes:
+        documents: How many.
+        words: Mean number of words of a document.
+        passage_tokens: Longest passage, in tokens.
+    """
+
+    documents: float
+    words: float = 400.0
+    passage_tokens: int = 320
+
+    @property
+    def tokens(self) -> float:
+        """Tokens of all documents."""
+        return self.documents * self.words * TOKENS_A_WORD
+
+    @property
+    def passages(self) -> int:
+        """Passages of all documents: full ones but for the last of each document, which is half full on average."""
+        in_one = self.words * TOKENS_A_WORD / self.passage_tokens
+        return round(self.documents * (max(1.0, in_one + 0.5) if in_one > 1 else 1.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What an index takes.
+
+    Attributes:
+        passages: How many it will have.
+        tokens: That the model reads.
+        encoding_hours: Of one device, or of all of them.
+        build_hours: Of one core of the machine that builds: reading, cutting, terms, storing.
+        index_bytes: Of the finished index by part: `texts`, `terms`, `vectors`, and `token_states` where they are kept.
+        shard_bytes: Of the vectors that `quarry encode` hands over.
+        requests: Of an object store, or file operations, to write and take the shards.
+        reader_own_bytes: Memory of a process that searches, beside the program's own 300 MB and the model.
+        reader_mapped_bytes: Pages of the index's files that are worth keeping in memory.
+    """
+
+    passages: int
+    tokens: float
+    encoding_hours: float
+    build_hours: float
+    index_bytes: Mapping[str, float]
+    shard_bytes: float
+    requests: int
+    reader_own_bytes: float
+    reader_mapped_bytes: float
+
+
+# Lines through 2,000 and 20,000 passages of 60 words and 384 dimensions, store `auto`; set by the benchmark named above.
+LINES: Mapping[str, Line] = {name: Line(1.0) for name in MEASURED}
+_VOCABULARIES = {"xlm-roberta": 250_002, "mistral": 32_000, "gemma2": 256_000, "qwen2": 151_936, "qwen3": 151_936}
+_BERT = {"zh": 21_128, "en": 30_522, "multilingual": 250_037}
+
+
+def active_parameters(model: EmbedderProfile) -> float:
+    """Return the millions of parameters that work on every token: those outside of the token embeddings.
+
+    Example:
+        >>> from quarry.indexer.models.profiles import embedder_profile
+        >>> round(active_parameters(embedder_profile("BAAI/bge-m3")))
+        313
+    """
+    vocabulary = _VOCABULARIES.get(model.architecture) or _BERT[model.languages]
+    return model.million_parameters - vocabulary * model.dim / 1e6
+
+
+def device_named(name: str) -> Device:
+    """Return a device by its name.
+
+    Raises:
+        SettingsError: If it is not known.
+    """
+    if name not in DEVICES:
+        raise SettingsError(
+            "build.unknown_device",
+            "no speed is known of the device {name!r}",
+            expected="one of {known}",
+            do="Take the nearest one",
+            name=name,
+            known=sorted(DEVICES),
+        )
+    return DEVICES[name]
+
+
+def cost_of(
+    collection: Collection,
+    model: EmbedderProfile,
+    device: Device,
+    *,
+    devices: int = 1,
+    lines: Mapping[str, Line] | None = None,
+    token_states: bool = False,
+) -> Cost:
+    """Return what an index takes.
+
+    Args:
+        collection: What is indexed.
+        model: Its vectors and its size decide.
+        device: What encodes.
+        devices: How many of them, which share the work.
+        lines: The measured lines; those of this version by default.
+        token_states: Whether token states are kept for the second stage.
+    """
+    known = lines or LINES
+    passages = collection.passages
+    longer = collection.tokens / TOKENS_A_WORD / passages / WORDS_MEASURED  # than the passages that were measured
+    wider = model.dim / DIM_MEASURED
+    stored = {
+        "texts": known["texts_bytes"].at(passages) * longer,
+        "terms": known["terms_bytes"].at(passages) * longer,
+        "vectors": known["vectors_bytes"].at(passages) * wider,
+    }
+    if token_states:
+        stored["token_states"] = collection.tokens * TOKEN_STATE_BYTES
+    operations = 2 * 1e6 * active_parameters(model) * collection.tokens
+    return Cost(
+        passages=passages,
+        tokens=collection.tokens,
+        encoding_hours=operations / device.operations / devices / 3600,
+        build_hours=known["build_seconds"].at(passages) * longer / 3600,
+        index_bytes=stored,
+        shard_bytes=4.0 * model.dim * passages,
+        requests=REQUESTS_A_SHARD * ceil(passages / SHARD),
+        reader_own_bytes=known["own_bytes"].at(passages),
+        reader_mapped_bytes=known["mapped_bytes"].at(passages) * max(longer, wider),
+    )
