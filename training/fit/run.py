@@ -88,6 +88,7 @@ def run_training(
     require_training()
     began = time.monotonic()
     processes, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    _refuse_sharded_weights()
     asked = {query.text for query in dev.queries} if dev is not None else set()
     if shared := {row.query for row in table.rows if row.query in asked} if asked else set():
         raise TrainingError(
@@ -120,6 +121,19 @@ def run_training(
 
         torch.distributed.barrier()  # the others return when the model is there
     return _trained(run, run.result(), time.monotonic() - began)
+
+
+def _refuse_sharded_weights() -> None:
+    """Refuse accelerate's FSDP and DeepSpeed: each process would hold, score and write a part of the weights only."""
+    for name in ("FSDP", "DEEPSPEED"):
+        if os.environ.get(f"ACCELERATE_USE_{name}", "").lower() in ("1", "true"):
+            raise TrainingError(
+                "fit.sharded",
+                "accelerate was told to shard the weights with {name}, which Quarry does not train with",
+                expected="whole weights in each process",
+                do="Train large decoders with LoRA in bfloat16 ([lora] in the settings), one process per GPU",
+                name=name,
+            )
 
 
 def _config(

@@ -20,6 +20,7 @@ from transformers import TrainerCallback
 
 from quarry.indexer.errors import TrainingError
 from quarry.indexer.messages import Message
+from quarry.training.fit.loop.processes import any_process, of_first_process
 from quarry.training.fit.loop.progress import TrainObserver, TrainProgress
 from quarry.training.fit.models.trainable import restore_weights, trainable_weights
 from quarry.training.fit.rows.batches import BatchPlan
@@ -101,6 +102,7 @@ class RunCallback(TrainerCallback):
                 self._keep_best(step, self._dev)
             elif self._without_gain() >= (self._parts.spec.patience or float("inf")):
                 self.stopped_early = control.should_training_stop = True
+        self.interrupted = any_process(self.interrupted)
         if self.interrupted:
             control.should_save = control.should_training_stop = True
         return control
@@ -147,7 +149,7 @@ class RunCallback(TrainerCallback):
         return step
 
     def _note_score(self, step: int) -> float:
-        score = self._parts.score() if self._parts.score is not None else 0.0
+        score = of_first_process(self._parts.score) if self._parts.score is not None else 0.0
         self._scores.append((step, score))
         self._parts.run.add({"step": step, "dev": score})
         self._dev = score
