@@ -74,11 +74,7 @@ _TASKS = {
     "Start": (demo_command, ui_command),
     "Index and search": (index_command, search_command, ask_command, why_not_command, documents_command),
     "Keep an index": (doctor_command, report_command, generations_command, compact_command),
-<<<CONFLICT<<<<<<< HEAD
-    "Grow": (encode_command, lake_command),
-=======
-    "Grow": (estimate_command, encode_command),
->>>>>>> e4c26d3 (wip estimate)
+    "Grow": (estimate_command, encode_command, lake_command),
     "Serve": (serve_command, mcp_command, keys_command),
     "Measure": (evaluate_command, compare_command, diagnose_command, benchmark_command),
     "Learn": (
