@@ -1,14 +1,15 @@
 """What several processes of one run decide together, so that all of them do the same. A single process decides alone."""
 
+import os
 from collections.abc import Callable
-
-import torch
 
 
 def any_process(said: bool) -> bool:
     """Return whether any process of the run said so: Ctrl-C that reached one of them stops all, with one checkpoint."""
     if not _are_several():
         return said
+    import torch
+
     flag = torch.tensor([float(said)], device=_device())
     torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
     return bool(flag.item())
@@ -22,6 +23,8 @@ def of_first_process(score: Callable[[], float]) -> float:
     """
     if not _are_several():
         return score()
+    import torch
+
     first = torch.distributed.get_rank() == 0
     found = torch.tensor([score() if first else 0.0], dtype=torch.float64, device=_device())
     torch.distributed.broadcast(found, src=0)
@@ -29,10 +32,15 @@ def of_first_process(score: Callable[[], float]) -> float:
 
 
 def _are_several() -> bool:
-    group = torch.distributed
-    return group.is_available() and group.is_initialized() and group.get_world_size() > 1
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        return False
+    from torch import distributed
+
+    return distributed.is_available() and distributed.is_initialized()
 
 
-def _device() -> torch.device:
+def _device() -> str:
     """Return where the processes exchange tensors: NCCL needs a GPU's."""
-    return torch.device("cuda") if torch.distributed.get_backend() == "nccl" else torch.device("cpu")
+    from torch import distributed
+
+    return "cuda" if distributed.get_backend() == "nccl" else "cpu"
