@@ -393,13 +393,13 @@ def _build(generations: Generations, place: Place, plan: Plan, observer: Observe
     return replace(report, words=words_chosen(plan.analyzer, plan.languages) if plan.live is None else None)
 
 
-<<<CONFLICT<<<<<<< HEAD
 def _refuse_damaged_parts(table: WorkingTable, plan: Plan, merged: Sequence[int]) -> None:
     """Refuse to merge damaged segments, unless vectors and terms are made anew from the texts, which were compared."""
     if plan.live_is_sound:
         names = dict(zip(sorted(table.left()), plan.live.segments if plan.live else (), strict=False))
         refuse_damaged(plan.index, [names[number] for number in merged if number in names])
-=======
+
+
 def _taken_in(table: ChunkTable, plan: Plan, clock: Clock, take_in: TakeIn) -> Intake:
     """Bring the table in step with the documents; what is there is cut again where the settings are others."""
     lost: list[Skipped] = []
@@ -410,7 +410,6 @@ def _taken_in(table: ChunkTable, plan: Plan, clock: Clock, take_in: TakeIn) -> I
     intake = take_in(table, plan.cutter, clock.observer.advance)
     intake.skipped.extend(lost)
     return intake
->>>>>>> 1df7d57 (Synthesis in every language that has rules: the prompt names it, texts are checked by it, English personas stand in and a note says so)
 
 
 def _tidy(plan: Plan) -> None:
