@@ -165,7 +165,7 @@ def device_named(name: str) -> Device:
     if name not in DEVICES:
         raise SettingsError(
             "build.unknown_device",
-            "no speed is known of the device {name!r}",
+            "no speed is known of the device {name}",
             expected="one of {known}",
             do="Take the nearest one",
             name=name,

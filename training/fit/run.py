@@ -198,6 +198,12 @@ def _finish(run: RunFolder, trainee: "Trainee", config: dict[str, Any], outcome:
     )
 
 
+def finished(out: Path) -> TrainedModel:
+    """Return what a finished run made, as `run_training` returned it; its seconds are not known."""
+    run = RunFolder(out, writes=False)
+    return _trained(run, run.result(), 0.0)
+
+
 def _trained(run: RunFolder, result: dict[str, Any], seconds: float) -> TrainedModel:
     dev = result["dev"] or {}
     return TrainedModel(

@@ -22,6 +22,7 @@ from quarry.training.tuning.data import TuningData
 from quarry.training.tuning.estimate import PROBED, estimate, seconds_per_character, work_of
 from quarry.training.tuning.gate import judge
 from quarry.training.tuning.plan import Exam, TuningObserver
+from quarry.training.tuning.processes import Job, finetune_in_processes
 from quarry.training.tuning.promotion import in_turn, lineage_of, promote
 from quarry.training.tuning.run import TuningRun
 from quarry.training.tuning.subject import Fitted, Judged
@@ -38,6 +39,7 @@ class EmbedderSubject:
         merge: Shares of the tuned weights to choose from, each above 0 and up to 1.
         exam: What the verdict is about.
         device: Where models run.
+        processes: How many of them train.
     """
 
     root: Path
@@ -45,6 +47,7 @@ class EmbedderSubject:
     merge: Sequence[float]
     exam: Exam
     device: str
+    processes: int = 1
 
     def check(self) -> Manifest:
         """Return the live manifest, which names a model."""
@@ -87,9 +90,13 @@ class EmbedderSubject:
             )
         # the query format that answers: an index may have been built with its own instruction or examples
         spec = self.spec.model_copy(update={"query_format": live.embedder.spec.query_format})
-        trained = finetune(
-            live.model, data.train, spec, run.finetune, dev=data.dev, observer=watch.training, device=self.device
-        )
+        if self.processes > 1:
+            job = Job(live.model, spec, run.finetune, self.device)
+            trained = finetune_in_processes(job, data.train, data.dev, self.processes)
+        else:
+            trained = finetune(
+                live.model, data.train, spec, run.finetune, dev=data.dev, observer=watch.training, device=self.device
+            )
         watch.stage(Message.of("tuning.merging", "choosing how much of the tuned weights to keep"))
         measured = {0.0: trained.dev_before, 1.0: trained.dev_after}
         chosen = keep_share(

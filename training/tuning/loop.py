@@ -105,7 +105,7 @@ def tune(
             "tuning.several_processes",
             "tuning was started by torchrun in {processes} processes",
             expected="one",
-            do="Start it without torchrun; `quarry train` trains in several processes",
+            do="Start it without torchrun, with --processes {processes}",
             processes=processes,
         )
     if isinstance(plan.spec, SecondStageSpec):
@@ -113,7 +113,9 @@ def tune(
     if isinstance(plan.spec, RerankerSpec):
         reranker = RerankerSubject(index, plan.spec, plan.reranker, plan.exam, plan.device)
         return _tune(reranker, plan, run, watch)
-    return _tune(EmbedderSubject(index, plan.spec, plan.merge, plan.exam, plan.device), plan, run, watch)
+    return _tune(
+        EmbedderSubject(index, plan.spec, plan.merge, plan.exam, plan.device, plan.processes), plan, run, watch
+    )
 
 
 def _tune(subject: Subject[L, C], plan: TuningPlan, name: str | None, watch: TuningObserver) -> TuningReport:

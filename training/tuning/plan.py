@@ -139,6 +139,7 @@ class TuningPlan:
         force: Promote against the verdict; it is recorded.
         promote: Whether a model that may be promoted is; otherwise it stays in the run's folder.
         device: Where models run.
+        processes: How many processes train an embedder; the batch is shared out.
     """
 
     general: Path
@@ -155,8 +156,13 @@ class TuningPlan:
     force: bool = False
     promote: bool = True
     device: str = "auto"
+    processes: int = 1
 
     def __post_init__(self) -> None:
+        if self.processes < 1 or (self.processes > 1 and self.what != "embedder"):
+            raise ValueError(
+                f"processes is {self.processes} for the {self.what}; expected 1, or more of them for the embedder"
+            )
         if not self.merge or not all(0 < share <= 1 for share in self.merge):
             raise ValueError(f"merge is {self.merge}; expected shares above 0 and up to 1, at least one")
         if self.rerank_depth < 1:
@@ -193,6 +199,8 @@ class TuningPlan:
         facts = {**asdict(self), "what": self.what, "spec": self.spec.model_dump(mode="json")}
         for name in ("force", "promote", "device"):
             del facts[name]  # they do not change what is made
+        if self.processes == 1:
+            del facts["processes"]  # runs of before know no such fact
         facts["general"], facts["evaluate"] = self.general.name, str(self.evaluate) if self.evaluate else None
         written = self.sources.synthetic
         facts["sources"] = {

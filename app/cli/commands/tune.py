@@ -131,6 +131,9 @@ def tune(
     force: Annotated[bool, typer.Option("--force", help="Promote even against the verdict; this is recorded.")] = False,
     dry_run: Annotated[bool, typer.Option("--no-promote", help="Train and judge only; promote nothing.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    processes: Annotated[
+        int, typer.Option(help="Train the embedder in so many processes, one per GPU; the batch is shared out.", min=1)
+    ] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Show no progress.")] = False,
 ) -> None:
@@ -162,6 +165,7 @@ def tune(
             force=force,
             promote=not dry_run,
             device=device,
+            processes=processes,
         )
     report = _run(index, plan, run, quiet=quiet)
     if as_json:
