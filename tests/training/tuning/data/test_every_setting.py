@@ -170,6 +170,7 @@ RUN = {
     "force": ({}, True),
     "dry_run": ({}, True),
     "device": ({}, "cpu"),
+    "processes": ({}, 2),
 }
 
 
