@@ -72,7 +72,7 @@ def test_two_processes_make_the_update_of_one(tmp_path):
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="the workers are found in /proc")
 def test_ctrl_c_at_one_process_stops_all_with_a_checkpoint_and_a_sentence(tmp_path):
     tiny_model(tmp_path / "base")
-    given = job(tmp_path, "run", epochs=400)
+    given = job(tmp_path, "run", epochs=100)
     seal = given.out / "checkpoints" / "checkpoint-4" / "complete.json"
 
     def interrupt():
@@ -90,7 +90,7 @@ def test_ctrl_c_at_one_process_stops_all_with_a_checkpoint_and_a_sentence(tmp_pa
     thread = threading.Thread(target=interrupt)
     thread.start()
     with pytest.raises(
-        TrainingError, match=r"training in 2 processes ended \(stopped at step \d+ of 1600; a checkpoint is in"
+        TrainingError, match=r"training in 2 processes ended \(stopped at step \d+ of 400; a checkpoint is in"
     ):
         finetune_in_processes(given, topic_rows(64, negatives=2), dev(), 2)
     thread.join()
