@@ -107,8 +107,8 @@ def _launched(place: Path, count: int) -> int:
             raise
 
 
-def work(job: Path) -> None:
-    """Train, as one of the processes that torchrun started.
+def work(job: Path) -> int:
+    """Train, as one of the processes that torchrun started; return its exit code.
 
     Args:
         job: The file that `finetune_in_processes` wrote.
@@ -132,8 +132,9 @@ def work(job: Path) -> None:
     except SearchError as err:
         if os.environ.get("RANK", "0") == "0" or not (job.parent / _FAULT).is_file():
             write_atomic(job.parent / _FAULT, str(err).encode())
-        raise SystemExit(1) from err
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    work(Path(sys.argv[1]))
+    sys.exit(work(Path(sys.argv[1])))
