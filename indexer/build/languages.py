@@ -7,14 +7,12 @@ which the probes in the question's own language keep their quality, because the 
 English code and Chinese articles the whole difference would bury the code.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quarry.indexer.embedder import Vectors
 from quarry.indexer.storage.texts.chunk_table import ChunkTable
 from quarry.indexer.stores.kept_vectors import KeptVectors
 
@@ -22,8 +20,6 @@ STEPS = np.linspace(0, 1, 9)  # shares that are tried
 TOLERANCE = 0.002  # nDCG@10 that the probes may lose
 UNTESTED = 0.5  # the share with too few probes: at it the worst of nine mixed corpora lost 0.002
 ENOUGH = 20  # probes that a share is chosen by
-_NAMES = ("en", "zh")  # others are too different among themselves for one mean
-_LEAST_PASSAGES, _LEAST_SHARE = 8, 0.02  # of a language that gets a centroid
 _FOUND = 10
 _SLICE = 8192
 
@@ -45,18 +41,6 @@ class Rivals:
     lead: Mapping[str, NDArray[np.float64]]
 
 
-def major_languages(languages: Mapping[str, str]) -> dict[str, frozenset[str]]:
-    """Return the passages of each language that is common enough for a centroid, by its name; passage id -> language is given."""
-    common = common_languages(Counter(languages.values()))
-    return {name: frozenset(key for key, found in languages.items() if found == name) for name in common}
-
-
-def common_languages(counts: Mapping[str, int]) -> dict[str, int]:
-    """Return the languages that are common enough for a centroid, out of passages by language."""
-    least = max(_LEAST_PASSAGES, _LEAST_SHARE * sum(counts.values()))
-    return {name: counts.get(name, 0) for name in _NAMES if counts.get(name, 0) >= least}
-
-
 def mean_vector(table: ChunkTable, chunk_ids: Sequence[str], kept: KeptVectors) -> NDArray[np.float32]:
     """Return the mean of the vectors of some passages, shape (dim,)."""
     total = np.zeros(kept.dim, dtype=np.float64)
@@ -64,12 +48,6 @@ def mean_vector(table: ChunkTable, chunk_ids: Sequence[str], kept: KeptVectors) 
         total += kept.get(table.digests_of(chunk_ids[first : first + _SLICE])).sum(axis=0, dtype=np.float64)
     mean: NDArray[np.float32] = (total / len(chunk_ids)).astype(np.float32)
     return mean
-
-
-def lead_of(questions: Vectors, own: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return how much lower the mean similarity with another language is, at least 0, shape (len(questions),)."""
-    lead: NDArray[np.float64] = np.maximum(0, (questions @ (own - other)).astype(np.float64))
-    return lead
 
 
 def choose_share(rivals: Rivals) -> float:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quarry.indexer.build.cached_embedder import CachedEmbedder
-from quarry.indexer.build.languages import common_languages, major_languages, mean_vector
+from quarry.indexer.build.languages import mean_vector
 from quarry.indexer.build.plan import Plan
 from quarry.indexer.build.probes import Parts, probe_languages, probe_routes
 from quarry.indexer.lexical.index import UnionIndex
@@ -21,6 +21,7 @@ from quarry.indexer.storage.layout import CENTROIDS_NAME
 from quarry.indexer.storage.manifest import Probes
 from quarry.indexer.storage.vectors.vector_cache import VectorCache, probes_path
 from quarry.indexer.stores.base import VectorStore
+from quarry.indexer.stores.centroids import common_languages, major_languages
 from quarry.indexer.stores.kept_vectors import KeptVectors
 from quarry.indexer.stores.parts import Parts as StoredParts
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quarry.indexer.build.cached_embedder import CachedEmbedder
-from quarry.indexer.build.languages import UNTESTED, Rivals, choose_share, lead_of
+from quarry.indexer.build.languages import UNTESTED, Rivals, choose_share
 from quarry.indexer.build.names import LEAST, above_chance, measure_names
 from quarry.indexer.embedder import Vectors
 from quarry.indexer.language import language_of
@@ -31,6 +31,7 @@ from quarry.indexer.records import passage_text
 from quarry.indexer.storage.manifest import ALL, LanguageFacts, NameFacts, Probes, RouteQuality
 from quarry.indexer.storage.texts.chunk_table import ChunkTable
 from quarry.indexer.stores.base import VectorStore
+from quarry.indexer.stores.centroids import lead_of
 
 SAMPLE = 128  # probes at most; nDCG@10 is then known to about 0.03
 _SHARE = (

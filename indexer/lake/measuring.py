@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quarry.indexer.build.cached_embedder import CachedEmbedder
-from quarry.indexer.build.languages import common_languages, major_languages
 from quarry.indexer.build.probes import Parts, probe_languages, probe_routes
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.lake.counted import Counted
 from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.storage.manifest import Probes
 from quarry.indexer.storage.vectors.vector_cache import VectorCache
+from quarry.indexer.stores.centroids import common_languages, major_languages
 from quarry.indexer.stores.lake.opening import LakeParts
 
 

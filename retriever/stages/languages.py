@@ -12,12 +12,12 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from quarry.indexer.build.languages import lead_of, major_languages
 from quarry.indexer.embedder import Vectors
 from quarry.indexer.language import language_of
 from quarry.indexer.opened import Index
 from quarry.indexer.storage.layout import CENTROIDS_NAME
 from quarry.indexer.stores.base import Predicate, VectorStore, among
+from quarry.indexer.stores.centroids import lead_of, major_languages
 
 
 @dataclass(frozen=True, slots=True)

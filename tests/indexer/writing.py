@@ -37,7 +37,7 @@ def keep_segments(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("quarry.indexer.build.merging.KEPT_FROM", 0)
     patch.setattr("quarry.indexer.build.measurement.KEPT_FROM", 0)
     patch.setattr("quarry.indexer.build.measurement.STALE", 1e9)
-    patch.setattr("quarry.indexer.build.languages._LEAST_PASSAGES", 1e9)  # the first text of a language measures anew
+    patch.setattr("quarry.indexer.stores.centroids._LEAST_PASSAGES", 1e9)  # the first text of a language measures anew
     patch.setattr("quarry.indexer.build.merging.SMALL", 0)
     patch.setattr("quarry.indexer.build.merging.CHEAP", 6)
 

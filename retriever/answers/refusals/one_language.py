@@ -12,9 +12,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from quarry.indexer.build.languages import major_languages
 from quarry.indexer.opened import Index
 from quarry.indexer.storage.texts.chunk_table import ChunkTable
+from quarry.indexer.stores.centroids import major_languages
 from quarry.retriever.answers.refusals.signals import LOOKED_AT
 from quarry.retriever.results import Result
 

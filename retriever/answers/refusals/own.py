@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from quarry.indexer.build.languages import major_languages
 from quarry.indexer.build.probes import lowest_probes
 from quarry.indexer.errors import SettingsError
 from quarry.indexer.messages import Message
+from quarry.indexer.stores.centroids import major_languages
 from quarry.retriever.answers.evidence import shipped_for
 from quarry.retriever.answers.refusals.calibrate import LEAST, MOST, cases, judged_by_name
 from quarry.retriever.answers.refusals.calibration import NAME, Calibration

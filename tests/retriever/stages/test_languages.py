@@ -8,12 +8,13 @@ import pytest
 
 from quarry.demo_corpus import documents_path
 from quarry.indexer.build import build_index, index_documents
-from quarry.indexer.build.languages import STEPS, UNTESTED, Rivals, choose_share, major_languages
+from quarry.indexer.build.languages import STEPS, UNTESTED, Rivals, choose_share
 from quarry.indexer.language import language_of
 from quarry.indexer.models.encoder import load_embedder
 from quarry.indexer.models.offline_bundle import bundle_folder
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
+from quarry.indexer.stores.centroids import major_languages
 from quarry.retriever.ranking import Evidence, Hit, Query, StageScore
 from quarry.retriever.searcher import Searcher, SearchOptions
 from quarry.retriever.stages.fusion import fuse
