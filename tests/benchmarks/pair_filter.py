@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from quarry.app.wiring import choose_model
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.language import language_of
-from quarry.training.pairs.filters.relatedness import classes_of_cells, random_cells, relatedness
+from quarry.training.pairs.filters.relatedness import across_languages, classes_of_cells, random_cells, relatedness
 from quarry.training.pairs.lexical import shares_held
 
 _PAIRS, _CHARACTERS, _RANDOM = 160, 800, 0.97
@@ -59,13 +59,15 @@ def shares_kept(pairs: list[tuple[str, str]], embedder: Embedder, *, symmetric: 
     """Return two shares: kept by the cosine alone, less half of what each text has with others, and by the filter."""
     asked, said = [query for query, _ in pairs], [passage for _, passage in pairs]
     embed = embedder.embed_queries if symmetric else embedder.embed_documents
-    cosines = (embedder.embed_queries(asked) @ embed(said).T).astype(np.float64)
+    queries, passages = embedder.embed_queries(asked), embed(said)
+    cosines = (queries @ passages.T).astype(np.float64)
     chinese = [[language_of(text) in ("zh", "mixed") for text in texts] for texts in (asked, said)]
     classes = (np.array(chinese[0]) + 2 * np.array(chinese[1])).astype(np.int8)
     random = random_cells(asked, said)
     others = np.where(random, cosines, np.nan)
     alone = cosines - np.nanmean(others, 1)[:, None] / 2 - np.nanmean(others, 0)[None] / 2
-    now = relatedness(cosines, shares_held(asked, said).astype(np.float64), classes, random)
+    across = across_languages(queries, passages, classes)
+    now = relatedness(across, shares_held(asked, said).astype(np.float64), classes, random)
     return [_kept(scores, classes, random) for scores in (alone, now)]
 
 

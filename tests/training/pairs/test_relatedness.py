@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from quarry.training.pairs.filters.relatedness import classes_of_cells, random_cells, relatedness
+from quarry.training.pairs.filters.relatedness import across_languages, classes_of_cells, random_cells, relatedness
 from quarry.training.pairs.lexical import shares_held
 
 PAIRS = 40
@@ -53,6 +53,37 @@ def test_pairs_in_two_languages_are_judged_among_their_like():
     random = found[all_but_the_diagonal()]
     assert np.diag(cosines)[chinese].max() < np.median(cosines[~chinese])
     assert np.diag(found).min() > np.quantile(random, 0.97)
+
+
+def test_what_the_texts_of_a_language_share_does_not_hide_a_pair_of_two_languages():
+    """Each language has a direction of its own, which some texts have much of: their cosines are high with every text."""
+    draw = np.random.default_rng(0)
+    topics = draw.standard_normal((PAIRS, 24))
+    languages = draw.standard_normal((2, 24)) * 4
+
+    def side(language):
+        much = draw.uniform(0.2, 2, (PAIRS, 1))
+        vectors = topics + 0.5 * draw.standard_normal(topics.shape) + much * languages[language]
+        return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+    queries, passages, apart = side(1), side(0), all_but_the_diagonal()
+    kept = []
+    for classes in (np.zeros(PAIRS, np.int8), np.ones(PAIRS, np.int8)):
+        cosines = across_languages(queries, passages, classes)
+        found = relatedness(cosines, np.zeros((PAIRS, PAIRS)), classes, apart)
+        kept.append((np.diag(found) > np.quantile(found[apart], 0.97)).mean())
+    one, two = kept  # the same vectors taken for one language, and for two
+    assert two > 0.9 > one
+
+
+def test_within_a_language_cosines_stay_as_they_are():
+    draw = np.random.default_rng(0)
+    queries, passages = (draw.standard_normal((6, 8)).astype(np.float32) for _ in range(2))
+    classes = np.array([0, 0, 3, 3, 1, 2], np.int8)
+    found, plain = across_languages(queries, passages, classes), (queries @ passages.T).astype(np.float64)
+    same = np.isin(classes_of_cells(classes), (0, 3))
+    np.testing.assert_array_equal(found[same], plain[same])
+    assert not np.isclose(found[~same], plain[~same]).any()
 
 
 def test_half_of_what_a_text_has_with_everything_is_taken_off():

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quarry.indexer.embedder import Embedder, Progress
-from quarry.training.pairs.filters.relatedness import Classes, random_cells, relatedness
+from quarry.training.pairs.filters.relatedness import Classes, across_languages, random_cells, relatedness
 from quarry.training.pairs.found import KINDS, SYMMETRIC, FoundPair
 from quarry.training.pairs.lexical import shares_held
 from quarry.training.pairs.staging import Staging
 
-SCORES = 2  # raise it with any change of the numbers of a pair: those of another version are not mixed with these
+SCORES = 3  # raise it with any change of the numbers of a pair: those of another version are not mixed with these
 _BLOCK = 512  # pairs encoded together, which are each other's random pairs
 LEAST = 32  # pairs among which a random one says something
 _DRAWS = 8  # random pairs per pair
@@ -162,12 +162,12 @@ def _scored(pairs: Sequence[FoundPair], classes: Classes, embedder: Embedder) ->
     others = np.setdiff1d(np.arange(len(pairs)), alike)
     passages[alike] = embedder.embed_queries([pairs[place].passage for place in alike])
     passages[others] = embedder.embed_documents([pairs[place].passage for place in others])
-    cosines = (queries @ passages.T).astype(np.float64)
     asked, said = [pair.query for pair in pairs], [pair.passage for pair in pairs]
     random = random_cells(asked, said)
+    cosines = across_languages(queries, passages, classes)
     found = relatedness(cosines, shares_held(asked, said).astype(np.float64), classes, random)
     out = np.full((len(pairs), _WIDTH), np.nan, np.float32)
-    out[:, 0], out[:, 1] = np.diagonal(cosines), np.diagonal(found)
+    out[:, 0], out[:, 1] = (queries * passages).sum(axis=1), np.diagonal(found)
     for place, drawn in _drawn(classes, random):
         out[place, 2 : 2 + len(drawn)] = found[place, drawn]
     return out
