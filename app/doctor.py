@@ -10,7 +10,8 @@ from typing import Literal
 
 import numpy as np
 
-from quarry.indexer.errors import AccessError, SearchError
+from quarry.indexer.build.plan import DROPPED_SHIFT
+from quarry.indexer.errors import AccessError, ModelError, SearchError
 from quarry.indexer.lexical.choice import SAMPLE, suited_analyzer
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
@@ -20,6 +21,7 @@ from quarry.indexer.storage.layout import CONTENTS_NAME
 from quarry.indexer.storage.manifest import Manifest
 from quarry.indexer.storage.texts.contents import uri_of
 from quarry.indexer.storage.texts.generation_texts import repeated_documents
+from quarry.retriever.stages.query_shift import RecordedShift
 
 Severity = Literal["ok", "warning", "failure"]
 # A new generation is built beside the live one, so twice its size should be free.
@@ -107,6 +109,7 @@ def _examine(root: Path, generations: Generations, rebuild: str) -> Iterator[Che
     yield _check_languages(index, root)
     yield from _check_model(index, rebuild)
     yield from _check_reranker(index)
+    yield from _check_query_shift(index)
     yield _check_disk(root, manifest)
     leftovers = [path.name for path in generations.folder.glob(".*")]
     if leftovers:
@@ -282,6 +285,8 @@ def _check_model(index: Index, remedy: str) -> Iterator[CheckResult]:
     yield CheckResult("model", "ok", loads)
     if spec.origin == "offline bundle":
         for sentence in index.manifest.notes:
+            if sentence.code == DROPPED_SHIFT:
+                continue
             yield CheckResult("model choice", "warning", sentence, "quarry models")
     if index.vectors is None:
         return
@@ -327,6 +332,22 @@ def _check_reranker(index: Index) -> Iterator[CheckResult]:
         revision=facts.digest[:12],
     )
     yield CheckResult("reranker", "ok", unchanged)
+
+
+def _check_query_shift(index: Index) -> Iterator[CheckResult]:
+    for note in index.manifest.notes:
+        if note.code == DROPPED_SHIFT:
+            yield CheckResult("questions", "warning", note, f"quarry tune {index.root} --what queries")
+    facts, shift = index.manifest.query_shift, RecordedShift.of(index)
+    if facts is None or shift is None:
+        return
+    try:
+        shift.get()
+    except ModelError as err:
+        yield CheckResult("questions", "failure", err.message, f"quarry models rollback {index.root}")
+        return
+    learned = Message.of("doctor.query_shift", "questions move as judgements taught (run {run})", run=facts.run)
+    yield CheckResult("questions", "ok", learned)
 
 
 def _check_disk(root: Path, manifest: Manifest) -> CheckResult:

@@ -29,6 +29,7 @@ from quarry.retriever.stages.models import LazyEmbedder, LazyReranker
 from quarry.retriever.stages.named import NamedKept
 from quarry.retriever.stages.names import Names
 from quarry.retriever.stages.operators import Obeying
+from quarry.retriever.stages.query_shift import RecordedShift
 from quarry.retriever.stages.rerank import RerankOptions, TwoStage
 from quarry.retriever.stages.single import DenseRetriever, LexicalRetriever
 from quarry.retriever.stages.standout import CANDIDATES
@@ -41,6 +42,7 @@ class Pipeline:
         lexical: BM25 alone.
         late: Late interaction; None for an index without token states.
         languages: Those of an index of two; None for others.
+        shift: What judgements taught about its questions; None where nothing was learned.
         names: Its titles and headings; None where there are none that tell.
     """
 
@@ -48,6 +50,7 @@ class Pipeline:
         self._index, self._embedder, self._reranker = index, embedder, reranker
         self.lexical = LexicalRetriever(index.lexical, index.analyzer)
         self.late = LateInteraction.of(index, embedder.get)
+        self.shift = RecordedShift.of(index)
         self._guard = Guard(THE_RERANKER)
         self.languages = Languages.of(index)
         self.names = Names.of(index, self.coverage, self.languages)
@@ -57,8 +60,14 @@ class Pipeline:
         """Return the stages with another map in the second stage, and with languages not told apart."""
         found = Pipeline(self._index, self._embedder, self._reranker)
         found.late = LateInteraction.of(self._index, self._embedder.get, tuned=tuned)
-        found.languages = None
+        found.languages, found.shift = None, self.shift
         found.names = Names.of(self._index, found.coverage, None)
+        return found
+
+    def with_shift(self, shift: RecordedShift | None) -> "Pipeline":
+        """Return the stages with questions that move in another way, or not at all."""
+        found = Pipeline(self._index, self._embedder, self._reranker)
+        found.shift = shift
         return found
 
     def retriever(self, options: SearchOptions) -> Retriever:
@@ -135,6 +144,7 @@ class Pipeline:
                 self.names,
                 Names.missing(self._index),
                 of_others=CANDIDATES if options.route == "hybrid" else 0,
+                shift=self.shift,
             )
             if store is not None and not reason
             else None

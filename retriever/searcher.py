@@ -36,6 +36,7 @@ from quarry.retriever.shown.distinct import Distinct, distinct, every_one
 from quarry.retriever.shown.highlight import Span, highlight
 from quarry.retriever.shown.presentation import Asked, by_meaning_alone, shown
 from quarry.retriever.stages.models import LATE, LazyEmbedder, LazyReranker
+from quarry.retriever.stages.query_shift import QueryShift, RecordedShift
 
 __all__ = ["MAX_QUERY_CHARS", "Filters", "SearchOptions", "Searcher", "document_of", "document_run"]
 
@@ -177,6 +178,13 @@ class Searcher:
         """
         searcher = type(self)(self.index, self.lazy_embedder, self.lazy_reranker)
         searcher.pipeline = self.pipeline.with_map(tuned)
+        searcher._pinned = True
+        return searcher
+
+    def with_query_shift(self, shift: QueryShift | None) -> Self:
+        """Return a searcher of the same index and models whose questions move in this way, or not at all; for judging it."""
+        searcher = type(self)(self.index, self.lazy_embedder, self.lazy_reranker)
+        searcher.pipeline = self.pipeline.with_shift(None if shift is None else RecordedShift.given(shift, "judged"))
         searcher._pinned = True
         return searcher
 

@@ -17,6 +17,7 @@ from typing import Self
 
 from quarry.indexer.errors import UnknownFilter
 from quarry.indexer.messages import Message
+from quarry.indexer.principals import Principals
 from quarry.retriever.answers.refusals.fit import Fit, Strength, search_with_fit
 from quarry.retriever.base import Reranker
 from quarry.retriever.options import STANDARD, SearchOptions
@@ -65,6 +66,10 @@ class Several:
         """Open indexes; each is named by its folder. Raises as `Searcher.open`."""
         return cls({name: Searcher.open(root, rerank=rerank, device=device) for name, root in names_of(roots).items()})
 
+    def seen_by(self, principals: Principals | None) -> Self:
+        """Return the same indexes without the documents that somebody may not see."""
+        return type(self)({name: searcher.seen_by(principals) for name, searcher in self.searchers.items()})
+
     def search(self, query: str, k: int = 10, options: SearchOptions = STANDARD) -> tuple[Answer, Fit]:
         """Return the k best passages of all indexes with their strengths; `index` of each says where it is from.
 
@@ -112,7 +117,8 @@ def merged(found: Sequence[_Of], query: str, k: int) -> tuple[Answer, Fit]:
     best = every[:k]
     places = {(hit.index, hit.result.rank): rank for rank, hit in enumerate(best, start=1)}
     results = tuple(_placed(hit, rank, places) for rank, hit in enumerate(best, start=1))
-    grounds = next((one.fit.grounds for one in found if not one.fit.nothing), found[0].fit.grounds)
+    leads = best[0].index if best else found[0].name
+    grounds = next(one.fit.grounds for one in found if one.name == leads)
     nothing = all(one.fit.nothing for one in found)
     words = tuple(_word(hit.strength, nothing=nothing) for hit in best)
     return _answer(found, query, results), Fit(words, grounds, nothing)

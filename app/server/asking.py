@@ -10,6 +10,7 @@ from quarry.app.server.problems import Problem
 from quarry.app.server.services import RETRY_AFTER_S, Services, queue_full
 from quarry.indexer.errors import SettingsError
 from quarry.indexer.messages import Message
+from quarry.retriever.answers.across import ask_several
 from quarry.retriever.answers.answer import AskOptions, GroundedAnswer, ask
 from quarry.retriever.answers.citations import Sentence
 from quarry.retriever.answers.generate import MODEL_VARIABLE, URL_VARIABLE, endpoint_for
@@ -79,6 +80,8 @@ class Asker:
 
         def work() -> GroundedAnswer:
             try:
+                if services.also:
+                    return ask_several(services.several(), question, settings, listen)
                 return ask(services.live.searcher, question, settings, listen)
             finally:
                 self.slots.release()

@@ -76,7 +76,8 @@ def line(sentence: Sentence, language: str) -> str:
 
 def place(source: Packed, language: str) -> str:
     """Return where a source stands: title, path, page, and its age when it is old."""
-    parts = [" ".join(visible(source.title).split())]
+    parts = [" ".join(visible(source.index).split())] if source.index else []
+    parts.append(" ".join(visible(source.title).split()))
     parts.append(" ".join(visible(source.path).split()))
     if source.page:
         parts.append(word("page", language).format(page=source.page))

@@ -33,6 +33,9 @@ MOST_PASSAGES_WITH_TOKENS = 20_000  # 0.5 GB of token states
 _OF_TEXTS = (CHUNKS_NAME, CONTENTS_NAME, HEADER_NAME)  # files without which the texts cannot be trusted
 
 
+DROPPED_SHIFT = "build.query_shift_dropped"  # the code of the note
+
+
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
     """How to build. None inherits from the live generation, or takes the default for a new index.
@@ -207,6 +210,24 @@ class Plan:
         if self.live is None or self.live.embedder is None or self.embedder is None:
             return None
         return self.live.second_stage if self.live.embedder.fingerprint == self.embedder.spec.fingerprint else None
+
+    def query_shift(self) -> RerankerFacts | None:
+        """Return what was learned about the live model's questions, when the model stays the same."""
+        if self.live is None or self.live.embedder is None or self.embedder is None:
+            return None
+        return self.live.query_shift if self.live.embedder.fingerprint == self.embedder.spec.fingerprint else None
+
+    def dropped(self) -> tuple[Message, ...]:
+        """Return what the new generation cannot keep of the live one because its model is another."""
+        if self.live is None or self.live.query_shift is None or self.query_shift() is not None:
+            return ()
+        return (
+            Message.of(
+                "build.query_shift_dropped",
+                "what judgements taught about questions was learned with another embedding model and is not used",
+                do="Learn it again with `quarry tune INDEX --what queries`",
+            ),
+        )
 
     def lineage(self) -> Lineage | None:
         """Return how the live model was tuned, when the model stays the same."""

@@ -223,6 +223,7 @@ class Manifest(_Part):
     `segments` are in the order of their numbers in `contents.sqlite`; an older generation has none, and its parts in its own folder.
     `files` are those in the generation's own folder.
     `second_stage` is the tuned second stage, None when none was tuned.
+    `query_shift` is what judgements taught about questions (`quarry.retriever.stages.query_shift`), None when nothing was learned.
     `token_states` says whether `INDEX/embeddings` holds those of every passage, for late interaction.
     """
 
@@ -242,6 +243,7 @@ class Manifest(_Part):
     lineage: Lineage | None = None
     reranker: RerankerFacts | None = None
     second_stage: RerankerFacts | None = None
+    query_shift: RerankerFacts | None = None
     probes: Probes | None = None
     token_states: bool = False
     reading: ReadingFacts = ReadingFacts()

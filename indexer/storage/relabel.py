@@ -1,4 +1,4 @@
-"""A new generation with the live one's texts, vectors and terms, and another reranker or second stage in its manifest.
+"""A new generation with the live one's texts, vectors and terms, and another reranker, second stage or query shift in its manifest.
 
 Finished files never change, so the new generation shares them by hard links and takes no space. One switch then changes the
 reranker for every reader, and it is recorded and rolled back like any other change of the index.
@@ -41,6 +41,11 @@ def with_second_stage(index: Path, facts: RerankerFacts | None, reason: Message,
     return _relabelled(index, {"second_stage": facts}, reason, expected)
 
 
+def with_query_shift(index: Path, facts: RerankerFacts | None, reason: Message, *, expected: Manifest) -> str:
+    """Make the questions of the live generation move in another way, or not at all. As `with_reranker`."""
+    return _relabelled(index, {"query_shift": facts}, reason, expected)
+
+
 def _relabelled(index: Path, changes: Mapping[str, RerankerFacts | None], reason: Message, expected: Manifest) -> str:
     generations = Generations(index)
     with writer_lock(index):
@@ -72,9 +77,9 @@ def _relabelled(index: Path, changes: Mapping[str, RerankerFacts | None], reason
             shutil.rmtree(building, ignore_errors=True)  # after a commit it is gone already
 
 
-def _models(manifest: Manifest) -> tuple[str, RerankerFacts | None, RerankerFacts | None]:
+def _models(manifest: Manifest) -> tuple[str, tuple[RerankerFacts | None, ...]]:
     fingerprint = manifest.embedder.fingerprint if manifest.embedder else ""
-    return fingerprint, manifest.reranker, manifest.second_stage
+    return fingerprint, (manifest.reranker, manifest.second_stage, manifest.query_shift)
 
 
 def _share(source: str, target: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from json import loads
 from pathlib import Path
 from typing import Self
 
@@ -108,6 +109,19 @@ def live_texts(index: Path | ChunkTable, principals: Principals | None = None) -
         yield table
     finally:
         table.close()
+
+
+def hides_from_strangers(index: Path) -> bool:
+    """Whether a document of an index's live generation may not be seen by everybody; False in formats that cannot hide.
+
+    Raises:
+        IndexFormatError: If the folder is not an index, or is damaged.
+    """
+    stranger = Principals(())
+    with live_texts(index) as texts:
+        if not isinstance(texts, GenerationTexts):
+            return False
+        return any(not stranger.may_see(loads(document.meta)) for document in texts.labels())
 
 
 def _joined(

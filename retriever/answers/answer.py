@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from quarry.indexer.errors import ModelError
 from quarry.indexer.language import language_of
+from quarry.indexer.lexical.analyzer import Analyzer
 from quarry.indexer.messages import Message
 from quarry.retriever.answers.citations import Checker, Sentence
 from quarry.retriever.answers.evidence import Grounds, weigh
@@ -130,7 +131,12 @@ class _Draft:
 
 
 def ask(
-    searcher: Searcher, question: str, settings: AskOptions | None = None, listen: Listener | None = None
+    searcher: Searcher,
+    question: str,
+    settings: AskOptions | None = None,
+    listen: Listener | None = None,
+    *,
+    ready: "Prepared | None" = None,
 ) -> GroundedAnswer:
     """Answer a question from an index.
 
@@ -139,6 +145,7 @@ def ask(
         question: In Chinese or English.
         settings: How to answer; None for the standard.
         listen: Receives each sentence that a model writes, as soon as it is complete and checked.
+        ready: What `prepared` returned for the same question and settings, so that nothing is searched for again.
 
     Raises:
         EmptyQuery: If the question is empty.
@@ -152,14 +159,18 @@ def ask(
         >>> answer.cited[0].title
         'Rhine (1)'
     """
-    settings = settings or AskOptions()
-    started = perf_counter()
-    searcher = searcher.seen_by(settings.options.principals)
-    ready = _prepared(searcher, question, settings)
+    settings, started = settings or AskOptions(), perf_counter()
+    return answered(ready or prepared(searcher, question, settings), question, settings, listen, started)
+
+
+def answered(
+    ready: "Prepared", question: str, settings: AskOptions, listen: Listener | None, started: float
+) -> GroundedAnswer:
+    """Answer from what was found; `started` is when it began, by `perf_counter`."""
     found = ready.found
     draft = _Draft(notes=[*ready.planned.notes, *found.notices, *found.degraded, *_left_out(ready.packing)])
     if ready.answerable:
-        asker = _Asker(searcher, found.query.text, ready.packing.passages, listen or _nobody)
+        asker = _Asker(ready.analyzer, found.query.text, ready.packing.passages, listen or _nobody)
         if settings.endpoint is not None:
             asker.generate(settings.endpoint, settings.limits, draft)
         if settings.endpoint is None or (draft.origin == "generated" and not draft.sentences):
@@ -179,7 +190,7 @@ def ask(
 
 
 @dataclass(frozen=True, slots=True)
-class _Prepared:
+class Prepared:
     """What an answer is made from."""
 
     planned: Search
@@ -187,34 +198,27 @@ class _Prepared:
     packing: Packing
     evidence: Grounds
     embedder: "Embedder | None"
+    analyzer: Analyzer
 
     @property
     def answerable(self) -> bool:
         """Whether there is something to answer from."""
         return not self.evidence.weak and bool(self.packing.passages)
 
+    def prompt(self, fence: str) -> Prompt | None:
+        """Return what a model would be asked; None when nothing is to be answered from. `fence` is as for `prompt_for`."""
+        return prompt_for(self.found.query.text, self.packing.passages, fence=fence) if self.answerable else None
 
-def prompt_of(searcher: Searcher, question: str, settings: AskOptions, fence: str) -> Prompt | None:
-    """Return what `ask` would ask a model, for one that is asked elsewhere; None when nothing is to be answered from.
 
-    Args:
-        searcher: The opened index.
-        question: In Chinese or English.
-        settings: How to answer; with the model's text as `endpoint`, `ask` checks it.
-        fence: As for `prompt_for`.
-    """
+def prepared(searcher: Searcher, question: str, settings: AskOptions) -> Prepared:
+    """Search for what `ask` answers from, for a model that is asked elsewhere before `ask` checks its text. Raises as `ask`."""
     searcher = searcher.seen_by(settings.options.principals)
-    ready = _prepared(searcher, question, settings)
-    return prompt_for(ready.found.query.text, ready.packing.passages, fence=fence) if ready.answerable else None
-
-
-def _prepared(searcher: Searcher, question: str, settings: AskOptions) -> _Prepared:
     planned = plan(question, settings.before, settings.endpoint, searcher.index.analyzer, rewrite=settings.rewrite)
     found = searcher.search(planned.question, settings.k, settings.options)
     embedder = None if settings.options.route == "bm25" else searcher.embedder()
     packing = pack(read_large(_read(searcher, planned, found, settings)), searcher.index.chunks, settings.budget)
     evidence = weigh(found.query.text, found, searcher.index, embedder, searcher.pipeline.late)
-    return _Prepared(planned, found, packing, evidence, embedder)
+    return Prepared(planned, found, packing, evidence, embedder, searcher.index.analyzer)
 
 
 def _read(searcher: Searcher, planned: Search, found: Answer, settings: AskOptions) -> tuple[Result, ...]:
@@ -280,10 +284,10 @@ def _replaced(why: Message) -> Message:
 class _Asker:
     """The two ways to answer from passages."""
 
-    def __init__(self, searcher: Searcher, question: str, passages: Sequence[Packed], listen: Listener) -> None:
+    def __init__(self, analyzer: Analyzer, question: str, passages: Sequence[Packed], listen: Listener) -> None:
         self._question = question
         self._passages = passages
-        self._analyzer = searcher.index.analyzer
+        self._analyzer = analyzer
         self._listen = listen
 
     def generate(self, endpoint: Writer, limits: StreamOptions, draft: _Draft) -> None:

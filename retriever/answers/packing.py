@@ -50,6 +50,7 @@ class Packed:
         cut: Where it was cut to fit the budget; empty when it was not.
         also_in: Ids of other documents with the same text, in order of rank.
         modified: Day of its file's last change, ISO; empty when unknown.
+        index: Which of several indexes it is from; empty for one.
     """
 
     number: int
@@ -65,6 +66,7 @@ class Packed:
     cut: Cut = ""
     also_in: tuple[str, ...] = ()
     modified: str = ""
+    index: str = ""
 
     def is_old(self, today: date) -> bool:
         """Whether its file was last changed more than two years before a day.

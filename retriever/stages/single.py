@@ -9,10 +9,11 @@ from quarry.indexer.lexical.analyzer import Analyzer
 from quarry.indexer.lexical.bm25 import LexicalIndex
 from quarry.indexer.messages import Message
 from quarry.indexer.stores.base import VectorStore, among
-from quarry.retriever.ranking import Evidence, Hit, Query, Ranking, StageReport, StageScore
+from quarry.retriever.ranking import Evidence, Hit, Query, Ranking, StageReport, StageScore, Status
 from quarry.retriever.stages.asked_vectors import embed_asked
 from quarry.retriever.stages.languages import Languages, Near
 from quarry.retriever.stages.names import NEAREST, Asked, Names
+from quarry.retriever.stages.query_shift import RecordedShift
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class DenseRetriever:
         languages: Of the index; None for one.
         names: Its titles and headings; None without.
         without: Why there are no titles to raise passages by, for the report.
+        shift: What judgements taught about questions; None where nothing was learned.
         of_others: How many passages of the other language than the question's come out at least, beyond the k best if need be.
     """
 
@@ -34,6 +36,7 @@ class DenseRetriever:
     names: Names | None = None
     without: Message | None = None
     of_others: int = 0
+    shift: RecordedShift | None = None
 
     def retrieve(self, queries: Sequence[Query], k: int, *, allowed: Collection[str] | None = None) -> list[Ranking]:
         """Return the k passages of highest cosine for each query, after evening out two languages and raising by titles."""
@@ -41,7 +44,9 @@ class DenseRetriever:
             return []
         started = perf_counter()
         texts = [query.text for query in queries]
-        vectors = embed_asked(self.embedder(), texts)
+        vectors, told, whole = embed_asked(self.embedder(), texts), None, True
+        if self.shift is not None:
+            vectors, told, whole = self.shift.apply(vectors)
         depth = max(k, self.of_others, 0 if self.names is None else NEAREST)
         if self.languages is None:
             found = [
@@ -57,12 +62,13 @@ class DenseRetriever:
             ]
         found = [self._cut(near, k, text) for text, near in zip(texts, found, strict=True)]
         share = (perf_counter() - started) * 1000 / len(queries)
+        status: Status = "ran" if whole else "partial"
         return [
             Ranking.of(
                 query,
                 _hits(near),
                 max(k, len(near)),
-                (StageReport("dense", "ran", _how(near) or self.without, share, len(near)),),
+                (StageReport("dense", status, _both(told, _how(near) or self.without), share, len(near)),),
             )
             for query, near in zip(queries, found, strict=True)
         ]
@@ -87,6 +93,12 @@ def _hits(near: Sequence[Near]) -> list[Hit]:
         )
         for rank, one in enumerate(near, start=1)
     ]
+
+
+def _both(told: Message | None, how: Message | None) -> Message | None:
+    if told is None or how is None:
+        return told or how
+    return Message.of("stages.moved_and", "{moved}; {how}", moved=told, how=how)
 
 
 def _how(near: Sequence[Near]) -> Message | None:

@@ -105,9 +105,9 @@ def hashed(text: str) -> str:
 
 def all_sets() -> Iterator[JudgedSet]:
     """Yield the collections, then their harder copies."""
-    base = {name: _beir(name, source) for name, source in SOURCES.items()}
+    base = {name: judged_set(name, source) for name, source in SOURCES.items()}
     base |= {name: _pairs(name, *row) for name, row in PAIRS.items()}
-    small = {name: _beir(name, replace(source, documents=300, asked=120)) for name, source in SOURCES.items()}
+    small = {name: judged_set(name, replace(source, documents=300, asked=120)) for name, source in SOURCES.items()}
     small |= {name: base[name] for name in PAIRS}
     yield from base.values()
     yield from (replace(small[name], name=f"{name}, random weights", encoder="random") for name in RANDOM.split())
@@ -153,7 +153,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
         return [json.loads(line) for line in handle]
 
 
-def _beir(name: str, source: Source) -> JudgedSet:
+def judged_set(name: str, source: Source) -> JudgedSet:
     qrels: dict[str, dict[str, int]] = {}
     for line in (DATA / source.corpus / "qrels" / f"{source.split}.tsv").read_text(encoding="utf-8").splitlines()[1:]:
         query_id, doc_id, grade = line.split("\t")

@@ -21,7 +21,7 @@ from quarry.indexer.records import Document
 from quarry.retriever.answers.refusals.fit import fit_of
 from quarry.retriever.evaluation.measures import ndcg
 from quarry.retriever.searcher import Searcher
-from tests.benchmarks.fusion_sets import SOURCES, JudgedSet, _beir
+from tests.benchmarks.fusion_sets import SOURCES, JudgedSet, judged_set
 from tests.benchmarks.kept_vectors import KeptEmbedder, Vectors
 
 CHOSEN_ON = ("cranfield-en", "sqlfaq-zh")
@@ -109,7 +109,7 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     given.cache.mkdir(parents=True, exist_ok=True)
     for name in given.sets or (*CHOSEN_ON, *TESTED_ON):
-        judged = _beir(name, replace(SOURCES[name], documents=400, asked=100))
+        judged = judged_set(name, replace(SOURCES[name], documents=400, asked=100))
         row = measure(judged, Vectors("offline", given.cache))
         print(
             json.dumps({"set": name, "chosen": name in CHOSEN_ON, "documents": len(judged.documents), **row}),

@@ -58,13 +58,13 @@ def install(model: Path, target: Path) -> Path:
 
 
 def loading_lines(what: What, model: Path) -> list[str]:
-    """Return the lines of Python that load a tuned model; none for a second stage, which only Quarry reads.
+    """Return the lines of Python that load a tuned model; none for a second stage and a query shift, which only Quarry reads.
 
     Example:
         >>> print(loading_lines("reranker", Path("/models/mine"))[1])
         model = CrossEncoder('/models/mine')
     """
-    if what == "second-stage":
+    if what in ("second-stage", "queries"):
         return []
     name = "CrossEncoder" if what == "reranker" else "SentenceTransformer"
     return [f"from sentence_transformers import {name}", f"model = {name}({str(model.absolute())!r})"]
@@ -125,14 +125,14 @@ def _folder(manifest: Manifest) -> str:
 
 
 def _needed(kept: Sequence[Manifest]) -> set[str]:
-    """Return the folders of the generations' embedders, rerankers and second stages, and of those that can be gone back to."""
+    """Return the folders of what was tuned in the generations, and of what can be gone back to."""
     folders = {_folder(manifest) for manifest in kept}
     for manifest in kept:
         lineage: Lineage | None = manifest.lineage
         while lineage is not None:
             folders.add(lineage.base.folder)
             lineage = lineage.before
-        for newest in (manifest.reranker, manifest.second_stage):
+        for newest in (manifest.reranker, manifest.second_stage, manifest.query_shift):
             facts = newest
             while facts is not None:
                 folders.add(facts.folder)

@@ -1,4 +1,4 @@
-"""One loop for embedders, rerankers and second stages. Read `tune` from top to bottom; the page of this room is in its `__init__`."""
+"""One loop for all that is tuned. Read `tune` from top to bottom; the page of this room is in its `__init__`."""
 
 import os
 import sqlite3
@@ -21,6 +21,8 @@ from quarry.training.tuning.embedder import EmbedderSubject
 from quarry.training.tuning.gate import GateVerdict
 from quarry.training.tuning.plan import TuningObserver, TuningPlan, Unwatched
 from quarry.training.tuning.promotion import in_turn
+from quarry.training.tuning.query_shift.spec import QueryShiftSpec
+from quarry.training.tuning.query_shift.subject import QueryShiftSubject
 from quarry.training.tuning.reranker import RerankerSubject
 from quarry.training.tuning.run import TuningRun
 from quarry.training.tuning.second_stage.spec import SecondStageSpec
@@ -78,7 +80,7 @@ class TuningReport:
 def tune(
     index: Path, plan: TuningPlan, *, run: str | None = None, observer: TuningObserver | None = None
 ) -> TuningReport:
-    """Run the loop once, for the embedder, the reranker or the second stage, whichever the plan's spec is for.
+    """Run the loop once, for the embedder, the reranker, the second stage or the query shift, whichever the plan's spec is for.
 
     Args:
         index: The index whose model is tuned.
@@ -98,7 +100,7 @@ def tune(
         MissingExtraError: If the packages for training are not installed.
     """
     watch = observer or Unwatched()
-    if plan.what != "second-stage":
+    if plan.what not in ("second-stage", "queries"):
         require_training()
     if (processes := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
         raise TrainingError(
@@ -108,6 +110,9 @@ def tune(
             do="Start it without torchrun, with --processes {processes}",
             processes=processes,
         )
+    if isinstance(plan.spec, QueryShiftSpec):
+        queries = QueryShiftSubject(index, plan.spec, plan.exam, plan.device, own=plan.evaluate is None)
+        return _tune(queries, plan, run, watch)
     if isinstance(plan.spec, SecondStageSpec):
         return _tune(SecondStageSubject(index, plan.spec, plan.exam, plan.device), plan, run, watch)
     if isinstance(plan.spec, RerankerSpec):

@@ -1,7 +1,7 @@
 """What `quarry tune` is asked to do, and which progress events it sends. Imports no torch."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from quarry.training.fit.loop.progress import TrainProgress
 from quarry.training.fit.spec import RerankerSpec, TrainSpec
 from quarry.training.negatives.spec import NegativeSpec
 from quarry.training.tuning.gate import GateSpec
+from quarry.training.tuning.query_shift.spec import QueryShiftSpec
 from quarry.training.tuning.second_stage.spec import SecondStageSpec
 from quarry.training.tuning.steps import What
 
@@ -85,6 +86,7 @@ class DataSpec:
         seed: Draws the passages that dev queries are ranked among.
         index_only: Whether the verdict's queries must be answered by the index itself; otherwise, where it holds none of the answers,
             they are asked of the passages that came with them.
+        keep_taught: Whether questions that the live query shift was learned from are not held out again.
     """
 
     sources: TuningSources
@@ -94,6 +96,7 @@ class DataSpec:
     dev_negatives: int | None
     seed: int
     index_only: bool = False
+    keep_taught: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +130,8 @@ class TuningPlan:
         split: Shares for choosing and for the verdict.
         evaluate: Folder of judged queries (BEIR) for the verdict, instead of a share of the examples.
         negatives: How negatives are mined.
-        spec: How it is trained; a `RerankerSpec` tunes the reranker, a `SecondStageSpec` the second stage on token states, else the
-            embedder is tuned.
+        spec: How it is trained; a `RerankerSpec` tunes the reranker, a `SecondStageSpec` the second stage on token states, a
+            `QueryShiftSpec` how questions move, else the embedder is tuned.
         reranker: The reranker to begin with: `auto` (what a search with `--rerank auto` uses), `from-encoder` (the index's
             embedder with a new head), an id or a folder. Ignored for embedders.
         rerank_depth: Candidates per held-out query that are reranked for the verdict, as a search does.
@@ -147,7 +150,7 @@ class TuningPlan:
     split: SplitSpec = SplitSpec()
     evaluate: Path | None = None
     negatives: NegativeSpec = NegativeSpec()
-    spec: TrainSpec | SecondStageSpec = field(default_factory=TrainSpec)
+    spec: TrainSpec | SecondStageSpec | QueryShiftSpec = field(default_factory=TrainSpec)
     reranker: str = "auto"
     rerank_depth: int = 50
     merge: tuple[float, ...] = MERGE_SHARES
@@ -173,21 +176,28 @@ class TuningPlan:
         """What is tuned."""
         if isinstance(self.spec, SecondStageSpec):
             return "second-stage"
+        if isinstance(self.spec, QueryShiftSpec):
+            return "queries"
         return "reranker" if isinstance(self.spec, RerankerSpec) else "embedder"
 
     @property
     def data(self) -> DataSpec:
         """What its data are made of."""
         dev_negatives = None if self.what == "reranker" else DEV_NEGATIVES
-        return DataSpec(
+        found = DataSpec(
             self.sources,
             self.split,
             self.evaluate,
             self.negatives,
             dev_negatives,
             self.spec.seed,
-            index_only=self.what == "second-stage",
+            index_only=self.what in ("second-stage", "queries"),
         )
+        if not isinstance(self.spec, QueryShiftSpec):
+            return found
+        # nothing is chosen, so there is no dev side; a question that does not find its answer teaches the most
+        split = replace(self.split, dev=0.0, test=1 - self.spec.first)
+        return replace(found, split=split, negatives=replace(self.negatives, consistent_within=None), keep_taught=True)
 
     @property
     def exam(self) -> Exam:

@@ -22,7 +22,7 @@ from quarry.indexer.errors import IndexBusyError, IndexFormatError, IndexMismatc
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.generations import Generations, writer_lock
 from quarry.indexer.storage.manifest import EmbedderFacts, Lineage, Manifest, RerankerFacts
-from quarry.indexer.storage.relabel import with_reranker, with_second_stage
+from quarry.indexer.storage.relabel import with_query_shift, with_reranker, with_second_stage
 from quarry.training.tuning.plan import TuningObserver
 
 LoadEmbedder = Callable[[EmbedderFacts], Embedder]
@@ -43,6 +43,7 @@ class Step:
         kept: Whether the generation is still on disk.
         reranker: The tuned reranker that it answered with, None without one.
         second_stage: The tuned second stage, None without one.
+        query_shift: What it had learned about questions, None when nothing.
     """
 
     generation: str
@@ -55,20 +56,23 @@ class Step:
     kept: bool
     reranker: RerankerFacts | None = None
     second_stage: RerankerFacts | None = None
+    query_shift: RerankerFacts | None = None
+
+    @property
+    def newest(self) -> Lineage | RerankerFacts | None:
+        """The newest promotion that it has."""
+        return newest_promotion(self.lineage, self.reranker, self.second_stage, self.query_shift)
 
     @property
     def run(self) -> str:
         """The run of the newest promotion that it has; empty without one."""
-        newest = newest_promotion(self.lineage, self.reranker, self.second_stage)
-        return newest.run if newest else ""
+        return self.newest.run if self.newest else ""
 
 
-def newest_promotion(
-    lineage: Lineage | None, reranker: RerankerFacts | None, second_stage: RerankerFacts | None = None
-) -> Lineage | RerankerFacts | None:
+def newest_promotion(lineage: Lineage | None, *others: RerankerFacts | None) -> Lineage | RerankerFacts | None:
     """Return which of them went live last; of the same second, the last argument."""
     found: Lineage | RerankerFacts | None = None
-    for one in (lineage, reranker, second_stage):
+    for one in (lineage, *others):
         if one is not None and (found is None or one.promoted >= found.promoted):
             found = one
     return found
@@ -134,7 +138,7 @@ def _print(facts: EmbedderFacts | None) -> str:
 def roll_back(
     index: Path, load: LoadEmbedder, settings: BuildOptions = BuildOptions(), observer: Observer | None = None
 ) -> str:
-    """Take back the newest promotion, of a model, a reranker or a second stage; documents indexed since then stay.
+    """Take back the newest promotion, of a model, a reranker, a second stage or a query shift; documents indexed since then stay.
 
     Args:
         index: The index folder.
@@ -152,7 +156,9 @@ def roll_back(
     """
     generations = Generations(index)
     live = Manifest.read(generations.live())
-    newest = newest_promotion(live.lineage, live.reranker, live.second_stage)
+    newest = newest_promotion(live.lineage, live.reranker, live.second_stage, live.query_shift)
+    if newest is not None and newest is live.query_shift:
+        return _query_shift_back(index, live, live.query_shift)
     if newest is not None and newest is live.second_stage:
         return _second_stage_back(index, live, live.second_stage)
     if isinstance(newest, RerankerFacts):
@@ -179,6 +185,15 @@ def _second_stage_back(index: Path, live: Manifest, facts: RerankerFacts) -> str
         "tuning.second_stage_back", "rolled back the second stage of {generation}", generation=live.generation
     )
     return with_second_stage(index, facts.before, back, expected=live)
+
+
+def _query_shift_back(index: Path, live: Manifest, facts: RerankerFacts) -> str:
+    back = Message.of(
+        "tuning.query_shift_back",
+        "rolled back what generation {generation} had learned about questions",
+        generation=live.generation,
+    )
+    return with_query_shift(index, facts.before, back, expected=live)
 
 
 def _same_documents(generations: Generations, live: Manifest) -> str | None:
@@ -217,16 +232,18 @@ def history(index: Path) -> list[Step]:
     pointer = generations.pointer()
     kept = set(generations.finished())
     steps: list[Step] = []
-    seen = ("", "", "")
+    seen: tuple[str, ...] = ()
     for switch in pointer.history:
         manifest = Manifest.read(generations.folder / switch.generation) if switch.generation in kept else None
         facts = manifest.embedder if manifest else None
         reranker = manifest.reranker if manifest else None
         second = manifest.second_stage if manifest else None
+        shift = manifest.query_shift if manifest else None
         models = (
             facts.fingerprint if facts else "",
             reranker.digest if reranker else "",
             second.digest if second else "",
+            shift.digest if shift else "",
         )
         if manifest is not None and models == seen and steps:
             continue  # other documents, same models
@@ -244,6 +261,7 @@ def history(index: Path) -> list[Step]:
                 kept=manifest is not None,
                 reranker=reranker,
                 second_stage=second,
+                query_shift=shift,
             )
         )
     return [*steps[:-1], replace(steps[-1], live=True)] if steps else []

@@ -142,7 +142,7 @@ class TuningRun:
         own = next(
             (
                 one
-                for one in (live.lineage, live.reranker, live.second_stage)
+                for one in (live.lineage, live.reranker, live.second_stage, live.query_shift)
                 if one is not None and one.run == self.name
             ),
             None,

@@ -4,7 +4,7 @@ from typing import Literal
 
 from quarry.indexer.messages import Message
 
-What = Literal["embedder", "reranker", "second-stage"]
+What = Literal["embedder", "reranker", "second-stage", "queries"]
 
 _STEPS: dict[What, tuple[tuple[str, ...], ...]] = {
     "embedder": (
@@ -29,6 +29,13 @@ _STEPS: dict[What, tuple[tuple[str, ...], ...]] = {
         ("tuning.training",),
         ("tuning.asking_second_stages",),
         ("tuning.general_second_stages",),
+    ),
+    "queries": (
+        ("tuning.begins_queries",),
+        ("tuning.mining",),
+        ("tuning.training",),
+        ("tuning.asking_moved",),
+        ("tuning.general_moved",),
     ),
 }
 

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,7 +26,9 @@ from quarry.app.cli.help import IndexCommand
 from quarry.indexer.errors import SettingsError
 
 if TYPE_CHECKING:
-    from quarry.retriever.answers.answer import GroundedAnswer
+    from collections.abc import Callable, Sequence
+
+    from quarry.retriever.answers.answer import AskOptions, GroundedAnswer, Listener
     from quarry.retriever.answers.citations import Sentence
     from quarry.retriever.answers.packing import Packed
     from quarry.retriever.llm.endpoint import Endpoint
@@ -64,6 +67,10 @@ def ask(
     rerank: RerankOption = "auto",
     filters: FilterOption = None,
     seen_as: AsOption = None,
+    also: Annotated[
+        list[Path] | None,
+        typer.Option("--also", metavar="INDEX", help="Answer from this index, too. Repeat it for several."),
+    ] = None,
     expand: ExpandOption = ExpandName.none,
     expand_tokens: ExpandTokensOption = 512,
     rewrite: Annotated[
@@ -98,8 +105,7 @@ def ask(
         _calibrate(index, str(calibrate), device)
         return
     from quarry.retriever.answers.answer import AskOptions
-    from quarry.retriever.answers.answer import ask as answer_from
-    from quarry.retriever.searcher import Searcher, SearchOptions
+    from quarry.retriever.searcher import SearchOptions
 
     chosen = _endpoint(endpoint, endpoint_model, timeout)
     options = SearchOptions(
@@ -110,7 +116,7 @@ def ask(
         expand_tokens=expand_tokens,
         principals=principals_of(seen_as),
     )
-    searcher = Searcher.open(index, rerank=rerank, device=device)
+    answer_from = _answers([index, *(also or ())], rerank, device)
     if rewrite and chosen is None:
         raise typer.BadParameter("--rewrite requires a language model (--endpoint)")
     settings = AskOptions(endpoint=chosen, budget=budget, k=k, options=options, rewrite=rewrite)
@@ -120,7 +126,7 @@ def ask(
         if follow_up and not as_json:
             out(f"== {asked}")
         printer = _Printer(asked)
-        answer = answer_from(searcher, asked, settings, None if as_json else printer.sentence)
+        answer = answer_from(asked, settings, None if as_json else printer.sentence)
         settings = replace(settings, before=(*settings.before, answer.as_turn()))
         if as_json:
             out_json(answer.to_dict())
@@ -129,6 +135,22 @@ def ask(
     if answer.refused:
         sys.stdout.flush()
         raise typer.Exit(NOT_IN_DOCUMENTS)
+
+
+def _answers(
+    roots: "Sequence[Path]", rerank: str, device: str
+) -> "Callable[[str, AskOptions, Listener | None], GroundedAnswer]":
+    """Return what answers questions from one index, or from several."""
+    from quarry.retriever.answers.answer import ask as ask_one
+
+    if len(roots) == 1:
+        from quarry.retriever.searcher import Searcher
+
+        return partial(ask_one, Searcher.open(roots[0], rerank=rerank, device=device))
+    from quarry.retriever.answers.across import ask_several
+    from quarry.retriever.several import Several
+
+    return partial(ask_several, Several.open(roots, rerank=rerank, device=device))
 
 
 def _calibrate(index: Path, dataset: str, device: str) -> None:

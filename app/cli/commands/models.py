@@ -178,6 +178,15 @@ def _print_history(steps: "Sequence[Step]", language: InterfaceLanguage) -> None
             )
             out(f"    {words(second, language)}")
             out(f"    {words(step.second_stage.verdict, language)}")
+        if step.query_shift is not None:
+            moved = Message.of(
+                "cli.query_shift_learned",
+                "questions move as judgements taught ({digest}), run {run}",
+                digest=step.query_shift.digest[:12],
+                run=step.query_shift.run,
+            )
+            out(f"    {words(moved, language)}")
+            out(f"    {words(step.query_shift.verdict, language)}")
         if step.reranker is not None:
             facts = step.reranker
             reranker = Message.of(
@@ -203,6 +212,7 @@ def _as_json(step: "Step") -> dict[str, object]:
         "lineage": _promotion(step.lineage),
         "reranker": _promotion(step.reranker),
         "second_stage": _promotion(step.second_stage),
+        "query_shift": _promotion(step.query_shift),
     }
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from quarry.training.negatives.spec import NegativeSpec
     from quarry.training.tuning.loop import TuningReport
     from quarry.training.tuning.plan import SyntheticSource, TuningPlan
+    from quarry.training.tuning.query_shift.spec import QueryShiftSpec
     from quarry.training.tuning.second_stage.spec import SecondStageSpec
 
 EXIT_REFUSED = 4
@@ -32,6 +33,7 @@ class What(StrEnum):
     embedder = "embedder"
     reranker = "reranker"
     second_stage = "second-stage"
+    queries = "queries"
 
 
 EXIT_INTERRUPTED = 130
@@ -42,8 +44,8 @@ def register(cli: typer.Typer) -> None:
     cli.command(
         "tune",
         cls=IndexCommand,
-        short_help="Fine-tune a model or the second stage of an index.",
-        help="Fine-tune the embedding model, reranker or second stage of an index on feedback and pairs; it goes live only if shown to be "
+        short_help="Fine-tune a model or the search of an index.",
+        help="Fine-tune the embedding model, reranker, second stage or questions of an index on feedback and pairs; it goes live only if shown to be "
         "better. Exits with 4 if refused.",
     )(tune)
 
@@ -51,7 +53,11 @@ def register(cli: typer.Typer) -> None:
 def tune(
     index: Annotated[Path, typer.Argument(help="The index folder.")],
     what: Annotated[
-        What, typer.Option(help="What to tune: a model, or the second stage on token states, in seconds.")
+        What,
+        typer.Option(
+            help="What to tune: a model (minutes to hours), or within a minute how questions move (queries) or the second stage on "
+            "token states (second-stage), which encode no passage again."
+        ),
     ] = What.embedder,
     reranker: Annotated[
         str,
@@ -109,7 +115,7 @@ def tune(
     settings: Annotated[
         Path | None,
         typer.Option(
-            help="TOML file with training settings (TrainSpec, RerankerSpec or SecondStageSpec). Default: a preset for the device."
+            help="TOML file with training settings (TrainSpec, RerankerSpec, SecondStageSpec or QueryShiftSpec). Default: a preset for the device."
         ),
     ] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak of the learning rate.")] = None,
@@ -225,14 +231,17 @@ def _given(settings: Path | None, seed: int, flags: dict[str, float | None], tem
     return _Given(None if settings is None else read_settings(settings), chosen, seed)
 
 
-def _spec(given: _Given, *, what: What, device: str) -> "TrainSpec | SecondStageSpec":
+def _spec(given: _Given, *, what: What, device: str) -> "TrainSpec | SecondStageSpec | QueryShiftSpec":
     from quarry.indexer.models.loading import choose_device
     from quarry.retriever.stages.models import usable_device
     from quarry.training.fit.spec import RerankerSpec, TrainSpec, train_preset
+    from quarry.training.tuning.query_shift.spec import QueryShiftSpec
     from quarry.training.tuning.second_stage.spec import SecondStageSpec
 
     if what is What.second_stage:
         return SecondStageSpec.of(given.over({}))
+    if what is What.queries:
+        return QueryShiftSpec.of(given.over({}))
     reranker = what is What.reranker
     preset = train_preset(reranker=reranker, device=choose_device(usable_device(device)[0]), seed=given.seed)
     return (RerankerSpec if reranker else TrainSpec).of(given.over(preset.model_dump(exclude_unset=True)))
@@ -300,6 +309,8 @@ def _print(index: Path, report: "TuningReport", plan: "TuningPlan") -> None:
         out(
             f"  compared with the second stage that answers now, each ordering the top {plan.rerank_depth}; gain {report.share:g}"
         )
+    elif plan.what == "queries":
+        out("  compared with questions as they are answered now")
     elif report.against:
         out(f"  compared with {report.against}, each reranking the top {plan.rerank_depth}")
     out(f"  route {plan.route}")
@@ -322,4 +333,4 @@ def _print(index: Path, report: "TuningReport", plan: "TuningPlan") -> None:
 
 
 def _noun(plan: "TuningPlan") -> str:
-    return {"reranker": "reranker", "second-stage": "second stage"}.get(plan.what, "model")
+    return {"reranker": "reranker", "second-stage": "second stage", "queries": "query shift"}.get(plan.what, "model")

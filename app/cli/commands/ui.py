@@ -78,11 +78,20 @@ def ui(
     examples: ExamplesOption = None,
     device: DeviceOption = "auto",
     allow_host: AllowHostOption = None,
+    everything: Annotated[
+        bool,
+        typer.Option(
+            "--everything",
+            help="Show all documents to everybody who can open the app, also those whose metadata `allow` names who may see them.",
+        ),
+    ] = False,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser window.")] = False,
     as_json: ListeningJsonOption = False,
 ) -> None:
     """Start the app."""
     index, folder = index_of(path)
+    if not everything:
+        check_everybody_may_see(index)
     asked_options(examples)  # report a bad file here, not in the browser
     port = free_port(host, port)
     environment = {
@@ -93,6 +102,7 @@ def ui(
         "QUARRY_UI_RERANK": rerank,
         "QUARRY_UI_DEVICE": device,
         "QUARRY_UI_HOSTS": ",".join(allowed_hosts(host, allow_host)),
+        "QUARRY_UI_EVERYTHING": "1" if everything else "",
         "QUARRY_UI_EXAMPLES": str(examples.absolute()) if examples else "",
     }
     generated = set_password(environment, host)
@@ -107,6 +117,25 @@ def ui(
     sys.stderr.flush()
     command = server_command(host, port, headless=no_browser or not _has_screen())
     become(command, environment)
+
+
+def check_everybody_may_see(index: Path) -> None:
+    """Refuse an index with documents that not everybody may see: the app cannot tell people apart.
+
+    Raises:
+        SettingsError: If it has such documents.
+    """
+    from quarry.indexer.storage.generations import Generations
+    from quarry.indexer.stores.parts import hides_from_strangers
+
+    if Generations(index).exists() and hides_from_strangers(index):
+        raise SettingsError(
+            "cli.app_shows_everything",
+            "documents of {index} name in `allow` who may see them, and the app shows everything to everybody who opens it",
+            expected="documents that everybody may see",
+            do="Use `quarry serve` with keys, or give --everything to show all of them",
+            index=index,
+        )
 
 
 def become(command: list[str], environment: dict[str, str]) -> None:

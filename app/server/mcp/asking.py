@@ -5,9 +5,13 @@ sentence of which is checked against the passages as that of any other model. Wi
 """
 
 import hmac
+import json
 import secrets
+from collections import OrderedDict
 from collections.abc import Callable
+from threading import Lock
 from typing import TYPE_CHECKING, Annotated, Any
+from weakref import WeakKeyDictionary
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context, Resolve, Sample
@@ -18,14 +22,18 @@ from pydantic import BaseModel, Field
 from quarry.indexer.errors import SearchError
 
 if TYPE_CHECKING:
-    from quarry.retriever.answers.answer import AskOptions, GroundedAnswer
+    from quarry.retriever.answers.answer import AskOptions, GroundedAnswer, Prepared
     from quarry.retriever.live import LiveSearcher
+    from quarry.retriever.searcher import Searcher
 
 _MOST_TOKENS = 800
 _ASKS_BY_RESULT = (
     "2026-07-28"  # from this protocol on a host is asked by the result of a call, which needs no channel back
 )
 _SECRET = secrets.token_bytes(32)  # a question that a host is asked twice is the same, and no document knows its fence
+_KEPT = 16  # questions of one generation, as somebody may see it, whose passages wait for the host's model
+_FOUND: "WeakKeyDictionary[Searcher, OrderedDict[str, Prepared]]" = WeakKeyDictionary()
+_FINDING = Lock()
 _Question = Annotated[str, Field(description="A question, in Chinese or English.")]
 _Count = Annotated[int, Field(ge=1, le=50, description="Number of passages to answer from.")]
 _Conditions = Annotated[dict[str, Any] | None, Field(description="Only documents with this metadata, as in `search`.")]
@@ -75,7 +83,7 @@ def add_ask(server: MCPServer, newest: "Callable[[Context], LiveSearcher]", read
         request = context.request_context
         if request.protocol_version < _ASKS_BY_RESULT and not request.session.can_send_request:
             return None  # an older client over HTTP without a session cannot be asked
-        return _sample(newest(context), question, _options(k, filters))
+        return _sample(newest(context).searcher, question, k, filters)
 
     @server.tool(annotations=reads)
     def ask(
@@ -95,10 +103,13 @@ def add_ask(server: MCPServer, newest: "Callable[[Context], LiveSearcher]", read
         if written is not None:
             text = written.content.text if isinstance(written.content, TextContent) else ""
             settings = replace(settings, endpoint=Written(written.model, text))
+        searcher = newest(context).searcher
         try:
-            return _shown(answer_from(newest(context).searcher, question, settings))
+            return _shown(answer_from(searcher, question, settings, ready=_found(searcher, question, k, filters)))
         except SearchError as err:
             raise ToolError(str(err)) from err
+        finally:
+            _forget(searcher, question, k, filters)
 
 
 def _options(k: int, filters: dict[str, Any] | None) -> "AskOptions":
@@ -108,12 +119,40 @@ def _options(k: int, filters: dict[str, Any] | None) -> "AskOptions":
     return AskOptions(k=k, options=SearchOptions(filters=filters))
 
 
-def _sample(live: "LiveSearcher", question: str, settings: "AskOptions") -> Sample | None:
-    from quarry.retriever.answers.answer import prompt_of
+def _found(searcher: "Searcher", question: str, k: int, filters: dict[str, Any] | None) -> "Prepared":
+    """Return what a question is answered from: the host's model is asked with it, and its text is checked against it.
 
+    Raises:
+        SearchError: As `quarry.retriever.answers.answer.ask`.
+    """
+    from quarry.retriever.answers.answer import prepared
+
+    key = _key(question, k, filters)
+    with _FINDING:
+        kept = _FOUND.setdefault(searcher, OrderedDict())
+        found = kept.get(key)
+    if found is None:
+        found = prepared(searcher, question, _options(k, filters))
+        with _FINDING:
+            kept[key] = found
+            while len(kept) > _KEPT:
+                kept.popitem(last=False)
+    return found
+
+
+def _forget(searcher: "Searcher", question: str, k: int, filters: dict[str, Any] | None) -> None:
+    with _FINDING:
+        _FOUND.get(searcher, OrderedDict()).pop(_key(question, k, filters), None)
+
+
+def _key(question: str, k: int, filters: dict[str, Any] | None) -> str:
+    return json.dumps([question, k, filters], sort_keys=True, default=str)
+
+
+def _sample(searcher: "Searcher", question: str, k: int, filters: dict[str, Any] | None) -> Sample | None:
     fence = hmac.new(_SECRET, question.encode("utf-8", "replace"), "sha256").hexdigest()[:16]
     try:
-        prompt = prompt_of(live.searcher, question, settings, fence)
+        prompt = _found(searcher, question, k, filters).prompt(fence)
     except SearchError:
         return None  # the tool itself says why
     if prompt is None:

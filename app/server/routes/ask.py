@@ -89,6 +89,7 @@ class SourceOut(BaseModel):
     end: int
     cut: str
     also_in: list[str]
+    index: str = Field(description="Which of several indexes it is from; empty for one.")
     modified: str = Field(description="Day of its file's last change; empty when unknown.")
 
 

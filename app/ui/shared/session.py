@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import streamlit as st
 
+from quarry.app.ui.shared.everyone import check_everyone_may_see
 from quarry.app.ui.shared.password import ask_password
 from quarry.app.wiring import embedder_asking
 from quarry.app.words import InterfaceLanguage
@@ -76,7 +77,8 @@ class Session:
 def current() -> Session:
     """Return the session of the current page; the page stops here until the password is given, where one is set.
 
-    Every page asks for its session first, so none can be reached without the password.
+    Every page asks for its session first, so none can be reached without the password, and none shows an index with documents that
+    not everybody may see.
     """
     state = st.session_state
     if "visitor" not in state:
@@ -90,6 +92,7 @@ def current() -> Session:
         device=os.environ.get(DEVICE_VARIABLE, "auto"),
     )
     ask_password(session.say)
+    check_everyone_may_see(session.index, session.say)
     return session
 
 

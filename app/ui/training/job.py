@@ -27,6 +27,7 @@ from quarry.training.tuning.drift import Drift, drift, logged_queries
 from quarry.training.tuning.loop import TuningReport
 from quarry.training.tuning.plan import TuningPlan, TuningSources
 from quarry.training.tuning.promotion import roll_back
+from quarry.training.tuning.query_shift.spec import QueryShiftSpec
 from quarry.training.tuning.steps import What
 
 
@@ -40,6 +41,7 @@ class TrainingOptions:
         promote: Whether a model that proves better goes live.
         run: Name of the run; the name of an interrupted run continues it.
         reranker: Empty to tune the embedder; otherwise what the reranker is made from: `auto` or `from-encoder`.
+        queries: Whether only the way that questions move is learned, which takes a minute and no package for training.
     """
 
     sources: TuningSources
@@ -47,6 +49,7 @@ class TrainingOptions:
     promote: bool
     run: str
     reranker: str = ""
+    queries: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +88,15 @@ def new_run_name() -> str:
 
 def plan_of(order: TrainingOptions, device: str) -> TuningPlan:
     """Return the plan that `quarry tune` makes for the same order, so that a run can move between page and terminal."""
+    preset = train_preset(
+        reranker=bool(order.reranker), device=choose_device(usable_device(device)[0]), seed=order.seed
+    )
     return TuningPlan(
         general=general_path(),
         sources=order.sources,
         split=SplitSpec(seed=order.seed),
         negatives=NegativeSpec(ranks=rank_window("2-200"), number=4, seed=order.seed),
-        spec=train_preset(
-            reranker=bool(order.reranker), device=choose_device(usable_device(device)[0]), seed=order.seed
-        ),
+        spec=QueryShiftSpec(seed=order.seed) if order.queries else preset,
         reranker=order.reranker or "auto",
         promote=order.promote,
         device=device,
@@ -118,7 +122,8 @@ def order_of(run: str, facts: Mapping[str, Any], promote: bool, roots: Sequence[
         files = {name: tuple(Path(path) for path in kept[name]) for name in ("pairs", "candidate_pool")}
         sources = TuningSources(**{**kept, **files})
         reranker = str(facts["reranker"]) if facts.get("what") == "reranker" else ""
-        order = TrainingOptions(sources, int(facts["split"]["seed"]), promote, run, reranker)
+        queries = facts.get("what") == "queries"
+        order = TrainingOptions(sources, int(facts["split"]["seed"]), promote, run, reranker, queries)
         same = _as_json(plan_of(order, device).facts()) == _as_json(facts)
     except (KeyError, TypeError, ValueError) as err:
         raise SettingsError(
@@ -187,7 +192,7 @@ def run_training(job: Job, index: Path, order: TrainingOptions, device: str) -> 
 
 
 def run_rollback(job: Job, index: Path, device: str) -> str:
-    """Roll back the newest promotion, of a model or of a reranker, and return the live generation.
+    """Roll back the newest promotion, whatever it was of, and return the live generation.
 
     Raises:
         JobCancelledError: If the job was asked to stop.

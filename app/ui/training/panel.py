@@ -24,6 +24,7 @@ from quarry.training.tuning.data import LEAST
 from quarry.training.tuning.plan import TuningSources
 
 KIND = "training"
+QUERIES = "queries"
 
 
 def training_section(session: Session) -> None:
@@ -47,16 +48,15 @@ def training_section(session: Session) -> None:
         return
     st.caption(
         say(
-            "Tunes the model on users' feedback, and switches to it only when held-out questions show that it is better. "
-            "Search keeps working with the current model meanwhile. A thousand examples take about 20 minutes with a small "
-            "model on a CPU. A run can be stopped, continued later, and rolled back after it went live.",
-            "根据用户的反馈微调模型；只有留出的问题证明它更好时才会上线。期间搜索照常进行，仍使用现在的模型。"
-            "小模型在 CPU 上用一千个样本训练约需 20 分钟；运行可以停止、以后继续，上线之后也可以回滚。",
+            "Learns from users' judgements, and switches only when held-out questions show that search is better. "
+            "Search keeps working meanwhile. How questions are searched for is learned within a minute; a model takes about 20 minutes "
+            "for a thousand examples (a small one, on a CPU). A run can be stopped, continued later, and rolled back after it went live.",
+            "从用户的标注中学习；只有留出的问题证明搜索更好时才会上线，期间搜索照常进行。学习如何检索问题只需一分钟；"
+            "微调模型时，小模型在 CPU 上用一千个样本约需 20 分钟。运行可以停止、以后继续，上线之后也可以回滚。",
         )
     )
     job = board(session.index).latest(KIND)
-    if _can_train(session):
-        _order(session, job)
+    _order(session, job, models=_can_train(session))
     running = job is not None and job.state == "running"
     if job is not None:
         st.fragment(_progress, run_every=1.0 if running else None)(session, job)
@@ -69,16 +69,19 @@ def _can_train(session: Session) -> bool:
     try:
         trainable.require_training()
     except MissingExtraError as err:
-        st.warning(session.say("Training is not installed.", "未安装训练所需的软件包。"), icon=":material/download:")
+        st.warning(
+            session.say("Training is not installed.", "未安装训练所需的软件包。"),
+            icon=":material/download:",
+        )
         st.code(str(err), language=None, wrap_lines=True)
         return False
     return True
 
 
-def _order(session: Session, job: Job | None) -> None:
+def _order(session: Session, job: Job | None, *, models: bool) -> None:
     say = session.say
     alone, count = _evidence(session)
-    reranker = _what(session)
+    chosen = _what(session, models=models)
     left, right = st.columns(2)
     feedback = left.checkbox(say("Learn from the feedback log", "使用反馈日志"), value=True, key="training.feedback")
     corpus = left.checkbox(
@@ -89,7 +92,7 @@ def _order(session: Session, job: Job | None) -> None:
         key="training.corpus",
     )
     promote = left.checkbox(
-        say("Switch to the new model automatically if it proves better", "若证明更好则自动切换到新模型"),
+        say("Switch over automatically if it proves better", "若证明更好则自动切换"),
         value=True,
         key="training.promote",
     )
@@ -142,7 +145,9 @@ def _order(session: Session, job: Job | None) -> None:
                 )
                 return
             sources = TuningSources(feedback, pairs, corpus, int(most) if most else None, one_person=alone)
-            _start(session, TrainingOptions(sources, int(seed), promote, training_job.new_run_name(), reranker))
+            queries, name = chosen == QUERIES, training_job.new_run_name()
+            reranker = "" if queries else chosen
+            _start(session, TrainingOptions(sources, int(seed), promote, name, reranker, queries))
         except SearchError as err:
             show_fault(say("Training cannot start.", "无法开始训练。"), err, say)
 
@@ -177,26 +182,35 @@ def _evidence(session: Session) -> tuple[bool, int | None]:
     return alone, None if curated is None else len(curated.examples)
 
 
-def _what(session: Session) -> str:
-    """Ask what to tune.
+def _what(session: Session, *, models: bool) -> str:
+    """Ask what to tune; `models` says whether models can be.
 
     Returns:
-        What a reranker is made from; empty for the embedder.
+        `QUERIES`, or what a reranker is made from; empty for the embedder.
     """
     say = session.say
     names = {
+        QUERIES: say("how questions are searched for (a minute)", "如何检索问题（一分钟）"),
         "": say("the embedder, which finds passages", "检索段落的向量模型"),
         "auto": say("the reranker", "重排模型"),
         FROM_ENCODER: say("a new reranker made from this index's model", "由该索引的模型得到的新重排模型"),
     }
     chosen: str = st.radio(
-        say("Model to tune", "微调对象"),
-        list(names),
+        say("What to tune", "微调对象"),
+        list(names) if models else [QUERIES],
         format_func=names.__getitem__,
         horizontal=True,
         key="training.what",
     )
-    if chosen:
+    if chosen == QUERIES:
+        st.caption(
+            say(
+                "Questions move toward the passages that were judged right; no document is encoded again. It helps most where questions "
+                "are written unlike the documents, as across languages.",
+                "问题的向量会向标注为正确的段落偏移，文档无需重新编码。问题与文档写法不同（如跨语言）时最有帮助。",
+            )
+        )
+    elif chosen:
         st.caption(
             say(
                 "A reranker reads question and passage together and orders the best candidates; evaluating it takes many "

@@ -14,7 +14,7 @@ from quarry.indexer.storage.manifest import RerankerFacts
 from quarry.training.examples.from_feedback import Curated
 from quarry.training.examples.reasons import Counts
 from quarry.training.tuning.data import LEAST
-from quarry.training.tuning.promotion import Step, newest_promotion
+from quarry.training.tuning.promotion import Step
 from quarry.training.tuning.steps import What, step_of
 
 
@@ -122,7 +122,7 @@ def history_rows(steps: Sequence[Step], say: Say) -> list[Row]:
 
 def verdict_words(live: Step, say: Say) -> str:
     """Return the verdict of the newest promotion that is live; empty when nothing was promoted here."""
-    newest = newest_promotion(live.lineage, live.reranker, live.second_stage)
+    newest = live.newest
     if newest is None:
         return ""
     verdict = told(newest.verdict, say)
@@ -131,7 +131,9 @@ def verdict_words(live: Step, say: Say) -> str:
 
 def rollback_words(live: Step, say: Say) -> list[str]:
     """Return what a rollback does; empty when the live model was not promoted here."""
-    newest = newest_promotion(live.lineage, live.reranker, live.second_stage)
+    newest = live.newest
+    if newest is not None and newest is live.query_shift:
+        return _query_shift_back(live.query_shift, say)
     if newest is not None and newest is live.second_stage:
         return _second_stage_back(live.second_stage, say)
     if isinstance(newest, RerankerFacts):
@@ -172,6 +174,22 @@ def _second_stage_back(facts: RerankerFacts, say: Say) -> list[str]:
             + ("the one tuned before it is used again." if facts.before else "the plain one is used again."),
             f"微调的第二阶段（运行 {safe(facts.run)}）停用，"
             + ("恢复使用此前微调的第二阶段。" if facts.before else "恢复使用未微调的第二阶段。"),
+        ),
+        say("Documents, vectors and the model stay as they are.", "文档、向量和检索模型保持不变。"),
+    ]
+
+
+def _query_shift_back(facts: RerankerFacts, say: Say) -> list[str]:
+    return [
+        say(
+            f"What judgements taught about questions (run {safe(facts.run)}) is switched off; "
+            + (
+                "what was learned before it is used again."
+                if facts.before
+                else "questions are searched for as they are."
+            ),
+            f"从标注中学到的问题偏移（运行 {safe(facts.run)}）停用，"
+            + ("恢复使用此前学到的偏移。" if facts.before else "此后按问题原样检索。"),
         ),
         say("Documents, vectors and the model stay as they are.", "文档、向量和检索模型保持不变。"),
     ]

@@ -163,8 +163,12 @@ class Observed:
     def _distances(self, alike: OneLanguage | None) -> tuple[float, float] | tuple[None, None]:
         """How far the best cosine that dense search brought is above random ones, and above the fifth."""
         near = among(self._results[:LOOKED_AT], alike)
-        cosines = [result.evidence.dense.score for result in near if result.evidence.dense]
+        cosines = [self._own_cosine(result, result.evidence.dense.score) for result in near if result.evidence.dense]
         return self._placed(max(cosines, default=0.0), cosines, alike)
+
+    def _own_cosine(self, result: Result, score: float) -> float:
+        """Return the cosine with the question as it was asked: calibrations know no other, and judgements may move questions."""
+        return score if self._index.manifest.query_shift is None else self._cosines.get(result.chunk_id, score)
 
     def _distances_of(self, result: Result, alike: OneLanguage | None) -> tuple[float, float] | tuple[None, None]:
         """The same of one result, whether dense search brought it or not."""

@@ -14,6 +14,7 @@ from quarry.app.server.mcp.tools import mcp_server
 from quarry.retriever.answers import answer as module
 from quarry.retriever.answers.evidence import Grounds
 from quarry.retriever.live import LiveSearcher
+from quarry.retriever.searcher import Searcher
 from tests.app.server.serving import small_index
 from tests.app.server.test_mcp_http import serving
 
@@ -108,3 +109,19 @@ def test_an_empty_question_is_an_error_of_the_tool(live):
     wrong = ask(live, Host("x"), question=" ")
     assert wrong.is_error
     assert "the query is empty" in wrong.content[0].text
+
+
+@pytest.mark.usefixtures("strong")
+def test_the_passages_are_searched_for_once_however_the_answer_comes_about(live, monkeypatch):
+    searched = []
+    search = Searcher.search
+
+    def counted(self, query, *more, **named):
+        searched.append(query)
+        return search(self, query, *more, **named)
+
+    monkeypatch.setattr(Searcher, "search", counted)
+    assert ask(live, Host("Books can be renewed twice online [1].")).structured_content["origin"] == "generated"
+    assert searched == [QUESTION]
+    ask(live, Host("Books can be renewed twice online [1]."))
+    assert searched == [QUESTION] * 2  # nothing is kept for the next one

@@ -56,15 +56,26 @@ class TuningData:
 
     Attributes:
         train: Rows with mined negatives.
-        dev: For early stopping and merging.
+        chosen_by: For early stopping and merging; None where the split has no dev side.
         held_out: For the verdict. Documents of the index, or of its own `corpus_path` where that is not None.
         counts: How many of each, and what was left out.
     """
 
     train: tuple[TrainingRow, ...]
-    dev: DevSet
+    chosen_by: DevSet | None
     held_out: Dataset
     counts: Counts
+
+    @property
+    def dev(self) -> DevSet:
+        """The dev side.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        if self.chosen_by is None:
+            raise ValueError("the data have no dev side; expected a split with one")
+        return self.chosen_by
 
 
 def tuning_data(index: Index, embedder: Embedder, spec: DataSpec, run: TuningRun, watch: TuningObserver) -> TuningData:
@@ -87,6 +98,11 @@ def tuning_data(index: Index, embedder: Embedder, spec: DataSpec, run: TuningRun
     return _read(index, spec, run)
 
 
+def train_rows(run: TuningRun) -> tuple[TrainingRow, ...]:
+    """Return the rows that a run trains on, out of its folder."""
+    return tuple(read_training_rows(run.data / _TRAIN))
+
+
 def _make(index: Index, embedder: Embedder, spec: DataSpec, run: TuningRun, watch: TuningObserver) -> None:
     judges = judged_queries(spec.evaluate, index, index_only=spec.index_only) if spec.evaluate else None
     found = gather(index, embedder, spec.sources, spec.split.seed, run.folder, watch)
@@ -96,7 +112,9 @@ def _make(index: Index, embedder: Embedder, spec: DataSpec, run: TuningRun, watc
     if len(clean) < LEAST:
         raise _too_few(len(clean), left_out, leaks)
     shares = replace(spec.split, test=0.0) if judges else spec.split
-    split = split_examples(clean, shares, trained_on=_trained_on(index))
+    split = split_examples(
+        clean, shares, trained_on=_trained_on(index) | (_taught(index) if spec.keep_taught else set())
+    )
     nowhere, own = 0, 0
     if judges is None:
         came_along = () if spec.index_only else (*found.passages, *folder_passages(spec.sources.pairs))
@@ -160,6 +178,20 @@ def _trained_on(index: Index) -> set[str]:
         if rows.is_file():
             keys |= {query_key(row.query) for row in read_training_rows(rows)}
         lineage = lineage.before
+    return keys
+
+
+def _taught(index: Index) -> set[str]:
+    """Return the query keys that the live query shift was learned from, held-out ones of its run too."""
+    keys: set[str] = set()
+    facts = index.manifest.query_shift
+    while facts is not None:
+        data = index.root / TUNING / facts.run / "data"
+        if (data / _TRAIN).is_file():
+            keys |= {query_key(row.query) for row in read_training_rows(data / _TRAIN)}
+        if (data / _HELD_OUT).is_dir():
+            keys |= {query_key(query.text) for query in load_dataset(data / _HELD_OUT).queries}
+        facts = facts.before
     return keys
 
 
@@ -234,8 +266,8 @@ def _read(index: Index, spec: DataSpec, run: TuningRun) -> TuningData:
     rows = read_training_rows(run.data / _DEV)
     others: list[str] = json.loads((run.data / _OTHERS).read_text(encoding="utf-8"))
     return TuningData(
-        train=tuple(read_training_rows(run.data / _TRAIN)),
-        dev=DevSet.of_rows(rows, others),
+        train=train_rows(run),
+        chosen_by=DevSet.of_rows(rows, others) if rows else None,
         held_out=held,
         counts=counts,
     )

@@ -46,13 +46,16 @@ def second_stage_evaluation(searcher: Searcher, dataset: Dataset, depth: int, fo
     return once(folder, ask).evaluation
 
 
-def general_index(dataset: Dataset, embedder: Embedder, kept: Path) -> Index:
-    """Return an index of the general set's documents with token states; made once, beside what other runs measured on the set.
+def general_index(dataset: Dataset, embedder: Embedder, kept: Path, *, token_states: bool = True) -> Index:
+    """Return an index of the general set's documents, with token states unless told otherwise.
+
+    It is made once, beside what other runs measured on the set.
 
     Raises:
         CorpusError: If the set cannot be read.
         ModelError: If the model gives no token states.
     """
-    root = kept / f"index-{embedder.spec.fingerprint[:16]}-{dataset.digest[:16]}"
-    index_documents(root, list(documents(dataset)), embedder, BuildOptions(rerank_vectors=True))
+    name = "index" if token_states else "plain-index"
+    root = kept / f"{name}-{embedder.spec.fingerprint[:16]}-{dataset.digest[:16]}"
+    index_documents(root, list(documents(dataset)), embedder, BuildOptions(rerank_vectors=token_states))
     return Index.open(root)

@@ -310,6 +310,7 @@ def test_what_is_tuned_can_be_chosen_in_both_languages(index, monkeypatch):
     at.session_state["language"] = "en"
     at.run()
     assert [option.split(" (")[0] for option in at.radio(key="training.what").options] == [
+        "how questions are searched for",
         "the embedder, which finds passages",
         "the reranker",
         "a new reranker made from this index's model",

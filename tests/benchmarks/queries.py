@@ -1,0 +1,310 @@
+"""What `quarry tune --what queries` brings, and how long it takes: `python -m tests.benchmarks.queries WORK CACHE WHAT [--judged 50] [--draws 3] [--set NAME ...]`.
+
+    build            a small index of each set below WORK, with the offline model; vectors out of CACHE
+    run              the loop on copies of the indexes with so many judged questions, drawn so many times; the table of docs/tuning.md
+    null             the loop with answers that are drawn at random from the first ten results
+    choose           the strength that other families choose, for each family: its change in nDCG@10 and those of other strengths
+
+Needs ../shared/data and the offline model. Sets are those of `tests.benchmarks.fusion_sets`; where a set has train judgements (SETS), these
+are what is judged, and its other questions are asked afterwards; elsewhere the questions of a set are parted, none that shares an answer
+on both sides. The gate sees the judged questions alone. The general set is that of the gate, its change that of the shift which was
+learned, promoted or not.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from quarry.app.wiring import choose_model
+from quarry.demo_corpus import general_path
+from quarry.indexer.build import index_documents
+from quarry.indexer.build.plan import BuildOptions
+from quarry.indexer.opened import Index
+from quarry.indexer.records import Document
+from quarry.retriever.data.datasets import Dataset
+from quarry.retriever.evaluation.bootstrap import mean_intervals
+from quarry.retriever.evaluation.evaluate import evaluate
+from quarry.retriever.evaluation.routes import RERANKED, route_options
+from quarry.retriever.ranking import Query
+from quarry.retriever.searcher import Searcher, document_run
+from quarry.retriever.stages.query_shift import QueryShift
+from quarry.training.examples.rows import TrainingRow, write_training_rows
+from quarry.training.tuning import tune
+from quarry.training.tuning.loop import TuningReport
+from quarry.training.tuning.plan import TuningPlan, TuningSources
+from quarry.training.tuning.query_shift.blocks import blocks_of
+from quarry.training.tuning.query_shift.learning import JudgedQuestion, Steps
+from quarry.training.tuning.query_shift.spec import QueryShiftSpec
+from quarry.training.tuning.trials import MEASURES
+from tests.benchmarks.fusion_sets import SOURCES, JudgedSet, all_sets, judged_set
+from tests.benchmarks.kept_vectors import KeptEmbedder, Vectors
+
+ACROSS = (
+    "xquad-zh2en",
+    "xquad-en2zh",
+    "writerhelp-zh2en",
+)  # with token states; elsewhere words are shared, and these do not act
+SETS = ("scifact-en", "nq-qed-en", "cmrc2018-zh", "cmrc2018sent-zh")  # with train judgements
+LEAST_ASKED = 40  # questions that are left to be asked afterwards
+STRENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
+
+
+@dataclass(frozen=True)
+class Given:
+    """How many questions are judged, how often they are drawn, and on which sets; all for none."""
+
+    judged: int
+    draws: int
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Sides:
+    """A set with what is judged and what is asked afterwards."""
+
+    one: JudgedSet
+    judged: tuple[str, ...]
+    asked: tuple[str, ...]
+
+    def dataset(self, names: Sequence[str]) -> Dataset:
+        """Return questions as a data set."""
+        queries = tuple(Query(name, self.one.queries[name]) for name in names)
+        qrels = {name: self.one.qrels[name] for name in names}
+        return Dataset(self.one.name, None, queries, qrels, "test", "", {})
+
+
+def sides(one: JudgedSet, judged: int, seed: int) -> Sides | None:
+    """Part the questions of a set; None where too few are left. Those of the train split are judged where there is one."""
+    whole = Dataset(one.name, None, tuple(Query(*pair) for pair in one.queries.items()), one.qrels, "test", "", {})
+    train = [name for name in one.queries if name.startswith("train ")]
+    ours: list[str] = []
+    theirs: list[str] = []
+    for block in blocks_of(whole, len(whole.queries), seed):
+        names = [query.query_id for query in block]
+        own = [name for name in names if name.startswith("train ")] if train else names
+        if len(ours) < judged and own:
+            ours += own[: judged - len(ours)]
+        elif not (train and own):
+            theirs += names
+    return Sides(one, tuple(ours), tuple(theirs)) if len(ours) == judged and len(theirs) >= LEAST_ASKED else None
+
+
+def sets(names: Sequence[str]) -> Iterator[JudgedSet]:
+    """Yield the sets of some names, all for none; those with train judgements have questions of both splits."""
+    for one in all_sets():
+        if ", " in one.name:
+            return
+        if not names or one.name in names:
+            yield both_splits(one) if one.name in SETS else one
+
+
+def both_splits(one: JudgedSet) -> JudgedSet:
+    """Return a set with the questions of its train split under names of their own, and the documents that answer them."""
+    source = SOURCES[one.name]
+    test = judged_set(one.name, replace(source, split="dev" if one.name == "nq-qed-en" else "test"))
+    train = judged_set(one.name, replace(source, split="train", asked=300))
+    documents = {name: (name, title, text) for name, title, text in (*test.documents, *train.documents)}
+    queries = {**test.queries, **{f"train {name}": text for name, text in train.queries.items()}}
+    qrels = {**test.qrels, **{f"train {name}": grades for name, grades in train.qrels.items()}}
+    return replace(one, documents=tuple(documents.values()), queries=queries, qrels=qrels)
+
+
+class Bench:
+    """Indexes of the sets, and searches with kept vectors."""
+
+    def __init__(self, work: Path, cache: Path) -> None:
+        """Indexes lie below `work`, vectors below `cache`."""
+        self.work, self.vectors = work, Vectors("offline", cache)
+        chosen = choose_model("auto", device="cpu")
+        self.vectors._embedder, self.folder = (
+            chosen.embedder,
+            chosen.folder,
+        )  # as an index names it, for the loop to find it
+        self.embedder = KeptEmbedder(self.vectors)
+
+    def index(self, one: JudgedSet) -> Path:
+        """Return the index of a set; built when it is not there."""
+        root = self.work / one.name
+        if not (root / "quarry-index.json").is_file():
+            documents = [Document(name, text, title) for name, title, text in one.documents]
+            options = BuildOptions(model_folder=self.folder, rerank_vectors=one.name in ACROSS)
+            index_documents(root, documents, self.embedder, options)  # type: ignore[arg-type]
+            print(f"{one.name}: {len(documents)} documents", file=sys.stderr, flush=True)
+        return root
+
+    def searcher(self, root: Path) -> Searcher:
+        """Open an index with kept vectors."""
+        return Searcher.open(root, embedder=self.embedder)  # type: ignore[arg-type]
+
+
+def scores(searcher: Searcher, dataset: Dataset) -> np.ndarray:
+    """Return nDCG@10 of each question, as a search answers it."""
+    late = RERANKED if searcher.pipeline.late is not None else ""
+    _, run = document_run(searcher, dataset.queries, 10, route_options(f"hybrid{late}", 50))
+    found = evaluate(run, dataset.qrels, MEASURES[:1], queries=dataset.queries)
+    return np.array(list(found.values("nDCG@10").values()))
+
+
+def plan_of(pairs: Path, seed: int, *, force: bool) -> TuningPlan:
+    """Return the plan of `quarry tune --what queries --no-feedback --pairs PAIRS --seed SEED`."""
+    sources = TuningSources(feedback=False, pairs=(pairs,))
+    return TuningPlan(general_path(), sources, spec=QueryShiftSpec(seed=seed), force=force, device="cpu")
+
+
+def tuned(bench: Bench, one: JudgedSet, rows: Sequence[TrainingRow], seed: int) -> tuple[TuningReport, float, Path]:
+    """Run the loop on a copy of the index, promoted whatever the verdict; returns report, seconds and the copy."""
+    root = bench.index(one)
+    copy = bench.work / "copies" / one.name
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(root, copy)
+    write_training_rows(bench.work / "pairs.jsonl", rows)
+    began = perf_counter()
+    report = tune(copy, plan_of(bench.work / "pairs.jsonl", seed, force=True), run="benchmark")
+    seconds = perf_counter() - began
+    shutil.copytree(copy / "tuning" / ".general", root / "tuning" / ".general", dirs_exist_ok=True)
+    return report, seconds, copy
+
+
+def rows_of(part: Sides, answers: Mapping[str, Sequence[str]] | None = None) -> list[TrainingRow]:
+    """Return the judged questions as rows; `answers` says which documents are to be right instead of those that are."""
+    texts = {name: f"{title}\n\n{text}".strip() if title else text for name, title, text in part.one.documents}
+    right = answers or {name: [doc for doc, grade in part.one.qrels[name].items() if grade > 0] for name in part.judged}
+    return [
+        TrainingRow(part.one.queries[name], tuple(texts[doc] for doc in right[name]))
+        for name in part.judged
+        if right[name]
+    ]
+
+
+def run(bench: Bench, given: Given) -> None:
+    """Print the table."""
+    print("| set | judged, asked | before | after | difference | verdicts | general set | s |")
+    print("|---|---|---|---|---|---|---|---|", flush=True)
+    for one in sets(given.names):
+        lines, verdicts, general, took, counts = [], [], [], [], (0, 0)
+        for seed in range(given.draws):
+            part = sides(one, given.judged, seed)
+            if part is None:
+                break
+            report, seconds, copy = tuned(bench, one, rows_of(part), seed)
+            dataset = part.dataset(part.asked)
+            moved = bench.searcher(copy)
+            before, after = scores(moved.with_query_shift(None), dataset), scores(moved, dataset)
+            lines.append((before.mean(), after.mean(), after - before))
+            verdicts.append(report.verdict.promote)
+            general.append(report.verdict.general.difference)
+            took.append(seconds)
+            counts = len(part.judged), len(part.asked)
+            shutil.rmtree(copy)
+        if not lines:
+            continue
+        deltas = np.concatenate([line[2] for line in lines])
+        low, high = mean_intervals(deltas[:, None], resamples=2000, seed=0)
+        print(
+            f"| {one.name} | {counts[0]}, {counts[1]} | {np.mean([line[0] for line in lines]):.3f} "
+            f"| {np.mean([line[1] for line in lines]):.3f} | {deltas.mean():+.4f} ({low[0]:+.4f} to {high[0]:+.4f}) "
+            f"| {sum(verdicts)} of {len(verdicts)} | {np.mean(general):+.4f} | {' '.join(f'{seconds:.0f}' for seconds in took)} |",
+            flush=True,
+        )
+
+
+def null(bench: Bench, given: Given) -> None:
+    """Print how often the gate promotes what answers at random teach."""
+    promoted = asked = 0
+    for one in sets(given.names):
+        searcher = bench.searcher(bench.index(one))
+        for seed in range(given.draws):
+            part = sides(one, given.judged, seed)
+            if part is None:
+                break
+            _, found = document_run(searcher, part.dataset(part.judged).queries, 10, route_options("hybrid", 50))
+            draws = np.random.default_rng(seed)
+            answers = {
+                name: [found[name][draws.integers(len(found[name]))][0]] if found[name] else [] for name in part.judged
+            }
+            copy = bench.work / "copies" / one.name
+            shutil.rmtree(copy, ignore_errors=True)
+            shutil.copytree(bench.work / one.name, copy)
+            write_training_rows(bench.work / "pairs.jsonl", rows_of(part, answers))
+            report = tune(
+                copy, replace(plan_of(bench.work / "pairs.jsonl", seed, force=False), promote=False), run="null"
+            )
+            shutil.rmtree(copy)
+            promoted += report.verdict.promote
+            asked += 1
+            print(
+                json.dumps(
+                    {
+                        "set": one.name,
+                        "seed": seed,
+                        "promote": report.verdict.promote,
+                        "evidence": round(report.verdict.evidence, 3),
+                    }
+                ),
+                flush=True,
+            )
+    print(f"{promoted} of {asked} promoted")
+
+
+def choose(bench: Bench, given: Given) -> None:
+    """Print for each family the strength that the others choose, and what each strength changes."""
+    changes: dict[str, tuple[str, dict[float, float]]] = {}
+    for one in sets(given.names):
+        searcher = bench.searcher(bench.index(one))
+        found: dict[float, list[float]] = {strength: [] for strength in STRENGTHS}
+        for seed in range(given.draws):
+            part = sides(one, given.judged, seed)
+            if part is None:
+                break
+            steps = Steps(Index.open(bench.index(one)), bench.embedder, QueryShiftSpec())  # type: ignore[arg-type]
+            questions = [
+                JudgedQuestion(one.queries[name], frozenset(doc for doc, grade in one.qrels[name].items() if grade > 0))
+                for name in part.judged
+            ]
+            learned, dataset = steps.learned(questions), part.dataset(part.asked)
+            if learned is None:
+                break
+            before = scores(searcher, dataset).mean()
+            for strength in STRENGTHS:
+                moved = searcher.with_query_shift(QueryShift(strength * learned.shift))
+                found[strength].append(float(scores(moved, dataset).mean() - before))
+        if found[1.0]:
+            changes[one.name] = one.family, {strength: float(np.mean(values)) for strength, values in found.items()}
+            print(one.name, *(f"{value:+.4f}" for value in changes[one.name][1].values()), flush=True)
+    print("\n| family | chosen by the others | its change | with " + " | ".join(map(str, STRENGTHS)) + " |")
+    for family in sorted({family for family, _ in changes.values()}):
+        own = [values for name, values in changes.values() if name == family]
+        others = [values for name, values in changes.values() if name != family]
+        means = {strength: float(np.mean([values[strength] for values in others])) for strength in STRENGTHS}
+        best = max(STRENGTHS, key=lambda strength: means[strength])
+        cells = " | ".join(f"{np.mean([values[strength] for values in own]):+.4f}" for strength in STRENGTHS)
+        print(f"| {family} | {best} | {np.mean([values[best] for values in own]):+.4f} | {cells} |")
+
+
+def main() -> None:
+    """Do what was asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("cache", type=Path)
+    parser.add_argument("what", choices=["build", "run", "null", "choose"])
+    parser.add_argument("--judged", type=int, default=50)
+    parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--set", action="append", dest="names", default=[])
+    options = parser.parse_args()
+    bench, given = Bench(options.work, options.cache), Given(options.judged, options.draws, tuple(options.names))
+    if options.what == "build":
+        for one in sets(given.names):
+            bench.index(one)
+    else:
+        {"run": run, "null": null, "choose": choose}[options.what](bench, given)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""The query shift as `quarry.training.tuning.loop` tunes it: learned from stored vectors, judged, recorded in a manifest."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from quarry.indexer.embedder import Embedder
+from quarry.indexer.errors import FeedbackError, SettingsError
+from quarry.indexer.messages import Message
+from quarry.indexer.models.digest import content_digest
+from quarry.indexer.opened import Index
+from quarry.indexer.storage.generations import Generations
+from quarry.indexer.storage.manifest import Manifest, RerankerFacts
+from quarry.indexer.storage.relabel import with_query_shift
+from quarry.retriever.data.datasets import Dataset
+from quarry.retriever.ranking import Query
+from quarry.retriever.searcher import Searcher
+from quarry.retriever.stages.models import LATE, recorded_embedder, usable_device
+from quarry.retriever.stages.query_shift import QueryShift
+from quarry.training.examples.example import Example
+from quarry.training.examples.held_out import Places
+from quarry.training.examples.row import TrainingRow
+from quarry.training.tuning.candidates import MODELS
+from quarry.training.tuning.data import TuningData, train_rows
+from quarry.training.tuning.embedder import model_of, training_begins
+from quarry.training.tuning.gate import judge
+from quarry.training.tuning.plan import Exam, TuningObserver
+from quarry.training.tuning.query_shift.blocks import blocks_of
+from quarry.training.tuning.query_shift.learning import JudgedQuestion, Steps
+from quarry.training.tuning.query_shift.spec import QueryShiftSpec
+from quarry.training.tuning.query_shift.trials import Block, general_trial, held_out_trial
+from quarry.training.tuning.run import TuningRun
+from quarry.training.tuning.subject import Fitted, Judged
+
+_NAME = "query shift"
+
+
+@dataclass(frozen=True, slots=True)
+class LiveQueries:
+    """What answers now."""
+
+    searcher: Searcher
+    embedder: Embedder
+
+    @property
+    def index(self) -> Index:
+        """The live generation."""
+        return self.searcher.index
+
+
+@dataclass(frozen=True, slots=True)
+class MovedQueries:
+    """The learned shift, and its folder inside the index."""
+
+    shift: QueryShift
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class QueryShiftSubject:
+    """The questions of an index; see `quarry.training.tuning.subject.Subject`.
+
+    Attributes:
+        root: The index folder.
+        spec: How the shift is learned.
+        exam: What the verdict is about.
+        device: Where the model runs.
+        own: Whether the verdict is by a share of the questions themselves, which then teach, too; not when a folder of judged
+            queries was given for it.
+    """
+
+    root: Path
+    spec: QueryShiftSpec
+    exam: Exam
+    device: str
+    own: bool
+
+    def check(self) -> Manifest:
+        """Return the live manifest, which has vectors.
+
+        Raises:
+            IndexFormatError: If it has none.
+            SettingsError: If the verdict is to be by words alone, which do not move.
+        """
+        live = Manifest.read(Generations(self.root).live())
+        model_of(self.root, live)
+        if self.exam.route == "bm25":
+            raise SettingsError(
+                "tuning.route_without_vectors",
+                "route bm25 compares no vectors, so questions that move change nothing",
+                expected="hybrid or dense",
+                do="Leave --route out",
+            )
+        return live
+
+    def open_live(self) -> LiveQueries:
+        """Open the live generation with its model and its second stage; no cross-encoder has a say.
+
+        Raises:
+            ModelError: If the model cannot be loaded.
+        """
+        opened = Index.open(self.root)
+        embedder = recorded_embedder(self.root, model_of(self.root, opened.manifest), usable_device(self.device)[0])
+        return LiveQueries(
+            Searcher.open(self.root, embedder=embedder, rerank=LATE, generation=opened.generation), embedder
+        )
+
+    def announced(self, live: LiveQueries, run: str) -> Message:
+        """Name the model and the generation."""
+        return Message.of(
+            "tuning.begins_queries",
+            "run {run}: learning how questions to generation {generation} move, with vectors of {model}",
+            run=run,
+            generation=live.index.generation,
+            model=live.embedder.spec.model,
+        )
+
+    def train(self, live: LiveQueries, data: TuningData, run: TuningRun, watch: TuningObserver) -> Fitted:
+        """Learn the shift from all questions. It takes seconds, so an interrupted run learns it again.
+
+        Raises:
+            FeedbackError: If no question has its answer in the index.
+        """
+        questions = [*_questions(data.train, Places(live.index)), *(self._asked(data.held_out) if self.own else ())]
+        watch.stage(training_begins(len(questions)))
+        shift = Steps(live.index, live.embedder, self.spec).learned(questions)
+        if shift is None:
+            raise FeedbackError(
+                "tuning.queries_nothing",
+                "none of {count:question|questions} has its answer in the index",
+                expected="at least one",
+                do="Give pairs whose passages are in the index",
+                count=len(questions),
+            )
+        return Fitted(shift.save(run.finetune / "queries"), 1.0, None, None)
+
+    def contender(self, model: Path, watch: TuningObserver) -> MovedQueries:  # noqa: ARG002 (Subject)
+        """Read the shift."""
+        live = Manifest.read(Generations(self.root).live())
+        return MovedQueries(QueryShift.load(model, model_of(self.root, live).to_spec().dim), model)
+
+    def judge(
+        self, live: LiveQueries, tuned: MovedQueries, held_out: Dataset, run: TuningRun, watch: TuningObserver
+    ) -> Judged:
+        """Ask the held-out queries block after block, and the general set; everything but the shift is the same."""
+        watch.stage(
+            Message.of(
+                "tuning.asking_moved",
+                "asking {count} held-out queries as they are and moved",
+                count=len(held_out.queries),
+            )
+        )
+        blocks = self._blocks(live, held_out, run) if self.own else [Block(held_out.queries, tuned.shift)]
+        held = held_out_trial(live.searcher, blocks, held_out, self.exam)
+        watch.stage(Message.of("tuning.general_moved", "asking the general set as it is and moved"))
+        named = content_digest(tuned.folder.absolute())[:16], tuned.shift
+        general = general_trial(live.searcher, live.embedder, named, self.exam, run.general)
+        return Judged(judge(held, general, self.exam.rule), _NAME)
+
+    def promote(self, live: LiveQueries, tuned: MovedQueries, judged: Judged, run: str) -> str:
+        """Record the shift in a generation that is otherwise the live one."""
+        manifest = live.index.manifest
+        facts = RerankerFacts(
+            model=_NAME,
+            digest=content_digest(tuned.folder.absolute()),
+            folder=f"{MODELS}/{tuned.folder.name}",
+            base=live.embedder.spec.model,
+            parent=live.index.generation,
+            run=run,
+            verdict=judged.verdict.message(),
+            forced=not judged.verdict.promote,
+            promoted=datetime.now(UTC).isoformat(timespec="seconds"),
+            before=manifest.query_shift,
+        )
+        reason = (
+            Message.of("tuning.queries_anyway", "promoted what judgements taught about questions against the verdict")
+            if facts.forced
+            else Message.of("tuning.queries_promoted", "promoted what judgements taught about questions")
+        )
+        return with_query_shift(self.root, facts, reason, expected=manifest)
+
+    def _blocks(self, live: LiveQueries, held_out: Dataset, run: TuningRun) -> Iterator[Block]:
+        """Yield the held-out questions in blocks, each with what the questions before it taught."""
+        steps = Steps(live.index, live.embedder, self.spec)
+        seen = _questions(train_rows(run), Places(live.index))
+        for queries in blocks_of(held_out, self.spec.blocks, self.spec.seed):
+            yield Block(queries, steps.learned(seen))
+            seen += self._asked(held_out, queries)
+
+    def _asked(self, dataset: Dataset, queries: Iterable[Query] | None = None) -> list[JudgedQuestion]:
+        chosen = dataset.queries if queries is None else queries
+        return [
+            JudgedQuestion(
+                query.text,
+                frozenset(name for name, grade in dataset.qrels.get(query.query_id, {}).items() if grade > 0),
+            )
+            for query in chosen
+        ]
+
+
+def _questions(rows: Iterable[TrainingRow], places: Places) -> list[JudgedQuestion]:
+    """Return the questions of rows, with the documents that hold their passages."""
+    found: dict[str, frozenset[str]] = {}
+    for row in rows:
+        documents = frozenset(places.documents(Example.of(row)))
+        found[row.query] = found.get(row.query, frozenset()) | documents
+    return [JudgedQuestion(text, documents) for text, documents in found.items()]

@@ -1,0 +1,111 @@
+"""Questions that move and questions that stand still, on the held-out queries and on the general set, both as a search answers them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from quarry.indexer.embedder import Embedder
+from quarry.indexer.errors import ModelError
+from quarry.retriever.data.datasets import Dataset, load_dataset
+from quarry.retriever.data.trec import Run
+from quarry.retriever.evaluation.evaluate import evaluate
+from quarry.retriever.evaluation.routes import DEPTH, RERANKED, evaluate_route, route_options
+from quarry.retriever.evaluation.saved import SavedEvaluation
+from quarry.retriever.ranking import Query
+from quarry.retriever.searcher import Searcher, document_run
+from quarry.retriever.stages.models import LATE, LazyEmbedder, LazyReranker
+from quarry.retriever.stages.query_shift import QueryShift
+from quarry.training.tuning.gate import Trial
+from quarry.training.tuning.plan import Exam
+from quarry.training.tuning.second_stage.trials import general_index
+from quarry.training.tuning.trials import MEASURES, once
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Questions, and the shift by which they are judged; None where nothing had been learned yet."""
+
+    queries: tuple[Query, ...]
+    shift: QueryShift | None
+
+
+def held_out_trial(live: Searcher, blocks: Iterable[Block], held_out: Dataset, exam: Exam) -> Trial:
+    """Ask each block of the live generation as it is, and with the block's shift.
+
+    Raises:
+        CorpusError: If no query has a relevant document.
+        ModelError: If a stage failed for some queries: what the shift would have done is then unknown.
+    """
+    before: dict[str, Sequence[tuple[str, float]]] = {}
+    after: dict[str, Sequence[tuple[str, float]]] = {}
+    asked: list[Query] = []
+    for block in blocks:
+        asked += block.queries
+        before |= _run(live, block.queries, exam)
+        moved = live if block.shift is None else live.with_query_shift(block.shift)
+        after |= _run(moved, block.queries, exam)
+    ours, theirs = (evaluate(run, held_out.qrels, MEASURES, queries=asked) for run in (before, after))
+    return Trial(ours, theirs, asked)
+
+
+def general_trial(live: Searcher, embedder: Embedder, tuned: tuple[str, QueryShift], exam: Exam, kept: Path) -> Trial:
+    """Ask the general set of an index of its own, with the live shift and with the tuned one.
+
+    Args:
+        live: What answers now.
+        embedder: Its model.
+        tuned: The tuned shift, after a name for it.
+        exam: Names the set and the route.
+        kept: Where the index and the evaluations are kept, for later runs.
+
+    Raises:
+        CorpusError: If the set cannot be read.
+        ModelError: As `held_out_trial`.
+    """
+    dataset, states = load_dataset(exam.general), live.index.manifest.token_states
+    index = general_index(dataset, embedder, kept, token_states=states)
+    searcher = Searcher(index, LazyEmbedder(index, embedder, "cpu"), LazyReranker(LATE, "cpu", index))
+    recorded, shift = live.index.manifest.query_shift, live.pipeline.shift
+    sides = (
+        (f"live-{recorded.digest[:16]}" if recorded else "still", shift.get() if shift else None),
+        (f"moved-{tuned[0]}", tuned[1]),
+    )
+    name = f"queries-{embedder.spec.fingerprint[:16]}-{dataset.digest[:16]}-{exam.route}-{exam.rerank_depth}"
+    if states:
+        name += "-tokens"
+
+    def ask(one: QueryShift | None) -> SavedEvaluation:
+        asked = searcher.with_query_shift(one)
+        found = evaluate_route(asked, dataset, _route(asked, exam), MEASURES, rerank_depth=exam.rerank_depth)
+        if found.degraded:
+            raise _not_whole(str(found.degraded[0]))
+        return found.saved(asked, dataset)
+
+    found = [once(kept / f"{name}-{key}", lambda one=one: ask(one)).evaluation for key, one in sides]  # type: ignore[misc]
+    return Trial(found[0], found[1], dataset.queries)
+
+
+def _run(searcher: Searcher, queries: tuple[Query, ...], exam: Exam) -> Run:
+    rankings, run = document_run(
+        searcher, queries, DEPTH, route_options(_route(searcher, exam), rerank_depth=exam.rerank_depth)
+    )
+    lost = [loss for ranking in rankings for loss in ranking.degraded]
+    if lost:
+        raise _not_whole(str(lost[0]))
+    return run
+
+
+def _route(searcher: Searcher, exam: Exam) -> str:
+    """Return the route as it is served: with the second stage where the index has one."""
+    second = exam.route == "hybrid" and searcher.pipeline.late is not None
+    return f"{exam.route}{RERANKED}" if second else exam.route
+
+
+def _not_whole(why: str) -> ModelError:
+    return ModelError(
+        "tuning.moved_degraded",
+        "not all queries were answered in full ({why})",
+        expected="full answers, or there is no verdict",
+        do="Run `quarry doctor` on the index, and try again",
+        why=why,
+    )
