@@ -144,6 +144,7 @@ RUNS = {
     "quarry generations my-index --rollback": Run(r"00000\d +live"),
     "quarry generations my-index --keep 2": Run(r"00000\d +live"),
     "quarry compact my-index": Run("my-index"),
+    "quarry estimate --documents 100M --model bge-m3 --gpu h100 --gpus 8": Run("(?i)hours|days"),
     "quarry encode ~/documents --into shards --shard 3/8": Run("3 of 8|3/8|shard", leaves="shards"),
     "quarry lake init s3://bucket/kb": Run("keeps conditional puts", names=LAKE),
     "quarry lake add s3://bucket/kb ~/documents": Run("documents", names=LAKE),
@@ -194,7 +195,6 @@ RUNS = {
     "quarry serve INDEX --also OTHER": Run(
         "", more="--port 0", ready=answers_on("/health"), codes=(0, 130), names={"OTHER": "handbook"}
     ),
-    "quarry index livres --into my-index --analyzer fr": Run("1 added", names={"my-index": "french"}),
     "quarry --licenses": Run("torch"),
     "quarry --sbom": Run('"bomFormat": "CycloneDX"'),
     "quarry index FOLDER --into my-index --allow-empty": Run(

@@ -139,7 +139,6 @@ def make_world(folder: Path) -> World:
         "handbook-files/pumps.md": LOANS,
         "mails-files/valve.md": "# Re: valve\n\nThe drain valve leaks again, says Ann.",
         "wiki-files/valves.md": "# Valves\n\nA drain valve lets the water out of a pipe.",
-        "livres/emprunts.md": "# Emprunts\n\nLes livres empruntés sont prolongés deux fois en ligne.",
         "answer.md": "# Plants\n\nAnn waters the plants on Mondays.",
     }.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
