@@ -162,7 +162,7 @@ def test_the_image_s_steps_index_and_serve_as_a_user_who_may_write_to_the_volume
     }
     quarry = [python, "-m", *json.loads(last("ENTRYPOINT"))]
     index = [str(tmp_path / "documents") if word == "/documents" else word.replace("/data", str(data))
-             for word in compose()["services"]["index"]["command"]]  # fmt: skip
+             for word in compose()["services"]["index"]["command"]]  # fmt: skip  # a list
     with read_only(tmp_path / "documents"), read_only(home), read_only(tmp_path / "wheels"):
         done = subprocess.run(
             [*quarry, *index, "--model", "none"],
