@@ -2,8 +2,8 @@
 
 import argparse
 import json
+import math
 import os
-import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +20,13 @@ def main() -> int:
     kills = commands.add_parser("kills", help="writers killed with -9")
     kills.add_argument("--each", type=int, default=10)
     kills.add_argument("--only", nargs="*", default=[])
+    kills.add_argument("--store", default="", help="exact, faiss or lance; by default as the size of the index has it")
+    kills.add_argument("--processes", type=int, default=0, help="share the kills out among so many processes")
+    kills.add_argument("--seconds", type=float, default=math.inf, help="end after so long, with what was done")
+    kills.add_argument("--out", type=Path, help="a file for the counts, written again after each share")
+    kills.add_argument(
+        "--folder", type=Path, help="where to work; by default a temporary folder, in memory where that is possible"
+    )
     damage = commands.add_parser("damage", help="flipped bits, cut and exchanged files")
     damage.add_argument("--places", type=int, default=200)
     damage.add_argument("--store", default="exact")
@@ -35,24 +42,23 @@ def main() -> int:
 
 
 def _kills(chosen: argparse.Namespace, folder: Path) -> int:
-    from tests.reliability import kills
+    from tests.reliability import kills, shares
 
-    for kind in chosen.only or [*kills.ACTS, "promotion", "checkpoints"]:
+    folder = chosen.folder or folder
+    kinds = tuple(chosen.only) or shares.KINDS
+    if chosen.processes:
+        plan = shares.Plan(kinds, chosen.each, chosen.processes, chosen.seconds, chosen.seed, chosen.store)
+        for row in shares.run(plan, folder, chosen.out):
+            _say(row)
+        return 0
+    kills.STORE[0] = chosen.store
+    for kind in kinds:
         if kind in kills.ACTS:
-            _say(kills.run(kind, folder, chosen.each, chosen.seed))
-            continue
-        command = [
-            sys.executable,
-            "-m",
-            "tests.training.killing",
-            kind,
-            str(folder / kind),
-            str(chosen.each),
-            str(chosen.seed),
-        ]
-        (folder / kind).mkdir()
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        _say({"kind": kind, **json.loads(done.stdout.splitlines()[-1])})
+            rows = [kills.run(kind, folder, chosen.each, chosen.seed, chosen.seconds)]
+        else:
+            rows = shares.of_training(kind, folder, chosen.each, chosen.seed, chosen.seconds)
+        for row in rows:
+            _say(row)
     return 0
 
 

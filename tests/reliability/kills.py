@@ -4,9 +4,9 @@ After every kill the index is opened again: it holds what it held before or what
 and every file matches its record. A reader searches throughout.
 """
 
-import os
+import math
 import random
-import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from shutil import rmtree
@@ -24,11 +24,15 @@ from quarry.indexer.storage.manifest import Manifest
 from quarry.training.feedback.events import FeedbackEvent
 from quarry.training.feedback.log import FeedbackLog, feedback_path
 from tests.fakes import WordEmbedder
-from tests.training.killing import Tell, die_before, forked
+from tests.training.killing import Reader, Tell, die_before, forked
 
-OPTIONS = BuildOptions(analyzer="bigram")
 Act = Callable[[Path, int, Tell], None]
+STORE = [""]  # of the indexes that are made; empty for the one that is chosen by their size
 SWITCHED = Message.of("cli.switched", "switched by hand")
+
+
+def _options() -> BuildOptions:
+    return BuildOptions(analyzer="bigram", store=STORE[0] or None)
 
 
 def stamped(number: int) -> list[Document]:
@@ -39,13 +43,13 @@ def stamped(number: int) -> list[Document]:
 def build(index: Path, number: int, tell: Tell) -> None:
     """Build a new index."""
     texts = [Document(f"d{k}", f"library text {k} of {number}") for k in range(20)]
-    index_documents(index, [*stamped(number), *texts], WordEmbedder(), OPTIONS)
+    index_documents(index, [*stamped(number), *texts], WordEmbedder(), _options())
 
 
 def append(index: Path, number: int, tell: Tell) -> None:
     """Add a document, and replace the stamps."""
     index_documents(
-        index, [*stamped(number), Document(f"new{number % 9}", f"added in {number}")], WordEmbedder(), OPTIONS
+        index, [*stamped(number), Document(f"new{number % 9}", f"added in {number}")], WordEmbedder(), _options()
     )
 
 
@@ -54,7 +58,7 @@ def delete(index: Path, number: int, tell: Tell) -> None:
     if any(document.doc_id == "gone" for document in Index.open(index).chunks.documents()):
         delete_documents(index, ["gone"], WordEmbedder())
     else:
-        index_documents(index, [Document("gone", f"to be removed {number}")], WordEmbedder(), OPTIONS)
+        index_documents(index, [Document("gone", f"to be removed {number}")], WordEmbedder(), _options())
 
 
 def switch(index: Path, number: int, tell: Tell) -> None:
@@ -149,56 +153,18 @@ def look(index: Path, kind: str, tell: Tell) -> None:
         tell(texts)
 
 
-def read_always(index: Path, tell: Tell) -> None:
-    """Search until SIGTERM, opening the index each time, and tell how often."""
-    stopped: list[int] = []
-    signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))
-    rounds = 0
-    tell("reading")
-    while not stopped:
-        opened = Index.open(index)
-        hits = opened.lexical.search(opened.analyzer.tokens("library"), 50)
-        assert len(hits) >= 20
-        stamps = {text for name, text in ((d.doc_id, d.text) for d in opened.chunks.documents()) if name[:5] == "stamp"}
-        assert len(stamps) == 1, "a mixture"
-        rounds += 1
-    tell(rounds)
+def search(index: Path) -> bool:
+    """Open an index and search it, as a reader does throughout."""
+    opened = Index.open(index)
+    hits = opened.lexical.search(opened.analyzer.tokens("library"), 50)
+    assert len(hits) >= 20
+    stamps = {text for name, text in ((d.doc_id, d.text) for d in opened.chunks.documents()) if name[:5] == "stamp"}
+    assert len(stamps) == 1, "a mixture"
+    return True
 
 
-class Reader:
-    """A forked process that searches an index all the time."""
-
-    def __init__(self, index: Path) -> None:
-        self._read, write = os.pipe()
-        self._child = os.fork()
-        if self._child == 0:
-            code = 1
-            try:
-                read_always(index, lambda said: (os.write(write, f"{said}\n".encode()), None)[1])
-                code = 0
-            finally:
-                os._exit(code)
-        os.close(write)
-        assert os.read(self._read, 100).startswith(b"reading")
-
-    def stop(self) -> int:
-        """Return how often it opened and searched the index.
-
-        Raises:
-            AssertionError: If it met an error, an empty index or a mixture.
-        """
-        os.kill(self._child, signal.SIGTERM)
-        words = b""
-        while part := os.read(self._read, 100):
-            words += part
-        os.close(self._read)
-        _, status = os.waitpid(self._child, 0)
-        assert os.waitstatus_to_exitcode(status) == 0, "the reader met an error"
-        return int(words.split()[-1])
-
-
-def run(kind: str, folder: Path, kills: int, seed: int = 0) -> dict[str, Any]:
-    """Kill a kind of writer so often; returns the counts.
+def run(kind: str, folder: Path, kills: int, seed: int = 0, seconds: float = math.inf) -> dict[str, Any]:
+    """Kill a kind of writer so often, or until the time is up; returns the counts.
 
     Raises:
         AssertionError: At the first thing that is lost, mixed or damaged.
@@ -206,34 +172,43 @@ def run(kind: str, folder: Path, kills: int, seed: int = 0) -> dict[str, Any]:
     rng, index, act = random.Random(f"{kind}{seed}"), folder / kind, ACTS[kind]
     code, _ = forked(lambda tell: build(index, 0, tell))
     assert code == 0
-    reader = Reader(index)
-    most, seconds, done, finished = 20, 0.2, 0, 0
+    reader, until = Reader(lambda: search(index)), time.monotonic() + seconds
+    most, needed, done, finished = 20, 0.2, 0, 0
     acknowledged: set[str] = set()
     before = _state(index, kind)
     number = 0
-    while done < kills:
+    while done < kills and time.monotonic() < until:
         number += 1
         place = folder / "fresh" if kind == "build" else index
         # a server makes most of its changes before it accepts anything: it is killed at random moments after that
         change = rng.randrange(most + 2) if number % 2 and kind != "documents" else None
+        unharmed = number == 1  # the first is let through, to see how much it does and how long it takes
+        if unharmed:
+            change = None
 
         def work(tell: Tell, change: int | None = change, number: int = number, place: Path = place) -> None:
             if kind in _SEGMENTS_STAY:
                 keep_segments()
-            count = die_before(change, place)
-            if kind != "documents":
-                tell("begun")
-            act(place, number, tell)
-            tell(["finished", count()])
+            count, began = die_before(change, place), list[float]()
 
-        code, told = forked(work, after=None if change is not None else rng.random() * 1.2 * seconds)
+            def said(word: object) -> None:
+                began.append(time.monotonic())
+                tell(word)
+
+            if kind != "documents":
+                said("begun")
+            act(place, number, said)
+            tell(["finished", count(), time.monotonic() - began[0]])
+
+        code, told = forked(work, after=None if unharmed or change is not None else rng.random() * 1.2 * needed)
         ended = bool(told) and isinstance(told[-1], list)
         assert code in (0, -9), f"{kind} {number} ended by itself"
         done += code == -9
         if ended:
-            finished, most, seconds = finished + 1, max(6, told[-1][1]), seconds * 0.8
+            needed = told[-1][2] if unharmed else needed * 0.8
+            finished, most = finished + 1, max(6, told[-1][1])
         elif change is None:  # kills fall over the whole of the work, and some let it end
-            seconds *= 1.1
+            needed *= 1.1
         else:
             most += 2
         if kind == "build":

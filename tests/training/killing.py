@@ -1,11 +1,13 @@
 """Forks that are killed with -9: before the n-th change that they make below a folder, or at a random moment.
 
-`test_survival` runs this in a process of its own that never searches and never trains itself, so that it may fork:
+`test_survival` and `tests.reliability` run this in a process of its own that never searches and never trains itself, so that it
+may fork:
 
-    python -m tests.training.killing promotion|checkpoints FOLDER KILLS [SEED]
+    python -m tests.training.killing promotion|checkpoints FOLDER KILLS [SEED [SECONDS]]
 """
 
 import json
+import math
 import os
 import random
 import signal
@@ -69,9 +71,54 @@ def die_before(change: int | None, folder: Path) -> Callable[[], int]:
     return lambda: seen[0]
 
 
-def promotion(folder: Path, kills: int, seed: int = 0) -> dict[str, Any]:
+class Reader:
+    """A forked process that looks again and again until it is stopped; `look` tells whether that was a whole round."""
+
+    def __init__(self, look: Callable[[], bool]) -> None:
+        self._read, write = os.pipe()
+        self._child = os.fork()
+        if self._child == 0:
+            code = 1
+            try:
+                self._look_always(look, write)
+                code = 0
+            finally:
+                if code:
+                    traceback.print_exc()
+                os._exit(code)
+        os.close(write)
+        assert os.read(self._read, 100).startswith(b"reading")
+
+    @staticmethod
+    def _look_always(look: Callable[[], bool], write: int) -> None:
+        stopped: list[int] = []
+        signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))
+        os.write(write, b"reading\n")
+        rounds = 0
+        while not stopped:
+            rounds += look()
+        os.write(write, f"{rounds}\n".encode())
+
+    def stop(self) -> int:
+        """Return how many rounds it made.
+
+        Raises:
+            AssertionError: If it met an error, or found what must not be.
+        """
+        os.kill(self._child, signal.SIGTERM)
+        words = b""
+        while part := os.read(self._read, 100):
+            words += part
+        os.close(self._read)
+        _, status = os.waitpid(self._child, 0)
+        assert os.waitstatus_to_exitcode(status) == 0, "the reader met an error"
+        return int(words.split()[-1])
+
+
+def promotion(folder: Path, kills: int, seed: int = 0, seconds: float = math.inf) -> dict[str, Any]:
     """Promote, roll back and index until promotions and rollbacks were killed so often; all is as before or as it was to become."""
     from quarry.indexer.build import build_candidate, index_documents
+    from quarry.indexer.build.plan import BuildOptions
     from quarry.indexer.opened import Index
     from quarry.indexer.records import Document
     from quarry.indexer.storage.generations import Generations
@@ -79,7 +126,8 @@ def promotion(folder: Path, kills: int, seed: int = 0) -> dict[str, Any]:
     from tests.fakes import WordEmbedder
 
     index, rng = folder / "index", random.Random(seed)
-    index_documents(index, [Document("a", "续借图书两次"), Document("b", "renew a book")], WordEmbedder("base"))
+    texts = [Document("a", "续借图书两次"), Document("b", "renew a book")]
+    index_documents(index, texts, WordEmbedder("base"), BuildOptions(analyzer="bigram"))
 
     def load(facts: Any) -> WordEmbedder:
         return WordEmbedder(facts.to_spec().revision)
@@ -95,10 +143,10 @@ def promotion(folder: Path, kills: int, seed: int = 0) -> dict[str, Any]:
         else:
             index_documents(index, [Document("c", f"version{number} 第{number}版")], load(live.embedder))
 
-    def look(tell: Tell) -> None:
+    def whole() -> tuple[Any, list[str]]:
         opened = Index.open(index)
-        manifest, spec = opened.manifest, opened.manifest.embedder.to_spec()
-        chain, lineage = [], manifest.lineage
+        assert opened.manifest.embedder is not None and opened.vectors is not None
+        spec, lineage, chain = opened.manifest.embedder.to_spec(), opened.manifest.lineage, []
         while lineage is not None:
             number = lineage.run.removeprefix("run")
             assert (str(lineage.verdict), lineage.calibration) == (f"v{number}", {"threshold": float(number)})
@@ -108,8 +156,12 @@ def promotion(folder: Path, kills: int, seed: int = 0) -> dict[str, Any]:
         hits = opened.vectors.search(WordEmbedder(spec.revision).embed_queries(["renew a book"]), 1)[0]
         assert hits[0].similarity > 0.999, "the vectors are of another model"
         assert opened.lexical.search(opened.analyzer.tokens("续借"), 1)[0].chunk_id.startswith("a#")
-        pointer = Generations(index).pointer()
-        assert pointer.history[-1].generation == pointer.generation == manifest.generation
+        return opened, chain
+
+    def look(tell: Tell) -> None:
+        opened, chain = whole()
+        pointer, spec = Generations(index).pointer(), opened.manifest.embedder.to_spec()
+        assert pointer.history[-1].generation == pointer.generation == opened.manifest.generation
         steps = history(index)
         assert [step.live for step in steps] == [False] * (len(steps) - 1) + [True]
         assert steps[-1].revision == spec.revision
@@ -123,16 +175,22 @@ def promotion(folder: Path, kills: int, seed: int = 0) -> dict[str, Any]:
 
     most = {"promote": 60, "back": 6, "documents": 60}  # changes of each at first; then as many as were counted
     killed, finished, before = dict.fromkeys(most, 0), dict.fromkeys(most, 0), state()
+    reader, until = Reader(lambda: bool(whole())), time.monotonic() + seconds
     for number in range(10_000):
-        if min(killed["promote"], killed["back"]) >= kills and all(finished.values()):  # each was also let through
+        enough = min(killed["promote"], killed["back"]) >= kills and all(finished.values())  # each was also let through
+        if enough or time.monotonic() > until:
             break
-        kind = rng.choice(["promote", "promote", "back", "back", "documents"])
-        if kind == "back" and not before["chain"]:
-            kind = "promote"
-        near_the_end = rng.randrange(max(0, most[kind] - 6), most[kind] + 1)
-        change = rng.choice([rng.randrange(most[kind]), near_the_end])
+        short = [kind for kind in ("promote", "back") if killed[kind] < kills] or ["promote", "back"]
+        kind = rng.choice([*short, *short, "documents"])
+        change: int | None = rng.choice(
+            [rng.randrange(most[kind]), rng.randrange(max(0, most[kind] - 6), most[kind] + 1)]
+        )
+        if kind == "back" and not before["chain"]:  # nothing to go back from: a promotion is let through
+            kind, change = "promote", None
+        elif not finished[kind]:  # the first of each is let through, to see how much it changes
+            change = None
 
-        def work(tell: Tell, kind: str = kind, number: int = number, change: int = change) -> None:
+        def work(tell: Tell, kind: str = kind, number: int = number, change: int | None = change) -> None:
             changes = die_before(change, index)
             act(kind, number)
             tell(changes())
@@ -159,17 +217,19 @@ def promotion(folder: Path, kills: int, seed: int = 0) -> dict[str, Any]:
         else:
             assert after["chain"] == before["chain"] and f"version{number} 第{number}版" in after["texts"]
         before = after
-    return {"kills": killed, "finished": finished, "changes": most}
+    return {"kills": killed, "finished": finished, "changes": most, "reader": reader.stop()}
 
 
-def checkpoints(folder: Path, kills: int, seed: int = 0) -> dict[str, Any]:
+def checkpoints(folder: Path, kills: int, seed: int = 0, seconds: float = math.inf) -> dict[str, Any]:
     """Train with a checkpoint after each step, killed in saving; every step must give the weights of a run left alone."""
+    from safetensors.torch import load_file
+
     import quarry.training.fit.run as training_run
     from quarry.training.fit.embedder import _EmbedderTrainee
     from quarry.training.fit.models.trainable import open_trainable, trainable_weights
     from quarry.training.fit.rows.table import RowTable
     from quarry.training.fit.run import run_training
-    from quarry.training.fit.run_folder import step_of
+    from quarry.training.fit.run_folder import RunFolder, step_of
     from quarry.training.fit.spec import TrainSpec
     from tests.training.tiny_model import tiny_model, topic_rows
 
@@ -193,8 +253,23 @@ def checkpoints(folder: Path, kills: int, seed: int = 0) -> dict[str, Any]:
     assert code == 0
     weights_of = dict(reference)
     out, saving, most, done, furthest = folder / "run", 0.05, 20, 0, 0
+
+    def newest() -> bool:
+        """Tell whether there is a whole checkpoint to resume from; its weights are those of its step."""
+        try:
+            found = RunFolder(out, writes=False).last_checkpoint()
+            if found is None:
+                return False
+            saved = sorted(load_file(found / "trained.safetensors").items())
+        except FileNotFoundError:  # the oldest is removed when a newer one is whole
+            return False
+        digest = sha256(b"".join(weight.numpy().tobytes() for _, weight in saved)).hexdigest()
+        assert digest == weights_of[step_of(found)], f"{found} has other weights"
+        return True
+
+    reader, until = Reader(newest), time.monotonic() + seconds
     for number in range(4 * kills):
-        if done == kills or furthest + 4 > enough:
+        if done == kills or furthest + 4 > enough or time.monotonic() > until:
             break
         sealed = [step_of(path.parent) for path in out.glob("checkpoints/*/complete.json")]
         change = rng.randrange(2 * most) if number % 2 else None
@@ -213,9 +288,9 @@ def checkpoints(folder: Path, kills: int, seed: int = 0) -> dict[str, Any]:
             )
             furthest = max(furthest, told[-1][0])
         assert all(weights_of[step] == found for step, found in told), f"round {number}: other weights"
-    return {"kills": done, "steps": furthest}
+    return {"kills": done, "steps": furthest, "reader": reader.stop()}
 
 
 if __name__ == "__main__":
     what = {"promotion": promotion, "checkpoints": checkpoints}[sys.argv[1]]
-    print(json.dumps(what(Path(sys.argv[2]), *map(int, sys.argv[3:]))))
+    print(json.dumps(what(Path(sys.argv[2]), *map(int, sys.argv[3:5]), *map(float, sys.argv[5:]))))
