@@ -3,7 +3,7 @@
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from quarry.indexer.build.plan import DROPPED_SHIFT
-from quarry.indexer.errors import AccessError, ModelError, SearchError
+from quarry.indexer.errors import AccessError, FeedbackError, ModelError, SearchError
 from quarry.indexer.lexical.choice import SAMPLE, suited_analyzer
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
@@ -105,8 +105,10 @@ def _examine(root: Path, generations: Generations, rebuild: str) -> Iterator[Che
     yield _check_database(index, rebuild)
     yield from _check_counts(index, rebuild)
     yield from _check_left_out(index, root)
+    yield from _check_feedback(root)
     yield _check_analyzer(index, f"quarry index PATH --into {root}")
     yield _check_languages(index, root)
+    _read_models_again(index)
     yield from _check_model(index, rebuild)
     yield from _check_reranker(index)
     yield from _check_query_shift(index)
@@ -212,6 +214,39 @@ def _check_left_out(index: Index, root: Path) -> Iterator[CheckResult]:
     scans = {"scanned_pages", "garbled_pages"} & lost.keys()
     remedy = f"quarry index PATH --into {root} --ocr" if scans else ""
     yield CheckResult("left out", "warning" if lost else "ok", found, remedy)
+
+
+def _check_feedback(root: Path) -> Iterator[CheckResult]:
+    """Read every judgement, comparing each with its digest."""
+    from quarry.training.feedback.log import FeedbackLog, feedback_path
+
+    if not feedback_path(root).is_file():
+        return
+    try:
+        with FeedbackLog.read(feedback_path(root)) as log:
+            count = sum(1 for _ in log.events())
+    except FeedbackError as err:
+        yield CheckResult("feedback", "failure", err.message)
+        return
+    told = Message.of("doctor.feedback", "{count:judgement is|judgements are} whole", count=count)
+    yield CheckResult("feedback", "ok", told)
+
+
+def _read_models_again(index: Index) -> None:
+    """Digest the model folders of an index anew: a remembered digest says nothing of a bit that changed by itself since."""
+    from quarry.indexer.models.digest import content_digest
+    from quarry.retriever.stages.models import recorded_source
+
+    folders = []
+    if index.manifest.embedder is not None:
+        with suppress(ModelError):
+            source = recorded_source(index.root, index.manifest.embedder)
+            folders += [source.folder] if source.origin == "path" else []
+    if index.manifest.reranker is not None:
+        folders.append((index.root / index.manifest.reranker.folder).resolve())
+    for folder in folders:
+        if folder.is_dir():
+            content_digest(folder, remembered=False)
 
 
 def _check_analyzer(index: Index, remedy: str) -> CheckResult:

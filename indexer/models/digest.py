@@ -1,5 +1,6 @@
 """What a model folder computes, as one number: the digest of the files that decide it."""
 
+from contextlib import suppress
 from hashlib import sha256
 from json import JSONDecodeError, dumps, loads
 from pathlib import Path
@@ -11,10 +12,14 @@ from quarry.indexer.storage.files.durable import write_atomic
 _DIGESTED = (".safetensors", ".json", ".txt", ".model")
 
 
-def content_digest(folder: Path) -> str:
+def content_digest(folder: Path, *, remembered: bool = True) -> str:
     """Return a digest (40 hex digits) of the files that decide what a model computes.
 
     The cache folder remembers it by sizes and times, so that large weights are hashed once.
+
+    Args:
+        folder: The model's.
+        remembered: False reads every byte again, as for a disk that may have changed one without a new time.
     """
     files = sorted(
         p
@@ -24,10 +29,9 @@ def content_digest(folder: Path) -> str:
     stamp = [[p.relative_to(folder).as_posix(), p.stat().st_size, p.stat().st_mtime_ns] for p in files]
     key = sha256(dumps([str(folder), stamp]).encode()).hexdigest()[:32]
     memory = cache_folder() / "digests" / key
-    try:
-        return str(loads(memory.read_text(encoding="utf-8")))
-    except (OSError, JSONDecodeError):
-        pass
+    if remembered:
+        with suppress(OSError, JSONDecodeError):
+            return str(loads(memory.read_text(encoding="utf-8")))
     digest = sha256()
     for path in files:
         digest.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())

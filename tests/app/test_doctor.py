@@ -1,5 +1,7 @@
 """What the doctor says of a tuned reranker; the other checks are tested through the command in `test_cli`."""
 
+import os
+
 from quarry.app.doctor import examine
 from quarry.indexer.build import index_documents
 from quarry.indexer.build.plan import BuildOptions
@@ -9,6 +11,8 @@ from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
 from quarry.indexer.storage.manifest import RerankerFacts
 from quarry.indexer.storage.relabel import with_reranker
+from quarry.training.feedback.events import FeedbackEvent
+from quarry.training.feedback.log import FeedbackLog, feedback_path
 from tests.retriever.rerankers.test_rerankers import make
 
 
@@ -41,6 +45,13 @@ def test_a_recorded_reranker_is_looked_at(tmp_path):
     (sound,) = found(index)
     assert (sound.severity, sound.remedy) == ("ok", "")
     assert str(sound.message) == f"tests/own (run first, revision {facts.digest[:12]}) is unchanged"
+    weights = folder / "model.safetensors"
+    content, stat = bytearray(weights.read_bytes()), weights.stat()
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    os.utime(weights, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # as a disk that loses a bit: no new time
+    (flipped,) = found(index)
+    assert flipped.severity == "failure" and "was changed" in str(flipped.message)
     (folder / "config.json").unlink()
     (lost,) = found(index)
     assert lost.severity == "failure"
@@ -62,3 +73,17 @@ def test_documents_that_have_become_another_language_are_pointed_out(tmp_path):
     index_documents(index, [], None, BuildOptions(analyzer="ru"))
     (chosen,) = [check for check in examine(index) if check.name == "languages"]
     assert (chosen.severity, str(chosen.message)) == ("ok", "words are cut by ru")
+
+
+def test_damaged_judgements_are_named(tmp_path):
+    index = tmp_path / "index"
+    index_documents(index, [Document("a", "图书馆可以续借两次。")], None)
+    with FeedbackLog.open(feedback_path(index)) as log:
+        log.append(FeedbackEvent("续借", "thumb_up", "s", "000001", "a#0-9", "a"))
+        log.append(FeedbackEvent("借书", "thumb_up", "s", "000001", "a#0-9", "a"))
+    (sound,) = [check for check in examine(index) if check.name == "feedback"]
+    assert (sound.severity, str(sound.message)) == ("ok", "2 judgements are whole")
+    content = feedback_path(index).read_bytes().replace("续借".encode(), "续贷".encode())
+    feedback_path(index).write_bytes(content)
+    (damaged,) = [check for check in examine(index) if check.name == "feedback"]
+    assert damaged.severity == "failure" and "row 1 of the feedback log was changed" in str(damaged.message)

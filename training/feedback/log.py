@@ -4,16 +4,19 @@
         log.append(FeedbackEvent("how to renew", "thumb_up", "s-1", "000001", "loans.md#0-80", "loans.md"))
 
 `append` returns after the row is on disk (WAL, synchronous=FULL). Rows are never changed or deleted, and triggers in the file
-see to that: who takes a judgement back appends a `withdraw`. What the rows together mean is decided by
+see to that: who takes a judgement back appends a `withdraw`. Each row has a digest of its content, and rows are numbered without
+gaps, so that a damaged or lost one is noticed when the log is read. What the rows together mean is decided by
 `quarry.training.feedback.judgements`.
 """
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import astuple
 from datetime import datetime
+from hashlib import sha256
 from json import dumps, loads
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +25,7 @@ from typing import Any, Self
 from quarry.indexer.errors import FeedbackError
 from quarry.indexer.principals import Principals
 from quarry.indexer.storage.files.durable import sync_folder
+from quarry.indexer.storage.texts.contents import uri_of
 from quarry.indexer.stores.parts import live_texts
 from quarry.training.feedback.events import ACTIONS, Action, FeedbackEvent, ShownHit, StoredEvent
 from quarry.training.feedback.judgements import (
@@ -51,11 +55,14 @@ _APPLICATION_ID = 0x51464231  # marks the file as a feedback log
 _BUSY_SECONDS = 10.0
 _PAGE = 500  # rows read at a time, so that a slow reader holds no lock
 _COLUMNS = "query, action, session, generation, chunk_id, doc_id, grade, note, shown, language, at"
+_NEWEST = (
+    "SELECT MAX(COALESCE((SELECT MAX(number) FROM events), 0), COALESCE((SELECT MAX(seq) FROM sqlite_sequence), 0))"
+)
 _SCHEMA = f"""
 CREATE TABLE events (number INTEGER PRIMARY KEY AUTOINCREMENT, query TEXT NOT NULL,
     action TEXT NOT NULL CHECK (action IN ({", ".join(repr(action) for action in ACTIONS)})), session TEXT NOT NULL,
     generation TEXT NOT NULL, chunk_id TEXT NOT NULL, doc_id TEXT NOT NULL, grade INTEGER, note TEXT NOT NULL,
-    shown TEXT NOT NULL, language TEXT NOT NULL, at TEXT NOT NULL, schema INTEGER NOT NULL);
+    shown TEXT NOT NULL, language TEXT NOT NULL, at TEXT NOT NULL, schema INTEGER NOT NULL, digest TEXT);
 CREATE TRIGGER no_update BEFORE UPDATE ON events BEGIN SELECT RAISE(ABORT, 'feedback is append-only'); END;
 CREATE TRIGGER no_delete BEFORE DELETE ON events BEGIN SELECT RAISE(ABORT, 'feedback is append-only'); END;
 PRAGMA application_id = {_APPLICATION_ID};
@@ -70,6 +77,8 @@ class FeedbackLog:
         self._db = connection
         self._lock = threading.Lock()
         self.path = path
+        columns = {row[1] for row in connection.execute("PRAGMA table_info(events)")}
+        self._digest = "digest" if "digest" in columns else "NULL"  # a log from before 0.3.0 that may only be read
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -96,6 +105,24 @@ class FeedbackLog:
                 raise
         return cls(db, path)
 
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Open a log for reading; nothing on disk is changed, and the disk may be read-only.
+
+        Raises:
+            FeedbackError: If it is not a feedback log, or is damaged.
+        """
+        with _explained(path):
+            # without the file of a writer beside it nobody writes, and SQLite needs none of its own
+            alone = not path.with_name(path.name + "-wal").exists() or not os.access(path.parent, os.W_OK)
+            uri = uri_of(path, immutable=True) if alone else f"{path.absolute().as_uri()}?mode=ro"
+            db = sqlite3.connect(uri, uri=True, check_same_thread=False)
+            try:
+                return cls(db, path)
+            except BaseException:
+                db.close()
+                raise
+
     def append(self, event: FeedbackEvent) -> int:
         """Store an event and return its number, after it is on disk.
 
@@ -104,11 +131,12 @@ class FeedbackLog:
         """
         shown = dumps([astuple(hit) for hit in event.shown], ensure_ascii=False)
         row = (*(getattr(event, name) for name in _COLUMNS.split(", ")[:8]), shown, event.language)
-        marks = ", ".join("?" * 12)
+        row += (event.at.isoformat(timespec="milliseconds"),)
+        marks = ", ".join("?" * 13)
         with self._lock, _explained(self.path):
             cursor = self._db.execute(
-                f"INSERT INTO events ({_COLUMNS}, schema) VALUES ({marks})",  # noqa: S608 (constants only)
-                (*row, event.at.isoformat(timespec="milliseconds"), SCHEMA_VERSION),
+                f"INSERT INTO events ({_COLUMNS}, schema, digest) VALUES ({marks})",  # noqa: S608 (constants only)
+                (*row, SCHEMA_VERSION, _digest(row)),
             )
         return int(cursor.lastrowid or 0)
 
@@ -116,18 +144,29 @@ class FeedbackLog:
         """Yield the events numbered above `after`, oldest first, up to the newest there is when asked.
 
         Raises:
-            FeedbackError: If a row is not valid; its number is named.
+            FeedbackError: If a row is not valid or was changed, with its number, or if rows are missing.
         """
+        begun = after
         with self._lock, _explained(self.path):
-            (newest,) = self._db.execute("SELECT COALESCE(MAX(number), 0) FROM events").fetchone()
-        query = f"SELECT number, {_COLUMNS} FROM events WHERE number > ? AND number <= ? ORDER BY number LIMIT ?"  # noqa: S608 (constants only)
+            (newest,) = self._db.execute(_NEWEST).fetchone()
+        query = f"SELECT number, {_COLUMNS}, {self._digest} FROM events WHERE number > ? AND number <= ? ORDER BY number LIMIT ?"  # noqa: S608 (constants only)
+        found = 0
         while True:
             with self._lock, _explained(self.path):
                 rows = self._db.execute(query, (after, newest, _PAGE)).fetchall()
             yield from (_stored(row) for row in rows)
+            found += len(rows)
             if len(rows) < _PAGE:
-                return
+                break
             after = rows[-1][0]
+        if found < newest - begun:
+            raise FeedbackError(
+                "feedback.rows_missing",
+                "{path} is damaged: {count:row is|rows are} missing",
+                do="Restore the file from a copy",
+                path=self.path,
+                count=newest - begun - found,
+            )
 
     def judgements(self, conflict: Conflict = "majority") -> list[Judgement]:
         """Return the judgements of passages that stand; see `quarry.training.feedback.judgements` for who is right when users differ."""
@@ -219,6 +258,8 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
             version=version,
             wanted=SCHEMA_VERSION,
         )
+    elif "digest" not in {row[1] for row in db.execute("PRAGMA table_info(events)")}:  # of a log from before 0.3.0
+        db.execute("ALTER TABLE events ADD COLUMN digest TEXT")
     db.execute("COMMIT")
     db.execute("PRAGMA journal_mode = WAL")
     sync_folder(path.parent)
@@ -248,8 +289,20 @@ def _explained(path: Path) -> Iterator[None]:
         ) from err
 
 
+def _digest(row: tuple[Any, ...]) -> str:
+    return sha256(dumps(row, ensure_ascii=True).encode()).hexdigest()[:32]
+
+
 def _stored(row: tuple[Any, ...]) -> StoredEvent:
-    number, query, action, session, generation, chunk_id, doc_id, grade, note, shown, language, at = row
+    number, query, action, session, generation, chunk_id, doc_id, grade, note, shown, language, at, digest = row
+    if digest is not None and digest != _digest(row[1:-1]):  # rows from before 0.3.0 have none
+        raise FeedbackError(
+            "feedback.row_changed",
+            "row {number} of the feedback log was changed or damaged",
+            expected="content that matches the digest written with it",
+            do="Restore the file from a copy",
+            number=number,
+        )
     try:
         hits = tuple(ShownHit(*hit) for hit in loads(shown))
         moment = datetime.fromisoformat(at)

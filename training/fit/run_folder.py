@@ -21,8 +21,11 @@ from json import JSONDecodeError, dumps, loads
 from pathlib import Path
 from typing import Any
 
-from quarry.indexer.errors import TrainingError
+from pydantic import ValidationError
+
+from quarry.indexer.errors import SearchError, TrainingError
 from quarry.indexer.storage.files.durable import sync_tree, write_atomic
+from quarry.indexer.storage.files.sealing import FileFact, describe, differences, seal, unseal
 
 START = "start"  # the model that a run begins with, where it had to be made of what was given (`quarry.training.fit.models.start`)
 TAUGHT = "taught-"  # begins the name of the file with a teacher's scores (`quarry.training.fit.rows.teacher`)
@@ -117,13 +120,13 @@ class RunFolder:
             write_atomic(path, dumps(config, ensure_ascii=False, indent=1).encode())
 
     def seal(self, checkpoint: Path) -> None:
-        """Declare a checkpoint whole: its files are durable and their sizes noted."""
+        """Declare a checkpoint whole: its files are durable, their sizes and digests noted."""
         sync_tree(checkpoint)
-        sizes = {path.name: path.stat().st_size for path in sorted(checkpoint.iterdir()) if path.is_file()}
-        write_atomic(checkpoint / _SEAL, dumps(sizes).encode())
+        facts = describe(checkpoint, (path for path in checkpoint.iterdir() if path.is_file()))
+        write_atomic(checkpoint / _SEAL, seal({name: fact.model_dump() for name, fact in facts.items()}))
 
     def last_checkpoint(self) -> Path | None:
-        """Return the newest whole checkpoint; what a killed process left half written is removed."""
+        """Return the newest whole checkpoint; what a killed process left half written, and what was damaged since, is removed."""
         found = sorted(self.checkpoints.glob("checkpoint-*"), key=lambda path: -step_of(path))
         whole = [path for path in found if _is_whole(path)]
         for path in found if self.writes else ():
@@ -183,9 +186,16 @@ def dev_scores(lines: Sequence[Mapping[str, Any]]) -> list[tuple[int, float]]:
 
 
 def _is_whole(checkpoint: Path) -> bool:
-    sizes = _read(checkpoint / _SEAL)
+    """Whether every file is as it was when the checkpoint was sealed; only sizes are known of those of versions before 0.3.0."""
+    try:
+        noted = unseal(checkpoint / _SEAL)
+        sizes = {name: fact for name, fact in noted.items() if isinstance(fact, int)}
+        facts = {name: FileFact.model_validate(fact) for name, fact in noted.items() if name not in sizes}
+    except (FileNotFoundError, SearchError, ValidationError):
+        return False
     files = ((checkpoint / name, size) for name, size in sizes.items())
-    return bool(sizes) and all(path.is_file() and os.path.getsize(path) == size for path, size in files)
+    as_long = all(path.is_file() and os.path.getsize(path) == size for path, size in files)
+    return bool(noted) and as_long and not differences(checkpoint, facts, hashes=True)
 
 
 def _read(path: Path) -> dict[str, Any]:

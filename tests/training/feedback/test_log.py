@@ -160,7 +160,7 @@ def test_rows_cannot_be_changed_or_deleted(log):
                 other.execute(statement)
         with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
             other.execute(
-                "INSERT INTO events VALUES (9, 'q', 'like', 's', 'g', '', '', NULL, '', '[]', 'en', 'now', 1)"
+                "INSERT INTO events VALUES (9, 'q', 'like', 's', 'g', '', '', NULL, '', '[]', 'en', 'now', 1, NULL)"
             )
 
 
@@ -173,10 +173,58 @@ def test_a_damaged_row_is_named(log):
     log.append(event())
     with sqlite3.connect(log.path) as other:
         other.execute(
-            "INSERT INTO events VALUES (7, 'q', 'click', 's', 'g', 'c', 'd', NULL, '', '[[1]]', 'en', 'now', 1)"
+            "INSERT INTO events VALUES (7, 'q', 'click', 's', 'g', 'c', 'd', NULL, '', '[[1]]', 'en', 'now', 1, NULL)"
         )
     with pytest.raises(FeedbackError, match="row 7 of the feedback log is not valid"):
         list(log.events())
+
+
+def changed(path, statement):
+    """Change a log as damage would: the triggers are not asked."""
+    with sqlite3.connect(path) as other:
+        triggers = [row[0] for row in other.execute("SELECT sql FROM sqlite_master WHERE type = 'trigger'")]
+        for name in ("no_update", "no_delete"):
+            other.execute(f"DROP TRIGGER {name}")
+        other.execute(statement)
+        for trigger in triggers:
+            other.execute(trigger)
+
+
+def test_a_changed_row_and_a_lost_one_are_noticed(log):
+    for number in range(3):
+        log.append(event(query=f"q{number}"))
+    assert len(list(log.events(after=1))) == 2
+    changed(log.path, "UPDATE events SET chunk_id = 'other#0-9' WHERE number = 2")
+    with pytest.raises(FeedbackError, match="row 2 of the feedback log was changed or damaged"):
+        list(log.events())
+    changed(log.path, "DELETE FROM events WHERE number = 2")
+    with pytest.raises(FeedbackError, match="is damaged: 1 row is missing"):
+        list(log.events())
+    changed(log.path, "DELETE FROM events")
+    with pytest.raises(FeedbackError, match="is damaged: 3 rows are missing"):
+        list(log.events())
+
+
+def test_a_log_of_an_older_version_is_read_and_continued(tmp_path):
+    path = tmp_path / "log.sqlite"
+    with FeedbackLog.open(path) as log:
+        log.append(event(query="before"))
+    changed(path, "ALTER TABLE events DROP COLUMN digest")
+    with FeedbackLog.read(path) as log:
+        assert [stored.event.query for stored in log.events()] == ["before"]
+    with FeedbackLog.open(path) as log:
+        log.append(event(query="after"))
+        assert [stored.event.query for stored in log.events()] == ["before", "after"]
+
+
+def test_reading_changes_nothing_in_the_folder(tmp_path):
+    path = tmp_path / "log.sqlite"
+    with FeedbackLog.open(path) as log:
+        log.append(event())
+    before = {each.name: each.read_bytes() for each in tmp_path.iterdir()}
+    with FeedbackLog.read(path) as log:
+        assert len(list(log.events())) == 1
+    assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == before
 
 
 def test_what_is_no_feedback_log_is_refused(tmp_path):

@@ -35,6 +35,23 @@ def test_only_whole_checkpoints_count_and_the_others_go(tmp_path):
     assert [path.name for path in run.checkpoints.iterdir()] == ["checkpoint-9"]
 
 
+def test_a_checkpoint_with_one_flipped_bit_does_not_count(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    run.begin(CONFIG)
+    checkpoint(run, 9)
+    checkpoint(run, 10)
+    (run.checkpoints / "checkpoint-10" / "weights").write_bytes(b"122")
+    assert run.last_checkpoint().name == "checkpoint-9"
+
+
+def test_a_checkpoint_of_an_older_version_counts_by_its_sizes(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    run.begin(CONFIG)
+    checkpoint(run, 9, sealed=False)
+    (run.checkpoints / "checkpoint-9" / "complete.json").write_text('{"weights": 3}')
+    assert run.last_checkpoint().name == "checkpoint-9"
+
+
 def test_settings_may_change_until_there_is_something_to_lose(tmp_path):
     run = RunFolder(tmp_path / "run")
     run.begin(CONFIG)

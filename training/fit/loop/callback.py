@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from math import ceil, isfinite
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from transformers import TrainerCallback
@@ -144,9 +146,17 @@ class RunCallback(TrainerCallback):
         if not path.is_file():
             return None
         with safe_open(path, framework="pt") as file:
-            step = int((file.metadata() or {})["step"])
-            restore_weights(self._model, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 (it has no __iter__)
-        return step
+            noted = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it has no __iter__)
+        if noted.get("sha256") not in (None, _digest(weights)):
+            raise TrainingError(
+                "fit.best_damaged",
+                "{file} is damaged: its weights do not match their digest",
+                do="Remove the folder of this run and train again",
+                file=path,
+            )
+        restore_weights(self._model, weights)
+        return int(noted["step"])
 
     def _note_score(self, step: int) -> float:
         score = of_first_process(self._parts.score) if self._parts.score is not None else 0.0
@@ -159,7 +169,8 @@ class RunCallback(TrainerCallback):
         if self._parts.run.writes:
             path = self._parts.run.best_weights
             temp = path.with_name(f".{path.name}.part")
-            save_file(trainable_weights(self._model), temp, metadata={"step": str(step), "dev": repr(score)})
+            weights = trainable_weights(self._model)
+            save_file(weights, temp, metadata={"step": str(step), "dev": repr(score), "sha256": _digest(weights)})
             temp.replace(path)
 
     def _without_gain(self) -> int:
@@ -193,3 +204,12 @@ class RunCallback(TrainerCallback):
             yield
         finally:
             signal.signal(signal.SIGINT, usual)
+
+
+def _digest(weights: dict[str, Any]) -> str:
+    """Return the SHA-256 of weights by name, whatever their precision."""
+    found = sha256()
+    for name, weight in sorted(weights.items()):
+        found.update(name.encode())
+        found.update(weight.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
