@@ -29,16 +29,22 @@ def main() -> int:
     )
     damage = commands.add_parser("damage", help="flipped bits, cut and exchanged files")
     damage.add_argument("--places", type=int, default=200)
-    damage.add_argument("--store", default="exact")
+    damage.add_argument("--only", nargs="*", default=[])
     files = commands.add_parser("files", help="mutants of files of every format")
     files.add_argument("--mutants", type=int, default=1000)
     files.add_argument("--seeds", type=Path, default=SEEDS)
     files.add_argument("--only", nargs="*", default=[])
-    for each in (kills, damage, files):
+    doors = commands.add_parser("doors", help="requests made up from the OpenAPI description")
+    doors.add_argument("--cases", type=int, default=5000)
+    faults = commands.add_parser("faults", help="full disks, two writers, unusual names, clocks, little memory")
+    faults.add_argument("--only", nargs="*", default=[])
+    faults.add_argument("--rounds", type=int, default=100, help="of two writers")
+    for each in (kills, damage, files, doors, faults):
         each.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
     with TemporaryDirectory(dir=MEMORY) as folder:
-        return {"kills": _kills, "damage": _damage, "files": _files}[chosen.command](chosen, Path(folder))
+        acts = {"kills": _kills, "damage": _damage, "files": _files, "doors": _doors, "faults": _faults}
+        return acts[chosen.command](chosen, Path(folder))
 
 
 def _kills(chosen: argparse.Namespace, folder: Path) -> int:
@@ -63,11 +69,14 @@ def _kills(chosen: argparse.Namespace, folder: Path) -> int:
 
 
 def _damage(chosen: argparse.Namespace, folder: Path) -> int:
-    from tests.reliability import damage
+    from tests.reliability import damage, subjects
 
-    found = damage.run(folder, chosen.places, chosen.store, chosen.seed)
-    _say(found)
-    return bool(found["silent"])
+    failed = False
+    for name in chosen.only or subjects.SUBJECTS:
+        found = damage.run(name, folder, chosen.places, chosen.seed)
+        _say(found)
+        failed = failed or bool(found["silent"])
+    return int(failed)
 
 
 def _files(chosen: argparse.Namespace, folder: Path) -> int:
@@ -79,6 +88,24 @@ def _files(chosen: argparse.Namespace, folder: Path) -> int:
     for kind, each in found.items():
         _say({"format": kind, **each})
     return any(each["lost"] or each["garbage"] for each in found.values())
+
+
+def _doors(chosen: argparse.Namespace, folder: Path) -> int:
+    from tests.reliability import doors
+
+    rows = doors.run(folder, chosen.cases, chosen.seed)
+    for row in rows:
+        _say(row)
+    _say({"asked": sum(row["asked"] for row in rows), "operations": len({row["operation"] for row in rows})})
+    return int(any(row["wrong"] for row in rows))
+
+
+def _faults(chosen: argparse.Namespace, folder: Path) -> int:
+    from tests.reliability import faults
+
+    for row in faults.run(folder, chosen.only, chosen.rounds, chosen.seed):
+        _say(row)
+    return 0
 
 
 def _say(content: object) -> None:

@@ -1,74 +1,28 @@
-"""One flipped bit, one truncation or one exchanged file at a time, over every file of an index: noticed by name, or harmless."""
+"""One flipped bit, one truncation or one exchanged file at a time, over every file: noticed by name, or harmless."""
 
+import os
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from shutil import copytree
 from typing import Any
 
-import pytest
-
-from quarry.app.doctor import examine
-from quarry.app.server.writing.inbox import Inbox
-from quarry.indexer.build import delete_documents, index_documents
-from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.errors import SearchError
-from quarry.indexer.opened import Index
-from quarry.indexer.records import Document
-from quarry.training.feedback.events import FeedbackEvent
-from quarry.training.feedback.log import FeedbackLog, feedback_path
-from tests.fakes import WordEmbedder
-from tests.indexer.writing import DIM, keep_segments
+from tests.reliability.subjects import SUBJECTS, Subject
 
-_WHOLE_LOGS = {"feedback.sqlite", "inbox.sqlite"}  # one of another index is as whole as ours: nothing could tell
-_TESTED_ELSEWHERE = {"writer.lock", "inbox.lock"}  # they hold the name of a process and nothing else
-
-
-def make(index: Path, store: str, seed: int) -> Path:
-    """An index of two segments in three generations, with judgements and a job that waits."""
-    options = BuildOptions(store=store, analyzer="bigram")
-    for first in (1, 6):
-        documents = [Document(f"d{n}", f"library text {n} of index {seed}") for n in range(first, first + 5)]
-        index_documents(index, documents, WordEmbedder(dim=DIM), options)
-    delete_documents(index, ["d1"], WordEmbedder(dim=DIM))
-    with FeedbackLog.open(feedback_path(index)) as log:
-        for row in range(20):
-            log.append(FeedbackEvent(f"question {row} of {seed}", "thumb_up", "s", "000002", "d2#0-9", "d2"))
-    inbox = Inbox.open(index)
-    inbox.put_documents([Document(f"w{n}", f"waiting {n} of {seed}") for n in range(20)])
-    inbox.close()
-    return index
-
-
-def answers(index: Path) -> list[object]:
-    """All that an index answers with. Raises SearchError where damage is noticed."""
-    opened = Index.open(index)
-    assert opened.vectors is not None
-    ids, _ = opened.chunks.digests()
-    found: list[object] = [[(d.doc_id, d.title, d.text) for d in opened.chunks.documents()], opened.chunks.chunks(ids)]
-    queries = WordEmbedder(dim=DIM).embed_queries([f"text {number}" for number in range(1, 9)])
-    found.append(opened.vectors.search(queries, 5))
-    found.append([opened.lexical.search(opened.analyzer.tokens(f"text {n}"), 9) for n in range(1, 9)])
-    with FeedbackLog.open(feedback_path(index)) as log:
-        found.append([(entry.number, entry.event) for entry in log.events()])
-    with closing(Inbox.open(index)) as inbox:
-        found.append([inbox.documents(job) for job in inbox.next_jobs(1000)])
-    return found
-
-
-def complaint(index: Path) -> str:
-    """What `quarry doctor` finds wrong."""
-    return "; ".join(
-        str(check.message) for check in examine(index) if check.severity == "failure" and check.name != "model"
-    )
+# one of another index is as whole as ours; a passage has the same vector and states in every index of a model
+_WHOLE_LOGS = {"feedback.sqlite", "inbox.sqlite", "f00d.tokens-2.sqlite", "f00d.probes.sqlite"}
+# the name of a process and nothing else; a log for people; what Lance writes for speed and does not need
+_LEFT_OUT = {"writer.lock", "inbox.lock", "log.jsonl", "latest_version_hint.json"}
+_BY_NAME, _BY_ANOTHER, _DOCTOR = "refused by name", "refused, another file named", "named by doctor only"
+_SILENT = "silently wrong"
 
 
 @contextmanager
 def damaged(path: Path, kind: str, other: Path, rng: random.Random) -> Iterator[str]:
     """Damage a file while a block runs."""
-    sound = path.read_bytes()
+    sound, stat = path.read_bytes(), path.stat()
     place = rng.randrange(max(1, len(sound)))
     content = bytearray(sound)
     if kind == "swapped" and other.is_file() and other.read_bytes() != sound:
@@ -78,60 +32,55 @@ def damaged(path: Path, kind: str, other: Path, rng: random.Random) -> Iterator[
     elif content:
         content[place] ^= 1 << rng.randrange(8)
     path.write_bytes(content)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # a disk that loses a bit gives no new time
     try:
         yield f"{path} ({kind} at {place})"
     finally:
-        path.write_bytes(sound)
+        path.write_bytes(sound)  # with a new time: what was remembered of the damaged file is of no use
 
 
-def run(folder: Path, places: int, store: str = "exact", seed: int = 0) -> dict[str, Any]:
-    """Damage so many places; returns the counts and what was silent."""
-    rng, counts, silent = random.Random(seed), Counter[str](), list[str]()
-    with pytest.MonkeyPatch.context() as patch:
-        keep_segments(patch)
-        index = make(folder / "index", store, 1)
-        other = make(folder / "other", store, 2)
-    expected = answers(index)
-    for leftover in folder.rglob("*.sqlite-*"):
-        leftover.unlink()
-    copytree(index, folder / "sound")
-    files = [path for path in sorted(index.rglob("*")) if path.is_file() and path.name not in _TESTED_ELSEWHERE]
+def run(name: str, folder: Path, places: int, seed: int = 0) -> dict[str, Any]:
+    """Damage so many places of a subject; returns the counts and what was silent."""
+    subject, rng, counts, silent = SUBJECTS[name], random.Random(seed), Counter[str](), list[str]()
+    root, other = subject.make(folder / name, 1), subject.make(folder / f"{name}-other", 2)
+    expected, right = subject.answers(root), subject.also(root)
+    _without_logs(root)
+    files = [path for path in sorted(root.rglob("*")) if path.is_file() and path.name not in _LEFT_OUT]
     for number in range(places):
         path = files[number % len(files)]
         kinds = ("flipped", "cut") if path.name in _WHOLE_LOGS else ("flipped", "cut", "swapped")
         kind = kinds[number // len(files) % len(kinds)]
-        with damaged(path, kind, _counterpart(path, index, other), rng) as what:
-            counts[_verdict(lambda: answers(index), expected, path, index)] += 1
-            if _SILENT:
-                silent.append(what)
-                _SILENT.clear()
-        for leftover in index.glob("*.sqlite-*"):
-            leftover.unlink()
-    assert answers(index) == expected
-    return {"store": store, "places": places, **counts, "silent": silent}
+        with damaged(path, kind, _counterpart(path, root, other), rng) as what:
+            verdict = _verdict(subject, root, path, [expected, *right])
+            counts[verdict] += 1
+            silent += [what] if verdict == _SILENT else []
+        _without_logs(root)
+    assert subject.answers(root) == expected
+    return {"of": name, "places": places, "files": len(files), **counts, "silent": silent}
 
 
-_SILENT: list[str] = []
+def _without_logs(root: Path) -> None:
+    for leftover in root.rglob("*.sqlite-*"):
+        leftover.unlink()
 
 
-def _verdict(ask: Callable[[], list[object]], expected: list[object], path: Path, index: Path) -> str:
+def _verdict(subject: Subject, root: Path, path: Path, right: list[list[object]]) -> str:
     try:
-        found = ask()
+        found = subject.answers(root)
     except SearchError as err:
-        if path.name not in str(err) and path.stem not in str(err):
-            return "refused, another file named"
-        return "refused by name"
-    if found == expected:
-        return "named by doctor" if path.name in complaint(index) else "harmless"
-    if path.name in complaint(index):
-        return "named by doctor only"
-    _SILENT.append(path.name)
-    return "silently wrong"
+        named = (path.name, path.stem, str(path.parent))  # a model folder is one thing
+        return _BY_NAME if any(name in str(err) for name in named) else _BY_ANOTHER
+    if found == right[0]:
+        return "named by doctor" if path.name in subject.complaint(root) else "harmless"
+    if found in right:
+        return "an older state taken"
+    complaint = subject.complaint(root)
+    return _DOCTOR if path.name in complaint or path.parent.name in complaint else _SILENT
 
 
-def _counterpart(path: Path, index: Path, other: Path) -> Path:
+def _counterpart(path: Path, root: Path, other: Path) -> Path:
     """The file of the same kind in another index, or in an older generation."""
-    relative = path.relative_to(index)
+    relative = path.relative_to(root)
     same = other / relative
     if same.is_file():
         return same

@@ -175,7 +175,7 @@ def run(kind: str, folder: Path, kills: int, seed: int = 0, seconds: float = mat
     reader, until = Reader(lambda: search(index)), time.monotonic() + seconds
     most, needed, done, finished = 20, 0.2, 0, 0
     acknowledged: set[str] = set()
-    before = _state(index, kind)
+    before = state(index, kind)
     number = 0
     while done < kills and time.monotonic() < until:
         number += 1
@@ -189,16 +189,12 @@ def run(kind: str, folder: Path, kills: int, seed: int = 0, seconds: float = mat
         def work(tell: Tell, change: int | None = change, number: int = number, place: Path = place) -> None:
             if kind in _SEGMENTS_STAY:
                 keep_segments()
-            count, began = die_before(change, place), list[float]()
-
-            def said(word: object) -> None:
-                began.append(time.monotonic())
-                tell(word)
-
+            count, told_at = die_before(change, place), list[float]()
             if kind != "documents":
-                said("begun")
-            act(place, number, said)
-            tell(["finished", count(), time.monotonic() - began[0]])
+                tell("begun")
+                told_at.append(time.monotonic())
+            act(place, number, lambda word: (told_at.append(time.monotonic()), tell(word))[1])
+            tell(["finished", count(), time.monotonic() - told_at[0]])
 
         code, told = forked(work, after=None if unharmed or change is not None else rng.random() * 1.2 * needed)
         ended = bool(told) and isinstance(told[-1], list)
@@ -214,11 +210,11 @@ def run(kind: str, folder: Path, kills: int, seed: int = 0, seconds: float = mat
         if kind == "build":
             assert not ended or (place / "quarry-index.json").is_file(), "an acknowledged build is not there"
             if (place / "quarry-index.json").is_file():
-                assert len(_state(place, kind)) == 22
+                assert len(state(place, kind)) == 22
             elif rng.random() < 0.3:  # else the next build continues over what is left
                 rmtree(place, ignore_errors=True)
             continue
-        after = _state(index, kind)
+        after = state(index, kind)
         if kind in ("feedback", "documents"):
             acknowledged.update(said for said in told if isinstance(said, str) and said != "begun")
             assert acknowledged <= set(after), f"lost: {acknowledged - set(after)}"
@@ -236,7 +232,8 @@ def run(kind: str, folder: Path, kills: int, seed: int = 0, seconds: float = mat
     }
 
 
-def _state(index: Path, kind: str) -> list[Any]:
+def state(index: Path, kind: str) -> list[Any]:
+    """Return what an index holds, looked at in a fork."""
     code, told = forked(lambda tell: look(index, kind, tell))
     assert code == 0, f"{index} cannot be read after a kill"
     return list(told[0])

@@ -28,9 +28,9 @@ def test_kills_lose_nothing_and_a_reader_never_sees_an_error():
 
 
 def test_damage_is_noticed_or_harmless():
-    (found,) = said("damage", "--places", "100")
-    assert found["silent"] == []
-    assert found["refused by name"] > 40
+    found = said("damage", "--places", "40", "--only", "exact", "tokens", "cache", "run")
+    assert [each["silent"] for each in found] == [[], [], [], []]
+    assert all(each.get("refused by name", 0) + each.get("an older state taken", 0) > 5 for each in found)
 
 
 def test_mutants_are_read_or_skipped_within_the_limits():

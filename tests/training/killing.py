@@ -51,6 +51,11 @@ def forked(work: Callable[[Tell], None], *, after: float | None = None) -> tuple
 
 def die_before(change: int | None, folder: Path) -> Callable[[], int]:
     """Kill this process before its n-th change below a folder, from 0; returns what tells how many there were."""
+    return changes_below(folder, lambda number: os.kill(os.getpid(), signal.SIGKILL) if number == change else None)
+
+
+def changes_below(folder: Path, before: Callable[[int], object]) -> Callable[[], int]:
+    """Call `before` with the number of each change below a folder, before it is made; returns what tells how many there were."""
     seen, below = [0], str(folder)
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
@@ -63,9 +68,8 @@ def die_before(change: int | None, folder: Path) -> Callable[[], int]:
             return
         name = os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else ""
         if counts and (name.startswith(below) or not os.path.isabs(name)):  # a tree is removed by names in its folders
-            if seen[0] == change:
-                os.kill(os.getpid(), signal.SIGKILL)
             seen[0] += 1
+            before(seen[0] - 1)
 
     sys.addaudithook(hook)
     return lambda: seen[0]

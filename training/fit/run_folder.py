@@ -201,7 +201,7 @@ def _is_whole(checkpoint: Path) -> bool:
 def _read(path: Path) -> dict[str, Any]:
     try:
         return _parsed(path.read_text(encoding="utf-8"))
-    except OSError:
+    except (OSError, UnicodeDecodeError):
         return {}
 
 

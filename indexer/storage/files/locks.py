@@ -9,7 +9,7 @@ from json import dumps, loads
 from pathlib import Path
 from weakref import finalize
 
-from quarry.indexer.errors import IndexBusyError
+from quarry.indexer.errors import AccessError, IndexBusyError
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.files.durable import accessible
 from quarry.indexer.storage.files.file_locks import lock, lock_waiting
@@ -26,7 +26,7 @@ class ProcessLock:
         busy: Makes the error when the lock is taken.
 
     Raises:
-        AccessError: If this user may not write there.
+        AccessError: If this user may not write there, or the file system has no locks.
         IndexBusyError: If another process, or another thread of this one, holds it.
     """
 
@@ -35,6 +35,16 @@ class ProcessLock:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             mine = lock(descriptor)
+        except OSError as err:
+            os.close(descriptor)
+            raise AccessError(
+                "storage.no_locks",
+                "{path} cannot be locked ({why})",
+                expected="a file system with file locks, without which two writers would damage the index",
+                do="Keep the index on a local disk, or mount the share with locks (NFS: without `nolock`)",
+                path=path,
+                why=str(err.strerror or err),
+            ) from err
         except BaseException:
             os.close(descriptor)
             raise

@@ -141,6 +141,13 @@ class BlobCache:
         with self.damage_named():
             return int(self.db.execute(sql).fetchone()[0])
 
+    def check(self) -> None:
+        """Look for damage that hides rows. Raises IndexFormatError when there is some."""
+        with self.damage_named():
+            (verdict,) = self.db.execute("PRAGMA integrity_check(1)").fetchone()
+        if verdict != "ok":
+            raise self.table.damaged(self.path, Message.plain(str(verdict)))
+
     def mismatch(self) -> IndexFormatError:
         """Return the error for a row that is not what was written."""
         return self.table.damaged(self.path, self.table.mismatch)

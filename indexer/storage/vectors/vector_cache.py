@@ -89,7 +89,7 @@ class VectorCache:
 
         Raises:
             KeyError: If a digest has no vector here.
-            IndexFormatError: If a stored vector does not match its checksum.
+            IndexFormatError: If a stored vector does not match its checksum, or the file is damaged.
         """
         rows: dict[bytes, list[int]] = {}
         for row, digest in enumerate(digests):
@@ -100,6 +100,7 @@ class VectorCache:
                 raise self._blobs.mismatch()
             out[rows.pop(digest)] = np.frombuffer(blob, dtype="<f4")
         if rows:
+            self._blobs.check()
             raise KeyError(f"{len(rows)} passages have no embedding yet, first {next(iter(rows)).hex()}")
         return out
 

@@ -1,5 +1,6 @@
 """One process holds a lock file; it is named, and when it is killed nothing is left to repair."""
 
+import errno
 import json
 import os
 import subprocess
@@ -7,14 +8,14 @@ import sys
 
 import pytest
 
-from quarry.indexer.errors import IndexBusyError
+from quarry.indexer.errors import AccessError, IndexBusyError
 from quarry.indexer.storage.files.locks import ProcessLock, process_lock
 
 HOLD = """
 import sys, time
 from pathlib import Path
 from quarry.indexer.storage.files.locks import ProcessLock
-from quarry.indexer.errors import IndexBusyError
+from quarry.indexer.errors import AccessError, IndexBusyError
 lock = ProcessLock(Path(sys.argv[1]), lambda owner: IndexBusyError(str(owner)))
 print("held", flush=True)
 time.sleep(600)
@@ -58,7 +59,7 @@ def test_an_owner_that_cannot_be_read_is_another_process(tmp_path):
 REMOVE_AND_WRITE = """
 import os, sys
 from pathlib import Path
-from quarry.indexer.errors import IndexBusyError
+from quarry.indexer.errors import AccessError, IndexBusyError
 from quarry.indexer.storage.generations import writer_lock
 index = Path(sys.argv[1])
 os.unlink(index / "writer.lock")
@@ -96,3 +97,19 @@ def test_on_a_file_system_without_locks_of_folders_the_lock_file_counts(tmp_path
     monkeypatch.setattr(locks, "lock", refuse)
     with writer_lock(tmp_path), pytest.raises(IndexBusyError, match=f"process {os.getpid()} "), writer_lock(tmp_path):
         pass
+
+
+def test_a_file_system_without_any_locks_is_refused_in_words_and_can_still_be_read(tmp_path, monkeypatch):
+    from quarry.indexer.build import index_documents
+    from quarry.indexer.opened import Index
+    from quarry.indexer.records import Document
+
+    index_documents(tmp_path / "index", [Document("a", "renew books")], None)
+
+    def none(descriptor, how):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", none)
+    with pytest.raises(AccessError, match="writer.lock cannot be locked .No locks available.; expected a file system"):
+        index_documents(tmp_path / "index", [Document("b", "more")], None)
+    assert Index.open(tmp_path / "index").chunks.counts()[0] == 1

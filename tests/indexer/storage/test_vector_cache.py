@@ -56,3 +56,13 @@ def test_what_is_not_kept_is_forgotten(tmp_path):
     cache.keep({digests[1]})
     assert cache.missing(digests) == {digests[0], digests[2]}
     assert cache.get([digests[1]]).tolist() == [[0.0, 1.0]]
+
+
+def test_damage_that_hides_a_row_is_noticed(tmp_path):
+    path, digests = tmp_path / "cache.sqlite", sorted(passage_digest(str(number)) for number in range(50))
+    cache = VectorCache.open(path, 8)
+    cache.put(digests, np.ones((50, 8), np.float32))
+    cache.close()
+    path.write_bytes(path.read_bytes().replace(digests[20], b"\xff" * 16))
+    with pytest.raises(IndexFormatError, match="cache.sqlite is damaged"):
+        VectorCache.open(path, 8).get([digests[20]])

@@ -112,3 +112,13 @@ def test_the_commit_of_somebody_elses_repository_is_not_recorded(tmp_path, monke
     assert "commit" not in run_folder.versions()
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "quarry-search"\n', encoding="utf-8")
     assert len(run_folder.versions()["commit"]) == 40  # our own checkout
+
+
+def test_a_damaged_configuration_is_no_run_to_resume(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    run.begin(CONFIG)
+    checkpoint(run, 3)
+    path = tmp_path / "run" / "config.json"
+    path.write_bytes(path.read_bytes().replace(b"embedder", b"embed\xacer"))
+    with pytest.raises(TrainingError, match="is not empty and holds no run"):
+        run.begin(CONFIG)

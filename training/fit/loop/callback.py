@@ -141,7 +141,11 @@ class RunCallback(TrainerCallback):
         return list(self._scores)
 
     def restore_best(self) -> int | None:
-        """Put the weights with the best dev score back and return their step; None when none were kept."""
+        """Put the weights with the best dev score back and return their step; None when none were kept.
+
+        Raises:
+            TrainingError: If the file that kept them is damaged.
+        """
         path = self._parts.run.best_weights
         if not path.is_file():
             return None

@@ -1,0 +1,257 @@
+"""Disks that are full at every step, and other things that go wrong below a writer: an error in words, and what was there stays.
+
+After every fault the index holds what it held before or what the writer was making, every file matches its record, and the same
+writer succeeds once the fault is gone.
+"""
+
+import errno
+import os
+import random
+import resource
+import shutil
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from quarry.indexer.build import index_documents
+from quarry.indexer.errors import IndexBusyError, SearchError
+from quarry.indexer.opened import Index
+from quarry.indexer.records import Document
+from quarry.indexer.storage.files.durable import is_disk_full
+from tests.fakes import WordEmbedder
+from tests.reliability.kills import ACTS, build, keep_segments, stamped, state
+from tests.training.killing import Tell, changes_below, forked
+
+WRITERS = ("append", "delete", "switch", "merge", "upload", "feedback")
+NAMES = (
+    "with spaces",
+    "with\nnewline",
+    "中文 文件夹",
+    "emoji 📚👩‍🚀",
+    "quo'te\"s",
+    "per%20cent%41",
+    "ques?tion",
+    "ha#sh",
+    "semi;colon&amp",
+    "-dash",
+    "[brackets]*",
+    "tab\tand\u202eturned",
+    "e\u0301 two forms \u00e9",
+    "长" * 60,
+)
+_DISK_KB = 4096
+
+
+def full_at_every_step(folder: Path, seed: int = 0) -> list[dict[str, Any]]:
+    """Let the disk be full at the n-th change that a writer makes, for every n."""
+    return [_injected(kind, folder / f"step-{kind}") for kind in WRITERS]
+
+
+def _injected(kind: str, index: Path) -> dict[str, Any]:
+    assert forked(lambda tell: build(index, 0, tell))[0] == 0
+    refused, step, changes = 0, 0, 1
+    while step < changes:  # the run whose fault would come after its last change is left out
+        before = state(index, kind)
+
+        def full(number: int, limit: int = step) -> None:
+            if number == limit:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        said, changes = _tried(kind, index, 1000 + step, lambda full=full: changes_below(index, full))  # type: ignore[misc]
+        after = state(index, kind)
+        assert said or after != before or kind in ("switch", "merge")
+        refused, step = refused + bool(said), step + 1
+        changes = step + 1 if said else changes
+    return {"fault": "full at the n-th change", "writer": kind, "tried": step, "refused": refused, "lost": 0}
+
+
+def small_disks(folder: Path, seed: int = 0) -> list[dict[str, Any]]:
+    """Let writers work on a small disk in memory with less and less room; empty without the right to mount one."""
+    with mounted(folder / "disk") as disk:
+        return [] if disk is None else [_with_room(kind, disk) for kind in WRITERS]
+
+
+def _with_room(kind: str, disk: Path) -> dict[str, Any]:
+    index, ballast, refused, tried = disk / kind, disk / "ballast", 0, 0
+    assert forked(lambda tell: build(index, 0, tell))[0] == 0
+    for room in (0, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 512, 1024):
+        before = state(index, kind)
+        ballast.write_bytes(b"x" * max(0, shutil.disk_usage(disk).free - room * 1024))
+        said, _ = _tried(kind, index, 2000 + room, lambda: None)
+        ballast.unlink()
+        after = state(index, kind)
+        assert not said or set(map(str, before)) <= set(map(str, after)) or kind != "feedback"
+        tried, refused = tried + 1, refused + bool(said)
+    shutil.rmtree(index)
+    return {"fault": "a small disk", "writer": kind, "tried": tried, "refused": refused, "lost": 0}
+
+
+def small_files(folder: Path, seed: int = 0) -> list[dict[str, Any]]:
+    """Let no file grow over a limit (RLIMIT_FSIZE)."""
+    found = []
+    for kind in WRITERS:
+        index, refused, tried = folder / f"files-{kind}", 0, 0
+        assert forked(lambda tell, index=index: build(index, 0, tell))[0] == 0  # type: ignore[misc]
+        for most in (0, 100, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 1 << 20):
+            limits = (most, resource.RLIM_INFINITY)
+            said, _ = _tried(
+                kind, index, 3000 + most, lambda limits=limits: resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            )  # type: ignore[misc]
+            state(index, kind)
+            tried, refused = tried + 1, refused + bool(said)
+        found.append({"fault": "files that cannot grow", "writer": kind, "tried": tried, "refused": refused, "lost": 0})
+    return found
+
+
+def _tried(kind: str, index: Path, number: int, fault: Callable[[], Callable[[], int] | None]) -> tuple[str, int]:
+    """Let a writer work with a fault, in a fork; returns what it said when it was refused, and what the fault counted.
+
+    Raises:
+        AssertionError: If it ended with another error than one in words, or than the system's for a full disk, which the command
+            line and the servers put into words.
+    """
+
+    def work(tell: Tell) -> None:
+        if kind == "merge":
+            keep_segments()
+        count, said = fault(), ""
+        try:
+            ACTS[kind](index, number, lambda word: None)
+        except SearchError as err:
+            said = str(err)
+        except AssertionError as err:  # the app's upload keeps its error
+            said = str(err.args[0])
+        except OSError as err:
+            said = str(err) if is_disk_full(err) else f"TRACEBACK {traceback.format_exc()}"
+        tell([said, count() if count else 0])
+
+    code, told = forked(work)
+    assert code == 0, f"{kind} {number}: {told}"
+    assert not told[0][0] or any(words in told[0][0] for words in ("full", "No space", "too large", "Make room")), told[
+        0
+    ][0]
+    said, count = told[0]
+    return str(said), int(count)
+
+
+def two_writers(folder: Path, rounds: int, seed: int = 0) -> dict[str, Any]:
+    """Start two writers at the same moment: both finish, or the second is refused and the first is named."""
+    index, busy, both = folder / "two", 0, 0
+    assert forked(lambda tell: build(index, 0, tell))[0] == 0
+    for number in range(1, rounds + 1):
+        at = time.monotonic() + 0.1
+        codes: list[int] = []
+        for child in range(2):
+            code = os.fork()
+            if code == 0:
+                os._exit(_write_at(index, at, number, child))
+            codes.append(code)
+        ends = [os.waitstatus_to_exitcode(os.waitpid(code, 0)[1]) for code in codes]
+        assert set(ends) <= {0, 7} and 0 in ends, ends
+        busy, both = busy + (7 in ends), both + (7 not in ends)
+        texts = state(index, "append")
+        assert any(f"version{number}{side}" in text for _, text in texts for side in (0, 1))
+    return {"fault": "two writers", "tried": rounds, "refused": busy, "both finished": both, "lost": 0}
+
+
+def _write_at(index: Path, at: float, number: int, child: int) -> int:
+    time.sleep(max(0.0, at - time.monotonic()))
+    try:
+        index_documents(
+            index, [Document(f"stamp{side}", f"library stamp version{number}{child}") for side in "ab"], WordEmbedder()
+        )
+    except IndexBusyError as err:
+        return 7 if "process" in str(err) else 1
+    except BaseException:  # noqa: BLE001 (the code of the process tells)
+        return 1
+    return 0
+
+
+def clocks(folder: Path, seed: int = 0) -> dict[str, Any]:
+    """Let times of files jump by decades between runs, back and forth: every change is read, and the newest generation answers."""
+    index, texts, rng, jumps = folder / "clock", folder / "clock-texts", random.Random(seed), 30
+    texts.mkdir()
+    for number in range(jumps):
+        path = texts / "a.txt"
+        path.write_text(f"library version{number}", encoding="utf-8")
+        moment = rng.randrange(1_000_000_000, 4_000_000_000)
+        os.utime(path, (moment, moment))
+        command = [sys.executable, "-m", "quarry", "index", str(texts), "--into", str(index), "--model", "none"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert [d.text for d in Index.open(index).chunks.documents()] == [f"library version{number}"]
+    return {"fault": "the clock of files jumps", "tried": jumps, "lost": 0}
+
+
+def names(folder: Path, seed: int = 0) -> dict[str, Any]:
+    """Build, update, search and examine indexes in folders with unusual names, of files with such names."""
+    for number, name in enumerate(NAMES):
+        texts, index = folder / "names" / name / "texts", folder / "names" / name / "index"
+        texts.mkdir(parents=True)
+        (texts / f"{name}.txt").write_text(f"library text {number}", encoding="utf-8")
+        own = [sys.executable, "-m", "quarry"]
+        for command, rc in (
+            (["index", f"./{name}/texts", "--into", f"./{name}/index", "--model", "none"], 0),
+            (["search", f"./{name}/index", "library", "--json"], 0),
+            (["doctor", f"./{name}/index"], 0),
+        ):
+            done = subprocess.run([*own, *command], cwd=folder / "names", capture_output=True, text=True, check=False)
+            assert done.returncode == rc, (name, command[0], done.stderr[-500:])
+        assert Index.open(index).chunks.counts()[0] == 1, name
+    assert sorted(path.name for path in (folder / "names").iterdir()) == sorted(NAMES), "a file beside an index"
+    return {"fault": "names of folders and files", "tried": len(NAMES), "lost": 0}
+
+
+def memory(folder: Path, seed: int = 0) -> dict[str, Any]:
+    """Let a run that updates an index have less and less memory: it ends with a sentence, or finishes; the index answers."""
+    index, texts, refused = folder / "memory", folder / "memory-texts", 0
+    assert forked(lambda tell: build(index, 0, tell))[0] == 0
+    texts.mkdir()
+    (texts / "long.txt").write_text("the library is open from nine to five. " * 200_000, encoding="utf-8")
+    sizes = (200, 250, 300, 350, 400, 500, 700)
+    for megabytes in sizes:
+        limit = f'ulimit -v {megabytes << 10}; exec "$@"'
+        command = [sys.executable, "-m", "quarry", "index", str(texts), "--into", str(index), "--json"]
+        done = subprocess.run(["sh", "-c", limit, "sh", *command], capture_output=True, text=True, check=False)
+        assert done.returncode in (0, 1), (megabytes, done.returncode, done.stderr[-800:])
+        assert "Traceback" not in done.stderr, (megabytes, done.stderr[-800:])
+        refused += done.returncode != 0
+        assert dict(state(index, "append"))["stampa"] == stamped(0)[0].text
+    return {"fault": "too little memory", "tried": len(sizes), "refused": refused, "lost": 0}
+
+
+@contextmanager
+def mounted(folder: Path) -> Iterator[Path | None]:
+    """Mount a small disk in memory; None without the right to."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={_DISK_KB}k", "tmpfs", str(folder)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True, check=False).returncode:
+        yield None
+        return
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def run(folder: Path, only: list[str], rounds: int, seed: int = 0) -> Iterator[dict[str, Any]]:
+    """Try all faults, or some; yields a row for each."""
+    for name in only or TRIALS:
+        found = two_writers(folder, rounds, seed) if name == "writers" else TRIALS[name](folder, seed)
+        yield from found if isinstance(found, list) else [found]
+
+
+TRIALS: dict[str, Callable[..., Any]] = {
+    "steps": full_at_every_step,
+    "disks": small_disks,
+    "files": small_files,
+    "writers": two_writers,
+    "clocks": clocks,
+    "names": names,
+    "memory": memory,
+}
