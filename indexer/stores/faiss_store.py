@@ -21,6 +21,7 @@ from quarry.indexer.storage.files.sealing import FileFact, unseal
 from quarry.indexer.stores.base import Neighbour
 from quarry.indexer.stores.checks import check_search, recall_missed, tuning_queries, vectors_message
 from quarry.indexer.stores.exact import ExactStore
+from quarry.indexer.stores.faiss_file import check_file, limited_to
 from quarry.indexer.stores.sealed import (
     HEADER_NAME,
     Header,
@@ -80,6 +81,7 @@ class FaissStore:
         refuse_damage(folder, {path.name: digest}, hashes=None)
         check_tuned(facts, folder / HEADER_NAME)
         store = cls(folder, ExactStore.of_header(folder, header), FaissOptions(facts.get("option", "auto")))
+        check_file(path, facts["index"], (len(store), store.dim))
         store._index = _read(path, len(store), store.dim)
         store._facts = facts
         store._set_effort(facts["search"])
@@ -233,9 +235,11 @@ def _faiss() -> Any:
 
 
 def _read(path: Path, count: int, dim: int) -> Any:
+    faiss = _faiss()
     try:
-        index = _faiss().read_index(str(path))
-    except RuntimeError as err:
+        with limited_to(path, faiss):
+            index = faiss.read_index(str(path))
+    except (RuntimeError, MemoryError) as err:
         wanted = Message.of("stores.faiss_index", "a FAISS index")
         raise unreadable(path, Message.plain(str(err)), wanted) from err
     if (index.ntotal, index.d) != (count, dim):

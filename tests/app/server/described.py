@@ -18,7 +18,7 @@ FILES = [positive_data_acceptance, negative_data_rejection]
 
 def operations(url: str) -> Iterator[tuple[Any, list[GenerationMode]]]:
     """Yield each operation of a running server, with the kinds of requests that make sense for it."""
-    for found in schemathesis.openapi.from_url(f"{url}/openapi.json").get_all_operations():
+    for found in schemathesis.openapi.from_url(f"{url}/openapi.json", timeout=60).get_all_operations():
         operation = found.ok()
         if operation.method != "get" or "{" in operation.path:  # elsewhere there is nothing that could be wrong
             yield operation, [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]
@@ -43,7 +43,7 @@ def ask(operation: Any, mode: GenerationMode, cases: int, number: int = 0) -> in
         sound = mode is GenerationMode.NEGATIVE
         assume(sound or (ranks_are_distinct(case.body) and asks_something(operation, case.body)))
         asked += 1
-        answer = case.call_and_validate(excluded_checks=excluded)
+        answer = case.call_and_validate(excluded_checks=excluded, timeout=60)
         assert answer.status_code < 500
 
     once()

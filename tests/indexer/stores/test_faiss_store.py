@@ -23,6 +23,13 @@ def faiss_bytes(path: Path, rows: int, dim: int) -> bytes:
     return path.read_bytes()
 
 
+def forge(folder: Path, path: Path) -> None:
+    """Write the digest of a changed file into the header, as whoever made the index could."""
+    facts = unseal(folder / "store.json")
+    facts["files"] |= {key: fact.model_dump() for key, fact in describe(folder, [path]).items()}
+    (folder / "store.json").write_bytes(seal(facts))
+
+
 class TestFaissFlat(VectorStoreContract):
     kind = "flat"
 
@@ -45,6 +52,31 @@ class TestFaissFlat(VectorStoreContract):
         path.write_bytes(content[:50])
         with pytest.raises(IndexFormatError, match="index.000001.faiss has 50 bytes instead of"):
             FaissStore.open(tmp_path, verified=True)
+
+    def test_a_forged_file_is_refused_before_memory_is_taken_for_it(self, tmp_path):
+        """Whoever makes an index for others can give any bytes a matching digest."""
+        store, _ = self.filled(tmp_path)
+        store.flush()
+        path = tmp_path / "index.000001.faiss"
+        sound = path.read_bytes()
+        for place, content, message in (
+            (0, b"IxMp", "its first bytes are not those of the kind"),
+            (
+                4,
+                (1 << 30).to_bytes(4, "little"),
+                "holds 60 vectors of length 1073741824; expected 60 vectors of length 8",
+            ),
+            (8, (1 << 40).to_bytes(8, "little"), "holds 1,099,511,627,776 vectors of length 8; expected 60"),
+            (37, (1 << 36).to_bytes(8, "little"), "cannot be read .*; expected a FAISS index"),
+        ):
+            path.write_bytes(sound[:place] + content + sound[place + len(content) :])
+            forge(tmp_path, path)
+            with pytest.raises(IndexFormatError, match=message):
+                FaissStore.open(tmp_path)
+        path.write_bytes(sound[:20])
+        forge(tmp_path, path)
+        with pytest.raises(IndexFormatError, match="it has 20 bytes"):
+            FaissStore.open(tmp_path)
 
     def test_what_faiss_cannot_read_is_refused(self, tmp_path):
         store, _ = self.filled(tmp_path)
