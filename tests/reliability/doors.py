@@ -23,7 +23,7 @@ def run(folder: Path, cases: int, seed: int = 0) -> list[dict[str, Any]]:
             for mode in modes:
                 row: dict[str, Any] = {"operation": name, "requests": mode.value, "asked": 0, "wrong": ""}
                 try:
-                    row["asked"] = ask(operation, mode, -(-cases // _MODES_OF_ALL), seed)
+                    row["asked"] = ask(operation, mode, -(-cases // _MODES_OF_ALL), seed + 1)
                 except* AssertionError as several:
                     row["wrong"] = str(several.exceptions[0])[:600]
                 rows.append(row)

@@ -47,9 +47,10 @@ NAMES = (
 _DISK_KB = 4096
 
 
-def full_at_every_step(folder: Path, seed: int = 0) -> list[dict[str, Any]]:
+def full_at_every_step(folder: Path, seed: int = 0) -> Iterator[dict[str, Any]]:
     """Let the disk be full at the n-th change that a writer makes, for every n."""
-    return [_injected(kind, folder / f"step-{kind}") for kind in WRITERS]
+    for kind in WRITERS:
+        yield _injected(kind, folder / f"step-{kind}")
 
 
 def _injected(kind: str, index: Path) -> dict[str, Any]:
@@ -70,10 +71,11 @@ def _injected(kind: str, index: Path) -> dict[str, Any]:
     return {"fault": "full at the n-th change", "writer": kind, "tried": step, "refused": refused, "lost": 0}
 
 
-def small_disks(folder: Path, seed: int = 0) -> list[dict[str, Any]]:
-    """Let writers work on a small disk in memory with less and less room; empty without the right to mount one."""
+def small_disks(folder: Path, seed: int = 0) -> Iterator[dict[str, Any]]:
+    """Let writers work on a small disk in memory with less and less room; nothing without the right to mount one."""
     with mounted(folder / "disk") as disk:
-        return [] if disk is None else [_with_room(kind, disk) for kind in WRITERS]
+        for kind in WRITERS if disk is not None else ():
+            yield _with_room(kind, disk)
 
 
 def _with_room(kind: str, disk: Path) -> dict[str, Any]:
@@ -248,7 +250,7 @@ def run(folder: Path, only: list[str], rounds: int, seed: int = 0) -> Iterator[d
     """Try all faults, or some; yields a row for each."""
     for name in only or TRIALS:
         found = two_writers(folder, rounds, seed) if name == "writers" else TRIALS[name](folder, seed)
-        yield from found if isinstance(found, list) else [found]
+        yield from [found] if isinstance(found, dict) else found
 
 
 TRIALS: dict[str, Callable[..., Any]] = {

@@ -48,3 +48,8 @@ def test_mutants_are_read_or_skipped_within_the_limits():
         "txt",
     }
     assert all(each["slowest_s"] < 60 for each in found)
+
+
+def test_of_two_writers_at_the_same_moment_the_second_is_refused_or_waits_its_turn():
+    (found,) = said("faults", "--only", "writers", "--rounds", "3")
+    assert found["tried"] == found["refused"] + found["both finished"] == 3

@@ -1,7 +1,7 @@
 """`/documents`: list, show, add and delete, and the state of these jobs; `/originals`, `/roots`. A job answered with 202 is on disk."""
 
 from pathlib import Path as FilePath
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Path, Query, Response
@@ -36,6 +36,9 @@ from quarry.indexer.records import Document
 from quarry.indexer.storage.texts.conditions import parse_expression
 
 router = APIRouter(tags=["documents"])
+_PREVIEW: dict[int | str, dict[str, Any]] = {
+    200: {"model": RemovalPreview, "description": "What would be removed: a dry run"}
+}
 Shared = Annotated[Services, Depends(services_of)]
 DocId = Annotated[str, Path(min_length=1, max_length=2_048)]
 Condition = Annotated[str, StringConstraints(max_length=4_096, pattern=r"^[^=<>!]+(>=|<=|!=|=|>|<)")]
@@ -62,8 +65,8 @@ def add(sent: DocumentsRequest, services: Shared) -> JobOut:
     return job_shown(job, "")
 
 
-@router.post("/documents/delete", operation_id="remove_documents", status_code=202)
-@router.delete("/documents", operation_id="remove_documents_delete", status_code=202)
+@router.post("/documents/delete", operation_id="remove_documents", status_code=202, responses=_PREVIEW)
+@router.delete("/documents", operation_id="remove_documents_delete", status_code=202, responses=_PREVIEW)
 def remove(asked: RemovalRequest, services: Shared, answer: Response) -> JobOut | RemovalPreview:
     """Remove documents by ids, by metadata, or with their folder; a dry run returns at once (200) what would go.
 
