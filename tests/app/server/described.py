@@ -11,7 +11,7 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 from quarry.app.server.problems import Problem
 from quarry.app.server.shapes.chat import ChatRequest
 from quarry.indexer.errors import SearchError
-from quarry.indexer.storage.texts.conditions import parse_expression
+from quarry.indexer.storage.texts.conditions import condition_of, parse_expression
 
 IN_URLS = [negative_data_rejection]  # a negative path parameter may be a valid id once it stands in a URL
 # made-up bytes are no files; and in a form a value of a wrong type is bytes like any other, which the check takes for a wrong request
@@ -59,7 +59,7 @@ def bounds_are_numbers(query: Any) -> bool:
     asked = (query or {}).get("filter") or []
     try:
         for one in [asked] if isinstance(asked, str) else asked:
-            parse_expression(one)
+            condition_of(*parse_expression(one))
     except (SearchError, ValueError, TypeError):
         return False
     return True
