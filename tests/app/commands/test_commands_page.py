@@ -192,6 +192,9 @@ RUNS = {
     "quarry config search": Run("route"),
     "quarry completion bash >> ~/.bashrc": Run("", leaves="home/.bashrc"),
     # in the text
+    'quarry ask INDEX "..." --also OTHER': Run(
+        "", codes=(0, 3), names={"OTHER": "wiki", "...": "what does a drain valve do?"}
+    ),
     "quarry serve INDEX --also OTHER": Run(
         "", more="--port 0", ready=answers_on("/health"), codes=(0, 130), names={"OTHER": "handbook"}
     ),
