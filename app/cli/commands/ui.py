@@ -1,5 +1,6 @@
 """`quarry ui`: start the web app. This process becomes the server, so Ctrl-C and kill reach it and nothing is left behind."""
 
+import json
 import os
 import secrets
 import socket
@@ -78,6 +79,12 @@ def ui(
     examples: ExamplesOption = None,
     device: DeviceOption = "auto",
     allow_host: AllowHostOption = None,
+    also: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--also", metavar="INDEX", help="Search this index, too; chosen on the page. Repeat it for several."
+        ),
+    ] = None,
     everything: Annotated[
         bool,
         typer.Option(
@@ -90,8 +97,9 @@ def ui(
 ) -> None:
     """Start the app."""
     index, folder = index_of(path)
-    if not everything:
-        check_everybody_may_see(index)
+    for one in (index, *_opened(also or ())):
+        if not everything:
+            check_everybody_may_see(one)
     asked_options(examples)  # report a bad file here, not in the browser
     port = free_port(host, port)
     environment = {
@@ -102,6 +110,7 @@ def ui(
         "QUARRY_UI_RERANK": rerank,
         "QUARRY_UI_DEVICE": device,
         "QUARRY_UI_HOSTS": ",".join(allowed_hosts(host, allow_host)),
+        "QUARRY_UI_ALSO": json.dumps([str(one.absolute()) for one in also or ()]),
         "QUARRY_UI_EVERYTHING": "1" if everything else "",
         "QUARRY_UI_EXAMPLES": str(examples.absolute()) if examples else "",
     }
@@ -117,6 +126,15 @@ def ui(
     sys.stderr.flush()
     command = server_command(host, port, headless=no_browser or not _has_screen())
     become(command, environment)
+
+
+def _opened(roots: Sequence[Path]) -> Sequence[Path]:
+    """Return further indexes after opening each once, so that a wrong one is reported here. Raises IndexFormatError."""
+    from quarry.indexer.opened import Index
+
+    for root in roots:
+        Index.open(root)
+    return roots
 
 
 def check_everybody_may_see(index: Path) -> None:

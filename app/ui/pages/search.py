@@ -12,6 +12,7 @@ from quarry.app.ui.search.asked import Asked
 from quarry.app.ui.search.export import to_csv, to_json
 from quarry.app.ui.search.filters import clear_button
 from quarry.app.ui.search.form import ask
+from quarry.app.ui.search.indexes import Sides, opened
 from quarry.app.ui.search.judging import Subject, confirmation
 from quarry.app.ui.search.upload_panel import upload_panel
 from quarry.app.ui.search.why_not_panel import why_not_panel
@@ -44,7 +45,7 @@ def page() -> None:
     else:
         asked = ask(session, searcher)
         if asked.query.strip():
-            _answer(session, searcher, asked)
+            _answer(session, asked)
         else:
             _welcome(session, searcher)
     with adding:
@@ -92,13 +93,29 @@ def _welcome(session: Session, searcher: "Searcher") -> None:
     st.html(f"<div class='q-times'>{documents} · {model} · {generation}</div>")
 
 
-def _answer(session: Session, searcher: "Searcher", asked: Asked) -> None:
-    found = _searched(session, searcher, asked)
-    if found is None:
+def _answer(session: Session, asked: Asked) -> None:
+    sides = _sides(session, asked)
+    found = _searched(session, sides, asked) if sides else None
+    if sides is None or found is None:
         return
-    answer, fit = found
-    whole = Subject(session, answer)
+    answer, one = found[0], len(sides.by_name) == 1
+    name, side = next(iter(sides.by_name.items()))
+    session, searcher = side.session, side.searcher
+    whole = Subject(session, sides.of(answer, name))
     hit_view.degraded(answer.stages, whole)
+    _notices(session, searcher, asked, answer)
+    if asked.answer:
+        answer_panel(session, sides, asked)
+    if not answer.results:
+        _no_result(session, asked)
+    else:
+        _results(session, sides, asked, found)
+        _below(whole, answer)
+    if one:
+        why_not_panel(session, searcher, asked, _options(asked))
+
+
+def _notices(session: Session, searcher: "Searcher", asked: Asked, answer: "Answer") -> None:
     if searcher.behind is not None:
         st.warning(plain(sentence(told(searcher.behind, session.say))))
     if len(asked.query) > MAX_QUERY_CHARS:
@@ -111,27 +128,30 @@ def _answer(session: Session, searcher: "Searcher", asked: Asked) -> None:
     for notice in answer.notices:
         if notice is not searcher.behind and notice.code != "search.query_cut":  # which are shown above
             st.info(plain(sentence(told(notice, session.say))))
-    if asked.answer:
-        answer_panel(session, searcher, asked)
-    if not answer.results:
-        _no_result(session, asked)
-        why_not_panel(session, searcher, asked, _options(asked))
-        return
+
+
+def _results(session: Session, sides: Sides, asked: Asked, found: "tuple[Answer, Fit]") -> None:
+    answer, fit = found
     if (doubt := fit.message()) and not asked.answer:  # the answer says so itself
         st.info(plain(sentence(told(doubt, session.say))))
     st.html(words.times_html(answer, session.say, rerank=asked.rerank))
-    _hits(session, searcher, asked, found)
-    _below(session, whole)
-    why_not_panel(session, searcher, asked, _options(asked))
-
-
-def _hits(session: Session, searcher: "Searcher", asked: Asked, found: "tuple[Answer, Fit]") -> None:
-    answer, fit = found
     hits = list(zip(answer.results, fit.hits, strict=True))
     if asked.newest:
         hits.sort(key=lambda hit: words.day_of(hit[0]), reverse=True)
     for result, strength in hits:
-        hit_view.hit(Subject(session, answer, result), result, strength, searcher, dated=asked.newest)
+        side = sides.by_name[result.index]
+        subject = Subject(side.session, sides.of(answer, result.index), result)
+        hit_view.hit(subject, result, strength, side.searcher, dated=asked.newest)
+
+
+def _sides(session: Session, asked: Asked) -> Sides | None:
+    """Open the indexes that are asked, or say why not."""
+    try:
+        return opened(session, asked.indexes)
+    except SearchError as err:
+        reason = plain(told(err, session.say))
+        st.error(session.say(f"The index cannot be opened. {reason}", f"无法打开索引。{reason}"))
+        return None
 
 
 def _options(asked: Asked) -> SearchOptions:
@@ -140,15 +160,19 @@ def _options(asked: Asked) -> SearchOptions:
     )
 
 
-def _searched(session: Session, searcher: "Searcher", asked: Asked) -> "tuple[Answer, Fit] | None":
+def _searched(session: Session, sides: Sides, asked: Asked) -> "tuple[Answer, Fit] | None":
     """Search, or reuse the last results for the same question."""
-    key = (replace(asked, newest=False), searcher.index.generation)
+    key = (replace(asked, answer=False, rewrite=False, newest=False), sides.generation)
     kept = st.session_state.get("answer")
     if kept and kept[0] == key:
         return kept[1]  # type: ignore[no-any-return]
     try:
         with st.spinner(session.say("Searching …", "正在搜索……"), show_time=True):
-            found = search_with_fit(searcher, asked.query, asked.k, _options(asked))
+            several = sides.several()
+            if several is not None:
+                found = several.search(asked.query, asked.k, _options(asked))
+            else:
+                found = search_with_fit(sides.first.searcher, asked.query, asked.k, _options(asked))
     except (SearchError, ValueError) as err:
         reason = plain(told(err, session.say))
         st.error(session.say(f"The search failed: {reason}", f"搜索失败：{reason}"))
@@ -166,8 +190,8 @@ def _no_result(session: Session, asked: Asked) -> None:
         clear_button(session, "clear-none")
 
 
-def _below(session: Session, whole: Subject) -> None:
-    say, answer = session.say, whole.answer
+def _below(whole: Subject, answer: "Answer") -> None:
+    say = whole.session.say
     with st.container(horizontal=True, vertical_alignment="center"):
         with st.popover(say("Not what you need?", "没有想要的答案？"), icon=":material/edit_note:"):
             hit_view.note_field(whole, say("What were you looking for?", "您想找的是什么？"))

@@ -1,5 +1,6 @@
 """The words and HTML of the answer panel: no Streamlit. Texts of documents and models leave it as inert HTML only."""
 
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING
 from quarry.app.ui.shared.shown_text import Say, inert, label, marked, told
 from quarry.app.words import words as said
 from quarry.app.words.answers import heading, marks, word
+from quarry.retriever.answers.generate import URL_VARIABLE
 
 if TYPE_CHECKING:
     from quarry.indexer.messages import Message
@@ -63,7 +65,8 @@ def source_label(source: "Packed") -> str:
     """Return the label of the button that opens a source, safe in Markdown; with the day of its last change when it is old."""
     page = f", {source.page}" if source.page else ""
     age = f" · {source.modified}" if source.is_old(datetime.now(UTC).date()) else ""
-    return f"{source.number} · {label(source.title)}{page}{age}"
+    where = f"{label(source.index)} · " if source.index else ""
+    return f"{source.number} · {where}{label(source.title)}{page}{age}"
 
 
 def excerpt_html(source: "Packed", spans: "Sequence[Span]") -> str:
@@ -83,3 +86,22 @@ def answer_help(say: Say) -> str:
         "在结果上方给出带编号出处的回答：由启动时配置的语言模型（`QUARRY_LLM_ENDPOINT`）撰写；未配置时摘录您的文档。"
         "文档里没有答案时会直接说明。",
     )
+
+
+def has_model() -> bool:
+    """Whether the app was started with a language model."""
+    return bool(os.environ.get(URL_VARIABLE))
+
+
+def rewrite_help(say: Say) -> str:
+    """Return what the Rewrite switch does."""
+    return say(
+        "The language model also searches for simpler questions and for what an answer may look like; the answer says what was "
+        "searched for.",
+        "语言模型还会检索拆分后的简单问题以及答案可能的样子；回答会说明检索了什么。",
+    )
+
+
+def follow_up_hint(say: Say) -> str:
+    """Return what the field for the next question says."""
+    return say("Ask a follow-up question", "继续追问")

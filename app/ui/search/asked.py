@@ -25,6 +25,8 @@ class Asked:
         answer: Whether to show an answer above the results.
         copies: Whether copies are results of their own.
         newest: Whether the results stand by the date of their documents instead of by how well they fit.
+        indexes: Names of the indexes that are searched; empty for all.
+        rewrite: Whether the language model also searches for simpler questions; for the answer.
     """
 
     query: str = ""
@@ -35,6 +37,8 @@ class Asked:
     answer: bool = False
     copies: bool = False
     newest: bool = False
+    indexes: tuple[str, ...] = ()
+    rewrite: bool = False
 
     def to_params(self, default: "Asked") -> dict[str, list[str]]:
         """Return the address parameters; defaults are left out, and so is a query that is too long."""
@@ -53,6 +57,10 @@ class Asked:
             params["copies"] = ["1"]
         if self.newest:
             params["sort"] = ["newest"]
+        if self.rewrite:
+            params["rewrite"] = ["1"]
+        if self.indexes:
+            params["in"] = list(self.indexes)
         if self.filters:
             params["f"] = [f"{quote(key, safe='')}:{value}" for key, values in self.filters for value in values]
         return params
@@ -77,4 +85,6 @@ class Asked:
             answer=last.get("answer", "1" if default.answer else "0") == "1",
             copies=last.get("copies") == "1",
             newest=last.get("sort") == "newest",
+            indexes=tuple(dict.fromkeys(params.get("in", ()))),
+            rewrite=last.get("rewrite") == "1",
         )

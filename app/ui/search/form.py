@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, cast
 
 import streamlit as st
 
-from quarry.app.ui.search import filters
+from quarry.app.ui.search import filters, indexes
 from quarry.app.ui.search import presenter as words
-from quarry.app.ui.search.answer_presenter import answer_help
+from quarry.app.ui.search.answer_presenter import answer_help, has_model, rewrite_help
 from quarry.app.ui.search.asked import COUNTS, DEFAULT_COUNT, ROUTES, Asked
 from quarry.app.ui.search.filter_presenter import MODIFIED, SOURCE, Offer, changed_on, folder_counts
 from quarry.app.ui.shared.rerankers import rerankers
@@ -27,7 +27,7 @@ def ask(session: Session, searcher: "Searcher") -> Asked:
     can_rerank = bool(rerankers(session, searcher.index.manifest))
     default = Asked(route="hybrid" if searcher.index.vectors is not None else "bm25", rerank=can_rerank)
     offer, tries = _offers(str(session.index), searcher.index.generation, searcher)
-    _follow_address(default, offer)
+    _follow_address(session, default, offer)
     say = session.say
     with st.form("ask", border=False), st.container(horizontal=True, gap="small", key="ask-row"):
         st.text_input(
@@ -39,7 +39,7 @@ def ask(session: Session, searcher: "Searcher") -> Asked:
         )
         st.form_submit_button(say("Search", "搜索"), type="primary")
     _options(session, offer, can_rerank=can_rerank)
-    asked = _asked(offer)
+    asked = _asked(session, offer)
     if not asked.query.strip():
         _try_buttons(session, tries)
     _keep_address(asked, default)
@@ -61,24 +61,26 @@ def _offers(index: str, generation: str, _searcher: "Searcher") -> tuple[Offer, 
     return offer, words.examples(QUESTIONS if is_demo else (), titles)
 
 
-def _follow_address(default: Asked, offer: Offer) -> None:
+def _follow_address(session: Session, default: Asked, offer: Offer) -> None:
     """Fill the fields from an address that changed (a link, reload, back), or from the last question on return."""
     state = st.session_state
     params = {name: st.query_params.get_all(name) for name in st.query_params}
     if params and params != state.get("address"):
-        _fill(Asked.from_params(params, default), offer)
+        _fill(session, Asked.from_params(params, default), offer)
     elif "q" not in state:
-        _fill(state.get("asked", default), offer)
+        _fill(session, state.get("asked", default), offer)
 
 
-def _fill(asked: Asked, offer: Offer) -> None:
+def _fill(session: Session, asked: Asked, offer: Offer) -> None:
     state = st.session_state
     state.q, state.route, state.rerank, state.k = asked.query, asked.route, asked.rerank, asked.k
     state.with_answer, state.with_copies, state.newest = asked.answer, asked.copies, asked.newest
+    state.with_rewrite = asked.rewrite
+    indexes.fill(session, asked.indexes)
     filters.fill(asked.filters, offer)
 
 
-def _asked(offer: Offer) -> Asked:
+def _asked(session: Session, offer: Offer) -> Asked:
     state = st.session_state
     return Asked(
         query=state.q,
@@ -89,6 +91,8 @@ def _asked(offer: Offer) -> Asked:
         answer=bool(state.get("with_answer")),
         copies=bool(state.get("with_copies")),
         newest=bool(state.get("newest")),
+        indexes=indexes.chosen(session),
+        rewrite=bool(state.get("with_answer") and state.get("with_rewrite")),
     )
 
 
@@ -117,7 +121,10 @@ def _options(session: Session, offer: Offer, *, can_rerank: bool) -> None:
             st.session_state.rerank = False
         st.toggle(say("Rerank", "重排"), key="rerank", help=words.rerank_help(say), disabled=not can_rerank)
         st.toggle(say("Answer", "回答"), key="with_answer", help=answer_help(say))
+        if st.session_state.get("with_answer") and has_model():
+            st.toggle(say("Rewrite", "改写问题"), key="with_rewrite", help=rewrite_help(say))
         filters.filter_menus(session, offer)
+    indexes.choose(session)
 
 
 def _try_buttons(session: Session, tries: list[str]) -> None:

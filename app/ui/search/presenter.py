@@ -142,8 +142,9 @@ def day_of(result: Result) -> str:
 
 
 def place_html(result: Result, say: Say, *, dated: bool = False) -> str:
-    """Return where a passage comes from: source and page, and its day if asked for; the characters are a tooltip."""
-    parts = [f"<span class='q-source'>{inert(result.source)}</span>"]
+    """Return where a passage comes from: index, source and page, and its day if asked for; the characters are a tooltip."""
+    parts = [f"<b>{inert(result.index)}</b>"] if result.index else []
+    parts.append(f"<span class='q-source'>{inert(result.source)}</span>")
     if dated and (day := day_of(result)):
         parts.append(day)
     if result.page:

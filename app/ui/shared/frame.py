@@ -84,8 +84,10 @@ KEYS = """<script>
   document.addEventListener('click', event => {
     const title = event.target.closest('.q-title b'), cite = event.target.closest('.q-cite');
     const number = cite && /^\\[(\\d+)\\]$/.exec(cite.textContent);
+    const later = cite && /st-key-turn-([1-9]\\d*)/.exec(cite.closest('[class*=st-key-turn-]')?.className);
+    const turn = later ? later[1] + '-' : '';
     const button = title ? title.closest('[class*=st-key-hit-]')?.querySelector('[class*=st-key-open-] button')
-      : number && document.querySelector('.st-key-source-' + number[1] + ' button');
+      : number && document.querySelector('.st-key-source-' + turn + number[1] + ' button');
     button?.click();
   });
   const first = new MutationObserver(() => {

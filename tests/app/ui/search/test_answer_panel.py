@@ -106,3 +106,38 @@ def test_an_endpoint_without_a_model_is_an_error_and_the_results_stay(app, lexic
     assert "There is no answer" in test.error[0].value
     assert "<b>Loans</b>" in html(test)
     assert button(test, "Search")
+
+
+def follow_up(test, number, text):
+    test.text_input(key=f"follow-up-text-{number}").set_value(text)
+    button(test, "Ask").click().run()
+
+
+def test_a_follow_up_question_reads_what_was_cited_before_and_another_question_begins_anew(
+    app, lexical_index, without_endpoint
+):
+    test = app(lexical_index, q="renew books twice online", answer="1")
+    follow_up(test, 1, "and what about them?")
+    assert not test.exception
+    assert "<b>and what about them?</b>" in html(test)
+    assert "searched for: renew books twice online and what about them?" in html(test)
+    assert html(test).count("class='q-answer'") == 2
+    assert [element.key for element in test.button if (element.key or "").startswith("source-")][:2] == [
+        "source-1",
+        "source-1-1",
+    ]
+    test.text_input(key="q").set_value("renew books online twice").run()
+    assert html(test).count("class='q-answer'") == 1
+
+
+def test_a_model_may_rewrite_the_question_where_the_app_was_started_with_one(app, lexical_index, endpoint):
+    test = app(lexical_index, q="how often can books be renewed online", answer="1")
+    assert not test.toggle(key="with_rewrite").value and len(endpoint) == 1
+    test.toggle(key="with_rewrite").set_value(True).run()
+    assert not test.exception and test.query_params["rewrite"] == "1"
+    assert len(endpoint) == 3  # what to search for, and the answer
+
+
+def test_without_a_model_nothing_can_be_rewritten(app, lexical_index, without_endpoint):
+    test = app(lexical_index, q="renew books twice online", answer="1")
+    assert "with_rewrite" not in [element.key for element in test.toggle]
