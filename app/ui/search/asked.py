@@ -53,12 +53,9 @@ class Asked:
             params["k"] = [str(self.k)]
         if self.answer != default.answer:
             params["answer"] = ["1" if self.answer else "0"]
-        if self.copies:
-            params["copies"] = ["1"]
+        params |= {name: ["1"] for name, on in (("copies", self.copies), ("rewrite", self.rewrite)) if on}
         if self.newest:
             params["sort"] = ["newest"]
-        if self.rewrite:
-            params["rewrite"] = ["1"]
         if self.indexes:
             params["in"] = list(self.indexes)
         if self.filters:

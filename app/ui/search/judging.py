@@ -26,9 +26,9 @@ class Subject:
 
     @property
     def key(self) -> str:
-        """The key of widgets and confirmations: the same for the same query, generation and passage."""
+        """The key of widgets and confirmations: the same for the same index, generation, query and passage."""
         passage = self.result.chunk_id if self.result else ""
-        parts = (self.answer.generation, self.answer.query.text, passage)
+        parts = (str(self.session.index), self.answer.generation, self.answer.query.text, passage)
         return sha256("\0".join(parts).encode("utf-8", "replace")).hexdigest()[:20]
 
 
@@ -59,23 +59,23 @@ def show_earlier(subject: Subject) -> None:
 
 
 def _earlier(session: Session) -> dict[tuple[str, str], Action]:
-    """The visitor's last judgement of each question and passage; the log is read once per browser session."""
-    state = st.session_state
-    if "earlier" not in state:
-        state.earlier = {}
+    """The visitor's last judgement of each question and passage of an index; the log is read once per browser session."""
+    every: dict[str, dict[tuple[str, str], Action]] = st.session_state.setdefault("earlier", {})
+    name = str(session.index)
+    if name not in every:
+        earlier = every[name] = {}
         try:
             for stored in session.feedback().events():
                 if stored.event.session == session.visitor:
-                    _keep(stored.event)
+                    _keep(earlier, stored.event)
         except FeedbackError as err:
             st.warning(plain(told(err, session.say)))
-    earlier: dict[tuple[str, str], Action] = state.earlier
-    return earlier
+    return every[name]
 
 
-def _keep(event: FeedbackEvent) -> None:
+def _keep(earlier: dict[tuple[str, str], Action], event: FeedbackEvent) -> None:
     if event.action in ("answer", "thumb_up", "thumb_down", "withdraw"):
-        st.session_state.earlier[(query_key(event.query), event.chunk_id)] = event.action
+        earlier[(query_key(event.query), event.chunk_id)] = event.action
 
 
 def thumb(subject: Subject) -> None:
@@ -138,8 +138,7 @@ def _store(subject: Subject, action: Action, done: str, *, text: str = "") -> bo
             shown=shown_hits(answer),
         )
         subject.session.feedback().append(event)
-        _earlier(subject.session)
-        _keep(event)
+        _keep(_earlier(subject.session), event)
     except FeedbackError as err:
         reason = plain(told(err, subject.session.say))
         _confirm(subject, subject.session.say(f"Not saved: {reason}", f"没有保存：{reason}"), stored=False)

@@ -35,6 +35,16 @@ def test_a_folder_that_is_no_index_is_told_at_once(tmp_path):
     assert "does not exist; expected an index" in done.stderr
 
 
+def test_a_further_index_that_cannot_be_shown_is_told_at_once(index, tmp_path):
+    done = run(index, "--also", tmp_path / "nothing")
+    assert done.returncode == 1
+    assert "nothing does not exist" in " ".join(done.stderr.split())
+    index_documents(tmp_path / "board", [Document("a", "The pay of the board.", "A", {"allow": "board"})], None)
+    done = run(index, "--also", tmp_path / "board")
+    assert done.returncode == 1
+    assert "--everything" in done.stderr
+
+
 def test_a_taken_port_is_told_with_what_to_do(index):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -122,11 +122,8 @@ def test_a_follow_up_question_reads_what_was_cited_before_and_another_question_b
     assert "<b>and what about them?</b>" in html(test)
     assert "searched for: renew books twice online and what about them?" in html(test)
     assert html(test).count("class='q-answer'") == 2
-    assert [element.key for element in test.button if (element.key or "").startswith("source-")][:2] == [
-        "source-1",
-        "source-1-1",
-    ]
-    test.text_input(key="q").set_value("renew books online twice").run()
+    assert {"source-1", "source-1-1"} <= {element.key for element in test.button}
+    ask(test, "renew books online twice")
     assert html(test).count("class='q-answer'") == 1
 
 

@@ -56,6 +56,40 @@ def test_a_judgement_is_kept_in_the_index_of_the_passage(app, lexical_index, mon
     )
 
 
+def test_a_passage_that_two_indexes_hold_is_judged_in_each(app, lexical_index, monkeypatch, tmp_path):
+    index_documents(tmp_path / "copy", PUMPS, None)
+    index_documents(tmp_path / "pumps", PUMPS, None)
+    monkeypatch.setenv(ALSO_VARIABLE, json.dumps([str(tmp_path / "pumps")]))
+    test = app(tmp_path / "copy", q="open the drain valve before the pump is removed")
+    assert not test.exception and html(test).count("<b>Valve</b>") == 2
+    marks = [element for element in test.button if (element.key or "").startswith("mark-")]
+    assert len(marks) == 2
+    marks[1].click().run()
+    assert not test.exception
+    judged = [element.proto.type for element in test.button if (element.key or "").startswith("mark-")]
+    assert judged == ["tertiary", "primary"]
+
+
+def test_newest_first_orders_the_hits_of_all_indexes(app, lexical_index, monkeypatch, tmp_path):
+    index_documents(
+        tmp_path / "old", [Document("valve.md", "Open the drain valve.", "Old", {"date": "2019-05-01"})], None
+    )
+    new = [Document("valve.md", "Open the drain valve before the pump is removed.", "New", {"date": "2024-05-01"})]
+    index_documents(tmp_path / "new", new, None)
+    monkeypatch.setenv(ALSO_VARIABLE, json.dumps([str(tmp_path / "new")]))
+    test = app(tmp_path / "old", q="open the drain valve", sort="newest")
+    assert not test.exception
+    assert html(test).index("<b>New</b>") < html(test).index("<b>Old</b>")
+    assert "<b>new</b>" in html(test) and "2019-05-01" in html(test)
+
+
+def test_an_address_that_names_no_index_here_searches_all(app, lexical_index, monkeypatch, tmp_path):
+    test = start(app, monkeypatch, tmp_path, lexical_index, **{"q": "open the drain valve", "in": "gone"})
+    assert not test.exception
+    assert test.pills(key="indexes").value == [lexical_index.name, "pumps"]
+    assert "<b>pumps</b>" in html(test) and "in" not in test.query_params
+
+
 def test_an_index_with_documents_that_not_everybody_may_see_is_not_searched(app, lexical_index, monkeypatch, tmp_path):
     test = start(app, monkeypatch, tmp_path, lexical_index, [*PUMPS, SECRET], q="the keeper of the drain valve")
     assert any("cannot tell its visitors apart" in element.value for element in test.error)
