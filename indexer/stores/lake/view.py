@@ -21,7 +21,7 @@ from quarry.indexer.storage.files.locks import waited_lock
 from quarry.indexer.storage.files.sealing import seal, unseal
 from quarry.indexer.storage.layout import CENTROIDS_NAME
 from quarry.indexer.storage.manifest import MANIFEST_NAME, describe_files
-from quarry.indexer.storage.pointer import POINTER_NAME, Pointer
+from quarry.indexer.storage.pointer import POINTER_NAME, Pointer, Switch
 from quarry.indexer.stores.lake.layout import (
     GENERATION_NAME,
     LAKE_NAME,
@@ -103,17 +103,20 @@ def follow(view: Path, *, at_once: bool = False) -> None:
 
 
 def _update(view: Path, objects: Objects, pointer: LakePointer) -> None:
+    known: tuple[Switch, ...] = ()
+    with suppress(FileNotFoundError, IndexFormatError):  # missing or damaged, it is written again
+        known = Pointer.read(view / POINTER_NAME).history
     folder = view / "generations" / pointer.generation
+    if known == pointer.history and (folder / MANIFEST_NAME).is_file():
+        return
+    # A lake that was made again has generations of the same names, switched to at other times
+    same = {step.generation for step in pointer.history if step in known}
+    for other in folder.parent.iterdir() if folder.parent.is_dir() else ():
+        if other.name not in same:
+            shutil.rmtree(other, ignore_errors=True)
     if not (folder / MANIFEST_NAME).is_file():
         _write_generation(folder, read_generation(objects, pointer.generation))
-    with suppress(FileNotFoundError, IndexFormatError):  # missing or damaged, it is written again
-        if Pointer.read(view / POINTER_NAME).history == pointer.history:
-            return
     Pointer(generation=pointer.generation, history=pointer.history).write(view / POINTER_NAME)
-    kept = {step.generation for step in pointer.history}
-    for other in (view / "generations").iterdir():
-        if other.name not in kept:
-            shutil.rmtree(other, ignore_errors=True)
 
 
 def _write_generation(folder: Path, generation: LakeGeneration) -> None:

@@ -345,6 +345,16 @@ def test_a_reader_follows_what_is_published_and_what_is_rolled_back(tmp_path, mo
     assert "is not a lake" in str(newer.behind)
 
 
+def test_a_lake_that_was_made_again_at_the_same_place_is_read_anew(tmp_path):
+    filled_lake(tmp_path / "lake", write_corpus(tmp_path / "corpus", files=6))
+    assert Index.open(tmp_path / "lake").chunks.counts()[0] == 36
+    shutil.rmtree(tmp_path / "lake")
+    time.sleep(1.1)  # the time of a switch is kept in seconds
+    filled_lake(tmp_path / "lake", write_corpus(tmp_path / "other", files=9, seed=8))
+    again = Index.open(tmp_path / "lake")
+    assert (again.generation, again.chunks.counts()[0]) == ("000001", 39)
+
+
 def test_what_is_not_a_lake_or_empty_is_refused_with_the_command_to_run(tmp_path):
     with pytest.raises(IndexFormatError, match="quarry lake init"):
         Lake.open(tmp_path / "nothing")
