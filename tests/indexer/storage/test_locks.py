@@ -46,6 +46,17 @@ def test_the_holder_is_named_and_a_killed_one_is_taken_over_from(tmp_path):
     ProcessLock(path, busy).release()
 
 
+def test_a_lock_of_a_dead_process_whose_number_another_has_now_is_free(tmp_path):
+    path = tmp_path / "run.lock"
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout.readline() == "held\n"
+        child.kill()
+    left = json.loads(path.read_text())
+    path.write_text(json.dumps({**left, "pid": os.getppid()}))  # that process lives, and holds nothing
+    with process_lock(path, busy):
+        assert json.loads(path.read_text())["pid"] == os.getpid()
+
+
 def test_an_owner_that_cannot_be_read_is_another_process(tmp_path):
     lock = ProcessLock(tmp_path / "a", busy)
     (tmp_path / "a").write_text("{")
