@@ -27,6 +27,7 @@ _DECLARED = re.compile(
 )
 
 
+_ACCENTED = re.compile(r"(?<=[A-Za-z])[\u00c0-\u024f](?![^\x00-\x7f])")
 _PLAUSIBLE = 0.45  # right readings of real texts score 0.6 to 1, wrong ones below 0.35
 _CHINESE_FIRST = 0.03  # decides for a few words only, which can be read as Korean too
 _SINGLE_BYTE = (
@@ -162,7 +163,8 @@ def _nearly_utf8(content: bytes) -> str | None:
     """UTF-8 that is damaged: cut within its last character, or with more right characters than broken ones.
 
     Right sequences of three bytes, as Chinese, curly quotes and dashes have, hardly occur by chance: one of them makes up for a
-    broken one. Sequences of two bytes occur in GBK too, and must be ten for each that is broken.
+    broken one. So does an accented letter within or at the end of a word of plain ones (`résumé`). Other sequences of two bytes occur in
+    GBK too, and must be ten for each that is broken.
     """
     if 4 * content.count(0) >= len(content) > 0:
         return None
@@ -172,8 +174,8 @@ def _nearly_utf8(content: bytes) -> str | None:
         text = content.decode("utf-8", "replace")
     broken = text.count("\ufffd")
     right = sum(not character.isascii() for character in text) - broken
-    long = sum(character >= "\u0800" for character in text) - broken
-    return "utf-8" if right and (right >= 10 * broken or long >= broken) else None
+    sure = sum(character >= "\u0800" for character in text) - broken + len(_ACCENTED.findall(text))
+    return "utf-8" if right and (right >= 10 * broken or sure >= broken) else None
 
 
 def _believable(content: bytes, declared: str | None) -> str | None:

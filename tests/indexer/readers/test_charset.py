@@ -122,6 +122,8 @@ def test_all_paragraphs_of_a_real_corpus_come_back(shared_data, charset):
     [
         "He said “hello” — it’s a fine day. The café is open. ".encode() + b"\xc3",  # cut within a character
         "naïve résumé".encode() + b"\xe4\xb8",
+        "naïve résumé".encode() + b"\xc3",
+        b"\xff" + "naïve résumé".encode() + b"\xfe",
         "用户手册".encode()[:-1],
         "“a” ".encode() * 12 + b"\xe2\x80\xff\x9c",  # one broken quote among few
         ("标题：" + "潮闸每晚关闭。" * 4).encode().replace("每".encode(), b"\0\xaf\x8f"),  # zeroed bytes
