@@ -174,7 +174,7 @@ def tuned(bench: Bench, one: JudgedSet, rows: Sequence[TrainingRow], seed: int) 
 
 def rows_of(part: Sides, answers: Mapping[str, Sequence[str]] | None = None) -> list[TrainingRow]:
     """Return the judged questions as rows; `answers` says which documents are to be right instead of those that are."""
-    texts = {name: f"{title}\n\n{text}".strip() if title else text for name, title, text in part.one.documents}
+    texts = {name: text for name, _, text in part.one.documents}
     right = answers or {name: [doc for doc, grade in part.one.qrels[name].items() if grade > 0] for name in part.judged}
     return [
         TrainingRow(part.one.queries[name], tuple(texts[doc] for doc in right[name]))
