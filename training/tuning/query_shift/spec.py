@@ -13,7 +13,7 @@ class QueryShiftSpec(BaseModel):
     """One run that learns how questions move.
 
     Attributes:
-        strength: Length of the step, 0.1 to 10; chosen by leaving families of collections out (docs/tuning.md).
+        strength: Length of the step, 0.1 to 10; how it was chosen is in docs/tuning.md.
         temperature: Of the softmax over similarities, 0.005 to 1; near that of the offline model's own training.
         negatives: Passages beside the right one, the nearest ones, 1 to 100.
         first: Share of the questions that are learned from before the first is judged, 0.1 to 0.9.
