@@ -41,8 +41,8 @@ class QueryShift:
         Example:
             >>> import numpy as np
             >>> moved = QueryShift(np.array([0.0, 1.0], dtype=np.float32))(np.array([[1.0, 0.0]], dtype=np.float32))
-            >>> moved.round(4).tolist()
-            [[0.7071, 0.7071]]
+            >>> [round(float(value), 4) for value in moved[0]]
+            [0.7071, 0.7071]
         """
         rows = vectors + self.shift
         found: Vectors = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), _LEAST_LENGTH)
