@@ -195,6 +195,13 @@ RUNS = {
     'quarry ask INDEX "..." --also OTHER': Run(
         "", codes=(0, 3), names={"OTHER": "wiki", "...": "what does a drain valve do?"}
     ),
+    "quarry ui INDEX --also OTHER": Run(
+        "",
+        more="--port 0 --no-browser",
+        ready=answers_on("/_stcore/health"),
+        codes=(0, 130),
+        names={"OTHER": "wiki"},
+    ),
     "quarry serve INDEX --also OTHER": Run(
         "", more="--port 0", ready=answers_on("/health"), codes=(0, 130), names={"OTHER": "handbook"}
     ),
