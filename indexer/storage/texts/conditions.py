@@ -11,14 +11,17 @@ value is a list matches when one element does.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from operator import ge, gt, le, lt
 from typing import Any
 
-from quarry.indexer.errors import BadFilter
+from quarry.indexer.errors import BadFilter, UnknownFilter
 from quarry.indexer.metadata import Period, number_of, period_of, written
 
+OF_DOCUMENTS = ("doc_id", "title")  # what documents have in themselves counts as keys
+_SHOWN = 30  # keys that an error names
+_TRUE_AND_FALSE = {"True": "true", "False": "false"}
 _EXPRESSION = re.compile(r"\s*([^=<>!]+?)\s*(>=|<=|!=|==|=|>|<)(.*)", re.DOTALL)
 _BOUND = re.compile(r"(>=|<=|>|<)\s*(.*)", re.DOTALL)
 _NUMBERS: dict[str, Callable[[float, float], bool]] = {">=": ge, "<=": le, ">": gt, "<": lt}
@@ -45,6 +48,19 @@ class Bound:
             return _NUMBERS[self.operator](theirs, mine)
         asked, given = period_of(self.operand), period_of(value)
         return None if asked is None or given is None else _PERIODS[self.operator](given, asked)
+
+    def not_comparable(self, key: str, example: str) -> BadFilter:
+        """Return the error for a key none of whose values can be compared; `example` is one of them."""
+        return BadFilter(
+            "storage.not_comparable",
+            "the metadata {key} has values such as {example}, which {operator}{operand} cannot be compared with",
+            expected="numbers to compare with a number, dates with a date",
+            do="Use {key}=VALUE; * in a value is a wildcard",
+            key=key,
+            example=repr(example[:60]),
+            operator=self.operator,
+            operand=self.operand,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,3 +167,47 @@ def expression_of(key: str, value: str) -> str:
 def is_comparison(value: str) -> bool:
     """Whether a value of a filter begins with an operator."""
     return value.startswith(("!=", ">", "<", "=="))
+
+
+def known_key(key: str, held: Iterable[str]) -> str:
+    """Return the key that is meant: the same, or one that differs in case.
+
+    Args:
+        key: As it was asked for.
+        held: The keys of the metadata; those of the documents themselves are added.
+
+    Raises:
+        UnknownFilter: If there is none.
+    """
+    known = sorted({*held, *OF_DOCUMENTS})
+    if key in known:
+        return key
+    alike = [name for name in known if name.casefold() == key.casefold()]
+    if alike:
+        return alike[0]
+    raise UnknownFilter(
+        "storage.unknown_filter",
+        "no document has the metadata {key}",
+        expected="one of {known}",
+        key=key,
+        known=[*known[:_SHOWN], *(["..."] if len(known) > _SHOWN else [])],
+    )
+
+
+def equal_values(wanted: str, held: Callable[[], Iterable[str]]) -> Iterator[str]:
+    """Yield the values that count as equal: the same text, the same number, a day within the date.
+
+    Args:
+        wanted: Without a wildcard.
+        held: Returns the different values of the key; asked only for a date.
+    """
+    number = number_of(wanted)
+    same = {wanted, _TRUE_AND_FALSE.get(wanted, wanted), written(number) if number is not None else wanted}
+    yield from sorted(same)
+    asked = period_of(wanted)
+    if asked is None:
+        return
+    for value in held():
+        given = period_of(value) if value not in same and number_of(value) is None else None
+        if given is not None and asked.start <= given.start < asked.end:
+            yield value

@@ -8,16 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from itertools import islice
 from typing import Any
 
-from quarry.indexer.errors import BadFilter, UnknownFilter
-from quarry.indexer.metadata import number_of, period_of, written
-from quarry.indexer.storage.texts.conditions import Condition, condition_of
+from quarry.indexer.errors import BadFilter
+from quarry.indexer.storage.texts.conditions import OF_DOCUMENTS, Condition, condition_of, equal_values, known_key
 from quarry.indexer.stores.base import Predicate
 from quarry.indexer.stores.lake.tables import Table, is_in, quoted
 
 UNIT = "\x1f"
-_OF_PASSAGES = ("doc_id", "title")  # columns that count as keys
-_TRUE_AND_FALSE = {"True": "true", "False": "false"}
-_SHOWN = 30  # keys that an error names
 _MOST_VALUES = 10_000  # of one key that one predicate names
 _AT_ONCE = 8_192
 
@@ -91,19 +87,9 @@ def fact(key: str, value: str) -> str:
 
 
 def _known(key: str, values: Table) -> str:
-    if key in _OF_PASSAGES or values.count(f"key = {quoted(key)}"):
+    if key in OF_DOCUMENTS or values.count(f"key = {quoted(key)}"):
         return key
-    known = sorted({*(row["key"] for row in values.rows("first", ["key"])), *_OF_PASSAGES})
-    alike: list[str] = [name for name in known if name.casefold() == key.casefold()]
-    if alike:
-        return alike[0]
-    raise UnknownFilter(
-        "storage.unknown_filter",
-        "no document has the metadata {key}",
-        expected="one of {known}",
-        key=key,
-        known=[*known[:_SHOWN], *(["..."] if len(known) > _SHOWN else [])],
-    )
+    return known_key(key, (row["key"] for row in values.rows("first", ["key"])))
 
 
 class _Key:
@@ -121,16 +107,7 @@ class _Key:
         for bound in asked.bounds:
             held = {value: bound.holds(value) for value in self._all()}
             if all(answer is None for answer in held.values()):
-                raise BadFilter(
-                    "storage.not_comparable",
-                    "the metadata {key} has values such as {example}, which {operator}{operand} cannot be compared with",
-                    expected="numbers to compare with a number, dates with a date",
-                    do="Use {key}=VALUE; * in a value is a wildcard",
-                    key=self._key,
-                    example=repr(next(iter(held), "")[:60]),
-                    operator=bound.operator,
-                    operand=bound.operand,
-                )
+                raise bound.not_comparable(self._key, next(iter(held), ""))
             parts.append(self._any_of(value for value, answer in held.items() if answer))
         if asked.refused:
             refused = self._any_of(value for wanted in asked.refused for value in self._equal(wanted))
@@ -152,7 +129,7 @@ class _Key:
             )
         if not every:
             return "false"
-        if self._key in _OF_PASSAGES:
+        if self._key in OF_DOCUMENTS:
             return is_in(self._key, every)
         listed = ", ".join(quoted(fact(self._key, value)) for value in every)
         return f"array_has_any(facts, [{listed}])"
@@ -161,19 +138,12 @@ class _Key:
         """Return the values that count as equal: the same text, the same number, a day within the date, or the wildcard's."""
         if "*" in wanted:
             return self._like(wanted)
-        number = number_of(wanted)
-        same = {wanted, _TRUE_AND_FALSE.get(wanted, wanted), written(number) if number is not None else wanted}
-        asked = period_of(wanted)
-        if asked is None:
-            return sorted(same)
-        periods = ((value, period_of(value)) for value in self._all() if value not in same and number_of(value) is None)
-        within = [value for value, given in periods if given is not None and asked.start <= given.start < asked.end]
-        return [*sorted(same), *within]
+        return list(equal_values(wanted, self._all))
 
     def _like(self, wanted: str) -> list[str]:
         escaped = wanted.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_").replace("*", "%")
         pattern = quoted(escaped)
-        if self._key in _OF_PASSAGES:
+        if self._key in OF_DOCUMENTS:
             rows = self._passages.rows(f"{self._key} LIKE {pattern} ESCAPE '\\'", [self._key])
             return sorted({row[self._key] for row in rows})
         rows = self._values.rows(f"key = {quoted(self._key)} AND value LIKE {pattern} ESCAPE '\\'", ["value"])
@@ -182,7 +152,7 @@ class _Key:
     def _all(self) -> list[str]:
         """Return the different values of the key."""
         if self._different is None:
-            if self._key in _OF_PASSAGES:
+            if self._key in OF_DOCUMENTS:
                 self._different = sorted({row[self._key] for row in self._passages.rows(None, [self._key])})
             else:
                 rows = self._values.rows(f"key = {quoted(self._key)}", ["value"])
