@@ -2,29 +2,24 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
-from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import FeedbackError, SettingsError
 from quarry.indexer.messages import Message
 from quarry.indexer.models.digest import content_digest
-from quarry.indexer.opened import Index
 from quarry.indexer.storage.generations import Generations
-from quarry.indexer.storage.manifest import Manifest, RerankerFacts
+from quarry.indexer.storage.manifest import Manifest
 from quarry.indexer.storage.relabel import with_query_shift
 from quarry.retriever.data.datasets import Dataset
 from quarry.retriever.ranking import Query
-from quarry.retriever.searcher import Searcher
-from quarry.retriever.stages.models import LATE, recorded_embedder, usable_device
 from quarry.retriever.stages.query_shift import QueryShift
 from quarry.training.examples.example import Example
 from quarry.training.examples.held_out import Places
 from quarry.training.examples.row import TrainingRow
-from quarry.training.tuning.candidates import MODELS
 from quarry.training.tuning.data import TuningData, train_rows
 from quarry.training.tuning.embedder import model_of, training_begins
 from quarry.training.tuning.gate import judge
+from quarry.training.tuning.live_search import LiveSearch
 from quarry.training.tuning.plan import Exam, TuningObserver
 from quarry.training.tuning.query_shift.blocks import blocks_of
 from quarry.training.tuning.query_shift.learning import JudgedQuestion, Steps
@@ -34,19 +29,6 @@ from quarry.training.tuning.run import TuningRun
 from quarry.training.tuning.subject import Fitted, Judged
 
 _NAME = "query shift"
-
-
-@dataclass(frozen=True, slots=True)
-class LiveQueries:
-    """What answers now."""
-
-    searcher: Searcher
-    embedder: Embedder
-
-    @property
-    def index(self) -> Index:
-        """The live generation."""
-        return self.searcher.index
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +76,15 @@ class QueryShiftSubject:
             )
         return live
 
-    def open_live(self) -> LiveQueries:
+    def open_live(self) -> LiveSearch:
         """Open the live generation with its model and its second stage; no cross-encoder has a say.
 
         Raises:
             ModelError: If the model cannot be loaded.
         """
-        opened = Index.open(self.root)
-        embedder = recorded_embedder(self.root, model_of(self.root, opened.manifest), usable_device(self.device)[0])
-        return LiveQueries(
-            Searcher.open(self.root, embedder=embedder, rerank=LATE, generation=opened.generation), embedder
-        )
+        return LiveSearch.open(self.root, self.device)
 
-    def announced(self, live: LiveQueries, run: str) -> Message:
+    def announced(self, live: LiveSearch, run: str) -> Message:
         """Name the model and the generation."""
         return Message.of(
             "tuning.begins_queries",
@@ -116,7 +94,7 @@ class QueryShiftSubject:
             model=live.embedder.spec.model,
         )
 
-    def train(self, live: LiveQueries, data: TuningData, run: TuningRun, watch: TuningObserver) -> Fitted:
+    def train(self, live: LiveSearch, data: TuningData, run: TuningRun, watch: TuningObserver) -> Fitted:
         """Learn the shift from all questions. It takes seconds, so an interrupted run learns it again.
 
         Raises:
@@ -141,7 +119,7 @@ class QueryShiftSubject:
         return MovedQueries(QueryShift.load(model, model_of(self.root, live).to_spec().dim), model)
 
     def judge(
-        self, live: LiveQueries, tuned: MovedQueries, held_out: Dataset, run: TuningRun, watch: TuningObserver
+        self, live: LiveSearch, tuned: MovedQueries, held_out: Dataset, run: TuningRun, watch: TuningObserver
     ) -> Judged:
         """Ask the held-out queries block after block, and the general set; everything but the shift is the same."""
         watch.stage(
@@ -158,21 +136,10 @@ class QueryShiftSubject:
         general = general_trial(live.searcher, live.embedder, named, self.exam, run.general)
         return Judged(judge(held, general, self.exam.rule), _NAME)
 
-    def promote(self, live: LiveQueries, tuned: MovedQueries, judged: Judged, run: str) -> str:
+    def promote(self, live: LiveSearch, tuned: MovedQueries, judged: Judged, run: str) -> str:
         """Record the shift in a generation that is otherwise the live one."""
         manifest = live.index.manifest
-        facts = RerankerFacts(
-            model=_NAME,
-            digest=content_digest(tuned.folder.absolute()),
-            folder=f"{MODELS}/{tuned.folder.name}",
-            base=live.embedder.spec.model,
-            parent=live.index.generation,
-            run=run,
-            verdict=judged.verdict.message(),
-            forced=not judged.verdict.promote,
-            promoted=datetime.now(UTC).isoformat(timespec="seconds"),
-            before=manifest.query_shift,
-        )
+        facts = live.promotion(_NAME, tuned.folder, judged, run, manifest.query_shift)
         reason = (
             Message.of("tuning.queries_anyway", "promoted what judgements taught about questions against the verdict")
             if facts.forced
@@ -180,7 +147,7 @@ class QueryShiftSubject:
         )
         return with_query_shift(self.root, facts, reason, expected=manifest)
 
-    def _blocks(self, live: LiveQueries, held_out: Dataset, run: TuningRun) -> Iterator[Block]:
+    def _blocks(self, live: LiveSearch, held_out: Dataset, run: TuningRun) -> Iterator[Block]:
         """Yield the held-out questions in blocks, each with what the questions before it taught."""
         steps = Steps(live.index, live.embedder, self.spec)
         seen = _questions(train_rows(run), Places(live.index))

@@ -1,7 +1,6 @@
 """The second stage as `quarry.training.tuning.loop` tunes it: learned from stored token vectors, judged, recorded in a manifest."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from quarry.indexer.embedder import Embedder
@@ -10,20 +9,20 @@ from quarry.indexer.messages import Message
 from quarry.indexer.models.digest import content_digest
 from quarry.indexer.opened import Index
 from quarry.indexer.storage.generations import Generations
-from quarry.indexer.storage.manifest import Manifest, RerankerFacts
+from quarry.indexer.storage.manifest import Manifest
 from quarry.indexer.storage.relabel import with_second_stage
 from quarry.retriever.data.datasets import Dataset, load_dataset
 from quarry.retriever.rerankers.token_map import TokenMap
 from quarry.retriever.searcher import Searcher
-from quarry.retriever.stages.models import LATE, LazyEmbedder, LazyReranker, recorded_embedder, usable_device
+from quarry.retriever.stages.models import LATE, LazyEmbedder, LazyReranker
 from quarry.training.examples.example import Example
 from quarry.training.examples.held_out import Places
 from quarry.training.examples.row import TrainingRow
 from quarry.training.fit.loop.dev_score import DevSet
-from quarry.training.tuning.candidates import MODELS
 from quarry.training.tuning.data import TuningData
 from quarry.training.tuning.embedder import model_of, training_begins
 from quarry.training.tuning.gate import Trial, judge
+from quarry.training.tuning.live_search import LiveSearch
 from quarry.training.tuning.plan import Exam, TuningObserver
 from quarry.training.tuning.run import TuningRun
 from quarry.training.tuning.second_stage.fitting import fit_map
@@ -33,19 +32,6 @@ from quarry.training.tuning.second_stage.trials import general_index, second_sta
 from quarry.training.tuning.subject import Fitted, Judged
 
 _NAME = "second stage"
-
-
-@dataclass(frozen=True, slots=True)
-class LiveSecondStage:
-    """What answers now."""
-
-    searcher: Searcher
-    embedder: Embedder
-
-    @property
-    def index(self) -> Index:
-        """The live generation."""
-        return self.searcher.index
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +79,14 @@ class SecondStageSubject:
             raise no_token_states(self.root)
         return live
 
-    def open_live(self) -> LiveSecondStage:
+    def open_live(self) -> LiveSearch:
         """Open the live generation with its model and its second stage; no cross-encoder has a say.
 
         Raises:
             ModelError: If the model cannot be loaded, or the index is in several languages.
         """
-        opened = Index.open(self.root)
-        embedder = recorded_embedder(self.root, model_of(self.root, opened.manifest), usable_device(self.device)[0])
-        searcher = Searcher.open(self.root, embedder=embedder, rerank=LATE, generation=opened.generation)
-        if searcher.pipeline.languages is not None:
+        live = LiveSearch.open(self.root, self.device)
+        if live.searcher.pipeline.languages is not None:
             raise ModelError(
                 "tuning.second_stage_of_two_languages",
                 "{index} is in several languages, which have a second stage of their own; it cannot be tuned",
@@ -110,9 +94,9 @@ class SecondStageSubject:
                 do="Tune the embedding model instead (--what embedder)",
                 index=self.root,
             )
-        return LiveSecondStage(searcher, embedder)
+        return live
 
-    def announced(self, live: LiveSecondStage, run: str) -> Message:
+    def announced(self, live: LiveSearch, run: str) -> Message:
         """Name the model and the generation."""
         return Message.of(
             "tuning.begins_second_stage",
@@ -122,7 +106,7 @@ class SecondStageSubject:
             model=live.embedder.spec.model,
         )
 
-    def train(self, live: LiveSecondStage, data: TuningData, run: TuningRun, watch: TuningObserver) -> Fitted:
+    def train(self, live: LiveSearch, data: TuningData, run: TuningRun, watch: TuningObserver) -> Fitted:
         """Learn the map. It takes seconds, so an interrupted run learns it again.
 
         Raises:
@@ -159,7 +143,7 @@ class SecondStageSubject:
         return TunedSecondStage(TokenMap.load(model), model)
 
     def judge(
-        self, live: LiveSecondStage, tuned: TunedSecondStage, held_out: Dataset, run: TuningRun, watch: TuningObserver
+        self, live: LiveSearch, tuned: TunedSecondStage, held_out: Dataset, run: TuningRun, watch: TuningObserver
     ) -> Judged:
         """Ask the held-out queries and the general set of both; everything but the map is the same."""
         watch.stage(
@@ -200,21 +184,10 @@ class SecondStageSubject:
         )
         return Judged(verdict, _NAME)
 
-    def promote(self, live: LiveSecondStage, tuned: TunedSecondStage, judged: Judged, run: str) -> str:
+    def promote(self, live: LiveSearch, tuned: TunedSecondStage, judged: Judged, run: str) -> str:
         """Record the map in a generation that is otherwise the live one."""
         manifest = live.index.manifest
-        facts = RerankerFacts(
-            model=_NAME,
-            digest=content_digest(tuned.folder.absolute()),
-            folder=f"{MODELS}/{tuned.folder.name}",
-            base=live.embedder.spec.model,
-            parent=live.index.generation,
-            run=run,
-            verdict=judged.verdict.message(),
-            forced=not judged.verdict.promote,
-            promoted=datetime.now(UTC).isoformat(timespec="seconds"),
-            before=manifest.second_stage,
-        )
+        facts = live.promotion(_NAME, tuned.folder, judged, run, manifest.second_stage)
         reason = (
             Message.of("tuning.second_stage_anyway", "promoted the second stage against the verdict")
             if facts.forced
