@@ -3,8 +3,9 @@
 A command reads its options, plans (wrong options end here, as usage errors), runs the library, and prints.
 
     console     the only module that writes: results to stdout, notes and progress to stderr
+    tasks       the commands by task, each imported when it runs
     commands/   one module per command; heavy libraries are imported when a command runs
-    help        how commands look in --help, by task; the default index
+    help        how a command looks in --help; the default index
     configuration   quarry.toml
     removing    `quarry index` without indexing: folders listed, folders and documents taken out
     watching    output and shutdown of `quarry index --watch`
@@ -22,39 +23,10 @@ from typing import Annotated, Any
 import typer
 
 from quarry.app.cli import configuration
-from quarry.app.cli.commands import ask as ask_command
-from quarry.app.cli.commands import benchmark as benchmark_command
-from quarry.app.cli.commands import compact as compact_command
-from quarry.app.cli.commands import compare as compare_command
-from quarry.app.cli.commands import completion as completion_command
-from quarry.app.cli.commands import config as config_command
-from quarry.app.cli.commands import demo as demo_command
-from quarry.app.cli.commands import diagnose as diagnose_command
-from quarry.app.cli.commands import doctor as doctor_command
-from quarry.app.cli.commands import documents as documents_command
-from quarry.app.cli.commands import encode as encode_command
-from quarry.app.cli.commands import estimate as estimate_command
-from quarry.app.cli.commands import evaluate as evaluate_command
-from quarry.app.cli.commands import feedback as feedback_command
-from quarry.app.cli.commands import gaps as gaps_command
-from quarry.app.cli.commands import generations as generations_command
-from quarry.app.cli.commands import index as index_command
-from quarry.app.cli.commands import keys as keys_command
-from quarry.app.cli.commands import lake as lake_command
-from quarry.app.cli.commands import mcp as mcp_command
-from quarry.app.cli.commands import models as models_command
-from quarry.app.cli.commands import pairs as pairs_command
-from quarry.app.cli.commands import report as report_command
-from quarry.app.cli.commands import search as search_command
-from quarry.app.cli.commands import serve as serve_command
-from quarry.app.cli.commands import synthesize as synthesize_command
-from quarry.app.cli.commands import train as train_command
-from quarry.app.cli.commands import tune as tune_command
-from quarry.app.cli.commands import ui as ui_command
-from quarry.app.cli.commands import why_not as why_not_command
+from quarry.app.cli.commands import completion
 from quarry.app.cli.console import out_json, table
 from quarry.app.cli.exits import exit_code
-from quarry.app.cli.help import WITHOUT_SETTINGS, TaskGroup
+from quarry.app.cli.tasks import WITHOUT_SETTINGS, TaskGroup
 
 _HELP = "Search your own documents, in Chinese and English. Start with `quarry demo`, or `quarry index FOLDER --into INDEX`."
 _EPILOG = """\b
@@ -70,25 +42,6 @@ Exit codes:
 \b
 QUARRY_INDEX is the index of commands that are given none; `quarry config`
 shows all settings. QUARRY_DEBUG=1 shows the traceback of an error."""
-_TASKS = {
-    "Start": (demo_command, ui_command),
-    "Index and search": (index_command, search_command, ask_command, why_not_command, documents_command),
-    "Keep an index": (doctor_command, report_command, generations_command, compact_command),
-    "Grow": (estimate_command, encode_command, lake_command),
-    "Serve": (serve_command, mcp_command, keys_command),
-    "Measure": (evaluate_command, compare_command, diagnose_command, benchmark_command),
-    "Learn": (
-        feedback_command,
-        gaps_command,
-        tune_command,
-        pairs_command,
-        synthesize_command,
-        train_command,
-        models_command,
-    ),
-    "Set up": (config_command, completion_command),
-}
-
 cli = typer.Typer(
     name="quarry",
     cls=TaskGroup,
@@ -100,10 +53,6 @@ cli = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for task, modules in _TASKS.items():
-    for module in modules:
-        module.register(cli)
-        cli.registered_commands[-1].rich_help_panel = task
 
 
 @cli.callback(invoke_without_command=True)
@@ -155,8 +104,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="replace")
-    if completion_command.VARIABLE in os.environ:
-        completion_command.offer_completion()
+    if completion.VARIABLE in os.environ:
+        completion.offer_completion()
     code = exit_code(lambda: typer.main.get_command(cli)(prog_name="quarry"))
     gc.freeze()  # at its end the interpreter looks through all that is loaded for garbage; the process frees it anyway
     sys.exit(code)

@@ -9,10 +9,7 @@ import typer.core
 
 from quarry.app.cli.configuration import DEFAULT_INDEX, INDEX_VARIABLE, NAME, kept
 from quarry.app.cli.console import note
-from quarry.app.cli.exits import PipeAwareGroup
 
-WITHOUT_SETTINGS = "quarry.without-settings"
-"""In the context's `meta`: no setting matters, so that a faulty file does not keep help away."""
 _TYPES = {
     "<int>": "N",
     "<int range>": "N",
@@ -27,30 +24,6 @@ _TYPES = {
 _TYPE = re.compile(r"<[^<>]*>")
 _ADDRESSES = ("s3:/", "file:/")
 _LAKE = "lake.json"
-
-
-class TaskGroup(PipeAwareGroup):
-    """The commands, by task: those registered with the same `rich_help_panel` stand together."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the command line up to the command."""
-        if args[:1] == ["completion"] or {"-h", "--help"} & set(args):
-            ctx.find_root().meta[WITHOUT_SETTINGS] = True
-        rest: list[str] = super().parse_args(ctx, args)
-        return rest
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write one section per task."""
-        tasks: dict[str, list[tuple[str, str]]] = {}
-        for name in self.list_commands(ctx):
-            command = self.get_command(ctx, name)
-            if command is not None and not command.hidden:
-                task = getattr(command, "rich_help_panel", None) or "Other commands"
-                tasks.setdefault(task, []).append((name, command.get_short_help_str(formatter.width)))
-        width = max(len(name) for rows in tasks.values() for name, _ in rows)
-        for task, rows in tasks.items():
-            with formatter.section(task):
-                formatter.write_dl([(name.ljust(width), text) for name, text in rows])
 
 
 class QuarryCommand(typer.core.TyperCommand):

@@ -29,6 +29,9 @@ NEVER = [
     "openpyxl",
     "docx",
     "quarry.training",
+    "quarry.indexer.build",
+    "quarry.app.cli.commands.tune",
+    "quarry.app.cli.commands.index",
 ]
 
 
