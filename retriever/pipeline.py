@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.indexer.storage.texts.conditions import condition_of
+from quarry.indexer.stores.lake.view import address_of
 from quarry.retriever.base import Retriever
 from quarry.retriever.options import SearchOptions
 from quarry.retriever.questions.file_names import FileNames
@@ -121,12 +122,19 @@ class Pipeline:
             return report
         if self._index.vectors is None:
             return report
-        reason = Message.of(
-            "search.no_token_states",
-            "this index holds no token states",
-            do="Add them with `quarry index PATH --into {index} --rerank-vectors`",
-            index=str(self._index.root),
-        )
+        if address_of(self._index.root) is not None:
+            reason = Message.of(
+                "search.no_token_states_in_lake",
+                "a lake holds no token states",
+                do="Give a reranker with --rerank",
+            )
+        else:
+            reason = Message.of(
+                "search.no_token_states",
+                "this index holds no token states",
+                do="Add them with `quarry index PATH --into {index} --rerank-vectors`",
+                index=str(self._index.root),
+            )
         return replace(report, reason=reason)
 
     def _first_stage(self, options: SearchOptions) -> Retriever:

@@ -15,6 +15,7 @@ from quarry.indexer.messages import Message
 from quarry.indexer.storage.pointer import Switch
 from quarry.indexer.stores.lake.layout import (
     GENERATION_NAME,
+    MODELS,
     LakeGeneration,
     generation_folder,
     read_generation,
@@ -176,6 +177,11 @@ def clean(lake: Lake, *, hours: float = GRACE_HOURS, keep: int = KEEP, dry_run: 
     pointer, _ = read_pointer(objects)
     kept = _kept_generations(pointer.history, pointer.generation, now - hours * 3600, keep)
     named = set(_named_by_shards(objects, [*_listed_keys(objects), *_live_keys(objects, pointer.generation)]))
+    for name in sorted(kept):
+        if objects.size(f"{generation_folder(name)}/{GENERATION_NAME}") is not None:
+            generation = read_generation(objects, name)
+            kept.add(generation.tables or name)
+            named |= set(generation.models)
     gone = [
         each for each in objects.names() if each.modified < now - hours * 3600 and not _is_needed(each, named, kept)
     ]
@@ -221,7 +227,7 @@ def _named_by_shards(objects: Objects, keys: list[str]) -> Iterator[str]:
 
 def _is_needed(each: Listed, named: set[str], kept: set[str]) -> bool:
     folder, _, rest = each.name.partition("/")
-    if folder == FOLDER:
+    if folder in (FOLDER, MODELS):
         return each.name in named
     if folder == "generations":
         return rest.split("/")[0] in kept

@@ -1,6 +1,6 @@
 """Publishing: what was added becomes a new generation, beside the live one, which answers until one conditional put replaces it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -105,15 +105,14 @@ def publish(
     if not keys:
         raise _nothing_added(objects)
     roots = {listing.name: sum(shard.documents for shard in _shards(objects, listing.shards)) for listing in listings}
-    if pointer.generation:
-        live = read_generation(objects, pointer.generation)
-        if live.shards == keys and live.roots == roots:
-            return _report(live, Clock(Unobserved()), switched=False, added=sum(roots.values()))
+    live = read_generation(objects, pointer.generation) if pointer.generation else None
+    if live is not None and live.shards == keys and live.roots == roots:
+        return _report(live, Clock(Unobserved()), switched=False, added=sum(roots.values()))
     clock = Clock(observer or Unobserved())
-    name = _claimed(objects, [step.generation for step in pointer.history])
+    name = claimed(objects, [step.generation for step in pointer.history])
     with TemporaryDirectory(prefix="quarry-lake-", dir=scratch) as folder:
         made = _Making(lake, embedder, name, clock, Path(folder)).make(keys, index_from)
-    made = made.model_copy(update={"roots": roots, "shards": keys})
+    made = made.model_copy(update={"roots": roots, "shards": keys, **_tuned(made.manifest, live)})
     objects.write(f"{generation_folder(name)}/{GENERATION_NAME}", sealed(made))
     step = Switch(generation=name, at=_now(), reason=made.manifest.reason)
     replace_pointer(objects, pointer.switched(step), before)
@@ -176,6 +175,14 @@ class _Making:
         )
 
 
+def _tuned(manifest: Manifest, live: LakeGeneration | None) -> dict[str, object]:
+    """Return what the new generation takes over of the live one: what was tuned, with its files."""
+    if live is None:
+        return {}
+    kept = {name: getattr(live.manifest, name) for name in ("reranker", "second_stage", "query_shift", "lineage")}
+    return {"manifest": manifest.model_copy(update=kept), "models": live.models}
+
+
 def _shards(objects: Objects, keys: tuple[str, ...]) -> Iterator[LakeShard]:
     for key in keys:
         found = read_marker(objects, key)
@@ -191,7 +198,7 @@ def _shards(objects: Objects, keys: tuple[str, ...]) -> Iterator[LakeShard]:
         yield found
 
 
-def _claimed(objects: Objects, known: list[str]) -> str:
+def claimed(objects: Objects, known: Sequence[str]) -> str:
     """Return the number of the new generation; of two processes that publish at once, each gets one of its own."""
     folders = {each.name.split("/")[1] for each in objects.names("generations")}
     number = max((int(name) for name in {*folders, *known} if name.isdigit()), default=0)

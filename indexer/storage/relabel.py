@@ -1,7 +1,8 @@
 """A new generation with the live one's texts, vectors and terms, and another reranker, second stage or query shift in its manifest.
 
 Finished files never change, so the new generation shares them by hard links and takes no space. One switch then changes the
-reranker for every reader, and it is recorded and rolled back like any other change of the index.
+reranker for every reader, and it is recorded and rolled back like any other change of the index. The doors, for an index as for a lake,
+are in `quarry.indexer.lake.relabel`.
 """
 
 import os
@@ -16,12 +17,12 @@ from quarry.indexer.storage.generations import Generations, writer_lock
 from quarry.indexer.storage.manifest import MANIFEST_NAME, Manifest, RerankerFacts
 
 
-def with_reranker(index: Path, reranker: RerankerFacts | None, reason: Message, *, expected: Manifest) -> str:
-    """Make the live generation answer with another reranker, or with none of its own.
+def relabelled(index: Path, changes: Mapping[str, RerankerFacts | None], reason: Message, expected: Manifest) -> str:
+    """Make the live generation answer with other parts that were tuned.
 
     Args:
         index: The index folder.
-        reranker: What the new generation records.
+        changes: Fields of the manifest that are new: `reranker`, `second_stage`, `query_shift`; None for none.
         reason: Recorded in the history.
         expected: The generation that the caller judged. Its documents may have changed since; its models may not.
 
@@ -33,33 +34,11 @@ def with_reranker(index: Path, reranker: RerankerFacts | None, reason: Message, 
         IndexMismatchError: If another model or reranker has gone live since.
         IndexBusyError: If another process is writing.
     """
-    return _relabelled(index, {"reranker": reranker}, reason, expected)
-
-
-def with_second_stage(index: Path, facts: RerankerFacts | None, reason: Message, *, expected: Manifest) -> str:
-    """Make the live generation answer with another second stage, or with the plain one. As `with_reranker`."""
-    return _relabelled(index, {"second_stage": facts}, reason, expected)
-
-
-def with_query_shift(index: Path, facts: RerankerFacts | None, reason: Message, *, expected: Manifest) -> str:
-    """Make the questions of the live generation move in another way, or not at all. As `with_reranker`."""
-    return _relabelled(index, {"query_shift": facts}, reason, expected)
-
-
-def _relabelled(index: Path, changes: Mapping[str, RerankerFacts | None], reason: Message, expected: Manifest) -> str:
     generations = Generations(index)
     with writer_lock(index):
         folder = generations.live()
         live = Manifest.read(folder)
-        if _models(live) != _models(expected):
-            raise IndexMismatchError(
-                "storage.judged_another",
-                "generation {live} has since gone live with another model or reranker than {judged}",
-                expected="the same ones, because the verdict was about them",
-                do="Run it again under another name",
-                live=live.generation,
-                judged=expected.generation,
-            )
+        check_judged(live, expected)
         building = generations.begin()
         try:
             shutil.copytree(
@@ -75,6 +54,23 @@ def _relabelled(index: Path, changes: Mapping[str, RerankerFacts | None], reason
             return generations.commit(building, reason)
         finally:
             shutil.rmtree(building, ignore_errors=True)  # after a commit it is gone already
+
+
+def check_judged(live: Manifest, expected: Manifest) -> None:
+    """Refuse to change what answers when it is not what a verdict was about.
+
+    Raises:
+        IndexMismatchError: If the models of the two generations differ.
+    """
+    if _models(live) != _models(expected):
+        raise IndexMismatchError(
+            "storage.judged_another",
+            "generation {live} has since gone live with another model or reranker than {judged}",
+            expected="the same ones, because the verdict was about them",
+            do="Run it again under another name",
+            live=live.generation,
+            judged=expected.generation,
+        )
 
 
 def _models(manifest: Manifest) -> tuple[str, tuple[RerankerFacts | None, ...]]:

@@ -5,7 +5,7 @@
     -> embedder: passages encoded beside the live ones              quarry.indexer.build.build_candidate
     -> held-out queries and the general set, live against tuned     trials; reranker_trials, base_reranker
     -> verdict                                                      gate
-    -> one switch, or the candidate is removed                      promotion; quarry.indexer.storage.relabel
+    -> one switch, or the candidate is removed                      promotion; quarry.indexer.lake.relabel
 
 The door is `tune`, in `loop`: one loop for all three. It reads the `TuningPlan` (plan) and hands its parts on. A person sees
 numbered steps (steps) and, for an embedder, how long they will take (estimate).

@@ -6,13 +6,14 @@ from pathlib import Path
 
 from quarry.indexer.build import build_candidate
 from quarry.indexer.build.plan import BuildOptions
-from quarry.indexer.errors import IndexFormatError, ModelError
+from quarry.indexer.errors import IndexFormatError, ModelError, SettingsError
 from quarry.indexer.messages import Message
 from quarry.indexer.models.encoder import load_embedder
 from quarry.indexer.models.source import resolve_model
 from quarry.indexer.opened import Index
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.manifest import EmbedderFacts, Manifest
+from quarry.indexer.stores.lake.view import address_of
 from quarry.retriever.data.datasets import Dataset, load_dataset
 from quarry.retriever.searcher import Searcher
 from quarry.retriever.stages.models import recorded_embedder, recorded_source, usable_device
@@ -50,7 +51,21 @@ class EmbedderSubject:
     processes: int = 1
 
     def check(self) -> Manifest:
-        """Return the live manifest, which names a model."""
+        """Return the live manifest, which names a model.
+
+        Raises:
+            IndexFormatError: If it names none.
+            SettingsError: If the index is a lake, whose model is that of all its shards.
+        """
+        if (lake := address_of(self.root)) is not None:
+            raise SettingsError(
+                "tuning.model_of_a_lake",
+                "{lake} is a lake, and its embedding model is fixed: all shards are encoded with it",
+                expected="an index folder, or --what queries or reranker",
+                do="Tune the model on an index of part of the documents, or with `quarry train`; make a second lake with "
+                "`quarry lake init NEW --model TUNED`, fill it, and compare them with `quarry evaluate` and `quarry compare`",
+                lake=lake,
+            )
         live = Manifest.read(Generations(self.root).live())
         model_of(self.root, live)
         return live

@@ -12,6 +12,7 @@ from quarry.indexer.errors import IndexMismatchError, TrainingError
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.files.durable import is_disk_full
 from quarry.indexer.storage.generations import Generations
+from quarry.indexer.stores.lake.view import as_index
 from quarry.training.examples.reasons import Counts, counts_json
 from quarry.training.fit.models.trainable import require_training
 from quarry.training.fit.spec import RerankerSpec
@@ -78,12 +79,12 @@ class TuningReport:
 
 
 def tune(
-    index: Path, plan: TuningPlan, *, run: str | None = None, observer: TuningObserver | None = None
+    index: Path | str, plan: TuningPlan, *, run: str | None = None, observer: TuningObserver | None = None
 ) -> TuningReport:
     """Run the loop once, for the embedder, the reranker, the second stage or the query shift, whichever the plan's spec is for.
 
     Args:
-        index: The index whose model is tuned.
+        index: The index whose model is tuned, or a lake: its folder, or an address such as `s3://bucket/kb`.
         plan: What to do.
         run: Name of the run below INDEX/tuning; the name of an interrupted run resumes it.
         observer: Receives progress events.
@@ -99,7 +100,7 @@ def tune(
             call resumes.
         MissingExtraError: If the packages for training are not installed.
     """
-    watch = observer or Unwatched()
+    watch, index = observer or Unwatched(), as_index(index)
     if plan.what not in ("second-stage", "queries"):
         require_training()
     if (processes := int(os.environ.get("WORLD_SIZE", "1"))) > 1:

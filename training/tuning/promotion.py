@@ -19,10 +19,10 @@ from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.build.progress import Observer
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import IndexBusyError, IndexFormatError, IndexMismatchError
+from quarry.indexer.lake.relabel import with_query_shift, with_reranker, with_second_stage
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.generations import Generations, writer_lock
 from quarry.indexer.storage.manifest import EmbedderFacts, Lineage, Manifest, RerankerFacts
-from quarry.indexer.storage.relabel import with_query_shift, with_reranker, with_second_stage
 from quarry.training.tuning.plan import TuningObserver
 
 LoadEmbedder = Callable[[EmbedderFacts], Embedder]

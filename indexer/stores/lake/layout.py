@@ -6,15 +6,18 @@ shards/KEY.json                   marker of a shard: its parts with size and SHA
 shards/KEY.*.arrow                documents, passages, vectors and titles of one unit of files
 generations/NAME/*.lance          the tables: passages, names (titles and headings), documents, terms, values
 generations/NAME/generation.json  what they hold: manifest, versions, how to search; written after them
+models/NAME/...                   what was tuned on a lake, for its readers
 """
 
 from hashlib import sha256
 from json import JSONDecodeError, dumps, loads
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from quarry.indexer.errors import IndexFormatError, IndexMismatchError
+from quarry.indexer.storage.files.sealing import FileFact
 from quarry.indexer.storage.manifest import Chunking, EmbedderFacts, Manifest, ReadingFacts
 from quarry.indexer.storage.pointer import Switch
 from quarry.indexer.stores.lake.objects import Objects, Tagged, stale
@@ -22,6 +25,7 @@ from quarry.indexer.stores.lake.objects import Objects, Tagged, stale
 LAKE_NAME = "lake.json"
 GENERATION_NAME = "generation.json"
 PASSAGES, NAMES, DOCUMENTS, TERMS, VALUES = "passages", "names", "documents", "terms", "values"
+MODELS = "models"
 KIND = "lake"
 _FORMAT = 1
 _HISTORY = 50  # switches that are kept
@@ -107,6 +111,8 @@ class LakeGeneration(_Record):
         centroids: Mean vectors of the languages, in the order of their names; empty for one.
         roots: Documents by folder.
         shards: Keys of the shards that are in it.
+        tables: The generation whose tables it has, when it differs from that one only in what was tuned; empty for its own.
+        models: Files of what was tuned, by name below the lake.
     """
 
     manifest: Manifest
@@ -117,12 +123,31 @@ class LakeGeneration(_Record):
     centroids: tuple[tuple[float, ...], ...] = ()
     roots: dict[str, int] = {}
     shards: tuple[str, ...] = ()
+    tables: str = ""
+    models: dict[str, FileFact] = {}
     format: int = _FORMAT
+
+    @property
+    def folder(self) -> str:
+        """Where its tables lie."""
+        return generation_folder(self.tables or self.manifest.generation)
 
 
 def generation_folder(name: str) -> str:
     """Return where a generation lies."""
     return f"generations/{name}"
+
+
+def model_path(name: str) -> Path:
+    """Return the path, below an index folder, of a file that was tuned.
+
+    Raises:
+        IndexFormatError: If the name is not that of a file below `models`.
+    """
+    parts = name.split("/")
+    if len(parts) < 3 or parts[0] != MODELS or "\\" in name or any(part.startswith(".") or not part for part in parts):
+        raise _damaged(name, "not a file of a tuned model")
+    return Path(*parts)
 
 
 def sealed(record: BaseModel) -> bytes:

@@ -12,7 +12,6 @@ from quarry.indexer.stores.lake.layout import (
     VALUES,
     LakeGeneration,
     VectorFacts,
-    generation_folder,
 )
 from quarry.indexer.stores.lake.lexical import LakeTerms
 from quarry.indexer.stores.lake.objects import Objects
@@ -44,10 +43,9 @@ class LakeParts:
         Raises:
             IndexFormatError: If a table cannot be read, or has other rows than were written.
         """
-        folder = generation_folder(generation.manifest.generation)
 
         def table(name: str) -> Table:
-            return Table.open(objects, folder, name, generation.versions[name])
+            return Table.open(objects, generation.folder, name, generation.versions[name])
 
         manifest = generation.manifest
         facts = manifest.embedder

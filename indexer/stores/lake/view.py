@@ -2,6 +2,7 @@
 
     CACHE/lakes/DIGEST/lake-view.json    the address
     CACHE/lakes/DIGEST/...               pointer, and per generation a manifest of the kind `lake`; what users said (feedback, evaluations)
+    CACHE/lakes/DIGEST/models/NAME/...   what was tuned on the lake, on this machine or on another, fetched with the generation that has it
 
 Texts, vectors and terms stay in the lake. A view follows the lake's pointer when it is opened or asked for the newest generation.
 """
@@ -18,7 +19,7 @@ from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.lexical.analyzer import cache_folder
 from quarry.indexer.storage.files.durable import write_atomic
 from quarry.indexer.storage.files.locks import waited_lock
-from quarry.indexer.storage.files.sealing import seal, unseal
+from quarry.indexer.storage.files.sealing import FileFact, seal, unseal
 from quarry.indexer.storage.layout import CENTROIDS_NAME
 from quarry.indexer.storage.manifest import MANIFEST_NAME, describe_files
 from quarry.indexer.storage.pointer import POINTER_NAME, Pointer, Switch
@@ -27,7 +28,7 @@ from quarry.indexer.stores.lake.layout import (
     LAKE_NAME,
     LakeGeneration,
     LakePointer,
-    generation_folder,
+    model_path,
     read_generation,
     read_pointer,
     sealed,
@@ -115,8 +116,41 @@ def _update(view: Path, objects: Objects, pointer: LakePointer) -> None:
         if other.name not in same:
             shutil.rmtree(other, ignore_errors=True)
     if not (folder / MANIFEST_NAME).is_file():
-        _write_generation(folder, read_generation(objects, pointer.generation))
+        generation = read_generation(objects, pointer.generation)
+        fetch_models(objects, generation, view)
+        _write_generation(folder, generation)
     Pointer(generation=pointer.generation, history=pointer.history).write(view / POINTER_NAME)
+
+
+def fetch_models(objects: Objects, generation: LakeGeneration, folder: Path) -> None:
+    """Fetch the files of what was tuned below a folder; those that are there with the right content stay.
+
+    Raises:
+        IndexFormatError: If one is missing or damaged in the lake, or has a name that leads elsewhere.
+    """
+    for name, fact in generation.models.items():
+        path = folder / model_path(name)
+        if path.is_file() and _is(path.read_bytes(), fact):
+            continue
+        try:
+            content = objects.read(name).content
+        except (FileNotFoundError, NotADirectoryError):
+            content = b""
+        if not _is(content, fact):
+            raise IndexFormatError(
+                "stores.lake_tuned",
+                "{lake}/{name}, which was tuned on this lake, is missing or damaged",
+                expected="the file that was promoted",
+                do="Roll back with `quarry lake rollback {lake}`",
+                lake=objects.uri,
+                name=name,
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, content)
+
+
+def _is(content: bytes, fact: FileFact) -> bool:
+    return len(content) == fact.size and sha256(content).hexdigest() == fact.sha256
 
 
 def _write_generation(folder: Path, generation: LakeGeneration) -> None:
@@ -143,8 +177,3 @@ def viewed(folder: Path) -> tuple[Objects, LakeGeneration]:
         )
     content = (folder / GENERATION_NAME).read_bytes()
     return objects_of(address), unsealed(LakeGeneration, content, str(folder / GENERATION_NAME))
-
-
-def tables_of(generation: LakeGeneration) -> str:
-    """Return where the tables of a generation lie."""
-    return generation_folder(generation.manifest.generation)

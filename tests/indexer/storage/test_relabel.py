@@ -38,7 +38,7 @@ def live(index):
 
 def test_only_the_reranker_changes(index):
     before = live(index)
-    assert relabel.with_reranker(index, FACTS, PROMOTED, expected=before) == "000002"
+    assert relabel.relabelled(index, {"reranker": FACTS}, PROMOTED, expected=before) == "000002"
     after = live(index)
     assert after.reranker == FACTS
     same = {"generation", "created", "reason", "reranker"}
@@ -57,7 +57,7 @@ def test_files_are_copied_where_links_cannot_be_made(index, monkeypatch):
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr(relabel.os, "link", refuse)
-    relabel.with_reranker(index, FACTS, PROMOTED, expected=live(index))
+    relabel.relabelled(index, {"reranker": FACTS}, PROMOTED, expected=live(index))
     opened = Index.open(index)
     assert opened.manifest.damage(opened.folder, hashes=True) == []
 
@@ -65,7 +65,7 @@ def test_files_are_copied_where_links_cannot_be_made(index, monkeypatch):
 def test_later_builds_keep_it_and_older_documents_do_not_return(index):
     before = live(index)
     index_documents(index, [Document("b", "Renew a book twice.")], WordEmbedder("base"))
-    relabel.with_reranker(index, FACTS, PROMOTED, expected=before)  # documents may change meanwhile
+    relabel.relabelled(index, {"reranker": FACTS}, PROMOTED, expected=before)  # documents may change meanwhile
     index_documents(index, [Document("c", "第三篇文档")], WordEmbedder("base"))
     assert live(index).reranker == FACTS
     assert live(index).documents == 3
@@ -77,11 +77,11 @@ def test_another_model_meanwhile_is_refused(index):
     with pytest.raises(
         IndexMismatchError, match="generation 000002 has since gone live with another model or reranker"
     ):
-        relabel.with_reranker(index, FACTS, PROMOTED, expected=before)
+        relabel.relabelled(index, {"reranker": FACTS}, PROMOTED, expected=before)
     assert live(index).reranker is None
 
 
 def test_one_writer_at_a_time(index):
     with writer_lock(index), pytest.raises(IndexBusyError, match="is being written by process"):
-        relabel.with_reranker(index, FACTS, PROMOTED, expected=live(index))
+        relabel.relabelled(index, {"reranker": FACTS}, PROMOTED, expected=live(index))
     assert Generations(index).finished() == ["000001"]

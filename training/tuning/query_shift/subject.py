@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quarry.indexer.errors import FeedbackError, SettingsError
+from quarry.indexer.lake.relabel import with_query_shift
 from quarry.indexer.messages import Message
 from quarry.indexer.models.digest import content_digest
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.manifest import Manifest
-from quarry.indexer.storage.relabel import with_query_shift
 from quarry.retriever.data.datasets import Dataset
 from quarry.retriever.ranking import Query
 from quarry.retriever.stages.query_shift import QueryShift

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quarry.indexer.errors import ModelError
+from quarry.indexer.stores.lake.view import address_of
 from quarry.retriever.evaluation.measures import ndcg
 from quarry.retriever.ranking import Query
 from quarry.retriever.rerankers.late_interaction import Compared
@@ -75,6 +76,14 @@ def candidate_lists(searcher: Searcher, examples: Sequence[Example], places: Pla
 
 def no_token_states(index: Path) -> ModelError:
     """Return the error for an index whose second stage cannot be tuned because it has none."""
+    if (lake := address_of(index)) is not None:
+        return ModelError(
+            "tuning.no_token_states_in_lake",
+            "{lake} is a lake, which holds no token states, so there is no second stage to tune",
+            expected="an index that has them",
+            do="Tune its questions or a reranker instead (--what queries or reranker)",
+            lake=lake,
+        )
     return ModelError(
         "tuning.no_token_states",
         "{index} holds no token states, so there is no second stage to tune",

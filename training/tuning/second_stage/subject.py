@@ -5,12 +5,12 @@ from pathlib import Path
 
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import FeedbackError, ModelError, SettingsError
+from quarry.indexer.lake.relabel import with_second_stage
 from quarry.indexer.messages import Message
 from quarry.indexer.models.digest import content_digest
 from quarry.indexer.opened import Index
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.manifest import Manifest
-from quarry.indexer.storage.relabel import with_second_stage
 from quarry.retriever.data.datasets import Dataset, load_dataset
 from quarry.retriever.rerankers.token_map import TokenMap
 from quarry.retriever.searcher import Searcher
