@@ -26,6 +26,8 @@ IN_TEST = [
     "serve",
     "mcp",
     "scale",
+    "milvus",
+    "qdrant",
     "test",
 ]
 ASKED = [*PROJECT["dependencies"], *(each for extra in IN_TEST for each in PROJECT["optional-dependencies"][extra])]

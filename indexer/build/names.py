@@ -20,7 +20,7 @@ from quarry.indexer.storage.layout import NAMES_NAME
 from quarry.indexer.storage.manifest import NameFacts
 from quarry.indexer.storage.texts.chunk_table import ChunkTable
 from quarry.indexer.storage.vectors.encoded_rows import RowsWriter
-from quarry.indexer.stores import store_class
+from quarry.indexer.stores import new_store
 from quarry.indexer.stores.base import VectorStore
 from quarry.indexer.stores.kept_vectors import KeptVectors
 
@@ -53,7 +53,7 @@ def store_names(head: ChunkTable, segment: Path, plan: Plan, kept: KeptVectors, 
         kept.put(part, _encode([names[digest] for digest in part], plan.embedder, clock))
     folder = segment / NAMES_NAME
     folder.mkdir()
-    store, rows = store_class(plan.store).create(folder, spec.dim), RowsWriter()
+    store, rows = new_store(plan.store, folder, spec.dim, plan.uri), RowsWriter()
     for first in range(0, len(digests), _SLICE):
         part = digests[first : first + _SLICE]
         vectors = kept.get(part)

@@ -10,7 +10,7 @@ from quarry.indexer.build.chunking import ChunkSpec
 from quarry.indexer.build.cutting import Cutter
 from quarry.indexer.corpus.listing import Skipped
 from quarry.indexer.embedder import Embedder, EmbedderSpec, TokenEmbedder, heads_of
-from quarry.indexer.errors import IndexFormatError, IndexMismatchError, ModelError, OtherFormatError
+from quarry.indexer.errors import IndexFormatError, IndexMismatchError, ModelError, OtherFormatError, SettingsError
 from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.lexical.choice import USUAL
 from quarry.indexer.messages import Message
@@ -24,7 +24,7 @@ from quarry.indexer.storage.layout import CHUNKS_NAME, CONTENTS_NAME
 from quarry.indexer.storage.manifest import Lineage, Manifest, ReadingFacts, RerankerFacts
 from quarry.indexer.storage.segments import HEADER_NAME, SegmentName, Segments
 from quarry.indexer.storage.texts.generation_texts import open_texts, repeated_documents
-from quarry.indexer.stores import store_class
+from quarry.indexer.stores import SERVED_KINDS, store_class
 from quarry.indexer.stores.lake.layout import LAKE_NAME
 from quarry.indexer.stores.lake.objects import is_remote
 from quarry.indexer.stores.lake.view import VIEW_NAME
@@ -42,7 +42,8 @@ class BuildOptions:
 
     Attributes:
         chunking: Passage limits in tokens of the model (of `script/1` for a lexical-only index).
-        store: `auto`, `exact`, `faiss` or `lance`.
+        store: `auto`, `exact`, `faiss`, `lance`, `milvus` or `qdrant`.
+        store_uri: The address of the server of `milvus` or `qdrant`.
         analyzer: `jieba`, `rjieba`, `bigram`, or a language's two letters. A new index takes the one that suits its passages.
         read: Limits and charset override for the readers.
         rebuild: Allows another model than the live generation's, and encodes everything again with it.
@@ -63,6 +64,7 @@ class BuildOptions:
 
     chunking: ChunkSpec | None = None
     store: str | None = None
+    store_uri: str | None = None
     analyzer: str | None = None
     read: ReadOptions = field(default_factory=ReadOptions)
     rebuild: bool = False
@@ -125,6 +127,7 @@ class Plan:
             IndexMismatchError: If the live generation has another model.
             ModelError: If token states are asked for and the embedder gives none.
             ValueError: If the store or the analyzer is unknown.
+            SettingsError: If the store lacks the address of its server.
         """
         _check_model(index, live, embedder, rebuild=settings.rebuild)
         if settings.rerank_vectors:
@@ -140,6 +143,7 @@ class Plan:
         cutter = Cutter(spec, embedder.tokens if embedder else ScriptTokens(), analyzer(chosen), settings.read)
         store = settings.store or (live.store.kind if live and live.store else "auto")
         store_class(store)  # an unknown kind is refused before any work
+        _check_server(store, settings.store_uri, live)
         fresh = live is not None and (live.chunking != cutter.chunking or live.lexical.identity != cutter.analyzer.name)
         if shards is not None and embedder is not None:
             shards.check(embedder.spec, cutter.chunking)
@@ -205,6 +209,13 @@ class Plan:
         gains = bool(heads_of(embedder)) or (profile is not None and profile.late_interaction)
         return gains and passages <= MOST_PASSAGES_WITH_TOKENS
 
+    @property
+    def uri(self) -> str:
+        """The address of the vector server; empty for a store that needs none."""
+        if self.store not in SERVED_KINDS:
+            return ""
+        return self.settings.store_uri or _uri_of(self.live)
+
     def second_stage(self) -> RerankerFacts | None:
         """Return the tuned second stage, which belongs to the live model's token states, when the model stays the same."""
         if self.live is None or self.live.embedder is None or self.embedder is None:
@@ -234,6 +245,30 @@ class Plan:
         if self.live is None or self.live.embedder is None or self.embedder is None:
             return None
         return self.live.lineage if self.live.embedder.fingerprint == self.embedder.spec.fingerprint else None
+
+
+def _uri_of(live: Manifest | None) -> str:
+    return str(live.store.details.get("uri", "")) if live and live.store else ""
+
+
+def _check_server(store: str, uri: str | None, live: Manifest | None) -> None:
+    """Refuse an address that the store does not take, or that it lacks, before any work.
+
+    Raises:
+        SettingsError: If it is missing, or belongs to another kind of store.
+    """
+    if store in SERVED_KINDS:
+        from quarry.indexer.stores.served.server import check_uri
+
+        check_uri(uri or _uri_of(live), "MILVUS_TOKEN or QDRANT_API_KEY")
+    elif uri:
+        raise SettingsError(
+            "build.uri_without_server",
+            "--uri is the address of a vector server, and store {store} has none",
+            expected="--store milvus or --store qdrant with it",
+            do="Leave --uri out, or choose the store",
+            store=store,
+        )
 
 
 def _inherited(read: ReadOptions, before: ReadingFacts) -> ReadOptions:

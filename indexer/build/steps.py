@@ -21,7 +21,7 @@ from quarry.indexer.storage.texts.chunk_table import ChunkTable
 from quarry.indexer.storage.texts.generation_texts import GenerationTexts
 from quarry.indexer.storage.texts.working_table import WorkingTable, name_segment
 from quarry.indexer.storage.vectors.encoded_rows import RowsWriter
-from quarry.indexer.stores import store_class
+from quarry.indexer.stores import new_store
 from quarry.indexer.stores.kept_vectors import KeptVectors
 from quarry.indexer.stores.parts import Parts
 
@@ -110,7 +110,7 @@ def store_vectors(head: ChunkTable, segment: Path, plan: Plan, kept: KeptVectors
     clock.phase("storing", head.counts()[1])
     folder = segment / VECTORS_NAME
     folder.mkdir()
-    store, rows = store_class(plan.store).create(folder, kept.dim), RowsWriter()
+    store, rows = new_store(plan.store, folder, kept.dim, plan.uri), RowsWriter()
     for ids, digests in head.digest_batches(_STORE_SLICE):
         vectors = kept.get(digests)
         store.add(ids, vectors)

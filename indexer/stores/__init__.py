@@ -1,8 +1,9 @@
-"""Vector stores: `auto`, `exact`, `faiss` and `lance`, behind one protocol.
+"""Vector stores: `auto`, `exact`, `faiss` and `lance`, and on a server `milvus` and `qdrant`, behind one protocol.
 
     ids and unit vectors -> `add`, checked first             base (the protocol), checks
     -> kept as they are, or indexed and tuned by `flush`     exact (exact_files, additions), auto (codes); faiss_store, lance_store
     -> data files, then the header that names them           sealed
+    candidates from a server, vectors of one's own            served
     queries -> `search`: the k most similar, by cosine       each store; approximate ones rescore exactly, on all cores (shares)
     the stores of a generation's segments, asked as one       union; parts opens them with texts and terms
 
@@ -10,6 +11,7 @@ The door is `store_class`. Heavy libraries load only when their store is asked f
 """
 
 from importlib import import_module
+from pathlib import Path
 
 from quarry.indexer.stores.base import Neighbour, VectorStore, WritableStore
 
@@ -20,8 +22,35 @@ _CLASSES = {
     "lance": ("quarry.indexer.stores.lance_store", "LanceStore"),
 }
 STORE_KINDS = tuple(_CLASSES)
+_SERVED = {
+    "milvus": ("quarry.indexer.stores.served.store", "MilvusStore"),
+    "qdrant": ("quarry.indexer.stores.served.store", "QdrantStore"),
+}
+SERVED_KINDS = tuple(_SERVED)
+"""Stores that need the address of a server."""
 
-__all__ = ["STORE_KINDS", "Neighbour", "VectorStore", "WritableStore", "store_class"]
+__all__ = ["SERVED_KINDS", "STORE_KINDS", "Neighbour", "VectorStore", "WritableStore", "new_store", "store_class"]
+
+
+def new_store(kind: str, folder: Path, dim: int, uri: str = "") -> WritableStore:
+    """Make an empty store in a new or empty folder.
+
+    Args:
+        kind: See `STORE_KINDS` and `SERVED_KINDS`.
+        folder: Where.
+        dim: Length of the vectors, at least 1.
+        uri: The address of the server, for a store that needs one.
+
+    Raises:
+        ValueError: If the kind is unknown or dim < 1.
+        SettingsError: If a store that needs a server is given no usable address.
+        MissingExtraError: If the server's client is not installed.
+    """
+    if kind not in _SERVED:
+        return store_class(kind).create(folder, dim)
+    from quarry.indexer.stores.served.store import MilvusStore, QdrantStore
+
+    return (MilvusStore if kind == "milvus" else QdrantStore).create(folder, dim, uri)
 
 
 def store_class(kind: str) -> type[WritableStore]:
@@ -38,8 +67,9 @@ def store_class(kind: str) -> type[WritableStore]:
         >>> store.search(np.array([[1, 0]], dtype=np.float32), k=1)
         [[Neighbour(chunk_id='a#0-5', similarity=1.0)]]
     """
-    if kind not in _CLASSES:
-        raise ValueError(f"unknown store {kind!r}; expected {', '.join(STORE_KINDS)}")
-    module, name = _CLASSES[kind]
+    known = _CLASSES | _SERVED
+    if kind not in known:
+        raise ValueError(f"unknown store {kind!r}; expected {', '.join(known)}")
+    module, name = known[kind]
     found: type[WritableStore] = getattr(import_module(module), name)
     return found

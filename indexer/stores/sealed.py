@@ -46,7 +46,7 @@ class Header(BaseModel):
     """The content of `store.json`.
 
     Attributes:
-        kind: `auto`, `exact`, `faiss` or `lance`.
+        kind: `auto`, `exact`, `faiss`, `lance`, `milvus` or `qdrant`.
         number: The flush that wrote the data files.
         dim: Length of the vectors.
         count: How many there are.

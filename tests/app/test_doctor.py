@@ -5,12 +5,12 @@ import os
 from quarry.app.doctor import examine
 from quarry.indexer.build import index_documents
 from quarry.indexer.build.plan import BuildOptions
+from quarry.indexer.lake.relabel import with_reranker
 from quarry.indexer.messages import Message
 from quarry.indexer.models.digest import content_digest
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
 from quarry.indexer.storage.manifest import RerankerFacts
-from quarry.indexer.storage.relabel import with_reranker
 from quarry.training.feedback.events import FeedbackEvent
 from quarry.training.feedback.log import FeedbackLog, feedback_path
 from tests.retriever.rerankers.test_rerankers import make

@@ -11,12 +11,12 @@ import pytest
 from quarry.indexer.build import build_index, index_documents
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.errors import EmptyQuery, IndexMismatchError, UnknownFilter
+from quarry.indexer.lake.relabel import with_reranker
 from quarry.indexer.messages import Message
 from quarry.indexer.models.digest import content_digest
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
 from quarry.indexer.storage.manifest import RerankerFacts
-from quarry.indexer.storage.relabel import with_reranker
 from quarry.retriever.ranking import Query
 from quarry.retriever.searcher import MAX_QUERY_CHARS, Searcher, SearchOptions, document_run
 from quarry.retriever.stages.models import served_reranker

@@ -70,8 +70,17 @@ def index(
         ),
     ] = None,
     store: Annotated[
-        Literal["auto", "exact", "faiss", "lance"] | None,
-        typer.Option(help="Vector store. auto: exact up to 128 MB of vectors, above that approximate. Default: auto."),
+        Literal["auto", "exact", "faiss", "lance", "milvus", "qdrant"] | None,
+        typer.Option(
+            help="Vector store. auto: exact up to 128 MB of vectors, above that approximate. milvus and qdrant find candidates on "
+            "a server (--uri). Default: auto."
+        ),
+    ] = None,
+    uri: Annotated[
+        str | None,
+        typer.Option(
+            help="With --store milvus or qdrant: address of the server, or a path for its local mode. Default: as it was built."
+        ),
     ] = None,
     device: DeviceOption = "auto",
     chunk_tokens: ChunkTokensOption = None,
@@ -195,6 +204,7 @@ def index(
         settings = BuildOptions(
             chunking=_chunking(into, chunk_tokens, overlap),
             store=store,
+            store_uri=uri,
             analyzer=analyzer,
             read=_read_options(encoding, checksum=checksum, ocr=ocr, keep_repeated=keep_repeated),
             rebuild=rebuild,

@@ -73,6 +73,9 @@ def models(
     index = index or chosen_index(ctx)
     if index is None:
         raise typer.BadParameter(f"{action} requires the index: quarry models {action} INDEX")
+    from quarry.indexer.stores.lake.view import as_index
+
+    index = as_index(index)
     if action is Action.rollback:
         _roll_back(index, device)
     from quarry.training.tuning.promotion import history

@@ -15,5 +15,5 @@ def test_every_kind_has_its_class():
 
 
 def test_an_unknown_store_is_refused():
-    with pytest.raises(ValueError, match="unknown store 'chroma'; expected auto, exact, faiss, lance"):
+    with pytest.raises(ValueError, match="unknown store 'chroma'; expected auto, exact, faiss, lance, milvus, qdrant"):
         store_class("chroma")
