@@ -1,10 +1,11 @@
 """Lance's indexes on the tables of a generation, and how far its vectors are found through them.
 
 Vectors are quantized by RaBitQ (Gao and Long, SIGMOD 2024) in partitions, and the best candidates are compared with their stored
-vectors. How many partitions and candidates that takes is tried out, cheapest first, until recall@10 against exact search is 0.95.
+vectors. How many candidates that takes is tried out in all partitions, fewest first, until recall@10 against exact search is 0.95; then
+whether fewer partitions do. Neither can make up for too little of the other, so a dozen combinations need not be tried.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import sqrt
 from typing import Any
 
@@ -23,6 +24,7 @@ INDEX_FROM = 50_000  # vectors; fewer are compared one by one
 _BITS = 4  # per number: an eighth of the vectors; one bit needs hundreds of candidates per hit where vectors have no neighborhoods
 _IN_PARTITION = 4_096  # vectors, on average
 _REFINE = (10, 30, 100, 300, 1_000)
+_NEAR = 0.03  # of the target: more candidates may make up for so much recall that fewer partitions lose
 _SAMPLE = 100  # questions
 _FOUND = 10
 _BATCH = 16_384
@@ -89,15 +91,18 @@ def index_vectors(table: Any, column_of_ids: str, dim: int, place: str, *, index
         )
     opened = Table(table, place)
     queries, truth = _truth(opened, column_of_ids, dim, count)
+
+    def tried(probes: int, refine: int) -> VectorFacts:
+        facts = VectorFacts(index="IVF_RQ", probes=probes, refine=refine, sample=len(queries))
+        found = LakeVectors(opened, column_of_ids, dim, facts).search(queries, _FOUND)
+        recall = _recall(truth, [[near.chunk_id for near in hits] for hits in found])
+        return facts.model_copy(update={"recall": round(recall, 4)})
+
     best = VectorFacts()
-    for probes in _probes(partitions):
-        for refine in _REFINE:
-            facts = VectorFacts(index="IVF_RQ", probes=probes, refine=refine, sample=len(queries))
-            found = LakeVectors(opened, column_of_ids, dim, facts).search(queries, _FOUND)
-            recall = _recall(truth, [[near.chunk_id for near in hits] for hits in found])
-            best = facts.model_copy(update={"recall": round(recall, 4)})
-            if recall >= LEAST_RECALL:
-                return best
+    for refine in _REFINE:
+        best = tried(partitions, refine)
+        if best.recall >= LEAST_RECALL:
+            return _fewest(tried, best)
     raise SearchError(
         "lake.low_recall",
         "recall@10 of {place} is {recall:.3f} with {probes} of {partitions} partitions and {refine} candidates per hit",
@@ -111,6 +116,19 @@ def index_vectors(table: Any, column_of_ids: str, dim: int, place: str, *, index
         refine=best.refine,
         least=LEAST_RECALL,
     )
+
+
+def _fewest(tried: Callable[[int, int], VectorFacts], found: VectorFacts) -> VectorFacts:
+    """Return the cheapest way of searching, given one that suffices in all partitions."""
+    more = [refine for refine in _REFINE if refine >= found.refine][:2]
+    for probes in _probes(found.probes)[:-1]:
+        for refine in more:
+            facts = tried(probes, refine)
+            if facts.recall >= LEAST_RECALL:
+                return facts
+            if facts.recall < LEAST_RECALL - _NEAR:
+                break
+    return found
 
 
 def _probes(partitions: int) -> list[int]:
