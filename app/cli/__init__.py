@@ -2,7 +2,9 @@
 
 A command reads its options, plans (wrong options end here, as usage errors), runs the library, and prints.
 
+    options     options that several commands have
     console     the only module that writes: results to stdout, notes and progress to stderr
+    answer      a search's answer in a terminal
     tasks       the commands by task, each imported when it runs
     commands/   one module per command; heavy libraries are imported when a command runs
     help        how a command looks in --help; the default index

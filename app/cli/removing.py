@@ -48,7 +48,7 @@ def selection_of(roots: list[str] | None, doc_ids: list[str] | None, filters: li
     """
     if not (roots or doc_ids or filters):
         return None
-    from quarry.app.cli.commands.search import parse_filters
+    from quarry.app.cli.options import parse_filters
     from quarry.indexer.build.removal import Selection
 
     return Selection(tuple(doc_ids or ()), parse_filters(filters or []), tuple(roots or ()))

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quarry.app.cli.commands.search import ExpandName, ExpandOption, ExpandTokensOption, RouteName, parse_filters
-from quarry.app.cli.console import (
+from quarry.app.cli.console import note, out, out_json, out_line, safe
+from quarry.app.cli.help import IndexCommand
+from quarry.app.cli.options import (
     AsOption,
     DeviceOption,
     EndpointModelOption,
+    ExpandName,
+    ExpandOption,
+    ExpandTokensOption,
     FilterOption,
     RerankOption,
-    note,
-    out,
-    out_json,
-    out_line,
+    RouteName,
+    parse_filters,
     principals_of,
-    safe,
 )
-from quarry.app.cli.help import IndexCommand
 from quarry.indexer.errors import SettingsError
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quarry.app.cli.console import DeviceOption, fields, note, out, out_json, table
+from quarry.app.cli.console import fields, note, out, out_json, table
 from quarry.app.cli.exits import usage_errors
 from quarry.app.cli.help import QuarryCommand
+from quarry.app.cli.options import DeviceOption
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

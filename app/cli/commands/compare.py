@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quarry.app.cli.console import HtmlOption, LanguageOption, cut, fields, note, out, out_json, table
+from quarry.app.cli.console import cut, fields, note, out, out_json, table
 from quarry.app.cli.exits import usage_errors
 from quarry.app.cli.headings import headings
 from quarry.app.cli.help import QuarryCommand
+from quarry.app.cli.options import HtmlOption, LanguageOption
 from quarry.app.cli.report.page import write_page
 from quarry.app.words import InterfaceLanguage
 from quarry.app.words import words as in_language

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quarry.app.cli.console import DeviceOption, HtmlOption, LanguageOption, fields, note, out, out_json, table
+from quarry.app.cli.console import fields, note, out, out_json, table
 from quarry.app.cli.exits import usage_errors
 from quarry.app.cli.help import IndexCommand
+from quarry.app.cli.options import DeviceOption, HtmlOption, LanguageOption
 from quarry.app.cli.report.page import write_page
 
 if TYPE_CHECKING:

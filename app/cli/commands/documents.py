@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quarry.app.cli.console import AsOption, FilterOption, fields, note, out, out_json, out_line, principals_of, table
+from quarry.app.cli.console import fields, note, out, out_json, out_line, table
 from quarry.app.cli.exits import usage_errors
 from quarry.app.cli.help import IndexCommand
+from quarry.app.cli.options import AsOption, FilterOption, principals_of
 from quarry.indexer.readers.left_out import told
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def documents(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the documents of an index, or show one."""
-    from quarry.app.cli.commands.search import parse_filters
+    from quarry.app.cli.options import parse_filters
     from quarry.app.documents.catalog import list_documents, show_document
     from quarry.app.documents.skips import list_skips
     from quarry.indexer.stores.parts import live_texts

@@ -7,22 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quarry.app.cli.commands.index import EXIT_INTERRUPTED, print_skipped
-from quarry.app.cli.console import (
+from quarry.app.cli.console import ProgressBar, fields, note, out, out_json
+from quarry.app.cli.exits import usage_errors
+from quarry.app.cli.help import QuarryCommand
+from quarry.app.cli.options import (
     ChunkTokensOption,
     DeviceOption,
     DimOption,
     DownloadOption,
     EncodingOption,
     OverlapOption,
-    ProgressBar,
     QuietOption,
-    fields,
-    note,
-    out,
-    out_json,
 )
-from quarry.app.cli.exits import usage_errors
-from quarry.app.cli.help import QuarryCommand
 from quarry.app.wiring import choose_model
 from quarry.indexer.errors import ModelError
 

@@ -8,22 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quarry.app.cli.console import (
+from quarry.app.cli.console import fields, note, out, out_json, table
+from quarry.app.cli.exits import usage_errors
+from quarry.app.cli.headings import headings
+from quarry.app.cli.help import IndexCommand
+from quarry.app.cli.options import (
     CompressOption,
     CutoffOption,
     DeviceOption,
     ExamplesOption,
     HtmlOption,
     LanguageOption,
-    fields,
-    note,
-    out,
-    out_json,
-    table,
 )
-from quarry.app.cli.exits import usage_errors
-from quarry.app.cli.headings import headings
-from quarry.app.cli.help import IndexCommand
 from quarry.app.cli.report.page import write_page
 from quarry.app.wiring import embedder_asking, reranker_asking
 from quarry.app.words import InterfaceLanguage, words

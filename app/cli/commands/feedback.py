@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from quarry.app.cli.console import AsOption, fields, note, out, out_json, principals_of, table
+from quarry.app.cli.console import fields, note, out, out_json, table
 from quarry.app.cli.help import IndexCommand
+from quarry.app.cli.options import AsOption, principals_of
 from quarry.indexer.principals import Principals
 
 if TYPE_CHECKING:

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quarry.app.cli.console import AsOption, DeviceOption, ProgressBar, fields, note, out, out_json, principals_of
+from quarry.app.cli.console import ProgressBar, fields, note, out, out_json
 from quarry.app.cli.help import IndexCommand
+from quarry.app.cli.options import AsOption, DeviceOption, principals_of
 
 if TYPE_CHECKING:
     from quarry.indexer.embedder import Embedder

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from quarry.app.calibrating import calibrate_built
-from quarry.app.cli.console import (
+from quarry.app.cli.console import ProgressBar, fields, note, out, out_json
+from quarry.app.cli.exits import usage_errors
+from quarry.app.cli.help import QuarryCommand
+from quarry.app.cli.options import (
     ChunkTokensOption,
     DeviceOption,
     DimOption,
@@ -17,15 +20,8 @@ from quarry.app.cli.console import (
     EncodingOption,
     ExamplesOption,
     OverlapOption,
-    ProgressBar,
     QuietOption,
-    fields,
-    note,
-    out,
-    out_json,
 )
-from quarry.app.cli.exits import usage_errors
-from quarry.app.cli.help import QuarryCommand
 from quarry.app.cli.removing import index_of, index_to_write, selection_of, without_indexing
 from quarry.app.documents.skips import remember_skips
 from quarry.app.wiring import ChosenModel, asked_options, choose_model, live_manifest

@@ -9,19 +9,17 @@ import typer
 
 from quarry.app.cli.commands.serve import token_for
 from quarry.app.cli.commands.ui import address, allowed_hosts, free_port
-from quarry.app.cli.console import (
+from quarry.app.cli.console import note, out, out_listening
+from quarry.app.cli.help import IndexCommand
+from quarry.app.cli.options import (
     AllowHostOption,
     AsOption,
     DefaultDenyOption,
     DeviceOption,
     ListeningJsonOption,
     RerankOption,
-    note,
-    out,
-    out_listening,
     principals_of,
 )
-from quarry.app.cli.help import IndexCommand
 from quarry.indexer.errors import MissingExtraError
 
 _TIME_LIMIT_S = 30.0  # for requests in flight at shutdown

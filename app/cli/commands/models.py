@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quarry.app.cli.console import LanguageOption, ProgressBar, fields, note, out, out_json, table
+from quarry.app.cli.console import ProgressBar, fields, note, out, out_json, table
 from quarry.app.cli.help import QuarryCommand, chosen_index
+from quarry.app.cli.options import LanguageOption
 from quarry.app.words import InterfaceLanguage, words
 from quarry.indexer.messages import Message
 

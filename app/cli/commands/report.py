@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quarry.app.cli.console import AsOption, HtmlOption, LanguageOption, fields, note, out, out_json, principals_of
+from quarry.app.cli.console import fields, note, out, out_json
 from quarry.app.cli.help import IndexCommand
+from quarry.app.cli.options import AsOption, HtmlOption, LanguageOption, principals_of
 from quarry.app.words import InterfaceLanguage, words
 
 if TYPE_CHECKING:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quarry.app.cli.commands.ui import address, allowed_hosts, free_port, is_loopback
-from quarry.app.cli.console import (
+from quarry.app.cli.console import note, out, out_listening
+from quarry.app.cli.help import IndexCommand
+from quarry.app.cli.options import (
     AllowHostOption,
     CompressOption,
     CutoffOption,
@@ -20,11 +22,7 @@ from quarry.app.cli.console import (
     ListeningJsonOption,
     PortOption,
     RerankOption,
-    note,
-    out,
-    out_listening,
 )
-from quarry.app.cli.help import IndexCommand
 from quarry.app.keys import keys_path
 from quarry.app.wiring import embedder_asking, reranker_asking
 from quarry.indexer.errors import MissingExtraError, SettingsError

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quarry.app.cli.console import EndpointModelOption, EndpointOption, ProgressBar, note, out, out_json
+from quarry.app.cli.console import ProgressBar, note, out, out_json
 from quarry.app.cli.exits import usage_errors
 from quarry.app.cli.help import QuarryCommand
+from quarry.app.cli.options import EndpointModelOption, EndpointOption
 
 if TYPE_CHECKING:
     from quarry.indexer.embedder import Progress

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quarry.app.cli.console import DeviceOption, note, out, out_json
+from quarry.app.cli.console import note, out, out_json
 from quarry.app.cli.exits import usage_errors
 from quarry.app.cli.help import QuarryCommand
+from quarry.app.cli.options import DeviceOption
 from quarry.app.cli.settings_file import read_settings
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quarry.app.cli.commands.search import RouteName
-from quarry.app.cli.console import EndpointModelOption, EndpointOption, ProgressBar, note, out, out_json
+from quarry.app.cli.console import ProgressBar, note, out, out_json
 from quarry.app.cli.exits import usage_errors
 from quarry.app.cli.help import IndexCommand
+from quarry.app.cli.options import EndpointModelOption, EndpointOption, RouteName
 from quarry.app.cli.settings_file import read_settings
 from quarry.app.words import words
 

@@ -13,7 +13,9 @@ from typing import Annotated
 
 import typer
 
-from quarry.app.cli.console import (
+from quarry.app.cli.console import note, out, out_listening
+from quarry.app.cli.help import IndexCommand
+from quarry.app.cli.options import (
     AllowHostOption,
     DeviceOption,
     ExamplesOption,
@@ -21,11 +23,7 @@ from quarry.app.cli.console import (
     ListeningJsonOption,
     PortOption,
     RerankOption,
-    note,
-    out,
-    out_listening,
 )
-from quarry.app.cli.help import IndexCommand
 from quarry.app.uploads import MAX_FILE_MEGABYTES
 from quarry.app.wiring import asked_options
 from quarry.indexer.errors import SettingsError

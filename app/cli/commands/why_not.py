@@ -6,19 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quarry.app.cli.commands.search import RouteName, parse_filters
-from quarry.app.cli.console import (
+from quarry.app.cli.console import note, out, out_json
+from quarry.app.cli.exits import usage_errors
+from quarry.app.cli.help import IndexCommand
+from quarry.app.cli.options import (
     AsOption,
     DeviceOption,
     FilterOption,
     RerankOption,
-    note,
-    out,
-    out_json,
+    RouteName,
+    parse_filters,
     principals_of,
 )
-from quarry.app.cli.exits import usage_errors
-from quarry.app.cli.help import IndexCommand
 from quarry.indexer.storage.texts.conditions import expression_of
 
 if TYPE_CHECKING:

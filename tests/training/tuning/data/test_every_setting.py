@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from quarry.app.cli.commands.search import RouteName
 from quarry.app.cli.commands.tune import What, tune
+from quarry.app.cli.options import RouteName
 from quarry.indexer.build import index_documents
 from quarry.indexer.errors import FeedbackError
 from quarry.indexer.opened import Index
