@@ -3,6 +3,9 @@
 PAIRS questions with answers are written to FOLDER as JSON lines, a fifth of them copies of earlier ones, and made into rows without a
 scorer; `scored` judges them by a stand-in model that hashes words, for the memory of that step (the model's own comes on top). Memory is
 printed every 100,000 pairs.
+
+`resumed` begins as a run was left that was killed near its end (all but `_LAST` pairs read, all but as many scored), so that the memory of
+millions of pairs is measured in minutes: every step runs at its full size, only the work on single pairs is left out.
 """
 
 import json
@@ -15,11 +18,20 @@ from time import perf_counter
 import numpy as np
 
 from quarry.indexer.embedder import Vectors
-from quarry.training.pairs.run import make_pairs
+from quarry.training.fit.run_folder import digest_of
+from quarry.training.pairs.filters.minhash import BANDS
+from quarry.training.pairs.filters.scoring import SCORES
+from quarry.training.pairs.found import KINDS
+from quarry.training.pairs.reasons import COPY
+from quarry.training.pairs.records import PairOptions
+from quarry.training.pairs.run import _VERSION, make_pairs
+from quarry.training.pairs.sources import Files
+from quarry.training.pairs.staging import DROPPED, PAIRS, STATE, Position
 from tests.benchmarks.encode_memory import memory
 from tests.fakes import WordEmbedder
 
 _EVERY = 100_000
+_LAST = 50_000
 
 
 class _QuickEmbedder(WordEmbedder):
@@ -61,14 +73,51 @@ def write(path: Path, count: int) -> None:
             file.write(line + "\n")
 
 
+def _killed(folder: Path, source: Path, count: int, scorer: _QuickEmbedder | None) -> Path:
+    """Leave a work folder as after `count` pairs, a fifth of them copies; return the file that these would have been read from."""
+    first, work, kept = folder / "first.jsonl", folder / ".out.jsonl.work", count - count // 5
+    first.write_text(
+        '{"question": "What was read before?", "answer": "All that the work folder holds."}\n', encoding="utf-8"
+    )
+    work.mkdir(exist_ok=True)
+    draw, sizes = np.random.default_rng(0), np.zeros(kept, np.int64)
+    with (work / PAIRS).open("wb") as file:
+        for number in range(kept):
+            query = f"What is the number {number} of the list?"
+            line = json.dumps([query, query, f"It is {number}, {'long ' * 40}and no more.", "question", "first.jsonl"])
+            sizes[number] = file.write(f"{line}\n".encode())
+    draw.integers(1, 2**32, (kept, BANDS), dtype=np.uint32).tofile(work / "bands.u32")
+    draw.integers(0, 2**63, (kept, 2), dtype=np.uint64).tofile(work / "queries.u64")
+    (np.cumsum(sizes) - sizes).tofile(work / "offsets.i64")
+    np.full(kept, KINDS.index("question"), np.uint8).tofile(work / "marks.u8")
+    (work / DROPPED).touch()
+    options, files = PairOptions(), Files([first, source], folder / "out.jsonl")
+    run = digest_of([files.facts, repr(options.cleaning), repr(options.reading), False, _VERSION])
+    position = Position([str(first.absolute())], 0, kept, {PAIRS: int(sizes.sum()), DROPPED: 0})
+    position.found["question"], position.dropped[COPY] = count, count - kept
+    state = {"run": run, "finished": False, "position": position.as_json()}
+    (work / STATE).write_text(json.dumps(state), encoding="utf-8")
+    if scorer is not None:
+        key = digest_of([scorer.spec.fingerprint, scorer.spec.query_format, options.seed, SCORES])
+        scores = draw.normal(size=(kept, 10)).astype(np.float32)
+        scores[:, :2] += 3
+        scores.tofile(work / f"scores.{key}.f32")
+    return first
+
+
 def main() -> None:
     """Make pairs and print memory as it goes."""
     count, folder = int(sys.argv[1]), Path(sys.argv[2])
     folder.mkdir(parents=True, exist_ok=True)
-    source = folder / f"source-{count}.jsonl"
+    scorer = _QuickEmbedder(dim=384) if "scored" in sys.argv else None
+    resumed = "resumed" in sys.argv
+    source = folder / f"source-{_LAST if resumed else count}.jsonl"
     if not source.exists():
-        write(source, count)
-    print(f"{count:,} pairs, {source.stat().st_size >> 20} MB: {memory()}", flush=True)
+        write(source, _LAST if resumed else count)
+    sources = [source]
+    if resumed:
+        sources.insert(0, _killed(folder, source, count - _LAST, scorer))
+    print(f"{count:,} pairs: {memory()}", flush=True)
     started = perf_counter()
 
     def observer(name: str, _total: int | None) -> Callable[[int], None]:
@@ -82,8 +131,7 @@ def main() -> None:
 
         return tell
 
-    scorer = _QuickEmbedder(dim=384) if "scored" in sys.argv else None
-    report = make_pairs([source], folder / "out.jsonl", scorer, observer=observer)
+    report = make_pairs(sources, folder / "out.jsonl", scorer, observer=observer)
     for step in report.steps:
         print(f"{step.name}: {step.given:,} -> {step.kept:,}")
     print(f"{sum(report.kept.values()):,} rows, {perf_counter() - started:.0f} s: {memory()}")

@@ -9,6 +9,7 @@ n-grams only ("prefix filtering", Chaudhuri, Ganti and Kaushik, ICDE 2006; Bayar
 similarity t must share one of the first n - ceil(t n) + 1, so no pair is lost, and a guard built on it proves what it says.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from math import ceil
@@ -23,6 +24,7 @@ Shingles: TypeAlias = NDArray[np.uint64]
 
 _HAN_FROM = 0x2E80  # from here on one character is about one word: radicals, kana, Han, Hangul
 _MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F), np.uint64(0x165667B19E3779F9))
+_NO_WORD = re.compile(r"[\W_]+")
 _EPSILON = 1e-9  # so that ceil(0.8 * 5) is 4
 
 
@@ -36,11 +38,10 @@ class NearDuplicate(NamedTuple):
 
 def shingles(text: str) -> Shingles:
     """Return the hashed n-grams of a text."""
-    folded = normalize("NFKC", text).casefold()
-    words = "".join(character if character.isalnum() else " " for character in folded).split()
+    words = _NO_WORD.sub(" ", normalize("NFKC", text).casefold()).strip(" ")
     if not words:
         return np.zeros(0, np.uint64)
-    codes = np.frombuffer(f" {' '.join(words)} ".encode("utf-32-le", "replace"), dtype=np.uint32).astype(np.uint64)
+    codes = np.frombuffer(f" {words} ".encode("utf-32-le", "replace"), dtype=np.uint32).astype(np.uint64)
     han, space = codes >= _HAN_FROM, codes == ord(" ")
     pair = codes[:-1] * _MIX[0] + codes[1:] * _MIX[1]
     triple = pair[:-1] + codes[2:] * _MIX[2]
@@ -48,7 +49,11 @@ def shingles(text: str) -> Shingles:
     triples = triple[~(han[:-2] | han[1:-1] | han[2:])]
     alone = codes[1:-1][han[1:-1] & space[:-2] & space[2:]] * _MIX[0]  # one Han character between spaces
     found = np.concatenate([pairs, triples, alone])
-    return np.unique(found ^ (found >> np.uint64(29)))
+    found ^= found >> np.uint64(29)
+    found.sort()
+    first = np.ones(len(found), np.bool_)
+    np.not_equal(found[1:], found[:-1], out=first[1:])
+    return found[first]
 
 
 def jaccard(first: Shingles, second: Shingles) -> float:

@@ -13,12 +13,11 @@ For a reranker on a processor the table stays and dropout is off as well. `pytho
 and `python -m tests.benchmarks.reranker_tuning`; on a GPU the defaults of `TrainSpec` and `RerankerSpec` hold.
 """
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from quarry.indexer.errors import SettingsError
+from quarry.training.fit.settings import Settings
 from quarry.training.fit.spec_parts import (
     LABELLED,
     BatchSpec,
@@ -27,9 +26,7 @@ from quarry.training.fit.spec_parts import (
     LoraSpec,
     LossSpec,
     MatryoshkaSpec,
-    SpecPart,
     is_retrieval,
-    listed_faults,
 )
 
 __all__ = [
@@ -49,7 +46,7 @@ __all__ = [
 ]
 
 
-class TrainSpec(SpecPart):
+class TrainSpec(Settings):
     """One fine-tuning run.
 
     Attributes:
@@ -126,25 +123,6 @@ class TrainSpec(SpecPart):
         """Return the rows per step and process of a kind of rows."""
         other = self.batches.other_size
         return self.batch_size if other is None or is_retrieval(kind) else other
-
-    @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> Self:
-        """Read settings as a TOML or JSON file gives them.
-
-        Raises:
-            SettingsError: If a key is unknown or a value out of its range; every one is named.
-        """
-        try:
-            return cls.model_validate(dict(settings))
-        except ValidationError as err:
-            faults = listed_faults(err, "training")
-            raise SettingsError(
-                "fit.settings",
-                "the training settings have {count:fault|faults}: {faults}",
-                do="See `quarry.training.fit.spec.TrainSpec`",
-                count=len(faults),
-                faults="; ".join(faults),
-            ) from err
 
 
 # arXiv 2409.15700, table 18

@@ -5,9 +5,10 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from quarry.indexer.models.few_shot import ALL_TOKENS, MOST_SHOTS, PART_TOKENS
+from quarry.training.fit.settings import Settings
 
 KALM_DIMS = (896, 512, 256, 128, 64)
 KALM_WEIGHTS = (1.0, 0.3, 0.2, 0.1, 0.1)
@@ -23,13 +24,7 @@ def is_retrieval(kind: str) -> bool:
     return not kind.startswith(_OTHER_KINDS)
 
 
-class SpecPart(BaseModel):
-    """Frozen; a key that is not known is an error, so that a misspelt setting does not pass for its default."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class LossSpec(SpecPart):
+class LossSpec(Settings):
     """InfoNCE (van den Oord et al. 2018, arXiv 1807.03748) over positives, hard negatives and the rest of the batch.
 
     Attributes:
@@ -47,7 +42,7 @@ class LossSpec(SpecPart):
     false_negative_margin: Annotated[float, Field(ge=-1, le=1)] | None = 0.1
 
 
-class MatryoshkaSpec(SpecPart):
+class MatryoshkaSpec(Settings):
     """The loss on leading parts of the vector as well (Kusupati et al. 2022, arXiv 2205.13147).
 
     Attributes:
@@ -74,7 +69,7 @@ class MatryoshkaSpec(SpecPart):
         return cls(dims=tuple(reversed(pairs)), weights=tuple(reversed(pairs.values())))
 
 
-class DistillationSpec(SpecPart):
+class DistillationSpec(Settings):
     """Learning the order that a teacher gives a row's positive and negatives: KL divergence of two softmaxes.
 
     Attributes:
@@ -86,7 +81,7 @@ class DistillationSpec(SpecPart):
     weight: Annotated[float, Field(gt=0, le=1)] = 0.5
 
 
-class BatchSpec(SpecPart):
+class BatchSpec(Settings):
     """Which rows come together; FlagEmbedding's `type` of a row is its kind.
 
     Attributes:
@@ -108,7 +103,7 @@ class BatchSpec(SpecPart):
         return self
 
 
-class LoraSpec(SpecPart):
+class LoraSpec(Settings):
     """Low-rank adapters, merged into the weights at the end (Hu et al. 2021, arXiv 2106.09685).
 
     Attributes:
@@ -124,7 +119,7 @@ class LoraSpec(SpecPart):
     targets: tuple[str, ...] = ()
 
 
-class InContextSpec(SpecPart):
+class InContextSpec(Settings):
     """Examples in front of the queries of a decoder (Making Text Embedders Few-Shot Learners, arXiv 2409.15700).
 
     Attributes:
@@ -140,8 +135,3 @@ class InContextSpec(SpecPart):
     choice: Literal["batch", "fixed"] = "batch"
     part_tokens: Annotated[int, Field(ge=8, le=8192)] = PART_TOKENS
     max_tokens: Annotated[int, Field(ge=32, le=32_768)] = ALL_TOKENS
-
-
-def listed_faults(err: ValidationError, whole: str) -> list[str]:
-    """Return every fault of settings as `key: what is wrong`; `whole` names the settings where a fault is in no single key."""
-    return [f"{'.'.join(map(str, fault['loc'])) or whole}: {fault['msg']}" for fault in err.errors()]

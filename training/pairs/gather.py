@@ -10,12 +10,13 @@ from quarry.training.examples.example import text_key
 from quarry.training.fit.rows.table import text_number
 from quarry.training.pairs import reasons
 from quarry.training.pairs.filters.cleaning import CleaningOptions, clean
-from quarry.training.pairs.filters.copies import Copies, signature_of
+from quarry.training.pairs.filters.copies import Copies, sketch_of
 from quarry.training.pairs.found import SYMMETRIC, FoundPair
 from quarry.training.pairs.sources import Files, Source
 from quarry.training.pairs.staging import Staging
 
 _EVERY_S = 2.0  # seconds between two states on disk
+_OF_THE_TIME = 20  # at most one part in so many goes into them: the names of a million files take their time
 _LOOKED_AT = 256  # pairs between two looks at the clock
 _PROBLEMS = 20  # that are kept to be shown
 
@@ -55,7 +56,7 @@ class _Work:
         self._copies = Copies(lambda row: (staging[row].specific, staging[row].passage))
         for block in staging.signatures():
             self._copies.add_all(block)
-        self._saved = time.monotonic()
+        self._due = time.monotonic() + _EVERY_S
 
     def handle(self, source: Source) -> Iterator[int]:
         """Take the pairs of one source, from where an earlier process left off; yields how many were handled."""
@@ -84,13 +85,13 @@ class _Work:
         if isinstance(cleaned, Message):
             self._drop(pair, cleaned)
             return
-        signature = signature_of(cleaned.specific, cleaned.passage, symmetric=cleaned.kind in SYMMETRIC)
-        if self._copies.is_copy(cleaned.specific, cleaned.passage, signature):
+        sketch = sketch_of(cleaned.specific, cleaned.passage, symmetric=cleaned.kind in SYMMETRIC)
+        if self._copies.is_copy(sketch):
             self._drop(pair, reasons.COPY)
             return
-        self._copies.add(signature)
+        self._copies.add(sketch.signature)
         queries = text_number(text_key(cleaned.query)), text_number(text_key(cleaned.specific))
-        self._staging.add(cleaned, signature, queries)
+        self._staging.add(cleaned, sketch.signature, queries)
 
     def _drop(self, pair: FoundPair, reason: Message) -> None:
         self._staging.position.dropped[reason] += 1
@@ -98,6 +99,9 @@ class _Work:
             self._staging.drop(pair, reason)
 
     def _save_in_time(self) -> None:
-        if time.monotonic() - self._saved > _EVERY_S:
-            self._staging.save()
-            self._saved = time.monotonic()
+        began = time.monotonic()
+        if began < self._due:
+            return
+        self._staging.save()
+        now = time.monotonic()
+        self._due = now + max(_EVERY_S, _OF_THE_TIME * (now - began))

@@ -1,11 +1,16 @@
 """How much of each query's words each passage of a block holds."""
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quarry.training.examples.near_duplicates import shingles
+
+_OFTEN = 32  # queries of an n-gram from which a product of whole tables is cheaper
+_Occurrences: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""The text and the n-gram of each occurrence."""
 
 
 def shares_held(queries: Sequence[str], passages: Sequence[str]) -> NDArray[np.float32]:
@@ -21,16 +26,44 @@ def shares_held(queries: Sequence[str], passages: Sequence[str]) -> NDArray[np.f
     owner = np.repeat(np.arange(len(asked)), [len(one) for one in asked])
     known, places = np.unique(np.concatenate(asked), return_inverse=True)
     held = [_among(known, shingles(passage)) for passage in passages]
-    frequency = np.bincount(np.concatenate(held), minlength=len(known)) if len(known) else np.zeros(0)
-    weights = np.log((len(passages) + 1) / (frequency + 1))[places]
-    total = np.bincount(owner, weights, len(queries))
-    out = np.zeros((len(queries), len(passages)), np.float32)
-    mask = np.zeros(len(known), np.bool_)
-    for column, one in enumerate(held):
-        mask[one] = True
-        out[:, column] = np.bincount(owner, weights * mask[places], len(queries)) / np.where(total > 0, total, 1)
-        mask[one] = False
+    holder, items = np.repeat(np.arange(len(held)), [len(one) for one in held]), np.concatenate(held)
+    weights = np.log((len(passages) + 1) / (np.bincount(items, minlength=len(known)) + 1))
+    total = np.bincount(owner, weights[places], len(queries))
+    often = np.bincount(places, minlength=len(known)) > _OFTEN
+    out = _of_frequent(often, weights, (owner, places), (holder, items), (len(queries), len(passages)))
+    rare, others = ~often[places], ~often[items]
+    _add_rare(out, weights, (owner[rare], places[rare]), (holder[others], items[others]))
+    return (out / np.where(total > 0, total, 1)[:, None]).astype(np.float32)
+
+
+def _of_frequent(
+    often: NDArray[np.bool_],
+    weights: NDArray[np.float64],
+    asked: _Occurrences,
+    held: _Occurrences,
+    shape: tuple[int, int],
+) -> NDArray[np.float64]:
+    """Return the weights in common of the n-grams that many queries hold, by a product of tables."""
+    column = np.cumsum(often) - 1
+    tables = []
+    for (texts, items), count in zip((asked, held), shape, strict=True):
+        table = np.zeros((count, int(often.sum())))
+        among = often[items]
+        table[texts[among], column[items[among]]] = 1
+        tables.append(table)
+    out: NDArray[np.float64] = (tables[0] * weights[often]) @ tables[1].T
     return out
+
+
+def _add_rare(out: NDArray[np.float64], weights: NDArray[np.float64], asked: _Occurrences, held: _Occurrences) -> None:
+    """Add the weights of the others, one meeting of a query and a passage after another."""
+    order = np.argsort(asked[1], kind="stable")
+    queries, items = asked[0][order], asked[1][order]
+    first, after = np.searchsorted(items, held[1]), np.searchsorted(items, held[1], "right")
+    counts = after - first
+    meeting = np.repeat(first - np.cumsum(counts) + counts, counts) + np.arange(int(counts.sum()))
+    cells = queries[meeting] * out.shape[1] + np.repeat(held[0], counts)
+    out += np.bincount(cells, np.repeat(weights[held[1]], counts), out.size).reshape(out.shape)
 
 
 def _among(known: NDArray[np.uint64], found: NDArray[np.uint64]) -> NDArray[np.int64]:

@@ -36,7 +36,7 @@ from quarry.training.pairs.writing import dropped_lines, row_lines, write_whole
 
 GENERIC_FROM = 4  # a heading that so many passages have gets the document's title before it
 PASSAGES_PER_QUERY = 3  # a title or heading with more passages than this is unspecific
-_VERSION = 2  # of cleaning and staging: pairs of another version are not resumed
+_VERSION = 3  # of cleaning and staging: pairs of another version are not resumed
 
 
 PhaseObserver = Callable[[str, int | None], Progress]

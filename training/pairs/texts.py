@@ -16,7 +16,8 @@ _SPACES = re.compile(r"[ \t\u00a0\u3000]+")
 _MOJIBAKE = re.compile(r"锟斤拷|烫烫烫|屯屯屯|\ufffd|(?:[ÃÂâåæçèéä][\u0080-\u00bf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]){2}")
 _BLOB = re.compile(r"(?<![\w/:.-])(?=[A-Za-z0-9+/=]*[0-9])(?=[A-Za-z0-9+/=]*[A-Za-z])[A-Za-z0-9+/=]{60,}")
 _WORD = re.compile(r"[A-Za-z]+")
-_VOWELS = set("aeiouyAEIOUY")
+_SILENT = re.compile(r"[^aeiouy]{5}|^[^aeiouy]+$", re.IGNORECASE)
+"""A word with five consonants one after another, or with no vowel."""
 LETTERS = 0.5
 """Share of letters among the characters of a passage that are no white space, at least."""
 _UNSPEAKABLE = 0.4  # of the Latin words of four letters and more, at most
@@ -54,18 +55,9 @@ def is_broken(text: str) -> bool:
 
 def is_writing(text: str, letters: float = LETTERS) -> bool:
     """Tell whether this share of a text is letters, and whether its Latin words could be said."""
-    found = sum(character.isalpha() for character in text)
-    if found < letters * sum(not character.isspace() for character in text):
+    if sum(map(str.isalpha, text)) < letters * sum(map(len, text.split())):
         return False
     words = [word for word in _WORD.findall(normalize("NFKD", text)) if len(word) > 3 and not word.isupper()]
-    silent = sum(_is_silent(word) for word in words)
-    return len(words) < _LEAST_WORDS or silent <= _UNSPEAKABLE * len(words)
-
-
-def _is_silent(word: str) -> bool:
-    """Tell whether a word has no vowel, or five consonants one after another."""
-    run = longest = 0
-    for character in word:
-        run = 0 if character in _VOWELS else run + 1
-        longest = max(longest, run)
-    return longest >= 5 or longest == len(word)
+    if len(words) < _LEAST_WORDS:
+        return True
+    return sum(_SILENT.search(word) is not None for word in words) <= _UNSPEAKABLE * len(words)

@@ -5,7 +5,7 @@ import random
 import numpy as np
 
 from quarry.training.examples.near_duplicates import jaccard, shingles
-from quarry.training.pairs.filters.copies import Copies, _Table, signature_of
+from quarry.training.pairs.filters.copies import Copies, _Table, sketch_of
 from quarry.training.pairs.filters.minhash import BANDS
 
 WORDS = [
@@ -37,9 +37,9 @@ def test_near_copies_are_found_and_others_are_not():
     copies = Copies(lambda row: kept[row])
     for number in range(400):
         passage = text(draw)
-        signature = signature_of(f"query {number}", passage, symmetric=False)
-        assert not copies.is_copy(f"query {number}", passage, signature)
-        copies.add(signature)
+        sketch = sketch_of(f"query {number}", passage, symmetric=False)
+        assert not copies.is_copy(sketch)
+        copies.add(sketch.signature)
         kept.append((f"query number {number}", passage))
     missed = 0
     for query, passage in kept:
@@ -47,7 +47,7 @@ def test_near_copies_are_found_and_others_are_not():
         words[draw.randrange(40)] = "changed"
         near = " ".join(words)
         assert jaccard(shingles(near), shingles(passage)) > 0.85
-        missed += not copies.is_copy(query, near, signature_of(query, near, symmetric=False))
+        missed += not copies.is_copy(sketch_of(query, near, symmetric=False))
     assert missed <= 8  # two in a hundred
 
 
@@ -55,13 +55,11 @@ def test_pages_of_one_template_with_titles_of_their_own_are_no_copies():
     page = "The product {} is delivered within three days, has two years of warranty, and can be returned within thirty days."
     kept = [("Garden chair", page.format("Garden chair model A12"))]
     copies = Copies(lambda row: kept[row])
-    copies.add(signature_of(*kept[0], symmetric=False))
+    copies.add(sketch_of(*kept[0], symmetric=False).signature)
     other = ("Electric kettle", page.format("Electric kettle with 2 litres"))
-    assert not copies.is_copy(*other, signature_of(*other, symmetric=False))
-    assert not copies.is_copy(
-        "Where is the city hall", kept[0][1], signature_of("Where is the city hall", kept[0][1], symmetric=False)
-    )
-    assert copies.is_copy("garden chairs", kept[0][1], signature_of("garden chairs", kept[0][1], symmetric=False))
+    assert not copies.is_copy(sketch_of(*other, symmetric=False))
+    assert not copies.is_copy(sketch_of("Where is the city hall", kept[0][1], symmetric=False))
+    assert copies.is_copy(sketch_of("garden chairs", kept[0][1], symmetric=False))
 
 
 def test_a_table_that_grew_finds_what_was_put_in():
@@ -76,9 +74,9 @@ def test_a_table_that_grew_finds_what_was_put_in():
 def test_the_same_passage_for_another_sentence_is_a_pair_of_its_own_where_both_are_alike():
     kept = [("How long are loans?", "When is a book due?")]
     copies = Copies(lambda row: kept[row])
-    copies.add(signature_of(*kept[0], symmetric=True))
+    copies.add(sketch_of(*kept[0], symmetric=True).signature)
     other = ("For how many days may I have it", "When do I bring it back?")
-    assert not copies.is_copy(*other, signature_of(*other, symmetric=True))
+    assert not copies.is_copy(sketch_of(*other, symmetric=True))
 
 
 def test_a_copy_is_found_among_many_questions_about_one_passage():
@@ -87,11 +85,11 @@ def test_a_copy_is_found_among_many_questions_about_one_passage():
     kept = [(text(draw, 6), passage) for _ in range(40)]
     copies = Copies(lambda row: kept[row])
     for query, said in kept:
-        signature = signature_of(query, said, symmetric=False)
-        assert not copies.is_copy(query, said, signature)
-        copies.add(signature)
+        sketch = sketch_of(query, said, symmetric=False)
+        assert not copies.is_copy(sketch)
+        copies.add(sketch.signature)
     missed = 0
     for query, said in kept:
         near = f"{said} (copy)"
-        missed += not copies.is_copy(query, near, signature_of(query, near, symmetric=False))
+        missed += not copies.is_copy(sketch_of(query, near, symmetric=False))
     assert missed <= 2  # a twentieth; without the query's part in the signature, all but the first few

@@ -5,11 +5,12 @@ only for what its texts are, never for a collision of numbers.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quarry.training.examples.near_duplicates import jaccard, shingles
+from quarry.training.examples.near_duplicates import Shingles, jaccard, shingles
 from quarry.training.pairs.filters.minhash import BANDS, Bands, bands
 
 LIKE_PASSAGE, LIKE_QUERY = 0.75, 0.5
@@ -17,9 +18,25 @@ LIKE_PASSAGE, LIKE_QUERY = 0.75, 0.5
 _FREE = 0xFFFFFFFF
 _PER_BAND = 4  # pairs of one band that are candidates
 _FULL = 0.6  # share of the slots in use before the table doubles
+_MOVED = 1 << 20  # tags that move into a larger table at a time
 
 TextsOf = Callable[[int], tuple[str, str]]
 """Number of a kept pair to its query and passage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """What tells whether a pair is a copy.
+
+    Attributes:
+        query: N-grams of the query.
+        passage: N-grams of the passage.
+        signature: By which copies are found.
+    """
+
+    query: Shingles
+    passage: Shingles
+    signature: Bands
 
 
 class Copies:
@@ -34,17 +51,13 @@ class Copies:
         self._texts_of = texts_of
         self._table = _Table()
 
-    def is_copy(self, query: str, passage: str, signature: Bands) -> bool:
+    def is_copy(self, pair: Sketch) -> bool:
         """Return whether an earlier pair has nearly this passage and a query like this one."""
-        candidates = self._table.find(signature)
-        if not candidates:
-            return False
-        asked, said = shingles(query), shingles(passage)
-        for candidate in candidates:
-            other_query, other_passage = self._texts_of(candidate)
+        for candidate in self._table.find(pair.signature):
+            query, passage = self._texts_of(candidate)
             if (
-                jaccard(said, shingles(other_passage)) >= LIKE_PASSAGE
-                and jaccard(asked, shingles(other_query)) >= LIKE_QUERY
+                jaccard(pair.passage, shingles(passage)) >= LIKE_PASSAGE
+                and jaccard(pair.query, shingles(query)) >= LIKE_QUERY
             ):
                 return True
         return False
@@ -60,22 +73,28 @@ class Copies:
             self.add(signature)
 
 
-def signature_of(query: str, passage: str, *, symmetric: bool) -> Bands:
-    """Return the signature by which copies of a pair are found.
+def sketch_of(query: str, passage: str, *, symmetric: bool) -> Sketch:
+    """Return the sketch of a pair.
 
-    It is of the passage, half of it with the query, so that a copy is found among many questions about one passage; of both texts
-    alike where they are two of a kind.
+    Its signature is of the passage, half of it with the query, so that a copy is found among many questions about one passage; of both
+    texts alike where they are two of a kind.
     """
-    return bands(shingles(f"{query}\n{passage}")) if symmetric else bands(shingles(passage), shingles(query))
+    asked, said = shingles(query), shingles(passage)
+    signature = bands(shingles(f"{query}\n{passage}")) if symmetric else bands(said, asked)
+    return Sketch(asked, said, signature)
 
 
 class _Table:
     """Bands to the numbers of the first pairs that have them: open addressing in two flat arrays."""
 
     def __init__(self, slots: int = 1 << 16) -> None:
-        self._tags = np.zeros(slots, np.uint32)
-        self._rows = np.full(slots, _FREE, np.uint32)
+        self._begin(slots)
         self._used = 0
+
+    def _begin(self, slots: int) -> None:
+        """Make empty arrays, and views whose items are plain numbers, which costs a third of looking into an array."""
+        self._tags, self._rows = np.zeros(slots, np.uint32), np.full(slots, _FREE, np.uint32)
+        self._tag_at, self._row_at = self._tags.data, self._rows.data
 
     def find(self, signature: Bands) -> list[int]:
         found: dict[int, None] = {}
@@ -90,28 +109,33 @@ class _Table:
         for tag in set(signature.tolist()):
             rows, slot = self._chain(tag)
             if len(rows) < _PER_BAND:
-                self._tags[slot], self._rows[slot] = tag, row
+                self._tag_at[slot], self._row_at[slot] = tag, row
                 self._used += 1
 
     def _chain(self, tag: int) -> tuple[list[int], int]:
         """Return the pairs of a tag, and the free slot that the next one gets."""
         rows, last = list[int](), len(self._tags) - 1
         slot = (tag * 0x9E3779B1) & last
-        while (row := int(self._rows[slot])) != _FREE:
-            if self._tags[slot] == tag:
+        while (row := self._row_at[slot]) != _FREE:
+            if self._tag_at[slot] == tag:
                 rows.append(row)
             slot = (slot + 1) & last
         return rows, slot
 
     def _grow(self) -> None:
-        """Double the slots; whole arrays at a time, colliding tags in rounds."""
+        """Double the slots; many tags at a time."""
         tags, rows = (part[self._rows != _FREE] for part in (self._tags, self._rows))
-        size = 2 * len(self._tags)
-        self._tags, self._rows = np.zeros(size, np.uint32), np.full(size, _FREE, np.uint32)
-        slots = (tags.astype(np.uint64) * np.uint64(0x9E3779B1) & np.uint64(size - 1)).astype(np.int64)
+        self._begin(2 * len(self._tags))
+        for first in range(0, len(tags), _MOVED):
+            self._put(tags[first : first + _MOVED], rows[first : first + _MOVED])
+
+    def _put(self, tags: NDArray[np.uint32], rows: NDArray[np.uint32]) -> None:
+        """Put tags into free slots; those that collide, in rounds."""
+        last = len(self._tags) - 1
+        slots = (tags.astype(np.uint64) * np.uint64(0x9E3779B1) & np.uint64(last)).astype(np.int64)
         while len(tags):
             free = self._rows[slots] == _FREE
             self._rows[slots[free]], self._tags[slots[free]] = rows[free], tags[free]
-            left = self._rows[slots] != rows  # of two that wanted a slot, the last one has it
-            left |= self._tags[slots] != tags
-            tags, rows, slots = tags[left], rows[left], (slots[left] + 1) & (size - 1)
+            # of two that wanted a slot, the last one has it
+            left = (self._rows[slots] != rows) | (self._tags[slots] != tags)
+            tags, rows, slots = tags[left], rows[left], (slots[left] + 1) & last

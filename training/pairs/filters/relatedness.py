@@ -109,14 +109,15 @@ def _standardized(values: Matrix, random: NDArray[np.bool_]) -> Matrix:
     found = np.zeros(values.shape)
     if not random.any():
         return found
+    among = np.where(random, values, 0)
     mean, variance = float(values[random].mean()), float(values[random].var())
+    squares = among * among
     for axis in (0, 1):
         count = random.sum(axis=axis, keepdims=True)
         several = np.maximum(count, 1)
-        own = np.where(count > 0, np.where(random, values, 0).sum(axis=axis, keepdims=True) / several, mean)
-        spread = np.where(random, (values - own) ** 2, 0).sum(axis=axis, keepdims=True) / several
-        spread = np.where(
-            count > 0, (spread + variance) / 2, variance
-        )  # few cells, or none that holds a word, say little
-        found += (values - own) / np.sqrt(np.maximum(spread, _TINY)) / 2
+        own = np.where(count > 0, among.sum(axis=axis, keepdims=True) / several, mean)
+        spread = np.maximum(squares.sum(axis=axis, keepdims=True) / several - own**2, 0)
+        # few cells, or none that holds a word, say little
+        spread = np.where(count > 0, (spread + variance) / 2, variance)
+        found += (values - own) * (0.5 / np.sqrt(np.maximum(spread, _TINY)))
     return found

@@ -19,7 +19,7 @@ from quarry.training.pairs.found import KINDS, SYMMETRIC, FoundPair
 from quarry.training.pairs.lexical import shares_held
 from quarry.training.pairs.staging import Staging
 
-SCORES = 3  # raise it with any change of the numbers of a pair: those of another version are not mixed with these
+SCORES = 4  # raise it with any change of the numbers of a pair: those of another version are not mixed with these
 _BLOCK = 512  # pairs encoded together, which are each other's random pairs
 LEAST = 32  # pairs among which a random one says something
 _DRAWS = 8  # random pairs per pair

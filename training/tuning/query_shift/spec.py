@@ -1,15 +1,13 @@
 """How the query shift is learned. Imports no torch."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from quarry.indexer.errors import SettingsError
-from quarry.training.fit.spec_parts import listed_faults
+from quarry.training.fit.settings import Settings
 
 
-class QueryShiftSpec(BaseModel):
+class QueryShiftSpec(Settings):
     """One run that learns how questions move.
 
     Attributes:
@@ -21,30 +19,9 @@ class QueryShiftSpec(BaseModel):
         seed: Order of the questions, 0 to 2**31 - 1.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
     strength: Annotated[float, Field(ge=0.1, le=10)] = 1.0
     temperature: Annotated[float, Field(ge=0.005, le=1)] = 0.02
     negatives: Annotated[int, Field(ge=1, le=100)] = 15
     first: Annotated[float, Field(ge=0.1, le=0.9)] = 0.2
     blocks: Annotated[int, Field(ge=1, le=100)] = 4
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-
-    @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> Self:
-        """Read settings as a TOML file gives them.
-
-        Raises:
-            SettingsError: If a key is unknown or a value out of its range; every one is named.
-        """
-        try:
-            return cls.model_validate(dict(settings))
-        except ValidationError as err:
-            faults = listed_faults(err, "query shift")
-            raise SettingsError(
-                "tuning.query_shift_settings",
-                "the settings of the query shift have {count:fault|faults}: {faults}",
-                do="See `quarry.training.tuning.query_shift.spec.QueryShiftSpec`",
-                count=len(faults),
-                faults="; ".join(faults),
-            ) from err

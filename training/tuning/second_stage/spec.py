@@ -1,15 +1,13 @@
 """How the second stage is tuned. Imports no torch."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from quarry.indexer.errors import SettingsError
-from quarry.training.fit.spec_parts import listed_faults
+from quarry.training.fit.settings import Settings
 
 
-class SecondStageSpec(BaseModel):
+class SecondStageSpec(Settings):
     """One run that tunes the second stage.
 
     None of the values was chosen by looking at a set that is reported on: they are those of the experiment in docs/second_stage.md.
@@ -28,8 +26,6 @@ class SecondStageSpec(BaseModel):
         seed: Order of the queries, of the first map; 0 to 2**31 - 1.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
     epochs: Annotated[int, Field(ge=1, le=100)] = 6
     batch_size: Annotated[int, Field(ge=2, le=1024)] = 16
     learning_rate: Annotated[float, Field(ge=1e-5, le=0.1)] = 3e-3
@@ -40,22 +36,3 @@ class SecondStageSpec(BaseModel):
     folds: Annotated[int, Field(ge=2, le=20)] = 4
     seeds: Annotated[int, Field(ge=1, le=20)] = 3
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-
-    @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> Self:
-        """Read settings as a TOML file gives them.
-
-        Raises:
-            SettingsError: If a key is unknown or a value out of its range; every one is named.
-        """
-        try:
-            return cls.model_validate(dict(settings))
-        except ValidationError as err:
-            faults = listed_faults(err, "second stage")
-            raise SettingsError(
-                "tuning.second_stage_settings",
-                "the settings of the second stage have {count:fault|faults}: {faults}",
-                do="See `quarry.training.tuning.second_stage.spec.SecondStageSpec`",
-                count=len(faults),
-                faults="; ".join(faults),
-            ) from err
