@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from quarry.app.server.asking import Asker
 from quarry.app.server.services import Services, services_of
-from quarry.app.server.shapes.search import WHOLE, ExpandTokens, Filters, Name, Strict, Text
+from quarry.app.server.shapes.values import WHOLE, ExpandTokens, Filters, Name, Strict, Text
 from quarry.retriever.answers.answer import GroundedAnswer
 from quarry.retriever.answers.packing import STANDARD_BUDGET
 from quarry.retriever.answers.refusals.questions import Turn

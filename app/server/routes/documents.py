@@ -12,7 +12,7 @@ from quarry.app.documents.originals import NoOriginal, find_original, read_origi
 from quarry.app.documents.skips import list_skips
 from quarry.app.server.problems import Problem
 from quarry.app.server.services import Services, services_of
-from quarry.app.server.shapes.search import (
+from quarry.app.server.shapes.documents import (
     MAX_DOCUMENTS,
     DocumentAnswer,
     DocumentOut,

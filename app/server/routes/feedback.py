@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from quarry.app.server.problems import Problem
 from quarry.app.server.services import Services, services_of
-from quarry.app.server.shapes.search import SEARCHABLE, WHOLE, Name, Strict
+from quarry.app.server.shapes.values import SEARCHABLE, WHOLE, Name, Strict
 from quarry.indexer.errors import FeedbackError
 from quarry.retriever.ranking import Stage
 from quarry.retriever.searcher import document_of

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from quarry.app.server.problems import Problem
 from quarry.app.server.routes.documents import inbox_full, job_shown
 from quarry.app.server.services import RETRY_AFTER_S, Services, queue_full, services_of
-from quarry.app.server.shapes.search import JobOut, SkippedOut
+from quarry.app.server.shapes.documents import JobOut, SkippedOut
 from quarry.app.server.writing.inbox import InboxFullError
 from quarry.app.uploads import MAX_FILE_MEGABYTES, MAX_FILES, MAX_TOTAL_MEGABYTES, Upload, read_uploads
 from quarry.indexer.build.intake import storable

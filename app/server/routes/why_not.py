@@ -8,7 +8,8 @@ from pydantic import BaseModel, Field, StringConstraints
 from quarry.app.documents.why_not import explain_missing
 from quarry.app.server.problems import Problem
 from quarry.app.server.services import Services, services_of
-from quarry.app.server.shapes.search import SEARCHABLE, SearchRequest
+from quarry.app.server.shapes.search import SearchRequest
+from quarry.app.server.shapes.values import SEARCHABLE
 from quarry.retriever.asking import checked
 from quarry.retriever.ranking import Query, Route
 from quarry.retriever.why_not.document import SeveralDocuments

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from quarry.app.server.problems import Problem
 from quarry.app.server.routes.ask import AskAnswer
 from quarry.app.server.shapes.models import Usage
-from quarry.app.server.shapes.search import Typed
+from quarry.app.server.shapes.values import Typed
 from quarry.indexer.messages import Message
 from quarry.retriever.answers.refusals.questions import MOST_TURNS, Turn
 from quarry.retriever.asking import MAX_QUERY_CHARS

@@ -7,7 +7,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 from quarry.app.server.models.served_models import ModelKind
 from quarry.app.server.models.token_ids import texts_of
 from quarry.app.server.problems import Problem
-from quarry.app.server.shapes.search import WHOLE, Text, Typed
+from quarry.app.server.shapes.values import WHOLE, Text, Typed
 from quarry.indexer.messages import Message
 
 MAX_INPUTS = 2_048  # as OpenAI allows

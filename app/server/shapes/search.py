@@ -1,93 +1,19 @@
-"""Requests and responses of the HTTP API, with their limits; the OpenAPI schema is generated from these."""
+"""Requests and answers of a search, and the health of a server."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from json import dumps
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
-    JsonValue,
-    StringConstraints,
-    model_validator,
 )
-from pydantic_core import PydanticCustomError
 
-from quarry.app.documents.catalog import Listed
-from quarry.app.server.problems import UNKNOWN_FIELD
+from quarry.app.server.shapes.values import WHOLE, ExpandTokens, Filters, Strict, Text
 from quarry.retriever.answers.refusals.fit import Fit, Strength, Word
 from quarry.retriever.options import Expand, SearchOptions
 from quarry.retriever.questions.understood import Understood
 from quarry.retriever.ranking import Route, Stage, Status
 from quarry.retriever.results import Answer, Result
-
-# At least one character besides NUL and white space, which is spelled out because \s differs between regex dialects.
-SEARCHABLE = r"[^\x00\x09-\x0d\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
-Name = Annotated[str, StringConstraints(min_length=1, max_length=2_048, pattern=r"^[^\x00]+$")]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=32_768, pattern=SEARCHABLE)]
-# Pydantic says which values keys of the pattern have, and nothing of other keys, which it refuses.
-KEYS: dict[str, Any] = {"additionalProperties": False}
-MAX_DOCUMENTS = 1_000
-MAX_META = 8_192  # characters of one value of a document's metadata
-
-
-def _whole(value: Any) -> Any:
-    """Take 2.0 for 2, as JSON Schema does."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-WHOLE = BeforeValidator(_whole)
-
-
-def _short(value: JsonValue) -> JsonValue:
-    """Refuse metadata of more than 8,192 characters."""
-    if len(value if isinstance(value, str) else dumps(value)) > MAX_META:
-        raise ValueError(f"the value is longer than {MAX_META} characters")
-    return value
-
-
-class Typed(BaseModel):
-    """A request whose values must have the schema's types: no quoted numbers, no strings for booleans."""
-
-    model_config = ConfigDict(strict=True)
-
-
-class Strict(Typed):
-    """A request of our own design: unknown fields are errors, which name the known ones."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_fields(cls, value: Any) -> Any:
-        unknown = [key for key in value if key not in cls.model_fields] if isinstance(value, Mapping) else []
-        if unknown:
-            known = list(cls.model_fields)
-            raise PydanticCustomError(UNKNOWN_FIELD, "unknown field", {"unknown": unknown, "known": known})
-        return value
-
-
-FilterValue = (
-    Annotated[str, StringConstraints(max_length=2_048)] | bool | int | Annotated[float, Field(allow_inf_nan=False)]
-)
-Filters = Annotated[
-    dict[Name, FilterValue | Annotated[list[FilterValue], Field(min_length=1)]],
-    Field(
-        max_length=32,
-        json_schema_extra=KEYS,
-        description="Metadata key to a value or several: accepted ones, in which * is a wildcard, and bounds and refusals: "
-        ">=2024-04-01, <10, !=draft. Numbers and dates compare by value; nested keys are dotted.",
-    ),
-]
-
-
-ExpandTokens = Annotated[
-    int, Field(ge=1, le=8_192, description="Estimated tokens of a passage with what stands around it."), WHOLE
-]
 
 
 class SearchRequest(Strict):
@@ -209,159 +135,6 @@ class SearchAnswer(BaseModel):
             milliseconds=answer.milliseconds,
             understood=answer.understood,
         )
-
-
-class DocumentIn(Strict):
-    """A document; it replaces one with the same id."""
-
-    id: Name
-    text: Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
-    title: Annotated[str, StringConstraints(max_length=2_048)] = ""
-    meta: dict[Name, Annotated[JsonValue, AfterValidator(_short)]] = Field(
-        default_factory=dict,
-        max_length=64,
-        json_schema_extra=KEYS,
-        description="Metadata: text, numbers, lists, nested objects.",
-    )
-
-
-class DocumentsRequest(Strict):
-    """Documents to add."""
-
-    documents: list[DocumentIn] = Field(min_length=1, max_length=MAX_DOCUMENTS)
-
-
-class RemoveIds(Strict):
-    """Remove documents by id. With `dry_run`, only what would go is returned."""
-
-    ids: list[Name] = Field(min_length=1, max_length=MAX_DOCUMENTS)
-    dry_run: bool = False
-
-
-class RemoveMatching(Strict):
-    """Remove the documents that a filter finds."""
-
-    filters: Annotated[Filters, Field(min_length=1)]
-    dry_run: bool = False
-
-
-class RemoveFolder(Strict):
-    """Remove the documents of a folder of the index; the folder itself is not touched."""
-
-    root: Name = Field(description="A prefix of GET /roots.")
-    dry_run: bool = False
-
-
-RemovalRequest = RemoveIds | RemoveMatching | RemoveFolder
-
-
-class RemovalPreview(BaseModel):
-    """What a removal would take out now."""
-
-    documents: int
-    ids: list[str] = Field(description="The first 1,000.")
-    not_found: list[str]
-    returning: int = Field(
-        description="How many belong to folders that stay in the index: indexing these again brings them back."
-    )
-
-
-class RootOut(BaseModel):
-    """A folder that the index was made from."""
-
-    prefix: str = Field(description="With which its documents' ids begin.")
-    documents: int
-    files: int
-    there: bool = Field(description="Whether the folder still exists.")
-
-
-class RootsAnswer(BaseModel):
-    """The folders of the index; documents of programs belong to none."""
-
-    roots: list[RootOut]
-
-
-class DocumentOut(BaseModel):
-    """A document of the index."""
-
-    id: str
-    title: str
-    source: str = Field(
-        description="The file it came from, relative to what was indexed; empty for documents of programs."
-    )
-    format: str
-    language: str
-    bytes: int | None = Field(description="Size of its file.")
-    characters: int
-    passages: int
-    modified: str = Field(description="Day of the file's last change; empty when unknown.")
-    left_out: dict[str, int] = Field(description="What its reader left out, by kind.")
-    uploaded: bool
-
-    @classmethod
-    def of(cls, document: Listed) -> "DocumentOut":
-        """Return the response for a document."""
-        return cls(**{field: getattr(document, field) for field in cls.model_fields})
-
-
-class FileSkipped(BaseModel):
-    """A file or row that the last runs skipped, and why."""
-
-    source: str
-    reason: str
-    detail: str
-
-
-class DocumentsAnswer(BaseModel):
-    """A page of the index's documents, ordered by id."""
-
-    documents: list[DocumentOut]
-    total: int
-    start: int
-    skipped: list[FileSkipped]
-
-
-class PassageOut(BaseModel):
-    """A passage as it was cut."""
-
-    id: str
-    start: int
-    end: int
-    heading: str
-    text: str
-    page: int | None
-    time: str = Field(description="When it is said, of subtitles.")
-
-
-class DocumentAnswer(BaseModel):
-    """A document with its metadata and its passages as they were cut."""
-
-    document: DocumentOut
-    meta: dict[str, JsonValue]
-    passages: list[PassageOut]
-
-
-class SkippedOut(BaseModel):
-    """A document that was not indexed, and why."""
-
-    id: str
-    reason: str
-    detail: str
-
-
-class JobOut(BaseModel):
-    """An acknowledged job. `queued`: safe on disk; `done`: searchable from `generation` on."""
-
-    job: str
-    kind: Literal["add", "delete"]
-    state: Literal["queued", "done", "failed"]
-    documents: int
-    acknowledged: str
-    generation: str = ""
-    removed: int = Field(0, description="Documents that a finished deletion removed.")
-    skipped: list[SkippedOut] = []
-    not_found: list[str] = []
-    reason: str = Field("", description="Why it failed, or why it is still waiting.")
 
 
 class Health(BaseModel):
