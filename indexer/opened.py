@@ -1,8 +1,12 @@
 """An opened index: one generation's manifest, texts, vectors and terms, checked and ready to search."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from quarry.indexer.embedder import EmbedderSpec
 from quarry.indexer.errors import IndexFormatError, IndexMismatchError
@@ -13,7 +17,7 @@ from quarry.indexer.principals import Principals
 from quarry.indexer.storage.files.hold import Hold
 from quarry.indexer.storage.files.sealing import verified_by_default
 from quarry.indexer.storage.generations import Generations
-from quarry.indexer.storage.layout import CONTENTS_NAME
+from quarry.indexer.storage.layout import CENTROIDS_NAME, CONTENTS_NAME
 from quarry.indexer.storage.manifest import Manifest
 from quarry.indexer.storage.texts.chunk_table import ChunkTable
 from quarry.indexer.storage.texts.generation_texts import repeated_documents
@@ -123,6 +127,18 @@ class Index:
             vectors=parts.vectors,
             names=parts.names if self.names is not None else None,
         )
+
+    @property
+    def parts(self) -> Mapping[str, "Index"]:
+        """The indexes that this one consists of, by name: itself under an empty one; see `quarry.indexer.joined` for several."""
+        return {"": self}
+
+    def centroids(self) -> dict[str, NDArray[np.float32]]:
+        """Return the mean vector of each language, shape (dim,); empty for an index of one language."""
+        names = sorted(self.manifest.probes.languages) if self.manifest.probes else []
+        if len(names) < 2:
+            return {}
+        return dict(zip(names, np.load(self.folder / CENTROIDS_NAME, allow_pickle=False), strict=True))
 
     def newest(self) -> str:
         """Return the name of the generation that is live now; reads one small file, of a lake at most every two seconds.

@@ -133,7 +133,7 @@ class Pipeline:
                 "search.no_token_states",
                 "this index holds no token states",
                 do="Add them with `quarry index PATH --into {index} --rerank-vectors`",
-                index=str(self._index.root),
+                index=str(next(part.root for part in self._index.parts.values() if not part.manifest.token_states)),
             )
         return replace(report, reason=reason)
 

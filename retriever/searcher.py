@@ -8,7 +8,7 @@ The stages are put together in `quarry.retriever.pipeline`; what is shown of a r
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
@@ -17,6 +17,7 @@ from typing import Self
 
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import SearchError, cause_of
+from quarry.indexer.joined import JoinedIndex
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.indexer.principals import Principals
@@ -40,6 +41,7 @@ from quarry.retriever.stages.query_shift import QueryShift, RecordedShift
 
 __all__ = ["MAX_QUERY_CHARS", "Filters", "SearchOptions", "Searcher", "document_of", "document_run"]
 
+_MOST_JOINED = 4  # sets of indexes that begin with this one
 _MOST_SEEN = 64  # principals whose view of the index is kept open
 _PASSAGES_PER_DOCUMENT = 3  # asked for per wanted document, so that long documents do not crowd out others
 
@@ -56,6 +58,7 @@ class Searcher:
         self._whole: Self | None = None  # what this one hides parts of
         self._principals: Principals | None = None
         self._seen: OrderedDict[Principals, Self] = OrderedDict()
+        self._joined: list[tuple[Mapping[str, Self], Self]] = []  # with others, as one
         self._seeing = Lock()
         self.behind: Message | None = None  # why a newer generation does not answer
 
@@ -94,6 +97,29 @@ class Searcher:
         searcher = cls(index, LazyEmbedder(index, embedder, device), LazyReranker(rerank, device, index))
         searcher._pinned = generation is not None
         return searcher
+
+    @classmethod
+    def joined(cls, searchers: Mapping[str, Self]) -> Self:
+        """Return a searcher that ranks the passages of several indexes as if they were in one.
+
+        Ids carry the names of the indexes (`quarry.indexer.joined.ids`). Models are those of the first, which keeps what was joined.
+
+        Args:
+            searchers: By the name of the index, at least one, of one scale (`quarry.indexer.joined.scale_of`).
+
+        Raises:
+            ValueError: If they are not of one scale.
+        """
+        first = next(iter(searchers.values()))
+        with first._seeing:
+            for kept, found in first._joined:
+                if list(kept) == list(searchers) and all(kept[name] is one for name, one in searchers.items()):
+                    return found
+            index = JoinedIndex.join({name: searcher.index for name, searcher in searchers.items()})
+            found = cls(index, first.lazy_embedder, first.lazy_reranker)
+            found._pinned = True
+            first._joined = [*first._joined[1 - _MOST_JOINED :], (dict(searchers), found)]
+            return found
 
     def newest(self) -> Self:
         """Return a searcher of the generation that is live now, which keeps the loaded models.

@@ -69,7 +69,7 @@ def _print_result(result: Result, explained: Sequence[str] | None, *, unknown: b
     else:
         _print_snippet(result)
     if result.copies:
-        named = [copy.source for copy in result.copies[:_COPIES_NAMED]]
+        named = [copy.place for copy in result.copies[:_COPIES_NAMED]]
         out(f"   same in: {', '.join(named)}{' ...' if len(result.copies) > _COPIES_NAMED else ''}")
     if explained is not None:
         _print_evidence(result, explained)

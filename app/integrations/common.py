@@ -80,7 +80,7 @@ def passage_metadata(result: Result, answer: Answer) -> dict[str, Any]:
         "stage_ranks": {stage: at.rank for stage, at in seen.items() if at is not None},
         "degraded": [str(loss) for loss in answer.degraded],
         "notices": [str(notice) for notice in answer.notices],
-        "copies": [copy.source for copy in result.copies],
+        "copies": [copy.place for copy in result.copies],
     }
 
 

@@ -6,7 +6,7 @@
 stand beside the files of `lexical.segment`. Older indexes have the files of bm25s instead; `open_lexical` opens either.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Self
@@ -31,7 +31,7 @@ _AT_ONCE = 100_000  # ids that are written at once
 class LexicalSegment:
     """The terms of some passages, by id."""
 
-    def __init__(self, segment: Segment, ids: StringTable) -> None:
+    def __init__(self, segment: Segment, ids: "StringTable | NamedTable") -> None:
         self.segment, self.ids = segment, ids
 
     @classmethod
@@ -92,6 +92,26 @@ class LexicalSegment:
         return mask
 
 
+class NamedTable:
+    """The ids of a segment with a name before each: that of its index, where several are searched as one."""
+
+    def __init__(self, name: str, own: "StringTable | NamedTable") -> None:
+        self._name, self._own = name, own
+
+    def __len__(self) -> int:
+        return len(self._own)
+
+    def __getitem__(self, number: int) -> str:
+        return self._name + self._own[number]
+
+    def __iter__(self) -> Iterator[str]:
+        return (self._name + each for each in self._own)
+
+    def find(self, word: str) -> int | None:
+        """Return the number of an id, None when it is not there."""
+        return self._own.find(word.removeprefix(self._name)) if word.startswith(self._name) else None
+
+
 class UnionIndex:
     """BM25 over the passages that are left in some segments: `LexicalIndex`.
 
@@ -105,6 +125,7 @@ class UnionIndex:
     """
 
     def __init__(self, parts: Sequence[tuple[LexicalSegment, NDArray[np.int64] | None]]) -> None:
+        self._parts = list(parts)
         self._segments = [segment for segment, _ in parts]
         self._search = Bm25Search([segment.without(removed) for segment, removed in parts], self._names)
 
@@ -121,6 +142,27 @@ class UnionIndex:
         order = sorted(range(len(ids)), key=ids.__getitem__)
         segment = counted(lists[row] for row in order)
         return cls([(LexicalSegment(segment, StringTable.of([encoded(ids[row]) for row in order])), None)])
+
+    @classmethod
+    def joined(cls, indexes: Mapping[str, "UnionIndex"]) -> Self:
+        """Join the segments of several indexes: terms are weighed by the passages of all of them.
+
+        Args:
+            indexes: By what stands before their ids in the joined one.
+
+        Example:
+            >>> one, other = UnionIndex.build(["a"], [["red", "valve"]]), UnionIndex.build(["a"], [["red", "pump"]])
+            >>> joined = UnionIndex.joined({"x/": one, "y/": other})
+            >>> [hit.chunk_id for hit in joined.search(["pump"], 5)], joined.idf("red") < one.idf("red")
+            (['y/a'], True)
+        """
+        return cls(
+            [
+                (LexicalSegment(segment.segment, NamedTable(name, segment.ids)), removed)
+                for name, index in indexes.items()
+                for segment, removed in index._parts
+            ]
+        )
 
     def __len__(self) -> int:
         return len(self._search)

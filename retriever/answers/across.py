@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 
+from quarry.indexer.joined.ids import apart, named
 from quarry.indexer.records import Document
 from quarry.retriever.answers.answer import AskOptions, GroundedAnswer, Listener, Prepared, answered
 from quarry.retriever.answers.packing import Packed, Packing, pack
@@ -17,8 +18,6 @@ from quarry.retriever.results import Result
 from quarry.retriever.searcher import Searcher
 from quarry.retriever.sections.context import read_large
 from quarry.retriever.several import Several
-
-_BETWEEN = "\0"  # of an index's name and an id, which two indexes may have in common
 
 
 def ask_several(
@@ -72,14 +71,13 @@ class _Texts:
 
     def document(self, doc_id: str) -> Document:
         """Return a whole document."""
-        name, own = _parts(doc_id)
+        name, own = apart(doc_id)
         return self.searchers[name].index.chunks.document(own)
 
 
 def _named(result: Result) -> Result:
     """Return a result whose ids say which index it is from."""
-    index = f"{result.index}{_BETWEEN}"
-    return replace(result, doc_id=index + result.doc_id, chunk_id=index + result.chunk_id)
+    return replace(result, doc_id=named(result.index, result.doc_id), chunk_id=named(result.index, result.chunk_id))
 
 
 def _own_ids(packing: Packing) -> Packing:
@@ -87,17 +85,12 @@ def _own_ids(packing: Packing) -> Packing:
 
 
 def _own(passage: Packed) -> Packed:
-    index, doc_id = _parts(passage.doc_id)
+    index, doc_id = apart(passage.doc_id)
     title = doc_id if passage.title == passage.doc_id else passage.title
     path = doc_id if passage.path == passage.doc_id else passage.path
     chunk_ids, also_in = _ids(passage.chunk_ids), _ids(passage.also_in)
     return replace(passage, index=index, doc_id=doc_id, title=title, path=path, chunk_ids=chunk_ids, also_in=also_in)
 
 
-def _ids(named: Sequence[str]) -> tuple[str, ...]:
-    return tuple(_parts(one)[1] for one in named)
-
-
-def _parts(named: str) -> tuple[str, str]:
-    index, _, own = named.partition(_BETWEEN)
-    return index, own
+def _ids(joined: Sequence[str]) -> tuple[str, ...]:
+    return tuple(apart(one)[1] for one in joined)

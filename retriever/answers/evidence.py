@@ -6,13 +6,14 @@ its own, made of its documents by `quarry index`, or of judged questions by `qua
 embedder are not used, and the basis says so.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from quarry.indexer.errors import SettingsError
 from quarry.indexer.language import language_of
 from quarry.indexer.messages import Message
-from quarry.retriever.answers.refusals.calibration import NAME, Calibration, Kind, kind_of, shipped
+from quarry.retriever.answers.refusals.calibration import NAME, Calibration, Kind, Model, kind_of, shipped
 from quarry.retriever.answers.refusals.observed import observe
 from quarry.retriever.answers.refusals.signals import Signals
 from quarry.retriever.stages.asked_vectors import vector_of
@@ -109,7 +110,12 @@ def grounds_of(signals: Signals, answer: "Answer", index: "Index") -> Grounds:
 
 
 def calibration_of(index: "Index") -> tuple[Calibration, Message | str]:
-    """Return the calibration that applies to an index, and why it is not the index's own where there is one."""
+    """Return the calibration that applies to an index, and why it is not the index's own where there is one.
+
+    Several indexes as one ask for as much as the strictest of them, so that its promise holds for what is answered from it.
+    """
+    if len(index.parts) > 1:
+        return _strictest([calibration_of(part)[0] for part in index.parts.values()], shipped_for(index)), ""
     path = index.root / NAME
     if not path.is_file():
         return shipped_for(index), ""
@@ -127,6 +133,22 @@ def calibration_of(index: "Index") -> tuple[Calibration, Message | str]:
             index=str(index.root),
         )
     return own, ""
+
+
+def _strictest(own: Sequence[Calibration], base: Calibration) -> Calibration:
+    """Return a calibration with the highest threshold of each kind and language; those of other models are on another scale."""
+    alike = [one for one in own if _models(one) == _models(base)]
+    names = sorted({name for one in alike for name in one.thresholds})
+    return replace(
+        base,
+        thresholds={
+            name: max(one.thresholds.get(name, one.model_named(name).answered) for one in alike) for name in names
+        },
+    )
+
+
+def _models(of: Calibration) -> tuple[Model | None, Model | None, Model | None, Model]:
+    return of.meaning, of.across, of.tokens, of.words
 
 
 def shipped_for(index: "Index") -> Calibration:

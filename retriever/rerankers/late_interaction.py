@@ -21,7 +21,7 @@ The states of passages were stored when the passages were encoded (`quarry.index
 forward pass that made its vector: 50 candidates cost a few milliseconds, where a cross-encoder costs seconds.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -31,29 +31,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quarry.indexer.embedder import Embedder, HeadedEmbedder, TokenEmbedder, heads_of
-from quarry.indexer.errors import IndexFormatError, ModelError
+from quarry.indexer.errors import ModelError
+from quarry.indexer.joined.ids import apart
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
-from quarry.indexer.storage.texts.chunk_table import ChunkTable
 from quarry.indexer.stores.base import VectorStore
-from quarry.indexer.tokens.cache import TokenCache
-from quarry.indexer.tokens.projection import Projection, TokenBytes, unit_rows
+from quarry.indexer.tokens.projection import TokenBytes, unit_rows
 from quarry.retriever.ranking import Hit
 from quarry.retriever.rerankers.alignment import Meeting, meetings
 from quarry.retriever.rerankers.m3 import M3Score
+from quarry.retriever.rerankers.stored_states import OpenedStates, StoredStates
 from quarry.retriever.rerankers.token_map import TokenMap
 
 MAXSIM_WEIGHT = 1.5  # of z(MaxSim) beside z(first stage) where no candidate shares a word with the query
 SHARED_WORDS = 0.15  # share of candidates with words of the query from which on the first stage's order stands
-
-
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """The file of an index's token states: its projection, and the digest of the heads that made them (empty for layer states)."""
-
-    cache: TokenCache
-    projection: Projection
-    heads: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,22 +74,16 @@ class Compared:
 class LateInteraction:
     """A CandidateReranker on stored token states. Safe to share between threads."""
 
-    def __init__(
-        self, root: Path, chunks: ChunkTable, embedder: Callable[[], Embedder], fingerprint: str, model: str
-    ) -> None:
+    def __init__(self, stored: Mapping[str, StoredStates], embedder: Callable[[], Embedder]) -> None:
         """Say where the states are; nothing is opened before the first query.
 
         Args:
-            root: The index folder.
-            chunks: Knows the digests of passages.
+            stored: Of the index, under an empty name; of each of several that are searched as one, under its name.
             embedder: Returns the index's embedder.
-            fingerprint: That embedder's, which names the file of the states.
-            model: Its name.
         """
-        self._root, self._chunks, self._embedder = root, chunks, embedder
-        self._fingerprint, self._model = fingerprint, model
+        self._stored, self._embedder = dict(stored), embedder
+        self._first = next(iter(self._stored.values()))
         self._lock = Lock()
-        self._opened: _Opened | None = None
         self._store: VectorStore | None = None
         self._map: TokenMap | Path | None = None  # a folder is read at the first query
 
@@ -112,7 +97,11 @@ class LateInteraction:
         facts, recorded = index.manifest.embedder, index.manifest.second_stage
         if facts is None or not index.manifest.token_states:
             return None
-        found = cls(index.root, index.chunks, embedder, facts.fingerprint, facts.to_spec().model)
+        model = facts.to_spec().model
+        stored = {
+            name: StoredStates(part.root, part.chunks, facts.fingerprint, model) for name, part in index.parts.items()
+        }
+        found = cls(stored, embedder)
         found._store = index.vectors
         found._map = tuned or (index.root / recorded.folder if recorded else None)
         return found
@@ -120,7 +109,7 @@ class LateInteraction:
     @property
     def name(self) -> str:
         """The model whose tokens meet."""
-        return f"{self._model}, token by token"
+        return f"{self._first.model}, token by token"
 
     def rerank(self, query: str, candidates: Sequence[Hit]) -> NDArray[np.float32] | Message:
         """Return the scores of candidates, shape (len(candidates),), or why the order is left as it is.
@@ -132,22 +121,34 @@ class LateInteraction:
         embedder, weight = self._tokens(), token_weight(candidates)
         if self._map is None and not heads_of(embedder) and weight <= 0:
             return Message.of("rerankers.words_shared", "left as it is: the candidates share words with the query")
-        return self.compared(query, candidates).scores(self._tuned(self._open(embedder)))
+        if self._map is None:
+            return self._plain(
+                query, candidates, lambda: self.similarities(query, [hit.chunk_id for hit in candidates])
+            )
+        return self.compared(query, candidates).scores(self._tuned(self._first.opened(embedder)))
 
     def compared(self, query: str, candidates: Sequence[Hit]) -> Compared:
-        """Return what the second stage sees of a query and its candidates. Raises as `rerank`."""
-        embedder, weight = self._tokens(), token_weight(candidates)
-        opened, chunk_ids = self._open(embedder), [hit.chunk_id for hit in candidates]
-        plain = z_scores(np.array([hit.score for hit in candidates], dtype=np.float32))
-        asked, states = opened.projection.project(embedder.query_tokens(query)), self._states(opened, chunk_ids)
-        if opened.heads:
-            totals = [one.total for one in self.m3_scores(query, chunk_ids)]
-            plain = plain + z_scores(np.array(totals, dtype=np.float32))
-        elif weight > 0:
-            plain = plain + weight * z_scores(np.array([maxsim(asked, one) for one in states], dtype=np.float32))
+        """Return what the second stage sees of a query and its candidates, in one index. Raises as `rerank`."""
+        embedder = self._tokens()
+        opened, states = self._first.opened(embedder), self._first.of([hit.chunk_id for hit in candidates])
+        asked = opened.projection.project(embedder.query_tokens(query))
+        plain = self._plain(query, candidates, lambda: _similarities(asked, states))
         return Compared(asked, states, plain)
 
-    def _tuned(self, opened: _Opened) -> TokenMap | None:
+    def _plain(
+        self, query: str, candidates: Sequence[Hit], similarities: Callable[[], NDArray[np.float32]]
+    ) -> NDArray[np.float32]:
+        """The scores without a tuned map, shape (len(candidates),)."""
+        plain, weight = (
+            z_scores(np.array([hit.score for hit in candidates], dtype=np.float32)),
+            token_weight(candidates),
+        )
+        if self.has_heads():
+            totals = [one.total for one in self.m3_scores(query, [hit.chunk_id for hit in candidates])]
+            return plain + z_scores(np.array(totals, dtype=np.float32))
+        return plain + weight * z_scores(similarities()) if weight > 0 else plain
+
+    def _tuned(self, opened: OpenedStates) -> TokenMap | None:
         with self._lock:
             if isinstance(self._map, Path):
                 self._map = TokenMap.load(self._map, opened.projection.dim)
@@ -160,36 +161,36 @@ class LateInteraction:
     def similarities(self, query: str, chunk_ids: Sequence[str]) -> NDArray[np.float32]:
         """Return the MaxSim of passages with a query, shape (len(chunk_ids),). Raises as `rerank`."""
         embedder = self._tokens()
-        opened = self._open(embedder)
-        asked = opened.projection.project(embedder.query_tokens(query))
-        return np.array([maxsim(asked, one) for one in self._states(opened, chunk_ids)], dtype=np.float32)
+        return self._similarities_of(embedder, embedder.query_tokens(query), chunk_ids)
+
+    def _similarities_of(
+        self, embedder: Embedder, tokens: NDArray[np.float32], chunk_ids: Sequence[str]
+    ) -> NDArray[np.float32]:
+        found = np.empty(len(chunk_ids), dtype=np.float32)
+        for stored, rows, own in self._by_index(chunk_ids):
+            found[rows] = _similarities(stored.opened(embedder).projection.project(tokens), stored.of(own))
+        return found
 
     def m3_scores(self, query: str, chunk_ids: Sequence[str]) -> list[M3Score]:
         """Return dense, sparse and multi-vector similarity of passages; none for a model without heads. Raises as `rerank`."""
         embedder = self._embedder()
         if not isinstance(embedder, HeadedEmbedder) or not embedder.heads:
             return []
-        opened, parts = self._open(embedder), embedder.query_parts(query)
-        digests = self._chunks.digests_of(chunk_ids)
-        with self._lock:
-            terms = [one for one in opened.cache.terms(digests) if one is not None]
-        if len(terms) < len(digests):
-            raise _missing(self._root)
-        asked = opened.projection.project(parts.tokens)
-        multi = [maxsim(asked, one) for one in self._states(opened, chunk_ids)]
+        parts, sparse = embedder.query_parts(query), np.empty(len(chunk_ids))
+        multi = self._similarities_of(embedder, parts.tokens, chunk_ids)
+        for stored, rows, own in self._by_index(chunk_ids):
+            sparse[rows] = [parts.terms.dot(one) for one in stored.terms_of(embedder, own)]
         dense = self._store.similarities(parts.vector, chunk_ids) if self._store else []
-        sparse = [parts.terms.dot(one) for one in terms]
-        return [M3Score(float(d), s, m) for d, s, m in zip(dense, sparse, multi, strict=True)]
+        return [M3Score(float(d), s, m) for d, s, m in zip(dense, sparse.tolist(), multi.tolist(), strict=True)]
 
     def meetings(self, query: str, chunk_id: str) -> tuple[Meeting, ...]:
         """Return which word of the query met which word of a passage; empty when the two share no tokens. Raises as `rerank`."""
         embedder = self._embedder()
         if not isinstance(embedder, TokenEmbedder):
             return ()
-        opened = self._open(embedder)
-        asked = opened.projection.project(embedder.query_tokens(query))
-        (states,) = self._states(opened, [chunk_id])
-        (passage,) = self._chunks.texts([chunk_id])
+        ((stored, _, own),) = self._by_index([chunk_id])
+        asked = stored.opened(embedder).projection.project(embedder.query_tokens(query))
+        (states,), (passage,) = stored.of(own), stored.texts(own)
         ours, theirs = embedder.state_spans(query, query=True), embedder.state_spans(passage, query=False)
         if (len(ours), len(theirs)) != (len(asked), len(states)):
             return ()
@@ -206,58 +207,24 @@ class LateInteraction:
                 "{model} gives no token states",
                 expected="an embedder that does",
                 do="Search with --rerank none",
-                model=self._model,
+                model=self._first.model,
             )
         return embedder
 
-    def _open(self, embedder: TokenEmbedder) -> _Opened:
-        """Open the file, once. Raises IndexFormatError when what it holds is not what the embedder gives."""
-        with self._lock:
-            if self._opened is None:
-                self._opened = _opened(self._root, self._fingerprint)
-            found = self._opened
-        if heads_of(embedder) == found.heads:
-            return found
-        raise IndexFormatError(
-            "rerankers.other_heads",
-            "the token states in {folder} were made without the heads that {model} has now, or with others",
-            expected="those of this model",
-            do="Run `quarry index PATH --into {root} --rerank-vectors`",
-            folder=self._root / "embeddings",
-            model=self._model,
-            root=self._root,
-        )
-
-    def _states(self, opened: _Opened, chunk_ids: Sequence[str]) -> list[TokenBytes]:
-        digests = self._chunks.digests_of(chunk_ids)
-        with self._lock:
-            states = opened.cache.get(digests, opened.projection.dim)
-        whole = [one for one in states if one is not None]
-        if len(whole) < len(states):
-            raise _missing(self._root)
-        return whole
+    def _by_index(self, chunk_ids: Sequence[str]) -> Iterator[tuple[StoredStates, list[int], list[str]]]:
+        """Yield the states of each index that has some of the passages, with their places in the list and their ids there."""
+        if len(self._stored) == 1 and "" in self._stored:
+            yield self._first, list(range(len(chunk_ids))), list(chunk_ids)
+            return
+        places: dict[str, list[int]] = {}
+        for place, chunk_id in enumerate(chunk_ids):
+            places.setdefault(apart(chunk_id)[0], []).append(place)
+        for name, rows in places.items():
+            yield self._stored[name], rows, [apart(chunk_ids[row])[1] for row in rows]
 
 
-def _opened(root: Path, fingerprint: str) -> _Opened:
-    try:
-        cache = TokenCache.read(root, fingerprint)
-    except FileNotFoundError as err:
-        raise _missing(root) from err
-    projection = cache.projection()
-    if projection is None:
-        raise _missing(root)
-    return _Opened(cache, projection, cache.heads())
-
-
-def _missing(root: Path) -> IndexFormatError:
-    return IndexFormatError(
-        "rerankers.states_missing",
-        "the token states of passages are missing from {folder}",
-        expected="those of every passage",
-        do="Run `quarry index PATH --into {root} --rerank-vectors`",
-        folder=root / "embeddings",
-        root=root,
-    )
+def _similarities(asked: NDArray[np.float32], states: Sequence[TokenBytes]) -> NDArray[np.float32]:
+    return np.array([maxsim(asked, one) for one in states], dtype=np.float32)
 
 
 def token_weight(candidates: Sequence[Hit]) -> float:

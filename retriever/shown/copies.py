@@ -27,12 +27,26 @@ _MOST_FURNITURE = 12  # lines at either end
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A passage that says the same as a result: where it stands."""
+    """A passage that says the same as a result: where it stands.
+
+    Attributes:
+        doc_id: Its document.
+        chunk_id: The passage.
+        source: Where the document came from.
+        title: Of the document; its id when it has none.
+        index: Which index it is in, where that is another one than the result's; else empty.
+    """
 
     doc_id: str
     chunk_id: str
     source: str
     title: str
+    index: str = ""
+
+    @property
+    def place(self) -> str:
+        """Where it stands, for a reader."""
+        return f"{self.index}: {self.source}" if self.index else self.source
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from quarry.indexer.embedder import Vectors
 from quarry.indexer.language import language_of
 from quarry.indexer.opened import Index
-from quarry.indexer.storage.layout import CENTROIDS_NAME
 from quarry.indexer.stores.base import Predicate, VectorStore, among
 from quarry.indexer.stores.centroids import lead_of, major_languages
 
@@ -49,11 +48,10 @@ class Languages:
         probes = index.manifest.probes
         if probes is None or len(probes.languages) < 2:
             return None
-        rows = np.load(index.folder / CENTROIDS_NAME, allow_pickle=False)
         names = sorted(probes.languages)
         return cls(
             members=index.chunks.languages_apart(names) or major_languages(index.chunks.languages()),
-            centroids=dict(zip(names, rows, strict=True)),
+            centroids=index.centroids(),
             shares={name: facts.share for name, facts in probes.languages.items()},
         )
 

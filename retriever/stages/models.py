@@ -261,6 +261,11 @@ class LazyReranker:
         """Whether late interaction is wanted: always, unless no reranking at all is."""
         return self._asked not in (None, "none")
 
+    @property
+    def tuned(self) -> str:
+        """The digest of the reranker that was tuned for this index, where it is the one that is wanted; else empty."""
+        return self._recorded.digest if self._asked == "auto" and self._recorded else ""
+
     def for_generation(self, index: Index) -> "LazyReranker":
         """Return the reranker of another generation of the index: this one, unless that records another."""
         if index.manifest.reranker == self._recorded:

@@ -30,10 +30,11 @@ from quarry.retriever.answers.refusals.own import own_questions
 from quarry.retriever.answers.refusals.promise import NEAR_MISSES, PROMISED, Judged, least_threshold, own_threshold
 from quarry.retriever.answers.refusals.signals import Signals
 from quarry.retriever.ranking import Query
+from quarry.retriever.rerankers.late_interaction import LateInteraction
 from quarry.retriever.searcher import Searcher, document_of
 from tests.benchmarks.fusion_sets import SOURCES, JudgedSet, all_sets, hashed
 from tests.benchmarks.kept_vectors import KeptEmbedder, Vectors
-from tests.benchmarks.stages import TokensOnDemand
+from tests.benchmarks.stages import StatesOnDemand
 
 ACROSS = ("xquad-zh2en", "xquad-en2zh", "writerhelp-zh2en")
 NO_QUESTIONS = ("cisi-en", *ACROSS)  # not asked of other sets: abstracts, or questions of another set
@@ -111,7 +112,7 @@ def _asked(work: Path, one: JudgedSet, others: list[str], embedder: KeptEmbedder
     mine = {f"own-{n}": {document_of(chunk_id): 1} for n, (chunk_id, _) in enumerate(own)}
     made = cases(searcher, [Query(f"own-{n}", text) for n, (_, text) in enumerate(own)], mine, (), embedder)
     if one.name in ACROSS:
-        searcher.pipeline.late = TokensOnDemand.prepared(searcher.index, embedder)
+        searcher.pipeline.late = LateInteraction({"": StatesOnDemand(searcher.index, embedder)}, lambda: embedder)
     queries = [Query(key, text) for key, text in one.queries.items()]
     return cases(searcher, queries, one.qrels, others, embedder), made
 

@@ -1,7 +1,7 @@
 """A corpus cut into two to four indexes against the whole: `python -m tests.benchmarks.several CACHE [--set NAME ...]`.
 
-Needs ../shared/data and the offline model. Ways to merge the hits of several indexes, by nDCG@10 of the merged list:
-`strength` by the calibrated strength of each hit, `ordered` by the same without changing the order within an index, `scores` by z-scores of
+Needs ../shared/data and the offline model. nDCG@10 of several indexes: `joined` as `quarry.retriever.several` searches them, as one index
+with the statistics of all. Beside it ways to merge the hits of each, as indexes with different encoders must be: `strength` by the calibrated strength of each hit, `ordered` by the same without changing the order within an index, `scores` by z-scores of
 each index's own scores, `rrf` by reciprocal rank (Cormack 2009). One way was chosen on the sets in CHOSEN_ON; the others are the test.
 """
 
@@ -21,6 +21,7 @@ from quarry.indexer.records import Document
 from quarry.retriever.answers.refusals.fit import fit_of
 from quarry.retriever.evaluation.measures import ndcg
 from quarry.retriever.searcher import Searcher
+from quarry.retriever.several import Several
 from tests.benchmarks.fusion_sets import SOURCES, JudgedSet, judged_set
 from tests.benchmarks.kept_vectors import KeptEmbedder, Vectors
 
@@ -69,6 +70,11 @@ def found_in(searcher: Searcher, question: str) -> list[Found]:
     return out
 
 
+def joined(several: Several, question: str) -> list[str]:
+    """Search all indexes as one."""
+    return [result.doc_id for result in several.search(question, _DEPTH)[0].results]
+
+
 def quality(ranked: Mapping[str, Sequence[str]], judged: JudgedSet) -> float:
     """Return the mean nDCG@10."""
     return fmean(ndcg(ranked[key], judged.qrels[key], _DEPTH) for key in judged.queries)
@@ -94,6 +100,10 @@ def measure(judged: JudgedSet, vectors: Vectors) -> dict[str, float]:
         out["whole"] = quality(ranked, judged)
         for count in PARTS:
             parts = indexes(judged, count, Path(folder), embedder)
+            several = Several({str(number): part for number, part in enumerate(parts)})
+            out[f"joined {count}"] = quality(
+                {key: joined(several, text) for key, text in judged.queries.items()}, judged
+            )
             lists = {key: [found_in(part, text) for part in parts] for key, text in judged.queries.items()}
             for name, way in WAYS.items():
                 out[f"{name} {count}"] = quality({key: merged(found, way) for key, found in lists.items()}, judged)

@@ -21,6 +21,7 @@ from quarry.indexer.tokens.fitting import projection_for
 from quarry.retriever.evaluation.measures import ndcg
 from quarry.retriever.ranking import Query, Ranking
 from quarry.retriever.rerankers.late_interaction import LateInteraction
+from quarry.retriever.rerankers.stored_states import StoredStates
 from quarry.retriever.searcher import Searcher, SearchOptions, document_of
 from quarry.retriever.stages.fusion import reciprocal_rank_fusion
 from quarry.retriever.stages.hybrid import HybridRetriever, WithFallback
@@ -86,7 +87,7 @@ class Bench:
         acted = None
         if one.encoder == "offline":
             searcher = Searcher.open(root, embedder=embedder)
-            searcher.pipeline.late = TokensOnDemand.prepared(index, embedder)
+            searcher.pipeline.late = LateInteraction({"": StatesOnDemand(index, embedder)}, lambda: embedder)
             patient = SearchOptions(dense_budget_ms=1e7, rerank_budget_ms=1e7)
             rankings["second stage"] = searcher.rank(queries, _PASSAGES, patient)
             assert not any(ranking.degraded for ranking in rankings["second stage"])
@@ -123,26 +124,27 @@ def _scores(one: JudgedSet, rankings: list[Ranking]) -> Numbers:
     return np.array(found)
 
 
-class TokensOnDemand(LateInteraction):
-    """Late interaction that makes the token states of candidates when it compares them, as a build would have."""
+class StatesOnDemand(StoredStates):
+    """Token states of candidates that are made when they are compared, as a build would have made them."""
 
-    @classmethod
-    def prepared(cls, index: Index, embedder: KeptEmbedder) -> "TokensOnDemand":
+    def __init__(self, index: Index, embedder: KeptEmbedder) -> None:
         """Put the projection beside the index, as a build does."""
         facts = index.manifest.embedder
+        super().__init__(index.root, index.chunks, facts.fingerprint, facts.to_spec().model)
+        self._embedder = embedder
         with closing(TokenCache.open(index.root, facts.fingerprint)) as cache:
             if cache.projection() is None:
                 cache.keep(projection_for(embedder), heads_of(embedder))
-        return cls(index.root, index.chunks, lambda: embedder, facts.fingerprint, facts.to_spec().model)
 
-    def _states(self, opened, chunk_ids):
+    def of(self, chunk_ids):
         digests = dict(zip(self._chunks.digests_of(chunk_ids), self._chunks.texts(chunk_ids), strict=True))
+        projection = self.opened(self._embedder).projection
         with closing(TokenCache.open(self._root, self._fingerprint)) as cache:
             absent = sorted(cache.missing(list(digests)))
             states = {}
-            self._embedder().embed_documents_and_tokens(
+            self._embedder.embed_documents_and_tokens(
                 [digests[digest] for digest in absent],
-                lambda number, found: states.__setitem__(number, opened.projection.compress(found)),
+                lambda number, found: states.__setitem__(number, projection.compress(found)),
             )
             cache.put(absent, [states[number] for number in range(len(absent))])
-        return super()._states(opened, chunk_ids)
+        return super().of(chunk_ids)

@@ -165,7 +165,7 @@ def mcp_server(opened: "Callable[[], LiveSearcher]", principals: Principals | No
                     title=hit.title,
                     url=_place(hit),
                     text=hit.text,
-                    copies=[copy.source for copy in hit.copies],
+                    copies=[copy.place for copy in hit.copies],
                 )
                 for hit in read_large(answer.results)
             ],

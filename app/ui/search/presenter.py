@@ -162,7 +162,7 @@ def copies_html(result: Result, say: Say) -> str:
     if not result.copies:
         return ""
     count = len(result.copies)
-    named = ", ".join(inert(copy.source) for copy in result.copies[:_COPIES_NAMED])
+    named = ", ".join(inert(copy.place) for copy in result.copies[:_COPIES_NAMED])
     more = say(f" and {count - _COPIES_NAMED} more", f" 等 {count} 处") if count > _COPIES_NAMED else ""
     head = say(f"The same in {counted(count, 'copy', 'copies')}: ", f"另有 {count} 处内容相同：")
     return f"<div class='q-place'>{head}{named}{more}</div>"

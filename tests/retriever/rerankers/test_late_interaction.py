@@ -8,6 +8,7 @@ from quarry.indexer.tokens.cache import TokenCache
 from quarry.indexer.tokens.projection import Projection
 from quarry.retriever.ranking import Evidence, Hit
 from quarry.retriever.rerankers.late_interaction import LateInteraction, maxsim, token_weight, z_scores
+from quarry.retriever.rerankers.stored_states import StoredStates
 
 
 def naive(query, passage):
@@ -67,6 +68,10 @@ class Chunks:
         return [chunk_id.encode() for chunk_id in chunk_ids]
 
 
+def late_interaction(root, embedder, fingerprint="f00d"):
+    return LateInteraction({"": StoredStates(root, Chunks(), fingerprint, "tests/letters")}, embedder)
+
+
 @pytest.fixture
 def reranker(tmp_path):
     cache = TokenCache.open(tmp_path, "f00d")
@@ -74,7 +79,7 @@ def reranker(tmp_path):
     cache.put(
         [b"d1", b"d2", b"d3"], [np.array(rows, np.int8) for rows in ([[127, 0]], [[0, 127]], [[127, 0], [0, 127]])]
     )
-    yield LateInteraction(tmp_path, Chunks(), Tokens, "f00d", "tests/letters")
+    yield late_interaction(tmp_path, Tokens)
     cache.close()
 
 
@@ -104,9 +109,9 @@ def test_missing_states_are_an_error_that_names_the_command(reranker, tmp_path):
     with pytest.raises(IndexFormatError, match=r"are missing from .*--rerank-vectors"):
         reranker.rerank("a", [Hit("d1", 1, "fusion"), Hit("d8", 1, "fusion"), Hit("d9", 1, "fusion")])
     with pytest.raises(IndexFormatError, match="are missing"):
-        LateInteraction(tmp_path, Chunks(), Tokens, "beef", "m").rerank("a", [Hit("d1", 1, "fusion")])
+        late_interaction(tmp_path, Tokens, "beef").rerank("a", [Hit("d1", 1, "fusion")])
 
 
 def test_an_embedder_without_token_states_is_refused(tmp_path):
     with pytest.raises(ModelError, match="gives no token states"):
-        LateInteraction(tmp_path, Chunks(), object, "f00d", "m").rerank("a", [Hit("d1", 1, "fusion")])
+        late_interaction(tmp_path, object).rerank("a", [Hit("d1", 1, "fusion")])
