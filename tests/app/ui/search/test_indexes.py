@@ -61,6 +61,9 @@ def test_a_passage_that_two_indexes_hold_is_judged_in_each(app, lexical_index, m
     index_documents(tmp_path / "pumps", PUMPS, None)
     monkeypatch.setenv(ALSO_VARIABLE, json.dumps([str(tmp_path / "pumps")]))
     test = app(tmp_path / "copy", q="open the drain valve before the pump is removed")
+    assert not test.exception and html(test).count("<b>Valve</b>") == 1
+    assert "pumps: valve.md" in html(test)  # as a copy
+    test = app(tmp_path / "copy", q="open the drain valve before the pump is removed", copies="1")
     assert not test.exception and html(test).count("<b>Valve</b>") == 2
     marks = [element for element in test.button if (element.key or "").startswith("mark-")]
     assert len(marks) == 2
