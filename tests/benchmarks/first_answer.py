@@ -20,7 +20,7 @@ from time import perf_counter
 
 from quarry.demo_corpus import documents_path
 from tests import ROOT
-from tests.app.ui.browser import chromium, visitor
+from tests.app.ui.browser import chromium, visitor, wait_until_served
 from tests.benchmarks.screenshots import ENGLISH
 
 EXTRAS = "offline"
@@ -75,7 +75,8 @@ def main() -> None:
         )
         try:
             url = server.stdout.readline().split()[3]
-            steps.done("quarry ui FOLDER, until it names its address", server.pid)
+            wait_until_served(url, server)
+            steps.done("quarry ui FOLDER, until it answers", server.pid)
             with visitor(browser, url) as person:
                 person.page.set_default_timeout(600_000)
                 person.page.goto(url)

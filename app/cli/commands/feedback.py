@@ -234,10 +234,16 @@ def _print(path: Path, counts: "FeedbackSummary", judged: "Sequence[Judgement]")
     newest = sorted(judged, key=lambda one: one.at, reverse=True)[:_SHOWN]
     table(
         [
-            (one.query, str(one.grade), str(one.sessions), f"{one.at:%Y-%m-%d %H:%M}", one.chunk_id or one.doc_id)
+            (
+                one.query,
+                str(one.grade),
+                str(one.sessions),
+                f"{one.at.astimezone():%Y-%m-%d %H:%M}",
+                one.chunk_id or one.doc_id,
+            )
             for one in newest
         ],
-        ("query", "grade", "sessions", "at (UTC)", "passage"),
+        ("query", "grade", "sessions", "at", "passage"),
     )
     if len(judged) > _SHOWN:
         out(f"... and {len(judged) - _SHOWN} more (--json lists all)")

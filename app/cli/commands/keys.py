@@ -80,7 +80,7 @@ def _list(found: tuple[Key, ...], *, as_json: bool) -> None:
         (
             key.name,
             "everything" if key.principals is None else ", ".join(key.principals),
-            key.created.date().isoformat(),
+            key.created.astimezone().date().isoformat(),
             str(sum(secret.holds(now) for secret in key.secrets)),
         )
         for key in found

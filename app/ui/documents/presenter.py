@@ -5,6 +5,7 @@ from typing import Any
 
 from quarry.app.documents.catalog import Listed, Listing, Passage, Shown
 from quarry.app.documents.skips import SkippedFile
+from quarry.app.ui.shared.clock import Clock
 from quarry.app.ui.shared.shown_text import Row, Say, counted, safe, told
 from quarry.app.watched import Watched
 from quarry.app.words import part
@@ -137,12 +138,13 @@ def skip_rows(skips: Sequence[SkippedFile], say: Say) -> list[Row]:
     ]
 
 
-def watch_words(found: Watched | None, say: Say, *, begins: bool) -> str:
+def watch_words(found: Watched | None, say: Say, clock: Clock, *, begins: bool) -> str:
     """Return whether the folders are watched, since when, and the last build.
 
     Args:
         found: Who watches; None for nobody.
         say: Picks the language.
+        clock: The reader's.
         begins: Whether the app has just begun to.
     """
     if found is None and begins:
@@ -153,8 +155,8 @@ def watch_words(found: Watched | None, say: Say, *, begins: bool) -> str:
             "没有监视这些文件夹：其中的改动要重新索引后才会读取。",
         )
     folders = safe(say(", ", "、").join(found.folders))
-    since, built = (stamp[:16].replace("T", " ") for stamp in (found.since, found.built))
+    since, built = clock.moment(found.since), clock.moment(found.built)
     return say(
-        f"Watched since {since} UTC, so changes appear by themselves: {folders}. Last looked at {built} (generation {found.generation}).",
-        f"自 {since} UTC 起受到监视，改动会自动出现：{folders}。上次读取于 {built}（版本 {found.generation}）。",
+        f"Watched since {since}, so changes appear by themselves: {folders}. Last looked at {built} (generation {found.generation}).",
+        f"自 {since} 起受到监视，改动会自动出现：{folders}。上次读取于 {built}（版本 {found.generation}）。",
     )

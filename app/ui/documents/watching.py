@@ -36,7 +36,7 @@ def _state(session: Session, job: Job | None) -> None:
     say = session.say
     found = watched(session.index)
     running = job is not None and job.state == "running"
-    st.text(shown.watch_words(found, say, begins=running))
+    st.text(shown.watch_words(found, say, session.clock, begins=running))
     if running and job is not None:
         if isinstance(job.detail, Message):
             st.text(told(job.detail, say))

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from quarry.app.ui.shared.clock import Clock
 from quarry.app.ui.shared.shown_text import Row, Say, counted, safe
 from quarry.training.feedback.events import StoredEvent
 from quarry.training.feedback.judgements import FeedbackSummary, Judgement, query_key
@@ -94,20 +95,20 @@ def agreement_words(summary: FeedbackSummary, say: Say) -> str:
     )
 
 
-def day_rows(events: Sequence[StoredEvent], say: Say) -> list[Row]:
-    """Return events per day (UTC) and action, for a chart."""
-    counts = Counter((stored.event.at.date().isoformat(), stored.event.action) for stored in events)
+def day_rows(events: Sequence[StoredEvent], say: Say, clock: Clock) -> list[Row]:
+    """Return events per day of the reader and action, for a chart."""
+    counts = Counter((clock.local(stored.event.at).date().isoformat(), stored.event.action) for stored in events)
     return [
         {"day": day, "action": say(*_ACTIONS[action]), "count": count}
         for (day, action), count in sorted(counts.items())
     ]
 
 
-def event_rows(events: Sequence[StoredEvent], titles: Mapping[str, str], say: Say) -> list[Row]:
+def event_rows(events: Sequence[StoredEvent], titles: Mapping[str, str], say: Say, clock: Clock) -> list[Row]:
     """Return the log, newest first."""
     return [
         {
-            say("When (UTC)", "时间 (UTC)"): _moment(stored.event.at),
+            say("When", "时间"): clock.minute(stored.event.at),
             say("Visitor", "访客"): safe(stored.event.session[:_SESSION_CHARS]),
             say("Judgement", "标注"): say(*_ACTIONS[stored.event.action]),
             say("Question", "问题"): safe(stored.event.query),
@@ -120,7 +121,7 @@ def event_rows(events: Sequence[StoredEvent], titles: Mapping[str, str], say: Sa
     ]
 
 
-def judgement_rows(judged: Sequence[Judgement], titles: Mapping[str, str], say: Say) -> list[Row]:
+def judgement_rows(judged: Sequence[Judgement], titles: Mapping[str, str], say: Say, clock: Clock) -> list[Row]:
     """Return the judgements in force, newest first."""
     newest = sorted(judged, key=lambda one: one.at, reverse=True)
     return [
@@ -130,7 +131,7 @@ def judgement_rows(judged: Sequence[Judgement], titles: Mapping[str, str], say: 
             say("Document", "文档"): safe(titles.get(one.doc_id) or one.doc_id),
             say("Passage", "段落"): safe(one.chunk_id) or say("(whole document)", "（整篇文档）"),
             say("Visitors", "访客"): str(one.sessions),
-            say("Last (UTC)", "最近 (UTC)"): _moment(one.at),
+            say("Last", "最近"): clock.minute(one.at),
         }
         for one in newest[:MOST_SHOWN]
     ]
@@ -140,7 +141,7 @@ def _grade(grade: int, say: Say) -> str:
     return f"{grade} {say('relevant', '相关') if grade > 0 else say('not relevant', '不相关')}"
 
 
-def visitor_rows(events: Sequence[StoredEvent], say: Say) -> list[Row]:
+def visitor_rows(events: Sequence[StoredEvent], say: Say, clock: Clock) -> list[Row]:
     """Return the counts of each visitor, the most active first; ids are anonymous and shortened."""
     by_session: dict[str, list[StoredEvent]] = {}
     for stored in events:
@@ -152,8 +153,8 @@ def visitor_rows(events: Sequence[StoredEvent], say: Say) -> list[Row]:
             say("Events", "事件"): len(found),
             say("Judgements", "标注"): sum(stored.event.grade is not None for stored in found),
             say("Questions", "问题"): len({query_key(stored.event.query) for stored in found}),
-            say("First (UTC)", "最早 (UTC)"): _moment(min(stored.event.at for stored in found)),
-            say("Last (UTC)", "最近 (UTC)"): _moment(max(stored.event.at for stored in found)),
+            say("First", "最早"): clock.minute(min(stored.event.at for stored in found)),
+            say("Last", "最近"): clock.minute(max(stored.event.at for stored in found)),
         }
         for session, found in ordered[:MOST_SHOWN]
     ]
@@ -179,19 +180,15 @@ def disputed_rows(
     ]
 
 
-def note_rows(events: Sequence[StoredEvent], say: Say) -> list[Row]:
+def note_rows(events: Sequence[StoredEvent], say: Say, clock: Clock) -> list[Row]:
     """Return the free texts, newest first."""
     noted = [stored.event for stored in reversed(events) if stored.event.note]
     return [
         {
-            say("When (UTC)", "时间 (UTC)"): _moment(event.at),
+            say("When", "时间"): clock.minute(event.at),
             say("Question", "问题"): safe(event.query),
             say("Note", "留言"): safe(event.note),
             say("Visitor", "访客"): safe(event.session[:_SESSION_CHARS]),
         }
         for event in noted[:MOST_SHOWN]
     ]
-
-
-def _moment(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quarry.app.doctor import CheckResult
+from quarry.app.ui.shared.clock import Clock
 from quarry.app.ui.shared.shown_text import Say, told
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.messages import Message
@@ -87,7 +88,7 @@ def _view(folder: Path, *, live: bool) -> GenerationView:
         return GenerationView(folder.name, live, None, err.message, size)
 
 
-def generation_rows(views: Sequence[GenerationView], say: Say) -> list[dict[str, str]]:
+def generation_rows(views: Sequence[GenerationView], say: Say, clock: Clock) -> list[dict[str, str]]:
     """Return the table of generations."""
     return [
         {
@@ -96,7 +97,7 @@ def generation_rows(views: Sequence[GenerationView], say: Say) -> list[dict[str,
             say("Documents", "文档"): f"{view.manifest.documents:,}" if view.manifest else "-",
             say("Passages", "段落"): f"{view.manifest.chunks:,}" if view.manifest else "-",
             say("Model", "模型"): _model(view, say),
-            say("Made", "创建时间"): moment(view.manifest.created) if view.manifest else "-",
+            say("Made", "创建时间"): clock.moment(view.manifest.created) if view.manifest else "-",
             say("Reason", "原因"): _reason(view, say),
             say("Size", "大小"): megabytes(view.size),
         }
@@ -147,7 +148,7 @@ def switch_words(live: GenerationView, target: GenerationView, say: Say) -> list
     return words
 
 
-def history_rows(index: Path, say: Say) -> list[dict[str, str]]:
+def history_rows(index: Path, say: Say, clock: Clock) -> list[dict[str, str]]:
     """Return the switches of the live generation, newest first.
 
     Raises:
@@ -155,7 +156,7 @@ def history_rows(index: Path, say: Say) -> list[dict[str, str]]:
     """
     return [
         {
-            say("When", "时间"): moment(step.at),
+            say("When", "时间"): clock.moment(step.at),
             say("Generation", "版本"): step.generation,
             say("Reason", "原因"): told(step.reason, say),
         }
@@ -240,13 +241,3 @@ def megabytes(size: int) -> str:
         if size >= limit:
             return f"{size / limit:.1f} {unit}"
     return f"{size} B"
-
-
-def moment(iso: str) -> str:
-    """Return an ISO time as `2026-11-21 07:40 UTC`; any other text unchanged."""
-    from datetime import UTC, datetime
-
-    try:
-        return datetime.fromisoformat(iso).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    except ValueError:
-        return iso

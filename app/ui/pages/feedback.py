@@ -98,7 +98,7 @@ def _filter(session: Session, events: Sequence[StoredEvent]) -> shown.FeedbackFi
 
 def _lists(session: Session, events: tuple[StoredEvent, ...], titles: Mapping[str, str]) -> None:
     say, counts = session.say, summary(events)
-    notes = shown.note_rows(events, say)
+    notes = shown.note_rows(events, say, session.clock)
     tabs = st.tabs(
         [
             say("Log", "日志"),
@@ -110,12 +110,12 @@ def _lists(session: Session, events: tuple[StoredEvent, ...], titles: Mapping[st
         ]
     )
     tables: tuple[Sequence[Row], ...] = (
-        shown.event_rows(events, titles, say),
-        shown.judgement_rows(judgements(events), titles, say),
+        shown.event_rows(events, titles, say, session.clock),
+        shown.judgement_rows(judgements(events), titles, say, session.clock),
         (),  # the open questions are drawn by `gaps_panel`
         shown.disputed_rows(counts, events, titles, say),
         notes,
-        shown.visitor_rows(events, say),
+        shown.visitor_rows(events, say, session.clock),
     )
     question, note = say("Question", "问题"), say("Note", "留言")
     widths = {question: st.column_config.TextColumn(width=280), note: st.column_config.TextColumn(width=160)}
@@ -136,7 +136,7 @@ def _lists(session: Session, events: tuple[StoredEvent, ...], titles: Mapping[st
 
 def _days(session: Session, events: Sequence[StoredEvent]) -> None:
     say = session.say
-    rows = shown.day_rows(events, say)
+    rows = shown.day_rows(events, say, session.clock)
     if len({row["day"] for row in rows}) < 2:  # a single bar says nothing
         return
     actions, colors = shown.action_colors(say)
@@ -144,7 +144,7 @@ def _days(session: Session, events: Sequence[StoredEvent]) -> None:
         alt.Chart(alt.InlineData(values=rows))
         .mark_bar()
         .encode(
-            x=alt.X("day:O", title=say("day (UTC)", "日期 (UTC)"), axis=alt.Axis(labelAngle=0, labelOverlap=True)),
+            x=alt.X("day:O", title=say("day", "日期"), axis=alt.Axis(labelAngle=0, labelOverlap=True)),
             y=alt.Y("count:Q", title=say("events", "事件"), axis=alt.Axis(tickMinStep=1)),
             color=alt.Color(
                 "action:N", title=None, legend=alt.Legend(orient="top"), scale=alt.Scale(domain=actions, range=colors)

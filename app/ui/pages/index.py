@@ -91,7 +91,7 @@ def _facts(session: Session, live: shown.GenerationView) -> None:
 
 def _generations(session: Session, views: tuple[shown.GenerationView, ...]) -> None:
     say = session.say
-    st.dataframe(shown.generation_rows(views, say), hide_index=True)
+    st.dataframe(shown.generation_rows(views, say, session.clock), hide_index=True)
     st.caption(
         say(
             "Switching replaces one small file. Results on screen stay; every visitor's next search uses the other "
@@ -102,7 +102,7 @@ def _generations(session: Session, views: tuple[shown.GenerationView, ...]) -> N
     )
     _switching(session, views)
     with st.expander(say("Switch history", "切换历史")):
-        st.dataframe(shown.history_rows(session.index, say), hide_index=True)
+        st.dataframe(shown.history_rows(session.index, say, session.clock), hide_index=True)
     with st.expander(say("Manifest", "清单")):
         readable = [view for view in views if view.manifest is not None]
         name = st.selectbox(say("Generation", "版本"), [view.name for view in readable], key="index.manifest")

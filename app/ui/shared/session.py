@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import streamlit as st
 
+from quarry.app.ui.shared.clock import Clock
 from quarry.app.ui.shared.everyone import check_everyone_may_see
 from quarry.app.ui.shared.password import ask_password
 from quarry.app.wiring import embedder_asking
@@ -42,6 +43,7 @@ class Session:
         language: Language of the interface.
         rerank: The reranker that the app was started with: `none`, `auto`, an id or a folder.
         device: Device that models run on.
+        clock: In the time zone of the browser.
     """
 
     index: Path
@@ -49,6 +51,7 @@ class Session:
     language: InterfaceLanguage
     rerank: str
     device: str
+    clock: Clock
 
     def say(self, english: str, chinese: str) -> str:
         """Return the text in the interface's language."""
@@ -90,6 +93,7 @@ def current() -> Session:
         language="zh" if state.get("language") == "zh" else "en",
         rerank=os.environ.get(RERANK_VARIABLE, "auto"),
         device=os.environ.get(DEVICE_VARIABLE, "auto"),
+        clock=Clock.of_browser(st.context.timezone, st.context.timezone_offset),
     )
     ask_password(session.say)
     check_everyone_may_see(session.index, session.say)

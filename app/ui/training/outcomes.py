@@ -39,7 +39,7 @@ def runs(session: Session, newest: str, start: Callable[[TrainingOptions], None]
             say("The first run is in progress.", "第一次运行正在进行。") if running else say("None yet.", "还没有。")
         )
         return
-    st.dataframe(training_runs.run_rows(views, say), hide_index=True)
+    st.dataframe(training_runs.run_rows(views, say, session.clock), hide_index=True)
     st.caption(training_runs.column_words(say))
     by_name = {view.name: view for view in views}
     if newest in by_name and st.session_state.get("training.followed") != newest:
@@ -120,7 +120,7 @@ def models(session: Session) -> None:
         show_fault(say("The history cannot be read.", "无法读取历史。"), err, say)
         return
     if steps:
-        st.dataframe(shown.history_rows(steps, say), hide_index=True)
+        st.dataframe(shown.history_rows(steps, say, session.clock), hide_index=True)
         if verdict := shown.verdict_words(steps[-1], say):
             st.text(verdict)
         _rollback(session, steps[-1])

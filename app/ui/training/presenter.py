@@ -5,6 +5,7 @@ Runs, with verdicts and curves: `runs`.
 
 from collections.abc import Sequence
 
+from quarry.app.ui.shared.clock import Clock
 from quarry.app.ui.shared.jobs import Progress
 from quarry.app.ui.shared.shown_text import Row, Say, counted, safe, told
 from quarry.app.ui.training.job import MeasuredDrift, TrainingState
@@ -95,13 +96,13 @@ def _step_words(what: What, stages: Sequence[Message], say: Say) -> str:
     return say(f"Step {step[0]} of {step[1]}: {words}", f"第 {step[0]} 步，共 {step[1]} 步：{words}")
 
 
-def history_rows(steps: Sequence[Step], say: Say) -> list[Row]:
+def history_rows(steps: Sequence[Step], say: Say, clock: Clock) -> list[Row]:
     """Return the models of an index, newest first; rerankers only where one was tuned."""
     reranked = any(step.reranker for step in steps)
     return [
         {
             say("Generation", "版本"): step.generation,
-            say("Since (UTC)", "始于 (UTC)"): step.at[:16].replace("T", " "),
+            say("Since", "始于"): clock.moment(step.at),
             say("Model", "模型"): safe(f"{step.model} {step.revision[:12]}".strip()) or "-",
             **(
                 {say("Tuned reranker", "微调的重排模型"): safe(step.reranker.model) if step.reranker else "-"}

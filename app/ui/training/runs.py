@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from quarry.app.ui.shared.clock import Clock
 from quarry.app.ui.shared.shown_text import Row, Say, safe, told
 from quarry.indexer.messages import Message
 from quarry.training.examples.reasons import Counts, counts_from_json
@@ -139,12 +140,12 @@ def _state(report: Mapping[str, Any]) -> RunState:
     return "kept" if report["verdict"]["promote"] else "refused"
 
 
-def run_rows(runs: Sequence[RunView], say: Say) -> list[Row]:
+def run_rows(runs: Sequence[RunView], say: Say, clock: Clock) -> list[Row]:
     """Return one row per run."""
     return [
         {
             say("Run", "运行"): safe(run.name),
-            say("Started (UTC)", "开始 (UTC)"): f"{run.begun:%Y-%m-%d %H:%M}",
+            say("Started", "开始"): clock.minute(run.begun),
             say("Outcome", "结果"): say(*_STATES[run.state]),
             say("Held-out nDCG@10, 95 % interval", "留出问题 nDCG@10，95% 区间"): _gain(run),
             say("Evidence", "证据强度"): f"{min(run.held_out[3], 1e6):,.1f}"

@@ -44,7 +44,7 @@ def served(
         if files:
             limit_files(server, files)
         url = server.stdout.readline().split()[3]
-        _wait_for(url, server)
+        wait_until_served(url, server)
         yield url
         server.send_signal(signal.SIGINT)
         assert server.wait(60) == 0
@@ -56,7 +56,8 @@ def served(
         server.stdout.close()
 
 
-def _wait_for(url: str, server: "subprocess.Popen[str]") -> None:
+def wait_until_served(url: str, server: "subprocess.Popen[str]") -> None:
+    """Wait until the server of an address answers."""
     until = monotonic() + WAIT / 1000
     while monotonic() < until:
         assert server.poll() is None, "the server ended by itself"

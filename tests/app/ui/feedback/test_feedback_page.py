@@ -10,6 +10,7 @@ import pytest
 
 from quarry.app.ui.feedback import downloads
 from quarry.app.ui.feedback import presenter as shown
+from quarry.app.ui.shared.clock import Clock
 from quarry.app.ui.shared.session import feedback_path
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.texts.generation_texts import open_texts
@@ -67,11 +68,11 @@ def test_the_filter():
 
 
 def test_the_log_is_newest_first_with_shortened_visitors():
-    rows = shown.event_rows(LOG, TITLES, english)
+    rows = shown.event_rows(LOG, TITLES, english, Clock(UTC))
     assert len(rows) == 7
     assert rows[0]["Question"] == "节假日开放吗？"
     assert rows[-1] == {
-        "When (UTC)": "2026-11-20 09:30",
+        "When": "2026-11-20 09:30",
         "Visitor": "anne0000",
         "Judgement": "marked as the answer",
         "Question": "How to renew?",
@@ -80,29 +81,30 @@ def test_the_log_is_newest_first_with_shortened_visitors():
         "Language": "English",
         "Generation": "000001",
     }
-    assert shown.event_rows(LOG, TITLES, chinese)[1]["留言"] == "没有找到"
+    assert shown.event_rows(LOG, TITLES, chinese, Clock(UTC))[1]["留言"] == "没有找到"
 
 
 def test_judgements_visitors_and_disputes():
-    judged = shown.judgement_rows(judgements(LOG), TITLES, english)
+    judged = shown.judgement_rows(judgements(LOG), TITLES, english, Clock(UTC))
     assert [(row["Question"], row["Grade"], row["Visitors"]) for row in judged] == [
         ("节假日开放吗？", "0 not relevant", "1"),
         ("how to renew?", "1 relevant", "2"),
         ("How to renew?", "0 not relevant", "1"),
     ]
     assert [
-        (row["Visitor"], row["Events"], row["Judgements"], row["Questions"]) for row in shown.visitor_rows(LOG, english)
+        (row["Visitor"], row["Events"], row["Judgements"], row["Questions"])
+        for row in shown.visitor_rows(LOG, english, Clock(UTC))
     ] == [
         ("bo000000", 4, 3, 3),
         ("anne0000", 3, 3, 2),
     ]
     disputed = shown.disputed_rows(summary(LOG), LOG, TITLES, english)
     assert disputed == [{"Question": "怎么续借？", "Document": "Loans", "Visitors": "anne0000, bo000000"}]
-    assert [row["Note"] for row in shown.note_rows(LOG, english)] == ["没有找到"]
+    assert [row["Note"] for row in shown.note_rows(LOG, english, Clock(UTC))] == ["没有找到"]
 
 
 def test_events_per_day():
-    rows = shown.day_rows(LOG, english)
+    rows = shown.day_rows(LOG, english, Clock(UTC))
     assert sum(row["count"] for row in rows) == 7
     assert {row["day"] for row in rows} == {"2026-11-20", "2026-11-21"}
     assert {"day": "2026-11-21", "action": "not relevant", "count": 2} in rows

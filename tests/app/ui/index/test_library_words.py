@@ -2,9 +2,11 @@
 
 import json
 import re
+from datetime import UTC
 
 from quarry.app.doctor import examine
 from quarry.app.ui.index.presenter import history_rows, model_rows
+from quarry.app.ui.shared.clock import Clock
 from quarry.app.ui.shared.shown_text import told
 from quarry.indexer.build import index_documents
 from quarry.indexer.models.listing import list_models
@@ -38,7 +40,7 @@ def test_notes_of_models_and_reasons_of_switches(tmp_path, monkeypatch):
     monkeypatch.setattr("quarry.indexer.models.offline_bundle.PACKAGE", "no-such-package-anywhere")
     index = demo_index(tmp_path)
     notes = [row["备注"] for row in model_rows(list_models(), chinese)]
-    reasons = [row["原因"] for row in history_rows(index, chinese)]
+    reasons = [row["原因"] for row in history_rows(index, chinese, Clock(UTC))]
     assert all(is_chinese(text) for text in (*filter(None, notes), *reasons)), (notes, reasons)
     assert is_chinese(told(absence(), chinese))
 
@@ -50,4 +52,4 @@ def test_reasons_and_notes_of_older_files_are_shown_as_they_are(tmp_path):
     facts.pop("checksum", None)
     facts["history"][-1]["reason"] = "promoted against the verdict"
     pointer.write_text(json.dumps(facts))
-    assert history_rows(index, chinese)[0]["原因"] == "promoted against the verdict"
+    assert history_rows(index, chinese, Clock(UTC))[0]["原因"] == "promoted against the verdict"

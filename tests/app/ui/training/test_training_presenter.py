@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from quarry.app.ui.shared.clock import Clock
 from quarry.app.ui.shared.jobs import Progress
 from quarry.app.ui.training import presenter as shown
 from quarry.app.ui.training.job import MeasuredDrift, TrainingState
@@ -111,10 +112,10 @@ def test_the_history_and_the_way_back():
         step("000001", kept=False, model="", revision=""),
         step("000002", reason=Message.of("tuning.promoted", "promoted"), lineage=LINEAGE, live=True),
     ]
-    assert shown.history_rows(steps, english) == [
+    assert shown.history_rows(steps, english, Clock(UTC)) == [
         {
             "Generation": "000002",
-            "Since (UTC)": "2026-11-20 09:30",
+            "Since": "2026-11-20 09:30",
             "Model": "acme/m 0123456789ab",
             "Reason": "promoted",
             "Run": "first",
@@ -122,7 +123,7 @@ def test_the_history_and_the_way_back():
         },
         {
             "Generation": "000001",
-            "Since (UTC)": "2026-11-20 09:30",
+            "Since": "2026-11-20 09:30",
             "Model": "-",
             "Reason": "built",
             "Run": "-",
@@ -162,7 +163,7 @@ def test_a_tuned_reranker_is_shown_and_is_taken_back_first():
             reranker=facts,
         ),
     ]
-    newest, oldest = shown.history_rows(steps, chinese)
+    newest, oldest = shown.history_rows(steps, chinese, Clock(UTC))
     assert (newest["微调的重排模型"], newest["运行"], newest["原因"]) == ("acme/m+tuned-1", "two", "重排模型上线")
     assert (oldest["微调的重排模型"], oldest["运行"]) == ("-", "-")
     assert shown.rollback_words(steps[1], english)[0] == (

@@ -4,6 +4,7 @@ import json
 import os
 from datetime import UTC, datetime
 
+from quarry.app.ui.shared.clock import Clock
 from quarry.app.ui.training import runs as shown
 from quarry.training.negatives.corpus import MiningCorpus
 from quarry.training.negatives.mine import mine_negatives
@@ -58,16 +59,16 @@ def test_runs_newest_first_with_their_outcome(tmp_path):
         ("eight", "running"), ("seven", "damaged"), ("six", "damaged"), ("five", "unfinished"), ("four", "kept"),
         ("three", "forced"), ("two", "refused"), ("one", "promoted"),
     ]  # fmt: skip  # a table
-    assert shown.run_rows(views, english)[-1] == {
+    assert shown.run_rows(views, english, Clock(UTC))[-1] == {
         "Run": "one",
-        "Started (UTC)": "2026-11-20 09:30",
+        "Started": "2026-11-20 09:30",
         "Outcome": "promoted",
         "Held-out nDCG@10, 95 % interval": "+0.0512 [+0.0201, +0.0813]",
         "Evidence": "1,234.5",
         "General set": "-0.0040",
         "Dev before and after": "0.5000 → 0.6123",
     }
-    assert [row["结果"] for row in shown.run_rows(views, chinese)][3:5] == ["未完成", "可以上线，但未上线"]
+    assert [row["结果"] for row in shown.run_rows(views, chinese, Clock(UTC))][3:5] == ["未完成", "可以上线，但未上线"]
     assert "no verdict" in shown.verdict_words(views[3], english)[0]
     assert shown.verdict_words(views[1], chinese) == ["报告无法读取"]
     assert shown.source_words(views[3], chinese) == "来源：反馈日志、文档、成对.jsonl"
