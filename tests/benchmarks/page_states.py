@@ -1,6 +1,7 @@
 """Picture every page and state of the app in both languages, both themes and three widths, and report faint or cut text.
 
     python -m tests.benchmarks.page_states OUT [--index INDEX] [--only NAME ...] [--language en|zh]
+        [--theme light|dark] [--width PIXELS]
 
 INDEX is a demo index (`quarry demo`); without it one is made. It is copied, and gets evaluations and judgements so that no page is
 empty; a tuned one shows its run. Pictures are OUT/LANGUAGE/NAME-THEME-WIDTH.png; `findings.txt` lists texts below WCAG AA and
@@ -12,6 +13,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import quote
@@ -24,10 +26,22 @@ from tests.app.ui.browser import Visitor, chromium, served, visitor, without_its
 from tests.app.ui.contrast import cut_tables, faint_texts
 from tests.benchmarks.screenshots import CHINESE, ENGLISH, demo_index, judged
 
-WIDTHS = {390: 844, 1366: 768, 1920: 1080}  # a phone, a laptop, a desk; pixels
+WIDTHS = {390: 844, 1280: 800, 1366: 768, 1920: 1080}  # a phone, two laptops, a desk; pixels
+STANDARD_WIDTHS = (390, 1366, 1920)
 THEMES = ("light", "dark")
 LOCALES = {"en": "en-US", "zh": "zh-CN"}
 _WIDE = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+@dataclass(frozen=True)
+class Looks:
+    """In which themes and widths a state is pictured."""
+
+    themes: tuple[str, ...] = THEMES
+    widths: tuple[int, ...] = STANDARD_WIDTHS
+
+    def __iter__(self) -> Iterator[tuple[str, int]]:
+        return product(self.themes, self.widths)
 
 
 @dataclass(frozen=True)
@@ -76,6 +90,18 @@ def compare_saved(person: Visitor, language: str) -> None:
         person.settle()
 
 
+def two_methods(person: Visitor, language: str) -> None:
+    """One question under two methods."""
+    name = "Compare two methods on one question" if language == "en" else "用一个问题比较两种检索方式"
+    person.page.get_by_text(name, exact=True).click()
+    person.settle()
+    field = person.page.get_by_label("Your question, or keywords" if language == "en" else "您的问题，或关键词")
+    field.fill(ENGLISH if language == "en" else CHINESE)
+    field.press("Enter")
+    person.page.locator(".q-two").first.wait_for()
+    person.settle()
+
+
 def document_row(person: Visitor, language: str) -> None:
     person.page.get_by_label("Show a document" if language == "en" else "查看文档").click()
     person.page.get_by_role("option").first.click()
@@ -112,6 +138,7 @@ STATES = (
     State("evaluate-new", "/evaluate"),
     State("evaluate-result", "/evaluate", evaluate_demo),
     State("evaluate-compare", "/evaluate", compare_saved),
+    State("evaluate-question", "/evaluate", two_methods),
     State("feedback", "/feedback"),
     State("feedback-judgements", "/feedback", tab(1)),
     State("feedback-training", "/feedback", bottom),
@@ -129,7 +156,10 @@ def main() -> None:
     parser.add_argument("--index", type=Path)
     parser.add_argument("--only", nargs="*", default=[])
     parser.add_argument("--language", choices=LOCALES, action="append")
+    parser.add_argument("--theme", choices=THEMES, action="append")
+    parser.add_argument("--width", type=int, choices=WIDTHS, action="append")
     arguments = parser.parse_args()
+    looks = Looks(tuple(arguments.theme or THEMES), tuple(arguments.width or STANDARD_WIDTHS))
     languages = arguments.language or list(LOCALES)
     findings: list[str] = []
     with TemporaryDirectory(prefix="quarry-pictures-") as folder, chromium() as browser:
@@ -137,7 +167,7 @@ def main() -> None:
             wanted = [state for state in states if not arguments.only or state.name in arguments.only]
             for language in languages:
                 for state in wanted:
-                    picture(browser, url, state, language, arguments.out, findings)
+                    findings += picture(browser, url, state, language, looks, arguments.out)
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "findings.txt").write_text("".join(f"{line}\n" for line in findings), encoding="utf-8")
     print(f"{len(findings)} findings; look at every picture below {arguments.out}")
@@ -166,8 +196,9 @@ def new_index(folder: Path) -> Iterator[str]:
         yield url
 
 
-def picture(browser: Browser, url: str, state: State, language: str, out: Path, findings: list[str]) -> None:
-    """Open a page, reach its state, and picture it in all widths and themes."""
+def picture(browser: Browser, url: str, state: State, language: str, looks: Looks, out: Path) -> list[str]:
+    """Open a page, reach its state, and picture it in all widths and themes; return what was found."""
+    findings: list[str] = []
     folder = out / language
     folder.mkdir(parents=True, exist_ok=True)
     with visitor(browser, url, locale=LOCALES[language], width=1366, height=768) as person:
@@ -177,21 +208,21 @@ def picture(browser: Browser, url: str, state: State, language: str, out: Path, 
                 state.reach(person, language)
             except Exception as err:  # noqa: BLE001 (one state that cannot be reached is a finding, not the end)
                 findings.append(f"{language} {state.name}: not reached: {str(err).splitlines()[0]}")
-        for theme in THEMES:
+        for theme, width in looks:
             person.page.emulate_media(color_scheme=theme)
-            for width, height in WIDTHS.items():
-                person.page.set_viewport_size({"width": width, "height": height})
-                person.settle()
-                name = f"{state.name}-{theme}-{width}"
-                person.page.screenshot(path=folder / f"{name}.png")
-                if (wide := person.page.evaluate(_WIDE)) > 0:
-                    findings.append(f"{language} {name}: {wide} pixels wider than the window")
-                if width > 1000 and (hidden := cut_tables(person.page)):
-                    findings.append(f"{language} {name}: tables hide {hidden} pixels of columns")
-                findings += [f"{language} {name}: {faint}" for faint in faint_texts(person.page)]
+            person.page.set_viewport_size({"width": width, "height": WIDTHS[width]})
+            person.settle()
+            name = f"{state.name}-{theme}-{width}"
+            person.page.screenshot(path=folder / f"{name}.png")
+            if (wide := person.page.evaluate(_WIDE)) > 0:
+                findings.append(f"{language} {name}: {wide} pixels wider than the window")
+            if width > 1000 and (hidden := cut_tables(person.page)):
+                findings.append(f"{language} {name}: tables hide {hidden} pixels of columns")
+            findings += [f"{language} {name}: {faint}" for faint in faint_texts(person.page)]
         # Streamlit asks for /PAGE/_stcore/health and host-config first, which is not found, then for those of the root
         findings += [f"{language} {state.name}: {trouble}" for trouble in person.troubles if "404" not in trouble]
     print(f"{language} {state.name}", flush=True)
+    return findings
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import streamlit as st
 
 from quarry.app.ui.evaluate.benchmarks import show_benchmarks
 from quarry.app.ui.evaluate.job import EvaluationOptions, run_evaluation
+from quarry.app.ui.evaluate.one_question import ASKED, one_question
 from quarry.app.ui.evaluate.own_judgements import own_judgements
 from quarry.app.ui.evaluate.panel import remembered, show_runs
 from quarry.app.ui.evaluate.presenter import judged_documents, named_runs, offered_routes, read_saved
@@ -42,6 +43,12 @@ def page() -> None:
     labels, faults = read_saved(folder, say, remembered)
     with st.expander(say("New evaluation", "新建评测"), expanded=not labels, icon=":material/add:"):
         _order(session, _choices(session), job)
+    with st.expander(
+        say("Compare two methods on one question", "用一个问题比较两种检索方式"),
+        expanded=bool(st.session_state.get(ASKED)),
+        icon=":material/compare_arrows:",
+    ):
+        st.fragment(one_question)(session)
     if job is not None:
         running = job.state == "running"
         st.fragment(_progress, run_every=0.5 if running else None)(session, job)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from quarry.app.ui.evaluate.one_question import ASKED
 from quarry.app.ui.search import hit as hit_view
 from quarry.app.ui.search import presenter as words
 from quarry.app.ui.search.answer_panel import answer_panel
@@ -110,7 +111,7 @@ def _answer(session: Session, asked: Asked) -> None:
         _no_result(session, asked)
     else:
         _results(session, sides, asked, found)
-        _below(whole, answer)
+        _below(whole, answer, asked)
     if one:
         why_not_panel(session, searcher, asked, _options(asked))
 
@@ -190,7 +191,7 @@ def _no_result(session: Session, asked: Asked) -> None:
         clear_button(session, "clear-none")
 
 
-def _below(whole: Subject, answer: "Answer") -> None:
+def _below(whole: Subject, answer: "Answer", asked: Asked) -> None:
     say = whole.session.say
     with st.container(horizontal=True, vertical_alignment="center"):
         with st.popover(say("Not what you need?", "没有想要的答案？"), icon=":material/edit_note:"):
@@ -206,6 +207,9 @@ def _below(whole: Subject, answer: "Answer") -> None:
         st.download_button(
             "CSV", to_csv(answer), "quarry-results.csv", "text/csv", icon=":material/download:", on_click="ignore"
         )
+        if st.button(say("Compare two methods", "比较两种检索方式"), icon=":material/compare_arrows:"):
+            st.session_state[ASKED] = asked.query
+            st.switch_page("../pages/evaluate.py")
     confirmation(whole)
 
 
