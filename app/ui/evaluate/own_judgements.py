@@ -2,18 +2,17 @@
 
 import streamlit as st
 
+from quarry.app.ui.evaluate.presenter import OWN_JUDGEMENTS
 from quarry.app.ui.shared.data_folders import DataChoice
 from quarry.app.ui.shared.fault import show_fault
 from quarry.app.ui.shared.session import Session
 from quarry.indexer.errors import SearchError
 from quarry.training.examples.rows import write_beir
 
-NAME = "judged-by-users"  # of the folder, and so of the evaluations made with it
-
 
 def own_judgements(session: Session) -> tuple[DataChoice, ...]:
     """Return the data set of the index's own judgements; nothing when no document was judged."""
-    say, folder = session.say, session.index / NAME
+    say, folder = session.say, session.index / OWN_JUDGEMENTS
     try:
         log = session.feedback()
         size = len(log)

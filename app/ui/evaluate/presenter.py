@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from quarry.app.ui.shared.clock import Clock
 from quarry.app.ui.shared.shown_text import Row, Say, counted, told
 from quarry.app.ui.shared.vocabulary import method_name
 from quarry.indexer.errors import CorpusError
@@ -16,6 +17,7 @@ from quarry.retriever.evaluation.routes import RERANKED, ROUTES
 from quarry.retriever.evaluation.saved import Questions, SavedEvaluation, list_evaluations, load_evaluation
 
 DEPTHS = (1, 2, 3, 5, 10, 20, 30, 50, 100)
+OWN_JUDGEMENTS = "judged-by-users"  # the folder of what users judged, and so the data set of evaluations made with it
 _TIMES = "_ms"  # the ending of facts that are milliseconds per question
 
 
@@ -43,13 +45,14 @@ def method_of(saved: SavedEvaluation, say: Say) -> str:
 
 
 def read_saved(
-    folder: Path, say: Say, read: Callable[[Path], SavedEvaluation] = load_evaluation
+    folder: Path, say: Say, clock: Clock, read: Callable[[Path], SavedEvaluation] = load_evaluation
 ) -> tuple[dict[str, str], dict[str, str]]:
     """List the saved evaluations, newest first.
 
     Args:
         folder: The folder of saved evaluations; it may be missing.
         say: Picks the language.
+        clock: The reader's.
         read: Reads one; pass a caching function, because evaluations never change.
 
     Returns:
@@ -63,25 +66,32 @@ def read_saved(
         except CorpusError as err:
             faults[path.name] = told(err, say)
         else:
-            found.append((saved.meta.created, path.name, long_label(saved, say)))
+            found.append((saved.meta.created, path.name, long_label(saved, say, clock)))
     return {name: label for _, name, label in sorted(found, reverse=True)}, faults
 
 
-def long_label(saved: SavedEvaluation, say: Say) -> str:
+def long_label(saved: SavedEvaluation, say: Say, clock: Clock) -> str:
     """Return one line that identifies a saved evaluation: time, data set, search method, generation, main value."""
     meta, evaluation = saved.meta, saved.evaluation
     main = evaluation.measures[0]
-    when = meta.created[:16].replace("T", " ")
+    when = clock.moment(meta.created)
     value = f"{main} {evaluation.means[main].value:.4f}"
-    return f"{when}  {meta.dataset}/{meta.split}  {method_of(saved, say)}  {meta.generation}  {value}"
+    return f"{when}  {_data_set(saved, say)}  {method_of(saved, say)}  {meta.generation}  {value}"
 
 
-def named_runs(saved: Sequence[SavedEvaluation], say: Say) -> tuple[NamedRun, ...]:
+def _data_set(saved: SavedEvaluation, say: Say) -> str:
+    meta = saved.meta
+    if meta.dataset == OWN_JUDGEMENTS:
+        return say("What your users judged", "您的用户的标注")
+    return f"{meta.dataset}/{meta.split}"
+
+
+def named_runs(saved: Sequence[SavedEvaluation], say: Say, clock: Clock) -> tuple[NamedRun, ...]:
     """Give each run the shortest distinct label: search method, then generation, then time, then number."""
     forms: list[Callable[[int, SavedEvaluation], str]] = [
         lambda _, one: method_of(one, say),
         lambda _, one: f"{method_of(one, say)} {one.meta.generation}",
-        lambda _, one: f"{method_of(one, say)} {one.meta.generation} {one.meta.created[:19].replace('T', ' ')}",
+        lambda _, one: f"{method_of(one, say)} {one.meta.generation} {clock.moment(one.meta.created)}",
     ]
     for form in forms:
         labels = [form(place, one) for place, one in enumerate(saved)]
@@ -99,7 +109,7 @@ def why_not_comparable(runs: Sequence[NamedRun], say: Say) -> str:
             other.meta.dataset_digest,
             other.evaluation.qrels_digest,
         ):
-            ours, theirs = (f"{m.dataset}/{m.split} ({m.dataset_digest[:8]})" for m in (first.meta, other.meta))
+            ours, theirs = (f"{_data_set(one, say)} ({one.meta.dataset_digest[:8]})" for one in (first, other))
             return say(
                 f"{runs[0].label} was measured on {ours} and {run.label} on {theirs}: the questions or judgements differ, so "
                 "their figures cannot be compared. Choose runs of one data set.",

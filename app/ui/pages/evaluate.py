@@ -40,7 +40,7 @@ def page() -> None:
     folder = evaluations_path(session.index)
     job = board(session.index).latest(_KIND)
     _open_what_is_finished(job)
-    labels, faults = read_saved(folder, say, remembered)
+    labels, faults = read_saved(folder, say, session.clock, remembered)
     with st.expander(say("New evaluation", "新建评测"), expanded=not labels, icon=":material/add:"):
         _order(session, _choices(session), job)
     with st.expander(
@@ -221,7 +221,7 @@ def _saved(session: Session, folder: Path, labels: dict[str, str]) -> None:
     )
     state["evaluate.kept"] = list(names)  # a widget forgets when another page opens
     if names:
-        show_runs(session, named_runs([remembered(folder / name) for name in names], say))
+        show_runs(session, named_runs([remembered(folder / name) for name in names], say, session.clock))
 
 
 page()

@@ -133,7 +133,8 @@ def _notices(session: Session, searcher: "Searcher", asked: Asked, answer: "Answ
 
 def _results(session: Session, sides: Sides, asked: Asked, found: "tuple[Answer, Fit]") -> None:
     answer, fit = found
-    if (doubt := fit.message()) and not asked.answer:  # the answer says so itself
+    told_already = asked.answer or any(notice.code == "search.no_known_word" for notice in answer.notices)
+    if (doubt := fit.message()) and not told_already:
         st.info(plain(sentence(told(doubt, session.say))))
     st.html(words.times_html(answer, session.say, rerank=asked.rerank))
     hits = list(zip(answer.results, fit.hits, strict=True))

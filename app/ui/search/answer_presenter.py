@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from quarry.app.ui.shared.shown_text import Say, inert, label, marked, told
+from quarry.app.ui.shared.shown_text import Say, inert, label, marked, sentence, told
 from quarry.app.words import words as said
 from quarry.app.words.answers import heading, marks, word
 from quarry.retriever.answers.generate import URL_VARIABLE
@@ -58,7 +58,7 @@ def heading_text(answer: "GroundedAnswer", language: str) -> str:
 
 def notes_html(notes: "Sequence[Message]", say: Say) -> str:
     """Return what was missing or went wrong, empty for a complete answer."""
-    return "".join(f"<div class='q-place'>{inert(told(note, say))}</div>" for note in notes)
+    return "".join(f"<div class='q-place'>{inert(sentence(told(note, say)))}</div>" for note in notes)
 
 
 def source_label(source: "Packed") -> str:

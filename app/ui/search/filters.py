@@ -21,7 +21,7 @@ from quarry.app.ui.search.filter_presenter import (
 from quarry.app.ui.shared.session import Session
 from quarry.app.ui.shared.shown_text import label, safe
 from quarry.indexer.errors import BadFilter
-from quarry.indexer.storage.texts.conditions import expression_of, is_comparison, parse_expression
+from quarry.indexer.storage.texts.conditions import expression_of, parse_expression
 
 Filters = tuple[tuple[str, tuple[str, ...]], ...]
 """Metadata keys with what is asked of each."""
@@ -40,7 +40,7 @@ def fill(filters: Filters, offer: Offer) -> None:
         expression_of(key, value)
         for key, values in filters
         for value in values
-        if key != SOURCE and (key not in offer.menus or is_comparison(value)) and not (key == MODIFIED and days)
+        if key != SOURCE and value not in offer.menus.get(key, ()) and not (key == MODIFIED and days)
     )
     for key, values in offer.menus.items():
         state[f"f-{key}"] = [value for value in wanted.get(key, ()) if value in values]

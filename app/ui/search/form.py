@@ -106,7 +106,7 @@ def _keep_address(asked: Asked, default: Asked) -> None:
 
 def _options(session: Session, offer: Offer, *, can_rerank: bool) -> None:
     say = session.say
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="options"):
         st.segmented_control(
             say("Search by", "检索方式"),
             ROUTES,

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from quarry.retriever.searcher import Searcher
 
 STYLE = """<style>
+.st-key-options { column-gap: .6rem; }
+.st-key-options [data-testid="stButtonGroup"] button { padding-inline: .45rem; }
 .q-hit, .q-context { overflow-wrap: anywhere; unicode-bidi: isolate; }
 [class*="st-key-hit-"] { padding: .5rem .8rem .35rem; gap: .15rem; }
 .q-title { font-size: 1.06rem; margin-bottom: .1rem; }

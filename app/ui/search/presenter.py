@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from quarry.app.ui.shared.shown_text import Say, counted, excerpt, inert, marked_lines, told
+from quarry.app.ui.shared.shown_text import Say, counted, excerpt, inert, marked_lines, sentence, told
 from quarry.app.ui.shared.vocabulary import method_name
 from quarry.indexer.records import BETWEEN_HEADINGS
 from quarry.retriever.answers.refusals.fit import Strength
@@ -232,14 +232,14 @@ def degraded_html(reports: Sequence[StageReport], say: Say) -> str:
     """Return one paragraph per stage that did not fully run: what it means, why, and what to do."""
     return "".join(
         f"<p><b>{_loss(report, say)}</b> {_remedy(report, say)}<br>"
-        f"<span class='q-why'>{say('Reason', '原因')}: {inert(_reason(report, say))}</span></p>"
+        f"<span class='q-why'>{say('Reason: ', '原因：')}{inert(_reason(report, say))}</span></p>"
         for report in reports
         if report.degrades
     )
 
 
 def _reason(report: StageReport, say: Say) -> str:
-    return told(report.reason, say) if report.reason else ""
+    return sentence(told(report.reason, say)) if report.reason else ""
 
 
 def _loss(report: StageReport, say: Say) -> str:

@@ -25,6 +25,7 @@ _LABEL_CHARS = 70
 # noncharacter that stands in for the line break until the HTML is made, so that offsets hold.
 _HAN_BREAK = re.compile("(?<=[\u3001-\u9fff\uff01-\uff60])\n(?=[\u3001-\u9fff\uff01-\uff60])")
 _JOINT = "\ufdd0"
+_ENDS = tuple(".!?:…。！？：")
 _WIDE = re.compile("[\u3000-\u9fff\uac00-\ud7af\uff01-\uff60]")
 
 
@@ -82,8 +83,9 @@ def told(what: Message | Exception, say: "Say") -> str:
 
 
 def sentence(text: str) -> str:
-    """Return a message that stands alone with a capital letter, as the texts around it have."""
-    return text[:1].upper() + text[1:]
+    """Return a message that stands alone with a capital letter and a full stop, as the texts around it have."""
+    stop = "" if not text or text.rstrip()[-1:] in _ENDS else "。" if _WIDE.search(text) else "."
+    return text[:1].upper() + text[1:] + stop
 
 
 def counted(count: int, one: str, many: str) -> str:

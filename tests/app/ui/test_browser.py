@@ -143,6 +143,19 @@ def test_whole_hits_stand_on_the_first_screen_and_a_question_can_be_typed_at_onc
 
 
 @pytest.mark.model
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+def test_all_options_stand_in_one_row_on_a_small_laptop(browser, demo, locale):
+    with visitor(browser, demo, locale=locale, width=1280, height=800) as person:
+        person.go(f"/?q={quote(ENGLISH)}")
+        tops = person.page.locator(".st-key-options > *").evaluate_all(
+            "all => all.map(one => one.getBoundingClientRect()).map(box => box.top + box.height / 2)"
+        )
+        assert len(tops) >= 5
+        assert max(tops) - min(tops) < 10, "Filters are on a row of their own"
+        assert person.troubles == []
+
+
+@pytest.mark.model
 def test_a_pdf_opens_at_its_page_with_the_passage_marked(browser, demo):
     with visitor(browser, demo, locale="zh-CN") as person:
         person.go(f"/?q={quote(CHINESE)}")

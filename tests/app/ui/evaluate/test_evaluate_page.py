@@ -3,13 +3,14 @@
 import os
 import time
 from dataclasses import replace
+from datetime import UTC, timedelta, timezone
 
 import pytest
 
 from quarry.app.ui.evaluate import groups, queries
 from quarry.app.ui.evaluate import presenter as shown
 from quarry.app.ui.evaluate.job import EvaluationOptions, run_evaluation
-from quarry.app.ui.evaluate.own_judgements import NAME
+from quarry.app.ui.shared.clock import Clock
 from quarry.app.ui.shared.data_folders import DATA_VARIABLE, allowed_roots, data_choices
 from quarry.app.ui.shared.jobs import Job, JobCancelledError
 from quarry.app.ui.shared.session import evaluations_path
@@ -49,7 +50,7 @@ def saved(run, *, route="bm25", generation="000001", questions=QUESTIONS, digest
 
 @pytest.fixture
 def pair():
-    return shown.named_runs([saved(BEFORE), saved(AFTER, route="hybrid")], english)
+    return shown.named_runs([saved(BEFORE), saved(AFTER, route="hybrid")], english, Clock(UTC))
 
 
 # Data sets
@@ -154,7 +155,7 @@ def test_the_table_in_both_languages(pair):
 
 def test_labels_are_as_short_as_they_can_be():
     def labels(*runs):
-        return [run.label for run in shown.named_runs(runs, english)]
+        return [run.label for run in shown.named_runs(runs, english, Clock(UTC))]
 
     assert labels(saved(BEFORE), saved(AFTER, route="hybrid")) == [BM25, HYBRID]
     assert labels(saved(BEFORE), saved(AFTER, generation="000002")) == [f"{BM25} 000001", f"{BM25} 000002"]
@@ -164,19 +165,21 @@ def test_labels_are_as_short_as_they_can_be():
 
 
 def test_runs_of_other_data_sets_are_refused_with_the_reason(pair):
-    other = shown.named_runs([pair[0].saved, saved(AFTER, route="dense", digest="b" * 16)], english)
+    other = shown.named_runs([pair[0].saved, saved(AFTER, route="dense", digest="b" * 16)], english, Clock(UTC))
     reason = shown.why_not_comparable(other, english)
     assert f"{BM25} was measured on library/test (aaaaaaaa) and Meaning (dense) on library/test (bbbbbbbb)" in reason
     assert "没有可比性" in shown.why_not_comparable(other, chinese)
     assert shown.why_not_comparable(pair, english) == ""
     evaluation = evaluate(AFTER, QUESTIONS.qrels, parse_measures(["AP"]), queries=QUESTIONS.queries)
-    without = shown.named_runs([pair[0].saved, replace(pair[1].saved, evaluation=evaluation)], english)
+    without = shown.named_runs([pair[0].saved, replace(pair[1].saved, evaluation=evaluation)], english, Clock(UTC))
     assert shown.why_not_comparable(without, english) == "These runs have no metric in common."
 
 
 def test_remarks_count_what_is_odd(pair):
     one = saved(BEFORE, degraded="dense: no model", unjudged=3)
-    found = shown.remarks(shown.named_runs([one], english), QUESTIONS, UnknownDocuments(2, ("d3",), 1, 5), english)
+    found = shown.remarks(
+        shown.named_runs([one], english, Clock(UTC)), QUESTIONS, UnknownDocuments(2, ("d3",), 1, 5), english
+    )
     assert found == [
         f"{BM25} was degraded: dense: no model",
         "3 questions without a judgement in the data set; left out.",
@@ -258,12 +261,21 @@ def test_saved_evaluations_are_listed_newest_first_and_bad_ones_with_their_reaso
     save_evaluation(tmp_path / "two", replace(later, meta=replace(later.meta, created="2026-11-21T09:00:00+00:00")))
     save_evaluation(tmp_path / "bad", saved(BEFORE))
     (tmp_path / "bad" / "run.trec").write_text("")
-    labels, faults = shown.read_saved(tmp_path, english)
+    labels, faults = shown.read_saved(tmp_path, english, Clock(UTC))
     assert list(labels) == ["two", "one"]
     assert labels["one"] == "2026-11-21 07:40  library/test  Words (BM25)  000001  nDCG@10 0.5436"
+    shanghai = shown.read_saved(tmp_path, chinese, Clock(timezone(timedelta(hours=8))))[0]
+    assert shanghai["one"].startswith("2026-11-21 15:40  library/test  关键词（BM25）")
     assert list(faults) == ["bad"]
     assert "not the run" in faults["bad"]
-    assert shown.read_saved(tmp_path / "nowhere", english) == ({}, {})
+    assert shown.read_saved(tmp_path / "nowhere", english, Clock(UTC)) == ({}, {})
+
+
+def test_what_users_judged_has_its_name_in_both_languages():
+    own = saved(BEFORE)
+    own = replace(own, meta=replace(own.meta, dataset=shown.OWN_JUDGEMENTS))
+    assert "  What your users judged  " in shown.long_label(own, english, Clock(UTC))
+    assert "  您的用户的标注  " in shown.long_label(own, chinese, Clock(UTC))
 
 
 def test_routes_depend_on_what_is_there():
@@ -320,7 +332,7 @@ def test_what_users_judged_is_the_first_data_set_and_is_up_to_date(index, monkey
     for query in ("how to renew", "怎么续借"):
         judge("thumb_up", query)
         assert offered() == ["What your users judged", "demo_corpus"]
-        assert query in [asked.text for asked in load_dataset(index / NAME, None).queries]
+        assert query in [asked.text for asked in load_dataset(index / shown.OWN_JUDGEMENTS, None).queries]
 
 
 def test_evaluate_reopen_and_compare_across_generations(index, monkeypatch):
@@ -333,7 +345,7 @@ def test_evaluate_reopen_and_compare_across_generations(index, monkeypatch):
     assert "版本：000002" in texts(at)
     Generations(index).switch("000001", "rolled back")
     at = evaluate_once(at)
-    (newest, older) = list(shown.read_saved(evaluations_path(index), english)[0])
+    (newest, older) = list(shown.read_saved(evaluations_path(index), english, Clock(UTC))[0])
     at.multiselect(key="evaluate.shown").set_value([older, newest]).run()
     assert not at.exception
     assert table_with(at, "检索方式")["检索方式"].tolist() == ["关键词（BM25） 000002", "关键词（BM25） 000001"]
@@ -357,9 +369,9 @@ def test_questions_are_grouped_by_their_language_and_that_of_the_document(index,
     assert name in choice.options
     choice.select("language-pair").run()
     assert not at.exception
-    (saved_name,) = shown.read_saved(evaluations_path(index), english)[0]
+    (saved_name,) = shown.read_saved(evaluations_path(index), english, Clock(UTC))[0]
     kept = load_evaluation(evaluations_path(index) / saved_name)
-    rows = groups.slice_rows(shown.named_runs([kept], english), kept.questions, "language-pair", "nDCG@10")
+    rows = groups.slice_rows(shown.named_runs([kept], english, Clock(UTC)), kept.questions, "language-pair", "nDCG@10")
     assert [row["slice"] for row in rows] == ["en->en (17)", "en->zh (17)", "zh->en (17)", "zh->zh (17)"]
     assert all(row["low"] <= row["value"] <= row["high"] for row in rows)
 

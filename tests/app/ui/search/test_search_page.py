@@ -141,10 +141,24 @@ def test_results_stand_by_date_when_asked_to(app, tmp_path):
 
 
 def test_nonsense_in_the_address_is_left_out(app, lexical_index):
-    test = app(lexical_index, q="books", route="sideways", k="-1", f="lang:tlh")
+    test = app(lexical_index, q="books", route="sideways", k="-1")
     assert not test.exception
     assert "<b>Loans</b>" in html(test)
     assert dict(test.query_params) == {"q": "books"}
+
+
+def test_a_filter_of_the_address_that_no_document_meets_is_kept_and_can_be_cleared(app, tmp_path):
+    documents = [
+        Document(f"{lang}.md", f"A note on books. 关于书的笔记 {lang}", f"Note {lang}", {"lang": lang})
+        for lang in ("en", "zh")
+    ]
+    index_documents(tmp_path / "index", documents, None)
+    test = app(tmp_path / "index", q="books", f="lang:fr")  # a link from before the French documents were taken out
+    assert not test.exception
+    assert "No passage matches" in test.info[0].value
+    assert test.text_input(key="f_more").value == "lang=fr"
+    test.button(key="clear-none").click().run()
+    assert "2 results" in html(test)
 
 
 def test_everything_is_there_in_chinese(app, lexical_index):

@@ -128,7 +128,7 @@ def test_times_name_what_ran_and_what_answered():
 def test_every_degradation_is_put_in_words_in_both_languages(report, says):
     html = words.degraded_html((report,), english)
     assert says in html
-    assert "no &lt;vectors&gt;" in html
+    assert "Reason: No &lt;vectors&gt;." in html
     in_chinese = words.degraded_html((report,), chinese)
     assert "原因" in in_chinese
     assert "Reason" not in in_chinese

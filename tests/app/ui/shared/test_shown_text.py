@@ -6,7 +6,18 @@ from html import unescape
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from quarry.app.ui.shared.shown_text import counted, excerpt, inert, label, marked, marked_lines, plain, safe, told
+from quarry.app.ui.shared.shown_text import (
+    counted,
+    excerpt,
+    inert,
+    label,
+    marked,
+    marked_lines,
+    plain,
+    safe,
+    sentence,
+    told,
+)
 from quarry.indexer.errors import SettingsError
 from quarry.indexer.messages import Message
 from tests.app.ui.languages import chinese, english
@@ -102,3 +113,9 @@ def test_a_number_has_its_noun():
         "1 example",
         "2,000 examples",
     ]
+
+
+def test_a_message_that_stands_alone_begins_and_ends_like_a_sentence():
+    assert sentence("nothing seems to fit. See `quarry models`") == "Nothing seems to fit. See `quarry models`."
+    assert sentence("文档中似乎没有内容；请查看 `quarry models`") == "文档中似乎没有内容；请查看 `quarry models`。"
+    assert [sentence(text) for text in ("Done.", "完成。", "why?", "")] == ["Done.", "完成。", "Why?", ""]
