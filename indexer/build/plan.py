@@ -255,12 +255,15 @@ def _check_server(store: str, uri: str | None, live: Manifest | None) -> None:
     """Refuse an address that the store does not take, or that it lacks, before any work.
 
     Raises:
-        SettingsError: If it is missing, or belongs to another kind of store.
+        SettingsError: If it is missing, belongs to another kind of store, or only the index folder names it.
     """
     if store in SERVED_KINDS:
+        from quarry.indexer.stores.served.known import check_known
         from quarry.indexer.stores.served.server import check_uri
 
         check_uri(uri or _uri_of(live), "MILVUS_TOKEN or QDRANT_API_KEY")
+        if not uri:
+            check_known(_uri_of(live))
     elif uri:
         raise SettingsError(
             "build.uri_without_server",

@@ -24,6 +24,7 @@ from quarry.indexer.stores.checks import check_search, recall_missed, tuning_que
 from quarry.indexer.stores.exact import ExactStore
 from quarry.indexer.stores.exact_files import StoredIds
 from quarry.indexer.stores.sealed import HEADER_NAME, Header, check_tuned, new_state
+from quarry.indexer.stores.served.known import check_known, remember
 from quarry.indexer.stores.served.milvus import MilvusServer
 from quarry.indexer.stores.served.qdrant import QdrantServer
 from quarry.indexer.stores.served.server import VectorServer, check_uri
@@ -48,6 +49,7 @@ class ServedStore(ExactStore):
         super().__init__(folder, ids, matrix)
         self._uri = ""
         self._server: VectorServer | None = None
+        self._is_known = False
         self._facts: dict[str, Any] = {}  # of the collection; empty after a change, until the next flush
 
     @classmethod
@@ -61,6 +63,8 @@ class ServedStore(ExactStore):
         """
         store = super().create(folder, dim)
         store._connect(uri)
+        remember(uri)
+        store._is_known = True
         return store
 
     @classmethod
@@ -84,7 +88,14 @@ class ServedStore(ExactStore):
 
     @property
     def server(self) -> VectorServer:
-        """The server. Raises IndexFormatError for a store that names none."""
+        """The server.
+
+        Raises:
+            SettingsError: If only the header names it (`known`), or nothing does.
+        """
+        if not self._is_known:
+            check_known(self._uri)
+            self._is_known = True
         if self._server is None:
             self._connect(self._uri)
         assert self._server is not None  # noqa: S101 (set by `_connect`, for mypy)
@@ -116,6 +127,7 @@ class ServedStore(ExactStore):
         Raises:
             ValueError: If k < 1 or queries is not (n, dim).
             IndexFormatError: If the server does not answer, or has lost the collection.
+            SettingsError: If only the index's own folder names the server (`known`).
         """
         check_search(queries, k, self.dim)
         wanted = min(len(self), k * int(self._facts.get("refine", 1)) + _TIES)

@@ -12,7 +12,7 @@ from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
 from quarry.indexer.storage.files.sealing import unseal
 from quarry.indexer.stores.exact import ExactStore
-from quarry.indexer.stores.served import milvus, qdrant, store
+from quarry.indexer.stores.served import known, milvus, qdrant, store
 from quarry.indexer.stores.served.store import MilvusStore, QdrantStore
 from quarry.retriever.searcher import Searcher
 from tests.contracts.vector_store import VectorStoreContract, names, unit
@@ -31,6 +31,7 @@ def server(tmp_path_factory):
     root = tmp_path_factory.mktemp("servers")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tests.indexer.stores.test_served.ROOT", root, raising=False)
+        patch.setenv("QUARRY_CACHE", str(root / "cache"))
         yield root
         for module in (milvus, qdrant):
             while module._clients:
@@ -194,3 +195,35 @@ def test_an_address_without_a_server_and_a_server_without_an_address_are_refused
         index_documents(tmp_path / "index", documents, WordEmbedder(), BuildOptions(store_uri="http://localhost:1"))
     with pytest.raises(SettingsError, match="needs the address of a server"):
         index_documents(tmp_path / "index", documents, WordEmbedder(), BuildOptions(store="milvus"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_server_that_only_the_folder_names_is_not_asked(tmp_path, kind, monkeypatch):
+    made, vectors = kind.create(tmp_path / "store", 8, uri_of(kind)), unit(20, 8)
+    made.add(names(20), vectors)
+    made.flush()
+    monkeypatch.setenv("QUARRY_CACHE", str(tmp_path / "another-machine"))
+    moved = kind.open(tmp_path / "store")
+    with pytest.raises(SettingsError) as caught:
+        moved.search(vectors, 3)
+    assert caught.value.message.code == "stores.unknown_server"
+    monkeypatch.setenv("QUARRY_VECTOR_SERVER", f"http://other:1 {uri_of(kind)}")
+    assert [hits[0].chunk_id for hits in kind.open(tmp_path / "store").search(vectors, 3)] == names(20)
+
+
+@pytest.mark.parametrize("uri", ["http://localhost:19530", "http://127.0.0.1:6333", "https://[::1]:6333/x"])
+def test_a_server_on_this_machine_is_known(uri, tmp_path, monkeypatch):
+    monkeypatch.setenv("QUARRY_CACHE", str(tmp_path))
+    known.check_known(uri)
+
+
+@pytest.mark.parametrize(
+    "uri", ["http://localhost.example.com:1", "http://127.0.0.1.nip.io", "/tmp/some.db", "http://10.0.0.7:19530"]
+)
+def test_a_server_elsewhere_is_known_once_it_was_named(uri, tmp_path, monkeypatch):
+    monkeypatch.setenv("QUARRY_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(SettingsError):
+        known.check_known(uri)
+    known.remember(uri)
+    known.remember("http://10.0.0.8:1")
+    known.check_known(uri)
