@@ -100,7 +100,7 @@ class Index:
             lexical=parts.lexical,
             vectors=parts.vectors,
             names=parts.names if named is not None and named.count else None,
-            analyzer=analyzer(manifest.lexical.analyzer),
+            analyzer=_analyzer(manifest.lexical.analyzer, folder),
             hold=hold,
         )
 
@@ -184,3 +184,17 @@ class Index:
             differs=differs,
             mine=spec.model,
         )
+
+
+def _analyzer(name: str, folder: Path) -> Analyzer:
+    try:
+        return analyzer(name)
+    except ValueError as err:
+        raise IndexFormatError(
+            "opened.unknown_analyzer",
+            "{folder} was made with the analyzer {name}",
+            expected="one that this version of Quarry has",
+            do="Upgrade quarry-search, roll back with `quarry generations INDEX --rollback`, or index again with --rebuild",
+            folder=folder,
+            name=repr(name[:80]),
+        ) from err

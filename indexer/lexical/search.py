@@ -174,7 +174,11 @@ class Bm25Search:
 
     def _scores(self, part: int, weight: np.float32, postings: Postings) -> NDArray[np.float32]:
         counts = postings.counts.astype(np.float32)
-        scores: NDArray[np.float32] = weight * counts / (counts + self._norms[part][postings.rows])
+        try:
+            norms = self._norms[part][postings.rows]
+        except IndexError as err:  # all postings are not read at opening
+            raise self._parts[part].segment.wrong_rows() from err
+        scores: NDArray[np.float32] = weight * counts / (counts + norms)
         return scores
 
     def _best_of(

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.lexical.files import damaged, read_array, read_object
 from quarry.indexer.lexical.strings import StringTable
 
@@ -45,6 +46,7 @@ class Segment:
         rows: Passages of all postings, shape (postings,).
         counts: Term frequencies of all postings, shape (postings,).
         lengths: Words of each passage, shape (passages,).
+        folder: Where they are from, for errors.
     """
 
     def __init__(
@@ -54,8 +56,10 @@ class Segment:
         rows: NDArray[np.uint32],
         counts: NDArray[Any],
         lengths: NDArray[np.uint32],
+        folder: Path = Path(),
     ) -> None:
         self.terms, self.starts, self.rows, self.counts, self.lengths = terms, starts, rows, counts, lengths
+        self._folder = folder
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -76,11 +80,15 @@ class Segment:
             if limits[0] != 0 or limits[-1] != last or np.any(limits[1:] < limits[:-1]):
                 raise damaged(folder / f"{name}.npy", "limits out of order", f"ascending ones from 0 to {last}")
         table = StringTable(arrays["terms"], arrays["places"])
-        return cls(table, arrays["starts"], arrays["rows"], arrays["counts"], arrays["lengths"])
+        return cls(table, arrays["starts"], arrays["rows"], arrays["counts"], arrays["lengths"], folder)
 
     def __len__(self) -> int:
         """Return the number of passages."""
         return len(self.lengths)
+
+    def wrong_rows(self) -> IndexFormatError:
+        """Make the error for postings of passages that are not there."""
+        return damaged(self._folder / "rows.npy", "a passage that is not there", f"rows below {len(self)}")
 
     def postings(self, number: int) -> Postings:
         """Return the postings of a term by its number."""

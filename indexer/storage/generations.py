@@ -20,13 +20,15 @@ from pathlib import Path
 
 from quarry.indexer.errors import IndexBusyError, IndexFormatError, OtherFormatError
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.files.durable import accessible, sync_folder, sync_tree
+from quarry.indexer.storage.files.durable import accessible, refuse_links, sync_folder, sync_tree
 from quarry.indexer.storage.files.file_locks import remove_unshared
 from quarry.indexer.storage.files.hold import Hold
 from quarry.indexer.storage.files.locks import folder_lock, process_lock
 from quarry.indexer.storage.manifest import MANIFEST_NAME, Manifest
 from quarry.indexer.storage.pointer import POINTER_NAME, Pointer
-from quarry.indexer.storage.segments import Segments
+from quarry.indexer.storage.segments import SEGMENTS_NAME, Segments
+
+_WRITTEN = ("generations", SEGMENTS_NAME, "embeddings", "models", "tuning")  # folders in which builds write and remove
 
 
 class Generations:
@@ -295,7 +297,7 @@ def writer_lock(root: Path) -> Iterator[None]:
     """Hold the index's writer lock inside a `with` block, even when somebody removes `writer.lock` meanwhile.
 
     Raises:
-        AccessError: If this user may not write there.
+        AccessError: If this user may not write there, or a folder of the index is a link.
         IndexBusyError: If another process holds it; the message names that process.
     """
     with accessible():
@@ -313,4 +315,5 @@ def writer_lock(root: Path) -> Iterator[None]:
         )
 
     with folder_lock(root, path, busy), process_lock(path, busy):
+        refuse_links(root / name for name in _WRITTEN)
         yield

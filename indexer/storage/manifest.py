@@ -17,6 +17,7 @@ from quarry.indexer.storage.files.durable import write_atomic
 from quarry.indexer.storage.files.sealing import (
     Damage,
     FileFact,
+    FileFacts,
     describe,
     differences,
     seal,
@@ -248,7 +249,7 @@ class Manifest(_Part):
     token_states: bool = False
     reading: ReadingFacts = ReadingFacts()
     segments: tuple[SegmentName, ...] = ()
-    files: dict[str, FileFact]
+    files: FileFacts
 
     @property
     def bytes(self) -> int:

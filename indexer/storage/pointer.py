@@ -1,5 +1,6 @@
 """The pointer of an index: one small file that says which generation is live, and which were before."""
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
@@ -13,6 +14,7 @@ from quarry.indexer.storage.files.sealing import seal, unseal
 from quarry.indexer.storage.manifest import FORMAT, StoredMessage, check_format
 
 POINTER_NAME = "quarry-index.json"
+_PLAIN = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z_.-]*")  # name of a folder in `generations`
 _HISTORY = 50  # switches that are kept
 
 
@@ -58,7 +60,7 @@ class Pointer(BaseModel):
                 path=path,
                 count=err.error_count(),
             ) from err
-        if "/" in pointer.generation or pointer.generation.startswith("."):
+        if not _PLAIN.fullmatch(pointer.generation):
             raise IndexFormatError(
                 "storage.pointer_name",
                 "{path} names generation {name}, which is not a plain name",

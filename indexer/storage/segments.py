@@ -8,19 +8,20 @@
 What is removed from a segment stands in the generations that name it (`quarry.indexer.storage.texts.contents`), never in the segment.
 """
 
+import re
 import shutil
 from collections.abc import Collection
 from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.files.durable import accessible, sync_folder, sync_tree, write_atomic
 from quarry.indexer.storage.files.sealing import (
     Damage,
-    FileFact,
+    FileFacts,
     check_header,
     describe,
     differences,
@@ -35,6 +36,7 @@ SEGMENTS_NAME = "segments"
 HEADER_NAME = "segment.json"
 _NEW = ".new"
 _NAME_DIGITS = 16
+PLAIN_NAME = re.compile(r"[0-9a-f]{16}")  # of a segment; anything else may lead out of the index
 
 
 class SegmentName(BaseModel):
@@ -48,10 +50,10 @@ class SegmentName(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    name: str
+    name: str = Field(pattern=rf"^{PLAIN_NAME.pattern}$")
     sha256: str
-    passages: int
-    bytes: int
+    passages: int = Field(ge=0)
+    bytes: int = Field(ge=0)
 
 
 class Header(BaseModel):
@@ -60,7 +62,7 @@ class Header(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     format: int = FORMAT
     passages: int
-    files: dict[str, FileFact]
+    files: FileFacts
 
     @classmethod
     def read(cls, path: Path) -> Self:

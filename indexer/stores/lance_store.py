@@ -29,6 +29,7 @@ from quarry.indexer.stores.checks import (
     tuning_queries,
     vectors_message,
 )
+from quarry.indexer.stores.lance_table import check_place, check_table
 from quarry.indexer.stores.sealed import (
     HEADER_NAME,
     Header,
@@ -94,6 +95,7 @@ class LanceStore:
             raise unreadable(path, missing, Message.of("stores.lance_table", "the folder of a Lance table"))
         header = path.parent / HEADER_NAME
         check_tuned(facts, header)
+        check_table(path, version, facts["index"], shape)
         store = cls(path.parent, shape[1], facts)
         database = _connect(path.parent)
         with _translated(path):
@@ -306,6 +308,7 @@ class LanceStore:
 
 
 def _connect(folder: Path) -> Any:
+    check_place(folder)
     os.environ.setdefault("LANCE_LOG", "error")
     import lancedb
 

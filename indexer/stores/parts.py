@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from json import loads
 from pathlib import Path
 from typing import Self
 
@@ -16,8 +15,9 @@ from quarry.indexer.storage.layout import CONTENTS_NAME, LEXICAL_NAME, NAMES_NAM
 from quarry.indexer.storage.texts.chunk_table import ChunkTable
 from quarry.indexer.storage.texts.contents import texts_of
 from quarry.indexer.storage.texts.generation_texts import GenerationTexts, SegmentState, open_texts, wrong_removals
+from quarry.indexer.storage.texts.packing import read_meta
 from quarry.indexer.storage.texts.seen import open_seen
-from quarry.indexer.stores import store_class
+from quarry.indexer.stores import STORE_KINDS, store_class
 from quarry.indexer.stores.base import VectorStore
 from quarry.indexer.stores.lake.layout import GENERATION_NAME
 from quarry.indexer.stores.union import Part, UnionStore
@@ -121,7 +121,7 @@ def hides_from_strangers(index: Path) -> bool:
     with live_texts(index) as texts:
         if not isinstance(texts, GenerationTexts):
             return False
-        return any(not stranger.may_see(loads(document.meta)) for document in texts.labels())
+        return any(not stranger.may_see(read_meta(document.meta)) for document in texts.labels())
 
 
 def _joined(
@@ -154,4 +154,16 @@ def _those_in(store: VectorStore, passages: int, removed: list[str]) -> frozense
 
 
 def _store(folder: Path, kind: str | None) -> VectorStore | None:
-    return None if kind is None else store_class(kind).open(folder, verified=True)
+    if kind is None:
+        return None
+    if kind not in STORE_KINDS:
+        raise IndexFormatError(
+            "stores.unknown_kind",
+            "the manifest of {folder} names the store {kind}",
+            expected="one of {known}",
+            do="Upgrade quarry-search, roll back with `quarry generations INDEX --rollback`, or index again with --rebuild",
+            folder=folder,
+            kind=repr(kind[:80]),
+            known=list(STORE_KINDS),
+        )
+    return store_class(kind).open(folder, verified=True)

@@ -21,6 +21,7 @@ from quarry.indexer.messages import Message
 from quarry.indexer.storage.files.durable import sync_tree, write_atomic
 from quarry.indexer.storage.files.sealing import (
     FileFact,
+    FileFacts,
     check_header,
     describe,
     differences,
@@ -40,6 +41,8 @@ _TUNED: dict[str, tuple[type, ...]] = {
     "refine": (int,),
     "recall@10": (int, float),
 }
+_LEAST = {"search": 0, "refine": 1}
+_MOST = 1 << 30  # what the libraries take for an effort
 
 
 class Header(BaseModel):
@@ -61,7 +64,7 @@ class Header(BaseModel):
     dim: int = Field(ge=1)
     count: int = Field(ge=0)
     facts: dict[str, Any]
-    files: dict[str, FileFact]
+    files: FileFacts
 
     @classmethod
     def read(cls, folder: Path, kind: str, *, verified: bool) -> Self | None:
@@ -166,8 +169,9 @@ def other_content(path: Path, content: Message, wanted: Message) -> IndexFormatE
 
 
 def check_tuned(facts: Mapping[str, Any], path: Path) -> None:
-    """Raise IndexFormatError when the record of an approximate index lacks a fact."""
+    """Raise IndexFormatError when the record of an approximate index lacks a fact, or an effort is out of bounds."""
     wrong = [key for key, types in _TUNED.items() if not isinstance(facts.get(key), types)]
+    wrong += [key for key, least in _LEAST.items() if key not in wrong and not least <= facts[key] <= _MOST]
     if wrong:
         raise IndexFormatError(
             "stores.tuning_facts",

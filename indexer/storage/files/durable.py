@@ -4,7 +4,7 @@ import errno
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -101,6 +101,8 @@ def access_error(err: OSError) -> AccessError | None:
             do="Copy the index to another disk; searching and `quarry serve --read-only` work where it is",
             path=str(err.filename or ""),
         )
+    if err.errno == errno.ELOOP:
+        return linked(Path(str(err.filename)))
     if isinstance(err, PermissionError):
         return AccessError(
             "storage.no_access",
@@ -111,6 +113,28 @@ def access_error(err: OSError) -> AccessError | None:
             error=str(err.strerror or err),
         )
     return None
+
+
+def linked(path: Path) -> AccessError:
+    """Make the error for a link where an index has a file or folder of its own: what is written there would land elsewhere."""
+    return AccessError(
+        "storage.linked",
+        "{path} is a link",
+        expected="a file or folder of the index itself",
+        do="Remove the link, or put what it names in its place; the whole index may lie elsewhere, behind one link",
+        path=path,
+    )
+
+
+def refuse_links(paths: Iterable[Path]) -> None:
+    """Refuse to write where a link stands.
+
+    Raises:
+        AccessError: If one of the paths is a link.
+    """
+    for path in paths:
+        if path.is_symlink():
+            raise linked(path)
 
 
 def is_disk_full(err: Exception) -> bool:

@@ -14,6 +14,8 @@ from quarry.indexer.messages import Message
 from quarry.indexer.storage.files.durable import accessible
 from quarry.indexer.storage.files.file_locks import lock, lock_waiting
 
+# a link in an index of somebody else could name any file of this user, which would be emptied
+_OPEN = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
 Busy = Callable[[Message], IndexBusyError]
 """Makes the error for a lock that is taken; its argument names the owner."""
 
@@ -32,7 +34,7 @@ class ProcessLock:
 
     def __init__(self, path: Path, busy: Busy) -> None:
         with accessible():
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            descriptor = os.open(path, _OPEN, 0o644)
         try:
             mine = lock(descriptor)
         except OSError as err:
@@ -106,7 +108,8 @@ def _lock_folder(descriptor: int) -> bool:
 @contextmanager
 def waited_lock(path: Path) -> Iterator[None]:
     """Hold a lock file inside a `with` block; waits, without a limit, while another process holds it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    with accessible():
+        descriptor = os.open(path, _OPEN, 0o600)
     try:
         lock_waiting(descriptor)
         yield

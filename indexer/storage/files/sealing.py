@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from json import JSONDecodeError, dumps, loads
+from json import dumps, loads
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.messages import Message
@@ -21,8 +21,18 @@ class FileFact(BaseModel):
     """Size in bytes and SHA-256 (hex) of one file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    size: int
+    size: int = Field(ge=0)
     sha256: str
+
+
+def _inside(name: str) -> str:
+    if any(part in ("", ".", "..") for part in name.split("/")) or "\\" in name or "\0" in name:
+        raise ValueError("a file of a folder, by its path from there")
+    return name
+
+
+FileFacts: TypeAlias = dict[Annotated[str, AfterValidator(_inside)], FileFact]
+"""Size and digest of files below a folder by relative POSIX path; a path that leads out of the folder is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,19 +117,19 @@ def unseal(path: Path) -> dict[str, Any]:
         raise
     except PermissionError as err:
         raise access_error(err) or err from err
-    except (JSONDecodeError, RecursionError) as err:
-        raise IndexFormatError(
-            "storage.not_json",
-            "{path} is damaged: it is not valid JSON ({error})",
-            do="Run `quarry generations INDEX --rollback`, or index again with --rebuild",
-            path=path,
-            error=str(err),
-        ) from err
     except (OSError, UnicodeDecodeError) as err:
         raise IndexFormatError(
             "storage.unreadable_json",
             "{path} cannot be read ({error})",
             expected="a JSON file",
+            do="Run `quarry generations INDEX --rollback`, or index again with --rebuild",
+            path=path,
+            error=str(err),
+        ) from err
+    except (ValueError, RecursionError) as err:
+        raise IndexFormatError(
+            "storage.not_json",
+            "{path} is damaged: it is not valid JSON ({error})",
             do="Run `quarry generations INDEX --rollback`, or index again with --rebuild",
             path=path,
             error=str(err),

@@ -2,10 +2,10 @@
 
 import re
 import sqlite3
-from json import loads
 
 from quarry.indexer.language import language_of
 from quarry.indexer.records import name_text
+from quarry.indexer.storage.texts.packing import read_meta
 from quarry.indexer.storage.vectors.blob_cache import passage_digest
 
 _TABLES = """
@@ -74,7 +74,7 @@ def _add_languages(db: sqlite3.Connection) -> None:
     found = [(language_of(text), number) for number, text in db.execute("SELECT number, text FROM chunks")]
     db.executemany("UPDATE chunks SET lang = ? WHERE number = ?", found)
     for doc_id, text, meta in db.execute("SELECT doc_id, text, meta FROM documents").fetchall():
-        languages = document_languages(text, str(loads(meta).get("lang", "")))
+        languages = document_languages(text, str(read_meta(meta).get("lang", "")))
         db.executemany("INSERT INTO meta VALUES (?, 'lang', ?)", [(doc_id, name) for name in languages])
 
 

@@ -8,10 +8,9 @@ import sqlite3
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
-from json import dumps, loads
+from json import dumps
 from pathlib import Path
 from typing import Any, NamedTuple, Self
-from urllib.parse import quote
 
 from quarry.indexer.corpus.walk import SourceFile
 from quarry.indexer.errors import IndexFormatError
@@ -27,8 +26,9 @@ from quarry.indexer.storage.texts.chunk_schema import (
     prepare_copy,
 )
 from quarry.indexer.storage.texts.conditions import condition_of
+from quarry.indexer.storage.texts.contents import refuse_programs, uri_of
 from quarry.indexer.storage.texts.matching import matching_documents
-from quarry.indexer.storage.texts.packing import packed, unpacked
+from quarry.indexer.storage.texts.packing import packed, read_meta, torn_text, unpacked
 from quarry.indexer.storage.vectors.blob_cache import passage_digest
 
 _SQL_VARIABLES = 500
@@ -123,6 +123,12 @@ def _own_text(document: Document, chunk: Chunk) -> str | bytes | None:
     return packed(chunk.text)
 
 
+def _cut(text: str, start: object, end: object) -> str:
+    if not isinstance(start, int) or not isinstance(end, int):
+        raise torn_text(f"a passage from {str(start)[:40]!r} to {str(end)[:40]!r}")
+    return text[start:end]
+
+
 class ChunkTable:
     """Files, documents and chunks of one generation."""
 
@@ -153,8 +159,8 @@ class ChunkTable:
             IndexFormatError: If the file is missing or is not such a table.
         """
         try:
-            uri = f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1"
-            db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+            db = sqlite3.connect(uri_of(path, immutable=True), uri=True, isolation_level=None, check_same_thread=False)
+            refuse_programs(db, "main")
             db.execute("SELECT number, terms FROM chunks LIMIT 1").fetchone()
         except sqlite3.DatabaseError as err:
             raise IndexFormatError(
@@ -375,7 +381,7 @@ class ChunkTable:
             Chunk(
                 chunk_id,
                 doc_id,
-                unpacked(whole[doc_id])[start:end] if own is None else unpacked(own),
+                _cut(unpacked(whole[doc_id]), start, end) if own is None else unpacked(own),
                 start,
                 end,
                 heading,
@@ -396,19 +402,19 @@ class ChunkTable:
     def meta(self, doc_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Return doc_id -> metadata for those that exist."""
         rows = self._select("SELECT doc_id, meta FROM documents WHERE doc_id IN ", list(set(doc_ids)))
-        return {doc_id: loads(meta) for doc_id, meta in rows}
+        return {doc_id: read_meta(meta) for doc_id, meta in rows}
 
     def document(self, doc_id: str) -> Document:
         """Return a whole document. Raises KeyError naming a missing id."""
         row = self._db.execute("SELECT doc_id, text, title, meta FROM documents WHERE doc_id = ?", (doc_id,)).fetchone()
         if row is None:
             raise KeyError(doc_id)
-        return Document(row[0], unpacked(row[1]), row[2], loads(row[3]))
+        return Document(row[0], unpacked(row[1]), row[2], read_meta(row[3]))
 
     def documents(self) -> Iterator[Document]:
         """Yield every document, ordered by id."""
         for row in self._db.execute("SELECT doc_id, text, title, meta FROM documents ORDER BY doc_id"):
-            yield Document(row[0], unpacked(row[1]), row[2], loads(row[3]))
+            yield Document(row[0], unpacked(row[1]), row[2], read_meta(row[3]))
 
     def rows_of(self, doc_ids: Sequence[str]) -> list[DocumentRow]:
         """Return documents for a list, in the order of the ids; unknown ids are left out."""
@@ -416,7 +422,7 @@ class ChunkTable:
                  (SELECT count(*) FROM chunks c WHERE c.doc_id = d.doc_id) FROM documents d WHERE d.doc_id IN """
         rows = self._select(sql, doc_ids)
         found = {
-            doc_id: DocumentRow(doc_id, file, title or "", loads(meta), len(unpacked(text)), passages)
+            doc_id: DocumentRow(doc_id, file, title or "", read_meta(meta), len(unpacked(text)), passages)
             for doc_id, file, title, meta, text, passages in rows
         }
         return [found[doc_id] for doc_id in doc_ids if doc_id in found]

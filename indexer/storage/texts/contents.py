@@ -12,13 +12,14 @@ The text databases of the segments are attached, and views named like their tabl
 `ChunkTable` read many segments as they read one. SQLite attaches ten databases, which limits the number of segments.
 """
 
+import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
 from quarry.indexer.storage.layout import CHUNKS_NAME
-from quarry.indexer.storage.segments import SEGMENTS_NAME
+from quarry.indexer.storage.segments import PLAIN_NAME, SEGMENTS_NAME
 
 MOST_SEGMENTS = 8  # of a generation; a new one and `contents.sqlite` make ten
 
@@ -42,7 +43,7 @@ _NUMBERS = 40  # bits of a passage's number within its segment
 
 def uri_of(path: Path, *, immutable: bool) -> str:
     """Return a file as the URI by which SQLite opens it."""
-    return f"file:{quote(str(path.absolute()))}{'?mode=ro&immutable=1' if immutable else ''}"
+    return f"file:{quote(os.fsencode(path.absolute()))}{'?mode=ro&immutable=1' if immutable else ''}"
 
 
 def texts_of(generation: Path, name: str) -> Path:
@@ -56,14 +57,38 @@ def schema_of(number: int) -> str:
 
 
 def attach_segments(db: sqlite3.Connection, generation: Path) -> list[int]:
-    """Attach the text databases of all segments that `contents.sqlite` names; return their numbers."""
+    """Attach the text databases of all segments that `contents.sqlite` names; return their numbers.
+
+    Raises:
+        sqlite3.DatabaseError: If one is missing, is none, or is named by a path.
+    """
+    refuse_programs(db, "main")
     segments = db.execute("SELECT number, name FROM main.segments ORDER BY number").fetchall()
     for number, name in segments:
+        if not isinstance(number, int) or not isinstance(name, str) or not PLAIN_NAME.fullmatch(name):
+            raise sqlite3.DatabaseError(f"segment {str(number)[:40]!r} has the name {str(name)[:80]!r}")
         db.execute(
             f"ATTACH ? AS {schema_of(number)}",
             (uri_of(texts_of(generation, name), immutable=True),),
         )
+        refuse_programs(db, schema_of(number))
     return [number for number, _ in segments]
+
+
+def refuse_programs(db: sqlite3.Connection, schema: str) -> None:
+    """Refuse a database that computes what is read from it, which may take for ever, or runs a module of SQLite.
+
+    Raises:
+        sqlite3.DatabaseError: If it has a view, a trigger, a virtual table or a computed column.
+    """
+    db.execute("PRAGMA trusted_schema = OFF")
+    strange = f"SELECT name FROM {schema}.sqlite_master WHERE type NOT IN ('table', 'index') OR rootpage = 0"  # noqa: S608 (fixed names)
+    computed = f"""SELECT m.name FROM {schema}.sqlite_master m, pragma_table_xinfo(m.name, '{schema}') c
+                   WHERE m.type = 'table' AND c.hidden > 0"""  # noqa: S608 (fixed names)
+    for sql in (strange, computed):
+        found = db.execute(f"{sql} LIMIT 1").fetchone()
+        if found is not None:
+            raise sqlite3.DatabaseError(f"{str(found[0])[:80]!r} is no plain table")
 
 
 def numbers_with_removals(db: sqlite3.Connection) -> set[int]:

@@ -1,14 +1,18 @@
-"""Texts as they are stored: compressed where that makes them smaller.
+"""Texts and metadata as they are stored: texts compressed where that makes them smaller.
 
 SQLite keeps both kinds in one column, so tables of before are read as well.
 """
 
 import zlib
 from functools import lru_cache
+from json import loads
+from typing import Any
 
 from quarry.indexer.errors import IndexFormatError
 
 _LEVEL = 6  # 1 takes half the time and leaves a tenth more
+_MOST = 256 << 20  # bytes of a text: more than the readers hand over
+_KEPT = 4 << 20  # characters; longer texts are not kept unpacked
 _FROM = 100  # characters; shorter texts gain nothing
 
 
@@ -36,18 +40,56 @@ def unpacked(stored: str | bytes) -> str:
     if isinstance(stored, str):
         return stored
     try:
-        return _inflated(stored)
-    except (zlib.error, UnicodeDecodeError) as err:
-        raise IndexFormatError(
-            "storage.torn_text",
-            "a stored text is damaged ({error})",
-            expected="a text that can be decompressed",
-            do="`quarry doctor INDEX` names the damaged file; roll back with `quarry generations INDEX --rollback`, or index again "
-            "with --rebuild",
-            error=str(err),
-        ) from err
+        text = _inflated(stored)
+    except (zlib.error, UnicodeDecodeError, TypeError) as err:
+        raise torn_text(str(err)) from err
+    if len(text) > _KEPT:
+        _inflated.cache_clear()
+    return text
+
+
+def torn_text(error: str) -> IndexFormatError:
+    """Make the error for a stored text that is not as it was written."""
+    return IndexFormatError(
+        "storage.torn_text",
+        "a stored text is damaged ({error})",
+        expected="a text that can be decompressed",
+        do="`quarry doctor INDEX` names the damaged file; roll back with `quarry generations INDEX --rollback`, or index again "
+        "with --rebuild",
+        error=error,
+    )
 
 
 @lru_cache(maxsize=16)  # passages of one document are read one after the other
 def _inflated(stored: bytes) -> str:
-    return zlib.decompress(stored).decode("utf-8", "surrogatepass")
+    unpacker = zlib.decompressobj()
+    plain = unpacker.decompress(stored, _MOST)
+    if not unpacker.eof:
+        raise zlib.error(f"it is cut off, or unpacks to more than {_MOST} bytes")
+    return plain.decode("utf-8", "surrogatepass")
+
+
+def read_meta(stored: str) -> dict[str, Any]:
+    """Return a document's metadata of what is stored.
+
+    Raises:
+        IndexFormatError: If it is no JSON object.
+    """
+    try:
+        found = loads(stored)
+    except (ValueError, TypeError, RecursionError) as err:
+        raise _torn_metadata(str(err)) from err
+    if not isinstance(found, dict):
+        raise _torn_metadata(type(found).__name__)
+    return found
+
+
+def _torn_metadata(error: str) -> IndexFormatError:
+    return IndexFormatError(
+        "storage.torn_metadata",
+        "the stored metadata of a document is damaged ({error})",
+        expected="a JSON object",
+        do="`quarry doctor INDEX` names the damaged file; roll back with `quarry generations INDEX --rollback`, or index again "
+        "with --rebuild",
+        error=error[:200],
+    )

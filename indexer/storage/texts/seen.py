@@ -7,7 +7,6 @@ included, is as if these documents had never been indexed.
 
 import sqlite3
 from contextlib import closing
-from json import loads
 from pathlib import Path
 
 from quarry.indexer.errors import IndexFormatError
@@ -15,6 +14,7 @@ from quarry.indexer.principals import Principals
 from quarry.indexer.storage.layout import CONTENTS_NAME
 from quarry.indexer.storage.texts.contents import attach_segments, create_views, numbers_with_removals, schema_of
 from quarry.indexer.storage.texts.generation_texts import GenerationTexts
+from quarry.indexer.storage.texts.packing import read_meta
 from quarry.indexer.storage.texts.removals import Removals
 
 
@@ -38,7 +38,7 @@ def open_seen(generation: Path, principals: Principals) -> GenerationTexts:
             path=generation,
         )
     with closing(GenerationTexts.open(path)) as whole:
-        hidden = [document.doc_id for document in whole.labels() if not principals.may_see(loads(document.meta))]
+        hidden = [document.doc_id for document in whole.labels() if not principals.may_see(read_meta(document.meta))]
         db = sqlite3.connect("file::memory:", uri=True, isolation_level=None, check_same_thread=False)
         whole.copy_contents(db)
     numbers = attach_segments(db, generation)

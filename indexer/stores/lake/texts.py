@@ -3,7 +3,6 @@
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from json import loads
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -13,6 +12,7 @@ from quarry.indexer.errors import SearchError
 from quarry.indexer.readers.left_out import counts_of
 from quarry.indexer.records import Chunk, Document, passage_text
 from quarry.indexer.storage.texts.chunk_table import ChunkTable, DocumentRow
+from quarry.indexer.storage.texts.packing import read_meta
 from quarry.indexer.stores.lake.layout import LakeGeneration
 from quarry.indexer.stores.lake.tables import Table, is_in, quoted
 from quarry.indexer.stores.lake.where import Where, predicate_of
@@ -188,26 +188,26 @@ class LakeTexts(ChunkTable):
     def meta(self, doc_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Return doc_id -> metadata for those that exist."""
         rows = self._tables.documents.by("doc_id", sorted(set(doc_ids)), ["doc_id", "meta"])
-        return {row["doc_id"]: loads(row["meta"]) for row in rows}
+        return {row["doc_id"]: read_meta(row["meta"]) for row in rows}
 
     def document(self, doc_id: str) -> Document:
         """Return a whole document. Raises KeyError naming a missing id."""
         for row in self._tables.documents.by("doc_id", [doc_id], ["doc_id", "text", "title", "meta"]):
-            return Document(row["doc_id"], row["text"], row["title"], loads(row["meta"]))
+            return Document(row["doc_id"], row["text"], row["title"], read_meta(row["meta"]))
         raise KeyError(doc_id)
 
     def documents(self) -> Iterator[Document]:
         """Yield every document, in the order of the table."""
         for batch in self._tables.documents.batches(["doc_id", "text", "title", "meta"], _BATCH):
             for row in batch.to_pylist():
-                yield Document(row["doc_id"], row["text"], row["title"], loads(row["meta"]))
+                yield Document(row["doc_id"], row["text"], row["title"], read_meta(row["meta"]))
 
     def rows_of(self, doc_ids: Sequence[str]) -> list[DocumentRow]:
         """Return documents for a list, in the order of the ids; unknown ids are left out."""
         columns = ("doc_id", "file", "title", "meta", "characters", "passages")
         found = {
             row["doc_id"]: DocumentRow(
-                row["doc_id"], row["file"], row["title"], loads(row["meta"]), row["characters"], row["passages"]
+                row["doc_id"], row["file"], row["title"], read_meta(row["meta"]), row["characters"], row["passages"]
             )
             for row in self._tables.documents.by("doc_id", list(doc_ids), columns)
         }
