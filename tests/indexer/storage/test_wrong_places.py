@@ -6,7 +6,7 @@ import pytest
 
 from quarry.app.keys import add_key
 from quarry.app.ui.evaluate.benchmarks import FOLDER as BENCHMARKS
-from quarry.app.ui.evaluate.own_judgements import NAME as JUDGED
+from quarry.app.ui.evaluate.presenter import OWN_JUDGEMENTS as JUDGED
 from quarry.app.watched import WatchNote
 from quarry.indexer.build import build_index, compact_index, index_documents
 from quarry.indexer.build.plan import BuildOptions
