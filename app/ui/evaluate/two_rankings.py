@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from quarry.app.ui.shared.shown_text import Say, excerpt, inert
+from quarry.app.ui.shared.shown_text import SHORTENED, Say, excerpt, shortened_html
 from quarry.app.ui.shared.vocabulary import method_name
 from quarry.retriever.results import Result
 
 SNIPPET_CHARS = 160
-STYLE = """<style>
+NAME_CHARS = 80  # of titles and sources
+STYLE = (
+    f"<style>{SHORTENED}</style>"
+    + """<style>
 .q-two { overflow-wrap: anywhere; unicode-bidi: isolate; border-bottom: 1px solid rgba(128, 128, 128, .3); padding: .35rem 0; }
 .q-two .q-rank { display: inline-block; min-width: 1.4rem; font-weight: 600; }
 .q-two .q-move { float: right; margin-left: .6rem; font-size: .86rem; white-space: nowrap; cursor: help; }
@@ -17,6 +20,7 @@ STYLE = """<style>
 .q-two .q-place { opacity: .72; font-size: .84rem; }
 .q-two mark { background: rgba(245, 158, 11, .32); color: inherit; padding: 0 .1em; border-radius: .2em; }
 </style>"""
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +77,9 @@ def placed_html(one: Placed, say: Say) -> str:
     page = say(f" · page {result.page}", f" · 第 {result.page} 页") if result.page else ""
     return (
         f"<div class='q-two'><span class='{kind}' title='{means}' aria-label='{means}'>{mark}</span>"
-        f"<div><span class='q-rank'>{result.rank}</span> <b>{inert(result.title)}</b></div>"
+        f"<div><span class='q-rank'>{result.rank}</span> <b>{shortened_html(result.title, NAME_CHARS)}</b></div>"
         f"<div class='q-text'>{excerpt(result.text, result.highlights, SNIPPET_CHARS)}</div>"
-        f"<div class='q-place'>{inert(result.source)}{page}</div></div>"
+        f"<div class='q-place'>{shortened_html(result.source, NAME_CHARS)}{page}</div></div>"
     )
 
 

@@ -34,8 +34,27 @@ def page() -> None:
     except SearchError as err:
         show_fault(say("The documents cannot be listed.", "无法列出文档。"), err, say)
         return
+    if not listing.total and not filters and not name.strip():
+        st.info(
+            say(
+                "This index has no documents yet. Add some on the Search page, or index a folder.",
+                "这个索引里还没有文档。可以在“搜索”页添加，或索引一个文件夹。",
+            ),
+            icon=":material/inbox:",
+        )
+    else:
+        _documents(session, listing, name, filters)
+    _skips(session)
+    st.subheader(say("Folders", "文件夹"), anchor=False)
+    watch_state(session)
+    index_again(session)
+
+
+def _documents(session: Session, listing: Listing, name: str, filters: dict[str, list[str]] | None) -> None:
+    """Draw a page of the table, what can be done with its rows, and the document that is chosen."""
+    say, state = session.say, st.session_state
     pages = max(1, -(-listing.total // shown.PER_PAGE))
-    if start and not listing.documents:  # fewer match than before
+    if listing.start and not listing.documents:  # fewer match than before
         del state["documents.page"]
         st.rerun()
     if pages > 1:
@@ -53,10 +72,6 @@ def page() -> None:
     )
     if opened := wanted or (chosen[0] if len(chosen) == 1 else None):
         _document(session, opened)
-    _skips(session)
-    st.subheader(say("Folders", "文件夹"), anchor=False)
-    watch_state(session)
-    index_again(session)
 
 
 def _conditions(session: Session) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from quarry.app.ui.search import presenter as words
 from quarry.app.ui.search.judging import Subject
 from quarry.app.ui.search.original import Place, open_original
 from quarry.app.ui.search.why_panel import explanation
+from quarry.app.ui.shared.shown_text import SHORTENED
 from quarry.retriever.ranking import StageReport
 
 if TYPE_CHECKING:
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     from quarry.retriever.results import Result
     from quarry.retriever.searcher import Searcher
 
-STYLE = """<style>
+STYLE = (
+    f"<style>{SHORTENED}</style>"
+    + """<style>
 .st-key-options { column-gap: .6rem; }
 .st-key-options [data-testid="stButtonGroup"] button { padding-inline: .45rem; }
 .q-hit, .q-context { overflow-wrap: anywhere; unicode-bidi: isolate; }
@@ -48,6 +51,7 @@ STYLE = """<style>
   .st-key-head button p { font-size: 0; }
 }
 </style>"""
+)
 
 
 @st.fragment

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 
-from quarry.app.ui.shared.shown_text import Say, counted, excerpt, inert, marked_lines, sentence, told
+from quarry.app.ui.shared.shown_text import Say, counted, excerpt, inert, marked_lines, sentence, shortened_html, told
 from quarry.app.ui.shared.vocabulary import method_name
 from quarry.indexer.records import BETWEEN_HEADINGS
 from quarry.retriever.answers.refusals.fit import Strength
@@ -13,6 +13,7 @@ from quarry.retriever.shown.highlight import Span
 from quarry.training.feedback.events import MAX_SHOWN, ShownHit
 
 SNIPPET_CHARS = 320
+_TITLE_CHARS, _SOURCE_CHARS = 120, 100  # more would push the passages off the screen
 CONTEXT_CHARS = 2_000  # before and after the passage
 # facts about files that nobody chooses by; time and folders have menus of their own
 _NO_MENU = {
@@ -116,11 +117,11 @@ def fit_html(strength: Strength, say: Say) -> str:
 
 def result_html(result: Result) -> str:
     """Return one result: rank, title, heading, and the part that matches best."""
-    heading = f"<span class='q-path'> › {inert(result.heading)}</span>" if _adds(result) else ""
+    heading = f"<span class='q-path'> › {shortened_html(result.heading, _TITLE_CHARS)}</span>" if _adds(result) else ""
     text, spans = _without_title(result)
     return (
         f"<div class='q-hit'><div class='q-title'><span class='q-rank'>{result.rank}</span>"
-        f"<b>{inert(result.title)}</b>{heading}</div>"
+        f"<b>{shortened_html(result.title, _TITLE_CHARS)}</b>{heading}</div>"
         f"<div class='q-text'>{excerpt(text, spans, SNIPPET_CHARS)}</div></div>"
     )
 
@@ -144,7 +145,7 @@ def day_of(result: Result) -> str:
 def place_html(result: Result, say: Say, *, dated: bool = False) -> str:
     """Return where a passage comes from: index, source and page, and its day if asked for; the characters are a tooltip."""
     parts = [f"<b>{inert(result.index)}</b>"] if result.index else []
-    parts.append(f"<span class='q-source'>{inert(result.source)}</span>")
+    parts.append(f"<span class='q-source'>{shortened_html(result.source, _SOURCE_CHARS)}</span>")
     if dated and (day := day_of(result)):
         parts.append(day)
     if result.page:

@@ -21,6 +21,8 @@ _UNSAFE = re.compile(
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 _JOINER = "\u2060"  # invisible; it keeps `:name:` and `www.` from being what Streamlit's Markdown looks for
 _LABEL_CHARS = 70
+# what is hidden is still read aloud, found and copied
+SHORTENED = ".q-middle { font-size: 0; } .q-middle::before { content: '…'; font-size: 1rem; }"
 # Chinese is written without spaces, so a line broken in the middle of it (PDF) is joined without one. The mark is a
 # noncharacter that stands in for the line break until the HTML is made, so that offsets hold.
 _HAN_BREAK = re.compile("(?<=[\u3001-\u9fff\uff01-\uff60])\n(?=[\u3001-\u9fff\uff01-\uff60])")
@@ -74,6 +76,15 @@ def label(text: str) -> str:
     """Return foreign text for a widget's label: like `plain`, cut when long."""
     line = " ".join(text.split())
     return plain(line if len(line) <= _LABEL_CHARS else line[: _LABEL_CHARS - 1] + "…") or "…"
+
+
+def shortened_html(text: str, most: int) -> str:
+    """Return HTML of a name on one or two lines: the middle of a longer one is hidden, by `SHORTENED`, and shown when pointed at."""
+    if len(text) <= most:
+        return inert(text)
+    half = most // 2
+    head, middle, tail = inert(text[:half]), inert(text[half:-half]), inert(text[-half:])
+    return f"<span title='{inert(text)}'>{head}<span class='q-middle'>{middle}</span>{tail}</span>"
 
 
 def told(what: Message | Exception, say: "Say") -> str:

@@ -6,7 +6,7 @@ from quarry.app.documents.catalog import Listing, list_documents, show_document
 from quarry.app.ui.documents import presenter as shown
 from quarry.app.ui.shared.jobs import board
 from quarry.app.watched import watched
-from quarry.indexer.build import build_index
+from quarry.indexer.build import build_index, index_documents
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.opened import Index
 from tests.app.cli.watched_folders import wait_for
@@ -78,6 +78,18 @@ def test_a_condition_that_is_none_is_told(index, monkeypatch):
     at = open_page(index, monkeypatch, "documents")
     at.text_area(key="documents.where").input("no condition").run()
     assert "The documents cannot be listed." in texts(at)
+    assert not at.exception
+
+
+@pytest.mark.parametrize(("language", "says"), [("en", "has no documents yet"), ("zh", "还没有文档")])
+def test_an_index_without_documents_says_so_instead_of_no_match(tmp_path, monkeypatch, language, says):
+    index_documents(tmp_path / "index", [], None, BuildOptions(allow_empty=True))
+    at = open_page(tmp_path / "index", monkeypatch, "documents", language)
+    assert says in texts(at)
+    assert "No document matches." not in texts(at)
+    assert not [button for button in at.button if button.key == "documents.remove"]
+    at.text_input(key="documents.name").set_value("loans").run()
+    assert ("No document matches." if language == "en" else "没有符合条件的文档。") in texts(at)
     assert not at.exception
 
 

@@ -16,6 +16,7 @@ from quarry.app.ui.shared.shown_text import (
     plain,
     safe,
     sentence,
+    shortened_html,
     told,
 )
 from quarry.indexer.errors import SettingsError
@@ -105,6 +106,20 @@ def test_errors_and_messages_are_told_in_the_language_of_the_page():
     assert told(err, chinese) == "a\ufffdb 不存在；应为样本文件或 BEIR 文件夹。请检查拼写"
     assert told(OSError("disk I/O error"), chinese) == "disk I/O error"
     assert told(Message.plain("built"), chinese) == "built"
+
+
+@given(st.text(max_size=60))
+def test_a_long_name_is_all_there_and_only_its_middle_is_hidden(text):
+    name = "a" * 20 + text + "b" * 20
+    html = shortened_html(name, 40)
+    assert plain_text(html) == safe(name)
+    assert shortened_html("a.md", 40) == "a.md"
+    if text:
+        assert "<span class='q-middle'>" + inert(text) + "</span>" in html
+
+
+def plain_text(html):
+    return unescape(re.sub(r"<[^>]*>", "", html))
 
 
 def test_a_number_has_its_noun():
