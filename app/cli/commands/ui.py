@@ -116,7 +116,7 @@ def ui(
     if as_json:
         out_listening(address(host, port), {"index": str(index.absolute()), "password": generated})
     else:
-        out(f"Quarry is at {address(host, port)} (press Ctrl-C to stop)")
+        out(f"Quarry opens at {address(host, port)} in a few seconds (press Ctrl-C to stop)")
     if generated and not as_json:
         out(f"password: {generated}")
         note(f"it is shown only once; set {PASSWORD_VARIABLE} to choose your own")
