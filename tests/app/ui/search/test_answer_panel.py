@@ -120,7 +120,7 @@ def test_a_follow_up_question_reads_what_was_cited_before_and_another_question_b
     follow_up(test, 1, "and what about them?")
     assert not test.exception
     assert "<b>and what about them?</b>" in html(test)
-    assert "searched for: renew books twice online and what about them?" in html(test)
+    assert "Searched for: renew books twice online and what about them?" in html(test)
     assert html(test).count("class='q-answer'") == 2
     assert {"source-1", "source-1-1"} <= {element.key for element in test.button}
     ask(test, "renew books online twice")
