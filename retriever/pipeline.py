@@ -12,7 +12,7 @@ from quarry.indexer.opened import Index
 from quarry.indexer.storage.texts.conditions import condition_of
 from quarry.indexer.stores.lake.view import address_of
 from quarry.retriever.base import Retriever
-from quarry.retriever.options import SearchOptions
+from quarry.retriever.options import STANDARD, SearchOptions
 from quarry.retriever.questions.file_names import FileNames
 from quarry.retriever.questions.phrases import Holders
 from quarry.retriever.ranking import Query, Ranking, Stage, StageReport
@@ -79,6 +79,11 @@ class Pipeline:
         if options.route != "dense":
             found = NamedKept(found, self._files_by_name, self._index.chunks)
         return self._obeying(found)
+
+    def hybrid(self, options: SearchOptions = STANDARD) -> HybridRetriever | None:
+        """Return the first stage of the hybrid route; None where the index has no vectors, or their model cannot be loaded."""
+        found = self._first_stage(options)
+        return found if isinstance(found, HybridRetriever) and found.dense.primary is not None else None
 
     def late_alone(self) -> bool:
         """Whether late interaction is the only second stage."""
@@ -161,7 +166,13 @@ class Pipeline:
         if options.route == "dense":
             return dense
         return HybridRetriever(
-            dense, self.lexical, self._index.lexical, self._index.analyzer, self._index.manifest.probes, self.languages
+            dense,
+            self.lexical,
+            self._index.lexical,
+            self._index.analyzer,
+            self._index.manifest.probes,
+            self.languages,
+            self.shift,
         )
 
     def coverage(self, question: str) -> float:

@@ -45,7 +45,9 @@ class Balance:
     reason: Message
 
 
-def balance(probes: Probes | None, coverage: float, dense: Sequence[Hit], language: str = ALL) -> Balance:
+def balance(
+    probes: Probes | None, coverage: float, dense: Sequence[Hit], language: str = ALL, learned: float = 0.0
+) -> Balance:
     """Weigh BM25 for one query.
 
     Args:
@@ -53,7 +55,25 @@ def balance(probes: Probes | None, coverage: float, dense: Sequence[Hit], langua
         coverage: From `coverage_of`, in [0, 1].
         dense: Dense hits, best first.
         language: Of the query; in an index of two languages each has its own measurement.
+        learned: What judgements taught about this index, in log-odds of the weight; a route that is left out stays out.
     """
+    chosen = _measured(probes, coverage, dense, language)
+    if not learned or not 0 < chosen.weight < 1:
+        return chosen
+    weight = _sigmoid(log(chosen.weight / (1 - chosen.weight)) + learned)
+    return Balance(
+        weight,
+        Message.of(
+            "stages.weight_learned",
+            "judgements moved the weight of BM25 to {weight:.2f}; before: {before}",
+            weight=weight,
+            before=chosen.reason,
+        ),
+    )
+
+
+def _measured(probes: Probes | None, coverage: float, dense: Sequence[Hit], language: str) -> Balance:
+    """Weigh BM25 by what the index measured and what the query shows."""
     if not dense:
         return Balance(1.0, Message.of("stages.no_dense_hits", "dense search found nothing"))
     quality = _quality_of(probes, language) if probes else None
@@ -125,10 +145,14 @@ def advantage_of(quality: RouteQuality) -> float:
 
 def _weight(advantage: float, coverage: float, gap: float) -> float:
     covered = log(min(1.0, (coverage + _FAINT) / FULL_COVERAGE))
-    weight = 1 / (1 + exp(-(OFFSET + BY_ADVANTAGE * advantage + BY_COVERAGE * covered + BY_GAP * gap)))
+    weight = _sigmoid(OFFSET + BY_ADVANTAGE * advantage + BY_COVERAGE * covered + BY_GAP * gap)
     if weight < NEGLIGIBLE:
         return 0.0
     return 1.0 if weight > 1 - NEGLIGIBLE else weight
+
+
+def _sigmoid(odds: float) -> float:
+    return 1 / (1 + exp(-odds))
 
 
 def coverage_of_hits(tokens: Sequence[str], index: LexicalIndex, hits: Sequence[Hit]) -> float:

@@ -17,6 +17,7 @@ from quarry.retriever.stages.balance import balance, coverage_of
 from quarry.retriever.stages.fusion import fuse
 from quarry.retriever.stages.guard import DENSE_SEARCH, Guard
 from quarry.retriever.stages.languages import Languages
+from quarry.retriever.stages.query_shift import RecordedShift
 from quarry.retriever.stages.standout import BY_COVERAGE, Sides, fused_again, raise_other
 
 FUSION_DEPTH = 100  # candidates taken from each side before fusing
@@ -81,7 +82,8 @@ def bm25_answered(why: Message) -> Message:
 class HybridRetriever:
     """A Retriever that fuses dense and BM25 candidates.
 
-    See `quarry.retriever.stages.fusion` for the method and `quarry.retriever.stages.balance` for the weight of each side.
+    See `quarry.retriever.stages.fusion` for the method and `quarry.retriever.stages.balance` for the weight of each side. `shift` is what
+    judgements taught, of the weight, too.
     """
 
     dense: WithFallback
@@ -90,22 +92,32 @@ class HybridRetriever:
     analyzer: Analyzer
     probes: Probes | None = None
     languages: Languages | None = None
+    shift: RecordedShift | None = None
 
     def retrieve(self, queries: Sequence[Query], k: int, *, allowed: Collection[str] | None = None) -> list[Ranking]:
         """Return the k best passages of the fused ranking for each query."""
+        learned = self.shift.fusion() if self.shift is not None else 0.0
+        return self.retrieve_moved(queries, k, [learned], allowed=allowed)[0]
+
+    def retrieve_moved(
+        self, queries: Sequence[Query], k: int, moves: Sequence[float], *, allowed: Collection[str] | None = None
+    ) -> list[list[Ranking]]:
+        """Return the same for each of some moves of BM25's weight, in log-odds; candidates are looked for once."""
         depth = max(k, FUSION_DEPTH)
         waiting = self.dense.begin(queries, depth, allowed)
         lexical = self.bm25.retrieve(queries, depth, allowed=allowed)  # while the vectors are compared
         dense, report = waiting()
         if dense is None:
-            return [Ranking.of(r.query, r.hits, k, (*r.stages, report)) for r in lexical]
-        return [self._fuse(one, other, k) for one, other in zip(dense, lexical, strict=True)]
+            alone = [Ranking.of(r.query, r.hits, k, (*r.stages, report)) for r in lexical]
+            return [alone for _ in moves]
+        pairs = list(zip(dense, lexical, strict=True))
+        return [[self._fuse(one, other, k, learned) for one, other in pairs] for learned in moves]
 
-    def _fuse(self, dense: Ranking, lexical: Ranking, k: int) -> Ranking:
+    def _fuse(self, dense: Ranking, lexical: Ranking, k: int, learned: float) -> Ranking:
         started = perf_counter()
         query = dense.query
         coverage = coverage_of(self.analyzer.tokens(query.text), self.index, lexical.hits)
-        chosen = balance(self.probes, coverage, dense.hits, language_of(query.text))
+        chosen = balance(self.probes, coverage, dense.hits, language_of(query.text), learned)
         found = [hit.chunk_id for hit in (*dense.hits, *lexical.hits)]
         foreign = among(self.languages.foreign(query.text), found) if self.languages else frozenset()
         every = k if not foreign else len(dense.hits) + len(lexical.hits)

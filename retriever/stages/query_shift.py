@@ -2,6 +2,8 @@
 
     q' = q + s, to unit length
 
+and a number that is added to the log-odds of BM25's weight in the fusion (`quarry.retriever.stages.balance`).
+
 Questions and passages lie in different parts of the space where they are written in different ways: a keyword and a page, a question in
 Chinese and a text in English. `s` is what stood between the questions that were judged and the passages that answer them
 (`quarry.training.tuning.query_shift.learning`). No passage is encoded again. Answers are weighed by the question's own vector, so that
@@ -27,13 +29,15 @@ _LEAST_LENGTH = 1e-12
 
 @dataclass(frozen=True, slots=True, eq=False)
 class QueryShift:
-    """The direction, with its length.
+    """The direction, with its length, and how much more BM25 counts.
 
     Attributes:
         shift: Shape (dim,), float32; zeros change nothing.
+        fusion: Added to the log-odds of BM25's weight; 0 changes nothing.
     """
 
     shift: Vectors
+    fusion: float = 0.0
 
     def __call__(self, vectors: Vectors) -> Vectors:
         """Return the questions' vectors moved, unit rows, shape (n, dim).
@@ -53,7 +57,8 @@ class QueryShift:
         from safetensors.numpy import save_file
 
         folder.mkdir(parents=True, exist_ok=True)
-        save_file({"shift": np.ascontiguousarray(self.shift)}, folder / NAME)
+        fusion = np.array([self.fusion], dtype=np.float32)
+        save_file({"shift": np.ascontiguousarray(self.shift), "fusion": fusion}, folder / NAME)
         return folder
 
     @classmethod
@@ -72,12 +77,14 @@ class QueryShift:
 
         path = folder / NAME
         try:
-            shift = load_file(path)["shift"].astype(np.float32)
+            found = load_file(path)
+            shift = found["shift"].astype(np.float32)
         except (OSError, SafetensorError, KeyError) as err:
             raise _unreadable(path, str(err)) from err
-        if shift.shape != (dim,) or not np.isfinite(shift).all():
+        fusion = found.get("fusion", np.zeros(1, dtype=np.float32))  # older ones only have the direction
+        if shift.shape != (dim,) or fusion.shape != (1,) or not np.isfinite([*shift, *fusion]).all():
             raise _unreadable(path, str(shift.shape))
-        return cls(shift)
+        return cls(shift, float(fusion[0]))
 
 
 class RecordedShift:
@@ -119,6 +126,13 @@ class RecordedShift:
             if isinstance(self._found, ModelError):
                 raise self._found
             return self._found
+
+    def fusion(self) -> float:
+        """Return what is added to the log-odds of BM25's weight; 0 where the shift cannot be read, which the dense stage reports."""
+        try:
+            return self.get().fusion
+        except ModelError:
+            return 0.0
 
     def apply(self, vectors: Vectors) -> tuple[Vectors, Message, bool]:
         """Return the questions' vectors, moved where the shift can be read; what to say of it; and whether they were moved."""

@@ -39,6 +39,19 @@ def test_equal_routes_and_full_coverage_leave_the_offset_and_the_gap():
     )
 
 
+def test_what_judgements_taught_moves_the_odds_of_the_weight_but_brings_no_route_back():
+    still, moved = (balance(measured(0.5, 0.5), 1.0, NEAR, learned=by) for by in (0.0, 1.0))
+    odds = [math.log(one.weight / (1 - one.weight)) for one in (still, moved)]
+    assert odds[1] - odds[0] == pytest.approx(1.0)
+    assert str(moved.reason).startswith(
+        f"judgements moved the weight of BM25 to {moved.weight:.2f}; before: BM25 weighs"
+    )
+    unmeasured = [balance(None, 1.0, NEAR, learned=by).weight for by in (-1.0, 0.0, 1.0)]
+    assert unmeasured == sorted(unmeasured) and unmeasured[1] == 0.4
+    for weak in (measured(0.8, 0.1), measured(0.01, 0.8)):
+        assert balance(weak, 1.0, NEAR, learned=2.0).weight == balance(weak, 1.0, NEAR, learned=-2.0).weight
+
+
 def test_the_better_route_the_covered_query_and_undecided_dense_search_move_the_weight():
     middle = balance(measured(0.5, 0.5), 1.0, NEAR).weight
     assert balance(measured(0.6, 0.5), 1.0, NEAR).weight > middle > balance(measured(0.5, 0.6), 1.0, NEAR).weight

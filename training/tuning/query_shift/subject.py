@@ -1,7 +1,7 @@
 """The query shift as `quarry.training.tuning.loop` tunes it: learned from stored vectors, judged, recorded in a manifest."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from quarry.indexer.errors import FeedbackError, SettingsError
@@ -22,6 +22,7 @@ from quarry.training.tuning.gate import judge
 from quarry.training.tuning.live_search import LiveSearch
 from quarry.training.tuning.plan import Exam, TuningObserver
 from quarry.training.tuning.query_shift.blocks import blocks_of
+from quarry.training.tuning.query_shift.fusion import FusionMoves
 from quarry.training.tuning.query_shift.learning import JudgedQuestion, Steps
 from quarry.training.tuning.query_shift.spec import QueryShiftSpec
 from quarry.training.tuning.query_shift.trials import Block, general_trial, held_out_trial
@@ -102,7 +103,7 @@ class QueryShiftSubject:
         """
         questions = [*_questions(data.train, Places(live.index)), *(self._asked(data.held_out) if self.own else ())]
         watch.stage(training_begins(len(questions)))
-        shift = Steps(live.index, live.embedder, self.spec).learned(questions)
+        shift = self._learned(live)(questions)
         if shift is None:
             raise FeedbackError(
                 "tuning.queries_nothing",
@@ -111,6 +112,8 @@ class QueryShiftSubject:
                 do="Give pairs whose passages are in the index",
                 count=len(questions),
             )
+        if shift.fusion:
+            watch.stage(_fusion_moves(shift.fusion))
         return Fitted(shift.save(run.finetune / "queries"), 1.0, None, None)
 
     def contender(self, model: Path, watch: TuningObserver) -> MovedQueries:  # noqa: ARG002 (Subject)
@@ -149,11 +152,22 @@ class QueryShiftSubject:
 
     def _blocks(self, live: LiveSearch, held_out: Dataset, run: TuningRun) -> Iterator[Block]:
         """Yield the held-out questions in blocks, each with what the questions before it taught."""
-        steps = Steps(live.index, live.embedder, self.spec)
+        learned = self._learned(live)
         seen = _questions(train_rows(run), Places(live.index))
         for queries in blocks_of(held_out, self.spec.blocks, self.spec.seed):
-            yield Block(queries, steps.learned(seen))
+            yield Block(queries, learned(seen))
             seen += self._asked(held_out, queries)
+
+    def _learned(self, live: LiveSearch) -> Callable[[Sequence[JudgedQuestion]], QueryShift | None]:
+        """Return what learns from parts of the questions; each question is looked at once."""
+        steps = Steps(live.index, live.embedder, self.spec)
+        moves = FusionMoves(live.searcher) if self.exam.route == "hybrid" else None
+
+        def learned(questions: Sequence[JudgedQuestion]) -> QueryShift | None:
+            shift = steps.learned(questions)
+            return shift if shift is None or moves is None else replace(shift, fusion=moves.learned(questions))
+
+        return learned
 
     def _asked(self, dataset: Dataset, queries: Iterable[Query] | None = None) -> list[JudgedQuestion]:
         chosen = dataset.queries if queries is None else queries
@@ -164,6 +178,12 @@ class QueryShiftSubject:
             )
             for query in chosen
         ]
+
+
+def _fusion_moves(by: float) -> Message:
+    if by > 0:
+        return Message.of("tuning.bm25_counts_more", "BM25 counts more in this index: {by:.1f} in log-odds", by=by)
+    return Message.of("tuning.bm25_counts_less", "BM25 counts less in this index: {by:.1f} in log-odds", by=-by)
 
 
 def _questions(rows: Iterable[TrainingRow], places: Places) -> list[JudgedQuestion]:
