@@ -141,8 +141,8 @@ def test_words_do_not_move(index, general, pairs):
 
 
 def test_another_shift_that_went_live_meanwhile_is_not_overwritten(index, general, pairs, monkeypatch):
+    from quarry.indexer.lake.relabel import with_query_shift
     from quarry.indexer.messages import Message
-    from quarry.indexer.storage.relabel import with_query_shift
 
     before = Index.open(index).manifest
     tune(index, plan(general, pairs, force=True), run="first")
