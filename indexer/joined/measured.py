@@ -22,20 +22,37 @@ _SAMPLE = 2048  # passages that stand for an index of one language in its centro
 Weighed = Sequence[tuple[float, float]]  # (weight, value)
 
 
-def pooled(parts: Mapping[str, Index]) -> Probes | None:
-    """Return the measurement of several indexes together; None where one of them has none."""
+def languages_of(parts: Mapping[str, Index]) -> dict[str, int]:
+    """Return the passages of each language that several indexes together are in; empty where they are in one."""
+    counts: Counter[str] = Counter()
+    for part in parts.values():
+        counts.update(part.chunks.language_counts())
+    common = common_languages(counts)
+    return common if len(common) > 1 else {}
+
+
+def pooled(parts: Mapping[str, Index], means: Mapping[str, NDArray[np.float32]]) -> Probes | None:
+    """Return the measurement of several indexes together; None where one of them has none.
+
+    Args:
+        parts: The indexes, by name.
+        means: From `centroids_of`.
+    """
     probes = [part.manifest.probes for part in parts.values()]
     measured = [one for one in probes if one is not None]
     if len(measured) < len(probes):
         return None
     sizes = [part.manifest.chunks for part in parts.values()]
-    counts: Counter[str] = Counter()
-    for part in parts.values():
-        counts.update(part.chunks.language_counts())
-    common = common_languages(counts)
-    languages = common if len(common) > 1 else {}
+    languages = languages_of(parts)
+    between = _between(languages, means)
+    spreads = [
+        # one language: the distance to the other ones was not there to be measured
+        (size, one.spread if one.languages else float(np.hypot(one.spread, between)))
+        for size, one in zip(sizes, measured, strict=True)
+        if one.spread > 0
+    ]
     return Probes(
-        spread=_mean([(size, one.spread) for size, one in zip(sizes, measured, strict=True) if one.spread > 0]),
+        spread=_mean(spreads),
         quality=_qualities(parts, languages),
         languages={name: LanguageFacts(passages=count, share=_share(parts, name)) for name, count in languages.items()},
         names=_names(measured, sizes),
@@ -62,6 +79,20 @@ def centroids_of(parts: Mapping[str, Index], names: Sequence[str]) -> dict[str, 
         for name, each in found.items()
         if each
     }
+
+
+def _between(languages: Mapping[str, int], means: Mapping[str, NDArray[np.float32]]) -> float:
+    """Return the deviation of a question's similarities that comes of two languages alone; 0 for one.
+
+    A passage in the other language is less near by the lead of the question's own (`quarry.indexer.stores.centroids.lead_of`), which is
+    taken at the centroids.
+    """
+    if len(means) < 2:
+        return 0.0
+    (one, other), total = sorted(means), sum(languages.values())
+    share = languages[one] / total
+    leads = [float(np.abs(means[name] @ (means[one] - means[other]))) for name in (one, other)]
+    return float(np.sqrt(share * (1 - share)) * np.mean(leads))
 
 
 def _mean_of_some(part: Index) -> NDArray[np.float32]:

@@ -145,6 +145,8 @@ def test_two_indexes_of_one_language_each_become_one_of_two_languages(tmp_path):
     for name, mean in languages.centroids.items():
         store = parts[name].index.vectors
         np.testing.assert_allclose(mean, store.vectors_of(np.arange(len(store))).mean(axis=0), atol=1e-6)
+    alone = [part.index.manifest.probes.spread for part in parts.values()]
+    assert Searcher.joined(parts).index.manifest.probes.spread > np.mean(alone) > 0  # the languages are apart, too
     found, _ = Several(parts).search("阀门 pump", 20)
     assert {hit.index for hit in found.results} == {"en", "zh"}
 
