@@ -130,8 +130,8 @@ class Pipeline:
         if address_of(self._index.root) is not None:
             reason = Message.of(
                 "search.no_token_states_in_lake",
-                "a lake holds no token states",
-                do="Give a reranker with --rerank",
+                "this lake holds no token states",
+                do="Give a reranker with --rerank, or make a lake with `quarry lake init --rerank-vectors`",
             )
         else:
             reason = Message.of(

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,12 +20,20 @@ from quarry.indexer.build.progress import Clock, Observer, Unobserved
 from quarry.indexer.build.roots import name_roots
 from quarry.indexer.corpus.listing import Skipped, printable
 from quarry.indexer.corpus.walk import ReadFile, RootReader
-from quarry.indexer.embedder import Embedder, Vectors
-from quarry.indexer.encode.cut import UnitRecord
+from quarry.indexer.embedder import Embedder
 from quarry.indexer.encode.units import Unit, units_of
 from quarry.indexer.errors import CorpusError, IndexFormatError, IndexMismatchError
+from quarry.indexer.lake.encoded import EncodedVectors, Made, encode
 from quarry.indexer.lake.making import Lake
-from quarry.indexer.lake.rows import DocumentRows, batch_of, documents_schema, names_schema, passages_schema, rows_of
+from quarry.indexer.lake.rows import (
+    DocumentRows,
+    batch_of,
+    documents_schema,
+    names_schema,
+    passages_schema,
+    rows_of,
+    states_schema,
+)
 from quarry.indexer.lake.shard import (
     LakePart,
     LakeShard,
@@ -36,14 +43,12 @@ from quarry.indexer.lake.shard import (
     write_marker,
     write_part,
 )
+from quarry.indexer.lake.tokens import projection_of
 from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.messages import Message
 from quarry.indexer.readers.base import ReadOptions, Unreadable
 from quarry.indexer.readers.sandbox import Sandbox
 from quarry.indexer.records import Document
-from quarry.indexer.shards.folder import ShardFolder
-from quarry.indexer.shards.shard import read_shard
-from quarry.indexer.storage.files.sealing import unseal
 from quarry.indexer.stores.lake.layout import check_lake_model, sealed, unsealed
 from quarry.indexer.stores.lake.objects import Objects
 
@@ -113,7 +118,7 @@ def add_to_lake(
     """
     check_lake_model(lake.objects.uri, lake.settings, embedder.spec.fingerprint)
     clock, report = Clock(observer or Unobserved()), AddReport()
-    encoded = None if vectors is None else _EncodedVectors.open(vectors, lake, embedder)
+    encoded = None if vectors is None else EncodedVectors.open(vectors, lake, embedder)
     with closing(_Maker(lake, embedder, read, clock, report)) as maker:
         for prefix, root in name_roots(paths, {}).items():
             _check_root(lake.objects, prefix, root)
@@ -165,8 +170,8 @@ def root_name(prefix: str) -> str:
 
 
 def _units(
-    lake: Lake, prefix: str, root: Path, read: ReadOptions, encoded: "_EncodedVectors | None", report: AddReport
-) -> Iterator[tuple[Unit, Mapping[bytes, Vectors]]]:
+    lake: Lake, prefix: str, root: Path, read: ReadOptions, encoded: "EncodedVectors | None", report: AddReport
+) -> Iterator[tuple[Unit, Mapping[bytes, Made]]]:
     """Yield the units of a root, each with the vectors that were made for it elsewhere."""
     charset = read.charset or ""
     units = units_of(prefix, root, f"{lake.settings.identity}{charset}", report.skipped)
@@ -177,61 +182,6 @@ def _units(
     for unit in units:
         other = next(theirs, None)
         yield unit, {} if other is None else encoded.of(other)
-
-
-class _EncodedVectors:
-    """The vectors in a folder of `quarry encode`, by unit of files."""
-
-    def __init__(self, folder: ShardFolder) -> None:
-        self.folder = folder
-
-    @classmethod
-    def open(cls, path: Path, lake: Lake, embedder: Embedder) -> "_EncodedVectors":
-        """Open the folder. Raises IndexMismatchError when its vectors are not the lake's."""
-        folder, chunking = ShardFolder.open(path), lake.settings.chunking
-        if folder.settings.chunking != chunking:
-            raise IndexMismatchError(
-                "lake.other_passages",
-                "{folder} holds vectors of passages that were cut otherwise than those of {lake}",
-                expected="{tokens}/{overlap} tokens ({tokenizer})",
-                do="Encode again with --chunk-tokens and --overlap as the lake has them",
-                folder=path,
-                lake=lake.objects.uri,
-                tokens=chunking.max_tokens,
-                overlap=chunking.overlap_tokens,
-                tokenizer=chunking.tokenizer,
-            )
-        folder.check(embedder.spec, chunking)
-        return cls(folder)
-
-    def of(self, unit: Unit) -> Mapping[bytes, Vectors]:
-        """Return the vectors of a unit's passages and titles, by digest; fewer where they were not made."""
-        return _OfUnit(self.folder, unit.key)
-
-
-class _OfUnit(dict[bytes, Vectors]):
-    """Vectors of one unit by digest, read when the first is asked for."""
-
-    def __init__(self, folder: ShardFolder, key: str) -> None:
-        super().__init__()
-        self._folder, self._key, self._read = folder, key, False
-
-    def get(self, digest: bytes, default: Any = None) -> Any:
-        """Return a vector, None without one."""
-        if not self._read:
-            self._read = True
-            self._fill()
-        return super().get(digest, default)
-
-    def _fill(self) -> None:
-        try:
-            record = UnitRecord.model_validate(unseal(self._folder.units / f"{self._key}.json"))
-        except FileNotFoundError:
-            return
-        for name in record.shards:
-            if self._folder.has(name):
-                shard = read_shard(self._folder.root / "vectors", name)
-                self.update(zip(shard.digests, shard.vectors, strict=True))
 
 
 class _Maker:
@@ -247,13 +197,14 @@ class _Maker:
         self._cutter = Cutter(spec, embedder.tokens, analyzer(settings.analyzer), limits)
         self._sandbox = Sandbox(limits)
         self._readers: dict[str, RootReader] = {}
+        self._projection = projection_of(lake, embedder) if settings.token_states else None
 
     def close(self) -> None:
         """End the processes that files are read in."""
         self._sandbox.close()
         self._cutter.close()
 
-    def shard(self, unit: Unit, known: Mapping[bytes, Vectors]) -> LakeShard:
+    def shard(self, unit: Unit, known: Mapping[bytes, Made]) -> LakeShard:
         """Return the shard of a unit, made now unless it is complete."""
         before = self._complete(unit.key)
         if before is not None:
@@ -321,40 +272,46 @@ class _Maker:
         )
         skipped.append(Skipped(file, "no text", nothing))
 
-    def _part(self, key: str, held: Sequence[DocumentRows], known: Mapping[bytes, Vectors]) -> LakePart:
+    def _part(self, key: str, held: Sequence[DocumentRows], known: Mapping[bytes, Made]) -> LakePart:
         """Encode what has no vector yet, and write the files."""
         passages = [row for one in held for row in one.passages]
         texts = {row["digest"]: text for one in held for row, text in zip(one.passages, one.texts, strict=True)}
         names = {digest: text for one in held for digest, text in one.names.items()}
-        vectors = self._vectors({**names, **texts}, known)
+        made = self._made(names, texts, known)
         dim = self._embedder.spec.dim
-        stacked = np.array([vectors[row["digest"]] for row in passages], dtype=np.float32)
-        titles = np.array([vectors[digest] for digest in names], dtype=np.float32).reshape(-1, dim)
-        part = write_part(
-            self._objects,
-            key,
-            {
-                "passages": batch_of(passages, passages_schema(dim), stacked),
-                "documents": batch_of([one.document for one in held], documents_schema()),
-                "names": batch_of([{"id": digest} for digest in names], names_schema(dim), titles),
-            },
-        )
+        stacked = np.array([made[row["digest"]].vector for row in passages], dtype=np.float32)
+        titles = np.array([made[digest].vector for digest in names], dtype=np.float32).reshape(-1, dim)
+        batches = {
+            "passages": batch_of(passages, passages_schema(dim), stacked),
+            "documents": batch_of([one.document for one in held], documents_schema()),
+            "names": batch_of([{"id": digest} for digest in names], names_schema(dim), titles),
+        }
+        if self._projection is not None:
+            batches["states"] = batch_of([made[digest].row(digest) for digest in texts], states_schema())
+        part = write_part(self._objects, key, batches)
         self._clock.phase("reading", None)
         return part
 
-    def _vectors(self, texts: Mapping[str, str], known: Mapping[bytes, Vectors]) -> dict[str, Vectors]:
-        """Return the vector of each text by its digest in hex."""
-        taken = {digest: known.get(bytes.fromhex(digest)) for digest in texts}
-        found: dict[str, Vectors] = {digest: vector for digest, vector in taken.items() if vector is not None}
-        absent = sorted(texts.keys() - found.keys(), key=lambda digest: (-len(texts[digest]), digest))
+    def _made(self, names: Mapping[str, str], texts: Mapping[str, str], known: Mapping[bytes, Made]) -> dict[str, Made]:
+        """Return what was made of each text by its digest in hex: of passages with token states, where they are kept."""
+        every = {**names, **texts}
+        taken = {digest: known.get(bytes.fromhex(digest)) for digest in every}
+        lacking = texts.keys() if self._projection is not None else ()
+        found = {
+            digest: one
+            for digest, one in taken.items()
+            if one is not None and (one.states is not None or digest not in lacking)
+        }
         self._report.taken += len(found)
+        absent = sorted(every.keys() - found.keys(), key=lambda digest: (-len(every[digest]), digest))
         self._report.encoded += len(absent)
         if absent:
             self._clock.phase("encoding", len(absent))
-            made = self._embedder.embed_documents(
-                [texts[digest] for digest in absent], progress=self._clock.observer.advance
-            )
-            found.update(zip(absent, made, strict=True))
+        for with_states in (True, False):
+            part = [digest for digest in absent if (digest in lacking) is with_states]
+            projection = self._projection if with_states else None
+            made = encode(self._embedder, [every[one] for one in part], projection, self._clock.observer.advance)
+            found.update(zip(part, made, strict=True))
         return found
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from quarry.indexer.embedder import Vectors
 from quarry.indexer.errors import SearchError
 from quarry.indexer.stores.checks import tuning_queries
-from quarry.indexer.stores.lake.layout import DOCUMENTS, PASSAGES, TERMS, VALUES, VectorFacts
+from quarry.indexer.stores.lake.layout import DOCUMENTS, PASSAGES, STATES, TERMS, VALUES, VectorFacts
 from quarry.indexer.stores.lake.tables import Table, translated
 from quarry.indexer.stores.lake.vectors import LakeVectors
 
@@ -54,6 +54,7 @@ def index_tables(tables: dict[str, Any]) -> None:
         (DOCUMENTS, "doc_id", BTree()),
         (TERMS, "term", BTree()),
         (VALUES, "key", BTree()),
+        *([(STATES, "id", BTree())] if STATES in tables else []),
     ]
     for name, column, config in columns:
         table = tables[name]

@@ -7,7 +7,8 @@ from typing import Self
 from uuid import uuid4
 
 from quarry.indexer.build.chunking import ChunkSpec
-from quarry.indexer.embedder import Embedder
+from quarry.indexer.build.plan import need_token_states
+from quarry.indexer.embedder import Embedder, heads_of
 from quarry.indexer.errors import IndexMismatchError, SettingsError
 from quarry.indexer.lexical.analyzer import analyzer as analyzer_named
 from quarry.indexer.messages import Message
@@ -44,7 +45,13 @@ class Lake:
 
 
 def settings_for(
-    embedder: Embedder, folder: str, chunking: ChunkSpec, read: ReadOptions, analyzer: str = "jieba"
+    embedder: Embedder,
+    folder: str,
+    chunking: ChunkSpec,
+    read: ReadOptions,
+    analyzer: str = "jieba",
+    *,
+    token_states: bool = False,
 ) -> LakeSettings:
     """Return the settings of a new lake.
 
@@ -54,12 +61,16 @@ def settings_for(
         chunking: Length and overlap of passages.
         read: How files are read.
         analyzer: What makes the terms, as for `quarry index --analyzer`.
+        token_states: Whether token states of passages are kept for the second stage, about 25 KB a passage.
 
     Raises:
+        ModelError: If token states are asked for and the model gives none.
         ValueError: If the analyzer is unknown.
         MissingExtraError: If the analyzer is not installed.
     """
     analyzer_named(analyzer)
+    if token_states:
+        need_token_states(embedder)
     return LakeSettings(
         embedder=EmbedderFacts.of(embedder.spec, folder),
         chunking=Chunking(
@@ -67,6 +78,8 @@ def settings_for(
         ),
         reading=ReadingFacts(ocr=bool(read.ocr), keep_repeated=bool(read.keep_repeated)),
         analyzer=analyzer,
+        token_states=token_states,
+        heads=heads_of(embedder) if token_states else "",
     )
 
 
@@ -149,4 +162,5 @@ def check_conditional_puts(objects: Objects) -> None:
 def _named(settings: LakeSettings) -> str:
     chunking = settings.chunking
     model = settings.embedder.to_spec().model
-    return f"{model}, {chunking.max_tokens}/{chunking.overlap_tokens} tokens, {settings.analyzer}"
+    states = ", token states" if settings.token_states else ""
+    return f"{model}, {chunking.max_tokens}/{chunking.overlap_tokens} tokens, {settings.analyzer}{states}"

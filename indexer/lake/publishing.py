@@ -125,7 +125,8 @@ class _Making:
     def __init__(self, lake: Lake, embedder: Embedder, name: str, clock: Clock, scratch: Path) -> None:
         self._lake, self._embedder, self._name = lake, embedder, name
         self._clock, self._scratch = clock, scratch
-        self._target = Target(lake.objects, generation_folder(name), embedder.spec.dim)
+        states = lake.settings.token_states
+        self._target = Target(lake.objects, generation_folder(name), embedder.spec.dim, states)
 
     def make(self, keys: tuple[str, ...], index_from: int) -> LakeGeneration:
         """Write tables and indexes, and measure; what is returned is not stored yet."""
@@ -147,6 +148,7 @@ class _Making:
                 names=named,
                 mean_length=counted.mean_length(),
                 centroids=tuple(tuple(row.tolist()) for row in centroids.values()),
+                heads=self._lake.settings.heads,
             )
         parts = LakeParts.open(objects, made)
         self._clock.phase("probing", None)
@@ -171,6 +173,7 @@ class _Making:
             embedder=settings.embedder,
             store=Store(kind=KIND, details={}),
             reading=settings.reading,
+            token_states=settings.token_states,
             files={},
         )
 

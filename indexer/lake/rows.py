@@ -128,6 +128,13 @@ def names_schema(dim: int) -> Any:
     return pa.schema([pa.field("id", pa.utf8()), pa.field("vector", pa.list_(pa.float32(), dim))])
 
 
+def states_schema() -> Any:
+    """Return the columns of token states; `terms` holds the weights of terms, for a model with heads of its own."""
+    import pyarrow as pa
+
+    return pa.schema([pa.field("id", pa.utf8()), pa.field("states", pa.binary()), pa.field("terms", pa.binary())])
+
+
 def batch_of(rows: Sequence[Mapping[str, Any]], schema: Any, vectors: Vectors | None = None) -> Any:
     """Return rows, with their vectors of shape (len(rows), dim), as a record batch."""
     import pyarrow as pa

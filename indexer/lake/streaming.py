@@ -8,10 +8,10 @@ import numpy as np
 
 from quarry.indexer.build.progress import Clock
 from quarry.indexer.lake.counted import Counted
-from quarry.indexer.lake.rows import documents_schema, names_schema, passages_schema
+from quarry.indexer.lake.rows import documents_schema, names_schema, passages_schema, states_schema
 from quarry.indexer.lake.shard import LakeShard, read_file
 from quarry.indexer.lexical.normalization import SECOND_FORM
-from quarry.indexer.stores.lake.layout import DOCUMENTS, NAMES, PASSAGES, TERMS, VALUES
+from quarry.indexer.stores.lake.layout import DOCUMENTS, NAMES, PASSAGES, STATES, TERMS, VALUES
 from quarry.indexer.stores.lake.objects import Objects
 from quarry.indexer.stores.lake.tables import connect, translated
 
@@ -24,11 +24,13 @@ class Target:
         objects: The lake.
         folder: Of the generation.
         dim: Length of the vectors.
+        token_states: Whether those of passages are kept.
     """
 
     objects: Objects
     folder: str
     dim: int
+    token_states: bool = False
 
     def write(self, name: str, schema: Any, batches: Iterable[Any]) -> Any:
         """Write a table, and return it."""
@@ -75,6 +77,10 @@ def write_tables(
         names = target.write(NAMES, names_schema(target.dim), passed.through(_names(shards, target, counted)))
         if names.count_rows():
             tables[NAMES] = names
+        if target.token_states:
+            tables[STATES] = target.write(
+                STATES, states_schema(), passed.through(_states(shards, target.objects, counted))
+            )
         clock.phase("lexical", counted.passages)
         tables[TERMS] = target.write(TERMS, _terms_schema(), _terms(counted))
         tables[VALUES] = target.write(VALUES, _values_schema(), _values(counted))
@@ -157,6 +163,16 @@ def _names(shards: Callable[[], Iterator[LakeShard]], target: Target, counted: C
             table = read_file(target.objects, *part.files["names"])
             new = counted.new_names(table["id"].to_pylist())
             yield from table.filter(pa.array(new, pa.bool_())).cast(names_schema(target.dim)).to_batches()
+
+
+def _states(shards: Callable[[], Iterator[LakeShard]], objects: Objects, counted: Counted) -> Iterator[Any]:
+    import pyarrow as pa
+
+    for shard in shards():
+        for part in shard.parts:
+            table = read_file(objects, *part.files["states"])
+            new = counted.new_names(f"{STATES} {digest}" for digest in table["id"].to_pylist())
+            yield from table.filter(pa.array(new, pa.bool_())).cast(states_schema()).to_batches()
 
 
 def _terms_schema() -> Any:

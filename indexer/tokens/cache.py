@@ -8,7 +8,7 @@ says so.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 from zlib import crc32
 
 import numpy as np
@@ -17,7 +17,7 @@ from quarry.indexer.embedder import TermWeights
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.vectors.blob_cache import BlobCache, BlobTable
-from quarry.indexer.tokens.projection import Projection, TokenBytes
+from quarry.indexer.tokens.projection import Projection, TokenBytes, states_of
 
 _PROJECTION = """
 CREATE TABLE IF NOT EXISTS projection
@@ -50,6 +50,26 @@ _TABLE = BlobTable(
 _TERMS = BlobTable(
     "terms", "weights", _damaged, Message.of("tokens.terms_crc", "stored weights of terms do not match their checksum")
 )
+
+
+class TokenSource(Protocol):
+    """Token states by passage digest, for reading: of an index, or of a lake."""
+
+    def projection(self) -> Projection | None:
+        """Return the projection that made the rows; None without one."""
+        ...
+
+    def heads(self) -> str:
+        """Return the digest of the model's own heads that made the rows; empty for layer states."""
+        ...
+
+    def get(self, digests: Sequence[bytes], dim: int) -> list[TokenBytes | None]:
+        """Return the states of passages in order, each of shape (n_tokens, dim); None for one that has none."""
+        ...
+
+    def terms(self, digests: Sequence[bytes]) -> list[TermWeights | None]:
+        """Return the weights of terms of passages in order; None for one that has none."""
+        ...
 
 
 class TokenCache:
@@ -133,7 +153,7 @@ class TokenCache:
 
     def put_terms(self, digests: Sequence[bytes], terms: Sequence[TermWeights]) -> None:
         """Store the weights of terms of passages, in one transaction. It comes before `put`: a passage with states is done."""
-        self._terms.put(digests, [_packed(one) for one in terms])
+        self._terms.put(digests, [packed_terms(one) for one in terms])
 
     def terms(self, digests: Sequence[bytes]) -> list[TermWeights | None]:
         """Return the weights of terms of passages in order, in half precision; None for one that has none here.
@@ -145,8 +165,7 @@ class TokenCache:
         for digest, blob in self._terms.get(digests):
             if len(blob) % _TERM.itemsize:
                 raise self._terms.mismatch()
-            rows = np.frombuffer(blob, dtype=_TERM)
-            found[digest] = TermWeights(rows["id"].astype(np.int64), rows["weight"].astype(np.float32))
+            found[digest] = unpacked_terms(blob)
         return [found.get(digest) for digest in digests]
 
     def get(self, digests: Sequence[bytes], dim: int) -> list[TokenBytes | None]:
@@ -159,7 +178,7 @@ class TokenCache:
         for digest, blob in self._blobs.get(digests):
             if len(blob) % dim:
                 raise self._blobs.mismatch()
-            found[digest] = np.frombuffer(blob, dtype=np.int8).reshape(-1, dim)
+            found[digest] = states_of(blob, dim)
         return [found.get(digest) for digest in digests]
 
     def size(self) -> int:
@@ -167,7 +186,14 @@ class TokenCache:
         return self._blobs.size()
 
 
-def _packed(terms: TermWeights) -> bytes:
+def packed_terms(terms: TermWeights) -> bytes:
+    """Return the weights of terms as bytes, in half precision."""
     rows = np.empty(len(terms.ids), dtype=_TERM)
     rows["id"], rows["weight"] = terms.ids, terms.weights
     return rows.tobytes()
+
+
+def unpacked_terms(content: bytes) -> TermWeights:
+    """Return the weights of terms that `packed_terms` made."""
+    rows = np.frombuffer(content, dtype=_TERM)
+    return TermWeights(rows["id"].astype(np.int64), rows["weight"].astype(np.float32))

@@ -27,10 +27,7 @@ def projection_for(embedder: TokenEmbedder) -> Projection:
 
 def shipped_projection(name: str) -> Projection:
     """Read a projection of this package."""
-    from safetensors.numpy import load
-
-    tensors = load(files(__package__).joinpath(name).read_bytes())
-    return Projection(tensors["mean"].astype(np.float32), tensors["basis"].astype(np.float32))
+    return Projection.from_bytes(files(__package__).joinpath(name).read_bytes())
 
 
 def fitted_projection(embedder: TokenEmbedder) -> Projection:

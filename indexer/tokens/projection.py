@@ -55,6 +55,24 @@ class Projection:
         basis = basis * np.where(basis[np.abs(basis).argmax(axis=0), np.arange(basis.shape[1])] < 0, -1.0, 1.0)
         return cls(mean.astype(np.float32), np.ascontiguousarray(basis, dtype=np.float32))
 
+    def as_bytes(self) -> bytes:
+        """Return it as a safetensors file."""
+        from safetensors.numpy import save
+
+        return save({"mean": self.mean, "basis": np.ascontiguousarray(self.basis)})
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Self:
+        """Read a safetensors file that `as_bytes` made, in any precision.
+
+        Raises:
+            KeyError: If a tensor is missing; SafetensorError if it is no such file.
+        """
+        from safetensors.numpy import load
+
+        tensors = load(content)
+        return cls(tensors["mean"].astype(np.float32), tensors["basis"].astype(np.float32))
+
     @property
     def dim(self) -> int:
         """Length of the short vectors."""
@@ -71,6 +89,11 @@ class Projection:
         scale = 127.0 / np.maximum(np.abs(rows).max(axis=1, keepdims=True, initial=0.0), 1e-12)
         found: TokenBytes = np.rint(rows * scale).astype(np.int8)
         return found
+
+
+def states_of(content: bytes, dim: int) -> TokenBytes:
+    """Return stored bytes as token states, shape (n_tokens, dim). Raises ValueError if they are not whole rows."""
+    return np.frombuffer(content, dtype=np.int8).reshape(-1, dim)
 
 
 def unit_rows(stored: TokenBytes) -> NDArray[np.float32]:

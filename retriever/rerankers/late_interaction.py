@@ -36,6 +36,7 @@ from quarry.indexer.joined.ids import apart
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.indexer.stores.base import VectorStore
+from quarry.indexer.stores.lake.view import address_of
 from quarry.indexer.tokens.projection import TokenBytes, unit_rows
 from quarry.retriever.ranking import Hit
 from quarry.retriever.rerankers.alignment import Meeting, meetings
@@ -99,7 +100,10 @@ class LateInteraction:
             return None
         model = facts.to_spec().model
         stored = {
-            name: StoredStates(part.root, part.chunks, facts.fingerprint, model) for name, part in index.parts.items()
+            name: StoredStates(
+                part.root, part.chunks, facts.fingerprint, model, lake=part.folder if address_of(part.root) else None
+            )
+            for name, part in index.parts.items()
         }
         found = cls(stored, embedder)
         found._store = index.vectors

@@ -8,15 +8,15 @@ from threading import Lock
 from quarry.indexer.embedder import Embedder, TermWeights, heads_of
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.storage.texts.chunk_table import ChunkTable
-from quarry.indexer.tokens.cache import TokenCache
+from quarry.indexer.tokens.cache import TokenCache, TokenSource
 from quarry.indexer.tokens.projection import Projection, TokenBytes
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedStates:
-    """The file of an index's token states: its projection, and the digest of the heads that made them (empty for layer states)."""
+    """The token states of an index: their projection, and the digest of the heads that made them (empty for layer states)."""
 
-    cache: TokenCache
+    cache: TokenSource
     projection: Projection
     heads: str
 
@@ -29,11 +29,14 @@ class StoredStates:
         chunks: Knows the digests of passages.
         fingerprint: The embedder's, which names the file of the states.
         model: Its name.
+        lake: The folder of the generation in a view, where the states are in a lake.
     """
 
-    def __init__(self, root: Path, chunks: ChunkTable, fingerprint: str, model: str) -> None:
+    def __init__(
+        self, root: Path, chunks: ChunkTable, fingerprint: str, model: str, *, lake: Path | None = None
+    ) -> None:
         self.model = model
-        self._root, self._chunks, self._fingerprint = root, chunks, fingerprint
+        self._root, self._chunks, self._fingerprint, self._lake = root, chunks, fingerprint, lake
         self._lock = Lock()
         self._opened: OpenedStates | None = None
 
@@ -41,7 +44,7 @@ class StoredStates:
         """Open the file, once. Raises IndexFormatError when it is missing, or what it holds is not what the embedder gives."""
         with self._lock:
             if self._opened is None:
-                self._opened = _opened(self._root, self._fingerprint)
+                self._opened = self._read()
             found = self._opened
         if heads_of(embedder) == found.heads:
             return found
@@ -60,7 +63,7 @@ class StoredStates:
         digests = self._chunks.digests_of(chunk_ids)
         with self._lock:
             if self._opened is None:
-                self._opened = _opened(self._root, self._fingerprint)
+                self._opened = self._read()
             states = self._opened.cache.get(digests, self._opened.projection.dim)
         whole = [one for one in states if one is not None]
         if len(whole) < len(states):
@@ -80,16 +83,20 @@ class StoredStates:
         """Return the texts that the states are of."""
         return self._chunks.texts(chunk_ids)
 
+    def _read(self) -> OpenedStates:
+        try:
+            if self._lake is not None:
+                from quarry.indexer.lake.tokens import LakeTokens
 
-def _opened(root: Path, fingerprint: str) -> OpenedStates:
-    try:
-        cache = TokenCache.read(root, fingerprint)
-    except FileNotFoundError as err:
-        raise _missing(root) from err
-    projection = cache.projection()
-    if projection is None:
-        raise _missing(root)
-    return OpenedStates(cache, projection, cache.heads())
+                cache: TokenSource = LakeTokens.open(self._lake)
+            else:
+                cache = TokenCache.read(self._root, self._fingerprint)
+        except FileNotFoundError as err:
+            raise _missing(self._root) from err
+        projection = cache.projection()
+        if projection is None:
+            raise _missing(self._root)
+        return OpenedStates(cache, projection, cache.heads())
 
 
 def _missing(root: Path) -> IndexFormatError:

@@ -27,6 +27,7 @@ from quarry.indexer.errors import ModelError
 if TYPE_CHECKING:
     from quarry.indexer.embedder import Embedder
     from quarry.indexer.lake.making import Lake
+    from quarry.indexer.stores.lake.layout import LakeSettings
 
 
 class Action(StrEnum):
@@ -49,6 +50,7 @@ _ONLY: dict[str, tuple[Action, ...]] = {
     "analyzer": (Action.init,),
     "ocr": (Action.init,),
     "keep_repeated": (Action.init,),
+    "rerank_vectors": (Action.init,),
     "download": (Action.init,),
     "vectors": (Action.add,),
     "encoding": (Action.add,),
@@ -94,6 +96,12 @@ def lake(
             "--keep-repeated", help="For init. Keep banners, menus and footers that repeat over the pages of a site."
         ),
     ] = False,
+    rerank_vectors: Annotated[
+        bool,
+        typer.Option(
+            "--rerank-vectors", help="For init. Keep token states for late interaction, about 25 KB per passage."
+        ),
+    ] = False,
     vectors: Annotated[
         Path | None, typer.Option(help="For add. Take the vectors that `quarry encode` made of the same files.")
     ] = None,
@@ -123,7 +131,7 @@ def lake(
         typer.Exit: When `doctor` finds damage, and at Ctrl-C.
     """
     from quarry.indexer.build.chunking import ChunkSpec
-    from quarry.indexer.lake.making import Lake
+    from quarry.indexer.lake.making import Lake, settings_for
     from quarry.indexer.readers.base import ReadOptions
 
     _check_options(ctx, action, paths or [])
@@ -131,9 +139,10 @@ def lake(
         with usage_errors():
             given = {"max_tokens": chunk_tokens, "overlap_tokens": overlap}
             spec = ChunkSpec(**{name: value for name, value in given.items() if value is not None})
-        read = ReadOptions(ocr=ocr, keep_repeated=keep_repeated)
-        chosen = _chosen(model, device, dim, download=download)
-        _init(address, chosen, (spec, read, analyzer), as_json=as_json)
+            embedder, folder = _chosen(model, device, dim, download=download)
+            read = ReadOptions(ocr=ocr, keep_repeated=keep_repeated)
+            settings = settings_for(embedder, folder, spec, read, analyzer, token_states=rerank_vectors)
+        _init(address, settings, as_json=as_json)
         return
     opened = Lake.open(address)
     if action is Action.add:
@@ -203,12 +212,9 @@ def _chosen(model: str, device: str, dim: int | None, *, download: bool) -> "tup
     return chosen.embedder, chosen.folder
 
 
-def _init(address: str, chosen: "tuple[Embedder, str]", how: tuple[Any, Any, str], *, as_json: bool) -> None:
-    from quarry.indexer.lake.making import make_lake, settings_for
+def _init(address: str, settings: "LakeSettings", *, as_json: bool) -> None:
+    from quarry.indexer.lake.making import make_lake
 
-    spec, read, analyzer = how
-    with usage_errors():
-        settings = settings_for(*chosen, spec, read, analyzer)
     made = make_lake(address, settings)
     if as_json:
         out_json({"lake": made.objects.uri, "settings": made.settings.model_dump(mode="json")})

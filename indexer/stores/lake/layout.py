@@ -1,10 +1,11 @@
 """The objects of a lake and the records in them.
 
 lake.json                         the pointer: settings, the live generation, the ones before; replaced with If-Match
+projection.safetensors            what made the token states, where they are kept
 roots/NAME.json                   which shards the files below a folder are in; written when all of them are there
 shards/KEY.json                   marker of a shard: its parts with size and SHA-256; written last
 shards/KEY.*.arrow                documents, passages, vectors and titles of one unit of files
-generations/NAME/*.lance          the tables: passages, names (titles and headings), documents, terms, values
+generations/NAME/*.lance          the tables: passages, names (titles and headings), documents, terms, values, token states
 generations/NAME/generation.json  what they hold: manifest, versions, how to search; written after them
 models/NAME/...                   what was tuned on a lake, for its readers
 """
@@ -25,6 +26,7 @@ from quarry.indexer.stores.lake.objects import Objects, Tagged, stale
 LAKE_NAME = "lake.json"
 GENERATION_NAME = "generation.json"
 PASSAGES, NAMES, DOCUMENTS, TERMS, VALUES = "passages", "names", "documents", "terms", "values"
+STATES = "states"
 MODELS = "models"
 KIND = "lake"
 _FORMAT = 1
@@ -47,17 +49,22 @@ class LakeSettings(_Record):
         chunking: How documents are cut.
         reading: How files are read.
         analyzer: What makes the terms.
+        token_states: Whether those of passages are kept, for the second stage.
+        heads: Digest of the model's own heads that make them; empty for layer states.
     """
 
     embedder: EmbedderFacts
     chunking: Chunking
     reading: ReadingFacts
     analyzer: str
+    token_states: bool = False
+    heads: str = ""
 
     @property
     def identity(self) -> str:
         """Digest of what makes a shard out of files."""
         facts = [self.embedder.fingerprint, self.chunking.model_dump(), self.reading.model_dump(), self.analyzer]
+        facts += [self.heads] if self.token_states else []
         return sha256(dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
@@ -113,6 +120,7 @@ class LakeGeneration(_Record):
         shards: Keys of the shards that are in it.
         tables: The generation whose tables it has, when it differs from that one only in what was tuned; empty for its own.
         models: Files of what was tuned, by name below the lake.
+        heads: Digest of the model's own heads that made the token states; empty for layer states.
     """
 
     manifest: Manifest
@@ -125,6 +133,7 @@ class LakeGeneration(_Record):
     shards: tuple[str, ...] = ()
     tables: str = ""
     models: dict[str, FileFact] = {}
+    heads: str = ""
     format: int = _FORMAT
 
     @property

@@ -127,7 +127,7 @@ def test_the_embedding_model_and_the_second_stage_of_a_lake_are_not_tuned_in_pla
         tune(tmp_path / "lake", embedder_plan(general, pairs))
     from quarry.training.tuning.second_stage.spec import SecondStageSpec
 
-    with pytest.raises(ModelError, match="which holds no token states"):
+    with pytest.raises(ModelError, match="holds no token states"):
         tune(tmp_path / "lake", embedder_plan(general, pairs, spec=SecondStageSpec(), route="hybrid"))
 
 
@@ -137,3 +137,20 @@ def test_the_embedding_model_and_the_second_stage_of_a_lake_are_not_tuned_in_pla
 def test_names_that_lead_out_of_the_models_are_refused(name):
     with pytest.raises(IndexFormatError, match="not a file of a tuned model"):
         model_path(name)
+
+
+def test_the_second_stage_of_a_lake_with_token_states_is_tuned_and_live(model, general, tmp_path):
+    from tests.training.tuning.second_stage import test_subject as second
+
+    embedder = embedder_of(model)
+    place = tmp_path / "with states"
+    settings = settings_for(embedder, str(model), ChunkSpec(), ReadOptions(), token_states=True)
+    _grow(
+        make_lake(place, settings), tmp_path / "english", [(one.doc_id, one.text) for one in second.documents()], model
+    )
+    write_training_rows(tmp_path / "pairs.jsonl", second.english())
+    assert second.rerank_reason(place) == "rerankers.words_shared"
+    report = tune(place, second.plan(general, tmp_path / "pairs.jsonl", force=True), run="first")
+    assert report.promoted
+    assert report.verdict.held_out.difference > 0.05
+    assert second.rerank_reason(place) == "ran"

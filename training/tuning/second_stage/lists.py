@@ -79,8 +79,8 @@ def no_token_states(index: Path) -> ModelError:
     if (lake := address_of(index)) is not None:
         return ModelError(
             "tuning.no_token_states_in_lake",
-            "{lake} is a lake, which holds no token states, so there is no second stage to tune",
-            expected="an index that has them",
+            "the lake {lake} holds no token states, so there is no second stage to tune",
+            expected="one that was made with `quarry lake init --rerank-vectors`",
             do="Tune its questions or a reranker instead (--what queries or reranker)",
             lake=lake,
         )
