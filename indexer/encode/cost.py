@@ -1,20 +1,34 @@
-"""What an index of so many documents will take: passages, tokens, hours, bytes, memory. A model of straight lines, for planning.
+"""What an index of so many documents will take: passages, tokens, hours, bytes, memory. A model of few terms, for planning.
 
-Constants are of two kinds. Those of an index (`_LINES`) are lines through measurements of 2,000 and 20,000 passages
-(`python -m tests.benchmarks.cost`), in processor seconds of one core and in bytes; docs/scale.md says how good they are. The
-speed of encoding is a device's (`DEVICES`): floating point operations a second that it was seen to do, or, where nobody has measured
-it, the same share of its published peak; a model of P parameters outside of its token embeddings takes 2 P operations a token.
+Constants are of two kinds. Those of an index (`CURVES`) go through measurements of 2,000 and 20,000 passages
+(`python -m tests.benchmarks.cost`), in processor seconds of one core and in bytes; docs/scale.md says how good they are. Most are
+straight lines. The different words of a corpus are a power of its length (Heaps, Information Retrieval, 1978), titles are as many as
+documents, and what an index measures itself with has one size from about 1,000 passages on. The speed of encoding is a device's
+(`DEVICES`): floating point operations a second that it was seen to do, or, where nobody has measured it, the same share of its published
+peak; a model of P parameters outside of its token embeddings takes 2 P operations a token.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, log
 from typing import Self
 
 from quarry.indexer.errors import SettingsError
 from quarry.indexer.models.profiles import EmbedderProfile
+from quarry.indexer.stores.auto import EXACT_UP_TO
 
-MEASURED = ("build_seconds", "texts_bytes", "terms_bytes", "vectors_bytes", "own_bytes", "mapped_bytes")
+MEASURED = (
+    "build_seconds",
+    "texts_bytes",
+    "postings_bytes",
+    "vocabulary_bytes",
+    "vectors_bytes",
+    "names_bytes",
+    "probes_bytes",
+    "own_bytes",
+    "mapped_bytes",
+)
+"""What `tests.benchmarks.cost` measures; `names` are vectors of titles, `probes` those of the sentences that an index asks itself."""
 WORDS_MEASURED = 60  # of each passage that was measured
 DIM_MEASURED = 384
 TOKENS_A_WORD = 1.33  # English prose by a vocabulary of 250,000 pieces; of a Chinese character about 0.6
@@ -45,6 +59,45 @@ class Line:
     def at(self, passages: float) -> float:
         """Return its value for so many passages."""
         return self.base + self.each * passages
+
+
+@dataclass(frozen=True, slots=True)
+class Power:
+    """A power of the number of passages: `scale` times passages to the `exponent`."""
+
+    scale: float
+    exponent: float
+
+    @classmethod
+    def through(cls, first: tuple[float, float], second: tuple[float, float]) -> Self:
+        """Return the power through two points (passages, value).
+
+        Example:
+            >>> Power.through((10, 1.0), (1_000, 10.0)).at(100_000)
+            100.0
+        """
+        exponent = log(second[1] / first[1]) / log(second[0] / first[0])
+        return cls(first[1] / first[0] ** exponent, exponent)
+
+    def at(self, passages: float) -> float:
+        """Return its value for so many passages."""
+        return round(float(self.scale * passages**self.exponent), 6)
+
+
+Curve = Line | Power
+
+
+def curve_of(name: str, first: tuple[float, float], second: tuple[float, float]) -> Curve:
+    """Return the curve of something measured through two points (passages, value).
+
+    Args:
+        name: One of `MEASURED`.
+        first: The smaller size.
+        second: The larger one.
+    """
+    if name == "vocabulary_bytes":
+        return Power.through(first, second)
+    return Line(0.0, second[1]) if name == "probes_bytes" else Line.through(first, second)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +191,8 @@ class Cost:
     reader_mapped_bytes: float
 
 
-# Lines through 2,000 and 20,000 passages of 60 words and 384 dimensions, store `auto`; set by the benchmark named above.
-LINES: Mapping[str, Line] = {
+# Curves through 2,000 and 20,000 passages of 60 words and 384 dimensions, store `auto`; set by the benchmark named above.
+CURVES: Mapping[str, Curve] = {
     "build_seconds": Line(0.0006896, 0.7833),
     "texts_bytes": Line(867.4, 1.302e06),
     "terms_bytes": Line(475.4, 3.164e05),
@@ -181,13 +234,23 @@ def device_named(name: str) -> Device:
     return DEVICES[name]
 
 
+def codes_bytes(passages: float, dim: int) -> float:
+    """Return the bytes of the codes that the store `auto` keeps above a size: two bits for each number of a vector.
+
+    Example:
+        >>> codes_bytes(20_000, 384), codes_bytes(1_000_000, 384)
+        (0.0, 96000000.0)
+    """
+    return passages * dim / 4 if passages * dim * 4 > EXACT_UP_TO else 0.0
+
+
 def cost_of(
     collection: Collection,
     model: EmbedderProfile,
     device: Device,
     *,
     devices: int = 1,
-    lines: Mapping[str, Line] | None = None,
+    curves: Mapping[str, Curve] | None = None,
     token_states: bool = False,
 ) -> Cost:
     """Return what an index takes.
@@ -197,17 +260,18 @@ def cost_of(
         model: Its vectors and its size decide.
         device: What encodes.
         devices: How many of them, which share the work.
-        lines: The measured lines; those of this version by default.
+        curves: The measured curves; those of this version by default.
         token_states: Whether token states are kept for the second stage.
     """
-    known = lines or LINES
+    known = curves or CURVES
     passages = collection.passages
     longer = collection.tokens / TOKENS_A_WORD / passages / WORDS_MEASURED  # than the passages that were measured
     wider = model.dim / DIM_MEASURED
+    vectors = known["vectors_bytes"].at(passages) + known["names_bytes"].at(collection.documents)
     stored = {
         "texts": known["texts_bytes"].at(passages) * longer,
-        "terms": known["terms_bytes"].at(passages) * longer,
-        "vectors": known["vectors_bytes"].at(passages) * wider,
+        "terms": known["postings_bytes"].at(passages) * longer + known["vocabulary_bytes"].at(passages * longer),
+        "vectors": (vectors + known["probes_bytes"].at(passages)) * wider + codes_bytes(passages, model.dim),
     }
     if token_states:
         stored["token_states"] = collection.tokens * TOKEN_STATE_BYTES

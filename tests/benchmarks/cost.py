@@ -1,10 +1,10 @@
 """The constants of `quarry estimate`, measured: `python -m tests.benchmarks.cost [--sizes 2000 20000 200000] [--work FOLDER] [--json FILE]`.
 
 Per size one process builds an index of passages of 60 words (vectors of 384 dimensions by hashing, no model, store `auto`), and another
-opens it and searches 50 times by vector and words. Measured are processor seconds of the build without its encoding, bytes of texts,
-terms and vectors on disk, and memory of the reader: its own pages over those of the program, and the mapped ones. A line through the
-first two sizes predicts the third; the last column says by how much it is off. `--json` keeps what was measured, size by size, so
-that an interrupted run goes on.
+opens it and searches 50 times by vector and words. Each document has a title of its own. Measured are processor seconds of the build
+without its encoding, bytes on disk by what they hold, and memory of the reader: its own pages over those of the program, and the
+mapped ones. Curves (`quarry.indexer.encode.cost`) through the first two sizes predict the third; the last column says by how much they
+are off. `--json` keeps what was measured, size by size, so that an interrupted run goes on.
 """
 
 import argparse
@@ -14,17 +14,19 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from time import process_time
 
 from quarry.indexer.build import index_documents
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.embedder import Progress, Vectors
-from quarry.indexer.encode.cost import MEASURED, Line
+from quarry.indexer.encode.cost import DIM_MEASURED, MEASURED, codes_bytes, curve_of
 from quarry.indexer.opened import Index
 from tests.benchmarks.updates import HashEmbedder, documents
 
 SEARCHES = 50
+READ = ("own_bytes", "mapped_bytes")
 
 
 class Timed(HashEmbedder):
@@ -42,14 +44,24 @@ class Timed(HashEmbedder):
 def build(index: Path, size: int) -> dict[str, float]:
     """Build an index, and return what it costs."""
     embedder, before = Timed(), process_time()
-    index_documents(index, documents(0, size), embedder, BuildOptions(store="auto", analyzer="bigram"))
+    titled = (replace(one, title=f"Document {one.doc_id}") for one in documents(0, size))
+    index_documents(index, titled, embedder, BuildOptions(store="auto", analyzer="bigram"))
     cpu = process_time() - before - embedder.seconds
-    parts = {"texts_bytes": 0, "terms_bytes": 0, "vectors_bytes": 0}
+    parts = dict.fromkeys((name for name in MEASURED if name.endswith("_bytes")), 0)
     for path in (path for path in index.rglob("*") if path.is_file()):
-        below = path.relative_to(index).parts
-        kind = "terms" if "lexical" in below else "vectors" if "vectors" in below or path.suffix == ".npy" else "texts"
-        parts[f"{kind}_bytes"] += path.stat().st_size
-    return {"build_seconds": cpu, **parts}
+        parts[f"{part_of(path.relative_to(index))}_bytes"] += path.stat().st_size
+    return {"build_seconds": cpu, **{name: size for name, size in parts.items() if name not in READ}}
+
+
+def part_of(path: Path) -> str:
+    """Return what a file of an index holds."""
+    if "embeddings" in path.parts:
+        return "probes"
+    if "lexical" in path.parts:
+        return "vocabulary" if path.stem in ("terms", "starts", "places") else "postings"
+    if "names" in path.parts or ".names." in path.name:
+        return "names"
+    return "vectors" if "vectors" in path.parts or path.suffix == ".npy" else "texts"
 
 
 def read(index: Path) -> dict[str, float]:
@@ -112,13 +124,20 @@ def main() -> None:
         arguments.json.write_text(json.dumps(kept, indent=1))
         print(f"{size:>9,}", {name: round(value, 1) for name, value in kept[str(size)].items()}, flush=True)
     first, second, *others = arguments.sizes
+    curves = {}
     for name in MEASURED:
-        line = Line.through((first, kept[str(first)][name]), (second, kept[str(second)][name]))
-        for size in others:
-            told, true = line.at(size), kept[str(size)][name]
-            print(
-                f"{name}: {line.each:.6g} a passage and {line.base:.6g}; at {size:,} {told:.6g}, measured {true:.6g}, {told / true - 1:+.1%}"
-            )
+        curves[name] = curve_of(name, (first, kept[str(first)][name]), (second, kept[str(second)][name]))
+        print(f'    "{name}": {curves[name]!r},')
+    for size in others:
+        print(f"at {size:,}:")
+        told = {name: curve.at(size) for name, curve in curves.items()}
+        told["vectors_bytes"] += codes_bytes(size, DIM_MEASURED)
+        for each in (told, kept[str(size)]):
+            each["terms_bytes"] = each["postings_bytes"] + each["vocabulary_bytes"]
+            each["index_bytes"] = sum(each[name] for name in MEASURED if name.endswith("_bytes") and name not in READ)
+        for name, predicted in told.items():
+            true = kept[str(size)][name]
+            print(f"  {name}: predicted {predicted:.6g}, measured {true:.6g}, {predicted / true - 1:+.1%}")
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 import pytest
 
 from quarry.indexer.encode.cost import (
+    CURVES,
     DEVICES,
-    LINES,
     MEASURED,
     Collection,
     Line,
@@ -26,7 +26,7 @@ def test_lines_go_through_their_points_and_never_begin_below_zero():
         pytest.approx(2_010),
     )
     assert Line.through((2, 10.0), (4, 40.0)) == Line(10.0, 0.0)
-    assert set(LINES) == set(MEASURED)
+    assert set(CURVES) == set(MEASURED)
 
 
 def test_passages_and_tokens_follow_the_length_of_documents():
