@@ -9,7 +9,9 @@ from quarry.indexer.encode.cost import (
     Collection,
     Line,
     active_parameters,
+    codes_bytes,
     cost_of,
+    curve_of,
     device_named,
 )
 from quarry.indexer.errors import SettingsError
@@ -27,6 +29,21 @@ def test_lines_go_through_their_points_and_never_begin_below_zero():
     )
     assert Line.through((2, 10.0), (4, 40.0)) == Line(10.0, 0.0)
     assert set(CURVES) == set(MEASURED)
+
+
+def test_words_are_a_power_titles_are_by_documents_and_probes_of_one_size():
+    words = curve_of("vocabulary_bytes", (2_000, 5e5), (20_000, 2e6))
+    assert words.at(2_000) == pytest.approx(5e5)
+    assert words.at(200_000) == pytest.approx(8e6)
+    assert curve_of("probes_bytes", (2_000, 1e6), (20_000, 1.2e6)).at(200_000) == 1.2e6
+    few, many = (Collection(documents, words=24_000_000 / documents) for documents in (10**4, 10**5))
+    less, more = (cost_of(each, SMALL, device_named("h100")).index_bytes["vectors"] for each in (few, many))
+    assert (more - less) / (4 * 384 * 90_000) == pytest.approx(1, rel=0.6)  # one title each, and some passages more
+
+
+def test_the_default_store_has_codes_above_the_size_up_to_which_it_is_exact():
+    assert codes_bytes(80_000, 384) == 0
+    assert codes_bytes(100_000, 384) == 100_000 * 96
 
 
 def test_passages_and_tokens_follow_the_length_of_documents():
@@ -48,7 +65,7 @@ def test_a_larger_model_takes_longer_and_wider_vectors_more_room():
     small, large = (cost_of(Collection(10**6), model, device_named("h100")) for model in (SMALL, LARGE))
     ratio = active_parameters(LARGE) / active_parameters(SMALL)
     assert large.encoding_hours / small.encoding_hours == pytest.approx(ratio)
-    assert large.index_bytes["vectors"] == pytest.approx(small.index_bytes["vectors"] * 1024 / 384)
+    assert large.index_bytes["vectors"] == pytest.approx(small.index_bytes["vectors"] * 1024 / 384, rel=0.001)
     assert large.index_bytes["terms"] == small.index_bytes["terms"]
     eight = cost_of(Collection(10**6), LARGE, device_named("h100"), devices=8)
     assert eight.encoding_hours == pytest.approx(large.encoding_hours / 8)

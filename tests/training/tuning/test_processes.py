@@ -11,15 +11,22 @@ import torch
 from safetensors.torch import load_file
 
 from quarry.indexer.errors import SettingsError, TrainingError
+from quarry.indexer.opened import Index
+from quarry.indexer.storage.generations import Generations
 from quarry.retriever.ranking import Query
+from quarry.retriever.searcher import Searcher
 from quarry.training.fit.embedder import finetune
 from quarry.training.fit.loop.dev_score import DevSet
 from quarry.training.fit.spec import TrainSpec
+from quarry.training.tuning import tune
 from quarry.training.tuning.plan import TuningPlan
 from quarry.training.tuning.processes import Job, finetune_in_processes
 from tests import ROOT
 from tests.app.cli.test_train_command import workers
 from tests.training.tiny_model import tiny_model, topic_rows
+from tests.training.tuning.test_embedder import DENSE, general, index, model, pairs, plan, rows
+
+__all__ = ["general", "index", "model", "pairs"]
 
 SPEC = {
     "batch_size": 16,
@@ -66,6 +73,19 @@ def test_two_processes_make_the_update_of_one(tmp_path):
     assert sum('"dev"' in line for line in log) == len(
         {line for line in log if '"dev"' in line}
     )  # scored once, not by each
+
+
+@pytest.mark.slow
+def test_an_index_is_tuned_in_two_processes_from_pairs_to_promotion(index, general, pairs):
+    report = tune(index, plan(general, pairs, processes=2), run="two")
+    assert report.promoted and not report.forced
+    assert report.verdict.held_out.verdict == "better"
+    assert report.generation == "000002" == Generations(index).pointer().generation
+    assert Index.open(index).manifest.embedder.folder == "models/two"
+    asked = rows(160)[7]
+    answer = Searcher.open(index, device="cpu").search(asked.query, 5, DENSE)
+    assert not answer.degraded
+    assert asked.pos[0] in [result.text for result in answer.results]
 
 
 @pytest.mark.slow
