@@ -11,7 +11,7 @@ encodes few new ones: their vectors stay in the cache. `quarry.indexer.build.mea
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Self
@@ -86,10 +86,22 @@ def probe_routes(parts: Parts, embedder: CachedEmbedder) -> Probes:
 def probe_languages(
     parts: Parts,
     embedder: CachedEmbedder,
-    members: Mapping[str, frozenset[str]],
+    members: Mapping[str, Collection[str]],
     centroids: Mapping[str, NDArray[np.float32]],
+    *,
+    home: Mapping[str, Collection[str]] | None = None,
 ) -> Probes:
-    """Probe both routes in each language of a mixed index, and choose how far the languages are evened out."""
+    """Probe both routes in each language of a mixed index, and choose how far the languages are evened out.
+
+    Args:
+        parts: What is probed.
+        embedder: Its model.
+        members: The passages of each language: their ids, or a predicate.
+        centroids: The mean vector of each, shape (dim,).
+        home: The passages that are in none of the other languages, for each; None to find them out of all ids.
+    """
+    if home is None:
+        home = {name: _outside(parts.table, members, name) for name in members}
     order = parts.table.lowest_digests(_SPREAD_SAMPLE)
     quality: dict[str, RouteQuality] = {}
     languages: dict[str, LanguageFacts] = {}
@@ -104,7 +116,7 @@ def probe_languages(
             every.append(asked)
             quality[name] = measured_quality(parts, asked)
             spreads.append(_spread(parts.vectors, asked.questions, sample))
-            share = choose_share(_rivals(parts, asked, name, members, centroids))
+            share = choose_share(_rivals(parts, asked, name, members, centroids, home[name]))
         languages[name] = LanguageFacts(passages=len(ids), share=share)
     if quality:
         quality[ALL] = _pooled(list(quality.values()))
@@ -140,25 +152,29 @@ def _mean_similarities(vectors: VectorStore, questions: Vectors, sample: Sequenc
     return np.array(list(totals.values()))
 
 
+def _outside(table: ChunkTable, members: Mapping[str, Collection[str]], name: str) -> frozenset[str]:
+    """Return the passages that are in no language but this one, or in none."""
+    return frozenset(table.chunk_ids()).difference(*(ids for other, ids in members.items() if other != name))
+
+
 def _rivals(
     parts: Parts,
     asked: "Asked",
     name: str,
-    members: Mapping[str, frozenset[str]],
+    members: Mapping[str, Collection[str]],
     centroids: Mapping[str, NDArray[np.float32]],
+    home: Collection[str],
 ) -> Rivals:
     others = [other for other in members if other != name]
-    foreign = frozenset().union(*(members[other] for other in others))
-    at_home = frozenset(parts.table.chunk_ids()) - foreign
     return Rivals(
         own=asked.own,
-        same=_similarities(parts, asked, at_home),
+        same=_similarities(parts, asked, home),
         other={other: _similarities(parts, asked, members[other]) for other in others},
         lead={other: lead_of(asked.questions, centroids[name], centroids[other]) for other in others},
     )
 
 
-def _similarities(parts: Parts, asked: "Asked", allowed: frozenset[str]) -> list[NDArray[np.float64]]:
+def _similarities(parts: Parts, asked: "Asked", allowed: Collection[str]) -> list[NDArray[np.float64]]:
     found = parts.vectors.search(asked.questions, _DEPTH, allowed=allowed)
     return [
         np.array(

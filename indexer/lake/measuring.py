@@ -13,7 +13,7 @@ from quarry.indexer.lake.counted import Counted
 from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.storage.manifest import Probes
 from quarry.indexer.storage.vectors.vector_cache import VectorCache
-from quarry.indexer.stores.centroids import common_languages, major_languages
+from quarry.indexer.stores.centroids import common_languages
 from quarry.indexer.stores.lake.opening import LakeParts
 
 
@@ -48,8 +48,9 @@ def measure(
     with closing(VectorCache.open(scratch / "probes.sqlite", embedder.spec.dim)) as cache:
         cached = CachedEmbedder(embedder, cache)
         if centroids:
-            members = major_languages(parts.texts.languages())
-            probes = probe_languages(probed, cached, members, centroids)
+            names = list(centroids)
+            home = {name: parts.texts.outside([other for other in names if other != name]) for name in names}
+            probes = probe_languages(probed, cached, parts.texts.languages_apart(names), centroids, home=home)
         else:
             probes = probe_routes(probed, cached)
     return probes.model_copy(update={"passages": len(parts.vectors)})

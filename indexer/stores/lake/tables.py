@@ -44,10 +44,13 @@ class Table:
             found: list[dict[str, Any]] = query.select(list(columns)).limit(limit).to_arrow().to_pylist()
         return found
 
-    def batches(self, columns: Sequence[str], size: int) -> Iterator[Any]:
-        """Yield columns of all rows as record batches, in the order of the table."""
+    def batches(self, columns: Sequence[str], size: int, where: str | None = None) -> Iterator[Any]:
+        """Yield columns of all rows, or of those that meet a predicate, as record batches, in the order of the table."""
         with translated(self.place):
-            yield from self.lance.search().select(list(columns)).limit(None).to_batches(size)
+            query = self.lance.search()
+            if where is not None:
+                query = query.where(where)
+            yield from query.select(list(columns)).limit(None).to_batches(size)
 
     def by(self, column: str, values: Sequence[str], columns: Sequence[str]) -> Iterator[dict[str, Any]]:
         """Yield columns of the rows whose value of a column is among some."""

@@ -131,6 +131,10 @@ class LakeTexts(ChunkTable):
         """Return the passages of each of some languages, as predicates."""
         return {name: Where(f"lang = {quoted(name)}", self._tables.passages) for name in names}
 
+    def outside(self, names: Sequence[str]) -> Where:
+        """Return the passages in none of some languages, as a predicate."""
+        return Where(f"NOT ({is_in('lang', names)})", self._tables.passages)
+
     def language_counts(self) -> dict[str, int]:
         """Return how many passages of each language there are."""
         counts = {

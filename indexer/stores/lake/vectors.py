@@ -14,6 +14,8 @@ from quarry.indexer.stores.lake.tables import Table, is_in, translated
 from quarry.indexer.stores.lake.where import Where
 
 _TIES = 16  # rows read past k, so that equal similarities at the cut come in id order
+_MANY = 8  # questions, from which on one pass over all rows is cheaper than one each
+_BLOCK = 8_192  # rows compared at once
 _FEW = 2_000  # ids of a filter whose vectors are fetched and compared; more are searched in parts
 
 
@@ -82,15 +84,28 @@ class LakeVectors:
         check_search(queries, k, self._dim)
         if not self._count:
             return [[] for _ in range(len(queries))]
-        if allowed is None:
-            return [_best(self._nearest(query, k, None), k) for query in queries]
-        if isinstance(allowed, Where):
-            return [_best(self._nearest(query, k, allowed.sql), k) for query in queries]
+        if allowed is None or isinstance(allowed, Where):
+            where = None if allowed is None else allowed.sql
+            if self._facts.index == "none" and len(queries) >= _MANY:
+                return self._in_one_pass(queries, k, where)
+            return [_best(self._nearest(query, k, where), k) for query in queries]
         wanted = sorted(set(allowed))
         if len(wanted) <= _FEW:
             return self._among(queries, wanted, k)
         parts = [is_in(self._id, wanted[first : first + _FEW]) for first in range(0, len(wanted), _FEW)]
         return [_best([row for where in parts for row in self._nearest(query, k, where)], k) for query in queries]
+
+    def _in_one_pass(self, queries: Vectors, k: int, where: str | None) -> list[list[Neighbour]]:
+        """Compare every row with many questions, a block after another."""
+        found: list[list[Neighbour]] = [[] for _ in queries]
+        for batch in self._table.batches([self._id, "vector"], _BLOCK, where):
+            names = batch[self._id].to_pylist()
+            similar = queries @ batch["vector"].flatten().to_numpy().reshape(-1, self._dim).T
+            for row, line in enumerate(similar if names else ()):
+                least = np.partition(line, -k)[-k] if len(line) > k else line.min()
+                hits = [Neighbour(names[place], float(line[place])) for place in np.flatnonzero(line >= least).tolist()]
+                found[row] = _best([*found[row], *hits], k)
+        return found
 
     def exact(self, query: Vectors, k: int) -> list[Neighbour]:
         """Return the k nearest by comparing every vector."""
