@@ -4,14 +4,14 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
+from quarry.app.doctor_logs import check_feedback, check_inbox
+from quarry.app.finding import CheckResult, Severity
 from quarry.indexer.build.plan import DROPPED_SHIFT
-from quarry.indexer.errors import AccessError, FeedbackError, ModelError, SearchError
+from quarry.indexer.errors import AccessError, ModelError, SearchError
 from quarry.indexer.lexical.choice import SAMPLE, suited_analyzer
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
@@ -23,29 +23,13 @@ from quarry.indexer.storage.texts.contents import uri_of
 from quarry.indexer.storage.texts.generation_texts import repeated_documents
 from quarry.retriever.stages.query_shift import RecordedShift
 
-Severity = Literal["ok", "warning", "failure"]
+__all__ = ["CheckResult", "Severity", "examine"]
+
 # A new generation is built beside the live one, so twice its size should be free.
 _FREE_DISK_FACTOR = 2.0
 _SELF_SEARCHES = 20
 # Stored and fresh embeddings of one text: 1 up to rounding and the compression of the store.
 _SELF_SIMILARITY = 0.98
-
-
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """One check.
-
-    Attributes:
-        name: Identifies the check.
-        severity: How bad the finding is.
-        message: What was found.
-        remedy: The command that fixes it; empty when there is nothing to fix.
-    """
-
-    name: str
-    severity: Severity
-    message: Message
-    remedy: str = ""
 
 
 def examine(root: Path) -> Iterator[CheckResult]:
@@ -105,7 +89,8 @@ def _examine(root: Path, generations: Generations, rebuild: str) -> Iterator[Che
     yield _check_database(index, rebuild)
     yield from _check_counts(index, rebuild)
     yield from _check_left_out(index, root)
-    yield from _check_feedback(root)
+    yield from check_feedback(index)
+    yield from check_inbox(root)
     yield _check_analyzer(index, f"quarry index PATH --into {root}")
     yield _check_languages(index, root)
     _read_models_again(index)
@@ -214,22 +199,6 @@ def _check_left_out(index: Index, root: Path) -> Iterator[CheckResult]:
     scans = {"scanned_pages", "garbled_pages"} & lost.keys()
     remedy = f"quarry index PATH --into {root} --ocr" if scans else ""
     yield CheckResult("left out", "warning" if lost else "ok", found, remedy)
-
-
-def _check_feedback(root: Path) -> Iterator[CheckResult]:
-    """Read every judgement, comparing each with its digest."""
-    from quarry.training.feedback.log import FeedbackLog, feedback_path
-
-    if not feedback_path(root).is_file():
-        return
-    try:
-        with FeedbackLog.read(feedback_path(root)) as log:
-            count = sum(1 for _ in log.events())
-    except FeedbackError as err:
-        yield CheckResult("feedback", "failure", err.message)
-        return
-    told = Message.of("doctor.feedback", "{count:judgement is|judgements are} whole", count=count)
-    yield CheckResult("feedback", "ok", told)
 
 
 def _read_models_again(index: Index) -> None:

@@ -1,8 +1,10 @@
 """What the doctor says of a tuned reranker; the other checks are tested through the command in `test_cli`."""
 
 import os
+import shutil
 
 from quarry.app.doctor import examine
+from quarry.app.server.writing.inbox import INBOX_NAME, Inbox
 from quarry.indexer.build import index_documents
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.lake.relabel import with_reranker
@@ -87,3 +89,36 @@ def test_damaged_judgements_are_named(tmp_path):
     feedback_path(index).write_bytes(content)
     (damaged,) = [check for check in examine(index) if check.name == "feedback"]
     assert damaged.severity == "failure" and "row 1 of the feedback log was changed" in str(damaged.message)
+
+
+def test_a_log_that_judges_documents_of_another_index_is_pointed_out(tmp_path):
+    for name in ("mine", "other"):
+        index_documents(tmp_path / name, [Document(f"{name}{n}", f"text {n} of {name}") for n in range(9)], None)
+    with FeedbackLog.open(feedback_path(tmp_path / "other")) as log:
+        for n in range(9):
+            log.append(FeedbackEvent(f"text {n}", "thumb_up", "s", "000001", f"other{n}#0-9", f"other{n}"))
+    (right,) = [check for check in examine(tmp_path / "other") if check.name == "feedback"]
+    assert (right.severity, str(right.message)) == ("ok", "9 judgements are whole")
+    shutil.copy(feedback_path(tmp_path / "other"), feedback_path(tmp_path / "mine"))
+    (wrong,) = [check for check in examine(tmp_path / "mine") if check.name == "feedback"]
+    assert wrong.severity == "warning"
+    assert "9 of the 9 documents that were judged are not in this index" in str(wrong.message)
+
+
+def test_damaged_texts_that_wait_to_be_indexed_are_named(tmp_path):
+    index = tmp_path / "index"
+    index_documents(index, [Document("a", "图书馆可以续借两次。")], None)
+    inbox = Inbox.open(index)
+    job = inbox.put_documents([Document("b", "waiting text of the library")])
+    live = [check for check in examine(index) if check.name == "inbox"]  # while a server has it open
+    inbox.close()
+    closed = [check for check in examine(index) if check.name == "inbox"]
+    for (sound,) in (live, closed):
+        assert (sound.severity, str(sound.message)) == ("ok", "1 waiting request is whole")
+    path = index / INBOX_NAME
+    path.write_bytes(path.read_bytes().replace(b"waiting text", b"waiting test"))
+    (changed,) = [check for check in examine(index) if check.name == "inbox"]
+    assert changed.severity == "failure" and f"the texts of {job.id} do not match" in str(changed.message)
+    path.write_bytes(path.read_bytes()[:5000])
+    (cut,) = [check for check in examine(index) if check.name == "inbox"]
+    assert cut.severity == "failure" and "inbox.sqlite are damaged" in str(cut.message)

@@ -23,7 +23,11 @@ def main() -> int:
     kills.add_argument("--store", default="", help="exact, faiss or lance; by default as the size of the index has it")
     kills.add_argument("--processes", type=int, default=0, help="share the kills out among so many processes")
     kills.add_argument("--seconds", type=float, default=math.inf, help="end after so long, with what was done")
-    kills.add_argument("--out", type=Path, help="a file for the counts, written again after each share")
+    kills.add_argument(
+        "--out",
+        type=Path,
+        help="a file for the counts, written again after each share; a later run with it goes on from them",
+    )
     kills.add_argument(
         "--folder", type=Path, help="where to work; by default a temporary folder, in memory where that is possible"
     )
@@ -36,6 +40,8 @@ def main() -> int:
     files.add_argument("--only", nargs="*", default=[])
     doors = commands.add_parser("doors", help="requests made up from the OpenAPI description")
     doors.add_argument("--cases", type=int, default=5000)
+    doors.add_argument("--seconds", type=float, default=math.inf, help="end after so long, with what was done")
+    doors.add_argument("--out", type=Path, help="a file for the counts; a later run with it goes on from them")
     faults = commands.add_parser("faults", help="full disks, two writers, unusual names, clocks, little memory")
     faults.add_argument("--only", nargs="*", default=[])
     faults.add_argument("--rounds", type=int, default=100, help="of two writers")
@@ -93,9 +99,10 @@ def _files(chosen: argparse.Namespace, folder: Path) -> int:
 def _doors(chosen: argparse.Namespace, folder: Path) -> int:
     from tests.reliability import doors
 
-    rows = doors.run(folder, chosen.cases, chosen.seed)
-    for row in rows:
+    rows = []
+    for row in doors.run(folder, chosen.cases, chosen.seed, chosen.seconds, chosen.out):
         _say(row)
+        rows.append(row)
     _say({"asked": sum(row["asked"] for row in rows), "operations": len({row["operation"] for row in rows})})
     return int(any(row["wrong"] for row in rows))
 

@@ -28,22 +28,37 @@ class Plan:
     seed: int = 0
     store: str = ""
 
-    def shares(self) -> Iterator[tuple[str, int, int]]:
-        """Yield kind, kills and seed of each share, the kinds in turn: what is cut off by the clock is cut off evenly."""
-        for first in range(0, self.each, SHARE):
-            for kind in self.kinds:
-                yield kind, min(SHARE, self.each - first), self.seed + first
+    def shares(self, earlier: list[dict[str, Any]]) -> Iterator[tuple[str, int, int]]:
+        """Yield kind, kills and seed of each share, those with the fewest kills first: what the clock cuts off is cut off evenly.
+
+        Args:
+            earlier: Rows of a run that this one goes on from; its kills count, and their seeds are not used again.
+        """
+        done = {row["kind"]: row["kills"] for row in earlier}
+        firsts = [(first, kind) for kind in self.kinds for first in range(_done(kind, done), self.each, SHARE)]
+        for first, kind in sorted(firsts, key=lambda share: (share[0], self.kinds.index(share[1]))):
+            yield kind, min(SHARE, self.each - first), self.seed + first
+
+
+def _done(kind: str, done: dict[str, int]) -> int:
+    """How often a kind was killed; promotions are killed in turn with rollbacks."""
+    return min(done.get("promotion", 0), done.get("rollback", 0)) if kind == "promotion" else done.get(kind, 0)
 
 
 def run(plan: Plan, folder: Path, out: Path | None) -> list[dict[str, Any]]:
-    """Run all shares; returns a row for each kind. `out` is written again after each share.
+    """Run all shares; returns a row for each kind. `out` is written again after each share; where it is there, its kills count.
 
     Raises:
         AssertionError: If a share lost something; the file then holds the end of what it said.
     """
-    until, rows, failures = time.monotonic() + plan.seconds, list[dict[str, Any]](), list[str]()
+    rows, failures = list[dict[str, Any]](), list[str]()
+    if out is not None and out.is_file():
+        earlier = json.loads(out.read_text(encoding="utf-8"))
+        rows, failures = earlier["rows"], earlier["failures"]
+        assert not failures, f"{out} holds a failure: look at it and remove the file"
+    until, shares = time.monotonic() + plan.seconds, list(plan.shares(added(rows)))
     with ThreadPoolExecutor(plan.processes) as pool:
-        work = [pool.submit(_share, plan, share, folder / str(n), until) for n, share in enumerate(plan.shares())]
+        work = [pool.submit(_share, plan, share, folder / str(n), until) for n, share in enumerate(shares)]
         for done in as_completed(work):
             said, failure = done.result()
             rows += said
@@ -80,9 +95,9 @@ def added(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for row in rows:
         total = found.setdefault(row["kind"], {"kind": row["kind"], "shares": 0})
-        total["shares"] += 1
+        total["shares"] += row.get("shares", 1)
         for name, count in row.items():
-            if name != "kind":
+            if name not in ("kind", "shares"):
                 total[name] = total.get(name, 0) + count
     return list(found.values())
 

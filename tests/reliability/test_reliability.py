@@ -53,3 +53,13 @@ def test_mutants_are_read_or_skipped_within_the_limits():
 def test_of_two_writers_at_the_same_moment_the_second_is_refused_or_waits_its_turn():
     (found,) = said("faults", "--only", "writers", "--rounds", "3")
     assert found["tried"] == found["refused"] + found["both finished"] == 3
+
+
+def test_a_run_of_kills_goes_on_from_an_earlier_one(tmp_path):
+    pytest.importorskip("fastapi")
+    out = tmp_path / "counts.json"
+    out.write_text(json.dumps({"rows": [{"kind": "append", "shares": 9, "kills": 8, "lost": 0}], "failures": []}))
+    found = said("kills", "--each", "10", "--only", "append", "delete", "--processes", "2", "--out", str(out))
+    assert {each["kind"]: (each["kills"], each["shares"]) for each in found} == {"append": (10, 10), "delete": (10, 1)}
+    assert json.loads(out.read_text())["rows"] == found
+    assert said("kills", "--each", "10", "--only", "append", "--processes", "2", "--out", str(out)) == found
