@@ -46,7 +46,7 @@ def check_feedback(index: Index) -> Iterator[CheckResult]:
             do="If {path} was copied from another index, put the index's own back; if the documents were removed, nothing is wrong",
             strange=strange,
             judged=len(judged),
-            path=path,
+            path=str(path),
         )
         yield CheckResult("feedback", "warning", other)
         return
@@ -76,7 +76,7 @@ def check_inbox(root: Path) -> Iterator[CheckResult]:
             "doctor.inbox_damaged",
             "the waiting documents in {path} are damaged: {reason}",
             do="Start `quarry serve`: it indexes those that are whole and reports the others; send these again",
-            path=path,
+            path=str(path),
             reason=reason,
         )
         yield CheckResult("inbox", "failure", damaged)
