@@ -100,3 +100,18 @@ def test_what_is_missing_for_a_reranker_or_a_language_model_is_said(index, pairs
     assert done.returncode == 1
     assert "--personas was given without --synthetic" in done.stderr
     assert not (index / "tuning").exists()
+
+
+def test_json_and_quiet_change_what_is_printed_and_nothing_else(index, pairs):
+    given = ("tune", index, "--what", "queries", "--pairs", pairs, "--no-feedback", "--no-promote")
+    loud, silent, parsed = (
+        quarry(*given, "--run", run, *more) for run, more in (("a", ()), ("b", ("--quiet",)), ("c", ("--json",)))
+    )
+    assert [done.returncode for done in (silent, parsed)] == [loud.returncode] * 2, parsed.stderr
+    assert "step 1 of " in loud.stderr
+    assert silent.stderr == ""
+    assert "step 1 of " in parsed.stderr
+    assert silent.stdout.replace("run b", "run a").replace("/b/", "/a/") == loud.stdout
+    assert "run a: " in loud.stdout
+    report = json.loads(parsed.stdout)
+    assert report["run"] == "c" and report["promoted"] is False

@@ -16,7 +16,6 @@ from quarry.training.tuning.second_stage.fitting import fit_map
 from quarry.training.tuning.second_stage.spec import SecondStageSpec
 from tests.training.examples.test_split import example, many
 from tests.training.negatives.test_mine import CosineEmbedder, OddReranker, ask
-from tests.training.tuning.data.test_every_setting import DATA
 from tests.training.tuning.second_stage.test_fitting import SPEC, lists
 
 SPLIT = {"dev": 0.3, "test": 0.4, "seed": 1, "similarity": 0.2}
@@ -94,8 +93,7 @@ def test_a_setting_of_the_second_stage_changes_the_map_or_its_judgement(name, sh
 
 def test_every_setting_has_a_case():
     assert {one.name for one in fields(SplitSpec)} == SPLIT.keys()
-    # whether pairs of a file get neighbours goes with the option --range-for-sampling, whose case is beside those of the data
+    # whether pairs of a file get neighbours has its test beside those of the data
     assert {one.name for one in fields(NegativeSpec)} == NEGATIVES.keys() | {"neighbours"}
-    assert "ranks" in DATA
     # how many candidates a query has is asked of the search: second_stage/test_subject.py
     assert SecondStageSpec.model_fields.keys() == SECOND_STAGE.keys() | {"depth"}

@@ -98,6 +98,7 @@ def spec_of(given, world, endpoint):
     negatives = NegativeSpec(number=given.get("negatives", 4), seed=seed, consistent_within=None)
     if "ranks" in given:
         negatives = replace(negatives, ranks=given["ranks"], neighbours=False)
+    negatives = replace(negatives, neighbours=given.get("neighbours", negatives.neighbours))
     return DataSpec(sources, SplitSpec(seed=seed), named.get("evaluate"), negatives, 2, seed)
 
 
@@ -142,6 +143,19 @@ def test_an_option_changed_alone_changes_the_data(world, server, tmp_path, name)
     after = seen(spec_of({**shared, name: value}, world, server.endpoint()), world, tmp_path / "after")
     assert before == again
     assert after != before
+
+
+def test_whether_neighbours_are_looked_for_changes_negatives_and_nothing_else(world, tmp_path):
+    """No option of its own: `--range-for-sampling` switches it off, and its case above changes the ranks as well."""
+    with_them = seen(spec_of({}, world, None), world, tmp_path / "with")
+    without = seen(spec_of({"neighbours": False}, world, None), world, tmp_path / "without")
+    found = [
+        {(row["query"], *row["pos"]): set(row["neg"]) for row in map(json.loads, files["train.jsonl"].splitlines())}
+        for files, _ in (with_them, without)
+    ]
+    assert with_them[1] == without[1]
+    assert found[0].keys() == found[1].keys()
+    assert found[0] != found[1]
 
 
 def personal(body):

@@ -149,6 +149,15 @@ def test_what_cannot_be_tuned_is_said_before_anything_is_done(tmp_path, index, g
     assert not (index / "tuning").exists() and not (tmp_path / "plain" / "tuning").exists()
 
 
+def test_how_many_candidates_a_query_has_changes_the_map(index, general, pairs):
+    spec = LEARNS.model_copy(update={"epochs": 1})
+    maps = []
+    for number, depth in enumerate((50, 50, 8)):
+        report = tune(index, plan(general, pairs, spec.model_copy(update={"depth": depth}), promote=False), run=f"{number}")
+        maps.append((Path(report.model) / "second_stage.safetensors").read_bytes())
+    assert maps[0] == maps[1] != maps[2]
+
+
 def test_the_command_says_what_was_compared(index, general, pairs, monkeypatch):
     monkeypatch.setattr("quarry.demo_corpus.general_path", lambda: general)
     asked = [
