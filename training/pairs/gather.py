@@ -54,8 +54,7 @@ class _Work:
     def __init__(self, staging: Staging, cleaning: CleaningOptions, *, keep_dropped: bool) -> None:
         self._staging, self._cleaning, self._keep_dropped = staging, cleaning, keep_dropped
         self._copies = Copies(lambda row: (staging[row].specific, staging[row].passage))
-        for block in staging.signatures():
-            self._copies.add_all(block)
+        self._copies.add_all(staging.signatures())
         self._due = time.monotonic() + _EVERY_S
 
     def handle(self, source: Source) -> Iterator[int]:

@@ -14,7 +14,7 @@ A process that dies leaves files that are longer than `state.json` says; they ar
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -186,11 +186,9 @@ class Staging:
         self._reader.seek(start)
         return FoundPair(*json.loads(self._reader.read(end - start)))
 
-    def signatures(self) -> Iterator[NDArray[np.uint32]]:
-        """Yield the signatures, shape (n, BANDS), in blocks."""
-        with (self.folder / "bands.u32").open("rb") as handle:
-            while len(block := np.fromfile(handle, np.uint32, BANDS << 12)):
-                yield block.reshape(-1, BANDS)
+    def signatures(self) -> NDArray[np.uint32]:
+        """Return the signatures of all pairs, shape (n, BANDS)."""
+        return np.fromfile(self.folder / "bands.u32", dtype=np.uint32).reshape(-1, BANDS)
 
     def queries(self) -> NDArray[np.uint64]:
         """Return the digests of query and specific query of all pairs, shape (n, 2)."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import uvicorn
+from fastapi import FastAPI
 
 from quarry.app.server.application import create_app
 from quarry.app.server.services import Services
@@ -46,7 +47,14 @@ def served(settings: ServeOptions, embedder=None, reranker=None, work=None) -> I
     services = Services.open(replace(settings, poll_s=0.05), embedder=embedder, reranker=reranker)
     if work is not None:
         work(services)
-    config = uvicorn.Config(create_app(services), host="127.0.0.1", port=0, log_level="error")
+    with answering(create_app(services)) as (client, server):
+        yield Served(str(client.base_url).rstrip("/"), services, client, server)
+
+
+@contextmanager
+def answering(app: FastAPI) -> Iterator[tuple[httpx.Client, uvicorn.Server]]:
+    """Run an application on a free port."""
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -54,10 +62,9 @@ def served(settings: ServeOptions, embedder=None, reranker=None, work=None) -> I
         assert thread.is_alive()
         time.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
     try:
-        with httpx.Client(base_url=url, timeout=30) as client:
-            yield Served(url, services, client, server)
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+            yield client, server
     finally:
         server.should_exit = True
         thread.join(20)

@@ -5,13 +5,10 @@ from collections import Counter
 
 import numpy as np
 import pytest
-import torch
-from typer.testing import CliRunner
 
-from quarry.app.cli import cli
 from quarry.indexer.errors import SettingsError
 from quarry.indexer.models.encoder import load_embedder
-from quarry.indexer.models.few_shot import Shot, with_shots, without_shots, write_shots
+from quarry.indexer.models.few_shot import Shot, with_shots, without_shots
 from quarry.indexer.models.format import model_format
 from quarry.indexer.models.source import resolve_model
 from quarry.indexer.opened import Index
@@ -26,75 +23,12 @@ from quarry.training.fit.rows.examples_before import ExamplesBefore
 from quarry.training.fit.rows.table import RowTable
 from quarry.training.fit.spec import InContextSpec, TrainSpec
 from quarry.training.tuning import tune
-from tests.training.in_context.two_readings import FORMAT, decoder, said, shots, task_rows, triples
+from tests.training.in_context.asking import indexed, right, run
+from tests.training.in_context.two_readings import EVERY, FORMAT, HELD, SHOWN, SPEC, TRAINED, said, shots, task_rows
 from tests.training.tuning.test_embedder import DENSE, general, plan
 from tests.training.tuning.test_recorded_settings import built
 
 __all__ = ["general"]
-
-EVERY = triples(1000, 0)
-TRAINED, HELD, SHOWN = EVERY[:880], EVERY[880:950], EVERY[950:]
-SPEC = {
-    "epochs": 9,
-    "batch_size": 32,
-    "learning_rate": 3e-3,
-    "loss": {"temperature": 0.05, "hard_negatives": 1},
-    "batches": {"order": "homogeneous"},
-    "in_context": {},
-    "token_budget": 8192,
-    "checkpoint_steps": 0,
-    "precision": "float32",
-}
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    return decoder(tmp_path_factory.mktemp("base") / "m")
-
-
-@pytest.fixture(scope="module")
-def trained(base, tmp_path_factory):
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    rows = task_rows(TRAINED, "x") + task_rows(TRAINED, "y")
-    done = finetune(base, rows, TrainSpec.of(SPEC), tmp_path_factory.mktemp("run") / "r", device="cpu")
-    torch.set_num_threads(threads)
-    return done.folder
-
-
-@pytest.fixture
-def files(tmp_path):
-    """One file of examples per reading."""
-    for letter in "xy":
-        write_shots(tmp_path / f"{letter}.jsonl", shots(letter, SHOWN[:3]))
-    return tmp_path
-
-
-def run(*arguments):
-    done = CliRunner().invoke(cli, [str(argument) for argument in arguments])
-    assert done.exit_code == 0, done.output
-    return done.stdout
-
-
-def indexed(into, model, *more):
-    """Index both readings of the held-out queries, one document a file."""
-    folder = into.parent / "documents"
-    folder.mkdir(exist_ok=True)
-    for letter in "xy":
-        for number, triple in enumerate(HELD):
-            (folder / f"{letter}{number}.txt").write_text(said(letter, triple), encoding="utf-8")
-    run("index", folder, "--into", into, "--model", model, "--device", "cpu", "--quiet", *more)
-    return into
-
-
-def right(index, letter, *more):
-    """Return the share of held-out queries whose first passage is their answer in a reading, through `quarry search`."""
-    asked = index.parent / "asked.txt"
-    asked.write_text("\n".join(said("n", triple) for triple in HELD), encoding="utf-8")
-    given = ["--queries", asked, "-k", 1, "--route", "dense", "--rerank", "none", "--device", "cpu", "--json"]
-    found = [json.loads(line) for line in run("search", index, *given, *more).splitlines()]
-    best = [one["results"][0]["text"].strip() for one in found]
-    return float(np.mean([text == said(letter, triple) for text, triple in zip(best, HELD, strict=True)]))
 
 
 def test_only_examples_tell_the_readings_apart_and_search_obeys_them(trained, files):

@@ -78,3 +78,18 @@ def task_rows(asked: list[tuple[int, ...]], letter: str) -> list[TrainingRow]:
 def shots(letter: str, asked: list[tuple[int, ...]]) -> tuple[Shot, ...]:
     """Return examples of one reading."""
     return tuple(Shot(said("n", one), said(letter, one)) for one in asked)
+
+
+EVERY = triples(1000, 0)
+TRAINED, HELD, SHOWN = EVERY[:880], EVERY[880:950], EVERY[950:]
+SPEC = {
+    "epochs": 9,
+    "batch_size": 32,
+    "learning_rate": 3e-3,
+    "loss": {"temperature": 0.05, "hard_negatives": 1},
+    "batches": {"order": "homogeneous"},
+    "in_context": {},
+    "token_budget": 8192,
+    "checkpoint_steps": 0,
+    "precision": "float32",
+}

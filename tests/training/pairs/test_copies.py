@@ -3,6 +3,7 @@
 import random
 
 import numpy as np
+import pytest
 
 from quarry.training.examples.near_duplicates import jaccard, shingles
 from quarry.training.pairs.filters.copies import Copies, _Table, sketch_of
@@ -93,3 +94,18 @@ def test_a_copy_is_found_among_many_questions_about_one_passage():
         near = f"{said} (copy)"
         missed += not copies.is_copy(sketch_of(query, near, symmetric=False))
     assert missed <= 2  # a twentieth; without the query's part in the signature, all but the first few
+
+
+@pytest.mark.parametrize("different", [40, 2**32])
+def test_a_table_that_is_filled_at_once_is_the_one_that_grew(different):
+    draw = np.random.default_rng(1)
+    signatures = draw.integers(0, different, (3000, BANDS), dtype=np.uint32)
+    grown, filled = _Table(slots=64), _Table(slots=64)
+    for row, signature in enumerate(signatures):
+        grown.add(signature, row)
+    filled.fill(signatures)
+    assert all(sorted(filled.find(one)) == sorted(grown.find(one)) for one in signatures)
+    grown.add(signatures[7], 3000)
+    filled.add(signatures[7], 3000)
+    assert sorted(filled.find(signatures[7])) == sorted(grown.find(signatures[7]))
+    assert _Table().fill(signatures[:0]) is None

@@ -18,7 +18,8 @@ LIKE_PASSAGE, LIKE_QUERY = 0.75, 0.5
 _FREE = 0xFFFFFFFF
 _PER_BAND = 4  # pairs of one band that are candidates
 _FULL = 0.6  # share of the slots in use before the table doubles
-_MOVED = 1 << 20  # tags that move into a larger table at a time
+_MOVED = 1 << 20  # tags that are put into a table at a time
+_PART_BITS = 4
 
 TextsOf = Callable[[int], tuple[str, str]]
 """Number of a kept pair to its query and passage."""
@@ -68,9 +69,9 @@ class Copies:
         self.count += 1
 
     def add_all(self, signatures: NDArray[np.uint32]) -> None:
-        """Keep pairs, shape (n, BANDS), in order."""
-        for signature in signatures:
-            self.add(signature)
+        """Keep the first pairs, shape (n, BANDS), in order, as an earlier process kept them."""
+        self._table.fill(signatures)
+        self.count = len(signatures)
 
 
 def sketch_of(query: str, passage: str, *, symmetric: bool) -> Sketch:
@@ -112,6 +113,23 @@ class _Table:
                 self._tag_at[slot], self._row_at[slot] = tag, row
                 self._used += 1
 
+    def fill(self, signatures: NDArray[np.uint32]) -> None:
+        """Add to an empty table what `add` would, one row after another; a part of the tags at a time."""
+        flat = signatures.ravel()
+        for part in range(1 << _PART_BITS):
+            places = np.flatnonzero(flat >> np.uint32(32 - _PART_BITS) == part)
+            places = places[np.argsort(flat[places], kind="stable")]
+            tags, rows = flat[places], (places // BANDS).astype(np.uint32)
+            kept = _changes(tags) | _changes(rows)  # a tag that a row has twice counts once
+            tags, rows = tags[kept], rows[kept]
+            first = np.flatnonzero(_changes(tags))
+            kept = np.arange(len(tags)) - np.repeat(first, np.diff(first, append=len(tags))) < _PER_BAND
+            tags, rows = tags[kept], rows[kept]
+            self._used += len(tags)
+            while self._used > _FULL * len(self._tags):
+                self._grow()
+            self._put(tags, rows)
+
     def _chain(self, tag: int) -> tuple[list[int], int]:
         """Return the pairs of a tag, and the free slot that the next one gets."""
         rows, last = list[int](), len(self._tags) - 1
@@ -126,10 +144,14 @@ class _Table:
         """Double the slots; many tags at a time."""
         tags, rows = (part[self._rows != _FREE] for part in (self._tags, self._rows))
         self._begin(2 * len(self._tags))
-        for first in range(0, len(tags), _MOVED):
-            self._put(tags[first : first + _MOVED], rows[first : first + _MOVED])
+        self._put(tags, rows)
 
     def _put(self, tags: NDArray[np.uint32], rows: NDArray[np.uint32]) -> None:
+        """Put tags into free slots, many at a time."""
+        for first in range(0, len(tags), _MOVED):
+            self._settle(tags[first : first + _MOVED], rows[first : first + _MOVED])
+
+    def _settle(self, tags: NDArray[np.uint32], rows: NDArray[np.uint32]) -> None:
         """Put tags into free slots; those that collide, in rounds."""
         last = len(self._tags) - 1
         slots = (tags.astype(np.uint64) * np.uint64(0x9E3779B1) & np.uint64(last)).astype(np.int64)
@@ -139,3 +161,10 @@ class _Table:
             # of two that wanted a slot, the last one has it
             left = (self._rows[slots] != rows) | (self._tags[slots] != tags)
             tags, rows, slots = tags[left], rows[left], (slots[left] + 1) & last
+
+
+def _changes(values: NDArray[np.uint32]) -> NDArray[np.bool_]:
+    """Return which values differ from the one before; the first does."""
+    out = np.ones(len(values), np.bool_)
+    np.not_equal(values[1:], values[:-1], out=out[1:])
+    return out

@@ -153,7 +153,9 @@ def test_how_many_candidates_a_query_has_changes_the_map(index, general, pairs):
     spec = LEARNS.model_copy(update={"epochs": 1})
     maps = []
     for number, depth in enumerate((50, 50, 8)):
-        report = tune(index, plan(general, pairs, spec.model_copy(update={"depth": depth}), promote=False), run=f"{number}")
+        report = tune(
+            index, plan(general, pairs, spec.model_copy(update={"depth": depth}), promote=False), run=f"{number}"
+        )
         maps.append((Path(report.model) / "second_stage.safetensors").read_bytes())
     assert maps[0] == maps[1] != maps[2]
 
