@@ -20,7 +20,7 @@ from quarry.training.pairs.run import make_pairs
 from tests.training.pairs.planted import plant, shares, write_rows
 from tests.training.pairs.test_run import true_pairs
 
-LANGUAGES = [("-en", "-en"), ("-zh", "-zh"), ("-en", "-zh"), ("-zh", "-en")]
+LANGUAGES = [("-zh", "-en"), ("-en", "-zh"), ("-en", "-en"), ("-zh", "-zh")]
 
 
 @dataclass
@@ -42,7 +42,9 @@ class _Kept:
     def _all(self, side: str, texts: Sequence[str], embed: Callable[[list[str]], Vectors]) -> Vectors:
         new = [text for text in dict.fromkeys(texts) if (side, text) not in self.vectors]
         self.vectors |= {(side, text): row for text, row in zip(new, embed(new), strict=True)}
-        return np.array([self.vectors[side, text] for text in texts], np.float32).reshape(len(texts), -1)
+        return np.array([self.vectors[side, text] for text in texts], np.float32).reshape(
+            len(texts), self.inner.spec.dim
+        )
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from quarry.indexer.errors import FeedbackError
 from quarry.training.examples.row_files import RowFiles
+from quarry.training.examples.text_files import TextFiles
 from quarry.training.fit.rows.batches import plan_batches
 from quarry.training.fit.stages import fitting, stage_spec
 
@@ -19,7 +20,7 @@ def planned(path, contents, stage):
     return rows, plan_batches(rows, spec)
 
 
-@pytest.mark.parametrize("stage", ["general", "task"])
+@pytest.mark.parametrize("stage", ["general", "task", "reranker"])
 @pytest.mark.parametrize(
     ("contents", "message"),
     [
@@ -54,3 +55,20 @@ def test_a_bad_line_among_good_ones_is_left_out_and_named(tmp_path, bad):
     assert len(rows) == 20
     assert [str(one).partition(": ")[0] for one in rows.bad_rows] == [f"{tmp_path / 'a.jsonl'}:8"]
     assert sum(map(len, plan.batches)) == 20
+
+
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [
+        ([], "a.jsonl hold no text; expected"),
+        ([{"text": "one text"}], "no batch can be made of 1 row"),
+        ([{"text": " "}, {"title": "t"}], "a.jsonl hold no text; expected"),
+    ],
+    ids=["no text", "one text", "empty texts"],
+)
+def test_texts_that_teach_nothing_are_refused(tmp_path, contents, message):
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join(map(json.dumps, contents)), encoding="utf-8")
+    with pytest.raises(FeedbackError, match=message):
+        texts = TextFiles([path])
+        plan_batches(texts, fitting(stage_spec("pretrain", {}, gpu=False), len(texts), processes=1, given=False))

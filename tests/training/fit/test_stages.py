@@ -1,7 +1,6 @@
 """The stages' own settings, what a user puts over them, and what a run begins with."""
 
 import json
-import re
 from pathlib import Path
 
 import pytest
@@ -10,17 +9,9 @@ from quarry.indexer.errors import ModelError, SettingsError
 from quarry.indexer.models.encoder import load_embedder
 from quarry.training.fit.models.start import started
 from quarry.training.fit.spec import (
-    DistillationSpec,
-    InContextSpec,
-    LoraSpec,
-    LossSpec,
-    MatryoshkaSpec,
     PretrainSpec,
-    RerankerSpec,
-    TrainSpec,
 )
 from quarry.training.fit.stages import fitting, stage_spec
-from tests import ROOT
 from tests.training.masked_model import masked_model
 from tests.training.tiny_model import tiny_model
 
@@ -54,22 +45,6 @@ def test_a_batch_that_the_data_cannot_fill_shrinks_or_is_refused():
     assert fitting(spec, 100_000, processes=2, given=False) is spec
     with pytest.raises(SettingsError, match="a step has 1,024 rows and the data 1,000 rows; expected at most as many"):
         fitting(spec, 1000, processes=2, given=True)
-
-
-def test_every_setting_is_on_the_page():
-    page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
-    shown = set(re.findall(r"`([a-z_.]+)`", page))
-    plain = {
-        name
-        for name in {**TrainSpec.model_fields, **PretrainSpec.model_fields, **RerankerSpec.model_fields}
-        if name not in ("loss", "batches")
-    }
-    nested = {"loss": LossSpec, "matryoshka": MatryoshkaSpec, "distillation": DistillationSpec, "lora": LoraSpec}
-    nested["in_context"] = InContextSpec
-    wanted = plain - nested.keys()
-    for table, spec in nested.items():
-        wanted |= {f"{table}.{name}" for name in spec.model_fields}
-    assert wanted - shown == set()
 
 
 def test_a_model_that_is_served_as_it_is_is_begun_with_as_it_is(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from quarry.app.cli.commands import ui
 from quarry.app.server import running
-from quarry.app.ui.shared.session import Session
+from quarry.app.ui.shared import session
 from quarry.indexer.models.few_shot import read_shots
 from quarry.indexer.opened import Index
 from tests.app.server.serving import answering
@@ -66,7 +66,7 @@ def test_the_app_answers_with_the_examples(index, files, monkeypatch):
     for name, value in begun[0].items():
         if name.startswith("QUARRY_UI_"):
             monkeypatch.setenv(name, value)
-    searcher = Session(index, "a", "en", "none", "cpu").searcher()
+    searcher = session._live(str(index), "none", "cpu").newest()
     found = [searcher.search(said("n", one), k=1, options=DENSE).results[0].text for one in HELD]
     assert first(found, "y") > 0.9
 
