@@ -73,8 +73,8 @@ def test_the_app_answers_with_the_examples(index, files, monkeypatch):
 
 def test_examples_are_written_out_of_judgements_and_obeyed(index, files):
     found = passages(index)
-    for session, one in enumerate(HELD[:4]):
-        given = ["--add", "--query", said("n", one), "--grade", "3", "--session", f"s{session}"]
+    for voter, one in enumerate(HELD[:4]):
+        given = ["--add", "--query", said("n", one), "--grade", "3", "--session", f"s{voter}"]
         run("feedback", index, *given, "--chunk", found[said("y", one)].chunk_id)
     run("feedback", index, "--write-examples", files / "own.jsonl")
     # the passage as it is embedded, with its title
