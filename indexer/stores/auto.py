@@ -5,7 +5,7 @@ codes of `candidates` as well, and tunes how many candidates are compared exactl
 Similarities are always exact. There is nothing to train, so a merge costs little more than copying; small segments stay flat.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,17 +19,13 @@ from quarry.indexer.stores.candidates import TUNING_QUERIES, Candidates
 from quarry.indexer.stores.checks import check_search, recall_missed
 from quarry.indexer.stores.exact import ExactStore
 from quarry.indexer.stores.exact_files import StoredIds
-from quarry.indexer.stores.mapped import release
+from quarry.indexer.stores.row_reader import RowReader
 from quarry.indexer.stores.sealed import HEADER_NAME, Header, State, check_tuned
-from quarry.indexer.stores.shares import in_shares
 
 KIND = "auto"
 EXACT_UP_TO = 128 << 20  # bytes of vectors: read in about 15 ms
 TARGET_RECALL = 0.95
 _FEW_ALLOWED = 20_000  # passages: fewer are compared exactly
-_READ_AT_ONCE = 512  # vectors: what is worked on stays in the processor's cache
-_STRETCH_BYTES = 2 << 20  # of a file: what the system maps around a vector that is read, at most
-_STRETCHES = 192  # that are read before their pages are given back; twice as many are resident at most
 
 
 class AutoStore(ExactStore):
@@ -40,10 +36,8 @@ class AutoStore(ExactStore):
     def __init__(self, folder: Path, ids: StoredIds | list[str], matrix: Vectors) -> None:
         super().__init__(folder, ids, matrix)
         self._codes: Candidates | None = None
+        self._reader: RowReader | None = None  # beside codes
         self._facts: dict[str, Any] = {}
-        self._resident = np.zeros(
-            0, dtype=np.bool_
-        )  # which parts of the file searches have read since they were given back
 
     @classmethod
     def of_header(cls, folder: Path, header: Header | None) -> Self:
@@ -56,7 +50,7 @@ class AutoStore(ExactStore):
         if header is not None and header.facts.get("index") == "codes":
             check_tuned(header.facts, folder / HEADER_NAME)
             store._facts = dict(header.facts)
-            store._codes = Candidates.open(folder, header)
+            store._codes, store._reader = Candidates.open(folder, header), RowReader(store._matrix)
         return store
 
     @property
@@ -81,20 +75,22 @@ class AutoStore(ExactStore):
             queries=TUNING_QUERIES,
         )
         shown: dict[str, Any] = {
-            key: self._facts[key] for key in ("index", "search", "steps", "recall@10", "note") if key in self._facts
+            key: self._facts[key]
+            for key in ("index", "search", "steps", "last", "recall@10", "note")
+            if key in self._facts
         }
         return {**facts, **shown, "unindexed": 0, "why": why.as_json()}
 
     def add(self, ids: Sequence[str], vectors: Vectors) -> None:
         """Add all or nothing. Raises ValueError on a duplicate id, a wrong shape or a non-finite value."""
         super().add(ids, vectors)
-        self._codes = None
+        self._codes = self._reader = None
 
     def remove(self, ids: Collection[str]) -> int:
         """Remove these; return how many were there."""
         count = super().remove(ids)
         if count:
-            self._codes = None
+            self._codes = self._reader = None
         return count
 
     def search(self, queries: Vectors, k: int, *, allowed: Collection[str] | None = None) -> list[list[Neighbour]]:
@@ -120,49 +116,21 @@ class AutoStore(ExactStore):
         return self._compared(query[np.newaxis], k, among)[0] if found is None else found
 
     def vectors_of(self, rows: NDArray[np.int64]) -> Vectors:
-        """Return stored vectors by row number, shape (len(rows), dim); of a mapped file a bounded part becomes resident."""
-        out = np.empty((len(rows), self.dim), dtype=np.float32)
-        for part in self._bounded(rows):
-            out[part] = np.asarray(self._vectors())[rows[part]]
-        return out
+        """Return stored vectors by row number, shape (len(rows), dim); of a large file nothing becomes resident."""
+        return super().vectors_of(rows) if self._reader is None else self._reader.rows(rows)
 
     def similarities_of(self, query: Vectors, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the similarities of stored vectors with a query, shape (len(rows),), reading as `vectors_of` does."""
-        out, matrix = np.empty(len(rows), dtype=np.float32), np.asarray(self._vectors())
-        for whole in self._bounded(rows):
-            here, found = rows[whole], out[whole]
-
-            def compare(share: slice, here: NDArray[np.int64] = here, found: NDArray[np.float32] = found) -> None:
-                for first in range(share.start, share.stop, _READ_AT_ONCE):
-                    part = slice(first, min(first + _READ_AT_ONCE, share.stop))
-                    np.vecdot(matrix[here[part]], query, out=found[part])
-
-            in_shares(compare, len(here), _READ_AT_ONCE)
-        return out
-
-    def _bounded(self, rows: NDArray[np.int64]) -> Iterator[slice]:
-        """Yield rows in parts that may be read at once; what has become resident is given back when it is too much."""
-        if not len(rows):
-            return
-        stretches = rows * (4 * self.dim) // _STRETCH_BYTES
-        if len(self._resident) != (count := 4 * self.dim * len(self) // _STRETCH_BYTES + 1):
-            self._resident = np.zeros(count, dtype=np.bool_)
-        seen = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.diff(stretches) != 0)])
-        for turn in range(0, int(seen[-1]) + 1, _STRETCHES):
-            part = slice(*np.searchsorted(seen, [turn, turn + _STRETCHES]))
-            yield part
-            self._resident[stretches[part]] = True
-            if np.count_nonzero(self._resident) >= _STRETCHES:
-                release(self._vectors())
-                self._resident[:] = False
+        return super().similarities_of(query, rows) if self._reader is None else self._reader.similarities(query, rows)
 
     def write_into(self, state: State) -> dict[str, Any]:
         """Write vectors, ids and, when there are many, codes as data files of a state; return what its header says of them."""
         facts = super().write_into(state)
-        self._codes = None
+        self._codes = self._reader = None
         if 4 * self.dim * len(self) <= EXACT_UP_TO:
             return facts
         self._codes, tuned = Candidates.write(self._vectors(), state)
+        self._reader = RowReader(self._vectors())
         self._facts = {"index": "codes", "refine": 1, **tuned}
         if tuned["recall@10"] < TARGET_RECALL:
             self._facts["note"] = recall_missed(TARGET_RECALL).as_json()

@@ -14,6 +14,11 @@ def packed(values: NDArray[np.bool_]) -> NDArray[np.uint64]:
     return room.view(np.dtype("<u8"))
 
 
+def unpacked(words: NDArray[np.uint64], count: int) -> NDArray[np.uint8]:
+    """Return the first values of packed rows as 0 and 1, shape (n, count)."""
+    return np.unpackbits(np.ascontiguousarray(words).view(np.uint8), axis=1, count=count)
+
+
 def words_of(dim: int) -> int:
     """Return how many words hold so many values."""
     return -(-dim // _WORD)

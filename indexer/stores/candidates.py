@@ -2,11 +2,13 @@
 
     signs of all vectors       -> `first` candidates      codes
     signs and sizes of these   -> `second` candidates     second_bits
+    the same, query unrounded  -> `last` candidates       second_bits
     vectors of these           -> the nearest             auto
 
-Both numbers are tuned when the codes are written, by queries between stored vectors, once for ten hits and once for a hundred.
+The numbers are tuned when the codes are written, by queries between stored vectors, once for ten hits and once for a hundred.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -23,22 +25,32 @@ from quarry.indexer.stores.second_bits import SecondBits
 from quarry.indexer.stores.shares import in_shares
 
 TUNING_QUERIES = 200
+MANY_HITS_QUERIES = 50  # of them, for a hundred hits: five thousand places
 FEWEST = 500  # candidates of the first step; of the second, a fifth of them
 LARGEST_SHARE = 8  # of the vectors, one in so many is a candidate at most
 PER_HIT = 20  # candidates of the first step at least for each hit that is asked for; of the second, a fifth of them
 _OF_SECOND = 5
 _FEW_HITS, _MANY_HITS = 10, 100
 _AT_ONCE = 8192  # candidates of the first step estimated at once: what is worked on stays in the processor's cache
+_CLOSELY_AT_ONCE = 512  # of the second
 _FIRST_AIM = 0.99  # of the nearest are among the candidates of the first step
-_AIM = 0.98  # among those of the second; so that other queries than the tuning ones reach 0.95 too
+_SECOND_AIM = 0.985  # among those of the second
+_AIM = 0.98  # among the last; so that other queries than the tuning ones reach 0.95 too
+
+_Estimate = Callable[[Vectors, NDArray[np.int64]], NDArray[np.float32]]  # of a query for rows
+_Kept = Callable[[Vectors], NDArray[np.int64]]  # rows that a step keeps for a query
+_OfRows = Callable[
+    [Vectors, NDArray[np.int64], NDArray[np.uint64]], NDArray[np.float32]
+]  # the signs of these are given
 
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """How many candidates each step keeps; `second` is 0 for stores from before there was a second step."""
+    """How many candidates each step keeps; 0 for a step that a store from before it does not have."""
 
     first: int
     second: int
+    last: int
 
 
 class Candidates:
@@ -59,21 +71,25 @@ class Candidates:
         """Write the codes of a matrix as data files of a state that is still to be sealed, and tune the depths.
 
         Returns:
-            The candidates, and what the header says of them: `search`, `steps` and `recall@10`.
+            The candidates, and what the header says of them: `search`, `steps`, `last` and `recall@10`.
         """
         signs = SignCodes.write(matrix, state)
         bits = SecondBits.write(matrix, signs.center, state)
         queries = tuning_queries(matrix, TUNING_QUERIES)
         truth = nearest_rows(matrix, queries, min(_MANY_HITS, len(matrix)))
-        found = cls(signs, bits, (Depth(0, 0), Depth(0, 0)))
+        found = cls(signs, bits, (Depth(0, 0, 0), Depth(0, 0, 0)))
         ranks = np.array([signs.ranks(query, rows) for query, rows in zip(queries, truth, strict=True)])
-        depths = [found._tuned(queries, truth, ranks, hits) for hits in (_FEW_HITS, _MANY_HITS)]
-        found._depths = depths[0], depths[1]
+        fewer = slice(None, MANY_HITS_QUERIES)
+        found._depths = (
+            found._tuned(queries, truth[:, :_FEW_HITS], ranks[:, :_FEW_HITS]),
+            found._tuned(queries[fewer], truth[fewer], ranks[fewer]),
+        )
         few = truth[:, :_FEW_HITS]
         hits = [np.isin(rows, found.of(query, few.shape[1])).sum() for query, rows in zip(queries, few, strict=True)]
-        steps = [[depth.first, depth.second] for depth in depths]
+        steps = [[depth.first, depth.second] for depth in found._depths]
         recall = round(float(np.sum(hits)) / few.size, 4)
-        return found, {"search": depths[0].second, "steps": steps, "recall@10": recall}
+        last = [depth.last for depth in found._depths]
+        return found, {"search": last[0], "steps": steps, "last": last, "recall@10": recall}
 
     @classmethod
     def open(cls, folder: Path, header: Header) -> Self:
@@ -85,9 +101,12 @@ class Candidates:
         shape = header.count, header.dim
         signs, steps = SignCodes.open(folder, header.number, shape), header.facts.get("steps")
         if steps is None:
-            depth = Depth(header.facts["search"], 0)
+            depth = Depth(header.facts["search"], 0, 0)
             return cls(signs, None, (depth, depth))
-        few, many = (Depth(*map(int, step)) for step in steps)
+        lasts = header.facts.get("last", (0, 0))
+        few, many = (
+            Depth(int(first), int(second), int(last)) for (first, second), last in zip(steps, lasts, strict=True)
+        )
         return cls(signs, SecondBits.open(folder, header.number, shape), (few, many))
 
     def of(self, query: Vectors, hits: int, among: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
@@ -103,50 +122,76 @@ class Candidates:
         rows = self._signs.nearest(query, max(depth.first * more, PER_HIT * hits), among)
         if self._bits is None:
             return rows
-        return self._second(query, rows, max(depth.second * more, PER_HIT * hits // _OF_SECOND))
+        rows = self._nearest(rows, max(depth.second * more, PER_HIT * hits // _OF_SECOND), self._estimates, query)
+        if not depth.last:
+            return rows
+        return self._nearest(rows, max(depth.last * more, PER_HIT * hits // _OF_SECOND), self._close_estimates, query)
 
-    def _second(self, query: Vectors, rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    def _nearest(self, rows: NDArray[np.int64], count: int, estimate: _Estimate, query: Vectors) -> NDArray[np.int64]:
+        """The rows with the highest estimates, ascending; all that are as high as the last."""
         if count >= len(rows):
             return rows
-        found = self._estimates(query, rows)
+        found = estimate(query, rows)
         nearest: NDArray[np.int64] = rows[found >= np.partition(found, len(rows) - count)[len(rows) - count]]
         return nearest
 
     def _estimates(self, query: Vectors, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        if (bits := self._bits) is None:
-            raise ValueError("there is no second step")
+        return self._estimated(self._second_bits().estimates, query, rows, _AT_ONCE)
+
+    def _close_estimates(self, query: Vectors, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        return self._estimated(self._second_bits().close_estimates, query, rows, _CLOSELY_AT_ONCE)
+
+    def _estimated(self, by: _OfRows, query: Vectors, rows: NDArray[np.int64], at_once: int) -> NDArray[np.float32]:
         left, out = query - self._signs.center, np.empty(len(rows), dtype=np.float32)
 
         def estimate(share: slice) -> None:
-            for first in range(share.start, share.stop, _AT_ONCE):
-                part = slice(first, min(first + _AT_ONCE, share.stop))
-                out[part] = bits.estimates(left, rows[part], self._signs.signs_of(rows[part]))
+            for first in range(share.start, share.stop, at_once):
+                part = slice(first, min(first + at_once, share.stop))
+                out[part] = by(left, rows[part], self._signs.signs_of(rows[part]))
 
-        in_shares(estimate, len(rows), _AT_ONCE)
+        in_shares(estimate, len(rows), at_once)
         return out
 
-    def _tuned(self, queries: Vectors, truth: NDArray[np.int64], ranks: NDArray[np.int64], hits: int) -> Depth:
-        """Choose the depths for so many hits.
+    def _second_bits(self) -> SecondBits:
+        if self._bits is None:
+            raise ValueError("there is no second step")
+        return self._bits
+
+    def _tuned(self, queries: Vectors, truth: NDArray[np.int64], ranks: NDArray[np.int64]) -> Depth:
+        """Choose the depths for as many hits as there are rows for a query.
 
         Args:
             queries: Shape (n, dim).
-            truth: The rows nearest to each, best first.
-            ranks: Where these come among the candidates of the first step.
-            hits: How many are wanted.
+            truth: The rows nearest to each, best first, shape (n, hits).
+            ranks: Where these come among the candidates of the first step, likewise.
         """
-        truth, ranks = truth[:, :hits], ranks[:, :hits]
         most = max(FEWEST, len(self._signs) // LARGEST_SHARE)
         first = min(most, max(FEWEST, int(np.quantile(ranks, _FIRST_AIM, method="higher"))))
+
+        def signs(query: Vectors) -> NDArray[np.int64]:
+            return self._signs.nearest(query, first)
+
+        second = self._reaching(_SECOND_AIM, self._estimates, signs, queries, truth)
+        second = min(first, max(FEWEST // _OF_SECOND, second))
+
+        def sizes(query: Vectors) -> NDArray[np.int64]:
+            return self._nearest(signs(query), second, self._estimates, query)
+
+        last = self._reaching(_AIM, self._close_estimates, sizes, queries, truth)
+        return Depth(first, second, min(second, max(FEWEST // _OF_SECOND, last)))
+
+    def _reaching(
+        self, aim: float, estimate: _Estimate, before: _Kept, queries: Vectors, truth: NDArray[np.int64]
+    ) -> int:
+        """How many candidates a step must keep, of those that the step before kept, so that a share of the nearest is among them."""
         places = []
-        for query, wanted, reached in zip(queries, truth, ranks, strict=True):
-            rows = self._signs.nearest(query, first)
-            estimates = self._estimates(query, rows)
-            near = wanted[reached <= first]
-            own = estimates[np.searchsorted(rows, near)]
+        for query, wanted in zip(queries, truth, strict=True):
+            rows = before(query)
+            estimates = estimate(query, rows)
+            own = estimates[np.isin(rows, wanted)]
             places.append(np.searchsorted(np.sort(-estimates), -own) + 1)
-            places.append(np.full(len(wanted) - len(near), len(self._signs)))
-        second = int(np.quantile(np.concatenate(places), _AIM, method="higher"))
-        return Depth(first, min(first, max(FEWEST // _OF_SECOND, second)))
+            places.append(np.full(len(wanted) - len(own), len(self._signs)))  # lost before
+        return int(np.quantile(np.concatenate(places), aim, method="higher"))
 
 
 def nearest_rows(matrix: Vectors, queries: Vectors, count: int) -> NDArray[np.int64]:

@@ -191,7 +191,7 @@ class ExactStore:
 
     def _compared(self, queries: Vectors, k: int, rows: NDArray[np.int64] | None) -> list[list[Neighbour]]:
         """Compare with all vectors, or with those of some rows."""
-        matrix = self._vectors() if rows is None else self._vectors()[rows]
+        matrix = self._vectors() if rows is None else self.vectors_of(rows)
         if not len(matrix):
             return [[] for _ in range(len(queries))]
         block = max(1, _BLOCK_BYTES // (4 * len(matrix)))
@@ -241,10 +241,10 @@ class ExactStore:
 
     def _precise(self, query: Vectors, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Similarities that depend on nothing but the two vectors: products and sums in double precision."""
-        matrix, out = self._vectors(), np.empty(len(rows), dtype=np.float32)
+        out = np.empty(len(rows), dtype=np.float32)
         for first in range(0, len(rows), _PRECISE_ROWS):
             part = slice(first, first + _PRECISE_ROWS)
-            out[part] = precise_similarities(query, matrix[rows[part]])
+            out[part] = precise_similarities(query, self.vectors_of(rows[part]))
         return out
 
     def flush(self) -> None:

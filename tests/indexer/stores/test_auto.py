@@ -1,12 +1,19 @@
 """The default store: the same contract as all others, below and above the size from which it is approximate."""
 
+import os
+import re
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.storage.files.sealing import seal, unseal
 from quarry.indexer.stores.auto import AutoStore
 from quarry.indexer.stores.codes import SignCodes
 from quarry.indexer.stores.exact import ExactStore
+from quarry.indexer.stores.row_reader import RowReader
 from quarry.indexer.stores.sealed import HEADER_NAME, new_state
 from quarry.indexer.stores.second_bits import SecondBits
 from quarry.indexer.stores.shares import in_shares
@@ -117,22 +124,60 @@ def test_codes_find_the_vector_itself_and_honor_the_rows_that_are_given(tmp_path
     assert np.array_equal(codes.nearest(vectors[0], 1000), np.arange(1000))
 
 
-def test_what_searches_keep_resident_of_the_file_is_bounded(tmp_path, monkeypatch):
-    released = []
-    monkeypatch.setattr("quarry.indexer.stores.auto.release", released.append)
-    monkeypatch.setattr("quarry.indexer.stores.auto._STRETCH_BYTES", 4 * 32)
-    monkeypatch.setattr("quarry.indexer.stores.auto._STRETCHES", 5)
-    vectors = unit(100, 8)
-    store = AutoStore.create(tmp_path, 8)
-    store.add(names(100), vectors)
-    assert np.array_equal(store.vectors_of(np.arange(100)), vectors)
-    assert len(released) == 5, "25 stretches of four vectors, five at a time"
-    for _ in range(9):
-        store.vectors_of(np.array([0, 3, 12]))  # two stretches, however often they are read
-    assert len(released) == 5
-    assert np.allclose(store.similarities_of(vectors[0], np.arange(100)), vectors @ vectors[0])
-    assert len(released) == 10
-    assert store.vectors_of(np.array([], dtype=np.int64)).shape == (0, 8)
+@pytest.fixture
+def matrix_file(tmp_path):
+    """A matrix of 4,000 vectors in a file, and the same mapped."""
+    path, vectors = tmp_path / "vectors.npy", unit(4000, 384)
+    np.save(path, vectors)
+    return path, vectors, np.load(path, mmap_mode="r")
+
+
+@pytest.mark.parametrize(
+    "rows", [[], [7], [0, 1, 2, 3999], [5, 5, 3, 4, 10], list(range(4000)), list(range(0, 4000, 3))]
+)
+@pytest.mark.parametrize("preads", [True, False])
+def test_rows_are_read_in_the_order_that_is_asked_for(matrix_file, monkeypatch, rows, preads):
+    _, vectors, mapped = matrix_file
+    if not preads:  # as on Windows
+        monkeypatch.delattr("os.preadv")
+    reader, wanted = RowReader(mapped), np.array(rows, dtype=np.int64)
+    assert np.array_equal(reader.rows(wanted), vectors[wanted])
+    assert np.allclose(reader.similarities(vectors[9], wanted), vectors[wanted] @ vectors[9], atol=1e-6)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what is resident is read from /proc")
+def test_searching_makes_nothing_of_the_vectors_resident(tmp_path, monkeypatch):
+    monkeypatch.setattr("quarry.indexer.stores.auto.EXACT_UP_TO", 0)
+    vectors, store = unit(4000, 384), AutoStore.create(tmp_path, 384)
+    store.add(names(4000), vectors)
+    store.flush()
+    store = AutoStore.open(tmp_path)
+    store.search(vectors[::400], 100)
+    store.similarities(vectors[0], names(4000)[::40])
+    maps = Path("/proc/self/smaps").read_text().partition("vectors.000001.npy")[2]
+    assert maps
+    resident = int(re.search(r"^Rss: +([0-9]+) kB", maps, re.MULTILINE)[1])
+    assert resident <= 64, "kB, of 6,000: its header may be"
+
+
+def test_a_file_that_was_cut_off_is_an_error_and_no_signal(matrix_file):
+    path, vectors, mapped = matrix_file
+    reader = RowReader(mapped)
+    os.truncate(path, 128 + 4 * 384 * 2000 + 6)
+    assert np.array_equal(reader.rows(np.array([1999])), vectors[[1999]])
+    with pytest.raises(
+        IndexFormatError, match=r"vectors.npy ends after 3,072,134 bytes; expected vectors up to byte 3,073,664"
+    ):
+        reader.similarities(vectors[0], np.array([0, 2000]))
+
+
+def test_a_file_that_is_gone_is_read_on_by_who_has_it_and_an_error_for_others(matrix_file):
+    path, vectors, mapped = matrix_file
+    reader = RowReader(mapped)
+    path.unlink()
+    assert np.array_equal(reader.rows(np.array([17])), vectors[[17]])
+    with pytest.raises(IndexFormatError, match=r"vectors\.npy"):
+        RowReader(mapped)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -142,7 +187,7 @@ def test_threads_change_no_answer(tmp_path, monkeypatch, threads):
     store.add(names(4000), vectors)
     store.flush()
     expected = store.search(vectors[:20], 30)
-    for module, limit in (("codes", "_SHARE"), ("candidates", "_AT_ONCE"), ("auto", "_READ_AT_ONCE")):
+    for module, limit in (("codes", "_SHARE"), ("candidates", "_AT_ONCE"), ("candidates", "_CLOSELY_AT_ONCE")):
         monkeypatch.setattr(f"quarry.indexer.stores.{module}.{limit}", 50)
     monkeypatch.setattr("quarry.indexer.stores.shares._threads", lambda: threads)
     found = store.search(vectors[:20], 30)
@@ -175,6 +220,8 @@ def test_products_of_two_bits_are_those_of_the_levels(tmp_path):
     factors = (left * left).sum(axis=1) / (left * levels(left)).sum(axis=1)
     expected = factors * (levels(left) @ levels(query - center))
     assert np.allclose(bits.estimates(query - center, rows, codes.signs_of(rows)), expected, rtol=1e-4)
+    closer = factors * (levels(left) @ (query - center))
+    assert np.allclose(bits.close_estimates(query - center, rows, codes.signs_of(rows)), closer, rtol=1e-4, atol=1e-6)
 
 
 def test_a_store_from_before_the_second_step_answers(tmp_path, monkeypatch):
@@ -184,13 +231,37 @@ def test_a_store_from_before_the_second_step_answers(tmp_path, monkeypatch):
     store.flush()
     expected = store.search(vectors[:20], 5)
     header = unseal(tmp_path / HEADER_NAME)
-    del header["facts"]["steps"]
+    del header["facts"]["steps"], header["facts"]["last"]
     header["facts"]["search"] = 500
     for name in ("sizes.000001.npy", "factors.000001.npy"):
         (tmp_path / name).unlink()
         del header["files"][name]
     (tmp_path / HEADER_NAME).write_bytes(seal(header))
     assert AutoStore.open(tmp_path).search(vectors[:20], 5) == expected
+
+
+def test_a_store_from_before_the_last_step_answers(tmp_path, monkeypatch):
+    monkeypatch.setattr("quarry.indexer.stores.auto.EXACT_UP_TO", 0)
+    vectors, store = unit(3000, 64), AutoStore.create(tmp_path, 64)
+    store.add(names(3000), vectors)
+    store.flush()
+    expected = store.search(vectors[:20], 5)
+    header = unseal(tmp_path / HEADER_NAME)
+    del header["facts"]["last"]
+    (tmp_path / HEADER_NAME).write_bytes(seal(header))
+    assert AutoStore.open(tmp_path).search(vectors[:20], 5) == expected
+
+
+def test_the_last_step_leaves_fewer_vectors_to_compare_than_the_second(tmp_path, monkeypatch):
+    """Random vectors: the worst case, where rounding the query costs most."""
+    monkeypatch.setattr("quarry.indexer.stores.auto.EXACT_UP_TO", 0)
+    vectors, store = unit(20_000, 96), AutoStore.create(tmp_path, 96)
+    store.add(names(20_000), vectors)
+    store.flush()
+    (_, second), _ = store.details["steps"]
+    last, _ = store.details["last"]
+    assert last < second / 1.5
+    assert store.details["recall@10"] >= 0.95
 
 
 def test_clustered_vectors_need_few_candidates(tmp_path, monkeypatch):
