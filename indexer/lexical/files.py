@@ -69,12 +69,12 @@ def read_arrays(folder: Path, terms: int) -> dict[str, NDArray[Any]]:
 
 
 def read_array(path: Path, kind: str) -> NDArray[Any]:
-    """Map an npy file of one dimension and a kind of numbers. Raises IndexFormatError if it is anything else."""
+    """Map an npy file of one dimension and some kinds of numbers, as NumPy names them. Raises IndexFormatError if it is anything else."""
     try:
         array = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError, EOFError, OverflowError, SyntaxError, TokenError) as err:  # the last two: its header
         raise damaged(path, str(err), "a whole npy file") from err
-    if array.ndim != 1 or array.dtype.kind != kind:
+    if array.ndim != 1 or array.dtype.kind not in kind:
         raise damaged(path, f"{array.ndim} dimensions of {array.dtype}", f"one dimension of kind {kind}")
     return np.asarray(array)
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quarry.indexer.lexical.growing import GrowingArray
-from quarry.indexer.lexical.segment import Live, write_head
+from quarry.indexer.lexical.segment import Live, limits_type, smallest_type, write_head
 from quarry.indexer.lexical.strings import places_of
 
 _STRETCH = 1 << 20  # postings that are sorted at once, unless one term has more
@@ -34,7 +34,7 @@ def merge_segments(
         ValueError: If `order` is not one number for each passage, from 0 on.
     """
     rows = _new_rows(parts, order)
-    with _Output(folder, max((part.segment.counts.dtype for part in parts), default=np.dtype(np.uint8))) as output:
+    with _Output(folder, parts) as output:
         for ranges in _stretches(parts, stretch):
             output.write(_merged(parts, rows, ranges))
     lengths = np.concatenate([np.zeros(0, np.uint32), *(_kept(part, part.segment.lengths) for part in parts)])
@@ -81,7 +81,7 @@ def _stretches(parts: Sequence[Live], most: int) -> Iterator[list[slice]]:
             continue
         widest = int(np.argmax(splittable))
         segment, own = parts[widest].segment, ranges[widest]
-        half = (segment.starts[own.start] + segment.starts[own.stop]) // 2
+        half = (int(segment.starts[own.start]) + int(segment.starts[own.stop])) // 2
         middle = min(max(int(np.searchsorted(segment.starts, half)), own.start + 1), own.stop - 1)
         word = segment.terms.raw(middle)
         cuts = [
@@ -128,11 +128,16 @@ def _merged(parts: Sequence[Live], rows: Sequence[NDArray[np.uint64]], ranges: S
 class _Output(ExitStack):
     """The files of the segment that is being written."""
 
-    def __init__(self, folder: Path, counts: np.dtype[Any]) -> None:
+    def __init__(self, folder: Path, parts: Sequence[Live]) -> None:
         super().__init__()
         self.terms = self.postings = self._bytes = 0
-        kinds = {"terms": np.uint8, "places": np.int64, "starts": np.int64, "rows": np.uint32}
-        types = {**{name: np.dtype(kind) for name, kind in kinds.items()}, "counts": counts}
+        types = {
+            "terms": np.dtype(np.uint8),
+            "places": limits_type(sum(part.segment.terms.size for part in parts)),
+            "starts": limits_type(sum(len(part.segment.rows) for part in parts)),
+            "rows": smallest_type([sum(part.passages for part in parts) - 1]),
+            "counts": max((part.segment.counts.dtype for part in parts), default=np.dtype(np.uint8)),
+        }
         self._files = {
             name: self.enter_context(GrowingArray(folder / f"{name}.npy", kind)) for name, kind in types.items()
         }

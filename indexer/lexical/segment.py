@@ -1,10 +1,13 @@
 """A segment: the terms of some passages with how often each stands where, in mapped files that never change.
 
-    postings.json   {"format": 1, "passages": N, "words": sum of the lengths, "terms": T, "postings": P}
-    terms.npy       uint8, all terms in UTF-8, sorted by bytes     places.npy   int64, (T + 1,), where each begins
-    rows.npy        uint32, (P,), passages of each term, ascending starts.npy   int64, (T + 1,), where each term's begin
-    counts.npy      uint8 to uint32, (P,), how often it stands there
+    postings.json   {"format": 2, "passages": N, "words": sum of the lengths, "terms": T, "postings": P}
+    terms.npy       uint8, all terms in UTF-8, sorted by bytes     places.npy   (T + 1,), where each begins
+    rows.npy        (P,), passages of each term, ascending         starts.npy   (T + 1,), where each term's begin
+    counts.npy      (P,), how often it stands there
     lengths.npy     uint32, (N,), words of each passage
+
+Rows and counts are of the smallest unsigned type that holds them: two bytes for a row up to 65,536 passages. Places and starts are
+uint32, or int64 from 4 GiB on. In format 1 rows were always uint32, places and starts always int64.
 
 A passage is a row: the n-th that was written. Scores are made when a query comes (`lexical.search`), because they depend on all
 segments and on what has been removed since. What a removed passage had is not kept apart: a term's postings are read for its
@@ -25,15 +28,16 @@ from quarry.indexer.lexical.files import damaged, read_array, read_object
 from quarry.indexer.lexical.strings import StringTable
 
 HEAD_NAME = "postings.json"
-FORMAT = 1
-ARRAYS = {"terms": "u", "places": "i", "starts": "i", "rows": "u", "counts": "u", "lengths": "u"}  # and their kinds
+FORMAT = 2
+_FORMATS = (1, FORMAT)  # that are read
+ARRAYS = {"terms": "u", "places": "iu", "starts": "iu", "rows": "u", "counts": "u", "lengths": "u"}  # and their kinds
 _FACTS = ("format", "passages", "words", "terms", "postings")
 
 
 class Postings(NamedTuple):
     """The passages of a term, ascending, and how often it stands in each, both of shape (df,)."""
 
-    rows: NDArray[np.uint32]
+    rows: NDArray[Any]
     counts: NDArray[Any]
 
 
@@ -52,8 +56,8 @@ class Segment:
     def __init__(
         self,
         terms: StringTable,
-        starts: NDArray[np.int64],
-        rows: NDArray[np.uint32],
+        starts: NDArray[Any],
+        rows: NDArray[Any],
         counts: NDArray[Any],
         lengths: NDArray[np.uint32],
         folder: Path = Path(),
@@ -139,9 +143,14 @@ def write_head(folder: Path, lengths: NDArray[np.uint32], terms: int, postings: 
 
 
 def smallest_type(values: Sequence[int]) -> np.dtype[Any]:
-    """Return the smallest type of counts that holds the largest of some."""
+    """Return the smallest unsigned type that holds the largest of some numbers."""
     most = max(values, default=0)
     return np.dtype(np.uint8 if most < 2**8 else np.uint16 if most < 2**16 else np.uint32)
+
+
+def limits_type(last: int) -> np.dtype[Any]:
+    """Return the type of ascending limits up to some number."""
+    return np.dtype(np.uint32 if last < 2**32 else np.int64)
 
 
 def _head(path: Path) -> dict[str, int]:
@@ -149,6 +158,6 @@ def _head(path: Path) -> dict[str, int]:
     if not all(isinstance(head.get(name), int) and head[name] >= 0 for name in _FACTS):
         found = ", ".join(f"{name}: {value!r}" for name, value in head.items())
         raise damaged(path, found[:200] or "nothing", f"a whole number for each of {', '.join(_FACTS)}")
-    if head["format"] != FORMAT:
-        raise damaged(path, f"format {head['format']}", f"format {FORMAT}; a newer Quarry may have written it")
+    if head["format"] not in _FORMATS:
+        raise damaged(path, f"format {head['format']}", f"format {FORMAT} or older; a newer Quarry may have written it")
     return head

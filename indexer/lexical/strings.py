@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,10 +33,10 @@ class StringTable:
 
     Args:
         text: The bytes of all strings, shape (bytes,), uint8.
-        places: Where each begins, and the end of the last, shape (strings + 1,), int64.
+        places: Where each begins, and the end of the last, shape (strings + 1,), integers of any type.
     """
 
-    def __init__(self, text: NDArray[np.uint8], places: NDArray[np.int64]) -> None:
+    def __init__(self, text: NDArray[np.uint8], places: NDArray[Any]) -> None:
         self._text, self._places = text.data, places.data  # their items are read ten times as fast as those of arrays
         self._numbers = places
 
@@ -54,7 +55,12 @@ class StringTable:
     def __iter__(self) -> Iterator[str]:
         return map(decoded, self.raw_from(0, len(self)))
 
-    def arrays(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    @property
+    def size(self) -> int:
+        """Bytes of all strings together."""
+        return len(self._text)
+
+    def arrays(self) -> tuple[NDArray[np.uint8], NDArray[Any]]:
         """Return what it was made of."""
         return np.frombuffer(self._text, dtype=np.uint8), self._numbers
 

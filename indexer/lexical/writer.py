@@ -8,14 +8,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from shutil import move, rmtree
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quarry.indexer.lexical.merge import merge_segments
 from quarry.indexer.lexical.normalization import SECOND_FORM, words_of
-from quarry.indexer.lexical.segment import Live, Segment, smallest_type, write_head
+from quarry.indexer.lexical.segment import Live, Segment, limits_type, smallest_type, write_head
 from quarry.indexer.lexical.strings import StringTable, encoded, places_of
 
 _RUN = 4_000_000  # words that are counted at once, about 150 MB
@@ -94,11 +94,16 @@ def write_segment(folder: Path, segment: Segment) -> None:
     """Write a segment that is in memory."""
     words = segment.terms.raw_from(0, len(segment.terms))
     np.save(folder / "terms.npy", np.frombuffer(b"".join(words), dtype=np.uint8))
-    np.save(folder / "places.npy", places_of(words).astype("<i8"))
-    np.save(folder / "starts.npy", segment.starts.astype("<i8"))
-    np.save(folder / "rows.npy", segment.rows.astype("<u4"))
-    np.save(folder / "counts.npy", segment.counts.astype(segment.counts.dtype.newbyteorder("<")))
+    places, rows = places_of(words), smallest_type([len(segment.lengths) - 1])
+    _save(folder / "places.npy", places, limits_type(int(places[-1])))
+    _save(folder / "starts.npy", segment.starts, limits_type(len(segment.rows)))
+    _save(folder / "rows.npy", segment.rows, rows)
+    _save(folder / "counts.npy", segment.counts, segment.counts.dtype)
     write_head(folder, segment.lengths, len(words), len(segment.rows))
+
+
+def _save(path: Path, values: NDArray[Any], kind: np.dtype[Any]) -> None:
+    np.save(path, values.astype(kind.newbyteorder("<")))
 
 
 class _Vocabulary(dict[str, int]):

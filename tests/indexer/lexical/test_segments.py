@@ -119,6 +119,54 @@ def test_a_merge_is_the_segment_of_what_is_left(data, documents, stretch):
         assert content(Segment.open(Path(folder))) == content(counted(left))
 
 
+def as_format_1(folder):
+    """Write the files of a segment as they were before rows and limits had the smallest type."""
+    for name, kind in (("rows", "<u4"), ("places", "<i8"), ("starts", "<i8")):
+        np.save(folder / f"{name}.npy", np.load(folder / f"{name}.npy").astype(kind))
+    head = json.loads((folder / "postings.json").read_text())
+    (folder / "postings.json").write_text(json.dumps({**head, "format": 1}))
+
+
+def test_a_segment_of_format_1_answers_and_is_merged_with_one_of_today(tmp_path):
+    lines = Path(demo_corpus.__file__).with_name("queries.jsonl").read_text("utf-8").splitlines()
+    terms = [JIEBA.passage_terms(json.loads(line)["text"]) for line in lines]
+    half = len(terms) // 2
+    parts = []
+    for name, part in (("old", terms[:half]), ("new", terms[half:])):
+        (tmp_path / name).mkdir()
+        ids = [f"d{row + half * (name == 'new'):03d}" for row in range(len(part))]
+        LexicalSegment.build(tmp_path / name, ids, part)
+    as_format_1(tmp_path / "old")
+    parts = [LexicalSegment.open(tmp_path / name) for name in ("old", "new")]
+    assert (parts[0].segment.rows.dtype, parts[1].segment.rows.dtype) == (np.uint32, np.uint8)
+    union, one = (
+        UnionIndex([(part, None) for part in parts]),
+        UnionIndex.build([f"d{row:03d}" for row in range(len(terms))], terms),
+    )
+    for query in terms[::7]:
+        assert union.search(query, 9) == one.search(query, 9)
+    (tmp_path / "merged").mkdir()
+    merge_segments(tmp_path / "merged", [Live(part.segment) for part in parts])
+    assert content(Segment.open(tmp_path / "merged")) == content(counted(terms))
+
+
+@pytest.mark.parametrize(
+    ("passages", "kind"), [(256, np.uint8), (257, np.uint16), (65_536, np.uint16), (65_537, np.uint32)]
+)
+def test_rows_take_as_many_bytes_as_the_last_needs(tmp_path, passages, kind):
+    lists = [["every", f"w{row % 9}"] for row in range(passages)]
+    segment = written(tmp_path / "s", lists, 100_000)
+    assert segment.rows.dtype == kind
+    assert segment.starts.dtype == np.load(tmp_path / "s" / "places.npy").dtype == np.uint32
+    search = Bm25Search([Live(segment)])
+    assert len(search.search(["every"], passages)) == passages
+    (tmp_path / "m").mkdir()
+    merge_segments(tmp_path / "m", [Live(segment)], stretch=1000)
+    assert Segment.open(tmp_path / "m").rows.dtype == kind
+    for name in ("rows", "starts", "places"):
+        assert np.array_equal(np.load(tmp_path / "m" / f"{name}.npy"), np.load(tmp_path / "s" / f"{name}.npy"))
+
+
 def test_chinese_and_english_questions_find_the_same_in_three_segments_as_in_one():
     lines = Path(demo_corpus.__file__).with_name("queries.jsonl").read_text("utf-8").splitlines()
     texts = [json.loads(line)["text"] for line in lines]
@@ -235,7 +283,11 @@ def head_with(**changed):
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("postings.json", head_with(format=2), "found format 2; expected format 1; a newer Quarry may have written it"),
+        (
+            "postings.json",
+            head_with(format=3),
+            "found format 3; expected format 2 or older; a newer Quarry may have written it",
+        ),
         (
             "postings.json",
             head_with(terms="2"),
