@@ -7,14 +7,13 @@ which the probes in the question's own language keep their quality, because the 
 English code and Chinese articles the whole difference would bury the code.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quarry.indexer.storage.texts.chunk_table import ChunkTable
-from quarry.indexer.stores.kept_vectors import KeptVectors
+from quarry.indexer.stores.base import VectorStore
 
 STEPS = np.linspace(0, 1, 9)  # shares that are tried
 TOLERANCE = 0.002  # nDCG@10 that the probes may lose
@@ -41,12 +40,14 @@ class Rivals:
     lead: Mapping[str, NDArray[np.float64]]
 
 
-def mean_vector(table: ChunkTable, chunk_ids: Sequence[str], kept: KeptVectors) -> NDArray[np.float32]:
-    """Return the mean of the vectors of some passages, shape (dim,)."""
-    total = np.zeros(kept.dim, dtype=np.float64)
-    for first in range(0, len(chunk_ids), _SLICE):
-        total += kept.get(table.digests_of(chunk_ids[first : first + _SLICE])).sum(axis=0, dtype=np.float64)
-    mean: NDArray[np.float32] = (total / len(chunk_ids)).astype(np.float32)
+def mean_vector(vectors: VectorStore, chunk_ids: Collection[str]) -> NDArray[np.float32]:
+    """Return the mean of the vectors of some passages, shape (dim,); it does not depend on the order in which they are stored."""
+    places = {chunk_id: row for row, chunk_id in enumerate(vectors.ids) if chunk_id in chunk_ids}
+    rows = np.array([places[chunk_id] for chunk_id in sorted(places)], dtype=np.int64)
+    total = np.zeros(vectors.dim, dtype=np.float64)
+    for first in range(0, len(rows), _SLICE):
+        total += vectors.vectors_of(rows[first : first + _SLICE]).sum(axis=0, dtype=np.float64)
+    mean: NDArray[np.float32] = (total / len(rows)).astype(np.float32)
     return mean
 
 

@@ -22,7 +22,6 @@ from quarry.indexer.storage.manifest import Probes
 from quarry.indexer.storage.vectors.vector_cache import VectorCache, probes_path
 from quarry.indexer.stores.base import VectorStore
 from quarry.indexer.stores.centroids import common_languages, major_languages
-from quarry.indexer.stores.kept_vectors import KeptVectors
 from quarry.indexer.stores.parts import Parts as StoredParts
 
 KEPT_FROM = (
@@ -70,8 +69,7 @@ def measure_routes(parts: StoredParts, building: Path, plan: Plan) -> Probes | N
         members = major_languages(table.languages()) if len(common_languages(table.language_counts())) > 1 else {}
         centroids: dict[str, NDArray[np.float32]] = {}
         if len(members) > 1:
-            with KeptVectors(plan.index, spec, len(parts.vectors)) as kept:
-                centroids = {name: mean_vector(table, sorted(members[name]), kept) for name in sorted(members)}
+            centroids = {name: mean_vector(parts.vectors, members[name]) for name in sorted(members)}
             np.save(building / CENTROIDS_NAME, np.array(list(centroids.values())), allow_pickle=False)
         probed, embedder = _probed(parts, parts.vectors, plan), CachedEmbedder(plan.embedder, cache)
         probes = probe_languages(probed, embedder, members, centroids) if centroids else probe_routes(probed, embedder)

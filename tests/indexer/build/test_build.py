@@ -315,7 +315,7 @@ def test_a_full_disk_costs_the_new_work_only(corpus, index, monkeypatch):
     def full(*_args, **_kwargs):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("quarry.indexer.build.describe_files", full)
+    monkeypatch.setattr("quarry.indexer.build.running.describe_files", full)
     with pytest.raises(SearchError, match="the disk is full.*live generation is untouched"):
         build_index(index, [corpus], WordEmbedder())
     assert content(index) == before
