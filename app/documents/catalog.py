@@ -11,7 +11,8 @@ from quarry.indexer.errors import QueryError
 from quarry.indexer.language import language_of
 from quarry.indexer.readers.left_out import counts_of
 from quarry.indexer.readers.text.subtitles import time_at
-from quarry.indexer.storage.texts.chunk_table import ChunkTable, DocumentRow
+from quarry.indexer.storage.texts.chunk_table import ChunkTable
+from quarry.indexer.storage.texts.document_rows import DocumentRow
 from quarry.indexer.stores.parts import live_texts
 
 _SAMPLE = 4_000  # characters that tell a document's language

@@ -14,7 +14,8 @@ import numpy as np
 from quarry.indexer.build.progress import Clock
 from quarry.indexer.embedder import Embedder, TokenEmbedder, heads_of
 from quarry.indexer.lexical.strings import GrowingStrings, encoded
-from quarry.indexer.storage.texts.chunk_table import ChunkTable, PassageRow
+from quarry.indexer.storage.texts.chunk_table import ChunkTable
+from quarry.indexer.storage.texts.document_rows import PassageRow
 from quarry.indexer.storage.vectors.digest_table import BYTES, DigestTable
 from quarry.indexer.stores.kept_vectors import KeptVectors
 from quarry.indexer.tokens.cache import TokenCache

@@ -18,7 +18,8 @@ from quarry.indexer.messages import Message
 from quarry.indexer.metadata import cleaned
 from quarry.indexer.readers.base import Unreadable
 from quarry.indexer.records import Document
-from quarry.indexer.storage.texts.chunk_table import ChunkTable, document_sha256
+from quarry.indexer.storage.texts.chunk_table import ChunkTable
+from quarry.indexer.storage.texts.document_rows import document_sha256
 
 _PROGRAM = ""  # the root of documents that a program handed over
 _UNSTORABLE = dict.fromkeys([0, *range(0xD800, 0xE000)], "\ufffd")  # NUL and lone surrogates cannot be stored

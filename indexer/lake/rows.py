@@ -13,7 +13,7 @@ from quarry.indexer.lexical.normalization import SECOND_FORM, words_of
 from quarry.indexer.metadata import facts
 from quarry.indexer.records import Chunk, Document, name_text, passage_text
 from quarry.indexer.storage.texts.chunk_schema import document_languages
-from quarry.indexer.storage.texts.chunk_table import document_sha256
+from quarry.indexer.storage.texts.document_rows import document_sha256
 from quarry.indexer.storage.vectors.blob_cache import passage_digest
 from quarry.indexer.stores.lake.where import fact
 

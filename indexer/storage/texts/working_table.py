@@ -18,8 +18,9 @@ from quarry.indexer.corpus.walk import SourceFile
 from quarry.indexer.records import Chunk, Document
 from quarry.indexer.storage.layout import CHUNKS_NAME, CONTENTS_NAME
 from quarry.indexer.storage.texts.chunk_schema import create_tables
-from quarry.indexer.storage.texts.chunk_table import ChunkTable, document_sha256, insert_document
+from quarry.indexer.storage.texts.chunk_table import ChunkTable
 from quarry.indexer.storage.texts.contents import COLUMNS, SCHEMA, attach_segments, create_views, schema_of, uri_of
+from quarry.indexer.storage.texts.document_rows import document_sha256, insert_document
 from quarry.indexer.storage.texts.generation_texts import GenerationTexts
 from quarry.indexer.storage.texts.removals import Removals, segments_left
 

@@ -11,7 +11,8 @@ from quarry.indexer.corpus.walk import SourceFile
 from quarry.indexer.errors import SearchError
 from quarry.indexer.readers.left_out import counts_of
 from quarry.indexer.records import Chunk, Document, passage_text
-from quarry.indexer.storage.texts.chunk_table import ChunkTable, DocumentRow
+from quarry.indexer.storage.texts.chunk_table import ChunkTable
+from quarry.indexer.storage.texts.document_rows import DocumentRow
 from quarry.indexer.storage.texts.packing import read_meta
 from quarry.indexer.stores.lake.layout import LakeGeneration
 from quarry.indexer.stores.lake.tables import Table, is_in, quoted
