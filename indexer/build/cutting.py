@@ -14,7 +14,7 @@ from quarry.indexer.models.token_spans import HfTokenSpans, ScriptTokens
 from quarry.indexer.readers.base import ReadOptions, Unreadable
 from quarry.indexer.readers.sandbox import Sandbox
 from quarry.indexer.records import Chunk, Document
-from quarry.indexer.storage.manifest import Chunking
+from quarry.indexer.storage.facts import Chunking
 
 LARGE = 100_000  # characters of a document that is cut in a process of its own
 _SLOWEST = 50_000  # characters a second; below this speed a document is given up

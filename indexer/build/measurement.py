@@ -18,7 +18,7 @@ from quarry.indexer.build.plan import Plan
 from quarry.indexer.build.probes import Parts, probe_languages, probe_routes
 from quarry.indexer.lexical.index import UnionIndex
 from quarry.indexer.storage.layout import CENTROIDS_NAME
-from quarry.indexer.storage.manifest import Probes
+from quarry.indexer.storage.measured import Probes
 from quarry.indexer.storage.vectors.vector_cache import VectorCache, probes_path
 from quarry.indexer.stores.base import VectorStore
 from quarry.indexer.stores.centroids import common_languages, major_languages

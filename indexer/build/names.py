@@ -17,7 +17,7 @@ from quarry.indexer.build.plan import Plan
 from quarry.indexer.build.progress import Clock
 from quarry.indexer.embedder import Embedder, Vectors
 from quarry.indexer.storage.layout import NAMES_NAME
-from quarry.indexer.storage.manifest import NameFacts
+from quarry.indexer.storage.measured import NameFacts
 from quarry.indexer.storage.texts.chunk_table import ChunkTable
 from quarry.indexer.storage.vectors.encoded_rows import RowsWriter
 from quarry.indexer.stores import new_store

@@ -18,10 +18,11 @@ from quarry.indexer.models.profiles import embedder_profile
 from quarry.indexer.models.token_spans import ScriptTokens
 from quarry.indexer.readers.base import ReadOptions
 from quarry.indexer.shards.folder import ShardFolder
+from quarry.indexer.storage.facts import Lineage, ReadingFacts, RerankerFacts
 from quarry.indexer.storage.files.sealing import Damage, verified_by_default
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.layout import CHUNKS_NAME, CONTENTS_NAME
-from quarry.indexer.storage.manifest import Lineage, Manifest, ReadingFacts, RerankerFacts
+from quarry.indexer.storage.manifest import Manifest
 from quarry.indexer.storage.segments import HEADER_NAME, SegmentName, Segments
 from quarry.indexer.storage.texts.generation_texts import open_texts, repeated_documents
 from quarry.indexer.stores import SERVED_KINDS, store_class

@@ -28,7 +28,7 @@ from quarry.indexer.lexical.analyzer import Analyzer
 from quarry.indexer.lexical.bm25 import K1, MAX_REPEAT, B, LexicalIndex
 from quarry.indexer.lexical.normalization import SECOND_FORM, words_of
 from quarry.indexer.records import passage_text
-from quarry.indexer.storage.manifest import ALL, LanguageFacts, NameFacts, Probes, RouteQuality
+from quarry.indexer.storage.measured import ALL, LanguageFacts, NameFacts, Probes, RouteQuality
 from quarry.indexer.storage.texts.chunk_table import ChunkTable
 from quarry.indexer.stores.base import VectorStore
 from quarry.indexer.stores.centroids import lead_of

@@ -13,9 +13,10 @@ from quarry.indexer.build.progress import Clock
 from quarry.indexer.lexical.index import LexicalSegment
 from quarry.indexer.messages import Message
 from quarry.indexer.shards.filling import fill_from
+from quarry.indexer.storage.facts import EmbedderFacts, Lexical, Store
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.layout import CHUNKS_NAME, LEXICAL_NAME, VECTORS_NAME
-from quarry.indexer.storage.manifest import EmbedderFacts, Lexical, Manifest, Store
+from quarry.indexer.storage.manifest import Manifest
 from quarry.indexer.storage.segments import SegmentName, Segments
 from quarry.indexer.storage.texts.chunk_table import ChunkTable
 from quarry.indexer.storage.texts.generation_texts import GenerationTexts

@@ -27,7 +27,7 @@ from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.messages import Message
 from quarry.indexer.readers.base import ReadOptions
 from quarry.indexer.shards.folder import ShardFolder, ShardSettings
-from quarry.indexer.storage.manifest import Chunking, EmbedderFacts, ReadingFacts
+from quarry.indexer.storage.facts import Chunking, EmbedderFacts, ReadingFacts
 
 _SHARE = re.compile(r"([0-9]{1,6})/([0-9]{1,6})")
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quarry.indexer.opened import Index
-from quarry.indexer.storage.manifest import ALL, LanguageFacts, NameFacts, Probes, RouteQuality
+from quarry.indexer.storage.measured import ALL, LanguageFacts, NameFacts, Probes, RouteQuality
 from quarry.indexer.stores.centroids import common_languages
 
 UNTESTED = 0.5  # share of a language's lead; see `quarry.indexer.build.languages`

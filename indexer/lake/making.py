@@ -13,7 +13,7 @@ from quarry.indexer.errors import IndexMismatchError, SettingsError
 from quarry.indexer.lexical.analyzer import analyzer as analyzer_named
 from quarry.indexer.messages import Message
 from quarry.indexer.readers.base import ReadOptions
-from quarry.indexer.storage.manifest import Chunking, EmbedderFacts, ReadingFacts
+from quarry.indexer.storage.facts import Chunking, EmbedderFacts, ReadingFacts
 from quarry.indexer.stores.lake.layout import (
     LAKE_NAME,
     LakePointer,

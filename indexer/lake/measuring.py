@@ -11,7 +11,7 @@ from quarry.indexer.build.probes import Parts, probe_languages, probe_routes
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.lake.counted import Counted
 from quarry.indexer.lexical.analyzer import analyzer
-from quarry.indexer.storage.manifest import Probes
+from quarry.indexer.storage.measured import Probes
 from quarry.indexer.storage.vectors.vector_cache import VectorCache
 from quarry.indexer.stores.centroids import common_languages
 from quarry.indexer.stores.lake.opening import LakeParts

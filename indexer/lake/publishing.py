@@ -19,7 +19,8 @@ from quarry.indexer.lake.shard import LakeShard, marker_name, read_marker
 from quarry.indexer.lake.streaming import Target, write_tables
 from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.manifest import Lexical, Manifest, Store
+from quarry.indexer.storage.facts import Lexical, Store
+from quarry.indexer.storage.manifest import Manifest
 from quarry.indexer.storage.pointer import Switch
 from quarry.indexer.stores.lake.layout import (
     GENERATION_NAME,

@@ -14,8 +14,9 @@ from quarry.indexer.errors import IndexFormatError, ModelError
 from quarry.indexer.lake.publishing import claimed
 from quarry.indexer.messages import Message
 from quarry.indexer.storage import relabel
+from quarry.indexer.storage.facts import RerankerFacts
 from quarry.indexer.storage.files.sealing import FileFact
-from quarry.indexer.storage.manifest import Manifest, RerankerFacts
+from quarry.indexer.storage.manifest import Manifest
 from quarry.indexer.storage.pointer import Switch
 from quarry.indexer.stores.lake.layout import (
     GENERATION_NAME,

@@ -29,8 +29,8 @@ from quarry.indexer.shards.shard import (
     shard_names,
     write_shard,
 )
+from quarry.indexer.storage.facts import Chunking, EmbedderFacts, ReadingFacts
 from quarry.indexer.storage.files.sealing import seal, unseal, wrong_fields
-from quarry.indexer.storage.manifest import Chunking, EmbedderFacts, ReadingFacts
 
 SETTINGS_NAME = "shards.json"
 _FORMAT = 1

@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.messages import Message
+from quarry.indexer.storage.facts import StoredMessage
 from quarry.indexer.storage.files.durable import write_atomic
 from quarry.indexer.storage.files.sealing import seal, unseal
-from quarry.indexer.storage.manifest import FORMAT, StoredMessage, check_format
+from quarry.indexer.storage.manifest import FORMAT, check_format
 
 POINTER_NAME = "quarry-index.json"
 _PLAIN = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z_.-]*")  # name of a folder in `generations`

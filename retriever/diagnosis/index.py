@@ -13,7 +13,7 @@ from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import CorpusError, ModelError
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
-from quarry.indexer.storage.manifest import EmbedderFacts
+from quarry.indexer.storage.facts import EmbedderFacts
 from quarry.retriever.data.datasets import Dataset, unknown_documents
 from quarry.retriever.data.trec import Qrels
 from quarry.retriever.diagnosis.sweeps import DepthPoint, DimensionPoint, dimension_sweep, quality_by_depth

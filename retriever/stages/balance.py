@@ -20,7 +20,7 @@ from math import exp, log
 
 from quarry.indexer.lexical.bm25 import LexicalIndex
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.manifest import ALL, Probes, RouteQuality
+from quarry.indexer.storage.measured import ALL, Probes, RouteQuality
 from quarry.retriever.ranking import Hit
 
 OFFSET, BY_ADVANTAGE, BY_COVERAGE, BY_GAP = 0.6, 3.0, 1.0, -0.5

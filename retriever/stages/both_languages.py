@@ -20,7 +20,7 @@ from quarry.indexer.language import language_of
 from quarry.indexer.lexical.analyzer import Analyzer
 from quarry.indexer.lexical.bm25 import LexicalIndex
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.manifest import Probes
+from quarry.indexer.storage.measured import Probes
 from quarry.retriever.ranking import Hit, Query, Ranking, StageReport, StageScore
 from quarry.retriever.rerankers.late_interaction import MAXSIM_WEIGHT, LateInteraction, z_scores
 from quarry.retriever.stages.balance import coverage_of_hits, is_dense_left_out

@@ -9,7 +9,7 @@ from quarry.indexer.language import language_of
 from quarry.indexer.lexical.analyzer import Analyzer
 from quarry.indexer.lexical.bm25 import LexicalIndex
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.manifest import Probes
+from quarry.indexer.storage.measured import Probes
 from quarry.indexer.stores.base import among
 from quarry.retriever.base import Retriever
 from quarry.retriever.ranking import Hit, Query, Ranking, StageReport

@@ -11,7 +11,8 @@ from quarry.indexer.errors import ModelError, SearchError, cause_of
 from quarry.indexer.messages import Message
 from quarry.indexer.models.forward.precision import split_device
 from quarry.indexer.opened import Index
-from quarry.indexer.storage.manifest import EmbedderFacts, Manifest, RerankerFacts
+from quarry.indexer.storage.facts import EmbedderFacts, RerankerFacts
+from quarry.indexer.storage.manifest import Manifest
 from quarry.retriever.base import Reranker
 from quarry.retriever.ranking import StageReport
 from quarry.retriever.stages.guard import DENSE_SEARCH, THE_RERANKER, Guard

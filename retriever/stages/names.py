@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
-from quarry.indexer.storage.manifest import ALL
+from quarry.indexer.storage.measured import ALL
 from quarry.indexer.storage.texts.chunk_table import ChunkTable
 from quarry.indexer.stores.base import VectorStore, among
 from quarry.retriever.stages.languages import Languages, Near

@@ -21,7 +21,7 @@ from quarry.indexer.embedder import Vectors
 from quarry.indexer.errors import ModelError
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
-from quarry.indexer.storage.manifest import RerankerFacts
+from quarry.indexer.storage.facts import RerankerFacts
 
 NAME = "query_shift.safetensors"
 _LEAST_LENGTH = 1e-12

@@ -12,7 +12,7 @@ from quarry.indexer.messages import Message
 from quarry.indexer.models.digest import content_digest
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
-from quarry.indexer.storage.manifest import RerankerFacts
+from quarry.indexer.storage.facts import RerankerFacts
 from quarry.training.feedback.events import FeedbackEvent
 from quarry.training.feedback.log import FeedbackLog, feedback_path
 from tests.retriever.rerankers.test_rerankers import make

@@ -29,7 +29,7 @@ from quarry.indexer.build.probes import Parts, Probe, bm25_rank, cut_out
 from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.lexical.index import UnionIndex
 from quarry.indexer.records import passage_text
-from quarry.indexer.storage.manifest import RouteQuality
+from quarry.indexer.storage.measured import RouteQuality
 from quarry.retriever.evaluation.measures import ndcg
 from quarry.retriever.questions.understood import understand
 from quarry.retriever.ranking import Evidence, Hit, StageScore

@@ -11,7 +11,7 @@ from quarry.indexer.joined.ids import apart, named
 from quarry.indexer.messages import Message
 from quarry.indexer.principals import Principals
 from quarry.indexer.records import Document
-from quarry.indexer.storage.manifest import RerankerFacts
+from quarry.indexer.storage.facts import RerankerFacts
 from quarry.retriever.answers.evidence import calibration_of, shipped_for
 from quarry.retriever.answers.refusals.calibration import NAME
 from quarry.retriever.rerankers.late_interaction import LateInteraction

@@ -16,7 +16,7 @@ from quarry.indexer.messages import Message
 from quarry.indexer.models.digest import content_digest
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
-from quarry.indexer.storage.manifest import RerankerFacts
+from quarry.indexer.storage.facts import RerankerFacts
 from quarry.retriever.ranking import Query
 from quarry.retriever.searcher import MAX_QUERY_CHARS, Searcher, SearchOptions, document_run
 from quarry.retriever.stages.models import served_reranker

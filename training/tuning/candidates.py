@@ -11,10 +11,11 @@ from pathlib import Path
 from quarry.indexer.errors import IndexBusyError, IndexFormatError, ModelError
 from quarry.indexer.messages import Message
 from quarry.indexer.models.digest import content_digest
+from quarry.indexer.storage.facts import Lineage
 from quarry.indexer.storage.files.durable import sync_folder, sync_tree
 from quarry.indexer.storage.files.locks import process_lock
 from quarry.indexer.storage.generations import Generations, writer_lock
-from quarry.indexer.storage.manifest import Lineage, Manifest
+from quarry.indexer.storage.manifest import Manifest
 from quarry.indexer.stores.kept_vectors import KeptVectors
 from quarry.indexer.tokens.cache import TokenCache
 from quarry.training.tuning.run import LOCK, TuningRun, tuning_runs

@@ -11,8 +11,9 @@ from quarry.indexer.messages import Message
 from quarry.indexer.models.encoder import load_embedder
 from quarry.indexer.models.source import resolve_model
 from quarry.indexer.opened import Index
+from quarry.indexer.storage.facts import EmbedderFacts
 from quarry.indexer.storage.generations import Generations
-from quarry.indexer.storage.manifest import EmbedderFacts, Manifest
+from quarry.indexer.storage.manifest import Manifest
 from quarry.indexer.stores.lake.view import address_of
 from quarry.retriever.data.datasets import Dataset, load_dataset
 from quarry.retriever.searcher import Searcher

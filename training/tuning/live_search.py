@@ -8,7 +8,7 @@ from typing import Self
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.models.digest import content_digest
 from quarry.indexer.opened import Index
-from quarry.indexer.storage.manifest import RerankerFacts
+from quarry.indexer.storage.facts import RerankerFacts
 from quarry.retriever.searcher import Searcher
 from quarry.retriever.stages.models import LATE, recorded_embedder, usable_device
 from quarry.training.tuning.candidates import MODELS

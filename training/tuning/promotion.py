@@ -21,8 +21,9 @@ from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import IndexBusyError, IndexFormatError, IndexMismatchError
 from quarry.indexer.lake.relabel import with_query_shift, with_reranker, with_second_stage
 from quarry.indexer.messages import Message
+from quarry.indexer.storage.facts import EmbedderFacts, Lineage, RerankerFacts
 from quarry.indexer.storage.generations import Generations, writer_lock
-from quarry.indexer.storage.manifest import EmbedderFacts, Lineage, Manifest, RerankerFacts
+from quarry.indexer.storage.manifest import Manifest
 from quarry.training.tuning.plan import TuningObserver
 
 LoadEmbedder = Callable[[EmbedderFacts], Embedder]

@@ -15,8 +15,9 @@ from quarry.indexer.messages import Message
 from quarry.indexer.models.digest import content_digest
 from quarry.indexer.models.folder import read_json
 from quarry.indexer.opened import Index
+from quarry.indexer.storage.facts import EmbedderFacts, RerankerFacts
 from quarry.indexer.storage.generations import Generations
-from quarry.indexer.storage.manifest import EmbedderFacts, Manifest, RerankerFacts
+from quarry.indexer.storage.manifest import Manifest
 from quarry.retriever.data.datasets import Dataset, load_dataset
 from quarry.retriever.stages.models import recorded_embedder, usable_device
 from quarry.training.fit.spec import RerankerSpec

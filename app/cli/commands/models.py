@@ -15,7 +15,7 @@ from quarry.indexer.messages import Message
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from quarry.indexer.storage.manifest import Lineage, RerankerFacts
+    from quarry.indexer.storage.facts import Lineage, RerankerFacts
     from quarry.training.tuning.promotion import Step
 
 

@@ -11,7 +11,7 @@ from quarry.app.ui.shared.shown_text import Row, Say, counted, safe, told
 from quarry.app.ui.training.job import MeasuredDrift, TrainingState
 from quarry.app.ui.training.words import seconds_words, stage_words
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.manifest import RerankerFacts
+from quarry.indexer.storage.facts import RerankerFacts
 from quarry.training.examples.from_feedback import Curated
 from quarry.training.examples.reasons import Counts
 from quarry.training.tuning.data import LEAST

@@ -18,8 +18,9 @@ from typing import Any, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from quarry.indexer.errors import IndexFormatError, IndexMismatchError
+from quarry.indexer.storage.facts import Chunking, EmbedderFacts, ReadingFacts
 from quarry.indexer.storage.files.sealing import FileFact
-from quarry.indexer.storage.manifest import Chunking, EmbedderFacts, Manifest, ReadingFacts
+from quarry.indexer.storage.manifest import Manifest
 from quarry.indexer.storage.pointer import Switch
 from quarry.indexer.stores.lake.objects import Objects, Tagged, stale
 

@@ -10,8 +10,9 @@ from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
+from quarry.indexer.storage.facts import EmbedderFacts, Lineage
 from quarry.indexer.storage.generations import Generations
-from quarry.indexer.storage.manifest import EmbedderFacts, Lineage, Manifest
+from quarry.indexer.storage.manifest import Manifest
 from quarry.indexer.stores import STORE_KINDS
 from tests.fakes import WordEmbedder
 from tests.indexer.build.test_segments import DIM, answers, corpus

@@ -8,8 +8,9 @@ from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
 from quarry.indexer.storage import relabel
+from quarry.indexer.storage.facts import RerankerFacts
 from quarry.indexer.storage.generations import Generations, writer_lock
-from quarry.indexer.storage.manifest import Manifest, RerankerFacts
+from quarry.indexer.storage.manifest import Manifest
 from tests.fakes import WordEmbedder
 
 PROMOTED = Message.of("tuning.reranker_promoted", "promoted the reranker")

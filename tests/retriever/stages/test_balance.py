@@ -11,7 +11,7 @@ from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.lexical.index import UnionIndex
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
-from quarry.indexer.storage.manifest import Probes, RouteQuality
+from quarry.indexer.storage.measured import Probes, RouteQuality
 from quarry.retriever.ranking import Evidence, Hit, Query, StageScore
 from quarry.retriever.searcher import Searcher, SearchOptions
 from quarry.retriever.stages.balance import balance, coverage_of

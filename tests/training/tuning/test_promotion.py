@@ -10,8 +10,9 @@ from quarry.indexer.lake.relabel import with_reranker
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
+from quarry.indexer.storage.facts import RerankerFacts
 from quarry.indexer.storage.generations import Generations
-from quarry.indexer.storage.manifest import Manifest, RerankerFacts
+from quarry.indexer.storage.manifest import Manifest
 from quarry.training.tuning.promotion import history, lineage_of, promote, roll_back
 from tests.fakes import WordEmbedder
 

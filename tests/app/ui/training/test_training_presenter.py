@@ -10,7 +10,7 @@ from quarry.app.ui.training.job import MeasuredDrift, TrainingState
 from quarry.app.ui.training.words import seconds_words, stage_words
 from quarry.app.words import words as in_language
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.manifest import EmbedderFacts, Lineage, RerankerFacts
+from quarry.indexer.storage.facts import EmbedderFacts, Lineage, RerankerFacts
 from quarry.retriever.evaluation.compare import compare
 from quarry.retriever.evaluation.evaluate import evaluate
 from quarry.retriever.evaluation.measures import Measure
