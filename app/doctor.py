@@ -19,6 +19,7 @@ from quarry.indexer.readers.left_out import losses, told
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.layout import CONTENTS_NAME
 from quarry.indexer.storage.manifest import Manifest
+from quarry.indexer.storage.space import Space
 from quarry.indexer.storage.texts.contents import uri_of
 from quarry.indexer.storage.texts.generation_texts import repeated_documents
 from quarry.retriever.stages.query_shift import RecordedShift
@@ -366,4 +367,14 @@ def _check_disk(root: Path, manifest: Manifest) -> CheckResult:
     if free < size * _FREE_DISK_FACTOR:
         full = Message.of("doctor.disk_full", "{space}: too little to build the next one", space=space)
         return CheckResult("disk", "warning", full, f"quarry generations {root} --keep 1")
-    return CheckResult("disk", "ok", space)
+    parts = Space.of(root, manifest)
+    apart = Message.of(
+        "doctor.disk_parts",
+        "{space}: vectors {vectors:.1f}, texts {texts:.1f}, words {words:.1f}, titles {titles:.1f}",
+        space=space,
+        vectors=parts.vectors / 1e6,
+        texts=parts.texts / 1e6,
+        words=parts.words / 1e6,
+        titles=parts.titles / 1e6,
+    )
+    return CheckResult("disk", "ok", apart)

@@ -131,7 +131,11 @@ class Segments:
 
     def file_count(self, segment: SegmentName) -> int:
         """Return how many files a segment has, its header included. Raises IndexFormatError when that is damaged."""
-        return 1 + len(Header.read(self.path(segment.name) / HEADER_NAME).files)
+        return 1 + len(self.files(segment))
+
+    def files(self, segment: SegmentName) -> dict[str, FileFact]:
+        """Return what the header of a segment says of its files. Raises IndexFormatError when that is damaged."""
+        return Header.read(self.path(segment.name) / HEADER_NAME).files
 
     def damage(self, segment: SegmentName, *, hashes: bool) -> list[Damage]:
         """List what differs between a segment's files and their records; sizes are compared always, digests when asked for."""

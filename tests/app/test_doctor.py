@@ -13,8 +13,10 @@ from quarry.indexer.models.digest import content_digest
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
 from quarry.indexer.storage.facts import RerankerFacts
+from quarry.indexer.storage.space import Space
 from quarry.training.feedback.events import FeedbackEvent
 from quarry.training.feedback.log import FeedbackLog, feedback_path
+from tests.fakes import WordEmbedder
 from tests.retriever.rerankers.test_rerankers import make
 
 
@@ -122,3 +124,19 @@ def test_damaged_texts_that_wait_to_be_indexed_are_named(tmp_path):
     path.write_bytes(path.read_bytes()[:5000])
     (cut,) = [check for check in examine(index) if check.name == "inbox"]
     assert cut.severity == "failure" and "inbox.sqlite are damaged" in str(cut.message)
+
+
+def test_the_bytes_of_an_index_are_shared_out_to_what_they_are(tmp_path):
+    index = tmp_path / "index"
+    documents = [Document(f"d{n}", f"Renew book {n} twice 续借 {n}", f"Title {n}") for n in range(40)]
+    index_documents(index, documents, WordEmbedder())
+    manifest = Index.open(index).manifest
+    parts = Space.of(index, manifest)
+    assert parts.vectors + parts.texts + parts.words + parts.titles == manifest.bytes
+    (segment,) = (index / "segments").iterdir()
+    assert parts.words == sum(path.stat().st_size for path in (segment / "lexical").iterdir())
+    assert parts.texts > (segment / "chunks.sqlite").stat().st_size > 0
+    assert parts.vectors > 4 * WordEmbedder().spec.dim * 40
+    (disk,) = [check for check in examine(index) if check.name == "disk"]
+    assert disk.severity == "ok"
+    assert f"vectors {parts.vectors / 1e6:.1f}, texts {parts.texts / 1e6:.1f}, words" in str(disk.message)

@@ -6,8 +6,8 @@
 
 Random vectors, the worst case of approximate search; the words of each question are those of a passage. `--against` takes another folder of the
 same vectors (written by another version) and asks both in turn, question by question: their ratio is free of what the machine did
-meanwhile, and `again` is the first folder once more (A/A). Elapsed milliseconds for the first 100, at the median and the 95th percentile,
-each number of threads in a process of its own; recall of the first ten against a comparison with all vectors, and what the process
+meanwhile, and `again` is the first folder once more (A/A). Elapsed milliseconds for the first 100, at the median and the 95th percentile
+(`dense_cpu`: processor time of all threads), each number of threads in a process of its own; recall of the first ten against a comparison with all vectors, and what the process
 held at most.
 """
 
@@ -18,7 +18,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 import numpy as np
 
@@ -51,8 +51,9 @@ def measure(asked: argparse.Namespace) -> dict[str, object]:
                 lexical.result()
                 times.setdefault(f"{name}_both", []).append(1000 * (perf_counter() - began))
                 found[name].append({int(hit.chunk_id[1:9]) for hit in dense[:10]})
-                began = perf_counter()
+                began, used = perf_counter(), process_time()
                 store.search(vector[np.newaxis], K)
+                times.setdefault(f"{name}_dense_cpu", []).append(1000 * (process_time() - used))
                 times.setdefault(f"{name}_dense", []).append(1000 * (perf_counter() - began))
             began = perf_counter()
             terms.search(question, K)
