@@ -133,7 +133,7 @@ class Segments:
         """Return how many files a segment has, its header included. Raises IndexFormatError when that is damaged."""
         return 1 + len(self.files(segment))
 
-    def files(self, segment: SegmentName) -> dict[str, FileFact]:
+    def files(self, segment: SegmentName) -> FileFacts:
         """Return what the header of a segment says of its files. Raises IndexFormatError when that is damaged."""
         return Header.read(self.path(segment.name) / HEADER_NAME).files
 
