@@ -354,7 +354,9 @@ def test_a_segment_that_two_generations_share_outlives_either(segmented):
 def test_a_merge_that_dies_at_any_step_leaves_what_was_there_and_can_be_made_again(segmented, monkeypatch, step):
     before = answers(segmented)
     place = (
-        "quarry.indexer.build" if step in ("finish_segment", "describe_generation") else "quarry.indexer.build.steps"
+        "quarry.indexer.build.running"
+        if step in ("finish_segment", "describe_generation")
+        else "quarry.indexer.build.steps"
     )
     with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
         patch.setattr(f"{place}.{step}", lambda *_: 1 / 0)
