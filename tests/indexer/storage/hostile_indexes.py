@@ -164,8 +164,9 @@ def _array(name: str, change: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, A
     return apply
 
 
-def _fill(value: int) -> Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]:
-    return lambda array: np.full_like(array, value)
+def _fill(value: int, kind: type[np.integer[Any]] = np.int64) -> Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]:
+    """Fill with a number, in a type that is read, whatever type was there."""
+    return lambda array: np.full(array.shape, value, dtype=kind)
 
 
 def _bytes_of(find: Callable[[Path], Path], change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
@@ -319,7 +320,7 @@ ANY: dict[str, Callable[[Path], None]] = {
     "a lake in an index": _sealed("manifest.json", lambda content: content["store"].update(kind="lake")),
     "terms behind the end": _array("starts.npy", _fill(10**15)),
     "terms before the start": _array("places.npy", _fill(-5)),
-    "passages that are not there": _array("rows.npy", _fill(2**32 - 1)),
+    "passages that are not there": _array("rows.npy", _fill(2**32 - 1, np.uint32)),
     "a shape of 10^12": _header("lengths.npy", "{'descr': '<u4', 'fortran_order': False, 'shape': (1000000000000,), }"),
     "a shape below zero": _header("lengths.npy", "{'descr': '<u4', 'fortran_order': False, 'shape': (-5,), }"),
     "a header that runs code": _header("lengths.npy", "{'descr': __import__('os').system('touch ran'), }"),
