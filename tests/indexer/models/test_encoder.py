@@ -65,6 +65,7 @@ BIDIRECTIONAL = ("mini-instruct-v2", "mini-instruct-v2.5")  # decoders whose tok
 CARDS = [
     ("BAAI/bge-small-en-v1.5", "bert", "Represent this sentence for searching relevant passages: ", "", "", "cls"),
     ("BAAI/bge-large-zh-v1.5", "bert", "为这个句子生成表示以用于检索相关文章：", "", "", "cls"),
+    ("BAAI/bge-large-zh-noinstruct", "bert", "", "", "", "cls"),
     ("BAAI/bge-m3", "xlm-roberta", "", "", "", "cls"),
     ("intfloat/multilingual-e5-small", "bert", "query: ", "", "passage: ", "mean"),
     ("intfloat/multilingual-e5-base", "xlm-roberta", "query: ", "", "passage: ", "mean"),
