@@ -10,7 +10,7 @@ import typer
 import typer.core
 
 from quarry.app.cli.console import note
-from quarry.indexer.errors import SearchError
+from quarry.indexer.errors import SearchError, out_of_memory
 from quarry.indexer.storage.files.durable import access_error
 
 DEBUG_VARIABLE = "QUARRY_DEBUG"
@@ -89,9 +89,11 @@ def _reported(err: Exception) -> int:
     if isinstance(err, SearchError):
         note(f"error: {err}")
         return EXIT_USAGE if isinstance(err, ValueError) else EXIT_ERROR
-    if isinstance(err, OSError | MemoryError):
-        refused = access_error(err) if isinstance(err, OSError) else None
-        note(f"error: {refused or str(err) or type(err).__name__}")
+    if (short := out_of_memory(err)) is not None:
+        note(f"error: {short}")
+        return EXIT_ERROR
+    if isinstance(err, OSError):
+        note(f"error: {access_error(err) or str(err) or type(err).__name__}")
         return EXIT_ERROR
     note(
         f"error: unexpected {type(err).__name__}: {err}. Set {DEBUG_VARIABLE}=1 to see the traceback, and please report it"

@@ -26,7 +26,7 @@ from importlib.resources import files
 from string import Formatter
 from typing import Literal, TypeAlias
 
-from quarry.indexer.errors import SearchError
+from quarry.indexer.errors import SearchError, out_of_memory
 from quarry.indexer.messages import PARTS, PLAIN, Message, english, filled
 
 InterfaceLanguage: TypeAlias = Literal["en", "zh"]
@@ -48,7 +48,9 @@ def words(message: Message, language: InterfaceLanguage) -> str:
 
 def message_of(err: Exception) -> Message:
     """Return what an exception says as a message; one of another library says it in English."""
-    return err.message if isinstance(err, SearchError) else Message.plain(str(err) or type(err).__name__)
+    if isinstance(err, SearchError):
+        return err.message
+    return out_of_memory(err) or Message.plain(str(err) or type(err).__name__)
 
 
 def part(message: Message, name: str, language: InterfaceLanguage) -> str:

@@ -43,6 +43,15 @@ NAMES = (
     "tab\tand\u202eturned",
     "e\u0301 two forms \u00e9",
     "长" * 60,
+    "x" * 251,  # 255 bytes with the ending of a file
+    "-",
+    " before and after ",
+    "ends with a dot.",
+    "~",
+    "$HOME `id`",
+    "back\\slash",
+    "\x1b[31mcolor",
+    "#0-9",
 )
 _DISK_KB = 4096
 

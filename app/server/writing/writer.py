@@ -8,7 +8,7 @@ from quarry.app.server.writing.inbox import DamagedJobError, Inbox, Job
 from quarry.indexer.build import BuildReport, index_documents, remove_documents
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.build.removal import Selection, find_documents
-from quarry.indexer.errors import QueryError, SearchError
+from quarry.indexer.errors import QueryError, SearchError, out_of_memory
 from quarry.indexer.messages import Message
 from quarry.retriever.live import LiveSearcher
 from quarry.retriever.stages.models import as_recorded
@@ -52,7 +52,7 @@ class Writer:
                     self._do(jobs)
                 self.problem = ""
             except (SearchError, OSError, MemoryError) as err:
-                self.problem = str(err) or type(err).__name__
+                self.problem = str(out_of_memory(err) or err) or type(err).__name__
                 log.warning("documents wait: %s", type(err).__name__)
                 self._stop.wait(_RETRY_S)
                 continue
