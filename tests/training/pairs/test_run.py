@@ -338,7 +338,7 @@ def test_planted_copies_and_spam_go_and_true_pairs_stay(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("query", "passage"), [("-en", "-en"), ("-zh", "-zh"), ("-en", "-zh")])
+@pytest.mark.parametrize(("query", "passage"), [("-en", "-en"), ("-zh", "-zh"), ("-en", "-zh"), ("-zh", "-en")])
 def test_true_pairs_stay_and_planted_bad_ones_go(tmp_path, query, passage):
     rows = plant(true_pairs(query, passage))
     write_rows(tmp_path / "docs", rows)
