@@ -58,20 +58,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path, nargs="?", help="documents; the demo corpus without it")
     parser.add_argument("--question", default=ENGLISH)
+    parser.add_argument("--environment", type=Path, help="one with Quarry in it: leaves out the installation")
     arguments = parser.parse_args()
     with TemporaryDirectory(prefix="quarry-first-") as name, chromium() as browser:
         work = Path(name)
         documents = Path(shutil.copytree(arguments.folder or documents_path(), work / "documents"))
-        wheel = built(work / "wheel")
+        place = arguments.environment.resolve() if arguments.environment else work / "venv"
+        wheel = None if arguments.environment else built(work / "wheel")
         steps = Steps()
-        subprocess.run([sys.executable, "-m", "venv", work / "venv"], check=True)
-        steps.done("python -m venv")
-        command = work / "venv" / "bin" / "quarry"
-        install(wheel, work / "venv" / "bin" / "pip", work)
-        steps.done(f"pip install quarry-search[{EXTRAS}]")
+        if wheel:
+            subprocess.run([sys.executable, "-m", "venv", place], check=True)
+            steps.done("python -m venv")
+            install(wheel, place / "bin" / "pip", work)
+            steps.done(f"pip install quarry-search[{EXTRAS}]")
         environment = {"HOME": str(work), "PATH": os.environ["PATH"], "BROWSER": "true"}  # nothing unpacked yet
+        environment |= {name: os.environ[name] for name in ("OMP_NUM_THREADS",) if name in os.environ}
         server = subprocess.Popen(
-            [command, "ui", documents, "--port", "0"], cwd=work, env=environment, stdout=subprocess.PIPE, text=True
+            [place / "bin" / "quarry", "ui", documents, "--port", "0"],
+            cwd=work,
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         try:
             url = server.stdout.readline().split()[3]
