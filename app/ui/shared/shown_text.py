@@ -22,7 +22,10 @@ _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 _JOINER = "\u2060"  # invisible; it keeps `:name:` and `www.` from being what Streamlit's Markdown looks for
 _LABEL_CHARS = 70
 # what is hidden is still read aloud, found and copied
-SHORTENED = ".q-middle { font-size: 0; } .q-middle::before { content: '…'; font-size: 1rem; }"
+SHORTENED = (
+    ".q-middle { font-size: 0; } .q-middle::before { content: '…'; font-size: 1rem; } "
+    ".q-long:hover .q-middle { font-size: inherit; } .q-long:hover .q-middle::before { content: none; }"
+)
 # Chinese is written without spaces, so a line broken in the middle of it (PDF) is joined without one. The mark is a
 # noncharacter that stands in for the line break until the HTML is made, so that offsets hold.
 _HAN_BREAK = re.compile("(?<=[\u3001-\u9fff\uff01-\uff60])\n(?=[\u3001-\u9fff\uff01-\uff60])")
@@ -84,7 +87,7 @@ def shortened_html(text: str, most: int) -> str:
         return inert(text)
     half = most // 2
     head, middle, tail = inert(text[:half]), inert(text[half:-half]), inert(text[-half:])
-    return f"<span title='{inert(text)}'>{head}<span class='q-middle'>{middle}</span>{tail}</span>"
+    return f"<span class='q-long'>{head}<span class='q-middle'>{middle}</span>{tail}</span>"
 
 
 def told(what: Message | Exception, say: "Say") -> str:
