@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quarry.indexer.corpus.listing import Skipped, printable
+from quarry.indexer.corpus.places import as_written
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.files.durable import write_atomic
 
@@ -36,7 +37,7 @@ def remember_skips(index: Path, paths: Sequence[Path], skipped: Sequence[Skipped
         paths: What the run read.
         skipped: What it skipped.
     """
-    read = [printable(path.expanduser().absolute()) for path in paths]
+    read = [printable(as_written(path)) for path in paths]
     earlier = [skip for skip in list_skips(index) if not any(_is_below(skip.source, path) for path in read)]
     kept = [*earlier, *(SkippedFile(skip.source, skip.reason, skip.detail) for skip in skipped)][:_MOST]
     content = [{"source": skip.source, "reason": skip.reason, "detail": skip.detail.as_json()} for skip in kept]

@@ -1,7 +1,23 @@
 """Folders that have several paths: through links, mounts, or other cases of letters. An index keeps each under one of them."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
+
+
+def as_written(path: Path) -> Path:
+    """Return the absolute path that somebody means: `~` is the home folder, unless a file or folder here has that name.
+
+    Example:
+        >>> from pathlib import Path
+        >>> as_written(Path("~/docs")) == Path.home() / "docs"
+        True
+    """
+    if path.exists():
+        return path.absolute()
+    with suppress(RuntimeError):  # nobody of that name
+        path = path.expanduser()
+    return path.absolute()
 
 
 def path_in_index(path: Path, known: Iterable[str]) -> Path:
@@ -13,7 +29,7 @@ def path_in_index(path: Path, known: Iterable[str]) -> Path:
         path: As somebody wrote it.
         known: The paths of the index's roots.
     """
-    absolute = path.expanduser().absolute()
+    absolute = as_written(path)
     roots = [Path(root) for root in known]
     if absolute in roots or not absolute.exists():
         return absolute
