@@ -15,7 +15,7 @@ from tests.app.server.described import ask, operations
 from tests.app.server.serving import served, small_index
 from tests.fakes import OverlapReranker, WordEmbedder
 
-_BATCH = 20  # requests of one run of Hypothesis; more in one run get slower and slower
+_BATCH = 20  # requests of one run of Hypothesis: what a failure of its own costs
 
 
 def run(
