@@ -52,6 +52,21 @@ def test_search_runs_as_much_of_the_reranker_as_is_asked_for(index, folder, laye
     assert (other == pytest.approx([result["score"] for result in found], abs=1e-4)) == ((layers, ratio) == (3, 1))
 
 
+@pytest.mark.parametrize(("layers", "ratio"), [(2, 1), (3, 2)])
+def test_evaluate_runs_as_much_of_the_reranker_as_is_asked_for(index, folder, tmp_path, layers, ratio):
+    data = tmp_path / "data"
+    (data / "qrels").mkdir(parents=True)
+    (data / "queries.jsonl").write_text(json.dumps({"_id": "q", "text": QUERY}) + "\n")
+    (data / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq\tdocuments/0.txt\t1\n")
+    given = ["--rerank", folder, "--device", "cpu:float32", "--cutoff-layers", layers, "--compress", ratio]
+    run("evaluate", index, data, "--routes", "bm25+rerank", *given, "--runs-to", tmp_path / "runs")
+    lines = [line.split() for line in (tmp_path / "runs" / "bm25+rerank.trec").read_text().splitlines()]
+    reranker = load_reranker(folder, model_id=NAME, device="cpu:float32", cutoff_layers=layers, compress=ratio)
+    wanted = Searcher.open(index, rerank=reranker).search(QUERY).results
+    assert [line[2] for line in lines] == [result.doc_id for result in wanted]
+    assert [float(line[4]) for line in lines] == pytest.approx([result.score for result in wanted], abs=1e-4)
+
+
 def test_a_depth_without_a_reranker_is_an_error(index):
     with pytest.raises(ModelError, match="there is no reranker with --rerank none; expected a layerwise reranker"):
         reranker_asking(index, "none", "cpu", Depth(compress=2))
