@@ -1,9 +1,10 @@
 """Building and updating an index: documents in, a new live generation out, or the old one untouched.
 
+    the live generation, if it can be continued                      live
     settings, live manifest -> what will be done                     plan
     files, folders, or documents of a program                        corpus, intake
     -> gone: documents and folders that are taken out                removal
-    -> new and changed documents cut into passages, with terms       cutting (large ones in cutting_worker), chunking, table_heads
+    -> new and changed documents cut into passages, with terms       cutting (large ones in a worker)
     -> cut again by the language of a new index                      analyzing
     -> texts: live segments less what is removed, and a new one      storage/working_table
     -> small segments merged into the new one                        merging
@@ -11,7 +12,7 @@
     -> vector store, vectors of titles and headings, terms           steps.fill_segment, stores, names, lexical
     -> the segment sealed                                            steps.finish_segment, storage/segments
     -> of a candidate: the live segments with other vectors          sharing
-    -> both routes probed with sentences of the passages             measurement, probes, cached_embedder; languages
+    -> both routes probed with sentences of the passages             measuring, cached_embedder
     -> manifest, then one switch                                     steps.describe_generation, storage/generations
 
 Progress goes to an observer (progress). The doors are `build_index` (files and folders), `index_documents` and
@@ -24,7 +25,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from quarry.indexer.build.cutting import Cutter
+from quarry.indexer.build.cutting.cutter import Cutter
 from quarry.indexer.build.intake import Intake, put_own_document, storable, sync_roots
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.build.progress import Observer, Unobserved

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from quarry.indexer.build.cutting import Cutter
+from quarry.indexer.build.cutting.cutter import Cutter
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.build.roots import is_gone, place_of
 from quarry.indexer.corpus.listing import Skipped, path_of

@@ -1,14 +1,14 @@
 """Which segments of an index are merged into the one that a build writes.
 
-Small ones are merged with it, as long as each is no larger than what is gathered so far: segments grow in steps (the logarithmic
-method: Bentley and Saxe, Journal of Algorithms 1980), and a passage is written again a few times in its life. When a tenth of the
-index has changed it is measured anew (`quarry.indexer.build.measurement`); all segments then become one, which also leaves out what was
-removed. An index of less than 1,000 passages is always one segment.
+Small ones are merged with it, as long as each is no larger than what is gathered so far: segments grow in steps (the
+logarithmic method: Bentley and Saxe, Journal of Algorithms 1980), and a passage is written again a few times in its life. When
+a tenth of the index has changed it is measured anew (`quarry.indexer.build.measuring.measurement`); all segments then become
+one, which also leaves out what was removed. An index of less than 1,000 passages is always one segment.
 """
 
 from collections.abc import Mapping
 
-from quarry.indexer.build.measurement import KEPT_FROM, STALE, still_good
+from quarry.indexer.build.measuring.measurement import KEPT_FROM, STALE, still_good
 from quarry.indexer.build.plan import Plan
 from quarry.indexer.storage.texts.contents import MOST_SEGMENTS
 from quarry.indexer.storage.texts.working_table import WorkingTable

@@ -1,16 +1,15 @@
 """What a build will do: the settings asked for, with everything inherited from the live generation and decided."""
 
-from collections.abc import Iterable, Mapping
-from contextlib import closing
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
-from quarry.indexer.build.chunking import ChunkSpec
-from quarry.indexer.build.cutting import Cutter
+from quarry.indexer.build.cutting.chunking import ChunkSpec
+from quarry.indexer.build.cutting.cutter import Cutter
 from quarry.indexer.corpus.listing import Skipped
 from quarry.indexer.embedder import Embedder, EmbedderSpec, TokenEmbedder, heads_of
-from quarry.indexer.errors import IndexFormatError, IndexMismatchError, ModelError, OtherFormatError, SettingsError
+from quarry.indexer.errors import IndexMismatchError, ModelError, SettingsError
 from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.lexical.choice import USUAL
 from quarry.indexer.messages import Message
@@ -19,21 +18,11 @@ from quarry.indexer.models.token_spans import ScriptTokens
 from quarry.indexer.readers.base import ReadOptions
 from quarry.indexer.shards.folder import ShardFolder
 from quarry.indexer.storage.facts import Lineage, ReadingFacts, RerankerFacts
-from quarry.indexer.storage.files.sealing import Damage, verified_by_default
 from quarry.indexer.storage.generations import Generations
-from quarry.indexer.storage.layout import CHUNKS_NAME, CONTENTS_NAME
 from quarry.indexer.storage.manifest import Manifest
-from quarry.indexer.storage.segments import HEADER_NAME, SegmentName, Segments
-from quarry.indexer.storage.texts.generation_texts import open_texts, repeated_documents
 from quarry.indexer.stores import SERVED_KINDS, store_class
-from quarry.indexer.stores.lake.layout import LAKE_NAME
-from quarry.indexer.stores.lake.objects import is_remote
-from quarry.indexer.stores.lake.view import VIEW_NAME
 
 MOST_PASSAGES_WITH_TOKENS = 20_000  # 0.5 GB of token states
-_OF_TEXTS = (CHUNKS_NAME, CONTENTS_NAME, HEADER_NAME)  # files without which the texts cannot be trusted
-
-
 DROPPED_SHIFT = "build.query_shift_dropped"  # the code of the note
 
 
@@ -315,77 +304,3 @@ def _check_model(index: Path, live: Manifest | None, embedder: Embedder | None, 
 
 def _named(spec: EmbedderSpec) -> str:
     return f"{spec.model} ({spec.revision[:12]})"
-
-
-def live_to_continue(generations: Generations, settings: BuildOptions) -> tuple[Manifest | None, list[Damage]]:
-    """Read the live manifest, and list what is damaged in its generation.
-
-    Damaged vectors and terms are made again from the texts. A rebuild starts from nothing when the texts are lost too.
-
-    Raises:
-        IndexFormatError: If the texts cannot be carried over, and this is not a rebuild.
-    """
-    if not generations.exists():
-        return None, []
-    try:
-        folder = generations.live()
-        manifest = Manifest.read(folder)
-        # an older format is written anew as a whole: what is damaged must not get a fresh checksum
-        whole = settings.rebuild or not manifest.segments
-        damage = manifest.damage(folder, hashes=True if whole else None)
-        _refuse_lost_texts(generations.root, damage)
-        _refuse_repeated(folder, manifest)
-    except OtherFormatError:
-        raise
-    except IndexFormatError:
-        if settings.rebuild and settings.go_live:
-            return None, []
-        raise
-    return manifest, damage
-
-
-def refuse_lake(index: Path) -> None:
-    """Refuse to build where a lake is, or its view.
-
-    Raises:
-        IndexMismatchError: If there is one.
-    """
-    if is_remote(index) or (index / LAKE_NAME).is_file() or (index / VIEW_NAME).is_file():
-        raise IndexMismatchError(
-            "build.is_a_lake",
-            "{index} is a lake, or stands for one, and is not changed like an index folder",
-            expected="an index folder",
-            do="Add documents with `quarry lake add` and `quarry lake publish`; for another model, make another lake",
-            index=index,
-        )
-
-
-def refuse_damaged(index: Path, segments: Iterable[SegmentName]) -> None:
-    """Compare every file of segments that are merged with their records: damage would get a fresh checksum and be there for good.
-
-    Raises:
-        IndexFormatError: If a file differs; it is named.
-    """
-    _refuse(index, [each for one in segments for each in Segments(index).damage(one, hashes=True)])
-
-
-def _refuse_lost_texts(index: Path, damage: list[Damage]) -> None:
-    _refuse(index, [each for each in damage if each.file.name in _OF_TEXTS])
-
-
-def _refuse_repeated(folder: Path, manifest: Manifest) -> None:
-    with closing(open_texts(folder)) as texts:
-        repeated = texts.repeated() if verified_by_default(manifest.bytes) else []
-    if repeated:
-        raise repeated_documents(folder / CONTENTS_NAME, repeated)
-
-
-def _refuse(index: Path, damage: list[Damage]) -> None:
-    if damage:
-        raise IndexFormatError(
-            "build.lost_texts",
-            "the texts of the live generation cannot be carried over: {damage}",
-            do="Run `quarry generations {index} --rollback`, or index every PATH again, the first one with --rebuild",
-            damage=damage[0].message,
-            index=index,
-        )

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TypeAlias
 
 from quarry.indexer.build.analyzing import with_suited_analyzer, words_chosen
-from quarry.indexer.build.cutting import Cutter
+from quarry.indexer.build.cutting.cutter import Cutter
 from quarry.indexer.build.encoding import encode_passages, tokens_lost
 from quarry.indexer.build.intake import Intake, recut
-from quarry.indexer.build.measurement import kept_measurement, measure_routes, still_good
+from quarry.indexer.build.live import live_to_continue, refuse_damaged, refuse_lake
+from quarry.indexer.build.measuring.measurement import kept_measurement, measure_routes, still_good
 from quarry.indexer.build.merging import segments_to_merge
-from quarry.indexer.build.plan import BuildOptions, Plan, live_to_continue, refuse_damaged, refuse_lake
+from quarry.indexer.build.plan import BuildOptions, Plan
 from quarry.indexer.build.progress import Clock, Observer
 from quarry.indexer.build.report import BuildReport, report_of
 from quarry.indexer.build.sharing import share_segments

@@ -15,7 +15,7 @@ from typing import Self
 
 from quarry.indexer.errors import SettingsError
 from quarry.indexer.models.profiles import EmbedderProfile
-from quarry.indexer.stores.auto import EXACT_UP_TO
+from quarry.indexer.stores.auto.store import EXACT_UP_TO
 
 MEASURED = (
     "build_seconds",

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from quarry.indexer.build.cutting import Cutter
+from quarry.indexer.build.cutting.cutter import Cutter
 from quarry.indexer.build.intake import storable
 from quarry.indexer.corpus.listing import Skipped
 from quarry.indexer.corpus.walk import ReadFile, RootReader

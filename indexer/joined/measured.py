@@ -2,7 +2,7 @@
 
 Qualities, deviations and offsets are means weighed by the passages behind them. A language that only one index is in has that index's
 measurement; where the languages of the indexes differ, each gets its centroid from the vectors there, and what no index could test has the
-share of `quarry.indexer.build.languages` for that case.
+share of `quarry.indexer.build.measuring.languages` for that case.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ from quarry.indexer.opened import Index
 from quarry.indexer.storage.measured import ALL, LanguageFacts, NameFacts, Probes, RouteQuality
 from quarry.indexer.stores.centroids import common_languages
 
-UNTESTED = 0.5  # share of a language's lead; see `quarry.indexer.build.languages`
+UNTESTED = 0.5  # share of a language's lead; see `quarry.indexer.build.measuring.languages`
 _SAMPLE = 2048  # passages that stand for an index of one language in its centroid
 
 Weighed = Sequence[tuple[float, float]]  # (weight, value)

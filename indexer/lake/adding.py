@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from quarry.indexer.build.chunking import ChunkSpec
-from quarry.indexer.build.cutting import Cutter
+from quarry.indexer.build.cutting.chunking import ChunkSpec
+from quarry.indexer.build.cutting.cutter import Cutter
 from quarry.indexer.build.intake import storable
 from quarry.indexer.build.progress import Clock, Observer, Unobserved
 from quarry.indexer.build.roots import name_roots

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Self
 from uuid import uuid4
 
-from quarry.indexer.build.chunking import ChunkSpec
+from quarry.indexer.build.cutting.chunking import ChunkSpec
 from quarry.indexer.build.plan import need_token_states
 from quarry.indexer.embedder import Embedder, heads_of
 from quarry.indexer.errors import IndexMismatchError, SettingsError

@@ -1,7 +1,7 @@
 """A worker process with a time and a memory limit, started when first needed and again after it had to be killed.
 
 What could hang, crash or eat memory on a bad file runs there: parsers (`quarry.indexer.readers.worker`) and the cutting of large
-documents (`quarry.indexer.build.cutting`).
+documents (`quarry.indexer.build.cutting.cutter`).
 """
 
 import json

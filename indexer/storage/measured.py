@@ -8,7 +8,7 @@ ALL = "all"
 
 
 class RouteQuality(Fact):
-    """How well each route found passages again by a sentence taken out of them (`quarry.indexer.build.probes`).
+    """How well each route found passages again by a sentence taken out of them (`quarry.indexer.build.measuring.probes`).
 
     Attributes:
         probes: How many passages were looked for.
@@ -22,7 +22,7 @@ class RouteQuality(Fact):
 
 
 class LanguageFacts(Fact):
-    """One of several languages of an index (`quarry.indexer.build.languages`).
+    """One of several languages of an index (`quarry.indexer.build.measuring.languages`).
 
     Attributes:
         passages: How many are in it.

@@ -1,7 +1,7 @@
 """Vector stores: `auto`, `exact`, `faiss` and `lance`, and on a server `milvus` and `qdrant`, behind one protocol.
 
     ids and unit vectors -> `add`, checked first             base (the protocol), checks
-    -> kept as they are, or indexed and tuned by `flush`     exact (exact_files, additions), auto (codes); faiss_store, lance_store
+    -> kept as they are, or indexed and tuned by `flush`     exact, auto, faiss, lance
     -> data files, then the header that names them           sealed
     candidates from a server, vectors of one's own            served
     queries -> `search`: the k most similar, by cosine       each store; approximate ones rescore exactly, on all cores (shares)
@@ -16,10 +16,10 @@ from pathlib import Path
 from quarry.indexer.stores.base import Neighbour, VectorStore, WritableStore
 
 _CLASSES = {
-    "auto": ("quarry.indexer.stores.auto", "AutoStore"),
-    "exact": ("quarry.indexer.stores.exact", "ExactStore"),
-    "faiss": ("quarry.indexer.stores.faiss_store", "FaissStore"),
-    "lance": ("quarry.indexer.stores.lance_store", "LanceStore"),
+    "auto": ("quarry.indexer.stores.auto.store", "AutoStore"),
+    "exact": ("quarry.indexer.stores.exact.store", "ExactStore"),
+    "faiss": ("quarry.indexer.stores.faiss.store", "FaissStore"),
+    "lance": ("quarry.indexer.stores.lance.store", "LanceStore"),
 }
 STORE_KINDS = tuple(_CLASSES)
 _SERVED = {

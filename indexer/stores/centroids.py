@@ -1,6 +1,6 @@
 """Which languages of an index have a centroid, the mean of their vectors, and what centroids say of a question.
 
-`quarry.indexer.build.languages` measures with them, and searches use what was measured.
+`quarry.indexer.build.measuring.languages` measures with them, and searches use what was measured.
 """
 
 from collections import Counter

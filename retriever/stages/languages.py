@@ -1,8 +1,8 @@
 """Two languages in one index: what the passages of the other language are given, so that a question finds them too.
 
-See `quarry.indexer.build.languages` for the reason and for how the share is chosen. Here a share of the difference between the mean
-similarities of the languages, which are products of the question's vector with their centroids, is added to the passages of the
-other languages. In an index of one language nothing changes.
+See `quarry.indexer.build.measuring.languages` for the reason and for how the share is chosen. Here a share of the difference
+between the mean similarities of the languages, which are products of the question's vector with their centroids, is added to
+the passages of the other languages. In an index of one language nothing changes.
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from quarry.app.cli import cli
 from quarry.app.integrations.common import passages
 from quarry.indexer.build import index_documents
-from quarry.indexer.build.chunking import ChunkSpec
+from quarry.indexer.build.cutting.chunking import ChunkSpec
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.records import Document
 from quarry.retriever.answers.answer import AskOptions, ask

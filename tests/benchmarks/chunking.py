@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from quarry.indexer.build.chunking import ChunkSpec, split
+from quarry.indexer.build.cutting.chunking import ChunkSpec, split
 from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.lexical.index import UnionIndex
 from quarry.indexer.models.token_spans import ScriptTokens

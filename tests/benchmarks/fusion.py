@@ -24,8 +24,8 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from quarry.indexer.build.measuring.probes import Parts, Probe, bm25_rank, cut_out
 from quarry.indexer.build.names import above_chance
-from quarry.indexer.build.probes import Parts, Probe, bm25_rank, cut_out
 from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.lexical.index import UnionIndex
 from quarry.indexer.records import passage_text

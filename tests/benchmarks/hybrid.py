@@ -23,8 +23,8 @@ from time import perf_counter, process_time
 import numpy as np
 
 from quarry.indexer.lexical.index import LexicalSegment, UnionIndex
-from quarry.indexer.stores.auto import AutoStore
-from quarry.indexer.stores.candidates import nearest_rows
+from quarry.indexer.stores.auto.candidates import nearest_rows
+from quarry.indexer.stores.auto.store import AutoStore
 from tests.benchmarks.memory import Peaks
 
 K, WARM = 100, 10

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quarry.indexer.build import build_index
-from quarry.indexer.build.chunking import ChunkSpec
+from quarry.indexer.build.cutting.chunking import ChunkSpec
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.embedder import EmbedderSpec, Progress
 from quarry.indexer.lake.adding import add_to_lake, root_name

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
-from quarry.indexer.build.chunking import ChunkSpec, cut_into_terms
+from quarry.indexer.build.cutting.chunking import ChunkSpec, cut_into_terms
 from quarry.indexer.corpus.walk import ReadFile, read_corpus
 from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.models.token_spans import ScriptTokens

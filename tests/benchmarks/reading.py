@@ -50,7 +50,7 @@ try:  # before the packages had one name
         return Cutter(spec, tokens, words).cut(document)
 except ImportError:
     from quarry.indexer.corpus.walk import ReadFile, read_corpus
-    from quarry.indexer.build.chunking import ChunkSpec, cut_into_terms
+    from quarry.indexer.build.cutting.chunking import ChunkSpec, cut_into_terms
     from quarry.indexer.lexical.analyzer import analyzer
     from quarry.indexer.models.token_spans import ScriptTokens
 tokens, words, times, texts = ScriptTokens(), analyzer("jieba"), {}, {}

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from quarry.app.wiring import choose_model
 from quarry.indexer.build import index_documents
-from quarry.indexer.build.chunking import ChunkSpec
+from quarry.indexer.build.cutting.chunking import ChunkSpec
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.records import Document

@@ -13,7 +13,7 @@ from quarry.indexer.embedder import Vectors
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.storage.files.sealing import seal, unseal
 from quarry.indexer.stores.base import VectorStore
-from quarry.indexer.stores.exact import ExactStore
+from quarry.indexer.stores.exact.store import ExactStore
 
 
 def unit(rows: int, dim: int, seed: int = 0) -> Vectors:

@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 
-from quarry.indexer.build.chunking import ChunkSpec, split
+from quarry.indexer.build.cutting.chunking import ChunkSpec, split
 from quarry.indexer.corpus.listing import Skipped
 from quarry.indexer.corpus.walk import ReadFile
 from quarry.indexer.models.token_spans import ScriptTokens

@@ -2,8 +2,8 @@
 
 import pytest
 
-from quarry.indexer.build.chunking import ChunkSpec, split
-from quarry.indexer.build.table_heads import TableHeads
+from quarry.indexer.build.cutting.chunking import ChunkSpec, split
+from quarry.indexer.build.cutting.table_heads import TableHeads
 from quarry.indexer.models.token_spans import ScriptTokens
 from quarry.indexer.records import passage_text
 from tests.field.reading import document

@@ -8,8 +8,8 @@ from time import thread_time
 import pytest
 
 from quarry.indexer.build import build_index, index_documents
-from quarry.indexer.build.chunking import ChunkSpec, cut_into_terms, split
-from quarry.indexer.build.cutting import LARGE, Cutter
+from quarry.indexer.build.cutting.chunking import ChunkSpec, cut_into_terms, split
+from quarry.indexer.build.cutting.cutter import LARGE, Cutter
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.corpus.listing import Skipped
 from quarry.indexer.corpus.walk import ReadFile, read_corpus
@@ -138,7 +138,7 @@ def test_a_document_over_a_limit_is_a_counted_skip_and_the_others_are_indexed(tm
 
 
 def test_a_document_that_takes_too_long_is_a_counted_skip(tmp_path, monkeypatch):
-    monkeypatch.setattr("quarry.indexer.build.cutting._SLOWEST", 10**12)
+    monkeypatch.setattr("quarry.indexer.build.cutting.cutter._SLOWEST", 10**12)
     limits = ReadOptions(parser_seconds=0.001)
     report = index_documents(
         tmp_path / "ix",

@@ -28,15 +28,15 @@ _DOCUMENTS = 6
 State = dict[str, int]  # document id -> the number of its version
 PROCESSES = multiprocessing.get_context("forkserver")  # children of a warm process that has never searched
 PROCESSES.set_forkserver_preload(
-    ["tests.indexer.writing", "quarry.indexer.stores.lance_store", "faiss", "lancedb", "bm25s"]
+    ["tests.indexer.writing", "quarry.indexer.stores.lance.store", "faiss", "lancedb", "bm25s"]
 )
 
 
 def keep_segments(patch: pytest.MonkeyPatch) -> None:
     """Let small indexes keep their segments, as large ones do, and merge few of them."""
     patch.setattr("quarry.indexer.build.merging.KEPT_FROM", 0)
-    patch.setattr("quarry.indexer.build.measurement.KEPT_FROM", 0)
-    patch.setattr("quarry.indexer.build.measurement.STALE", 1e9)
+    patch.setattr("quarry.indexer.build.measuring.measurement.KEPT_FROM", 0)
+    patch.setattr("quarry.indexer.build.measuring.measurement.STALE", 1e9)
     patch.setattr("quarry.indexer.stores.centroids._LEAST_PASSAGES", 1e9)  # the first text of a language measures anew
     patch.setattr("quarry.indexer.build.merging.SMALL", 0)
     patch.setattr("quarry.indexer.build.merging.CHEAP", 6)

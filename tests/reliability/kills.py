@@ -128,7 +128,8 @@ _SEGMENTS_STAY = {"merge"}  # small indexes keep their segments as large ones do
 
 def keep_segments() -> None:
     """As `tests.indexer.writing.keep_segments`, in a fork that ends soon."""
-    from quarry.indexer.build import languages, measurement, merging
+    from quarry.indexer.build import merging
+    from quarry.indexer.build.measuring import languages, measurement
 
     merging.KEPT_FROM = measurement.KEPT_FROM = merging.SMALL = 0
     measurement.STALE = languages._LEAST_PASSAGES = 10**9  # type: ignore[assignment]

@@ -52,7 +52,7 @@ def _index(store: str, documents: int = 5) -> Callable[[Path, int], Path]:
         with pytest.MonkeyPatch.context() as patched:
             keep_segments(patched)
             if documents > 5:  # as if it were too large to be searched exactly
-                patched.setattr("quarry.indexer.stores.auto.EXACT_UP_TO", 0)
+                patched.setattr("quarry.indexer.stores.auto.store.EXACT_UP_TO", 0)
             for first in (1, 1 + documents):
                 texts = [
                     Document(f"d{n}", f"library text {n} of index {seed}") for n in range(first, first + documents)

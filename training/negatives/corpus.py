@@ -19,7 +19,7 @@ from quarry.indexer.lexical.choice import SAMPLE, suited_analyzer
 from quarry.indexer.lexical.index import UnionIndex
 from quarry.indexer.opened import Index
 from quarry.indexer.stores.base import VectorStore
-from quarry.indexer.stores.exact import ExactStore
+from quarry.indexer.stores.exact.store import ExactStore
 from quarry.retriever.base import Passages, Retriever
 from quarry.retriever.ranking import Query, Ranking, Route
 from quarry.retriever.searcher import document_of

@@ -88,7 +88,7 @@ def encode(
         ModelError: If there is no model.
         typer.Exit: At Ctrl-C.
     """
-    from quarry.indexer.build.chunking import ChunkSpec
+    from quarry.indexer.build.cutting.chunking import ChunkSpec
     from quarry.indexer.encode.cluster import Cluster, ModelPlace, encode_on_ray
     from quarry.indexer.encode.work import Share, encode_corpus, shard_settings
     from quarry.indexer.readers.base import ReadOptions

@@ -32,7 +32,7 @@ from quarry.indexer.messages import Message
 from quarry.indexer.readers.left_out import told
 
 if TYPE_CHECKING:
-    from quarry.indexer.build.chunking import ChunkSpec
+    from quarry.indexer.build.cutting.chunking import ChunkSpec
     from quarry.indexer.models.encoder import EncoderOptions
     from quarry.indexer.readers.base import ReadOptions
 
@@ -272,7 +272,7 @@ def model_for(
 def _chunking(into: Path, chunk_tokens: int | None, overlap: int | None) -> "ChunkSpec | None":
     if chunk_tokens is None and overlap is None:
         return None
-    from quarry.indexer.build.chunking import ChunkSpec
+    from quarry.indexer.build.cutting.chunking import ChunkSpec
 
     manifest = live_manifest(into)
     base = ChunkSpec(manifest.chunking.max_tokens, manifest.chunking.overlap_tokens) if manifest else ChunkSpec()

@@ -130,7 +130,7 @@ def lake(
         typer.BadParameter: If an option belongs to another action.
         typer.Exit: When `doctor` finds damage, and at Ctrl-C.
     """
-    from quarry.indexer.build.chunking import ChunkSpec
+    from quarry.indexer.build.cutting.chunking import ChunkSpec
     from quarry.indexer.lake.making import Lake, settings_for
     from quarry.indexer.readers.base import ReadOptions
 

@@ -1,6 +1,6 @@
 """Vectors by digest in one SQLite file below `INDEX/embeddings/`, per embedder fingerprint.
 
-    FINGERPRINT.probes.sqlite   questions and rests of the passages that an index is measured with (`quarry.indexer.build.probes`)
+    FINGERPRINT.probes.sqlite   questions and rests of the passages that an index is measured with (`quarry.indexer.build.measuring.probes`)
     FINGERPRINT.sqlite          of indexes from before 0.3.0: the vectors of all passages once more; read by the next build, then removed
 
 The fingerprint leaves out the precision: one text in float32 and in bfloat16 has a cosine above 0.9999, so machines of both kinds may

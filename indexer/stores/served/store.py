@@ -21,8 +21,8 @@ from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.storage.files.sealing import unseal
 from quarry.indexer.stores.base import Neighbour
 from quarry.indexer.stores.checks import check_search, recall_missed, tuning_queries
-from quarry.indexer.stores.exact import ExactStore
-from quarry.indexer.stores.exact_files import StoredIds
+from quarry.indexer.stores.exact.files import StoredIds
+from quarry.indexer.stores.exact.store import ExactStore
 from quarry.indexer.stores.sealed import HEADER_NAME, Header, check_tuned, new_state
 from quarry.indexer.stores.served.known import check_known, remember
 from quarry.indexer.stores.served.milvus import MilvusServer

@@ -1,15 +1,16 @@
 """Questions made of an index's own documents, whose answer is left out, and the thresholds that they set.
 
-A question is a sentence taken out of a passage, one of those by which the index's routes are probed (`quarry.indexer.build.probes`).
-It is asked, and what its document holds is taken out of the results: what is left is as near to the question as this index comes where
-it does not hold the answer. How strong such searches look differs between indexes, and people's near misses look much the same.
+A question is a sentence taken out of a passage, one of those by which the index's routes are probed
+(`quarry.indexer.build.measuring.probes`). It is asked, and what its document holds is taken out of the results: what is left is
+as near to the question as this index comes where it does not hold the answer. How strong such searches look differs between
+indexes, and people's near misses look much the same.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from quarry.indexer.build.probes import lowest_probes
+from quarry.indexer.build.measuring.probes import lowest_probes
 from quarry.indexer.errors import SettingsError
 from quarry.indexer.messages import Message
 from quarry.indexer.stores.centroids import major_languages

@@ -18,7 +18,7 @@ import pytest
 
 from quarry.app.words import words
 from quarry.indexer.build import build_index, delete_documents, index_documents
-from quarry.indexer.build.chunking import ChunkSpec
+from quarry.indexer.build.cutting.chunking import ChunkSpec
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.corpus import walk as corpus_module
 from quarry.indexer.errors import CorpusError, IndexFormatError, IndexMismatchError, OtherFormatError, SearchError

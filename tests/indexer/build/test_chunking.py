@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quarry.indexer.build.chunking import ChunkSpec, split
+from quarry.indexer.build.cutting.chunking import ChunkSpec, split
 from quarry.indexer.models.token_spans import ScriptTokens
 from quarry.indexer.records import Document, passage_text
 

@@ -15,7 +15,7 @@ from quarry.indexer.records import Document, name_text
 from quarry.indexer.storage.layout import CHUNKS_NAME, NAMES_NAME
 from quarry.indexer.storage.manifest import Manifest
 from quarry.indexer.storage.vectors.blob_cache import passage_digest
-from quarry.indexer.stores.exact import ExactStore
+from quarry.indexer.stores.exact.store import ExactStore
 from tests.fakes import WordEmbedder
 from tests.indexer.older import into_format_3, live_segment, record
 

@@ -6,8 +6,8 @@ from math import log2
 import pytest
 
 from quarry.indexer.build import build_index, delete_documents, index_documents
+from quarry.indexer.build.measuring.probes import Parts, Probe, bm25_rank, cut_out
 from quarry.indexer.build.plan import BuildOptions
-from quarry.indexer.build.probes import Parts, Probe, bm25_rank, cut_out
 from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.lexical.index import UnionIndex
 from quarry.indexer.opened import Index
@@ -93,7 +93,7 @@ def bicycles(count):
 
 
 def test_a_large_index_keeps_the_measurement_until_a_tenth_of_the_passages_has_changed(tmp_path, monkeypatch):
-    monkeypatch.setattr("quarry.indexer.build.measurement.KEPT_FROM", 60)
+    monkeypatch.setattr("quarry.indexer.build.measuring.measurement.KEPT_FROM", 60)
     embedder = WordEmbedder()
     index_documents(tmp_path, texts(60), embedder)
     before, encoded = Index.open(tmp_path).manifest.probes, embedder.texts_encoded

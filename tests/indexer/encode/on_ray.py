@@ -11,7 +11,7 @@ import threading
 import time
 from pathlib import Path
 
-from quarry.indexer.build.chunking import ChunkSpec
+from quarry.indexer.build.cutting.chunking import ChunkSpec
 from quarry.indexer.encode.cluster import Cluster, ModelPlace, encode_on_ray
 from quarry.indexer.encode.work import shard_settings
 from quarry.indexer.models.encoder import load_embedder

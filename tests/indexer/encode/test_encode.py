@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from quarry.indexer.build import build_index
-from quarry.indexer.build.chunking import ChunkSpec
+from quarry.indexer.build.cutting.chunking import ChunkSpec
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.encode.units import runs, units_of
 from quarry.indexer.encode.work import Share, encode_corpus, shard_settings

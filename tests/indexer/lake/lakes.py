@@ -5,7 +5,7 @@ import os
 import random
 from pathlib import Path
 
-from quarry.indexer.build.chunking import ChunkSpec
+from quarry.indexer.build.cutting.chunking import ChunkSpec
 from quarry.indexer.lake.adding import add_to_lake
 from quarry.indexer.lake.making import Lake, make_lake, settings_for
 from quarry.indexer.lake.publishing import publish

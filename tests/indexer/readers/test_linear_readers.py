@@ -6,7 +6,7 @@ from time import thread_time
 
 import pytest
 
-from quarry.indexer.build.table_heads import TableHeads
+from quarry.indexer.build.cutting.table_heads import TableHeads
 from quarry.indexer.readers.base import ReadOptions, Unreadable
 from quarry.indexer.readers.pdf.plausible import is_garbage
 from quarry.indexer.readers.pdf.text import joined_lines, without_running_heads

@@ -12,7 +12,7 @@ from quarry.indexer.build import build_index, index_documents
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.errors import AccessError
 from quarry.indexer.records import Document
-from quarry.indexer.stores.lance_table import check_place
+from quarry.indexer.stores.lance.table import check_place
 from tests import ROOT
 from tests.fakes import WordEmbedder
 from tests.indexer.storage.hostile_indexes import KINDS

@@ -10,12 +10,12 @@ import pytest
 
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.storage.files.sealing import seal, unseal
-from quarry.indexer.stores.auto import AutoStore
-from quarry.indexer.stores.codes import SignCodes
-from quarry.indexer.stores.exact import ExactStore
-from quarry.indexer.stores.row_reader import RowReader
+from quarry.indexer.stores.auto.codes import SignCodes
+from quarry.indexer.stores.auto.row_reader import RowReader
+from quarry.indexer.stores.auto.second_bits import SecondBits
+from quarry.indexer.stores.auto.store import AutoStore
+from quarry.indexer.stores.exact.store import ExactStore
 from quarry.indexer.stores.sealed import HEADER_NAME, new_state
-from quarry.indexer.stores.second_bits import SecondBits
 from quarry.indexer.stores.shares import in_shares
 from tests.contracts.vector_store import VectorStoreContract, names, unit
 
@@ -40,7 +40,7 @@ class TestAutoStoreAboveItsLimit(TestAutoStoreWhileSmall):
 
     @pytest.fixture(autouse=True)
     def _always_above(self, monkeypatch):
-        monkeypatch.setattr("quarry.indexer.stores.auto.EXACT_UP_TO", 0)
+        monkeypatch.setattr("quarry.indexer.stores.auto.store.EXACT_UP_TO", 0)
 
     def test_it_says_that_it_is_exact_and_why(self, tmp_path):
         """Here that it is approximate, with the recall that was measured."""
@@ -53,8 +53,8 @@ class TestAutoStoreAboveItsLimit(TestAutoStoreWhileSmall):
 
     @pytest.mark.parametrize("dim", [8, 64, 100, 384])
     def test_few_candidates_give_the_recall_that_was_measured(self, tmp_path, monkeypatch, dim):
-        monkeypatch.setattr("quarry.indexer.stores.candidates.FEWEST", 20)
-        monkeypatch.setattr("quarry.indexer.stores.candidates.PER_HIT", 1)
+        monkeypatch.setattr("quarry.indexer.stores.auto.candidates.FEWEST", 20)
+        monkeypatch.setattr("quarry.indexer.stores.auto.candidates.PER_HIT", 1)
         vectors, queries = unit(5000, dim), unit(100, dim, seed=3)
         store, reference = AutoStore.create(tmp_path / "a", dim), ExactStore.create(tmp_path / "b", dim)
         for each in (store, reference):
@@ -75,7 +75,7 @@ class TestAutoStoreAboveItsLimit(TestAutoStoreWhileSmall):
             assert hit.similarity == pytest.approx(float(vectors[row].astype(np.float64) @ query[0]), rel=1e-6)
 
     def test_a_wide_filter_is_searched_by_codes_and_keeps_k(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("quarry.indexer.stores.auto._FEW_ALLOWED", 100)
+        monkeypatch.setattr("quarry.indexer.stores.auto.store._FEW_ALLOWED", 100)
         store, vectors = self.filled(tmp_path, rows=3000, dim=64)
         store.flush()
         allowed = set(names(3000)[1000:2500])
@@ -86,9 +86,9 @@ class TestAutoStoreAboveItsLimit(TestAutoStoreWhileSmall):
         assert store.search(vectors[:1], 5, allowed={f"stranger#{row}" for row in range(101)}) == [[]]
 
     def test_a_recall_that_is_not_reached_is_said(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("quarry.indexer.stores.candidates.FEWEST", 10)
-        monkeypatch.setattr("quarry.indexer.stores.candidates.PER_HIT", 1)
-        monkeypatch.setattr("quarry.indexer.stores.candidates.LARGEST_SHARE", 10**9)
+        monkeypatch.setattr("quarry.indexer.stores.auto.candidates.FEWEST", 10)
+        monkeypatch.setattr("quarry.indexer.stores.auto.candidates.PER_HIT", 1)
+        monkeypatch.setattr("quarry.indexer.stores.auto.candidates.LARGEST_SHARE", 10**9)
         store, _ = self.filled(tmp_path, rows=3000, dim=64)
         store.flush()
         assert store.details["recall@10"] < 0.95
@@ -96,7 +96,7 @@ class TestAutoStoreAboveItsLimit(TestAutoStoreWhileSmall):
 
 
 def test_large_additions_are_written_as_they_come_and_become_the_file_of_the_store(tmp_path, monkeypatch):
-    monkeypatch.setattr("quarry.indexer.stores.additions._IN_MEMORY", 1000)
+    monkeypatch.setattr("quarry.indexer.stores.exact.additions._IN_MEMORY", 1000)
     vectors = unit(200, 16)
     store = ExactStore.create(tmp_path, 16)
     for first in range(0, 200, 10):
@@ -147,7 +147,7 @@ def test_rows_are_read_in_the_order_that_is_asked_for(matrix_file, monkeypatch, 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="what is resident is read from /proc")
 def test_searching_makes_nothing_of_the_vectors_resident(tmp_path, monkeypatch):
-    monkeypatch.setattr("quarry.indexer.stores.auto.EXACT_UP_TO", 0)
+    monkeypatch.setattr("quarry.indexer.stores.auto.store.EXACT_UP_TO", 0)
     vectors, store = unit(4000, 384), AutoStore.create(tmp_path, 384)
     store.add(names(4000), vectors)
     store.flush()
@@ -182,7 +182,7 @@ def test_a_file_that_is_gone_is_read_on_by_who_has_it_and_an_error_for_others(ma
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_threads_change_no_answer(tmp_path, monkeypatch, threads):
-    monkeypatch.setattr("quarry.indexer.stores.auto.EXACT_UP_TO", 0)
+    monkeypatch.setattr("quarry.indexer.stores.auto.store.EXACT_UP_TO", 0)
     vectors, store = unit(4000, 96), AutoStore.create(tmp_path, 96)
     store.add(names(4000), vectors)
     store.flush()
@@ -225,7 +225,7 @@ def test_products_of_two_bits_are_those_of_the_levels(tmp_path):
 
 
 def test_a_store_from_before_the_second_step_answers(tmp_path, monkeypatch):
-    monkeypatch.setattr("quarry.indexer.stores.auto.EXACT_UP_TO", 0)
+    monkeypatch.setattr("quarry.indexer.stores.auto.store.EXACT_UP_TO", 0)
     vectors, store = unit(3000, 64), AutoStore.create(tmp_path, 64)
     store.add(names(3000), vectors)
     store.flush()
@@ -241,7 +241,7 @@ def test_a_store_from_before_the_second_step_answers(tmp_path, monkeypatch):
 
 
 def test_a_store_from_before_the_last_step_answers(tmp_path, monkeypatch):
-    monkeypatch.setattr("quarry.indexer.stores.auto.EXACT_UP_TO", 0)
+    monkeypatch.setattr("quarry.indexer.stores.auto.store.EXACT_UP_TO", 0)
     vectors, store = unit(3000, 64), AutoStore.create(tmp_path, 64)
     store.add(names(3000), vectors)
     store.flush()
@@ -254,7 +254,7 @@ def test_a_store_from_before_the_last_step_answers(tmp_path, monkeypatch):
 
 def test_the_last_step_leaves_fewer_vectors_to_compare_than_the_second(tmp_path, monkeypatch):
     """Random vectors: the worst case, where rounding the query costs most."""
-    monkeypatch.setattr("quarry.indexer.stores.auto.EXACT_UP_TO", 0)
+    monkeypatch.setattr("quarry.indexer.stores.auto.store.EXACT_UP_TO", 0)
     vectors, store = unit(20_000, 96), AutoStore.create(tmp_path, 96)
     store.add(names(20_000), vectors)
     store.flush()
@@ -266,7 +266,7 @@ def test_the_last_step_leaves_fewer_vectors_to_compare_than_the_second(tmp_path,
 
 def test_clustered_vectors_need_few_candidates(tmp_path, monkeypatch):
     """Vectors of texts have neighborhoods; the depths follow."""
-    monkeypatch.setattr("quarry.indexer.stores.auto.EXACT_UP_TO", 0)
+    monkeypatch.setattr("quarry.indexer.stores.auto.store.EXACT_UP_TO", 0)
     rng = np.random.default_rng(0)
     vectors = unit(100, 128)[rng.integers(0, 100, 20_000)] + 0.7 * unit(20_000, 128, seed=1)
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)

@@ -7,7 +7,7 @@ import pytest
 
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.storage.files.sealing import describe, seal, unseal
-from quarry.indexer.stores.exact import ExactStore
+from quarry.indexer.stores.exact.store import ExactStore
 from tests.contracts.vector_store import VectorStoreContract, names, unit
 from tests.indexer.stores.first_format import write_first_exact
 

@@ -8,8 +8,8 @@ import pytest
 
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.storage.files.sealing import describe, seal, unseal
-from quarry.indexer.stores.exact import ExactStore
-from quarry.indexer.stores.faiss_store import FaissOptions, FaissStore
+from quarry.indexer.stores.exact.store import ExactStore
+from quarry.indexer.stores.faiss.store import FaissOptions, FaissStore
 from tests.contracts.vector_store import VectorStoreContract, names, unit
 from tests.indexer.stores.first_format import write_first_exact
 
@@ -46,7 +46,7 @@ class TestFaissFlat(VectorStoreContract):
         content = bytearray(path.read_bytes())
         content[len(content) // 2] ^= 1
         path.write_bytes(content)
-        monkeypatch.setattr("quarry.indexer.stores.faiss_store._read", None)
+        monkeypatch.setattr("quarry.indexer.stores.faiss.store._read", None)
         with pytest.raises(IndexFormatError, match="index.000001.faiss does not match its recorded SHA-256"):
             FaissStore.open(tmp_path, verified=True)
         path.write_bytes(content[:50])
@@ -175,8 +175,8 @@ def test_approximate_indexes_are_tuned_until_their_recall_is_reached(tmp_path, k
 
 
 def test_the_size_decides_which_faiss_index_is_built(tmp_path, monkeypatch):
-    monkeypatch.setattr("quarry.indexer.stores.faiss_store._HNSW_FROM", 100)
-    monkeypatch.setattr("quarry.indexer.stores.faiss_store._IVF_FROM", 1000)
+    monkeypatch.setattr("quarry.indexer.stores.faiss.store._HNSW_FROM", 100)
+    monkeypatch.setattr("quarry.indexer.stores.faiss.store._IVF_FROM", 1000)
     for rows, expected in ((50, "flat"), (200, "hnsw-sq8"), (1200, "ivf-pq")):
         store = FaissStore.create(tmp_path / str(rows), 16)
         store.add(names(rows), unit(rows, 16))
@@ -185,7 +185,7 @@ def test_the_size_decides_which_faiss_index_is_built(tmp_path, monkeypatch):
 
 
 def test_a_wide_filter_on_an_approximate_index_keeps_k(tmp_path, monkeypatch):
-    monkeypatch.setattr("quarry.indexer.stores.faiss_store._EXACT_BELOW", 10)
+    monkeypatch.setattr("quarry.indexer.stores.faiss.store._EXACT_BELOW", 10)
     for kind in ("flat", "hnsw-sq8", "ivf-pq"):
         store = FaissStore.create(tmp_path / kind, 16, FaissOptions(kind))
         store.add(names(1000), unit(1000, 16))

@@ -6,8 +6,8 @@ import pytest
 
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.storage.files.sealing import seal, unseal
-from quarry.indexer.stores.exact import ExactStore
-from quarry.indexer.stores.lance_store import LanceStore
+from quarry.indexer.stores.exact.store import ExactStore
+from quarry.indexer.stores.lance.store import LanceStore
 from tests.contracts.vector_store import VectorStoreContract, names, unit
 
 
@@ -95,7 +95,7 @@ class TestLance(VectorStoreContract):
         assert len(list((tables[0] / "data").iterdir())) == 1
 
     def test_a_large_filter_is_searched_in_parts(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("quarry.indexer.stores.lance_store._IDS_PER_FILTER", 7)
+        monkeypatch.setattr("quarry.indexer.stores.lance.store._IDS_PER_FILTER", 7)
         store, vectors = self.filled(tmp_path)
         store.flush()
         allowed = names(60)[:30]
@@ -105,7 +105,7 @@ class TestLance(VectorStoreContract):
         assert [hit.chunk_id for hit in found] == [hit.chunk_id for hit in expected]
 
     def test_a_vector_index_is_tuned_to_its_recall(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("quarry.indexer.stores.lance_store._INDEX_FROM", 1000)
+        monkeypatch.setattr("quarry.indexer.stores.lance.store._INDEX_FROM", 1000)
         store, vectors = self.filled(tmp_path, rows=2000, dim=32)
         store.flush()
         assert store.details["index"] == "ivf-hnsw-sq"

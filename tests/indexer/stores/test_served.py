@@ -11,7 +11,7 @@ from quarry.indexer.errors import IndexFormatError, MissingExtraError, SettingsE
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
 from quarry.indexer.storage.files.sealing import unseal
-from quarry.indexer.stores.exact import ExactStore
+from quarry.indexer.stores.exact.store import ExactStore
 from quarry.indexer.stores.served import known, milvus, qdrant, store
 from quarry.indexer.stores.served.store import MilvusStore, QdrantStore
 from quarry.retriever.searcher import Searcher

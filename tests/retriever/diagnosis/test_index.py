@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from quarry.indexer.build import build_index
-from quarry.indexer.build.chunking import ChunkSpec
+from quarry.indexer.build.cutting.chunking import ChunkSpec
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.errors import CorpusError, IndexMismatchError, ModelError, SettingsError
 from quarry.retriever.data.datasets import load_dataset

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from quarry.indexer.build import index_documents
-from quarry.indexer.build.chunking import ChunkSpec
+from quarry.indexer.build.cutting.chunking import ChunkSpec
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.records import Document
 from quarry.retriever.options import SearchOptions

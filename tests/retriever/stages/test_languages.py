@@ -8,7 +8,7 @@ import pytest
 
 from quarry.demo_corpus import documents_path
 from quarry.indexer.build import build_index, index_documents
-from quarry.indexer.build.languages import STEPS, UNTESTED, Rivals, choose_share
+from quarry.indexer.build.measuring.languages import STEPS, UNTESTED, Rivals, choose_share
 from quarry.indexer.language import language_of
 from quarry.indexer.models.encoder import load_embedder
 from quarry.indexer.models.offline_bundle import bundle_folder

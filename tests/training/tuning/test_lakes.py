@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from quarry.indexer.build.chunking import ChunkSpec
+from quarry.indexer.build.cutting.chunking import ChunkSpec
 from quarry.indexer.errors import IndexFormatError, ModelError, SettingsError
 from quarry.indexer.lake.adding import add_to_lake
 from quarry.indexer.lake.keeping import clean, examine, roll_back

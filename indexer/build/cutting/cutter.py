@@ -6,7 +6,7 @@ its size is limit enough.
 
 import json
 
-from quarry.indexer.build.chunking import ChunkSpec, cut_into_terms
+from quarry.indexer.build.cutting.chunking import ChunkSpec, cut_into_terms
 from quarry.indexer.embedder import TokenSpans
 from quarry.indexer.lexical.analyzer import Analyzer, ScriptAnalyzer
 from quarry.indexer.messages import Message
@@ -18,7 +18,7 @@ from quarry.indexer.storage.facts import Chunking
 
 LARGE = 100_000  # characters of a document that is cut in a process of its own
 _SLOWEST = 50_000  # characters a second; below this speed a document is given up
-_WORKER = "quarry.indexer.build.cutting_worker"
+_WORKER = "quarry.indexer.build.cutting.worker"
 
 
 class Cutter:

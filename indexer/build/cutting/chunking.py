@@ -16,7 +16,7 @@ from unicodedata import combining
 import numpy as np
 from numpy.typing import NDArray
 
-from quarry.indexer.build.table_heads import TableHeads
+from quarry.indexer.build.cutting.table_heads import TableHeads
 from quarry.indexer.embedder import TokenSpans
 from quarry.indexer.lexical.analyzer import Analyzer
 from quarry.indexer.readers.base import UNMARKED_KINDS

@@ -6,7 +6,7 @@ these texts, and need no judged query. Pseudo-queries from a corpus's own texts 
 (Azzopardi and de Rijke, SIGIR 2006; the inverse cloze task of Lee et al., ACL 2019).
 
 The sample is the passages with the lowest digests, so that it is the same for the same texts, and that an update of the index
-encodes few new ones: their vectors stay in the cache. `quarry.indexer.build.measurement` says when it is made again.
+encodes few new ones: their vectors stay in the cache. `quarry.indexer.build.measuring.measurement` says when it is made again.
 """
 
 import re
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quarry.indexer.build.cached_embedder import CachedEmbedder
-from quarry.indexer.build.languages import UNTESTED, Rivals, choose_share
+from quarry.indexer.build.measuring.languages import UNTESTED, Rivals, choose_share
 from quarry.indexer.build.names import LEAST, above_chance, measure_names
 from quarry.indexer.embedder import Vectors
 from quarry.indexer.language import language_of

@@ -14,10 +14,10 @@ from quarry.indexer.embedder import Vectors
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.files.sealing import unseal
-from quarry.indexer.stores.additions import Additions
 from quarry.indexer.stores.base import Neighbour
 from quarry.indexer.stores.checks import check_addition, check_search, precise_similarities, rounding
-from quarry.indexer.stores.exact_files import ASCENDING, StoredIds, checked_ids, load_ids, load_vectors, save_ids
+from quarry.indexer.stores.exact.additions import Additions
+from quarry.indexer.stores.exact.files import ASCENDING, StoredIds, checked_ids, load_ids, load_vectors, save_ids
 from quarry.indexer.stores.sealed import (
     HEADER_NAME,
     Header,

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quarry.indexer.embedder import Vectors
+from quarry.indexer.stores.auto.codes import SignCodes
+from quarry.indexer.stores.auto.second_bits import SecondBits
 from quarry.indexer.stores.checks import tuning_queries
-from quarry.indexer.stores.codes import SignCodes
-from quarry.indexer.stores.mapped import blocks
+from quarry.indexer.stores.exact.mapped import blocks
 from quarry.indexer.stores.sealed import Header, State
-from quarry.indexer.stores.second_bits import SecondBits
 from quarry.indexer.stores.shares import in_shares
 
 TUNING_QUERIES = 200

@@ -29,7 +29,7 @@ from quarry.indexer.stores.checks import (
     tuning_queries,
     vectors_message,
 )
-from quarry.indexer.stores.lance_table import check_place, check_table
+from quarry.indexer.stores.lance.table import check_place, check_table
 from quarry.indexer.stores.sealed import (
     HEADER_NAME,
     Header,

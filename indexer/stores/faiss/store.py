@@ -20,8 +20,8 @@ from quarry.indexer.messages import Message
 from quarry.indexer.storage.files.sealing import FileFact, unseal
 from quarry.indexer.stores.base import Neighbour
 from quarry.indexer.stores.checks import check_search, recall_missed, tuning_queries, vectors_message
-from quarry.indexer.stores.exact import ExactStore
-from quarry.indexer.stores.faiss_file import check_file, limited_to
+from quarry.indexer.stores.exact.store import ExactStore
+from quarry.indexer.stores.faiss.file import check_file, limited_to
 from quarry.indexer.stores.sealed import (
     HEADER_NAME,
     Header,

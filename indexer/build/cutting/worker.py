@@ -1,4 +1,4 @@
-"""The process that large documents are cut in. Run as `python -m quarry.indexer.build.cutting_worker BYTES`.
+"""The process that large documents are cut in. Run as `python -m quarry.indexer.build.cutting.worker BYTES`.
 
 Its first request brings the settings of the index, each one after it a document.
 """
@@ -7,7 +7,7 @@ import json
 from functools import partial
 from typing import Any
 
-from quarry.indexer.build.chunking import ChunkSpec, cut_into_terms
+from quarry.indexer.build.cutting.chunking import ChunkSpec, cut_into_terms
 from quarry.indexer.embedder import TokenSpans
 from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.models.token_spans import HfTokenSpans, ScriptTokens

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from quarry.indexer.embedder import Vectors
 from quarry.indexer.messages import Message
+from quarry.indexer.stores.auto.candidates import TUNING_QUERIES, Candidates
+from quarry.indexer.stores.auto.row_reader import RowReader
 from quarry.indexer.stores.base import Neighbour
-from quarry.indexer.stores.candidates import TUNING_QUERIES, Candidates
 from quarry.indexer.stores.checks import check_search, recall_missed
-from quarry.indexer.stores.exact import ExactStore
-from quarry.indexer.stores.exact_files import StoredIds
-from quarry.indexer.stores.row_reader import RowReader
+from quarry.indexer.stores.exact.files import StoredIds
+from quarry.indexer.stores.exact.store import ExactStore
 from quarry.indexer.stores.sealed import HEADER_NAME, Header, State, check_tuned
 
 KIND = "auto"

@@ -17,10 +17,10 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from quarry.indexer.embedder import Vectors
-from quarry.indexer.stores.bits import packed, unpacked, words_of
+from quarry.indexer.stores.auto.bits import packed, unpacked, words_of
 from quarry.indexer.stores.checks import shape_message
-from quarry.indexer.stores.exact_files import load_array
-from quarry.indexer.stores.mapped import blocks, release
+from quarry.indexer.stores.exact.files import load_array
+from quarry.indexer.stores.exact.mapped import blocks, release
 from quarry.indexer.stores.sealed import State, numbered, other_content
 
 _BORDER = 0.9816  # between small and large, in standard deviations (Max, 1960)

@@ -1,0 +1,1 @@
+"""From documents to passages, in this process or in workers."""

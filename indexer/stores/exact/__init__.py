@@ -1,0 +1,1 @@
+"""`exact`: every vector compared, in mapped files, with what was added since beside them."""

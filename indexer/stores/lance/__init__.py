@@ -1,0 +1,1 @@
+"""`lance`: a LanceDB table, whose manifests are read before LanceDB reads them."""
