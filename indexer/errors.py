@@ -27,14 +27,12 @@ A caller's mistake in arguments is a plain `ValueError`.
     )
 """
 
-import errno
 from functools import partial
 from os import PathLike
 from typing import Any
 
+from quarry.indexer.memory import out_of_memory
 from quarry.indexer.messages import Message, Param
-
-_NO_MEMORY = ("can't allocate memory", "can't start new thread", "bad_alloc", "Cannot allocate memory")
 
 
 class SearchError(Exception):
@@ -140,21 +138,6 @@ class BadFilter(QueryError):
 
 class UnknownRoot(QueryError):
     """The index was not made from the folder that was named."""
-
-
-def out_of_memory(err: BaseException) -> Message | None:
-    """Return the message for an exception of Python, the system, torch or a C++ library that got no memory; None for another one."""
-    text = str(err)
-    short = isinstance(err, MemoryError) or (isinstance(err, OSError) and err.errno == errno.ENOMEM)
-    if not short and not (isinstance(err, RuntimeError) and any(words in text for words in _NO_MEMORY)):
-        return None
-    return Message.of(
-        "build.no_memory",
-        "there is not enough memory ({error})",
-        expected="room for the largest document, the model and the terms of the new generation",
-        do="Close other programs, or raise the limit of this process; an index that was being changed is as it was before",
-        error=text[:200] or type(err).__name__,
-    )
 
 
 def cause_of(err: BaseException) -> Message:

@@ -10,7 +10,8 @@ import typer
 import typer.core
 
 from quarry.app.cli.console import note
-from quarry.indexer.errors import SearchError, out_of_memory
+from quarry.indexer.errors import SearchError
+from quarry.indexer.memory import out_of_memory
 from quarry.indexer.storage.files.durable import access_error
 
 DEBUG_VARIABLE = "QUARRY_DEBUG"

@@ -26,7 +26,8 @@ from importlib.resources import files
 from string import Formatter
 from typing import Literal, TypeAlias
 
-from quarry.indexer.errors import SearchError, out_of_memory
+from quarry.indexer.errors import SearchError
+from quarry.indexer.memory import out_of_memory
 from quarry.indexer.messages import PARTS, PLAIN, Message, english, filled
 
 InterfaceLanguage: TypeAlias = Literal["en", "zh"]

@@ -8,7 +8,8 @@ from quarry.app.server.writing.inbox import DamagedJobError, Inbox, Job
 from quarry.indexer.build import BuildReport, index_documents, remove_documents
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.build.removal import Selection, find_documents
-from quarry.indexer.errors import QueryError, SearchError, out_of_memory
+from quarry.indexer.errors import QueryError, SearchError
+from quarry.indexer.memory import out_of_memory
 from quarry.indexer.messages import Message
 from quarry.retriever.live import LiveSearcher
 from quarry.retriever.stages.models import as_recorded

@@ -150,6 +150,9 @@ RUNS = {
     "quarry lake add s3://bucket/kb ~/documents": Run("documents", names=LAKE),
     'quarry search s3://bucket/kb "how do I renew a book?"': Run(r"^1\. ", before=publication, names=LAKE),
     "quarry index ~/documents --into my-index --vectors shards": Run("documents", before=other_shards),
+    "quarry index ~/documents --into my-index --store milvus --uri http://localhost:19530": Run(
+        "documents", names={"http://localhost:19530": "milvus.db", "my-index": "on-milvus"}
+    ),
     "quarry doctor my-index": Run("(?i)ok"),
     "quarry models": Run("multilingual-e5-small"),
     "quarry documents my-index": Run(r"documents/loans\.md"),
