@@ -188,7 +188,7 @@ def test_threads_change_no_answer(tmp_path, monkeypatch, threads):
     store.flush()
     expected = store.search(vectors[:20], 30)
     for module, limit in (("codes", "_SHARE"), ("candidates", "_AT_ONCE"), ("candidates", "_CLOSELY_AT_ONCE")):
-        monkeypatch.setattr(f"quarry.indexer.stores.{module}.{limit}", 50)
+        monkeypatch.setattr(f"quarry.indexer.stores.auto.{module}.{limit}", 50)
     monkeypatch.setattr("quarry.indexer.stores.shares._threads", lambda: threads)
     found = store.search(vectors[:20], 30)
     assert [[near.chunk_id for near in line] for line in found] == [
