@@ -1,17 +1,20 @@
-"""Checks of an index: each reports what it found and, for a failure, the command that fixes it. Read-only."""
+"""Checks of an index: each reports what it found and, for a failure, the command that fixes it. Read-only.
+
+files, database, counts, words, languages, disk    here
+encoder, reranker, what judgements taught          models
+judgements and waiting documents                   logs
+"""
 
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
-import numpy as np
-
-from quarry.app.doctor_logs import check_feedback, check_inbox
+from quarry.app.doctor.logs import check_feedback, check_inbox
+from quarry.app.doctor.models import check_model, check_query_shift, check_reranker, read_models_again
 from quarry.app.finding import CheckResult, Severity
-from quarry.indexer.build.plan import DROPPED_SHIFT
-from quarry.indexer.errors import AccessError, ModelError, SearchError
+from quarry.indexer.errors import AccessError, SearchError
 from quarry.indexer.lexical.choice import SAMPLE, suited_analyzer
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
@@ -22,15 +25,11 @@ from quarry.indexer.storage.manifest import Manifest
 from quarry.indexer.storage.space import Space
 from quarry.indexer.storage.texts.contents import uri_of
 from quarry.indexer.storage.texts.generation_texts import repeated_documents
-from quarry.retriever.stages.query_shift import RecordedShift
 
 __all__ = ["CheckResult", "Severity", "examine"]
 
 # A new generation is built beside the live one, so twice its size should be free.
 _FREE_DISK_FACTOR = 2.0
-_SELF_SEARCHES = 20
-# Stored and fresh embeddings of one text: 1 up to rounding and the compression of the store.
-_SELF_SIMILARITY = 0.98
 
 
 def examine(root: Path) -> Iterator[CheckResult]:
@@ -94,10 +93,10 @@ def _examine(root: Path, generations: Generations, rebuild: str) -> Iterator[Che
     yield from check_inbox(root)
     yield _check_analyzer(index, f"quarry index PATH --into {root}")
     yield _check_languages(index, root)
-    _read_models_again(index)
-    yield from _check_model(index, rebuild)
-    yield from _check_reranker(index)
-    yield from _check_query_shift(index)
+    read_models_again(index)
+    yield from check_model(index, rebuild)
+    yield from check_reranker(index)
+    yield from check_query_shift(index)
     yield _check_disk(root, manifest)
     leftovers = [path.name for path in generations.folder.glob(".*")]
     if leftovers:
@@ -202,23 +201,6 @@ def _check_left_out(index: Index, root: Path) -> Iterator[CheckResult]:
     yield CheckResult("left out", "warning" if lost else "ok", found, remedy)
 
 
-def _read_models_again(index: Index) -> None:
-    """Digest the model folders of an index anew: a remembered digest says nothing of a bit that changed by itself since."""
-    from quarry.indexer.models.digest import content_digest
-    from quarry.retriever.stages.models import recorded_source
-
-    folders = []
-    if index.manifest.embedder is not None:
-        with suppress(ModelError):
-            source = recorded_source(index.root, index.manifest.embedder)
-            folders += [source.folder] if source.origin == "path" else []
-    if index.manifest.reranker is not None:
-        folders.append((index.root / index.manifest.reranker.folder).resolve())
-    for folder in folders:
-        if folder.is_dir():
-            content_digest(folder, remembered=False)
-
-
 def _check_analyzer(index: Index, remedy: str) -> CheckResult:
     recorded, now = index.manifest.lexical.identity, index.analyzer.name
     if recorded != now:
@@ -248,111 +230,6 @@ def _check_languages(index: Index, root: Path) -> CheckResult:
             "languages", "warning", changed, f"quarry index PATH --into {root} --analyzer {choice.analyzer}"
         )
     return CheckResult("languages", "ok", Message.of("doctor.languages", "words are cut by {own}", own=own.analyzer))
-
-
-def _check_model(index: Index, remedy: str) -> Iterator[CheckResult]:
-    from quarry.indexer.models.transformer import TransformerEmbedder
-    from quarry.retriever.stages.models import LazyEmbedder
-
-    facts = index.manifest.embedder
-    if facts is None:
-        message = Message.of("doctor.lexical_only", "no embedding model: BM25 only")
-        yield CheckResult("model", "warning", message, remedy.replace("--rebuild", "--model auto --rebuild"))
-        return
-    supply = LazyEmbedder(index, None, "cpu")
-    failure = supply.warm()
-    if failure:
-        yield CheckResult("model", "failure", failure, "quarry models")
-        return
-    embedder = supply.get()
-    spec = embedder.spec
-    loads = Message.of(
-        "doctor.model",
-        "{model} ({origin}, revision {revision}) loads and matches the index",
-        model=spec.model,
-        origin=spec.origin,
-        revision=spec.revision[:12],
-    )
-    if isinstance(embedder, TransformerEmbedder):
-        loads = Message.of(
-            "doctor.model_precision",
-            "{loads}, computing in {precision} on the CPU",
-            loads=loads,
-            precision=embedder.precision,
-        )
-        if embedder.fallback is not None:
-            loads = Message.of(
-                "doctor.model_fallback",
-                "{loads}, by transformers ({reason})",
-                loads=loads,
-                reason=embedder.fallback,
-            )
-    yield CheckResult("model", "ok", loads)
-    if spec.origin == "offline bundle":
-        for sentence in index.manifest.notes:
-            if sentence.code == DROPPED_SHIFT:
-                continue
-            yield CheckResult("model choice", "warning", sentence, "quarry models")
-    if index.vectors is None:
-        return
-    rng = np.random.default_rng(0)
-    ids, _ = index.chunks.digests()
-    sample = [ids[row] for row in sorted(rng.choice(len(ids), size=min(_SELF_SEARCHES, len(ids)), replace=False))]
-    vectors = embedder.embed_documents(index.chunks.texts(sample))
-    found = index.vectors.search(vectors, 1)
-    worst = min((hits[0].similarity for hits in found if hits), default=0.0)
-    if worst < _SELF_SIMILARITY:
-        lost = Message.of(
-            "doctor.self_search_failed",
-            "a stored passage finds itself with a similarity of only {worst:.3f}",
-            worst=worst,
-        )
-        yield CheckResult("vectors", "failure", lost, remedy)
-        return
-    found_all = Message.of(
-        "doctor.self_search",
-        "{count:sampled passage finds|sampled passages find} themselves (similarity at least {worst:.3f})",
-        count=len(sample),
-        worst=worst,
-    )
-    yield CheckResult("vectors", "ok", found_all)
-
-
-def _check_reranker(index: Index) -> Iterator[CheckResult]:
-    from quarry.retriever.stages.models import served_reranker
-
-    facts = index.manifest.reranker
-    if facts is None:
-        return
-    try:
-        served_reranker(index.root, facts)
-    except SearchError as err:
-        yield CheckResult("reranker", "failure", err.message, f"quarry models rollback {index.root}")
-        return
-    unchanged = Message.of(
-        "doctor.reranker",
-        "{model} (run {run}, revision {revision}) is unchanged",
-        model=facts.model,
-        run=facts.run,
-        revision=facts.digest[:12],
-    )
-    yield CheckResult("reranker", "ok", unchanged)
-
-
-def _check_query_shift(index: Index) -> Iterator[CheckResult]:
-    for note in index.manifest.notes:
-        if note.code == DROPPED_SHIFT:
-            yield CheckResult("questions", "warning", note, f"quarry tune {index.root} --what queries")
-    facts, shift = index.manifest.query_shift, RecordedShift.of(index)
-    if facts is None or shift is None:
-        return
-    try:
-        shift.get()
-    except ModelError as err:
-        yield CheckResult("questions", "failure", err.message, f"quarry models rollback {index.root}")
-        return
-    learned = Message.of("doctor.query_shift", "questions move as judgements taught (run {run})", run=facts.run)
-    yield CheckResult("questions", "ok", learned)
 
 
 def _check_disk(root: Path, manifest: Manifest) -> CheckResult:
