@@ -16,7 +16,7 @@ def out_of_memory(err: BaseException) -> Message | None:
     return Message.of(
         "build.no_memory",
         "there is not enough memory ({error})",
-        expected="room for the largest document, the model and the terms of the new generation",
-        do="Close other programs, or raise the limit of this process; an index that was being changed is as it was before",
+        expected="room for the model and for what it works on: the largest document, the terms of an index that is built",
+        do="Close other programs, or raise the limit of this process; the index is as it was",
         error=text[:200] or type(err).__name__,
     )

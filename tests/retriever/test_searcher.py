@@ -184,9 +184,10 @@ def test_an_encoder_that_fails_or_hangs_at_query_time_loses_no_query(index):
 
     answer = Searcher.open(index, embedder=FailsAtQueries()).search("renew books")
     assert answer.results[0].doc_id == "loans.md"
-    assert [str(loss) for loss in answer.degraded] == [
-        "dense: BM25 answered alone, because dense search failed: MemoryError: no memory"
-    ]
+    (loss,) = map(str, answer.degraded)
+    assert loss.startswith(
+        "dense: BM25 answered alone, because dense search failed: there is not enough memory (no memory)"
+    )
 
     release = threading.Event()
 

@@ -289,7 +289,7 @@ def test_a_degraded_answer_says_what_is_missing_and_what_to_do(app, lexical_inde
     shown = html(test)
     assert "q-degraded" in shown
     assert "Search by meaning did not run" in shown
-    assert "this index has no vectors" in shown
+    assert "This index has no vectors" in shown
     assert "quarry doctor" in shown
 
 
