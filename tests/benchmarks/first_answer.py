@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--question", default=ENGLISH)
     parser.add_argument("--environment", type=Path, help="one with Quarry in it: leaves out the installation")
     arguments = parser.parse_args()
-    with TemporaryDirectory(prefix="quarry-first-") as name, chromium() as browser:
+    with TemporaryDirectory(prefix="quarry-first-") as name:
         work = Path(name)
         documents = Path(shutil.copytree(arguments.folder or documents_path(), work / "documents"))
         place = arguments.environment.resolve() if arguments.environment else work / "venv"
@@ -84,7 +84,10 @@ def main() -> None:
             url = server.stdout.readline().split()[3]
             wait_until_served(url, server)
             steps.done("quarry ui FOLDER, until it answers", server.pid)
-            with visitor(browser, url) as person:
+            with (
+                chromium() as browser,
+                visitor(browser, url) as person,
+            ):  # not before: one that waited for the installation hung
                 person.page.set_default_timeout(600_000)
                 person.page.goto(url)
                 person.page.locator("input[type=search]").wait_for()

@@ -32,4 +32,4 @@ def test_exceptions_are_messages():
     err = SettingsError("ui.no_pairs_file", "{path} does not exist", path="x")
     assert message_of(err) is err.message
     assert words(message_of(OSError("disk I/O error")), "zh") == "disk I/O error"
-    assert words(message_of(MemoryError()), "zh") == "MemoryError"
+    assert words(message_of(MemoryError()), "zh").startswith("内存不足（MemoryError）")
