@@ -5,7 +5,7 @@ vectors. How many candidates that takes is tried out in all partitions, fewest f
 whether fewer partitions do. Neither can make up for too little of the other, so a dozen combinations need not be tried.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from math import sqrt
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from quarry.indexer.embedder import Vectors
 from quarry.indexer.errors import SearchError
-from quarry.indexer.stores.checks import tuning_queries
+from quarry.indexer.stores.checks import recall, tuning_queries
 from quarry.indexer.stores.lake.layout import DOCUMENTS, PASSAGES, STATES, TERMS, VALUES, VectorFacts
 from quarry.indexer.stores.lake.tables import Table, translated
 from quarry.indexer.stores.lake.vectors import LakeVectors
@@ -96,8 +96,7 @@ def index_vectors(table: Any, column_of_ids: str, dim: int, place: str, *, index
     def tried(probes: int, refine: int) -> VectorFacts:
         facts = VectorFacts(index="IVF_RQ", probes=probes, refine=refine, sample=len(queries))
         found = LakeVectors(opened, column_of_ids, dim, facts).search(queries, _FOUND)
-        recall = _recall(truth, [[near.chunk_id for near in hits] for hits in found])
-        return facts.model_copy(update={"recall": round(recall, 4)})
+        return facts.model_copy(update={"recall": round(recall(truth, found), 4)})
 
     best = VectorFacts()
     for refine in _REFINE:
@@ -159,7 +158,3 @@ def _blocks(table: Table, column: str, dim: int) -> Iterator[tuple[list[str], ND
     for batch in table.batches([column, "vector"], _BATCH):
         if batch.num_rows:
             yield batch[column].to_pylist(), batch["vector"].flatten().to_numpy().reshape(-1, dim)
-
-
-def _recall(truth: Sequence[set[str]], found: Sequence[Sequence[str]]) -> float:
-    return sum(len(right & set(hits)) / len(right) for right, hits in zip(truth, found, strict=True)) / len(truth)

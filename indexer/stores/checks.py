@@ -1,6 +1,6 @@
 """Checks that all stores share, and the queries that approximate ones are tuned with."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from quarry.indexer.embedder import Vectors
 from quarry.indexer.messages import Message
+from quarry.indexer.stores.base import Neighbour
 
 
 def check_addition(ids: Sequence[str], vectors: Vectors, dim: int, known: Collection[str]) -> None:
@@ -87,6 +88,21 @@ def recall_missed(target: float) -> Message:
         do="Use --store exact for full recall",
         target=target,
     )
+
+
+def ids_of(found: Sequence[Sequence[Neighbour]]) -> list[set[str]]:
+    """Return the ids that were found for each query."""
+    return [{hit.chunk_id for hit in hits} for hits in found]
+
+
+def recall(truth: Sequence[Set[str]], found: Sequence[Sequence[Neighbour]]) -> float:
+    """Return the mean share of the nearest that were found, 0 to 1.
+
+    Args:
+        truth: The ids nearest to each query, at least one query and one id.
+        found: What was found for each.
+    """
+    return sum(len(right & ids) / len(right) for right, ids in zip(truth, ids_of(found), strict=True)) / len(truth)
 
 
 def tuning_queries(vectors: Vectors, count: int) -> Vectors:

@@ -19,7 +19,7 @@ from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.files.sealing import FileFact, unseal
 from quarry.indexer.stores.base import Neighbour
-from quarry.indexer.stores.checks import check_search, recall_missed, tuning_queries, vectors_message
+from quarry.indexer.stores.checks import check_search, ids_of, recall, recall_missed, tuning_queries, vectors_message
 from quarry.indexer.stores.exact.store import ExactStore
 from quarry.indexer.stores.faiss.file import check_file, limited_to
 from quarry.indexer.stores.sealed import (
@@ -199,16 +199,15 @@ class FaissStore:
     def _tune(self, kind: IndexKind) -> None:
         """Raise the search effort until recall@10 on queries between stored vectors reaches the target."""
         queries = tuning_queries(self._vectors.vectors_of(np.arange(len(self))), _TUNING_QUERIES)
-        truth = [{hit.chunk_id for hit in hits} for hits in self._vectors.search(queries, 10)]
+        truth = ids_of(self._vectors.search(queries, 10))
         efforts = (64, 128, 256, 512) if kind == "hnsw-sq8" else (1, 2, 4, 8, 16, 32, 64, 128, 256)
         for refine in (2,) if kind == "hnsw-sq8" else (10, 30, 100):
             for effort in efforts:
                 self._set_effort(effort)
                 self._facts |= {"search": effort, "refine": refine}
-                found = [{hit.chunk_id for hit in hits} for hits in self.search(queries, 10)]
-                recall = sum(len(a & b) / len(a) for a, b in zip(truth, found, strict=True)) / len(truth)
-                self._facts["recall@10"] = round(recall, 4)
-                if recall >= _AIM:
+                reached = recall(truth, self.search(queries, 10))
+                self._facts["recall@10"] = round(reached, 4)
+                if reached >= _AIM:
                     return
         if self._facts["recall@10"] < TARGET_RECALL:
             self._facts["note"] = recall_missed(TARGET_RECALL).as_json()

@@ -24,7 +24,9 @@ from quarry.indexer.stores.base import Neighbour
 from quarry.indexer.stores.checks import (
     check_addition,
     check_search,
+    ids_of,
     precise_similarities,
+    recall,
     recall_missed,
     tuning_queries,
     vectors_message,
@@ -295,14 +297,13 @@ class LanceStore:
             self._table.search().select(["vector"]).limit(2 * _TUNING_QUERIES).to_arrow()["vector"].combine_chunks()
         )
         queries = tuning_queries(sample.values.to_numpy().reshape(-1, self._dim), _TUNING_QUERIES)
-        truth = [{hit.chunk_id for hit in _best(self._nearest(query, 10, None, exact=True), 10)} for query in queries]
+        truth = ids_of([_best(self._nearest(query, 10, None, exact=True), 10) for query in queries])
         for refine in (10, 30):
             for probes in (1, 4, 16, 64):
                 self._facts |= {"search": probes, "refine": refine}
-                found = [{hit.chunk_id for hit in hits} for hits in self.search(queries, 10)]
-                recall = sum(len(a & b) / len(a) for a, b in zip(truth, found, strict=True)) / len(truth)
-                self._facts["recall@10"] = round(recall, 4)
-                if recall >= TARGET_RECALL:
+                reached = recall(truth, self.search(queries, 10))
+                self._facts["recall@10"] = round(reached, 4)
+                if reached >= TARGET_RECALL:
                     return
         self._facts["note"] = recall_missed(TARGET_RECALL).as_json()
 

@@ -20,7 +20,7 @@ from quarry.indexer.embedder import Vectors
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.storage.files.sealing import unseal
 from quarry.indexer.stores.base import Neighbour
-from quarry.indexer.stores.checks import check_search, recall_missed, tuning_queries
+from quarry.indexer.stores.checks import check_search, ids_of, recall, recall_missed, tuning_queries
 from quarry.indexer.stores.exact.files import StoredIds
 from quarry.indexer.stores.exact.store import ExactStore
 from quarry.indexer.stores.sealed import HEADER_NAME, Header, check_tuned, new_state
@@ -171,14 +171,13 @@ class ServedStore(ExactStore):
         if not self.server.approximate or len(self) < _TUNE_FROM:
             return
         queries = tuning_queries(self._vectors(), _TUNING_QUERIES)
-        truth = [{hit.chunk_id for hit in hits} for hits in super().search(queries, 10)]
+        truth = ids_of(super().search(queries, 10))
         self._facts |= {"index": "hnsw", "refine": _REFINE}
         for effort in _EFFORTS:
             self._facts["search"] = effort
-            found = [{hit.chunk_id for hit in hits} for hits in self.search(queries, 10)]
-            recall = sum(len(a & b) / len(a) for a, b in zip(truth, found, strict=True)) / len(truth)
-            self._facts["recall@10"] = round(recall, 4)
-            if recall >= _AIM:
+            reached = recall(truth, self.search(queries, 10))
+            self._facts["recall@10"] = round(reached, 4)
+            if reached >= _AIM:
                 return
         if self._facts["recall@10"] < TARGET_RECALL:
             self._facts["note"] = recall_missed(TARGET_RECALL).as_json()
