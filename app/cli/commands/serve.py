@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quarry.app.cli.commands.ui import address, allowed_hosts, free_port, is_loopback
+from quarry.app.cli.commands.ui import address, allowed_hosts, free_port
 from quarry.app.cli.console import note, out, out_listening
 from quarry.app.cli.help import IndexCommand
 from quarry.app.cli.options import (
@@ -26,6 +26,7 @@ from quarry.app.cli.options import (
 from quarry.app.keys import keys_path
 from quarry.app.wiring import embedder_asking, reranker_asking
 from quarry.indexer.errors import MissingExtraError, SettingsError
+from quarry.indexer.hosts import is_loopback
 
 if TYPE_CHECKING:
     from quarry.app.server.local.state import RunningServer

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +26,7 @@ from quarry.app.cli.options import (
 from quarry.app.uploads import MAX_FILE_MEGABYTES
 from quarry.app.wiring import asked_options
 from quarry.indexer.errors import SettingsError
+from quarry.indexer.hosts import is_loopback
 
 PASSWORD_VARIABLE = "QUARRY_UI_PASSWORD"  # noqa: S105 (a variable's name)
 MIN_PASSWORD_CHARS = 8
@@ -219,14 +219,6 @@ def set_password(environment: dict[str, str], host: str) -> str:
         return ""
     environment[PASSWORD_VARIABLE] = secrets.token_urlsafe(16)
     return environment[PASSWORD_VARIABLE]
-
-
-def is_loopback(host: str) -> bool:
-    """Whether the address is reachable only from this machine."""
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def allowed_hosts(host: str, more: Sequence[str] | None = None) -> tuple[str, ...]:

@@ -6,11 +6,11 @@ One on loopback always is.
 """
 
 import os
-from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from quarry.indexer.errors import SettingsError
+from quarry.indexer.hosts import is_loopback
 from quarry.indexer.lexical.analyzer import cache_folder
 from quarry.indexer.storage.files.durable import write_atomic
 
@@ -26,7 +26,7 @@ def remember(uri: str) -> None:
         OSError: If the list cannot be written.
     """
     known = _kept()
-    if uri in known or _is_loopback(uri):
+    if uri in known or _is_here(uri):
         return
     cache_folder().mkdir(parents=True, exist_ok=True)
     write_atomic(_list(), "".join(f"{one}\n" for one in (*known, uri)).encode())
@@ -38,7 +38,7 @@ def check_known(uri: str) -> None:
     Raises:
         SettingsError: If it is not known.
     """
-    if _is_loopback(uri) or uri in _kept() or uri in os.environ.get(VARIABLE, "").split():
+    if _is_here(uri) or uri in _kept() or uri in os.environ.get(VARIABLE, "").split():
         return
     raise SettingsError(
         "stores.unknown_server",
@@ -61,11 +61,5 @@ def _list() -> Path:
     return cache_folder() / _NAME
 
 
-def _is_loopback(uri: str) -> bool:
-    if "://" not in uri:
-        return False
-    host = urlsplit(uri).hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _is_here(uri: str) -> bool:
+    return "://" in uri and is_loopback(urlsplit(uri).hostname or "")

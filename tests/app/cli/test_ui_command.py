@@ -10,9 +10,10 @@ from time import monotonic, sleep
 
 import pytest
 
-from quarry.app.cli.commands.ui import address, free_port, is_loopback, server_command, set_password
+from quarry.app.cli.commands.ui import address, free_port, server_command, set_password
 from quarry.indexer.build import index_documents
 from quarry.indexer.errors import SettingsError
+from quarry.indexer.hosts import is_loopback
 from quarry.indexer.records import Document
 
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "QUARRY_UI_PASSWORD": ""}
