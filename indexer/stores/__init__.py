@@ -28,8 +28,20 @@ _SERVED = {
 }
 SERVED_KINDS = tuple(_SERVED)
 """Stores that need the address of a server."""
+_ALL = _CLASSES | _SERVED
+ALL_KINDS = tuple(_ALL)
+"""What a manifest may name."""
 
-__all__ = ["SERVED_KINDS", "STORE_KINDS", "Neighbour", "VectorStore", "WritableStore", "new_store", "store_class"]
+__all__ = [
+    "ALL_KINDS",
+    "SERVED_KINDS",
+    "STORE_KINDS",
+    "Neighbour",
+    "VectorStore",
+    "WritableStore",
+    "new_store",
+    "store_class",
+]
 
 
 def new_store(kind: str, folder: Path, dim: int, uri: str = "") -> WritableStore:
@@ -67,9 +79,8 @@ def store_class(kind: str) -> type[WritableStore]:
         >>> store.search(np.array([[1, 0]], dtype=np.float32), k=1)
         [[Neighbour(chunk_id='a#0-5', similarity=1.0)]]
     """
-    known = _CLASSES | _SERVED
-    if kind not in known:
-        raise ValueError(f"unknown store {kind!r}; expected {', '.join(known)}")
-    module, name = known[kind]
+    if kind not in _ALL:
+        raise ValueError(f"unknown store {kind!r}; expected {', '.join(ALL_KINDS)}")
+    module, name = _ALL[kind]
     found: type[WritableStore] = getattr(import_module(module), name)
     return found

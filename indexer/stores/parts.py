@@ -17,7 +17,7 @@ from quarry.indexer.storage.texts.contents import texts_of
 from quarry.indexer.storage.texts.generation_texts import GenerationTexts, SegmentState, open_texts, wrong_removals
 from quarry.indexer.storage.texts.packing import read_meta
 from quarry.indexer.storage.texts.seen import open_seen
-from quarry.indexer.stores import SERVED_KINDS, STORE_KINDS, store_class
+from quarry.indexer.stores import ALL_KINDS, store_class
 from quarry.indexer.stores.base import VectorStore
 from quarry.indexer.stores.lake.layout import GENERATION_NAME
 from quarry.indexer.stores.union import Part, UnionStore
@@ -156,8 +156,7 @@ def _those_in(store: VectorStore, passages: int, removed: list[str]) -> frozense
 def _store(folder: Path, kind: str | None) -> VectorStore | None:
     if kind is None:
         return None
-    known = (*STORE_KINDS, *SERVED_KINDS)
-    if kind not in known:
+    if kind not in ALL_KINDS:
         raise IndexFormatError(
             "stores.unknown_kind",
             "the manifest of {folder} names the store {kind}",
@@ -165,6 +164,6 @@ def _store(folder: Path, kind: str | None) -> VectorStore | None:
             do="Upgrade quarry-search, roll back with `quarry generations INDEX --rollback`, or index again with --rebuild",
             folder=folder,
             kind=repr(kind[:80]),
-            known=list(known),
+            known=list(ALL_KINDS),
         )
     return store_class(kind).open(folder, verified=True)
