@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quarry.indexer.joined.ids import named
-from quarry.indexer.joined.measured import centroids_of, languages_of, pooled
+from quarry.indexer.joined.measured import centroids_of, pooled
 from quarry.indexer.joined.texts import JoinedTexts
 from quarry.indexer.joined.vectors import NamedVectors
 from quarry.indexer.lexical.index import UnionIndex
@@ -87,8 +87,9 @@ class JoinedIndex(Index):
                 f"the indexes {', '.join(parts)} are not of one scale; expected the same encoder and analyzer"
             )
         texts = JoinedTexts({name: part.chunks for name, part in parts.items()})
-        means = centroids_of(parts, sorted(languages_of(parts)))
-        probes = pooled(parts, means)
+        counts = {name: part.chunks.language_counts() for name, part in parts.items()}
+        means = centroids_of(parts, counts)
+        probes = pooled(parts, counts, means)
         documents, chunks = texts.counts()
         manifest = first.manifest.model_copy(
             update={

@@ -20,22 +20,24 @@ UNTESTED = 0.5  # share of a language's lead; see `quarry.indexer.build.measurin
 _SAMPLE = 2048  # passages that stand for an index of one language in its centroid
 
 Weighed = Sequence[tuple[float, float]]  # (weight, value)
+Counts = Mapping[str, Mapping[str, int]]  # by index, its passages by language
 
 
-def languages_of(parts: Mapping[str, Index]) -> dict[str, int]:
+def languages_of(counts: Counts) -> dict[str, int]:
     """Return the passages of each language that several indexes together are in; empty where they are in one."""
-    counts: Counter[str] = Counter()
-    for part in parts.values():
-        counts.update(part.chunks.language_counts())
-    common = common_languages(counts)
+    total: Counter[str] = Counter()
+    for own in counts.values():
+        total.update(own)
+    common = common_languages(total)
     return common if len(common) > 1 else {}
 
 
-def pooled(parts: Mapping[str, Index], means: Mapping[str, NDArray[np.float32]]) -> Probes | None:
+def pooled(parts: Mapping[str, Index], counts: Counts, means: Mapping[str, NDArray[np.float32]]) -> Probes | None:
     """Return the measurement of several indexes together; None where one of them has none.
 
     Args:
         parts: The indexes, by name.
+        counts: Their passages by language.
         means: From `centroids_of`.
     """
     probes = [part.manifest.probes for part in parts.values()]
@@ -43,7 +45,7 @@ def pooled(parts: Mapping[str, Index], means: Mapping[str, NDArray[np.float32]])
     if len(measured) < len(probes):
         return None
     sizes = [part.manifest.chunks for part in parts.values()]
-    languages = languages_of(parts)
+    languages = languages_of(counts)
     between = _between(languages, means)
     spreads = [
         # one language: the distance to the other ones was not there to be measured
@@ -53,25 +55,25 @@ def pooled(parts: Mapping[str, Index], means: Mapping[str, NDArray[np.float32]])
     ]
     return Probes(
         spread=_mean(spreads),
-        quality=_qualities(parts, languages),
+        quality=_qualities(parts, counts, languages),
         languages={name: LanguageFacts(passages=count, share=_share(parts, name)) for name, count in languages.items()},
         names=_names(measured, sizes),
         passages=sum(sizes),
     )
 
 
-def centroids_of(parts: Mapping[str, Index], names: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-    """Return the mean vector of each of some languages over several indexes, shape (dim,)."""
-    found: dict[str, list[tuple[int, NDArray[np.float32]]]] = {name: [] for name in names}
-    for part in parts.values():
-        own = part.centroids()
-        counts = part.chunks.language_counts()
-        if not own and part.vectors is not None and counts:
-            main = max(counts, key=lambda name: counts[name])
-            own = {main: _mean_of_some(part)}
+def centroids_of(parts: Mapping[str, Index], counts: Counts) -> dict[str, NDArray[np.float32]]:
+    """Return the mean vector of each language of several indexes, shape (dim,); empty where they are in one."""
+    found: dict[str, list[tuple[int, NDArray[np.float32]]]] = {name: [] for name in sorted(languages_of(counts))}
+    if not found:
+        return {}
+    for index, part in parts.items():
+        own, mine = part.centroids(), counts[index]
+        if not own and part.vectors is not None and mine:
+            own = {max(mine, key=lambda name: mine[name]): _mean_of_some(part)}
         for name, mean in own.items():
             if name in found:
-                found[name].append((counts.get(name, 0), mean))
+                found[name].append((mine.get(name, 0), mean))
     return {
         name: np.average([mean for _, mean in each], axis=0, weights=[max(1, count) for count, _ in each]).astype(
             np.float32
@@ -104,13 +106,13 @@ def _mean_of_some(part: Index) -> NDArray[np.float32]:
     return mean
 
 
-def _qualities(parts: Mapping[str, Index], languages: Mapping[str, int]) -> dict[str, RouteQuality]:
+def _qualities(parts: Mapping[str, Index], counts: Counts, languages: Mapping[str, int]) -> dict[str, RouteQuality]:
     found = {}
     for name in (*languages, ALL):
         each = [
             (count, quality)
-            for part in parts.values()
-            if (count := _passages_in(part, name)) and (quality := _quality(part, name)) is not None
+            for index, part in parts.items()
+            if (count := _passages_in(part, counts[index], name)) and (quality := _quality(part, name)) is not None
         ]
         if each:
             found[name] = RouteQuality(
@@ -126,11 +128,8 @@ def _quality(part: Index, name: str) -> RouteQuality | None:
     return quality.get(name, quality.get(ALL))
 
 
-def _passages_in(part: Index, name: str) -> int:
-    if name == ALL:
-        return part.manifest.chunks
-    count = part.chunks.language_counts().get(name, 0)
-    return count if name in common_languages(part.chunks.language_counts()) else 0
+def _passages_in(part: Index, counts: Mapping[str, int], name: str) -> int:
+    return part.manifest.chunks if name == ALL else common_languages(counts).get(name, 0)
 
 
 def _share(parts: Mapping[str, Index], name: str) -> float:
