@@ -1,8 +1,10 @@
 """Checks of an index: each reports what it found and, for a failure, the command that fixes it. Read-only.
 
-files, database, counts, words, languages, disk    here
-encoder, reranker, what judgements taught          models
-judgements and waiting documents                   logs
+    files, database, counts, words, languages, disk    here
+    encoder, reranker, what judgements taught          models
+    judgements and waiting documents                   logs
+
+The door is `examine`.
 """
 
 import shutil

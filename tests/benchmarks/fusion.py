@@ -237,20 +237,13 @@ def summarize(files: Iterable[Path]) -> None:
     better = {name: max(found["BM25"], found["dense"]) for name, found in means.items()}
     default = {name: found[next(one for one in reversed(STAGES) if one in found)] for name, found in means.items()}
     against = {name: default[name] - better[name] for name in means}
+    columns = (better, *({name: found[stage] for name, found in means.items()} for stage in ("RRF", "fusion")), default)
     kinds: dict[str, list[str]] = {}
     for name in means:
         kinds.setdefault(name.partition(", ")[2] or "as they are", []).append(name)
     print("| copy | sets | better side | RRF | fusion | default | worst |\n|---|---|---|---|---|---|---|")
     for kind, names in kinds.items():
-        figures = [
-            np.mean([values[name] for name in names])
-            for values in (
-                better,
-                {name: found["RRF"] for name, found in means.items()},
-                {name: found["fusion"] for name, found in means.items()},
-                default,
-            )
-        ]
+        figures = [np.mean([values[name] for name in names]) for values in columns]
         worst = min(names, key=against.__getitem__)
         print(
             f"| {kind} | {len(names)} | {' | '.join(f'{figure:.3f}' for figure in figures)} | {against[worst]:+.3f} ({worst.partition(', ')[0]}) |"
