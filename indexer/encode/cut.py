@@ -19,7 +19,7 @@ from quarry.indexer.readers.base import Reason, Unreadable
 from quarry.indexer.readers.sandbox import Sandbox
 from quarry.indexer.records import Document, name_text, passage_text
 from quarry.indexer.shards.folder import ShardFolder
-from quarry.indexer.shards.shard import put_if_absent
+from quarry.indexer.shards.shard import put_if_absent, sweep
 from quarry.indexer.storage.files.durable import write_atomic
 from quarry.indexer.storage.files.sealing import seal, unseal
 from quarry.indexer.storage.vectors.blob_cache import passage_digest
@@ -128,8 +128,10 @@ def waiting(folder: ShardFolder, name: str) -> Iterator[tuple[bytes, str]]:
 
 
 def forget_waiting(folder: ShardFolder, name: str) -> None:
-    """Remove the texts of a shard that is complete."""
-    _waiting_path(folder, name).unlink(missing_ok=True)
+    """Remove the texts of a shard that is complete, and what a worker left that died while it wrote them."""
+    path = _waiting_path(folder, name)
+    path.unlink(missing_ok=True)
+    sweep(folder.passages, path.name)
 
 
 def _waiting_path(folder: ShardFolder, name: str) -> Path:

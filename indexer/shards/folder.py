@@ -27,6 +27,7 @@ from quarry.indexer.shards.shard import (
     read_shard,
     shard_name,
     shard_names,
+    sweep,
     write_shard,
 )
 from quarry.indexer.storage.facts import Chunking, EmbedderFacts, ReadingFacts
@@ -34,6 +35,7 @@ from quarry.indexer.storage.files.sealing import seal, unseal, wrong_fields
 
 SETTINGS_NAME = "shards.json"
 _FORMAT = 1
+_DEAD = 3600.0  # seconds after which a file that is half written has no writer: it takes one of them at most
 
 
 class ShardSettings(BaseModel):
@@ -87,6 +89,7 @@ class ShardFolder:
             raise _no_shards(root)
         for name in ("units", "passages", "vectors"):
             (root / name).mkdir(parents=True, exist_ok=True)
+            sweep(root / name, older=_DEAD)
         put_if_absent(root / SETTINGS_NAME, seal(settings.model_dump(mode="json")))
         found = cls.open(root)
         if difference := _difference(found.settings, settings):

@@ -6,7 +6,9 @@ at all, and two writers of one shard cannot mix: each writes a file of its own, 
 
 import errno
 import os
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -31,6 +33,7 @@ _NAME = 32  # hex digits
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EACCES)  # what FAT and some network drives answer
 MARKER = ".json"
 _FILE = ".safetensors"
+_NEW = ".new"
 
 
 class ShardError(IndexFormatError):
@@ -164,12 +167,16 @@ def shard_names(folder: Path) -> list[str]:
 
 def put_if_absent(path: Path, content: bytes) -> bool:
     """Write a file that is not there yet, whole and durably; False when it is there."""
-    temp = path.with_name(f".{path.name}.{os.getpid()}.new")
-    write_atomic(temp, content)
+    temp = path.with_name(f".{path.name}.{os.getpid()}{_NEW}")
     try:
+        write_atomic(temp, content)
         os.link(temp, path)
     except FileExistsError:
         return False
+    except FileNotFoundError:  # what is beside a file that is complete, `sweep` takes for left over
+        if path.parent.is_dir():
+            return False
+        raise
     except OSError as err:
         if err.errno not in _NO_LINKS:
             raise
@@ -178,6 +185,21 @@ def put_if_absent(path: Path, content: bytes) -> bool:
         temp.unlink(missing_ok=True)
     sync_folder(path.parent)
     return True
+
+
+def sweep(folder: Path, name: str = "", older: float = 0) -> None:
+    """Remove what writers that died have left of files whose names begin with `name`.
+
+    Args:
+        folder: Where they wrote.
+        name: Of whose files; empty for those of all.
+        older: Seconds that have passed since; less may be a writer at work.
+    """
+    for path in folder.iterdir():
+        if path.name.startswith(".") and path.suffix in (_NEW, ".tmp") and path.name.lstrip(".").startswith(name):
+            with suppress(FileNotFoundError):  # swept by another, or renamed by its writer
+                if time.time() - path.stat().st_mtime >= older:
+                    path.unlink()
 
 
 def _written_exclusively(path: Path, content: bytes) -> bool:

@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 import random
-import resource
 import shutil
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
@@ -44,6 +43,7 @@ from quarry.retriever.ranking import Query
 from quarry.retriever.searcher import Searcher, SearchOptions
 from tests.benchmarks.fusion_sets import DATA, SOURCES, _rows, judged_set
 from tests.benchmarks.kept_vectors import KeptEmbedder, Vectors
+from tests.memory import peak_mb
 
 SETS = ("scifact-en", "sqlfaq-zh")
 _DEPTH = 10
@@ -127,12 +127,12 @@ def size(passages: int, folder: Path) -> Iterator[dict[str, object]]:
     lake = make_lake(folder / "lake", settings_for(embedder, "", ChunkSpec(), ReadOptions()))
     started = perf_counter()
     _write_shards(lake, passages)
-    yield {"passages": passages, "shards written in": round(perf_counter() - started), "highest MB": highest()}
+    yield {"passages": passages, "shards written in": round(perf_counter() - started), "highest MB": peak_mb()}
     started = perf_counter()
     report = publish(lake, embedder)
     yield {
         "published in": round(perf_counter() - started),
-        "highest MB": highest(),
+        "highest MB": peak_mb(),
         "index": report.index,
         "recall@10": report.recall,
         "partitions": report.probes,
@@ -165,7 +165,7 @@ def _searched(place: Path) -> Iterator[dict[str, object]]:
     for name, seconds in spent.items():
         cuts = quantiles(seconds, n=20)
         yield {"route": name, "p50 ms": round(cuts[9] * 1000, 1), "p95 ms": round(cuts[18] * 1000, 1)}
-    yield {"recall@10 of other questions": round(fmean(shared), 4), "highest MB": highest()}
+    yield {"recall@10 of other questions": round(fmean(shared), 4), "highest MB": peak_mb()}
 
 
 def _terms() -> list[str]:
@@ -221,19 +221,14 @@ def memory(passages: int, folder: Path) -> Iterator[dict[str, object]]:
             path.write_text("\n".join(rows), "utf-8")
     shutil.rmtree(folder / "lake", ignore_errors=True)
     lake = make_lake(folder / "lake", settings_for(embedder, "", ChunkSpec(), ReadOptions()))
-    before, started = highest(), perf_counter()
+    before, started = peak_mb(), perf_counter()
     report = add_to_lake(lake, [corpus], embedder)
     yield {
         "passages": report.passages,
         "before MB": before,
-        "highest MB": highest(),
+        "highest MB": peak_mb(),
         "seconds": round(perf_counter() - started),
     }
-
-
-def highest() -> int:
-    """Return the highest resident memory so far, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
 
 
 def main() -> None:

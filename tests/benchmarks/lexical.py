@@ -18,7 +18,6 @@ words, seconds to open, milliseconds per query for the first 10. Memory is the p
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -32,6 +31,7 @@ import numpy as np
 
 from quarry.indexer.lexical.index import LexicalSegment, UnionIndex
 from tests.indexer.lexical.older_bm25s import OlderIndex
+from tests.memory import peak_mb
 
 WORDS, LENGTH, EXPONENT, STOPPED, QUERIES, K = 500_000, 60, 1.1, 50, 200, 10
 ENGINES = ("postings", "segments", "bm25s", "numba", "tantivy")
@@ -168,12 +168,8 @@ def search(engine: str, work: Path, passages: int, folder: Path) -> dict[str, fl
         "open_s": opening,
         "p50_ms": float(np.percentile(times, 50)),
         "p95_ms": float(np.percentile(times, 95)),
-        "search_mb": _peak(),
+        "search_mb": peak_mb(),
     }
-
-
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def child(what: str, engine: str, work: Path, passages: int) -> dict[str, float]:
@@ -183,10 +179,10 @@ def child(what: str, engine: str, work: Path, passages: int) -> dict[str, float]
         return search(engine, work, passages, folder)
     rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    base, began = _peak(), process_time()
+    base, began = peak_mb(), process_time()
     build(engine, work, passages, folder)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 2**20
-    return {"build_s": process_time() - began, "build_mb": _peak(), "base_mb": base, "disk_mb": size}
+    return {"build_s": process_time() - began, "build_mb": peak_mb(), "base_mb": base, "disk_mb": size}
 
 
 def measured(what: str, engine: str, work: Path, passages: int) -> dict[str, float]:

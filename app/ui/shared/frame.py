@@ -74,7 +74,8 @@ KEYS = """<script>
   document.addEventListener('keydown', event => {
     const typing = event.target.closest('input, textarea, select, [contenteditable], [role=dialog]');
     // a dialog that is opened again gets no focus of its own, and would not hear the key
-    if (event.key === 'Escape' && event.target === document.body) document.querySelector('[role=dialog] > button')?.click();
+    const heard = event.target.closest('[role=dialog], [role=listbox], [data-baseweb=popover]');
+    if (event.key === 'Escape' && !heard) document.querySelector('[role=dialog] > button')?.click();
     if (event.key === 'ArrowDown' || event.key === 'ArrowUp') return walk(event);
     if (event.key !== '/' || event.ctrlKey || event.metaKey || event.altKey || typing || !field()) return;
     event.preventDefault();

@@ -109,6 +109,12 @@ class Visitor:
         """Wait until the app has drawn everything."""
         wait_until_drawn(self.page)
 
+    def close_dialog(self) -> None:
+        """Press Escape, and wait until the dialog has given the keyboard back."""
+        self.page.keyboard.press("Escape")
+        self.page.get_by_role("dialog").wait_for(state="detached")
+        self.settle()
+
     def go(self, path: str = "/") -> None:
         """Open an address of the app."""
         self.page.goto(f"{self.url}{path}")

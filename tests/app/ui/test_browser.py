@@ -83,11 +83,10 @@ def test_a_visitor_searches_reads_and_judges_in_english(browser, demo, demo_inde
         shown = person.page.get_by_role("dialog").inner_text()
         assert "Chloroplasts have their own DNA" in shown, "what stands after the passage"
         assert "Save the original file" in shown
-        person.page.keyboard.press("Escape")
+        person.close_dialog()
         person.page.locator(".q-title b").first.click()
         assert "Chloroplasts have their own DNA" in person.page.get_by_role("dialog").inner_text(), "titles open it too"
-        person.page.keyboard.press("Escape")
-        person.settle()
+        person.close_dialog()
         person.page.keyboard.press("/")
         assert person.page.evaluate("document.activeElement.type") == "search"
         focused = (
@@ -101,8 +100,7 @@ def test_a_visitor_searches_reads_and_judges_in_english(browser, demo, demo_inde
         person.page.keyboard.press("ArrowDown")
         person.page.keyboard.press("Enter")
         assert "Chloroplasts have their own DNA" in person.page.get_by_role("dialog").inner_text()
-        person.page.keyboard.press("Escape")
-        person.settle()
+        person.close_dialog()
 
         person.page.locator("[data-testid=stFeedback] button").first.click()
         person.page.get_by_text("Saved: relevant.").wait_for()

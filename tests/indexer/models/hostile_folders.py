@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.memory import peak_mb
+
 MEMORY = 12 << 30  # address space of the process that loads them: torch alone takes four
 SECONDS = 60
 
@@ -218,8 +220,7 @@ def load(folder: Path) -> dict[str, Any]:
         ended, said = "refused", str(err)
     except BaseException as err:  # noqa: BLE001 (what must not happen is told)
         ended, said = type(err).__name__, str(err)[:300]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-    return {"ended": ended, "said": said, "seconds": time.monotonic() - began, "peak_mb": peak}
+    return {"ended": ended, "said": said, "seconds": time.monotonic() - began, "peak_mb": peak_mb()}
 
 
 def _late(*_: object) -> None:

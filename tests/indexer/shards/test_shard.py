@@ -1,5 +1,7 @@
 """A shard is there whole or not at all; what is damaged is named, and never taken for vectors."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from quarry.indexer.shards.shard import (
     read_shard,
     shard_name,
     shard_names,
+    sweep,
     write_shard,
 )
 from quarry.indexer.storage.vectors.blob_cache import passage_digest
@@ -114,3 +117,24 @@ def test_the_name_of_a_shard_is_that_of_its_passages_in_any_order_and_of_its_set
     assert shard_name(digests, "m") == shard_name(digests[::-1], "m")
     assert shard_name(digests, "m") != shard_name(digests, "n")
     assert shard_name(digests, "m") != shard_name(digests[1:], "m")
+
+
+def test_what_dead_writers_left_is_swept(tmp_path):
+    (tmp_path / ".one.json.gz.7.new").write_bytes(b"half")
+    (tmp_path / "..one.json.gz.7.new.7.tmp").write_bytes(b"")
+    (tmp_path / ".two.json.gz.7.new").write_bytes(b"half")
+    (tmp_path / "one.json.gz").write_bytes(b"whole")
+    sweep(tmp_path, "one.json.gz")
+    assert {path.name for path in tmp_path.iterdir()} == {"one.json.gz", ".two.json.gz.7.new"}
+    sweep(tmp_path, older=3600)
+    assert (tmp_path / ".two.json.gz.7.new").exists(), "its writer may be at work"
+    os.utime(tmp_path / ".two.json.gz.7.new", (0, 0))
+    sweep(tmp_path, older=3600)
+    assert {path.name for path in tmp_path.iterdir()} == {"one.json.gz"}
+
+
+def test_a_writer_whose_half_file_is_swept_leaves_the_word_to_the_other(tmp_path, monkeypatch):
+    link = os.link
+    monkeypatch.setattr(os, "link", lambda temp, path: (sweep(tmp_path), link(temp, path)))
+    assert not put_if_absent(tmp_path / "one", b"mine")
+    assert not list(tmp_path.iterdir())

@@ -23,6 +23,7 @@ import numpy as np
 
 from quarry.indexer.storage.files.sealing import describe, seal
 from tests.indexer.writing import DIM
+from tests.memory import peak_mb
 from tests.training.killing import Tell, forked
 
 MEMORY = 4 << 30  # address space over what the libraries take
@@ -429,7 +430,7 @@ def _used(index: Path, act: Callable[[Path], None], tell: Tell) -> None:
             "ended": ended,
             "said": said,
             "seconds": round(time.monotonic() - began, 2),
-            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
+            "peak_mb": peak_mb(),
         }
     )
 
