@@ -230,9 +230,10 @@ def checkpoints(folder: Path, kills: int, seed: int = 0, seconds: float = math.i
 
     import quarry.training.fit.run as training_run
     from quarry.training.fit.embedder import _EmbedderTrainee
-    from quarry.training.fit.models.trainable import open_trainable, trainable_weights
+    from quarry.training.fit.models.trainable import open_trainable
+    from quarry.training.fit.models.weights import trainable_weights
     from quarry.training.fit.rows.table import RowTable
-    from quarry.training.fit.run import run_training
+    from quarry.training.fit.run import Start, run_training
     from quarry.training.fit.run_folder import RunFolder, step_of
     from quarry.training.fit.spec import TrainSpec
     from tests.training.tiny_model import tiny_model, topic_rows
@@ -250,7 +251,7 @@ def checkpoints(folder: Path, kills: int, seed: int = 0, seconds: float = math.i
             if progress.step == last:
                 os._exit(0)
 
-        run_training(lambda: subject, base, rows, spec, out, dev=None, observer=observe)
+        run_training(Start(base, "cpu", lambda _: subject), rows, spec, out, dev=None, observer=observe)
 
     enough = min(590, 2 * kills + 20)
     code, reference = forked(lambda tell: train(tell, alone, folder / "alone", enough))

@@ -17,7 +17,7 @@ from quarry.training.fit.rows.collation import Collator
 from quarry.training.fit.rows.examples_before import ExamplesBefore
 from quarry.training.fit.rows.table import RowTable
 from quarry.training.fit.rows.tokens import asked_format
-from quarry.training.fit.run import TrainedModel, run_training
+from quarry.training.fit.run import Start, TrainedModel, run_training
 from quarry.training.fit.spec import TrainSpec
 
 
@@ -54,8 +54,11 @@ def finetune(
     require_training()
     table = RowTable.of(rows)
     return run_training(
-        lambda: _EmbedderTrainee(open_trainable(model_folder, spec, device=device), table, spec),
-        model_folder,
+        Start(
+            model_folder,
+            device,
+            lambda place: _EmbedderTrainee(open_trainable(model_folder, spec, device=place), table, spec),
+        ),
         table,
         spec,
         out,

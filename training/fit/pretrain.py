@@ -20,7 +20,7 @@ from quarry.training.fit.models.trainable import own_device, require_training
 from quarry.training.fit.rows.batches import Draw
 from quarry.training.fit.rows.table import RowTable
 from quarry.training.fit.rows.tokens import Tokenizer
-from quarry.training.fit.run import TrainedModel, run_training
+from quarry.training.fit.run import Start, TrainedModel, run_training
 from quarry.training.fit.spec import PretrainSpec
 
 
@@ -54,8 +54,7 @@ def pretrain(
     mask_id = _mask_token(model_folder)
     table = RowTable.of(rows)
     return run_training(
-        lambda: _Pretrainee(model_folder, table, spec, device, mask_id),
-        model_folder,
+        Start(model_folder, device, lambda place: _Pretrainee(model_folder, table, spec, place, mask_id)),
         table,
         spec,
         out,

@@ -10,7 +10,7 @@ from quarry.training.fit.loop.progress import TrainObserver
 from quarry.training.fit.models.decoder_trainee import DecoderTrainee
 from quarry.training.fit.models.reranker_trainee import RerankerTrainee
 from quarry.training.fit.rows.table import RowTable
-from quarry.training.fit.run import TrainedModel, run_training
+from quarry.training.fit.run import Start, TrainedModel, run_training
 from quarry.training.fit.spec import RerankerSpec
 
 
@@ -45,8 +45,7 @@ def finetune_reranker(
             not a number.
     """
     return run_training(
-        lambda: _trainee(model_folder, rows, spec, device),
-        model_folder,
+        Start(model_folder, device, lambda place: _trainee(model_folder, rows, spec, place)),
         RowTable.of(rows),
         spec,
         out,

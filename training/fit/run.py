@@ -19,8 +19,10 @@ from quarry.indexer.models.loading import quiet_libraries
 from quarry.indexer.storage.files.durable import sync_folder, sync_tree
 from quarry.training.fit.loop.dev_score import DevSet
 from quarry.training.fit.loop.progress import TrainObserver
+from quarry.training.fit.loop.sharding import Sharding
 from quarry.training.fit.models.model_folder import add_versions, write_curves
-from quarry.training.fit.models.trainable import require_training, weights_without_numbers
+from quarry.training.fit.models.trainable import own_device, require_training
+from quarry.training.fit.models.weights import restore_weights, trainable_weights, weights_without_numbers
 from quarry.training.fit.rows.batches import plan_batches
 from quarry.training.fit.rows.table import RowTable
 from quarry.training.fit.run_folder import RunFolder, digest_of, losses, versions
@@ -57,9 +59,23 @@ class TrainedModel:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a run begins with.
+
+    Attributes:
+        base: Folder of the model; only read.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`; under torchrun each process takes its own.
+        opened: Opens what is trained on a device.
+    """
+
+    base: Path
+    device: str
+    opened: Callable[[str], "Trainee"]
+
+
 def run_training(
-    opened: Callable[[], "Trainee"],
-    base: Path,
+    start: Start,
     table: RowTable,
     spec: TrainSpec,
     out: Path,
@@ -70,8 +86,7 @@ def run_training(
     """Train, or resume an unfinished run.
 
     Args:
-        opened: Opens what is trained; called after the cheap checks.
-        base: Folder of the model that it starts from; only read.
+        start: What is trained; opened after the cheap checks.
         table: What to learn from.
         spec: How.
         out: The run's folder; new, or that of the same run.
@@ -88,7 +103,7 @@ def run_training(
     require_training()
     began = time.monotonic()
     processes, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
-    _refuse_sharded_weights()
+    sharding = Sharding.asked()
     asked = {query.text for query in dev.queries} if dev is not None else set()
     if shared := {row.query for row in table.rows if row.query in asked} if asked else set():
         raise TrainingError(
@@ -105,8 +120,10 @@ def run_training(
         from transformers import set_seed
 
         set_seed(spec.seed)  # what new weights draw comes before the trainer sets its own
-        trainee = opened()
-        config = _config(trainee, base, table, dev, spec, processes)
+        trainee = start.opened("cpu" if sharding else start.device)
+        if sharding:
+            _shard(sharding, trainee, spec, own_device(start.device))
+        config = _config(trainee, start.base, table, dev, spec, processes)
         if run.writes:
             run.begin(config)
         if done := run.result():
@@ -114,7 +131,11 @@ def run_training(
         from quarry.training.fit.loop.steps import train_steps
 
         outcome = train_steps(trainee, spec, plan=plan, run=run, dev=dev, observer=observer)
+        weights = trainable_weights(trainee.model) if sharding else {}
         if rank == 0:
+            if sharding:
+                trainee = start.opened("cpu")
+                restore_weights(trainee.model, weights)
             _finish(run, trainee, config, outcome, len(dev.queries) if dev is not None else 0)
     if processes > 1:
         import torch.distributed
@@ -123,17 +144,23 @@ def run_training(
     return _trained(run, run.result(), time.monotonic() - began)
 
 
-def _refuse_sharded_weights() -> None:
-    """Refuse accelerate's FSDP and DeepSpeed: each process would hold, score and write a part of the weights only."""
-    for name in ("FSDP", "DEEPSPEED"):
-        if os.environ.get(f"ACCELERATE_USE_{name}", "").lower() in ("1", "true"):
-            raise TrainingError(
-                "fit.sharded",
-                "accelerate was told to shard the weights with {name}, which Quarry does not train with",
-                expected="whole weights in each process",
-                do="Train large decoders with LoRA in bfloat16 ([lora] in the settings), one process per GPU",
-                name=name,
-            )
+def _shard(sharding: Sharding, trainee: "Trainee", spec: TrainSpec, device: str) -> None:
+    """Shard what is trained.
+
+    Raises:
+        TrainingError: If its forward passes cannot be the same in all processes.
+    """
+    if trainee.what != "embedder" or spec.mini_batch:
+        raise TrainingError(
+            "fit.sharded",
+            "accelerate was told to shard the weights (FSDP), which Quarry does for embedders only, and without mini_batch",
+            expected="whole weights in each process",
+            do="Train rerankers with LoRA; set gradient_checkpointing and a smaller token_budget in place of mini_batch",
+        )
+    import torch
+
+    half = chosen_precision(spec.precision, torch.device(device)) == "bfloat16"
+    sharding.apply(trainee.model, device, half=half)
 
 
 def _config(

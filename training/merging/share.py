@@ -11,7 +11,8 @@ from pathlib import Path
 
 from quarry.indexer.errors import ModelError
 from quarry.training.fit.loop.dev_score import DevSet, dev_score
-from quarry.training.fit.models.trainable import open_trainable, restore_weights, trainable_weights
+from quarry.training.fit.models.trainable import open_trainable
+from quarry.training.fit.models.weights import restore_weights, trainable_weights
 from quarry.training.fit.spec import TrainSpec
 from quarry.training.merging.mixture import merge_models
 

@@ -138,10 +138,3 @@ def _second_stage():
     from quarry.training.tuning.second_stage.spec import SecondStageSpec
 
     return SecondStageSpec()
-
-
-def test_sharded_weights_are_refused_with_the_reason(tmp_path, monkeypatch):
-    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    tiny_model(tmp_path / "base")
-    with pytest.raises(TrainingError, match="accelerate was told to shard the weights with FSDP.*one process per GPU"):
-        finetune(tmp_path / "base", topic_rows(32), TrainSpec.of(SPEC), tmp_path / "run", device="cpu")

@@ -22,9 +22,10 @@ from transformers import TrainerCallback
 
 from quarry.indexer.errors import TrainingError
 from quarry.indexer.messages import Message
-from quarry.training.fit.loop.processes import any_process, of_first_process
+from quarry.training.fit.loop.processes import agreed, any_process
 from quarry.training.fit.loop.progress import TrainObserver, TrainProgress
-from quarry.training.fit.models.trainable import restore_weights, trainable_weights
+from quarry.training.fit.loop.sharding import is_sharded
+from quarry.training.fit.models.weights import restore_weights, trainable_weights
 from quarry.training.fit.rows.batches import BatchPlan
 from quarry.training.fit.run_folder import RunFolder, dev_scores
 from quarry.training.fit.spec import TrainSpec
@@ -163,17 +164,19 @@ class RunCallback(TrainerCallback):
         return int(noted["step"])
 
     def _note_score(self, step: int) -> float:
-        score = of_first_process(self._parts.score) if self._parts.score is not None else 0.0
+        score = agreed(self._parts.score()) if self._parts.score is not None else 0.0
         self._scores.append((step, score))
         self._parts.run.add({"step": step, "dev": score})
         self._dev = score
         return score
 
     def _keep_best(self, step: int, score: float) -> None:
+        if not (self._parts.run.writes or is_sharded(self._model)):
+            return
+        weights = trainable_weights(self._model)  # all processes take part where each holds a shard
         if self._parts.run.writes:
             path = self._parts.run.best_weights
             temp = path.with_name(f".{path.name}.part")
-            weights = trainable_weights(self._model)
             save_file(weights, temp, metadata={"step": str(step), "dev": repr(score), "sha256": _digest(weights)})
             temp.replace(path)
 

@@ -21,16 +21,25 @@ from sentence_transformers import (
 )
 from sentence_transformers.base.losses.gradcache import CachedLossMixin
 from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_optimizer_state_dict,
+    set_optimizer_state_dict,
+)
 from transformers import Trainer, TrainingArguments
+from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 
 from quarry.indexer.models.batching import token_batches
 from quarry.training.fit.loop.losses import Roles, batch_loss, rerank_loss, with_texts
+from quarry.training.fit.loop.processes import most_of_processes
+from quarry.training.fit.loop.sharding import is_sharded, without_accelerate
 from quarry.training.fit.models.retromae import MaskedTexts
-from quarry.training.fit.models.trainable import restore_weights, trainable_weights
+from quarry.training.fit.models.weights import restore_weights, trainable_weights
 from quarry.training.fit.rows.batches import Draw
 from quarry.training.fit.spec import RerankerSpec, TrainSpec
 
 WEIGHTS = "trained.safetensors"
+_WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 Features = dict[str, Tensor]
 
 
@@ -53,14 +62,20 @@ class ContrastiveLoss(CachedLossMixin, nn.Module):
     def _embed(self, column: Features) -> Tensor:
         """Return vectors, shape (n, dim). Rows come longest first, so each piece is cut to its own width."""
         lengths = column["attention_mask"].sum(dim=1).tolist()
-        vectors = []
-        for rows in token_batches(lengths, range(len(lengths)), self.spec.token_budget):
-            piece = {
-                name: column[name][rows[0] : rows[-1] + 1, : max(1, lengths[rows[0]])]
-                for name in ("input_ids", "attention_mask")
-            }
-            vectors.append(self.model(piece)["sentence_embedding"])
-        return torch.cat(vectors)
+        pieces = list(token_batches(lengths, range(len(lengths)), self.spec.token_budget))
+
+        def embedded(rows: Sequence[int]) -> Tensor:
+            names = ("input_ids", "attention_mask")
+            piece = {name: column[name][rows[0] : rows[-1] + 1, : max(1, lengths[rows[0]])] for name in names}
+            vectors: Tensor = self.model(piece)["sentence_embedding"]
+            return vectors
+
+        # with shards every process gathers each layer as often as the others; asked before, since gathering is answered in turn
+        more = most_of_processes(len(pieces)) - len(pieces) if is_sharded(self.model) else 0
+        vectors = torch.cat([embedded(rows) for rows in pieces])
+        for _ in range(more):
+            vectors = vectors + 0.0 * embedded(pieces[-1][-1:]).sum()
+        return vectors
 
     def calculate_loss(  # type: ignore[override]
         self, reps: list[list[Tensor]], labels: dict[str, Tensor] | None = None, *, with_backward: bool = False
@@ -154,8 +169,20 @@ class Planned:
 
     model: Any
     args: Any
+    optimizer: Any
+    lr_scheduler: Any
     _batches: Sequence[tuple[Draw, ...]]
     _collate: Callable[[Sequence[Draw]], dict[str, Any]]
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        with without_accelerate():
+            super().__init__(*given, **named)
+        if self._is_sharded():  # the model owns its placement: nothing is to be wrapped or moved
+            self.is_distributed_loading_by_transformers = True
+            self.place_model_on_device = False
+
+    def _is_sharded(self) -> bool:
+        return is_sharded(self.model)
 
     def plan(self, batches: Sequence[tuple[Draw, ...]], collate: Callable[[Sequence[Draw]], dict[str, Any]]) -> None:
         """Set what is run; before `train`."""
@@ -174,8 +201,30 @@ class Planned:
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:  # noqa: ARG002 (the base class's signature)
         folder = Path(output_dir or str(self.args.output_dir))
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file(trainable_weights(self.model), folder / WEIGHTS)
+        weights = trainable_weights(self.model)  # all processes take part where each holds a shard
+        if self.args.should_save:
+            folder.mkdir(parents=True, exist_ok=True)
+            save_file(weights, folder / WEIGHTS)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if not self._is_sharded():
+            super()._save_optimizer_and_scheduler(output_dir)  # type: ignore[misc]
+            return
+        state = get_optimizer_state_dict(self.model, self.optimizer.optimizer, options=_WHOLE)
+        if self.args.should_save:
+            torch.save(state, Path(output_dir) / OPTIMIZER_NAME)
+            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER_NAME)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None or not self._is_sharded():
+            super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]
+            return
+        state, schedule = (
+            torch.load(Path(checkpoint) / name, map_location="cpu", weights_only=True)
+            for name in (OPTIMIZER_NAME, SCHEDULER_NAME)
+        )
+        set_optimizer_state_dict(self.model, self.optimizer.optimizer, state, options=_WHOLE)
+        self.lr_scheduler.load_state_dict(schedule)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:  # noqa: ARG002 (the base class's signature)
         restore_weights(self.model, load_file(Path(resume_from_checkpoint) / WEIGHTS))

@@ -16,6 +16,7 @@ from quarry.retriever.evaluation.measures import ndcg
 from quarry.retriever.rerankers.cross_encoder import pair_tokens
 from quarry.training.examples.rows import TrainingRow
 from quarry.training.fit.loop.dev_score import CUTOFF, DevSet
+from quarry.training.fit.loop.processes import shared_rows
 from quarry.training.fit.models.model_folder import dev_words, tuned_name, write_beside
 from quarry.training.fit.models.trainable import own_device
 from quarry.training.fit.rows.batches import Draw
@@ -63,20 +64,25 @@ class RerankerTrainee:
 
     def score(self, dev: DevSet) -> float:
         """Return nDCG@10 of each dev query's judged passages among its hard ones and others, `_DEV_CANDIDATES` at least."""
-        values = []
         ids = sorted(dev.passages)
-        for number, query in enumerate(dev.queries):
-            grades = dev.qrels.get(query.query_id, {})
-            if not any(grade > 0 for grade in grades.values()):
-                continue
+        judged = [
+            n for n, query in enumerate(dev.queries) if any(g > 0 for g in dev.qrels.get(query.query_id, {}).values())
+        ]
+
+        def value(number: int) -> float:
+            query = dev.queries[number]
+            grades = dev.qrels[query.query_id]
             start = number * _DEV_CANDIDATES % len(ids)
             known = {*grades, *dev.hard.get(query.query_id, ())}
             candidates = dict.fromkeys([*sorted(known), *ids[start:], *ids[:start]])
             shown = sorted(islice(candidates, max(len(known), _DEV_CANDIDATES)))
             scores = self._scores(query.text, [dev.passages[doc_id] for doc_id in shown])
-            ranking = [shown[place] for place in np.argsort(-scores, kind="stable")]
-            values.append(ndcg(ranking, grades, CUTOFF))
-        return float(np.mean(values))
+            return ndcg([shown[place] for place in np.argsort(-scores, kind="stable")], grades, CUTOFF)
+
+        def values(places: Sequence[int]) -> np.ndarray[Any, np.dtype[np.float64]]:
+            return np.array([[value(judged[place])] for place in places])
+
+        return float(np.mean(shared_rows(range(len(judged)), values)))  # the processes of a run share the queries out
 
     def _scores(self, query: str, passages: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float32]]:
         import torch

@@ -23,6 +23,8 @@ from quarry.indexer.models.loading import (
     quiet_libraries,
 )
 from quarry.indexer.models.tokenizer import ModelTokenizer
+from quarry.training.fit.loop.processes import most_of_processes, shared_rows
+from quarry.training.fit.loop.sharding import is_sharded
 from quarry.training.fit.rows.examples_before import in_context_format
 from quarry.training.fit.rows.tokens import QueryTokens, Tokenizer, asked_format, padded
 from quarry.training.fit.spec import LoraSpec, TrainSpec
@@ -57,6 +59,8 @@ class Trainable:
     def embed(self, texts: Sequence[str], *, max_tokens: int, token_budget: int) -> Vectors:
         """Return unit rows of formatted texts, shape (len(texts), dim), as the encoder computes them; weights stay.
 
+        The processes of a run share the texts out, and all of them get every row.
+
         Args:
             texts: Already in their format.
             max_tokens: Longer ones are cut.
@@ -81,21 +85,30 @@ class Trainable:
     def _forward(self, ids: Sequence[Sequence[int]], token_budget: int) -> Vectors:
         import torch
 
-        out = np.empty((len(ids), self.dim), dtype=np.float32)
-        pad = self.tokenizer.padding
         lengths = [len(row) for row in ids]
+
+        def vectors(rows: Sequence[int]) -> Vectors:
+            out = np.empty((len(rows), self.dim), dtype=np.float32)
+            batches = list(token_batches([lengths[row] for row in rows], range(len(rows)), token_budget))
+            for batch in _as_many_as_others(self.model, batches):
+                tokens = padded([ids[rows[place]] for place in batch], self.tokenizer.padding)
+                features = {"input_ids": tokens.ids, "attention_mask": tokens.mask}
+                moved = {name: value.to(self.model.device) for name, value in features.items()}
+                out[batch] = self.model(moved)["sentence_embedding"].float().cpu().numpy()
+            return out
+
         was_training = self.model.training
         self.model.eval()
         try:
-            with torch.inference_mode():
-                for batch in token_batches(lengths, by_length(lengths), token_budget):
-                    tokens = padded([ids[row] for row in batch], pad)
-                    features = {"input_ids": tokens.ids, "attention_mask": tokens.mask}
-                    moved = {name: value.to(self.model.device) for name, value in features.items()}
-                    out[batch] = self.model(moved)["sentence_embedding"].float().cpu().numpy()
+            with torch.no_grad():  # inference mode would spoil what sharded weights are gathered into
+                return shared_rows(by_length(lengths).tolist(), vectors)
         finally:
             self.model.train(was_training)
-        return out
+
+
+def _as_many_as_others(model: Any, batches: list[list[int]]) -> list[list[int]]:
+    """Return the batches, the last one again where others have more: sharded weights are gathered by all processes together."""
+    return batches + batches[-1:] * (most_of_processes(len(batches)) - len(batches)) if is_sharded(model) else batches
 
 
 def require_training() -> None:
@@ -286,40 +299,3 @@ def merge_adapters(model: "SentenceTransformer") -> None:
     inner: Any = model[0].model
     if hasattr(inner, "merge_and_unload"):
         model[0].model = inner.merge_and_unload()
-
-
-def trainable_weights(model: "SentenceTransformer") -> "dict[str, Any]":
-    """Return name to tensor of what is trained, on the CPU: all that a checkpoint must hold."""
-    return {
-        name: weight.detach().to("cpu").contiguous()
-        for name, weight in model.named_parameters()
-        if weight.requires_grad
-    }
-
-
-def weights_without_numbers(model: "SentenceTransformer") -> list[str]:
-    """Return the names of weights with a value that is infinite or not a number."""
-    return sorted(name for name, weight in model.named_parameters() if not bool(weight.isfinite().all()))
-
-
-def restore_weights(model: "SentenceTransformer", weights: "dict[str, Any]") -> None:
-    """Put saved weights back.
-
-    Raises:
-        ModelError: If they are not those of this model.
-    """
-    import torch
-
-    own = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
-    if own.keys() != weights.keys():
-        raise ModelError(
-            "fit.other_checkpoint",
-            "the checkpoint has {count} weights and the model trains {own}",
-            expected="the same names",
-            do="Begin again in another folder",
-            count=len(weights),
-            own=len(own),
-        )
-    with torch.no_grad():
-        for name, weight in own.items():
-            weight.copy_(weights[name])
