@@ -205,9 +205,8 @@ def _write_shards(lake: Lake, passages: int) -> None:
     lake.objects.write(root_name("random"), sealed(RootListing(name="random", path="", shards=tuple(keys))))
 
 
-def memory(passages: int, folder: Path) -> Iterator[dict[str, object]]:
-    """Add a corpus of so many short files and print the highest memory."""
-    corpus, embedder = folder / f"corpus-{passages}", RandomEmbedder()
+def short_files(corpus: Path, passages: int) -> Path:
+    """Write so many short texts, fifty in a file, unless they are there; return the folder."""
     if not corpus.is_dir():
         words = [text.split(" ") for text in _terms()]
         rng = random.Random(0)
@@ -219,6 +218,12 @@ def memory(passages: int, folder: Path) -> Iterator[dict[str, object]]:
                 for row in range(first, first + 50)
             )
             path.write_text("\n".join(rows), "utf-8")
+    return corpus
+
+
+def memory(passages: int, folder: Path) -> Iterator[dict[str, object]]:
+    """Add a corpus of so many short files and print the highest memory."""
+    corpus, embedder = short_files(folder / f"corpus-{passages}", passages), RandomEmbedder()
     shutil.rmtree(folder / "lake", ignore_errors=True)
     lake = make_lake(folder / "lake", settings_for(embedder, "", ChunkSpec(), ReadOptions()))
     before, started = peak_mb(), perf_counter()

@@ -36,10 +36,12 @@ def update(begun, end):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "more", [{}, {"token_budget": 64}, {"lora": {"rank": 4}}, {"gradient_checkpointing": True}], ids=str
+    ("kind", "more"),
+    [("bert", {"token_budget": 64}), ("qwen3", {"lora": {"rank": 4}, "gradient_checkpointing": True})],
+    ids=["encoder, passes of unequal number", "decoder, low rank"],
 )
-def test_two_processes_with_shards_make_the_update_of_one(tmp_path, monkeypatch, sharded, more):
-    tiny_model(tmp_path / "base")
+def test_two_processes_with_shards_make_the_update_of_one(tmp_path, monkeypatch, sharded, kind, more):
+    tiny_model(tmp_path / "base", kind)
     rows = topic_rows(64, negatives=2)
     two = finetune_in_processes(job(tmp_path, "two", **more), rows, dev(), 2)
     monkeypatch.delenv("ACCELERATE_USE_FSDP")
