@@ -1,4 +1,7 @@
-"""Vectors of a lake: nearest by Lance's index with exact rescoring, or by comparing all where there are few."""
+"""Vectors of a lake: nearest by Lance's index with exact rescoring, or by comparing all where there are few.
+
+Few on storage far away are read once and held in memory, since each question would read all of them again.
+"""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -9,7 +12,9 @@ from numpy.typing import NDArray
 from quarry.indexer.embedder import Vectors
 from quarry.indexer.stores.base import Neighbour
 from quarry.indexer.stores.checks import check_search, precise_similarities
+from quarry.indexer.stores.lake.held import HELD_UP_TO, HeldVectors
 from quarry.indexer.stores.lake.layout import KIND, VectorFacts
+from quarry.indexer.stores.lake.objects import is_remote
 from quarry.indexer.stores.lake.tables import Table, is_in, translated
 from quarry.indexer.stores.lake.where import Where
 
@@ -32,6 +37,9 @@ class LakeVectors:
     def __init__(self, table: Table, id: str, dim: int, facts: VectorFacts) -> None:  # noqa: A002 (what it is)
         self._table, self._id, self._dim, self._facts = table, id, dim, facts
         self._count = table.count()
+        few = facts.index == "none" and self._count * dim * 4 <= HELD_UP_TO
+        self._holds_all = few and is_remote(table.place)
+        self._held: HeldVectors | None = None
 
     def __len__(self) -> int:
         return self._count
@@ -84,6 +92,9 @@ class LakeVectors:
         check_search(queries, k, self._dim)
         if not self._count:
             return [[] for _ in range(len(queries))]
+        if self._holds_all:
+            among = None if allowed is None else set(allowed)
+            return [self._memory().search(query, k, among) for query in queries]
         if allowed is None or isinstance(allowed, Where):
             where = None if allowed is None else allowed.sql
             if self._facts.index == "none" and len(queries) >= _MANY:
@@ -125,7 +136,14 @@ class LakeVectors:
             out.append(_best([Neighbour(*pair) for pair in zip(names, similar, strict=True)], k))
         return out
 
+    def _memory(self) -> HeldVectors:
+        if self._held is None:
+            self._held = HeldVectors.read(self._table, self._id, self._dim)
+        return self._held
+
     def _compared(self, query: Vectors, ids: Sequence[str]) -> dict[str, float]:
+        if self._holds_all:
+            return {near.chunk_id: near.similarity for near in self._memory().search(query, len(ids) or 1, set(ids))}
         return {near.chunk_id: near.similarity for near in self._among(query[np.newaxis], ids, len(ids) or 1)[0]}
 
     def _nearest(self, query: Vectors, k: int, where: str | None) -> list[Neighbour]:
