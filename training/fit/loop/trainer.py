@@ -5,11 +5,13 @@ where a run begins. It decides nothing about data and writes nothing but checkpo
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from json import dumps, loads
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 from datasets import Dataset
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from sentence_transformers import (
     CrossEncoder,
@@ -27,7 +29,6 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 from transformers import Trainer, TrainingArguments
-from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 
 from quarry.indexer.models.batching import token_batches
 from quarry.training.fit.loop.losses import Roles, batch_loss, rerank_loss, with_texts
@@ -38,7 +39,7 @@ from quarry.training.fit.models.weights import restore_weights, trainable_weight
 from quarry.training.fit.rows.batches import Draw
 from quarry.training.fit.spec import RerankerSpec, TrainSpec
 
-WEIGHTS = "trained.safetensors"
+WEIGHTS, OPTIMIZER = "trained.safetensors", "optimizer.safetensors"
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 Features = dict[str, Tensor]
 
@@ -210,21 +211,28 @@ class Planned:
         if not self._is_sharded():
             super()._save_optimizer_and_scheduler(output_dir)  # type: ignore[misc]
             return
-        state = get_optimizer_state_dict(self.model, self.optimizer.optimizer, options=_WHOLE)
+        state: Any = get_optimizer_state_dict(self.model, self.optimizer.optimizer, options=_WHOLE)
         if self.args.should_save:
-            torch.save(state, Path(output_dir) / OPTIMIZER_NAME)
-            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER_NAME)
+            moments = {
+                f"{kind}/{name}": value for name, kinds in state["state"].items() for kind, value in kinds.items()
+            }
+            told = {"groups": state["param_groups"], "schedule": self.lr_scheduler.state_dict()}
+            save_file(moments, Path(output_dir) / OPTIMIZER, metadata={"quarry": dumps(told)})
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         if checkpoint is None or not self._is_sharded():
             super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]
             return
-        state, schedule = (
-            torch.load(Path(checkpoint) / name, map_location="cpu", weights_only=True)
-            for name in (OPTIMIZER_NAME, SCHEDULER_NAME)
-        )
+        kept = Path(checkpoint) / OPTIMIZER
+        with safe_open(kept, framework="pt") as file:
+            told = loads((file.metadata() or {})["quarry"])
+        moments: dict[str, dict[str, Tensor]] = {}
+        for key, value in load_file(kept).items():
+            kind, _, name = key.partition("/")
+            moments.setdefault(name, {})[kind] = value
+        state: Any = {"state": moments, "param_groups": told["groups"]}
         set_optimizer_state_dict(self.model, self.optimizer.optimizer, state, options=_WHOLE)
-        self.lr_scheduler.load_state_dict(schedule)
+        self.lr_scheduler.load_state_dict(told["schedule"])
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:  # noqa: ARG002 (the base class's signature)
         restore_weights(self.model, load_file(Path(resume_from_checkpoint) / WEIGHTS))
