@@ -65,7 +65,9 @@ def guarded(
     with writer_lock(index):
         generations, segments = Generations(index), Segments(index)
         live, damage = live_to_continue(generations, settings)
-        plan = replace(Plan.of(index, live, embedder, settings), live_is_sound=not damage)
+        plan = Plan.of(index, live, embedder, settings)
+        if damage:  # terms are kept in the postings only, which may be what is damaged: all texts are cut again
+            plan = replace(plan, live_is_sound=False, fresh_cut=True)
         place = Place(generations.begin(), segments.begin())
         try:
             return _build(generations, place, plan, observer, take_in)

@@ -1,6 +1,8 @@
 """The steps of a build after the documents are in: vectors, terms, manifest. `quarry.indexer.build` calls them in order."""
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -11,6 +13,9 @@ from quarry.indexer.build.names import LEAST, store_names
 from quarry.indexer.build.plan import Plan
 from quarry.indexer.build.progress import Clock
 from quarry.indexer.lexical.index import LexicalSegment
+from quarry.indexer.lexical.segment import Live
+from quarry.indexer.lexical.segment import Segment as PostingsSegment
+from quarry.indexer.lexical.writer import SegmentWriter
 from quarry.indexer.messages import Message
 from quarry.indexer.shards.filling import fill_from
 from quarry.indexer.storage.facts import EmbedderFacts, Lexical, Store
@@ -20,6 +25,8 @@ from quarry.indexer.storage.manifest import Manifest
 from quarry.indexer.storage.segments import SegmentName, Segments
 from quarry.indexer.storage.texts.chunk_table import ChunkTable
 from quarry.indexer.storage.texts.generation_texts import GenerationTexts
+from quarry.indexer.storage.texts.head_terms import TERMS_NAME, HeadTerms
+from quarry.indexer.storage.texts.removals import torn_segment
 from quarry.indexer.storage.texts.working_table import WorkingTable, name_segment
 from quarry.indexer.storage.vectors.encoded_rows import RowsWriter
 from quarry.indexer.stores import new_store
@@ -27,6 +34,7 @@ from quarry.indexer.stores.kept_vectors import KeptVectors
 from quarry.indexer.stores.parts import Parts
 
 _STORE_SLICE = 8192
+_ANALYZED_NAME = "analyzed.tmp"  # the postings of what is new, until they are merged
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +95,8 @@ def fill_segment(segment: Path, plan: Plan, clock: Clock, *, with_tokens: bool, 
             if passages >= LEAST:
                 store_names(head, segment, plan, kept, clock)
     clock.phase("lexical", head.counts()[1])
-    index_terms(head, segment)
     head.close()
+    index_terms(segment)
     return Filled(encoded, taken)
 
 
@@ -121,11 +129,38 @@ def store_vectors(head: ChunkTable, segment: Path, plan: Plan, kept: KeptVectors
     rows.write(segment, kept.fingerprint, VECTORS_NAME)
 
 
-def index_terms(head: ChunkTable, segment: Path) -> None:
-    """Write the terms of the new segment's passages."""
-    folder = segment / LEXICAL_NAME
+def index_terms(segment: Path) -> None:
+    """Write the terms of the new segment's passages: those that were analyzed, and those of passages that come out of other segments.
+
+    Raises:
+        IndexFormatError: If the terms of another segment are damaged.
+    """
+    folder, gathered = segment / LEXICAL_NAME, segment / TERMS_NAME
     folder.mkdir()
-    LexicalSegment.build(folder, head.chunk_ids(), head.terms())
+    with closing(HeadTerms.open(gathered)) as terms:
+        sources = terms.segments()
+        if not sources:
+            LexicalSegment.build(folder, terms.ids(), terms.analyzed())
+        else:
+            _merge_terms(terms, sources, segment)
+    gathered.unlink()
+
+
+def _merge_terms(terms: HeadTerms, sources: Mapping[str, int], segment: Path) -> None:
+    analyzed = segment / _ANALYZED_NAME
+    analyzed.mkdir()
+    with SegmentWriter(analyzed) as writer:
+        for words in terms.analyzed():
+            writer.add(words)
+    parts = [Live(PostingsSegment.open(analyzed))]
+    for name, count in sources.items():
+        folder = segment.parent / name / LEXICAL_NAME
+        try:
+            parts.append(LexicalSegment.open(folder).only(terms.ids_from(name), count))
+        except KeyError as err:
+            raise torn_segment(folder.parent) from err
+    LexicalSegment.merged(segment / LEXICAL_NAME, terms.ids(), parts, terms.order(list(sources)))
+    shutil.rmtree(analyzed)
 
 
 def describe_generation(building: Path, plan: Plan, parts: Parts, corpus_sha256: str) -> Manifest:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from quarry.indexer.lexical.bm25 import IDS_NAME, Bm25sIndex, LexicalHit, LexicalIndex
 from quarry.indexer.lexical.files import damaged, read_array
 from quarry.indexer.lexical.growing import GrowingArray
+from quarry.indexer.lexical.merge import merge_segments
 from quarry.indexer.lexical.search import Bm25Search
 from quarry.indexer.lexical.segment import Live, Segment
 from quarry.indexer.lexical.strings import StringTable, encoded, places_of
@@ -26,6 +27,7 @@ ENGINE = "postings/1"
 _TEXT_NAME, _PLACES_NAME = "ids.npy", "id_places.npy"
 _FEW = 1000  # ids of a filter that are looked up one by one; more are compared with all
 _AT_ONCE = 100_000  # ids that are written at once
+_LOOKED_UP = 16  # looking up an id costs about as much as reading so many
 
 
 class LexicalSegment:
@@ -57,6 +59,25 @@ class LexicalSegment:
         return cls.open(folder)
 
     @classmethod
+    def merged(cls, folder: Path, ids: Iterable[str], parts: Sequence[Live], order: NDArray[np.int64]) -> Self:
+        """Write the passages of several segments into an empty folder, without analyzing them, and open them.
+
+        Args:
+            folder: Where to.
+            ids: Of all passages, ascending.
+            parts: The segments, with what is taken from each.
+            order: The row of each passage, in the order of the parts; row n is the passage of the n-th id.
+
+        Raises:
+            ValueError: If the ids are not ascending, or the numbers of ids and passages differ.
+        """
+        merge_segments(folder, parts, order)
+        given = _write_ids(folder, iter(ids))
+        if given != len(order):
+            raise ValueError(f"{len(order)} passages for {given} ids; expected one id for each")
+        return cls.open(folder)
+
+    @classmethod
     def open(cls, folder: Path) -> Self:
         """Open what `build` wrote; only its sizes are compared.
 
@@ -80,6 +101,32 @@ class LexicalSegment:
             return Live(self.segment)
         live = np.ones(len(self), dtype=np.bool_)
         live[removed] = False
+        return Live(self.segment, live)
+
+    def only(self, ids: Iterable[str], count: int) -> Live:
+        """Return the passages with some ids.
+
+        Args:
+            ids: Ascending.
+            count: How many they are.
+
+        Raises:
+            KeyError: If one is not there.
+        """
+        live = np.zeros(len(self), dtype=np.bool_)
+        if count * _LOOKED_UP < len(self):
+            for each in ids:
+                if (row := self.ids.find(each)) is None:
+                    raise KeyError(each)
+                live[row] = True
+            return Live(self.segment, live)
+        wanted = iter(ids)
+        next_one = next(wanted, None)
+        for row, own in enumerate(self.ids):
+            if own == next_one:
+                live[row], next_one = True, next(wanted, None)
+        if next_one is not None:
+            raise KeyError(next_one)
         return Live(self.segment, live)
 
     def mask(self, allowed: Collection[str]) -> NDArray[np.bool_]:

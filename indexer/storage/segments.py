@@ -30,8 +30,8 @@ from quarry.indexer.storage.files.sealing import (
     wrong_fields,
 )
 
-FORMAT = 2  # texts may be compressed since 2
-_READABLE = (1, 2)
+FORMAT = 3  # texts may be compressed since 2; since 3 the terms of passages are in the postings only
+_READABLE = (1, 2, FORMAT)
 SEGMENTS_NAME = "segments"
 HEADER_NAME = "segment.json"
 _NEW = ".new"

@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 from pathlib import Path
 
+from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.storage.files.sealing import seal, unseal
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.layout import CHUNKS_NAME, CONTENTS_NAME, LEXICAL_NAME
@@ -44,10 +45,23 @@ def into_format_3(index: Path) -> Path:
     db.close()
     table = ChunkTable.open(live / CHUNKS_NAME)
     (live / LEXICAL_NAME).mkdir()
-    OlderIndex.build(table.digests()[0], table.terms()).save(live / LEXICAL_NAME)
+    ids, identity = table.digests()[0], Manifest.read(live).lexical.analyzer
+    terms = [analyzer(identity).passage_terms(text) for text in table.texts(ids)]
+    OlderIndex.build(ids, terms).save(live / LEXICAL_NAME)
     table.close()
+    keep_terms(live / CHUNKS_NAME, dict(zip(ids, terms, strict=True)))
     record(live)
     return live
+
+
+def keep_terms(path: Path, terms: dict[str, list[str]]) -> None:
+    """Store the terms of passages with their texts, as was done before they were taken from the postings."""
+    with sqlite3.connect(path) as db:
+        db.execute("ALTER TABLE chunks ADD COLUMN terms TEXT")
+        db.executemany(
+            "UPDATE chunks SET terms = ? WHERE chunk_id = ?", [(" ".join(words), each) for each, words in terms.items()]
+        )
+    db.close()
 
 
 def write_texts_plainly(db: sqlite3.Connection) -> None:
@@ -55,11 +69,11 @@ def write_texts_plainly(db: sqlite3.Connection) -> None:
     for doc_id, stored in db.execute("SELECT doc_id, text FROM documents").fetchall():
         text = unpacked(stored)
         db.execute("UPDATE documents SET text = ? WHERE doc_id = ?", (text, doc_id))
-        for number, start, end, own, terms in db.execute(
-            'SELECT number, start, "end", text, terms FROM chunks WHERE doc_id = ?', (doc_id,)
+        for number, start, end, own in db.execute(
+            'SELECT number, start, "end", text FROM chunks WHERE doc_id = ?', (doc_id,)
         ).fetchall():
-            columns = (text[start:end] if own is None else unpacked(own), unpacked(terms), number)
-            db.execute("UPDATE chunks SET text = ?, terms = ? WHERE number = ?", columns)
+            columns = (text[start:end] if own is None else unpacked(own), number)
+            db.execute("UPDATE chunks SET text = ? WHERE number = ?", columns)
 
 
 def record(live: Path) -> None:

@@ -15,7 +15,7 @@ CREATE INDEX files_root ON files (root);
 CREATE TABLE documents (doc_id TEXT PRIMARY KEY, file TEXT NOT NULL, title TEXT, text TEXT, meta TEXT, sha256 TEXT);
 CREATE INDEX documents_file ON documents (file);
 CREATE TABLE chunks (number INTEGER PRIMARY KEY, chunk_id TEXT UNIQUE NOT NULL, doc_id TEXT NOT NULL,
-    start INTEGER, "end" INTEGER, heading TEXT, text TEXT, digest BLOB, terms TEXT, lang TEXT, name BLOB);
+    start INTEGER, "end" INTEGER, heading TEXT, text TEXT, digest BLOB, lang TEXT, name BLOB);
 CREATE INDEX chunks_doc ON chunks (doc_id);
 CREATE INDEX chunks_name ON chunks (name);
 CREATE TABLE meta (doc_id TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL);

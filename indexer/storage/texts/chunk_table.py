@@ -52,7 +52,7 @@ class ChunkTable(FileTable, DocumentTable):
         try:
             db = sqlite3.connect(uri_of(path, immutable=True), uri=True, isolation_level=None, check_same_thread=False)
             refuse_programs(db, "main")
-            db.execute("SELECT number, terms FROM chunks LIMIT 1").fetchone()
+            db.execute("SELECT number, digest FROM chunks LIMIT 1").fetchone()
         except sqlite3.DatabaseError as err:
             raise IndexFormatError(
                 "storage.not_a_table",
@@ -81,9 +81,10 @@ class ChunkTable(FileTable, DocumentTable):
     def put_document(
         self, file: str, document: Document, chunks: Sequence[Chunk], terms: Sequence[Sequence[str]]
     ) -> None:
-        """Add a document with its chunks, replacing all of an older version."""
+        """Add a document with its chunks, replacing all of an older version; a table by itself keeps no terms."""
+        del terms
         self.remove_documents([document.doc_id])
-        insert_document(self._db, "main", file, document, chunks, terms)
+        insert_document(self._db, "main", file, document, chunks)
 
     def remove_documents(self, doc_ids: Iterable[str]) -> None:
         """Remove documents with their chunks and metadata; unknown ids are fine."""

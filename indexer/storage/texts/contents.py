@@ -34,7 +34,7 @@ CREATE TABLE languages (segment INTEGER, lang TEXT, passages INTEGER, PRIMARY KE
 """
 COLUMNS = {  # that segments and views have; passages have a number as well
     "documents": ("doc_id", "file", "title", "text", "meta", "sha256"),
-    "chunks": ("chunk_id", "doc_id", "start", '"end"', "heading", "text", "digest", "terms", "lang", "name"),
+    "chunks": ("chunk_id", "doc_id", "start", '"end"', "heading", "text", "digest", "lang", "name"),
     "meta": ("doc_id", "key", "value"),
     "files": ("path", "root", "size", "mtime_ns", "sha256", "readers"),
 }

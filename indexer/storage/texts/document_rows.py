@@ -56,7 +56,6 @@ def insert_document(
     file: str,
     document: Document,
     chunks: Sequence[Chunk],
-    terms: Sequence[Sequence[str]],
 ) -> None:
     """Write a document with its chunks into the tables of a schema.
 
@@ -66,7 +65,6 @@ def insert_document(
         file: Which the document came from.
         document: The document; its id is not there yet.
         chunks: Its passages.
-        terms: The terms of each.
     """
     meta = dict(document.meta)
     row = (document.doc_id, file, document.title, packed(document.text), dumps(meta, ensure_ascii=False))
@@ -76,8 +74,8 @@ def insert_document(
     rows += [(document.doc_id, "lang", name) for name in languages]
     db.executemany(f"INSERT INTO {schema}.meta VALUES (?, ?, ?)", rows)  # noqa: S608 (a name of ours)
     db.executemany(
-        f'INSERT INTO {schema}.chunks (chunk_id, doc_id, start, "end", heading, text, digest, terms, lang, name) '  # noqa: S608 (a name of ours)
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f'INSERT INTO {schema}.chunks (chunk_id, doc_id, start, "end", heading, text, digest, lang, name) '  # noqa: S608 (a name of ours)
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 chunk.chunk_id,
@@ -87,11 +85,10 @@ def insert_document(
                 chunk.heading,
                 _own_text(document, chunk),
                 passage_digest(passage_text(document.title, chunk.heading, chunk.text)),
-                packed(" ".join(words)),
                 language_of(chunk.text),
                 name_digest(document.title, chunk.heading),
             )
-            for chunk, words in zip(chunks, terms, strict=True)
+            for chunk in chunks
         ],
     )
 

@@ -50,7 +50,7 @@ class GenerationTexts(ChunkTable):
             numbers = attach_segments(db, path.parent)
             numbers = [number for number in numbers if only in (None, number)]
             create_views(db, numbers, filtered=numbers_with_removals(db))
-            db.execute("SELECT number, terms FROM chunks LIMIT 1").fetchone()
+            db.execute("SELECT number, digest FROM chunks LIMIT 1").fetchone()
         except sqlite3.DatabaseError as err:
             raise _not_texts(path, err) from err
         return cls(db, path, numbers)

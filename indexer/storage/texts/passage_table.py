@@ -126,12 +126,6 @@ class PassageTable(Connected):
         found = dict(self._select("SELECT chunk_id, digest FROM chunks WHERE chunk_id IN ", chunk_ids))
         return [found[chunk_id] for chunk_id in chunk_ids]
 
-    def terms(self) -> Iterator[list[str]]:
-        """Yield the analyzed terms of every chunk, ordered by chunk id."""
-        for (stored,) in self._db.execute("SELECT terms FROM chunks ORDER BY chunk_id"):
-            words = unpacked(stored)
-            yield words.split(" ") if words else []
-
     # Languages
 
     def languages(self) -> dict[str, str]:

@@ -83,12 +83,7 @@ class Removals:
             ids = LexicalSegment.open(folder / LEXICAL_NAME).ids
             rows = [(number, ids.find(chunk_id)) for chunk_id, _ in passages]
             if any(row is None for _, row in rows):
-                raise IndexFormatError(
-                    "storage.torn_segment",
-                    "segment {folder} is damaged: a passage of its texts is not among its terms",
-                    do="See `quarry doctor INDEX`, roll back with `quarry generations INDEX --rollback`, or index again with --rebuild",
-                    folder=folder,
-                )
+                raise torn_segment(folder)
             self._db.executemany("INSERT INTO main.removed_rows VALUES (?, ?)", rows)
             names = {name for _, name in passages if name is not None}
             empty = [(number, name) for name in names if not self._is_used(number, name)]
@@ -99,6 +94,16 @@ class Removals:
         sql = f"""SELECT 1 FROM {schema_of(number)}.chunks c WHERE c.name = ? AND NOT EXISTS
                   (SELECT 1 FROM main.removed_documents r WHERE r.segment = ? AND r.doc_id = c.doc_id) LIMIT 1"""  # noqa: S608 (fixed names)
         return self._db.execute(sql, (name, number)).fetchone() is not None
+
+
+def torn_segment(folder: Path) -> IndexFormatError:
+    """Make the error for a segment whose texts and terms differ."""
+    return IndexFormatError(
+        "storage.torn_segment",
+        "segment {folder} is damaged: a passage of its texts is not among its terms",
+        do="See `quarry doctor INDEX`, roll back with `quarry generations INDEX --rollback`, or index again with --rebuild",
+        folder=folder,
+    )
 
 
 def segments_left(db: sqlite3.Connection) -> dict[int, tuple[int, int]]:

@@ -22,6 +22,7 @@ from quarry.indexer.storage.texts.chunk_table import ChunkTable
 from quarry.indexer.storage.texts.contents import COLUMNS, SCHEMA, attach_segments, create_views, schema_of, uri_of
 from quarry.indexer.storage.texts.document_rows import document_sha256, insert_document
 from quarry.indexer.storage.texts.generation_texts import GenerationTexts
+from quarry.indexer.storage.texts.head_terms import SCHEMA_NAME, TERMS_NAME, make_terms, put_terms
 from quarry.indexer.storage.texts.removals import Removals, segments_left
 
 _MODULUS = 1 << 256
@@ -60,13 +61,16 @@ class WorkingTable(GenerationTexts):
         if live and not old:
             shutil.copyfile(live / CONTENTS_NAME, path)
         _make_head(chunks, old)
+        make_terms(head / TERMS_NAME, old)
         db = sqlite3.connect(uri_of(path, immutable=False), uri=True, isolation_level=None)
         db.executescript(_WRITING.format(schema="main"))
         if not live or old:
             db.executescript(SCHEMA)
         numbers = attach_segments(db, building)
         db.execute("ATTACH ? AS head", (uri_of(chunks, immutable=False),))
-        db.executescript(_WRITING.format(schema="head"))
+        db.execute(f"ATTACH ? AS {SCHEMA_NAME}", (uri_of(head / TERMS_NAME, immutable=False),))
+        for schema in ("head", SCHEMA_NAME):
+            db.executescript(_WRITING.format(schema=schema))
         if old:
             db.execute("INSERT INTO main.roots SELECT prefix, path FROM head.roots")
         table = cls(db, path, numbers)
@@ -109,7 +113,8 @@ class WorkingTable(GenerationTexts):
     ) -> None:
         """Add a document with its chunks, replacing all of an older version."""
         self.remove_documents([document.doc_id])
-        insert_document(self._db, "head", file, document, chunks, terms)
+        insert_document(self._db, "head", file, document, chunks)
+        put_terms(self._db, [chunk.chunk_id for chunk in chunks], terms)
         self._count(document.doc_id, document_sha256(document), 1)
         if self._counts_changes:
             self._added.update(self._digests_in_head(document.doc_id))
@@ -140,6 +145,8 @@ class WorkingTable(GenerationTexts):
             return
         self._count(doc_id, row[0], -1)
         self._removed.update(self._digests_in_head(doc_id))
+        mine = "SELECT chunk_id FROM head.chunks WHERE doc_id = ?"
+        self._db.execute(f"DELETE FROM {SCHEMA_NAME}.passages WHERE chunk_id IN ({mine})", (doc_id,))  # noqa: S608 (fixed names)
         for table in _OF_DOCUMENT:
             self._db.execute(f"DELETE FROM head.{table} WHERE doc_id = ?", (doc_id,))  # noqa: S608 (fixed names)
 
@@ -227,6 +234,10 @@ class WorkingTable(GenerationTexts):
         picked = ", ".join(f"t.{name}" for name in COLUMNS[table])
         sql = f"INSERT INTO head.{table} ({columns}) SELECT {picked} FROM {schema_of(number)}.{table} t WHERE {where}"  # noqa: S608 (fixed names)
         self._db.execute(sql, values)
+        if table == "chunks":  # their terms stay where they are until the postings of the head are written
+            (name,) = self._db.execute("SELECT name FROM main.segments WHERE number = ?", (number,)).fetchone()
+            moved = f"SELECT t.chunk_id, ? FROM {schema_of(number)}.chunks t WHERE {where}"  # noqa: S608 (fixed names)
+            self._db.execute(f"INSERT INTO {SCHEMA_NAME}.passages (chunk_id, segment) {moved}", (name, *values))
 
     def _make_views(self) -> None:
         create_views(self._db, self._numbers, filtered=set(self._numbers), head="head")
@@ -250,7 +261,16 @@ def _make_head(path: Path, old: Path | None) -> None:
             ChunkTable.copy(source, path).close()
         finally:
             source.close()
+        _leave_terms_out(path)
         return
     db = sqlite3.connect(path, isolation_level=None)
     create_tables(db)
+    db.close()
+
+
+def _leave_terms_out(path: Path) -> None:
+    """Empty the terms of a copied database: they are kept beside it until the postings are written."""
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("UPDATE chunks SET terms = NULL")
+    db.execute("VACUUM")
     db.close()

@@ -22,6 +22,7 @@ from quarry.indexer.build.cutting.chunking import ChunkSpec
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.corpus import walk as corpus_module
 from quarry.indexer.errors import CorpusError, IndexFormatError, IndexMismatchError, OtherFormatError, SearchError
+from quarry.indexer.lexical.normalization import SECOND_FORM
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
@@ -58,6 +59,7 @@ def content(index: Path) -> tuple:
     """All that an index answers with: documents, chunks, vectors, terms."""
     opened = Index.open(index)
     ids = opened.chunks.digests()[0]
+    analyzed = [opened.analyzer.passage_terms(text) for text in opened.chunks.texts(ids)]
     rows = {
         hit.chunk_id: hit.similarity
         for hit in opened.vectors.search(np.eye(1, opened.vectors.dim, dtype=np.float32), 99)[0]
@@ -66,7 +68,12 @@ def content(index: Path) -> tuple:
         [(d.doc_id, d.title, d.text) for d in opened.chunks.documents()],
         opened.chunks.chunks(ids),
         [rows[chunk_id] for chunk_id in ids],
-        list(opened.chunks.terms()),
+        {
+            word: opened.lexical.having([[word]])
+            for terms in analyzed
+            for word in terms
+            if not word.startswith(SECOND_FORM)
+        },
     )
 
 

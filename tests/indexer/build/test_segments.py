@@ -22,12 +22,13 @@ from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
-from quarry.indexer.storage.files.sealing import seal, unseal
+from quarry.indexer.storage.files.sealing import describe, seal, unseal
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.layout import CONTENTS_NAME
 from quarry.indexer.storage.manifest import Manifest, describe_files
 from quarry.indexer.stores import STORE_KINDS
 from tests.fakes import WordEmbedder
+from tests.indexer.older import keep_terms
 from tests.indexer.writing import PROCESSES, keep_segments, update_and_die
 
 DIM = 16
@@ -381,3 +382,54 @@ def test_a_segment_of_a_newer_format_is_refused_and_stays(segmented):
         with pytest.raises(IndexFormatError, match=r"segment\.json has format 99; .*Upgrade quarry-search"):
             act(segmented)
     assert header.read_bytes() == content
+
+
+def into_format_2(index):
+    """Rewrite the live segments as they were when terms were kept with the texts as well."""
+    generations = Generations(index)
+    manifest, opened, written = Manifest.read(generations.live()), Index.open(index), []
+    for segment in manifest.segments:
+        folder = index / "segments" / segment.name
+        with sqlite3.connect(folder / "chunks.sqlite") as db:
+            ids = [row[0] for row in db.execute("SELECT chunk_id FROM chunks")]
+        db.close()
+        # others than there are, to see which are taken
+        keep_terms(folder / "chunks.sqlite", {chunk_id: ["kept"] for chunk_id in ids})
+        header = folder / "segment.json"
+        files = describe(folder, [folder / name for name in unseal(header)["files"]])
+        facts = {name: fact.model_dump() for name, fact in files.items()}
+        header.write_bytes(seal({**unseal(header), "format": 2, "files": facts}))
+        size = sum(fact.size for fact in files.values())
+        written.append(segment.model_copy(update={"sha256": sha256(header.read_bytes()).hexdigest(), "bytes": size}))
+    opened.chunks.close()
+    manifest.model_copy(update={"segments": tuple(written)}).write(generations.live())
+
+
+def test_segments_that_keep_terms_with_their_texts_answer_and_are_merged(segmented):
+    before = answers(segmented)
+    into_format_2(segmented)
+    assert answers(segmented) == before
+    compact_index(segmented, WordEmbedder(dim=DIM))
+    assert answers(segmented) == before
+    (segment,) = Manifest.read(Generations(segmented).live()).segments
+    with sqlite3.connect(segmented / "segments" / segment.name / "chunks.sqlite") as db:
+        assert "terms" not in {row[1] for row in db.execute("PRAGMA table_info(chunks)")}
+    db.close()
+
+
+def test_a_merge_analyzes_no_passage_again(segmented, monkeypatch):
+    before = answers(segmented)
+    with monkeypatch.context() as patch:
+        patch.setattr("quarry.indexer.build.cutting.chunking.cut_into_terms", lambda *_: 1 / 0)
+        patch.setattr("quarry.indexer.build.cutting.cutter.cut_into_terms", lambda *_: 1 / 0)
+        compact_index(segmented, WordEmbedder(dim=DIM))
+    assert answers(segmented) == before
+    assert not list((segmented / "segments").rglob("*.tmp"))
+
+
+def test_postings_that_are_damaged_are_made_again_from_the_texts(segmented):
+    before = answers(segmented)
+    for path in (segmented / "segments").glob("*/lexical/counts.npy"):
+        path.write_bytes(path.read_bytes()[:-1] + b"\x07")
+    index_documents(segmented, [], WordEmbedder(dim=DIM), BuildOptions(store="exact"))
+    assert answers(segmented) == before

@@ -399,7 +399,7 @@ def test_a_view_is_only_read(tmp_path):
         build_index(view, [corpus], WordEmbedder())
     index = Index.open(view)
     with pytest.raises(SearchError, match="not offered for a lake"):
-        index.chunks.terms().__next__()
+        index.chunks.passages().__next__()
     with pytest.raises(IndexFormatError, match="may see a document"):
         index.seen_by(Principals.of("ann"))
 
