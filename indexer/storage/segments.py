@@ -30,7 +30,9 @@ from quarry.indexer.storage.files.sealing import (
     wrong_fields,
 )
 
-FORMAT = 3  # texts may be compressed since 2; since 3 the terms of passages are in the postings only
+FORMAT = (
+    3  # texts may be compressed since 2; since 3 the terms of passages are in the postings only, and digests are bytes
+)
 _READABLE = (1, 2, FORMAT)
 SEGMENTS_NAME = "segments"
 HEADER_NAME = "segment.json"

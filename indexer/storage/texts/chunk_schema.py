@@ -10,9 +10,9 @@ from quarry.indexer.storage.vectors.blob_cache import passage_digest
 
 _TABLES = """
 CREATE TABLE roots (prefix TEXT PRIMARY KEY, path TEXT NOT NULL);
-CREATE TABLE files (path TEXT PRIMARY KEY, root TEXT NOT NULL, size INTEGER, mtime_ns INTEGER, sha256 TEXT, readers INTEGER);
+CREATE TABLE files (path TEXT PRIMARY KEY, root TEXT NOT NULL, size INTEGER, mtime_ns INTEGER, sha256 BLOB, readers INTEGER);
 CREATE INDEX files_root ON files (root);
-CREATE TABLE documents (doc_id TEXT PRIMARY KEY, file TEXT NOT NULL, title TEXT, text TEXT, meta TEXT, sha256 TEXT);
+CREATE TABLE documents (doc_id TEXT PRIMARY KEY, file TEXT NOT NULL, title TEXT, text TEXT, meta TEXT, sha256 BLOB);
 CREATE INDEX documents_file ON documents (file);
 CREATE TABLE chunks (number INTEGER PRIMARY KEY, chunk_id TEXT UNIQUE NOT NULL, doc_id TEXT NOT NULL,
     start INTEGER, "end" INTEGER, heading TEXT, text TEXT, digest BLOB, lang TEXT, name BLOB);

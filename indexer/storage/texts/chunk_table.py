@@ -22,6 +22,7 @@ from quarry.indexer.storage.texts.contents import refuse_programs, uri_of
 from quarry.indexer.storage.texts.document_rows import insert_document
 from quarry.indexer.storage.texts.document_table import DocumentTable
 from quarry.indexer.storage.texts.file_table import FileTable
+from quarry.indexer.storage.texts.packing import unpacked_digest
 
 
 class ChunkTable(FileTable, DocumentTable):
@@ -101,7 +102,7 @@ class ChunkTable(FileTable, DocumentTable):
         """Return a digest of all document ids and versions; the order of indexing does not change it."""
         digest = sha256()
         for doc_id, version in self._db.execute("SELECT doc_id, sha256 FROM documents ORDER BY doc_id"):
-            digest.update(f"{doc_id}\0{version}\n".encode("utf-8", "surrogatepass"))
+            digest.update(f"{doc_id}\0{unpacked_digest(version)}\n".encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
 
     def repeated(self) -> list[str]:

@@ -10,7 +10,7 @@ from quarry.indexer.language import language_of
 from quarry.indexer.metadata import facts
 from quarry.indexer.records import Chunk, Document, passage_text
 from quarry.indexer.storage.texts.chunk_schema import document_languages, name_digest
-from quarry.indexer.storage.texts.packing import packed
+from quarry.indexer.storage.texts.packing import packed, packed_digest
 from quarry.indexer.storage.vectors.blob_cache import passage_digest
 
 _CUT_FROM = 10_000  # characters of a document: of a longer one, passages are stored as well, since reading one would unpack all of it
@@ -67,8 +67,9 @@ def insert_document(
         chunks: Its passages.
     """
     meta = dict(document.meta)
-    row = (document.doc_id, file, document.title, packed(document.text), dumps(meta, ensure_ascii=False))
-    db.execute(f"INSERT INTO {schema}.documents VALUES (?, ?, ?, ?, ?, ?)", (*row, document_sha256(document)))  # noqa: S608 (a name of ours)
+    version = packed_digest(document_sha256(document))
+    row = (document.doc_id, file, document.title, packed(document.text), dumps(meta, ensure_ascii=False), version)
+    db.execute(f"INSERT INTO {schema}.documents VALUES (?, ?, ?, ?, ?, ?)", row)  # noqa: S608 (a name of ours)
     rows = [(document.doc_id, key, value) for key, value in facts(meta)]
     languages = document_languages(document.text, str(meta.get("lang", "")))
     rows += [(document.doc_id, "lang", name) for name in languages]

@@ -7,7 +7,7 @@ from typing import Any
 from quarry.indexer.readers.left_out import counts_of
 from quarry.indexer.records import Document
 from quarry.indexer.storage.texts.document_rows import DocumentRow
-from quarry.indexer.storage.texts.packing import read_meta, unpacked
+from quarry.indexer.storage.texts.packing import read_meta, unpacked, unpacked_digest
 from quarry.indexer.storage.texts.passage_table import PassageTable
 
 
@@ -20,7 +20,8 @@ class DocumentTable(PassageTable):
 
     def documents_of(self, file: str) -> dict[str, str]:
         """Return doc_id -> version digest of the documents that came from one file."""
-        return dict(self._db.execute("SELECT doc_id, sha256 FROM documents WHERE file = ?", (file,)))
+        rows = self._db.execute("SELECT doc_id, sha256 FROM documents WHERE file = ?", (file,))
+        return {doc_id: unpacked_digest(digest) for doc_id, digest in rows}
 
     def owner(self, doc_id: str) -> str | None:
         """Return the file that a document came from, None when there is no such document."""

@@ -2,6 +2,7 @@
 
 from quarry.indexer.corpus.walk import SourceFile
 from quarry.indexer.storage.texts.connected import Connected
+from quarry.indexer.storage.texts.packing import packed_digest, unpacked_digest
 
 
 class FileTable(Connected):
@@ -29,12 +30,11 @@ class FileTable(Connected):
         """Return what the last run recorded about a file."""
         columns = "path, root, size, mtime_ns, sha256, coalesce(readers, 0)"
         row = self._db.execute(f"SELECT {columns} FROM files WHERE path = ?", (path,)).fetchone()  # noqa: S608 (fixed names)
-        return SourceFile(*row) if row else None
+        return SourceFile(*row[:4], unpacked_digest(row[4]), row[5]) if row else None
 
     def put_file(self, file: SourceFile) -> None:
         """Record a file as read."""
-        row = (file.path, file.root, file.size, file.mtime_ns, file.sha256, file.readers)
-        self._db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", row)
+        self._db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", file_row(file))
 
     def forget_version(self, path: str) -> None:
         """Make the next run read a file again, although it has not changed; its documents stay."""
@@ -43,3 +43,8 @@ class FileTable(Connected):
     def files_of(self, root: str) -> list[str]:
         """Return the paths of the files of one root."""
         return [row[0] for row in self._db.execute("SELECT path FROM files WHERE root = ? ORDER BY path", (root,))]
+
+
+def file_row(file: SourceFile) -> tuple[str, str, int, int, bytes | str, int]:
+    """Return what is stored of a file, in the order of the columns."""
+    return file.path, file.root, file.size, file.mtime_ns, packed_digest(file.sha256), file.readers

@@ -1,8 +1,9 @@
-"""Texts and metadata as they are stored: texts compressed where that makes them smaller.
+"""Texts, digests and metadata as they are stored: texts compressed where that makes them smaller, digests as bytes.
 
 SQLite keeps both kinds in one column, so tables of before are read as well.
 """
 
+import re
 import zlib
 from functools import lru_cache
 from json import loads
@@ -13,6 +14,7 @@ from quarry.indexer.errors import IndexFormatError
 _LEVEL = 6  # 1 takes half the time and leaves a tenth more
 _MOST = 256 << 20  # bytes of a text: more than the readers hand over
 _KEPT = 4 << 20  # characters; longer texts are not kept unpacked
+_HEX = re.compile("[0-9a-f]{64}")
 _FROM = 100  # characters; shorter texts gain nothing
 
 
@@ -46,6 +48,21 @@ def unpacked(stored: str | bytes) -> str:
     if len(text) > _KEPT:
         _inflated.cache_clear()
     return text
+
+
+def packed_digest(digest: str) -> bytes | str:
+    """Return what is stored of a SHA-256 in hex: its bytes; of anything else, itself.
+
+    Example:
+        >>> packed_digest("0f" * 32) == bytes([15] * 32), unpacked_digest(bytes([15] * 32)) == "0f" * 32, packed_digest("")
+        (True, True, '')
+    """
+    return bytes.fromhex(digest) if _HEX.fullmatch(digest) else digest
+
+
+def unpacked_digest(stored: str | bytes) -> str:
+    """Return the digest in hex of what is stored; older tables hold it so."""
+    return stored.hex() if isinstance(stored, bytes) else stored
 
 
 def torn_text(error: str) -> IndexFormatError:

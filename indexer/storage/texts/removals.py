@@ -9,6 +9,7 @@ from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.lexical.index import LexicalSegment
 from quarry.indexer.storage.layout import LEXICAL_NAME
 from quarry.indexer.storage.texts.contents import schema_of, texts_of
+from quarry.indexer.storage.texts.packing import unpacked_digest
 
 _TABLES = ("removed_documents", "removed_files", "removed_rows", "removed_names", "languages")
 
@@ -57,7 +58,7 @@ class Removals:
         self._db.execute(fewer, (len(rows), number))
         sql = f"SELECT sha256 FROM {schema}.documents WHERE doc_id = ?"  # noqa: S608 (fixed names)
         version = self._db.execute(sql, (doc_id,)).fetchone()[0]
-        return RemovedDocument(version, tuple(row[2] for row in rows))
+        return RemovedDocument(unpacked_digest(version), tuple(row[2] for row in rows))
 
     def file(self, number: int, path: str) -> None:
         """Remove a file's entry from a segment; nothing when it is not in it."""

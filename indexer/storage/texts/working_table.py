@@ -21,8 +21,10 @@ from quarry.indexer.storage.texts.chunk_schema import create_tables
 from quarry.indexer.storage.texts.chunk_table import ChunkTable
 from quarry.indexer.storage.texts.contents import COLUMNS, SCHEMA, attach_segments, create_views, schema_of, uri_of
 from quarry.indexer.storage.texts.document_rows import document_sha256, insert_document
+from quarry.indexer.storage.texts.file_table import file_row
 from quarry.indexer.storage.texts.generation_texts import GenerationTexts
 from quarry.indexer.storage.texts.head_terms import SCHEMA_NAME, TERMS_NAME, make_terms, put_terms
+from quarry.indexer.storage.texts.packing import unpacked_digest
 from quarry.indexer.storage.texts.removals import Removals, segments_left
 
 _MODULUS = 1 << 256
@@ -85,8 +87,7 @@ class WorkingTable(GenerationTexts):
         """Record a file as read; nothing is written when it is recorded so already."""
         if self.file(file.path) != file:
             self._forget_file(file.path)
-            row = (file.path, file.root, file.size, file.mtime_ns, file.sha256, file.readers)
-            self._db.execute("INSERT INTO head.files VALUES (?, ?, ?, ?, ?, ?)", row)
+            self._db.execute("INSERT INTO head.files VALUES (?, ?, ?, ?, ?, ?)", file_row(file))
 
     def forget_version(self, path: str) -> None:
         """Make the next run read a file again, although it has not changed; its documents stay."""
@@ -143,7 +144,7 @@ class WorkingTable(GenerationTexts):
         row = self._db.execute(sql, (doc_id,)).fetchone()
         if row is None:
             return
-        self._count(doc_id, row[0], -1)
+        self._count(doc_id, unpacked_digest(row[0]), -1)
         self._removed.update(self._digests_in_head(doc_id))
         mine = "SELECT chunk_id FROM head.chunks WHERE doc_id = ?"
         self._db.execute(f"DELETE FROM {SCHEMA_NAME}.passages WHERE chunk_id IN ({mine})", (doc_id,))  # noqa: S608 (fixed names)
