@@ -103,7 +103,7 @@ class Counted:
         for first in range(0, len(segment.terms), _AT_ONCE):
             stop = min(first + _AT_ONCE, len(segment.terms))
             words = [word.decode("utf-8", "replace") for word in segment.terms.raw_from(first, stop)]
-            yield words, np.diff(segment.starts[first : stop + 1]).astype(np.int64)
+            yield words, segment.dfs(first, stop)
 
     def mean_length(self) -> float:
         """Return how many words a passage has on average."""

@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quarry.indexer.lexical.growing import GrowingArray
-from quarry.indexer.lexical.segment import Live, limits_type, smallest_type, write_head
+from quarry.indexer.lexical.packed import PostingLists, packed_lists
+from quarry.indexer.lexical.segment import Live, limits_type, write_head
 from quarry.indexer.lexical.strings import places_of
 
+_MOST_BYTES = 13  # that a posting takes: 5 of the head, 4 of the count, 4 of the row; a byte of a block is part of one
 _STRETCH = 1 << 20  # postings that are sorted at once, unless one term has more
 
 
@@ -72,7 +74,7 @@ def _stretches(parts: Sequence[Live], most: int) -> Iterator[list[slice]]:
     while stack:
         ranges = stack.pop()
         sizes = [
-            int(part.segment.starts[each.stop] - part.segment.starts[each.start])
+            int(part.segment.lists.limits[each.stop]) - int(part.segment.lists.limits[each.start])
             for part, each in zip(parts, ranges, strict=True)
         ]
         splittable = [size if each.stop - each.start > 1 else 0 for size, each in zip(sizes, ranges, strict=True)]
@@ -81,8 +83,9 @@ def _stretches(parts: Sequence[Live], most: int) -> Iterator[list[slice]]:
             continue
         widest = int(np.argmax(splittable))
         segment, own = parts[widest].segment, ranges[widest]
-        half = (int(segment.starts[own.start]) + int(segment.starts[own.stop])) // 2
-        middle = min(max(int(np.searchsorted(segment.starts, half)), own.start + 1), own.stop - 1)
+        limits = segment.lists.limits
+        half = (int(limits[own.start]) + int(limits[own.stop])) // 2
+        middle = min(max(int(np.searchsorted(limits, half)), own.start + 1), own.stop - 1)
         word = segment.terms.raw(middle)
         cuts = [
             min(max(part.segment.terms.place_of(word), each.start), each.stop)
@@ -108,10 +111,10 @@ def _merged(parts: Sequence[Live], rows: Sequence[NDArray[np.uint64]], ranges: S
     pairs: list[NDArray[np.uint64]] = [np.zeros(0, np.uint64)]
     counts: list[NDArray[Any]] = [np.zeros(0, np.uint8)]
     for part, new, each, own in zip(parts, rows, ranges, lists, strict=True):
-        starts = part.segment.starts[each.start : each.stop + 1]
-        where = slice(int(starts[0]), int(starts[-1]))
-        old, found = part.segment.rows[where], part.segment.counts[where]
-        terms = np.repeat(np.fromiter(map(numbers.__getitem__, own), np.uint64, len(own)), np.diff(starts))
+        sizes, old, found = part.segment.some(each.start, each.stop)
+        if len(old) and int(old.max()) >= len(part.segment):
+            raise part.segment.wrong_rows()
+        terms = np.repeat(np.fromiter(map(numbers.__getitem__, own), np.uint64, len(own)), sizes)
         if part.live is not None:
             there = part.live[old]
             old, found, terms = old[there], found[there], terms[there]
@@ -130,13 +133,12 @@ class _Output(ExitStack):
 
     def __init__(self, folder: Path, parts: Sequence[Live]) -> None:
         super().__init__()
-        self.terms = self.postings = self._bytes = 0
+        self.terms = self.postings = self._bytes = self._packed = 0
         types = {
             "terms": np.dtype(np.uint8),
             "places": limits_type(sum(part.segment.terms.size for part in parts)),
-            "starts": limits_type(sum(len(part.segment.rows) for part in parts)),
-            "rows": smallest_type([sum(part.passages for part in parts) - 1]),
-            "counts": max((part.segment.counts.dtype for part in parts), default=np.dtype(np.uint8)),
+            "starts": limits_type(_MOST_BYTES * sum(int(part.segment.lists.limits[-1]) for part in parts)),
+            "blocks": np.dtype(np.uint8),
         }
         self._files = {
             name: self.enter_context(GrowingArray(folder / f"{name}.npy", kind)) for name, kind in types.items()
@@ -148,9 +150,10 @@ class _Output(ExitStack):
         """Append the terms of a stretch and their postings."""
         self._files["terms"].append(np.frombuffer(b"".join(stretch.words), dtype=np.uint8))
         self._files["places"].append(places_of(stretch.words)[1:] + self._bytes)
-        self._files["starts"].append(np.cumsum(stretch.dfs) + self.postings)
-        self._files["rows"].append(stretch.rows)
-        self._files["counts"].append(stretch.counts)
+        blocks, sizes = packed_lists(PostingLists(stretch.dfs, stretch.rows, stretch.counts))
+        self._files["starts"].append(np.cumsum(sizes) + self._packed)
+        self._files["blocks"].append(blocks)
+        self._packed += len(blocks)
         self.terms += len(stretch.words)
         self.postings += len(stretch.rows)
         self._bytes += sum(map(len, stretch.words))

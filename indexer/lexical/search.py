@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quarry.indexer.lexical.bm25 import HAN_SIGN, K1, MAX_REPEAT, MAX_SIGNS, MAX_TERMS, B
-from quarry.indexer.lexical.segment import Live, Postings
+from quarry.indexer.lexical.packed import Postings
+from quarry.indexer.lexical.segment import Live
 
 Mask: TypeAlias = NDArray[np.bool_]
 
@@ -145,26 +146,21 @@ class Bm25Search:
 
     def _terms(self, counts: Counter[str]) -> list[_Term]:
         """The query's terms that are there, in the order of the query, at most MAX_TERMS of them."""
-        known = [
-            (token, count, numbers, df)
-            for token, count in counts.items()
-            if (df := self._df(numbers := self._numbers(token)))
-        ]
-        if len(known) > MAX_TERMS:
-            rarest = sorted(range(len(known)), key=lambda place: known[place][3])[:MAX_TERMS]
-            known = [known[place] for place in sorted(rarest)]
-        return [
-            _Term(
-                token,
-                df,
-                np.float32(self._idf(df) * min(count, MAX_REPEAT)),
-                [
-                    None if number is None else part.segment.postings(number)
-                    for part, number in zip(self._parts, numbers, strict=True)
-                ],
-            )
-            for token, count, numbers, df in known
-        ]
+        if len(counts) > MAX_TERMS:
+            dfs = {token: self._df(self._numbers(token)) for token in counts}
+            rarest = set(sorted((token for token in counts if dfs[token]), key=dfs.__getitem__)[:MAX_TERMS])
+            counts = Counter({token: count for token, count in counts.items() if token in rarest})
+        terms: list[_Term] = []
+        for token, count in counts.items():
+            postings = [
+                None if number is None else part.segment.postings(number)
+                for part, number in zip(self._parts, self._numbers(token), strict=True)
+            ]
+            pairs = zip(self._parts, postings, strict=True)
+            df = sum(part.count(each.rows) for part, each in pairs if each is not None)
+            if df:
+                terms.append(_Term(token, df, np.float32(self._idf(df) * min(count, MAX_REPEAT)), postings))
+        return terms
 
     @cached_property
     def _norms(self) -> list[NDArray[np.float32]]:

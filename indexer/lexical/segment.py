@@ -1,13 +1,12 @@
 """A segment: the terms of some passages with how often each stands where, in mapped files that never change.
 
-    postings.json   {"format": 2, "passages": N, "words": sum of the lengths, "terms": T, "postings": P}
+    postings.json   {"format": 3, "passages": N, "words": sum of the lengths, "terms": T, "postings": P}
     terms.npy       uint8, all terms in UTF-8, sorted by bytes     places.npy   (T + 1,), where each begins
-    rows.npy        (P,), passages of each term, ascending         starts.npy   (T + 1,), where each term's begin
-    counts.npy      (P,), how often it stands there
+    blocks.npy      uint8, the postings of each term (`packed`)    starts.npy   (T + 1,), where each term's begin
     lengths.npy     uint32, (N,), words of each passage
 
-Rows and counts are of the smallest unsigned type that holds them: two bytes for a row up to 65,536 passages. Places and starts are
-uint32, or int64 from 4 GiB on. In format 1 rows were always uint32, places and starts always int64.
+Places and starts are uint32, or int64 from 4 GiB on. In formats 1 and 2 there were rows.npy and counts.npy instead, with a number for
+each posting, rows ascending within a term, and starts counted postings.
 
 A passage is a row: the n-th that was written. Scores are made when a query comes (`lexical.search`), because they depend on all
 segments and on what has been removed since. What a removed passage had is not kept apart: a term's postings are read for its
@@ -18,27 +17,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from json import dumps
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.lexical.files import damaged, read_array, read_object
+from quarry.indexer.lexical.lists import Lists, PackedLists, PlainLists
+from quarry.indexer.lexical.packed import PostingLists, Postings, TornPostings
 from quarry.indexer.lexical.strings import StringTable
 
 HEAD_NAME = "postings.json"
-FORMAT = 2
-_FORMATS = (1, FORMAT)  # that are read
-ARRAYS = {"terms": "u", "places": "iu", "starts": "iu", "rows": "u", "counts": "u", "lengths": "u"}  # and their kinds
+FORMAT = 3
+_FORMATS = (1, 2, FORMAT)  # that are read
+BLOCKS_NAME = "blocks.npy"
+_ARRAYS = {"terms": "u", "places": "iu", "starts": "iu", "lengths": "u"}  # and their kinds
+_PLAIN = {"rows": "u", "counts": "u"}  # of formats 1 and 2
 _FACTS = ("format", "passages", "words", "terms", "postings")
-
-
-class Postings(NamedTuple):
-    """The passages of a term, ascending, and how often it stands in each, both of shape (df,)."""
-
-    rows: NDArray[Any]
-    counts: NDArray[Any]
 
 
 class Segment:
@@ -46,23 +42,13 @@ class Segment:
 
     Args:
         terms: The terms, sorted.
-        starts: Where the postings of each begin, shape (terms + 1,).
-        rows: Passages of all postings, shape (postings,).
-        counts: Term frequencies of all postings, shape (postings,).
+        lists: The postings of each.
         lengths: Words of each passage, shape (passages,).
         folder: Where they are from, for errors.
     """
 
-    def __init__(
-        self,
-        terms: StringTable,
-        starts: NDArray[Any],
-        rows: NDArray[Any],
-        counts: NDArray[Any],
-        lengths: NDArray[np.uint32],
-        folder: Path = Path(),
-    ) -> None:
-        self.terms, self.starts, self.rows, self.counts, self.lengths = terms, starts, rows, counts, lengths
+    def __init__(self, terms: StringTable, lists: Lists, lengths: NDArray[np.uint32], folder: Path = Path()) -> None:
+        self.terms, self.lists, self.lengths = terms, lists, lengths
         self._folder = folder
 
     @classmethod
@@ -73,18 +59,24 @@ class Segment:
             IndexFormatError: If a file is missing, damaged or of a newer format, or if two contradict each other.
         """
         head = _head(folder / HEAD_NAME)
-        arrays = {name: read_array(folder / f"{name}.npy", kind) for name, kind in ARRAYS.items()}
+        kinds = _ARRAYS if head["format"] == FORMAT else _ARRAYS | _PLAIN
+        arrays = {name: read_array(folder / f"{name}.npy", kind) for name, kind in kinds.items()}
         terms, postings = head["terms"], head["postings"]
-        expected = {"places": terms + 1, "starts": terms + 1, "rows": postings, "counts": postings}
-        for name, length in {**expected, "lengths": head["passages"]}.items():
+        expected = {"places": terms + 1, "starts": terms + 1, "lengths": head["passages"]}
+        for name, length in {**expected, **dict.fromkeys(kinds.keys() & _PLAIN.keys(), postings)}.items():
             if len(arrays[name]) != length:
                 raise damaged(folder / f"{name}.npy", f"{len(arrays[name])} numbers", f"{length}, as {HEAD_NAME} says")
-        for name, last in (("places", len(arrays["terms"])), ("starts", postings)):
+        if head["format"] == FORMAT:
+            blocks = read_array(folder / BLOCKS_NAME, "u")
+            lists: Lists = PackedLists(arrays["starts"], blocks)
+            last = len(blocks)
+        else:
+            lists, last = PlainLists(arrays["starts"], arrays["rows"], arrays["counts"]), postings
+        for name, end in (("places", len(arrays["terms"])), ("starts", last)):
             limits = arrays[name]
-            if limits[0] != 0 or limits[-1] != last or np.any(limits[1:] < limits[:-1]):
-                raise damaged(folder / f"{name}.npy", "limits out of order", f"ascending ones from 0 to {last}")
-        table = StringTable(arrays["terms"], arrays["places"])
-        return cls(table, arrays["starts"], arrays["rows"], arrays["counts"], arrays["lengths"], folder)
+            if limits[0] != 0 or limits[-1] != end or np.any(limits[1:] < limits[:-1]):
+                raise damaged(folder / f"{name}.npy", "limits out of order", f"ascending ones from 0 to {end}")
+        return cls(StringTable(arrays["terms"], arrays["places"]), lists, arrays["lengths"], folder)
 
     def __len__(self) -> int:
         """Return the number of passages."""
@@ -92,12 +84,38 @@ class Segment:
 
     def wrong_rows(self) -> IndexFormatError:
         """Make the error for postings of passages that are not there."""
-        return damaged(self._folder / "rows.npy", "a passage that is not there", f"rows below {len(self)}")
+        return damaged(self._folder / BLOCKS_NAME, "a passage that is not there", f"rows below {len(self)}")
 
     def postings(self, number: int) -> Postings:
-        """Return the postings of a term by its number."""
-        where = slice(int(self.starts[number]), int(self.starts[number + 1]))
-        return Postings(self.rows[where], self.counts[where])
+        """Return the postings of a term by its number. Raises IndexFormatError where they are damaged."""
+        try:
+            return self.lists.one(number)
+        except TornPostings as err:
+            raise self._torn(err) from err
+
+    def df(self, number: int) -> int:
+        """Return in how many passages a term stands, by its number. Raises IndexFormatError where its postings are damaged."""
+        try:
+            return self.lists.df(number)
+        except TornPostings as err:
+            raise self._torn(err) from err
+
+    def dfs(self, first: int, stop: int) -> NDArray[np.int64]:
+        """Return in how many passages each of some terms stands. Raises IndexFormatError where their postings are damaged."""
+        try:
+            return self.lists.dfs(first, stop)
+        except TornPostings as err:
+            raise self._torn(err) from err
+
+    def some(self, first: int, stop: int) -> PostingLists:
+        """Return the postings of some terms, for a merge. Raises IndexFormatError where they are damaged."""
+        try:
+            return self.lists.some(first, stop)
+        except TornPostings as err:
+            raise self._torn(err) from err
+
+    def _torn(self, err: TornPostings) -> IndexFormatError:
+        return damaged(self._folder / BLOCKS_NAME, str(err), "whole blocks of postings")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +149,17 @@ class Live:
     def df(self, number: int) -> int:
         """Return in how many of them a term stands, by its number in the segment."""
         if self.live is None:
-            return int(self.segment.starts[number + 1] - self.segment.starts[number])
-        return int(np.count_nonzero(self.live[self.segment.postings(number).rows]))
+            return self.segment.df(number)
+        return self.count(self.segment.postings(number).rows)
+
+    def count(self, rows: NDArray[Any]) -> int:
+        """Return how many of some rows are there. Raises IndexFormatError for one that the segment does not have."""
+        if self.live is None:
+            return len(rows)
+        try:
+            return int(np.count_nonzero(self.live[rows]))
+        except IndexError as err:  # all postings are not read at opening
+            raise self.segment.wrong_rows() from err
 
 
 def write_head(folder: Path, lengths: NDArray[np.uint32], terms: int, postings: int) -> None:

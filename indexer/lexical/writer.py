@@ -4,7 +4,7 @@ Each run is a small segment by itself (single-pass in-memory indexing: Heinz and
 """
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from shutil import move, rmtree
 from types import TracebackType
@@ -13,13 +13,17 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from quarry.indexer.lexical.growing import GrowingArray
+from quarry.indexer.lexical.lists import PlainLists
 from quarry.indexer.lexical.merge import merge_segments
 from quarry.indexer.lexical.normalization import SECOND_FORM, words_of
-from quarry.indexer.lexical.segment import Live, Segment, limits_type, smallest_type, write_head
+from quarry.indexer.lexical.packed import packed_lists
+from quarry.indexer.lexical.segment import BLOCKS_NAME, Live, Segment, limits_type, smallest_type, write_head
 from quarry.indexer.lexical.strings import StringTable, encoded, places_of
 
 _RUN = 4_000_000  # words that are counted at once, about 150 MB
 _RUNS_NAME = "runs.tmp"
+_PACKED = 1 << 18  # postings that are packed at once, unless one term has more
 
 
 class SegmentWriter:
@@ -94,12 +98,28 @@ def write_segment(folder: Path, segment: Segment) -> None:
     """Write a segment that is in memory."""
     words = segment.terms.raw_from(0, len(segment.terms))
     np.save(folder / "terms.npy", np.frombuffer(b"".join(words), dtype=np.uint8))
-    places, rows = places_of(words), smallest_type([len(segment.lengths) - 1])
+    places, starts, postings = places_of(words), [np.zeros(1, np.int64)], 0
     _save(folder / "places.npy", places, limits_type(int(places[-1])))
-    _save(folder / "starts.npy", segment.starts, limits_type(len(segment.rows)))
-    _save(folder / "rows.npy", segment.rows, rows)
-    _save(folder / "counts.npy", segment.counts, segment.counts.dtype)
-    write_head(folder, segment.lengths, len(words), len(segment.rows))
+    with GrowingArray(folder / BLOCKS_NAME, np.dtype(np.uint8)) as file:
+        for first, stop in _stretches(segment.lists.limits):
+            lists = segment.some(first, stop)
+            blocks, sizes = packed_lists(lists)
+            file.append(blocks)
+            starts.append(starts[-1][-1] + np.cumsum(sizes))
+            postings += len(lists.rows)
+    limits = np.concatenate(starts)
+    _save(folder / "starts.npy", limits, limits_type(int(limits[-1])))
+    write_head(folder, segment.lengths, len(words), postings)
+
+
+def _stretches(limits: NDArray[Any]) -> Iterator[tuple[int, int]]:
+    """Yield terms whose postings are packed at once, as (first, stop)."""
+    first, terms = 0, len(limits) - 1
+    while first < terms:
+        stop = int(np.searchsorted(limits, int(limits[first]) + _PACKED, side="right")) - 1
+        stop = min(max(stop, first + 1), terms)
+        yield first, stop
+        first = stop
 
 
 def _save(path: Path, values: NDArray[Any], kind: np.dtype[Any]) -> None:
@@ -149,9 +169,11 @@ class _Run:
         np.cumsum(np.bincount((found >> np.uint64(32)).astype(np.int64), minlength=len(words)), out=starts[1:])
         return Segment(
             StringTable.of([words[number] for number in order]),
-            starts,
-            (found & np.uint64(0xFFFFFFFF)).astype(np.uint32),
-            counts.astype(smallest_type([int(counts.max())] if len(counts) else [])),
+            PlainLists(
+                starts,
+                (found & np.uint64(0xFFFFFFFF)).astype(np.uint32),
+                counts.astype(smallest_type([int(counts.max())] if len(counts) else [])),
+            ),
             np.array(self._lengths, dtype=np.uint32),
         )
 

@@ -30,7 +30,10 @@ class FileTable(Connected):
         """Return what the last run recorded about a file."""
         columns = "path, root, size, mtime_ns, sha256, coalesce(readers, 0)"
         row = self._db.execute(f"SELECT {columns} FROM files WHERE path = ?", (path,)).fetchone()  # noqa: S608 (fixed names)
-        return SourceFile(*row[:4], unpacked_digest(row[4]), row[5]) if row else None
+        if row is None:
+            return None
+        path, root, size, mtime_ns, digest, readers = row
+        return SourceFile(path, root, size, mtime_ns, unpacked_digest(digest), readers)
 
     def put_file(self, file: SourceFile) -> None:
         """Record a file as read."""

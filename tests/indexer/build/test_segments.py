@@ -261,7 +261,7 @@ def test_what_no_generation_names_is_pruned_and_what_one_names_stays(segmented):
     assert [segment.name for segment in Index.open(segmented).manifest.segments] == [only.name]
 
 
-@pytest.mark.parametrize("name", ["segment.json", "chunks.sqlite", "lexical/rows.npy", "vectors/store.json"])
+@pytest.mark.parametrize("name", ["segment.json", "chunks.sqlite", "lexical/blocks.npy", "vectors/store.json"])
 def test_a_damaged_or_missing_file_of_a_segment_is_named(segmented, name):
     segment = Index.open(segmented).manifest.segments[1]
     path = segmented / "segments" / segment.name / name
@@ -429,7 +429,7 @@ def test_a_merge_analyzes_no_passage_again(segmented, monkeypatch):
 
 def test_postings_that_are_damaged_are_made_again_from_the_texts(segmented):
     before = answers(segmented)
-    for path in (segmented / "segments").glob("*/lexical/counts.npy"):
-        path.write_bytes(path.read_bytes()[:-1] + b"\x07")
+    for path in (segmented / "segments").glob("*/lexical/blocks.npy"):
+        path.write_bytes(path.read_bytes()[:-1] + b"\xff")
     index_documents(segmented, [], WordEmbedder(dim=DIM), BuildOptions(store="exact"))
     assert answers(segmented) == before

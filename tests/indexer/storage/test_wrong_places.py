@@ -77,7 +77,7 @@ def test_candidates_of_killed_runs_push_no_generation_out(tmp_path):
     assert generations.previous() == "000002"
 
 
-@pytest.mark.parametrize("name", ["chunks.sqlite", "counts.npy"])
+@pytest.mark.parametrize("name", ["chunks.sqlite", "blocks.npy"])
 def test_damage_is_not_merged_into_a_segment_with_a_fresh_checksum(tmp_path, monkeypatch, name):
     # as if the index were larger than 256 MiB
     monkeypatch.setattr("quarry.indexer.storage.files.sealing._VERIFY_BELOW", 0)
