@@ -78,16 +78,13 @@ class PackedLists:
     def __init__(self, limits: NDArray[Any], blocks: NDArray[np.uint8]) -> None:
         self.limits, self._blocks = limits, blocks
 
-    def _block(self, number: int) -> NDArray[np.uint8]:
-        return self._blocks[int(self.limits[number]) : int(self.limits[number + 1])]
-
     def one(self, number: int) -> Postings:
         """Return the postings of a term."""
-        return postings_of(self._block(number))
+        return postings_of(self._blocks, self.limits.item(number), self.limits.item(number + 1))
 
     def df(self, number: int) -> int:
         """Return how many passages a term has."""
-        return df_of(self._block(number))
+        return df_of(self._blocks, self.limits.item(number), self.limits.item(number + 1))
 
     def dfs(self, first: int, stop: int) -> NDArray[np.int64]:
         """Return how many passages each of some terms has."""

@@ -5,7 +5,7 @@
     counts             0 nothing, all are 1   1 half a byte each   2 a byte each   3 four bytes each
     rows               0 gaps of a byte       1 gaps of two bytes  2 rows of four bytes
 
-A gap is the distance to the row before, from row -1 on. One that does not fit is written as the largest number that does (255 or 65,535),
+A gap is the distance to the row before, from row 0 on. One that does not fit is written as the largest number that does (255 or 65,535),
 as often as that goes into it, and what is left: so rows are running sums, without those of the largest numbers. Each term has
 what takes the fewest bytes. Everything is little-endian.
 """
@@ -19,6 +19,9 @@ _MANY = 16  # passages from which on their number follows the head
 _BYTE, _PAIR = 255, 65_535
 _ONES, _HALVES, _BYTES, _WORDS = range(4)
 _GAPS, _PAIRS, _ROWS = range(3)
+_MANY_ONES = np.ones(4096, np.uint8)
+_HALVES_OF = np.array([byte & 15 | byte >> 4 << 8 for byte in range(256)], dtype="<u2")  # the two counts of a byte
+_WIDTHS = (1, 2, 4, 0)  # of rows, by how they are written
 
 
 class TornPostings(ValueError):
@@ -47,14 +50,14 @@ def packed_lists(lists: PostingLists) -> tuple[NDArray[np.uint8], NDArray[np.int
         >>> lists = PostingLists(np.array([2, 1]), np.array([0, 300, 7]), np.array([1, 1, 2]))
         >>> blocks, sizes = packed_lists(lists)
         >>> blocks.tolist(), sizes.tolist()  # the gap of 300 is 255 and 45
-        ([16, 1, 255, 45, 4, 2, 8], [4, 3])
+        ([16, 0, 255, 45, 4, 2, 7], [4, 3])
     """
     dfs, rows, counts = lists.dfs.astype(np.int64), lists.rows.astype(np.int64), lists.counts
     if not len(dfs):
         return np.zeros(0, np.uint8), np.zeros(0, np.int64)
     first = np.cumsum(dfs) - dfs
-    gaps = np.diff(rows, prepend=-1)
-    gaps[first] = rows[first] + 1
+    gaps = np.diff(rows, prepend=0)
+    gaps[first] = rows[first]
     over = [gaps // most for most in (_BYTE, _PAIR)]
     sizes = [width * (dfs + np.add.reduceat(each, first)) for width, each in zip((1, 2), over, strict=True)]
     row_sizes = np.stack([*sizes, 4 * dfs])
@@ -94,61 +97,66 @@ def _put(out: NDArray[np.uint8], places: NDArray[np.int64], values: NDArray[Any]
         out[places + byte] = (values >> 8 * byte) & 255
 
 
-def df_of(block: NDArray[np.uint8]) -> int:
-    """Return how many passages a block has.
+def df_of(blocks: NDArray[np.uint8], start: int, stop: int) -> int:
+    """Return how many passages the block of a term has.
+
+    Args:
+        blocks: The bytes of many.
+        start: Where it begins.
+        stop: Where it ends.
 
     Raises:
         TornPostings: If it is cut off.
     """
-    if not len(block):
+    if start >= stop:
         raise TornPostings("an empty block")
-    df = (int(block[0]) >> 4) + 1
+    df: int = (blocks.item(start) >> 4) + 1
     if df < _MANY:
         return df
-    if len(block) < 5:
+    if stop - start < 5:
         raise TornPostings("a block that is cut off")
-    return int.from_bytes(block[1:5].tobytes(), "little")
+    return int.from_bytes(blocks.data[start + 1 : start + 5], "little")
 
 
-def postings_of(block: NDArray[np.uint8]) -> Postings:
+def postings_of(blocks: NDArray[np.uint8], start: int, stop: int) -> Postings:
     """Return the postings of one term; its rows are of the type that NumPy indexes by.
+
+    Args:
+        blocks: The bytes of many.
+        start: Where the term's block begins.
+        stop: Where it ends.
 
     Raises:
         TornPostings: If the block contradicts itself.
     """
-    df = df_of(block)
-    head, at = int(block[0]), 1 if df < _MANY else 5
+    df = df_of(blocks, start, stop)
+    head: int = blocks.item(start)
     how, counted = head & 3, head >> 2 & 3
-    size = (0, (df + 1) // 2, df, 4 * df)[counted]
-    if at + size >= len(block):
-        raise TornPostings("counts beyond the end of their block")
-    raw, rest = block[at : at + size], block[at + size :]
-    rows = _rows_of(rest, how, df)
+    at = start + (1 if df < _MANY else 5)
+    rest = at + (0, (df + 1) // 2, df, 4 * df)[counted]
+    rows = _rows_of(blocks[rest:stop], how, df)
     if counted == _ONES:
-        return Postings(rows, np.ones(df, np.uint8))
+        return Postings(rows, _MANY_ONES[:df] if df <= len(_MANY_ONES) else np.ones(df, np.uint8))
+    raw = blocks[at:rest]
     if counted == _HALVES:
-        counts = np.empty(2 * size, np.uint8)
-        counts[0::2], counts[1::2] = raw & 15, raw >> 4
-        return Postings(rows, counts[:df])
+        return Postings(rows, _HALVES_OF.take(raw).view(np.uint8)[:df])
     return Postings(rows, raw if counted == _BYTES else raw.view("<u4"))
 
 
 def _rows_of(content: NDArray[np.uint8], how: int, df: int) -> NDArray[np.int64]:
-    width = (1, 2, 4, 0)[how]
-    if not width or len(content) % width or len(content) < width * df:
+    width = _WIDTHS[how]
+    size = len(content)
+    if not width or size % width or size < width * df:
         raise TornPostings("rows that do not fit their block")
-    numbers = content.view(f"<u{width}")
+    numbers = content if how == _GAPS else content.view(f"<u{width}")
     if how == _ROWS:
         rows = numbers.astype(np.int64)
     else:
-        rows = np.cumsum(numbers, dtype=np.int64)
-        if len(numbers) != df:
+        rows = numbers.cumsum(dtype=np.int64)
+        if len(rows) != df:
             rows = rows[numbers != (_BYTE, _PAIR)[how]]
-        rows -= 1
     if len(rows) != df:
         raise TornPostings(f"{len(rows)} passages in a block of {df}")
-    if rows[0] < 0:
-        raise TornPostings("a passage before the first")
     return rows
 
 
@@ -198,8 +206,6 @@ def lists_of(blocks: NDArray[np.uint8], places: NDArray[np.int64]) -> PostingLis
     if np.any(left[how == _ROWS] != 4 * dfs[how == _ROWS]) or np.any(how > _ROWS):
         raise TornPostings("rows that do not fit their block")
     rows[which] = _got(blocks, np.repeat(at + sizes, dfs)[which] + 4 * number[which], 4)
-    if np.any(rows < 0):
-        raise TornPostings("a passage before the first")
     return PostingLists(dfs, rows, counts)
 
 
@@ -211,7 +217,7 @@ def _summed(
     width: int,
     most: int,
 ) -> NDArray[np.int64]:
-    """Add up the gaps of some blocks, each from row -1 on."""
+    """Add up the gaps of some blocks, each from row 0 on."""
     steps = sizes // width
     if np.any(sizes % width) or np.any(steps < dfs):
         raise TornPostings("rows that do not fit their block")
@@ -219,7 +225,7 @@ def _summed(
     number = np.arange(int(steps.sum())) - np.repeat(first, steps)
     gaps = _got(blocks, np.repeat(at, steps) + width * number, width)
     sums = np.cumsum(gaps)
-    sums -= np.repeat(sums[first] - gaps[first], steps) + 1
+    sums -= np.repeat(sums[first] - gaps[first], steps)
     ends = gaps != most
     if len(first) and np.any(np.add.reduceat(ends, first, dtype=np.int64) != dfs):
         raise TornPostings("gaps of more or fewer passages than a block has")

@@ -174,8 +174,10 @@ class Bm25Search:
             norms = self._norms[part][postings.rows]
         except IndexError as err:  # all postings are not read at opening
             raise self._parts[part].segment.wrong_rows() from err
-        scores: NDArray[np.float32] = weight * counts / (counts + norms)
-        return scores
+        norms += counts
+        counts *= weight
+        counts /= norms
+        return counts
 
     def _best_of(
         self, part: int, terms: Sequence[_Term], k: int, mask: Mask | None, floor: np.float32
@@ -190,7 +192,8 @@ class Bm25Search:
             more = self._scores(part, weight, postings)
             if mask is not None:
                 more *= mask[postings.rows]
-            more += scores[postings.rows]
+            if place:
+                more += scores[postings.rows]
             scores[postings.rows] = more
             floor = _kth(more, k, floor)
             place += 1
@@ -224,14 +227,18 @@ class Bm25Search:
         """The best k as (score, part, row), best first; ties in the order of ids."""
         scores = np.concatenate([np.zeros(0, np.float32), *(scores for _, _, scores in found)])
         least = _kth(scores, k, np.float32(0))
+        even = _even(scores[scores >= least]) if self._names and len(self._parts) > 1 else scores[:0]
         best: list[tuple[float, str, int, int]] = []
         for part, rows, own in found:
             there = own >= least
-            chosen = rows[there].tolist()
-            names = self._names(part, chosen) if self._names and len(self._parts) > 1 else [""] * len(chosen)
+            chosen = rows[there]
+            names = np.full(len(chosen), "", dtype=object)
+            if self._names and len(even):  # ids are looked up only where they decide
+                tied = np.isin(own[there], even)
+                names[tied] = self._names(part, chosen[tied].tolist())
             best += [
-                (-score, *rest)
-                for score, *rest in zip(own[there].tolist(), names, [part] * len(chosen), chosen, strict=True)
+                (-score, name, part, row)
+                for score, name, row in zip(own[there].tolist(), names, chosen.tolist(), strict=True)
             ]
         return [(-score, part, row) for score, _, part, row in sorted(best)[:k]]
 
@@ -261,10 +268,15 @@ def _both(one: Mask | None, other: Mask | None) -> Mask | None:
 
 def _found(rows: NDArray[np.uint32], wanted: NDArray[np.int64]) -> tuple[NDArray[np.int64], Mask]:
     """Where rows stand in ascending postings, and which of them do."""
-    at = np.searchsorted(rows, wanted.astype(rows.dtype))
-    at[at == len(rows)] = 0
+    at = np.minimum(rows.searchsorted(wanted.astype(rows.dtype, copy=False)), len(rows) - 1)
     there: Mask = rows[at] == wanted
     return at, there
+
+
+def _even(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the scores that are there more than once."""
+    values, times = np.unique(scores, return_counts=True)
+    return values[times > 1]
 
 
 def _kth(scores: NDArray[np.float32], k: int, floor: np.float32) -> np.float32:
