@@ -177,7 +177,7 @@ def put_file(
     vanished = [doc_id for doc_id in old if doc_id not in kept]
     table.remove_documents(vanished)
     intake.removed += len(vanished)
-    if kept or not refused:  # otherwise it is tried again next time
+    if file.root != _PROGRAM and (kept or not refused):  # otherwise it is tried again next time
         table.put_file(file)
     if taken:
         table.forget_version(file.path)
@@ -189,7 +189,7 @@ def put_own_document(table: ChunkTable, document: Document, cutter: Cutter, inta
     A document of a folder with the same id is taken over. Its file is read again in the next run, so that the folder's
     version can come back when the program deletes its own.
     """
-    path = f"document:{document.doc_id}"
+    path = f"document:{document.doc_id}"  # has no entry among the files: all that it would say is in the document
     owner = table.owner(document.doc_id)
     if owner is not None and owner != path:
         table.set_owner(document.doc_id, path)

@@ -18,9 +18,8 @@ CREATE TABLE chunks (number INTEGER PRIMARY KEY, chunk_id TEXT UNIQUE NOT NULL, 
     start INTEGER, "end" INTEGER, heading TEXT, text TEXT, digest BLOB, lang TEXT, name BLOB);
 CREATE INDEX chunks_doc ON chunks (doc_id);
 CREATE INDEX chunks_name ON chunks (name);
-CREATE TABLE meta (doc_id TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL);
+CREATE TABLE meta (doc_id TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (doc_id, key, value)) WITHOUT ROWID;
 CREATE INDEX meta_key ON meta (key, value);
-CREATE INDEX meta_doc ON meta (doc_id);
 """
 # a table being built is thrown away after a crash, so nothing is gained by syncing it step by step
 _WRITING = "PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF;"

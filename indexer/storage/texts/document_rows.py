@@ -73,7 +73,7 @@ def insert_document(
     rows = [(document.doc_id, key, value) for key, value in facts(meta)]
     languages = document_languages(document.text, str(meta.get("lang", "")))
     rows += [(document.doc_id, "lang", name) for name in languages]
-    db.executemany(f"INSERT INTO {schema}.meta VALUES (?, ?, ?)", rows)  # noqa: S608 (a name of ours)
+    db.executemany(f"INSERT OR IGNORE INTO {schema}.meta VALUES (?, ?, ?)", rows)  # noqa: S608 (a name of ours)
     db.executemany(
         f'INSERT INTO {schema}.chunks (chunk_id, doc_id, start, "end", heading, text, digest, lang, name) '  # noqa: S608 (a name of ours)
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -233,7 +233,8 @@ class WorkingTable(GenerationTexts):
     def _move(self, number: int, table: str, where: str, values: Sequence[Any]) -> None:
         columns = ", ".join(COLUMNS[table])
         picked = ", ".join(f"t.{name}" for name in COLUMNS[table])
-        sql = f"INSERT INTO head.{table} ({columns}) SELECT {picked} FROM {schema_of(number)}.{table} t WHERE {where}"  # noqa: S608 (fixed names)
+        insert = "INSERT OR IGNORE" if table == "meta" else "INSERT"  # older segments may say the same twice
+        sql = f"{insert} INTO head.{table} ({columns}) SELECT {picked} FROM {schema_of(number)}.{table} t WHERE {where}"  # noqa: S608 (fixed names)
         self._db.execute(sql, values)
         if table == "chunks":  # their terms stay where they are until the postings of the head are written
             (name,) = self._db.execute("SELECT name FROM main.segments WHERE number = ?", (number,)).fetchone()
