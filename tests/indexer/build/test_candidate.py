@@ -92,7 +92,7 @@ def test_a_candidate_shares_texts_and_terms_with_the_live_generation(tmp_path, m
     assert [one.passages for one in candidate.segments] == [one.passages for one in live.segments]
     for mine, theirs in zip(candidate.segments, live.segments, strict=True):
         folders = [index / "segments" / one.name for one in (mine, theirs)]
-        for name in ("chunks.sqlite", "lexical/rows.npy", "lexical/ids.npy"):
+        for name in ("chunks.sqlite", "lexical/blocks.npy", "lexical/ids.npy"):
             assert (folders[0] / name).samefile(folders[1] / name)
     Generations(index).switch(report.generation, "promoted")
     documents = Index.open(index).chunks.documents()
