@@ -19,7 +19,7 @@ from quarry.indexer.storage.manifest import Manifest
 
 _PARTS = {  # by how a path in a segment begins; the longest that fits counts
     "vectors/vectors.": "vectors",
-    "vectors/index.faiss": "vectors",
+    "vectors/index.": "vectors once more, in FAISS's index",
     "vectors/": "the store's ids and codes",
     "encoded/": "which vector is whose",
     "names/": "vectors of titles",
