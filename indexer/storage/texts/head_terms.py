@@ -14,6 +14,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from quarry.indexer.storage.texts.contents import uri_of
 from quarry.indexer.storage.texts.packing import packed, unpacked
 
 TERMS_NAME = "terms.tmp"
@@ -23,12 +24,12 @@ _TABLE = "CREATE TABLE passages (number INTEGER PRIMARY KEY, chunk_id TEXT UNIQU
 
 def make_terms(path: Path, texts: Path | None = None) -> None:
     """Make the file, with the terms that a text database of an older format keeps."""
-    db = sqlite3.connect(path, isolation_level=None)
+    db = sqlite3.connect(uri_of(path, immutable=False), uri=True, isolation_level=None)
     db.execute("PRAGMA journal_mode=MEMORY")
     db.execute("PRAGMA synchronous=OFF")
     db.execute(_TABLE)
     if texts is not None:
-        db.execute("ATTACH ? AS old", (str(texts),))
+        db.execute("ATTACH ? AS old", (uri_of(texts, immutable=True),))
         db.execute("INSERT INTO passages (chunk_id, terms) SELECT chunk_id, terms FROM old.chunks")
     db.close()
 

@@ -385,13 +385,15 @@ def test_a_segment_of_a_newer_format_is_refused_and_stays(segmented):
 
 
 def into_format_2(index):
-    """Rewrite the live segments as they were when terms were kept with the texts as well."""
+    """Rewrite the live segments as they were: terms with the texts as well, digests in hex, an entry of a file for each document."""
     generations = Generations(index)
     manifest, opened, written = Manifest.read(generations.live()), Index.open(index), []
     for segment in manifest.segments:
         folder = index / "segments" / segment.name
         with sqlite3.connect(folder / "chunks.sqlite") as db:
             ids = [row[0] for row in db.execute("SELECT chunk_id FROM chunks")]
+            db.execute("UPDATE documents SET sha256 = lower(hex(sha256))")
+            db.execute("INSERT INTO files SELECT file, '', length(text), 0, sha256, 0 FROM documents")
         db.close()
         # others than there are, to see which are taken
         keep_terms(folder / "chunks.sqlite", {chunk_id: ["kept"] for chunk_id in ids})
@@ -408,6 +410,11 @@ def into_format_2(index):
 def test_segments_that_keep_terms_with_their_texts_answer_and_are_merged(segmented):
     before = answers(segmented)
     into_format_2(segmented)
+    assert answers(segmented) == before
+    report = index_documents(segmented, corpus(0, 45), WordEmbedder(dim=DIM))
+    assert (report.added, report.changed, report.unchanged) == (1, 0, 44)  # d3 was removed
+    delete_documents(segmented, ["d3", "d4"], WordEmbedder(dim=DIM))
+    index_documents(segmented, corpus(4, 1), WordEmbedder(dim=DIM))
     assert answers(segmented) == before
     compact_index(segmented, WordEmbedder(dim=DIM))
     assert answers(segmented) == before
