@@ -1,4 +1,8 @@
-"""The file that a document came from. It is named by the document's id alone: no path of a client ever reaches the disk."""
+"""The file that a document came from. It is named by the document's id alone: no path of a client ever reaches the disk.
+
+An index may come from somebody else, and name any folder and file of this machine. So a file is handed over only when it holds the
+bytes that were indexed: an index gives out nothing that whoever made it did not have.
+"""
 
 import os
 import stat
@@ -7,6 +11,7 @@ from pathlib import Path
 
 from quarry.app.documents.catalog import unknown_document
 from quarry.indexer.corpus.listing import path_of
+from quarry.indexer.corpus.walk import SourceFile
 from quarry.indexer.errors import SearchError
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.texts.chunk_table import ChunkTable
@@ -22,11 +27,12 @@ class NoOriginal(SearchError):
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """A file that may be handed over; `path` has no links in it."""
+    """A file that may be handed over if it still holds what was indexed; `path` has no links in it."""
 
     path: Path
     name: str
     size: int
+    indexed: SourceFile
 
 
 def find_original(index: Path | ChunkTable, doc_id: str) -> Original:
@@ -37,7 +43,7 @@ def find_original(index: Path | ChunkTable, doc_id: str) -> Original:
     Raises:
         IndexFormatError: If the folder is not an index, or is damaged.
         UnknownDocument: If no document has the id.
-        NoOriginal: If the document came from no file, or its file is gone, too large, or outside of its folder.
+        NoOriginal: If the document came from no file, or its file is gone, too large, outside of its folder, or has another size.
     """
     with live_texts(index) as table:
         owner = table.owner(doc_id)
@@ -45,16 +51,16 @@ def find_original(index: Path | ChunkTable, doc_id: str) -> Original:
             raise unknown_document(doc_id)
         file = table.file(owner)
         root = table.roots().get(file.root) if file is not None and file.root else None
-    if root is None:
+    if root is None or file is None:
         raise _refused(Message.of("app.no_file", "the document came from no folder of the index"))
-    return _checked(path_of(owner), Path(root))
+    return _checked(path_of(owner), Path(root), file)
 
 
 def read_original(original: Original) -> bytes:
     """Return the content of a file; it is checked again once it is open.
 
     Raises:
-        NoOriginal: If it is no longer the file that was found.
+        NoOriginal: If it is no longer the file that was found, or does not hold what was indexed.
     """
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
@@ -64,12 +70,15 @@ def read_original(original: Original) -> bytes:
             moved = Path(os.path.realpath(original.path)) != original.path
             if moved or not stat.S_ISREG(facts.st_mode) or facts.st_size > LARGEST:
                 raise _refused(Message.of("app.file_changed", "its file has been replaced meanwhile", do="Try again"))
-            return handle.read(LARGEST + 1)[:LARGEST]
+            content = handle.read(LARGEST + 1)[:LARGEST]
     except OSError as err:
         raise _refused(_gone(err)) from err
+    if not original.indexed.was(content):
+        raise _refused(_other_content())
+    return content
 
 
-def _checked(path: Path, root: Path) -> Original:
+def _checked(path: Path, root: Path, indexed: SourceFile) -> Original:
     try:
         real, real_root = path.resolve(strict=True), root.resolve(strict=True)
         facts = real.stat()
@@ -88,7 +97,17 @@ def _checked(path: Path, root: Path) -> Original:
             largest=LARGEST,
         )
         raise _refused(too_large)
-    return Original(real, path.name, facts.st_size)
+    if facts.st_size != indexed.size:
+        raise _refused(_other_content())
+    return Original(real, path.name, facts.st_size, indexed)
+
+
+def _other_content() -> Message:
+    return Message.of(
+        "app.file_other",
+        "its file does not hold what was indexed",
+        do="If it is your own and has changed, index its folder again with --checksum",
+    )
 
 
 def _gone(err: Exception) -> Message:

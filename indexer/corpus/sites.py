@@ -37,10 +37,10 @@ class Site:
         return reading if content_then == content else None
 
     def version(self, content_digest: str) -> str:
-        """Return the digest of a page's content together with what is left out of it."""
+        """Return the digest of a page's content, followed by `+` and that of what is left out of it."""
         if not self.repeated:
             return content_digest
-        return sha256("\n".join([content_digest, *sorted(self.repeated)]).encode()).hexdigest()
+        return f"{content_digest}+{sha256(chr(10).join(sorted(self.repeated)).encode()).hexdigest()}"
 
     def pruned(self, reading: Reading) -> Reading:
         """Return a page without what repeats, counted."""

@@ -50,7 +50,7 @@ class SourceFile:
         root: Prefix of its root.
         size: Bytes.
         mtime_ns: When its content or its entry last changed; 0 when it must be compared by its digest next time.
-        sha256: Digest of the content.
+        sha256: Digest of the content; for a page of a site with what is left out of it, see `Site.version`.
         readers: Version of the readers.
     """
 
@@ -60,6 +60,10 @@ class SourceFile:
     mtime_ns: int
     sha256: str
     readers: int = 0
+
+    def was(self, content: bytes) -> bool:
+        """Whether the file held these bytes when it was read."""
+        return self.sha256.partition("+")[0] == sha256(content).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,34 @@ def test_a_link_that_appears_after_the_look_is_refused(index, folder, tmp_path):
         read_original(original)
 
 
+def test_an_index_from_elsewhere_gives_out_no_file_of_this_machine_whose_content_it_did_not_have(tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "key.txt").write_text("what its maker guessed")
+    (home / "note.txt").write_text("what its maker wrote")
+    index = tmp_path / "ix"
+    run("index", str(home), "--into", str(index), "--model", "none", "-q")  # as one made elsewhere for these paths
+    (home / "key.txt").write_text("a secret of this user.")  # as many bytes
+    with pytest.raises(NoOriginal, match="does not hold what was indexed"):
+        read_original(find_original(index, "home/key.txt"))
+    (home / "key.txt").write_text("a longer secret of this user")
+    with pytest.raises(NoOriginal, match="does not hold what was indexed"):
+        find_original(index, "home/key.txt")
+    assert read_original(find_original(index, "home/note.txt")) == b"what its maker wrote"
+
+
+def test_a_page_of_a_site_whose_menus_were_left_out_is_handed_over(tmp_path):
+    site = tmp_path / "site"
+    site.mkdir()
+    menu = "".join(f"<p>Menu entry number {number} of the harbor</p>" for number in range(6))
+    for number in range(6):
+        (site / f"{number}.html").write_text(f"<title>{number}</title>{menu}<p>The text of page {number} alone.</p>")
+    index = tmp_path / "ix"
+    run("index", str(site), "--into", str(index), "--model", "none", "-q")
+    assert "Menu entry" not in show_document(index, "site/3.html").passages[0].text
+    assert read_original(find_original(index, "site/3.html")) == (site / "3.html").read_bytes()
+
+
 def test_a_pipe_in_place_of_a_file_is_refused_at_once(index, folder):
     (folder / "pumps.md").unlink()
     os.mkfifo(folder / "pumps.md")

@@ -1,5 +1,6 @@
 """A page of a PDF as a picture: the passage is marked, and a file that cannot be drawn is refused with what to do."""
 
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 
@@ -10,13 +11,15 @@ from quarry.app.documents.originals import NoOriginal, Original
 from quarry.app.documents.page_picture import is_pdf, page_picture
 from quarry.app.documents.page_worker import WIDTH, found_ranges
 from quarry.demo_corpus import documents_path
-from quarry.indexer.corpus.walk import ReadFile, read_corpus
+from quarry.indexer.corpus.walk import ReadFile, SourceFile, read_corpus
 
 MARKED = (255, 214, 120)
 
 
 def original(path: Path) -> Original:
-    return Original(path.resolve(), path.name, path.stat().st_size)
+    content = path.read_bytes()
+    indexed = SourceFile(str(path), "a", len(content), 0, sha256(content).hexdigest())
+    return Original(path.resolve(), path.name, len(content), indexed)
 
 
 def colors(png: bytes) -> set[tuple[int, ...]]:
