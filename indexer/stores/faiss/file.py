@@ -11,6 +11,9 @@ from pathlib import Path
 from struct import Struct, error
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from quarry.indexer.messages import Message
 from quarry.indexer.stores.checks import vectors_message
 from quarry.indexer.stores.sealed import other_content, unreadable
@@ -45,6 +48,22 @@ def check_file(path: Path, kind: str, shape: tuple[int, int]) -> None:
     if letters != _KINDS.get(kind) or not trained or metric != _INNER_PRODUCT:
         other = Message.of("stores.faiss_kind", "its first bytes are not those of the kind {kind}", kind=kind)
         raise unreadable(path, other, wanted)
+
+
+def check_rows(rows: NDArray[np.int64], folder: Path, shape: tuple[int, int]) -> NDArray[np.int64]:
+    """Return the rows that a search found; FAISS compares the graph of HNSW when it reads one, the numbers in inverted lists never.
+
+    Args:
+        rows: What was found; -1 for nothing.
+        folder: The store's folder.
+        shape: Number and length of its vectors.
+
+    Raises:
+        IndexFormatError: If there is no such vector.
+    """
+    if rows.size and rows.max() >= shape[0]:
+        raise other_content(folder, vectors_message(int(rows.max()) + 1, shape[1]), vectors_message(*shape))
+    return rows
 
 
 @contextmanager

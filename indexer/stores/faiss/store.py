@@ -21,7 +21,7 @@ from quarry.indexer.storage.files.sealing import FileFact, unseal
 from quarry.indexer.stores.base import Neighbour
 from quarry.indexer.stores.checks import check_search, ids_of, recall, recall_missed, tuning_queries, vectors_message
 from quarry.indexer.stores.exact.store import ExactStore
-from quarry.indexer.stores.faiss.file import check_file, limited_to
+from quarry.indexer.stores.faiss.file import check_file, check_rows, limited_to
 from quarry.indexer.stores.sealed import (
     HEADER_NAME,
     Header,
@@ -145,7 +145,7 @@ class FaissStore:
         everything = len(self) if selected is None else len(selected)
         out: list[list[Neighbour]] = []
         for query, line in zip(queries, rows, strict=True):
-            found = line[line >= 0]
+            found = np.unique(line[line >= 0])  # an inverted list may hold a number twice
             best = None  # where the graph ended early, or ties run past the candidates, exact search keeps the promise
             if len(found) >= wanted:
                 best = self._vectors.best_of(query, found, k, complete=len(found) == everything)
@@ -156,18 +156,18 @@ class FaissStore:
         faiss = _faiss()
         count = min(count, len(self))
         if selected is None:
-            rows: NDArray[np.int64] = self._index.search(np.ascontiguousarray(queries, dtype=np.float32), count)[1]
-            return rows
+            rows = self._index.search(np.ascontiguousarray(queries, dtype=np.float32), count)[1]
+            return check_rows(rows, self._folder, (len(self), self.dim))
         selector = faiss.IDSelectorBatch(selected)
-        effort = self._facts["search"]
+        effort = min(self._facts["search"], len(self))
         if self._facts["index"] == "hnsw-sq8":
             parameters = faiss.SearchParametersHNSW(sel=selector, efSearch=max(effort, count))
         elif self._facts["index"] == "ivf-pq":
             parameters = faiss.SearchParametersIVF(sel=selector, nprobe=effort)
         else:
             parameters = faiss.SearchParameters(sel=selector)
-        filtered: NDArray[np.int64] = self._index.search(np.ascontiguousarray(queries), count, params=parameters)[1]
-        return filtered
+        rows = self._index.search(np.ascontiguousarray(queries), count, params=parameters)[1]
+        return check_rows(rows, self._folder, (len(self), self.dim))
 
     def flush(self) -> None:
         """Write the vectors, then build, tune and write the index; a crash leaves what was flushed before."""
@@ -220,6 +220,7 @@ class FaissStore:
             self._on_gpu = True
 
     def _set_effort(self, effort: int) -> None:
+        effort = min(effort, max(1, len(self)))  # FAISS takes memory for so many
         if hasattr(self._index, "hnsw"):
             self._index.hnsw.efSearch = effort
         elif hasattr(self._index, "nprobe"):

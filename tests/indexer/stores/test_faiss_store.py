@@ -193,3 +193,75 @@ def test_a_wide_filter_on_an_approximate_index_keeps_k(tmp_path, monkeypatch):
         allowed = set(names(1000)[::20])
         hits = store.search(unit(3, 16, seed=4), 8, allowed=allowed)
         assert all(len(line) == 8 and {hit.chunk_id for hit in line} <= allowed for line in hits)
+
+
+def rewrite(folder: Path, change) -> None:
+    """Change what FAISS holds, and make the digests agree."""
+    import faiss
+
+    path = folder / "index.000001.faiss"
+    index = faiss.read_index(str(path))
+    change(faiss, index)
+    faiss.write_index(index, str(path))
+    forge(folder, path)
+
+
+def numbers_of_lists(value):
+    def change(faiss, index):
+        for number in range(index.nlist):
+            size = index.invlists.list_size(number)
+            if size:
+                held = faiss.rev_swig_ptr(index.invlists.get_ids(number), size)
+                held[:] = held // 2 if value is None else value
+
+    return change
+
+
+@pytest.mark.parametrize("value", [700, 1 << 40])
+def test_numbers_in_the_inverted_lists_that_are_no_vectors_are_refused(tmp_path, value):
+    store = FaissStore.create(tmp_path, 8, FaissOptions("ivf-pq"))
+    store.add(names(700), unit(700, 8))
+    store.flush()
+    rewrite(tmp_path, numbers_of_lists(value))
+    with pytest.raises(IndexFormatError, match="expected 700 vectors of length 8"):
+        FaissStore.open(tmp_path).search(unit(1, 8), 3)
+
+
+def test_a_number_that_stands_twice_in_inverted_lists_comes_out_once(tmp_path):
+    store = FaissStore.create(tmp_path, 8, FaissOptions("ivf-pq"))
+    store.add(names(700), unit(700, 8))
+    store.flush()
+    rewrite(tmp_path, numbers_of_lists(None))
+    for line in FaissStore.open(tmp_path).search(unit(20, 8), 3):
+        assert len({hit.chunk_id for hit in line}) == len(line) == 3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda faiss, index: setattr(index.hnsw, "entry_point", 700),
+        lambda faiss, index: setattr(index.hnsw, "max_level", 99),
+        lambda faiss, index: faiss.copy_array_to_vector(np.full(700, 50, np.int32), index.hnsw.levels),
+        lambda faiss, index: faiss.copy_array_to_vector(np.zeros(701, np.uint64), index.hnsw.offsets),
+    ],
+    ids=["entry point", "highest level", "levels", "places of neighbors"],
+)
+def test_a_graph_that_leads_outside_is_refused(tmp_path, change):
+    store = FaissStore.create(tmp_path, 8, FaissOptions("hnsw-sq8"))
+    store.add(names(700), unit(700, 8))
+    store.flush()
+    rewrite(tmp_path, change)
+    with pytest.raises(IndexFormatError, match="index.000001.faiss cannot be read"):
+        FaissStore.open(tmp_path)
+
+
+def test_an_effort_beyond_all_vectors_takes_no_memory_for_it(tmp_path):
+    store = FaissStore.create(tmp_path, 8, FaissOptions("hnsw-sq8"))
+    store.add(names(700), unit(700, 8))
+    store.flush()
+    header = unseal(tmp_path / "store.json")
+    header["facts"]["search"] = 1 << 30
+    (tmp_path / "store.json").write_bytes(seal(header))
+    opened = FaissStore.open(tmp_path)
+    assert opened._index.hnsw.efSearch == 700
+    assert len(opened.search(unit(1, 8), 3)[0]) == 3
