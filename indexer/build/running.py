@@ -12,6 +12,7 @@ from quarry.indexer.build.analyzing import with_suited_analyzer, words_chosen
 from quarry.indexer.build.cutting.cutter import Cutter
 from quarry.indexer.build.encoding import encode_passages, tokens_lost
 from quarry.indexer.build.intake import Intake, recut
+from quarry.indexer.build.leftovers import remove_leftovers
 from quarry.indexer.build.live import live_to_continue, refuse_damaged, refuse_lake
 from quarry.indexer.build.measuring.measurement import kept_measurement, measure_routes, still_good
 from quarry.indexer.build.merging import segments_to_merge
@@ -170,9 +171,13 @@ def _taken_in(table: ChunkTable, plan: Plan, clock: Clock, take_in: TakeIn) -> I
 
 
 def _tidy(plan: Plan) -> None:
-    """Remove what was encoded for the generation that is live now: its segments have it. A candidate's stays until it is judged."""
+    """Remove what was encoded for the generation that is live now: its segments have it. A candidate's stays until it is judged.
+
+    What killed runs left for other models goes too, a week later.
+    """
     if plan.embedder is not None:
         KeptVectors.remove_finished(plan.index, plan.embedder.spec.fingerprint)
+    remove_leftovers(plan.index)
 
 
 def _nothing_found(intake: Intake) -> CorpusError:

@@ -193,12 +193,13 @@ def sweep(folder: Path, name: str = "", older: float = 0) -> None:
     Args:
         folder: Where they wrote.
         name: Of whose files; empty for those of all.
-        older: Seconds that have passed since; less may be a writer at work.
+        older: Seconds that have passed since; less may be a writer at work. A time so far in the future counts as much: the clock has
+            gone back since.
     """
     for path in folder.iterdir():
         if path.name.startswith(".") and path.suffix in (_NEW, ".tmp") and path.name.lstrip(".").startswith(name):
             with suppress(FileNotFoundError):  # swept by another, or renamed by its writer
-                if time.time() - path.stat().st_mtime >= older:
+                if abs(time.time() - path.stat().st_mtime) >= older:
                     path.unlink()
 
 

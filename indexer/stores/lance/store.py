@@ -32,6 +32,7 @@ from quarry.indexer.stores.checks import (
     vectors_message,
 )
 from quarry.indexer.stores.lance.table import check_place, check_table
+from quarry.indexer.stores.lance.trial import remember, try_apart
 from quarry.indexer.stores.sealed import (
     HEADER_NAME,
     Header,
@@ -79,7 +80,18 @@ class LanceStore:
 
     @classmethod
     def open(cls, folder: Path, *, verified: bool = False) -> Self:
-        """Open what `flush` wrote. Raises IndexFormatError when it is not such a store or is damaged."""
+        """Open what `flush` wrote; a table of somebody else is read by another process first (`trial`).
+
+        Raises:
+            IndexFormatError: If it is not such a store or is damaged.
+        """
+        Header.read(folder, KIND, verified=verified)
+        try_apart(folder)
+        return cls.open_here(folder, verified=True)
+
+    @classmethod
+    def open_here(cls, folder: Path, *, verified: bool = False) -> Self:
+        """Open what `flush` wrote, whoever made it. Raises IndexFormatError when it is not such a store or is damaged."""
         header = Header.read(folder, KIND, verified=verified)
         if header is None:
             return cls._of_first_format(folder)
@@ -193,6 +205,14 @@ class LanceStore:
                 rows = self._table.search().where(where).select(["id", "vector"]).limit(_IDS_PER_FILTER).to_arrow()
             yield rows["id"].to_pylist(), rows["vector"].combine_chunks().values.to_numpy().reshape(-1, self._dim)
 
+    def count_all(self) -> int:
+        """Read every column of every row, and return how many rows there are. Raises IndexFormatError if one cannot be read."""
+        with _translated(self._folder):
+            return sum(batch.num_rows for batch in self._batches())
+
+    def _batches(self) -> Any:
+        return self._table.search().limit(None).to_batches(_COPY_ROWS)
+
     @property
     def details(self) -> dict[str, Any]:
         """Facts for the manifest: index type, tuned effort, recall@10, table version, rows not indexed."""
@@ -276,7 +296,7 @@ class LanceStore:
         try:
             with new_state(self._folder) as state:
                 name = state.path("vectors", ".lance").stem
-                rows = self._table.search().limit(None).to_batches(_COPY_ROWS) if self._count else None
+                rows = self._batches() if self._count else None
                 self._table = _connect(self._folder).create_table(name, data=rows, schema=self._schema())
                 self._pinned, self._facts = False, dict(_UNTUNED)
                 for column in ("id", "doc_id") if self._count else ():
@@ -288,6 +308,7 @@ class LanceStore:
                     self._facts["index"] = "ivf-hnsw-sq"
                     self._tune()
                 state.seal(KIND, self._dim, len(self), {**self._facts, "version": self._table.version})
+            remember(self._folder)
         except BaseException:
             self._table, self._pinned, self._facts = before
             raise

@@ -1,5 +1,7 @@
 """What has a vector is not encoded again, whichever files hold it; an index keeps each vector once."""
 
+import os
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
 from quarry.indexer.storage.vectors.encoded_rows import RowsWriter
 from quarry.indexer.storage.vectors.vector_cache import VectorCache, older_path
+from quarry.indexer.storage.vectors.vector_log import VectorLog
 from quarry.indexer.stores import STORE_KINDS
 from tests.fakes import WordEmbedder
 from tests.indexer.older import into_format_3, part_of
@@ -45,6 +48,20 @@ def test_a_finished_index_holds_each_vector_once(index):
     assert [path.name.partition(".")[2] for path in (index / "embeddings").iterdir()] == ["probes.sqlite"]
     with closing(VectorCache.open(next((index / "embeddings").iterdir()), 64)) as probes:
         assert len(probes.missing(Index.open(index).chunks.digests()[1])) == 60
+
+
+@pytest.mark.parametrize(("days", "stays"), [(0, True), (6, True), (8, False), (-8, False)])
+def test_what_killed_runs_encoded_for_a_model_without_a_generation_goes_after_a_week(index, days, stays):
+    other = WordEmbedder(dim=32).spec
+    with VectorLog(index, other.fingerprint, 32) as log:
+        log.put([b"x" * 16], np.ones((1, 32), np.float32))
+    left = [path for path in (index / "embeddings").iterdir() if path.name.startswith(other.fingerprint)]
+    assert len(left) == 2
+    for path in left:
+        os.utime(path, (time.time() - days * 86_400,) * 2)
+    index_documents(index, [Document("new", "one more text")], WordEmbedder())
+    assert [path.exists() for path in left] == [stays, stays]
+    assert passages_encoded(index) == 0  # what the index itself needs is there
 
 
 @pytest.mark.parametrize("kind", STORE_KINDS)

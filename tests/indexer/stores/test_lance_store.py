@@ -113,3 +113,38 @@ class TestLance(VectorStoreContract):
         again = self.reopen(tmp_path)
         assert again.details["search"] == store.details["search"]
         assert again.search(vectors[3:4], 1)[0][0].chunk_id == names(2000)[3]
+
+
+@pytest.fixture
+def of_somebody_else(tmp_path, monkeypatch):
+    """A flushed store, for a user who has never seen it."""
+    store = LanceStore.create(tmp_path / "store", 8)
+    store.add(names(60), unit(60, 8))
+    store.flush()
+    monkeypatch.setenv("QUARRY_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "store"
+
+
+def test_a_table_of_somebody_else_is_read_by_another_process_once(of_somebody_else, monkeypatch):
+    assert len(LanceStore.open(of_somebody_else)) == 60
+    monkeypatch.setattr("quarry.indexer.stores.lance.trial.Sandbox", None)
+    assert len(LanceStore.open(of_somebody_else)) == 60
+    header = of_somebody_else / "store.json"
+    header.write_bytes(seal({**unseal(header), "facts": {**unseal(header)["facts"], "note": "changed"}}))
+    with pytest.raises(TypeError, match="not callable"):
+        LanceStore.open(of_somebody_else)
+
+
+def test_a_table_that_ends_the_process_that_reads_it_is_refused_in_words(of_somebody_else, monkeypatch):
+    monkeypatch.setattr("quarry.indexer.stores.lance.trial._MEMORY", 400 << 20)  # Lance alone maps more
+    for _ in range(2):  # nothing is remembered
+        with pytest.raises(IndexFormatError, match="could not be read by LanceDB in a process of its own"):
+            LanceStore.open(of_somebody_else)
+
+
+def test_a_table_that_was_flushed_here_is_read_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("quarry.indexer.stores.lance.trial.Sandbox", None)
+    store = LanceStore.create(tmp_path, 8)
+    store.add(names(60), unit(60, 8))
+    store.flush()
+    assert len(LanceStore.open(tmp_path)) == 60
