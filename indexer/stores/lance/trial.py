@@ -18,7 +18,8 @@ from quarry.indexer.readers.sandbox import Sandbox
 from quarry.indexer.stores.sealed import HEADER_NAME
 
 _WORKER = "quarry.indexer.stores.lance.trial_worker"
-_MEMORY = 4 << 30  # bytes of address space; the libraries map about 2 GiB, most of it never used
+_MEMORY = 4 << 30  # bytes of address space; the libraries map about 2 GiB on two cores, most of it never used
+_MEMORY_A_CORE = 128 << 20  # Lance runs a thread on each, with a stack and an arena
 _MEMORY_PER_BYTE = 4  # of the table
 _SECONDS, _BYTES_A_SECOND = 120.0, 20_000_000
 
@@ -37,7 +38,9 @@ def try_apart(folder: Path) -> None:
         return
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     seconds = _SECONDS + size / _BYTES_A_SECOND
-    limits = ReadOptions(parser_seconds=seconds, parser_bytes=_MEMORY + _MEMORY_PER_BYTE * size)
+    limits = ReadOptions(
+        parser_seconds=seconds, parser_bytes=_MEMORY + _MEMORY_A_CORE * (os.cpu_count() or 1) + _MEMORY_PER_BYTE * size
+    )
     try:
         with Sandbox(limits, _WORKER) as worker:
             reply = worker.ask({"folder": os.fsencode(folder.absolute()).hex()}, b"", seconds)
