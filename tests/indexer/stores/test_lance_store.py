@@ -137,6 +137,7 @@ def test_a_table_of_somebody_else_is_read_by_another_process_once(of_somebody_el
 
 def test_a_table_that_ends_the_process_that_reads_it_is_refused_in_words(of_somebody_else, monkeypatch):
     monkeypatch.setattr("quarry.indexer.stores.lance.trial._MEMORY", 400 << 20)  # Lance alone maps more
+    monkeypatch.setattr("quarry.indexer.stores.lance.trial._MEMORY_A_CORE", 0)
     for _ in range(2):  # nothing is remembered
         with pytest.raises(IndexFormatError, match="could not be read by LanceDB in a process of its own"):
             LanceStore.open(of_somebody_else)
