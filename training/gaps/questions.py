@@ -11,6 +11,7 @@ from quarry.retriever.searcher import Searcher
 from quarry.training.feedback.events import StoredEvent
 from quarry.training.feedback.judgements import query_key, summary
 from quarry.training.gaps.grouping import groups_by_meaning, groups_by_words
+from quarry.training.gaps.writing import EDITOR
 
 MOST = 500
 """Questions that are grouped, those that were asked most."""
@@ -36,6 +37,7 @@ class Gap:
         visitors: How many sessions said it.
         notes: What users wrote.
         nearest: Documents that a search for the first question brings.
+        answers: Documents of written answers to questions that mean the same, which did not help those who asked these.
     """
 
     questions: tuple[str, ...]
@@ -43,6 +45,7 @@ class Gap:
     visitors: int
     notes: tuple[str, ...]
     nearest: tuple[Nearest, ...]
+    answers: tuple[str, ...] = ()
 
 
 def find_gaps(events: Iterable[StoredEvent], searcher: Searcher) -> tuple[Gap, ...]:
@@ -59,8 +62,18 @@ def find_gaps(events: Iterable[StoredEvent], searcher: Searcher) -> tuple[Gap, .
     for stored in kept:
         of_query.setdefault(query_key(stored.event.query), []).append(stored)
     questions = summary(kept).unanswered[:MOST]
+    open_keys = {query_key(question) for question in questions}
+    written = {
+        stored.event.query: stored.event.doc_id
+        for stored in kept
+        if stored.event.session == EDITOR and query_key(stored.event.query) not in open_keys
+    }
+    memory = tuple(written)[-MOST:]
     gaps = []
-    for group in _groups(questions, searcher):
+    for places in _groups((*questions, *memory), searcher):
+        group = [place for place in places if place < len(questions)]
+        if not group:
+            continue
         said = [stored for place in group for stored in of_query[query_key(questions[place])]]
         counts = Counter(query_key(stored.event.query) for stored in said)
         named = sorted((questions[place] for place in group), key=lambda text: -counts[query_key(text)])
@@ -71,6 +84,9 @@ def find_gaps(events: Iterable[StoredEvent], searcher: Searcher) -> tuple[Gap, .
                 visitors=len({stored.event.session for stored in said}),
                 notes=tuple(dict.fromkeys(stored.event.note for stored in said if stored.event.note)),
                 nearest=_nearest(named[0], searcher),
+                answers=tuple(
+                    dict.fromkeys(written[memory[place - len(questions)]] for place in places if place not in group)
+                ),
             )
         )
     return tuple(sorted(gaps, key=lambda gap: -gap.events))

@@ -20,7 +20,8 @@ from quarry.training.feedback.log import FeedbackLog, feedback_path
 PREFIX = "answers"
 """Where the ids of written answers begin."""
 MAX_CHARS = 100_000
-_SESSION = "editor"
+EDITOR = "editor"
+"""The session of written answers in the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def write_answer(
     passage = _first_passage(index, doc_id)
     with FeedbackLog.open(feedback_path(index)) as log:
         for question in asked:
-            log.append(FeedbackEvent(question, "answer", _SESSION, report.generation, passage, doc_id, MAX_GRADE))
+            log.append(FeedbackEvent(question, "answer", EDITOR, report.generation, passage, doc_id, MAX_GRADE))
     return Written(doc_id, report.generation, asked)
 
 

@@ -11,6 +11,7 @@ from quarry.app.cli.options import AsOption, DeviceOption, principals_of
 
 if TYPE_CHECKING:
     from quarry.indexer.embedder import Embedder
+    from quarry.training.gaps.answered import Answered
     from quarry.training.gaps.questions import Gap
 
 _NOTES = 3
@@ -23,7 +24,7 @@ def register(cli: typer.Typer) -> None:
         cls=IndexCommand,
         short_help="List unanswered questions, and answer them.",
         help="List the questions that users found no answer to, grouped by meaning. With --answer, add an answer to the index: it becomes a "
-        "document, a training pair and a test question.",
+        "document, a training pair and a test question. With --answered, list what was answered and whether it is found.",
     )(gaps)
 
 
@@ -34,6 +35,12 @@ def gaps(
     ] = None,
     text: Annotated[str | None, typer.Option(help="With --answer: the answer.")] = None,
     file: Annotated[Path | None, typer.Option(help="With --answer: a text or Markdown file with the answer.")] = None,
+    answered: Annotated[
+        bool,
+        typer.Option(
+            "--answered", help="List the answered groups instead: are the answers found, what was said of them?"
+        ),
+    ] = False,
     seen_as: AsOption = None,
     count: Annotated[int, typer.Option("-n", help="Number of groups to list.", min=1)] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -44,13 +51,21 @@ def gaps(
         raise typer.BadParameter("--text and --file require --answer")
     if answer is not None and (text is None) == (file is None):
         raise typer.BadParameter("--answer requires either --text or --file")
+    if answered and answer is not None:
+        raise typer.BadParameter("--answered lists answers, and --answer writes one; give one of them")
     from quarry.retriever.searcher import Searcher
     from quarry.training.feedback.log import read_events
+    from quarry.training.gaps.answered import answered_gaps
     from quarry.training.gaps.questions import find_gaps
 
     principals = principals_of(seen_as)
     searcher = Searcher.open(index, device=device).seen_by(principals)
-    found = find_gaps(read_events(index, principals), searcher)
+    events = list(read_events(index, principals))
+    if answered:
+        done = answered_gaps(events, searcher)
+        out_json([{**fields(one), "holds": one.holds} for one in done[:count]]) if as_json else _answers(done, count)
+        return
+    found = find_gaps(events, searcher)
     if answer is not None:
         _answer(
             index,
@@ -64,6 +79,9 @@ def gaps(
         out_json([fields(gap) for gap in found[:count]])
     else:
         _print(found, count)
+        if done := answered_gaps(events, searcher):
+            held = sum(one.holds for one in done)
+            note(f"{len(done)} answered, of which {held} are found for all their questions; --answered lists them")
 
 
 def _read(file: Path) -> str:
@@ -84,7 +102,9 @@ def _read(file: Path) -> str:
 def _answer(
     index: Path, question: str, text: str, found: "tuple[Gap, ...]", embedder: "Embedder | None", *, as_json: bool
 ) -> None:
+    from quarry.retriever.searcher import Searcher
     from quarry.training.feedback.judgements import query_key
+    from quarry.training.gaps.answered import place_of
     from quarry.training.gaps.writing import write_answer
 
     key = query_key(question)
@@ -98,8 +118,9 @@ def _answer(
         out_json(fields(written))
         return
     out(f"{written.doc_id}: in generation {written.generation}, judged as the answer of")
+    searcher = Searcher.open(index, embedder=embedder)
     for one in written.questions:
-        out(f"  {one}")
+        out(f"  {one}  ({_place(place_of(written.doc_id, one, searcher))})")
 
 
 def _print(found: "tuple[Gap, ...]", count: int) -> None:
@@ -112,9 +133,26 @@ def _print(found: "tuple[Gap, ...]", count: int) -> None:
             out(f"   {other}")
         for words in gap.notes[:_NOTES]:
             out(f"   note: {' '.join(words.split())}")
+        if gap.answers:
+            out(f"   answered before: {', '.join(gap.answers)}")
         if gap.nearest:
             out(f"   nearest: {', '.join(near.title for near in gap.nearest)}")
     if len(found) > count:
         note(f"{len(found) - count} more; -n lists them")
     if found:
         note('answer one with `quarry gaps INDEX --answer "QUESTION" --file answer.md`')
+
+
+def _answers(found: "tuple[Answered, ...]", count: int) -> None:
+    if not found:
+        out("no answers yet: `quarry gaps INDEX --answer` writes one")
+    for number, one in enumerate(found[:count], start=1):
+        out(f"{number}. {one.doc_id}  ({one.at}; since then judged right {one.good}, wrong {one.bad})")
+        for question, rank in zip(one.questions, one.ranks, strict=True):
+            out(f"   {question}  ({_place(rank)})")
+    if len(found) > count:
+        note(f"{len(found) - count} more; -n lists them")
+
+
+def _place(rank: int | None) -> str:
+    return "not among the first ten results" if rank is None else f"found, result {rank}"

@@ -7,12 +7,13 @@ import streamlit as st
 
 from quarry.app.ui.shared.fault import show_fault
 from quarry.app.ui.shared.session import Session
-from quarry.app.ui.shared.shown_text import counted, inert, label, plain
+from quarry.app.ui.shared.shown_text import Say, counted, inert, label, plain, safe
 from quarry.indexer.errors import SearchError
 from quarry.training.feedback.judgements import query_id
 
 if TYPE_CHECKING:
     from quarry.training.feedback.events import StoredEvent
+    from quarry.training.gaps.answered import Answered
     from quarry.training.gaps.questions import Gap
 
 _MOST = 20  # groups that are drawn
@@ -32,7 +33,8 @@ def gaps_panel(session: Session, events: "Sequence[StoredEvent]") -> None:
         )
     try:
         with st.spinner(say("Grouping the questions …", "正在归并问题……")):
-            found = _found(str(session.index), session.searcher().index.generation, len(events), session, tuple(events))
+            key = str(session.index), session.searcher().index.generation, len(events)
+            found, answered = _found(*key, session, tuple(events))
     except SearchError as err:
         show_fault(say("The questions cannot be grouped.", "无法归并问题。"), err, say)
         return
@@ -43,6 +45,7 @@ def gaps_panel(session: Session, events: "Sequence[StoredEvent]") -> None:
                 "没有。被点踩或附有留言、且没有满意结果的问题会列在这里；写下答案后即可搜到。",
             )
         )
+        _answered(session, answered)
         return
     st.caption(
         say(
@@ -54,6 +57,7 @@ def gaps_panel(session: Session, events: "Sequence[StoredEvent]") -> None:
         _gap(session, gap)
     if len(found) > _MOST:
         st.caption(say(f"{len(found) - _MOST} more are not shown.", f"另有 {len(found) - _MOST} 组未显示。"))
+    _answered(session, answered)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -63,10 +67,38 @@ def _found(
     count: int,  # noqa: ARG001 (the key: the log only grows)
     _session: Session,
     _events: "Sequence[StoredEvent]",
-) -> "tuple[Gap, ...]":
+) -> "tuple[tuple[Gap, ...], tuple[Answered, ...]]":
+    from quarry.training.gaps.answered import answered_gaps
     from quarry.training.gaps.questions import find_gaps
 
-    return find_gaps(_events, _session.searcher())
+    return find_gaps(_events, _session.searcher()), answered_gaps(_events, _session.searcher())
+
+
+def _answered(session: Session, found: "Sequence[Answered]") -> None:
+    """Draw what was answered, and whether it is found."""
+    if not found:
+        return
+    say = session.say
+    with st.expander(say(f"Answered ({len(found)})", f"已答复（{len(found)}）"), icon=":material/task_alt:"):
+        st.dataframe(answered_rows(found[:_MOST], say), hide_index=True, width="stretch")
+
+
+def answered_rows(found: "Sequence[Answered]", say: Say) -> list[dict[str, str | int]]:
+    """Return a row for each answered question."""
+    return [
+        {
+            say("Question", "问题"): safe(question),
+            say("Answered on", "答复日期"): one.at,
+            say("Found as", "搜索结果"): say(f"result {rank}", f"第 {rank} 条")
+            if rank
+            else say("not among the first ten", "不在前十条"),
+            say("Judged right since", "此后被评为正确"): one.good,
+            say("Judged wrong since", "此后被评为错误"): one.bad,
+            say("Document", "文档"): safe(one.doc_id),
+        }
+        for one in found
+        for question, rank in zip(one.questions, one.ranks, strict=True)
+    ]
 
 
 def _gap(session: Session, gap: "Gap") -> None:
@@ -80,6 +112,9 @@ def _gap(session: Session, gap: "Gap") -> None:
             st.html("<br>".join(inert(question) for question in gap.questions[1:]))
         for note in gap.notes:
             st.html(f"<i>{inert(note)}</i>")
+        if gap.answers:
+            before = " · ".join(inert(doc_id) for doc_id in gap.answers)
+            st.html(f"{say('Questions like these were answered before', '类似的问题此前已答复')}: {before}")
         if gap.nearest:
             near = " · ".join(inert(one.title) for one in gap.nearest)
             st.html(f"{say('Nearest documents', '最接近的文档')}: {near}")

@@ -7,13 +7,15 @@ from typer.testing import CliRunner
 
 from quarry.app.cli import cli
 from quarry.app.wiring import choose_model
-from quarry.indexer.build import index_documents
+from quarry.indexer.build import delete_documents, index_documents
 from quarry.indexer.errors import FeedbackError
 from quarry.indexer.records import Document
 from quarry.retriever.searcher import Searcher
 from quarry.training.examples.rows import training_rows
 from quarry.training.feedback.events import FeedbackEvent
+from quarry.training.feedback.judgements import query_id
 from quarry.training.feedback.log import FeedbackLog, feedback_path
+from quarry.training.gaps.answered import answered_gaps
 from quarry.training.gaps.grouping import groups_by_meaning, groups_by_words
 from quarry.training.gaps.questions import find_gaps
 from quarry.training.gaps.writing import write_answer
@@ -123,3 +125,45 @@ def test_the_command_lists_and_answers_the_whole_group(index, tmp_path):
     assert "no open questions" in run().stdout
     assert run("--answer", "a").exit_code == 2
     assert run("--text", "a").exit_code == 2
+
+
+def test_an_answered_group_is_remembered_with_its_place_and_what_was_said_since(index):
+    asked = ["How do I renew a magazine?", "renew magazine how do I"]
+    complain(index, asked)
+    written = write_answer(index, asked, "Magazines cannot be renewed. Bring a magazine back after seven days.", None)
+    (one,) = answered_gaps(complain(index, ["opening at night"]), Searcher.open(index))
+    assert (one.questions, one.doc_id, one.ranks, one.holds) == (tuple(asked), written.doc_id, (1, 1), True)
+    judge = {"chunk_id": "", "doc_id": written.doc_id}
+    with FeedbackLog.open(feedback_path(index)) as log:
+        log.append(FeedbackEvent(asked[0], "thumb_up", "s-8", "000002", **judge))
+        log.append(FeedbackEvent(asked[1], "thumb_down", "s-9", "000002", **judge))
+        log.append(FeedbackEvent(asked[1], "thumb_down", "s-10", "000002", **judge))
+        events = list(log.events())
+    (one,) = answered_gaps(events, Searcher.open(index))
+    assert (one.good, one.bad, one.holds) == (1, 2, False)
+
+
+def test_an_answer_that_is_gone_has_no_place(index):
+    write_answer(index, ["Where is the key?"], "In the office.", None)
+    delete_documents(index, ["answers/" + query_id("Where is the key?")], None)
+    with FeedbackLog.open(feedback_path(index)) as log:
+        (one,) = answered_gaps(list(log.events()), Searcher.open(index))
+    assert one.ranks == (None,) and not one.holds
+
+
+def test_an_open_question_like_an_answered_one_says_so(index):
+    written = write_answer(index, ["renew a magazine online"], "Magazines cannot be renewed.", None)
+    (gap,) = find_gaps(complain(index, ["renew magazine online please"]), Searcher.open(index))
+    assert (gap.questions, gap.answers) == (("renew magazine online please",), (written.doc_id,))
+
+
+def test_the_command_shows_that_an_answer_closed_its_group(index):
+    run = lambda *words: CliRunner().invoke(cli, ["gaps", str(index), *words])  # noqa: E731 (short)
+    assert "no answers yet" in run("--answered").stdout
+    complain(index, ["renew a magazine online"])
+    assert "found, result 1" in run("--answer", "renew a magazine online", "--text", "Magazines: no.").stdout
+    assert "1 answered, of which 1 are found" in run().output
+    assert "renew a magazine online  (found, result 1)" in run("--answered").stdout
+    (one,) = json.loads(run("--answered", "--json").stdout)
+    assert (one["holds"], one["ranks"]) == (True, [1])
+    assert run("--answered", "--answer", "a", "--text", "b").exit_code == 2

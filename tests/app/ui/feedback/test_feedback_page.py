@@ -185,13 +185,19 @@ def test_the_page_shows_a_log_and_offers_files(index, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("language", "question", "answer", "add"),
+    ("language", "question", "answer", "words"),
     [
-        ("en", "Who waters the plants?", "Ann waters the plants on Mondays.", "Add the answer"),
-        ("zh", "谁负责浇花？", "行政部每周一负责浇花。", "添加答案"),
+        (
+            "en",
+            "Who waters the plants?",
+            "Ann waters the plants on Mondays.",
+            ("Add the answer", "Answered (1)", "result 1"),
+        ),
+        ("zh", "谁负责浇花？", "行政部每周一负责浇花。", ("添加答案", "已答复（1）", "第 1 条")),
     ],
 )
-def test_an_open_question_is_answered_on_the_page_and_then_found(index, monkeypatch, language, question, answer, add):
+def test_an_open_question_is_answered_on_the_page_and_then_found(index, monkeypatch, language, question, answer, words):
+    add, answered, place = words
     write_log(index, FeedbackEvent(question, "note", BO, "000002", note="**nothing** <b>there</b>"))
     at = open_page(index, monkeypatch, "feedback", language)
     assert not at.exception
@@ -200,6 +206,9 @@ def test_an_open_question_is_answered_on_the_page_and_then_found(index, monkeypa
     assert not at.exception
     assert at.success
     assert not at.text_area
+    assert answered in [expander.label for expander in at.expander]
+    rows = [tuple(row) for table in at.dataframe for row in table.value.to_numpy()]
+    assert any((row[0], row[2]) == (question, place) for row in rows), rows
     found = Searcher.open(index, rerank="none").search(question, 1).results[0]
     assert (found.title, found.text) == (question, answer)
 
