@@ -47,20 +47,21 @@ def with_reranker(index: Path, reranker: RerankerFacts | None, reason: Message, 
         IndexMismatchError: If another model or reranker has gone live since.
         IndexBusyError: If another process is writing to the index, or has switched the lake meanwhile.
     """
-    return _relabelled(index, {"reranker": reranker}, reason, expected)
+    return with_parts(index, {"reranker": reranker}, reason, expected=expected)
 
 
 def with_second_stage(index: Path, facts: RerankerFacts | None, reason: Message, *, expected: Manifest) -> str:
     """Make the live generation answer with another second stage, or with the plain one. As `with_reranker`."""
-    return _relabelled(index, {"second_stage": facts}, reason, expected)
+    return with_parts(index, {"second_stage": facts}, reason, expected=expected)
 
 
 def with_query_shift(index: Path, facts: RerankerFacts | None, reason: Message, *, expected: Manifest) -> str:
     """Make the questions of the live generation move in another way, or not at all. As `with_reranker`."""
-    return _relabelled(index, {"query_shift": facts}, reason, expected)
+    return with_parts(index, {"query_shift": facts}, reason, expected=expected)
 
 
-def _relabelled(index: Path, changes: Mapping[str, RerankerFacts | None], reason: Message, expected: Manifest) -> str:
+def with_parts(index: Path, changes: Mapping[str, RerankerFacts | None], reason: Message, *, expected: Manifest) -> str:
+    """Change several of these at once: `reranker`, `second_stage`, `query_shift`; None for none. As `with_reranker`."""
     address = address_of(index)
     if address is None:
         return relabel.relabelled(index, changes, reason, expected)

@@ -62,12 +62,12 @@ class QueryShift:
         return folder
 
     @classmethod
-    def load(cls, folder: Path, dim: int) -> Self:
+    def load(cls, folder: Path, dim: int | None = None) -> Self:
         """Read it.
 
         Args:
             folder: Written by `save`.
-            dim: Length of the index's vectors.
+            dim: Length of the index's vectors; None does not check.
 
         Raises:
             ModelError: If it is missing or damaged, or made for vectors of another length.
@@ -82,7 +82,12 @@ class QueryShift:
         except (OSError, SafetensorError, KeyError) as err:
             raise _unreadable(path, str(err)) from err
         fusion = found.get("fusion", np.zeros(1, dtype=np.float32))  # older ones only have the direction
-        if shift.shape != (dim,) or fusion.shape != (1,) or not np.isfinite([*shift, *fusion]).all():
+        if (
+            shift.ndim != 1
+            or dim not in (None, len(shift))
+            or fusion.shape != (1,)
+            or not np.isfinite([*shift, *fusion]).all()
+        ):
             raise _unreadable(path, str(shift.shape))
         return cls(shift, float(fusion[0]))
 
@@ -134,12 +139,15 @@ class RecordedShift:
         except ModelError:
             return 0.0
 
-    def apply(self, vectors: Vectors) -> tuple[Vectors, Message, bool]:
-        """Return the questions' vectors, moved where the shift can be read; what to say of it; and whether they were moved."""
+    def apply(self, vectors: Vectors) -> tuple[Vectors, Message | None, bool]:
+        """Return the questions' vectors, moved where the shift can be read; what to say of it; and whether it could be read."""
         try:
-            moved = self.get()(vectors)
+            shift = self.get()
         except ModelError as err:
             return vectors, err.message, False
+        if not shift.shift.any():  # only BM25's weight was learned
+            return vectors, None, True
+        moved = shift(vectors)
         told = Message.of("stages.questions_moved", "questions move as judgements taught (run {run})", run=self._run)
         return moved, told, True
 

@@ -1,9 +1,11 @@
-"""What `quarry tune --what queries` brings, and how long it takes: `python -m tests.benchmarks.queries WORK CACHE WHAT [--judged 50] [--draws 3] [--set NAME ...]`.
+"""What `quarry tune --what queries` and `--what search` bring, and how long they take: `python -m tests.benchmarks.queries WORK CACHE WHAT [--judged 50] [--draws 3] [--search] [--set NAME ...]`.
 
     build            a small index of each set below WORK, with the offline model; vectors out of CACHE
     run              the loop on copies of the indexes with so many judged questions, drawn so many times; the table of docs/tuning.md
     null             the loop with answers that are drawn at random from the first ten results
     choose           the strength that other families choose, for each family: its change in nDCG@10 and those of other strengths
+
+`--search` tunes the whole search, on indexes with token states; without it how questions move and how much BM25 counts.
 
 Needs ../shared/data and the offline model. Sets are those of `tests.benchmarks.fusion_sets`; where a set has train judgements (SETS), these
 are what is judged, and its other questions are asked afterwards; elsewhere the questions of a set are parted, none that shares an answer
@@ -42,6 +44,8 @@ from quarry.training.tuning.plan import TuningPlan, TuningSources
 from quarry.training.tuning.query_shift.blocks import blocks_of
 from quarry.training.tuning.query_shift.learning import JudgedQuestion, Steps
 from quarry.training.tuning.query_shift.spec import QueryShiftSpec
+from quarry.training.tuning.search.parts import SearchParts
+from quarry.training.tuning.search.spec import SearchSpec
 from quarry.training.tuning.trials import MEASURES
 from tests.benchmarks.fusion_sets import SOURCES, JudgedSet, all_sets, judged_set
 from tests.benchmarks.kept_vectors import KeptEmbedder, Vectors
@@ -58,11 +62,12 @@ STRENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
 
 @dataclass(frozen=True)
 class Given:
-    """How many questions are judged, how often they are drawn, and on which sets; all for none."""
+    """How many questions are judged, how often they are drawn, on which sets (all for none), and whether the whole search is tuned."""
 
     judged: int
     draws: int
     names: tuple[str, ...]
+    search: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,9 @@ def sides(one: JudgedSet, judged: int, seed: int) -> Sides | None:
 
 def sets(names: Sequence[str]) -> Iterator[JudgedSet]:
     """Yield the sets of some names, all for none; those with train judgements have questions of both splits."""
-    for one in all_sets():
+    known = [name for name in names if name in SOURCES]
+    few = (judged_set(name, SOURCES[name]) for name in known) if known and len(known) == len(names) else all_sets()
+    for one in few:
         if ", " in one.name:
             return
         if not names or one.name in names:
@@ -119,9 +126,11 @@ def both_splits(one: JudgedSet) -> JudgedSet:
 class Bench:
     """Indexes of the sets, and searches with kept vectors."""
 
-    def __init__(self, work: Path, cache: Path) -> None:
-        """Indexes lie below `work`, vectors below `cache`."""
-        self.work, self.vectors = work, Vectors("offline", cache)
+    def __init__(self, work: Path, cache: Path, *, states: bool) -> None:
+        """Indexes lie below `work`, vectors below `cache`; `states` says whether all indexes have token states."""
+        work.mkdir(parents=True, exist_ok=True)
+        cache.mkdir(parents=True, exist_ok=True)
+        self.work, self.vectors, self.states = work, Vectors("offline", cache), states
         chosen = choose_model("auto", device="cpu")
         self.vectors._embedder, self.folder = (
             chosen.embedder,
@@ -131,10 +140,10 @@ class Bench:
 
     def index(self, one: JudgedSet) -> Path:
         """Return the index of a set; built when it is not there."""
-        root = self.work / one.name
+        root = self.work / (f"{one.name}-states" if self.states else one.name)
         if not (root / "quarry-index.json").is_file():
             documents = [Document(name, text, title) for name, title, text in one.documents]
-            options = BuildOptions(model_folder=self.folder, rerank_vectors=one.name in ACROSS)
+            options = BuildOptions(model_folder=self.folder, rerank_vectors=self.states or one.name in ACROSS)
             index_documents(root, documents, self.embedder, options)  # type: ignore[arg-type]
             print(f"{one.name}: {len(documents)} documents", file=sys.stderr, flush=True)
         return root
@@ -152,21 +161,22 @@ def scores(searcher: Searcher, dataset: Dataset) -> np.ndarray:
     return np.array(list(found.values("nDCG@10").values()))
 
 
-def plan_of(pairs: Path, seed: int, *, force: bool) -> TuningPlan:
-    """Return the plan of `quarry tune --what queries --no-feedback --pairs PAIRS --seed SEED`."""
+def plan_of(pairs: Path, seed: int, *, search: bool) -> TuningPlan:
+    """Return the plan of `quarry tune --what queries (or search) --no-feedback --no-promote --pairs PAIRS --seed SEED`."""
     sources = TuningSources(feedback=False, pairs=(pairs,))
-    return TuningPlan(general_path(), sources, spec=QueryShiftSpec(seed=seed), force=force, device="cpu")
+    spec = SearchSpec(seed=seed) if search else QueryShiftSpec(seed=seed)
+    return TuningPlan(general_path(), sources, spec=spec, promote=False, device="cpu")
 
 
 def tuned(bench: Bench, one: JudgedSet, rows: Sequence[TrainingRow], seed: int) -> tuple[TuningReport, float, Path]:
-    """Run the loop on a copy of the index, promoted whatever the verdict; returns report, seconds and the copy."""
+    """Run the loop on a copy of the index; returns the report, the seconds and the copy."""
     root = bench.index(one)
     copy = bench.work / "copies" / one.name
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(root, copy)
     write_training_rows(bench.work / "pairs.jsonl", rows)
     began = perf_counter()
-    report = tune(copy, plan_of(bench.work / "pairs.jsonl", seed, force=True), run="benchmark")
+    report = tune(copy, plan_of(bench.work / "pairs.jsonl", seed, search=bench.states), run="benchmark")
     seconds = perf_counter() - began
     shutil.copytree(copy / "tuning" / ".general", root / "tuning" / ".general", dirs_exist_ok=True)
     return report, seconds, copy
@@ -185,18 +195,19 @@ def rows_of(part: Sides, answers: Mapping[str, Sequence[str]] | None = None) -> 
 
 def run(bench: Bench, given: Given) -> None:
     """Print the table."""
-    print("| set | judged, asked | before | after | difference | verdicts | general set | s |")
-    print("|---|---|---|---|---|---|---|---|", flush=True)
+    print("| set | judged, asked | before | after | difference | verdicts | general set | s | parts |")
+    print("|---|---|---|---|---|---|---|---|---|", flush=True)
     for one in sets(given.names):
-        lines, verdicts, general, took, counts = [], [], [], [], (0, 0)
+        lines, verdicts, general, took, learned, counts = [], [], [], [], [], (0, 0)
         for seed in range(given.draws):
             part = sides(one, given.judged, seed)
             if part is None:
                 break
             report, seconds, copy = tuned(bench, one, rows_of(part), seed)
             dataset = part.dataset(part.asked)
-            moved = bench.searcher(copy)
-            before, after = scores(moved.with_query_shift(None), dataset), scores(moved, dataset)
+            still, parts = bench.searcher(copy), SearchParts.load(report.model)
+            before, after = scores(still, dataset), scores(parts.on(still), dataset)
+            learned.append(" and ".join(map(str, parts.named())) or "none")
             lines.append((before.mean(), after.mean(), after - before))
             verdicts.append(report.verdict.promote)
             general.append(report.verdict.general.difference)
@@ -210,7 +221,8 @@ def run(bench: Bench, given: Given) -> None:
         print(
             f"| {one.name} | {counts[0]}, {counts[1]} | {np.mean([line[0] for line in lines]):.3f} "
             f"| {np.mean([line[1] for line in lines]):.3f} | {deltas.mean():+.4f} ({low[0]:+.4f} to {high[0]:+.4f}) "
-            f"| {sum(verdicts)} of {len(verdicts)} | {np.mean(general):+.4f} | {' '.join(f'{seconds:.0f}' for seconds in took)} |",
+            f"| {sum(verdicts)} of {len(verdicts)} | {np.mean(general):+.4f} | {' '.join(f'{seconds:.0f}' for seconds in took)} "
+            f"| {'; '.join(learned)} |",
             flush=True,
         )
 
@@ -231,11 +243,10 @@ def null(bench: Bench, given: Given) -> None:
             }
             copy = bench.work / "copies" / one.name
             shutil.rmtree(copy, ignore_errors=True)
-            shutil.copytree(bench.work / one.name, copy)
+            shutil.copytree(bench.index(one), copy)
             write_training_rows(bench.work / "pairs.jsonl", rows_of(part, answers))
-            report = tune(
-                copy, replace(plan_of(bench.work / "pairs.jsonl", seed, force=False), promote=False), run="null"
-            )
+            report = tune(copy, plan_of(bench.work / "pairs.jsonl", seed, search=given.search), run="null")
+            shutil.copytree(copy / "tuning" / ".general", bench.index(one) / "tuning" / ".general", dirs_exist_ok=True)
             shutil.rmtree(copy)
             promoted += report.verdict.promote
             asked += 1
@@ -246,6 +257,7 @@ def null(bench: Bench, given: Given) -> None:
                         "seed": seed,
                         "promote": report.verdict.promote,
                         "evidence": round(report.verdict.evidence, 3),
+                        "parts": list(map(str, SearchParts.load(report.model).named())),
                     }
                 ),
                 flush=True,
@@ -297,8 +309,10 @@ def main() -> None:
     parser.add_argument("--judged", type=int, default=50)
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--set", action="append", dest="names", default=[])
+    parser.add_argument("--search", action="store_true")
     options = parser.parse_args()
-    bench, given = Bench(options.work, options.cache), Given(options.judged, options.draws, tuple(options.names))
+    given = Given(options.judged, options.draws, tuple(options.names), options.search)
+    bench = Bench(options.work, options.cache, states=given.search)
     if options.what == "build":
         for one in sets(given.names):
             bench.index(one)

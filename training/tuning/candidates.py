@@ -19,7 +19,7 @@ from quarry.indexer.storage.manifest import Manifest
 from quarry.indexer.stores.kept_vectors import KeptVectors
 from quarry.indexer.tokens.cache import TokenCache
 from quarry.training.tuning.run import LOCK, TuningRun, tuning_runs
-from quarry.training.tuning.steps import What
+from quarry.training.tuning.steps import NOTHING_ENCODED, What
 
 MODELS = "models"
 
@@ -59,13 +59,13 @@ def install(model: Path, target: Path) -> Path:
 
 
 def loading_lines(what: What, model: Path) -> list[str]:
-    """Return the lines of Python that load a tuned model; none for a second stage and a query shift, which only Quarry reads.
+    """Return the lines of Python that load a tuned model; none for what only Quarry reads.
 
     Example:
         >>> print(loading_lines("reranker", Path("/models/mine"))[1])
         model = CrossEncoder('/models/mine')
     """
-    if what in ("second-stage", "queries"):
+    if what in NOTHING_ENCODED:
         return []
     name = "CrossEncoder" if what == "reranker" else "SentenceTransformer"
     return [f"from sentence_transformers import {name}", f"model = {name}({str(model.absolute())!r})"]

@@ -26,8 +26,11 @@ from quarry.training.tuning.query_shift.spec import QueryShiftSpec
 from quarry.training.tuning.query_shift.subject import QueryShiftSubject
 from quarry.training.tuning.reranker import RerankerSubject
 from quarry.training.tuning.run import TuningRun
+from quarry.training.tuning.search.spec import SearchSpec
+from quarry.training.tuning.search.subject import SearchSubject
 from quarry.training.tuning.second_stage.spec import SecondStageSpec
 from quarry.training.tuning.second_stage.subject import SecondStageSubject
+from quarry.training.tuning.steps import NOTHING_ENCODED
 from quarry.training.tuning.subject import Judged, LiveStage, Subject
 
 _ROUNDS = 3  # of judging, when what answers changes meanwhile
@@ -81,7 +84,7 @@ class TuningReport:
 def tune(
     index: Path | str, plan: TuningPlan, *, run: str | None = None, observer: TuningObserver | None = None
 ) -> TuningReport:
-    """Run the loop once, for the embedder, the reranker, the second stage or the query shift, whichever the plan's spec is for.
+    """Run the loop once, for the embedder, the reranker, the second stage, the query shift or the search, whichever the plan's spec is for.
 
     Args:
         index: The index whose model is tuned, or a lake: its folder, or an address such as `s3://bucket/kb`.
@@ -101,7 +104,7 @@ def tune(
         MissingExtraError: If the packages for training are not installed.
     """
     watch, index = observer or Unwatched(), as_index(index)
-    if plan.what not in ("second-stage", "queries"):
+    if plan.what not in NOTHING_ENCODED:
         require_training()
     if (processes := int(os.environ.get("WORLD_SIZE", "1"))) > 1:
         raise TrainingError(
@@ -111,6 +114,9 @@ def tune(
             do="Start it without torchrun, with --processes {processes}",
             processes=processes,
         )
+    if isinstance(plan.spec, SearchSpec):
+        search = SearchSubject(index, plan.spec, plan.exam, plan.device, own=plan.evaluate is None)
+        return _tune(search, plan, run, watch)
     if isinstance(plan.spec, QueryShiftSpec):
         queries = QueryShiftSubject(index, plan.spec, plan.exam, plan.device, own=plan.evaluate is None)
         return _tune(queries, plan, run, watch)

@@ -15,8 +15,9 @@ from quarry.training.fit.spec import RerankerSpec, TrainSpec
 from quarry.training.negatives.spec import NegativeSpec
 from quarry.training.tuning.gate import GateSpec
 from quarry.training.tuning.query_shift.spec import QueryShiftSpec
+from quarry.training.tuning.search.spec import SearchSpec
 from quarry.training.tuning.second_stage.spec import SecondStageSpec
-from quarry.training.tuning.steps import What
+from quarry.training.tuning.steps import NOTHING_ENCODED, What
 
 # Not 1: the dev queries are like the pairs and choose whole tuned weights, which are worse than a mixture on other questions
 # and on the general set.
@@ -131,7 +132,7 @@ class TuningPlan:
         evaluate: Folder of judged queries (BEIR) for the verdict, instead of a share of the examples.
         negatives: How negatives are mined.
         spec: How it is trained; a `RerankerSpec` tunes the reranker, a `SecondStageSpec` the second stage on token states, a
-            `QueryShiftSpec` how questions move, else the embedder is tuned.
+            `QueryShiftSpec` how questions move, a `SearchSpec` both and BM25's weight, else the embedder is tuned.
         reranker: The reranker to begin with: `auto` (what a search with `--rerank auto` uses), `from-encoder` (the index's
             embedder with a new head), an id or a folder. Ignored for embedders.
         rerank_depth: Candidates per held-out query that are reranked for the verdict, as a search does.
@@ -177,7 +178,7 @@ class TuningPlan:
         if isinstance(self.spec, SecondStageSpec):
             return "second-stage"
         if isinstance(self.spec, QueryShiftSpec):
-            return "queries"
+            return "search" if isinstance(self.spec, SearchSpec) else "queries"
         return "reranker" if isinstance(self.spec, RerankerSpec) else "embedder"
 
     @property
@@ -191,7 +192,7 @@ class TuningPlan:
             self.negatives,
             dev_negatives,
             self.spec.seed,
-            index_only=self.what in ("second-stage", "queries"),
+            index_only=self.what in NOTHING_ENCODED,
         )
         if not isinstance(self.spec, QueryShiftSpec):
             return found

@@ -19,7 +19,7 @@ from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.build.progress import Observer
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import IndexBusyError, IndexFormatError, IndexMismatchError
-from quarry.indexer.lake.relabel import with_query_shift, with_reranker, with_second_stage
+from quarry.indexer.lake.relabel import with_parts, with_query_shift, with_reranker, with_second_stage
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.facts import EmbedderFacts, Lineage, RerankerFacts
 from quarry.indexer.storage.generations import Generations, writer_lock
@@ -77,6 +77,11 @@ def newest_promotion(lineage: Lineage | None, *others: RerankerFacts | None) -> 
         if one is not None and (found is None or one.promoted >= found.promoted):
             found = one
     return found
+
+
+def of_one_run(one: Lineage | RerankerFacts | None, other: Lineage | RerankerFacts | None) -> bool:
+    """Whether two parts went live together, so that they are taken back together."""
+    return one is not None and other is not None and one.run == other.run
 
 
 def promote(index: Path, candidate: str, lineage: Lineage) -> None:
@@ -139,7 +144,9 @@ def _print(facts: EmbedderFacts | None) -> str:
 def roll_back(
     index: Path, load: LoadEmbedder, settings: BuildOptions = BuildOptions(), observer: Observer | None = None
 ) -> str:
-    """Take back the newest promotion, of a model, a reranker, a second stage or a query shift; documents indexed since then stay.
+    """Take back the newest promotion, of a model, a reranker, a second stage, a query shift or a search of these two.
+
+    Documents indexed since then stay.
 
     Args:
         index: The index folder.
@@ -158,6 +165,8 @@ def roll_back(
     generations = Generations(index)
     live = Manifest.read(generations.live())
     newest = newest_promotion(live.lineage, live.reranker, live.second_stage, live.query_shift)
+    if live.query_shift is not None and newest is live.query_shift and of_one_run(newest, live.second_stage):
+        return _search_back(index, live)
     if newest is not None and newest is live.query_shift:
         return _query_shift_back(index, live, live.query_shift)
     if newest is not None and newest is live.second_stage:
@@ -179,6 +188,13 @@ def roll_back(
     back = Message.of("tuning.model_back", "rolled back the model of {generation}", generation=live.generation)
     _go_live(index, name, live.lineage.before, back, over=live.embedder)
     return name
+
+
+def _search_back(index: Path, live: Manifest) -> str:
+    back = Message.of("tuning.search_back", "rolled back the tuned search of {generation}", generation=live.generation)
+    parts = {"query_shift": live.query_shift, "second_stage": live.second_stage}
+    before = {name: facts.before for name, facts in parts.items() if facts is not None}
+    return with_parts(index, before, back, expected=live)
 
 
 def _second_stage_back(index: Path, live: Manifest, facts: RerankerFacts) -> str:

@@ -111,6 +111,11 @@ class TuningRun:
         """Its name."""
         return self.folder.name
 
+    def asked_for(self) -> dict[str, Any]:
+        """Return the facts of its plan; none where the plan is not here."""
+        plan = self.folder / _PLAN
+        return dict(json.loads(plan.read_text(encoding="utf-8"))) if plan.is_file() else {}
+
     def begin_data(self) -> bool:
         """Make room for the data and return True, or return False when they are there."""
         if (self.data / _SEAL).is_file():

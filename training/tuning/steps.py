@@ -4,7 +4,10 @@ from typing import Literal
 
 from quarry.indexer.messages import Message
 
-What = Literal["embedder", "reranker", "second-stage", "queries"]
+What = Literal["embedder", "reranker", "second-stage", "queries", "search"]
+
+NOTHING_ENCODED: tuple[What, ...] = ("second-stage", "queries", "search")  # learned from what is stored
+JUDGED_TEACH: tuple[What, ...] = ("queries", "search")  # held-out questions teach after they have judged
 
 _STEPS: dict[What, tuple[tuple[str, ...], ...]] = {
     "embedder": (
@@ -36,6 +39,13 @@ _STEPS: dict[What, tuple[tuple[str, ...], ...]] = {
         ("tuning.training",),
         ("tuning.asking_moved",),
         ("tuning.general_moved",),
+    ),
+    "search": (
+        ("tuning.begins_search",),
+        ("tuning.mining",),
+        ("tuning.training",),
+        ("tuning.asking_searches",),
+        ("tuning.general_searches",),
     ),
 }
 

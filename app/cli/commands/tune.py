@@ -34,6 +34,7 @@ class What(StrEnum):
     reranker = "reranker"
     second_stage = "second-stage"
     queries = "queries"
+    search = "search"
 
 
 EXIT_INTERRUPTED = 130
@@ -45,7 +46,7 @@ def register(cli: typer.Typer) -> None:
         "tune",
         cls=IndexCommand,
         short_help="Fine-tune a model or the search of an index.",
-        help="Fine-tune the embedding model, reranker, second stage or questions of an index on feedback and pairs; it goes live only if shown to be "
+        help="Fine-tune the embedding model, reranker or search of an index on feedback and pairs; it goes live only if shown to be "
         "better. Exits with 4 if refused.",
     )(tune)
 
@@ -55,8 +56,8 @@ def tune(
     what: Annotated[
         What,
         typer.Option(
-            help="What to tune: a model (minutes to hours), or within a minute how questions move (queries) or the second stage on "
-            "token states (second-stage), which encode no passage again."
+            help="What to tune: a model (minutes to hours), or what encodes no passage again: the search as a whole (search), how questions "
+            "move and how much BM25 counts (queries), or the second stage on token states (second-stage)."
         ),
     ] = What.embedder,
     reranker: Annotated[
@@ -115,7 +116,7 @@ def tune(
     settings: Annotated[
         Path | None,
         typer.Option(
-            help="TOML file with training settings (TrainSpec, RerankerSpec, SecondStageSpec or QueryShiftSpec). Default: a preset for the device."
+            help="TOML file with training settings (TrainSpec, RerankerSpec, SecondStageSpec, QueryShiftSpec or SearchSpec). Default: a preset for the device."
         ),
     ] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak of the learning rate.")] = None,
@@ -236,12 +237,15 @@ def _spec(given: _Given, *, what: What, device: str) -> "TrainSpec | SecondStage
     from quarry.retriever.stages.models import usable_device
     from quarry.training.fit.spec import RerankerSpec, TrainSpec, train_preset
     from quarry.training.tuning.query_shift.spec import QueryShiftSpec
+    from quarry.training.tuning.search.spec import SearchSpec
     from quarry.training.tuning.second_stage.spec import SecondStageSpec
 
     if what is What.second_stage:
         return SecondStageSpec.of(given.over({}))
     if what is What.queries:
         return QueryShiftSpec.of(given.over({}))
+    if what is What.search:
+        return SearchSpec.of(given.over({}))
     reranker = what is What.reranker
     preset = train_preset(reranker=reranker, device=choose_device(usable_device(device)[0]), seed=given.seed)
     return (RerankerSpec if reranker else TrainSpec).of(given.over(preset.model_dump(exclude_unset=True)))
@@ -305,14 +309,8 @@ def _print(index: Path, report: "TuningReport", plan: "TuningPlan") -> None:
     if before is not None and after is not None:
         kept = "" if report.against else f", {report.share:.0%} of the tuned weights kept"
         out(f"  dev nDCG@10 {before:.4f} -> {after:.4f}{kept}")
-    if plan.what == "second-stage":
-        out(
-            f"  compared with the second stage that answers now, each ordering the top {plan.rerank_depth}; gain {report.share:g}"
-        )
-    elif plan.what == "queries":
-        out("  compared with questions as they are answered now")
-    elif report.against:
-        out(f"  compared with {report.against}, each reranking the top {plan.rerank_depth}")
+    if compared := _compared(report, plan):
+        out(f"  {compared}")
     out(f"  route {plan.route}")
     for figures in report.verdict.figures():
         out(f"  {figures}")
@@ -333,4 +331,20 @@ def _print(index: Path, report: "TuningReport", plan: "TuningPlan") -> None:
 
 
 def _noun(plan: "TuningPlan") -> str:
-    return {"reranker": "reranker", "second-stage": "second stage", "queries": "query shift"}.get(plan.what, "model")
+    return {"reranker": "reranker", "second-stage": "second stage", "queries": "query shift", "search": "search"}.get(
+        plan.what, "model"
+    )
+
+
+def _compared(report: "TuningReport", plan: "TuningPlan") -> str:
+    """Return what the tuned one was compared with; empty for the embedder."""
+    from quarry.training.tuning.search.parts import SearchParts
+
+    if plan.what == "second-stage":
+        return f"compared with the second stage that answers now, each ordering the top {plan.rerank_depth}; gain {report.share:g}"
+    if plan.what == "queries":
+        return "compared with questions as they are answered now"
+    if plan.what == "search":
+        learned = ", ".join(map(str, SearchParts.load(report.model).named())) or "no part, as none gains alone"
+        return f"compared with the search as it is now; learned: {learned}"
+    return f"compared with {report.against}, each reranking the top {plan.rerank_depth}" if report.against else ""

@@ -27,7 +27,7 @@ from quarry.training.tuning.drift import Drift, drift, logged_queries
 from quarry.training.tuning.loop import TuningReport
 from quarry.training.tuning.plan import TuningPlan, TuningSources
 from quarry.training.tuning.promotion import roll_back
-from quarry.training.tuning.query_shift.spec import QueryShiftSpec
+from quarry.training.tuning.search.spec import SearchSpec
 from quarry.training.tuning.steps import What
 
 
@@ -41,7 +41,7 @@ class TrainingOptions:
         promote: Whether a model that proves better goes live.
         run: Name of the run; the name of an interrupted run continues it.
         reranker: Empty to tune the embedder; otherwise what the reranker is made from: `auto` or `from-encoder`.
-        queries: Whether only the way that questions move is learned, which takes a minute and no package for training.
+        search: Whether the search is tuned on what is stored, which takes a minute and no package for training.
     """
 
     sources: TuningSources
@@ -49,7 +49,7 @@ class TrainingOptions:
     promote: bool
     run: str
     reranker: str = ""
-    queries: bool = False
+    search: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def plan_of(order: TrainingOptions, device: str) -> TuningPlan:
         sources=order.sources,
         split=SplitSpec(seed=order.seed),
         negatives=NegativeSpec(ranks=rank_window("2-200"), number=4, seed=order.seed),
-        spec=QueryShiftSpec(seed=order.seed) if order.queries else preset,
+        spec=SearchSpec(seed=order.seed) if order.search else preset,
         reranker=order.reranker or "auto",
         promote=order.promote,
         device=device,
@@ -122,8 +122,8 @@ def order_of(run: str, facts: Mapping[str, Any], promote: bool, roots: Sequence[
         files = {name: tuple(Path(path) for path in kept[name]) for name in ("pairs", "candidate_pool")}
         sources = TuningSources(**{**kept, **files})
         reranker = str(facts["reranker"]) if facts.get("what") == "reranker" else ""
-        queries = facts.get("what") == "queries"
-        order = TrainingOptions(sources, int(facts["split"]["seed"]), promote, run, reranker, queries)
+        search = facts.get("what") == "search"
+        order = TrainingOptions(sources, int(facts["split"]["seed"]), promote, run, reranker, search)
         same = _as_json(plan_of(order, device).facts()) == _as_json(facts)
     except (KeyError, TypeError, ValueError) as err:
         raise SettingsError(

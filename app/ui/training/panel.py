@@ -24,7 +24,7 @@ from quarry.training.tuning.data import LEAST
 from quarry.training.tuning.plan import TuningSources
 
 KIND = "training"
-QUERIES = "queries"
+SEARCH = "search"
 
 
 def training_section(session: Session) -> None:
@@ -49,9 +49,9 @@ def training_section(session: Session) -> None:
     st.caption(
         say(
             "Learns from users' judgements, and switches only when held-out questions show that search is better. "
-            "Search keeps working meanwhile. How questions are searched for is learned within a minute; a model takes about 20 minutes "
+            "Search keeps working meanwhile. The search itself is tuned within a minute; a model takes about 20 minutes "
             "for a thousand examples (a small one, on a CPU). A run can be stopped, continued later, and rolled back after it went live.",
-            "从用户的标注中学习；只有留出的问题证明搜索更好时才会上线，期间搜索照常进行。学习如何检索问题只需一分钟；"
+            "从用户的标注中学习；只有留出的问题证明搜索更好时才会上线，期间搜索照常进行。调整检索方式只需一分钟；"
             "微调模型时，小模型在 CPU 上用一千个样本约需 20 分钟。运行可以停止、以后继续，上线之后也可以回滚。",
         )
     )
@@ -145,9 +145,9 @@ def _order(session: Session, job: Job | None, *, models: bool) -> None:
                 )
                 return
             sources = TuningSources(feedback, pairs, corpus, int(most) if most else None, one_person=alone)
-            queries, name = chosen == QUERIES, training_job.new_run_name()
-            reranker = "" if queries else chosen
-            _start(session, TrainingOptions(sources, int(seed), promote, name, reranker, queries))
+            search, name = chosen == SEARCH, training_job.new_run_name()
+            reranker = "" if search else chosen
+            _start(session, TrainingOptions(sources, int(seed), promote, name, reranker, search))
         except SearchError as err:
             show_fault(say("Training cannot start.", "无法开始训练。"), err, say)
 
@@ -186,28 +186,31 @@ def _what(session: Session, *, models: bool) -> str:
     """Ask what to tune; `models` says whether models can be.
 
     Returns:
-        `QUERIES`, or what a reranker is made from; empty for the embedder.
+        `SEARCH`, or what a reranker is made from; empty for the embedder.
     """
     say = session.say
     names = {
         "": say("the embedder, which finds passages", "检索段落的向量模型"),
-        QUERIES: say("how questions are searched for (a minute)", "如何检索问题（一分钟）"),
+        SEARCH: say("the search itself (a minute)", "检索方式（一分钟）"),
         "auto": say("the reranker", "重排模型"),
         FROM_ENCODER: say("a new reranker made from this index's model", "由该索引的模型得到的新重排模型"),
     }
     chosen: str = st.radio(
         say("What to tune", "微调对象"),
-        list(names) if models else [QUERIES],
+        list(names) if models else [SEARCH],
         format_func=names.__getitem__,
         horizontal=True,
         key="training.what",
     )
-    if chosen == QUERIES:
+    if chosen == SEARCH:
         st.caption(
             say(
-                "Questions move toward the passages that were judged right; no document is encoded again. It takes a minute and "
-                "mostly changes little; it goes live only when held-out questions show a gain.",
-                "问题的向量会向标注为正确的段落偏移，文档无需重新编码。只需一分钟，改变通常很小；留出的问题显示有提升时才会上线。",
+                "Learns how questions move toward the passages that were judged right, how much BM25 counts, and how the second stage "
+                "compares words; no document is encoded again. What does not help alone is left out. It takes a minute or two and mostly "
+                "changes little; it goes live only when held-out questions show a gain.",
+                "学习问题如何向标注为正确的段落偏移、BM25 占多大权重，以及第二阶段如何比较词语；文档无需重新编码，"
+                "单独没有帮助的部分不采用。"
+                "只需一两分钟，改变通常很小；留出的问题显示有提升时才会上线。",
             )
         )
     elif chosen:

@@ -15,7 +15,7 @@ from quarry.indexer.storage.facts import RerankerFacts
 from quarry.training.examples.from_feedback import Curated
 from quarry.training.examples.reasons import Counts
 from quarry.training.tuning.data import LEAST
-from quarry.training.tuning.promotion import Step
+from quarry.training.tuning.promotion import Step, of_one_run
 from quarry.training.tuning.steps import What, step_of
 
 
@@ -133,6 +133,8 @@ def verdict_words(live: Step, say: Say) -> str:
 def rollback_words(live: Step, say: Say) -> list[str]:
     """Return what a rollback does; empty when the live model was not promoted here."""
     newest = live.newest
+    if live.query_shift is not None and newest is live.query_shift and of_one_run(newest, live.second_stage):
+        return _search_back(live.query_shift, say)
     if newest is not None and newest is live.query_shift:
         return _query_shift_back(live.query_shift, say)
     if newest is not None and newest is live.second_stage:
@@ -191,6 +193,17 @@ def _query_shift_back(facts: RerankerFacts, say: Say) -> list[str]:
             ),
             f"从标注中学到的问题偏移（运行 {safe(facts.run)}）停用，"
             + ("恢复使用此前学到的偏移。" if facts.before else "此后按问题原样检索。"),
+        ),
+        say("Documents, vectors and the model stay as they are.", "文档、向量和检索模型保持不变。"),
+    ]
+
+
+def _search_back(facts: RerankerFacts, say: Say) -> list[str]:
+    run = safe(facts.run)
+    return [
+        say(
+            f"What run {run} taught the search (questions and second stage) is switched off; search is again as it was before it.",
+            f"运行 {run} 对检索的调整（问题与第二阶段）停用，恢复到此前的检索方式。",
         ),
         say("Documents, vectors and the model stay as they are.", "文档、向量和检索模型保持不变。"),
     ]

@@ -177,8 +177,10 @@ RUNS = {
     "quarry feedback my-index --export rows.jsonl": Run("", before=judge, leaves="rows.jsonl"),
     "quarry gaps my-index": Run("who waters the plants"),
     'quarry gaps my-index --answer "who waters the plants?" --file answer.md': Run("plants"),
+    "quarry gaps my-index --answered": Run("found, result"),
     "quarry tune my-index": Run(TUNED, before=learnable, codes=(0, 4)),
     "quarry tune my-index --pairs pairs.csv": Run(TUNED, codes=(0, 4)),
+    "quarry tune my-index --what search": Run(TUNED, codes=(0, 4)),
     "quarry tune my-index --what second-stage": Run(TUNED, codes=(0, 4)),
     "quarry pairs ~/documents --into pairs.jsonl": Run("", leaves="pairs.jsonl"),
     "quarry synthesize --into rows.jsonl --endpoint URL --endpoint-model NAME": Run(

@@ -34,6 +34,7 @@ from quarry.training.tuning.data.verdict import folder_passages, judged_queries,
 from quarry.training.tuning.plan import DataSpec, TuningObserver
 from quarry.training.tuning.run import FOLDER as TUNING
 from quarry.training.tuning.run import TuningRun
+from quarry.training.tuning.steps import JUDGED_TEACH
 
 DEV_QUERIES = 100
 DEV_PASSAGES = 200  # beside the dev queries' own: so an evaluation is half a minute of the offline model on one core
@@ -182,16 +183,17 @@ def _trained_on(index: Index) -> set[str]:
 
 
 def _taught(index: Index) -> set[str]:
-    """Return the query keys that the live query shift was learned from, held-out ones of its run too."""
+    """Return the query keys that the live query shift or search was learned from, held-out ones of its run too."""
     keys: set[str] = set()
-    facts = index.manifest.query_shift
-    while facts is not None:
-        data = index.root / TUNING / facts.run / "data"
-        if (data / _TRAIN).is_file():
-            keys |= {query_key(row.query) for row in read_training_rows(data / _TRAIN)}
-        if (data / _HELD_OUT).is_dir():
-            keys |= {query_key(query.text) for query in load_dataset(data / _HELD_OUT).queries}
-        facts = facts.before
+    for newest in (index.manifest.query_shift, index.manifest.second_stage):
+        facts = newest
+        while facts is not None:
+            run = TuningRun(index.root / TUNING / facts.run)
+            if (run.data / _TRAIN).is_file() and run.asked_for().get("what") in JUDGED_TEACH:
+                keys |= {query_key(row.query) for row in read_training_rows(run.data / _TRAIN)}
+                held = run.data / _HELD_OUT
+                keys |= {query_key(query.text) for query in load_dataset(held).queries} if held.is_dir() else set()
+            facts = facts.before
     return keys
 
 

@@ -35,8 +35,13 @@ class FusionMoves:
         """Return the move that questions teach, in log-odds; 0 where they teach none, and without vectors."""
         if self._fused is None or len(questions) < 2:
             return 0.0
+        return best_move(self.tried(questions))
+
+    def tried(self, questions: Sequence[JudgedQuestion]) -> NDArray[np.float64]:
+        """Return nDCG@10 of each question at each of `MOVES`, shape (questions, moves); zeros without vectors."""
         self._look_up(questions)
-        return best_move(np.stack([self._known[one] for one in questions]))
+        nothing = np.zeros(len(MOVES))
+        return np.stack([self._known.get(one, nothing) for one in questions])
 
     def _look_up(self, questions: Sequence[JudgedQuestion]) -> None:
         new = [one for one in dict.fromkeys(questions) if one not in self._known]

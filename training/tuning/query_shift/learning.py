@@ -9,7 +9,7 @@ do not overfit it; maps with more parameters lost on held-out questions (docs/tu
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +17,13 @@ import numpy as np
 from quarry.indexer.embedder import Embedder, Vectors
 from quarry.indexer.opened import Index
 from quarry.indexer.stores.base import VectorStore
+from quarry.retriever.data.datasets import Dataset
+from quarry.retriever.ranking import Query
 from quarry.retriever.searcher import document_of
 from quarry.retriever.stages.query_shift import QueryShift
+from quarry.training.examples.example import Example
+from quarry.training.examples.held_out import Places
+from quarry.training.examples.row import TrainingRow
 from quarry.training.tuning.query_shift.spec import QueryShiftSpec
 
 
@@ -28,6 +33,24 @@ class JudgedQuestion:
 
     text: str
     documents: frozenset[str]
+
+
+def questions_of(rows: Iterable[TrainingRow], places: Places) -> list[JudgedQuestion]:
+    """Return the questions of rows, with the documents that hold their passages."""
+    found: dict[str, frozenset[str]] = {}
+    for row in rows:
+        documents = frozenset(places.documents(Example.of(row)))
+        found[row.query] = found.get(row.query, frozenset()) | documents
+    return [JudgedQuestion(text, documents) for text, documents in found.items()]
+
+
+def questions_asked(dataset: Dataset, queries: Iterable[Query] | None = None) -> list[JudgedQuestion]:
+    """Return questions of a data set, all for None, with the documents that answer them."""
+    found = []
+    for query in dataset.queries if queries is None else queries:
+        grades = dataset.qrels.get(query.query_id, {})
+        found.append(JudgedQuestion(query.text, frozenset(name for name, grade in grades.items() if grade > 0)))
+    return found
 
 
 class Steps:

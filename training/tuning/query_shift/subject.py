@@ -1,6 +1,6 @@
 """The query shift as `quarry.training.tuning.loop` tunes it: learned from stored vectors, judged, recorded in a manifest."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,11 +11,9 @@ from quarry.indexer.models.digest import content_digest
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.manifest import Manifest
 from quarry.retriever.data.datasets import Dataset
-from quarry.retriever.ranking import Query
+from quarry.retriever.ranking import Route
 from quarry.retriever.stages.query_shift import QueryShift
-from quarry.training.examples.example import Example
 from quarry.training.examples.held_out import Places
-from quarry.training.examples.row import TrainingRow
 from quarry.training.tuning.data import TuningData, train_rows
 from quarry.training.tuning.embedder import model_of, training_begins
 from quarry.training.tuning.gate import judge
@@ -23,9 +21,9 @@ from quarry.training.tuning.live_search import LiveSearch
 from quarry.training.tuning.plan import Exam, TuningObserver
 from quarry.training.tuning.query_shift.blocks import blocks_of
 from quarry.training.tuning.query_shift.fusion import FusionMoves
-from quarry.training.tuning.query_shift.learning import JudgedQuestion, Steps
+from quarry.training.tuning.query_shift.learning import JudgedQuestion, Steps, questions_asked, questions_of
 from quarry.training.tuning.query_shift.spec import QueryShiftSpec
-from quarry.training.tuning.query_shift.trials import Block, general_trial, held_out_trial
+from quarry.training.tuning.query_shift.trials import Block, Side, general_trial, held_out_trial
 from quarry.training.tuning.run import TuningRun
 from quarry.training.tuning.subject import Fitted, Judged
 
@@ -66,16 +64,7 @@ class QueryShiftSubject:
             IndexFormatError: If it has none.
             SettingsError: If the verdict is to be by words alone, which do not move.
         """
-        live = Manifest.read(Generations(self.root).live())
-        model_of(self.root, live)
-        if self.exam.route == "bm25":
-            raise SettingsError(
-                "tuning.route_without_vectors",
-                "route bm25 compares no vectors, so questions that move change nothing",
-                expected="hybrid or dense",
-                do="Leave --route out",
-            )
-        return live
+        return checked_vectors(self.root, self.exam.route)
 
     def open_live(self) -> LiveSearch:
         """Open the live generation with its model and its second stage; no cross-encoder has a say.
@@ -101,7 +90,10 @@ class QueryShiftSubject:
         Raises:
             FeedbackError: If no question has its answer in the index.
         """
-        questions = [*_questions(data.train, Places(live.index)), *(self._asked(data.held_out) if self.own else ())]
+        questions = [
+            *questions_of(data.train, Places(live.index)),
+            *(questions_asked(data.held_out) if self.own else ()),
+        ]
         watch.stage(training_begins(len(questions)))
         shift = self._learned(live)(questions)
         if shift is None:
@@ -132,11 +124,25 @@ class QueryShiftSubject:
                 count=len(held_out.queries),
             )
         )
-        blocks = self._blocks(live, held_out, run) if self.own else [Block(held_out.queries, tuned.shift)]
+        blocks = (
+            self._blocks(live, held_out, run)
+            if self.own
+            else [Block(held_out.queries, live.searcher.with_query_shift(tuned.shift))]
+        )
         held = held_out_trial(live.searcher, blocks, held_out, self.exam)
         watch.stage(Message.of("tuning.general_moved", "asking the general set as it is and moved"))
-        named = content_digest(tuned.folder.absolute())[:16], tuned.shift
-        general = general_trial(live.searcher, live.embedder, named, self.exam, run.general)
+        recorded, shift = live.index.manifest.query_shift, live.searcher.pipeline.shift
+        sides = (
+            Side(
+                f"live-{recorded.digest[:16]}" if recorded else "still",
+                lambda searcher: searcher.with_query_shift(shift.get() if shift else None),
+            ),
+            Side(
+                f"moved-{content_digest(tuned.folder.absolute())[:16]}",
+                lambda searcher: searcher.with_query_shift(tuned.shift),
+            ),
+        )
+        general = general_trial(live.searcher, live.embedder, sides, self.exam, run.general)
         return Judged(judge(held, general, self.exam.rule), _NAME)
 
     def promote(self, live: LiveSearch, tuned: MovedQueries, judged: Judged, run: str) -> str:
@@ -153,10 +159,11 @@ class QueryShiftSubject:
     def _blocks(self, live: LiveSearch, held_out: Dataset, run: TuningRun) -> Iterator[Block]:
         """Yield the held-out questions in blocks, each with what the questions before it taught."""
         learned = self._learned(live)
-        seen = _questions(train_rows(run), Places(live.index))
+        seen = questions_of(train_rows(run), Places(live.index))
         for queries in blocks_of(held_out, self.spec.blocks, self.spec.seed):
-            yield Block(queries, learned(seen))
-            seen += self._asked(held_out, queries)
+            shift = learned(seen)
+            yield Block(queries, live.searcher if shift is None else live.searcher.with_query_shift(shift))
+            seen += questions_asked(held_out, queries)
 
     def _learned(self, live: LiveSearch) -> Callable[[Sequence[JudgedQuestion]], QueryShift | None]:
         """Return what learns from parts of the questions; each question is looked at once."""
@@ -169,27 +176,27 @@ class QueryShiftSubject:
 
         return learned
 
-    def _asked(self, dataset: Dataset, queries: Iterable[Query] | None = None) -> list[JudgedQuestion]:
-        chosen = dataset.queries if queries is None else queries
-        return [
-            JudgedQuestion(
-                query.text,
-                frozenset(name for name, grade in dataset.qrels.get(query.query_id, {}).items() if grade > 0),
-            )
-            for query in chosen
-        ]
+
+def checked_vectors(root: Path, route: Route) -> Manifest:
+    """Return the live manifest of an index, which has vectors.
+
+    Raises:
+        IndexFormatError: If it has none.
+        SettingsError: If the verdict is to be by words alone, which do not move.
+    """
+    live = Manifest.read(Generations(root).live())
+    model_of(root, live)
+    if route == "bm25":
+        raise SettingsError(
+            "tuning.route_without_vectors",
+            "route bm25 compares no vectors, so questions that move change nothing",
+            expected="hybrid or dense",
+            do="Leave --route out",
+        )
+    return live
 
 
 def _fusion_moves(by: float) -> Message:
     if by > 0:
         return Message.of("tuning.bm25_counts_more", "BM25 counts more in this index: {by:.1f} in log-odds", by=by)
     return Message.of("tuning.bm25_counts_less", "BM25 counts less in this index: {by:.1f} in log-odds", by=-by)
-
-
-def _questions(rows: Iterable[TrainingRow], places: Places) -> list[JudgedQuestion]:
-    """Return the questions of rows, with the documents that hold their passages."""
-    found: dict[str, frozenset[str]] = {}
-    for row in rows:
-        documents = frozenset(places.documents(Example.of(row)))
-        found[row.query] = found.get(row.query, frozenset()) | documents
-    return [JudgedQuestion(text, documents) for text, documents in found.items()]

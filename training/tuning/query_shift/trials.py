@@ -1,7 +1,8 @@
-"""Questions that move and questions that stand still, on the held-out queries and on the general set, both as a search answers them."""
+"""The live search and a tuned one, on the held-out queries and on the general set, both as they are served."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from quarry.indexer.embedder import Embedder
@@ -14,7 +15,6 @@ from quarry.retriever.evaluation.saved import SavedEvaluation
 from quarry.retriever.ranking import Query
 from quarry.retriever.searcher import Searcher, document_run
 from quarry.retriever.stages.models import LATE, LazyEmbedder, LazyReranker
-from quarry.retriever.stages.query_shift import QueryShift
 from quarry.training.tuning.gate import Trial
 from quarry.training.tuning.plan import Exam
 from quarry.training.tuning.second_stage.trials import general_index
@@ -23,38 +23,45 @@ from quarry.training.tuning.trials import MEASURES, once
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Questions, and the shift by which they are judged; None where nothing had been learned yet."""
+    """Questions, and the search by which they are judged: the live one where nothing had been learned yet."""
 
     queries: tuple[Query, ...]
-    shift: QueryShift | None
+    tuned: Searcher
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the two searches of the general set: a name that no other has, and what it puts on a search."""
+
+    name: str
+    on: Callable[[Searcher], Searcher]
 
 
 def held_out_trial(live: Searcher, blocks: Iterable[Block], held_out: Dataset, exam: Exam) -> Trial:
-    """Ask each block of the live generation as it is, and with the block's shift.
+    """Ask each block of the live generation as it is, and of the block's own search.
 
     Raises:
         CorpusError: If no query has a relevant document.
-        ModelError: If a stage failed for some queries: what the shift would have done is then unknown.
+        ModelError: If a stage failed for some queries: what the tuned search would have done is then unknown.
     """
     before: dict[str, Sequence[tuple[str, float]]] = {}
     after: dict[str, Sequence[tuple[str, float]]] = {}
     asked: list[Query] = []
     for block in blocks:
         asked += block.queries
-        before |= _run(live, block.queries, exam)
-        moved = live if block.shift is None else live.with_query_shift(block.shift)
-        after |= _run(moved, block.queries, exam)
+        before |= as_served(live, block.queries, exam)
+        after |= as_served(block.tuned, block.queries, exam)
     ours, theirs = (evaluate(run, held_out.qrels, MEASURES, queries=asked) for run in (before, after))
     return Trial(ours, theirs, asked)
 
 
-def general_trial(live: Searcher, embedder: Embedder, tuned: tuple[str, QueryShift], exam: Exam, kept: Path) -> Trial:
-    """Ask the general set of an index of its own, with the live shift and with the tuned one.
+def general_trial(live: Searcher, embedder: Embedder, sides: tuple[Side, Side], exam: Exam, kept: Path) -> Trial:
+    """Ask the general set of an index of its own, by the live search and by the tuned one.
 
     Args:
         live: What answers now.
         embedder: Its model.
-        tuned: The tuned shift, after a name for it.
+        sides: What the live search and the tuned one put on it.
         exam: Names the set and the route.
         kept: Where the index and the evaluations are kept, for later runs.
 
@@ -65,27 +72,27 @@ def general_trial(live: Searcher, embedder: Embedder, tuned: tuple[str, QueryShi
     dataset, states = load_dataset(exam.general), live.index.manifest.token_states
     index = general_index(dataset, embedder, kept, token_states=states)
     searcher = Searcher(index, LazyEmbedder(index, embedder, "cpu"), LazyReranker(LATE, "cpu", index))
-    recorded, shift = live.index.manifest.query_shift, live.pipeline.shift
-    sides = (
-        (f"live-{recorded.digest[:16]}" if recorded else "still", shift.get() if shift else None),
-        (f"moved-{tuned[0]}", tuned[1]),
-    )
     name = f"queries-{embedder.spec.fingerprint[:16]}-{dataset.digest[:16]}-{exam.route}-{exam.rerank_depth}"
     if states:
         name += "-tokens"
 
-    def ask(one: QueryShift | None) -> SavedEvaluation:
-        asked = searcher.with_query_shift(one)
+    def ask(side: Side) -> SavedEvaluation:
+        asked = side.on(searcher)
         found = evaluate_route(asked, dataset, _route(asked, exam), MEASURES, rerank_depth=exam.rerank_depth)
         if found.degraded:
             raise _not_whole(str(found.degraded[0]))
         return found.saved(asked, dataset)
 
-    found = [once(kept / f"{name}-{key}", lambda one=one: ask(one)).evaluation for key, one in sides]  # type: ignore[misc]
+    found = [once(kept / f"{name}-{side.name}", partial(ask, side)).evaluation for side in sides]
     return Trial(found[0], found[1], dataset.queries)
 
 
-def _run(searcher: Searcher, queries: tuple[Query, ...], exam: Exam) -> Run:
+def as_served(searcher: Searcher, queries: Sequence[Query], exam: Exam) -> Run:
+    """Ask questions by the route of the exam, with the second stage where the index has one.
+
+    Raises:
+        ModelError: As `held_out_trial`.
+    """
     rankings, run = document_run(
         searcher, queries, DEPTH, route_options(_route(searcher, exam), rerank_depth=exam.rerank_depth)
     )

@@ -26,13 +26,21 @@ if TYPE_CHECKING:
 _GAIN = 0.5  # at the start
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Chosen:
-    """The map that the queries chose, and nDCG@10 on them without it and with maps that had not seen them, in [0, 1]."""
+    """The map that the queries chose, and nDCG@10 on them without it and with maps that had not seen them, in [0, 1].
+
+    Attributes:
+        tuned: The map.
+        before: Mean without it.
+        after: Mean with maps that had not seen the query.
+        gains: The difference of each query, shape (queries,).
+    """
 
     tuned: TokenMap
     before: float
     after: float
+    gains: NDArray[np.float64]
 
 
 def fit_map(train: Sequence[CandidateList], dev: Sequence[CandidateList], spec: SecondStageSpec) -> Chosen:
@@ -64,7 +72,7 @@ def fit_map(train: Sequence[CandidateList], dev: Sequence[CandidateList], spec: 
         seeds = range(spec.seed, spec.seed + spec.seeds)
         change = np.stack([_learned(queries, spec, closeness, seed) for seed in seeds]).mean(axis=0)
     after = crossed[closeness, gain]
-    return Chosen(TokenMap(change, gain), _mean(before), _mean(after))
+    return Chosen(TokenMap(change, gain), _mean(before), _mean(after), after - before)
 
 
 def _crossed(

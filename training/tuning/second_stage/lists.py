@@ -1,6 +1,6 @@
 """Queries with the candidates that the index itself finds for them, their stored token vectors, and which ones are right."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,21 +56,31 @@ def candidate_lists(searcher: Searcher, examples: Sequence[Example], places: Pla
         ModelError: If the index has no token states, or its model gives none.
         IndexFormatError: If token states are missing or damaged.
     """
-    late = searcher.pipeline.late
-    if late is None:
-        raise no_token_states(searcher.index.root)
     answers: dict[str, frozenset[str]] = {}
     for example in examples:
         found = frozenset(places.documents(example))
         if found:
             answers[example.row.query] = answers.get(example.row.query, frozenset()) | found
+    return list(judged_lists(searcher, answers, depth).values())
+
+
+def judged_lists(searcher: Searcher, answers: Mapping[str, frozenset[str]], depth: int) -> dict[str, CandidateList]:
+    """Rank questions, given with the documents that answer them, by the fused route; those with candidates are kept.
+
+    Raises:
+        ModelError: As `candidate_lists`.
+        IndexFormatError: As `candidate_lists`.
+    """
+    late = searcher.pipeline.late
+    if late is None:
+        raise no_token_states(searcher.index.root)
     asked = [Query(text, text) for text in answers]
-    lists = []
+    lists = {}
     for ranking in searcher.rank(asked, depth, SearchOptions(rerank=False)):
         if len(ranking.hits) > 1:
             documents = [document_of(hit.chunk_id) for hit in ranking.hits]
             compared = late.compared(ranking.query.text, ranking.hits)
-            lists.append(CandidateList(compared, documents, answers[ranking.query.query_id]))
+            lists[ranking.query.query_id] = CandidateList(compared, documents, answers[ranking.query.query_id])
     return lists
 
 
