@@ -68,8 +68,7 @@ class Compared:
 
     def tuned_part(self, tuned: TokenMap) -> NDArray[np.float32]:
         """Return z(MaxSim of the changed query), shape (n_candidates,); the gain does not matter."""
-        asked = tuned(self.asked)
-        return z_scores(np.array([maxsim(asked, one) for one in self.states], dtype=np.float32))
+        return z_scores(maxsims(tuned(self.asked), self.states))
 
 
 class LateInteraction:
@@ -257,6 +256,23 @@ def maxsim(query: NDArray[np.float32], passage: TokenBytes) -> float:
         return -1.0
     cosines = query @ unit_rows(passage).T  # (n_query_tokens, n_passage_tokens)
     return float(cosines.max(axis=1).mean())
+
+
+def maxsims(query: NDArray[np.float32], passages: Sequence[TokenBytes]) -> NDArray[np.float32]:
+    """Return `maxsim` of many passages in one multiplication, shape (n_passages,).
+
+    Args:
+        query: Unit rows, shape (n_query_tokens, dim).
+        passages: As stored, each of shape (n_passage_tokens, dim).
+    """
+    found = np.full(len(passages), -1.0, dtype=np.float32)
+    filled = [place for place, one in enumerate(passages) if len(one)]
+    if not len(query) or not filled:
+        return found
+    starts = np.cumsum([0, *(len(passages[place]) for place in filled[:-1])])
+    cosines = query @ unit_rows(np.concatenate([passages[place] for place in filled])).T
+    found[filled] = np.maximum.reduceat(cosines, starts, axis=1).mean(axis=0)
+    return found
 
 
 def z_scores(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -20,7 +20,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 import numpy as np
 
@@ -62,12 +62,13 @@ STRENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
 
 @dataclass(frozen=True)
 class Given:
-    """How many questions are judged, how often they are drawn, on which sets (all for none), and whether the whole search is tuned."""
+    """How many questions are judged, how often they are drawn, on which sets (all for none), and whether the whole search is tuned, from which seed on."""
 
     judged: int
     draws: int
     names: tuple[str, ...]
     search: bool = False
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,15 @@ class Bench:
             print(f"{one.name}: {len(documents)} documents", file=sys.stderr, flush=True)
         return root
 
+    def lend_general(self, copy: Path) -> None:
+        """Put the general set, indexed and asked by runs before, where a run looks for it: it is the same for all sets."""
+        (self.work / "general").mkdir(exist_ok=True)
+        shutil.copytree(self.work / "general", copy / "tuning" / ".general", dirs_exist_ok=True)
+
+    def keep_general(self, copy: Path) -> None:
+        """Keep the general set for later runs."""
+        shutil.copytree(copy / "tuning" / ".general", self.work / "general", dirs_exist_ok=True)
+
     def searcher(self, root: Path) -> Searcher:
         """Open an index with kept vectors."""
         return Searcher.open(root, embedder=self.embedder)  # type: ignore[arg-type]
@@ -168,17 +178,20 @@ def plan_of(pairs: Path, seed: int, *, search: bool) -> TuningPlan:
     return TuningPlan(general_path(), sources, spec=spec, promote=False, device="cpu")
 
 
-def tuned(bench: Bench, one: JudgedSet, rows: Sequence[TrainingRow], seed: int) -> tuple[TuningReport, float, Path]:
-    """Run the loop on a copy of the index; returns the report, the seconds and the copy."""
+def tuned(
+    bench: Bench, one: JudgedSet, rows: Sequence[TrainingRow], seed: int
+) -> tuple[TuningReport, tuple[float, float], Path]:
+    """Run the loop on a copy of the index; returns the report, the seconds (on the clock, of processors) and the copy."""
     root = bench.index(one)
     copy = bench.work / "copies" / one.name
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(root, copy)
+    bench.lend_general(copy)
     write_training_rows(bench.work / "pairs.jsonl", rows)
-    began = perf_counter()
+    began, worked = perf_counter(), process_time()
     report = tune(copy, plan_of(bench.work / "pairs.jsonl", seed, search=bench.states), run="benchmark")
-    seconds = perf_counter() - began
-    shutil.copytree(copy / "tuning" / ".general", root / "tuning" / ".general", dirs_exist_ok=True)
+    seconds = perf_counter() - began, process_time() - worked
+    bench.keep_general(copy)
     return report, seconds, copy
 
 
@@ -195,11 +208,11 @@ def rows_of(part: Sides, answers: Mapping[str, Sequence[str]] | None = None) -> 
 
 def run(bench: Bench, given: Given) -> None:
     """Print the table."""
-    print("| set | judged, asked | before | after | difference | verdicts | general set | s | parts |")
+    print("| set | judged, asked | before | after | difference | verdicts | general set | s (processor) | parts |")
     print("|---|---|---|---|---|---|---|---|---|", flush=True)
     for one in sets(given.names):
         lines, verdicts, general, took, learned, counts = [], [], [], [], [], (0, 0)
-        for seed in range(given.draws):
+        for seed in range(given.seed, given.seed + given.draws):
             part = sides(one, given.judged, seed)
             if part is None:
                 break
@@ -221,7 +234,7 @@ def run(bench: Bench, given: Given) -> None:
         print(
             f"| {one.name} | {counts[0]}, {counts[1]} | {np.mean([line[0] for line in lines]):.3f} "
             f"| {np.mean([line[1] for line in lines]):.3f} | {deltas.mean():+.4f} ({low[0]:+.4f} to {high[0]:+.4f}) "
-            f"| {sum(verdicts)} of {len(verdicts)} | {np.mean(general):+.4f} | {' '.join(f'{seconds:.0f}' for seconds in took)} "
+            f"| {sum(verdicts)} of {len(verdicts)} | {np.mean(general):+.4f} | {' '.join(f'{wall:.0f} ({work:.0f})' for wall, work in took)} "
             f"| {'; '.join(learned)} |",
             flush=True,
         )
@@ -232,7 +245,7 @@ def null(bench: Bench, given: Given) -> None:
     promoted = asked = 0
     for one in sets(given.names):
         searcher = bench.searcher(bench.index(one))
-        for seed in range(given.draws):
+        for seed in range(given.seed, given.seed + given.draws):
             part = sides(one, given.judged, seed)
             if part is None:
                 break
@@ -244,9 +257,10 @@ def null(bench: Bench, given: Given) -> None:
             copy = bench.work / "copies" / one.name
             shutil.rmtree(copy, ignore_errors=True)
             shutil.copytree(bench.index(one), copy)
+            bench.lend_general(copy)
             write_training_rows(bench.work / "pairs.jsonl", rows_of(part, answers))
             report = tune(copy, plan_of(bench.work / "pairs.jsonl", seed, search=given.search), run="null")
-            shutil.copytree(copy / "tuning" / ".general", bench.index(one) / "tuning" / ".general", dirs_exist_ok=True)
+            bench.keep_general(copy)
             shutil.rmtree(copy)
             promoted += report.verdict.promote
             asked += 1
@@ -271,7 +285,7 @@ def choose(bench: Bench, given: Given) -> None:
     for one in sets(given.names):
         searcher = bench.searcher(bench.index(one))
         found: dict[float, list[float]] = {strength: [] for strength in STRENGTHS}
-        for seed in range(given.draws):
+        for seed in range(given.seed, given.seed + given.draws):
             part = sides(one, given.judged, seed)
             if part is None:
                 break
@@ -309,9 +323,10 @@ def main() -> None:
     parser.add_argument("--judged", type=int, default=50)
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--set", action="append", dest="names", default=[])
+    parser.add_argument("--seed", type=int, default=0, help="of the first draw")
     parser.add_argument("--search", action="store_true")
     options = parser.parse_args()
-    given = Given(options.judged, options.draws, tuple(options.names), options.search)
+    given = Given(options.judged, options.draws, tuple(options.names), options.search, options.seed)
     bench = Bench(options.work, options.cache, states=given.search)
     if options.what == "build":
         for one in sets(given.names):

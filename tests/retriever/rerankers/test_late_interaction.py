@@ -7,7 +7,7 @@ from quarry.indexer.errors import IndexFormatError, ModelError
 from quarry.indexer.tokens.cache import TokenCache
 from quarry.indexer.tokens.projection import Projection
 from quarry.retriever.ranking import Evidence, Hit
-from quarry.retriever.rerankers.late_interaction import LateInteraction, maxsim, token_weight, z_scores
+from quarry.retriever.rerankers.late_interaction import LateInteraction, maxsim, maxsims, token_weight, z_scores
 from quarry.retriever.rerankers.stored_states import StoredStates
 
 
@@ -36,6 +36,15 @@ def test_a_passage_finds_itself_and_more_tokens_never_lower_its_score():
     assert maxsim(own, passage) == pytest.approx(1, abs=1e-5)
     asked = rng.standard_normal((3, 16)).astype(np.float32)
     assert maxsim(asked, passage) >= maxsim(asked, passage[:5])
+
+
+def test_many_passages_at_once_get_the_scores_of_each():
+    draws = np.random.default_rng(0)
+    query = draws.standard_normal((5, 16)).astype(np.float32)
+    query /= np.linalg.norm(query, axis=1, keepdims=True)
+    passages = [draws.integers(-127, 128, (size, 16)).astype(np.int8) for size in (3, 0, 40, 1, 0)]
+    assert maxsims(query, passages) == pytest.approx([maxsim(query, one) for one in passages], abs=1e-6)
+    assert maxsims(query[:0], passages).tolist() == [-1.0] * 5 and maxsims(query, []).tolist() == []
 
 
 def test_no_tokens_on_one_side_is_the_lowest_score():

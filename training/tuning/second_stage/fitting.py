@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from quarry.indexer.tokens.projection import unit_rows
+from quarry.indexer.tokens.projection import TokenBytes, unit_rows
 from quarry.retriever.rerankers.token_map import TokenMap
 from quarry.training.tuning.second_stage.lists import CandidateList
 from quarry.training.tuning.second_stage.spec import SecondStageSpec
@@ -126,18 +126,17 @@ def _learned(train: Sequence[CandidateList], spec: SecondStageSpec, closeness: f
 
     usable = [one for one in train if one.positive() is not None and one.negatives(1)]
     dim = usable[0].compared.asked.shape[1] if usable else (train[0].compared.asked.shape[1] if train else 1)
+    lessons = [_Lesson.of(one, spec.negatives) for one in usable]
     change = torch.zeros(dim, dim, requires_grad=True)
     log_gain = torch.tensor(float(np.log(_GAIN)), requires_grad=True)
     optimizer = torch.optim.Adam([change, log_gain], lr=spec.learning_rate)
-    steps = spec.epochs * -(-len(usable) // spec.batch_size)
+    steps = spec.epochs * -(-len(lessons) // spec.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
     draws = np.random.default_rng(seed)
     for _ in range(spec.epochs):
-        for part in _batches(draws.permutation(len(usable)), spec.batch_size):
+        for part in _batches(draws.permutation(len(lessons)), spec.batch_size):
             optimizer.zero_grad()
-            loss = torch.stack(
-                [_loss(usable[row], change, log_gain.exp(), spec.negatives, closeness) for row in part]
-            ).mean()
+            loss = torch.stack([lessons[row].loss(change, log_gain.exp(), closeness) for row in part]).mean()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
@@ -150,29 +149,52 @@ def _batches(order: NDArray[np.int64], size: int) -> Iterator[list[int]]:
         yield order[first : first + size].tolist()
 
 
-def _loss(one: CandidateList, change: "Tensor", gain: "Tensor", negatives: int, closeness: float) -> "Tensor":
-    """Return the loss of one query."""
-    import torch
-    from torch.nn.functional import cross_entropy, normalize
+@dataclass(frozen=True, slots=True, eq=False)
+class _Lesson:
+    """A query with its positive and negatives; what does not depend on the map is computed once.
 
-    rows = [one.positive() or 0, *one.negatives(negatives)]
-    asked = torch.from_numpy(one.compared.asked)
-    changed = normalize(asked + asked @ change.T, dim=1)
-    states = [torch.from_numpy(unit_rows(one.compared.states[row])) for row in rows]
-    tuned, plain = (_z(_maxsims(vectors, states)) for vectors in (changed, asked))
-    logits = torch.from_numpy(one.compared.plain[rows]) + gain * tuned
-    loss: Tensor = (
-        cross_entropy(logits[None], torch.zeros(1, dtype=torch.long)) + closeness * (tuned - plain).pow(2).mean()
-    )
-    return loss
+    Attributes:
+        asked: The query's token vectors, shape (n_query_tokens, dim).
+        stored: The passages' token vectors as they are stored, one after the other, the positive's first.
+        ends: Where each passage ends among them.
+        scores: Their plain scores, shape (n_candidates,).
+        plain: z(MaxSim) without the map, shape (n_candidates,).
+    """
+
+    asked: "Tensor"
+    stored: TokenBytes
+    ends: Sequence[int]
+    scores: "Tensor"
+    plain: "Tensor"
+
+    @classmethod
+    def of(cls, one: CandidateList, negatives: int) -> "_Lesson":
+        import torch
+
+        rows = [one.positive() or 0, *one.negatives(negatives)]
+        asked = torch.from_numpy(one.compared.asked)
+        stored = np.concatenate([one.compared.states[row] for row in rows])
+        ends = np.cumsum([len(one.compared.states[row]) for row in rows]).tolist()
+        plain = _z(_maxsims(asked, torch.from_numpy(unit_rows(stored)), ends))
+        return cls(asked, stored, ends, torch.from_numpy(one.compared.plain[rows]), plain)
+
+    def loss(self, change: "Tensor", gain: "Tensor", closeness: float) -> "Tensor":
+        """Return the loss with a map and its gain."""
+        import torch
+        from torch.nn.functional import cross_entropy, normalize
+
+        changed = normalize(self.asked + self.asked @ change.T, dim=1)
+        tuned = _z(_maxsims(changed, torch.from_numpy(unit_rows(self.stored)), self.ends))
+        logits = self.scores + gain * tuned
+        right: Tensor = cross_entropy(logits[None], torch.zeros(1, dtype=torch.long))
+        return right + closeness * (tuned - self.plain).pow(2).mean()
 
 
-def _maxsims(asked: "Tensor", states: "Sequence[Tensor]") -> "Tensor":
+def _maxsims(asked: "Tensor", states: "Tensor", ends: Sequence[int]) -> "Tensor":
     """Return the MaxSim of each candidate, shape (n_candidates,)."""
     import torch
 
-    cosines = asked @ torch.cat(list(states)).T  # (n_query_tokens, all passage tokens)
-    ends = np.cumsum([len(one) for one in states]).tolist()
+    cosines = asked @ states.T  # (n_query_tokens, all passage tokens)
     parts = [cosines[:, first:end] for first, end in zip([0, *ends[:-1]], ends, strict=True)]
     return torch.stack([part.amax(dim=1).mean() for part in parts])
 
