@@ -62,7 +62,7 @@ def stage_of(searcher: Searcher, question: str, doc_id: str) -> str:
     answer = searcher.search(question, _K, _PATIENT)
     if doc_id in [copy.doc_id for result in answer.results for copy in result.copies]:
         return "collapsed"
-    if _found(searcher, question, doc_id) is None:
+    if _found(searcher, question, doc_id) is None and _among_foreign(searcher, question, doc_id) is None:
         return "candidates"
     first = searcher.search(question, _K, replace(_PATIENT, rerank=False)).results
     return "rerank" if any(result.doc_id == doc_id for result in first) else "fusion"
@@ -78,7 +78,7 @@ def _found(searcher: Searcher, question: str, doc_id: str) -> int | None:
         for place, hit in enumerate(ranking.hits):
             if document_of(hit.chunk_id) == doc_id:
                 return place
-    return _among_foreign(searcher, question, doc_id)
+    return None
 
 
 def _among_foreign(searcher: Searcher, question: str, doc_id: str) -> int | None:

@@ -75,7 +75,14 @@ def write_answer(
             most=MAX_CHARS,
         )
     doc_id = f"{PREFIX}/{query_id(asked[0])}"
-    meta = {"source": f"{doc_id}.md", "written": datetime.now(UTC).date().isoformat(), "answers": list(asked)}
+    today = datetime.now(UTC).date().isoformat()
+    meta = {
+        "source": f"{doc_id}.md",
+        "format": "markdown",
+        "modified": today,
+        "written": today,
+        "answers": list(asked),
+    }
     document = Document(doc_id, text.strip(), asked[0], meta)
     report = index_documents(index, [document], embedder, BuildOptions.of_live(index), observer)
     passage = _first_passage(index, doc_id)

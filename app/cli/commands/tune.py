@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quarry.app.cli.console import ProgressBar, note, out, out_json
+from quarry.app.cli.console import ProgressBar, note, out_json
 from quarry.app.cli.exits import usage_errors
 from quarry.app.cli.help import IndexCommand
 from quarry.app.cli.options import EndpointModelOption, EndpointOption, RouteName
@@ -179,7 +179,9 @@ def tune(
         verdict = report.verdict.message()
         out_json({**report.to_dict(), "words": {"en": words(verdict, "en"), "zh": words(verdict, "zh")}})
     else:
-        _print(index, report, plan)
+        from quarry.app.cli.report.tuning import print_report
+
+        print_report(index, report, plan)
     if not (report.promoted or report.verdict.promote):
         raise typer.Exit(EXIT_REFUSED)
 
@@ -298,53 +300,3 @@ class _Watch(ProgressBar):
 
         if not self._quiet:
             terminal_observer()(progress)
-
-
-def _print(index: Path, report: "TuningReport", plan: "TuningPlan") -> None:
-    from quarry.training.tuning.candidates import loading_lines
-
-    counts = ", ".join(f"{count} {name}" for name, count in report.examples.items())
-    out(f"run {report.run}: {counts}")
-    before, after = report.dev
-    if before is not None and after is not None:
-        kept = "" if report.against else f", {report.share:.0%} of the tuned weights kept"
-        out(f"  dev nDCG@10 {before:.4f} -> {after:.4f}{kept}")
-    if compared := _compared(report, plan):
-        out(f"  {compared}")
-    out(f"  route {plan.route}")
-    for figures in report.verdict.figures():
-        out(f"  {figures}")
-    for refusal in report.verdict.refusals:
-        out(f"  refused: {refusal}")
-    if report.promoted:
-        against = ", against the verdict" if report.forced else ""
-        out(
-            f"generation {report.generation} is live with the tuned {_noun(plan)}{against}; undo: quarry models rollback {index}"
-        )
-    elif report.verdict.promote:
-        out(f"eligible for promotion, but --no-promote was given; generation {report.generation} stays live")
-    else:
-        out(f"generation {report.generation} stays live")
-    out(f"the tuned {_noun(plan)} is in {report.model}")
-    for line in loading_lines(plan.what, report.model):
-        out(f"  {line}")
-
-
-def _noun(plan: "TuningPlan") -> str:
-    return {"reranker": "reranker", "second-stage": "second stage", "queries": "query shift", "search": "search"}.get(
-        plan.what, "model"
-    )
-
-
-def _compared(report: "TuningReport", plan: "TuningPlan") -> str:
-    """Return what the tuned one was compared with; empty for the embedder."""
-    from quarry.training.tuning.search.parts import SearchParts
-
-    if plan.what == "second-stage":
-        return f"compared with the second stage that answers now, each ordering the top {plan.rerank_depth}; gain {report.share:g}"
-    if plan.what == "queries":
-        return "compared with questions as they are answered now"
-    if plan.what == "search":
-        learned = ", ".join(map(str, SearchParts.load(report.model).named())) or "no part, as none gains alone"
-        return f"compared with the search as it is now; learned: {learned}"
-    return f"compared with {report.against}, each reranking the top {plan.rerank_depth}" if report.against else ""

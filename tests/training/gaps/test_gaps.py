@@ -1,11 +1,13 @@
 """Open questions grouped by meaning, and an answer that becomes a document, a training pair and a test question."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 from typer.testing import CliRunner
 
 from quarry.app.cli import cli
+from quarry.app.hygiene.state import state_of
 from quarry.app.wiring import choose_model
 from quarry.indexer.build import delete_documents, index_documents
 from quarry.indexer.errors import FeedbackError
@@ -93,6 +95,12 @@ def test_a_written_answer_is_found_closes_the_question_and_is_a_training_pair(in
     assert grades[question] == {"hours.md": 0, written.doc_id: 3}
     rows, _ = training_rows(judged, lambda chunk_id: searcher.index.chunks.texts([chunk_id])[0])
     assert any(answer in positive for row in rows for positive in row.pos)
+
+
+def test_a_written_answer_has_a_format_and_an_age_in_the_report(index):
+    write_answer(index, ["Where is the key?"], "In the office.", None)
+    state = state_of(index)
+    assert state.formats["markdown"] == 1 and state.years[str(datetime.now(UTC).year)] == 1
 
 
 def test_a_second_answer_replaces_the_first(index):
