@@ -1,4 +1,4 @@
-"""A corpus cut into two to four indexes against the whole: `python -m tests.benchmarks.several CACHE [--set NAME ...]`.
+"""A corpus cut into two to four indexes against the whole: `python -m tests.benchmarks.several CACHE [--set NAME ...]` prints Markdown rows.
 
 Needs ../shared/data and the offline model. nDCG@10 of several indexes: `joined` as `quarry.retriever.several` searches them, as one index
 with the statistics of all. Beside it ways to merge the hits of each, as indexes with different encoders must be: `strength` by the calibrated strength of each hit, `ordered` by the same without changing the order within an index, `scores` by z-scores of
@@ -6,7 +6,6 @@ each index's own scores, `rrf` by reciprocal rank (Cormack 2009). One way was ch
 """
 
 import argparse
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -118,13 +117,15 @@ def main() -> None:
     given = parser.parse_args()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     given.cache.mkdir(parents=True, exist_ok=True)
+    columns = ["whole", *(f"{way} {count}" for count in PARTS for way in ("joined", *WAYS))]
+    print(f"| set | documents, questions | {' | '.join(columns)} |")
+    print("|---" * (2 + len(columns)) + "|", flush=True)
     for name in given.sets or (*CHOSEN_ON, *TESTED_ON):
         judged = judged_set(name, replace(SOURCES[name], documents=400, asked=100))
         row = measure(judged, Vectors("offline", given.cache))
-        print(
-            json.dumps({"set": name, "chosen": name in CHOSEN_ON, "documents": len(judged.documents), **row}),
-            flush=True,
-        )
+        sizes = f"{len(judged.documents)}, {len(judged.queries)}"
+        cells = " | ".join(f"{row[column]:.3f}" for column in columns)
+        print(f"| {name}{' (chosen on)' if name in CHOSEN_ON else ''} | {sizes} | {cells} |", flush=True)
 
 
 if __name__ == "__main__":
