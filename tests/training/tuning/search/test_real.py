@@ -38,7 +38,7 @@ def test_real_questions_are_learned_from_tried_and_judged(tmp_path, general):
     write_training_rows(tmp_path / "pairs.jsonl", rows)
     told = Codes()
     sources = TuningSources(feedback=False, pairs=(tmp_path / "pairs.jsonl",))
-    plan = TuningPlan(general, sources, spec=SearchSpec(blocks=2), promote=False, device="cpu")
+    plan = TuningPlan(general, sources, spec=SearchSpec(blocks=1), promote=False, device="cpu")
     report = tune(root, plan, run="real", observer=told)
     assert sum(code in ("tuning.part_kept", "tuning.part_left") for code in told.codes) == 3
     assert report.verdict.held_out.count >= 20 and report.verdict.general.difference > -0.05
