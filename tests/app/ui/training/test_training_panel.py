@@ -280,7 +280,7 @@ def test_without_the_packages_it_says_how_to_get_them(index, monkeypatch):
     assert not at.exception
     assert "未安装训练所需的软件包。" in texts(at)
     assert any("pip install 'quarry-search[train]'" in code.value for code in at.code)
-    assert at.radio(key="training.what").options == ["如何检索问题（一分钟）"]  # which needs none of them
+    assert at.radio(key="training.what").options == ["检索方式（一分钟）"]  # which needs none of them
 
 
 def test_runs_that_somebody_wrote_into_stay_text(index, monkeypatch):
@@ -311,7 +311,7 @@ def test_what_is_tuned_can_be_chosen_in_both_languages(index, monkeypatch):
     at.run()
     assert [option.split(" (")[0] for option in at.radio(key="training.what").options] == [
         "the embedder, which finds passages",
-        "how questions are searched for",
+        "the search itself",
         "the reranker",
         "a new reranker made from this index's model",
     ]
