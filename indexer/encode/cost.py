@@ -33,7 +33,8 @@ WORDS_MEASURED = 60  # of each passage that was measured
 DIM_MEASURED = 384
 TOKENS_A_WORD = 1.33  # English prose by a vocabulary of 250,000 pieces; of a Chinese character about 0.6
 SHARD = 2_048  # passages; each is written as a file of vectors and a marker
-REQUESTS_A_SHARD = 6  # lists, reads and writes of an object store; see docs/scale.md
+REQUESTS_A_SHARD = 10  # of a lake's `add`: 48 were counted for five shards; see docs/scale.md
+PUBLISH_REQUESTS = 8_000  # mostly of the questions that it asks of what it has written, so of no size
 TOKEN_STATE_BYTES = 125  # per token, of the second stage
 
 
@@ -175,7 +176,7 @@ class Cost:
         build_hours: Of one core of the machine that builds: reading, cutting, terms, storing.
         index_bytes: Of the finished index by part: `texts`, `terms`, `vectors`, and `token_states` where they are kept.
         shard_bytes: Of the vectors that `quarry encode` hands over.
-        requests: Of an object store, or file operations, to write and take the shards.
+        requests: Of an object store, to add the shards to a lake and to publish it.
         reader_own_bytes: Memory of a process that searches, beside the program's own 300 MB and the model.
         reader_mapped_bytes: Pages of the index's files that are worth keeping in memory.
     """
@@ -193,15 +194,15 @@ class Cost:
 
 # Curves through 2,000 and 20,000 passages of 60 words and 384 dimensions, store `auto`; set by the benchmark named above.
 CURVES: Mapping[str, Curve] = {
-    "build_seconds": Line(0.0007212, 0.7825),
-    "texts_bytes": Line(876.3, 9.61e04),
-    "postings_bytes": Line(398.2, 1799),
-    "vocabulary_bytes": Power(3313, 0.6675),
+    "build_seconds": Line(0.0005792, 0.69),
+    "texts_bytes": Line(469.9, 9.778e04),
+    "postings_bytes": Line(155.7, 4048),
+    "vocabulary_bytes": Power(1908, 0.6786),
     "vectors_bytes": Line(1583, 1240),
     "names_bytes": Line(1600, 1240),
     "probes_bytes": Line(0, 1.204e06),
-    "own_bytes": Line(44.83, 1.84e06),
-    "mapped_bytes": Line(1953, 4.466e06),
+    "own_bytes": Line(72.14, 1.703e06),
+    "mapped_bytes": Line(1721, 4.684e06),
 }
 _VOCABULARIES = {"xlm-roberta": 250_002, "mistral": 32_000, "gemma2": 256_000, "qwen2": 151_936, "qwen3": 151_936}
 _BERT = {"zh": 21_128, "en": 30_522, "multilingual": 250_037}
@@ -247,6 +248,18 @@ def codes_bytes(passages: float, dim: int) -> float:
     return passages * dim / 4 if passages * dim * 4 > EXACT_UP_TO else 0.0
 
 
+def mapped_bytes(curve: Curve, passages: float, dim: int) -> float:
+    """Return the bytes of files that a reader keeps in memory: all vectors, or above a size their codes.
+
+    Args:
+        curve: What was measured with all vectors of `DIM_MEASURED`.
+        passages: How many there are.
+        dim: Length of their vectors.
+    """
+    rest = curve.at(passages) - passages * DIM_MEASURED * 4
+    return max(0.0, rest) + (codes_bytes(passages, dim) or passages * dim * 4)
+
+
 def cost_of(
     collection: Collection,
     model: EmbedderProfile,
@@ -274,7 +287,9 @@ def cost_of(
     stored = {
         "texts": known["texts_bytes"].at(passages) * longer,
         "terms": known["postings_bytes"].at(passages) * longer + known["vocabulary_bytes"].at(passages * longer),
-        "vectors": (vectors + known["probes_bytes"].at(passages)) * wider + codes_bytes(passages, model.dim),
+        "vectors": (vectors + known["probes_bytes"].at(passages)) * wider
+        + codes_bytes(passages, model.dim)
+        + codes_bytes(collection.documents, model.dim),
     }
     if token_states:
         stored["token_states"] = collection.tokens * TOKEN_STATE_BYTES
@@ -286,7 +301,7 @@ def cost_of(
         build_hours=known["build_seconds"].at(passages) * longer / 3600,
         index_bytes=stored,
         shard_bytes=4.0 * model.dim * passages,
-        requests=REQUESTS_A_SHARD * ceil(passages / SHARD),
+        requests=REQUESTS_A_SHARD * ceil(passages / SHARD) + PUBLISH_REQUESTS,
         reader_own_bytes=known["own_bytes"].at(passages),
-        reader_mapped_bytes=known["mapped_bytes"].at(passages) * max(longer, wider),
+        reader_mapped_bytes=mapped_bytes(known["mapped_bytes"], passages, model.dim) * max(longer, 1.0),
     )

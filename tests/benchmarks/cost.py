@@ -21,7 +21,7 @@ from time import process_time
 from quarry.indexer.build import index_documents
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.embedder import Progress, Vectors
-from quarry.indexer.encode.cost import DIM_MEASURED, MEASURED, codes_bytes, curve_of
+from quarry.indexer.encode.cost import DIM_MEASURED, MEASURED, codes_bytes, curve_of, mapped_bytes
 from quarry.indexer.opened import Index
 from tests.benchmarks.updates import HashEmbedder, documents
 
@@ -132,6 +132,8 @@ def main() -> None:
         print(f"at {size:,}:")
         told = {name: curve.at(size) for name, curve in curves.items()}
         told["vectors_bytes"] += codes_bytes(size, DIM_MEASURED)
+        told["names_bytes"] += codes_bytes(size, DIM_MEASURED)  # a title for each passage
+        told["mapped_bytes"] = mapped_bytes(curves["mapped_bytes"], size, DIM_MEASURED)
         for each in (told, kept[str(size)]):
             each["terms_bytes"] = each["postings_bytes"] + each["vocabulary_bytes"]
             each["index_bytes"] = sum(each[name] for name in MEASURED if name.endswith("_bytes") and name not in READ)

@@ -79,7 +79,7 @@ def _rows(found: "Cost", gpus: int) -> list[tuple[str, str, str]]:
         ("encoding", f"{hours:,.1f} h", spent),
         ("reading, cutting, terms, storing", f"{found.build_hours:,.1f} h", "of one core"),
         ("index", _size(sum(found.index_bytes.values())), parts),
-        ("shards of vectors", _size(found.shard_bytes), f"{found.requests:,} requests"),
+        ("shards of vectors", _size(found.shard_bytes), f"added to a lake and published: {found.requests:,} requests"),
         (
             "memory of a reader",
             _size(found.reader_own_bytes),
