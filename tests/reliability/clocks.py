@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from quarry.indexer.opened import Index
+from tests.fakes import WordEmbedder
 from tests.reliability.kills import ACTS, build, keep_segments, state
 from tests.training.killing import Tell, forked
 
@@ -66,6 +67,48 @@ def run(folder: Path, seed: int = 0, rounds: int = 4) -> Iterator[dict[str, Any]
                 tried += 1
                 looked += _once(kind, index, tried, behind)
         yield {"fault": "a clock that goes back", "writer": kind, "tried": tried, "looks": looked, "lost": 0}
+    yield _of_a_lake(folder / "clock-lake", rounds)
+
+
+def _of_a_lake(folder: Path, rounds: int) -> dict[str, Any]:
+    """Publish to a lake and clean it: what is live is whole, and so is what was live before it."""
+    lake, corpus, tried, looked = folder / "lake", folder / "corpus", 0, 0
+
+    def begin(tell: Tell) -> None:
+        from tests.indexer.lake.lakes import filled_lake, write_corpus
+
+        filled_lake(str(lake), write_corpus(corpus, files=4))
+
+    assert forked(begin)[0] == 0
+    for shift in CLOCKS.values():
+        for behind in [(0,), shift] * (rounds // 2):
+            tried += 1
+
+            def work(tell: Tell, behind: tuple[int, ...] = behind, number: int = tried) -> None:
+                from quarry.indexer.lake import keeping
+                from quarry.indexer.lake.adding import add_to_lake
+                from quarry.indexer.lake.making import Lake
+                from quarry.indexer.lake.publishing import publish
+                from tests.indexer.lake.lakes import write_corpus
+
+                opened, embedder, looks = Lake.open(str(lake)), WordEmbedder(), turn_back(behind)
+                for step in range(3):
+                    write_corpus(corpus, files=4, seed=10 * number + step)
+                    os.utime(corpus / "000.md", (10**9 + 10 * number + step,) * 2)
+                    add_to_lake(opened, [corpus], embedder)
+                    publish(opened, embedder)
+                    keeping.clean(opened, keep=1)
+                before = keeping.status_of(opened).live
+                keeping.roll_back(opened)
+                keeping.clean(opened, keep=1)
+                assert keeping.status_of(opened).live != before
+                assert all(found is None for found in keeping.examine(opened))
+                tell(["looks", looks()])
+
+            code, told = forked(work)
+            assert code == 0, f"a lake under a clock {behind} seconds behind"
+            looked += int(told[-1][1])
+    return {"fault": "a clock that goes back", "writer": "lake", "tried": tried, "looks": looked, "lost": 0}
 
 
 def _once(kind: str, index: Path, number: int, behind: tuple[int, ...]) -> int:
