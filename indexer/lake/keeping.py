@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import accumulate
 from time import time
 
 import numpy as np
@@ -198,10 +199,13 @@ def clean(lake: Lake, *, hours: float = GRACE_HOURS, keep: int = KEEP, dry_run: 
 
 
 def _kept_generations(history: tuple[Switch, ...], live: str, since: float, keep: int) -> set[str]:
-    """Return the live generation, those that were live since a time, and the last ones before."""
+    """Return the live generation, those that were live since a time, and the last ones before.
+
+    A switch is not earlier than the one before it, whatever the clock said that was set back between them.
+    """
     kept, earlier = {live}, []
-    for step, following in zip(history, [*history[1:], None], strict=True):
-        until = datetime.fromisoformat(following.at).timestamp() if following else None
+    times = accumulate((datetime.fromisoformat(step.at).timestamp() for step in history[1:]), max)
+    for step, until in zip(history, [*times, None], strict=False):
         if until is None or until >= since:
             kept.add(step.generation)
         earlier.append(step.generation)

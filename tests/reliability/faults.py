@@ -6,7 +6,6 @@ writer succeeds once the fault is gone.
 
 import errno
 import os
-import random
 import resource
 import shutil
 import subprocess
@@ -23,7 +22,9 @@ from quarry.indexer.errors import IndexBusyError, SearchError
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
 from quarry.indexer.storage.files.durable import is_disk_full
+from quarry.training.feedback.log import feedback_path
 from tests.fakes import WordEmbedder
+from tests.reliability import clocks
 from tests.reliability.kills import ACTS, build, keep_segments, state
 from tests.training.killing import Tell, changes_below, forked
 
@@ -54,12 +55,45 @@ NAMES = (
     "#0-9",
 )
 _DISK_KB = 4096
+_PAGE = 4096 + 24  # bytes of SQLite's log for each page of the database
 
 
 def full_at_every_step(folder: Path, seed: int = 0) -> Iterator[dict[str, Any]]:
     """Let the disk be full at the n-th change that a writer makes, for every n."""
     for kind in WRITERS:
-        yield _injected(kind, folder / f"step-{kind}")
+        yield _judged(folder / "step-feedback") if kind == "feedback" else _injected(kind, folder / f"step-{kind}")
+
+
+def _judged(index: Path) -> dict[str, Any]:
+    """Let SQLite, whose writes Python does not see, find no room at the n-th page of its files, for every n.
+
+    Each time the log begins as it was after 30 judgements, and has to hold these and every one that was acknowledged.
+    """
+    assert forked(lambda tell: build(index, 0, tell))[0] == 0
+    assert forked(lambda tell: ACTS["feedback"](index, 0, tell))[0] == 0
+    log, before = feedback_path(index), state(index, "feedback")
+    kept, refused, page, said = log.read_bytes(), 0, 0, "begun"
+    while said:
+
+        def work(tell: Tell, most: int = page * _PAGE) -> None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+            said = ""
+            try:
+                ACTS["feedback"](index, 1, tell)
+            except (SearchError, OSError) as err:
+                said = str(err)
+            tell([said])
+
+        code, told = forked(work)
+        assert code == 0, told
+        (said,), acknowledged = told[-1], told[:-1]
+        after = state(index, "feedback")
+        assert {*before, *acknowledged} <= set(after) and len(after) == len(set(after)), f"lost at page {page}"
+        for each in (log, *(log.with_name(log.name + end) for end in ("-wal", "-shm"))):
+            each.unlink(missing_ok=True)
+        log.write_bytes(kept)
+        refused, page = refused + bool(said), page + 1
+    return {"fault": "full at the n-th page", "writer": "feedback", "tried": page, "refused": refused, "lost": 0}
 
 
 def _injected(kind: str, index: Path) -> dict[str, Any]:
@@ -183,22 +217,6 @@ def _write_at(index: Path, at: float, number: int, child: int) -> int:
     return 0
 
 
-def clocks(folder: Path, seed: int = 0) -> dict[str, Any]:
-    """Let times of files jump by decades between runs, back and forth: every change is read, and the newest generation answers."""
-    index, texts, rng, jumps = folder / "clock", folder / "clock-texts", random.Random(seed), 30
-    texts.mkdir()
-    for number in range(jumps):
-        path = texts / "a.txt"
-        path.write_text(f"library version{number}", encoding="utf-8")
-        moment = rng.randrange(1_000_000_000, 4_000_000_000)
-        os.utime(path, (moment, moment))
-        command = [sys.executable, "-m", "quarry", "index", str(texts), "--into", str(index), "--model", "none"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        assert [d.text for d in Index.open(index).chunks.documents()] == [f"library version{number}"]
-    return {"fault": "the clock of files jumps", "tried": jumps, "lost": 0}
-
-
 def names(folder: Path, seed: int = 0) -> dict[str, Any]:
     """Build, update, search and examine indexes in folders with unusual names, of files with such names."""
     for number, name in enumerate(NAMES):
@@ -267,7 +285,8 @@ TRIALS: dict[str, Callable[..., Any]] = {
     "disks": small_disks,
     "files": small_files,
     "writers": two_writers,
-    "clocks": clocks,
+    "clocks": clocks.of_files,
+    "clock": clocks.run,
     "names": names,
     "memory": memory,
 }

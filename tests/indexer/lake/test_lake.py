@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -25,14 +26,16 @@ from quarry.indexer.errors import (
 )
 from quarry.indexer.lake.adding import add_to_lake, remove_root
 from quarry.indexer.lake.indexing import LEAST_RECALL
-from quarry.indexer.lake.keeping import clean, examine, roll_back, status_of
+from quarry.indexer.lake.keeping import _kept_generations, clean, examine, roll_back, status_of
 from quarry.indexer.lake.making import Lake, check_conditional_puts, make_lake, settings_for
 from quarry.indexer.lake.publishing import publish
+from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.indexer.principals import Principals
 from quarry.indexer.readers.base import ReadOptions
 from quarry.indexer.shards.folder import ShardFolder
 from quarry.indexer.shards.shard import ShardError
+from quarry.indexer.storage.pointer import Switch
 from quarry.indexer.stores.lake.layout import read_pointer
 from quarry.indexer.stores.lake.objects import LocalObjects
 from quarry.indexer.stores.lake.view import as_index
@@ -316,6 +319,16 @@ def test_clean_removes_what_nothing_names_and_never_what_a_reader_has(tmp_path):
     assert {each.name.split("/")[1] for each in objects.names("generations")} == needed
     assert Searcher.open(tmp_path / "lake", embedder=embedder, rerank="none").search("renew", 3).results
     assert roll_back(lake).generation == "000004"
+
+
+def test_a_generation_that_was_live_until_now_is_kept_though_the_clock_was_set_back_for_a_switch():
+    at = {"1": "2026-11-27T08:00:00+00:00", "2": "2026-11-27T09:00:00+00:00", "3": "2016-11-27T10:00:00+00:00"}
+    history = tuple(
+        Switch(generation=name, at=moment, reason=Message.plain("published")) for name, moment in at.items()
+    )
+    since = datetime(2026, 11, 27, 8, 30, tzinfo=UTC).timestamp()
+    assert _kept_generations(history, "3", since, keep=0) == {"1", "2", "3"}
+    assert _kept_generations(history, "3", since + 86_400, keep=0) == {"3"}
 
 
 def _age(folder: Path, hours: float) -> None:
