@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.lake answers CACHE              needs ../shared/data and the offline model
     python -m tests.benchmarks.lake size PASSAGES FOLDER       random vectors of 384 numbers, terms of real passages
-    python -m tests.benchmarks.lake memory PASSAGES FOLDER     the highest memory of `add`, with vectors that cost nothing
+    python -m tests.benchmarks.lake memory PASSAGES FOLDER [--of encode]   the highest memory of `add` or `encode`, with vectors that cost nothing
 
 `answers` prints how far the first ten of a lake are those of an index of the same documents, and nDCG@10 of both. `size` writes shards,
 publishes them, and asks 200 questions between two stored vectors with words of a passage; each row of output is one JSON object.
@@ -27,7 +27,8 @@ from quarry.indexer.build import build_index
 from quarry.indexer.build.cutting.chunking import ChunkSpec
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.embedder import EmbedderSpec, Progress
-from quarry.indexer.lake.adding import add_to_lake, root_name
+from quarry.indexer.encode.work import EncodeReport, encode_corpus, shard_settings
+from quarry.indexer.lake.adding import AddReport, add_to_lake, root_name
 from quarry.indexer.lake.making import Lake, make_lake, settings_for
 from quarry.indexer.lake.publishing import publish
 from quarry.indexer.lake.rows import batch_of, documents_schema, names_schema, passages_schema, rows_of
@@ -36,6 +37,7 @@ from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.models.token_spans import ScriptTokens
 from quarry.indexer.readers.base import ReadOptions
 from quarry.indexer.records import Chunk, Document
+from quarry.indexer.shards.folder import ShardFolder
 from quarry.indexer.stores.checks import tuning_queries
 from quarry.indexer.stores.lake.layout import sealed
 from quarry.retriever.evaluation.measures import ndcg
@@ -221,14 +223,21 @@ def short_files(corpus: Path, passages: int) -> Path:
     return corpus
 
 
-def memory(passages: int, folder: Path) -> Iterator[dict[str, object]]:
-    """Add a corpus of so many short files and print the highest memory."""
+def memory(passages: int, folder: Path, what: str = "add") -> Iterator[dict[str, object]]:
+    """Encode a corpus of so many short texts into shards, or add it to a lake, and print the highest memory."""
     corpus, embedder = short_files(folder / f"corpus-{passages}", passages), RandomEmbedder()
-    shutil.rmtree(folder / "lake", ignore_errors=True)
-    lake = make_lake(folder / "lake", settings_for(embedder, "", ChunkSpec(), ReadOptions()))
+    for name in ("lake", "shards"):
+        shutil.rmtree(folder / name, ignore_errors=True)
     before, started = peak_mb(), perf_counter()
-    report = add_to_lake(lake, [corpus], embedder)
+    report: AddReport | EncodeReport
+    if what == "add":
+        lake = make_lake(folder / "lake", settings_for(embedder, "", ChunkSpec(), ReadOptions()))
+        report = add_to_lake(lake, [corpus], embedder)
+    else:
+        settings = shard_settings(embedder, "", ChunkSpec(), ReadOptions(), token_states=False)
+        report = encode_corpus([corpus], ShardFolder.create(folder / "shards", settings), embedder)
     yield {
+        "what": what,
         "passages": report.passages,
         "before MB": before,
         "highest MB": peak_mb(),
@@ -245,12 +254,14 @@ def main() -> None:
         kind = kinds.add_parser(name)
         kind.add_argument("passages", type=int)
         kind.add_argument("folder", type=Path)
+    kinds.choices["memory"].add_argument("--of", choices=("add", "encode"), default="add")
     given = parser.parse_args()
     if given.kind == "answers":
         rows = answers(given.cache)
     else:
         given.folder.mkdir(parents=True, exist_ok=True)
-        rows = (size if given.kind == "size" else memory)(given.passages, given.folder)
+        by_size = given.kind == "size"
+        rows = size(given.passages, given.folder) if by_size else memory(given.passages, given.folder, given.of)
     for row in rows:
         print(json.dumps(row), flush=True)
 
