@@ -19,7 +19,7 @@ from quarry.indexer.models.loading import quiet_libraries
 from quarry.indexer.storage.files.durable import sync_folder, sync_tree
 from quarry.training.fit.loop.dev_score import DevSet
 from quarry.training.fit.loop.progress import TrainObserver
-from quarry.training.fit.loop.sharding import Sharding
+from quarry.training.fit.loop.sharding import Sharding, without_accelerate
 from quarry.training.fit.models.model_folder import add_versions, write_curves
 from quarry.training.fit.models.trainable import own_device, require_training
 from quarry.training.fit.models.weights import restore_weights, trainable_weights, weights_without_numbers
@@ -116,7 +116,7 @@ def run_training(
         )
     run = RunFolder(out, writes=rank == 0)
     plan = plan_batches(table, spec, processes=processes)
-    with _explained(spec, out), quiet_libraries():
+    with _explained(spec, out), quiet_libraries(), without_accelerate():
         from transformers import set_seed
 
         set_seed(spec.seed)  # what new weights draw comes before the trainer sets its own
@@ -150,12 +150,12 @@ def _shard(sharding: Sharding, trainee: "Trainee", spec: TrainSpec, device: str)
     Raises:
         TrainingError: If its forward passes cannot be the same in all processes.
     """
-    if trainee.what != "embedder" or spec.mini_batch:
+    if trainee.what != "embedder":
         raise TrainingError(
             "fit.sharded",
-            "accelerate was told to shard the weights (FSDP), which Quarry does for embedders only, and without mini_batch",
+            "accelerate was told to shard the weights (FSDP), which Quarry does for embedders only",
             expected="whole weights in each process",
-            do="Train rerankers with LoRA; set gradient_checkpointing and a smaller token_budget in place of mini_batch",
+            do="Train rerankers with LoRA",
         )
     import torch
 

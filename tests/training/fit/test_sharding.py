@@ -13,11 +13,12 @@ from safetensors.torch import load_file
 from quarry.indexer.errors import TrainingError
 from quarry.training.fit.embedder import finetune
 from quarry.training.fit.loop.sharding import Sharding
-from quarry.training.fit.spec import TrainSpec
+from quarry.training.fit.reranker import finetune_reranker
+from quarry.training.fit.spec import RerankerSpec
 from quarry.training.tuning.processes import finetune_in_processes
 from tests import ROOT
 from tests.training.tiny_model import tiny_model, topic_rows
-from tests.training.tuning.test_processes import SPEC, dev, job
+from tests.training.tuning.test_processes import dev, job
 
 TWO = {"ACCELERATE_USE_FSDP": "true", "WORLD_SIZE": "2"}
 
@@ -27,6 +28,9 @@ def sharded(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    monkeypatch.setenv("FSDP_VERSION", "2")  # as `accelerate launch --use_fsdp` sets them
+    monkeypatch.setenv("FSDP_CPU_RAM_EFFICIENT_LOADING", "true")
+    monkeypatch.setenv("FSDP_AUTO_WRAP_POLICY", "TRANSFORMER_BASED_WRAP")
 
 
 def update(begun, end):
@@ -37,8 +41,12 @@ def update(begun, end):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "more"),
-    [("bert", {"token_budget": 64}), ("qwen3", {"lora": {"rank": 4}, "gradient_checkpointing": True})],
-    ids=["encoder, passes of unequal number", "decoder, low rank"],
+    [
+        ("bert", {"token_budget": 64}),
+        ("bert", {"mini_batch": 5}),
+        ("qwen3", {"lora": {"rank": 4}, "gradient_checkpointing": True}),
+    ],
+    ids=["encoder, passes of unequal number", "encoder, gradients cached", "decoder, low rank"],
 )
 def test_two_processes_with_shards_make_the_update_of_one(tmp_path, monkeypatch, sharded, kind, more):
     tiny_model(tmp_path / "base", kind)
@@ -111,10 +119,9 @@ def test_what_cannot_be_done_is_refused(environment, said):
         Sharding.asked(environment)
 
 
-def test_gradient_caching_with_shards_is_refused_before_anything_is_shared(tmp_path, monkeypatch):
+def test_rerankers_with_shards_are_refused_before_anything_is_shared(tmp_path, monkeypatch):
     for name, value in TWO.items():
         monkeypatch.setenv(name, value)
     tiny_model(tmp_path / "base")
-    spec = TrainSpec.of({**SPEC, "mini_batch": 4})
-    with pytest.raises(TrainingError, match="for embedders only, and without mini_batch.*gradient_checkpointing"):
-        finetune(tmp_path / "base", topic_rows(32), spec, tmp_path / "run", device="cpu")
+    with pytest.raises(TrainingError, match="for embedders only.*Train rerankers with LoRA"):
+        finetune_reranker(tmp_path / "base", topic_rows(32), RerankerSpec(batch_size=4), tmp_path / "run", device="cpu")

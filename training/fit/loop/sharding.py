@@ -93,7 +93,7 @@ class Sharding:
 
 @contextmanager
 def without_accelerate() -> Iterator[None]:
-    """Keep accelerate from sharding as well, which has its own way: the model owns its placement."""
+    """Keep accelerate from sharding as well, and transformers from opening models empty for it: the model owns its placement."""
     asked = os.environ.pop(_ASKED, None)
     try:
         yield

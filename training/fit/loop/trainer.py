@@ -33,7 +33,7 @@ from transformers import Trainer, TrainingArguments
 from quarry.indexer.models.batching import token_batches
 from quarry.training.fit.loop.losses import Roles, batch_loss, rerank_loss, with_texts
 from quarry.training.fit.loop.processes import most_of_processes
-from quarry.training.fit.loop.sharding import is_sharded, without_accelerate
+from quarry.training.fit.loop.sharding import is_sharded
 from quarry.training.fit.models.retromae import MaskedTexts
 from quarry.training.fit.models.weights import restore_weights, trainable_weights
 from quarry.training.fit.rows.batches import Draw
@@ -56,7 +56,8 @@ class ContrastiveLoss(CachedLossMixin, nn.Module):
     def forward(self, features: Sequence[Features], labels: dict[str, Tensor]) -> Tensor:
         """Return the loss of queries and texts, in this order in `features`; `labels` are the fields of `Roles`."""
         if self.spec.mini_batch:
-            return self.forward_cached(features, labels)  # type: ignore[arg-type]  # it hands labels on as they are
+            columns = [_as_long_as_others(column) for column in features] if is_sharded(self.model) else features
+            return self.forward_cached(columns, labels)  # type: ignore[arg-type]  # it hands labels on as they are
         queries, texts = (self._embed(column) for column in features)
         return self._loss(queries, texts, Roles(**labels))
 
@@ -82,7 +83,8 @@ class ContrastiveLoss(CachedLossMixin, nn.Module):
         self, reps: list[list[Tensor]], labels: dict[str, Tensor] | None = None, *, with_backward: bool = False
     ) -> Tensor:
         """Return the loss of vectors in mini batches, as sentence-transformers' gradient cache asks for it."""
-        loss = self._loss(torch.cat(reps[0]), torch.cat(reps[1]), Roles(**(labels or {})))
+        roles = Roles(**(labels or {}))
+        loss = self._loss(torch.cat(reps[0])[: len(roles.positive)], torch.cat(reps[1])[: len(roles.text)], roles)
         if with_backward:
             loss.backward()  # type: ignore[no-untyped-call]
             loss = loss.detach()
@@ -98,6 +100,13 @@ class ContrastiveLoss(CachedLossMixin, nn.Module):
                 texts, roles = _across_processes(texts, roles)
             precision = torch.promote_types(queries.dtype, torch.float32)
             return batch_loss(queries.to(precision), texts.to(precision), roles, self.spec)
+
+
+def _as_long_as_others(column: Features) -> Features:
+    """Return a column with its last row again, until it is as long as that of any other process: mini batches must be as many."""
+    rows = len(column["input_ids"])
+    more = most_of_processes(rows) - rows
+    return {name: torch.cat([value, value[-1:].expand(more, -1)]) for name, value in column.items()} if more else column
 
 
 def _across_processes(texts: Tensor, roles: Roles) -> tuple[Tensor, Roles]:
@@ -176,8 +185,7 @@ class Planned:
     _collate: Callable[[Sequence[Draw]], dict[str, Any]]
 
     def __init__(self, *given: Any, **named: Any) -> None:
-        with without_accelerate():
-            super().__init__(*given, **named)
+        super().__init__(*given, **named)
         if self._is_sharded():  # the model owns its placement: nothing is to be wrapped or moved
             self.is_distributed_loading_by_transformers = True
             self.place_model_on_device = False
