@@ -21,7 +21,7 @@ class ServeOptions:
         hosts: Allowed Host headers; empty for any. On loopback this blocks web pages of other origins
             (DNS rebinding).
         public_names: Host names under which browsers reach the server through a proxy; pages of these are its own.
-        rate_limit: Requests a minute and client address; further ones get 429. 0 for any number.
+        rate_limit: Requests a minute and key, or client address where there are none; further ones get 429. 0 for any number.
         queue: Maximum number of requests waiting for the models; further ones get 429.
         batch: Maximum number of queries per batch.
         time_limit_s: Time limit of a request, including waiting.

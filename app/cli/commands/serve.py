@@ -60,7 +60,11 @@ def serve(
     ] = 30.0,
     max_body: Annotated[int, typer.Option(help="Maximum request body in MiB.", min=1)] = 16,
     rate_limit: Annotated[
-        int, typer.Option(help="Requests per minute and client address; further ones get 429. 0: no limit.", min=0)
+        int,
+        typer.Option(
+            help="Requests per minute and key, or client address without keys; further ones get 429. 0: no limit.",
+            min=0,
+        ),
     ] = 0,
     allow_host: AllowHostOption = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="Reject adding and deleting documents.")] = False,

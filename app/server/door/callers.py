@@ -15,9 +15,11 @@ class Caller:
 
     Attributes:
         principals: As whom they ask; None sees everything, and may write.
+        key: The name of the key that they hold; empty for the token's holder and for nobody in particular.
     """
 
     principals: Principals | None = None
+    key: str = ""
 
 
 OWNER = Caller()
@@ -54,8 +56,8 @@ class Callers:
 
     def _caller(self, key: Key) -> Caller:
         if key.principals is None:
-            return OWNER
-        return Caller(Principals(key.principals, unlabeled=not self.default_deny))
+            return Caller(key=key.name)
+        return Caller(Principals(key.principals, unlabeled=not self.default_deny), key.name)
 
 
 def remember(scope: Scope, caller: Caller) -> None:

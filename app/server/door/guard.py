@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.types import Message as Event
 
-from quarry.app.server.door.callers import Callers, remember
+from quarry.app.server.door.callers import Caller, Callers, remember
 from quarry.app.server.door.metrics import Metrics
 from quarry.app.server.door.rates import Rate
 from quarry.app.server.pages import OPEN_PATHS
@@ -70,9 +70,8 @@ class RequestGuard:
             sent = self._callers.of(request.headers.get("authorization", ""))
             remember(request.scope, sent or self._callers.anybody())
         else:
-            self._check_token(request)
-            client = request.client.host if request.client else ""
-            self._refuse_if_late(self._rate.wait(client))
+            caller = self._check_token(request)
+            self._refuse_if_late(self._rate.wait(f"key {caller.key}" if caller.key else _address(request)))
         length, limit = request.headers.get("content-length", "0"), self._largest(request.url.path)
         if length.isdigit() and int(length) > limit:
             raise _too_large(limit)
@@ -111,12 +110,12 @@ class RequestGuard:
             )
             raise Problem(403, message)
 
-    def _check_token(self, request: Request) -> None:
+    def _check_token(self, request: Request) -> Caller:
         caller = self._callers.of(request.headers.get("authorization", ""))
         if caller is not None:
             remember(request.scope, caller)
-            return
-        self._refuse_if_late(self._wrong.wait(request.client.host if request.client else ""))
+            return caller
+        self._refuse_if_late(self._wrong.wait(_address(request)))
         message = Message.of(
             "serve.unauthorized",
             "no token, or a wrong one",
@@ -131,7 +130,7 @@ class RequestGuard:
         self._metrics.rejected.inc()
         message = Message.of(
             "serve.too_often",
-            "too many requests came from this address",
+            "too many requests came with this key or from this address",
             expected="fewer per minute",
             do="Try again after the seconds in Retry-After",
         )
@@ -175,6 +174,10 @@ class RequestGuard:
         self._metrics.requests.labels(route, method, str(status)).inc()
         self._metrics.seconds.labels(route, method).observe(seconds)
         log.info("%s %s %d %.1f ms", method, route, status, seconds * 1000)
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 def _too_large(limit: int) -> Problem:

@@ -1,10 +1,10 @@
-"""How often a client may ask: a bucket of tokens per address, refilled all the time (RFC 2697's committed rate, in requests)."""
+"""How often a client may ask: a bucket of tokens per key or address, refilled all the time (RFC 2697's committed rate, in requests)."""
 
 from collections import OrderedDict
 from collections.abc import Callable
 from time import monotonic
 
-_REMEMBERED = 10_000  # addresses; the one that asked longest ago is dropped, to bound memory
+_REMEMBERED = 10_000  # clients; the one that asked longest ago is dropped, to bound memory
 
 
 class Rate:

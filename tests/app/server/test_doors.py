@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("fastapi")
 
+from quarry.app.keys import add_key
 from quarry.app.server.door import patience
 from quarry.app.server.settings import ServeOptions
 from tests.app.server.serving import finished, served, small_index, start
@@ -160,3 +161,15 @@ def ended(client):
         return True
     except TimeoutError:
         return False
+
+
+def test_each_key_has_a_rate_of_its_own_wherever_it_is_used_from(tmp_path):
+    index = small_index(tmp_path / "index")
+    one, other = ({"Authorization": f"Bearer {add_key(index, name, ['staff'])}"} for name in ("one", "other"))
+    with served(ServeOptions(index, rate_limit=3)) as running_one:
+
+        def asked(headers):
+            return running_one.client.post("/search", json={"query": "books"}, headers=headers).status_code
+
+        assert [asked(one) for _ in range(5)] == [200, 200, 200, 429, 429]
+        assert [asked(other) for _ in range(3)] == [200, 200, 200], "from the same address"
