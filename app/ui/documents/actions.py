@@ -9,6 +9,7 @@ from quarry.app.documents.skips import remember_skips
 from quarry.app.ui.shared.fault import show_fault
 from quarry.app.ui.shared.jobs import BuildWatch, Job, board
 from quarry.app.ui.shared.session import Session
+from quarry.app.ui.shared.shown_text import safe
 from quarry.indexer.build import BuildReport, build_index
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.build.removal import list_roots
@@ -23,8 +24,12 @@ def index_again(session: Session) -> None:
     there = [Path(root.path) for root in list_roots(session.index) if root.there]
     job = jobs.latest(_AGAIN)
     running = job is not None and job.state == "running"
+    named = safe(", ".join(map(str, there)))  # the index names them, and it may be somebody else's
     if there and st.button(
-        say("Index the folders again", "重新索引这些文件夹"), key="documents.again", disabled=running
+        say("Index the folders again", "重新索引这些文件夹"),
+        key="documents.again",
+        disabled=running,
+        help=say(f"Reads what has changed in {named}", f"读取 {named} 中的更改"),
     ):
         embedder = session.embedder()
         jobs.start(_AGAIN, lambda job: _build(session.index, there, embedder, job))
