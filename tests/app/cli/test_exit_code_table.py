@@ -1,5 +1,6 @@
 """Every row of the table of exit codes in docs/commands.md, met by a command that ends that way."""
 
+import os
 import re
 import signal
 import subprocess
@@ -57,7 +58,9 @@ def test_3_skipped_files_and_no_answer(index, tmp_path):
 
 def test_130_ctrl_c(index):
     command = [sys.executable, "-m", "quarry.app.cli", "search", str(index), "--queries", "-"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    # in the background a shell has Ctrl-C ignored, and what it starts inherits that
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)} if os.name == "posix" else {}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **heard) as process:
         try:
             with pytest.raises(subprocess.TimeoutExpired):
                 process.wait(8)  # it reads, and nothing comes
