@@ -10,6 +10,7 @@ The numbers are tuned when the codes are written, by queries between stored vect
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil, log10
 from pathlib import Path
 from typing import Any, Self
 
@@ -117,15 +118,31 @@ class Candidates:
             hits: How many are wanted.
             among: The rows that may come out, ascending; None for all.
         """
-        depth = self._depths[hits > _FEW_HITS]
-        more = max(1, -(-hits // _MANY_HITS))
-        rows = self._signs.nearest(query, max(depth.first * more, PER_HIT * hits), among)
-        if self._bits is None:
-            return rows
-        rows = self._nearest(rows, max(depth.second * more, PER_HIT * hits // _OF_SECOND), self._estimates, query)
-        if not depth.last:
-            return rows
-        return self._nearest(rows, max(depth.last * more, PER_HIT * hits // _OF_SECOND), self._close_estimates, query)
+        depth = self._depth(hits)
+        rows = self._signs.nearest(query, depth.first, among)
+        if depth.second:
+            rows = self._nearest(rows, depth.second, self._estimates, query)
+        return self._nearest(rows, depth.last, self._close_estimates, query) if depth.last else rows
+
+    def count(self, hits: int) -> int:
+        """Return how many rows about `of` returns for so many hits."""
+        depth = self._depth(hits)
+        return depth.last or depth.second or depth.first
+
+    def _depth(self, hits: int) -> Depth:
+        """Between ten hits and a hundred, a power of the hits through what was tuned for both; above, as many more."""
+        few, many = self._depths
+        share = log10(min(max(hits, _FEW_HITS), _MANY_HITS) / _FEW_HITS) / log10(_MANY_HITS / _FEW_HITS)
+        least, hundreds = PER_HIT * hits // _OF_SECOND, -(-hits // _MANY_HITS)
+
+        def kept(one: int, other: int, least: int) -> int:
+            return max(ceil(one * (other / one) ** share * hundreds), least)
+
+        return Depth(
+            kept(few.first, many.first, PER_HIT * hits),
+            kept(few.second, many.second, least) if self._bits is not None else 0,
+            kept(few.last, many.last, least) if few.last and many.last else 0,
+        )
 
     def _nearest(self, rows: NDArray[np.int64], count: int, estimate: _Estimate, query: Vectors) -> NDArray[np.int64]:
         """The rows with the highest estimates, ascending; all that are as high as the last."""

@@ -10,6 +10,7 @@ import pytest
 
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.storage.files.sealing import seal, unseal
+from quarry.indexer.stores.auto import store as store_module
 from quarry.indexer.stores.auto.codes import SignCodes
 from quarry.indexer.stores.auto.row_reader import RowReader
 from quarry.indexer.stores.auto.second_bits import SecondBits
@@ -40,7 +41,7 @@ class TestAutoStoreAboveItsLimit(TestAutoStoreWhileSmall):
 
     @pytest.fixture(autouse=True)
     def _always_above(self, monkeypatch):
-        monkeypatch.setattr("quarry.indexer.stores.auto.store.EXACT_UP_TO", 0)
+        by_codes(monkeypatch)
 
     def test_it_says_that_it_is_exact_and_why(self, tmp_path):
         """Here that it is approximate, with the recall that was measured."""
@@ -124,6 +125,35 @@ def test_codes_find_the_vector_itself_and_honor_the_rows_that_are_given(tmp_path
     assert np.array_equal(codes.nearest(vectors[0], 1000), np.arange(1000))
 
 
+def by_codes(monkeypatch):
+    """Have small stores searched as large ones are."""
+    monkeypatch.setattr("quarry.indexer.stores.auto.store.EXACT_UP_TO", 0)
+    monkeypatch.setattr("quarry.indexer.stores.auto.store._A_READ", 0)
+
+
+def test_where_many_would_be_read_one_by_one_all_are_compared(tmp_path, monkeypatch):
+    """Random vectors, a hundred hits: an eighth of all are candidates."""
+    monkeypatch.setattr("quarry.indexer.stores.auto.store.EXACT_UP_TO", 0)
+    vectors, store = unit(20_000, 96), AutoStore.create(tmp_path, 96)
+    store.add(names(20_000), vectors)
+    store.flush()
+    assert store._codes.count(100) * store_module._A_READ > 20_000 > store._codes.count(10) * store_module._A_READ
+    queries = unit(5, 96, seed=3)
+    exact = [[names(20_000)[row] for row in np.argsort(-(vectors @ query))[:100]] for query in queries]
+    assert [[near.chunk_id for near in line] for line in store.search(queries, 100)] == exact
+
+
+def test_a_few_more_than_ten_hits_take_little_more_than_ten(tmp_path, monkeypatch):
+    """A store with removed passages is asked for as many more."""
+    by_codes(monkeypatch)
+    vectors, store = unit(20_000, 96), AutoStore.create(tmp_path, 96)
+    store.add(names(20_000), vectors)
+    store.flush()
+    ten, twelve, hundred = (store._codes.count(hits) for hits in (10, 12, 100))
+    assert ten < twelve <= 2 * ten < hundred
+    assert store._codes.count(200) == 2 * hundred
+
+
 @pytest.fixture
 def matrix_file(tmp_path):
     """A matrix of 4,000 vectors in a file, and the same mapped."""
@@ -147,7 +177,7 @@ def test_rows_are_read_in_the_order_that_is_asked_for(matrix_file, monkeypatch, 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="what is resident is read from /proc")
 def test_searching_makes_nothing_of_the_vectors_resident(tmp_path, monkeypatch):
-    monkeypatch.setattr("quarry.indexer.stores.auto.store.EXACT_UP_TO", 0)
+    by_codes(monkeypatch)
     vectors, store = unit(4000, 384), AutoStore.create(tmp_path, 384)
     store.add(names(4000), vectors)
     store.flush()
@@ -182,7 +212,7 @@ def test_a_file_that_is_gone_is_read_on_by_who_has_it_and_an_error_for_others(ma
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_threads_change_no_answer(tmp_path, monkeypatch, threads):
-    monkeypatch.setattr("quarry.indexer.stores.auto.store.EXACT_UP_TO", 0)
+    by_codes(monkeypatch)
     vectors, store = unit(4000, 96), AutoStore.create(tmp_path, 96)
     store.add(names(4000), vectors)
     store.flush()
@@ -225,7 +255,7 @@ def test_products_of_two_bits_are_those_of_the_levels(tmp_path):
 
 
 def test_a_store_from_before_the_second_step_answers(tmp_path, monkeypatch):
-    monkeypatch.setattr("quarry.indexer.stores.auto.store.EXACT_UP_TO", 0)
+    by_codes(monkeypatch)
     vectors, store = unit(3000, 64), AutoStore.create(tmp_path, 64)
     store.add(names(3000), vectors)
     store.flush()
@@ -241,7 +271,7 @@ def test_a_store_from_before_the_second_step_answers(tmp_path, monkeypatch):
 
 
 def test_a_store_from_before_the_last_step_answers(tmp_path, monkeypatch):
-    monkeypatch.setattr("quarry.indexer.stores.auto.store.EXACT_UP_TO", 0)
+    by_codes(monkeypatch)
     vectors, store = unit(3000, 64), AutoStore.create(tmp_path, 64)
     store.add(names(3000), vectors)
     store.flush()
@@ -254,7 +284,7 @@ def test_a_store_from_before_the_last_step_answers(tmp_path, monkeypatch):
 
 def test_the_last_step_leaves_fewer_vectors_to_compare_than_the_second(tmp_path, monkeypatch):
     """Random vectors: the worst case, where rounding the query costs most."""
-    monkeypatch.setattr("quarry.indexer.stores.auto.store.EXACT_UP_TO", 0)
+    by_codes(monkeypatch)
     vectors, store = unit(20_000, 96), AutoStore.create(tmp_path, 96)
     store.add(names(20_000), vectors)
     store.flush()
@@ -266,7 +296,7 @@ def test_the_last_step_leaves_fewer_vectors_to_compare_than_the_second(tmp_path,
 
 def test_clustered_vectors_need_few_candidates(tmp_path, monkeypatch):
     """Vectors of texts have neighborhoods; the depths follow."""
-    monkeypatch.setattr("quarry.indexer.stores.auto.store.EXACT_UP_TO", 0)
+    by_codes(monkeypatch)
     rng = np.random.default_rng(0)
     vectors = unit(100, 128)[rng.integers(0, 100, 20_000)] + 0.7 * unit(20_000, 128, seed=1)
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
