@@ -136,7 +136,8 @@ class Candidates:
         least, hundreds = PER_HIT * hits // _OF_SECOND, -(-hits // _MANY_HITS)
 
         def kept(one: int, other: int, least: int) -> int:
-            return max(ceil(one * (other / one) ** share * hundreds), least)
+            between: float = one * (other / one) ** share
+            return max(ceil(between * hundreds), least)
 
         return Depth(
             kept(few.first, many.first, PER_HIT * hits),
