@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from quarry.indexer.embedder import Vectors
 from quarry.indexer.stores.base import Neighbour
 from quarry.indexer.stores.checks import check_search, precise_similarities
-from quarry.indexer.stores.lake.held import HELD_UP_TO, HeldVectors
+from quarry.indexer.stores.exact.store import ExactStore
+from quarry.indexer.stores.lake.held import HELD_UP_TO, held
 from quarry.indexer.stores.lake.layout import KIND, VectorFacts
 from quarry.indexer.stores.lake.objects import is_remote
 from quarry.indexer.stores.lake.tables import Table, is_in, translated
@@ -39,7 +40,7 @@ class LakeVectors:
         self._count = table.count()
         few = facts.index == "none" and self._count * dim * 4 <= HELD_UP_TO
         self._holds_all = few and is_remote(table.place)
-        self._held: HeldVectors | None = None
+        self._held: ExactStore | None = None
 
     def __len__(self) -> int:
         return self._count
@@ -74,6 +75,8 @@ class LakeVectors:
 
     def similarities(self, query: Vectors, ids: Sequence[str]) -> list[float]:
         """Return similarities that depend on nothing but the two vectors; see `VectorStore.similarities`."""
+        if self._holds_all:
+            return self._memory().similarities(query, ids)
         found = self._compared(query, ids)
         return [found[chunk_id] for chunk_id in ids]
 
@@ -93,8 +96,7 @@ class LakeVectors:
         if not self._count:
             return [[] for _ in range(len(queries))]
         if self._holds_all:
-            among = None if allowed is None else set(allowed)
-            return [self._memory().search(query, k, among) for query in queries]
+            return self._memory().search(queries, k, allowed=None if allowed is None else set(allowed))
         if allowed is None or isinstance(allowed, Where):
             where = None if allowed is None else allowed.sql
             if self._facts.index == "none" and len(queries) >= _MANY:
@@ -136,14 +138,12 @@ class LakeVectors:
             out.append(_best([Neighbour(*pair) for pair in zip(names, similar, strict=True)], k))
         return out
 
-    def _memory(self) -> HeldVectors:
+    def _memory(self) -> ExactStore:
         if self._held is None:
-            self._held = HeldVectors.read(self._table, self._id, self._dim)
+            self._held = held(self._table, self._id, self._dim)
         return self._held
 
     def _compared(self, query: Vectors, ids: Sequence[str]) -> dict[str, float]:
-        if self._holds_all:
-            return {near.chunk_id: near.similarity for near in self._memory().search(query, len(ids) or 1, set(ids))}
         return {near.chunk_id: near.similarity for near in self._among(query[np.newaxis], ids, len(ids) or 1)[0]}
 
     def _nearest(self, query: Vectors, k: int, where: str | None) -> list[Neighbour]:
