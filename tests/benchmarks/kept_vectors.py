@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quarry.indexer.embedder import Embedder, Progress
+from quarry.indexer.embedder import Embedder, EmbedderSpec, Progress, Spans, TokenSink, TokenSpans, TokenVectors
 from quarry.indexer.models.encoder import load_embedder
 from quarry.indexer.models.offline_bundle import bundle_folder
 
@@ -54,13 +54,49 @@ class Vectors:
 
 
 class KeptEmbedder:
-    """A TokenEmbedder whose vectors are looked up before they are made; everything else is the encoder's own."""
+    """A TokenEmbedder whose vectors are looked up before they are made; everything else is the encoder's own.
+
+    What the protocol names is written out: from Python 3.12 on, `isinstance` does not see what `__getattr__` gives.
+    """
 
     def __init__(self, vectors: Vectors) -> None:
         self._vectors = vectors
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._vectors.embedder, name)
+
+    @property
+    def _encoder(self) -> Any:
+        return self._vectors.embedder
+
+    @property
+    def spec(self) -> EmbedderSpec:
+        """The encoder's."""
+        return self._encoder.spec
+
+    @property
+    def tokens(self) -> TokenSpans:
+        """The encoder's."""
+        return self._encoder.tokens
+
+    @property
+    def width(self) -> int:
+        """The encoder's."""
+        return self._encoder.width
+
+    def embed_documents_and_tokens(
+        self, texts: Sequence[str], tokens: TokenSink, *, progress: Progress | None = None
+    ) -> NDArray[np.float32]:
+        """Encode anew: token states are not kept."""
+        return self._encoder.embed_documents_and_tokens(texts, tokens, progress=progress)
+
+    def query_tokens(self, text: str) -> TokenVectors:
+        """Return the encoder's states of a query's tokens."""
+        return self._encoder.query_tokens(text)
+
+    def state_spans(self, text: str, *, query: bool) -> Spans:
+        """Return the encoder's ranges of the tokens that have states."""
+        return self._encoder.state_spans(text, query=query)
 
     def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return one unit row per question."""
