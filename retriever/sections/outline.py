@@ -67,14 +67,22 @@ def section(chunks: ChunkTable, doc_id: str, heading: str) -> tuple[Heading, str
     found = [one for one in headings if one.path.casefold() == wanted] or [
         one for one in headings if one.path.rpartition(BETWEEN_HEADINGS)[2].casefold() == wanted
     ]
-    if len(found) != 1:
+    if not found:
         raise UnknownSection(
             "search.no_such_section",
-            "the document has {count:section|sections} {heading}",
+            "the document has no section {heading}",
+            expected="one of {known}",
+            heading=repr(heading),
+            known=[repr(one.path) for one in headings[:_SHOWN]],
+        )
+    if len(found) > 1:
+        raise UnknownSection(
+            "search.section_not_one",
+            "the document has {count} sections {heading}",
             expected="one of {known}",
             count=len(found),
             heading=repr(heading),
-            known=[repr(one.path) for one in headings[:_SHOWN]],
+            known=[repr(one.path) for one in found[:_SHOWN]],
         )
     return found[0], text[found[0].start : found[0].end]
 
