@@ -88,6 +88,8 @@ class Names:
     def raise_by(self, asked: Asked, near: Sequence[Near]) -> list[Near]:
         """Raise passages by their titles, and add passages whose titles are near the question.
 
+        Of several indexes searched as one, one may be too small for its titles to have vectors: its passages keep their places.
+
         Args:
             asked: The question.
             near: Its nearest passages, at least 100 where there are so many.
@@ -104,10 +106,11 @@ class Names:
         if further:
             found = self.names.search(asked.vector[np.newaxis], len(further), allowed=further)[0]
             titles.update((one.chunk_id, one.similarity) for one in found)
+        leads = {chunk_id: titles[name] for chunk_id, name in under.items() if name in titles}
         shares = self._shares(asked.text, candidates)
         raised = [
-            replace(one, named=share * max(0.0, titles[under[one.chunk_id]] - self.offset - one.cosine))
-            if one.chunk_id in under
+            replace(one, named=share * max(0.0, leads[one.chunk_id] - self.offset - one.cosine))
+            if one.chunk_id in leads
             else one
             for one, share in zip(candidates, shares, strict=True)
         ]

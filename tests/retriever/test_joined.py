@@ -18,6 +18,8 @@ from quarry.retriever.rerankers.late_interaction import LateInteraction
 from quarry.retriever.searcher import Searcher, SearchOptions
 from quarry.retriever.several import Several
 from tests.fakes import WordEmbedder
+from tests.indexer.build.test_names import documents as titled_documents
+from tests.retriever.stages.test_names import Bilingual
 
 WORDS = [
     "valve",
@@ -262,3 +264,20 @@ def test_a_scale_is_an_encoder_and_an_analyzer(tmp_path):
     assert scale_of(words) == scale_of(words)
     joined = JoinedIndex.join({"a": words, "b": words})
     assert (joined.vectors, len(joined.lexical)) == (None, 18)
+
+
+def test_an_index_that_is_too_small_for_vectors_of_its_titles_is_searched_by_meaning_with_one_that_has_them(tmp_path):
+    """It answered by words alone: a passage's title had no vector to be raised by."""
+    small = [
+        Document("valve.md", "# Valves\n\nThe drain valve is opened twice a year.", "Valves"),
+        Document("pay.md", "Pay.", "Pay"),
+    ]
+    for name, every in (("small", small), ("large", titled_documents())):
+        index_documents(tmp_path / name, every, Bilingual())
+    searchers = {name: Searcher.open(tmp_path / name, embedder=Bilingual()) for name in ("small", "large")}
+    assert searchers["small"].index.names is None and searchers["large"].index.names is not None
+    for first in ("small", "large"):
+        parts = {first: searchers[first], **searchers}
+        found, _ = Several(parts).search("the drain valve", 20)
+        assert (found.degraded, found.results[0].doc_id) == ((), "valve.md")
+        assert found.results[0].evidence.dense is not None
