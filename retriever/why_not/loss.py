@@ -69,16 +69,11 @@ def find_loss(searcher: Searcher, search: Search, doc_ids: Collection[str]) -> L
     places = Places.of(searcher, search, doc_ids)
     if search.options.route != "hybrid":
         return _below(searcher, search, doc_ids, places)
-    if places.last is None and not _is_candidate(places):
+    if places.last is None and not places.handed_on:
         return _never_found(searcher, doc_ids, places)
     if places.fusion is not None and places.fusion <= search.k:
         return Loss("rerank", _reranked(places, search.k), places)
     return Loss("fusion", _fused(places, search.k), places)
-
-
-def _is_candidate(places: Places) -> bool:
-    best = places.best_route
-    return best is not None and best <= places.candidates
 
 
 def _filtered(searcher: Searcher, search: Search, doc_ids: Collection[str]) -> Loss | None:

@@ -13,10 +13,8 @@ from pathlib import Path
 
 from quarry.app.wiring import choose_model
 from quarry.indexer.embedder import Embedder
-from quarry.indexer.language import language_of
 from quarry.retriever.ranking import Query, Route
 from quarry.retriever.searcher import Searcher, SearchOptions, document_of
-from quarry.retriever.stages.standout import CANDIDATES
 from quarry.retriever.why_not.report import WhyNot, why_not
 from quarry.retriever.why_not.search import Search
 from tests.benchmarks.mixed import opened
@@ -85,11 +83,11 @@ def _among_foreign(searcher: Searcher, question: str, doc_id: str) -> int | None
     """Return where a document stands among the passages of the other language, which join the candidates of an index of two."""
     if searcher.pipeline.languages is None:
         return None
-    chunks, asked_in = searcher.index.chunks, language_of(question)
-    ids = chunks.digests()[0]
-    foreign = {chunk_id for chunk_id, text in zip(ids, chunks.texts(ids), strict=True) if language_of(text) != asked_in}
     dense = searcher.pipeline.retriever(replace(_PATIENT, rerank=False, route="dense"))
-    (ranking,) = dense.retrieve([Query("", question)], CANDIDATES, allowed=foreign)
+    foreign = searcher.pipeline.languages.foreign(question)
+    if not foreign:
+        return None
+    (ranking,) = dense.retrieve([Query("", question)], _HANDED_ON, allowed=foreign)
     return next((place for place, hit in enumerate(ranking.hits) if document_of(hit.chunk_id) == doc_id), None)
 
 

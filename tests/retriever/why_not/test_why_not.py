@@ -16,6 +16,7 @@ from quarry.retriever.why_not.document import SeveralDocuments
 from quarry.retriever.why_not.report import SkippedSource, why_not
 from quarry.retriever.why_not.search import Search
 from tests.fakes import WordEmbedder
+from tests.retriever.stages.test_names import Bilingual
 
 NUMBERED = [Document(f"notes/{n:03}.md", f"The pump of hall {n} is checked weekly.", f"Hall {n}") for n in range(150)]
 DOCUMENTS = [
@@ -192,3 +193,23 @@ def test_a_file_that_was_written_again_or_is_gone_is_said(tmp_path):
     assert "search.file_changed" in [remark.code for remark in why_not(searcher, asked, f"docs/{lost}").remarks]
     Path(folder / lost).unlink()
     assert "search.file_gone" in [remark.code for remark in why_not(searcher, asked, f"docs/{lost}").remarks]
+
+
+def test_a_passage_in_the_other_language_is_a_candidate_beside_the_nearest_ones(tmp_path):
+    """Dense search hands on as many of the other language again: far behind all Chinese ones, it is lost by the fusion."""
+    chinese = [Document(f"zh{n}", f"第{n}号水泵每周检查，记录在册。水泵房{n}。", f"泵{n}") for n in range(260)]
+    english = [
+        Document(
+            f"en{n}",
+            f"The gate of hall {n} is painted {'blue' if n % 2 else 'green'}, says keeper {n * 7}.",
+            f"Hall {n}",
+        )
+        for n in range(40)
+    ]
+    index_documents(tmp_path / "index", [*chinese, *english], Bilingual())
+    both = Searcher.open(tmp_path / "index", embedder=Bilingual(), rerank="none")
+    found = why_not(both, Search("水泵每周检查", 3), "en3").loss
+    assert found.stage == "fusion"
+    assert found.places.dense > found.places.candidates >= found.places.foreign
+    assert "beyond 100" in str(found.reason)
+    assert why_not(both, Search("which gate is painted blue", 3), "en2").loss.places.foreign is None
