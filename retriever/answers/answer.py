@@ -18,6 +18,7 @@ from quarry.indexer.errors import ModelError
 from quarry.indexer.language import language_of
 from quarry.indexer.lexical.analyzer import Analyzer
 from quarry.indexer.messages import Message
+from quarry.indexer.records import BETWEEN_HEADINGS
 from quarry.retriever.answers.citations import Checker, Sentence
 from quarry.retriever.answers.evidence import Grounds, weigh
 from quarry.retriever.answers.extract import extract
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
 Origin: TypeAlias = Literal["generated", "extractive", "refused"]
 Listener: TypeAlias = Callable[[Sentence], None]
 _SENTENCES = 3  # of an extractive answer
-_HEADING = re.compile(r"(?m)^#{1,6}[ \t]+(?P<heading>\S.*?)[ \t#]*\n+(?=[^\s#])")
+_HEADINGS = re.compile(r"(?m)(?:^#{1,6}[ \t]+\S.*\n+)+(?=[^\s#])")
+_HEADING = re.compile(r"(?m)^(?P<level>#{1,6})[ \t]+(?P<name>\S.*?)[ \t#]*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,10 +269,21 @@ def _left_out(packing: Packing) -> list[Message]:
     return notes
 
 
-def _with_heading(text: str) -> str:
-    """Return an extract with a heading above it in front of it, as one sentence."""
+def _with_headings(text: str) -> str:
+    """Return an extract with the headings above it in front of it, as one sentence."""
     colon = "：" if language_of(text) == "zh" else ": "
-    return _HEADING.sub(rf"\g<heading>{colon}", text)
+
+    def path(found: re.Match[str]) -> str:
+        names: list[str] = []
+        last, before = 7, len(found[0])
+        for heading in reversed(list(_HEADING.finditer(found[0]))):
+            if len(heading["level"]) >= last:  # not above the one below it: a comment in code, say
+                break
+            last, before = len(heading["level"]), heading.start()
+            names.insert(0, heading["name"])
+        return found[0][:before] + BETWEEN_HEADINGS.join(names) + colon
+
+    return _HEADINGS.sub(path, text)
 
 
 def _broken_off(why: Message) -> Message:
@@ -329,7 +342,7 @@ class _Asker:
         """Answer with the documents' own sentences."""
         by_number = {passage.number: passage for passage in self._passages}
         for found in extract(self._question, self._passages, self._analyzer, embedder, _SENTENCES):
-            text = defang(_with_heading(found.text), urls(by_number[found.number].text)).strip()
+            text = defang(_with_headings(found.text), urls(by_number[found.number].text)).strip()
             sentence = Sentence(text, (found.number,), "supported", overlap=1.0, cited_by="quarry", gap="\n")
             draft.sentences.append(sentence)
         draft.origin = "extractive" if draft.sentences else "refused"

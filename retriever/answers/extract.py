@@ -1,10 +1,11 @@
 """Finds the sentences that answer a question best, without a language model; each is an exact range of a numbered passage.
 
 A sentence is scored by its cosine with the question, where there is an embedder, and by the share of the question's idf mass
-that it has; idf is that of the candidates themselves. After the best one, a sentence has to have a word of the question, or to be
-nearer to it in meaning than halfway between the farthest candidate and the nearest: an answer is not filled up. What cannot stand
-alone is joined with its neighbour: a heading with the sentence below it, a question with its answer, a short sentence with the one
-beside it, lines of code with the sentence that introduces them, the rows of a table with each other.
+that it has; idf is that of the candidates themselves. An answer is not filled up: after the best one, a sentence has to have a word
+of the question, or to be nearer to it in meaning than halfway between the farthest candidate and the nearest; and where meaning is
+compared, it has to score 0.7 of the best one at least. What cannot stand alone is joined with its neighbour: a heading with the
+sentence below it, a question with its answer, a short sentence with the one beside it, lines of code with the sentence that
+introduces them, the rows of a table with each other.
 """
 
 import re
@@ -31,6 +32,7 @@ _SHORT = 4  # words: below it a sentence says too little alone
 _LONGEST = 600  # characters of what is joined
 _SAME = 0.8  # share of a sentence's terms that a better one has: above it the sentence is left out
 _MEANING = 0.7  # weight of the cosine against the words; chosen by hand, not tuned yet
+_ENOUGH = 0.7  # of the best score; chosen on cmrc2018-zh and chunkspans-en (docs/results/answers.md)
 _HALFWAY = 0.5  # between the cosine of the farthest candidate and that of the nearest
 _RANK = 0.1  # what the best passage's sentences get more than the last one's
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)")
@@ -109,8 +111,11 @@ def extract(
         scores = (1 - _MEANING) * overlap + _MEANING * closeness
     else:
         scores = overlap
+    scores = scores + _RANK * _by_place(found)
     apt = (overlap > 0) | (closeness > _HALFWAY)
-    return _best(found, scores + _RANK * _by_place(found), apt, most)
+    if embedder is not None:
+        apt &= scores >= _ENOUGH * scores.max()
+    return _best(found, scores, apt, most)
 
 
 def units(text: str) -> list[Span]:

@@ -3,7 +3,8 @@
 After tests.benchmarks.evidence, whose indexes it uses. 100 questions each, evenly spread, of xquad-en and xquad-zh on their
 indexes of 240 paragraphs, and of chunkspans-en with BM25 over its five documents. Ten results are packed; three sentences are taken. Right means that one of them comes from the judged document and
 holds an answer of the data set; for chunkspans-en, at least half of the characters of an answer span. The baseline is the first
-three sentences of the best passage. With `words` no model is loaded: BM25 searches, and words alone choose.
+three sentences of the best passage. With `words` no model is loaded: BM25 searches, and words alone choose. The last columns tell how many
+sentences and characters words and meaning quote, and how long that takes.
 """
 
 import json
@@ -74,6 +75,7 @@ def measure(name: str, searcher: Searcher, questions: dict[str, str], right: Rig
     kept = spread(list(questions), int(sys.argv[2]) if len(sys.argv) > 2 else QUESTIONS)
     hits = {"in the passages": 0, "first three": 0, "words": 0, "words and meaning": 0}
     seconds = 0.0
+    sentences = characters = 0
     for query_id in kept:
         text = questions[query_id]
         passages = pack(searcher.search(text, 10, options).results, searcher.index.chunks).passages
@@ -85,15 +87,20 @@ def measure(name: str, searcher: Searcher, questions: dict[str, str], right: Rig
         found = extract(text, passages, searcher.index.analyzer, embedder)
         seconds += perf_counter() - started
         hits["words and meaning"] += right(query_id, passages, found)
+        sentences += len(found)
+        characters += sum(len(one.text) for one in found)
     cells = " | ".join(f"{count / len(kept):.3f}" for count in hits.values())
-    print(f"| {name} | {len(kept)} | {cells} | {1000 * seconds / len(kept):.0f} |", flush=True)
+    quoted = f"{sentences / len(kept):.2f} | {characters / len(kept):.0f}"
+    print(f"| {name} | {len(kept)} | {cells} | {quoted} | {1000 * seconds / len(kept):.0f} |", flush=True)
 
 
 def main() -> None:
     work = Path(sys.argv[1])
     embedder = None if "words" in sys.argv[2:] else choose_model("auto", device="cpu").embedder
-    print("| set | questions | in the passages | first three sentences | by words | by words and meaning | ms |")
-    print("|---|---|---|---|---|---|---|")
+    print(
+        "| set | questions | in the passages | first three sentences | by words | by words and meaning | sentences | characters | ms |"
+    )
+    print("|---" * 9 + "|")
     for name in ("xquad-zh", "xquad-en"):
         searcher = Searcher.open(work / name / "index", embedder=embedder)  # without one, none is loaded for BM25
         measure(name, searcher, *by_answer(name), embedder)

@@ -5,7 +5,9 @@ import json
 import pytest
 
 from quarry.app.words.answers import heading, place
+from quarry.indexer.build import index_documents
 from quarry.indexer.messages import Message
+from quarry.indexer.records import Document
 from quarry.retriever.answers import answer as module
 from quarry.retriever.answers.answer import AskOptions, ask
 from quarry.retriever.answers.evidence import Grounds
@@ -13,6 +15,7 @@ from quarry.retriever.answers.generate import endpoint_for
 from quarry.retriever.answers.packing import Packed
 from quarry.retriever.answers.prompt import NOT_FOUND
 from quarry.retriever.searcher import Searcher, SearchOptions
+from tests.fakes import WordEmbedder
 from tests.retriever.answers.gullible import Gullible
 from tests.retriever.answers.indexed import small_index
 
@@ -158,3 +161,25 @@ def test_a_source_says_where_it_stands(searcher):
 def test_the_age_of_an_old_document_stands_on_its_citation(modified, language, expected):
     source = Packed(1, "a", "Loans", "loans.md", "Text.", ("a#0-5",), 1.0, modified=modified)
     assert place(source, language) == f"[1] Loans, loans.md{expected}"
+
+
+@pytest.mark.parametrize(
+    ("text", "quoted"),
+    [
+        (
+            "# Pump\n\n## Drain valve\n\nOpen the drain valve twice a year.",
+            "Pump > Drain valve: Open the drain valve twice a year.",
+        ),
+        ("# 水泵\n\n## 排水阀 ##\n\n排水阀每年打开两次。", "水泵 > 排水阀：排水阀每年打开两次。"),
+        (
+            "# a remark in a script\n# open it\nopen the drain valve",
+            "# a remark in a script\nopen it: open the drain valve",
+        ),
+    ],
+)
+def test_the_headings_above_a_quoted_sentence_are_read_as_its_path(tmp_path, text, quoted):
+    index_documents(tmp_path / "index", [Document("pump.md", text, "Pump")], WordEmbedder())
+    answer = ask(
+        Searcher.open(tmp_path / "index", embedder=WordEmbedder()), "drain valve 排水阀每年打开几次", AskOptions()
+    )
+    assert answer.sentences[0].text == quoted

@@ -33,10 +33,23 @@ def test_the_best_sentences_come_first_with_exact_ranges(embedder):
         "How often can books be renewed, and what fines are there?", [LOANS, HOURS], WORDS, embedder, most=2
     )
     assert (found[0].text, found[0].number) == ("Books can be renewed twice on the web page.", 1)
-    assert len(found) == 2
+    assert len(found) == (2 if embedder is None else 1), "by meaning the second one is too far behind"
     for one in found:
         assert {1: LOANS, 2: HOURS}[one.number].text[one.start : one.end] == one.text
-    assert found[0].score > found[1].score
+    assert found[0].score > found[-1].score or len(found) == 1
+
+
+def test_a_sentence_that_shares_a_word_and_is_far_behind_the_best_is_not_quoted():
+    question = "How often is the drain valve of the pump opened?"
+    answer, filler = (
+        "The drain valve of the pump is opened twice a year.",
+        "An engineer sold the pump to a museum in the north.",
+    )
+    also = "How often the drain valve of the pump is opened depends on frost."
+    passages = [packed(1, f"{answer} {also}"), packed(2, filler)]
+    found = extract(question, passages, WORDS, WordEmbedder(dim=256))
+    assert {one.text for one in found} == {answer, also}
+    assert filler in [one.text for one in extract(question, passages, WORDS, None)]
 
 
 def test_chinese_sentences_and_a_later_passage_can_win():
