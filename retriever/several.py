@@ -15,13 +15,14 @@ both ways, reciprocal ranks and z-scores on corpora that were cut into two and f
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Self
 
 from quarry.indexer.errors import UnknownFilter
 from quarry.indexer.joined import Scale, scale_of
 from quarry.indexer.messages import Message
 from quarry.indexer.principals import Principals
+from quarry.indexer.stores.lake.view import address_of, place_of
 from quarry.retriever.answers.refusals.fit import Fit, Strength, search_with_fit
 from quarry.retriever.base import Reranker
 from quarry.retriever.options import STANDARD, SearchOptions
@@ -143,7 +144,7 @@ class Several:
 
 
 def names_of(roots: Sequence[Path]) -> dict[str, Path]:
-    """Return indexes by the names of their folders; those of one name, and an index that is named twice, by their paths.
+    """Return indexes by the names of their folders or lakes; those of one name, and an index that is named twice, by their places.
 
     Example:
         >>> names_of([Path("a/mails"), Path("b/mails"), Path("notes")]) == {
@@ -153,9 +154,14 @@ def names_of(roots: Sequence[Path]) -> dict[str, Path]:
     """
     different = {root.resolve(): root for root in reversed(roots)}
     ordered = list(reversed(different.values()))
-    names = [root.resolve().name for root in ordered]
+    places = [place_of(root) for root in ordered]
+    names = [
+        PurePosixPath(place).name if address_of(root) else root.resolve().name
+        for place, root in zip(places, ordered, strict=True)
+    ]
     return {
-        (name if names.count(name) == 1 else root.as_posix()): root for name, root in zip(names, ordered, strict=True)
+        (name if names.count(name) == 1 else place): root
+        for name, place, root in zip(names, places, ordered, strict=True)
     }
 
 
@@ -194,7 +200,7 @@ def _answer(found: Sequence[_Of], query: str, results: tuple[Result, ...]) -> An
         return replace(first, results=results, generation=_generation(found[0]))
     apart = Message.of(
         "search.merged",
-        "searched apart, because encoder or analyzer differ, and merged by the strength of their hits: {indexes:;}",
+        "searched apart, because encoder or analyzer differ or one is a lake, and merged by the strength of their hits: {indexes:;}",
         indexes=[one.name for one in found],
     )
     return replace(

@@ -19,6 +19,7 @@ from quarry.app.cli.options import (
     principals_of,
 )
 from quarry.indexer.storage.texts.conditions import expression_of
+from quarry.indexer.stores.lake.view import place_of
 
 if TYPE_CHECKING:
     from quarry.retriever.why_not.places import Places
@@ -97,7 +98,7 @@ def _ranks(places: "Places") -> str:
 def command(index: Path, search: "Search") -> str:
     """Return the `quarry search` command of a search, to be pasted into a shell."""
     options = search.options
-    words = ["quarry", "search", str(index), search.question]
+    words = ["quarry", "search", place_of(index), search.question]
     if search.question.startswith("-"):
         words[-1:] = ["--", search.question]
     flags = ["-k", str(search.k)]

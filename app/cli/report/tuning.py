@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from quarry.app.cli.console import out
+from quarry.indexer.stores.lake.view import place_of
 from quarry.training.tuning.candidates import loading_lines
 from quarry.training.tuning.loop import TuningReport
 from quarry.training.tuning.plan import TuningPlan
@@ -27,7 +28,7 @@ def print_report(index: Path, report: TuningReport, plan: TuningPlan) -> None:
     if report.promoted:
         against = ", against the verdict" if report.forced else ""
         out(
-            f"generation {report.generation} is live with the tuned {_noun(plan)}{against}; undo: quarry models rollback {index}"
+            f"generation {report.generation} is live with the tuned {_noun(plan)}{against}; undo: quarry models rollback {place_of(index)}"
         )
     elif report.verdict.promote:
         out(f"eligible for promotion, but --no-promote was given; generation {report.generation} stays live")

@@ -82,6 +82,11 @@ class LakeTexts(ChunkTable):
         """Return the file that a document came from, as the machine that added it knows it; None when there is no such document."""
         return next((str(row["file"]) for row in self._tables.documents.by("doc_id", [doc_id], ["file"])), None)
 
+    def documents_of(self, file: str) -> dict[str, str]:
+        """Return doc_id -> version digest of the documents that came from one file, as the machine that added it knows it."""
+        rows = self._tables.documents.rows(f"file = {quoted(file)}", ["doc_id", "sha256"])
+        return {row["doc_id"]: row["sha256"] for row in rows}
+
     # Documents and chunks
 
     def counts(self) -> tuple[int, int]:

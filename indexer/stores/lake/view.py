@@ -76,6 +76,12 @@ def address_of(folder: Path) -> str | None:
         return None
 
 
+def place_of(folder: Path) -> str:
+    """Return what a user calls an index by: the folder, or the address of the lake that it is the view of, a path where that is one."""
+    address = address_of(folder)
+    return folder.as_posix() if address is None else address.removeprefix("file://")
+
+
 def follow(view: Path, *, at_once: bool = False) -> None:
     """Bring a view in step with its lake.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from quarry.app.cli.commands.why_not import command
 from quarry.indexer.build import build_index
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.encode.work import encode_corpus, shard_settings
@@ -38,8 +39,11 @@ from quarry.indexer.shards.shard import ShardError
 from quarry.indexer.storage.pointer import Switch
 from quarry.indexer.stores.lake.layout import read_pointer
 from quarry.indexer.stores.lake.objects import LocalObjects
-from quarry.indexer.stores.lake.view import as_index
+from quarry.indexer.stores.lake.view import as_index, place_of
 from quarry.retriever.searcher import Searcher, SearchOptions
+from quarry.retriever.several import Several, names_of
+from quarry.retriever.why_not.report import why_not
+from quarry.retriever.why_not.search import Search
 from tests import ROOT
 from tests.fakes import OverlapReranker, WordEmbedder
 from tests.indexer.lake.lakes import SPEC, filled_lake, new_lake, write_corpus
@@ -145,6 +149,36 @@ def test_a_second_stage_and_an_explanation_are_the_same(both):
         [(hit.chunk_id, hit.evidence.rerank, hit.evidence.bm25.rank) for hit in one.results] for one in found
     )
     assert mine == theirs
+
+
+@pytest.mark.parametrize(
+    ("question", "document"),
+    [
+        ("renew a loan", "000.md"),
+        ("图书馆续借", "rows.jsonl"),
+        ("renew a laon", "Title 7"),
+        ('"printer book"', "001.md"),
+        ("renew", "corpus/000.md"),
+        ("renew", "nothing.md"),
+    ],
+)
+def test_why_a_document_is_missing_is_told_of_a_lake_as_of_an_index(searchers, question, document):
+    mine, theirs = (why_not(searcher, Search(question, 2), document).to_dict() for searcher in searchers)
+    for told in (mine, theirs):
+        told.pop("remarks")  # an index knows its files, and tells when one has changed
+    assert mine == theirs
+
+
+def test_a_lake_is_called_by_its_address_beside_other_indexes(both):
+    roots = [as_index(both / "lake"), both / "index"]
+    assert names_of(roots) == {"lake": roots[0], "index": roots[1]}
+    assert place_of(roots[0]) == str(both / "lake")
+    found, _ = Several(
+        {name: Searcher.open(root, embedder=WordEmbedder()) for name, root in names_of(roots).items()}
+    ).search("renew a loan", 4)
+    assert {hit.index for hit in found.results} == {"lake", "index"}
+    assert "or one is a lake" in str(found.notices[-1])
+    assert f"quarry search {both / 'lake'} " in command(roots[0], Search("renew", 3))
 
 
 def test_a_lake_without_its_model_answers_by_words_and_says_so(both):
