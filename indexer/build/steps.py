@@ -27,7 +27,7 @@ from quarry.indexer.storage.texts.chunk_table import ChunkTable
 from quarry.indexer.storage.texts.generation_texts import GenerationTexts
 from quarry.indexer.storage.texts.head_terms import TERMS_NAME, HeadTerms
 from quarry.indexer.storage.texts.removals import torn_segment
-from quarry.indexer.storage.texts.working_table import WorkingTable, name_segment
+from quarry.indexer.storage.texts.working_table import WorkingTable, finish_texts, name_segment
 from quarry.indexer.storage.vectors.encoded_rows import RowsWriter
 from quarry.indexer.stores import new_store
 from quarry.indexer.stores.kept_vectors import KeptVectors
@@ -83,6 +83,7 @@ def fill_segment(segment: Path, plan: Plan, clock: Clock, *, with_tokens: bool, 
     Returns:
         Where its vectors came from.
     """
+    finish_texts(segment)
     head = ChunkTable.open(segment / CHUNKS_NAME)
     encoded = taken = 0
     if plan.embedder:

@@ -30,10 +30,10 @@ from quarry.indexer.storage.files.sealing import (
     wrong_fields,
 )
 
-FORMAT = (
-    3  # texts may be compressed since 2; since 3 the terms of passages are in the postings only, and digests are bytes
-)
-_READABLE = (1, 2, FORMAT)
+# texts may be compressed since 2; since 3 the terms of passages are in the postings only, and digests are bytes; since 4 texts refer
+# to ids by number (`quarry.indexer.storage.texts.finished`)
+FORMAT = 4
+_READABLE = (1, 2, 3, FORMAT)
 SEGMENTS_NAME = "segments"
 HEADER_NAME = "segment.json"
 _NEW = ".new"

@@ -26,15 +26,18 @@ _PARTS = {  # by how a path in a segment begins; the longest that fits counts
     "lexical/terms.": "terms",
     "lexical/places.": "terms",
     "lexical/starts.": "terms",
-    "lexical/ids.": "ids beside the postings",
-    "lexical/id_places.": "ids beside the postings",
+    "lexical/ids.": "ids of passages",
+    "lexical/id_places.": "ids of passages",
     "lexical/": "postings",
 }
 _TABLES = {  # of the text database
     "documents": "documents: texts, titles, metadata, digests",
-    "chunks": "passages: ids, places, digests",
+    "chunks": "passages: places, digests",
     "files": "entries of files",
     "meta": "metadata to filter by",
+    "facts": "metadata to filter by",
+    "strings": "ids of documents and paths",
+    "names": "digests of titles",
 }
 
 

@@ -18,11 +18,13 @@ from typing import Self
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.records import Chunk, Document
 from quarry.indexer.storage.texts.chunk_schema import create_tables, prepare_copy
-from quarry.indexer.storage.texts.contents import refuse_programs, uri_of
+from quarry.indexer.storage.texts.contents import create_views, refuse_programs, uri_of
 from quarry.indexer.storage.texts.document_rows import insert_document
 from quarry.indexer.storage.texts.document_table import DocumentTable
 from quarry.indexer.storage.texts.file_table import FileTable
+from quarry.indexer.storage.texts.finished import is_finished
 from quarry.indexer.storage.texts.packing import unpacked_digest
+from quarry.indexer.storage.texts.segment_texts import SegmentTexts
 
 
 class ChunkTable(FileTable, DocumentTable):
@@ -53,6 +55,10 @@ class ChunkTable(FileTable, DocumentTable):
         try:
             db = sqlite3.connect(uri_of(path, immutable=True), uri=True, isolation_level=None, check_same_thread=False)
             refuse_programs(db, "main")
+            segment = SegmentTexts("main")
+            if is_finished(db, "main"):
+                segment = SegmentTexts.of(db, "main")
+                create_views(db, [segment])
             db.execute("SELECT number, digest FROM chunks LIMIT 1").fetchone()
         except sqlite3.DatabaseError as err:
             raise IndexFormatError(
@@ -62,7 +68,7 @@ class ChunkTable(FileTable, DocumentTable):
                 path=path,
                 error=str(err),
             ) from err
-        return cls(db, path)
+        return cls(db, path, [segment])
 
     def begin(self) -> None:
         """Start a transaction: everything until `commit` is one step."""
@@ -95,8 +101,8 @@ class ChunkTable(FileTable, DocumentTable):
 
     def counts(self) -> tuple[int, int]:
         """Return the numbers of documents and of chunks."""
-        documents = self._db.execute("SELECT count(*) FROM documents").fetchone()[0]
-        return documents, self._db.execute("SELECT count(*) FROM chunks").fetchone()[0]
+        documents = self._db.execute("SELECT count(*) FROM main.documents").fetchone()[0]
+        return documents, self._db.execute("SELECT count(*) FROM main.chunks").fetchone()[0]
 
     def corpus_sha256(self) -> str:
         """Return a digest of all document ids and versions; the order of indexing does not change it."""

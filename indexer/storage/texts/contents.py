@@ -15,11 +15,13 @@ The text databases of the segments are attached, and views named like their tabl
 import os
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
 from quarry.indexer.storage.layout import CHUNKS_NAME
 from quarry.indexer.storage.segments import PLAIN_NAME, SEGMENTS_NAME
+from quarry.indexer.storage.texts.segment_texts import COLUMNS, SegmentTexts
 
 MOST_SEGMENTS = 8  # of a generation; a new one and `contents.sqlite` make ten
 
@@ -32,13 +34,6 @@ CREATE TABLE removed_rows (segment INTEGER, row INTEGER, PRIMARY KEY (segment, r
 CREATE TABLE removed_names (segment INTEGER, name BLOB, PRIMARY KEY (segment, name)) WITHOUT ROWID;
 CREATE TABLE languages (segment INTEGER, lang TEXT, passages INTEGER, PRIMARY KEY (segment, lang)) WITHOUT ROWID;
 """
-COLUMNS = {  # that segments and views have; passages have a number as well
-    "documents": ("doc_id", "file", "title", "text", "meta", "sha256"),
-    "chunks": ("chunk_id", "doc_id", "start", '"end"', "heading", "text", "digest", "lang", "name"),
-    "meta": ("doc_id", "key", "value"),
-    "files": ("path", "root", "size", "mtime_ns", "sha256", "readers"),
-}
-_NUMBERS = 40  # bits of a passage's number within its segment
 
 
 def uri_of(path: Path, *, immutable: bool) -> str:
@@ -56,14 +51,15 @@ def schema_of(number: int) -> str:
     return f"s{number}"
 
 
-def attach_segments(db: sqlite3.Connection, generation: Path) -> list[int]:
-    """Attach the text databases of all segments that `contents.sqlite` names; return their numbers.
+def attach_segments(db: sqlite3.Connection, generation: Path) -> list[SegmentTexts]:
+    """Attach the text databases of all segments that `contents.sqlite` names, and make the views of each.
 
     Raises:
         sqlite3.DatabaseError: If one is missing, is none, or is named by a path.
     """
     refuse_programs(db, "main")
     segments = db.execute("SELECT number, name FROM main.segments ORDER BY number").fetchall()
+    attached = []
     for number, name in segments:
         if not isinstance(number, int) or not isinstance(name, str) or not PLAIN_NAME.fullmatch(name):
             raise sqlite3.DatabaseError(f"segment {str(number)[:40]!r} has the name {str(name)[:80]!r}")
@@ -72,7 +68,8 @@ def attach_segments(db: sqlite3.Connection, generation: Path) -> list[int]:
             (uri_of(texts_of(generation, name), immutable=True),),
         )
         refuse_programs(db, schema_of(number))
-    return [number for number, _ in segments]
+        attached.append(SegmentTexts.of(db, schema_of(number), number))
+    return attached
 
 
 def refuse_programs(db: sqlite3.Connection, schema: str) -> None:
@@ -97,35 +94,18 @@ def numbers_with_removals(db: sqlite3.Connection) -> set[int]:
     return {row[0] for row in db.execute(sql)}
 
 
-def create_views(db: sqlite3.Connection, numbers: Sequence[int], *, filtered: set[int], head: str = "") -> None:
-    """Make (or make again) the views that join the segments.
-
-    Args:
-        db: Where they are attached.
-        numbers: Which.
-        filtered: Those whose removals are looked at; the others have none.
-        head: The schema of a segment that is being written, without removals; empty without one.
-    """
+def create_views(db: sqlite3.Connection, segments: Sequence[SegmentTexts]) -> None:
+    """Make (or make again) the views that join segments, less what is removed from them."""
     for view in COLUMNS:
-        parts = [
-            _part(view, schema_of(number), number) + (f" WHERE {_is_there(view, number)}" if number in filtered else "")
-            for number in numbers
-        ]
-        if head:
-            parts.append(_part(view, head, 1 + max(numbers, default=0)))
         db.execute(f"DROP VIEW IF EXISTS temp.{view}")
-        db.execute(f"CREATE TEMP VIEW {view} AS {' UNION ALL '.join(parts) or _nothing(view)}")
+        parts = " UNION ALL ".join(segment.rows(view) for segment in segments)
+        db.execute(f"CREATE TEMP VIEW {view} AS {parts or _nothing(view)}")
 
 
-def _part(view: str, schema: str, number: int) -> str:
-    """What a view selects from one segment; numbers of passages follow those of earlier segments."""
-    numbered = f"t.number + {number << _NUMBERS} AS number, " if view == "chunks" else ""
-    return f"SELECT {numbered}{', '.join(f't.{name}' for name in COLUMNS[view])} FROM {schema}.{view} t"  # noqa: S608 (fixed names)
-
-
-def _is_there(view: str, number: int) -> str:
-    removed, key = ("removed_files", "path") if view == "files" else ("removed_documents", "doc_id")
-    return f"NOT EXISTS (SELECT 1 FROM main.{removed} r WHERE r.segment = {number} AND r.{key} = t.{key})"  # noqa: S608 (fixed names)
+def with_removals(db: sqlite3.Connection, segments: Sequence[SegmentTexts]) -> list[SegmentTexts]:
+    """Return segments, filtered where something was removed from them."""
+    removed = numbers_with_removals(db)
+    return [replace(segment, filtered=segment.number in removed) for segment in segments]
 
 
 def _nothing(view: str) -> str:

@@ -70,10 +70,7 @@ def insert_document(
     version = packed_digest(document_sha256(document))
     row = (document.doc_id, file, document.title, packed(document.text), dumps(meta, ensure_ascii=False), version)
     db.execute(f"INSERT INTO {schema}.documents VALUES (?, ?, ?, ?, ?, ?)", row)  # noqa: S608 (a name of ours)
-    rows = [(document.doc_id, key, value) for key, value in facts(meta)]
-    languages = document_languages(document.text, str(meta.get("lang", "")))
-    rows += [(document.doc_id, "lang", name) for name in languages]
-    db.executemany(f"INSERT OR IGNORE INTO {schema}.meta VALUES (?, ?, ?)", rows)  # noqa: S608 (a name of ours)
+    insert_meta(db, schema, document)
     db.executemany(
         f'INSERT INTO {schema}.chunks (chunk_id, doc_id, start, "end", heading, text, digest, lang, name) '  # noqa: S608 (a name of ours)
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -92,6 +89,15 @@ def insert_document(
             for chunk in chunks
         ],
     )
+
+
+def insert_meta(db: sqlite3.Connection, schema: str, document: Document) -> None:
+    """Write what a document is filtered by."""
+    meta = dict(document.meta)
+    rows = [(document.doc_id, key, value) for key, value in facts(meta)]
+    languages = document_languages(document.text, str(meta.get("lang", "")))
+    rows += [(document.doc_id, "lang", name) for name in languages]
+    db.executemany(f"INSERT OR IGNORE INTO {schema}.meta VALUES (?, ?, ?)", rows)  # noqa: S608 (a name of ours)
 
 
 def _own_text(document: Document, chunk: Chunk) -> str | bytes | None:

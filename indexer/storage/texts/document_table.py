@@ -7,6 +7,7 @@ from typing import Any
 from quarry.indexer.readers.left_out import counts_of
 from quarry.indexer.records import Document
 from quarry.indexer.storage.texts.document_rows import DocumentRow
+from quarry.indexer.storage.texts.finished import own_document
 from quarry.indexer.storage.texts.packing import read_meta, unpacked, unpacked_digest
 from quarry.indexer.storage.texts.passage_table import PassageTable
 
@@ -20,7 +21,10 @@ class DocumentTable(PassageTable):
 
     def documents_of(self, file: str) -> dict[str, str]:
         """Return doc_id -> version digest of the documents that came from one file."""
-        rows = self._db.execute("SELECT doc_id, sha256 FROM documents WHERE file = ?", (file,))
+        rows = [row for segment in self._segments for row in self._db.execute(segment.documents_of(), (file,))]
+        own = own_document(file)
+        if own is not None:
+            rows += self._db.execute("SELECT doc_id, sha256 FROM documents WHERE doc_id = ? AND file = ?", (own, file))
         return {doc_id: unpacked_digest(digest) for doc_id, digest in rows}
 
     def owner(self, doc_id: str) -> str | None:
@@ -51,12 +55,13 @@ class DocumentTable(PassageTable):
 
     def rows_of(self, doc_ids: Sequence[str]) -> list[DocumentRow]:
         """Return documents for a list, in the order of the ids; unknown ids are left out."""
-        sql = """SELECT d.doc_id, d.file, d.title, d.meta, d.text,
-                 (SELECT count(*) FROM chunks c WHERE c.doc_id = d.doc_id) FROM documents d WHERE d.doc_id IN """
-        rows = self._select(sql, doc_ids)
+        passages = Counter(
+            row[1] for row in self._select("SELECT number, doc_id FROM chunks WHERE doc_id IN ", doc_ids)
+        )
+        rows = self._select("SELECT doc_id, file, title, meta, text FROM documents WHERE doc_id IN ", doc_ids)
         found = {
-            doc_id: DocumentRow(doc_id, file, title or "", read_meta(meta), len(unpacked(text)), passages)
-            for doc_id, file, title, meta, text, passages in rows
+            doc_id: DocumentRow(doc_id, file, title or "", read_meta(meta), len(unpacked(text)), passages[doc_id])
+            for doc_id, file, title, meta, text in rows
         }
         return [found[doc_id] for doc_id in doc_ids if doc_id in found]
 
@@ -91,6 +96,7 @@ class DocumentTable(PassageTable):
 
     def documents_matching(self, filters: Mapping[str, Any]) -> list[str]:
         """Return the ids of all documents that match, in order. Raises as `matching` does."""
-        chunk_ids = sorted(self.matching(filters))
-        rows = self._select("SELECT doc_id FROM chunks WHERE chunk_id IN ", chunk_ids)
-        return sorted({row[0] for row in rows})
+        found = self._documents_matching(filters)
+        if found is None:
+            return [row[0] for row in self._db.execute("SELECT DISTINCT doc_id FROM chunks ORDER BY doc_id")]
+        return sorted({row[0] for row in self._select("SELECT doc_id FROM chunks WHERE doc_id IN ", sorted(found))})

@@ -14,9 +14,8 @@ from quarry.indexer.storage.texts.chunk_table import ChunkTable
 from quarry.indexer.storage.texts.contents import (
     attach_segments,
     create_views,
-    numbers_with_removals,
-    schema_of,
     uri_of,
+    with_removals,
 )
 
 
@@ -29,10 +28,6 @@ class Label(NamedTuple):
 
 class GenerationTexts(ChunkTable):
     """Files, documents and chunks of all segments of a generation, less what was removed from them."""
-
-    def __init__(self, connection: sqlite3.Connection, path: Path, numbers: list[int]) -> None:
-        super().__init__(connection, path)
-        self._numbers = numbers
 
     @classmethod
     def open(cls, path: Path, *, only: int | None = None) -> Self:
@@ -47,13 +42,13 @@ class GenerationTexts(ChunkTable):
         """
         try:
             db = sqlite3.connect(uri_of(path, immutable=True), uri=True, isolation_level=None, check_same_thread=False)
-            numbers = attach_segments(db, path.parent)
-            numbers = [number for number in numbers if only in (None, number)]
-            create_views(db, numbers, filtered=numbers_with_removals(db))
+            segments = with_removals(db, attach_segments(db, path.parent))
+            segments = [segment for segment in segments if only in (None, segment.number)]
+            create_views(db, segments)
             db.execute("SELECT number, digest FROM chunks LIMIT 1").fetchone()
         except sqlite3.DatabaseError as err:
             raise _not_texts(path, err) from err
-        return cls(db, path, numbers)
+        return cls(db, path, segments)
 
     def labels(self) -> Iterator[Label]:
         """Yield every document with its metadata, as stored."""
@@ -72,21 +67,32 @@ class GenerationTexts(ChunkTable):
     def counts(self) -> tuple[int, int]:
         """Return the numbers of documents and of chunks, which are kept with the segments."""
         rows = self._db.execute("SELECT number, documents, passages FROM main.segments").fetchall()
-        mine = [row for row in rows if row[0] in self._numbers]
+        numbers = {segment.number for segment in self._segments}
+        mine = [row for row in rows if row[0] in numbers]
         return sum(row[1] for row in mine), sum(row[2] for row in mine)
 
     def repeated(self) -> list[str]:
         """Return ids of documents that are in more than one segment, at most three; there are none in what a build writes."""
-        sql = "SELECT doc_id FROM documents GROUP BY doc_id HAVING count(*) > 1 LIMIT 3"
-        return [row[0] for row in self._db.execute(sql)] if len(self._numbers) > 1 else []
+        rows = self._db.execute("SELECT number, documents FROM main.segments")
+        size = {number: documents for number, documents in rows if isinstance(documents, int)}
+        by_size = sorted(self._segments, key=lambda segment: size.get(segment.number, 0))
+        for place, small in enumerate(
+            by_size[:-1], start=1
+        ):  # each document of a smaller one is looked up in the larger ones
+            twice = " OR ".join(larger.has_document("d.doc_id") for larger in by_size[place:])
+            sql = f"SELECT d.doc_id FROM ({small.rows('documents')}) d WHERE {twice} LIMIT 3"  # noqa: S608 (fixed names)
+            found = [row[0] for row in self._db.execute(sql)]
+            if found:
+                return found
+        return []
 
     def some_digests(self, count: int) -> list[bytes]:
         """Return the passage digests of the oldest and of the newest chunks, so many of each."""
         found: set[bytes] = set()
-        for numbers, order in ((self._numbers, "ASC"), (self._numbers[::-1], "DESC")):
+        for segments, order in ((self._segments, "ASC"), (self._segments[::-1], "DESC")):
             left = count
-            for number in numbers:
-                sql = f"SELECT digest FROM {schema_of(number)}.chunks ORDER BY number {order} LIMIT ?"  # noqa: S608 (fixed names)
+            for segment in segments:
+                sql = f"SELECT digest FROM {segment.schema}.chunks ORDER BY number {order} LIMIT ?"  # noqa: S608 (fixed names)
                 rows = self._db.execute(sql, (left,)).fetchall()
                 found.update(row[0] for row in rows)
                 left -= len(rows)

@@ -2,14 +2,15 @@
 
 import sqlite3
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.lexical.index import LexicalSegment
 from quarry.indexer.storage.layout import LEXICAL_NAME
-from quarry.indexer.storage.texts.contents import schema_of, texts_of
+from quarry.indexer.storage.texts.contents import texts_of
 from quarry.indexer.storage.texts.packing import unpacked_digest
+from quarry.indexer.storage.texts.segment_texts import SegmentTexts
 
 _TABLES = ("removed_documents", "removed_files", "removed_rows", "removed_names", "languages")
 
@@ -33,44 +34,45 @@ class Removals:
     def __init__(self, db: sqlite3.Connection, generation: Path) -> None:
         self._db = db
         self._generation = generation
-        self._passages: dict[int, list[tuple[str, bytes | None]]] = {}  # removed since the last `settle`: id and name
+        self._passages: dict[
+            SegmentTexts, list[tuple[str, bytes | None]]
+        ] = {}  # removed since the last `settle`: id and name
 
-    def has_document(self, number: int, doc_id: str) -> bool:
+    def has_document(self, segment: SegmentTexts, doc_id: str) -> bool:
         """Whether a document is in a segment and was not removed from it."""
-        there = f"SELECT 1 FROM {schema_of(number)}.documents WHERE doc_id = ?"  # noqa: S608 (fixed names)
-        removed = "SELECT 1 FROM main.removed_documents WHERE segment = ? AND doc_id = ?"
-        found = self._db.execute(there, (doc_id,)).fetchone()
-        return found is not None and self._db.execute(removed, (number, doc_id)).fetchone() is None
+        there = replace(segment, filtered=True).has_document("?")
+        return bool(self._db.execute(f"SELECT {there}", (doc_id,)).fetchone()[0])
 
-    def document(self, number: int, doc_id: str) -> RemovedDocument | None:
+    def document(self, segment: SegmentTexts, doc_id: str) -> RemovedDocument | None:
         """Remove a document from a segment; None when it is not in it."""
-        if not self.has_document(number, doc_id):
+        if not self.has_document(segment, doc_id):
             return None
-        schema = schema_of(number)
+        number = segment.number
         self._db.execute("INSERT INTO main.removed_documents VALUES (?, ?)", (number, doc_id))
-        sql = f"SELECT chunk_id, name, digest, lang FROM {schema}.chunks WHERE doc_id = ?"  # noqa: S608 (fixed names)
+        sql = f"SELECT chunk_id, name, digest, lang FROM temp.{segment.view('chunks')} WHERE doc_id = ?"  # noqa: S608 (fixed names)
         rows = self._db.execute(sql, (doc_id,)).fetchall()
-        self._passages.setdefault(number, []).extend((row[0], row[1]) for row in rows)
+        self._passages.setdefault(segment, []).extend((row[0], row[1]) for row in rows)
         for lang, passages in Counter(row[3] for row in rows).items():
             fewer = "UPDATE main.languages SET passages = passages - ? WHERE segment = ? AND lang = ?"
             self._db.execute(fewer, (passages, number, lang))
         fewer = "UPDATE main.segments SET documents = documents - 1, passages = passages - ? WHERE number = ?"
         self._db.execute(fewer, (len(rows), number))
-        sql = f"SELECT sha256 FROM {schema}.documents WHERE doc_id = ?"  # noqa: S608 (fixed names)
+        sql = f"SELECT sha256 FROM temp.{segment.view('documents')} WHERE doc_id = ?"  # noqa: S608 (fixed names)
         version = self._db.execute(sql, (doc_id,)).fetchone()[0]
         return RemovedDocument(unpacked_digest(version), tuple(row[2] for row in rows))
 
-    def file(self, number: int, path: str) -> None:
+    def file(self, segment: SegmentTexts, path: str) -> None:
         """Remove a file's entry from a segment; nothing when it is not in it."""
-        sql = f"INSERT OR IGNORE INTO main.removed_files SELECT ?, path FROM {schema_of(number)}.files WHERE path = ?"  # noqa: S608 (fixed names)
-        self._db.execute(sql, (number, path))
+        found = f"SELECT ?, path FROM temp.{segment.view('files')} WHERE path = ?"  # noqa: S608 (fixed names)
+        self._db.execute(f"INSERT OR IGNORE INTO main.removed_files {found}", (segment.number, path))
 
-    def forget(self, number: int) -> None:
+    def forget(self, segment: SegmentTexts) -> None:
         """Take a segment out of the generation, with all that is written about it."""
+        number = segment.number
         self._db.execute("DELETE FROM main.segments WHERE number = ?", (number,))
         for table in _TABLES:
             self._db.execute(f"DELETE FROM main.{table} WHERE segment = ?", (number,))  # noqa: S608 (fixed names)
-        self._passages.pop(number, None)
+        self._passages.pop(segment, None)
 
     def settle(self) -> None:
         """Write down which rows of the segments' vectors and terms, and which of their names, the removed passages were.
@@ -78,7 +80,8 @@ class Removals:
         Raises:
             IndexFormatError: If the terms of a segment cannot be read.
         """
-        for number, passages in self._passages.items():
+        for segment, passages in self._passages.items():
+            number = segment.number
             (name,) = self._db.execute("SELECT name FROM main.segments WHERE number = ?", (number,)).fetchone()
             folder = texts_of(self._generation, name).parent
             ids = LexicalSegment.open(folder / LEXICAL_NAME).ids
@@ -87,14 +90,12 @@ class Removals:
                 raise torn_segment(folder)
             self._db.executemany("INSERT INTO main.removed_rows VALUES (?, ?)", rows)
             names = {name for _, name in passages if name is not None}
-            empty = [(number, name) for name in names if not self._is_used(number, name)]
+            empty = [(number, name) for name in names if not self._is_used(segment, name)]
             self._db.executemany("INSERT INTO main.removed_names VALUES (?, ?)", empty)
         self._passages.clear()
 
-    def _is_used(self, number: int, name: bytes) -> bool:
-        sql = f"""SELECT 1 FROM {schema_of(number)}.chunks c WHERE c.name = ? AND NOT EXISTS
-                  (SELECT 1 FROM main.removed_documents r WHERE r.segment = ? AND r.doc_id = c.doc_id) LIMIT 1"""  # noqa: S608 (fixed names)
-        return self._db.execute(sql, (name, number)).fetchone() is not None
+    def _is_used(self, segment: SegmentTexts, name: bytes) -> bool:
+        return self._db.execute(replace(segment, filtered=True).named(), (name, 1)).fetchone() is not None
 
 
 def torn_segment(folder: Path) -> IndexFormatError:

@@ -12,10 +12,11 @@ from pathlib import Path
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.principals import Principals
 from quarry.indexer.storage.layout import CONTENTS_NAME
-from quarry.indexer.storage.texts.contents import attach_segments, create_views, numbers_with_removals, schema_of
+from quarry.indexer.storage.texts.contents import attach_segments, create_views, with_removals
 from quarry.indexer.storage.texts.generation_texts import GenerationTexts
 from quarry.indexer.storage.texts.packing import read_meta
 from quarry.indexer.storage.texts.removals import Removals
+from quarry.indexer.storage.texts.segment_texts import SegmentTexts
 
 
 def open_seen(generation: Path, principals: Principals) -> GenerationTexts:
@@ -41,32 +42,34 @@ def open_seen(generation: Path, principals: Principals) -> GenerationTexts:
         hidden = [document.doc_id for document in whole.labels() if not principals.may_see(read_meta(document.meta))]
         db = sqlite3.connect("file::memory:", uri=True, isolation_level=None, check_same_thread=False)
         whole.copy_contents(db)
-    numbers = attach_segments(db, generation)
+    segments = attach_segments(db, generation)
     db.execute("BEGIN")
-    _remove(db, generation, numbers, hidden)
-    create_views(db, numbers, filtered=numbers_with_removals(db))
+    _remove(db, generation, segments, hidden)
+    segments = with_removals(db, segments)
+    create_views(db, segments)
     if hidden:
-        _remove_files(db, numbers)
-        create_views(db, numbers, filtered=numbers_with_removals(db))
+        _remove_files(db, segments)
+        segments = with_removals(db, segments)
+        create_views(db, segments)
     db.execute("COMMIT")
-    return GenerationTexts(db, path, numbers)
+    return GenerationTexts(db, path, segments)
 
 
-def _remove(db: sqlite3.Connection, generation: Path, numbers: list[int], hidden: list[str]) -> None:
+def _remove(db: sqlite3.Connection, generation: Path, segments: list[SegmentTexts], hidden: list[str]) -> None:
     removals = Removals(db, generation)
     for doc_id in hidden:
-        for number in numbers:
-            removals.document(number, doc_id)
+        for segment in segments:
+            removals.document(segment, doc_id)
     removals.settle()
 
 
-def _remove_files(db: sqlite3.Connection, numbers: list[int]) -> None:
+def _remove_files(db: sqlite3.Connection, segments: list[SegmentTexts]) -> None:
     """Hide the files of which no document is left, and the folders of which no file is."""
-    for number in numbers:
+    for segment in segments:
         db.execute(
-            f"""INSERT OR IGNORE INTO main.removed_files SELECT ?, f.path FROM {schema_of(number)}.files f
+            f"""INSERT OR IGNORE INTO main.removed_files SELECT ?, f.path FROM temp.{segment.view("files")} f
                 WHERE f.path NOT IN (SELECT file FROM documents)""",  # noqa: S608 (fixed names)
-            (number,),
+            (segment.number,),
         )
     db.execute(
         """DELETE FROM main.roots WHERE prefix NOT IN

@@ -19,14 +19,17 @@ from quarry.indexer.records import Chunk, Document
 from quarry.indexer.storage.layout import CHUNKS_NAME, CONTENTS_NAME
 from quarry.indexer.storage.texts.chunk_schema import create_tables
 from quarry.indexer.storage.texts.chunk_table import ChunkTable
-from quarry.indexer.storage.texts.contents import COLUMNS, SCHEMA, attach_segments, create_views, schema_of, uri_of
-from quarry.indexer.storage.texts.document_rows import document_sha256, insert_document
+from quarry.indexer.storage.texts.contents import SCHEMA, attach_segments, create_views, uri_of
+from quarry.indexer.storage.texts.document_rows import document_sha256, insert_document, insert_meta
 from quarry.indexer.storage.texts.file_table import file_row
+from quarry.indexer.storage.texts.finished import write_finished
 from quarry.indexer.storage.texts.generation_texts import GenerationTexts
 from quarry.indexer.storage.texts.head_terms import SCHEMA_NAME, TERMS_NAME, make_terms, put_terms
 from quarry.indexer.storage.texts.packing import unpacked_digest
 from quarry.indexer.storage.texts.removals import Removals, segments_left
+from quarry.indexer.storage.texts.segment_texts import COLUMNS, SegmentTexts
 
+BUILT_NAME = "built.tmp"  # the head's texts while they can be changed
 _MODULUS = 1 << 256
 _OF_DOCUMENT = ("documents", "chunks", "meta")
 _WRITING = "PRAGMA {schema}.journal_mode=MEMORY; PRAGMA {schema}.synchronous=OFF;"
@@ -40,8 +43,12 @@ def version_number(doc_id: str, version: str) -> int:
 class WorkingTable(GenerationTexts):
     """Files, documents and chunks of the generation that is being built."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, numbers: list[int]) -> None:
-        super().__init__(connection, path, numbers)
+    def __init__(self, connection: sqlite3.Connection, path: Path, segments: Sequence[SegmentTexts]) -> None:
+        super().__init__(connection, path)
+        self._finished, self._head = (
+            list(segments),
+            SegmentTexts.of(connection, "head", 1 + max((each.number for each in segments), default=0)),
+        )
         self._removals = Removals(connection, path.parent)
         self._total = 0
         self._counts_changes = True  # of an index that is new, everything is
@@ -58,7 +65,7 @@ class WorkingTable(GenerationTexts):
             live: The folder of the generation that is continued; None without one.
             total: That generation's `corpus_sha256`.
         """
-        path, chunks = building / CONTENTS_NAME, head / CHUNKS_NAME
+        path, chunks = building / CONTENTS_NAME, head / BUILT_NAME
         old = live / CHUNKS_NAME if live and not (live / CONTENTS_NAME).is_file() else None
         if live and not old:
             shutil.copyfile(live / CONTENTS_NAME, path)
@@ -68,14 +75,14 @@ class WorkingTable(GenerationTexts):
         db.executescript(_WRITING.format(schema="main"))
         if not live or old:
             db.executescript(SCHEMA)
-        numbers = attach_segments(db, building)
+        segments = attach_segments(db, building)
         db.execute("ATTACH ? AS head", (uri_of(chunks, immutable=False),))
         db.execute(f"ATTACH ? AS {SCHEMA_NAME}", (uri_of(head / TERMS_NAME, immutable=False),))
         for schema in ("head", SCHEMA_NAME):
             db.executescript(_WRITING.format(schema=schema))
         if old:
             db.execute("INSERT INTO main.roots SELECT prefix, path FROM head.roots")
-        table = cls(db, path, numbers)
+        table = cls(db, path, [replace(segment, filtered=True) for segment in segments])
         table._make_views()
         table._counts_changes = live is not None
         table._total = int(total, 16) if total else 0
@@ -104,8 +111,8 @@ class WorkingTable(GenerationTexts):
 
     def _forget_file(self, path: str) -> None:
         self._db.execute("DELETE FROM head.files WHERE path = ?", (path,))
-        for number in self._numbers:
-            self._removals.file(number, path)
+        for segment in self._finished:
+            self._removals.file(segment, path)
 
     # Documents and chunks
 
@@ -124,19 +131,20 @@ class WorkingTable(GenerationTexts):
         """Remove documents with their chunks and metadata; unknown ids are fine."""
         for doc_id in doc_ids:
             self._remove_from_head(doc_id)
-            for number in self._numbers:
-                removed = self._removals.document(number, doc_id)
+            for segment in self._finished:
+                removed = self._removals.document(segment, doc_id)
                 if removed is not None:
                     self._count(doc_id, removed.sha256, -1)
                     self._removed.update(removed.digests)
 
     def set_owner(self, doc_id: str, file: str) -> None:
         """Record another file as the one that a document came from; the document moves into the head."""
-        for number in self._numbers:
-            if self._removals.has_document(number, doc_id):
-                for table in _OF_DOCUMENT:
-                    self._move(number, table, "t.doc_id = ?", (doc_id,))
-                self._removals.document(number, doc_id)
+        for segment in self._finished:
+            if self._removals.has_document(segment, doc_id):
+                for table in ("documents", "chunks"):
+                    self._move(segment, table, "t.doc_id = ?", (doc_id,))
+                insert_meta(self._db, "head", self.document(doc_id))
+                self._removals.document(segment, doc_id)
         self._db.execute("UPDATE head.documents SET file = ? WHERE doc_id = ?", (file, doc_id))
 
     def _remove_from_head(self, doc_id: str) -> None:
@@ -169,9 +177,10 @@ class WorkingTable(GenerationTexts):
 
     def counts(self) -> tuple[int, int]:
         """Return the numbers of documents and of chunks."""
-        documents, passages = super().counts()
-        mine = self.head_counts()
-        return documents + mine[0], passages + mine[1]
+        numbers = {segment.number for segment in self._finished}
+        counts = [left for number, left in segments_left(self._db).items() if number in numbers]
+        counts.append(self.head_counts())
+        return sum(documents for documents, _ in counts), sum(passages for _, passages in counts)
 
     def head_counts(self) -> tuple[int, int]:
         """Return the numbers of documents and of chunks in the head."""
@@ -181,7 +190,7 @@ class WorkingTable(GenerationTexts):
     def needs_head(self) -> bool:
         """Whether anything is in the head, be it the entry of a file. A generation has one segment at least, if an empty one."""
         sql = "SELECT EXISTS (SELECT 1 FROM head.documents) OR EXISTS (SELECT 1 FROM head.files)"
-        return not self._numbers or bool(self._db.execute(sql).fetchone()[0])
+        return not self._finished or bool(self._db.execute(sql).fetchone()[0])
 
     def changed_passages(self) -> int:
         """Return how many passages of a live generation were added or removed; one that was removed and came back is neither."""
@@ -204,13 +213,14 @@ class WorkingTable(GenerationTexts):
 
     def absorb(self, numbers: Iterable[int]) -> None:
         """Move what is left of some segments into the head; they are no part of this generation any more."""
-        for number in numbers:
+        taken = set(numbers)
+        for segment in [segment for segment in self._finished if segment.number in taken]:
             for table in COLUMNS:
                 removed, key = ("removed_files", "path") if table == "files" else ("removed_documents", "doc_id")
-                gone = f"SELECT 1 FROM main.{removed} r WHERE r.segment = {number} AND r.{key} = t.{key}"  # noqa: S608 (fixed names)
-                self._move(number, table, f"NOT EXISTS ({gone})", ())
-            self._removals.forget(number)
-            self._numbers.remove(number)
+                gone = f"SELECT 1 FROM main.{removed} r WHERE r.segment = {segment.number} AND r.{key} = t.{key}"  # noqa: S608 (fixed names)
+                self._move(segment, table, f"NOT EXISTS ({gone})", ())
+            self._removals.forget(segment)
+            self._finished.remove(segment)
         self._make_views()
 
     def settle(self) -> None:
@@ -224,25 +234,36 @@ class WorkingTable(GenerationTexts):
 
     def number_head(self) -> int:
         """Make the head a segment of this generation, and return its number; `name_segment` names it when it is finished."""
-        number = 1 + max(self._numbers, default=0)
+        number = 1 + max((segment.number for segment in self._finished), default=0)
         self._db.execute("INSERT INTO main.segments VALUES (?, '', ?, ?)", (number, *self.head_counts()))
         sql = "INSERT INTO main.languages SELECT ?, lang, count(*) FROM head.chunks GROUP BY lang"
         self._db.execute(sql, (number,))
         return number
 
-    def _move(self, number: int, table: str, where: str, values: Sequence[Any]) -> None:
+    def _move(self, segment: SegmentTexts, table: str, where: str, values: Sequence[Any]) -> None:
         columns = ", ".join(COLUMNS[table])
         picked = ", ".join(f"t.{name}" for name in COLUMNS[table])
         insert = "INSERT OR IGNORE" if table == "meta" else "INSERT"  # older segments may say the same twice
-        sql = f"{insert} INTO head.{table} ({columns}) SELECT {picked} FROM {schema_of(number)}.{table} t WHERE {where}"  # noqa: S608 (fixed names)
-        self._db.execute(sql, values)
+        sql = f"{insert} INTO head.{table} ({columns}) SELECT {picked} FROM temp.{segment.view(table)} t WHERE {where}"  # noqa: S608 (fixed names)
+        self._db.execute(f"{sql} ORDER BY t.number" if table == "documents" else sql, values)  # as they were read
         if table == "chunks":  # their terms stay where they are until the postings of the head are written
-            (name,) = self._db.execute("SELECT name FROM main.segments WHERE number = ?", (number,)).fetchone()
-            moved = f"SELECT t.chunk_id, ? FROM {schema_of(number)}.chunks t WHERE {where}"  # noqa: S608 (fixed names)
+            (name,) = self._db.execute("SELECT name FROM main.segments WHERE number = ?", (segment.number,)).fetchone()
+            moved = f"SELECT t.chunk_id, ? FROM temp.{segment.view('chunks')} t WHERE {where}"  # noqa: S608 (fixed names)
             self._db.execute(f"INSERT INTO {SCHEMA_NAME}.passages (chunk_id, segment) {moved}", (name, *values))
 
     def _make_views(self) -> None:
-        create_views(self._db, self._numbers, filtered=set(self._numbers), head="head")
+        self._segments = [*self._finished, self._head]
+        create_views(self._db, self._segments)
+
+
+def finish_texts(head: Path) -> None:
+    """Write the texts of the new segment as they stay, once they are settled and the table is closed.
+
+    Raises:
+        IndexFormatError: As `write_finished`.
+    """
+    write_finished(uri_of(head / BUILT_NAME, immutable=False), uri_of(head / CHUNKS_NAME, immutable=False))
+    (head / BUILT_NAME).unlink()
 
 
 def name_segment(generation: Path, number: int, name: str) -> None:
@@ -263,16 +284,7 @@ def _make_head(path: Path, old: Path | None) -> None:
             ChunkTable.copy(source, path).close()
         finally:
             source.close()
-        _leave_terms_out(path)
         return
     db = sqlite3.connect(path, isolation_level=None)
     create_tables(db)
-    db.close()
-
-
-def _leave_terms_out(path: Path) -> None:
-    """Empty the terms of a copied database: they are kept beside it until the postings are written."""
-    db = sqlite3.connect(path, isolation_level=None)
-    db.execute("UPDATE chunks SET terms = NULL")
-    db.execute("VACUUM")
     db.close()

@@ -28,7 +28,7 @@ from quarry.indexer.storage.layout import CONTENTS_NAME
 from quarry.indexer.storage.manifest import Manifest, describe_files
 from quarry.indexer.stores import STORE_KINDS
 from tests.fakes import WordEmbedder
-from tests.indexer.older import keep_terms
+from tests.indexer.older import into_plain_tables, keep_ids, keep_terms
 from tests.indexer.writing import PROCESSES, keep_segments, update_and_die
 
 DIM = 16
@@ -384,32 +384,47 @@ def test_a_segment_of_a_newer_format_is_refused_and_stays(segmented):
     assert header.read_bytes() == content
 
 
+def into_format_3(index):
+    """Rewrite the live segments as they were: ids in full wherever they are meant."""
+    rewritten(index, 3, into_plain_tables)
+
+
 def into_format_2(index):
     """Rewrite the live segments as they were: terms with the texts as well, digests in hex, an entry of a file for each document."""
-    generations = Generations(index)
-    manifest, opened, written = Manifest.read(generations.live()), Index.open(index), []
-    for segment in manifest.segments:
-        folder = index / "segments" / segment.name
-        with sqlite3.connect(folder / "chunks.sqlite") as db:
+
+    def rewrite(path):
+        into_plain_tables(path)
+        with sqlite3.connect(path) as db:
             ids = [row[0] for row in db.execute("SELECT chunk_id FROM chunks")]
             db.execute("UPDATE documents SET sha256 = lower(hex(sha256))")
             db.execute("INSERT INTO files SELECT file, '', length(text), 0, sha256, 0 FROM documents")
         db.close()
-        # others than there are, to see which are taken
-        keep_terms(folder / "chunks.sqlite", {chunk_id: ["kept"] for chunk_id in ids})
+        keep_terms(path, {chunk_id: ["kept"] for chunk_id in ids})  # others than there are, to see which are taken
+
+    rewritten(index, 2, rewrite)
+
+
+def rewritten(index, version, rewrite):
+    """Rewrite the texts of the live segments, and seal them as of an older format."""
+    generations = Generations(index)
+    manifest, written = Manifest.read(generations.live()), []
+    for segment in manifest.segments:
+        folder = index / "segments" / segment.name
+        rewrite(folder / "chunks.sqlite")
+        keep_ids(folder / "vectors")
         header = folder / "segment.json"
-        files = describe(folder, [folder / name for name in unseal(header)["files"]])
+        files = describe(folder, [path for path in folder.rglob("*") if path.is_file() and path != header])
         facts = {name: fact.model_dump() for name, fact in files.items()}
-        header.write_bytes(seal({**unseal(header), "format": 2, "files": facts}))
+        header.write_bytes(seal({**unseal(header), "format": version, "files": facts}))
         size = sum(fact.size for fact in files.values())
         written.append(segment.model_copy(update={"sha256": sha256(header.read_bytes()).hexdigest(), "bytes": size}))
-    opened.chunks.close()
     manifest.model_copy(update={"segments": tuple(written)}).write(generations.live())
 
 
-def test_segments_that_keep_terms_with_their_texts_answer_and_are_merged(segmented):
+@pytest.mark.parametrize("into_older", [into_format_2, into_format_3])
+def test_segments_of_older_formats_answer_and_are_merged(segmented, into_older):
     before = answers(segmented)
-    into_format_2(segmented)
+    into_older(segmented)
     assert answers(segmented) == before
     report = index_documents(segmented, corpus(0, 45), WordEmbedder(dim=DIM))
     assert (report.added, report.changed, report.unchanged) == (1, 0, 44)  # d3 was removed
@@ -420,8 +435,10 @@ def test_segments_that_keep_terms_with_their_texts_answer_and_are_merged(segment
     assert answers(segmented) == before
     (segment,) = Manifest.read(Generations(segmented).live()).segments
     with sqlite3.connect(segmented / "segments" / segment.name / "chunks.sqlite") as db:
-        assert "terms" not in {row[1] for row in db.execute("PRAGMA table_info(chunks)")}
+        names = {row[0] for row in db.execute("SELECT name FROM sqlite_master")}
+        columns = {row[1] for row in db.execute("PRAGMA table_info(chunks)")}
     db.close()
+    assert "strings" in names and not {"terms", "chunk_id"} & columns
 
 
 def test_a_merge_analyzes_no_passage_again(segmented, monkeypatch):

@@ -14,7 +14,7 @@ from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.texts.generation_texts import open_texts
 from quarry.indexer.storage.texts.packing import packed, unpacked
 from tests.fakes import WordEmbedder
-from tests.indexer.older import live_segment, write_texts_plainly
+from tests.indexer.older import into_plain_tables, live_segment, write_texts_plainly
 
 LONG = "\n\n".join(
     f"第{n}段。图书馆每天开放，读者可以续借两次。Section {n} is about valves and pumps." for n in range(400)
@@ -35,7 +35,8 @@ def test_any_text_comes_back(text):
 def rows(index):
     with sqlite3.connect(live_segment(index) / "chunks.sqlite") as db:
         found = db.execute(
-            'SELECT c.doc_id, c.text, d.text, c.start, c."end" FROM chunks c JOIN documents d USING (doc_id)'
+            """SELECT s.value, c.text, d.text, c.start, c."end" FROM chunks c JOIN documents d ON d.number = c.document
+               JOIN strings s ON s.number = d.number"""
         ).fetchall()
     db.close()
     return found
@@ -92,6 +93,7 @@ def test_a_segment_with_plain_texts_is_read(tmp_path):
     before = Index.open(tmp_path).chunks
     expected = [list(before.documents()), before.chunks(before.digests()[0])]
     before.close()
+    into_plain_tables(live_segment(tmp_path) / "chunks.sqlite")
     with sqlite3.connect(live_segment(tmp_path) / "chunks.sqlite") as db:
         write_texts_plainly(db)
     db.close()
