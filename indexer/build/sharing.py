@@ -14,10 +14,11 @@ from quarry.indexer.build.names import LEAST, store_names
 from quarry.indexer.build.plan import Plan
 from quarry.indexer.build.progress import Clock
 from quarry.indexer.build.steps import Filled, store_vectors
-from quarry.indexer.storage.layout import CHUNKS_NAME, CONTENTS_NAME, LEXICAL_NAME
+from quarry.indexer.storage.layout import CHUNKS_NAME, CONTENTS_NAME, LEXICAL_NAME, VECTORS_NAME
 from quarry.indexer.storage.segments import SegmentName, Segments
 from quarry.indexer.storage.texts.generation_texts import GenerationTexts
 from quarry.indexer.storage.texts.working_table import name_segment
+from quarry.indexer.stores.exact.files import leave_ids
 from quarry.indexer.stores.kept_vectors import KeptVectors
 
 
@@ -51,6 +52,7 @@ def share_segments(
                 _link(segments.path(each.name), folder)
                 with closing(GenerationTexts.open(contents, only=each.number)) as part:
                     store_vectors(part, folder, plan, kept, clock)
+                    leave_ids(folder / VECTORS_NAME)
                     if passages >= LEAST:
                         store_names(part, folder, plan, kept, clock)
                 made.append(segments.finish(folder, segments.header(each.name).passages))

@@ -30,6 +30,7 @@ from quarry.indexer.storage.texts.removals import torn_segment
 from quarry.indexer.storage.texts.working_table import WorkingTable, finish_texts, name_segment
 from quarry.indexer.storage.vectors.encoded_rows import RowsWriter
 from quarry.indexer.stores import new_store
+from quarry.indexer.stores.exact.files import leave_ids
 from quarry.indexer.stores.kept_vectors import KeptVectors
 from quarry.indexer.stores.parts import Parts
 
@@ -98,6 +99,8 @@ def fill_segment(segment: Path, plan: Plan, clock: Clock, *, with_tokens: bool, 
     clock.phase("lexical", head.counts()[1])
     head.close()
     index_terms(segment)
+    if plan.embedder:
+        leave_ids(segment / VECTORS_NAME)
     return Filled(encoded, taken)
 
 

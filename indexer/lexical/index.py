@@ -1,15 +1,16 @@
 """Lexical segments with the ids of their passages, and the index over several of them.
 
     ids.npy        uint8, the ids of all passages in UTF-8, ascending; row n of the segment is the n-th
-    id_places.npy  int64, (passages + 1,), where each begins
+    id_places.npy  (passages + 1,), where each begins: uint32, or int64 from 4 GiB on and in segments of before
 
 stand beside the files of `lexical.segment`. Older indexes have the files of bm25s instead; `open_lexical` opens either.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +20,12 @@ from quarry.indexer.lexical.files import damaged, read_array
 from quarry.indexer.lexical.growing import GrowingArray
 from quarry.indexer.lexical.merge import merge_segments
 from quarry.indexer.lexical.search import Bm25Search
-from quarry.indexer.lexical.segment import Live, Segment
+from quarry.indexer.lexical.segment import Live, Segment, limits_type
 from quarry.indexer.lexical.strings import StringTable, encoded, places_of
 from quarry.indexer.lexical.writer import SegmentWriter, counted
 
 ENGINE = "postings/1"
-_TEXT_NAME, _PLACES_NAME = "ids.npy", "id_places.npy"
+TEXT_NAME, PLACES_NAME = "ids.npy", "id_places.npy"
 _FEW = 1000  # ids of a filter that are looked up one by one; more are compared with all
 _AT_ONCE = 100_000  # ids that are written at once
 _LOOKED_UP = 16  # looking up an id costs about as much as reading so many
@@ -85,11 +86,11 @@ class LexicalSegment:
             IndexFormatError: If a file is missing or damaged.
         """
         segment = Segment.open(folder)
-        text, places = read_array(folder / _TEXT_NAME, "u"), read_array(folder / _PLACES_NAME, "i")
+        text, places = read_array(folder / TEXT_NAME, "u"), read_array(folder / PLACES_NAME, "iu")
         if len(places) != len(segment) + 1:
-            raise damaged(folder / _PLACES_NAME, f"{len(places) - 1} ids", f"{len(segment)}, one per passage")
+            raise damaged(folder / PLACES_NAME, f"{len(places) - 1} ids", f"{len(segment)}, one per passage")
         if places[0] != 0 or places[-1] != len(text) or np.any(places[1:] < places[:-1]):
-            raise damaged(folder / _PLACES_NAME, "limits out of order", f"ascending ones from 0 to {len(text)}")
+            raise damaged(folder / PLACES_NAME, "limits out of order", f"ascending ones from 0 to {len(text)}")
         return cls(segment, StringTable(text, places))
 
     def __len__(self) -> int:
@@ -153,6 +154,10 @@ class NamedTable:
 
     def __iter__(self) -> Iterator[str]:
         return (self._name + each for each in self._own)
+
+    def some(self, numbers: Sequence[int]) -> list[str]:
+        """Return ids by their numbers, in order."""
+        return [self._name + each for each in self._own.some(numbers)]
 
     def find(self, word: str) -> int | None:
         """Return the number of an id, None when it is not there."""
@@ -236,7 +241,11 @@ class UnionIndex:
         """
         masks = None if allowed is None else [segment.mask(allowed) for segment in self._segments]
         hits = self._search.search(tokens, k, masks)
-        return [LexicalHit(self._segments[hit.part].ids[hit.row], hit.score, hit.terms) for hit in hits]
+        rows: defaultdict[int, list[int]] = defaultdict(list)
+        for hit in hits:
+            rows[hit.part].append(hit.row)
+        names = {part: iter(self._names(part, own)) for part, own in rows.items()}
+        return [LexicalHit(next(names[hit.part]), hit.score, hit.terms) for hit in hits]
 
     def having(self, groups: Sequence[Sequence[str]], signs: Sequence[str] = ()) -> frozenset[str]:
         """Return the passages that have a term of every group and, of every sign, a term that holds it; all without any."""
@@ -248,8 +257,7 @@ class UnionIndex:
         )
 
     def _names(self, part: int, rows: Sequence[int]) -> list[str]:
-        ids = self._segments[part].ids
-        return [ids[row] for row in rows]
+        return self._segments[part].ids.some(rows)
 
 
 def open_lexical(folder: Path) -> LexicalIndex:
@@ -264,8 +272,8 @@ def _write_ids(folder: Path, ids: Iterator[str]) -> int:
     count = size = 0
     last = b""
     with (
-        GrowingArray(folder / _TEXT_NAME, np.dtype(np.uint8)) as text,
-        GrowingArray(folder / _PLACES_NAME, np.dtype(np.int64)) as places,
+        GrowingArray(folder / TEXT_NAME, np.dtype(np.uint8)) as text,
+        GrowingArray(folder / PLACES_NAME, np.dtype(np.int64)) as places,
     ):
         places.append(np.zeros(1, np.int64))
         while words := [encoded(each) for each in islice(ids, _AT_ONCE)]:
@@ -274,4 +282,18 @@ def _write_ids(folder: Path, ids: Iterator[str]) -> int:
             text.append(np.frombuffer(b"".join(words), dtype=np.uint8))
             places.append(places_of(words)[1:] + size)
             count, size, last = count + len(words), size + sum(map(len, words)), words[-1]
+    _narrow(folder / PLACES_NAME, limits_type(size))
     return count
+
+
+def _narrow(path: Path, dtype: np.dtype[Any]) -> None:
+    """Write an array again with a smaller type of numbers."""
+    wide = np.load(path, mmap_mode="r", allow_pickle=False)
+    if wide.dtype == dtype:
+        return
+    narrow = path.with_suffix(".tmp")
+    with GrowingArray(narrow, dtype) as numbers:
+        for first in range(0, len(wide), _AT_ONCE):
+            numbers.append(wide[first : first + _AT_ONCE].astype(dtype))
+    del wide  # Windows replaces no file that is mapped
+    narrow.replace(path)

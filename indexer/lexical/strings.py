@@ -55,6 +55,11 @@ class StringTable:
     def __iter__(self) -> Iterator[str]:
         return map(decoded, self.raw_from(0, len(self)))
 
+    def some(self, numbers: Sequence[int]) -> list[str]:
+        """Return strings by their numbers, in order."""
+        text, places = self._text, self._places
+        return [str(text[places[each] : places[each + 1]], "utf-8", "surrogatepass") for each in numbers]
+
     @property
     def size(self) -> int:
         """Bytes of all strings together."""

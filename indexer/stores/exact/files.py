@@ -2,6 +2,7 @@
 
 ids.000002.npy       the ids in UTF-8, one after the other, uint8
 places.000002.npy    where each begins, and the end of the last, int64; older stores have a list in ids.000002.json instead
+                     neither in a segment whose terms have the same ids in the same order: the header says so (`leave_ids`)
 vectors.000002.npy   one row per id, float32
 """
 
@@ -16,9 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quarry.indexer.embedder import Vectors
+from quarry.indexer.lexical.index import PLACES_NAME, TEXT_NAME
 from quarry.indexer.lexical.strings import GrowingStrings, StringTable, encoded, places_of
 from quarry.indexer.messages import Message
-from quarry.indexer.stores.sealed import Header, State, numbered, other_content, unreadable
+from quarry.indexer.storage.files.durable import write_atomic
+from quarry.indexer.storage.files.sealing import seal, unseal
+from quarry.indexer.storage.layout import LEXICAL_NAME
+from quarry.indexer.stores.sealed import HEADER_NAME, Header, State, numbered, other_content, unreadable
 
 _FEW = 1000  # ids that are looked up one by one in a sorted table; for more, all are put into a dictionary
 
@@ -123,6 +128,7 @@ class StoredIds(Sequence[str]):
         return self._rows
 
 
+BESIDE = "ids"  # a fact of the header: which folder beside the store's has the ids
 ASCENDING = "ascending"  # a fact of the header: whether the ids are sorted
 
 
@@ -143,8 +149,11 @@ def load_ids(folder: Path, header: Header) -> StoredIds:
     older = numbered(folder, "ids", header.number, ".json")
     if older.name in header.files:
         return StoredIds(checked_ids(read_ids(older), header.count, older))
-    path, places_path = (numbered(folder, stem, header.number, ".npy") for stem in ("ids", "places"))
-    text, places = load_array(path, np.uint8, 1), load_array(places_path, np.int64, 1)
+    if header.facts.get(BESIDE) == LEXICAL_NAME:
+        path, places_path = (folder.parent / LEXICAL_NAME / name for name in (TEXT_NAME, PLACES_NAME))
+    else:
+        path, places_path = (numbered(folder, stem, header.number, ".npy") for stem in ("ids", "places"))
+    text, places = load_array(path, np.uint8, 1), load_array(places_path, np.int64, 1, np.uint32)
     good = len(places) == header.count + 1 and places[0] == 0 and places[-1] == len(text)
     if not good or np.any(places[1:] < places[:-1]):
         raise other_content(
@@ -155,14 +164,41 @@ def load_ids(folder: Path, header: Header) -> StoredIds:
     return StoredIds(StringTable(np.asarray(text), np.asarray(places)), ascending=bool(header.facts.get(ASCENDING)))
 
 
-def load_array(path: Path, kind: type[np.generic], dimensions: int) -> NDArray[Any]:
-    """Map an array into memory. Raises IndexFormatError unless it is of this type and has so many dimensions."""
+def leave_ids(folder: Path) -> None:
+    """Leave the ids of a store to the terms of its segment, where those have the same in the same order; kinds without such files stay.
+
+    Args:
+        folder: The folder of the store in a segment that is being built, after its terms.
+    """
+    header = unseal(folder / HEADER_NAME)
+    terms = folder.parent / LEXICAL_NAME
+    own = {terms / TEXT_NAME: "ids", terms / PLACES_NAME: "places"}
+    paths = {beside: numbered(folder, stem, int(header["number"]), ".npy") for beside, stem in own.items()}
+    if any(path.name not in header["files"] for path in paths.values()) or not header["facts"].get(ASCENDING):
+        return
+    if not all(_are_same(beside, path) for beside, path in paths.items()):
+        return
+    files = {name: fact for name, fact in header["files"].items() if name not in {path.name for path in paths.values()}}
+    facts = {**header["facts"], BESIDE: LEXICAL_NAME}
+    content = {key: value for key, value in header.items() if key != "checksum"} | {"files": files, "facts": facts}
+    write_atomic(folder / HEADER_NAME, seal(content))
+    for path in paths.values():
+        path.unlink()
+
+
+def _are_same(one: Path, other: Path) -> bool:
+    """Whether two arrays have the same numbers, of whatever types; nothing stays mapped."""
+    return np.array_equal(*(np.load(path, mmap_mode="r", allow_pickle=False) for path in (one, other)))
+
+
+def load_array(path: Path, kind: type[np.generic], dimensions: int, *others: type[np.generic]) -> NDArray[Any]:
+    """Map an array into memory. Raises IndexFormatError unless it is of one of these types and has so many dimensions."""
     wanted = Message.of("stores.array", "an array of {kind}", kind=kind.__name__)
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError, SyntaxError, TokenError) as err:  # the last two from NumPy's header parser
         raise unreadable(path, Message.plain(str(err)), wanted) from err
-    if array.ndim != dimensions or array.dtype != kind:
+    if array.ndim != dimensions or array.dtype not in (kind, *others):
         raise other_content(
             path,
             Message.of("stores.shape", "{kind} of shape {shape}", kind=str(array.dtype), shape=str(array.shape)),

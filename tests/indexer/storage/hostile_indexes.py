@@ -188,7 +188,23 @@ def _data(index: Path) -> Path:
 
 
 def _index_file(index: Path) -> Path:
-    return next((segment(index) / "vectors").glob("index.*.faiss"))
+    """The file of a flat FAISS index, which stores of before 0.3.0 have."""
+    import faiss
+
+    path = segment(index) / "vectors" / "index.000001.faiss"
+    if not path.is_file():
+        vectors = np.load(path.with_name("vectors.000001.npy"))
+        flat = faiss.IndexFlatIP(vectors.shape[1])
+        flat.add(vectors)
+        faiss.write_index(flat, str(path))
+        for header in (path.with_name("store.json"), segment(index) / "segment.json"):
+            content = unsealed(header)
+            content["files"][path.relative_to(header.parent).as_posix()] = {
+                "size": 0,
+                "sha256": "",
+            }  # until it is sealed again
+            header.write_bytes(seal(content))
+    return path
 
 
 def _varint(value: int) -> bytes:
@@ -338,7 +354,7 @@ EXACT: dict[str, Callable[[Path], None]] = {
     "vectors of 10^12": _header(
         "vectors.*.npy", "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000, 1000), }"
     ),
-    "ids behind the end": _array("vectors/places.*.npy", _fill(10**15)),
+    "ids behind the end": _array("lexical/id_places.npy", _fill(10**15)),
     "vectors that are no numbers": _array("vectors.*.npy", lambda array: np.full_like(array, np.nan)),
 }
 FAISS: dict[str, Callable[[Path], None]] = {

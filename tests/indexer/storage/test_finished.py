@@ -76,6 +76,7 @@ def test_ids_and_pairs_of_metadata_stand_once(tmp_path):
         assert db.execute("SELECT count(*) FROM facts").fetchone()[0] <= 4, "languages"
         assert db.execute("SELECT count(*) FROM documents WHERE file IS NULL").fetchone() == (200,)
     assert b"d199" not in content
+    assert not list((segment / "vectors").glob("ids.*")), "those of the terms are the same"
 
 
 def test_the_ids_of_a_store_are_those_of_the_terms_and_find_their_vectors(tmp_path):
