@@ -1,6 +1,7 @@
 """Vectors by digest in one SQLite file below `INDEX/embeddings/`, per embedder fingerprint.
 
     FINGERPRINT.probes.sqlite   questions and rests of the passages that an index is measured with (`quarry.indexer.build.measuring.probes`)
+                                (in float16 since 0.3.0; what is measured with them depends on ranks and means)
     FINGERPRINT.sqlite          of indexes from before 0.3.0: the vectors of all passages once more; read by the next build, then removed
 
 The fingerprint leaves out the precision: one text in float32 and in bfloat16 has a cosine above 0.9999, so machines of both kinds may
@@ -44,7 +45,7 @@ class VectorCache:
 
     @classmethod
     def open(cls, path: Path, dim: int) -> Self:
-        """Open a file for writing, or create it.
+        """Open a file for writing, or create it; what is put into it is rounded to float16, also for whoever asks right away.
 
         Raises:
             IndexFormatError: If it is damaged.
@@ -78,7 +79,7 @@ class VectorCache:
         """
         if vectors.shape != (len(digests), self.dim):
             raise ValueError(f"vectors have shape {vectors.shape}; expected ({len(digests)}, {self.dim})")
-        self._blobs.put(digests, [row.tobytes() for row in vectors.astype("<f4", copy=False)])
+        self._blobs.put(digests, [row.tobytes() for row in vectors.astype("<f2")])
 
     def keep(self, digests: Collection[bytes]) -> None:
         """Forget all vectors but some. Raises IndexFormatError when the file is damaged."""
@@ -96,9 +97,10 @@ class VectorCache:
             rows.setdefault(digest, []).append(row)
         out = np.empty((len(digests), self.dim), dtype=np.float32)
         for digest, blob in self._blobs.get(digests):
-            if len(blob) != 4 * self.dim:
+            kind = {2 * self.dim: "<f2", 4 * self.dim: "<f4"}.get(len(blob))
+            if kind is None:
                 raise self._blobs.mismatch()
-            out[rows.pop(digest)] = np.frombuffer(blob, dtype="<f4")
+            out[rows.pop(digest)] = np.frombuffer(blob, dtype=kind)
         if rows:
             self._blobs.check()
             raise KeyError(f"{len(rows)} passages have no embedding yet, first {next(iter(rows)).hex()}")

@@ -21,8 +21,28 @@ def test_vectors_come_back_in_the_order_asked_for_after_reopening(tmp_path):
     cache.close()
     cache = VectorCache.open(tmp_path / "cache.sqlite", 8)
     order = rng.permutation(1200)
-    assert np.array_equal(cache.get([digests[i] for i in [*order, 5, 5]]), vectors[[*order, 5, 5]])
+    rounded = vectors.astype(np.float16).astype(np.float32)
+    assert np.array_equal(cache.get([digests[i] for i in [*order, 5, 5]]), rounded[[*order, 5, 5]])
     assert cache.missing([*digests[:3], passage_digest("new")]) == {passage_digest("new")}
+
+
+def test_what_is_measured_with_halves_differs_by_less_than_a_ten_thousandth(tmp_path):
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((500, 384)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    digests = [passage_digest(str(number)) for number in range(500)]
+    cache = VectorCache.open(tmp_path / "cache.sqlite", 384)
+    cache.put(digests, vectors)
+    assert np.abs(cache.get(digests) @ vectors.T - vectors @ vectors.T).max() < 1e-4
+
+
+def test_vectors_that_were_kept_in_float32_are_read_beside_new_ones(tmp_path):
+    vectors = np.arange(16, dtype=np.float32).reshape(2, 8)
+    digests = [passage_digest("of before"), passage_digest("new")]
+    cache = VectorCache.open(tmp_path / "cache.sqlite", 8)
+    cache._blobs.put(digests[:1], [vectors[0].astype("<f4").tobytes()])
+    cache.put(digests[1:], vectors[1:])
+    assert np.array_equal(cache.get(digests), vectors)
 
 
 def test_a_missing_vector_is_named(tmp_path):
