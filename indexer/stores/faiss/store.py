@@ -35,6 +35,7 @@ from quarry.indexer.stores.sealed import (
 )
 
 KIND = "faiss"
+_FILES = (("index", ".faiss"), ("vectors", ".npy"))
 IndexKind = Literal["flat", "hnsw-sq8", "ivf-pq"]
 TARGET_RECALL = 0.95
 _AIM = 0.98  # the effort is raised until here, so that other queries than the tuning ones reach the target too
@@ -77,12 +78,18 @@ class FaissStore:
             IndexFormatError: If the folder is not such a store, or is damaged.
         """
         header = Header.read(folder, KIND, verified=verified)
-        path, facts, digest = _first_format(folder) if header is None else _named_by(folder, header)
-        refuse_damage(folder, {path.name: digest}, hashes=None)
+        if header is not None and _is_in_vectors(folder, header):
+            path, facts = None, header.facts
+        else:
+            path, facts, digest = _first_format(folder) if header is None else _named_by(folder, header)
+            refuse_damage(folder, {path.name: digest}, hashes=None)
         check_tuned(facts, folder / HEADER_NAME)
         store = cls(folder, ExactStore.of_header(folder, header), FaissOptions(facts.get("option", "auto")))
-        check_file(path, facts["index"], (len(store), store.dim))
-        store._index = _read(path, len(store), store.dim)
+        if path is None:
+            store._index = _build("flat", store._vectors.vectors_of(np.arange(len(store))), store.dim)
+        else:
+            check_file(path, facts["index"], (len(store), store.dim))
+            store._index = _read(path, len(store), store.dim)
         store._facts = facts
         store._set_effort(facts["search"])
         store._move_to_gpu()
@@ -186,7 +193,8 @@ class FaissStore:
             self._tune(kind)
         with new_state(self._folder) as state:
             self._facts |= self._vectors.write_into(state)
-            faiss.write_index(self._index, str(state.path("index", ".faiss")))
+            if kind != "flat":  # which has the vectors and nothing else
+                faiss.write_index(self._index, str(state.path("index", ".faiss")))
             state.seal(KIND, self.dim, len(self), self._facts)
 
     def _kind(self) -> IndexKind:
@@ -245,6 +253,12 @@ def _read(path: Path, count: int, dim: int) -> Any:
     if (index.ntotal, index.d) != (count, dim):
         raise other_content(path, vectors_message(index.ntotal, index.d), vectors_message(count, dim))
     return index
+
+
+def _is_in_vectors(folder: Path, header: Header) -> bool:
+    """Whether the FAISS index of a header is flat and not stored: it is made of the vectors. Older stores have a file of it."""
+    index, vectors = (numbered(folder, stem, header.number, end).name for stem, end in _FILES)
+    return header.facts.get("index") == "flat" and index not in header.files and vectors in header.files
 
 
 def _named_by(folder: Path, header: Header) -> tuple[Path, dict[str, Any], FileFact]:
