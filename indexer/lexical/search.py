@@ -227,18 +227,24 @@ class Bm25Search:
         """The best k as (score, part, row), best first; ties in the order of ids."""
         scores = np.concatenate([np.zeros(0, np.float32), *(scores for _, _, scores in found)])
         least = _kth(scores, k, np.float32(0))
-        even = _even(scores[scores >= least]) if self._names and len(self._parts) > 1 else scores[:0]
+        kept = [(part, rows[own >= least], own[own >= least]) for part, rows, own in found]
+        if self._names is None or len(self._parts) == 1:  # rows are in the order of ids
+            pairs = [
+                (-score, part, row)
+                for part, rows, own in kept
+                for score, row in zip(own.tolist(), rows.tolist(), strict=True)
+            ]
+            return [(-score, part, row) for score, part, row in sorted(pairs)[:k]]
         best: list[tuple[float, str, int, int]] = []
-        for part, rows, own in found:
-            there = own >= least
-            chosen = rows[there]
-            names = np.full(len(chosen), "", dtype=object)
-            if self._names and len(even):  # ids are looked up only where they decide
-                tied = np.isin(own[there], even)
-                names[tied] = self._names(part, chosen[tied].tolist())
+        even = _even(np.concatenate([np.zeros(0, np.float32), *(own for _, _, own in kept)]))
+        for part, rows, own in kept:
+            names = [""] * len(rows)
+            tied, even = np.flatnonzero(even[: len(own)]).tolist(), even[len(own) :]
+            if tied:  # ids are looked up only where they decide
+                for place, name in zip(tied, self._names(part, rows[tied].tolist()), strict=True):
+                    names[place] = name
             best += [
-                (-score, name, part, row)
-                for score, name, row in zip(own[there].tolist(), names, chosen.tolist(), strict=True)
+                (-score, name, part, row) for score, name, row in zip(own.tolist(), names, rows.tolist(), strict=True)
             ]
         return [(-score, part, row) for score, _, part, row in sorted(best)[:k]]
 
@@ -246,18 +252,22 @@ class Bm25Search:
         self, best: Sequence[tuple[float, int, int]], terms: Sequence[_Term]
     ) -> dict[tuple[int, int], tuple[str, ...]]:
         """The matched terms of each hit, strongest first: one search per term for all rows of a part together."""
-        found: dict[tuple[int, int], list[tuple[float, str]]] = {(part, row): [] for _, part, row in best}
+        found: dict[tuple[int, int], tuple[str, ...]] = {}
         for part in {part for _, part, _ in best}:
-            wanted = np.array(sorted(row for _, own, row in best if own == part), dtype=np.int64)
-            for term in terms:
-                if (postings := term.postings[part]) is None:
-                    continue
-                at, there = _found(postings.rows, wanted)
-                hits = Postings(postings.rows[at[there]], postings.counts[at[there]])
-                scores = self._scores(part, term.weight, hits)
-                for row, score in zip(hits.rows.tolist(), scores.tolist(), strict=True):
-                    found[part, row].append((-score, term.token))
-        return {hit: tuple(token for _, token in sorted(pairs)) for hit, pairs in found.items()}
+            rows = np.array(sorted(row for _, own, row in best if own == part), dtype=np.int64)
+            gains = np.zeros((len(terms), len(rows)), dtype=np.float32)
+            in_order = sorted(terms, key=lambda term: term.token)  # of those that give as much
+            for term, gain in zip(in_order, gains, strict=True):
+                if (postings := term.postings[part]) is not None:
+                    at, there = _found(postings.rows, rows)
+                    hits = Postings(postings.rows[at[there]], postings.counts[at[there]])
+                    gain[there] = self._scores(part, term.weight, hits)
+            counts = (gains > 0).sum(axis=0).tolist()
+            places = (-gains).argsort(axis=0, kind="stable")[: max(counts)].T.tolist()
+            tokens = [term.token for term in in_order]
+            for row, strongest, count in zip(rows.tolist(), places, counts, strict=True):
+                found[part, row] = tuple([tokens[place] for place in strongest[:count]])
+        return found
 
 
 def _both(one: Mask | None, other: Mask | None) -> Mask | None:
@@ -273,10 +283,13 @@ def _found(rows: NDArray[np.uint32], wanted: NDArray[np.int64]) -> tuple[NDArray
     return at, there
 
 
-def _even(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the scores that are there more than once."""
-    values, times = np.unique(scores, return_counts=True)
-    return values[times > 1]
+def _even(scores: NDArray[np.float32]) -> Mask:
+    """Return which scores are there more than once."""
+    order = scores.argsort()
+    same = scores[order[1:]] == scores[order[:-1]]
+    even = np.zeros(len(scores), dtype=np.bool_)
+    even[order[1:][same]] = even[order[:-1][same]] = True
+    return even
 
 
 def _kth(scores: NDArray[np.float32], k: int, floor: np.float32) -> np.float32:
