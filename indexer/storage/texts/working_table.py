@@ -286,5 +286,6 @@ def _make_head(path: Path, old: Path | None) -> None:
             source.close()
         return
     db = sqlite3.connect(path, isolation_level=None)
+    db.execute("PRAGMA page_size = 1024")  # it is written and read once, and most often holds a document or two
     create_tables(db)
     db.close()

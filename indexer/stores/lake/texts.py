@@ -46,13 +46,13 @@ class LakeTexts(ChunkTable):
         self._lock = Lock()
 
     def __getattr__(self, name: str) -> Any:
-        """Answer for the database that other chunk tables have.
+        """Answer for the database, and its segments, that other chunk tables have.
 
         Raises:
             AttributeError: For any other name.
-            SearchError: Always for it: what would need it is not offered for a lake.
+            SearchError: Always for these: what would need it is not offered for a lake.
         """
-        if name != "_db":
+        if name not in ("_db", "_segments"):
             raise AttributeError(name)
         raise SearchError(
             "stores.lake_only_reads",

@@ -149,7 +149,7 @@ def test_the_cache_of_an_older_index_is_used_once_more_and_removed(index):
     into_format_3(index)
     cache = older_path(index, spec.fingerprint)
     with closing(VectorCache.open(cache, spec.dim)) as older:
-        older.put(digests, vectors)
+        older._blobs.put(digests, [vector.tobytes() for vector in vectors])  # in float32, as they were kept
     part_of(index, "vectors/store.json").rename(index / "not-here")
     with pytest.raises(Exception, match=r"store\.json"):
         Index.open(index)
