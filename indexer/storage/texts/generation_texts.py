@@ -76,9 +76,8 @@ class GenerationTexts(ChunkTable):
         rows = self._db.execute("SELECT number, documents FROM main.segments")
         size = {number: documents for number, documents in rows if isinstance(documents, int)}
         by_size = sorted(self._segments, key=lambda segment: size.get(segment.number, 0))
-        for place, small in enumerate(
-            by_size[:-1], start=1
-        ):  # each document of a smaller one is looked up in the larger ones
+        for place, small in enumerate(by_size[:-1], start=1):
+            # each document of a smaller one is looked up in the larger ones
             twice = " OR ".join(larger.has_document("d.doc_id") for larger in by_size[place:])
             sql = f"SELECT d.doc_id FROM ({small.rows('documents')}) d WHERE {twice} LIMIT 3"  # noqa: S608 (fixed names)
             found = [row[0] for row in self._db.execute(sql)]

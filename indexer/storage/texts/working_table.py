@@ -45,10 +45,8 @@ class WorkingTable(GenerationTexts):
 
     def __init__(self, connection: sqlite3.Connection, path: Path, segments: Sequence[SegmentTexts]) -> None:
         super().__init__(connection, path)
-        self._finished, self._head = (
-            list(segments),
-            SegmentTexts.of(connection, "head", 1 + max((each.number for each in segments), default=0)),
-        )
+        self._finished = list(segments)
+        self._head = SegmentTexts.of(connection, "head", 1 + max((each.number for each in segments), default=0))
         self._removals = Removals(connection, path.parent)
         self._total = 0
         self._counts_changes = True  # of an index that is new, everything is
