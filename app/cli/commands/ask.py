@@ -31,11 +31,15 @@ if TYPE_CHECKING:
     from quarry.retriever.answers.answer import AskOptions, GroundedAnswer, Listener
     from quarry.retriever.answers.citations import Sentence
     from quarry.retriever.answers.packing import Packed
+    from quarry.retriever.answers.refusals.calibrate import Kept
     from quarry.retriever.llm.endpoint import Endpoint
 
 NOT_IN_DOCUMENTS = 3
 _NEAREST = 3  # passages shown with a refusal
 _SHOWN_CHARS = 160  # of each
+_MUCH = 0.6  # of the questions: where fewer are answered, a calibration says what to do
+_BETTER = "Judge more questions (200 count), or make the search better first (quarry diagnose INDEX DATASET)"
+_IF_WRONG = "if these do answer it, judge some questions and set the threshold by them: quarry ask INDEX --calibrate DATASET"
 
 
 def register(cli: typer.Typer) -> None:
@@ -93,6 +97,16 @@ def ask(
             help="Instead of answering, set the refusal thresholds by the judged questions of this dataset, 200 at most."
         ),
     ] = None,
+    near_misses: Annotated[
+        float | None,
+        typer.Option(
+            help="With --calibrate: the share of your users' questions that are about the subject and have no answer in the "
+            "documents. The more, the more is refused. [default: 0.1]",
+            min=0.0,
+            max=0.9,
+            show_default=False,
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     device: DeviceOption = "auto",
 ) -> None:
@@ -101,8 +115,10 @@ def ask(
         raise typer.BadParameter("--model is the embedding model of an index; the language model is --endpoint-model")
     if (question is None) == (calibrate is None):
         raise typer.BadParameter("give either a QUESTION or --calibrate DATASET")
+    if near_misses is not None and calibrate is None:
+        raise typer.BadParameter("--near-misses requires --calibrate DATASET")
     if question is None:
-        _calibrate(index, str(calibrate), device)
+        _calibrate(index, str(calibrate), near_misses, device)
         return
     from quarry.retriever.answers.answer import AskOptions
     from quarry.retriever.searcher import SearchOptions
@@ -153,22 +169,36 @@ def _answers(
     return partial(ask_several, Several.open(roots, rerank=rerank, device=device))
 
 
-def _calibrate(index: Path, dataset: str, device: str) -> None:
+def _calibrate(index: Path, dataset: str, near_misses: float | None, device: str) -> None:
     from quarry.retriever.answers.refusals.calibrate import calibrate
+    from quarry.retriever.answers.refusals.promise import NEAR_MISSES
     from quarry.retriever.data.datasets import load_dataset
     from quarry.retriever.searcher import Searcher
 
     searcher = Searcher.open(index, device=device)
-    made = calibrate(searcher, load_dataset(Path(dataset)), searcher.embedder())
+    share = NEAR_MISSES if near_misses is None else near_misses
+    made = calibrate(searcher, load_dataset(Path(dataset)), searcher.embedder(), share)
     out(f"saved: {made.calibration.origin}")
     for one in made.kept:
-        if one.threshold > 1:
-            out(f"{one.name}, {one.questions} questions: no threshold keeps the promise; every question is refused")
-            continue
-        out(
-            f"{one.name}, {one.questions} questions: threshold {one.threshold:.2f}; {one.answered:.0%} answered, "
-            f"{one.unsupported:.1%} of the answers unsupported"
-        )
+        out(f"{one.name}, {one.questions} questions: {_comes_to(one)}")
+    for one, plain in zip(made.kept, made.as_they_come, strict=True):
+        if one.answered < _MUCH and plain.answered > one.answered:
+            note(
+                f"note: {one.name} refuses much, because {one.near_misses:.0%} near misses are allowed for. Without them: "
+                f"{_comes_to(plain)}. If nearly all questions have an answer in the documents, add --near-misses 0"
+            )
+        elif one.answered < _MUCH:
+            note(f"note: {one.name} refuses much: what is found and what is not look alike. {_BETTER}")
+
+
+def _comes_to(one: "Kept") -> str:
+    among = f" with {one.near_misses:.0%} near misses among the questions" if one.near_misses else ""
+    if one.threshold > 1:
+        return f"no threshold keeps the promise{among}; every question is refused"
+    return (
+        f"threshold {one.threshold:.2f};{among}{',' if among else ''} {one.answered:.0%} are answered, "
+        f"{one.unsupported:.1%} of the answers unsupported"
+    )
 
 
 def _endpoint(url: str, model: str, timeout_s: float) -> "Endpoint | None":
@@ -230,6 +260,8 @@ class _Printer:
             out_line(place(source, answer.language))
             if answer.refused:
                 out(f"    {_beginning(source)}")
+        if shown and answer.refused and answer.evidence.weak:
+            note(f"note: {_IF_WRONG}")
 
 
 def _beginning(source: "Packed") -> str:

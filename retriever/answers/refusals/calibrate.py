@@ -27,7 +27,7 @@ from quarry.retriever.answers.refusals.calibration import (
     values,
 )
 from quarry.retriever.answers.refusals.observed import observe
-from quarry.retriever.answers.refusals.promise import Judged, least_threshold
+from quarry.retriever.answers.refusals.promise import NEAR_MISSES, Judged, least_threshold
 from quarry.retriever.answers.refusals.signals import LOOKED_AT, Signals
 from quarry.retriever.ranking import Query
 from quarry.retriever.searcher import Searcher, SearchOptions
@@ -175,6 +175,7 @@ class Kept:
     Attributes:
         name: Kind of signals and language of the questions, as `meaning zh`.
         questions: How many.
+        near_misses: Share of near misses that the promise allows for, in [0, 1).
         threshold: In [0, 1]; above 1 where nothing is answered, because the promise cannot be kept.
         answered: Share of the questions that are answered, with the near misses among them.
         unsupported: Share of the answers that are unsupported.
@@ -182,23 +183,47 @@ class Kept:
 
     name: str
     questions: int
+    near_misses: float
     threshold: float
     answered: float
     unsupported: float
 
+    @classmethod
+    def of(cls, name: str, judged: Judged, near_misses: float) -> "Kept":
+        """Return the least threshold that keeps the promise on some questions, and what it does on them."""
+        threshold = least_threshold(judged, near_misses=near_misses)
+        _, answered = judged.shares(threshold, near_misses)
+        wrong = judged.unsupported(threshold, near_misses)
+        return cls(name, len(judged.strengths), near_misses, threshold, answered, wrong)
+
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """The outcome of calibrating an index: the calibration, which is saved in its folder, and what each threshold does."""
+    """The outcome of calibrating an index.
+
+    Attributes:
+        calibration: What was saved in the index folder.
+        kept: What each of its thresholds does.
+        as_they_come: What thresholds would do that allow for no near misses, in the same order.
+    """
 
     calibration: Calibration
     kept: tuple[Kept, ...]
+    as_they_come: tuple[Kept, ...]
 
 
-def calibrate(searcher: Searcher, dataset: "Dataset", embedder: "Embedder | None") -> Calibrated:
+def calibrate(
+    searcher: Searcher, dataset: "Dataset", embedder: "Embedder | None", near_misses: float = NEAR_MISSES
+) -> Calibrated:
     """Set an index's own thresholds by judged questions, at most `MOST` of them, and save them in the index folder.
 
     The models stay the shipped ones: a few hundred questions set a threshold, and they must not have a say in the strengths.
+
+    Args:
+        searcher: The opened index.
+        dataset: Judged questions of its documents.
+        embedder: The index's; None weighs words alone.
+        near_misses: Share of the questions to come that are about the subject and have no answer in the documents, in [0, 1).
 
     Raises:
         CorpusError: If there are too few questions, so that no threshold can be told from chance.
@@ -222,7 +247,9 @@ def calibrate(searcher: Searcher, dataset: "Dataset", embedder: "Embedder | None
             queries=len(queries),
             least=LEAST,
         )
-    thresholds = {name: least_threshold(judged) for name, judged in enough.items()}
+    kept, as_they_come = (
+        tuple(Kept.of(name, judged, share) for name, judged in enough.items()) for share in (near_misses, 0.0)
+    )
     facts = index.manifest.embedder
     calibration = replace(
         base,
@@ -234,10 +261,10 @@ def calibrate(searcher: Searcher, dataset: "Dataset", embedder: "Embedder | None
         ),
         embedder=facts.to_spec().model if facts else "",
         fingerprint=facts.fingerprint if facts else "",
-        thresholds=thresholds,
+        thresholds={one.name: one.threshold for one in kept},
     )
     calibration.save(index.root / NAME)
-    return Calibrated(calibration, tuple(_kept(name, judged, thresholds[name]) for name, judged in enough.items()))
+    return Calibrated(calibration, kept, as_they_come)
 
 
 def judged_by_name(base: Calibration, found: Sequence[Case]) -> dict[str, Judged]:
@@ -261,11 +288,6 @@ def _judged(base: Calibration, name: str, group: Sequence[Case]) -> Judged:
         np.array([case.answerable for case in asked], dtype=bool),
         np.array([model.strength(case.signals) for case in near]),
     )
-
-
-def _kept(name: str, judged: Judged, threshold: float) -> Kept:
-    _, answered = judged.shares(threshold)
-    return Kept(name, len(judged.strengths), threshold, answered, judged.unsupported(threshold))
 
 
 def _spread(queries: Sequence[Query]) -> list[Query]:

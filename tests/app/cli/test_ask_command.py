@@ -5,6 +5,8 @@ import re
 
 import pytest
 
+from quarry.indexer.build import index_documents
+from quarry.indexer.records import Document
 from quarry.retriever.answers import answer as module
 from quarry.retriever.answers.evidence import Grounds
 from quarry.retriever.llm.endpoint import KEY_VARIABLE
@@ -99,6 +101,7 @@ def test_not_in_your_documents_is_exit_code_3(index, monkeypatch, as_json):
     else:
         assert done.stdout.startswith("Not in your documents")
         assert "Nearest passages, which do not seem to answer it:\n[1] Loans, documents/loans.md\n" in done.stdout
+        assert "note: if these do answer it, judge some questions" in done.stderr
 
 
 def test_what_is_missing_is_noted(index):
@@ -145,3 +148,29 @@ def test_calibrating_says_what_it_came_to(index, tmp_path):
     neither = quarry("ask", index)
     assert neither.returncode == 2
     assert "either a QUESTION or --calibrate DATASET" in neither.stderr
+    alone = quarry("ask", index, QUESTION, "--near-misses", "0")
+    assert alone.returncode == 2
+    assert "--near-misses requires --calibrate DATASET" in alone.stderr
+
+
+def test_a_calibration_that_refuses_much_says_what_to_do(tmp_path):
+    """Every plant has two documents, so that a search without its answer looks like one with it."""
+    documents = [Document(f"d{n}", f"plant{n}x grows near water.") for n in range(30)]
+    documents += [Document(f"other{n}", f"plant{n}x wants much sun.") for n in range(30)]
+    index_documents(tmp_path / "index", documents, None)
+    (tmp_path / "qrels").mkdir()
+    rows = "".join(f"{n}\td{n}\t1\n" for n in range(30))
+    (tmp_path / "qrels" / "test.tsv").write_text(f"query-id\tcorpus-id\tscore\n{rows}", "utf-8")
+    for name, start, text in (("corpus", "d", "x"), ("queries", "", "plant{}x?")):
+        lines = [json.dumps({"_id": f"{start}{n}", "text": text.format(n)}) for n in range(30)]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines), "utf-8")
+    strict = quarry("ask", tmp_path / "index", "--calibrate", tmp_path)
+    assert strict.returncode == 0
+    refused = "words en, 30 questions: no threshold keeps the promise with 10% near misses among the questions; every"
+    assert refused in strict.stdout
+    plain = re.search(r"Without them: (threshold 0\.\d\d; 100% are answered, 0\.0% of the answers unsupported)", strict.stderr)
+    assert plain
+    assert "add --near-misses 0" in strict.stderr
+    asked = quarry("ask", tmp_path / "index", "--calibrate", tmp_path, "--near-misses", "0")
+    assert f"words en, 30 questions: {plain[1]}\n" in asked.stdout
+    assert asked.stderr == ""

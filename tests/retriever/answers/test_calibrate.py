@@ -111,6 +111,16 @@ def test_an_index_gets_thresholds_of_its_own(searcher):
     assert saved.meaning == shipped().meaning  # the questions set thresholds and no weights
 
 
+def test_who_expects_no_near_misses_is_answered_more(searcher):
+    strict, plain = (calibrate(searcher, DATASET, WordEmbedder(dim=256), share) for share in (0.5, 0.0))
+    assert plain.kept == plain.as_they_come == strict.as_they_come
+    assert Calibration.load(searcher.index.root / NAME) == plain.calibration
+    for one, other in zip(strict.kept, plain.kept, strict=True):
+        assert (one.near_misses, other.near_misses) == (0.5, 0.0)
+        assert one.threshold >= other.threshold
+        assert one.answered < other.answered
+
+
 def test_a_question_is_refused_below_the_threshold_of_its_language(searcher):
     embedder = WordEmbedder(dim=256)
     calibrate(searcher, DATASET, embedder)
