@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import replace
-from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +18,6 @@ from quarry.indexer.embedder import (
     Progress,
     QueryParts,
     Spans,
-    TermWeights,
     TokenSink,
     TokenVectors,
     Vectors,
@@ -30,6 +28,7 @@ from quarry.indexer.messages import Message
 from quarry.indexer.models.batching import TokenBudget
 from quarry.indexer.models.forward.precision import Precision
 from quarry.indexer.models.forward.replica import Encoded, Replica
+from quarry.indexer.models.kept_questions import KeptQuestions, TextParts
 from quarry.indexer.models.token_spans import Fitted, Frame, HfTokenSpans, OwnTokens
 from quarry.indexer.models.tokenizer import ModelTokenizer
 
@@ -38,6 +37,7 @@ _WINDOW = 8192  # texts tokenized and sorted together: bounds the memory for tok
 _BUDGET_CPU = 2048
 _BUDGET_GPU = 131_072
 _QUERIES_KEPT = 16  # queries whose token states are kept; more at once are an evaluation, and are not
+_BYTES_KEPT = 256 * 1024**2  # of their token states
 _CHARS_PER_TOKEN = 64  # no tokenizer makes tokens that long, so text past it is cut before tokenizing
 
 
@@ -54,19 +54,11 @@ def _no_heads(model: str) -> ValueError:
     return ValueError(f"{model} has no heads of its own; expected a model whose `heads` is not empty")
 
 
-class _Parts(NamedTuple):
-    """What one text gave beside others: its vector, its tokens' states, and its terms where the model has a head for them."""
-
-    vector: NDArray[np.float32]
-    tokens: TokenVectors
-    terms: TermWeights | None
-
-
 class _Wanted(NamedTuple):
     """Which tokens' states are wanted, and who receives them, with the text's number."""
 
     own: OwnTokens
-    sink: Callable[[int, _Parts], None]
+    sink: Callable[[int, TextParts], None]
 
 
 class TransformerEmbedder:
@@ -102,9 +94,7 @@ class TransformerEmbedder:
         self._tokens = HfTokenSpans(self._tokenizer, spec.model)
         heads = replicas[0].heads
         self._heads = heads.digest if heads else ""
-        # token states of the last queries: their reranking needs no second forward
-        self._kept: dict[str, _Parts] = {}
-        self._keeping = Lock()
+        self._kept = KeptQuestions(_QUERIES_KEPT, _BYTES_KEPT)  # their reranking needs no second forward
         self.forwards = 0  # forward passes so far, for tests and reports
 
     @property
@@ -115,7 +105,15 @@ class TransformerEmbedder:
     def asking(self, query_format: str) -> "TransformerEmbedder":
         """Return the same model with another format of queries; the weights are shared."""
         other = copy(self)
-        vars(other).update(_spec=replace(self._spec, query_format=query_format), _kept={}, _keeping=Lock())
+        vars(other).update(
+            _spec=replace(self._spec, query_format=query_format), _kept=KeptQuestions(_QUERIES_KEPT, _BYTES_KEPT)
+        )
+        return other
+
+    def remembering(self, questions: int) -> "TransformerEmbedder":
+        """Return the same model, which encodes each of the last so many questions once; the weights are shared."""
+        other = copy(self)
+        vars(other).update(_kept=KeptQuestions(questions, _BYTES_KEPT, asked_again=True))
         return other
 
     @property
@@ -144,12 +142,20 @@ class TransformerEmbedder:
         Raises:
             ModelError: If memory runs out for one text alone, or a vector is not finite.
         """
+        if not self._kept.asked_again:
+            return self._embed_queries(texts)
+        known = {text: parts.vector for text in texts if (parts := self._kept.get(text)) is not None}
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        known |= zip(new, self._embed_queries(new), strict=True)
+        return np.array([known[text] for text in texts], dtype=np.float32).reshape(len(texts), self._spec.dim)
+
+    def _embed_queries(self, texts: Sequence[str]) -> Vectors:
         frame = Frame.of(self._spec.query_format, "{query}")
         asked = [frame.around(text, self._spec.max_tokens * _CHARS_PER_TOKEN) for text in texts]
-        if len(texts) > _QUERIES_KEPT:
+        if len(texts) > self._kept.most:
             return self._embed(asked, None, frame=frame)
         own = self._own(frame.head, frame.tail)
-        return self._embed(asked, None, _Wanted(own, lambda row, parts: self._keep(texts[row], parts)), frame)
+        return self._embed(asked, None, _Wanted(own, lambda row, parts: self._kept.keep(texts[row], parts)), frame)
 
     def query_tokens(self, text: str) -> TokenVectors:
         """Return the states of a query's tokens, shape (n_tokens, width). Raises as `embed_queries`."""
@@ -167,21 +173,17 @@ class TransformerEmbedder:
             raise _no_heads(self._spec.model)
         return QueryParts(parts.vector, parts.tokens, parts.terms)
 
-    def _parts(self, text: str) -> _Parts:
+    def _parts(self, text: str) -> TextParts:
         kept = self._kept.get(text)
         if kept is None:
-            self.embed_queries([text])
-            kept = self._kept[text]
+            self._embed_queries([text])
+            kept = self._kept.get(text)
+        if kept is None:  # so many others were asked meanwhile
+            return self._parts(text)
         return kept
 
     def _own(self, head: str, tail: str) -> OwnTokens:
         return OwnTokens(len(head), len(tail), all_but_first=bool(self._heads))
-
-    def _keep(self, text: str, parts: _Parts) -> None:
-        with self._keeping:
-            self._kept[text] = parts
-            while len(self._kept) > _QUERIES_KEPT:
-                self._kept.pop(next(iter(self._kept)))
 
     def embed_documents(self, texts: Sequence[str], *, progress: Progress | None = None) -> Vectors:
         """Return one unit row per passage, shape (len(texts), dim). Raises as `embed_queries`."""
@@ -209,7 +211,7 @@ class TransformerEmbedder:
             raise _no_heads(self._spec.model)
         head, tail = self._spec.document_format.split("{text}", 1)
 
-        def sink(row: int, parts: _Parts) -> None:
+        def sink(row: int, parts: TextParts) -> None:
             tokens(row, parts.tokens)
             if parts.terms is not None:
                 terms(row, parts.terms)
@@ -246,7 +248,7 @@ class TransformerEmbedder:
                 if wanted is not None:
                     for place, row in enumerate(batch):
                         terms = found.terms[place] if found.terms else None
-                        wanted.sink(first + firsts[row], _Parts(found.vectors[place], found.states[place], terms))
+                        wanted.sink(first + firsts[row], TextParts(found.vectors[place], found.states[place], terms))
                 if progress is not None:
                     progress(int(done + len(batch) * share) - int(done))
                 done += len(batch) * share

@@ -20,6 +20,7 @@ _USUAL = 0.2  # root mean square of differences before any is seen
 _USUAL_WEIGHT = 2.0  # as how many queries that counts
 _MOST = 5.0  # stake: where nearly all differences were 0
 _OVERFLOW = 700.0  # exp of more is infinite
+_MOST_FURTHER = 10_000  # queries; a gain that needs more is as good as none
 
 
 def e_values(deltas: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -41,3 +42,27 @@ def e_values(deltas: NDArray[np.float64]) -> NDArray[np.float64]:
     stakes = np.minimum(SHARES[:, None] / usual[..., None, :], _MOST)  # (..., gamblers, n)
     wealth = np.cumsum(np.log1p(np.tanh(stakes * deltas[..., None, :])), axis=-1)
     return np.asarray(np.exp(np.minimum(wealth, _OVERFLOW)).mean(axis=-2))
+
+
+def queries_needed(deltas: NDArray[np.float64], enough: float) -> int | None:
+    """Return about how many further queries bring the e-value to `enough` if they differ as those so far: mean and spread alike.
+
+    It bets on the same differences again and again, in their order. Those of other queries differ, so half of the time more are needed.
+
+    Args:
+        deltas: Differences in [-1, 1], shape (n,).
+        enough: The e-value, above 0.
+
+    Returns:
+        0 where it is reached; None where 10,000 more do not reach it.
+
+    Example:
+        >>> queries_needed(np.array([0.2, 0.0, -0.1, 0.1]), 100.0), queries_needed(np.array([0.1, -0.1]), 100.0)
+        (53, None)
+    """
+    count = len(deltas)
+    if not count or deltas.mean() <= 0:
+        return None
+    values = e_values(np.resize(deltas, count + _MOST_FURTHER))[count - 1 :]
+    reached = np.flatnonzero(values >= enough)
+    return int(reached[0]) if len(reached) else None

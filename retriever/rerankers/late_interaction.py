@@ -36,6 +36,7 @@ from quarry.indexer.joined.ids import apart
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.indexer.stores.base import VectorStore
+from quarry.indexer.stores.blas import one_thread
 from quarry.indexer.stores.lake.view import address_of
 from quarry.indexer.tokens.projection import TokenBytes, unit_rows
 from quarry.retriever.ranking import Hit
@@ -128,14 +129,17 @@ class LateInteraction:
             return self._plain(
                 query, candidates, lambda: self.similarities(query, [hit.chunk_id for hit in candidates])
             )
-        return self.compared(query, candidates).scores(self._tuned(self._first.opened(embedder)))
+        compared = self.compared(query, candidates)
+        with one_thread():
+            return compared.scores(self._tuned(self._first.opened(embedder)))
 
     def compared(self, query: str, candidates: Sequence[Hit]) -> Compared:
         """Return what the second stage sees of a query and its candidates, in one index. Raises as `rerank`."""
         embedder = self._tokens()
         opened, states = self._first.opened(embedder), self._first.of([hit.chunk_id for hit in candidates])
-        asked = opened.projection.project(embedder.query_tokens(query))
-        plain = self._plain(query, candidates, lambda: _similarities(asked, states))
+        with one_thread():
+            asked = opened.projection.project(embedder.query_tokens(query))
+            plain = self._plain(query, candidates, lambda: _similarities(asked, states))
         return Compared(asked, states, plain)
 
     def _plain(
@@ -171,7 +175,9 @@ class LateInteraction:
     ) -> NDArray[np.float32]:
         found = np.empty(len(chunk_ids), dtype=np.float32)
         for stored, rows, own in self._by_index(chunk_ids):
-            found[rows] = _similarities(stored.opened(embedder).projection.project(tokens), stored.of(own))
+            projection, states = stored.opened(embedder).projection, stored.of(own)
+            with one_thread():
+                found[rows] = _similarities(projection.project(tokens), states)
         return found
 
     def m3_scores(self, query: str, chunk_ids: Sequence[str]) -> list[M3Score]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quarry.indexer.errors import ModelError
+from quarry.indexer.storage.files.tensors import learned_tensors
 
 NAME = "second_stage.safetensors"
 
@@ -64,17 +65,14 @@ class TokenMap:
         Raises:
             ModelError: If it is missing or damaged, or made for vectors of another length.
         """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
         path = folder / NAME
         try:
-            tensors = load_file(path)
-            change, gain = tensors["change"].astype(np.float32), float(tensors["gain"][0])
-            if change.ndim != 2 or len(change) != change.shape[1] or dim not in (None, len(change)):
-                raise _unreadable(path, str(change.shape))
-        except (OSError, SafetensorError, KeyError, IndexError) as err:
+            tensors = learned_tensors(path)
+            change, gain = tensors["change"], float(tensors["gain"][0])
+        except (OSError, ValueError, KeyError, IndexError) as err:
             raise _unreadable(path, str(err)) from err
+        if change.ndim != 2 or len(change) != change.shape[1] or dim not in (None, len(change)):
+            raise _unreadable(path, str(change.shape))
         return cls(change, gain)
 
 

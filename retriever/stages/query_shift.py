@@ -22,6 +22,7 @@ from quarry.indexer.errors import ModelError
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.indexer.storage.facts import RerankerFacts
+from quarry.indexer.storage.files.tensors import learned_tensors
 
 NAME = "query_shift.safetensors"
 _LEAST_LENGTH = 1e-12
@@ -72,22 +73,14 @@ class QueryShift:
         Raises:
             ModelError: If it is missing or damaged, or made for vectors of another length.
         """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
         path = folder / NAME
         try:
-            found = load_file(path)
-            shift = found["shift"].astype(np.float32)
-        except (OSError, SafetensorError, KeyError) as err:
+            found = learned_tensors(path)
+            shift = found["shift"]
+        except (OSError, ValueError, KeyError) as err:
             raise _unreadable(path, str(err)) from err
         fusion = found.get("fusion", np.zeros(1, dtype=np.float32))  # older ones only have the direction
-        if (
-            shift.ndim != 1
-            or dim not in (None, len(shift))
-            or fusion.shape != (1,)
-            or not np.isfinite([*shift, *fusion]).all()
-        ):
+        if shift.ndim != 1 or dim not in (None, len(shift)) or fusion.shape != (1,):
             raise _unreadable(path, str(shift.shape))
         return cls(shift, float(fusion[0]))
 

@@ -180,7 +180,7 @@ class EmbedderSubject:
         watch.phase("encoding", None)
         general = general_trial(live, tuned, self.exam.general, run.general, watch.advance)
         band = calibration(tuned.index, tuned.embedder, held_out)
-        return Judged(judge(held, general, self.exam.rule), band=band)
+        return Judged(judge(held, general, self.exam.rule, self.exam.share), band=band)
 
     def promote(self, live: Contender, tuned: Contender, judged: Judged, run: str) -> str:
         """Make the candidate generation live, with its lineage."""

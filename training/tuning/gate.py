@@ -11,11 +11,12 @@ Two questions, both must be answered yes:
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 
 from quarry.indexer.messages import Message
-from quarry.retriever.evaluation.betting import e_values
+from quarry.retriever.evaluation.betting import e_values, queries_needed
 from quarry.retriever.evaluation.compare import MINIMUM_QUERIES, Comparison, compare
 from quarry.retriever.evaluation.evaluate import Evaluation
 from quarry.retriever.evaluation.slices import slices
@@ -120,13 +121,14 @@ class GateVerdict:
         )
 
 
-def judge(held_out: Trial, general: Trial, rule: GateSpec = GateSpec()) -> GateVerdict:
+def judge(held_out: Trial, general: Trial, rule: GateSpec = GateSpec(), share: float = 1.0) -> GateVerdict:
     """Compare the tuned with the live model and decide.
 
     Args:
         held_out: Queries that training has not seen.
         general: The regression set.
         rule: What must hold.
+        share: Of judged queries that are held out, in (0, 1]: a refusal says how many more of all are needed.
 
     Raises:
         CorpusError: If the two evaluations of a trial are of different judgements or share no query.
@@ -136,7 +138,7 @@ def judge(held_out: Trial, general: Trial, rule: GateSpec = GateSpec()) -> GateV
     evidence = _evidence(gain)
     elsewhere = compare(general.before, general.after, rule.measure)
     languages = _by_language(general, rule.measure)
-    refusals = [*_not_better(gain, evidence), *_worse_elsewhere(elsewhere, languages, rule)]
+    refusals = [*_not_better(gain, evidence, share), *_worse_elsewhere(elsewhere, languages, rule)]
     return GateVerdict(not refusals, gain, evidence, elsewhere, languages, tuple(refusals))
 
 
@@ -151,7 +153,7 @@ def _by_language(trial: Trial, measure: str) -> dict[str, float]:
     return {name: after[name] - value for name, value in before.items() if name in after}
 
 
-def _not_better(gain: Comparison, evidence: float) -> list[Message]:
+def _not_better(gain: Comparison, evidence: float, share: float) -> list[Message]:
     if gain.count < MINIMUM_QUERIES:
         return [
             Message.of("tuning.few_held_out", "{count} held-out queries are too few for a verdict", count=gain.count)
@@ -160,6 +162,16 @@ def _not_better(gain: Comparison, evidence: float) -> list[Message]:
         return []
     if _evidence(gain, sign=-1) >= ENOUGH:
         return [Message.of("tuning.worse", "it is worse on the held-out queries")]
+    needed = queries_needed(np.array(list(gain.deltas.values())), ENOUGH)
+    if needed is not None:
+        return [
+            Message.of(
+                "tuning.no_gain_yet",
+                "no gain is shown on the held-out queries yet; if further ones gain as these do, about {more:judged query|judged "
+                "queries} more are enough",
+                more=ceil(needed / share),
+            )
+        ]
     return [
         Message.of(
             "tuning.no_gain",

@@ -15,6 +15,8 @@ from quarry.training.tuning.candidates import MODELS
 from quarry.training.tuning.embedder import model_of
 from quarry.training.tuning.subject import Judged
 
+_QUESTIONS = 4096  # are encoded once, however often they are asked
+
 
 @dataclass(frozen=True, slots=True)
 class LiveSearch:
@@ -30,8 +32,12 @@ class LiveSearch:
         Raises:
             ModelError: If the model cannot be loaded.
         """
+        from quarry.indexer.models.transformer import TransformerEmbedder
+
         opened = Index.open(root)
         embedder = recorded_embedder(root, model_of(root, opened.manifest), usable_device(device)[0])
+        if isinstance(embedder, TransformerEmbedder):
+            embedder = embedder.remembering(_QUESTIONS)
         return cls(Searcher.open(root, embedder=embedder, rerank=LATE, generation=opened.generation), embedder)
 
     @property

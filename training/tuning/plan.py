@@ -109,12 +109,14 @@ class Exam:
         route: The route by which the held-out queries are answered.
         rerank_depth: Candidates per held-out query that a reranker orders, as a search does.
         rule: What a model must hold to be promoted.
+        share: Of the judged queries that are held out for it, in (0, 1].
     """
 
     general: Path
     route: Route
     rerank_depth: int
     rule: GateSpec
+    share: float = 1.0
 
 
 # Each dev query of an embedder is ranked among the passages of all; a reranker is shown each query's own, so it gets all mined ones.
@@ -203,7 +205,8 @@ class TuningPlan:
     @property
     def exam(self) -> Exam:
         """What its verdict is about."""
-        return Exam(self.general, self.route, self.rerank_depth, self.rule)
+        share = self.data.split.test if self.evaluate is None else 0.0
+        return Exam(self.general, self.route, self.rerank_depth, self.rule, share or 1.0)
 
     def facts(self) -> Mapping[str, Any]:
         """Return the plan in the types of JSON, for the run's folder; a run resumes only under the same facts."""

@@ -159,6 +159,7 @@ class RerankerSubject:
                 Trial(held[rival.key], held[own], held_out.queries),
                 Trial(general[rival.key], general[own], general_set.queries),
                 exam.rule,
+                exam.share,
             )
 
         verdicts = [Judged(verdict(rival), rival.name) for rival in rivals]

@@ -39,7 +39,9 @@ _NEAREST = 3  # passages shown with a refusal
 _SHOWN_CHARS = 160  # of each
 _MUCH = 0.6  # of the questions: where fewer are answered, a calibration says what to do
 _BETTER = "Judge more questions (200 count), or make the search better first (quarry diagnose INDEX DATASET)"
-_IF_WRONG = "if these do answer it, judge some questions and set the threshold by them: quarry ask INDEX --calibrate DATASET"
+_IF_WRONG = (
+    "if these do answer it, judge some questions and set the threshold by them: quarry ask INDEX --calibrate DATASET"
+)
 
 
 def register(cli: typer.Typer) -> None:
@@ -113,10 +115,7 @@ def ask(
     """Ask a question."""
     if model is not None:
         raise typer.BadParameter("--model is the embedding model of an index; the language model is --endpoint-model")
-    if (question is None) == (calibrate is None):
-        raise typer.BadParameter("give either a QUESTION or --calibrate DATASET")
-    if near_misses is not None and calibrate is None:
-        raise typer.BadParameter("--near-misses requires --calibrate DATASET")
+    _check_calibration(question, calibrate, near_misses)
     if question is None:
         _calibrate(index, str(calibrate), near_misses, device)
         return
@@ -151,6 +150,13 @@ def ask(
     if answer.refused:
         sys.stdout.flush()
         raise typer.Exit(NOT_IN_DOCUMENTS)
+
+
+def _check_calibration(question: str | None, calibrate: Path | None, near_misses: float | None) -> None:
+    if (question is None) == (calibrate is None):
+        raise typer.BadParameter("give either a QUESTION or --calibrate DATASET")
+    if near_misses is not None and calibrate is None:
+        raise typer.BadParameter("--near-misses requires --calibrate DATASET")
 
 
 def _answers(

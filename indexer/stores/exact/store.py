@@ -2,19 +2,18 @@
 
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 
 from quarry.indexer.embedder import Vectors
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.files.sealing import unseal
 from quarry.indexer.stores.base import Neighbour
+from quarry.indexer.stores.blas import one_thread
 from quarry.indexer.stores.checks import check_addition, check_search, precise_similarities, rounding
 from quarry.indexer.stores.exact.additions import Additions
 from quarry.indexer.stores.exact.files import ASCENDING, StoredIds, checked_ids, load_ids, load_vectors, save_ids
@@ -150,7 +149,9 @@ class ExactStore:
 
     def similarities_of(self, query: Vectors, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the similarities of stored vectors with a query of shape (dim,), up to rounding; shape (len(rows),)."""
-        similarities: NDArray[np.float32] = self.vectors_of(rows) @ query
+        vectors = self.vectors_of(rows)
+        with one_thread():
+            similarities: NDArray[np.float32] = vectors @ query
         return similarities
 
     def rows_of(self, ids: Collection[str]) -> NDArray[np.int64]:
@@ -198,7 +199,7 @@ class ExactStore:
         found: list[list[Neighbour]] = []
         for first in range(0, len(queries), block):
             part = queries[first : first + block]
-            with _blas_threads(len(part)):
+            with _threads_for(len(part)):
                 lines = zip(part, part @ matrix.T, strict=True)
             found.extend(self._best(query, line, min(k, len(matrix)), rows) for query, line in lines)
         return found
@@ -264,18 +265,9 @@ class ExactStore:
         return {ASCENDING: save_ids(self._ids, state)}
 
 
-def _blas_threads(queries: int) -> AbstractContextManager[object]:
-    """One thread for the product with a few queries: bound by memory, it gains nothing from more.
-
-    More threads would also wait, spinning, for cores on which torch's threads still spin after encoding the query: on two cores a
-    search took 122 ms instead of 21 (`python -m tests.benchmarks.retrieval WORK latency`).
-    """
-    return _blas().limit(limits=1) if queries < _MANY_QUERIES else nullcontext()
-
-
-@cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController().select(user_api="blas")
+def _threads_for(queries: int) -> AbstractContextManager[object]:
+    """One thread for the product with a few queries: bound by memory, it gains nothing from more."""
+    return one_thread() if queries < _MANY_QUERIES else nullcontext()
 
 
 def _reached(similarities: NDArray[np.float32], k: int) -> float:

@@ -168,7 +168,9 @@ def test_a_calibration_that_refuses_much_says_what_to_do(tmp_path):
     assert strict.returncode == 0
     refused = "words en, 30 questions: no threshold keeps the promise with 10% near misses among the questions; every"
     assert refused in strict.stdout
-    plain = re.search(r"Without them: (threshold 0\.\d\d; 100% are answered, 0\.0% of the answers unsupported)", strict.stderr)
+    plain = re.search(
+        r"Without them: (threshold 0\.\d\d; 100% are answered, 0\.0% of the answers unsupported)", strict.stderr
+    )
     assert plain
     assert "add --near-misses 0" in strict.stderr
     asked = quarry("ask", tmp_path / "index", "--calibrate", tmp_path, "--near-misses", "0")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from quarry.app.words import words
-from quarry.retriever.evaluation.betting import e_values
+from quarry.retriever.evaluation.betting import e_values, queries_needed
 from quarry.retriever.evaluation.evaluate import evaluate
 from quarry.retriever.evaluation.measures import Measure
 from quarry.retriever.ranking import Query
@@ -59,6 +59,19 @@ def test_what_is_not_shown_to_be_better_is_refused(held_out, reason):
     assert not verdict.promote
     assert reason in str(verdict.message())
     assert words(verdict.message(), "zh").startswith("不上线：")
+
+
+def test_a_gain_that_is_not_sure_yet_is_refused_with_how_many_more_queries_would_show_it():
+    few = trial([3] * 24, [2] * 5 + [4] * 2 + [3] * 17)
+    verdict = judge(few, STEADY, share=0.5)
+    (refusal,) = verdict.refusals
+    more = queries_needed(np.array(list(verdict.held_out.deltas.values())), ENOUGH)
+    assert (
+        refusal.code == "tuning.no_gain_yet" and more > 20 and f"about {2 * more} judged queries more" in str(refusal)
+    )
+    assert f"再标注 {2 * more} 个查询" in words(refusal, "zh")
+    whole = (24 + more + 23) // 24
+    assert judge(trial([3] * 24 * whole, ([2] * 5 + [4] * 2 + [3] * 17) * whole), STEADY).promote
 
 
 def test_chance_alone_is_refused_nearly_always():

@@ -4,25 +4,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from quarry.indexer.errors import FeedbackError, SettingsError
 from quarry.indexer.lake.relabel import with_query_shift
 from quarry.indexer.messages import Message
 from quarry.indexer.models.digest import content_digest
-from quarry.indexer.storage.generations import Generations
-from quarry.indexer.storage.manifest import Manifest
 from quarry.retriever.data.datasets import Dataset
-from quarry.retriever.ranking import Route
+from quarry.retriever.searcher import Searcher
 from quarry.retriever.stages.query_shift import QueryShift
-from quarry.training.examples.held_out import Places
-from quarry.training.tuning.data import TuningData, train_rows
-from quarry.training.tuning.embedder import model_of, training_begins
+from quarry.training.tuning.data import TuningData
 from quarry.training.tuning.gate import judge
 from quarry.training.tuning.live_search import LiveSearch
-from quarry.training.tuning.plan import Exam, TuningObserver
-from quarry.training.tuning.query_shift.blocks import blocks_of
+from quarry.training.tuning.plan import TuningObserver
 from quarry.training.tuning.query_shift.fusion import FusionMoves
-from quarry.training.tuning.query_shift.learning import JudgedQuestion, Steps, questions_asked, questions_of
-from quarry.training.tuning.query_shift.spec import QueryShiftSpec
+from quarry.training.tuning.query_shift.judged_subject import JudgedSubject, nothing_to_learn
+from quarry.training.tuning.query_shift.learning import JudgedQuestion, Steps
 from quarry.training.tuning.query_shift.trials import Block, Side, general_trial, held_out_trial
 from quarry.training.tuning.run import TuningRun
 from quarry.training.tuning.subject import Fitted, Judged
@@ -39,40 +33,8 @@ class MovedQueries:
 
 
 @dataclass(frozen=True, slots=True)
-class QueryShiftSubject:
-    """The questions of an index; see `quarry.training.tuning.subject.Subject`.
-
-    Attributes:
-        root: The index folder.
-        spec: How the shift is learned.
-        exam: What the verdict is about.
-        device: Where the model runs.
-        own: Whether the verdict is by a share of the questions themselves, which then teach, too; not when a folder of judged
-            queries was given for it.
-    """
-
-    root: Path
-    spec: QueryShiftSpec
-    exam: Exam
-    device: str
-    own: bool
-
-    def check(self) -> Manifest:
-        """Return the live manifest, which has vectors.
-
-        Raises:
-            IndexFormatError: If it has none.
-            SettingsError: If the verdict is to be by words alone, which do not move.
-        """
-        return checked_vectors(self.root, self.exam.route)
-
-    def open_live(self) -> LiveSearch:
-        """Open the live generation with its model and its second stage; no cross-encoder has a say.
-
-        Raises:
-            ModelError: If the model cannot be loaded.
-        """
-        return LiveSearch.open(self.root, self.device)
+class QueryShiftSubject(JudgedSubject):
+    """The questions of an index; see `quarry.training.tuning.subject.Subject`."""
 
     def announced(self, live: LiveSearch, run: str) -> Message:
         """Name the model and the generation."""
@@ -90,28 +52,17 @@ class QueryShiftSubject:
         Raises:
             FeedbackError: If no question has its answer in the index.
         """
-        questions = [
-            *questions_of(data.train, Places(live.index)),
-            *(questions_asked(data.held_out) if self.own else ()),
-        ]
-        watch.stage(training_begins(len(questions)))
+        questions = self.questions(live, data, watch)
         shift = self._learned(live)(questions)
         if shift is None:
-            raise FeedbackError(
-                "tuning.queries_nothing",
-                "none of {count:question|questions} has its answer in the index",
-                expected="at least one",
-                do="Give pairs whose passages are in the index",
-                count=len(questions),
-            )
+            raise nothing_to_learn(len(questions))
         if shift.fusion:
             watch.stage(_fusion_moves(shift.fusion))
         return Fitted(shift.save(run.finetune / "queries"), 1.0, None, None)
 
     def contender(self, model: Path, watch: TuningObserver) -> MovedQueries:  # noqa: ARG002 (Subject)
         """Read the shift."""
-        live = Manifest.read(Generations(self.root).live())
-        return MovedQueries(QueryShift.load(model, model_of(self.root, live).to_spec().dim), model)
+        return MovedQueries(QueryShift.load(model, self.tuned_dim()), model)
 
     def judge(
         self, live: LiveSearch, tuned: MovedQueries, held_out: Dataset, run: TuningRun, watch: TuningObserver
@@ -143,7 +94,7 @@ class QueryShiftSubject:
             ),
         )
         general = general_trial(live.searcher, live.embedder, sides, self.exam, run.general)
-        return Judged(judge(held, general, self.exam.rule), _NAME)
+        return Judged(judge(held, general, self.exam.rule, self.exam.share), _NAME)
 
     def promote(self, live: LiveSearch, tuned: MovedQueries, judged: Judged, run: str) -> str:
         """Record the shift in a generation that is otherwise the live one."""
@@ -157,13 +108,13 @@ class QueryShiftSubject:
         return with_query_shift(self.root, facts, reason, expected=manifest)
 
     def _blocks(self, live: LiveSearch, held_out: Dataset, run: TuningRun) -> Iterator[Block]:
-        """Yield the held-out questions in blocks, each with what the questions before it taught."""
         learned = self._learned(live)
-        seen = questions_of(train_rows(run), Places(live.index))
-        for queries in blocks_of(held_out, self.spec.blocks, self.spec.seed):
-            shift = learned(seen)
-            yield Block(queries, live.searcher if shift is None else live.searcher.with_query_shift(shift))
-            seen += questions_asked(held_out, queries)
+
+        def taught(questions: Sequence[JudgedQuestion]) -> Searcher:
+            shift = learned(questions)
+            return live.searcher if shift is None else live.searcher.with_query_shift(shift)
+
+        return self.blocks(live, held_out, run, taught)
 
     def _learned(self, live: LiveSearch) -> Callable[[Sequence[JudgedQuestion]], QueryShift | None]:
         """Return what learns from parts of the questions; each question is looked at once."""
@@ -175,25 +126,6 @@ class QueryShiftSubject:
             return shift if shift is None or moves is None else replace(shift, fusion=moves.learned(questions))
 
         return learned
-
-
-def checked_vectors(root: Path, route: Route) -> Manifest:
-    """Return the live manifest of an index, which has vectors.
-
-    Raises:
-        IndexFormatError: If it has none.
-        SettingsError: If the verdict is to be by words alone, which do not move.
-    """
-    live = Manifest.read(Generations(root).live())
-    model_of(root, live)
-    if route == "bm25":
-        raise SettingsError(
-            "tuning.route_without_vectors",
-            "route bm25 compares no vectors, so questions that move change nothing",
-            expected="hybrid or dense",
-            do="Leave --route out",
-        )
-    return live
 
 
 def _fusion_moves(by: float) -> Message:

@@ -10,8 +10,8 @@ from quarry.indexer.errors import ModelError
 from quarry.retriever.data.datasets import Dataset, load_dataset
 from quarry.retriever.data.trec import Run
 from quarry.retriever.evaluation.evaluate import evaluate
-from quarry.retriever.evaluation.routes import DEPTH, RERANKED, evaluate_route, route_options
-from quarry.retriever.evaluation.saved import SavedEvaluation
+from quarry.retriever.evaluation.routes import DEPTH, RERANKED, route_options
+from quarry.retriever.evaluation.saved import Meta, SavedEvaluation
 from quarry.retriever.ranking import Query
 from quarry.retriever.searcher import Searcher, document_run
 from quarry.retriever.stages.models import LATE, LazyEmbedder, LazyReranker
@@ -77,11 +77,12 @@ def general_trial(live: Searcher, embedder: Embedder, sides: tuple[Side, Side], 
         name += "-tokens"
 
     def ask(side: Side) -> SavedEvaluation:
-        asked = side.on(searcher)
-        found = evaluate_route(asked, dataset, _route(asked, exam), MEASURES, rerank_depth=exam.rerank_depth)
-        if found.degraded:
-            raise _not_whole(str(found.degraded[0]))
-        return found.saved(asked, dataset)
+        run = as_served(side.on(searcher), dataset.queries, exam)
+        spec = embedder.spec
+        meta = Meta(
+            dataset.name, dataset.split, dataset.digest, model=f"{spec.model} {spec.revision}", route=exam.route
+        )
+        return SavedEvaluation(meta, evaluate(run, dataset.qrels, MEASURES, queries=dataset.queries), run)
 
     found = [once(kept / f"{name}-{side.name}", partial(ask, side)).evaluation for side in sides]
     return Trial(found[0], found[1], dataset.queries)

@@ -1,7 +1,7 @@
 """A search as `quarry.training.tuning.loop` tunes it: its parts learned from what is stored, judged as one, recorded in one manifest."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from quarry.indexer.errors import FeedbackError
@@ -9,20 +9,14 @@ from quarry.indexer.lake.relabel import with_parts
 from quarry.indexer.messages import Message
 from quarry.indexer.models.digest import content_digest
 from quarry.indexer.storage.facts import RerankerFacts
-from quarry.indexer.storage.generations import Generations
-from quarry.indexer.storage.manifest import Manifest
 from quarry.retriever.data.datasets import Dataset
 from quarry.retriever.rerankers.token_map import TokenMap
 from quarry.retriever.searcher import Searcher
-from quarry.training.examples.held_out import Places
-from quarry.training.tuning.data import TuningData, train_rows
-from quarry.training.tuning.embedder import model_of, training_begins
+from quarry.training.tuning.data import TuningData
 from quarry.training.tuning.gate import judge
 from quarry.training.tuning.live_search import LiveSearch
-from quarry.training.tuning.plan import Exam, TuningObserver
-from quarry.training.tuning.query_shift.blocks import blocks_of
-from quarry.training.tuning.query_shift.learning import questions_asked, questions_of
-from quarry.training.tuning.query_shift.subject import checked_vectors
+from quarry.training.tuning.plan import TuningObserver
+from quarry.training.tuning.query_shift.judged_subject import JudgedSubject
 from quarry.training.tuning.query_shift.trials import Block, Side, general_trial, held_out_trial
 from quarry.training.tuning.run import TuningRun
 from quarry.training.tuning.search.choosing import PartsLearner
@@ -42,39 +36,11 @@ class TunedSearch:
 
 
 @dataclass(frozen=True, slots=True)
-class SearchSubject:
-    """The search of an index; see `quarry.training.tuning.subject.Subject`.
+class SearchSubject(JudgedSubject):
+    """The search of an index; see `quarry.training.tuning.subject.Subject`."""
 
-    Attributes:
-        root: The index folder.
-        spec: How its parts are learned.
-        exam: What the verdict is about.
-        device: Where the model runs.
-        own: As of `quarry.training.tuning.query_shift.subject.QueryShiftSubject`.
-    """
-
-    root: Path
     spec: SearchSpec
-    exam: Exam
-    device: str
-    own: bool
-
-    def check(self) -> Manifest:
-        """Return the live manifest, which has vectors.
-
-        Raises:
-            IndexFormatError: If it has none.
-            SettingsError: If the verdict is to be by words alone.
-        """
-        return checked_vectors(self.root, self.exam.route)
-
-    def open_live(self) -> LiveSearch:
-        """Open the live generation with its model and its second stage; no cross-encoder has a say.
-
-        Raises:
-            ModelError: If the model cannot be loaded.
-        """
-        return LiveSearch.open(self.root, self.device)
+    _learners: list[tuple[LiveSearch, PartsLearner]] = field(default_factory=list, init=False, repr=False)
 
     def announced(self, live: LiveSearch, run: str) -> Message:
         """Name the model and the generation."""
@@ -92,17 +58,7 @@ class SearchSubject:
         Raises:
             FeedbackError: If no question has its answer in the index.
         """
-        questions = questions_of(data.train, Places(live.index))
-        questions += questions_asked(data.held_out) if self.own else []
-        watch.stage(training_begins(len(questions)))
-        if not any(one.documents for one in questions):
-            raise FeedbackError(
-                "tuning.queries_nothing",
-                "none of {count:question|questions} has its answer in the index",
-                expected="at least one",
-                do="Give pairs whose passages are in the index",
-                count=len(questions),
-            )
+        questions = self.questions(live, data, watch)
         if (why := self._no_map(live)) is not None:
             watch.stage(why)
         taught = self._learner(live).learned(questions)
@@ -112,8 +68,7 @@ class SearchSubject:
 
     def contender(self, model: Path, watch: TuningObserver) -> TunedSearch:  # noqa: ARG002 (Subject)
         """Read the parts."""
-        live = Manifest.read(Generations(self.root).live())
-        return TunedSearch(SearchParts.load(model, model_of(self.root, live).to_spec().dim), model)
+        return TunedSearch(SearchParts.load(model, self.tuned_dim()), model)
 
     def judge(
         self, live: LiveSearch, tuned: TunedSearch, held_out: Dataset, run: TuningRun, watch: TuningObserver
@@ -132,7 +87,7 @@ class SearchSubject:
         )
         watch.stage(Message.of("tuning.general_searches", "asking the general set of both searches"))
         general = general_trial(live.searcher, live.embedder, self._sides(live, tuned), self.exam, run.general)
-        verdict = judge(held, general, self.exam.rule)
+        verdict = judge(held, general, self.exam.rule, self.exam.share)
         if not tuned.parts:
             nothing = Message.of("tuning.no_part_helps", "no part of the search gains alone on the judged questions")
             verdict = replace(verdict, promote=False, refusals=(nothing, *verdict.refusals))
@@ -182,15 +137,15 @@ class SearchSubject:
         return None
 
     def _learner(self, live: LiveSearch) -> PartsLearner:
-        return PartsLearner(live, self.spec, self.exam, tokens=self._no_map(live) is None)
+        """Return what learns from a search: what it looked up for the parts is there for the verdict."""
+        if not self._learners or self._learners[0][0] is not live:
+            learner = PartsLearner(live, self.spec, self.exam, tokens=self._no_map(live) is None)
+            self._learners[:] = [(live, learner)]
+        return self._learners[0][1]
 
     def _blocks(self, live: LiveSearch, held_out: Dataset, run: TuningRun) -> Iterator[Block]:
-        """Yield the held-out questions in blocks, each with the search that the questions before it taught."""
         learner = self._learner(live)
-        seen = questions_of(train_rows(run), Places(live.index))
-        for queries in blocks_of(held_out, self.spec.blocks, self.spec.seed):
-            yield Block(queries, learner.learned(seen).parts.on(live.searcher))
-            seen += questions_asked(held_out, queries)
+        return self.blocks(live, held_out, run, lambda seen: learner.learned(seen).parts.on(live.searcher))
 
     def _sides(self, live: LiveSearch, tuned: TunedSearch) -> tuple[Side, Side]:
         """Return what answers the general set: the plain second stage of both where either has a map, which knows one language."""

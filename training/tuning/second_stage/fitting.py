@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from quarry.indexer.stores.blas import one_thread
 from quarry.indexer.tokens.projection import TokenBytes, unit_rows
 from quarry.retriever.rerankers.token_map import TokenMap
 from quarry.training.tuning.second_stage.lists import CandidateList
@@ -116,7 +117,8 @@ def _one_thread() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with one_thread():
+            yield
     finally:
         torch.set_num_threads(threads)
 
@@ -175,7 +177,7 @@ class _Lesson:
         asked = torch.from_numpy(one.compared.asked)
         stored = np.concatenate([one.compared.states[row] for row in rows])
         ends = np.cumsum([len(one.compared.states[row]) for row in rows]).tolist()
-        plain = _z(_maxsims(asked, torch.from_numpy(unit_rows(stored)), ends))
+        plain = _z(maxsims(asked, stored, ends))
         return cls(asked, stored, ends, torch.from_numpy(one.compared.plain[rows]), plain)
 
     def loss(self, change: "Tensor", gain: "Tensor", closeness: float) -> "Tensor":
@@ -184,19 +186,28 @@ class _Lesson:
         from torch.nn.functional import cross_entropy, normalize
 
         changed = normalize(self.asked + self.asked @ change.T, dim=1)
-        tuned = _z(_maxsims(changed, torch.from_numpy(unit_rows(self.stored)), self.ends))
+        tuned = _z(maxsims(changed, self.stored, self.ends))
         logits = self.scores + gain * tuned
         right: Tensor = cross_entropy(logits[None], torch.zeros(1, dtype=torch.long))
         return right + closeness * (tuned - self.plain).pow(2).mean()
 
 
-def _maxsims(asked: "Tensor", states: "Tensor", ends: Sequence[int]) -> "Tensor":
-    """Return the MaxSim of each candidate, shape (n_candidates,)."""
+def maxsims(asked: "Tensor", stored: TokenBytes, ends: Sequence[int]) -> "Tensor":
+    """Return the MaxSim of each candidate, shape (n_candidates,); its gradient flows through the tokens that met alone.
+
+    Args:
+        asked: The query's token vectors, unit rows, shape (n_query_tokens, dim).
+        stored: The candidates' token vectors as they are stored, one after the other, shape (n_tokens, dim).
+        ends: Where each candidate ends among them.
+    """
     import torch
 
-    cosines = asked @ states.T  # (n_query_tokens, all passage tokens)
-    parts = [cosines[:, first:end] for first, end in zip([0, *ends[:-1]], ends, strict=True)]
-    return torch.stack([part.amax(dim=1).mean() for part in parts])
+    states = torch.from_numpy(unit_rows(stored))
+    cosines = (asked.detach() @ states.T).numpy()  # (n_query_tokens, n_tokens)
+    met = np.stack(
+        [first + cosines[:, first:end].argmax(axis=1) for first, end in zip([0, *ends[:-1]], ends, strict=True)]
+    )  # (n_candidates, n_query_tokens)
+    return (states[torch.from_numpy(met)] * asked).sum(dim=2).mean(dim=1)
 
 
 def _z(values: "torch.Tensor") -> "torch.Tensor":

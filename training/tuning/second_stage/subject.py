@@ -181,6 +181,7 @@ class SecondStageSubject:
             Trial(held[0], held[1], held_out.queries),
             Trial(general[0], general[1], general_set.queries),
             self.exam.rule,
+            self.exam.share,
         )
         return Judged(verdict, _NAME)
 

@@ -6,7 +6,7 @@ import torch
 
 from quarry.indexer.errors import SettingsError
 from quarry.retriever.rerankers.late_interaction import Compared
-from quarry.training.tuning.second_stage.fitting import fit_map
+from quarry.training.tuning.second_stage.fitting import fit_map, maxsims
 from quarry.training.tuning.second_stage.lists import CandidateList, mean_quality
 from quarry.training.tuning.second_stage.spec import SecondStageSpec
 
@@ -100,3 +100,18 @@ def test_queries_without_their_answer_among_the_candidates_teach_nothing():
 def test_settings_that_are_wrong_are_all_named():
     with pytest.raises(SettingsError, match="2 faults: .*epochs.*surprise|2 faults: .*surprise.*epochs"):
         SecondStageSpec.of({"epochs": 0, "surprise": 1})
+
+
+def test_the_maxsim_of_learning_and_its_gradient_are_those_of_all_cosines():
+    draws = np.random.default_rng(3)
+    stored = draws.integers(-127, 128, (40, DIM)).astype(np.int8)
+    ends, weights = [7, 8, 25, 40], torch.tensor([1.0, -2.0, 0.5, 3.0])
+    asked = torch.from_numpy(unit(draws.normal(size=(6, DIM)))).requires_grad_()
+    found = maxsims(asked, stored, ends)
+    (found * weights).sum().backward()
+    ours, asked.grad = asked.grad.clone(), None
+    cosines = asked @ torch.from_numpy(unit(stored.astype(np.float32))).T
+    whole = torch.stack([part.amax(dim=1).mean() for part in cosines.split([7, 1, 17, 15], dim=1)])
+    (whole * weights).sum().backward()
+    torch.testing.assert_close(found, whole)
+    torch.testing.assert_close(ours, asked.grad)
