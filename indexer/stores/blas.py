@@ -14,8 +14,10 @@ def one_thread() -> AbstractContextManager[object]:
     at the same time, the first one's counts.
 
     Example:
+        >>> import numpy as np
         >>> with one_thread():
-        ...     similarities = vectors @ query
+        ...     np.eye(2, dtype=np.float32) @ np.array([1.0, 0.5], dtype=np.float32)
+        array([1. , 0.5], dtype=float32)
     """
     limit: AbstractContextManager[object] = _blas().limit(limits=1)
     return limit
