@@ -208,7 +208,9 @@ def rows_of(part: Sides, answers: Mapping[str, Sequence[str]] | None = None) -> 
 
 def run(bench: Bench, given: Given) -> None:
     """Print the table."""
-    print("| set | judged, asked | before | after | difference | verdicts | general set | s (processor) | parts |")
+    print(
+        "| set | judged, asked | before | after | difference | verdicts | general set | s on the clock (of processors) | parts |"
+    )
     print("|---|---|---|---|---|---|---|---|---|", flush=True)
     for one in sets(given.names):
         lines, verdicts, general, took, learned, counts = [], [], [], [], [], (0, 0)
@@ -254,13 +256,8 @@ def null(bench: Bench, given: Given) -> None:
             answers = {
                 name: [found[name][draws.integers(len(found[name]))][0]] if found[name] else [] for name in part.judged
             }
-            copy = bench.work / "copies" / one.name
-            shutil.rmtree(copy, ignore_errors=True)
-            shutil.copytree(bench.index(one), copy)
-            bench.lend_general(copy)
-            write_training_rows(bench.work / "pairs.jsonl", rows_of(part, answers))
-            report = tune(copy, plan_of(bench.work / "pairs.jsonl", seed, search=given.search), run="null")
-            bench.keep_general(copy)
+            report, seconds, copy = tuned(bench, one, rows_of(part, answers), seed)
+            parts = SearchParts.load(report.model)  # before the copy goes, where a promoted model would be
             shutil.rmtree(copy)
             promoted += report.verdict.promote
             asked += 1
@@ -271,7 +268,8 @@ def null(bench: Bench, given: Given) -> None:
                         "seed": seed,
                         "promote": report.verdict.promote,
                         "evidence": round(report.verdict.evidence, 3),
-                        "parts": list(map(str, SearchParts.load(report.model).named())),
+                        "parts": list(map(str, parts.named())),
+                        "seconds": [round(value, 1) for value in seconds],  # on the clock, of processors
                     }
                 ),
                 flush=True,

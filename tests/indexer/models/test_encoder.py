@@ -205,6 +205,23 @@ def test_one_query_is_one_forward_and_equal_texts_are_encoded_once(tmp_path):
     assert sum(seen) == 501
 
 
+def test_a_model_that_remembers_encodes_a_question_once_and_says_the_same(tmp_path):
+    embedder = bge(tmp_path)
+    remembering = embedder.remembering(3)
+    asked = remembering.embed_queries(["one", "another question", "one"])
+    assert (
+        remembering.forwards == 1
+        and np.abs(asked - embedder.embed_queries(["one", "another question", "one"])).max() < 1e-5
+    )
+    np.testing.assert_array_equal(remembering.embed_queries(["another question", "one"]), asked[[1, 0]])
+    assert remembering.forwards == 1 and remembering.query_tokens("one").shape == embedder.query_tokens("one").shape
+    remembering.embed_queries(["two", "three"])  # one of the first two goes
+    before = remembering.forwards
+    remembering.embed_queries(["one", "another question"])
+    assert remembering.forwards == before + 1
+    assert remembering.embed_queries([]).shape == (0, 32)
+
+
 def test_matryoshka_truncation_is_the_scaled_front_of_the_vector(tmp_path):
     full, cut = bge(tmp_path), bge(tmp_path, dim=8)
     expected = full.embed_documents(TEXTS)[:, :8]
