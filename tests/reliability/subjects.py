@@ -126,16 +126,21 @@ def _of_tokens(root: Path) -> list[object]:
 def _vectors(root: Path, seed: int) -> Path:
     root.mkdir()
     cache = VectorCache.open(root / "f00d.probes.sqlite", 16)
-    cache.put(_digests(1), np.random.default_rng(seed).random((60, 16), dtype=np.float32))
+    cache.put(_digests(1), _encoded(seed))
     cache.close()
     return root
+
+
+def _encoded(seed: int) -> NDArray[np.float32]:
+    """Vectors that float16 holds as they are, as the cache of probes keeps them."""
+    return np.random.default_rng(seed).random((60, 16)).astype(np.float16).astype(np.float32)
 
 
 def _of_vectors(root: Path) -> list[object]:
     cache = VectorCache.read(root / "f00d.probes.sqlite", 16)
     try:
         missing = cache.missing(_digests(1))  # these are encoded again
-        again = np.random.default_rng(1).random((60, 16), dtype=np.float32)
+        again = _encoded(1)
         return [
             (again[row] if one in missing else cache.get([one])[0]).tobytes() for row, one in enumerate(_digests(1))
         ]
