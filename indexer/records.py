@@ -1,10 +1,12 @@
 """Documents and chunks: the records that every stage speaks of. Nothing here reads, writes or computes."""
 
+import re
 from dataclasses import dataclass, field
 
 from quarry.indexer.metadata import Meta
 
 BETWEEN_HEADINGS = " > "
+_PASSAGE_ID = re.compile(r"(.*)#(0|[1-9][0-9]{0,17})-(0|[1-9][0-9]{0,17})", re.DOTALL)
 """What stands between the headings above a passage."""
 _LONGEST_TITLE = (
     300  # characters: each passage repeats it, so that a title without end would make the index many times larger
@@ -36,7 +38,7 @@ class Chunk:
     """A passage: one piece of a document, as it is embedded and found.
 
     Attributes:
-        chunk_id: `f"{doc_id}#{start}-{end}"`: same text in the same place, same id.
+        chunk_id: That of `passage_id`.
         doc_id: The document it was cut from.
         text: Exactly `document.text[start:end]`.
         start: First character, counted from 0.
@@ -50,6 +52,22 @@ class Chunk:
     start: int
     end: int
     heading: str = ""
+
+
+def passage_id(doc_id: str, start: int, end: int) -> str:
+    """Return the id of a passage: same text in the same place, same id. Finished segments keep the place alone."""
+    return f"{doc_id}#{start}-{end}"
+
+
+def passage_place(chunk_id: str) -> tuple[str, int, int] | None:
+    """Return document, start and end of a passage by its id; None for what is no such id.
+
+    Example:
+        >>> passage_place("a#b#0-12"), passage_place("a#01-12")
+        (('a#b', 0, 12), None)
+    """
+    match = _PASSAGE_ID.fullmatch(chunk_id)
+    return None if match is None else (match[1], int(match[2]), int(match[3]))
 
 
 def passage_text(title: str, heading: str, text: str) -> str:

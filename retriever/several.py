@@ -22,7 +22,7 @@ from quarry.indexer.errors import UnknownFilter
 from quarry.indexer.joined import Scale, scale_of
 from quarry.indexer.messages import Message
 from quarry.indexer.principals import Principals
-from quarry.indexer.stores.lake.view import address_of, place_of
+from quarry.indexer.stores.lake.view import place_of
 from quarry.retriever.answers.refusals.fit import Fit, Strength, search_with_fit
 from quarry.retriever.base import Reranker
 from quarry.retriever.options import STANDARD, SearchOptions
@@ -154,14 +154,9 @@ def names_of(roots: Sequence[Path]) -> dict[str, Path]:
     """
     different = {root.resolve(): root for root in reversed(roots)}
     ordered = list(reversed(different.values()))
-    places = [place_of(root) for root in ordered]
-    names = [
-        PurePosixPath(place).name if address_of(root) else root.resolve().name
-        for place, root in zip(places, ordered, strict=True)
-    ]
+    names = [PurePosixPath(place_of(root.resolve())).name for root in ordered]
     return {
-        (name if names.count(name) == 1 else place): root
-        for name, place, root in zip(names, places, ordered, strict=True)
+        (name if names.count(name) == 1 else place_of(root)): root for name, root in zip(names, ordered, strict=True)
     }
 
 

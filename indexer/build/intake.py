@@ -20,6 +20,7 @@ from quarry.indexer.readers.base import Unreadable
 from quarry.indexer.records import Document
 from quarry.indexer.storage.texts.chunk_table import ChunkTable
 from quarry.indexer.storage.texts.document_rows import document_sha256
+from quarry.indexer.storage.texts.finished import own_path
 
 _PROGRAM = ""  # the root of documents that a program handed over
 _UNSTORABLE = dict.fromkeys([0, *range(0xD800, 0xE000)], "\ufffd")  # NUL and lone surrogates cannot be stored
@@ -189,7 +190,7 @@ def put_own_document(table: ChunkTable, document: Document, cutter: Cutter, inta
     A document of a folder with the same id is taken over. Its file is read again in the next run, so that the folder's
     version can come back when the program deletes its own.
     """
-    path = f"document:{document.doc_id}"  # has no entry among the files: all that it would say is in the document
+    path = own_path(document.doc_id)  # has no entry among the files: all that it would say is in the document
     owner = table.owner(document.doc_id)
     if owner is not None and owner != path:
         table.set_owner(document.doc_id, path)

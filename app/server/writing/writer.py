@@ -11,6 +11,7 @@ from quarry.indexer.build.removal import Selection, find_documents
 from quarry.indexer.errors import QueryError, SearchError
 from quarry.indexer.memory import out_of_memory
 from quarry.indexer.messages import Message
+from quarry.indexer.storage.texts.finished import own_path
 from quarry.retriever.live import LiveSearcher
 from quarry.retriever.stages.models import as_recorded
 
@@ -126,7 +127,7 @@ class Writer:
 
 
 def _added(report: BuildReport, doc_ids: list[str]) -> dict[str, Any]:
-    ours = {f"document:{doc_id}": doc_id for doc_id in doc_ids}
+    ours = {own_path(doc_id): doc_id for doc_id in doc_ids}
     skipped = [
         {"id": ours[skip.source], "reason": skip.reason, "detail": str(skip.detail)}
         for skip in report.skipped

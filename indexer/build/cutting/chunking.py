@@ -20,7 +20,7 @@ from quarry.indexer.build.cutting.table_heads import TableHeads
 from quarry.indexer.embedder import TokenSpans
 from quarry.indexer.lexical.analyzer import Analyzer
 from quarry.indexer.readers.base import UNMARKED_KINDS
-from quarry.indexer.records import BETWEEN_HEADINGS, Chunk, Document, passage_text
+from quarry.indexer.records import BETWEEN_HEADINGS, Chunk, Document, passage_id, passage_text
 
 _HEADING = re.compile(r"^(#{1,6})[ \t]++(?=\S)", re.MULTILINE)
 _CLOSING = re.compile(r"(?:^|[ \t])#+$")
@@ -92,7 +92,7 @@ def split(document: Document, spec: ChunkSpec, tokens: TokenSpans) -> list[Chunk
     sections = [_Section(0, len(text), "")] if file_format in UNMARKED_KINDS else _sections(text)
     for section in _joined(sections, starts, spec.max_tokens):
         for start, end in cutter.cut(section.start, section.end):
-            chunk_id = f"{document.doc_id}#{start}-{end}"
+            chunk_id = passage_id(document.doc_id, start, end)
             heading = heads.above(start, section.heading)
             chunks.append(Chunk(chunk_id, document.doc_id, text[start:end], start, end, heading))
     return chunks

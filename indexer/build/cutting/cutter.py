@@ -13,7 +13,7 @@ from quarry.indexer.messages import Message
 from quarry.indexer.models.token_spans import HfTokenSpans, ScriptTokens
 from quarry.indexer.readers.base import ReadOptions, Unreadable
 from quarry.indexer.readers.sandbox import Sandbox
-from quarry.indexer.records import Chunk, Document
+from quarry.indexer.records import Chunk, Document, passage_id
 from quarry.indexer.storage.facts import Chunking
 
 LARGE = 100_000  # characters of a document that is cut in a process of its own
@@ -74,7 +74,12 @@ class Cutter:
         names: list[str] = reply["headings"]
         chunks = [
             Chunk(
-                f"{document.doc_id}#{start}-{end}", document.doc_id, document.text[start:end], start, end, names[name]
+                passage_id(document.doc_id, start, end),
+                document.doc_id,
+                document.text[start:end],
+                start,
+                end,
+                names[name],
             )
             for start, end, name in reply["chunks"]
         ]

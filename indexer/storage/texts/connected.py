@@ -7,7 +7,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from quarry.indexer.storage.texts.finished import place_of
+from quarry.indexer.records import passage_place
 from quarry.indexer.storage.texts.segment_texts import PLACES, SegmentTexts
 
 SQL_VARIABLES = 500  # keys of one statement
@@ -39,7 +39,9 @@ class Connected:
         joined = " UNION ALL ".join(segment.by_id(columns) for segment in self._segments)
         for first in range(0, len(chunk_ids) if joined else 0, SQL_VARIABLES):
             part = chunk_ids[first : first + SQL_VARIABLES]
-            values = [value for chunk_id in part for value in (chunk_id, *(place_of(chunk_id) or (None, None, None)))]
+            values = [
+                value for chunk_id in part for value in (chunk_id, *(passage_place(chunk_id) or (None, None, None)))
+            ]
             yield from self._db.execute(
                 f"WITH {PLACES} AS (VALUES {','.join(['(?,?,?,?)'] * len(part))}) {joined}", values
             )

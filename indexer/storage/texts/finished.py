@@ -2,7 +2,7 @@
 
     strings     every id of a document, path of a file and prefix of a root; documents and files have its number
     documents   `file` is the number of the path, NULL for a program's document, whose path follows from its id (`own_path`)
-    chunks      in the order of their ids, which follow from document and place (`id_of`); so row n of the vectors and terms is n + 1
+    chunks      in the order of their ids, which follow from document and place (`passage_id`); so row n of the vectors and terms is n + 1
     names       digests of titles with headings
     facts       pairs of metadata key and value; `meta` says which document has which
 
@@ -10,7 +10,6 @@ While a segment is built its tables are those of `chunk_schema`, which can be ch
 formats 1 to 3 keep those of `chunk_schema`, and `segment_texts` reads both.
 """
 
-import re
 import sqlite3
 
 from quarry.indexer.storage.texts.packing import torn_text
@@ -53,7 +52,6 @@ _WITHOUT_PLACE = (
     """SELECT chunk_id FROM built.chunks WHERE chunk_id <> doc_id || '#' || start || '-' || "end" LIMIT 1"""
 )
 _OWN = "document:"  # how the path of a program's document begins
-_ID = re.compile(r"(.*)#(0|[1-9][0-9]{0,17})-(0|[1-9][0-9]{0,17})", re.DOTALL)
 
 
 def own_path(doc_id: str) -> str:
@@ -64,22 +62,6 @@ def own_path(doc_id: str) -> str:
 def own_document(path: str) -> str | None:
     """Return the document that stands under a path of `own_path`; None for any other path."""
     return path.removeprefix(_OWN) if path.startswith(_OWN) else None
-
-
-def id_of(doc_id: str, start: int, end: int) -> str:
-    """Return the id of a passage: same text in the same place, same id."""
-    return f"{doc_id}#{start}-{end}"
-
-
-def place_of(chunk_id: str) -> tuple[str, int, int] | None:
-    """Return document, start and end of a passage by its id; None for what is no such id.
-
-    Example:
-        >>> place_of("a#b#0-12"), place_of("a#01-12")
-        (('a#b', 0, 12), None)
-    """
-    match = _ID.fullmatch(chunk_id)
-    return None if match is None else (match[1], int(match[2]), int(match[3]))
 
 
 def is_finished(db: sqlite3.Connection, schema: str) -> bool:

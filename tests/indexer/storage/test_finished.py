@@ -12,10 +12,10 @@ from quarry.indexer.build import build_index, delete_documents, index_documents
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.opened import Index
-from quarry.indexer.records import Chunk, Document
+from quarry.indexer.records import Chunk, Document, passage_id, passage_place
 from quarry.indexer.storage.texts.chunk_table import ChunkTable
 from quarry.indexer.storage.texts.contents import uri_of
-from quarry.indexer.storage.texts.finished import id_of, place_of, write_finished
+from quarry.indexer.storage.texts.finished import write_finished
 from tests.fakes import WordEmbedder
 from tests.indexer.older import live_segment
 
@@ -28,14 +28,14 @@ def documents(count):
 
 @given(st.text(), st.integers(0, 10**15), st.integers(0, 10**15))
 def test_an_id_says_document_and_place(doc_id, start, end):
-    assert place_of(id_of(doc_id, start, end)) == (doc_id, start, end)
+    assert passage_place(passage_id(doc_id, start, end)) == (doc_id, start, end)
 
 
 @pytest.mark.parametrize(
     "text", ["", "a", "a#", "a#1", "a#-1-2", "a#01-2", "a#1-2 ", "a#1-x", f"a#{'9' * 19}-2", "a#١-٢"]
 )
 def test_what_is_no_id_has_no_place(text):
-    assert place_of(text) is None
+    assert passage_place(text) is None
 
 
 def test_documents_of_files_and_programs_with_odd_ids_come_back(tmp_path):
