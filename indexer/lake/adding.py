@@ -22,9 +22,10 @@ from quarry.indexer.corpus.listing import Skipped, printable
 from quarry.indexer.corpus.walk import ReadFile, RootReader
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.encode.units import Unit, units_of
-from quarry.indexer.errors import CorpusError, IndexFormatError, IndexMismatchError
+from quarry.indexer.errors import CorpusError, IndexFormatError
 from quarry.indexer.lake.encoded import EncodedVectors, Made, encode
 from quarry.indexer.lake.making import Lake
+from quarry.indexer.lake.roots import RootListing, check_root
 from quarry.indexer.lake.rows import (
     DocumentRows,
     batch_of,
@@ -34,25 +35,15 @@ from quarry.indexer.lake.rows import (
     rows_of,
     states_schema,
 )
-from quarry.indexer.lake.shard import (
-    LakePart,
-    LakeShard,
-    RootListing,
-    marker_name,
-    read_marker,
-    write_marker,
-    write_part,
-)
+from quarry.indexer.lake.shard import LakePart, LakeShard, marker_name, read_marker, write_marker, write_part
 from quarry.indexer.lake.tokens import projection_of
 from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.messages import Message
 from quarry.indexer.readers.base import ReadOptions, Unreadable
 from quarry.indexer.readers.sandbox import Sandbox
 from quarry.indexer.records import Document
-from quarry.indexer.stores.lake.layout import check_lake_model, sealed, unsealed
-from quarry.indexer.stores.lake.objects import Objects
+from quarry.indexer.stores.lake.layout import check_lake_model
 
-ROOTS = "roots"
 _PASSAGES = 2_048  # of a part, after which it is encoded and written
 
 
@@ -121,52 +112,16 @@ def add_to_lake(
     encoded = None if vectors is None else EncodedVectors.open(vectors, lake, embedder)
     with closing(_Maker(lake, embedder, read, clock, report)) as maker:
         for prefix, root in name_roots(paths, {}).items():
-            _check_root(lake.objects, prefix, root)
+            check_root(lake.objects, prefix, root)
             keys = []
             for unit, vectors_of in _units(lake, prefix, root, read, encoded, report):
                 report.count(maker.shard(unit, vectors_of))
                 keys.append(unit.key)
-            listing = RootListing(name=prefix, path=str(root), shards=tuple(keys))
-            lake.objects.write(root_name(prefix), sealed(listing))
+            RootListing(name=prefix, path=str(root), shards=tuple(keys)).write(lake.objects)
     report.seconds = clock.finish()
     if not report.documents:
         raise _nothing(paths, report)
     return report
-
-
-def remove_root(lake: Lake, name: str) -> RootListing:
-    """Take a folder out; the next `quarry lake publish` leaves its documents out.
-
-    Raises:
-        CorpusError: If no such folder was added.
-    """
-    known = {listing.name: listing for listing in root_listings(lake.objects)}
-    if name not in known:
-        raise CorpusError(
-            "lake.no_root",
-            "{lake} has no folder {name}",
-            expected="one of {known}",
-            lake=lake.objects.uri,
-            name=name,
-            known=sorted(known) or Message.of("lake.no_roots", "none"),
-        )
-    lake.objects.remove([root_name(name)])
-    return known[name]
-
-
-def root_listings(objects: Objects) -> list[RootListing]:
-    """Return the listings of all folders, by name. Raises IndexFormatError when one is damaged."""
-    found = [
-        unsealed(RootListing, objects.read(each.name).content, f"{objects.uri}/{each.name}")
-        for each in objects.names(ROOTS)
-        if each.name.endswith(".json")
-    ]
-    return sorted(found, key=lambda listing: listing.name)
-
-
-def root_name(prefix: str) -> str:
-    """Return the object of a folder's listing."""
-    return f"{ROOTS}/{prefix.encode().hex()}.json"
 
 
 def _units(
@@ -313,26 +268,6 @@ class _Maker:
             made = encode(self._embedder, [every[one] for one in part], projection, self._clock.observer.advance)
             found.update(zip(part, made, strict=True))
         return found
-
-
-def _check_root(objects: Objects, prefix: str, root: Path) -> None:
-    """Refuse another folder under the name of one that was added: its documents would take the place of the other's."""
-    try:
-        content = objects.read(root_name(prefix)).content
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    before = unsealed(RootListing, content, f"{objects.uri}/{root_name(prefix)}")
-    if before.path != str(root):
-        raise IndexMismatchError(
-            "lake.root_taken",
-            "{lake} has a folder {name} already, from {before}; this one is {now}",
-            do="If it is the same folder at another place, take the old one out first with --remove-root {name}: its shards are kept. "
-            "Otherwise rename one of them",
-            lake=objects.uri,
-            name=prefix,
-            before=before.path,
-            now=str(root),
-        )
 
 
 def _nothing(paths: Sequence[Path], report: AddReport) -> CorpusError:

@@ -9,8 +9,8 @@ from time import time
 import numpy as np
 
 from quarry.indexer.errors import IndexFormatError, SearchError
-from quarry.indexer.lake.adding import root_listings
 from quarry.indexer.lake.making import Lake
+from quarry.indexer.lake.roots import root_listings
 from quarry.indexer.lake.shard import FOLDER, file_content, read_marker
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.pointer import Switch

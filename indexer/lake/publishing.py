@@ -10,11 +10,11 @@ from tempfile import TemporaryDirectory
 from quarry.indexer.build.progress import Clock, Observer, Unobserved
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import IndexFormatError
-from quarry.indexer.lake.adding import root_listings
 from quarry.indexer.lake.counted import Counted
 from quarry.indexer.lake.indexing import INDEX_FROM, index_tables, index_vectors
 from quarry.indexer.lake.making import Lake
 from quarry.indexer.lake.measuring import centroids_of, measure
+from quarry.indexer.lake.roots import root_listings
 from quarry.indexer.lake.shard import LakeShard, marker_name, read_marker
 from quarry.indexer.lake.streaming import Target, write_tables
 from quarry.indexer.lexical.analyzer import analyzer

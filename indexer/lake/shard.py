@@ -64,22 +64,6 @@ class LakeShard(BaseModel):
         return (file for part in self.parts for file in part.files.values())
 
 
-class RootListing(BaseModel):
-    """What a folder consists of.
-
-    Attributes:
-        name: Of the folder, which its documents' ids begin with.
-        path: Where it was on the machine that added it.
-        shards: Their keys, in order.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    name: str
-    path: str
-    shards: tuple[str, ...]
-    format: int = 1
-
-
 def marker_name(key: str) -> str:
     """Return the name of a shard's marker."""
     return f"{FOLDER}/{key}.json"

@@ -28,18 +28,18 @@ from quarry.indexer.build.cutting.chunking import ChunkSpec
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.embedder import EmbedderSpec, Progress
 from quarry.indexer.encode.work import EncodeReport, encode_corpus, shard_settings
-from quarry.indexer.lake.adding import AddReport, add_to_lake, root_name
+from quarry.indexer.lake.adding import AddReport, add_to_lake
 from quarry.indexer.lake.making import Lake, make_lake, settings_for
 from quarry.indexer.lake.publishing import publish
+from quarry.indexer.lake.roots import RootListing
 from quarry.indexer.lake.rows import batch_of, documents_schema, names_schema, passages_schema, rows_of
-from quarry.indexer.lake.shard import LakeShard, RootListing, write_marker, write_part
+from quarry.indexer.lake.shard import LakeShard, write_marker, write_part
 from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.models.token_spans import ScriptTokens
 from quarry.indexer.readers.base import ReadOptions
 from quarry.indexer.records import Chunk, Document
 from quarry.indexer.shards.folder import ShardFolder
 from quarry.indexer.stores.checks import tuning_queries
-from quarry.indexer.stores.lake.layout import sealed
 from quarry.retriever.evaluation.measures import ndcg
 from quarry.retriever.ranking import Query
 from quarry.retriever.searcher import Searcher, SearchOptions
@@ -204,7 +204,7 @@ def _write_shards(lake: Lake, passages: int) -> None:
         )
         write_marker(lake.objects, LakeShard(key=key, documents=count, passages=count, parts=(part,)))
         keys.append(key)
-    lake.objects.write(root_name("random"), sealed(RootListing(name="random", path="", shards=tuple(keys))))
+    RootListing(name="random", path="", shards=tuple(keys)).write(lake.objects)
 
 
 def short_files(corpus: Path, passages: int) -> Path:

@@ -224,7 +224,7 @@ def _init(address: str, settings: "LakeSettings", *, as_json: bool) -> None:
 
 
 def _take_out(opened: "Lake", names: Sequence[str]) -> None:
-    from quarry.indexer.lake.adding import remove_root
+    from quarry.indexer.lake.roots import remove_root
 
     for name in names:
         note(f"{remove_root(opened, name).name} is out with the next publish")

@@ -25,11 +25,12 @@ from quarry.indexer.errors import (
     SettingsError,
     UnknownFilter,
 )
-from quarry.indexer.lake.adding import add_to_lake, remove_root
+from quarry.indexer.lake.adding import add_to_lake
 from quarry.indexer.lake.indexing import LEAST_RECALL
 from quarry.indexer.lake.keeping import _kept_generations, clean, examine, roll_back, status_of
 from quarry.indexer.lake.making import Lake, check_conditional_puts, make_lake, settings_for
 from quarry.indexer.lake.publishing import publish
+from quarry.indexer.lake.roots import remove_root
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.indexer.principals import Principals
