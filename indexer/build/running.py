@@ -36,11 +36,12 @@ from quarry.indexer.errors import CorpusError, SearchError
 from quarry.indexer.messages import Message
 from quarry.indexer.readers.reasons import REASONS
 from quarry.indexer.storage.files.durable import is_disk_full
-from quarry.indexer.storage.generations import Generations, writer_lock
+from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.manifest import describe_files
 from quarry.indexer.storage.segments import Segments
 from quarry.indexer.storage.texts.chunk_table import ChunkTable
 from quarry.indexer.storage.texts.working_table import WorkingTable
+from quarry.indexer.storage.writer_lock import writer_lock
 from quarry.indexer.stores.kept_vectors import KeptVectors
 from quarry.indexer.stores.parts import Parts
 

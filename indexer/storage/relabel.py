@@ -14,8 +14,9 @@ from pathlib import Path
 from quarry.indexer.errors import IndexMismatchError
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.facts import RerankerFacts
-from quarry.indexer.storage.generations import Generations, writer_lock
+from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.manifest import MANIFEST_NAME, Manifest
+from quarry.indexer.storage.writer_lock import writer_lock
 
 
 def relabelled(index: Path, changes: Mapping[str, RerankerFacts | None], reason: Message, expected: Manifest) -> str:

@@ -16,7 +16,8 @@ from quarry.indexer.corpus.watcher import FolderWatch
 from quarry.indexer.errors import IndexMismatchError
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
-from quarry.indexer.storage.generations import Generations, writer_lock
+from quarry.indexer.storage.generations import Generations
+from quarry.indexer.storage.writer_lock import writer_lock
 from tests.app.cli.watched_folders import QUICK, SETTINGS, Editor, Heard, assert_like_built_from_nothing, kept, wait_for
 from tests.fakes import WordEmbedder
 

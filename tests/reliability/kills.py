@@ -19,8 +19,9 @@ from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
-from quarry.indexer.storage.generations import Generations, writer_lock
+from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.manifest import Manifest
+from quarry.indexer.storage.writer_lock import writer_lock
 from quarry.training.feedback.events import FeedbackEvent
 from quarry.training.feedback.log import FeedbackLog, feedback_path
 from tests.fakes import WordEmbedder

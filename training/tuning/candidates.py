@@ -14,8 +14,9 @@ from quarry.indexer.models.digest import content_digest
 from quarry.indexer.storage.facts import Lineage
 from quarry.indexer.storage.files.durable import sync_folder, sync_tree
 from quarry.indexer.storage.files.locks import process_lock
-from quarry.indexer.storage.generations import Generations, writer_lock
+from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.manifest import Manifest
+from quarry.indexer.storage.writer_lock import writer_lock
 from quarry.indexer.stores.kept_vectors import KeptVectors
 from quarry.indexer.tokens.cache import TokenCache
 from quarry.training.tuning.run import LOCK, TuningRun, tuning_runs

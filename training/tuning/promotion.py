@@ -22,8 +22,9 @@ from quarry.indexer.errors import IndexBusyError, IndexFormatError, IndexMismatc
 from quarry.indexer.lake.relabel import with_parts, with_query_shift, with_reranker, with_second_stage
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.facts import EmbedderFacts, Lineage, RerankerFacts
-from quarry.indexer.storage.generations import Generations, writer_lock
+from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.manifest import Manifest
+from quarry.indexer.storage.writer_lock import writer_lock
 from quarry.training.tuning.plan import TuningObserver
 
 LoadEmbedder = Callable[[EmbedderFacts], Embedder]

@@ -8,8 +8,9 @@ import typer
 from quarry.app.cli.console import note, out_json, table
 from quarry.app.cli.help import IndexCommand
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.generations import Generations, writer_lock
+from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.manifest import Manifest
+from quarry.indexer.storage.writer_lock import writer_lock
 
 
 def register(cli: typer.Typer) -> None:

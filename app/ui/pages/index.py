@@ -13,7 +13,8 @@ from quarry.app.ui.shared.session import Session, current
 from quarry.app.ui.shared.shown_text import counted, told
 from quarry.indexer.errors import SearchError
 from quarry.indexer.messages import Message
-from quarry.indexer.storage.generations import Generations, writer_lock
+from quarry.indexer.storage.generations import Generations
+from quarry.indexer.storage.writer_lock import writer_lock
 
 _CHECKS = "checks"
 ROLLED_BACK = Message.of("ui.rolled_back", "rolled back in the app")

@@ -14,7 +14,7 @@ pytest.importorskip("fastapi")
 from quarry.app.server.settings import ServeOptions
 from quarry.indexer.build import build_index, index_documents
 from quarry.indexer.records import Document
-from quarry.indexer.storage.generations import writer_lock
+from quarry.indexer.storage.writer_lock import writer_lock
 from quarry.retriever.searcher import Searcher
 from tests.app.server.serving import finished, served, small_index
 from tests.fakes import OverlapReranker, WordEmbedder

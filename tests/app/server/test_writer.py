@@ -9,7 +9,7 @@ from quarry.app.server.writing.inbox import Inbox
 from quarry.app.server.writing.writer import Writer
 from quarry.indexer.build import index_documents
 from quarry.indexer.records import Document
-from quarry.indexer.storage.generations import writer_lock
+from quarry.indexer.storage.writer_lock import writer_lock
 from quarry.retriever.live import LiveSearcher
 from tests.app.server.serving import small_index
 

@@ -10,8 +10,9 @@ import pytest
 
 from quarry.indexer.errors import IndexBusyError, IndexFormatError
 from quarry.indexer.storage.files.hold import Hold
-from quarry.indexer.storage.generations import Generations, writer_lock
+from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.pointer import POINTER_NAME
+from quarry.indexer.storage.writer_lock import writer_lock
 
 
 def make(generations: Generations, reason: str = "built") -> str:
@@ -159,7 +160,7 @@ def test_a_second_writer_is_told_who_is_first_and_a_dead_one_leaves_no_lock(tmp_
     code = f"""
 import sys, time
 from pathlib import Path
-from quarry.indexer.storage.generations import writer_lock
+from quarry.indexer.storage.writer_lock import writer_lock
 with writer_lock(Path({str(tmp_path)!r})):
     print("locked", flush=True)
     time.sleep(60)

@@ -71,7 +71,7 @@ REMOVE_AND_WRITE = """
 import os, sys
 from pathlib import Path
 from quarry.indexer.errors import AccessError, IndexBusyError
-from quarry.indexer.storage.generations import writer_lock
+from quarry.indexer.storage.writer_lock import writer_lock
 index = Path(sys.argv[1])
 os.unlink(index / "writer.lock")
 try:
@@ -83,7 +83,7 @@ except IndexBusyError:
 
 
 def test_a_removed_lock_file_lets_no_second_writer_in(tmp_path):
-    from quarry.indexer.storage.generations import writer_lock
+    from quarry.indexer.storage.writer_lock import writer_lock
 
     command = [sys.executable, "-c", REMOVE_AND_WRITE, str(tmp_path)]
     with writer_lock(tmp_path):
@@ -95,7 +95,7 @@ def test_a_removed_lock_file_lets_no_second_writer_in(tmp_path):
 
 def test_on_a_file_system_without_locks_of_folders_the_lock_file_counts(tmp_path, monkeypatch):
     from quarry.indexer.storage.files import locks
-    from quarry.indexer.storage.generations import writer_lock
+    from quarry.indexer.storage.writer_lock import writer_lock
 
     def refuse(descriptor):
         import stat

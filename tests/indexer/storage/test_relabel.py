@@ -9,8 +9,9 @@ from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
 from quarry.indexer.storage import relabel
 from quarry.indexer.storage.facts import RerankerFacts
-from quarry.indexer.storage.generations import Generations, writer_lock
+from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.manifest import Manifest
+from quarry.indexer.storage.writer_lock import writer_lock
 from tests.fakes import WordEmbedder
 
 PROMOTED = Message.of("tuning.reranker_promoted", "promoted the reranker")

@@ -12,8 +12,9 @@ from quarry.app.ui.index import presenter as shown
 from quarry.app.ui.shared.clock import Clock
 from quarry.indexer.messages import Message
 from quarry.indexer.models.listing import ModelRow
-from quarry.indexer.storage.generations import Generations, writer_lock
+from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.pointer import POINTER_NAME
+from quarry.indexer.storage.writer_lock import writer_lock
 from tests.app.ui.languages import chinese, english
 from tests.app.ui.pages_support import demo_index, markdown, open_page, texts
 
