@@ -6,8 +6,7 @@ It can be killed at any moment; the same call resumes from the last complete che
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from quarry.indexer.models.digest import content_digest
 from quarry.indexer.models.forward.precision import chosen_precision
 from quarry.indexer.models.loading import quiet_libraries
 from quarry.indexer.storage.files.durable import sync_folder, sync_tree
+from quarry.training.fit.failures import explained
 from quarry.training.fit.loop.dev_score import DevSet
 from quarry.training.fit.loop.progress import TrainObserver
 from quarry.training.fit.loop.sharding import Sharding, without_accelerate
@@ -116,7 +116,7 @@ def run_training(
         )
     run = RunFolder(out, writes=rank == 0)
     plan = plan_batches(table, spec, processes=processes)
-    with _explained(spec, out), quiet_libraries(), without_accelerate():
+    with explained(spec, out), quiet_libraries(), without_accelerate():
         from transformers import set_seed
 
         set_seed(spec.seed)  # what new weights draw comes before the trainer sets its own
@@ -244,60 +244,3 @@ def _trained(run: RunFolder, result: dict[str, Any], seconds: float) -> TrainedM
         stopped_early=result["stopped_early"],
         seconds=seconds,
     )
-
-
-def _is_of_a_peer(err: RuntimeError) -> bool:
-    """Tell whether processes could no longer speak with each other; gloo has no class of its own for it."""
-    import torch.distributed
-
-    if not torch.distributed.is_available():
-        return False
-    return isinstance(err, torch.distributed.DistError) or "/gloo/" in str(err) or "[Gloo]" in str(err)
-
-
-@contextmanager
-def _explained(spec: TrainSpec, out: Path) -> Iterator[None]:
-    """Turn memory and disk that run out into sentences; everything else passes."""
-    from safetensors import SafetensorError
-
-    from quarry.indexer.models.batching import is_out_of_memory
-
-    try:
-        yield
-    except (OSError, SafetensorError) as err:
-        raise TrainingError(
-            "fit.file",
-            "the run in {folder} could not write or read a file ({why})",
-            do="Make room: what was saved before is whole, and the same call resumes from it",
-            folder=out,
-            why=str(err),
-        ) from err
-    except (MemoryError, RuntimeError) as err:
-        if isinstance(err, RuntimeError) and any(
-            name in str(err) for name in ("PytorchStreamWriter", "inline_container")
-        ):
-            raise TrainingError(
-                "fit.checkpoint",
-                "the run in {folder} could not save a checkpoint ({why})",
-                do="Make room: what was saved before is whole, and the same call resumes from it",
-                folder=out,
-                why=str(err),
-            ) from err
-        if isinstance(err, RuntimeError) and _is_of_a_peer(err):
-            raise TrainingError(
-                "fit.peer_lost",
-                "another process of this run ended ({why})",
-                expected="all of them until the end",
-                do="See what it said last. Run the same command again: it resumes from the last checkpoint",
-                why=str(err).partition("\n")[0],
-            ) from err
-        if isinstance(err, RuntimeError) and not is_out_of_memory(err):
-            raise
-        raise TrainingError(
-            "fit.memory",
-            "memory ran out with batch_size {batch_size}, {tokens} passage tokens and mini_batch {mini_batch}",
-            do="Set mini_batch (such as 8), freeze_embeddings, lora, or fewer tokens. The base model is unchanged",
-            batch_size=spec.batch_size,
-            tokens=spec.max_passage_tokens,
-            mini_batch=spec.mini_batch,
-        ) from err

@@ -16,7 +16,7 @@ import torch
 import torch.distributed as together
 from pathlib import Path
 from quarry.indexer.errors import TrainingError
-from quarry.training.fit.run import _explained
+from quarry.training.fit.failures import explained
 from quarry.training.fit.spec import TrainSpec
 
 rank = int(sys.argv[1])
