@@ -14,20 +14,15 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import astuple
-from datetime import datetime
-from hashlib import sha256
-from json import dumps, loads
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from quarry.indexer.errors import FeedbackError
 from quarry.indexer.principals import Principals
-from quarry.indexer.storage.files.durable import sync_folder
 from quarry.indexer.storage.texts.contents import uri_of
 from quarry.indexer.stores.parts import live_texts
-from quarry.training.feedback.events import ACTIONS, Action, FeedbackEvent, ShownHit, StoredEvent
+from quarry.training.feedback.events import Action, FeedbackEvent, ShownHit, StoredEvent
 from quarry.training.feedback.judgements import (
     Conflict,
     FeedbackSummary,
@@ -36,6 +31,7 @@ from quarry.training.feedback.judgements import (
     judgements,
     summary,
 )
+from quarry.training.feedback.schema import COLUMNS, INSERT, prepare, row_of, stored
 
 __all__ = [
     "Action",
@@ -49,25 +45,11 @@ __all__ = [
     "read_events",
 ]
 
-SCHEMA_VERSION = 1
-
-_APPLICATION_ID = 0x51464231  # marks the file as a feedback log
 _BUSY_SECONDS = 10.0
 _PAGE = 500  # rows read at a time, so that a slow reader holds no lock
-_COLUMNS = "query, action, session, generation, chunk_id, doc_id, grade, note, shown, language, at"
 _NEWEST = (
     "SELECT MAX(COALESCE((SELECT MAX(number) FROM events), 0), COALESCE((SELECT MAX(seq) FROM sqlite_sequence), 0))"
 )
-_SCHEMA = f"""
-CREATE TABLE events (number INTEGER PRIMARY KEY AUTOINCREMENT, query TEXT NOT NULL,
-    action TEXT NOT NULL CHECK (action IN ({", ".join(repr(action) for action in ACTIONS)})), session TEXT NOT NULL,
-    generation TEXT NOT NULL, chunk_id TEXT NOT NULL, doc_id TEXT NOT NULL, grade INTEGER, note TEXT NOT NULL,
-    shown TEXT NOT NULL, language TEXT NOT NULL, at TEXT NOT NULL, schema INTEGER NOT NULL, digest TEXT);
-CREATE TRIGGER no_update BEFORE UPDATE ON events BEGIN SELECT RAISE(ABORT, 'feedback is append-only'); END;
-CREATE TRIGGER no_delete BEFORE DELETE ON events BEGIN SELECT RAISE(ABORT, 'feedback is append-only'); END;
-PRAGMA application_id = {_APPLICATION_ID};
-PRAGMA user_version = {SCHEMA_VERSION};
-"""
 
 
 class FeedbackLog:
@@ -99,7 +81,7 @@ class FeedbackLog:
         with _explained(path):
             db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
             try:
-                _prepare(db, path)
+                prepare(db, path)
             except BaseException:
                 db.close()
                 raise
@@ -129,15 +111,9 @@ class FeedbackLog:
         Raises:
             FeedbackError: If it could not be stored (disk full, file read-only, or another process held it too long).
         """
-        shown = dumps([astuple(hit) for hit in event.shown], ensure_ascii=False)
-        row = (*(getattr(event, name) for name in _COLUMNS.split(", ")[:8]), shown, event.language)
-        row += (event.at.isoformat(timespec="milliseconds"),)
-        marks = ", ".join("?" * 13)
+        row = row_of(event)
         with self._lock, _explained(self.path):
-            cursor = self._db.execute(
-                f"INSERT INTO events ({_COLUMNS}, schema, digest) VALUES ({marks})",  # noqa: S608 (constants only)
-                (*row, SCHEMA_VERSION, _digest(row)),
-            )
+            cursor = self._db.execute(INSERT, row)
         return int(cursor.lastrowid or 0)
 
     def events(self, *, after: int = 0) -> Iterator[StoredEvent]:
@@ -149,12 +125,12 @@ class FeedbackLog:
         begun = after
         with self._lock, _explained(self.path):
             (newest,) = self._db.execute(_NEWEST).fetchone()
-        query = f"SELECT number, {_COLUMNS}, {self._digest} FROM events WHERE number > ? AND number <= ? ORDER BY number LIMIT ?"  # noqa: S608 (constants only)
+        query = f"SELECT number, {COLUMNS}, {self._digest} FROM events WHERE number > ? AND number <= ? ORDER BY number LIMIT ?"  # noqa: S608 (constants only)
         found = 0
         while True:
             with self._lock, _explained(self.path):
                 rows = self._db.execute(query, (after, newest, _PAGE)).fetchall()
-            yield from (_stored(row) for row in rows)
+            yield from (stored(row) for row in rows)
             found += len(rows)
             if len(rows) < _PAGE:
                 break
@@ -231,49 +207,6 @@ def _documents_of(event: FeedbackEvent) -> frozenset[str]:
     return frozenset(doc_id for doc_id in (event.doc_id, *(hit.doc_id for hit in event.shown)) if doc_id)
 
 
-def _prepare(db: sqlite3.Connection, path: Path) -> None:
-    db.execute("PRAGMA synchronous = FULL")
-    db.execute("BEGIN IMMEDIATE")
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    (application,) = db.execute("PRAGMA application_id").fetchone()
-    (tables,) = db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
-    if tables == 0 and version == application == 0:
-        for statement in _statements(_SCHEMA):
-            db.execute(statement)
-    elif application != _APPLICATION_ID:
-        raise FeedbackError(
-            "feedback.other_database",
-            "{path} is a database of something else",
-            expected="a feedback log",
-            do="Choose another file",
-            path=path,
-        )
-    elif version != SCHEMA_VERSION:
-        raise FeedbackError(
-            "feedback.version",
-            "{path} has schema version {version}",
-            expected="{wanted}",
-            do="Use the version of Quarry that wrote it",
-            path=path,
-            version=version,
-            wanted=SCHEMA_VERSION,
-        )
-    elif "digest" not in {row[1] for row in db.execute("PRAGMA table_info(events)")}:  # of a log from before 0.3.0
-        db.execute("ALTER TABLE events ADD COLUMN digest TEXT")
-    db.execute("COMMIT")
-    db.execute("PRAGMA journal_mode = WAL")
-    sync_folder(path.parent)
-
-
-def _statements(script: str) -> Iterator[str]:
-    statement = ""
-    for line in script.splitlines():
-        statement += line + "\n"
-        if sqlite3.complete_statement(statement) and statement.strip():
-            yield statement
-            statement = ""
-
-
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
     try:
@@ -287,32 +220,3 @@ def _explained(path: Path) -> Iterator[None]:
             path=path,
             why=str(err),
         ) from err
-
-
-def _digest(row: tuple[Any, ...]) -> str:
-    return sha256(dumps(row, ensure_ascii=True).encode()).hexdigest()[:32]
-
-
-def _stored(row: tuple[Any, ...]) -> StoredEvent:
-    number, query, action, session, generation, chunk_id, doc_id, grade, note, shown, language, at, digest = row
-    if digest is not None and digest != _digest(row[1:-1]):  # rows from before 0.3.0 have none
-        raise FeedbackError(
-            "feedback.row_changed",
-            "row {number} of the feedback log was changed or damaged",
-            expected="content that matches the digest written with it",
-            do="Restore the file from a copy",
-            number=number,
-        )
-    try:
-        hits = tuple(ShownHit(*hit) for hit in loads(shown))
-        moment = datetime.fromisoformat(at)
-        event = FeedbackEvent(query, action, session, generation, chunk_id, doc_id, grade, note, hits, language, moment)
-    except (FeedbackError, TypeError, ValueError) as err:
-        raise FeedbackError(
-            "feedback.row",
-            "row {number} of the feedback log is not valid ({why})",
-            do="Restore the file",
-            number=number,
-            why=getattr(err, "message", None) or str(err),
-        ) from err
-    return StoredEvent(number, event)
