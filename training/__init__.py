@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from quarry.training.fit.spec import RerankerSpec, TrainSpec
     from quarry.training.negatives.mine import mine_negatives
     from quarry.training.negatives.spec import NegativeSpec
+    from quarry.training.tuning.history import history
     from quarry.training.tuning.loop import TuningReport, tune
     from quarry.training.tuning.plan import TuningObserver, TuningPlan, TuningSources
-    from quarry.training.tuning.promotion import history, roll_back
+    from quarry.training.tuning.promotion import roll_back
 
 _HOMES = {
     "FeedbackEvent": "feedback.events",
@@ -47,7 +48,7 @@ _HOMES = {
     "TuningSources": "tuning.plan",
     "finetune": "fit.embedder",
     "finetune_reranker": "fit.reranker",
-    "history": "tuning.promotion",
+    "history": "tuning.history",
     "mine_negatives": "negatives.mine",
     "read_training_rows": "examples.rows",
     "roll_back": "tuning.promotion",

@@ -126,7 +126,8 @@ def promotion(folder: Path, kills: int, seed: int = 0, seconds: float = math.inf
     from quarry.indexer.opened import Index
     from quarry.indexer.records import Document
     from quarry.indexer.storage.generations import Generations
-    from quarry.training.tuning.promotion import history, lineage_of, promote, roll_back
+    from quarry.training.tuning.history import history
+    from quarry.training.tuning.promotion import lineage_of, promote, roll_back
     from tests.fakes import WordEmbedder
 
     index, rng = folder / "index", random.Random(seed)

@@ -5,12 +5,12 @@
     -> embedder: passages encoded beside the live ones              quarry.indexer.build.build_candidate
     -> held-out queries and the general set, live against tuned     trials; reranker_trials, base_reranker
     -> verdict                                                      gate
-    -> one switch, or the candidate is removed                      promotion; quarry.indexer.lake.relabel
+    -> one switch, or the candidate is removed                      promotion, when it is its turn (turn); quarry.indexer.lake.relabel
 
 The door is `tune`, in `loop`: one loop for all three. It reads the `TuningPlan` (plan) and hands its parts on. A person sees
 numbered steps (steps) and, for an embedder, how long they will take (estimate).
 All that a run makes is in its folder (run), so an interrupted run resumes. Searches are answered by the live generation
-throughout. Afterwards: `history` and `roll_back` (promotion), and what changed for real users (drift).
+throughout. Afterwards: which models answered (history), `roll_back` (promotion), and what changed for real users (drift).
 """
 
 from importlib import import_module

@@ -25,10 +25,11 @@ from quarry.training.tuning.estimate import PROBED, estimate, seconds_per_charac
 from quarry.training.tuning.gate import judge
 from quarry.training.tuning.plan import Exam, TuningObserver
 from quarry.training.tuning.processes import Job, finetune_in_processes
-from quarry.training.tuning.promotion import in_turn, lineage_of, promote
+from quarry.training.tuning.promotion import lineage_of, promote
 from quarry.training.tuning.run import TuningRun
 from quarry.training.tuning.subject import Fitted, Judged
 from quarry.training.tuning.trials import Contender, calibration, general_trial, held_out_trial
+from quarry.training.tuning.turn import in_turn
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,6 @@ from quarry.training.tuning.data import tuning_data
 from quarry.training.tuning.embedder import EmbedderSubject
 from quarry.training.tuning.gate import GateVerdict
 from quarry.training.tuning.plan import TuningObserver, TuningPlan, Unwatched
-from quarry.training.tuning.promotion import in_turn
 from quarry.training.tuning.query_shift.spec import QueryShiftSpec
 from quarry.training.tuning.query_shift.subject import QueryShiftSubject
 from quarry.training.tuning.reranker import RerankerSubject
@@ -32,6 +31,7 @@ from quarry.training.tuning.second_stage.spec import SecondStageSpec
 from quarry.training.tuning.second_stage.subject import SecondStageSubject
 from quarry.training.tuning.steps import NOTHING_ENCODED
 from quarry.training.tuning.subject import Judged, LiveStage, Subject
+from quarry.training.tuning.turn import in_turn
 
 _ROUNDS = 3  # of judging, when what answers changes meanwhile
 L = TypeVar("L", bound=LiveStage)

@@ -3,86 +3,27 @@
 INDEX/models/NAME       a tuned model, inside the index that it was tuned for
 INDEX/tuning/RUN        the run that made it
 manifest.json           of the generation: the model's spec and its `Lineage`; a tuned reranker's `RerankerFacts`
-
-Waiting for one's turn to write to an index: hours of training are not lost because somebody indexes at their end.
 """
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
 
 from quarry.indexer.build import build_candidate
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.build.progress import Observer
 from quarry.indexer.embedder import Embedder
-from quarry.indexer.errors import IndexBusyError, IndexFormatError, IndexMismatchError
+from quarry.indexer.errors import IndexFormatError, IndexMismatchError
 from quarry.indexer.lake.relabel import with_parts, with_query_shift, with_reranker, with_second_stage
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.facts import EmbedderFacts, Lineage, RerankerFacts
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.manifest import Manifest
 from quarry.indexer.storage.writer_lock import writer_lock
-from quarry.training.tuning.plan import TuningObserver
+from quarry.training.tuning.history import newest_promotion, of_one_run
 
 LoadEmbedder = Callable[[EmbedderFacts], Embedder]
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One time that a model went live.
-
-    Attributes:
-        generation: Which generation it answered with first.
-        at: UTC time, ISO 8601.
-        reason: Why the switch was made.
-        model: Its id; empty for a lexical-only index.
-        revision: Commit or content digest.
-        lineage: How it came to be, None for a model that was not tuned here or whose generation is gone.
-        live: Whether it answers now.
-        kept: Whether the generation is still on disk.
-        reranker: The tuned reranker that it answered with, None without one.
-        second_stage: The tuned second stage, None without one.
-        query_shift: What it had learned about questions, None when nothing.
-    """
-
-    generation: str
-    at: str
-    reason: Message
-    model: str
-    revision: str
-    lineage: Lineage | None
-    live: bool
-    kept: bool
-    reranker: RerankerFacts | None = None
-    second_stage: RerankerFacts | None = None
-    query_shift: RerankerFacts | None = None
-
-    @property
-    def newest(self) -> Lineage | RerankerFacts | None:
-        """The newest promotion that it has."""
-        return newest_promotion(self.lineage, self.reranker, self.second_stage, self.query_shift)
-
-    @property
-    def run(self) -> str:
-        """The run of the newest promotion that it has; empty without one."""
-        return self.newest.run if self.newest else ""
-
-
-def newest_promotion(lineage: Lineage | None, *others: RerankerFacts | None) -> Lineage | RerankerFacts | None:
-    """Return which of them went live last; of the same second, the last argument."""
-    found: Lineage | RerankerFacts | None = None
-    for one in (lineage, *others):
-        if one is not None and (found is None or one.promoted >= found.promoted):
-            found = one
-    return found
-
-
-def of_one_run(one: Lineage | RerankerFacts | None, other: Lineage | RerankerFacts | None) -> bool:
-    """Whether two parts went live together, so that they are taken back together."""
-    return one is not None and other is not None and one.run == other.run
 
 
 def promote(index: Path, candidate: str, lineage: Lineage) -> None:
@@ -244,47 +185,6 @@ def _built_again(
     return build_candidate(index, embedder, settings, observer).generation
 
 
-def history(index: Path) -> list[Step]:
-    """Return each change of the model or the reranker, oldest first, out of the pointer's history (its last 50 switches)."""
-    generations = Generations(index)
-    pointer = generations.pointer()
-    kept = set(generations.finished())
-    steps: list[Step] = []
-    seen: tuple[str, ...] = ()
-    for switch in pointer.history:
-        manifest = Manifest.read(generations.folder / switch.generation) if switch.generation in kept else None
-        facts = manifest.embedder if manifest else None
-        reranker = manifest.reranker if manifest else None
-        second = manifest.second_stage if manifest else None
-        shift = manifest.query_shift if manifest else None
-        models = (
-            facts.fingerprint if facts else "",
-            reranker.digest if reranker else "",
-            second.digest if second else "",
-            shift.digest if shift else "",
-        )
-        if manifest is not None and models == seen and steps:
-            continue  # other documents, same models
-        seen = models
-        spec = facts.to_spec() if facts else None
-        steps.append(
-            Step(
-                generation=switch.generation,
-                at=switch.at,
-                reason=switch.reason,
-                model=spec.model if spec else "",
-                revision=spec.revision if spec else "",
-                lineage=manifest.lineage if manifest else None,
-                live=False,
-                kept=manifest is not None,
-                reranker=reranker,
-                second_stage=second,
-                query_shift=shift,
-            )
-        )
-    return [*steps[:-1], replace(steps[-1], live=True)] if steps else []
-
-
 def lineage_of(parent: Manifest, run: str, verdict: Message, *, forced: bool, calibration: dict[str, float]) -> Lineage:
     """Describe a promotion that happens now.
 
@@ -309,32 +209,3 @@ def lineage_of(parent: Manifest, run: str, verdict: Message, *, forced: bool, ca
         calibration=calibration,
         before=parent.lineage,
     )
-
-
-LONGEST_WAIT = 3600.0  # seconds; longer than that something hangs, and the run can be gone on with
-_PAUSE = 0.5  # seconds between two tries
-T = TypeVar("T")
-
-
-def in_turn(act: Callable[[], T], watch: TuningObserver) -> T:
-    """Do something that takes the writer lock, after whoever holds it now.
-
-    Args:
-        act: What to do; it is tried again as long as the index is busy.
-        watch: Receives one event when there is a wait; it may raise to end it.
-
-    Raises:
-        IndexBusyError: If the index is still busy after an hour.
-    """
-    until, told = time.monotonic() + LONGEST_WAIT, False
-    while True:
-        try:
-            return act()
-        except IndexBusyError as err:
-            if time.monotonic() > until:
-                raise
-            if not told:
-                watch.stage(Message.of("tuning.waiting", "waiting: {why}", why=err.message))
-                told = True
-            watch.advance(0)
-            time.sleep(_PAUSE)

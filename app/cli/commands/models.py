@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from quarry.indexer.storage.facts import Lineage, RerankerFacts
-    from quarry.training.tuning.promotion import Step
+    from quarry.training.tuning.history import Step
 
 
 class Action(StrEnum):
@@ -79,7 +79,7 @@ def models(
     index = as_index(index)
     if action is Action.rollback:
         _roll_back(index, device)
-    from quarry.training.tuning.promotion import history
+    from quarry.training.tuning.history import history
 
     steps = history(index)
     if as_json:

@@ -16,7 +16,7 @@ from quarry.app.ui.training import runs as training_runs
 from quarry.app.ui.training.job import MeasuredDrift, TrainingOptions, TrainingState
 from quarry.app.ui.training.words import stage_words
 from quarry.indexer.errors import SearchError
-from quarry.training.tuning.promotion import Step, history
+from quarry.training.tuning.history import Step, history
 from quarry.training.tuning.run import FOLDER, TuningRun
 
 _ROLLBACK, _DRIFT = "rollback", "drift"

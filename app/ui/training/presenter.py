@@ -15,7 +15,7 @@ from quarry.indexer.storage.facts import RerankerFacts
 from quarry.training.examples.from_feedback import Curated
 from quarry.training.examples.reasons import Counts
 from quarry.training.tuning.data import LEAST
-from quarry.training.tuning.promotion import Step, of_one_run
+from quarry.training.tuning.history import Step, of_one_run
 from quarry.training.tuning.steps import What, step_of
 
 

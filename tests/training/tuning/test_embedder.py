@@ -28,8 +28,9 @@ from quarry.training.fit.spec import TrainSpec
 from quarry.training.negatives.spec import NegativeSpec
 from quarry.training.tuning import tune
 from quarry.training.tuning.gate import GateSpec
+from quarry.training.tuning.history import history
 from quarry.training.tuning.plan import TuningPlan, TuningSources, Unwatched
-from quarry.training.tuning.promotion import history, roll_back
+from quarry.training.tuning.promotion import roll_back
 from quarry.training.tuning.run import tuning_runs
 from quarry.training.tuning.steps import step_of
 from tests.training.reasons import said

@@ -13,7 +13,8 @@ from quarry.indexer.records import Document
 from quarry.indexer.storage.facts import RerankerFacts
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.manifest import Manifest
-from quarry.training.tuning.promotion import history, lineage_of, promote, roll_back
+from quarry.training.tuning.history import history
+from quarry.training.tuning.promotion import lineage_of, promote, roll_back
 from tests.fakes import WordEmbedder
 
 BETTER = Message.of("tuning.promote", "Promote")

@@ -30,8 +30,8 @@ from quarry.retriever.stages.models import recorded_embedder
 from quarry.training.examples.rows import TrainingRow, read_training_rows, write_training_rows
 from quarry.training.fit.spec import TrainSpec
 from quarry.training.tuning import embedder, loop, tune
+from quarry.training.tuning.history import history
 from quarry.training.tuning.plan import TuningSources, Unwatched
-from quarry.training.tuning.promotion import history
 from tests.training.tiny_model import tiny_model
 from tests.training.tuning.test_embedder import Told, general, index, model, pairs, plan, rows
 
@@ -192,7 +192,7 @@ def test_it_waits_for_who_writes(index, general, pairs, monkeypatch):
     told = Begins()
     assert not tune(index, plan(general, pairs, **LEARNS_NOTHING), run="r", observer=told).promoted
     assert sum(sentence.startswith("waiting: ") for sentence in told.sentences) == 1
-    monkeypatch.setattr("quarry.training.tuning.promotion.LONGEST_WAIT", 0.0)
+    monkeypatch.setattr("quarry.training.tuning.turn.LONGEST_WAIT", 0.0)
     with writer_lock(index), pytest.raises(IndexBusyError, match="is being written by"):
         tune(index, plan(general, pairs, **LEARNS_NOTHING), run="r")
 

@@ -20,7 +20,7 @@ from quarry.training.examples.from_feedback import ONE_PERSON, curate
 from quarry.training.feedback.events import FeedbackEvent, StoredEvent
 from quarry.training.fit.loop.progress import TrainProgress
 from quarry.training.tuning.drift import Drift
-from quarry.training.tuning.promotion import Step
+from quarry.training.tuning.history import Step
 from tests.app.ui.languages import chinese, english
 from tests.app.ui.pages_support import POISON
 from tests.fakes import WordEmbedder

@@ -19,7 +19,8 @@ from quarry.retriever.stages.models import recorded_embedder
 from quarry.retriever.stages.query_shift import QueryShift
 from quarry.training.examples.rows import TrainingRow, write_training_rows
 from quarry.training.tuning import tune
-from quarry.training.tuning.promotion import history, roll_back
+from quarry.training.tuning.history import history
+from quarry.training.tuning.promotion import roll_back
 from quarry.training.tuning.query_shift.spec import QueryShiftSpec
 from tests.training.tuning.second_stage.test_subject import embedder_of, settings_of
 from tests.training.tuning.test_embedder import DENSE, Told, model, rows

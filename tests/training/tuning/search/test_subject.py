@@ -20,8 +20,9 @@ from quarry.retriever.stages.models import recorded_embedder
 from quarry.retriever.stages.query_shift import QueryShift
 from quarry.training.examples.rows import TrainingRow, write_training_rows
 from quarry.training.tuning import tune
+from quarry.training.tuning.history import history
 from quarry.training.tuning.plan import Unwatched
-from quarry.training.tuning.promotion import history, roll_back
+from quarry.training.tuning.promotion import roll_back
 from quarry.training.tuning.search.choosing import Tried
 from quarry.training.tuning.search.parts import MAP, MOVES, WEIGHT, SearchParts
 from quarry.training.tuning.search.spec import SearchSpec

@@ -17,7 +17,8 @@ from quarry.retriever.searcher import Searcher
 from quarry.retriever.stages.models import recorded_embedder
 from quarry.training.examples.rows import write_training_rows
 from quarry.training.tuning import tune
-from quarry.training.tuning.promotion import history, roll_back
+from quarry.training.tuning.history import history
+from quarry.training.tuning.promotion import roll_back
 from quarry.training.tuning.second_stage.spec import SecondStageSpec
 from tests.training.tuning.test_embedder import model, rows
 from tests.training.tuning.test_embedder import plan as embedder_plan
