@@ -1,4 +1,4 @@
-"""What a generation of a lake measures on itself: as an index does, on the same passages (`quarry.indexer.build.measuring.probes`)."""
+"""What a generation of a lake measures on itself: as an index does, on the same passages (`quarry.indexer.build.measuring.routes`)."""
 
 from contextlib import closing
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from quarry.indexer.build.cached_embedder import CachedEmbedder
-from quarry.indexer.build.measuring.probes import Parts, probe_languages, probe_routes
+from quarry.indexer.build.measuring.routes import Parts, probe_languages, probe_routes
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.lake.counted import Counted
 from quarry.indexer.lexical.analyzer import analyzer

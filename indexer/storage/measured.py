@@ -8,7 +8,7 @@ ALL = "all"
 
 
 class RouteQuality(Fact):
-    """How well each route found passages again by a sentence taken out of them (`quarry.indexer.build.measuring.probes`).
+    """How well each route found passages again by a sentence taken out of them (`quarry.indexer.build.measuring.routes`).
 
     Attributes:
         probes: How many passages were looked for.

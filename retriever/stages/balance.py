@@ -3,7 +3,7 @@
     weight = sigmoid(0.6 + 3 * advantage + log(coverage) - 0.5 * gap)
 
 `advantage` is the logarithm of the quality of BM25 over that of dense search, with 0.5 added to both. Both were measured when
-the index was built, on sentences taken out of its own passages (`quarry.indexer.build.measuring.probes`). `coverage` is the
+the index was built, on sentences taken out of its own passages (`quarry.indexer.build.measuring.routes`). `coverage` is the
 share of the query's idf mass that one of the best BM25 hits matched, full from 0.3 on: a Chinese question matches little of
 English pages. `gap` is how far the best similarity is above the tenth, in standard deviations of similarities in this index:
 dense search that has decided is followed. A route that finds next to nothing is left out altogether: dense search below half of

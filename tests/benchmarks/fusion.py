@@ -25,7 +25,8 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from quarry.indexer.build.measuring.probes import Parts, Probe, bm25_rank, cut_out
+from quarry.indexer.build.measuring.probes import Probe, cut_out
+from quarry.indexer.build.measuring.routes import Parts, bm25_rank
 from quarry.indexer.build.names import above_chance
 from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.lexical.index import UnionIndex

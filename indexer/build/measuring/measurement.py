@@ -1,6 +1,6 @@
 """What an index measures on itself, and when: at every change, and from 1,000 passages on when a tenth of them has changed.
 
-`quarry.indexer.build.measuring.probes` has the method. The manifest keeps the measurement, with how many passages there were
+`quarry.indexer.build.measuring.routes` has the method. The manifest keeps the measurement, with how many passages there were
 and how many have been added or removed since.
 """
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from quarry.indexer.build.cached_embedder import CachedEmbedder
 from quarry.indexer.build.measuring.languages import mean_vector
-from quarry.indexer.build.measuring.probes import Parts, probe_languages, probe_routes
+from quarry.indexer.build.measuring.routes import Parts, probe_languages, probe_routes
 from quarry.indexer.build.plan import Plan
 from quarry.indexer.lexical.index import UnionIndex
 from quarry.indexer.storage.layout import CENTROIDS_NAME

@@ -6,7 +6,8 @@ from math import log2
 import pytest
 
 from quarry.indexer.build import build_index, delete_documents, index_documents
-from quarry.indexer.build.measuring.probes import Parts, Probe, bm25_rank, cut_out
+from quarry.indexer.build.measuring.probes import Probe, cut_out
+from quarry.indexer.build.measuring.routes import Parts, bm25_rank
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.lexical.index import UnionIndex
