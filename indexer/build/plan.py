@@ -5,11 +5,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
+from quarry.indexer.build.checks import check_model, check_server, need_token_states, uri_of
 from quarry.indexer.build.cutting.chunking import ChunkSpec
 from quarry.indexer.build.cutting.cutter import Cutter
 from quarry.indexer.corpus.listing import Skipped
-from quarry.indexer.embedder import Embedder, EmbedderSpec, TokenEmbedder, heads_of
-from quarry.indexer.errors import IndexMismatchError, ModelError, SettingsError
+from quarry.indexer.embedder import Embedder, TokenEmbedder, heads_of
 from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.lexical.choice import USUAL
 from quarry.indexer.messages import Message
@@ -119,7 +119,7 @@ class Plan:
             ValueError: If the store or the analyzer is unknown.
             SettingsError: If the store lacks the address of its server.
         """
-        _check_model(index, live, embedder, rebuild=settings.rebuild)
+        check_model(index, live, embedder, rebuild=settings.rebuild)
         if settings.rerank_vectors:
             need_token_states(embedder)
         shards = ShardFolder.open(settings.vectors) if settings.vectors is not None and embedder is not None else None
@@ -133,7 +133,7 @@ class Plan:
         cutter = Cutter(spec, embedder.tokens if embedder else ScriptTokens(), analyzer(chosen), settings.read)
         store = settings.store or (live.store.kind if live and live.store else "auto")
         store_class(store)  # an unknown kind is refused before any work
-        _check_server(store, settings.store_uri, live)
+        check_server(store, settings.store_uri, live)
         fresh = live is not None and (live.chunking != cutter.chunking or live.lexical.identity != cutter.analyzer.name)
         if shards is not None and embedder is not None:
             shards.check(embedder.spec, cutter.chunking)
@@ -204,19 +204,26 @@ class Plan:
         """The address of the vector server; empty for a store that needs none."""
         if self.store not in SERVED_KINDS:
             return ""
-        return self.settings.store_uri or _uri_of(self.live)
+        return self.settings.store_uri or uri_of(self.live)
+
+    @property
+    def _kept_model(self) -> Manifest | None:
+        """The live generation's manifest, when the model stays the same; what was tuned belongs to one model."""
+        if self.live is None or self.live.embedder is None or self.embedder is None:
+            return None
+        return self.live if self.live.embedder.fingerprint == self.embedder.spec.fingerprint else None
+
+    def lineage(self) -> Lineage | None:
+        """Return how the live model was tuned, when the model stays the same."""
+        return self._kept_model.lineage if self._kept_model else None
 
     def second_stage(self) -> RerankerFacts | None:
         """Return the tuned second stage, which belongs to the live model's token states, when the model stays the same."""
-        if self.live is None or self.live.embedder is None or self.embedder is None:
-            return None
-        return self.live.second_stage if self.live.embedder.fingerprint == self.embedder.spec.fingerprint else None
+        return self._kept_model.second_stage if self._kept_model else None
 
     def query_shift(self) -> RerankerFacts | None:
         """Return what was learned about the live model's questions, when the model stays the same."""
-        if self.live is None or self.live.embedder is None or self.embedder is None:
-            return None
-        return self.live.query_shift if self.live.embedder.fingerprint == self.embedder.spec.fingerprint else None
+        return self._kept_model.query_shift if self._kept_model else None
 
     def dropped(self) -> tuple[Message, ...]:
         """Return what the new generation cannot keep of the live one because its model is another."""
@@ -230,77 +237,9 @@ class Plan:
             ),
         )
 
-    def lineage(self) -> Lineage | None:
-        """Return how the live model was tuned, when the model stays the same."""
-        if self.live is None or self.live.embedder is None or self.embedder is None:
-            return None
-        return self.live.lineage if self.live.embedder.fingerprint == self.embedder.spec.fingerprint else None
-
-
-def _uri_of(live: Manifest | None) -> str:
-    return str(live.store.details.get("uri", "")) if live and live.store else ""
-
-
-def _check_server(store: str, uri: str | None, live: Manifest | None) -> None:
-    """Refuse an address that the store does not take, or that it lacks, before any work.
-
-    Raises:
-        SettingsError: If it is missing, belongs to another kind of store, or only the index folder names it.
-    """
-    if store in SERVED_KINDS:
-        from quarry.indexer.stores.served.known import check_known
-        from quarry.indexer.stores.served.server import check_uri
-
-        check_uri(uri or _uri_of(live), "MILVUS_TOKEN or QDRANT_API_KEY")
-        if not uri:
-            check_known(_uri_of(live))
-    elif uri:
-        raise SettingsError(
-            "build.uri_without_server",
-            "--uri is the address of a vector server, and store {store} has none",
-            expected="--store milvus or --store qdrant with it",
-            do="Leave --uri out, or choose the store",
-            store=store,
-        )
-
 
 def _inherited(read: ReadOptions, before: ReadingFacts) -> ReadOptions:
     """Return the options with what was not said as it was before."""
     ocr = before.ocr if read.ocr is None else read.ocr
     keep = before.keep_repeated if read.keep_repeated is None else read.keep_repeated
     return replace(read, ocr=ocr, keep_repeated=keep)
-
-
-def need_token_states(embedder: Embedder | None) -> None:
-    """Refuse to keep token states of a model that gives none.
-
-    Raises:
-        ModelError: If it gives none, or there is no model.
-    """
-    if not isinstance(embedder, TokenEmbedder):
-        raise ModelError(
-            "build.no_tokens",
-            "{model} gives no token states",
-            expected="an embedding model that does",
-            do="Index without --rerank-vectors",
-            model=embedder.spec.model if embedder else "BM25",
-        )
-
-
-def _check_model(index: Path, live: Manifest | None, embedder: Embedder | None, *, rebuild: bool) -> None:
-    if live is None or rebuild or live.embedder is None:
-        return
-    theirs = live.embedder.to_spec()
-    if embedder is None or embedder.spec.fingerprint != theirs.fingerprint:
-        raise IndexMismatchError(
-            "build.another_model",
-            "{index} was built with {theirs}, and this run has {mine}; vectors of two models cannot be mixed",
-            do="Give that model with --model, or change the model with `quarry index PATH --into {index} --model MODEL --rebuild`",
-            index=index,
-            theirs=_named(theirs),
-            mine=_named(embedder.spec) if embedder else Message.of("build.no_model", "no model (lexical only)"),
-        )
-
-
-def _named(spec: EmbedderSpec) -> str:
-    return f"{spec.model} ({spec.revision[:12]})"

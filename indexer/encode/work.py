@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from quarry.indexer.build.checks import need_token_states
 from quarry.indexer.build.cutting.chunking import ChunkSpec
 from quarry.indexer.build.cutting.cutter import Cutter
-from quarry.indexer.build.plan import need_token_states
 from quarry.indexer.build.progress import Clock, Observer, Unobserved
 from quarry.indexer.build.roots import name_roots
 from quarry.indexer.corpus.listing import Skipped

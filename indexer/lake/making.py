@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Self
 from uuid import uuid4
 
+from quarry.indexer.build.checks import need_token_states
 from quarry.indexer.build.cutting.chunking import ChunkSpec
-from quarry.indexer.build.plan import need_token_states
 from quarry.indexer.embedder import Embedder, heads_of
 from quarry.indexer.errors import IndexMismatchError, SettingsError
 from quarry.indexer.lexical.analyzer import analyzer as analyzer_named
