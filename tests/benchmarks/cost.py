@@ -3,7 +3,7 @@
 Per size one process builds an index of passages of 60 words (vectors of 384 dimensions by hashing, no model, store `auto`), and another
 opens it and searches 50 times by vector and words. Each document has a title of its own. Measured are processor seconds of the build
 without its encoding, bytes on disk by what they hold, and memory of the reader: its own pages over those of the program, and the
-mapped ones. Curves (`quarry.indexer.encode.cost`) through the first two sizes predict the third; the last column says by how much they
+mapped ones. Curves (`quarry.indexer.encode.curves`) through the first two sizes predict the third; the last column says by how much they
 are off. `--json` keeps what was measured, size by size, so that an interrupted run goes on.
 """
 
@@ -21,7 +21,8 @@ from time import process_time
 from quarry.indexer.build import index_documents
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.embedder import Progress, Vectors
-from quarry.indexer.encode.cost import DIM_MEASURED, MEASURED, codes_bytes, curve_of, mapped_bytes
+from quarry.indexer.encode.cost import codes_bytes, mapped_bytes
+from quarry.indexer.encode.curves import DIM_MEASURED, MEASURED, curve_of
 from quarry.indexer.opened import Index
 from tests.benchmarks.updates import HashEmbedder, documents
 

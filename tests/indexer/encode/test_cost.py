@@ -3,18 +3,15 @@
 import pytest
 
 from quarry.indexer.encode.cost import (
-    CURVES,
     DEVICES,
-    MEASURED,
     PUBLISH_REQUESTS,
     Collection,
-    Line,
     active_parameters,
     codes_bytes,
     cost_of,
-    curve_of,
     device_named,
 )
+from quarry.indexer.encode.curves import CURVES, MEASURED, Line, curve_of
 from quarry.indexer.errors import SettingsError
 from quarry.indexer.models.profiles import embedder_profile
 
