@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import typer
 import typer.core
@@ -17,6 +17,9 @@ from quarry.indexer.storage.files.durable import access_error
 DEBUG_VARIABLE = "QUARRY_DEBUG"
 EXIT_ERROR = 1
 EXIT_USAGE = 2
+EXIT_SKIPPED = 3  # files, with --strict
+EXIT_REFUSED = 4  # by the gate
+EXIT_INTERRUPTED = 130
 
 
 class ClosedPipe(Exception):
@@ -58,6 +61,27 @@ def usage_errors() -> Iterator[None]:
         raise
     except ValueError as err:
         raise typer.BadParameter(str(err)) from err
+
+
+class _Progress(Protocol):
+    def close(self) -> None: ...
+
+
+@contextmanager
+def interruptible(progress: _Progress, kept: str) -> Iterator[None]:
+    """Close the progress after the enclosed work; at Ctrl-C, say what is kept and how to go on.
+
+    Raises:
+        typer.Exit: At Ctrl-C, with `EXIT_INTERRUPTED`.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as err:
+        progress.close()
+        note(f"interrupted; {kept}")
+        raise typer.Exit(EXIT_INTERRUPTED) from err
+    finally:
+        progress.close()
 
 
 def exit_code(run: Callable[[], object]) -> int:

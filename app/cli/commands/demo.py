@@ -7,7 +7,7 @@ import typer
 
 from quarry.app.calibrating import calibrate_built
 from quarry.app.cli.answer import print_answer
-from quarry.app.cli.commands.index import print_report
+from quarry.app.cli.build_report import print_report
 from quarry.app.cli.console import ProgressBar, note, out, out_json
 from quarry.app.cli.help import QuarryCommand
 from quarry.app.cli.options import DeviceOption

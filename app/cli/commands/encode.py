@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quarry.app.cli.commands.index import EXIT_INTERRUPTED, print_skipped
+from quarry.app.cli.build_report import print_skipped
 from quarry.app.cli.console import ProgressBar, fields, note, out, out_json
-from quarry.app.cli.exits import usage_errors
+from quarry.app.cli.exits import interruptible, usage_errors
 from quarry.app.cli.help import QuarryCommand
 from quarry.app.cli.options import (
     ChunkTokensOption,
@@ -116,17 +116,12 @@ def encode(
     settings = shard_settings(chosen.embedder, chosen.folder, spec, read, token_states=rerank_vectors)
     folder = ShardFolder.create(into, settings)
     bar = ProgressBar(quiet=quiet)
-    try:
+    with interruptible(bar, "complete shards are kept. Run the same command again to resume"):
         if ray is None:
             report = encode_corpus(paths, folder, chosen.embedder, read, share, bar)
         else:
             place = ModelPlace(chosen.folder, chosen.embedder.spec, device)
             report = encode_on_ray(paths, folder, place, read, Cluster(ray, workers), bar)
-    except KeyboardInterrupt as err:
-        note("interrupted; complete shards are kept. Run the same command again to resume")
-        raise typer.Exit(EXIT_INTERRUPTED) from err
-    finally:
-        bar.close()
     if as_json:
         out_json({**fields(report), "model": chosen.embedder.spec.model, "share": asdict(share)})
     else:

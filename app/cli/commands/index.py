@@ -1,7 +1,5 @@
 """`quarry index`: bring an index up to date with files and folders."""
 
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -9,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from quarry.app.calibrating import calibrate_built
-from quarry.app.cli.console import ProgressBar, fields, note, out, out_json
-from quarry.app.cli.exits import usage_errors
+from quarry.app.cli.build_report import print_report
+from quarry.app.cli.console import ProgressBar, fields, note, out_json
+from quarry.app.cli.exits import EXIT_SKIPPED, interruptible, usage_errors
 from quarry.app.cli.help import QuarryCommand
 from quarry.app.cli.options import (
     ChunkTokensOption,
@@ -27,18 +26,12 @@ from quarry.app.documents.skips import remember_skips
 from quarry.app.wiring import ChosenModel, asked_options, choose_model, live_manifest
 from quarry.indexer.build import BuildReport, build_index
 from quarry.indexer.build.plan import BuildOptions
-from quarry.indexer.corpus.listing import Skipped
 from quarry.indexer.messages import Message
-from quarry.indexer.readers.left_out import told
 
 if TYPE_CHECKING:
     from quarry.indexer.build.cutting.chunking import ChunkSpec
     from quarry.indexer.models.encoder import EncoderOptions
     from quarry.indexer.readers.base import ReadOptions
-
-_SHOWN_SKIPS = 10
-EXIT_SKIPPED = 3
-EXIT_INTERRUPTED = 130
 
 
 def register(cli: typer.Typer) -> None:
@@ -237,13 +230,8 @@ def index(
 def _build(into: Path, paths: list[Path], chosen: ChosenModel, settings: BuildOptions, *, quiet: bool) -> BuildReport:
     settings = replace(settings, model_folder=chosen.folder, notes=chosen.notes)
     bar = ProgressBar(quiet=quiet)
-    try:
+    with interruptible(bar, "what was encoded is kept. Run the same command again to resume"):
         return build_index(into, paths, chosen.embedder, settings, bar)
-    except KeyboardInterrupt as err:
-        note("interrupted; what was encoded is kept. Run the same command again to resume")
-        raise typer.Exit(EXIT_INTERRUPTED) from err
-    finally:
-        bar.close()
 
 
 def model_for(
@@ -287,41 +275,3 @@ def _read_options(
     from quarry.indexer.readers.base import ReadOptions
 
     return ReadOptions(charset=encoding or None, checksum=checksum, ocr=ocr, keep_repeated=keep_repeated)
-
-
-def print_report(into: Path, report: BuildReport, chosen: ChosenModel) -> None:
-    """Print what a build did."""
-    if report.switched:
-        out(f"{into}: {report.documents} documents, {report.chunks} passages, generation {report.generation}")
-    else:
-        out(
-            f"{into}: nothing changed, {report.documents} documents, {report.chunks} passages, generation {report.generation}"
-        )
-    out(f"  {report.added} added, {report.changed} changed, {report.removed} removed, {report.unchanged} unchanged")
-    if chosen.embedder is not None:
-        spec = chosen.embedder.spec
-        seconds = report.seconds.get("encoding", 0.0)
-        speed = f", {report.encoded / seconds:.1f} passages/s" if report.encoded and seconds else ""
-        out(f"  {spec.model} ({spec.origin}, {spec.dim} dimensions): {report.encoded} passages encoded{speed}")
-        if report.taken:
-            out(f"  {report.taken} vectors of passages and titles taken from shards")
-    else:
-        out("  no embedding model: BM25 only")
-    if report.words is not None:
-        out(f"  {report.words}")
-    out("  " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report.seconds.items()))
-    if report.left_out:
-        out("  left out of what was read: " + ", ".join(part.part("found") for part in told(report.left_out)))
-    print_skipped(report.skipped)
-
-
-def print_skipped(skipped: Sequence[Skipped]) -> None:
-    """Print what was left out, by reason, and the first of it."""
-    if not skipped:
-        return
-    counts = Counter(skip.reason for skip in skipped)
-    out(f"  {len(skipped)} skipped: " + ", ".join(f"{count} {reason}" for reason, count in counts.most_common()))
-    for skip in skipped[:_SHOWN_SKIPS]:
-        out(f"    {skip.source}: {skip.reason}: {skip.detail}")
-    if len(skipped) > _SHOWN_SKIPS:
-        out(f"    ... and {len(skipped) - _SHOWN_SKIPS} more (--json lists all)")

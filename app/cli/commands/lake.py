@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quarry.app.cli.commands.index import EXIT_INTERRUPTED, print_skipped
+from quarry.app.cli.build_report import print_skipped
 from quarry.app.cli.console import ProgressBar, fields, note, out, out_json, table
-from quarry.app.cli.exits import EXIT_ERROR, usage_errors
+from quarry.app.cli.exits import EXIT_ERROR, interruptible, usage_errors
 from quarry.app.cli.help import QuarryCommand
 from quarry.app.cli.options import (
     ChunkTokensOption,
@@ -234,13 +234,8 @@ def _add(work: _Work, paths: Sequence[Path], vectors: Path | None, read: Any) ->
     from quarry.indexer.lake.adding import add_to_lake
 
     embedder, bar = work.embedder(), ProgressBar(quiet=work.quiet)
-    try:
+    with interruptible(bar, "complete shards are kept. Run the same command again to resume"):
         report = add_to_lake(work.lake, paths, embedder, vectors=vectors, read=read, observer=bar)
-    except KeyboardInterrupt as err:
-        note("interrupted; complete shards are kept. Run the same command again to resume")
-        raise typer.Exit(EXIT_INTERRUPTED) from err
-    finally:
-        bar.close()
     uri = work.lake.objects.uri
     if work.as_json:
         out_json({"lake": uri, **fields(report)})
@@ -257,13 +252,8 @@ def _publish(work: _Work, scratch: Path | None) -> None:
     from quarry.indexer.lake.publishing import publish
 
     embedder, bar = work.embedder(), ProgressBar(quiet=work.quiet)
-    try:
+    with interruptible(bar, "what is live is as it was. `quarry lake clean` removes what was written"):
         report = publish(work.lake, embedder, observer=bar, scratch=scratch)
-    except KeyboardInterrupt as err:
-        note("interrupted; what is live is as it was. `quarry lake clean` removes what was written")
-        raise typer.Exit(EXIT_INTERRUPTED) from err
-    finally:
-        bar.close()
     uri = work.lake.objects.uri
     if work.as_json:
         out_json({"lake": uri, **fields(report)})

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quarry.app.cli.console import ProgressBar, note, out, out_json
-from quarry.app.cli.exits import usage_errors
+from quarry.app.cli.exits import interruptible, usage_errors
 from quarry.app.cli.help import QuarryCommand
 from quarry.app.cli.options import DeviceOption
 
@@ -68,14 +68,8 @@ def pairs(
         bar.phase(name, total)
         return bar.advance
 
-    try:
+    with interruptible(bar, "the same command resumes"):
         report = make_pairs(documents, into, _scorer(scorer, device), options, observer=observe)
-    except KeyboardInterrupt:
-        bar.close()
-        note("interrupted; the same command resumes")
-        raise
-    finally:
-        bar.close()
     _print(report, as_json=as_json)
 
 

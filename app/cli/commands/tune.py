@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from quarry.app.cli.console import ProgressBar, note, out_json
-from quarry.app.cli.exits import usage_errors
+from quarry.app.cli.exits import EXIT_REFUSED, interruptible, usage_errors
 from quarry.app.cli.help import IndexCommand
 from quarry.app.cli.options import EndpointModelOption, EndpointOption, RouteName
 from quarry.app.cli.settings_file import read_settings
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from quarry.training.tuning.query_shift.spec import QueryShiftSpec
     from quarry.training.tuning.second_stage.spec import SecondStageSpec
 
-EXIT_REFUSED = 4
-
 
 class What(StrEnum):
     """What to tune."""
@@ -35,9 +33,6 @@ class What(StrEnum):
     second_stage = "second-stage"
     queries = "queries"
     search = "search"
-
-
-EXIT_INTERRUPTED = 130
 
 
 def register(cli: typer.Typer) -> None:
@@ -198,13 +193,10 @@ def _run(index: Path, plan: "TuningPlan", run: str | None, *, quiet: bool) -> "T
     from quarry.training.tuning import tune as tune_index
 
     watch = _Watch(plan, quiet=quiet)
-    try:
+    with interruptible(
+        watch, "progress is kept: pass the run's name with --run to resume. The live model is unchanged"
+    ):
         return tune_index(index, plan, run=run, observer=watch)
-    except KeyboardInterrupt as err:
-        note("interrupted; progress is kept: pass the run's name with --run to resume. The live model is unchanged")
-        raise typer.Exit(EXIT_INTERRUPTED) from err
-    finally:
-        watch.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,9 +28,7 @@ def index(tmp_path):
 
 
 def test_the_table_has_the_codes_that_the_commands_know():
-    from quarry.app.cli.commands.index import EXIT_SKIPPED
-    from quarry.app.cli.commands.tune import EXIT_INTERRUPTED, EXIT_REFUSED
-    from quarry.app.cli.exits import EXIT_ERROR, EXIT_USAGE
+    from quarry.app.cli.exits import EXIT_ERROR, EXIT_INTERRUPTED, EXIT_REFUSED, EXIT_SKIPPED, EXIT_USAGE
 
     known = {0, EXIT_ERROR, EXIT_USAGE, EXIT_SKIPPED, EXIT_REFUSED, EXIT_INTERRUPTED}
     assert set(map(int, TABLE)) == known
