@@ -91,6 +91,33 @@ def choose_model(
     return ChosenModel(embedder, str(source.folder), source.trail, notes)
 
 
+def model_for(
+    index: Path,
+    wanted: str | None = None,
+    *,
+    device: str = "auto",
+    dim: int | None = None,
+    download: bool = False,
+    asked: "EncoderOptions | None" = None,
+) -> ChosenModel:
+    """Return the model to build with: the one asked for, else the index's own, else `auto`.
+
+    Raises:
+        ModelError: If it is not on this machine, or cannot be loaded.
+    """
+    manifest = live_manifest(index) if wanted is None else None
+    if manifest is None:
+        return choose_model(wanted or "auto", device=device, dim=dim, allow_download=download, asked=asked)
+    if manifest.embedder is None:
+        reason = Message.of("cli.index_without_model", "this index has none: BM25 only; add one with --model auto")
+        return ChosenModel(None, "", (reason,), manifest.notes)
+    from quarry.retriever.stages.models import recorded_embedder, usable_device
+
+    # the index is not opened: it may be damaged, and building repairs it
+    embedder = recorded_embedder(index, manifest.embedder, usable_device(device)[0], asked=asked)
+    return ChosenModel(embedder, manifest.embedder.folder, (), manifest.notes)
+
+
 def asked_options(examples: Path | None, instruction: str | None = None) -> "EncoderOptions | None":
     """Return how a user wants a model to be asked: `--examples` and `--instruction`; None when neither was given.
 

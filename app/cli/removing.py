@@ -56,7 +56,7 @@ def selection_of(roots: list[str] | None, doc_ids: list[str] | None, filters: li
 
 def take_out(index: Path, selection: "Selection", *, dry_run: bool, as_json: bool) -> None:
     """Take documents and folders out of an index, or say what would go."""
-    from quarry.app.cli.commands.index import model_for
+    from quarry.app.wiring import model_for
     from quarry.indexer.build import remove_documents
     from quarry.indexer.build.removal import find_documents
 
@@ -65,7 +65,7 @@ def take_out(index: Path, selection: "Selection", *, dry_run: bool, as_json: boo
     if dry_run or not (found.doc_ids or found.roots):
         _report(index, found, dry_run=dry_run, as_json=as_json, generation="")
         return
-    chosen = model_for(index, None, device="auto", dim=None, download=False)
+    chosen = model_for(index)
     bar = ProgressBar(quiet=as_json)
     try:
         report = remove_documents(index, selection, chosen.embedder, bar)

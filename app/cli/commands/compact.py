@@ -24,10 +24,10 @@ def compact(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Merge all segments."""
-    from quarry.app.cli.commands.index import model_for
+    from quarry.app.wiring import model_for
     from quarry.indexer.build import compact_index
 
-    chosen = model_for(index, None, device="auto", dim=None, download=False)
+    chosen = model_for(index)
     bar = ProgressBar(quiet=as_json)
     try:
         report = compact_index(index, chosen.embedder, bar)

@@ -23,14 +23,12 @@ from quarry.app.cli.options import (
 )
 from quarry.app.cli.removing import index_of, index_to_write, selection_of, without_indexing
 from quarry.app.documents.skips import remember_skips
-from quarry.app.wiring import ChosenModel, asked_options, choose_model, live_manifest
+from quarry.app.wiring import ChosenModel, asked_options, live_manifest, model_for
 from quarry.indexer.build import BuildReport, build_index
 from quarry.indexer.build.plan import BuildOptions
-from quarry.indexer.messages import Message
 
 if TYPE_CHECKING:
     from quarry.indexer.build.cutting.chunking import ChunkSpec
-    from quarry.indexer.models.encoder import EncoderOptions
     from quarry.indexer.readers.base import ReadOptions
 
 
@@ -232,29 +230,6 @@ def _build(into: Path, paths: list[Path], chosen: ChosenModel, settings: BuildOp
     bar = ProgressBar(quiet=quiet)
     with interruptible(bar, "what was encoded is kept. Run the same command again to resume"):
         return build_index(into, paths, chosen.embedder, settings, bar)
-
-
-def model_for(
-    into: Path,
-    wanted: str | None,
-    *,
-    device: str,
-    dim: int | None,
-    download: bool,
-    asked: "EncoderOptions | None" = None,
-) -> ChosenModel:
-    """Return the model to build with: the one asked for, else the index's own, else `auto`."""
-    manifest = live_manifest(into) if wanted is None else None
-    if manifest is None:
-        return choose_model(wanted or "auto", device=device, dim=dim, allow_download=download, asked=asked)
-    if manifest.embedder is None:
-        reason = Message.of("cli.index_without_model", "this index has none: BM25 only; add one with --model auto")
-        return ChosenModel(None, "", (reason,), manifest.notes)
-    from quarry.retriever.stages.models import recorded_embedder, usable_device
-
-    # the index is not opened: it may be damaged, and building repairs it
-    embedder = recorded_embedder(into, manifest.embedder, usable_device(device)[0], asked=asked)
-    return ChosenModel(embedder, manifest.embedder.folder, (), manifest.notes)
 
 
 def _chunking(into: Path, chunk_tokens: int | None, overlap: int | None) -> "ChunkSpec | None":
