@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from quarry.app.cli.build_report import print_skipped
-from quarry.app.cli.console import ProgressBar, fields, note, out, out_json, table
-from quarry.app.cli.exits import EXIT_ERROR, interruptible, usage_errors
+from quarry.app.cli.console import ProgressBar, fields, note, out, out_json
+from quarry.app.cli.exits import interruptible, usage_errors
 from quarry.app.cli.help import QuarryCommand
+from quarry.app.cli.lake_keeping import clean_up, examine_lake, go_back, show_status
 from quarry.app.cli.options import (
     ChunkTokensOption,
     DeviceOption,
@@ -153,13 +154,13 @@ def lake(
     elif action is Action.publish:
         _publish(_Work(opened, device, quiet=quiet, as_json=as_json), scratch)
     elif action is Action.status:
-        _status(opened, as_json=as_json)
+        show_status(opened, as_json=as_json)
     elif action is Action.doctor:
-        _doctor(opened, as_json=as_json)
+        examine_lake(opened, as_json=as_json)
     elif action is Action.rollback:
-        _rollback(opened, as_json=as_json)
+        go_back(opened, as_json=as_json)
     else:
-        _clean(opened, hours, keep, dry_run=dry_run, as_json=as_json)
+        clean_up(opened, hours, keep, dry_run=dry_run, as_json=as_json)
 
 
 def _check_options(ctx: typer.Context, action: Action, paths: Sequence[Path]) -> None:
@@ -271,89 +272,3 @@ def _publish(work: _Work, scratch: Path | None) -> None:
             f"  {report.index}: recall@10 {report.recall:.3f}, {report.probes} partitions, {report.refine} candidates per hit"
         )
     out(f'Next: quarry search {uri} "your question"')
-
-
-def _status(opened: "Lake", *, as_json: bool) -> None:
-    from quarry.indexer.lake.keeping import status_of
-
-    found = status_of(opened)
-    live = found.live
-    if as_json:
-        out_json(
-            {
-                "lake": found.lake,
-                "model": found.model,
-                "generation": live.manifest.generation if live else None,
-                "documents": live.manifest.documents if live else 0,
-                "passages": live.manifest.chunks if live else 0,
-                "recall@10": live.passages.recall if live else None,
-                "to_publish": found.to_publish,
-                "history": [step.model_dump(mode="json") for step in found.history],
-                "generations": found.generations,
-                "roots": found.roots,
-                "bytes": found.bytes,
-                "objects": found.objects,
-            }
-        )
-        return
-    out(f"{found.lake}: {found.model}; {found.bytes / 1e6:,.1f} MB in {found.objects} objects")
-    if live is None:
-        out("  nothing was published yet")
-    else:
-        facts = live.manifest
-        out(
-            f"  generation {facts.generation} is live: {facts.documents} documents, {facts.chunks} passages, {facts.created}"
-        )
-        out(f"  recall@10 {live.passages.recall:.3f} ({live.passages.index})")
-    table(
-        ((root.name, str(root.documents), str(root.passages), "yes" if root.live else "no") for root in found.roots),
-        ("folder", "documents", "passages", "live"),
-    )
-    for step in found.history[-5:]:
-        out(f"  {step.at} {step.generation}: {step.reason}")
-    if found.to_publish:
-        out(f"Next: quarry lake publish {found.lake}")
-
-
-def _doctor(opened: "Lake", *, as_json: bool) -> None:
-    """Print what is wrong.
-
-    Raises:
-        typer.Exit: If something is.
-    """
-    from quarry.indexer.lake.keeping import examine
-
-    findings = list(examine(opened))
-    wrong = [finding for finding in findings if finding is not None]
-    if as_json:
-        out_json({"lake": opened.objects.uri, "examined": len(findings), "wrong": wrong})
-    else:
-        for finding in wrong:
-            out(f"wrong: {finding}")
-        out(f"{opened.objects.uri}: {len(findings)} files and generations examined, {len(wrong)} are damaged")
-    if wrong:
-        raise typer.Exit(EXIT_ERROR)
-
-
-def _rollback(opened: "Lake", *, as_json: bool) -> None:
-    from quarry.indexer.lake.keeping import roll_back
-
-    step = roll_back(opened)
-    if as_json:
-        out_json({"lake": opened.objects.uri, **step.model_dump(mode="json")})
-    else:
-        out(f"{opened.objects.uri}: generation {step.generation} is live: {step.reason}")
-
-
-def _clean(opened: "Lake", hours: float, keep: int, *, dry_run: bool, as_json: bool) -> None:
-    from quarry.indexer.lake.keeping import clean
-
-    found = clean(opened, hours=hours, keep=keep, dry_run=dry_run)
-    if as_json:
-        out_json({"lake": opened.objects.uri, "dry_run": dry_run, **fields(found)})
-        return
-    done = "would be removed" if dry_run else "removed"
-    out(f"{opened.objects.uri}: {len(found.objects)} objects, {found.bytes / 1e6:,.1f} MB {done}")
-    for name in found.generations:
-        out(f"  generation {name}")
-    out(f"  left: {', '.join(found.kept) or 'no generation'}")
