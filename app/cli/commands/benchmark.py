@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quarry.app.cli.console import fields, note, out, out_json, table
+from quarry.app.cli.console import note
 from quarry.app.cli.exits import usage_errors
 from quarry.app.cli.help import QuarryCommand
 from quarry.app.cli.options import DeviceOption
+from quarry.app.cli.printed.benchmark import print_choices, print_results
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -122,7 +123,7 @@ def benchmark(
         typer.BadParameter: If no folder is given for the results, or the data folder has no known data set.
     """
     if action is Action.released:
-        from quarry.app.cli.commands.benchmark_results import show_released
+        from quarry.app.cli.printed.benchmark import show_released
 
         show_released(data, into, device, as_json=as_json)
         return
@@ -135,7 +136,7 @@ def benchmark(
 
     choices = _choices(tasks, data, download=download, show=show)
     if show:
-        _list(choices, as_json=as_json)
+        print_choices(choices, as_json=as_json)
         return
     if into is None:
         raise typer.BadParameter("give --into FOLDER for the results")
@@ -148,7 +149,7 @@ def benchmark(
     if search is not None:
         whole = _whole_search(search, rerank, partial(_embedder, model, device, dim))
         found = score_tasks(whole, _searchable(choices), into, limit=limit, progress=lambda message: note(str(message)))
-        _print(_noted(found), into, {"search": search}, as_json=as_json)
+        print_results(_noted(found), into, {"search": search}, as_json=as_json)
         return
     embedder = _embedder(model, device, dim)
     asking = _asking(embedder, instructions, examples)
@@ -162,7 +163,9 @@ def benchmark(
         progress=lambda message: note(str(message)),
     )
     spec = embedder.spec
-    _print(_noted(found), into, {"model": spec.model, "revision": spec.revision, "dim": spec.dim}, as_json=as_json)
+    print_results(
+        _noted(found), into, {"model": spec.model, "revision": spec.revision, "dim": spec.dim}, as_json=as_json
+    )
 
 
 def _noted(results: "Iterable[BenchmarkResult]") -> "list[BenchmarkResult]":
@@ -172,20 +175,6 @@ def _noted(results: "Iterable[BenchmarkResult]") -> "list[BenchmarkResult]":
         note(f"  {result.measure} {result.score:.4f}" + (" (from an earlier run)" if result.reused else ""))
         found.append(result)
     return found
-
-
-def _print(results: "list[BenchmarkResult]", into: Path, facts: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        out_json({**facts, "tasks": [fields(r) for r in results]})
-        return
-    table(
-        [
-            (r.task, r.kind, r.measure, f"{r.score:.4f}", r.size, " ".join(r.languages), f"{r.seconds:.0f}")
-            for r in results
-        ],
-        ("task", "kind", "measure", "score", "scored", "languages", "seconds"),
-    )
-    out(f"mteb's results: {into / 'results'}")
 
 
 def _whole_search(search: str, rerank: str, embedder: "Callable[[], Embedder]") -> "MtebModel":
@@ -234,7 +223,7 @@ def _searchable(choices: "list[Choice]") -> "list[Choice]":
 
 def _show(action: Action, folders: list[Path], png: Path | None, *, as_json: bool) -> None:
     """Print results that are there already."""
-    from quarry.app.cli.commands.benchmark_results import show_comparison, show_table
+    from quarry.app.cli.printed.benchmark import show_comparison, show_table
     from quarry.retriever.benchmark.run import check_mteb
 
     check_mteb()
@@ -298,18 +287,3 @@ def _experiment(asking: "Asking", dim: int | None, instructions: str) -> dict[st
         files = sorted(asking.examples.iterdir()) if asking.examples.is_dir() else [asking.examples]
         found["examples"] = sha256(b"".join(path.read_bytes() for path in files if path.is_file())).hexdigest()[:12]
     return found or None
-
-
-def _list(choices: "list[Choice]", *, as_json: bool) -> None:
-    from quarry.retriever.benchmark.tasks.task_data import TaskChoice, kinds_of
-
-    rows = [
-        (choice.folder.name, list(kinds_of(choice.folder)))
-        if isinstance(choice, TaskChoice)
-        else (choice.name, [choice.kind])
-        for choice in choices
-    ]
-    if as_json:
-        out_json([{"name": name, "kinds": kinds} for name, kinds in rows])
-    else:
-        table([(name, ", ".join(kinds)) for name, kinds in rows], ("dataset", "task types"))

@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 
 from quarry.app.calibrating import calibrate_built
-from quarry.app.cli.answer import print_answer
-from quarry.app.cli.build_report import print_report
 from quarry.app.cli.console import ProgressBar, note, out, out_json
 from quarry.app.cli.help import QuarryCommand
 from quarry.app.cli.options import DeviceOption
+from quarry.app.cli.printed.answer import print_answer
+from quarry.app.cli.printed.build import print_report
 from quarry.app.wiring import choose_model
 from quarry.indexer.build import build_index
 from quarry.indexer.build.plan import BuildOptions

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quarry.app.cli.build_report import print_skipped
 from quarry.app.cli.console import ProgressBar, fields, note, out, out_json
 from quarry.app.cli.exits import interruptible, usage_errors
 from quarry.app.cli.help import QuarryCommand
@@ -19,6 +18,7 @@ from quarry.app.cli.options import (
     OverlapOption,
     QuietOption,
 )
+from quarry.app.cli.printed.build import print_skipped
 from quarry.app.wiring import choose_model
 from quarry.indexer.errors import ModelError
 

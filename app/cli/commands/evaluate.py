@@ -4,13 +4,12 @@ Optional output: a TREC run file per route (`--runs-to`), and results per query 
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quarry.app.cli.console import fields, note, out, out_json, table
+from quarry.app.cli.console import note, out_json
 from quarry.app.cli.exits import usage_errors
-from quarry.app.cli.headings import headings
 from quarry.app.cli.help import IndexCommand
 from quarry.app.cli.options import (
     CompressOption,
@@ -20,14 +19,12 @@ from quarry.app.cli.options import (
     HtmlOption,
     LanguageOption,
 )
+from quarry.app.cli.printed.evaluation import evaluation_report, print_evaluation, print_slices
 from quarry.app.cli.report.page import write_page
 from quarry.app.wiring import embedder_asking, reranker_asking
-from quarry.app.words import InterfaceLanguage, words
 
 if TYPE_CHECKING:
     from quarry.retriever.data.datasets import Dataset
-    from quarry.retriever.evaluation.compare import Comparison
-    from quarry.retriever.evaluation.evaluate import Mean
     from quarry.retriever.evaluation.routes import RouteEvaluation
     from quarry.retriever.evaluation.slices import Slice
     from quarry.retriever.searcher import Searcher
@@ -138,10 +135,10 @@ def evaluate(
 
         write_page(evaluation_page(data, found, compared, sliced, lang), html)
     if as_json:
-        out_json(_report(data, found, dict(compared), sliced))
+        out_json(evaluation_report(data, found, dict(compared), sliced))
     else:
-        _print(data, found, dict(compared), baseline, lang)
-        _print_slices(sliced, str(wanted[0]))
+        print_evaluation(data, found, dict(compared), baseline, lang)
+        print_slices(sliced, str(wanted[0]))
 
 
 def _in_order(index: Path, dataset: Path | None, old_index: Path | None) -> tuple[Path, Path]:
@@ -249,87 +246,3 @@ def _save(folder: Path, searcher: "Searcher", data: "Dataset", found: "dict[str,
         with usage_errors():
             save_evaluation(path, result.saved(searcher, data))
         note(f"saved {path}")
-
-
-def _report(
-    data: "Dataset",
-    found: "dict[str, RouteEvaluation]",
-    compared: "dict[str, Comparison]",
-    sliced: "dict[str, dict[str, tuple[Slice, ...]]]",
-) -> dict[str, Any]:
-    return {
-        "dataset": data.name,
-        "split": data.split,
-        "queries": len(data.queries),
-        "routes": {
-            name: {
-                "means": {measure: fields(mean) for measure, mean in result.evaluation.means.items()},
-                "ceiling": result.ceiling.value,
-                "milliseconds": result.milliseconds,
-                "degraded": [str(loss) for loss in result.degraded],
-                "judged@10": result.evaluation.judged,
-                "excluded": {query_id: str(reason) for query_id, reason in result.evaluation.excluded.items()},
-                "unanswered": result.evaluation.unanswered,
-                "slices": {by: [fields(part) for part in routes[name]] for by, routes in sliced.items()},
-                "per_query": result.evaluation.per_query,
-            }
-            for name, result in found.items()
-        },
-        "comparisons": {name: {**fields(one), "verdict": one.verdict} for name, one in compared.items()},
-    }
-
-
-def _print(
-    data: "Dataset",
-    found: "dict[str, RouteEvaluation]",
-    compared: "dict[str, Comparison]",
-    baseline: str,
-    lang: InterfaceLanguage,
-) -> None:
-    first = next(iter(found.values()))
-    names = list(first.evaluation.measures)
-    out(f"{data.name}, split {data.split}: {first.evaluation.means[names[0]].count} judged queries")
-    rows = []
-    for route, result in found.items():
-        means = result.evaluation.means
-        cells = [f"{means[name].value:.4f}" for name in names]
-        low, high = means[names[0]].low, means[names[0]].high
-        interval = f"{low:.4f}-{high:.4f}" if low is not None and high is not None else "-"
-        times = " ".join(f"{stage} {value:.1f}" for stage, value in result.milliseconds.items())
-        rows.append((route, *cells, interval, f"{result.ceiling.value:.4f}", times))
-    table(rows, ("route", *names, f"{names[0]} 95 %", f"ceiling@{first.ceiling.depth}", "ms per query"))
-    for name, comparison in compared.items():
-        out(f"{name} {headings(lang)['against']} {baseline}: {words(comparison.message(), lang)}")
-    from quarry.retriever.evaluation.judged_runs import excluded_notes
-
-    for message in excluded_notes(first.evaluation):
-        note(f"note: {message}")
-    for route, result in found.items():
-        if result.evaluation.unanswered:
-            ids = result.evaluation.unanswered
-            note(f"note: {route}: {len(ids)} queries have no result and score 0 (first {ids[0]})")
-        for reason in result.degraded:
-            note(f"degraded ({route}): {reason}")
-
-
-def _print_slices(sliced: "dict[str, dict[str, tuple[Slice, ...]]]", measure: str) -> None:
-    for by, routes in sliced.items():
-        out()
-        out(f"{measure} (95 % interval) by {by}")
-        parts = next(iter(routes.values()))
-        rows = [
-            (
-                part.name,
-                str(len(part.query_ids)),
-                *(_with_interval(found[place].means[measure]) for found in routes.values()),
-            )
-            for place, part in enumerate(parts)
-        ]
-        table(rows, (by, "queries", *routes))
-
-
-def _with_interval(mean: "Mean") -> str:
-    """Return a mean with its 95 % interval, which too few queries have not."""
-    if mean.low is None or mean.high is None:
-        return f"{mean.value:.4f}"
-    return f"{mean.value:.4f} ({mean.low:.4f}-{mean.high:.4f})"

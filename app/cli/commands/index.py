@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from quarry.app.calibrating import calibrate_built
-from quarry.app.cli.build_report import print_report
 from quarry.app.cli.console import ProgressBar, fields, note, out_json
 from quarry.app.cli.exits import EXIT_SKIPPED, interruptible, usage_errors
 from quarry.app.cli.help import QuarryCommand
@@ -21,6 +20,7 @@ from quarry.app.cli.options import (
     OverlapOption,
     QuietOption,
 )
+from quarry.app.cli.printed.build import print_report
 from quarry.app.cli.removing import index_of, index_to_write, selection_of, without_indexing
 from quarry.app.documents.skips import remember_skips
 from quarry.app.wiring import ChosenModel, asked_options, live_manifest, model_for

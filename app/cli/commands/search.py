@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from quarry.app.cli.answer import print_answer, print_near_misses
 from quarry.app.cli.console import note, out_json
 from quarry.app.cli.help import IndexCommand
 from quarry.app.cli.options import (
@@ -26,6 +25,7 @@ from quarry.app.cli.options import (
     parse_filters,
     principals_of,
 )
+from quarry.app.cli.printed.answer import print_answer, print_near_misses
 from quarry.app.cli.starting import loading
 from quarry.app.wiring import embedder_asking, reranker_asking
 from quarry.retriever.ranking import Query

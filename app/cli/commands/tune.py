@@ -174,7 +174,7 @@ def tune(
         verdict = report.verdict.message()
         out_json({**report.to_dict(), "words": {"en": words(verdict, "en"), "zh": words(verdict, "zh")}})
     else:
-        from quarry.app.cli.report.tuning import print_report
+        from quarry.app.cli.printed.tuning import print_report
 
         print_report(index, report, plan)
     if not (report.promoted or report.verdict.promote):

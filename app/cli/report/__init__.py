@@ -6,5 +6,4 @@ evaluation    the page of `quarry evaluate --html`
 comparison    the page of `quarry compare --html`
 diagnosis     the page of `quarry diagnose --html`
 state         the page of `quarry report --html`
-tuning        the lines at the end of `quarry tune`, in the terminal
 """

@@ -1,6 +1,6 @@
 """`quarry search --explain` says what was added to a cosine, and why."""
 
-from quarry.app.cli.answer import _print_result, print_answer
+from quarry.app.cli.printed.answer import _print_result, print_answer
 from quarry.indexer.build import index_documents
 from quarry.retriever.searcher import Searcher, SearchOptions
 from tests.fakes import WordEmbedder

@@ -1,8 +1,8 @@
-"""`quarry benchmark table` and `quarry benchmark compare`: results that are there already, as tables and pictures."""
+"""What `quarry benchmark` prints: scores, averages and comparisons, as tables and pictures."""
 
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from quarry.app.cli.console import fields, note, out, out_json, table
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from quarry.retriever.benchmark.results.averages import Averages
     from quarry.retriever.benchmark.results.compare import TaskComparison
     from quarry.retriever.benchmark.results.stored import StoredResult
+    from quarry.retriever.benchmark.run import BenchmarkResult
+    from quarry.retriever.benchmark.tasks.prepared import Choice
 
 
 def show_table(folders: "Sequence[Path]", picture: Path | None, *, as_json: bool) -> None:
@@ -136,3 +138,34 @@ def _scored(model: str, benchmark: str, data: Path, into: Path, device: str) -> 
         return None
     results = run_benchmark(embedder, choices, into, progress=lambda message: note(f"{model}: {message}"))
     return averages([TaskScore(each.task, each.kind, 100 * each.score) for each in results])
+
+
+def print_results(results: "list[BenchmarkResult]", into: Path, facts: dict[str, Any], *, as_json: bool) -> None:
+    """Print a row per task."""
+    if as_json:
+        out_json({**facts, "tasks": [fields(r) for r in results]})
+        return
+    table(
+        [
+            (r.task, r.kind, r.measure, f"{r.score:.4f}", r.size, " ".join(r.languages), f"{r.seconds:.0f}")
+            for r in results
+        ],
+        ("task", "kind", "measure", "score", "scored", "languages", "seconds"),
+    )
+    out(f"mteb's results: {into / 'results'}")
+
+
+def print_choices(choices: "list[Choice]", *, as_json: bool) -> None:
+    """Print what could be scored, with its task types."""
+    from quarry.retriever.benchmark.tasks.task_data import TaskChoice, kinds_of
+
+    rows = [
+        (choice.folder.name, list(kinds_of(choice.folder)))
+        if isinstance(choice, TaskChoice)
+        else (choice.name, [choice.kind])
+        for choice in choices
+    ]
+    if as_json:
+        out_json([{"name": name, "kinds": kinds} for name, kinds in rows])
+    else:
+        table([(name, ", ".join(kinds)) for name, kinds in rows], ("dataset", "task types"))
