@@ -10,8 +10,8 @@
 
 The door is `Searcher`: `Searcher.open(index).search(question)`; `pipeline` puts its stages together. Programs that run for long
 take `LiveSearcher`, which follows the live generation. `ask` answers in sentences. `ranking` holds what flows between the stages,
-`base` the protocols, and `collapse` makes a ranking of documents out of one of passages; a stage that cannot run says so in a
-`StageReport` and the next-best one answers.
+`base` the protocols, and `runs` ranks documents instead of passages; a stage that cannot run says so in a `StageReport` and the
+next-best one answers. What somebody may see of an index, and several indexes as one, are `views` that share its models.
 
 `phrases` finds passages word for word, `file_names` the files that a query names.
 

@@ -19,6 +19,7 @@ from quarry.retriever.ranking import Query, Ranking, Stage, StageReport
 from quarry.retriever.rerankers.depth import reranker_at
 from quarry.retriever.rerankers.late_interaction import LateInteraction
 from quarry.retriever.rerankers.token_map import TokenMap
+from quarry.retriever.results import Result
 from quarry.retriever.stages.balance import TOP_HITS, coverage_of
 from quarry.retriever.stages.both_languages import BothLanguages
 from quarry.retriever.stages.cascade import Cascade
@@ -85,9 +86,12 @@ class Pipeline:
         found = self._first_stage(options)
         return found if isinstance(found, HybridRetriever) and found.dense.primary is not None else None
 
-    def late_alone(self) -> bool:
-        """Whether late interaction is the only second stage."""
-        return self.late is not None and self._reranker.late and self._reranker.get()[0] is None
+    def late_behind(self, result: Result) -> LateInteraction | None:
+        """Return the late interaction that scored a result, before a reranker or as the only second stage; None where it did not."""
+        if result.evidence.late is not None:
+            return self.late
+        alone = result.evidence.rerank is not None and self._reranker.late and self._reranker.get()[0] is None
+        return self.late if alone else None
 
     def _obeying(self, first: Retriever) -> Retriever:
         chunks = self._index.chunks

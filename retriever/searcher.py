@@ -7,11 +7,9 @@
 The stages are put together in `quarry.retriever.pipeline`; what is shown of a ranking, in `quarry.retriever.shown.presentation`.
 """
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from threading import Lock
 from time import perf_counter
 from typing import Self
 
@@ -21,29 +19,22 @@ from quarry.indexer.joined import JoinedIndex
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.indexer.principals import Principals
-from quarry.retriever.asking import MAX_QUERY_CHARS, can_be_asked, checked
+from quarry.retriever.asking import MAX_QUERY_CHARS
 from quarry.retriever.base import Reranker
 from quarry.retriever.options import STANDARD, Filters, SearchOptions
 from quarry.retriever.pipeline import Pipeline, nothing_matches
-from quarry.retriever.questions.understood import understand
 from quarry.retriever.ranking import Query, Ranking
 from quarry.retriever.rerankers.alignment import Meeting
 from quarry.retriever.rerankers.m3 import M3Score
 from quarry.retriever.rerankers.token_map import TokenMap
 from quarry.retriever.results import Answer, Result
-from quarry.retriever.sections.context import with_contexts
-from quarry.retriever.shown.collapse import by_document
 from quarry.retriever.shown.distinct import Distinct, distinct, every_one
-from quarry.retriever.shown.highlight import Span, highlight
-from quarry.retriever.shown.presentation import Asked, by_meaning_alone, shown
+from quarry.retriever.shown.presentation import Asked, by_meaning_alone, expanded, shown
 from quarry.retriever.stages.models import LATE, LazyEmbedder, LazyReranker
 from quarry.retriever.stages.query_shift import QueryShift, RecordedShift
+from quarry.retriever.views import Views
 
-__all__ = ["MAX_QUERY_CHARS", "Filters", "SearchOptions", "Searcher", "document_of", "document_run"]
-
-_MOST_JOINED = 4  # sets of indexes that begin with this one
-_MOST_SEEN = 64  # principals whose view of the index is kept open
-_PASSAGES_PER_DOCUMENT = 3  # asked for per wanted document, so that long documents do not crowd out others
+__all__ = ["MAX_QUERY_CHARS", "Filters", "SearchOptions", "Searcher", "document_of"]
 
 
 class Searcher:
@@ -57,9 +48,7 @@ class Searcher:
         self._pinned = False  # a named generation was asked for
         self._whole: Self | None = None  # what this one hides parts of
         self._principals: Principals | None = None
-        self._seen: OrderedDict[Principals, Self] = OrderedDict()
-        self._joined: list[tuple[Mapping[str, Self], Self]] = []  # with others, as one
-        self._seeing = Lock()
+        self._views: Views[Self] = Views()
         self.behind: Message | None = None  # why a newer generation does not answer
 
     @classmethod
@@ -111,15 +100,8 @@ class Searcher:
             ValueError: If they are not of one scale.
         """
         first = next(iter(searchers.values()))
-        with first._seeing:
-            for kept, found in first._joined:
-                if list(kept) == list(searchers) and all(kept[name] is one for name, one in searchers.items()):
-                    return found
-            index = JoinedIndex.join({name: searcher.index for name, searcher in searchers.items()})
-            found = cls(index, first.lazy_embedder, first.lazy_reranker)
-            found._pinned = True
-            first._joined = [*first._joined[1 - _MOST_JOINED :], (dict(searchers), found)]
-            return found
+        indexes = {name: searcher.index for name, searcher in searchers.items()}
+        return first._views.joined(searchers, lambda: first._pinned_to(JoinedIndex.join(indexes)))
 
     def newest(self) -> Self:
         """Return a searcher of the generation that is live now, which keeps the loaded models.
@@ -166,17 +148,14 @@ class Searcher:
             return self
         if self._whole is not None and self._principals is not None:
             return self._whole.seen_by(self._principals.both(principals))
-        with self._seeing:
-            found = self._seen.get(principals)
-            if found is None:
-                found = type(self)(self.index.seen_by(principals), self.lazy_embedder, self.lazy_reranker)
-                found._whole, found._principals, found._pinned = self, principals, self._pinned
-                self._seen[principals] = found
-            self._seen.move_to_end(principals)
-            while len(self._seen) > _MOST_SEEN:
-                self._seen.popitem(last=False)
-            found.behind = self.behind
-            return found
+        found = self._views.seen_by(principals, lambda: self._view_of(principals))
+        found.behind = self.behind
+        return found
+
+    def _view_of(self, principals: Principals) -> Self:
+        found = type(self)(self.index.seen_by(principals), self.lazy_embedder, self.lazy_reranker)
+        found._whole, found._principals, found._pinned = self, principals, self._pinned
+        return found
 
     @property
     def sees_all(self) -> bool:
@@ -202,15 +181,19 @@ class Searcher:
 
         Languages are not told apart, since an index of two has a second stage of its own (`both_languages`), which has no map.
         """
-        searcher = type(self)(self.index, self.lazy_embedder, self.lazy_reranker)
+        searcher = self._pinned_to(self.index)
         searcher.pipeline = self.pipeline.with_map(tuned)
-        searcher._pinned = True
         return searcher
 
     def with_query_shift(self, shift: QueryShift | None) -> Self:
         """Return a searcher of the same index and models whose questions move in this way, or not at all; for judging it."""
-        searcher = type(self)(self.index, self.lazy_embedder, self.lazy_reranker)
+        searcher = self._pinned_to(self.index)
         searcher.pipeline = self.pipeline.with_shift(None if shift is None else RecordedShift.given(shift, "judged"))
+        return searcher
+
+    def _pinned_to(self, index: Index) -> Self:
+        """Return a searcher of an index with the same models, which follows no newer generation."""
+        searcher = type(self)(index, self.lazy_embedder, self.lazy_reranker)
         searcher._pinned = True
         return searcher
 
@@ -233,12 +216,7 @@ class Searcher:
         """
         return self.search_many([Query(query[:MAX_QUERY_CHARS], query)], k, options)[0]
 
-    def search_many(
-        self,
-        queries: Sequence[Query],
-        k: int = 10,
-        options: SearchOptions = STANDARD,
-    ) -> list[Answer]:
+    def search_many(self, queries: Sequence[Query], k: int = 10, options: SearchOptions = STANDARD) -> list[Answer]:
         """Answer many questions, encoded in one batch. Raises as `search` does."""
         if options.principals is not None and options.principals != self._principals:
             return self.seen_by(options.principals).search_many(queries, k, replace(options, principals=None))
@@ -246,22 +224,14 @@ class Searcher:
         asked = [Asked.of(query, self.index) for query in queries]
         found = self._found([one.query for one in asked], k, options)
         results = [
-            self._expanded(shown(one, read, self.index), read, options) for one, read in zip(found, asked, strict=True)
+            expanded(shown(one, read, self.index), read, self.index, options)
+            for one, read in zip(found, asked, strict=True)
         ]
         share = (perf_counter() - started) * 1000 / max(1, len(queries))
         return [
             self._answer(one.ranking, of_one, read, options, share)
             for one, of_one, read in zip(found, results, asked, strict=True)
         ]
-
-    def _expanded(self, results: tuple[Result, ...], asked: Asked, options: SearchOptions) -> tuple[Result, ...]:
-        if options.expand == "none":
-            return results
-
-        def marks(text: str) -> tuple[Span, ...]:
-            return highlight(text, asked.terms, self.index.analyzer)
-
-        return with_contexts(results, self.index.chunks, options.expand, options.expand_tokens, marks)
 
     def _found(self, queries: Sequence[Query], k: int, options: SearchOptions) -> list[Distinct]:
         if options.collapse and k >= 1:  # `rank` refuses other numbers
@@ -270,30 +240,19 @@ class Searcher:
 
     def meetings(self, query: str, result: Result) -> tuple[Meeting, ...]:
         """Return which word of the query met which word of a result; empty unless late interaction scored it."""
-        late = self.pipeline.late
-        if late is None or not self._scored_late(result):
-            return ()
-        return late.meetings(_asked_text(query), result.chunk_id)
+        late = self.pipeline.late_behind(result)
+        return () if late is None else late.meetings(self._asked_text(query), result.chunk_id)
 
     def m3_score(self, query: str, result: Result) -> M3Score | None:
         """Return the three similarities of a result that late interaction scored by a model's own heads; None for others."""
-        late = self.pipeline.late
-        if late is None or not self._scored_late(result):
-            return None
-        found = late.m3_scores(_asked_text(query), [result.chunk_id])
+        late = self.pipeline.late_behind(result)
+        found = () if late is None else late.m3_scores(self._asked_text(query), [result.chunk_id])
         return found[0] if found else None
 
-    def _scored_late(self, result: Result) -> bool:
-        if result.evidence.late is not None:
-            return True
-        return result.evidence.rerank is not None and self.pipeline.late_alone()
+    def _asked_text(self, query: str) -> str:
+        return Asked.of(Query(query, query), self.index).understood.text
 
-    def rank(
-        self,
-        queries: Sequence[Query],
-        k: int,
-        options: SearchOptions = STANDARD,
-    ) -> list[Ranking]:
+    def rank(self, queries: Sequence[Query], k: int, options: SearchOptions = STANDARD) -> list[Ranking]:
         """Return rankings of chunk ids without their texts: the core of `search`, for runs and evaluation.
 
         Raises:
@@ -334,32 +293,6 @@ class Searcher:
             model=facts.to_spec().model if facts else "",
             milliseconds=milliseconds,
         )
-
-
-def _asked_text(query: str) -> str:
-    return understand(checked(Query(query, query))[0].text).text
-
-
-def document_run(
-    searcher: Searcher, queries: Sequence[Query], k: int, options: SearchOptions
-) -> tuple[list[Ranking], dict[str, list[tuple[str, float]]]]:
-    """Rank documents instead of passages: the best passage of a document stands for it (MaxP).
-
-    Args:
-        searcher: The opened index.
-        queries: What to ask; empty ones get no documents.
-        k: Documents per query.
-        options: How to search.
-
-    Returns:
-        The rankings of passages, and per query id the (document id, score) pairs, best first.
-    """
-    asked = [checked(query)[0] for query in queries if can_be_asked(query.text)]
-    rankings = searcher.rank(asked, k * _PASSAGES_PER_DOCUMENT, options)
-    run: dict[str, list[tuple[str, float]]] = {query.query_id: [] for query in queries}
-    for query, ranking in zip(asked, rankings, strict=True):
-        run[query.query_id] = by_document(ranking, document_of, k)
-    return rankings, run
 
 
 def document_of(chunk_id: str) -> str:

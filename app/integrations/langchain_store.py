@@ -27,7 +27,8 @@ from quarry.indexer.errors import MissingExtraError
 from quarry.indexer.records import Document as Stored
 from quarry.retriever.live import LiveSearcher
 from quarry.retriever.ranking import Query
-from quarry.retriever.searcher import Filters, Searcher, SearchOptions, document_of, document_run
+from quarry.retriever.runs import document_run
+from quarry.retriever.searcher import Filters, Searcher, SearchOptions, document_of
 
 try:
     from langchain_core.documents import Document

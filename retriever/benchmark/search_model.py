@@ -28,7 +28,8 @@ from quarry.retriever.base import Reranker
 from quarry.retriever.evaluation.routes import route_options
 from quarry.retriever.options import SearchOptions
 from quarry.retriever.ranking import Query
-from quarry.retriever.searcher import Searcher, document_run
+from quarry.retriever.runs import document_run
+from quarry.retriever.searcher import Searcher
 
 BASELINE = "mteb-bm25"
 RERANKER = "reranker"

@@ -29,7 +29,8 @@ from quarry.retriever.diagnosis.vectors import (
 )
 from quarry.retriever.evaluation.routes import route_options
 from quarry.retriever.ranking import Query
-from quarry.retriever.searcher import Searcher, document_of, document_run
+from quarry.retriever.runs import document_run
+from quarry.retriever.searcher import Searcher, document_of
 
 DIMS = (32, 64, 128, 192, 256, 384, 512, 768, 1024)
 KS = (1, 3, 5, 10, 20, 50, 100)

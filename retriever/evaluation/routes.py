@@ -13,7 +13,8 @@ from quarry.retriever.evaluation.evaluate import Evaluation, evaluate
 from quarry.retriever.evaluation.measures import Measure
 from quarry.retriever.evaluation.saved import Meta, Questions, SavedEvaluation
 from quarry.retriever.ranking import Ranking, Route
-from quarry.retriever.searcher import Searcher, SearchOptions, document_run
+from quarry.retriever.runs import document_run
+from quarry.retriever.searcher import Searcher, SearchOptions
 
 ROUTES: tuple[Route, ...] = ("bm25", "dense", "hybrid")
 RERANKED = "+rerank"

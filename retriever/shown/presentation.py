@@ -8,11 +8,13 @@ from quarry.indexer.language import language_of
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.retriever.asking import checked
+from quarry.retriever.options import SearchOptions
 from quarry.retriever.questions.understood import Understood, understand
 from quarry.retriever.ranking import Query
 from quarry.retriever.results import Result
+from quarry.retriever.sections.context import with_contexts
 from quarry.retriever.shown.distinct import Distinct
-from quarry.retriever.shown.highlight import highlight
+from quarry.retriever.shown.highlight import Span, highlight
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,17 @@ def shown(found: Distinct, asked: Asked, index: Index) -> tuple[Result, ...]:
         )
         for rank, (hit, chunk, copies) in enumerate(zip(ranking.hits, chunks, found.copies, strict=True), start=1)
     )
+
+
+def expanded(results: tuple[Result, ...], asked: Asked, index: Index, options: SearchOptions) -> tuple[Result, ...]:
+    """Return results with what stands around them, as far as that was asked for."""
+    if options.expand == "none":
+        return results
+
+    def marks(text: str) -> tuple[Span, ...]:
+        return highlight(text, asked.terms, index.analyzer)
+
+    return with_contexts(results, index.chunks, options.expand, options.expand_tokens, marks)
 
 
 def by_meaning_alone(results: Sequence[Result], asked: Asked, index: Index) -> tuple[Message, ...]:

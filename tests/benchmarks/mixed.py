@@ -14,7 +14,8 @@ from quarry.app.wiring import choose_model
 from quarry.indexer.build import build_index, index_documents
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.embedder import Embedder
-from quarry.retriever.searcher import Searcher, SearchOptions, document_run
+from quarry.retriever.runs import document_run
+from quarry.retriever.searcher import Searcher, SearchOptions
 from tests.benchmarks.mixed_sets import SETS, Asked, Mixed
 
 _DISCOUNTS = 1 / np.log2(np.arange(2, 12))

@@ -35,7 +35,8 @@ from quarry.retriever.evaluation.bootstrap import mean_intervals
 from quarry.retriever.evaluation.evaluate import evaluate
 from quarry.retriever.evaluation.routes import RERANKED, route_options
 from quarry.retriever.ranking import Query
-from quarry.retriever.searcher import Searcher, document_run
+from quarry.retriever.runs import document_run
+from quarry.retriever.searcher import Searcher
 from quarry.retriever.stages.query_shift import QueryShift
 from quarry.training.examples.rows import TrainingRow, write_training_rows
 from quarry.training.tuning import tune

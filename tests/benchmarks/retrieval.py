@@ -29,7 +29,8 @@ from quarry.retriever.evaluation.evaluate import Evaluation, evaluate
 from quarry.retriever.evaluation.measures import parse_measures
 from quarry.retriever.evaluation.routes import route_options
 from quarry.retriever.ranking import Ranking
-from quarry.retriever.searcher import Searcher, SearchOptions, document_of, document_run
+from quarry.retriever.runs import document_run
+from quarry.retriever.searcher import Searcher, SearchOptions, document_of
 from quarry.retriever.shown.collapse import by_document
 from quarry.retriever.stages.fusion import reciprocal_rank_fusion
 

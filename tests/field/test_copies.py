@@ -6,7 +6,8 @@ from quarry.app.integrations.common import passage_metadata
 from quarry.indexer.build import build_index
 from quarry.indexer.build.plan import BuildOptions
 from quarry.retriever.ranking import Query
-from quarry.retriever.searcher import Searcher, SearchOptions, document_run
+from quarry.retriever.runs import document_run
+from quarry.retriever.searcher import Searcher, SearchOptions
 from quarry.retriever.shown.copies import Told
 
 NOTICE = "Notice on bicycles. The rack behind the mill is cleared every Friday, and the fee is thirty crowns."

@@ -8,7 +8,8 @@ from quarry.indexer.errors import QueryError
 from quarry.indexer.records import Document
 from quarry.retriever.questions.understood import Understood, understand
 from quarry.retriever.ranking import Query
-from quarry.retriever.searcher import Searcher, SearchOptions, document_run
+from quarry.retriever.runs import document_run
+from quarry.retriever.searcher import Searcher, SearchOptions
 from tests.fakes import WordEmbedder
 
 TEXTS = {

@@ -18,7 +18,8 @@ from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
 from quarry.indexer.storage.facts import RerankerFacts
 from quarry.retriever.ranking import Query
-from quarry.retriever.searcher import MAX_QUERY_CHARS, Searcher, SearchOptions, document_run
+from quarry.retriever.runs import document_run
+from quarry.retriever.searcher import MAX_QUERY_CHARS, Searcher, SearchOptions
 from quarry.retriever.stages.models import served_reranker
 from tests.fakes import OverlapReranker, WordEmbedder
 

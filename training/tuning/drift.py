@@ -7,7 +7,8 @@ from quarry.retriever.evaluation.compare import Comparison, compare
 from quarry.retriever.evaluation.evaluate import evaluate, exclusions
 from quarry.retriever.evaluation.measures import Measure
 from quarry.retriever.ranking import Query
-from quarry.retriever.searcher import Searcher, SearchOptions, document_run
+from quarry.retriever.runs import document_run
+from quarry.retriever.searcher import Searcher, SearchOptions
 from quarry.training.feedback.judgements import query_id, query_key
 from quarry.training.feedback.log import FeedbackLog
 

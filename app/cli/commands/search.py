@@ -197,7 +197,7 @@ def read_queries(source: str) -> list[Query]:
 
 def _write_run(searcher: Searcher, asked: list[Query], k: int, options: SearchOptions, path: Path) -> None:
     from quarry.retriever.data.trec import write_run
-    from quarry.retriever.searcher import document_run
+    from quarry.retriever.runs import document_run
 
     rankings, ranked = document_run(searcher, asked, k, options)
     write_run(path, ranked, tag=f"quarry-{options.route}")

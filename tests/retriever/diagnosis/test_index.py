@@ -11,7 +11,8 @@ from quarry.retriever.data.datasets import load_dataset
 from quarry.retriever.diagnosis.index import diagnose, nearest_passages, stored_vectors
 from quarry.retriever.diagnosis.vectors import LabelledVectors
 from quarry.retriever.evaluation.measures import Measure
-from quarry.retriever.searcher import Searcher, document_run
+from quarry.retriever.runs import document_run
+from quarry.retriever.searcher import Searcher
 from tests.fakes import WordEmbedder
 
 TOPICS = [

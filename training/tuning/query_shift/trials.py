@@ -13,7 +13,8 @@ from quarry.retriever.evaluation.evaluate import evaluate
 from quarry.retriever.evaluation.routes import DEPTH, RERANKED, route_options
 from quarry.retriever.evaluation.saved import Meta, SavedEvaluation
 from quarry.retriever.ranking import Query
-from quarry.retriever.searcher import Searcher, document_run
+from quarry.retriever.runs import document_run
+from quarry.retriever.searcher import Searcher
 from quarry.retriever.stages.models import LATE, LazyEmbedder, LazyReranker
 from quarry.training.tuning.gate import Trial
 from quarry.training.tuning.plan import Exam
