@@ -111,7 +111,7 @@ def model_for(
     if manifest.embedder is None:
         reason = Message.of("cli.index_without_model", "this index has none: BM25 only; add one with --model auto")
         return ChosenModel(None, "", (reason,), manifest.notes)
-    from quarry.retriever.stages.models import recorded_embedder, usable_device
+    from quarry.retriever.models.recorded import recorded_embedder, usable_device
 
     # the index is not opened: it may be damaged, and building repairs it
     embedder = recorded_embedder(index, manifest.embedder, usable_device(device)[0], asked=asked)
@@ -142,7 +142,7 @@ def embedder_asking(index: Path, examples: Path | None, device: str) -> Embedder
     asked = asked_options(examples)
     if asked is None:
         return None
-    from quarry.retriever.stages.models import recorded_embedder, usable_device
+    from quarry.retriever.models.recorded import recorded_embedder, usable_device
 
     manifest = Manifest.read(Generations(index).live())
     if manifest.embedder is None:
@@ -164,8 +164,8 @@ def reranker_asking(index: Path, rerank: str, device: str, depth: Depth) -> "str
     """
     if depth == Depth():
         return rerank
+    from quarry.retriever.models.recorded import served_reranker, usable_device
     from quarry.retriever.rerankers.cross_encoder import load_reranker
-    from quarry.retriever.stages.models import served_reranker, usable_device
 
     facts = Manifest.read(Generations(index).live()).reranker if rerank == "auto" else None
     source = None if rerank in ("none", "late") else served_reranker(index, facts, rerank)

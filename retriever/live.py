@@ -18,8 +18,8 @@ from quarry.indexer.models.batching import collect
 from quarry.indexer.opened import Index
 from quarry.indexer.principals import Principals
 from quarry.retriever.base import Reranker
+from quarry.retriever.models.lazy import LazyEmbedder, LazyReranker
 from quarry.retriever.searcher import Searcher
-from quarry.retriever.stages.models import LazyEmbedder, LazyReranker
 
 
 class LiveSearcher:

@@ -12,6 +12,7 @@ from quarry.indexer.opened import Index
 from quarry.indexer.storage.texts.conditions import condition_of
 from quarry.indexer.stores.lake.view import address_of
 from quarry.retriever.base import Retriever
+from quarry.retriever.models.lazy import LazyEmbedder, LazyReranker
 from quarry.retriever.options import STANDARD, SearchOptions
 from quarry.retriever.questions.file_names import FileNames
 from quarry.retriever.questions.phrases import Holders
@@ -27,7 +28,6 @@ from quarry.retriever.stages.exact import ExactKept
 from quarry.retriever.stages.guard import THE_RERANKER, Guard
 from quarry.retriever.stages.hybrid import HybridRetriever, WithFallback
 from quarry.retriever.stages.languages import Languages
-from quarry.retriever.stages.models import LazyEmbedder, LazyReranker
 from quarry.retriever.stages.named import NamedKept
 from quarry.retriever.stages.names import Names
 from quarry.retriever.stages.operators import Obeying

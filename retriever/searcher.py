@@ -21,6 +21,7 @@ from quarry.indexer.opened import Index
 from quarry.indexer.principals import Principals
 from quarry.retriever.asking import MAX_QUERY_CHARS
 from quarry.retriever.base import Reranker
+from quarry.retriever.models.lazy import LATE, LazyEmbedder, LazyReranker
 from quarry.retriever.options import STANDARD, Filters, SearchOptions
 from quarry.retriever.pipeline import Pipeline, nothing_matches
 from quarry.retriever.ranking import Query, Ranking
@@ -30,7 +31,6 @@ from quarry.retriever.rerankers.token_map import TokenMap
 from quarry.retriever.results import Answer, Result
 from quarry.retriever.shown.distinct import Distinct, distinct, every_one
 from quarry.retriever.shown.presentation import Asked, by_meaning_alone, expanded, shown
-from quarry.retriever.stages.models import LATE, LazyEmbedder, LazyReranker
 from quarry.retriever.stages.query_shift import QueryShift, RecordedShift
 from quarry.retriever.views import Views
 

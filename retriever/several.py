@@ -25,12 +25,12 @@ from quarry.indexer.principals import Principals
 from quarry.indexer.stores.lake.view import place_of
 from quarry.retriever.answers.refusals.fit import Fit, Strength, search_with_fit
 from quarry.retriever.base import Reranker
+from quarry.retriever.models.lazy import LATE
 from quarry.retriever.options import STANDARD, SearchOptions
 from quarry.retriever.ranking import Query, StageReport
 from quarry.retriever.results import Answer, Result
 from quarry.retriever.searcher import Searcher
 from quarry.retriever.shown.own_ids import with_own_ids
-from quarry.retriever.stages.models import LATE
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from quarry.indexer.errors import ModelError
 from quarry.indexer.models import offline_bundle
 from quarry.indexer.models.forward.precision import Compute
 from quarry.indexer.models.loading import choose_device
-from quarry.retriever.stages.models import usable_device
+from quarry.retriever.models.recorded import usable_device
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("app", "demo_corpus", "indexer", "retriever", "training")

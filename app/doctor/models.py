@@ -20,7 +20,7 @@ _SELF_SIMILARITY = 0.98
 def read_models_again(index: Index) -> None:
     """Digest the model folders of an index anew: a remembered digest says nothing of a bit that changed by itself since."""
     from quarry.indexer.models.digest import content_digest
-    from quarry.retriever.stages.models import recorded_source
+    from quarry.retriever.models.recorded import recorded_source
 
     folders = []
     if index.manifest.embedder is not None:
@@ -37,7 +37,7 @@ def read_models_again(index: Index) -> None:
 def check_model(index: Index, remedy: str) -> Iterator[CheckResult]:
     """Check that the embedding model loads, is the one that the index was made with, and gives the stored vectors again."""
     from quarry.indexer.models.transformer import TransformerEmbedder
-    from quarry.retriever.stages.models import LazyEmbedder
+    from quarry.retriever.models.lazy import LazyEmbedder
 
     facts = index.manifest.embedder
     if facts is None:
@@ -105,7 +105,7 @@ def check_model(index: Index, remedy: str) -> Iterator[CheckResult]:
 
 def check_reranker(index: Index) -> Iterator[CheckResult]:
     """Check that a tuned reranker is as it was promoted."""
-    from quarry.retriever.stages.models import served_reranker
+    from quarry.retriever.models.recorded import served_reranker
 
     facts = index.manifest.reranker
     if facts is None:

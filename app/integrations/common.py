@@ -109,7 +109,7 @@ def embedder_for(model: str, device: str = "auto") -> Embedder:
             )
         return chosen.embedder
     from quarry.indexer.opened import Index
-    from quarry.retriever.stages.models import recorded_embedder
+    from quarry.retriever.models.recorded import recorded_embedder
 
     if manifest.embedder is None:
         raise ModelError(

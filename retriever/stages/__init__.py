@@ -10,7 +10,6 @@
     -> files that the query names                     named, names
     around all of them: quotation marks, exclusions   operators
 
-`quarry.retriever.pipeline` puts them together. `models` loads the embedder and the reranker
-when they are first needed and keeps the reason when one cannot be had. No stage loses a query: what fails or is too slow is a
-reason in the report, and the ranking of the stage before stands.
+`quarry.retriever.pipeline` puts them together, with the `models` of the search. No stage loses a query: what fails or is too slow is
+a reason in the report, and the ranking of the stage before stands.
 """

@@ -163,7 +163,7 @@ def _model(root: Path, seed: int) -> Path:
 
 
 def _of_model(root: Path) -> list[object]:
-    from quarry.retriever.stages.models import LazyEmbedder
+    from quarry.retriever.models.lazy import LazyEmbedder
 
     vectors = LazyEmbedder(Index.open(root), None, "cpu").get().embed_queries(["how to fix printer 3?", "怎么修理花园"])
     return [np.round(vectors, 4).tolist()]

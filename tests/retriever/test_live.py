@@ -66,7 +66,7 @@ def test_the_old_one_answers_while_the_new_ones_model_is_loading(index, monkeypa
         go_on.wait(20)
         return WordEmbedder("tuned")
 
-    monkeypatch.setattr("quarry.retriever.stages.models.recorded_embedder", load)
+    monkeypatch.setattr("quarry.retriever.models.lazy.recorded_embedder", load)
     live = LiveSearcher(index, embedder=WordEmbedder())
     Generations(index).switch(build_candidate(index, WordEmbedder("tuned")).generation, "promoted")
     thread = threading.Thread(target=live.newest)

@@ -54,7 +54,7 @@ def test_the_old_generation_is_let_go_when_its_searcher_is(index):
 
 def test_another_model_is_not_taken_along(index, monkeypatch):
     tuned = WordEmbedder("tuned")
-    monkeypatch.setattr("quarry.retriever.stages.models.recorded_embedder", lambda *_: tuned)
+    monkeypatch.setattr("quarry.retriever.models.lazy.recorded_embedder", lambda *_: tuned)
     searcher = Searcher.open(index, embedder=WordEmbedder())
     Generations(index).switch(build_candidate(index, tuned).generation, "promoted")
     assert searcher.newest().lazy_embedder.get() is tuned

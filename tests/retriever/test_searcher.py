@@ -17,10 +17,10 @@ from quarry.indexer.models.digest import content_digest
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
 from quarry.indexer.storage.facts import RerankerFacts
+from quarry.retriever.models.recorded import served_reranker
 from quarry.retriever.ranking import Query
 from quarry.retriever.runs import document_run
 from quarry.retriever.searcher import MAX_QUERY_CHARS, Searcher, SearchOptions
-from quarry.retriever.stages.models import served_reranker
 from tests.fakes import OverlapReranker, WordEmbedder
 
 DOCUMENTS = [
@@ -206,7 +206,7 @@ def test_an_encoder_that_fails_or_hangs_at_query_time_loses_no_query(index):
 def test_without_the_gpu_that_was_asked_for_the_cpu_answers_and_says_so():
     import torch
 
-    from quarry.retriever.stages.models import usable_device
+    from quarry.retriever.models.recorded import usable_device
 
     if torch.cuda.is_available():
         assert usable_device("cuda") == ("cuda", None)

@@ -9,8 +9,8 @@ from quarry.indexer.models.digest import content_digest
 from quarry.indexer.models.folder import check_folder
 from quarry.indexer.models.source import ModelSource, resolve_model
 from quarry.indexer.storage.manifest import Manifest
+from quarry.retriever.models.recorded import recorded_source, served_reranker, usable_device
 from quarry.retriever.rerankers.cross_encoder import load_reranker
-from quarry.retriever.stages.models import recorded_source, served_reranker, usable_device
 from quarry.training.tuning.reranker_trials import Ranker
 
 FROM_ENCODER = "from-encoder"

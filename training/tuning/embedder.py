@@ -16,8 +16,8 @@ from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.manifest import Manifest
 from quarry.indexer.stores.lake.view import address_of
 from quarry.retriever.data.datasets import Dataset, load_dataset
+from quarry.retriever.models.recorded import recorded_embedder, recorded_source, usable_device
 from quarry.retriever.searcher import Searcher
-from quarry.retriever.stages.models import recorded_embedder, recorded_source, usable_device
 from quarry.training.fit.spec import TrainSpec
 from quarry.training.tuning.candidates import MODELS
 from quarry.training.tuning.data import TuningData

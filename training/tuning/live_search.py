@@ -9,8 +9,9 @@ from quarry.indexer.embedder import Embedder
 from quarry.indexer.models.digest import content_digest
 from quarry.indexer.opened import Index
 from quarry.indexer.storage.facts import RerankerFacts
+from quarry.retriever.models.lazy import LATE
+from quarry.retriever.models.recorded import recorded_embedder, usable_device
 from quarry.retriever.searcher import Searcher
-from quarry.retriever.stages.models import LATE, recorded_embedder, usable_device
 from quarry.training.tuning.candidates import MODELS
 from quarry.training.tuning.embedder import model_of
 from quarry.training.tuning.subject import Judged

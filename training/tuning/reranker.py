@@ -19,7 +19,7 @@ from quarry.indexer.storage.facts import EmbedderFacts, RerankerFacts
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.manifest import Manifest
 from quarry.retriever.data.datasets import Dataset, load_dataset
-from quarry.retriever.stages.models import recorded_embedder, usable_device
+from quarry.retriever.models.recorded import recorded_embedder, usable_device
 from quarry.training.fit.spec import RerankerSpec
 from quarry.training.tuning.base_reranker import BaseReranker, base_reranker, loaded_ranker, rivals_of
 from quarry.training.tuning.candidates import MODELS

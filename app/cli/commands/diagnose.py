@@ -49,8 +49,8 @@ def diagnose(
     from quarry.retriever.data.datasets import load_dataset
     from quarry.retriever.diagnosis.index import check_has_vectors
     from quarry.retriever.diagnosis.index import diagnose as examine
+    from quarry.retriever.models.lazy import LazyEmbedder
     from quarry.retriever.searcher import Searcher
-    from quarry.retriever.stages.models import LazyEmbedder
 
     lengths, depths = _numbers("--dims", dims or ""), _numbers("--ks", ks)
     data = load_dataset(dataset, split)

@@ -190,7 +190,7 @@ class _Work:
 
     def embedder(self) -> "Embedder":
         """Load the lake's model. Raises ModelError."""
-        from quarry.retriever.stages.models import recorded_embedder, usable_device
+        from quarry.retriever.models.recorded import recorded_embedder, usable_device
 
         device, notice = usable_device(self.device)
         if notice is not None:

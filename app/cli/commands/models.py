@@ -145,7 +145,7 @@ def _card(source: Path, results: Path | None, to: Path | None, *, as_json: bool)
 
 
 def _roll_back(index: Path, device: str) -> None:
-    from quarry.retriever.stages.models import recorded_embedder, usable_device
+    from quarry.retriever.models.recorded import recorded_embedder, usable_device
     from quarry.training.tuning.promotion import roll_back
 
     bar = ProgressBar()

@@ -228,7 +228,7 @@ def _given(settings: Path | None, seed: int, flags: dict[str, float | None], tem
 
 def _spec(given: _Given, *, what: What, device: str) -> "TrainSpec | SecondStageSpec | QueryShiftSpec":
     from quarry.indexer.models.loading import choose_device
-    from quarry.retriever.stages.models import usable_device
+    from quarry.retriever.models.recorded import usable_device
     from quarry.training.fit.spec import RerankerSpec, TrainSpec, train_preset
     from quarry.training.tuning.query_shift.spec import QueryShiftSpec
     from quarry.training.tuning.search.spec import SearchSpec

@@ -13,7 +13,7 @@ from quarry.indexer.memory import out_of_memory
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.texts.finished import own_path
 from quarry.retriever.live import LiveSearcher
-from quarry.retriever.stages.models import as_recorded
+from quarry.retriever.models.recorded import as_recorded
 
 _DOCUMENTS = 512  # per generation at most
 _RETRY_S = 2.0

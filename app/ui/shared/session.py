@@ -67,7 +67,7 @@ class Session:
 
     def embedder(self) -> "Embedder | None":
         """Return the loaded model of the live generation, for writing; None for a lexical-only index, or when it cannot be loaded."""
-        from quarry.retriever.stages.models import as_recorded
+        from quarry.retriever.models.recorded import as_recorded
 
         searcher = self.searcher()
         return as_recorded(searcher.embedder(), searcher.index.manifest)

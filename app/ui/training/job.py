@@ -15,8 +15,8 @@ from quarry.indexer.messages import Message
 from quarry.indexer.models.loading import choose_device
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.manifest import Manifest
+from quarry.retriever.models.recorded import recorded_embedder, usable_device
 from quarry.retriever.searcher import Searcher, SearchOptions
-from quarry.retriever.stages.models import recorded_embedder, usable_device
 from quarry.training.examples.split import SplitSpec
 from quarry.training.feedback.log import FeedbackLog
 from quarry.training.fit.loop.progress import TrainProgress

@@ -16,8 +16,8 @@ from quarry.indexer.build import build_index
 from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.corpus.watcher import FolderWatch, WatchOptions
 from quarry.indexer.opened import Index
+from quarry.retriever.models.lazy import LazyEmbedder, LazyReranker
 from quarry.retriever.searcher import Searcher
-from quarry.retriever.stages.models import LazyEmbedder, LazyReranker
 
 QUICK = WatchOptions(quiet_s=0.15, patience_s=5.0, sweep_s=2.0, absent_s=0.1)
 SETTINGS = BuildOptions(analyzer="bigram")

@@ -13,8 +13,8 @@ from quarry.indexer.models.format import model_format
 from quarry.indexer.models.source import resolve_model
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
+from quarry.retriever.models.recorded import as_recorded, recorded_embedder
 from quarry.retriever.searcher import Searcher
-from quarry.retriever.stages.models import as_recorded, recorded_embedder
 from quarry.training.examples.rows import write_training_rows
 from quarry.training.fit.embedder import finetune
 from quarry.training.fit.models.trainable import open_trainable

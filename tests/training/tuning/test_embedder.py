@@ -18,8 +18,8 @@ from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
 from quarry.indexer.storage.generations import Generations
 from quarry.retriever.data.datasets import load_dataset
+from quarry.retriever.models.recorded import recorded_embedder
 from quarry.retriever.searcher import Searcher, SearchOptions
-from quarry.retriever.stages.models import recorded_embedder
 from quarry.training.examples.rows import TrainingRow, write_training_rows
 from quarry.training.examples.split import SplitSpec
 from quarry.training.feedback.events import FeedbackEvent

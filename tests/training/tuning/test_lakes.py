@@ -16,8 +16,8 @@ from quarry.indexer.readers.base import ReadOptions
 from quarry.indexer.stores.lake import view
 from quarry.indexer.stores.lake.layout import live_generation, model_path
 from quarry.indexer.stores.lake.view import as_index
+from quarry.retriever.models.recorded import recorded_embedder
 from quarry.retriever.searcher import Searcher
-from quarry.retriever.stages.models import recorded_embedder
 from quarry.training.examples.rows import write_training_rows
 from quarry.training.tuning import promotion, tune
 from tests.training.tuning.query_shift.test_subject import MOVED, plan

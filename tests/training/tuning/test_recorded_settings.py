@@ -13,8 +13,8 @@ from quarry.indexer.models.format import write_profile
 from quarry.indexer.models.source import resolve_model
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
+from quarry.retriever.models.recorded import recorded_embedder
 from quarry.retriever.searcher import Searcher
-from quarry.retriever.stages.models import recorded_embedder
 from quarry.training.examples.rows import TrainingRow, read_training_rows, write_training_rows
 from quarry.training.tuning import tune
 from quarry.training.tuning.plan import TuningSources

@@ -15,8 +15,8 @@ from quarry.indexer.models.source import resolve_model
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
 from quarry.indexer.storage.generations import Generations
+from quarry.retriever.models.recorded import recorded_embedder
 from quarry.retriever.searcher import Searcher, SearchOptions
-from quarry.retriever.stages.models import recorded_embedder
 from quarry.training.examples.rows import write_training_rows
 from quarry.training.fit.spec import RerankerSpec, TrainSpec
 from quarry.training.negatives.spec import NegativeSpec

@@ -26,7 +26,7 @@ from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.writer_lock import writer_lock
-from quarry.retriever.stages.models import recorded_embedder
+from quarry.retriever.models.recorded import recorded_embedder
 from quarry.training.examples.rows import TrainingRow, read_training_rows, write_training_rows
 from quarry.training.fit.spec import TrainSpec
 from quarry.training.tuning import embedder, loop, tune

@@ -12,10 +12,10 @@ from quarry.retriever.data.trec import Run
 from quarry.retriever.evaluation.evaluate import evaluate
 from quarry.retriever.evaluation.routes import DEPTH, RERANKED, route_options
 from quarry.retriever.evaluation.saved import Meta, SavedEvaluation
+from quarry.retriever.models.lazy import LATE, LazyEmbedder, LazyReranker
 from quarry.retriever.ranking import Query
 from quarry.retriever.runs import document_run
 from quarry.retriever.searcher import Searcher
-from quarry.retriever.stages.models import LATE, LazyEmbedder, LazyReranker
 from quarry.training.tuning.gate import Trial
 from quarry.training.tuning.plan import Exam
 from quarry.training.tuning.second_stage.trials import general_index

@@ -12,9 +12,9 @@ from quarry.indexer.opened import Index
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.manifest import Manifest
 from quarry.retriever.data.datasets import Dataset, load_dataset
+from quarry.retriever.models.lazy import LATE, LazyEmbedder, LazyReranker
 from quarry.retriever.rerankers.token_map import TokenMap
 from quarry.retriever.searcher import Searcher
-from quarry.retriever.stages.models import LATE, LazyEmbedder, LazyReranker
 from quarry.training.examples.example import Example
 from quarry.training.examples.held_out import Places
 from quarry.training.examples.row import TrainingRow

@@ -14,8 +14,8 @@ from quarry.indexer.errors import FeedbackError, IndexMismatchError, SettingsErr
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
 from quarry.retriever.answers.refusals.observed import observe
+from quarry.retriever.models.recorded import recorded_embedder
 from quarry.retriever.searcher import Searcher, SearchOptions
-from quarry.retriever.stages.models import recorded_embedder
 from quarry.retriever.stages.query_shift import QueryShift
 from quarry.training.examples.rows import TrainingRow, write_training_rows
 from quarry.training.tuning import tune

@@ -14,9 +14,9 @@ from quarry.indexer.build.plan import BuildOptions
 from quarry.indexer.errors import FeedbackError
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
+from quarry.retriever.models.recorded import recorded_embedder
 from quarry.retriever.rerankers.token_map import TokenMap
 from quarry.retriever.searcher import Searcher
-from quarry.retriever.stages.models import recorded_embedder
 from quarry.retriever.stages.query_shift import QueryShift
 from quarry.training.examples.rows import TrainingRow, write_training_rows
 from quarry.training.tuning import tune

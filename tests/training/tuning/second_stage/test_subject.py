@@ -13,8 +13,8 @@ from quarry.indexer.models.encoder import load_embedder
 from quarry.indexer.models.source import resolve_model
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
+from quarry.retriever.models.recorded import recorded_embedder
 from quarry.retriever.searcher import Searcher
-from quarry.retriever.stages.models import recorded_embedder
 from quarry.training.examples.rows import write_training_rows
 from quarry.training.tuning import tune
 from quarry.training.tuning.history import history
