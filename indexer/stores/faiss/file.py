@@ -19,7 +19,7 @@ from quarry.indexer.stores.checks import vectors_message
 from quarry.indexer.stores.sealed import other_content, unreadable
 
 _HEADER = Struct("<4siqqq?i")
-_KINDS = {"flat": b"IxFI", "hnsw-sq8": b"IHNs", "ivf-pq": b"IwPQ"}  # of an inner product, as `_build` makes them
+_KINDS = {"flat": b"IxFI", "hnsw-sq8": b"IHNs", "ivf-pq": b"IwPQ"}  # of an inner product, as `make_index` makes them
 _INNER_PRODUCT = 0
 _LIMITED = threading.Lock()  # FAISS has one limit for all threads
 

@@ -3,7 +3,7 @@
 Vectors and ids are kept in an `ExactStore`; FAISS numbers are its row numbers, so ids never shift. `flush` builds the FAISS
 index, chooses its kind by size, and tunes it against exact search until recall@10 reaches 0.95; the parameters are stored with it.
 One header seals vectors, ids and index, so they always come from one flush. After an addition or removal, searches are exact
-until the next flush. The only module that imports faiss.
+until the next flush.
 """
 
 from collections.abc import Collection, Sequence
@@ -19,9 +19,20 @@ from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.files.sealing import FileFact, unseal
 from quarry.indexer.stores.base import Neighbour
-from quarry.indexer.stores.checks import check_search, ids_of, recall, recall_missed, tuning_queries, vectors_message
+from quarry.indexer.stores.checks import check_search, ids_of, recall, recall_missed, tuning_queries
 from quarry.indexer.stores.exact.store import ExactStore
-from quarry.indexer.stores.faiss.file import check_file, check_rows, limited_to
+from quarry.indexer.stores.faiss.file import check_file, check_rows
+from quarry.indexer.stores.faiss.library import (
+    IVF_LEAST,
+    IndexKind,
+    make_index,
+    nearest,
+    nearest_of,
+    on_gpus,
+    read_index,
+    set_effort,
+    write_index,
+)
 from quarry.indexer.stores.sealed import (
     HEADER_NAME,
     Header,
@@ -31,19 +42,15 @@ from quarry.indexer.stores.sealed import (
     numbered,
     other_content,
     refuse_damage,
-    unreadable,
 )
 
 KIND = "faiss"
 _FILES = (("index", ".faiss"), ("vectors", ".npy"))
-IndexKind = Literal["flat", "hnsw-sq8", "ivf-pq"]
 TARGET_RECALL = 0.95
 _AIM = 0.98  # the effort is raised until here, so that other queries than the tuning ones reach the target too
 _HNSW_FROM, _IVF_FROM = 50_000, 2_000_000  # vectors; below, flat search takes a few milliseconds here
-_POINTS_PER_CENTROID = 39  # FAISS wants this many to train one, and prints warnings below
 _TUNING_QUERIES = 200
 _TIES = 16  # candidates past k, so that equal similarities at the cut come in id order
-_IVF_LEAST = 16 * _POINTS_PER_CENTROID  # vectors; product quantization cannot be trained on fewer
 _EXACT_BELOW = 20_000  # allowed passages: fewer are compared exactly
 
 
@@ -86,10 +93,10 @@ class FaissStore:
         check_tuned(facts, folder / HEADER_NAME)
         store = cls(folder, ExactStore.of_header(folder, header), FaissOptions(facts.get("option", "auto")))
         if path is None:
-            store._index = _build("flat", store._vectors.vectors_of(np.arange(len(store))), store.dim)
+            store._index = make_index("flat", store._vectors.vectors_of(np.arange(len(store))), store.dim)
         else:
             check_file(path, facts["index"], (len(store), store.dim))
-            store._index = _read(path, len(store), store.dim)
+            store._index = read_index(path, len(store), store.dim)
         store._facts = facts
         store._set_effort(facts["search"])
         store._move_to_gpu()
@@ -160,27 +167,18 @@ class FaissStore:
         return out
 
     def _candidates(self, queries: Vectors, count: int, selected: NDArray[np.int64] | None) -> NDArray[np.int64]:
-        faiss = _faiss()
         count = min(count, len(self))
         if selected is None:
-            rows = self._index.search(np.ascontiguousarray(queries, dtype=np.float32), count)[1]
-            return check_rows(rows, self._folder, (len(self), self.dim))
-        selector = faiss.IDSelectorBatch(selected)
-        effort = min(self._facts["search"], len(self))
-        if self._facts["index"] == "hnsw-sq8":
-            parameters = faiss.SearchParametersHNSW(sel=selector, efSearch=max(effort, count))
-        elif self._facts["index"] == "ivf-pq":
-            parameters = faiss.SearchParametersIVF(sel=selector, nprobe=effort)
+            rows = nearest(self._index, queries, count)
         else:
-            parameters = faiss.SearchParameters(sel=selector)
-        rows = self._index.search(np.ascontiguousarray(queries), count, params=parameters)[1]
+            kind, effort = self._facts["index"], min(self._facts["search"], len(self))
+            rows = nearest_of(self._index, queries, count, selected, kind=kind, effort=effort)
         return check_rows(rows, self._folder, (len(self), self.dim))
 
     def flush(self) -> None:
         """Write the vectors, then build, tune and write the index; a crash leaves what was flushed before."""
-        faiss = _faiss()
         kind = self._kind()
-        self._index = _build(kind, self._vectors.vectors_of(np.arange(len(self))), self.dim)
+        self._index = make_index(kind, self._vectors.vectors_of(np.arange(len(self))), self.dim)
         self._facts = {
             "kind": KIND,
             "option": self._options.index,
@@ -194,11 +192,11 @@ class FaissStore:
         with new_state(self._folder) as state:
             self._facts |= self._vectors.write_into(state)
             if kind != "flat":  # which has the vectors and nothing else
-                faiss.write_index(self._index, str(state.path("index", ".faiss")))
+                write_index(self._index, state.path("index", ".faiss"))
             state.seal(KIND, self.dim, len(self), self._facts)
 
     def _kind(self) -> IndexKind:
-        if self._options.index == "ivf-pq" and len(self) < _IVF_LEAST:
+        if self._options.index == "ivf-pq" and len(self) < IVF_LEAST:
             return "flat"
         if self._options.index != "auto":
             return self._options.index if len(self) else "flat"
@@ -222,37 +220,12 @@ class FaissStore:
 
     def _move_to_gpu(self) -> None:
         """Search on the GPUs when faiss-gpu is installed instead of faiss-cpu; HNSW stays on the CPU."""
-        faiss = _faiss()
-        if hasattr(faiss, "StandardGpuResources") and faiss.get_num_gpus() > 0 and self._facts["index"] != "hnsw-sq8":
-            self._index = faiss.index_cpu_to_all_gpus(self._index)
-            self._on_gpu = True
+        moved = on_gpus(self._index) if self._facts["index"] != "hnsw-sq8" else None
+        if moved is not None:
+            self._index, self._on_gpu = moved, True
 
     def _set_effort(self, effort: int) -> None:
-        effort = min(effort, max(1, len(self)))  # FAISS takes memory for so many
-        if hasattr(self._index, "hnsw"):
-            self._index.hnsw.efSearch = effort
-        elif hasattr(self._index, "nprobe"):
-            self._index.nprobe = effort
-
-
-def _faiss() -> Any:
-    """The library, untyped: its stubs lack the search parameters."""
-    from importlib import import_module
-
-    return import_module("faiss")
-
-
-def _read(path: Path, count: int, dim: int) -> Any:
-    faiss = _faiss()
-    try:
-        with limited_to(path, faiss):
-            index = faiss.read_index(str(path))
-    except (RuntimeError, MemoryError) as err:
-        wanted = Message.of("stores.faiss_index", "a FAISS index")
-        raise unreadable(path, Message.plain(str(err)), wanted) from err
-    if (index.ntotal, index.d) != (count, dim):
-        raise other_content(path, vectors_message(index.ntotal, index.d), vectors_message(count, dim))
-    return index
+        set_effort(self._index, min(effort, max(1, len(self))))  # FAISS takes memory for so many
 
 
 def _is_in_vectors(folder: Path, header: Header) -> bool:
@@ -292,22 +265,3 @@ def _first_format(folder: Path) -> tuple[Path, dict[str, Any], FileFact]:
             Message.of("stores.kind_and_digest", "kind {kind}, a size and a SHA-256", kind=repr(KIND)),
         )
     return folder / "index.faiss", facts, FileFact(size=size, sha256=digest)
-
-
-def _build(kind: IndexKind, vectors: Vectors, dim: int) -> Any:
-    faiss = _faiss()
-    if kind == "flat":
-        index = faiss.IndexFlatIP(dim)
-    elif kind == "hnsw-sq8":
-        index = faiss.index_factory(dim, "HNSW32,SQ8", faiss.METRIC_INNER_PRODUCT)
-        index.hnsw.efConstruction = 200
-    else:
-        lists = max(1, min(int(4 * len(vectors) ** 0.5), len(vectors) // _POINTS_PER_CENTROID))
-        # 256 centroids per sub-vector want 9,984 training points; below that 16 centroids do
-        bits = "" if len(vectors) >= 256 * _POINTS_PER_CENTROID else "x4"
-        parts = next(parts for parts in range(max(1, dim // 4), 0, -1) if dim % parts == 0)
-        index = faiss.index_factory(dim, f"IVF{lists},PQ{parts}{bits}np", faiss.METRIC_INNER_PRODUCT)
-    if not index.is_trained:
-        index.train(vectors)
-    index.add(vectors)
-    return index

@@ -57,7 +57,7 @@ class TestFaissFlat(VectorStoreContract):
         content = bytearray(path.read_bytes())
         content[len(content) // 2] ^= 1
         path.write_bytes(content)
-        monkeypatch.setattr("quarry.indexer.stores.faiss.store._read", None)
+        monkeypatch.setattr("quarry.indexer.stores.faiss.store.read_index", None)
         with pytest.raises(IndexFormatError, match="index.000001.faiss does not match its recorded SHA-256"):
             FaissStore.open(tmp_path, verified=True)
         path.write_bytes(content[:50])
