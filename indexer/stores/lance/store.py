@@ -1,4 +1,4 @@
-"""The LanceDB store: vectors in a Lance table with scalar indexes on chunk and document id. The only module that imports lancedb.
+"""The LanceDB store: vectors in a Lance table with scalar indexes on chunk and document id.
 
 Up to 100,000 vectors search is exact; above, `flush` builds an IVF-HNSW-SQ index and tunes it, with exact rescoring
 (refine), until recall@10 against exact search reaches 0.95. Rows that are not indexed yet are found by scan.
@@ -7,9 +7,7 @@ Up to 100,000 vectors search is exact; above, `flush` builds an IVF-HNSW-SQ inde
 later versions of the sealed table; opening goes to the sealed version, so what was not flushed is rolled back.
 """
 
-import os
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,7 +29,20 @@ from quarry.indexer.stores.checks import (
     tuning_queries,
     vectors_message,
 )
-from quarry.indexer.stores.lance.table import check_place, check_table
+from quarry.indexer.stores.lance.rows import (
+    IDS_PER_FILTER,
+    Effort,
+    batches,
+    best_of,
+    by_id,
+    connect,
+    id_filter,
+    nearest,
+    rows_of,
+    schema_of,
+    translated,
+)
+from quarry.indexer.stores.lance.table import check_table
 from quarry.indexer.stores.lance.trial import remember, try_apart
 from quarry.indexer.stores.sealed import (
     HEADER_NAME,
@@ -48,9 +59,6 @@ from quarry.indexer.stores.sealed import (
 KIND = "lance"
 TARGET_RECALL = 0.95
 _INDEX_FROM = 100_000
-_IDS_PER_FILTER = 2_000  # ids in one `id IN (...)`; more are searched in parts and merged
-_TIES = 16  # rows read past k, so that equal similarities at the cut come in id order; more when they do not suffice
-_COPY_ROWS = 8_192  # rows copied at once by `flush`
 _TUNING_QUERIES = 100
 _UNTUNED = {"index": "none", "search": 0, "refine": 1, "recall@10": 1.0}
 
@@ -75,7 +83,7 @@ class LanceStore:
         folder.mkdir(parents=True, exist_ok=True)
         store = cls(folder, dim, dict(_UNTUNED))
         path = State(folder).path("vectors", ".lance")
-        store._table = _connect(folder).create_table(path.stem, schema=store._schema())
+        store._table = connect(folder).create_table(path.stem, schema=schema_of(dim))
         return store
 
     @classmethod
@@ -111,8 +119,8 @@ class LanceStore:
         check_tuned(facts, header)
         check_table(path, version, facts["index"], shape)
         store = cls(path.parent, shape[1], facts)
-        database = _connect(path.parent)
-        with _translated(path):
+        database = connect(path.parent)
+        with translated(path):
             store._table = database.open_table(path.stem)
             store._table.checkout(store._table.version if version is None else version)
             store._pinned = True
@@ -130,7 +138,7 @@ class LanceStore:
             IndexFormatError: If the table cannot be read, or holds an id twice.
         """
         if self._ids is None:
-            with _translated(self._folder):
+            with translated(self._folder):
                 rows = self._table.search().select(["id"]).limit(None).to_arrow() if self._count else None
             self._ids = dict.fromkeys(rows["id"].to_pylist() if rows is not None else [])
             if len(self._ids) != self._count:
@@ -158,12 +166,6 @@ class LanceStore:
         store._folder = folder
         return store
 
-    def _schema(self) -> Any:
-        import pyarrow as pa
-
-        vector = pa.list_(pa.float32(), self._dim)
-        return pa.schema([pa.field("id", pa.utf8()), pa.field("doc_id", pa.utf8()), pa.field("vector", vector)])
-
     def __len__(self) -> int:
         return self._count
 
@@ -184,7 +186,7 @@ class LanceStore:
     def similarities(self, query: Vectors, ids: Sequence[str]) -> list[float]:
         """Return similarities that depend on nothing but the two vectors; see `VectorStore.similarities`."""
         found: dict[str, float] = {}
-        for names, vectors in self._by_id(ids):
+        for names, vectors in by_id(self._table, ids, self._folder):
             found.update(zip(names, precise_similarities(query, vectors).tolist(), strict=True))
         return [found[chunk_id] for chunk_id in ids]
 
@@ -193,25 +195,14 @@ class LanceStore:
         ids = self.ids
         wanted = [ids[row] for row in rows.tolist()]
         found: dict[str, Vectors] = {}
-        for names, vectors in self._by_id(wanted):
+        for names, vectors in by_id(self._table, wanted, self._folder):
             found.update(zip(names, vectors, strict=True))
         return np.array([found[name] for name in wanted], dtype=np.float32).reshape(-1, self._dim)
 
-    def _by_id(self, ids: Sequence[str]) -> Iterator[tuple[list[str], Vectors]]:
-        """Yield ids and vectors of those that are stored, in any order."""
-        for first in range(0, len(ids), _IDS_PER_FILTER):
-            where = _id_filter(ids[first : first + _IDS_PER_FILTER])
-            with _translated(self._folder):
-                rows = self._table.search().where(where).select(["id", "vector"]).limit(_IDS_PER_FILTER).to_arrow()
-            yield rows["id"].to_pylist(), rows["vector"].combine_chunks().values.to_numpy().reshape(-1, self._dim)
-
     def count_all(self) -> int:
         """Read every column of every row, and return how many rows there are. Raises IndexFormatError if one cannot be read."""
-        with _translated(self._folder):
-            return sum(batch.num_rows for batch in self._batches())
-
-    def _batches(self) -> Any:
-        return self._table.search().limit(None).to_batches(_COPY_ROWS)
+        with translated(self._folder):
+            return sum(batch.num_rows for batch in batches(self._table))
 
     @property
     def details(self) -> dict[str, Any]:
@@ -222,16 +213,11 @@ class LanceStore:
 
     def add(self, ids: Sequence[str], vectors: Vectors) -> None:
         """Add all or nothing. Raises ValueError on a duplicate id, a wrong shape or a non-finite value."""
-        import pyarrow as pa
-
         check_addition(ids, vectors, self._dim, self._all())
         if not ids:
             return
-        values = pa.array(np.ascontiguousarray(vectors, dtype=np.float32).reshape(-1))
-        documents = [chunk_id.rpartition("#")[0] or chunk_id for chunk_id in ids]
-        columns = [pa.array(ids), pa.array(documents), pa.FixedSizeListArray.from_arrays(values, self._dim)]
         self._unpin()
-        self._table.add(pa.Table.from_arrays(columns, schema=self._schema()))
+        self._table.add(rows_of(ids, vectors))
         self._all().update(dict.fromkeys(ids))
         self._count += len(ids)
 
@@ -240,8 +226,8 @@ class LanceStore:
         gone = sorted(self._all().keys() & set(ids))
         if gone:
             self._unpin()
-        for first in range(0, len(gone), _IDS_PER_FILTER):
-            self._table.delete(_id_filter(gone[first : first + _IDS_PER_FILTER]))
+        for first in range(0, len(gone), IDS_PER_FILTER):
+            self._table.delete(id_filter(gone[first : first + IDS_PER_FILTER]))
         for chunk_id in gone:
             del self._all()[chunk_id]
         self._count -= len(gone)
@@ -259,34 +245,16 @@ class LanceStore:
         if not self._count:
             return [[] for _ in range(len(queries))]
         if allowed is None:
-            return [_best(self._nearest(query, k, None), k) for query in queries]
+            return [best_of(self._nearest(query, k, None), k) for query in queries]
         wanted = sorted(self._all().keys() & set(allowed))
-        parts = [wanted[first : first + _IDS_PER_FILTER] for first in range(0, len(wanted), _IDS_PER_FILTER)]
-        filters = [_id_filter(part) for part in parts]
-        return [_best([row for where in filters for row in self._nearest(query, k, where)], k) for query in queries]
+        parts = [wanted[first : first + IDS_PER_FILTER] for first in range(0, len(wanted), IDS_PER_FILTER)]
+        filters = [id_filter(part) for part in parts]
+        return [best_of([row for where in filters for row in self._nearest(query, k, where)], k) for query in queries]
 
     def _nearest(self, query: Vectors, k: int, where: str | None, *, exact: bool = False) -> list[Neighbour]:
-        """At least the k nearest rows, with all those that are exactly as near as the k-th."""
-        count = k + _TIES
-        while True:
-            rows = self._rows(query, count, where, exact=exact)
-            if len(rows) < count or _best(rows, k)[-1].similarity > min(row.similarity for row in rows):
-                return rows
-            count *= 4
-
-    def _rows(self, query: Vectors, count: int, where: str | None, *, exact: bool) -> list[Neighbour]:
-        search = self._table.search(np.ascontiguousarray(query, dtype=np.float32)).distance_type("dot")
-        if self._facts["index"] == "none" or exact:
-            search = search.bypass_vector_index()
-        else:
-            search = search.nprobes(self._facts["search"]).refine_factor(self._facts["refine"])
-            search = search.ef(2 * count * self._facts["refine"])
-        if where is not None:
-            search = search.where(where, prefilter=True)
-        with _translated(self._folder):
-            table = search.select(["id", "_distance"]).limit(count).to_arrow()
-        distances = table["_distance"].to_pylist()
-        return [Neighbour(i, 1.0 - distance) for i, distance in zip(table["id"].to_pylist(), distances, strict=True)]
+        facts = self._facts
+        effort = None if exact or facts["index"] == "none" else Effort(facts["search"], facts["refine"])
+        return nearest(self._table, query, k, where, self._folder, effort)
 
     def flush(self) -> None:
         """Copy the rows into a new table, build and tune its indexes, and seal it; a crash leaves what was flushed before."""
@@ -296,8 +264,8 @@ class LanceStore:
         try:
             with new_state(self._folder) as state:
                 name = state.path("vectors", ".lance").stem
-                rows = self._batches() if self._count else None
-                self._table = _connect(self._folder).create_table(name, data=rows, schema=self._schema())
+                rows = batches(self._table) if self._count else None
+                self._table = connect(self._folder).create_table(name, data=rows, schema=schema_of(self._dim))
                 self._pinned, self._facts = False, dict(_UNTUNED)
                 for column in ("id", "doc_id") if self._count else ():
                     self._table.create_index(column, config=BTree(), replace=True)
@@ -318,7 +286,7 @@ class LanceStore:
             self._table.search().select(["vector"]).limit(2 * _TUNING_QUERIES).to_arrow()["vector"].combine_chunks()
         )
         queries = tuning_queries(sample.values.to_numpy().reshape(-1, self._dim), _TUNING_QUERIES)
-        truth = ids_of([_best(self._nearest(query, 10, None, exact=True), 10) for query in queries])
+        truth = ids_of([best_of(self._nearest(query, 10, None, exact=True), 10) for query in queries])
         for refine in (10, 30):
             for probes in (1, 4, 16, 64):
                 self._facts |= {"search": probes, "refine": refine}
@@ -327,37 +295,3 @@ class LanceStore:
                 if reached >= TARGET_RECALL:
                     return
         self._facts["note"] = recall_missed(TARGET_RECALL).as_json()
-
-
-def _connect(folder: Path) -> Any:
-    check_place(folder)
-    os.environ.setdefault("LANCE_LOG", "error")
-    import lancedb
-
-    return lancedb.connect(str(folder))  # a table handle sees its own changes, and no other process makes any
-
-
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    """Turn what Lance raises for a damaged table into IndexFormatError; a panic of its Rust code has no importable class."""
-    try:
-        yield
-    except Exception as err:
-        raise IndexFormatError(
-            "stores.lance_fails",
-            "{path} cannot be read by LanceDB ({error})",
-            expected="an undamaged Lance table",
-            do="`quarry doctor INDEX` names the damaged file. Roll back with `quarry generations INDEX --rollback`, or index again "
-            "with --rebuild",
-            path=path,
-            error=str(err)[:300],
-        ) from err
-
-
-def _best(rows: list[Neighbour], k: int) -> list[Neighbour]:
-    return sorted(rows, key=lambda row: (-row.similarity, row.chunk_id))[:k]
-
-
-def _id_filter(ids: Sequence[str]) -> str:
-    quoted = ", ".join("'" + chunk_id.replace("'", "''") + "'" for chunk_id in ids)
-    return f"id IN ({quoted})"
