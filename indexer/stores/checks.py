@@ -10,6 +10,8 @@ from quarry.indexer.embedder import Vectors
 from quarry.indexer.messages import Message
 from quarry.indexer.stores.base import Neighbour
 
+TARGET_RECALL = 0.95  # recall@10 against exact search, below which an index that searches approximately says so
+
 
 def check_addition(ids: Sequence[str], vectors: Vectors, dim: int, known: Collection[str]) -> None:
     """Check an addition before anything is changed.
@@ -80,13 +82,13 @@ def shape_message(kind: np.dtype[Any], shape: tuple[int, ...]) -> Message:
     return Message.of("stores.shape", "{kind} of shape {shape}", kind=str(kind), shape=str(shape))
 
 
-def recall_missed(target: float) -> Message:
-    """Say that tuning did not reach the recall that was aimed at."""
+def recall_missed() -> Message:
+    """Say that tuning did not reach `TARGET_RECALL`."""
     return Message.of(
         "stores.recall_missed",
         "recall@10 of {target} was not reached",
         do="Use --store exact for full recall",
-        target=target,
+        target=TARGET_RECALL,
     )
 
 

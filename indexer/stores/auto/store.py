@@ -17,14 +17,13 @@ from quarry.indexer.messages import Message
 from quarry.indexer.stores.auto.candidates import TUNING_QUERIES, Candidates
 from quarry.indexer.stores.auto.row_reader import RowReader
 from quarry.indexer.stores.base import Neighbour
-from quarry.indexer.stores.checks import check_search, recall_missed
+from quarry.indexer.stores.checks import TARGET_RECALL, check_search, recall_missed
 from quarry.indexer.stores.exact.files import StoredIds
 from quarry.indexer.stores.exact.store import ExactStore
 from quarry.indexer.stores.sealed import HEADER_NAME, Header, State, check_tuned
 
 KIND = "auto"
 EXACT_UP_TO = 128 << 20  # bytes of vectors: read in about 15 ms
-TARGET_RECALL = 0.95
 _FEW_ALLOWED = 20_000  # passages: fewer are compared exactly
 _A_READ = (
     12  # vectors of a scan take as long as one that is read by itself (2 and 0.14 microseconds of 384 numbers each)
@@ -136,5 +135,5 @@ class AutoStore(ExactStore):
         self._reader = RowReader(self._vectors())
         self._facts = {"index": "codes", "refine": 1, **tuned}
         if tuned["recall@10"] < TARGET_RECALL:
-            self._facts["note"] = recall_missed(TARGET_RECALL).as_json()
+            self._facts["note"] = recall_missed().as_json()
         return {**facts, **self._facts}

@@ -19,7 +19,7 @@ from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.messages import Message
 from quarry.indexer.storage.files.sealing import FileFact, unseal
 from quarry.indexer.stores.base import Neighbour
-from quarry.indexer.stores.checks import check_search, ids_of, recall, recall_missed, tuning_queries
+from quarry.indexer.stores.checks import TARGET_RECALL, check_search, ids_of, recall, recall_missed, tuning_queries
 from quarry.indexer.stores.exact.store import ExactStore
 from quarry.indexer.stores.faiss.file import check_file, check_rows
 from quarry.indexer.stores.faiss.library import (
@@ -46,7 +46,6 @@ from quarry.indexer.stores.sealed import (
 
 KIND = "faiss"
 _FILES = (("index", ".faiss"), ("vectors", ".npy"))
-TARGET_RECALL = 0.95
 _AIM = 0.98  # the effort is raised until here, so that other queries than the tuning ones reach the target too
 _HNSW_FROM, _IVF_FROM = 50_000, 2_000_000  # vectors; below, flat search takes a few milliseconds here
 _TUNING_QUERIES = 200
@@ -216,7 +215,7 @@ class FaissStore:
                 if reached >= _AIM:
                     return
         if self._facts["recall@10"] < TARGET_RECALL:
-            self._facts["note"] = recall_missed(TARGET_RECALL).as_json()
+            self._facts["note"] = recall_missed().as_json()
 
     def _move_to_gpu(self) -> None:
         """Search on the GPUs when faiss-gpu is installed instead of faiss-cpu; HNSW stays on the CPU."""

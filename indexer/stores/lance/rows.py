@@ -14,7 +14,7 @@ from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.stores.base import Neighbour
 from quarry.indexer.stores.lance.table import check_place
 
-IDS_PER_FILTER = 2_000  # ids in one `id IN (...)`; more are searched in parts and merged
+_IDS_PER_FILTER = 2_000  # ids in one `id IN (...)`; more are searched in parts and merged
 _TIES = 16  # rows read past k, so that equal similarities at the cut come in id order; more when they do not suffice
 _COPY_ROWS = 8_192  # rows read at once when all are
 
@@ -83,10 +83,9 @@ def batches(table: Any) -> Any:
 
 def by_id(table: Any, ids: Sequence[str], folder: Path) -> Iterator[tuple[list[str], Vectors]]:
     """Yield ids and vectors of those that are stored, in any order. Raises IndexFormatError when they cannot be read."""
-    for first in range(0, len(ids), IDS_PER_FILTER):
-        where = id_filter(ids[first : first + IDS_PER_FILTER])
+    for where in id_filters(ids):
         with translated(folder):
-            rows = table.search().where(where).select(["id", "vector"]).limit(IDS_PER_FILTER).to_arrow()
+            rows = table.search().where(where).select(["id", "vector"]).limit(_IDS_PER_FILTER).to_arrow()
         dim = rows.schema.field("vector").type.list_size
         yield rows["id"].to_pylist(), rows["vector"].combine_chunks().values.to_numpy().reshape(-1, dim)
 
@@ -120,10 +119,12 @@ def best_of(rows: list[Neighbour], k: int) -> list[Neighbour]:
     return sorted(rows, key=lambda row: (-row.similarity, row.chunk_id))[:k]
 
 
-def id_filter(ids: Sequence[str]) -> str:
-    """Return the filter that lets rows of these ids through."""
-    quoted = ", ".join("'" + chunk_id.replace("'", "''") + "'" for chunk_id in ids)
-    return f"id IN ({quoted})"
+def id_filters(ids: Sequence[str]) -> Iterator[str]:
+    """Yield filters that let rows of these ids through, each of some thousands of them."""
+    for first in range(0, len(ids), _IDS_PER_FILTER):
+        part = ids[first : first + _IDS_PER_FILTER]
+        quoted = ", ".join("'" + chunk_id.replace("'", "''") + "'" for chunk_id in part)
+        yield f"id IN ({quoted})"
 
 
 def _rows(

@@ -20,6 +20,7 @@ from quarry.indexer.messages import Message
 from quarry.indexer.storage.files.sealing import unseal
 from quarry.indexer.stores.base import Neighbour
 from quarry.indexer.stores.checks import (
+    TARGET_RECALL,
     check_addition,
     check_search,
     ids_of,
@@ -30,13 +31,12 @@ from quarry.indexer.stores.checks import (
     vectors_message,
 )
 from quarry.indexer.stores.lance.rows import (
-    IDS_PER_FILTER,
     Effort,
     batches,
     best_of,
     by_id,
     connect,
-    id_filter,
+    id_filters,
     nearest,
     rows_of,
     schema_of,
@@ -57,7 +57,6 @@ from quarry.indexer.stores.sealed import (
 )
 
 KIND = "lance"
-TARGET_RECALL = 0.95
 _INDEX_FROM = 100_000
 _TUNING_QUERIES = 100
 _UNTUNED = {"index": "none", "search": 0, "refine": 1, "recall@10": 1.0}
@@ -226,8 +225,8 @@ class LanceStore:
         gone = sorted(self._all().keys() & set(ids))
         if gone:
             self._unpin()
-        for first in range(0, len(gone), IDS_PER_FILTER):
-            self._table.delete(id_filter(gone[first : first + IDS_PER_FILTER]))
+        for where in id_filters(gone):
+            self._table.delete(where)
         for chunk_id in gone:
             del self._all()[chunk_id]
         self._count -= len(gone)
@@ -247,8 +246,7 @@ class LanceStore:
         if allowed is None:
             return [best_of(self._nearest(query, k, None), k) for query in queries]
         wanted = sorted(self._all().keys() & set(allowed))
-        parts = [wanted[first : first + IDS_PER_FILTER] for first in range(0, len(wanted), IDS_PER_FILTER)]
-        filters = [id_filter(part) for part in parts]
+        filters = list(id_filters(wanted))
         return [best_of([row for where in filters for row in self._nearest(query, k, where)], k) for query in queries]
 
     def _nearest(self, query: Vectors, k: int, where: str | None, *, exact: bool = False) -> list[Neighbour]:
@@ -294,4 +292,4 @@ class LanceStore:
                 self._facts["recall@10"] = round(reached, 4)
                 if reached >= TARGET_RECALL:
                     return
-        self._facts["note"] = recall_missed(TARGET_RECALL).as_json()
+        self._facts["note"] = recall_missed().as_json()

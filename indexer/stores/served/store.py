@@ -20,7 +20,7 @@ from quarry.indexer.embedder import Vectors
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.storage.files.sealing import unseal
 from quarry.indexer.stores.base import Neighbour
-from quarry.indexer.stores.checks import check_search, ids_of, recall, recall_missed, tuning_queries
+from quarry.indexer.stores.checks import TARGET_RECALL, check_search, ids_of, recall, recall_missed, tuning_queries
 from quarry.indexer.stores.exact.files import StoredIds
 from quarry.indexer.stores.exact.store import ExactStore
 from quarry.indexer.stores.sealed import HEADER_NAME, Header, check_tuned, new_state
@@ -29,7 +29,6 @@ from quarry.indexer.stores.served.milvus import MilvusServer
 from quarry.indexer.stores.served.qdrant import QdrantServer
 from quarry.indexer.stores.served.server import VectorServer, check_uri
 
-TARGET_RECALL = 0.95
 _AIM = 0.98  # the effort is raised until here, so that other queries than the tuning ones reach the target too
 _TUNE_FROM = 10_000  # vectors; servers compare fewer one by one
 _TUNING_QUERIES = 200
@@ -180,7 +179,7 @@ class ServedStore(ExactStore):
             if reached >= _AIM:
                 return
         if self._facts["recall@10"] < TARGET_RECALL:
-            self._facts["note"] = recall_missed(TARGET_RECALL).as_json()
+            self._facts["note"] = recall_missed().as_json()
 
     def _sweep(self) -> None:
         """Remove collections that were made for this index and that none of its stores names; what cannot be read is left."""

@@ -95,7 +95,7 @@ class TestLance(VectorStoreContract):
         assert len(list((tables[0] / "data").iterdir())) == 1
 
     def test_a_large_filter_is_searched_in_parts(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("quarry.indexer.stores.lance.store._IDS_PER_FILTER", 7)
+        monkeypatch.setattr("quarry.indexer.stores.lance.rows._IDS_PER_FILTER", 7)
         store, vectors = self.filled(tmp_path)
         store.flush()
         allowed = names(60)[:30]
