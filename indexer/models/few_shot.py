@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from quarry.indexer.errors import ModelError, SettingsError
 from quarry.indexer.models.format import with_instruction
+from quarry.indexer.models.token_spans import CHARS_PER_TOKEN, encodable
 from quarry.indexer.storage.files.durable import write_atomic
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ def cut_shots(
 
 def cut_text(text: str, tokens: int, tokenizer: "Tokenizer") -> str:
     """Return the beginning of a text that has at most so many tokens."""
-    offsets = _encoded(text[: tokens * 64], tokenizer).offsets
+    offsets = _encoded(text[: tokens * CHARS_PER_TOKEN], tokenizer).offsets
     return text[: offsets[tokens - 1][1]] if len(offsets) > tokens else text
 
 
@@ -129,7 +130,7 @@ def _tokens(text: str, tokenizer: "Tokenizer") -> int:
 
 
 def _encoded(text: str, tokenizer: "Tokenizer") -> Any:
-    return tokenizer.encode(text.encode("utf-8", "replace").decode("utf-8"), add_special_tokens=False)
+    return tokenizer.encode(encodable(text), add_special_tokens=False)
 
 
 def checked_shots(shots: Iterable[Sequence[str]]) -> tuple[Shot, ...]:

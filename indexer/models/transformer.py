@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +26,11 @@ from quarry.indexer.embedder import (
 from quarry.indexer.errors import ModelError
 from quarry.indexer.messages import Message
 from quarry.indexer.models.batching import TokenBudget
+from quarry.indexer.models.fitting import Fitter, Frame, OwnTokens
 from quarry.indexer.models.forward.precision import Precision
 from quarry.indexer.models.forward.replica import Encoded, Replica
 from quarry.indexer.models.kept_questions import KeptQuestions, TextParts
-from quarry.indexer.models.token_spans import Fitted, Frame, HfTokenSpans, OwnTokens
+from quarry.indexer.models.token_spans import HfTokenSpans
 from quarry.indexer.models.tokenizer import ModelTokenizer
 
 _WINDOW = 8192  # texts tokenized and sorted together: bounds the memory for tokens
@@ -38,7 +39,6 @@ _BUDGET_CPU = 2048
 _BUDGET_GPU = 131_072
 _QUERIES_KEPT = 16  # queries whose token states are kept; more at once are an evaluation, and are not
 _BYTES_KEPT = 256 * 1024**2  # of their token states
-_CHARS_PER_TOKEN = 64  # no tokenizer makes tokens that long, so text past it is cut before tokenizing
 
 
 def _too_long(tokens: int) -> ModelError:
@@ -90,7 +90,7 @@ class TransformerEmbedder:
         self._budget = TokenBudget(tokens, _too_long)
         self._pad = tokenizer.padding
         self._tokenizer = tokenizer.backend_tokenizer  # one, and never changed: each takes 100 MB with 128,000 tokens
-        self._room = spec.max_tokens - self._tokenizer.num_special_tokens_to_add(False)
+        self._fitter = Fitter(self._tokenizer, spec.max_tokens)
         self._tokens = HfTokenSpans(self._tokenizer, spec.model)
         heads = replicas[0].heads
         self._heads = heads.digest if heads else ""
@@ -151,7 +151,7 @@ class TransformerEmbedder:
 
     def _embed_queries(self, texts: Sequence[str]) -> Vectors:
         frame = Frame.of(self._spec.query_format, "{query}")
-        asked = [frame.around(text, self._spec.max_tokens * _CHARS_PER_TOKEN) for text in texts]
+        asked = self._fitter.framed(texts, frame)
         if len(texts) > self._kept.most:
             return self._embed(asked, None, frame=frame)
         own = self._own(frame.head, frame.tail)
@@ -222,9 +222,7 @@ class TransformerEmbedder:
         """Return the character ranges in `text` of the tokens that have states, shape (n_tokens, 2)."""
         shape, name = (self._spec.query_format, "{query}") if query else (self._spec.document_format, "{text}")
         head, tail = shape.split(name, 1)
-        clean = (head + text + tail).encode("utf-8", "replace").decode("utf-8")
-        frame = Frame(head, tail) if query else None
-        fitted = self._whole(clean, self._tokenizer.encode(clean, add_special_tokens=False), frame)
+        fitted = self._fitter.fit(head + text + tail, Frame(head, tail) if query else None)
         own = self._own(head, tail).positions(fitted.encoding, fitted.length)
         spans = np.array(fitted.encoding.offsets, dtype=np.int64).reshape(-1, 2)[own] - len(head)
         return np.clip(spans, 0, len(text))
@@ -266,16 +264,7 @@ class TransformerEmbedder:
     def _encoded(
         self, texts: list[str], own: OwnTokens | None, frame: Frame | None
     ) -> Iterator[tuple[list[int], Encoded]]:
-        longest = self._spec.max_tokens * _CHARS_PER_TOKEN + (len(frame.head) + len(frame.tail) if frame else 0)
-        clean = [text[:longest].encode("utf-8", "replace").decode("utf-8") for text in texts]
-        encode = self._tokenizer.encode_batch_fast if own is None else self._tokenizer.encode_batch  # fast: no offsets
-        ids: list[list[int]] = []
-        mine: list[NDArray[np.int64]] = []
-        for encoding, text in zip(encode(clean, add_special_tokens=False), clean, strict=True):
-            whole = self._whole(text, encoding, frame)
-            ids.append(whole.encoding.ids)
-            if own is not None:
-                mine.append(own.positions(whole.encoding, whole.length))
+        ids, mine = self._fitter.fit_all(texts, own, frame)
         lengths = [len(row) for row in ids]
         batches = self._budget.batches(lengths)
 
@@ -296,17 +285,6 @@ class TransformerEmbedder:
             ]
             for task in tasks:
                 yield from task.result()
-
-    def _whole(self, text: str, encoding: Any, frame: Frame | None) -> Fitted:
-        """Cut to the model's length, within the query where there is a format around it, and add the special tokens."""
-        if frame is None or len(encoding.ids) <= self._room:
-            encoding.truncate(self._room)
-            fitted = Fitted(encoding, len(text))
-        else:
-            fitted = frame.fit(
-                text, encoding, self._room, lambda one: self._tokenizer.encode(one, add_special_tokens=False)
-            )
-        return Fitted(self._tokenizer.post_process(fitted.encoding, None, True), fitted.length)
 
     def _forward(self, replica: Replica, rows: list[list[int]], own: list[NDArray[np.int64]]) -> Encoded:
         """Run some rows of token ids at once. A text without tokens is one padding token."""

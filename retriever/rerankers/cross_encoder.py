@@ -13,6 +13,7 @@ from quarry.indexer.models.folder import check_folder, stored_id
 from quarry.indexer.models.forward.precision import Compute, Precision, WantedPrecision, compute_exactly, split_device
 from quarry.indexer.models.loading import choose_device, load_tokenizer, load_weights
 from quarry.indexer.models.profiles import reranker_profile
+from quarry.indexer.models.token_spans import CHARS_PER_TOKEN, encodable
 from quarry.retriever.base import Reranker
 from quarry.retriever.rerankers.batched import PairScorer, pair_too_long
 from quarry.retriever.rerankers.depth import Depth, always_whole
@@ -105,7 +106,7 @@ def pair_tokens(
 
     Training reads its pairs through this function too, so that a reranker sees what it was trained on.
     """
-    clean = [text.encode("utf-8", "replace").decode("utf-8")[: max_tokens * 64] for text in (query, *passages)]
+    clean = [encodable(text)[: max_tokens * CHARS_PER_TOKEN] for text in (query, *passages)]
     special = tokenizer.num_special_tokens_to_add(True)
     query_tokens = tokenizer.encode(clean[0], add_special_tokens=False)
     query_tokens.truncate(int(max_tokens * _MAX_QUERY_SHARE))

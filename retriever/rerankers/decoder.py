@@ -22,6 +22,7 @@ from quarry.indexer.models.batching import TokenBudget
 from quarry.indexer.models.forward.precision import Compute, compute_exactly
 from quarry.indexer.models.loading import load_tokenizer, load_weights
 from quarry.indexer.models.profiles import RerankerProfile
+from quarry.indexer.models.token_spans import CHARS_PER_TOKEN, encodable
 from quarry.indexer.models.tokenizer import ModelTokenizer
 from quarry.retriever.rerankers.batched import PairScorer, pair_too_long
 from quarry.retriever.rerankers.depth import Adjustable, Depth, PairBatch, always_whole, no_compression
@@ -189,7 +190,7 @@ class PairLayout:
 def decoder_pairs(layout: PairLayout, query: str, passages: Sequence[str]) -> list[PairTokens]:
     """Return the tokens of a query with each passage."""
     longest, encode = layout.max_tokens, layout.tokenizer.encode_batch
-    clean = [text.encode("utf-8", "replace").decode("utf-8")[: longest * 64] for text in (query, *passages)]
+    clean = [encodable(text)[: longest * CHARS_PER_TOKEN] for text in (query, *passages)]
     asked = encode([f"A: {clean[0]}"], add_special_tokens=False)[0].ids
     head = [*layout.start, *asked[: int(longest * _QUERY_SHARE)]]
     room = longest + len(layout.prompt) - len(head)

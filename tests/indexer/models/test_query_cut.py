@@ -6,8 +6,8 @@ import pytest
 
 from quarry.indexer.embedder import EmbedderSpec
 from quarry.indexer.models.encoder import load_embedder
+from quarry.indexer.models.fitting import Frame
 from quarry.indexer.models.format import write_profile
-from quarry.indexer.models.token_spans import Frame
 from quarry.training.fit.models.trainable import open_trainable
 from quarry.training.fit.rows.tokens import Tokenizer
 from quarry.training.fit.spec import TrainSpec

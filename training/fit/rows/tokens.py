@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from quarry.indexer.models.few_shot import ALL_TOKENS, cut_text, without_shots
+from quarry.indexer.models.fitting import Frame
 from quarry.indexer.models.format import ModelFormat, with_instruction
-from quarry.indexer.models.token_spans import Frame
+from quarry.indexer.models.token_spans import CHARS_PER_TOKEN, encodable
 from quarry.indexer.models.tokenizer import ModelTokenizer
 from quarry.training.examples.row import NO_INSTRUCTION
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-_CHARS_PER_TOKEN = 64  # as in the encoder: no tokenizer here makes tokens that long
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +37,16 @@ class Tokenizer:
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the tokens of each text, special ones included."""
-        longest = self._max_tokens * _CHARS_PER_TOKEN
-        clean = [text[:longest].encode("utf-8", "replace").decode("utf-8") for text in texts]
+        longest = self._max_tokens * CHARS_PER_TOKEN
+        clean = [encodable(text[:longest]) for text in texts]
         return [encoding.ids for encoding in self._fast.encode_batch_fast(clean)]
 
     def encode_queries(self, queries: Sequence[str], formats: Sequence[str]) -> list[list[int]]:
         """Return the tokens of each query in its format, special ones included; what the format has behind it is never cut."""
         frames = [Frame.of(query_format, "{query}") for query_format in formats]
-        longest = self._max_tokens * _CHARS_PER_TOKEN
+        longest = self._max_tokens * CHARS_PER_TOKEN
         texts = [frame.around(query, longest) for frame, query in zip(frames, queries, strict=True)]
-        clean = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
+        clean = [encodable(text) for text in texts]
         found = []
         for encoding, frame, text in zip(
             self._whole.encode_batch(clean, add_special_tokens=False), frames, clean, strict=True
