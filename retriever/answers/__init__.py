@@ -2,7 +2,7 @@
 
     search -> passages packed into a token budget               packing
     -> is the evidence enough to answer from?                   signals, calibration, evidence (no: refusal)
-    -> a model writes, sentence by sentence                     prompt, generate, quarry.retriever.llm
+    -> a model writes, sentence by sentence                     drafting, prompt, generate, quarry.retriever.llm
        or the documents' own sentences answer                   extract, sentences
     -> every citation checked against its passage               citations, facts
     -> markup and foreign links taken out                       plain

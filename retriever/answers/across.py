@@ -11,7 +11,8 @@ from time import perf_counter
 
 from quarry.indexer.joined.ids import apart, named
 from quarry.indexer.records import Document
-from quarry.retriever.answers.answer import AskOptions, GroundedAnswer, Listener, Prepared, answered
+from quarry.retriever.answers.answer import AskOptions, GroundedAnswer, Prepared, answered
+from quarry.retriever.answers.drafting import Listener
 from quarry.retriever.answers.packing import Packed, Packing, pack
 from quarry.retriever.answers.refusals.questions import cited_before, fused, plan
 from quarry.retriever.results import Result

@@ -8,27 +8,19 @@ Every step has a fallback: without an endpoint, or when it fails, the best sente
 evidence nothing answers, and the nearest passages are shown as just that.
 """
 
-import re
-from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from quarry.indexer.errors import ModelError
-from quarry.indexer.language import language_of
 from quarry.indexer.lexical.analyzer import Analyzer
 from quarry.indexer.messages import Message
-from quarry.indexer.records import BETWEEN_HEADINGS
-from quarry.retriever.answers.citations import Checker, Sentence
+from quarry.retriever.answers.citations import Sentence
+from quarry.retriever.answers.drafting import Draft, Drafter, Listener, Origin
 from quarry.retriever.answers.evidence import Grounds, weigh
-from quarry.retriever.answers.extract import extract
-from quarry.retriever.answers.generate import NotFoundError, generated
 from quarry.retriever.answers.packing import STANDARD_BUDGET, Packed, Packing, pack
-from quarry.retriever.answers.plain import defang, urls
 from quarry.retriever.answers.prompt import AnswerLanguage, Prompt, answer_language, prompt_for
 from quarry.retriever.answers.refusals.questions import Search, Turn, cited_before, fused, plan
 from quarry.retriever.llm.chat import Writer
-from quarry.retriever.llm.endpoint import Unanswered
 from quarry.retriever.llm.stream import StreamOptions
 from quarry.retriever.ranking import Query
 from quarry.retriever.results import Answer, Result
@@ -37,12 +29,6 @@ from quarry.retriever.sections.context import read_large
 
 if TYPE_CHECKING:
     from quarry.indexer.embedder import Embedder
-
-Origin: TypeAlias = Literal["generated", "extractive", "refused"]
-Listener: TypeAlias = Callable[[Sentence], None]
-_SENTENCES = 3  # of an extractive answer
-_HEADINGS = re.compile(r"(?m)(?:^#{1,6}[ \t]+\S.*\n+)+(?=[^\s#])")
-_HEADING = re.compile(r"(?m)^(?P<level>#{1,6})[ \t]+(?P<name>\S.*?)[ \t#]*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +108,6 @@ class GroundedAnswer:
         }
 
 
-@dataclass(slots=True)
-class _Draft:
-    """An answer in the making."""
-
-    origin: Origin = "refused"
-    sentences: list[Sentence] = field(default_factory=list)
-    notes: list[Message] = field(default_factory=list)
-    model: str = ""
-
-
 def ask(
     searcher: Searcher,
     question: str,
@@ -170,13 +146,13 @@ def answered(
 ) -> GroundedAnswer:
     """Answer from what was found; `started` is when it began, by `perf_counter`."""
     found = ready.found
-    draft = _Draft(notes=[*ready.planned.notes, *found.notices, *found.degraded, *_left_out(ready.packing)])
+    draft = Draft(notes=[*ready.planned.notes, *found.notices, *found.degraded, *_left_out(ready.packing)])
     if ready.answerable:
-        asker = _Asker(ready.analyzer, found.query.text, ready.packing.passages, listen or _nobody)
+        drafter = Drafter(ready.analyzer, found.query.text, ready.packing.passages, listen or _nobody)
         if settings.endpoint is not None:
-            asker.generate(settings.endpoint, settings.limits, draft)
+            drafter.generate(settings.endpoint, settings.limits, draft)
         if settings.endpoint is None or (draft.origin == "generated" and not draft.sentences):
-            asker.extract(ready.embedder, draft)
+            drafter.extract(ready.embedder, draft)
     return GroundedAnswer(
         question=question if settings.before else found.query.text,
         language=answer_language(found.query.text),
@@ -267,82 +243,3 @@ def _left_out(packing: Packing) -> list[Message]:
                 )
             )
     return notes
-
-
-def _with_headings(text: str) -> str:
-    """Return an extract with the headings above it in front of it, as one sentence."""
-    colon = "：" if language_of(text) == "zh" else ": "
-
-    def path(found: re.Match[str]) -> str:
-        names: list[str] = []
-        last, before = 7, len(found[0])
-        for heading in reversed(list(_HEADING.finditer(found[0]))):
-            if len(heading["level"]) >= last:  # not above the one below it: a comment in code, say
-                break
-            last, before = len(heading["level"]), heading.start()
-            names.insert(0, heading["name"])
-        return found[0][:before] + BETWEEN_HEADINGS.join(names) + colon
-
-    return _HEADINGS.sub(path, text)
-
-
-def _broken_off(why: Message) -> Message:
-    return Message.of("answers.incomplete", "the answer is not complete: {why}", why=why)
-
-
-def _replaced(why: Message) -> Message:
-    return Message.of("answers.replaced", "sentences of the documents answer instead of the model: {why}", why=why)
-
-
-class _Asker:
-    """The two ways to answer from passages."""
-
-    def __init__(self, analyzer: Analyzer, question: str, passages: Sequence[Packed], listen: Listener) -> None:
-        self._question = question
-        self._passages = passages
-        self._analyzer = analyzer
-        self._listen = listen
-
-    def generate(self, endpoint: Writer, limits: StreamOptions, draft: _Draft) -> None:
-        """Let a model answer. When it says that it cannot, the answer is a refusal; when it fails, nothing is decided."""
-        draft.model, draft.origin = endpoint.model, "generated"
-        checker = Checker(self._passages, self._analyzer)
-        try:
-            for sentence in generated(self._question, self._passages, endpoint, checker, limits):
-                draft.sentences.append(sentence)
-                self._listen(sentence)
-        except NotFoundError:
-            draft.origin = "refused"
-            draft.notes.append(
-                Message.of(
-                    "answers.not_found", "the model {model} found no answer in the passages", model=endpoint.model
-                )
-            )
-        except (ModelError, Unanswered) as err:
-            draft.notes.append(_broken_off(err.message) if draft.sentences else _replaced(err.message))
-        else:
-            if not draft.sentences:
-                draft.notes.append(
-                    Message.of(
-                        "answers.nothing_readable",
-                        "the model {model} wrote nothing readable; sentences of the documents answer instead",
-                        model=endpoint.model,
-                    )
-                )
-            elif all(sentence.support == "unsupported" for sentence in draft.sentences):
-                draft.notes.append(
-                    Message.of(
-                        "answers.unsupported",
-                        "no sentence of the model is supported by the passages",
-                        do="Do not rely on this answer",
-                    )
-                )
-
-    def extract(self, embedder: "Embedder | None", draft: _Draft) -> None:
-        """Answer with the documents' own sentences."""
-        by_number = {passage.number: passage for passage in self._passages}
-        for found in extract(self._question, self._passages, self._analyzer, embedder, _SENTENCES):
-            text = defang(_with_headings(found.text), urls(by_number[found.number].text)).strip()
-            sentence = Sentence(text, (found.number,), "supported", overlap=1.0, cited_by="quarry", gap="\n")
-            draft.sentences.append(sentence)
-        draft.origin = "extractive" if draft.sentences else "refused"

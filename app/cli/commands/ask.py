@@ -28,8 +28,9 @@ from quarry.indexer.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from quarry.retriever.answers.answer import AskOptions, GroundedAnswer, Listener
+    from quarry.retriever.answers.answer import AskOptions, GroundedAnswer
     from quarry.retriever.answers.citations import Sentence
+    from quarry.retriever.answers.drafting import Listener
     from quarry.retriever.answers.packing import Packed
     from quarry.retriever.answers.refusals.calibrate import Kept
     from quarry.retriever.llm.endpoint import Endpoint

@@ -129,7 +129,7 @@ def test_wrong_usage(index, arguments, code, match):
 
 
 def test_a_remote_endpoint_is_told_before_anything_is_sent(index, monkeypatch):
-    monkeypatch.setattr("quarry.retriever.answers.answer._Asker.generate", lambda *_: None)
+    monkeypatch.setattr("quarry.retriever.answers.drafting.Drafter.generate", lambda *_: None)
     done = quarry(
         "ask", index, QUESTION, "--endpoint", "https://llm.example/v1", "--endpoint-model", "m", "--route", "bm25"
     )
