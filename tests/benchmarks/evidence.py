@@ -37,6 +37,7 @@ from quarry.retriever.answers.refusals.calibration import (
     Kind,
     Model,
     shipped,
+    shipped_file,
     shipped_origin,
     weighted_quantile,
 )
@@ -196,7 +197,7 @@ def ship(found: dict[str, list[Case]]) -> None:
         origin=shipped_origin(len(groups), total),
         embedder="intfloat/multilingual-e5-small",
     )
-    made.save(Path(kept.__file__).parent / kept.NAME)
+    made.save(shipped_file())
     for kind in FITTED:
         model = made.model(kind)
         print(f"\n{kind}: threshold {model.threshold:.3f}")

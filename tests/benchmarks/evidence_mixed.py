@@ -19,7 +19,6 @@ import numpy as np
 from quarry.app.wiring import choose_model
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.language import language_of
-from quarry.retriever.answers.refusals import calibration as kept
 from quarry.retriever.answers.refusals.calibration import (
     REFUSED,
     Kind,
@@ -27,6 +26,7 @@ from quarry.retriever.answers.refusals.calibration import (
     fit,
     kind_of,
     shipped,
+    shipped_file,
     values,
     weighted_quantile,
 )
@@ -175,7 +175,7 @@ def main(arguments: Sequence[str]) -> None:
     table(found, "across" if arguments[1:] == ["across"] else "tokens")
     if arguments[1:] == ["ship"]:
         made = replace(shipped(), across=fit_across(found, "across"), tokens=fit_across(found, "tokens"))
-        made.save(Path(kept.__file__).parent / kept.NAME)
+        made.save(shipped_file())
 
 
 if __name__ == "__main__":

@@ -229,7 +229,12 @@ def shipped_origin(sets: int, questions: int) -> Message:
 @cache
 def shipped() -> Calibration:
     """Return the calibration that comes with Quarry."""
-    return Calibration.of(loads(files("quarry.retriever.answers").joinpath(NAME).read_text(encoding="utf-8")))
+    return Calibration.load(shipped_file())
+
+
+def shipped_file() -> Path:
+    """Return where the calibration that comes with Quarry is."""
+    return Path(str(files("quarry.retriever.answers").joinpath(NAME)))
 
 
 def fit(

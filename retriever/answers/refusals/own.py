@@ -15,7 +15,7 @@ from quarry.indexer.errors import SettingsError
 from quarry.indexer.messages import Message
 from quarry.indexer.stores.centroids import major_languages
 from quarry.retriever.answers.evidence import shipped_for
-from quarry.retriever.answers.refusals.calibrate import LEAST, MOST, cases, judged_by_name
+from quarry.retriever.answers.refusals.calibrate import LEAST, MOST, Case, cases, judged_by_name
 from quarry.retriever.answers.refusals.calibration import NAME, Calibration
 from quarry.retriever.answers.refusals.promise import own_threshold
 from quarry.retriever.asking import can_be_asked
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from quarry.indexer.opened import Index
     from quarry.retriever.searcher import Searcher
 
+_WHOLE = 1 - 1e-9  # of a sentence's words, by their idf: sums of the same numbers differ in their last bits
 _GROWN = 1.2  # times as many passages, or as few: then the thresholds are set again
 
 
@@ -52,7 +53,7 @@ def calibrate_on_own(searcher: "Searcher", embedder: "Embedder | None") -> Calib
     queries = [Query(str(number), question) for number, (_, question) in enumerate(asked)]
     qrels = {str(number): {document_of(chunk_id): 1} for number, (chunk_id, _) in enumerate(asked)}
     base = shipped_for(index)
-    by_name = judged_by_name(base, cases(searcher, queries, qrels, (), embedder))
+    by_name = judged_by_name(base, unanswerable(cases(searcher, queries, qrels, (), embedder)))
     near = {name: judged.near for name, judged in by_name.items() if len(judged.near) >= LEAST}
     if not near:
         return None
@@ -84,6 +85,11 @@ def own_questions(index: "Index") -> list[tuple[str, str]]:
         # a sentence such as "-v -x" reads as a query that only leaves out
         found += [(probe.chunk_id, probe.question) for probe in probes if can_be_asked(probe.question)]
     return found
+
+
+def unanswerable(found: Sequence[Case]) -> list[Case]:
+    """Return cases of an index's own sentences without the near misses that are none: another passage has all words of the sentence."""
+    return [case for case in found if case.source != "answer left out" or case.signals.cover < _WHOLE]
 
 
 def _present(index: "Index") -> Calibration | None:

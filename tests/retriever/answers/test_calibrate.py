@@ -11,12 +11,12 @@ from quarry.indexer.records import Document
 from quarry.retriever.answers.evidence import calibration_of, weigh
 from quarry.retriever.answers.refusals.calibrate import LEAST, Case, calibrate, cases, fit_cases, quality
 from quarry.retriever.answers.refusals.calibration import NAME, Calibration, shipped
-from quarry.retriever.answers.refusals.own import calibrate_on_own, own_questions
+from quarry.retriever.answers.refusals.own import calibrate_on_own, own_questions, unanswerable
 from quarry.retriever.answers.refusals.promise import NEVER
 from quarry.retriever.answers.refusals.signals import Signals
 from quarry.retriever.data.datasets import Dataset
 from quarry.retriever.ranking import Query
-from quarry.retriever.searcher import Searcher
+from quarry.retriever.searcher import Searcher, document_of
 from tests.benchmarks.evidence import fit_families
 from tests.fakes import WordEmbedder
 
@@ -149,6 +149,25 @@ def test_an_index_sets_its_thresholds_by_its_own_documents_once(tmp_path):
     assert Calibration.load(searcher.index.root / NAME) == judged
     (searcher.index.root / NAME).write_text("{")
     assert calibrate_on_own(searcher, embedder) == made
+
+
+def test_a_sentence_that_another_document_holds_too_is_no_near_miss(tmp_path):
+    embedder = WordEmbedder(dim=256)
+    longer = [replace(one, text=f"{one.text} Its leaves are picked in month {n}.") for n, one in enumerate(DOCUMENTS)]
+    copies = [replace(one, doc_id=f"{one.doc_id}-copy", text=f"{one.text} Both are so.") for one in longer]
+    index_documents(tmp_path / "index", [*longer, *copies], embedder)
+    twice = Searcher.open(tmp_path / "index", embedder=embedder)
+    asked = own_questions(twice.index)
+    queries = [Query(str(number), text) for number, (_, text) in enumerate(asked)]
+    qrels = {str(number): {document_of(chunk_id): 1} for number, (chunk_id, _) in enumerate(asked)}
+    found = cases(twice, queries, qrels, (), embedder)
+    plants = [number for number, query in enumerate(queries) if query.text != "Both are so."]
+    assert len(plants) >= LEAST
+    kept = unanswerable(found)
+    assert [case for case in kept if case.source != "answer left out"] == [
+        case for case in found if case.source != "answer left out"
+    ]
+    assert not [number for number in plants if found[2 * number + 1] in kept]
 
 
 def test_sentences_that_cannot_be_asked_are_no_questions(tmp_path):
