@@ -4,8 +4,9 @@ import ast
 import re
 import tomllib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from string import Formatter
 from typing import Any
 
@@ -138,40 +139,50 @@ def _examples(parts: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("code", sorted(CODES))
-def test_every_message_can_be_shown_in_both_languages(code):
-    made = CODES[code]
-    first = made[0]
-    assert all(site.parts == first.parts for site in made), f"{code} has several wordings: {made}"
-    assert code in chinese(), f"{code} ({first.where}) has no Chinese words; add it to app/words/*.zh.toml"
-    other = chinese()[code]
-    assert set(other) == set(first.parts), f"{code}: parts differ: {sorted(other)} and {sorted(first.parts)}"
-    for part, template in first.parts.items():
-        assert _names(other[part]) == _names(template), f"{code}.{part}: {other[part]} and {template}"
-    message = Message(code, *(first.parts.get(part, "") for part in PARTS), params=_examples(first.parts))
-    assert "{" not in words(message, "en")
-    assert "{" not in words(message, "zh")
-    assert re.search(r"[\u4e00-\u9fff]", words(message, "zh"))
+def _by_room(codes: Iterable[str]) -> list[Any]:
+    """The codes of each room: a test of a room takes what one of a code takes, and there are thousands of codes."""
+    of_room = groupby(sorted(codes), lambda code: code.partition(".")[0])
+    return [pytest.param(list(found), id=room) for room, found in of_room]
 
 
-@pytest.mark.parametrize("code", sorted(CODES))
-def test_every_name_of_a_template_gets_its_value_where_the_message_is_made(code):
-    for site in CODES[code]:
-        assert not site.missing, f"{site.where}: {code} gives no value for {site.missing}"
+@pytest.mark.parametrize("codes", _by_room(CODES))
+def test_every_message_can_be_shown_in_both_languages(codes):
+    for code in codes:
+        made = CODES[code]
+        first = made[0]
+        assert all(site.parts == first.parts for site in made), f"{code} has several wordings: {made}"
+        assert code in chinese(), f"{code} ({first.where}) has no Chinese words; add it to app/words/*.zh.toml"
+        other = chinese()[code]
+        assert set(other) == set(first.parts), f"{code}: parts differ: {sorted(other)} and {sorted(first.parts)}"
+        for part, template in first.parts.items():
+            assert _names(other[part]) == _names(template), f"{code}.{part}: {other[part]} and {template}"
+        message = Message(code, *(first.parts.get(part, "") for part in PARTS), params=_examples(first.parts))
+        assert "{" not in words(message, "en"), code
+        assert "{" not in words(message, "zh"), code
+        assert re.search(r"[\u4e00-\u9fff]", words(message, "zh")), code
 
 
-@pytest.mark.parametrize("code", sorted(CODES))
-def test_a_code_begins_with_a_room_of_its_package(code):
-    for site in CODES[code]:
-        assert PACKAGE_OF[code.partition(".")[0]] == site.package, f"{site.where}: {code}"
+@pytest.mark.parametrize("codes", _by_room(CODES))
+def test_every_name_of_a_template_gets_its_value_where_the_message_is_made(codes):
+    for code in codes:
+        for site in CODES[code]:
+            assert not site.missing, f"{site.where}: {code} gives no value for {site.missing}"
 
 
-@pytest.mark.parametrize("code", sorted(chinese()))
-def test_chinese_words_have_chinese_signs_and_no_english_plurals(code):
-    for part, template in chinese()[code].items():
-        assert not any("|" in spec for spec in _specs(template)), f"{code}.{part}: a plural form: {template}"
-        beside = re.search(r"[\u4e00-\u9fff][,;:?!](?!\S)|[\u4e00-\u9fff][,;?!](?=[\u4e00-\u9fff])", template)
-        assert not beside, f"{code}.{part}: Western punctuation: {template}"
+@pytest.mark.parametrize("codes", _by_room(CODES))
+def test_a_code_begins_with_a_room_of_its_package(codes):
+    for code in codes:
+        for site in CODES[code]:
+            assert PACKAGE_OF[code.partition(".")[0]] == site.package, f"{site.where}: {code}"
+
+
+@pytest.mark.parametrize("codes", _by_room(chinese()))
+def test_chinese_words_have_chinese_signs_and_no_english_plurals(codes):
+    for code in codes:
+        for part, template in chinese()[code].items():
+            assert not any("|" in spec for spec in _specs(template)), f"{code}.{part}: a plural form: {template}"
+            beside = re.search(r"[\u4e00-\u9fff][,;:?!](?!\S)|[\u4e00-\u9fff][,;?!](?=[\u4e00-\u9fff])", template)
+            assert not beside, f"{code}.{part}: Western punctuation: {template}"
 
 
 def test_no_chinese_words_are_left_over():
