@@ -1,6 +1,7 @@
 """Fixtures shared by all tests: where the real data is, and the offline model."""
 
 import gc
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -8,6 +9,11 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+
+# A worker of pytest-xdist has one core for itself: threads of torch and NumPy beyond one wait, spinning, for the core of the next
+# worker (39 tests of encoders, two cores: 13 s of a processor with one thread, 27 s with two). Tests about threads set their own.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A deadline of wall time fails on a busy machine, not on wrong code.
 hypothesis.settings.register_profile("quarry", deadline=None)
