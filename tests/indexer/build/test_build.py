@@ -32,6 +32,7 @@ from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.pointer import POINTER_NAME
 from tests.fakes import WordEmbedder
 from tests.indexer.older import into_format_3, part_of
+from tests.sizes import KILLS
 
 TEXTS = {
     "zh/借书.md": "# 借书规则\n\n每位读者一次可以借十本书，借期三十天。\n\n## 续借\n\n到期前可以在网上续借两次。",
@@ -393,13 +394,9 @@ def _kill_while_building(corpus: Path, index: Path, kills: int) -> None:
         assert len(Index.open(index).vectors) == Index.open(index).manifest.chunks
 
 
-def test_kill_9_at_any_moment_leaves_a_generation_answering(corpus, index):
-    _kill_while_building(corpus, index, 3)
-
-
 @pytest.mark.slow
-def test_kill_9_forty_times(corpus, index):
-    _kill_while_building(corpus, index, 40)
+def test_kill_9_at_any_moment_leaves_a_generation_answering(corpus, index):
+    _kill_while_building(corpus, index, KILLS)
 
 
 def test_a_reader_keeps_its_generation_while_a_new_one_is_built(corpus, index):

@@ -32,6 +32,7 @@ from tests.indexer.writing import (
     write_index,
     write_store,
 )
+from tests.sizes import KILLS
 
 pytestmark = pytest.mark.slow
 
@@ -99,15 +100,15 @@ def folder(tmp_path):
         yield Path(name)
 
 
-@pytest.mark.parametrize(("kind", "kills"), [("exact", 80), ("faiss", 60), ("lance", 60)])
-def test_kill_9_while_generations_are_made_and_switched(folder, kind, kills):
+@pytest.mark.parametrize("kind", ["exact", "faiss", "lance"])
+def test_kill_9_while_generations_are_made_and_switched(folder, kind):
     index, corpus = folder / "index", folder / "corpus"
     corpus.mkdir()
     killer, state = Killer(write_index, kind), {}
     while not (index / POINTER_NAME).exists():
         killer.once(index, kind, corpus)
     reader = Reader(index)
-    for _ in range(kills):
+    for _ in range(KILLS):
         finished, doing = killer.once(index, kind, corpus)
         found = state_of(index)
         before = json.loads(finished) if finished else state
@@ -115,8 +116,8 @@ def test_kill_9_while_generations_are_made_and_switched(folder, kind, kills):
         state = found
     said = reader.stop()
     assert said.isdigit(), said
-    assert int(said) > kills / 4
-    assert killer.finished_steps > kills / 2
+    assert int(said) > KILLS / 4
+    assert killer.finished_steps > KILLS / 2
 
 
 @pytest.mark.parametrize("kind", STORE_KINDS)
@@ -125,7 +126,7 @@ def test_kill_9_while_a_store_is_flushed(folder, kind):
     store.add(["d0#0"], vector_of("d0#0"))
     store.flush()
     killer, ids = Killer(write_store, kind), ["d0#0"]
-    for _ in range(25):
+    for _ in range(KILLS):
         finished, doing = killer.once(folder, kind)
         before = json.loads(finished) if finished else ids
         opened = store_class(kind).open(folder)

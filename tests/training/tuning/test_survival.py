@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from tests.sizes import KILLS
+
 pytestmark = pytest.mark.slow
-KILLS = int(os.environ.get("QUARRY_TEST_KILLS", "25"))  # 200 for a thorough run by hand
 
 
 def killed(what: str, kills: int = KILLS) -> dict[str, Any]:
