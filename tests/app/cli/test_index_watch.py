@@ -18,6 +18,7 @@ from quarry.indexer.storage.generations import Generations
 from quarry.retriever.searcher import Searcher
 from tests.app.cli.watched_folders import Editor, assert_like_built_from_nothing, run_command, wait_for
 from tests.app.running import quarry
+from tests.sizes import KILLS
 
 pytestmark = pytest.mark.slow
 _PROCESSES = multiprocessing.get_context("forkserver")  # a fork of a warm process costs no start of Python
@@ -113,12 +114,12 @@ def test_wrong_use(tmp_path, docs):
         assert "--poll requires --watch" in done.stderr
 
 
-def test_kill_9_at_20_random_moments(tmp_path, docs):
-    index, editor, rng = tmp_path / "index", Editor(docs, 7), random.Random(7)
+def test_kill_9_at_random_moments(tmp_path, docs):
+    index, kills, editor, rng = tmp_path / "index", KILLS // 2, Editor(docs, 7), random.Random(7)
     for number in range(60):
         (docs / f"more{number}.txt").write_text(f"zebra 斑马 {number} " * 200, encoding="utf-8")
     build_s, opened = 1.0, 0
-    for number in range(20):
+    for number in range(kills):
         for _ in range(rng.randint(1, 6)):
             editor.once()
         command = Command(tmp_path, index)
@@ -139,7 +140,7 @@ def test_kill_9_at_20_random_moments(tmp_path, docs):
             opened += 1
             assert len(found.lexical) == found.manifest.chunks == found.chunks.counts()[1]
             assert found.manifest.damage(found.folder, hashes=True) == []
-    assert opened > 15
+    assert opened > kills * 3 / 4
     command = Command(tmp_path, index)
     wait_for(lambda: "generation" in command.out())
     assert command.end() == 0
