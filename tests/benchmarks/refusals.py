@@ -77,6 +77,10 @@ class Asked:
         near = self._strengths(self.cases, "answer left out", model, kind)
         return Judged(np.concatenate([found["judged"], found["not found"]]), supported, near)
 
+    def others(self, model: Model, kind: Kind) -> np.ndarray:
+        """Strengths of questions of other domains."""
+        return self._strengths(self.cases, "other domain", model, kind)
+
     def near(self, model: Model, kind: Kind) -> np.ndarray:
         """Strengths of the near misses made of the documents."""
         return self._strengths(unanswerable(self.own), "answer left out", model, kind)
@@ -213,6 +217,7 @@ def lines(sets: Sequence[Asked], kind: Kind) -> Iterator[str]:
         cells = [f"{len(judged.strengths)}", f"{threshold:.2f}"]
         cells += _cells(lambda share, at=threshold, of=judged: (of.unsupported(at, share), of.shares(at, share)[1]))
         cells.append(f"{(judged.near < threshold).mean():.2f} ({(judged.near < before).mean():.2f})")
+        cells.append(f"{(one.others(model, kind) < threshold).mean():.2f}")
         cells += _cells(lambda share, of=judged: by_questions(of, share))
         yield f"| {one.name} | {' | '.join(cells)} |"
 
@@ -237,9 +242,9 @@ def main(arguments: Sequence[str]) -> None:
             f"\n{kind}: chosen on all families: level {chosen[kind][0]}, weight {chosen[kind][1]}, threshold {chosen[kind][2]}\n"
         )
         print(
-            "| set | questions | threshold | as they come | one near miss in ten | near misses caught (before) | judged: as they come | judged: one in ten |"
+            "| set | questions | threshold | as they come | one near miss in ten | near misses caught (before) | other domains caught | judged: as they come | judged: one in ten |"
         )
-        print("|---" * 8 + "|")
+        print("|---" * 9 + "|")
         print("\n".join(lines(sets, kind)), flush=True)
     if arguments[2:] == ["ship"]:
         models = {
