@@ -11,10 +11,18 @@ from quarry.indexer.readers.left_out import counts_of, losses, told
 _WORD = re.compile(r"[^\W_\u3400-\u9fff]+")
 
 
-def remarks(index: Index, question: str, doc_ids: Collection[str]) -> Iterator[Message]:
-    """Yield what may explain why documents of an index are ranked low, and what can be done about it."""
+def remarks(index: Index, question: str, doc_ids: Collection[str], *, owner: bool = True) -> Iterator[Message]:
+    """Yield what may explain why documents of an index are ranked low, and what can be done about it.
+
+    Args:
+        index: The opened index.
+        question: What was asked.
+        doc_ids: The documents.
+        owner: Whether the asker sees everything; nobody else learns in which folder of the machine a file is.
+    """
     doc_ids = sorted(doc_ids)
-    yield from _changed(index, doc_ids[0])
+    if owner:
+        yield from _changed(index, doc_ids[0])
     metas = index.chunks.meta(doc_ids)
     for meta in metas.values():
         parts = losses(counts_of(str(meta.get("left_out", ""))))

@@ -20,9 +20,10 @@ from quarry.indexer.storage.texts.contents import (
 
 
 class Label(NamedTuple):
-    """A document with its metadata as JSON."""
+    """A document with the file that it came from, and its metadata as JSON."""
 
     doc_id: str
+    file: str
     meta: str
 
 
@@ -52,8 +53,8 @@ class GenerationTexts(ChunkTable):
 
     def labels(self) -> Iterator[Label]:
         """Yield every document with its metadata, as stored."""
-        for doc_id, meta in self._db.execute("SELECT doc_id, meta FROM documents"):
-            yield Label(doc_id, meta)
+        for row in self._db.execute("SELECT doc_id, file, meta FROM documents"):
+            yield Label(*row)
 
     def copy_contents(self, target: sqlite3.Connection) -> None:
         """Copy what the generation consists of, without the texts, into another database."""

@@ -2,13 +2,16 @@
 
 A generation leaves out what was removed from its segments, in texts, vectors and terms alike. So what somebody may not see is
 written down as removed in a copy of `contents.sqlite` that is never stored, and everything that reads a generation, statistics of terms
-included, is as if these documents had never been indexed.
+included, is as if these documents had never been indexed. A file that holds hidden documents beside others, such as one of JSON lines,
+is not there: its content and its size would tell of them.
 """
 
 import sqlite3
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
+from quarry.indexer.corpus.walk import SourceFile
 from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.principals import Principals
 from quarry.indexer.storage.layout import CONTENTS_NAME
@@ -19,7 +22,21 @@ from quarry.indexer.storage.texts.removals import Removals
 from quarry.indexer.storage.texts.segment_texts import SegmentTexts
 
 
-def open_seen(generation: Path, principals: Principals) -> GenerationTexts:
+class SeenTexts(GenerationTexts):
+    """The texts that somebody may see."""
+
+    _hiding: frozenset[str] = frozenset()
+
+    def hide_files(self, paths: frozenset[str]) -> None:
+        """Say which files hold documents that are hidden."""
+        self._hiding = paths
+
+    def file(self, path: str) -> SourceFile | None:
+        """Return what the last run recorded about a file; None for one that holds hidden documents."""
+        return None if path in self._hiding else super().file(path)
+
+
+def open_seen(generation: Path, principals: Principals) -> SeenTexts:
     """Open the texts of a generation that somebody may see.
 
     Args:
@@ -39,7 +56,8 @@ def open_seen(generation: Path, principals: Principals) -> GenerationTexts:
             path=generation,
         )
     with closing(GenerationTexts.open(path)) as whole:
-        hidden = [document.doc_id for document in whole.labels() if not principals.may_see(read_meta(document.meta))]
+        labels = whole.labels()
+        hidden = {label.doc_id: label.file for label in labels if not principals.may_see(read_meta(label.meta))}
         db = sqlite3.connect("file::memory:", uri=True, isolation_level=None, check_same_thread=False)
         whole.copy_contents(db)
     segments = attach_segments(db, generation)
@@ -52,10 +70,12 @@ def open_seen(generation: Path, principals: Principals) -> GenerationTexts:
         segments = with_removals(db, segments)
         create_views(db, segments)
     db.execute("COMMIT")
-    return GenerationTexts(db, path, segments)
+    seen = SeenTexts(db, path, segments)
+    seen.hide_files(frozenset(hidden.values()))
+    return seen
 
 
-def _remove(db: sqlite3.Connection, generation: Path, segments: list[SegmentTexts], hidden: list[str]) -> None:
+def _remove(db: sqlite3.Connection, generation: Path, segments: list[SegmentTexts], hidden: Iterable[str]) -> None:
     removals = Removals(db, generation)
     for doc_id in hidden:
         for segment in segments:

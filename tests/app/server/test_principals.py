@@ -1,14 +1,16 @@
 """Who may see what: no answer at any door has a word of a document that its key does not open."""
 
 import asyncio
+import json
 import random
 
 import pytest
 
 pytest.importorskip("fastapi")
 
+from quarry.app.keys import add_key
 from quarry.app.server.settings import ServeOptions
-from quarry.indexer.build import index_documents
+from quarry.indexer.build import build_index, index_documents
 from quarry.indexer.principals import Principals
 from quarry.indexer.records import Document
 from quarry.retriever.live import LiveSearcher
@@ -103,6 +105,54 @@ def test_without_a_key_nothing_is_answered_but_what_is_open(tmp_path):
         assert where.one.client.get("/documents", headers=wrong).status_code == 401
         public = [each for each in where.planted if Principals.of("").may_see(each.document.meta)]
         assert where.one.client.get("/health").json()["documents"] == len(public)
+
+
+def test_a_file_of_many_documents_is_handed_over_to_who_may_see_all_of_them(tmp_path):
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    rows = [
+        {"_id": "gate", "text": "The gate opens at nine."},
+        {"_id": "pay", "text": "The keeper earns zebrafish.", "metadata": {"allow": ["board"]}},
+    ]
+    (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    (folder / "open.md").write_text("# Hours\n\nThe gate is shut at noon.", "utf-8")
+    embedder = WordEmbedder()
+    build_index(tmp_path / "index", [folder], embedder)
+    keys = {who: add_key(tmp_path / "index", who, [who]) for who in ("ann", "board")}
+    with served(ServeOptions(tmp_path / "index", rerank="none"), embedder) as one:
+
+        def get(who, path):
+            return one.client.get(path, headers={"Authorization": f"Bearer {keys[who]}"})
+
+        assert "zebrafish" in get("board", "/originals/docs/rows.jsonl/gate").text
+        assert get("ann", "/originals/docs/open.md").status_code == 200
+        refused = get("ann", "/originals/docs/rows.jsonl/gate")
+        assert (refused.status_code, "zebrafish" in refused.text) == (404, False)
+        sizes = {
+            who: {each["id"]: each["bytes"] for each in get(who, "/documents").json()["documents"]} for who in keys
+        }
+        assert sizes["board"]["docs/rows.jsonl/gate"] == (folder / "rows.jsonl").stat().st_size
+        assert sizes["ann"] == {"docs/rows.jsonl/gate": None, "docs/open.md": sizes["board"]["docs/open.md"]}
+
+
+def test_a_reader_does_not_learn_where_files_are_on_the_server(tmp_path):
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.md").write_text(f"The gate of hall {number} opens at nine.", "utf-8")
+    embedder = WordEmbedder()
+    build_index(tmp_path / "index", [folder], embedder)
+    (folder / "2.md").unlink()
+    secret = add_key(tmp_path / "index", "ann", ["ann"])
+    options = ServeOptions(tmp_path / "index", rerank="none", token="owner-owner-owner")
+    with served(options, embedder) as one:
+        asked = {"query": "hall 0", "document": "2.md", "k": 1}
+        mine, owners = (
+            one.client.post("/why-not", json=asked, headers={"Authorization": f"Bearer {key}"}).text
+            for key in (secret, "owner-owner-owner")
+        )
+    assert "its file is gone" in owners
+    assert str(tmp_path) not in mine
 
 
 def small(tmp_path):
