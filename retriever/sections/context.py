@@ -20,11 +20,12 @@ def with_contexts(
     budget: int,
     marks: Callable[[str], tuple[Span, ...]] = lambda _text: (),
 ) -> tuple[Result, ...]:
-    """Return results with what stands around them; no passage stands in two contexts.
+    """Return results with what stands around them; no text stands in two contexts.
 
     A `section` is all that stands under the same heading. While the section around it fits as well, that is taken; when not even the
     smallest fits, the passages of it that are nearest to the result are. `neighbors` are the passages before and after, whatever their
-    headings. A result that stands in the context of a better one gets no context: `within` is the rank of that one.
+    headings. A result that stands in the context of a better one gets no context: `within` is the rank of that one. What overlapping
+    passages share is left to the better one, too.
 
     Args:
         results: Best first.
@@ -51,8 +52,8 @@ def with_contexts(
             out.append(replace(result, within=document.taken[at]))
             continue
         low, high, whole = document.grown(at, how, budget)
+        start, end = document.left(low, high)
         document.taken |= dict.fromkeys(range(low, high + 1), result.rank)
-        start, end = document.extent(low, high)
         text = document.text[start:end]
         out.append(replace(result, context=Context(text, start, end, marks(text), whole)))
     return tuple(out)
@@ -93,6 +94,16 @@ class _Document:
     def extent(self, low: int, high: int) -> Span:
         """Return the characters from one passage to another."""
         return self.passages[low].start, max(passage.end for passage in self.passages[low : high + 1])
+
+    def left(self, low: int, high: int) -> Span:
+        """Return the characters from one passage to another without those that passages of other contexts share with them."""
+        start, end = self.extent(low, high)
+        first = max(start, self.passages[low - 1].end) if low - 1 in self.taken else start
+        last = min(end, self.passages[high + 1].start) if high + 1 in self.taken else end
+        text = self.text[first:last]
+        if not text.strip():
+            return start, end
+        return first + len(text) - len(text.lstrip()), first + len(text.rstrip())
 
     def fits(self, low: int, high: int, budget: int) -> bool:
         """Whether the text from one passage to another has at most so many tokens."""

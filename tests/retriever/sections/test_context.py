@@ -105,6 +105,18 @@ def test_no_passage_stands_in_two_contexts_and_a_covered_result_names_the_better
     assert all(result.text == result.context.text for result in large)
 
 
+@pytest.mark.parametrize("expand", ["section", "neighbors"])
+def test_what_overlapping_passages_share_is_shown_once(tmp_path, expand):
+    numbered = [f"Paragraph {n} speaks of lamp {n} and its own switch." for n in range(40)]
+    overlapping = BuildOptions(chunking=ChunkSpec(max_tokens=64, overlap_tokens=24))
+    index_documents(tmp_path, [Document("plain.txt", " ".join(numbered))], None, overlapping)
+    results = first(Searcher.open(tmp_path, rerank="none"), "lamp", expand, 130, 20)
+    shown = [result.context for result in results if result.context is not None]
+    assert len(shown) > 3
+    text = "\n".join(context.text for context in shown)
+    assert [text.count(sentence) for sentence in numbered] == [1] * len(numbered)
+
+
 def test_highlights_are_those_of_the_whole_context(searcher):
     context = first(searcher, "lamp", "neighbors", 300, 1)[0].context
     assert len(context.highlights) > 6
