@@ -51,7 +51,7 @@ def report(
 
 
 def _print(found: "State", lang: InterfaceLanguage) -> None:
-    from quarry.app.cli.report.state import MOST, lists, numbers, sentences
+    from quarry.app.cli.report.state import MOST, lists, more, numbers, sentences
 
     for sentence in sentences(found):
         out(words(sentence, lang))
@@ -65,4 +65,4 @@ def _print(found: "State", lang: InterfaceLanguage) -> None:
         for line in lines[:MOST]:
             out(f"  {line}")
         if len(lines) > MOST:
-            note(f"{len(lines) - MOST} more; --json lists all")
+            note(words(more(len(lines)), lang))

@@ -32,7 +32,13 @@ def state_page(state: "State", name: str, language: InterfaceLanguage) -> Page:
             page.heading(page.say(heading))
             for line in lines[:MOST]:
                 page.paragraph(line)
+            _more(page, len(lines))
     return page
+
+
+def more(count: int) -> Message:
+    """Return what stands below the first lines of a list."""
+    return Message.of("cli.state_more", "{count:,} more; --json lists all", count=count - MOST)
 
 
 def sentences(state: "State") -> list[Message]:
@@ -87,6 +93,12 @@ def _counted(page: Page, heading: str, counts: Mapping[str, int]) -> None:
         return
     page.heading(heading)
     page.picture(bars(heading, [Bar(name, float(count)) for name, count in list(counts.items())[:MOST]], digits=0))
+    _more(page, len(counts))
+
+
+def _more(page: Page, count: int) -> None:
+    if count > MOST:
+        page.paragraph(page.say(more(count)))
 
 
 def numbers(counts: Mapping[str, int]) -> str:

@@ -1,6 +1,7 @@
 """The state of a collection, by the library and by the command."""
 
 import json
+import re
 from datetime import date
 
 import pytest
@@ -74,3 +75,16 @@ def test_the_command_prints_json_and_writes_a_page_that_loads_nothing(index, tmp
     shown = quarry("report", index, "--lang", language)
     assert words in shown.stdout
     assert "copy.md = loans.md" in shown.stdout
+
+
+@pytest.mark.parametrize(("language", "more"), [("en", "5 more; --json lists all"), ("zh", "另有 5 项")])
+def test_what_a_page_leaves_out_is_said(index, tmp_path, language, more):
+    asked(index, 25)
+    many = [Document(f"{n}.txt", f"Text {n}.", "", {"format": f"f{n}"}) for n in range(23)]  # 25 with those of the index
+    index_documents(index, many, None)
+    done = quarry("report", index, "--html", tmp_path / "page.html", "--lang", language)
+    assert done.returncode == 0, done.stderr
+    text = Seen(tmp_path / "page.html").text
+    assert text.count(more) == 2  # questions and formats
+    assert len(re.findall(r"question \d+", text)) == 20
+    assert more in quarry("report", index, "--lang", language).stderr
