@@ -55,6 +55,7 @@ class CitedSource(BaseModel):
     title: str
     url: str
     text: str
+    modified: str = Field(description="Day of its file's last change; empty when unknown.")
 
 
 class Answered(BaseModel):
@@ -178,6 +179,7 @@ def _shown(answer: "GroundedAnswer") -> Answered:
                 title=one.title,
                 url=f"{one.path}#page={one.page}" if one.page else one.path,
                 text=one.text,
+                modified=one.modified,
             )
             for one in shown
         ],
