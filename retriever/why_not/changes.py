@@ -1,6 +1,6 @@
 """The smallest change to a search that shows a document; each is tried before it is proposed."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -34,27 +34,43 @@ class Change:
     rank: int
 
 
-def smallest_change(searcher: Searcher, search: Search, doc_ids: Collection[str], loss: Loss) -> Change | None:
+def any_search(_search: Search) -> bool:
+    """Every search can be made."""
+    return True
+
+
+def smallest_change(
+    searcher: Searcher,
+    search: Search,
+    doc_ids: Collection[str],
+    loss: Loss,
+    possible: Callable[[Search], bool] = any_search,
+) -> Change | None:
     """Return the smallest change that shows one of the documents; None when none of those tried does.
 
     What blocks it before the ranking goes first, in as many steps as it takes. Then one more change is made: to the spelling, the
     number of results, the route, the second stage, or the question's words.
+
+    Args:
+        searcher: The opened index.
+        search: What was asked.
+        doc_ids: The documents.
+        loss: Where they were lost.
+        possible: Whether the asker can make a search.
     """
     steps: list[Message] = []
     for _ in range(_BLOCKS):
         step, changed = _unblocked(search, loss)
-        if step is None:
+        if step is None or not possible(changed):
             break
         steps.append(step)
         search = changed
         loss = find_loss(searcher, search, doc_ids)
     if loss.stage == "shown":
         return Change(tuple(steps), search, loss.rank or 1) if steps else None
-    places = loss.places
-    if places is None:
-        return None
-    for step, changed in _tries(searcher, search, doc_ids, places):
-        rank = changed.rank_of(doc_ids, searcher)
+    tries = _tries(searcher, search, doc_ids, loss.places) if loss.places else iter([_alone(search, doc_ids)])
+    for step, changed in tries:
+        rank = changed.rank_of(doc_ids, searcher) if possible(changed) else None
         if rank is not None:
             return Change((*steps, step), changed, rank)
     return None
@@ -113,16 +129,21 @@ def _tries(
             Message.of("search.add_words", "Add words of its title or headings: {question}", question=question),
             replace(search, question=question),
         )
+    step, alone = _alone(search, doc_ids)
+    yield step, alone
+    if search.options.route == "bm25" and index.vectors is not None:
+        yield step, alone.but(route="hybrid")
+    deep = last if last is not None else places.best_route
+    if deep is not None:
+        yield _more(search, min(DEEPEST, 2 * deep))
+
+
+def _alone(search: Search, doc_ids: Collection[str]) -> tuple[Message, Search]:
     alone: dict[str, Any] = {**(search.options.filters or {}), "doc_id": [f"=={doc_id}" for doc_id in sorted(doc_ids)]}
     step = Message.of(
         "search.only_document", "Search in this document alone, with the filter doc_id={id}", id=sorted(doc_ids)[0]
     )
-    yield step, search.but(filters=alone)
-    if search.options.route == "bm25" and index.vectors is not None:
-        yield step, search.but(filters=alone, route="hybrid")
-    deep = last if last is not None else places.best_route
-    if deep is not None:
-        yield _more(search, min(DEEPEST, 2 * deep))
+    return step, search.but(filters=alone)
 
 
 def _more(search: Search, k: int) -> tuple[Message, Search]:

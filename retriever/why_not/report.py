@@ -1,12 +1,12 @@
 """Why a document is not among the results: the door."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from quarry.indexer.messages import Message
 from quarry.retriever.searcher import Searcher
-from quarry.retriever.why_not.changes import Change, smallest_change
+from quarry.retriever.why_not.changes import Change, any_search, smallest_change
 from quarry.retriever.why_not.document import Wanted, wanted
 from quarry.retriever.why_not.loss import Loss, find_loss
 from quarry.retriever.why_not.remarks import remarks
@@ -64,7 +64,13 @@ class WhyNot:
         }
 
 
-def why_not(searcher: Searcher, search: Search, document: str, skipped: Sequence[SkippedSource] = ()) -> WhyNot:
+def why_not(
+    searcher: Searcher,
+    search: Search,
+    document: str,
+    skipped: Sequence[SkippedSource] = (),
+    possible: Callable[[Search], bool] = any_search,
+) -> WhyNot:
     """Say why a document is not among the results of a search, and the smallest change that shows it.
 
     Args:
@@ -72,6 +78,7 @@ def why_not(searcher: Searcher, search: Search, document: str, skipped: Sequence
         search: What was asked.
         document: An id, a file, a title, or a part of one of them.
         skipped: Files that indexing skipped, to be looked through for a document that is not there.
+        possible: Whether the asker can make a search: no other change is proposed.
 
     Raises:
         QueryError: If the question cannot be asked, or the name is empty.
@@ -92,8 +99,9 @@ def why_not(searcher: Searcher, search: Search, document: str, skipped: Sequence
     loss = find_loss(searcher, search, named.doc_ids)
     if loss.stage == "shown":
         return WhyNot(search, named, loss)
-    change = smallest_change(searcher, search, named.doc_ids, loss)
-    return WhyNot(search, named, loss, change, tuple(remarks(searcher.index, search.question, named.doc_ids)))
+    change = smallest_change(searcher, search, named.doc_ids, loss, possible)
+    more = remarks(searcher.index, search.question, named.doc_ids, owner=searcher.sees_all)
+    return WhyNot(search, named, loss, change, tuple(more))
 
 
 def _not_there(named: Wanted, skipped: Sequence[SkippedSource]) -> Loss:

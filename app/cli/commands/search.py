@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -30,6 +30,7 @@ from quarry.app.cli.starting import loading
 from quarry.app.wiring import embedder_asking, reranker_asking
 from quarry.retriever.ranking import Query
 from quarry.retriever.rerankers.depth import Depth
+from quarry.retriever.results import Result
 from quarry.retriever.searcher import Searcher, SearchOptions
 
 _NEAR_MISSES = 3
@@ -125,16 +126,24 @@ def search(
     if run is not None:
         _write_run(searcher, asked, k, options, run)
         return
-    below = _NEAR_MISSES if explain and not as_json else 0
-    answers = searcher.search_many(asked, k + below, options)
+    answers = searcher.search_many(asked, k + _below(explain=explain), options)
     for answer in answers:
+        shown, missed = replace(answer, results=answer.results[:k]), answer.results[k:]
         if as_json:
-            out_json(answer.to_dict())
+            out_json(shown.to_dict() | _near_misses(missed, explain=explain))
         else:
-            shown = replace(answer, results=answer.results[:k])
             print_answer(shown, explain=explain, many=len(answers) > 1, searcher=searcher)
             if explain:
-                print_near_misses(answer.results[k:])
+                print_near_misses(missed)
+
+
+def _below(*, explain: bool) -> int:
+    """Return how many results below the cut are looked at."""
+    return _NEAR_MISSES if explain else 0
+
+
+def _near_misses(missed: Sequence[Result], *, explain: bool) -> dict[str, Any]:
+    return {"below_the_cut": list(map(asdict, missed))} if explain else {}
 
 
 def _check_alone(query: str | None, *others: object) -> None:
@@ -161,14 +170,18 @@ def _search_several(
     """Print the merged results of several indexes."""
     from quarry.retriever.several import Several
 
-    answer, fit = Several.open(roots, rerank=models.rerank, device=models.device).search(query, k, options)
+    several = Several.open(roots, rerank=models.rerank, device=models.device)
+    answer, fit = several.search(query, k + _below(explain=explain), options)
+    shown, missed = replace(answer, results=answer.results[:k]), answer.results[k:]
     if as_json:
-        strengths = [asdict(strength) for strength in fit.hits]
-        out_json({**answer.to_dict(), "strengths": strengths})
+        strengths = [asdict(strength) for strength in fit.hits[:k]]
+        out_json(shown.to_dict() | {"strengths": strengths} | _near_misses(missed, explain=explain))
         return
     if doubt := fit.message():
         note(f"note: {doubt}")
-    print_answer(answer, explain=explain, many=False)
+    print_answer(shown, explain=explain, many=False)
+    if explain:
+        print_near_misses(missed)
 
 
 def read_queries(source: str) -> list[Query]:

@@ -46,6 +46,9 @@ def why_not(
     rerank: RerankOption = "auto",
     rerank_depth: Annotated[int, typer.Option(help="Number of candidates to rerank.", min=1)] = 50,
     filters: FilterOption = None,
+    all_copies: Annotated[
+        bool, typer.Option("--all-copies", help="Copies of a passage were shown as results of their own.")
+    ] = False,
     seen_as: AsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     device: DeviceOption = "auto",
@@ -59,6 +62,7 @@ def why_not(
         route=route.value,
         rerank=rerank != "none",
         rerank_depth=rerank_depth,
+        collapse=not all_copies,
         filters=parse_filters(filters or []),
         principals=principals_of(seen_as),
     )
@@ -68,10 +72,10 @@ def why_not(
     if as_json:
         out_json(found.to_dict())
     else:
-        _print(found, index)
+        _print(found, index, rerank)
 
 
-def _print(found: "WhyNot", index: Path) -> None:
+def _print(found: "WhyNot", index: Path, rerank: str) -> None:
     loss = found.loss
     out(f"{found.document.title}: {loss.reason}")
     if loss.stage == "shown":
@@ -85,7 +89,7 @@ def _print(found: "WhyNot", index: Path) -> None:
         for step in found.change.steps:
             out(f"  change: {step}")
         out(f"  tried: it is then result {found.change.rank}")
-        out(f"    {command(index, found.change.search)}")
+        out(f"    {command(index, found.change.search, rerank)}")
     elif found.document.doc_ids:
         note("no single change that was tried brings it back")
 
@@ -95,8 +99,8 @@ def _ranks(places: "Places") -> str:
     return ", ".join(f"{name} {'-' if rank is None else rank}" for name, rank in pairs)
 
 
-def command(index: Path, search: "Search") -> str:
-    """Return the `quarry search` command of a search, to be pasted into a shell."""
+def command(index: Path, search: "Search", rerank: str = "auto") -> str:
+    """Return the `quarry search` command of a search with a reranker, to be pasted into a shell."""
     options = search.options
     words = ["quarry", "search", place_of(index), search.question]
     if search.question.startswith("-"):
@@ -104,8 +108,9 @@ def command(index: Path, search: "Search") -> str:
     flags = ["-k", str(search.k)]
     if options.route != "hybrid":
         flags += ["--route", options.route]
-    if not options.rerank:
-        flags += ["--rerank", "none"]
+    reranker = rerank if options.rerank else "none"
+    if reranker != "auto":
+        flags += ["--rerank", reranker]
     if options.rerank_depth != type(options)().rerank_depth:
         flags += ["--rerank-depth", str(options.rerank_depth)]
     if not options.collapse:

@@ -46,7 +46,8 @@ def print_near_misses(missed: Sequence[Result]) -> None:
         out("below the cut:")
         for result in missed:
             stages = (f"{_STAGES[stage]} {_stage(getattr(result.evidence, stage))}" for stage in _stages_of([result]))
-            out_line(f"  {result.rank}. {result.title} ({result.source}): {' | '.join(stages)}")
+            where = f"{result.index}: {result.source}" if result.index else result.source
+            out_line(f"  {result.rank}. {result.title} ({where}): {' | '.join(stages)}")
     out("for any other document: quarry why-not INDEX QUERY DOCUMENT")
 
 

@@ -5,6 +5,7 @@ document; `why_not` explains what a search does not show. What documents say is 
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from mcp.server import MCPServer
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from quarry.indexer.storage.texts.chunk_table import ChunkTable
     from quarry.retriever.live import LiveSearcher
     from quarry.retriever.results import Result
+    from quarry.retriever.why_not.search import Search
 
 _RESULTS = 10
 _MAX_CHARS = 200_000  # of a fetched document
@@ -77,6 +79,7 @@ class Explained(BaseModel):
     stage: str = Field(description="The stage that lost it; `shown` when it is among the results.")
     reason: str
     change: list[str] = Field(description="What brings it back, tried; empty when nothing does.")
+    search: dict[str, Any] | None = Field(description="What to pass to `search` for it.")
     remarks: list[str]
 
 
@@ -222,7 +225,8 @@ def _add_why_not(server: MCPServer, newest: "Callable[[Context], LiveSearcher]")
 
         live = newest(context)
         try:
-            found = explain_missing(live.searcher, Search(query, k, SearchOptions(filters=filters)), document)
+            asked = Search(query, k, SearchOptions(filters=filters))
+            found = explain_missing(live.searcher, asked, document, _possible)
         except SearchError as err:
             raise ToolError(str(err)) from err
         return Explained(
@@ -230,8 +234,21 @@ def _add_why_not(server: MCPServer, newest: "Callable[[Context], LiveSearcher]")
             stage=found.loss.stage,
             reason=str(found.loss.reason),
             change=[str(step) for step in found.change.steps] if found.change else [],
+            search=_arguments(found.change.search) if found.change else None,
             remarks=[str(remark) for remark in found.remarks],
         )
+
+
+def _possible(search: "Search") -> bool:
+    """Whether the tool `search` can make it: it always takes both routes and the second stage."""
+    from quarry.retriever.options import STANDARD
+
+    return search.k <= _MOST_RESULTS and replace(search.options, filters=None) == STANDARD
+
+
+def _arguments(search: "Search") -> dict[str, Any]:
+    filters = search.options.filters
+    return {"query": search.question, "k": search.k, **({"filters": filters} if filters else {})}
 
 
 def _add_sections(server: MCPServer, newest: "Callable[[Context], LiveSearcher]") -> None:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, StringConstraints
 from quarry.app.documents.why_not import explain_missing
 from quarry.app.server.problems import Problem
 from quarry.app.server.services import Services, services_of
-from quarry.app.server.shapes.search import SearchRequest
+from quarry.app.server.shapes.search import DEEPEST_RERANK, MOST_RESULTS, SearchRequest
 from quarry.app.server.shapes.values import SEARCHABLE
 from quarry.retriever.asking import checked
 from quarry.retriever.ranking import Query, Route
@@ -70,6 +70,11 @@ class WhyNotAnswer(BaseModel):
         )
 
 
+def _possible(search: Search) -> bool:
+    """Whether `/search` takes it."""
+    return search.k <= MOST_RESULTS and search.options.rerank_depth <= DEEPEST_RERANK
+
+
 def _changed(found: WhyNot) -> ChangedSearch | None:
     change = found.change
     if change is None:
@@ -101,7 +106,7 @@ async def explain(asked: WhyNotRequest, services: Shared) -> WhyNotAnswer:
         searcher = services.live.searcher
         search = Search(asked.query, asked.count, asked.options())
         try:
-            return WhyNotAnswer.of(explain_missing(searcher, search, asked.document))
+            return WhyNotAnswer.of(explain_missing(searcher, search, asked.document, _possible))
         except SeveralDocuments as err:
             raise Problem(409, err.message) from err
 

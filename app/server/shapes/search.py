@@ -15,18 +15,21 @@ from quarry.retriever.questions.understood import Understood
 from quarry.retriever.ranking import Route, Stage, Status
 from quarry.retriever.results import Answer, Result
 
+MOST_RESULTS = 100
+DEEPEST_RERANK = 200
+
 
 class SearchRequest(Strict):
     """A question; only the first 8,192 characters are used, and a notice says so."""
 
     query: Text
-    k: Annotated[int, Field(ge=1, le=100, description="Number of passages."), WHOLE] = 10
-    top_k: Annotated[int, Field(ge=1, le=100), WHOLE] | None = Field(
+    k: Annotated[int, Field(ge=1, le=MOST_RESULTS, description="Number of passages."), WHOLE] = 10
+    top_k: Annotated[int, Field(ge=1, le=MOST_RESULTS), WHOLE] | None = Field(
         None, description="Another name of `k`; it counts where both are sent."
     )
     route: Route = "hybrid"
     rerank: bool = Field(True, description="Rerank the candidates, if the server has a reranker.")
-    rerank_depth: Annotated[int, Field(ge=1, le=200), WHOLE] = 50
+    rerank_depth: Annotated[int, Field(ge=1, le=DEEPEST_RERANK), WHOLE] = 50
     cutoff_layers: Annotated[int, Field(ge=1, le=512), WHOLE] | None = Field(
         None,
         description="Run only so many layers of a layerwise reranker, at most those that the server loaded; 409 if it cannot.",

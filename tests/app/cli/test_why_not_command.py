@@ -39,6 +39,18 @@ def test_the_printed_command_shows_the_document(tmp_path):
     assert "it's -here.md" in [result["doc_id"] for result in json.loads(found.stdout)["results"]]
 
 
+def test_the_printed_command_keeps_the_reranker_and_the_copies_that_were_asked_for(tmp_path):
+    index = tmp_path / "index"
+    index_documents(index, [*DOCUMENTS, Document("double.md", "The pump of hall 7 is checked weekly.", "Hall")], None)
+    asked = ("-k", 1, "--all-copies", "--rerank", "late")
+    shown = run("why-not", index, "pump hall 7", "double.md", *asked).stdout
+    (command,) = [line.strip() for line in shown.splitlines() if line.strip().startswith("quarry search")]
+    assert "--rerank late" in command and "--all-copies" in command
+    assert "collapsed" not in shown
+    found = run(*shlex.split(command)[1:], "--json")
+    assert "double.md" in [result["doc_id"] for result in json.loads(found.stdout)["results"]]
+
+
 def test_json_names_stage_and_change(tmp_path):
     answer = json.loads(run("why-not", built(tmp_path), "冬季 -闸门", "闸门", "--json").stdout)
     assert (answer["stage"], answer["change"]["rank"], answer["change"]["question"]) == ("excluded", 1, "冬季")
@@ -70,5 +82,17 @@ def test_explain_searches_once(tmp_path, monkeypatch):
     assert "below the cut:" in explained and asked == [1]
     answer = json.loads(run("search", index, "pump hall", "-k", 2, "--explain", "--json").stdout)
     assert len(answer["results"]) == 2
+    assert [result["rank"] for result in answer["below_the_cut"]] == [3, 4, 5]
     plain = json.loads(run("search", index, "pump hall", "-k", 2, "--json").stdout)
     assert [result["chunk_id"] for result in answer["results"]] == [result["chunk_id"] for result in plain["results"]]
+    assert "below_the_cut" not in plain
+
+
+def test_explain_names_what_several_indexes_have_below_the_cut(tmp_path):
+    index = built(tmp_path)
+    index_documents(tmp_path / "other", [Document("pump.md", "A pump in the hall.", "Pump")], None)
+    asked = ("search", index, "pump hall", "--also", tmp_path / "other", "-k", 2, "--explain")
+    below = run(*asked).stdout.partition("below the cut:")[2]
+    assert below.count("(index: ") + below.count("(other: ") == 3
+    answer = json.loads(run(*asked, "--json").stdout)
+    assert (len(answer["results"]), len(answer["strengths"]), len(answer["below_the_cut"])) == (2, 2, 3)

@@ -15,7 +15,9 @@ from mcp.client.stdio import stdio_client
 
 from quarry.app.server.mcp.opening import Opening, open_later
 from quarry.app.server.mcp.tools import mcp_server
+from quarry.indexer.build import index_documents
 from quarry.indexer.errors import IndexFormatError
+from quarry.indexer.records import Document
 from quarry.retriever.live import LiveSearcher
 from tests.app.server.serving import DOCUMENTS, small_index
 from tests.fakes import WordEmbedder
@@ -55,6 +57,38 @@ def test_search_and_fetch_in_process(tmp_path):
     embedder = WordEmbedder()
     live = LiveSearcher(small_index(tmp_path / "index", embedder), embedder=embedder)
     assert asyncio.run(use(Client(mcp_server(lambda: live))))["notes"] == []
+
+
+@pytest.mark.parametrize(
+    ("question", "document", "k"),
+    [
+        ("loans", "借书.md", 1),  # by words alone it would be first: `search` cannot ask so
+        ("key of the gate", "key.md", 3),  # a copy of a result
+        ("key of the gate -office", "copy.md", 3),
+        ('水泵 "key of the gate"', "valve.md", 1),
+    ],
+)
+def test_what_why_not_proposes_can_be_passed_to_search(tmp_path, question, document, k):
+    embedder = WordEmbedder()
+    same = "The key of the gate hangs in the office."
+    others = [
+        Document("key.md", same, "Key"),
+        Document("copy.md", same, "Key"),
+        Document("valve.md", "Close the intake valve before the winter.", "Valve"),
+    ]
+    index_documents(tmp_path / "index", [*DOCUMENTS, *others], embedder)
+    live = LiveSearcher(tmp_path / "index", embedder=embedder)
+
+    async def explained():
+        async with Client(mcp_server(lambda: live)) as session:
+            asked = {"query": question, "document": document, "k": k}
+            told = (await session.call_tool("why_not", asked)).structured_content
+            found = (await session.call_tool("search", told["search"])).structured_content
+            return told, [hit["id"].rpartition("#")[0] for hit in found["results"]]
+
+    told, shown = asyncio.run(explained())
+    assert told["change"]
+    assert document in shown
 
 
 def test_the_server_says_hello_while_the_index_is_being_opened(tmp_path):
