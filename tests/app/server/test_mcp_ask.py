@@ -65,6 +65,7 @@ def test_the_hosts_model_answers_from_the_passages_and_its_citations_are_checked
         ([1], "unsupported"),
     ]
     assert found["sources"][0]["title"] == "Loans"
+    assert "modified" in found["sources"][0]
     (params,) = host.asked
     assert "<<<DATA" in params.messages[0].content.text
     assert "Renew books twice online." in params.messages[0].content.text
