@@ -71,8 +71,13 @@ def smallest_change(
     tries = _tries(searcher, search, doc_ids, loss.places) if loss.places else iter([_alone(search, doc_ids)])
     for step, changed in tries:
         rank = changed.rank_of(doc_ids, searcher) if possible(changed) else None
-        if rank is not None:
-            return Change((*steps, step), changed, rank)
+        if rank is None:
+            continue
+        # of the results asked for, some are copies that another one names
+        fewer = _more(search, rank) if search.k < rank < changed.k else None
+        if fewer is not None and fewer[1].rank_of(doc_ids, searcher) == rank:
+            return Change((*steps, fewer[0]), fewer[1], rank)
+        return Change((*steps, step), changed, rank)
     return None
 
 

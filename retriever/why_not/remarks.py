@@ -1,7 +1,7 @@
 """What else is to be known of a document that was not found: its file has changed, parts were not read, nothing names its subject."""
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from quarry.indexer.corpus.listing import path_of
 from quarry.indexer.messages import Message
@@ -11,18 +11,21 @@ from quarry.indexer.readers.left_out import counts_of, losses, told
 _WORD = re.compile(r"[^\W_\u3400-\u9fff]+")
 
 
-def remarks(index: Index, question: str, doc_ids: Collection[str], *, owner: bool = True) -> Iterator[Message]:
+def remarks(
+    index: Index, question: str, doc_ids: Collection[str], unread: Mapping[str, Message], *, owner: bool = True
+) -> Iterator[Message]:
     """Yield what may explain why documents of an index are ranked low, and what can be done about it.
 
     Args:
         index: The opened index.
         question: What was asked.
         doc_ids: The documents.
+        unread: Files that the last runs could not read, and why.
         owner: Whether the asker sees everything; nobody else learns in which folder of the machine a file is.
     """
     doc_ids = sorted(doc_ids)
     if owner:
-        yield from _changed(index, doc_ids[0])
+        yield from _changed(index, doc_ids[0], unread)
     metas = index.chunks.meta(doc_ids)
     for meta in metas.values():
         parts = losses(counts_of(str(meta.get("left_out", ""))))
@@ -32,7 +35,7 @@ def remarks(index: Index, question: str, doc_ids: Collection[str], *, owner: boo
     yield from _words(index, question, doc_ids)
 
 
-def _changed(index: Index, doc_id: str) -> Iterator[Message]:
+def _changed(index: Index, doc_id: str, unread: Mapping[str, Message]) -> Iterator[Message]:
     owner = index.chunks.owner(doc_id)
     file = index.chunks.file(owner) if owner else None
     if owner is None or file is None or not file.root:
@@ -49,7 +52,13 @@ def _changed(index: Index, doc_id: str) -> Iterator[Message]:
             index=root,
         )
         return
-    if facts.st_size != file.size or (file.mtime_ns and facts.st_mtime_ns > file.mtime_ns):
+    if owner in unread:
+        yield Message.of(
+            "search.file_unread",
+            "its file could not be read again, and what was read before is searched: {reason}",
+            reason=unread[owner],
+        )
+    elif facts.st_size != file.size or (file.mtime_ns and facts.st_mtime_ns > file.mtime_ns):
         yield Message.of(
             "search.file_changed",
             "its file was written again after it was read",

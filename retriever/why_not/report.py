@@ -77,7 +77,7 @@ def why_not(
         searcher: The opened index.
         search: What was asked.
         document: An id, a file, a title, or a part of one of them.
-        skipped: Files that indexing skipped, to be looked through for a document that is not there.
+        skipped: Files that indexing skipped: a document that is not there may be one of them, and one that is may be older than its file.
         possible: Whether the asker can make a search: no other change is proposed.
 
     Raises:
@@ -100,7 +100,8 @@ def why_not(
     if loss.stage == "shown":
         return WhyNot(search, named, loss)
     change = smallest_change(searcher, search, named.doc_ids, loss, possible)
-    more = remarks(searcher.index, search.question, named.doc_ids, owner=searcher.sees_all)
+    unread = {skip.source: skip.reason for skip in skipped}
+    more = remarks(searcher.index, search.question, named.doc_ids, unread, owner=searcher.sees_all)
     return WhyNot(search, named, loss, change, tuple(more))
 
 

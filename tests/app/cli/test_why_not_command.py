@@ -51,6 +51,20 @@ def test_the_printed_command_keeps_the_reranker_and_the_copies_that_were_asked_f
     assert "double.md" in [result["doc_id"] for result in json.loads(found.stdout)["results"]]
 
 
+def test_a_file_that_could_not_be_read_again_is_told_with_the_reason(tmp_path):
+    folder, index = tmp_path / "docs", tmp_path / "index"
+    folder.mkdir()
+    for n in range(3):
+        (folder / f"{n}.md").write_text(f"# Hall {n}\n\nThe pump of hall {n} is checked weekly.", "utf-8")
+    assert run("index", folder, "--into", index, "--model", "none").exit_code == 0
+    (folder / "2.md").write_bytes(b"\x89PNG\x00\x01\x02")
+    assert run("index", folder, "--into", index).exit_code == 0
+    said = run("why-not", index, "pump", "2.md", "-k", 1).stdout
+    assert "could not be read again" in said
+    assert "the content is binary" in said
+    assert "quarry index" not in said  # it would not help
+
+
 def test_json_names_stage_and_change(tmp_path):
     answer = json.loads(run("why-not", built(tmp_path), "冬季 -闸门", "闸门", "--json").stdout)
     assert (answer["stage"], answer["change"]["rank"], answer["change"]["question"]) == ("excluded", 1, "冬季")

@@ -80,7 +80,9 @@ def test_the_command_prints_json_and_writes_a_page_that_loads_nothing(index, tmp
 @pytest.mark.parametrize(("language", "more"), [("en", "5 more; --json lists all"), ("zh", "另有 5 项")])
 def test_what_a_page_leaves_out_is_said(index, tmp_path, language, more):
     asked(index, 25)
-    many = [Document(f"{n}.txt", f"Text {n}.", "", {"format": f"f{n}"}) for n in range(23)]  # 25 with those of the index
+    many = [
+        Document(f"{n}.txt", f"Text {n}.", "", {"format": f"f{n}"}) for n in range(23)
+    ]  # 25 with those of the index
     index_documents(index, many, None)
     done = quarry("report", index, "--html", tmp_path / "page.html", "--lang", language)
     assert done.returncode == 0, done.stderr

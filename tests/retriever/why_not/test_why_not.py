@@ -118,6 +118,15 @@ def test_what_is_ranked_below_the_cut_comes_with_more_results(searcher):
     assert (found.loss.stage, found.change.search.k, found.change.rank) == ("fusion", 5, 5)
 
 
+def test_no_more_results_are_asked_for_than_it_takes(tmp_path):
+    copies = [Document(f"copy{n}.md", "The pump of the hall, the pump of the hall.", "Copy") for n in range(4)]
+    index_documents(tmp_path, [*copies, Document("last.md", "A pump stands there.", "Last")], None)
+    found = why_not(
+        Searcher.open(tmp_path, rerank="none"), Search("pump hall", 1, SearchOptions(route="bm25")), "last.md"
+    )
+    assert (found.loss.places.last, found.change.search.k, found.change.rank) == (5, 2, 2)
+
+
 def test_a_second_stage_that_moves_a_document_down_is_named(root):
     searcher = Searcher.open(root, embedder=WordEmbedder(), rerank=Against("valve"))
     found = why_not(searcher, Search("close the intake valve", 3), "valve.md")
