@@ -1,10 +1,10 @@
 """The headings of a document with their extent, and the text of one section."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+from quarry.indexer.build.cutting.headings import sections_of
 from quarry.indexer.errors import QueryError
-from quarry.indexer.records import BETWEEN_HEADINGS, Chunk
+from quarry.indexer.records import BETWEEN_HEADINGS, Document
 from quarry.indexer.storage.texts.chunk_table import ChunkTable
 from quarry.retriever.sentences import tokens_at_most
 
@@ -17,8 +17,8 @@ class Heading:
 
     Attributes:
         path: Its heading and those above, outermost first, ` > ` between them; empty for what stands before the first heading.
-        start: First character of its first passage in the document's text.
-        end: One past the last of its last passage, subsections included.
+        start: Its first character in the document's text.
+        end: One past the last, subsections included.
         tokens: Estimated tokens of the whole.
         page: From 1, None for formats without pages.
     """
@@ -46,7 +46,7 @@ def outline(chunks: ChunkTable, doc_id: str) -> tuple[Heading, ...]:
         >>> [(heading.path, heading.start) for heading in outline(Searcher.open("my-index").index.chunks, "documents/chloroplast-1.md")]
         [('Chloroplast (1)', 0)]
     """
-    return _headings(chunks.document(doc_id).text, chunks.passages_of(doc_id))
+    return _headings(chunks.document(doc_id))
 
 
 def section(chunks: ChunkTable, doc_id: str, heading: str) -> tuple[Heading, str]:
@@ -55,17 +55,17 @@ def section(chunks: ChunkTable, doc_id: str, heading: str) -> tuple[Heading, str
     Args:
         chunks: Where the document is.
         doc_id: The document.
-        heading: Its path, or its last heading where that is the only one of this name; case is ignored.
+        heading: Its path, or the end of it where only one ends so, such as its last heading; case is ignored.
 
     Raises:
         KeyError: If there is no such document.
         UnknownSection: If the document has no such section, or several; the message names its headings.
     """
-    text = chunks.document(doc_id).text
-    headings = _headings(text, chunks.passages_of(doc_id))
+    document = chunks.document(doc_id)
+    headings = _headings(document)
     wanted = heading.strip().casefold()
     found = [one for one in headings if one.path.casefold() == wanted] or [
-        one for one in headings if one.path.rpartition(BETWEEN_HEADINGS)[2].casefold() == wanted
+        one for one in headings if one.path.casefold().endswith(BETWEEN_HEADINGS + wanted)
     ]
     if not found:
         raise UnknownSection(
@@ -84,22 +84,28 @@ def section(chunks: ChunkTable, doc_id: str, heading: str) -> tuple[Heading, str
             heading=repr(heading),
             known=[repr(one.path) for one in found[:_SHOWN]],
         )
-    return found[0], text[found[0].start : found[0].end]
+    return found[0], document.text[found[0].start : found[0].end]
 
 
-def _headings(text: str, passages: Sequence[Chunk]) -> tuple[Heading, ...]:
-    extents: dict[str, tuple[int, int]] = {}
-    for passage in passages:
-        for path in _with_those_above(passage.heading):
-            start, end = extents.get(path, (passage.start, passage.end))
-            extents[path] = (min(start, passage.start), max(end, passage.end))
+def _headings(document: Document) -> tuple[Heading, ...]:
+    text = document.text
+    extents: dict[tuple[str, ...], tuple[int, int]] = {}
+    for part in sections_of(document):
+        own = text[part.start : part.end]
+        first, last = part.end - len(own.lstrip()), part.start + len(own.rstrip())
+        if first >= last:
+            continue
+        for count in range(1, len(part.names) + 1) if part.names else (0,):
+            start, end = extents.get(part.names[:count], (first, last))
+            extents[part.names[:count]] = (min(start, first), max(end, last))
     paged = "\f" in text
     return tuple(
-        Heading(path, start, end, tokens_at_most(text[start:end]), text.count("\f", 0, start) + 1 if paged else None)
-        for path, (start, end) in extents.items()
+        Heading(
+            BETWEEN_HEADINGS.join(names),
+            start,
+            end,
+            tokens_at_most(text[start:end]),
+            text.count("\f", 0, start) + 1 if paged else None,
+        )
+        for names, (start, end) in extents.items()
     )
-
-
-def _with_those_above(path: str) -> list[str]:
-    parts = path.split(BETWEEN_HEADINGS) if path else []
-    return [BETWEEN_HEADINGS.join(parts[: count + 1]) for count in range(len(parts))] or [""]

@@ -16,15 +16,12 @@ from unicodedata import combining
 import numpy as np
 from numpy.typing import NDArray
 
+from quarry.indexer.build.cutting.headings import sections_of
 from quarry.indexer.build.cutting.table_heads import TableHeads
 from quarry.indexer.embedder import TokenSpans
 from quarry.indexer.lexical.analyzer import Analyzer
-from quarry.indexer.readers.base import UNMARKED_KINDS
 from quarry.indexer.records import BETWEEN_HEADINGS, Chunk, Document, passage_id, passage_text
 
-_HEADING = re.compile(r"^(#{1,6})[ \t]++(?=\S)", re.MULTILINE)
-_CLOSING = re.compile(r"(?:^|[ \t])#+$")
-_FENCE = re.compile(r"^(?:```|~~~)", re.MULTILINE)
 _BOUNDARY = re.compile(
     r"(?P<paragraph>\n[ \t]*\n\s*|\f\s*)"
     r"|(?P<sentence>[。！？；…]+[\"”’』」）)\]】》]*|(?<![.!?])[.!?]++[\"”’')\]]*+(?=\s))"
@@ -35,7 +32,6 @@ _NOT_AN_END = re.compile(
 )
 _PARAGRAPH, _SENTENCE, _LINE = 3, 2, 1
 _TINY_SECTION = 64  # tokens: a section below this is joined with its neighbour when both fit
-_LONGEST_NAME = 200  # characters of a heading that count
 _LONGEST_TOKEN = 256  # characters: what a tokenizer takes for one token, or for none, and is longer, counts as several
 _TOKEN_PART = 64
 _MOST_GLUED = 64  # characters that a forced cut moves back at most, to keep what is combined together
@@ -89,43 +85,13 @@ def split(document: Document, spec: ChunkSpec, tokens: TokenSpans) -> list[Chunk
     chunks: list[Chunk] = []
     file_format = document.meta.get("format", "")
     heads = TableHeads(text, file_format)
-    sections = [_Section(0, len(text), "")] if file_format in UNMARKED_KINDS else _sections(text)
+    sections = [_Section(one.start, one.end, one.heading) for one in sections_of(document)]
     for section in _joined(sections, starts, spec.max_tokens):
         for start, end in cutter.cut(section.start, section.end):
             chunk_id = passage_id(document.doc_id, start, end)
             heading = heads.above(start, section.heading)
             chunks.append(Chunk(chunk_id, document.doc_id, text[start:end], start, end, heading))
     return chunks
-
-
-def _sections(text: str) -> list[_Section]:
-    """Cut at headings outside of code fences; `heading` is the path of headings, outermost first."""
-    fences = iter([*(match.start() for match in _FENCE.finditer(text)), len(text)])
-    next_fence, inside = next(fences), False
-    sections: list[_Section] = []
-    path: list[tuple[int, str]] = []
-    start, heading = 0, ""
-    for match in _HEADING.finditer(text):
-        while next_fence < match.start():
-            next_fence, inside = next(fences), not inside
-        if inside:
-            continue
-        if match.start() > start:
-            sections.append(_Section(start, match.start(), heading))
-        level = len(match.group(1))
-        path = [*(entry for entry in path if entry[0] < level), (level, _name(text, match.end()))]
-        start, heading = match.start(), BETWEEN_HEADINGS.join(name for _, name in path)
-    sections.append(_Section(start, len(text), heading))
-    return sections
-
-
-def _name(text: str, start: int) -> str:
-    """Return the words of a heading that begin at a position, without closing hashes and cut when they are very long."""
-    end = text.find("\n", start)
-    line = text[start : end if end >= 0 else len(text)].rstrip()
-    closing = line[-_LONGEST_NAME:]
-    name = (line[: -_LONGEST_NAME or None] if len(line) > _LONGEST_NAME else "") + _CLOSING.sub("", closing)
-    return (name.rstrip() or line)[:_LONGEST_NAME].rstrip()
 
 
 def _counted(text: str, starts: NDArray[np.int64]) -> NDArray[np.int64]:

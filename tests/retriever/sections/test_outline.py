@@ -39,6 +39,34 @@ def test_a_section_is_named_by_its_path_or_its_last_heading(chunks, name):
     assert "The end." not in text
 
 
+SHORT = "# 规则\n\n## 罚款\n\n每天两角。\n\n## File > Open\n\nOpens a file.\n\n```\n# no heading\n```\n\n### Waiver\n\nNothing for children.\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("罚款", "## 罚款\n\n每天两角。"),
+        ("File > Open > Waiver", "### Waiver\n\nNothing for children."),
+        ("规则 > File > Open", SHORT[SHORT.index("## File") :].rstrip()),
+        ("规则", SHORT.rstrip()),
+    ],
+)
+def test_headings_that_share_a_passage_are_sections_of_their_own(tmp_path, name, text):
+    """Short sections are one passage; its heading is not all that the document has."""
+    index_documents(tmp_path, [Document("short.md", SHORT)], None)
+    chunks = Searcher.open(tmp_path, rerank="none").index.chunks
+    assert len(chunks.passages_of("short.md")) == 1
+    paths = [one.path for one in outline(chunks, "short.md")]
+    assert paths == ["规则", "规则 > 罚款", "规则 > File > Open", "规则 > File > Open > Waiver"]
+    assert section(chunks, "short.md", name)[1] == text
+
+
+def test_code_has_no_headings(tmp_path):
+    index_documents(tmp_path, [Document("a.py", "# not a heading\nx = 1\n", "", {"format": "code"})], None)
+    chunks = Searcher.open(tmp_path, rerank="none").index.chunks
+    assert [one.path for one in outline(chunks, "a.py")] == [""]
+
+
 def test_an_unknown_section_names_those_that_there_are(chunks):
     with pytest.raises(UnknownSection, match="has no section 'Three'; expected one of .*Scope"):
         section(chunks, "rules.md", "Three")
