@@ -19,6 +19,7 @@ from quarry.app.integrations.common import embedder_for, passages, reranked, rer
 from quarry.app.integrations.filters import Comparison, all_of, any_of
 from quarry.indexer.embedder import Embedder
 from quarry.indexer.errors import MissingExtraError
+from quarry.indexer.principals import Principals
 from quarry.retriever.base import Reranker
 from quarry.retriever.options import Expand
 from quarry.retriever.ranking import Route
@@ -50,6 +51,7 @@ class QuarryRetriever:
         device: str = "auto",
         expand: Expand = "none",
         expand_tokens: int = 512,
+        principals: list[str] | None = None,
     ) -> None:
         """Store the settings; the index is opened by `warm_up` or at the first run.
 
@@ -62,6 +64,7 @@ class QuarryRetriever:
             device: `auto`, `cpu`, `cuda` or `cuda:N`.
             expand: `section` or `neighbors` returns them as the content; what stands in the content of a better one is left out.
             expand_tokens: Estimated tokens of one content.
+            principals: As whom to search: documents whose metadata `allow` names none of them are not there. None for everything.
 
         Raises:
             ValueError: If top_k < 1, or the filters have another operator.
@@ -77,6 +80,7 @@ class QuarryRetriever:
         self.device = device
         self.expand = expand
         self.expand_tokens = expand_tokens
+        self.principals = principals
         self._searcher: Searcher | None = None
 
     def warm_up(self) -> None:
@@ -97,6 +101,7 @@ class QuarryRetriever:
             filters=accepted_values(filters if filters is not None else self.filters),
             expand=self.expand,
             expand_tokens=self.expand_tokens,
+            principals=None if self.principals is None else Principals.of(self.principals),
         )
         found = passages(self._opened(), query, self.top_k if top_k is None else top_k, options)
         return {

@@ -59,7 +59,7 @@ class QuarryVectorStore(VectorStore):
         Args:
             index: The index folder, existing or not.
             embeddings: The model; for an existing index, the one it was built with.
-            options: Route (`hybrid` by default), reranking, time budgets.
+            options: Route (`hybrid` by default), reranking, time budgets, and as whom to read.
 
         Raises:
             TypeError: If the embeddings are not Quarry's, whose revision an index records.
@@ -234,13 +234,13 @@ class QuarryVectorStore(VectorStore):
         ]
 
     def _searcher(self) -> Searcher | None:
-        """Return the live generation, whoever wrote it; None while there is no index."""
+        """Return the live generation, whoever wrote it, as the options' principals see it; None while there is no index."""
         if self._live is None and live_manifest(self._index) is not None:
             self._live = LiveSearcher(self._index, embedder=self._embeddings.embedder)
         if self._live is None:
             return None
         self._live.refresh()
-        return self._live.searcher
+        return self._live.searcher.seen_by(self._options.principals)
 
 
 def _stored(doc_id: str, text: str, metadata: dict[str, Any]) -> Stored:

@@ -121,6 +121,24 @@ def test_a_pipeline_runs_survives_saving_and_runs_async(lexical_index, fake_mode
     assert fake_models == ["some/reranker"] * 2  # once per pipeline, however often it runs
 
 
+def test_a_component_searches_as_somebody_and_stays_so_when_it_is_saved(tmp_path):
+    documents = [
+        Stored("open.md", "The gate opens at nine.", "Gate"),
+        Stored("pay.md", "The gate keeper earns 4,000.", "Salaries", {"allow": ["board"]}),
+    ]
+    index_documents(tmp_path / "index", documents, None)
+
+    def seen(principals):
+        pipeline = Pipeline()
+        pipeline.add_component("found", QuarryRetriever(str(tmp_path / "index"), route="bm25", principals=principals))
+        again = Pipeline.loads(pipeline.dumps(), allowed_modules=["quarry.app.integrations.haystack"])
+        found = again.run({"found": {"query": "gate keeper"}})["found"]["documents"]
+        return {document.meta["doc_id"] for document in found}
+
+    assert seen(["ann"]) == seen([]) == {"open.md"}
+    assert seen(["ann", "board"]) == seen(None) == {"open.md", "pay.md"}
+
+
 def test_embedders_serve_a_document_store(fake_models):
     texts = [document.text for document in DOCUMENTS]
     given = [Document(content=text, meta={"row": row}) for row, text in enumerate(texts)]

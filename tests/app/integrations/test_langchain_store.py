@@ -14,6 +14,7 @@ from quarry.app.integrations.langchain import QuarryEmbeddings
 from quarry.app.integrations.langchain_store import QuarryVectorStore
 from quarry.indexer.build import index_documents
 from quarry.indexer.errors import IndexMismatchError
+from quarry.indexer.principals import Principals
 from quarry.indexer.records import Document as Stored
 from quarry.indexer.storage.texts.chunk_table import ChunkTable
 from quarry.retriever.searcher import Searcher, SearchOptions
@@ -42,6 +43,17 @@ def test_documents_come_back_whole_with_their_metadata(store, tmp_path):
     assert Searcher.open(tmp_path / "new", embedder=WordEmbedder()).search("斑马", 1).results[0].doc_id == made_up[0]
     with pytest.raises(ValueError, match="1 metadata and 2 ids for 2 texts"):
         store.add_texts(["a", "b"], [{}], ids=["a", "b"])
+
+
+def test_a_store_that_reads_as_somebody_has_nothing_of_what_is_hidden(tmp_path):
+    embeddings = QuarryEmbeddings(WordEmbedder())
+    rules = [{"allow": ["ann"]}, {"allow": ["board"]}]
+    index = tmp_path / "new"
+    QuarryVectorStore.from_texts(["gate hours", "gate salaries"], embeddings, rules, ids=["hours", "pay"], index=index)
+    ann = QuarryVectorStore(index, embeddings, options=SearchOptions(principals=Principals.of("ann")))
+    assert [document.id for document in ann.get_by_ids(["hours", "pay"])] == ["hours"]
+    assert [document.id for document in ann.similarity_search("gate salaries")] == ["hours"]
+    assert [document.id for document in ann.max_marginal_relevance_search("gate salaries")] == ["hours"]
 
 
 def test_a_long_document_comes_once_and_by_its_best_passage(store):
