@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from quarry.indexer.lexical.analyzer import analyzer
 from quarry.indexer.lexical.detection import language_counts, words_of
 from quarry.indexer.lexical.languages import LANGUAGES
 
@@ -73,14 +72,3 @@ def _suits(code: str, counts: Counter[str], texts: Sequence[str]) -> bool:
     if len({word for word in own if len(word) > 1}) < _LEAST_DIFFERENT:
         return False
     return len(own) >= max(_LEAST_WORDS * len(words), _AGAINST_ENGLISH * len(english))
-
-
-def languages_of_analyzer(name: str) -> str:
-    """Return in words which languages an analyzer is for, in English.
-
-    Example:
-        >>> languages_of_analyzer("de"), languages_of_analyzer("jieba")
-        ('German', 'Chinese and English')
-    """
-    analyzer(name)  # an unknown one is refused
-    return LANGUAGES[name].english_name if name in LANGUAGES else "Chinese and English"

@@ -261,23 +261,6 @@ def read_generation(objects: Objects, name: str) -> LakeGeneration:
     return unsealed(LakeGeneration, content, f"{objects.uri}/{path}")
 
 
-def live_generation(objects: Objects) -> LakeGeneration:
-    """Read the record of the live generation.
-
-    Raises:
-        IndexFormatError: If nothing was published yet, or something is damaged.
-    """
-    pointer, _ = read_pointer(objects)
-    if not pointer.generation:
-        raise IndexFormatError(
-            "stores.lake_empty",
-            "{lake} has nothing to search yet",
-            do="Run `quarry lake add {lake} DOCS`, then `quarry lake publish {lake}`",
-            lake=objects.uri,
-        )
-    return read_generation(objects, pointer.generation)
-
-
 def check_lake_model(lake: str, settings: LakeSettings, fingerprint: str) -> None:
     """Refuse a model that is not the lake's.
 

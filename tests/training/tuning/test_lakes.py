@@ -14,7 +14,7 @@ from quarry.indexer.lake.publishing import publish
 from quarry.indexer.opened import Index
 from quarry.indexer.readers.base import ReadOptions
 from quarry.indexer.stores.lake import view
-from quarry.indexer.stores.lake.layout import live_generation, model_path
+from quarry.indexer.stores.lake.layout import model_path, read_generation, read_pointer
 from quarry.indexer.stores.lake.view import as_index
 from quarry.retriever.models.recorded import recorded_embedder
 from quarry.retriever.searcher import Searcher
@@ -66,6 +66,10 @@ def dense_reason(searcher):
     return report.reason.code if report.reason else report.status
 
 
+def live_generation(lake):
+    return read_generation(lake.objects, read_pointer(lake.objects)[0].generation)
+
+
 def test_what_judgements_teach_about_questions_is_live_for_every_reader_and_taken_back(
     lake, model, general, pairs, tmp_path, monkeypatch
 ):
@@ -74,7 +78,7 @@ def test_what_judgements_teach_about_questions_is_live_for_every_reader_and_take
     report = tune(place, plan(general, pairs, force=True), run="first")
     assert (report.promoted, report.generation) == (True, "000002")
     assert dense_reason(reader.newest()) in MOVED
-    assert live_generation(lake.objects).folder == "generations/000001"  # no table was written
+    assert live_generation(lake).folder == "generations/000001"  # no table was written
 
     monkeypatch.setattr(view, "cache_folder", lambda: tmp_path / "another machine")
     other = Searcher.open(place, device="cpu")
@@ -113,7 +117,7 @@ def test_a_reranker_is_tuned_on_a_lake_and_fetched_by_other_readers(lake, genera
     answer = Searcher.open(place, rerank="auto", device="cpu").search(rows(9)[8].query, 5)
     (reranked,) = [stage for stage in answer.stages if stage.stage == "rerank"]
     assert reranked.status == "ran", reranked
-    stored = sorted(live_generation(lake.objects).models)
+    stored = sorted(live_generation(lake).models)
     assert "models/ranks/model.safetensors" in stored
     shutil.rmtree(tmp_path / "another machine")
     name = next(name for name in stored if name.endswith("config.json"))

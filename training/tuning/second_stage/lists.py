@@ -12,7 +12,6 @@ from quarry.indexer.stores.lake.view import address_of
 from quarry.retriever.evaluation.measures import ndcg
 from quarry.retriever.ranking import Query
 from quarry.retriever.rerankers.late_interaction import Compared
-from quarry.retriever.rerankers.token_map import TokenMap
 from quarry.retriever.searcher import Searcher, SearchOptions, document_of
 from quarry.training.examples.example import Example
 from quarry.training.examples.held_out import Places
@@ -101,8 +100,3 @@ def no_token_states(index: Path) -> ModelError:
         do="Add them with `quarry index PATH --into {index} --rerank-vectors`",
         index=index,
     )
-
-
-def mean_quality(lists: Sequence[CandidateList], tuned: TokenMap | None) -> float:
-    """Return the mean nDCG@10 with a map; 0 without lists."""
-    return float(np.mean([one.quality(one.compared.scores(tuned)) for one in lists])) if lists else 0.0

@@ -7,7 +7,7 @@ import torch
 from quarry.indexer.errors import SettingsError
 from quarry.retriever.rerankers.late_interaction import Compared
 from quarry.training.tuning.second_stage.fitting import fit_map, maxsims
-from quarry.training.tuning.second_stage.lists import CandidateList, mean_quality
+from quarry.training.tuning.second_stage.lists import CandidateList
 from quarry.training.tuning.second_stage.spec import SecondStageSpec
 
 DIM = 16
@@ -32,6 +32,11 @@ def lists(count, seed, *, learnable=True):
         compared = Compared(asked, packed, draws.normal(size=16).astype(np.float32))
         found.append(CandidateList(compared, [f"d{row}" for row in range(16)], frozenset({f"d{right}"})))
     return found
+
+
+def mean_quality(lists, tuned):
+    """Mean nDCG@10 with a map."""
+    return float(np.mean([one.quality(one.compared.scores(tuned)) for one in lists]))
 
 
 def test_a_map_is_learned_that_holds_on_other_queries():
