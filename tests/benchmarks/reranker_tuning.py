@@ -17,8 +17,8 @@ from quarry.training.examples.split import SplitSpec
 from quarry.training.fit.spec import RerankerSpec, train_preset
 from quarry.training.negatives.spec import NegativeSpec
 from quarry.training.tuning import tune
-from quarry.training.tuning.base_reranker import FROM_ENCODER
 from quarry.training.tuning.plan import TuningPlan, TuningSources
+from quarry.training.tuning.reranker.base import FROM_ENCODER
 from tests.benchmarks.tuning import Watch, changed, numbers
 
 DEPTH = 20

@@ -3,12 +3,12 @@
     sources -> examples -> split by query -> mined negatives        data (a room of its own)
     -> fine-tuned in the run's folder, then inside the index        embedder, reranker, second_stage (`Subject`s: subject), candidates
     -> embedder: passages encoded beside the live ones              quarry.indexer.build.build_candidate
-    -> held-out queries and the general set, live against tuned     trials; reranker_trials, base_reranker
+    -> held-out queries and the general set, live against tuned     trials; reranker.trials, reranker.base
     -> verdict                                                      gate
     -> one switch, or the candidate is removed                      promotion, when it is its turn (turn); quarry.indexer.lake.relabel
 
 The door is `tune`, in `loop`: one loop for all three. It reads the `TuningPlan` (plan) and hands its parts on. A person sees
-numbered steps (steps) and, for an embedder, how long they will take (estimate).
+numbered steps (steps) and, for an embedder, how long they will take (embedder.estimate).
 All that a run makes is in its folder (run), so an interrupted run resumes. Searches are answered by the live generation
 throughout. Afterwards: which models answered (history), `roll_back` (promotion), and what changed for real users (drift).
 """

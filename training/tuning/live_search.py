@@ -13,7 +13,7 @@ from quarry.retriever.models.lazy import LATE
 from quarry.retriever.models.recorded import recorded_embedder, usable_device
 from quarry.retriever.searcher import Searcher
 from quarry.training.tuning.candidates import MODELS
-from quarry.training.tuning.embedder import model_of
+from quarry.training.tuning.embedder.subject import model_of
 from quarry.training.tuning.subject import Judged
 
 _QUESTIONS = 4096  # are encoded once, however often they are asked

@@ -18,12 +18,12 @@ from quarry.training.fit.models.trainable import require_training
 from quarry.training.fit.spec import RerankerSpec
 from quarry.training.tuning.candidates import MODELS, install, sweep
 from quarry.training.tuning.data import tuning_data
-from quarry.training.tuning.embedder import EmbedderSubject
+from quarry.training.tuning.embedder.subject import EmbedderSubject
 from quarry.training.tuning.gate import GateVerdict
 from quarry.training.tuning.plan import TuningObserver, TuningPlan, Unwatched
 from quarry.training.tuning.query_shift.spec import QueryShiftSpec
 from quarry.training.tuning.query_shift.subject import QueryShiftSubject
-from quarry.training.tuning.reranker import RerankerSubject
+from quarry.training.tuning.reranker.subject import RerankerSubject
 from quarry.training.tuning.run import TuningRun
 from quarry.training.tuning.search.spec import SearchSpec
 from quarry.training.tuning.search.subject import SearchSubject

@@ -19,9 +19,9 @@ from quarry.indexer.storage.manifest import Manifest
 from quarry.indexer.stores.parts import texts_at
 from quarry.training.examples.from_feedback import ONE_PERSON, SEVERAL_PEOPLE, Curated, curate
 from quarry.training.fit.models import trainable
-from quarry.training.tuning.base_reranker import FROM_ENCODER
 from quarry.training.tuning.data import LEAST
 from quarry.training.tuning.plan import TuningSources
+from quarry.training.tuning.reranker.base import FROM_ENCODER
 
 KIND = "training"
 SEARCH = "search"

@@ -10,7 +10,7 @@ from quarry.indexer.records import Document
 from quarry.training.examples.row import TrainingRow
 from quarry.training.fit.loop.dev_score import DevSet
 from quarry.training.fit.spec import LossSpec, TrainSpec
-from quarry.training.tuning.estimate import TRAINING, Work, estimate, seconds_per_character, work_of
+from quarry.training.tuning.embedder.estimate import TRAINING, Work, estimate, seconds_per_character, work_of
 from tests.fakes import WordEmbedder
 
 

@@ -21,11 +21,11 @@ from quarry.training.examples.rows import write_training_rows
 from quarry.training.fit.spec import RerankerSpec, TrainSpec
 from quarry.training.negatives.spec import NegativeSpec
 from quarry.training.tuning import tune
-from quarry.training.tuning.base_reranker import FROM_ENCODER, base_reranker
 from quarry.training.tuning.gate import GateSpec
 from quarry.training.tuning.history import history
 from quarry.training.tuning.plan import TuningPlan, Unwatched
 from quarry.training.tuning.promotion import roll_back
+from quarry.training.tuning.reranker.base import FROM_ENCODER, base_reranker
 from tests.training.tuning.test_embedder import LOOSE, Told, model, rows
 from tests.training.tuning.test_embedder import plan as embedder_plan
 

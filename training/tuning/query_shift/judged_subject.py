@@ -11,7 +11,7 @@ from quarry.retriever.data.datasets import Dataset
 from quarry.retriever.searcher import Searcher
 from quarry.training.examples.held_out import Places
 from quarry.training.tuning.data import TuningData, train_rows
-from quarry.training.tuning.embedder import model_of, training_begins
+from quarry.training.tuning.embedder.subject import model_of, training_begins
 from quarry.training.tuning.live_search import LiveSearch
 from quarry.training.tuning.plan import Exam, TuningObserver
 from quarry.training.tuning.query_shift.blocks import blocks_of

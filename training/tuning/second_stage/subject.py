@@ -20,7 +20,7 @@ from quarry.training.examples.held_out import Places
 from quarry.training.examples.row import TrainingRow
 from quarry.training.fit.loop.dev_score import DevSet
 from quarry.training.tuning.data import TuningData
-from quarry.training.tuning.embedder import model_of, training_begins
+from quarry.training.tuning.embedder.subject import model_of, training_begins
 from quarry.training.tuning.gate import Trial, judge
 from quarry.training.tuning.live_search import LiveSearch
 from quarry.training.tuning.plan import Exam, TuningObserver

@@ -11,7 +11,7 @@ from quarry.indexer.models.source import ModelSource, resolve_model
 from quarry.indexer.storage.manifest import Manifest
 from quarry.retriever.models.recorded import recorded_source, served_reranker, usable_device
 from quarry.retriever.rerankers.cross_encoder import load_reranker
-from quarry.training.tuning.reranker_trials import Ranker
+from quarry.training.tuning.reranker.trials import Ranker
 
 FROM_ENCODER = "from-encoder"
 

@@ -21,7 +21,7 @@ from quarry.retriever.searcher import Searcher
 from quarry.training.fit.spec import TrainSpec
 from quarry.training.tuning.candidates import MODELS
 from quarry.training.tuning.data import TuningData
-from quarry.training.tuning.estimate import PROBED, estimate, seconds_per_character, work_of
+from quarry.training.tuning.embedder.estimate import PROBED, estimate, seconds_per_character, work_of
 from quarry.training.tuning.gate import judge
 from quarry.training.tuning.plan import Exam, TuningObserver
 from quarry.training.tuning.processes import Job, finetune_in_processes

@@ -21,13 +21,13 @@ from quarry.indexer.storage.manifest import Manifest
 from quarry.retriever.data.datasets import Dataset, load_dataset
 from quarry.retriever.models.recorded import recorded_embedder, usable_device
 from quarry.training.fit.spec import RerankerSpec
-from quarry.training.tuning.base_reranker import BaseReranker, base_reranker, loaded_ranker, rivals_of
 from quarry.training.tuning.candidates import MODELS
 from quarry.training.tuning.data import TuningData
-from quarry.training.tuning.embedder import training_begins
+from quarry.training.tuning.embedder.subject import training_begins
 from quarry.training.tuning.gate import GateVerdict, Trial, judge
 from quarry.training.tuning.plan import Exam, TuningObserver
-from quarry.training.tuning.reranker_trials import FirstStage, Ranker, general_evaluation, held_out_evaluation
+from quarry.training.tuning.reranker.base import BaseReranker, base_reranker, loaded_ranker, rivals_of
+from quarry.training.tuning.reranker.trials import FirstStage, Ranker, general_evaluation, held_out_evaluation
 from quarry.training.tuning.run import TuningRun
 from quarry.training.tuning.subject import Fitted, Judged
 
