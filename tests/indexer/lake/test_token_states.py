@@ -12,7 +12,6 @@ from quarry.indexer.lake.making import make_lake, settings_for
 from quarry.indexer.lake.publishing import publish
 from quarry.indexer.readers.base import ReadOptions
 from quarry.indexer.shards.folder import ShardFolder
-from quarry.indexer.stores.lake import view
 from quarry.retriever.searcher import Searcher
 from tests.fakes import WordEmbedder
 from tests.indexer.lake.lakes import SPEC, write_corpus
@@ -22,9 +21,7 @@ from tests.training.tuning.second_stage.test_subject import embedder_of
 QUESTIONS = ["renew a book", "续借图书", "zzz qqq", "打印机", "library 读者", "qwerty uiop asdf"]
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(view, "cache_folder", lambda: tmp_path / "cache")
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.fixture(scope="module")
