@@ -15,7 +15,7 @@ from quarry.indexer.storage.generations import Generations
 from quarry.indexer.storage.manifest import Manifest
 from quarry.indexer.stores import STORE_KINDS
 from tests.fakes import WordEmbedder
-from tests.indexer.build.test_segments import DIM, answers, corpus
+from tests.indexer.build.segmented import DIM, answers, corpus
 from tests.indexer.writing import keep_segments
 
 DOCUMENTS = [Document("a", "图书馆可以续借两次。"), Document("b", "Renew a book twice before it is due.")]

@@ -18,22 +18,18 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from quarry.indexer.build import compact_index, delete_documents, index_documents
 from quarry.indexer.build.plan import BuildOptions
-from quarry.indexer.errors import IndexFormatError
 from quarry.indexer.messages import Message
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
 from quarry.indexer.storage.files.sealing import describe, seal, unseal
 from quarry.indexer.storage.generations import Generations
-from quarry.indexer.storage.layout import CONTENTS_NAME
-from quarry.indexer.storage.manifest import Manifest, describe_files
+from quarry.indexer.storage.manifest import Manifest
 from quarry.indexer.stores import STORE_KINDS
 from tests.fakes import WordEmbedder
+from tests.indexer.build.segmented import DIM, WORDS, answers, corpus
 from tests.indexer.older import into_plain_tables, keep_ids, keep_terms
 from tests.indexer.writing import PROCESSES, keep_segments, update_and_die
 
-DIM = 16
-WORDS = ("river", "library", "renew", "bridge", "氧气", "黑死病", "图书馆", "河流", "valve", "pump")
-QUERIES = ("river library", "图书馆 河流", "valve", "renew bridge 氧气", "pump pump 黑死病")
 CHANGES = st.integers(
     0, 90
 )  # before which an update is killed: an addition makes 56, a merge 82 (in a Lance store 140)
@@ -45,47 +41,6 @@ documents = st.builds(
     st.sampled_from(("", "Rivers", "图书馆", "Rivers of Europe")),
     st.fixed_dictionaries({"kind": st.sampled_from(("a", "b"))}),
 )
-
-
-def answers(index):
-    """All that an index answers with, as values that compare equal up to rounding."""
-    embedder, opened = WordEmbedder(dim=DIM), Index.open(index)
-    try:
-        table, ids = opened.chunks, opened.chunks.digests()[0]
-        count = len(ids)
-        queries = embedder.embed_queries(list(QUERIES))
-        tokens = [opened.analyzer.query_tokens(query) for query in QUERIES]
-        filters = table.matching({"kind": "a"}) if "kind" in table.meta_values() else frozenset()
-        return {
-            "documents": list(table.documents()),
-            "counts": (table.counts(), opened.manifest.documents, opened.manifest.chunks, len(opened.lexical)),
-            "chunks": table.chunks(ids),
-            "texts": table.texts(ids),
-            "languages": table.languages(),
-            "names": table.names_of(ids),
-            "meta": table.meta_values(),
-            "filter": filters,
-            "vectors": sorted(opened.vectors.ids),
-            "dense": [
-                [(near.chunk_id, pytest.approx(near.similarity, abs=1e-6)) for near in line]
-                for allowed in (None, filters)
-                for k in (1, 3, count + 5)
-                for line in opened.vectors.search(queries, k, allowed=allowed)
-            ],
-            "lexical": [
-                [
-                    (hit.chunk_id, pytest.approx(hit.score, rel=1e-4), hit.terms)
-                    for hit in opened.lexical.search(asked, k, allowed=allowed)
-                ]
-                for allowed in (None, filters)
-                for k in (1, 3, count + 5)
-                for asked in tokens
-            ],
-            "idf": [pytest.approx(opened.lexical.idf(word)) for asked in tokens for word in asked],
-            "having": [opened.lexical.having([asked]) for asked in tokens],
-        }
-    finally:
-        opened.chunks.close()
 
 
 class Updates(RuleBasedStateMachine):
@@ -211,29 +166,6 @@ def test_any_sequence_of_updates_answers_like_a_new_index(kind):
     run_state_machine_as_test(machine(kind), settings=wanted)
 
 
-def corpus(first, count):
-    return [
-        Document(
-            f"d{number}",
-            f"the {WORDS[number % 4]} and a {WORDS[number // 4 % 4]}, number{number}",
-            "Rivers",
-            {"kind": "a"},
-        )
-        for number in range(first, first + count)
-    ]
-
-
-@pytest.fixture
-def segmented(tmp_path, monkeypatch):
-    """An index of three segments, of which one lacks a document."""
-    keep_segments(monkeypatch)
-    index = tmp_path / "index"
-    for first, count in ((0, 30), (30, 10), (40, 5)):
-        index_documents(index, corpus(first, count), WordEmbedder(dim=DIM), BuildOptions(store="exact"))
-    delete_documents(index, ["d3"], WordEmbedder(dim=DIM))
-    return index
-
-
 def test_an_update_writes_a_segment_and_leaves_the_others_alone(segmented):
     first = Index.open(segmented).manifest
     index_documents(segmented, corpus(60, 2), WordEmbedder(dim=DIM))
@@ -261,28 +193,6 @@ def test_what_no_generation_names_is_pruned_and_what_one_names_stays(segmented):
     assert [segment.name for segment in Index.open(segmented).manifest.segments] == [only.name]
 
 
-@pytest.mark.parametrize("name", ["segment.json", "chunks.sqlite", "lexical/blocks.npy", "vectors/store.json"])
-def test_a_damaged_or_missing_file_of_a_segment_is_named(segmented, name):
-    segment = Index.open(segmented).manifest.segments[1]
-    path = segmented / "segments" / segment.name / name
-    sound = path.read_bytes()
-    path.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
-    with pytest.raises(IndexFormatError, match=f"{segment.name}/{name} does not match its recorded SHA-256"):
-        Index.open(segmented)
-    path.unlink()
-    with pytest.raises(IndexFormatError, match=f"{segment.name}/{name} is missing"):
-        Index.open(segmented)
-
-
-def test_a_missing_segment_is_named_and_the_texts_are_not_silently_lost(segmented):
-    segment = Index.open(segmented).manifest.segments[0]
-    shutil.rmtree(segmented / "segments" / segment.name)
-    with pytest.raises(IndexFormatError, match=f"{segment.name}/segment.json is missing"):
-        Index.open(segmented)
-    with pytest.raises(IndexFormatError, match="the texts of the live generation cannot be carried over"):
-        index_documents(segmented, corpus(70, 1), WordEmbedder(dim=DIM))
-
-
 def test_vectors_that_are_equal_in_two_segments_come_in_id_order(tmp_path, monkeypatch):
     keep_segments(monkeypatch)
     index = tmp_path / "index"
@@ -297,47 +207,6 @@ def test_vectors_that_are_equal_in_two_segments_come_in_id_order(tmp_path, monke
     assert np.isclose(found[0].similarity, 1.0)
 
 
-def edit_contents(index, sql):
-    """Change the live generation's `contents.sqlite`, with a manifest that agrees, as a faulty version could write both."""
-    live = Generations(index).live()
-    with sqlite3.connect(live / CONTENTS_NAME) as db:
-        db.executescript(sql)
-    db.close()
-    manifest = Manifest.read(live)
-    manifest.model_copy(update={"files": describe_files(live)}).write(live)
-
-
-@pytest.mark.parametrize(
-    "sql",
-    [
-        "INSERT INTO removed_rows VALUES (2, 5)",
-        "INSERT INTO removed_rows VALUES (2, 4000); UPDATE segments SET passages = 9 WHERE number = 2",
-        "INSERT INTO removed_rows VALUES (2, -1); UPDATE segments SET passages = 9 WHERE number = 2",
-    ],
-)
-def test_removals_that_do_not_fit_to_a_segment_are_named(segmented, sql):
-    edit_contents(segmented, sql)
-    with pytest.raises(
-        IndexFormatError, match=r"contents\.sqlite is damaged: .* segment \w+, which has 10 passages, is not in it"
-    ):
-        Index.open(segmented)
-
-
-def test_a_document_in_two_segments_is_named_and_nothing_is_built_on_it(segmented):
-    """Nothing says any more that the version in the first segment was replaced."""
-    index_documents(segmented, [Document("d5", "valve pump river")], WordEmbedder(dim=DIM))
-    assert Index.open(segmented).chunks.document("d5").text == "valve pump river"
-    edit_contents(segmented, "DELETE FROM removed_documents WHERE doc_id = 'd5'")
-    for act in (Index.open, lambda index: index_documents(index, corpus(60, 2), WordEmbedder(dim=DIM))):
-        with pytest.raises(
-            IndexFormatError, match=r"contents\.sqlite is damaged: it has documents more than once.*'d5'"
-        ):
-            act(segmented)
-    generations = Generations(segmented)
-    generations.switch(generations.previous(), Message.of("test.by_hand", "by hand"))
-    assert Index.open(segmented).chunks.counts() == (44, 44)
-
-
 def test_a_segment_that_two_generations_share_outlives_either(segmented):
     generations = Generations(segmented)
     older = generations.live().name
@@ -349,39 +218,6 @@ def test_a_segment_that_two_generations_share_outlives_either(segmented):
     generations.discard(newer)
     assert {path.name for path in (segmented / "segments").iterdir()} == shared
     assert Index.open(segmented).chunks.counts() == (44, 44)
-
-
-@pytest.mark.parametrize("step", ["index_terms", "store_vectors", "finish_segment", "describe_generation"])
-def test_a_merge_that_dies_at_any_step_leaves_what_was_there_and_can_be_made_again(segmented, monkeypatch, step):
-    before = answers(segmented)
-    place = (
-        "quarry.indexer.build.running"
-        if step in ("finish_segment", "describe_generation")
-        else "quarry.indexer.build.steps"
-    )
-    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
-        patch.setattr(f"{place}.{step}", lambda *_: 1 / 0)
-        compact_index(segmented, WordEmbedder(dim=DIM))
-    assert answers(segmented) == before
-    assert len(Index.open(segmented).manifest.segments) == 3
-    assert compact_index(segmented, WordEmbedder(dim=DIM)).encoded == 0
-    assert len(Index.open(segmented).manifest.segments) == 1
-
-
-def test_a_segment_of_a_newer_format_is_refused_and_stays(segmented):
-    generations = Generations(segmented)
-    manifest = Manifest.read(generations.live())
-    segment = manifest.segments[1]
-    header = segmented / "segments" / segment.name / "segment.json"
-    content = seal({**unseal(header), "format": 99})
-    header.write_bytes(content)
-    newer = segment.model_copy(update={"sha256": sha256(content).hexdigest()})
-    segments = tuple(newer if one == segment else one for one in manifest.segments)
-    manifest.model_copy(update={"segments": segments}).write(generations.live())
-    for act in (Index.open, lambda index: index_documents(index, corpus(60, 2), WordEmbedder(dim=DIM))):
-        with pytest.raises(IndexFormatError, match=r"segment\.json has format 99; .*Upgrade quarry-search"):
-            act(segmented)
-    assert header.read_bytes() == content
 
 
 def into_format_3(index):
@@ -449,11 +285,3 @@ def test_a_merge_analyzes_no_passage_again(segmented, monkeypatch):
         compact_index(segmented, WordEmbedder(dim=DIM))
     assert answers(segmented) == before
     assert not list((segmented / "segments").rglob("*.tmp"))
-
-
-def test_postings_that_are_damaged_are_made_again_from_the_texts(segmented):
-    before = answers(segmented)
-    for path in (segmented / "segments").glob("*/lexical/blocks.npy"):
-        path.write_bytes(path.read_bytes()[:-1] + b"\xff")
-    index_documents(segmented, [], WordEmbedder(dim=DIM), BuildOptions(store="exact"))
-    assert answers(segmented) == before
