@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from transformers import AutoModel
 
-from tests.indexer.models.test_encoder import SMALL, make_model
+from tests.indexer.models.tiny_models import SMALL, make_model
 
 HIDDEN = SMALL["hidden_size"]
 UNUSED = (0, 1, 2, 3)  # padding, start, end, unknown

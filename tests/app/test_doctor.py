@@ -17,7 +17,7 @@ from quarry.indexer.storage.space import Space
 from quarry.training.feedback.events import FeedbackEvent
 from quarry.training.feedback.log import FeedbackLog, feedback_path
 from tests.fakes import WordEmbedder
-from tests.retriever.rerankers.test_rerankers import make
+from tests.retriever.rerankers.tiny_rerankers import make
 
 
 def found(index):

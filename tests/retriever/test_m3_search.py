@@ -17,7 +17,7 @@ from quarry.indexer.records import Document
 from quarry.indexer.tokens.cache import TokenCache
 from quarry.retriever.rerankers.late_interaction import z_scores
 from quarry.retriever.searcher import Searcher, SearchOptions
-from tests.indexer.models.test_encoder import make_model
+from tests.indexer.models.tiny_models import make_model
 from tests.m3 import make_m3, plain_scores
 
 QUESTION = "how do I renew a book"

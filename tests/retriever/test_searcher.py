@@ -296,7 +296,7 @@ def test_five_lines_of_library_use(tmp_path):
 @pytest.fixture
 def recorded(index):
     """The index with a tiny real cross-encoder that it records as its own."""
-    from tests.retriever.rerankers.test_rerankers import make
+    from tests.retriever.rerankers.tiny_rerankers import make
 
     folder = make(index / "models" / "first", "xlm-roberta")
     facts = RerankerFacts(

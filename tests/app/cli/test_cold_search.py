@@ -10,7 +10,7 @@ import pytest
 from quarry.indexer.embedder import EmbedderSpec
 from quarry.indexer.models.format import write_profile
 from tests.app.running import quarry
-from tests.indexer.models.test_encoder import make_model
+from tests.indexer.models.tiny_models import make_model
 
 ROOT = Path(__file__).resolve().parents[3]
 NEVER = [

@@ -12,7 +12,7 @@ from quarry.retriever.rerankers.cross_encoder import load_reranker
 from quarry.retriever.rerankers.depth import Depth
 from quarry.retriever.searcher import Searcher
 from tests.retriever.rerankers.test_gemma import NAME, folder
-from tests.retriever.rerankers.test_rerankers import PASSAGES
+from tests.retriever.rerankers.tiny_rerankers import PASSAGES
 
 __all__ = ["folder"]
 

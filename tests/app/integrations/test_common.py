@@ -12,7 +12,7 @@ from quarry.indexer.models.source import resolve_model
 from quarry.retriever.rerankers.cross_encoder import load_reranker
 from tests.app.integrations.conftest import DOCUMENTS
 from tests.fakes import OverlapReranker
-from tests.retriever.rerankers.test_rerankers import make
+from tests.retriever.rerankers.tiny_rerankers import make
 from tests.training.tiny_model import tiny_model
 
 

@@ -16,7 +16,7 @@ from quarry.retriever.searcher import Searcher, SearchOptions
 from tests.app.server.serving import served, small_index
 from tests.fakes import OverlapReranker, WordEmbedder
 from tests.retriever.rerankers.test_gemma import NAME, folder
-from tests.retriever.rerankers.test_rerankers import PASSAGES
+from tests.retriever.rerankers.tiny_rerankers import PASSAGES
 
 __all__ = ["folder"]
 QUERY = "renew a book"

@@ -8,7 +8,7 @@ from quarry.indexer.errors import ModelError
 from quarry.indexer.models.encoder import load_embedder
 from quarry.indexer.models.format import Module, modules
 from quarry.indexer.models.source import resolve_model
-from tests.indexer.models.test_encoder import make_model
+from tests.indexer.models.tiny_models import make_model
 
 BROKEN = (
     '[{"idx": 0, "name": "0", "path": ""}]',

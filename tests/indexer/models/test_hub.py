@@ -13,7 +13,7 @@ import pytest
 from quarry.indexer.errors import ModelError
 from quarry.indexer.models import hub
 from quarry.indexer.models.source import DOWNLOADED, resolve_model
-from tests.indexer.models.test_encoder import make_model
+from tests.indexer.models.tiny_models import make_model
 
 SHA = "a" * 40
 

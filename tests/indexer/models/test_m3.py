@@ -15,7 +15,7 @@ from quarry.indexer.models.encoder import load_embedder
 from quarry.indexer.models.folder import check_folder
 from quarry.indexer.models.weight_archive import read_linear
 from tests.fakes import WordEmbedder
-from tests.indexer.models.test_encoder import TEXTS, make_model
+from tests.indexer.models.tiny_models import TEXTS, make_model
 from tests.m3 import HIDDEN, UNUSED, make_m3, plain_m3
 
 DOCUMENTS = [*TEXTS, "aabbaa", "unknown ⌘ sign", "e" * 700]

@@ -11,7 +11,7 @@ from quarry.indexer.errors import ModelError
 from quarry.indexer.models import offline_bundle
 from quarry.indexer.models.listing import list_models
 from quarry.indexer.models.source import resolve_model
-from tests.indexer.models.test_encoder import make_model
+from tests.indexer.models.tiny_models import make_model
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -9,7 +9,7 @@ from transformers import AutoTokenizer
 from quarry.indexer.errors import ModelError
 from quarry.indexer.models.encoder import load_embedder
 from quarry.indexer.models.loading import load_tokenizer
-from tests.indexer.models.test_encoder import ARCHITECTURES
+from tests.indexer.models.tiny_models import ARCHITECTURES
 
 TEXTS = [
     "How do I renew a book?",

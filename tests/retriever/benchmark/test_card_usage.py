@@ -18,7 +18,7 @@ from quarry.training.fit.models.model_folder import write_tuned
 from quarry.training.fit.models.trainable import open_trainable
 from quarry.training.fit.spec import TrainSpec
 from tests import ROOT
-from tests.indexer.models.test_encoder import make_model
+from tests.indexer.models.tiny_models import make_model
 from tests.retriever.benchmark import native_data as made
 
 pytest.importorskip("mteb")

@@ -11,7 +11,7 @@ from transformers import AutoTokenizer, Gemma2Model
 from quarry.indexer.errors import ModelError
 from quarry.indexer.models.profiles import reranker_profile
 from quarry.retriever.rerankers.cross_encoder import load_reranker
-from tests.retriever.rerankers.test_rerankers import PASSAGES, QUERY, make
+from tests.retriever.rerankers.tiny_rerankers import PASSAGES, QUERY, make
 
 NAME = "BAAI/bge-reranker-v2.5-gemma2-lightweight"
 START = 2

@@ -12,7 +12,7 @@ from torch.nn.functional import linear, silu
 from quarry.indexer.errors import ModelError
 from quarry.retriever.rerankers.cross_encoder import load_reranker
 from quarry.retriever.rerankers.depth import DepthError, reranker_at
-from tests.retriever.rerankers.test_rerankers import CHARACTERS, PASSAGES, QUERY, make
+from tests.retriever.rerankers.tiny_rerankers import CHARACTERS, PASSAGES, QUERY, make
 
 NAME = "BAAI/bge-reranker-v2-minicpm-layerwise"
 HIDDEN, HEADS, LAYERS, START, INNER = 32, 4, 5, 2, 48

@@ -9,7 +9,7 @@ from quarry.indexer.models.encoder import EncoderOptions, load_embedder
 from quarry.retriever.data.datasets import documents, load_dataset
 from quarry.retriever.evaluation.measures import ndcg
 from quarry.retriever.rerankers.cross_encoder import load_reranker
-from tests.retriever.rerankers.test_rerankers import PASSAGES, QUERY, make
+from tests.retriever.rerankers.tiny_rerankers import PASSAGES, QUERY, make
 
 GEMMA = "BAAI/bge-reranker-v2-gemma"
 KINDS = [("xlm-roberta", None), ("bert", None), ("gemma", GEMMA), ("gemma2", GEMMA), ("llama", GEMMA)]

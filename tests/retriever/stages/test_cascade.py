@@ -19,7 +19,7 @@ from quarry.retriever.searcher import Searcher, SearchOptions
 from quarry.retriever.stages.cascade import Cascade
 from quarry.retriever.stages.rerank import RerankOptions, TwoStage
 from tests.m3 import make_m3
-from tests.retriever.rerankers.test_rerankers import make
+from tests.retriever.rerankers.tiny_rerankers import make
 
 TEXTS = {f"d#{row:02}": str(row) for row in range(60)}
 

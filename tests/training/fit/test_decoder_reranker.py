@@ -19,7 +19,7 @@ from quarry.training.fit.models.decoder_trainee import DecoderTrainee, asked_pro
 from quarry.training.fit.reranker import finetune_reranker
 from quarry.training.fit.rows.batches import Draw
 from quarry.training.fit.spec import RERANKER_PROMPTS, RerankerSpec
-from tests.retriever.rerankers.test_rerankers import make
+from tests.retriever.rerankers.tiny_rerankers import make
 
 
 def rows(count):

@@ -25,7 +25,7 @@ from quarry.training.fit.spec import (
     RerankerSpec,
     TrainSpec,
 )
-from tests.retriever.rerankers.test_rerankers import make
+from tests.retriever.rerankers.tiny_rerankers import make
 from tests.training.masked_model import masked_model
 from tests.training.tiny_model import tiny_model, topic_rows
 

@@ -11,7 +11,7 @@ from quarry.indexer.embedder import EmbedderSpec
 from quarry.indexer.models.encoder import load_embedder
 from quarry.indexer.models.format import write_profile
 from quarry.training.recipes.small_encoder import Plan, batches, distill, main, read_texts, smaller
-from tests.indexer.models.test_encoder import SMALL, make_model
+from tests.indexer.models.tiny_models import SMALL, make_model
 
 
 def teacher(layers=4):

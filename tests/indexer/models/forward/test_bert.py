@@ -33,7 +33,7 @@ from quarry.indexer.models.forward.padded import Padded
 from quarry.indexer.models.forward.precision import Compute
 from quarry.indexer.models.forward.replica import token_layers
 from quarry.indexer.models.tokenizer import read_tokenizer
-from tests.indexer.models.test_encoder import SMALL, TEXTS, make_model
+from tests.indexer.models.tiny_models import SMALL, TEXTS, make_model
 
 ROOT = Path(__file__).resolve().parents[4]
 FLOAT32 = Compute("cpu", "float32")

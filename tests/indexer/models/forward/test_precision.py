@@ -9,7 +9,7 @@ from quarry.indexer.errors import ModelError
 from quarry.indexer.models.encoder import EncoderOptions, load_embedder
 from quarry.indexer.models.format import write_profile
 from quarry.indexer.models.forward.precision import Compute, chosen_precision, compute_exactly, split_device
-from tests.indexer.models.test_encoder import ARCHITECTURES, TEXTS, make_model
+from tests.indexer.models.tiny_models import ARCHITECTURES, TEXTS, make_model
 
 BFLOAT16 = EncoderOptions(precision="bfloat16")
 CPU = torch.device("cpu")
