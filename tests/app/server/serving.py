@@ -110,3 +110,13 @@ def finished(client: httpx.Client, job: str, seconds: float = 30) -> dict:
         if state["state"] != "queued" or time.monotonic() > end:
             return state
         time.sleep(0.02)
+
+
+def problem(answer: httpx.Response, status: int, code: str) -> dict:
+    assert answer.status_code == status, answer.text
+    error = answer.json()["error"]
+    assert error["code"] == code
+    assert error["found"]
+    assert error["expected"]
+    assert error["do"]
+    return error

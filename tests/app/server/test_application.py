@@ -1,22 +1,20 @@
 """The HTTP interface over a real socket, with a small index in two languages and fake models."""
 
 import base64
-import shutil
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
-import httpx
 import numpy as np
 import pytest
+
+from tests.app.server.serving import problem
 
 pytest.importorskip("fastapi")
 
 from quarry.app.server.settings import ServeOptions
-from quarry.indexer.build import build_index, index_documents
+from quarry.indexer.build import index_documents
 from quarry.indexer.records import Document
-from quarry.indexer.storage.writer_lock import writer_lock
 from quarry.retriever.searcher import Searcher
-from tests.app.server.serving import finished, served, small_index
+from tests.app.server.serving import served, small_index
 from tests.fakes import OverlapReranker, WordEmbedder
 
 
@@ -26,16 +24,6 @@ def server(tmp_path_factory):
     index = small_index(tmp_path_factory.mktemp("serve") / "index", embedder)
     with served(ServeOptions(index), embedder, OverlapReranker()) as running:
         yield running
-
-
-def problem(answer: httpx.Response, status: int, code: str) -> dict:
-    assert answer.status_code == status, answer.text
-    error = answer.json()["error"]
-    assert error["code"] == code
-    assert error["found"]
-    assert error["expected"]
-    assert error["do"]
-    return error
 
 
 @pytest.mark.parametrize(("query", "best"), [("renew books online", "loans.md"), ("网上续借", "借书.md")])
@@ -227,185 +215,3 @@ def test_a_new_generation_of_another_program_answers_without_a_restart(tmp_path)
             threading.Event().wait(0.02)
         assert answer["generation"] == "000002"
         assert answer["results"][0]["doc_id"] == "zebra.md"
-
-
-def test_documents_are_added_replaced_and_deleted(tmp_path):
-    embedder = WordEmbedder()
-    index = small_index(tmp_path / "index", embedder)
-    with served(ServeOptions(index), embedder) as running:
-        client = running.client
-
-        def found(query):
-            hits = client.post("/search", json={"query": query, "route": "bm25"}).json()["results"]
-            return [hit["doc_id"] for hit in hits]
-
-        sent = {"documents": [{"id": "a/斑马.md", "text": "Zebras have stripes. 斑马有条纹。", "meta": {"lang": "zh"}}]}
-        answer = client.post("/documents", json=sent)
-        assert answer.status_code == 202
-        assert answer.json()["state"] == "queued"
-        assert finished(client, answer.json()["job"])["state"] == "done"
-        assert found("斑马") == found("zebras") == ["a/斑马.md"]
-        sent["documents"][0]["text"] = "Giraffes are tall."
-        finished(client, client.post("/documents", json=sent).json()["job"])
-        assert (found("zebras"), found("giraffes")) == ([], ["a/斑马.md"])
-        gone = client.delete("/documents/a/斑马.md").json()
-        assert finished(client, gone["job"])["not_found"] == []
-        assert found("giraffes") == []
-        problem(client.delete("/documents/a/斑马.md"), 404, "no_such_document")
-
-
-def done(client, answer):
-    assert answer.status_code == 202, answer.text
-    return finished(client, answer.json()["job"])
-
-
-def test_documents_are_removed_by_ids_by_metadata_and_by_folder(tmp_path):
-    index = small_index(tmp_path / "index")
-    folder = tmp_path / "harbour"
-    folder.mkdir()
-    (folder / "tide.txt").write_text("The tide gate closes at dusk.")
-    build_index(index, [folder], None)
-    shutil.rmtree(folder)
-    with served(ServeOptions(index, rerank="none")) as running:
-        client = running.client
-        assert client.get("/roots").json()["roots"] == [
-            {"prefix": "harbour", "documents": 1, "files": 1, "there": False}
-        ]
-        preview = client.request("DELETE", "/documents", json={"filters": {"lang": ["zh"]}, "dry_run": True})
-        assert (preview.status_code, preview.json()["ids"]) == (200, ["借书.md"])
-        assert client.get("/health").json()["documents"] == 4
-        job = done(client, client.request("DELETE", "/documents", json={"filters": {"lang": ["zh"]}}))
-        assert (job["state"], job["removed"]) == ("done", 1)
-        job = done(client, client.post("/documents/delete", json={"root": "harbour"}))
-        assert (job["state"], job["removed"], client.get("/roots").json()["roots"]) == ("done", 1, [])
-        job = done(client, client.post("/documents/delete", json={"ids": ["hours.md", "nothing"]}))
-        assert (job["removed"], job["not_found"]) == (1, ["nothing"])
-        assert client.get("/health").json()["documents"] == 1
-        for wrong in ({}, {"ids": ["a"], "root": "harbour"}, {"filters": {}}):
-            problem(client.post("/documents/delete", json=wrong), 422, "invalid_request")
-        problem(client.post("/documents/delete", json={"root": "/"}), 404, "no_such_root")
-        problem(client.post("/documents/delete", json={"filters": {"colour": ["red"]}}), 409, "unknown_filter")
-
-
-def test_a_removal_whose_filter_is_unknown_by_the_time_it_runs_fails_alone(tmp_path):
-    index = small_index(tmp_path / "index")
-    with served(ServeOptions(index, rerank="none")) as running:
-        with writer_lock(index):  # all wait
-            answers = [
-                running.client.post("/documents/delete", json={"filters": {"lang": ["*"]}}),
-                running.client.post("/documents/delete", json={"filters": {"lang": ["en"]}}),
-                running.client.post("/documents", json={"documents": [{"id": "new", "text": "zebra"}]}),
-            ]
-        jobs = [done(running.client, answer) for answer in answers]
-        assert [job["state"] for job in jobs] == ["done", "failed", "done"]
-        assert "no document has the metadata lang" in jobs[1]["reason"]
-
-
-def test_read_only_takes_nothing(tmp_path):
-    with served(ServeOptions(small_index(tmp_path / "index"), read_only=True)) as running:
-        problem(running.client.post("/documents", json={"documents": [{"id": "a", "text": "b"}]}), 403, "read_only")
-        problem(running.client.delete("/documents/loans.md"), 403, "read_only")
-
-
-def test_bodies_over_the_limit_are_refused_with_and_without_a_length(tmp_path):
-    with served(ServeOptions(small_index(tmp_path / "index"), max_body_bytes=1000)) as running:
-        problem(running.client.post("/search", json={"query": "a" * 2000}), 413, "too_large")
-        chunks = (b"x" * 400 for _ in range(5))
-        json = {"content-type": "application/json"}
-        problem(running.client.post("/search", content=chunks, headers=json), 413, "too_large")
-
-
-def test_the_inbox_refuses_more_text_than_may_wait(tmp_path):
-    with served(ServeOptions(small_index(tmp_path / "index"), max_waiting_bytes=500)) as running:
-        running.services.writer.stop()
-        sent = {"documents": [{"id": "a", "text": "x" * 300}]}
-        assert running.client.post("/documents", json=sent).status_code == 202
-        answer = running.client.post("/documents", json=sent)
-        problem(answer, 429, "inbox_full")
-        assert int(answer.headers["retry-after"]) >= 1
-
-
-def test_token_and_host(tmp_path):
-    token = "0123456789abcdef"
-    settings = ServeOptions(small_index(tmp_path / "index"), token=token, hosts=("127.0.0.1",))
-    with served(settings) as running:
-        asked = {"query": "books"}
-        answer = running.client.post("/search", json=asked)
-        problem(answer, 401, "unauthorized")
-        assert answer.headers["www-authenticate"] == "Bearer"
-        for wrong in ("Bearer x", f"Basic {token}", f"Bearer {token}x", "Bearer é"):
-            headers = {"Authorization": wrong.encode("latin-1")}
-            problem(running.client.post("/search", json=asked, headers=headers), 401, "unauthorized")
-        problem(running.client.get("/metrics"), 401, "unauthorized")
-        right = {"Authorization": f"Bearer {token}"}
-        assert running.client.post("/search", json=asked, headers=right).status_code == 200
-        assert running.client.get("/health").status_code == 200
-        problem(running.client.get("/health", headers={"Host": "evil.example"}), 421, "wrong_host")
-
-
-class SlowEmbedder(WordEmbedder):
-    """Encodes only when it may."""
-
-    def __init__(self):
-        super().__init__()
-        self.gate = threading.Event()
-        self.sizes = []
-
-    def embed_queries(self, texts):
-        self.gate.wait(20)
-        self.sizes.append(len(texts))
-        return super().embed_queries(texts)
-
-
-def test_what_waits_together_is_computed_together_and_the_rest_gets_429(tmp_path):
-    embedder = SlowEmbedder()
-    index = small_index(tmp_path / "index", embedder)
-    with served(ServeOptions(index, queue=20, batch=8), embedder) as running, ThreadPoolExecutor(40) as pool:
-        words = ["renew", "monday", "library", "续借", "读者"]
-
-        def ask(number):
-            return running.client.post("/search", json={"query": f"{words[number % 5]} {number}"})
-
-        futures = [pool.submit(ask, number) for number in range(40)]
-        for _ in range(500):
-            if running.services.metrics.rejected._value.get() >= 12:
-                break
-            threading.Event().wait(0.02)
-        embedder.gate.set()
-        answers = [future.result() for future in futures]
-    served_ones = [number for number, answer in enumerate(answers) if answer.status_code == 200]
-    refused = [answer for answer in answers if answer.status_code != 200]
-    assert 12 <= len(refused) <= 19  # the first batch took 1 to 8
-    for answer in refused:
-        problem(answer, 429, "queue_full")
-        assert answer.headers["retry-after"] == "1"
-    assert max(embedder.sizes) == 8
-    assert sum(embedder.sizes) == len(served_ones)
-    for number in served_ones:
-        assert answers[number].json()["query"] == f"{words[number % 5]} {number}"
-
-
-def test_the_time_limit_ends_a_request(tmp_path):
-    index = small_index(tmp_path / "index")
-
-    def hang(services):
-        services.queue.submit("slow", lambda items: [threading.Event().wait(1.5) for _ in items], 0)
-
-    with served(ServeOptions(index, time_limit_s=0.2), work=hang) as running:
-        problem(running.client.post("/search", json={"query": "books"}), 504, "time_limit")
-
-
-def test_an_unexpected_error_tells_its_type_and_no_text(tmp_path, caplog):
-    def breaks(services):
-        def search_many(*_):
-            raise RuntimeError("secret passage")
-
-        services.live.searcher.search_many = search_many
-
-    with served(ServeOptions(small_index(tmp_path / "index")), work=breaks) as running, caplog.at_level("INFO"):
-        answer = running.client.post("/search", json={"query": "my private question"})
-        problem(answer, 500, "unexpected")
-        assert "secret" not in answer.text
-    assert "unexpected RuntimeError at search_many" in caplog.text
-    assert "secret" not in caplog.text
-    assert "private" not in caplog.text
