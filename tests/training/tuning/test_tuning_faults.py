@@ -29,7 +29,8 @@ from quarry.indexer.storage.writer_lock import writer_lock
 from quarry.retriever.models.recorded import recorded_embedder
 from quarry.training.examples.rows import TrainingRow, read_training_rows, write_training_rows
 from quarry.training.fit.spec import TrainSpec
-from quarry.training.tuning import embedder, loop, tune
+from quarry.training.tuning import loop, tune
+from quarry.training.tuning.embedder import subject as embedder
 from quarry.training.tuning.history import history
 from quarry.training.tuning.plan import TuningSources, Unwatched
 from tests.training.tiny_model import tiny_model
