@@ -8,8 +8,8 @@ import pytest
 from quarry.training.feedback.events import FeedbackEvent
 from quarry.training.feedback.log import FeedbackLog, feedback_path
 from tests.app.running import quarry
+from tests.training.tuning.faults import digests
 from tests.training.tuning.test_embedder import index, model, rows
-from tests.training.tuning.test_tuning_faults import digests
 
 __all__ = ["index", "model"]
 
