@@ -18,7 +18,7 @@ from quarry.app.wiring import choose_model
 from quarry.indexer.embedder import Embedder, Vectors
 from quarry.training.pairs.run import make_pairs
 from tests.training.pairs.planted import plant, shares, write_rows
-from tests.training.pairs.test_run import true_pairs
+from tests.training.pairs.sentences import true_pairs
 
 LANGUAGES = [("-zh", "-en"), ("-en", "-zh"), ("-en", "-en"), ("-zh", "-zh")]
 

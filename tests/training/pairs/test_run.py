@@ -1,13 +1,6 @@
-"""A whole run: counts that add up, rows that can be trained on, runs that were interrupted, and planted pairs by the offline model."""
+"""A whole run: counts that add up, rows that can be trained on, sources that cannot be read, and planted pairs by the offline model."""
 
-import gzip
 import json
-import os
-import random
-import signal
-import subprocess
-import sys
-import time
 from hashlib import sha256
 from pathlib import Path
 
@@ -17,90 +10,12 @@ from quarry.app.wiring import choose_model
 from quarry.demo_corpus import documents_path
 from quarry.indexer.errors import TrainingError
 from quarry.training.examples.row_files import RowFiles
-from quarry.training.pairs import gather as gathering
 from quarry.training.pairs.filters.scoring import FilterRule
 from quarry.training.pairs.records import PairOptions
 from quarry.training.pairs.run import make_pairs
-from tests import ROOT
 from tests.fakes import WordEmbedder
 from tests.training.pairs.planted import plant, shares, write_rows
-
-NOUNS = [
-    "loan",
-    "desk",
-    "card",
-    "hall",
-    "queue",
-    "letter",
-    "phone",
-    "journal",
-    "map",
-    "atlas",
-    "poster",
-    "record",
-    "reader",
-    "tower",
-    "garden",
-    "bridge",
-    "river",
-    "lamp",
-    "engine",
-    "valley",
-]
-VERBS = [
-    "renew",
-    "return",
-    "reserve",
-    "print",
-    "order",
-    "repair",
-    "open",
-    "close",
-    "borrow",
-    "lend",
-    "copy",
-    "collect",
-    "cancel",
-    "move",
-    "paint",
-]
-
-
-def sentences(count, seed=0):
-    """Questions and answers that share their words, each its own."""
-    draw = random.Random(seed)
-    rows = []
-    for number in range(count):
-        noun, verb, other = draw.choice(NOUNS), draw.choice(VERBS), draw.choice(NOUNS)
-        word = f"{noun}{number:04d}"
-        rows.append(
-            (
-                f"How do I {verb} the {word}?",
-                f"You {verb} the {word} at the {other} number {draw.randrange(999)}, "
-                f"beside the {draw.choice(NOUNS)} of {draw.choice(VERBS)}ed {draw.choice(NOUNS)}s.",
-            )
-        )
-    return rows
-
-
-def jsonl(path, rows):
-    path.write_text(
-        "".join(json.dumps({"question": q, "answer": a}, ensure_ascii=False) + "\n" for q, a in rows), encoding="utf-8"
-    )
-    return path
-
-
-def kept(path):
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def adds_up(report):
-    found = sum(report.found.values())
-    for step in report.steps:
-        assert step.given == found
-        assert step.given == step.kept + sum(step.dropped.values())
-        found = step.kept
-    assert found == sum(report.kept.values())
+from tests.training.pairs.sentences import NOUNS, adds_up, jsonl, kept, sentences, true_pairs
 
 
 def test_counts_add_up_and_every_dropped_pair_is_written_with_its_reason(tmp_path):
@@ -174,159 +89,6 @@ def test_a_threshold_and_a_share_keep_what_they_say(tmp_path, rule, rows):
     adds_up(report)
 
 
-def test_an_interrupted_run_goes_on_and_ends_with_the_same_file(tmp_path, monkeypatch):
-    """Stopped while it reads, while it scores, and between."""
-    monkeypatch.setattr(gathering, "_EVERY_S", 0.0)
-    file = jsonl(tmp_path / "a.jsonl", [*sentences(1500), *sentences(300, seed=3)])
-    whole = make_pairs(
-        [file, documents_path()], tmp_path / "whole.jsonl", WordEmbedder(), PairOptions(dropped=tmp_path / "d1")
-    )
-    handled = 0
-
-    def stopping(after):
-        def observe(_name, _total):
-            def tell(count):
-                nonlocal handled
-                handled += count
-                if handled >= after:
-                    raise KeyboardInterrupt
-
-            return tell
-
-        return observe
-
-    for after in (300, 600, 700, 800):
-        handled = 0
-        with pytest.raises(KeyboardInterrupt):
-            make_pairs(
-                [file, documents_path()],
-                tmp_path / "parts.jsonl",
-                WordEmbedder(),
-                PairOptions(dropped=tmp_path / "d2"),
-                observer=stopping(after),
-            )
-    handled, read = 0, []
-    again = make_pairs(
-        [file, documents_path()],
-        tmp_path / "parts.jsonl",
-        WordEmbedder(),
-        PairOptions(dropped=tmp_path / "d2"),
-        observer=lambda name, _total: lambda count: read.append((name, count)),
-    )
-    assert sum(count for name, count in read if name == "pairs") < 1800
-    assert again.digest == whole.digest
-    assert (again.steps, again.found, again.kept) == (whole.steps, whole.found, whole.kept)
-    assert (tmp_path / "d1").read_bytes() == (tmp_path / "d2").read_bytes()
-
-
-def test_scores_of_another_version_are_not_mixed_with_new_ones(tmp_path, monkeypatch):
-    from quarry.training.pairs import run
-
-    file = jsonl(tmp_path / "a.jsonl", sentences(1500))
-    whole = make_pairs([file], tmp_path / "whole.jsonl", WordEmbedder())
-
-    def stop(name, _total):
-        def tell(_count):
-            if name == "scoring":
-                raise KeyboardInterrupt
-
-        return tell
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(run, "SCORES", run.SCORES - 1)
-        make_pairs([file], tmp_path / "out.jsonl", WordEmbedder(), observer=stop)
-    for old in (tmp_path / ".out.jsonl.work").glob("scores.*"):
-        old.write_bytes(b"\xff" * old.stat().st_size)
-    scored = []
-    again = make_pairs(
-        [file],
-        tmp_path / "out.jsonl",
-        WordEmbedder(),
-        observer=lambda name, _total: lambda count: scored.append(count) if name == "scoring" else None,
-    )
-    assert sum(scored) == 1500
-    assert again.digest == whole.digest
-
-
-def test_a_torn_line_is_cut_and_other_sources_begin_anew(tmp_path):
-    file = jsonl(tmp_path / "a.jsonl", sentences(100))
-
-    def stop(_name, _total):
-        def tell(_count):
-            raise KeyboardInterrupt
-
-        return tell
-
-    with pytest.raises(KeyboardInterrupt):
-        make_pairs([file], tmp_path / "out.jsonl", WordEmbedder(), observer=stop)
-    work = tmp_path / ".out.jsonl.work"
-    for name in ("pairs.jsonl", "bands.u32", "offsets.i64"):
-        with (work / name).open("ab") as handle:
-            handle.write(b"torn")
-    torn = make_pairs([file], tmp_path / "out.jsonl", WordEmbedder())
-    assert torn.digest == make_pairs([file], tmp_path / "new.jsonl", WordEmbedder()).digest
-    with pytest.raises(KeyboardInterrupt):
-        make_pairs([file], tmp_path / "out.jsonl", WordEmbedder(), observer=stop)
-    jsonl(file, sentences(50, seed=9))
-    assert sum(make_pairs([file], tmp_path / "out.jsonl", WordEmbedder()).found.values()) == 50
-
-
-@pytest.mark.slow
-def test_a_killed_command_goes_on_with_the_same_digest(tmp_path):
-    file = jsonl(tmp_path / "a.jsonl", sentences(6_000))
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-
-    def command(into):
-        return [
-            sys.executable,
-            "-m",
-            "quarry",
-            "pairs",
-            str(file),
-            "--into",
-            str(into),
-            "--scorer",
-            "none",
-            "--json",
-            "-q",
-        ]
-
-    process = subprocess.Popen(
-        command(tmp_path / "killed.jsonl"), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    written, end = tmp_path / ".killed.jsonl.work" / "pairs.jsonl", time.monotonic() + 120
-    while not (written.exists() and written.stat().st_size) and process.poll() is None and time.monotonic() < end:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert written.exists()
-    assert not (tmp_path / "killed.jsonl").exists()
-    found = [
-        json.loads(subprocess.run(command(tmp_path / name), env=environment, capture_output=True, check=True).stdout)
-        for name in ("killed.jsonl", "whole.jsonl")
-    ]
-    assert found[0]["digest"] == found[1]["digest"]
-    assert found[0]["steps"] == found[1]["steps"]
-
-
-GENERAL = ROOT / "demo_corpus" / "general"
-
-
-def true_pairs(query, passage, count=60, seed=0):
-    """Questions with the paragraphs that answer them (XQuAD), each paragraph once, in two languages or one."""
-    with gzip.open(GENERAL / "corpus.jsonl.gz", "rt", encoding="utf-8") as file:
-        texts = {row["_id"]: row["text"] for row in map(json.loads, file)}
-    queries = {row["_id"]: row["text"] for row in kept(GENERAL / "queries.jsonl")}
-    found, seen = [], set()
-    for line in (GENERAL / "qrels" / "test.tsv").read_text(encoding="utf-8").splitlines()[1:]:
-        asked, said, grade = line.split("\t")
-        fits = asked.endswith(query) and said.endswith(passage) and asked in queries and said in texts
-        if int(grade) > 0 and fits and said not in seen and asked not in seen:
-            seen |= {said, asked}
-            found.append((queries[asked], " ".join(texts[said].split())))
-    return random.Random(seed).sample(found, min(count, len(found)))
-
-
 def test_planted_copies_and_spam_go_and_true_pairs_stay(tmp_path):
     rows = [row for row in plant([*true_pairs("-en", "-en"), *true_pairs("-zh", "-zh")]) if row[2] != "unrelated"]
     write_rows(tmp_path / "docs", rows)
@@ -397,33 +159,6 @@ def test_a_missing_path_and_a_foreign_file_are_refused_before_anything_is_writte
     with pytest.raises(TrainingError, match="exists and is no file of training rows"):
         make_pairs([jsonl(tmp_path / "a.jsonl", sentences(5))], tmp_path / "notes.md", None)
     assert (tmp_path / "notes.md").read_text(encoding="utf-8") == "my notes"
-
-
-def test_a_full_disk_keeps_what_was_done_and_the_same_call_resumes(tmp_path, monkeypatch):
-    file = jsonl(tmp_path / "a.jsonl", sentences(200))
-    whole = make_pairs([file], tmp_path / "whole.jsonl", None)
-    from quarry.training.pairs import staging
-
-    def full(*_arguments):
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(staging, "write_atomic", full)
-        with pytest.raises(TrainingError, match="the disk is full; what was found so far is in .*it resumes"):
-            make_pairs([file], tmp_path / "out.jsonl", None)
-    assert not (tmp_path / "out.jsonl").exists()
-    assert make_pairs([file], tmp_path / "out.jsonl", None).digest == whole.digest
-
-
-def test_two_runs_into_one_file_do_not_mix(tmp_path):
-    file = jsonl(tmp_path / "a.jsonl", sentences(50))
-
-    def second(_name, _total):
-        with pytest.raises(TrainingError, match="another process is making"):
-            make_pairs([file], tmp_path / "out.jsonl", None)
-        return lambda _count: None
-
-    make_pairs([file], tmp_path / "out.jsonl", None, observer=second)
 
 
 def test_a_result_among_the_documents_is_no_source_of_the_next_run(tmp_path):
