@@ -9,7 +9,8 @@
    passage over one above it stand in for one voter. A positive must also be the choice of more than `query_share` of all who
    chose anything for the query, by a judgement or by what they opened last (`quarry.training.feedback.choices`), and of more
    than `usual_share` of as many as usually choose the answer of a query: so a few who always judge stay a few. A negative is
-   dropped when more than `doubt` of those who chose it or judged it down chose it.
+   dropped when more than `doubt` of those who chose it or judged it down chose it. An answer that somebody wrote to a question
+   (`quarry.training.gaps.writing`) is its positive without further voters, unless they outvote it.
 4. Clicks alone make a passage a weak positive when at least `click_voters` sessions preferred it to one above it, and these
    are at least `click_share` of those that preferred it or passed it over and more sessions opened it last than any
    other (`quarry.training.feedback.clicks`); they are used only where no explicit positive is known, with the weight `click_weight`.
@@ -20,7 +21,7 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from quarry.indexer.messages import Message
@@ -30,7 +31,7 @@ from quarry.training.examples.near_duplicates import components, near_duplicates
 from quarry.training.examples.rows import TextOf, TrainingRow
 from quarry.training.feedback.choices import Choices
 from quarry.training.feedback.clicks import ClickKey, Preference, preferences
-from quarry.training.feedback.events import StoredEvent
+from quarry.training.feedback.events import EDITOR, StoredEvent
 from quarry.training.feedback.judgements import Judgement, judgements, query_key
 from quarry.training.feedback.voters import Voices, VoterOptions, pair_of, voices
 
@@ -113,7 +114,12 @@ def curate(events: Iterable[StoredEvent], text_of: TextOf, rules: CurationOption
     clicks = preferences(opened, rules.voters.burst_seconds)
     standing = judgements(votes)
     queries = {query_key(stored.event.query): stored.event.query for stored in (*votes, *opened)}
-    work = _Work(text_of, rules, clicks, Choices(votes, opened, rules.voters.burst_seconds))
+    written = {
+        (query_key(stored.event.query), stored.event.chunk_id)
+        for stored in (_respelt(stored, spelling) for stored in log)
+        if stored.event.session == EDITOR and stored.event.action == "answer"
+    }
+    work = _Work(text_of, rules, clicks, Choices(votes, opened, rules.voters.burst_seconds), written)
     for judgement in standing:
         work.judge(judgement)
     work.weigh_clicks()
@@ -189,8 +195,10 @@ class _Work:
         rules: CurationOptions,
         clicks: Mapping[ClickKey, Preference],
         choices: Choices,
+        written: Collection[tuple[str, str]],
     ) -> None:
         self._text_of, self._rules, self._clicks, self._choices = text_of, rules, clicks, choices
+        self._written = written
         self._typical = choices.typical()
         self._good: dict[str, list[tuple[int, str]]] = {}
         self._bad: dict[str, list[str]] = {}
@@ -205,6 +213,8 @@ class _Work:
         support = judgement.sessions + (preference.preferred // 2 if judgement.grade > 0 else 0)
         if not name:
             self.dropped[reasons.WHOLE_DOCUMENT] += 1
+        elif judgement.grade > 0 and (key, name) in self._written:
+            self._good.setdefault(key, []).append((judgement.grade, name))
         elif support < self._rules.min_voters:
             self.dropped[reasons.few_voters(self._rules.min_voters)] += 1
         elif judgement.grade > 0 and not self._is_usual(key, name):

@@ -19,6 +19,8 @@ MAX_SHOWN = 200
 MAX_GRADE = 3
 DEFAULT_GRADES = {"thumb_up": 1, "thumb_down": 0, "answer": 2}
 """The grades of judging actions where none is given; the other actions have none."""
+EDITOR = "editor"
+"""The session of answers that somebody wrote to open questions (`quarry.training.gaps.writing`)."""
 
 _STAGES = get_args(Stage)
 

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from quarry.training.feedback.events import DEFAULT_GRADES, StoredEvent
+from quarry.training.feedback.events import DEFAULT_GRADES, EDITOR, StoredEvent
 from quarry.training.feedback.judgements import query_key
 
 
@@ -62,14 +62,14 @@ def pair_of(stored: StoredEvent) -> Pair:
 
 
 def voices(events: Iterable[StoredEvent], rules: VoterOptions) -> Voices:
-    """Sort out what counts as somebody's opinion.
+    """Sort out what counts as somebody's opinion. All who write answers are one session, which is neither a robot nor contrary.
 
     Args:
         events: The log's events, oldest first.
         rules: Which sessions count.
     """
     heard = [stored for stored in events if stored.event.action != "note"]
-    robots = _robots(heard, rules.per_minute)
+    robots = _robots(heard, rules.per_minute) - {EDITOR}
     heard = [stored for stored in heard if stored.event.session not in robots]
     latest: dict[tuple[Pair, str], StoredEvent] = {}
     judging = [stored for stored in heard if stored.event.action != "click"]
@@ -82,7 +82,7 @@ def voices(events: Iterable[StoredEvent], rules: VoterOptions) -> Voices:
         key=lambda stored: stored.number,
     )
     single = _without_bursts(given, rules.burst_seconds)
-    contrary = _contrary(single, [stored for stored in heard if stored.event.action == "click"], rules)
+    contrary = _contrary(single, [stored for stored in heard if stored.event.action == "click"], rules) - {EDITOR}
     return Voices(
         votes=tuple(stored for stored in single if stored.event.session not in contrary),
         clicks=tuple(s for s in heard if s.event.action == "click" and s.event.session not in contrary),

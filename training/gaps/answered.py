@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 from quarry.retriever.options import SearchOptions
 from quarry.retriever.searcher import Searcher
-from quarry.training.feedback.events import StoredEvent
+from quarry.training.feedback.events import EDITOR, StoredEvent
 from quarry.training.feedback.judgements import query_key
-from quarry.training.gaps.writing import EDITOR
 
 LOOKED_AT = 10
 """Results among which an answer is looked for."""

@@ -8,10 +8,9 @@ from quarry.indexer.embedder import Embedder
 from quarry.retriever.options import SearchOptions
 from quarry.retriever.results import Result
 from quarry.retriever.searcher import Searcher
-from quarry.training.feedback.events import StoredEvent
+from quarry.training.feedback.events import EDITOR, StoredEvent
 from quarry.training.feedback.judgements import query_key, summary
 from quarry.training.gaps.grouping import groups_by_meaning, groups_by_words
-from quarry.training.gaps.writing import EDITOR
 
 MOST = 500
 """Questions that are grouped, those that were asked most."""

@@ -13,15 +13,13 @@ from quarry.indexer.errors import FeedbackError
 from quarry.indexer.records import Document
 from quarry.indexer.storage.generations import Generations
 from quarry.indexer.stores.parts import texts_at
-from quarry.training.feedback.events import MAX_GRADE, FeedbackEvent
+from quarry.training.feedback.events import EDITOR, MAX_GRADE, FeedbackEvent
 from quarry.training.feedback.judgements import query_id
 from quarry.training.feedback.log import FeedbackLog, feedback_path
 
 PREFIX = "answers"
 """Where the ids of written answers begin."""
 MAX_CHARS = 100_000
-EDITOR = "editor"
-"""The session of written answers in the log."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,10 @@ from quarry.app.server.problems import Problem
 from quarry.app.server.services import Services, services_of
 from quarry.app.server.shapes.values import SEARCHABLE, WHOLE, Name, Strict
 from quarry.indexer.errors import FeedbackError
+from quarry.indexer.messages import Message
 from quarry.retriever.ranking import Stage
 from quarry.retriever.searcher import document_of
+from quarry.training.feedback.events import EDITOR
 from quarry.training.feedback.log import FeedbackEvent, ShownHit
 
 router = APIRouter()
@@ -20,6 +22,12 @@ _NoteText = Annotated[str, StringConstraints(max_length=10_000)]
 
 
 MAX_RANK = 1_000_000
+_RESERVED = Message.of(
+    "serve.session_reserved",
+    "the session {session} stands for answers that were written with quarry gaps or in the app",
+    expected="another name",
+    session=EDITOR,
+)
 
 
 class ShownIn(Strict):
@@ -104,6 +112,8 @@ class FeedbackAnswer(BaseModel):
 @router.post("/feedback", operation_id="feedback", tags=["feedback"], status_code=201)
 def feedback(said: FeedbackRequest, services: Shared) -> FeedbackAnswer:
     """Store what a user did with an answer; it is on disk when this returns."""
+    if said.session == EDITOR:
+        raise Problem(422, _RESERVED, code="invalid_request")
     fields = said.model_dump(exclude={"shown", "generation"})
     if said.chunk_id and not said.doc_id:  # a note on a passage
         fields["doc_id"] = document_of(said.chunk_id) or said.chunk_id

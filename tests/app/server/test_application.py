@@ -67,6 +67,7 @@ def test_filters_and_notices(server):
         ("/feedback", {"query": "a", "action": "click", "session": "s", "doc_id": "d", "grade": 1}),
         ("/feedback", {"query": "a", "action": "thumb_up", "session": "s"}),
         ("/feedback", {"query": "a", "action": "thumb_down", "session": "s", "doc_id": "d", "grade": 2}),
+        ("/feedback", {"query": "a", "action": "answer", "session": "editor", "doc_id": "d"}),
         ("/v1/embeddings", {"input": []}),
         ("/v1/embeddings", {"input": [[1, 2]]}),
         ("/v1/embeddings", {"input": "a", "dimensions": 0}),

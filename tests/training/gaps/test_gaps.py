@@ -1,7 +1,7 @@
 """Open questions grouped by meaning, and an answer that becomes a document, a training pair and a test question."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from typer.testing import CliRunner
@@ -13,6 +13,7 @@ from quarry.indexer.build import delete_documents, index_documents
 from quarry.indexer.errors import FeedbackError
 from quarry.indexer.records import Document
 from quarry.retriever.searcher import Searcher
+from quarry.training.examples.from_feedback import curate
 from quarry.training.examples.rows import training_rows
 from quarry.training.feedback.events import FeedbackEvent
 from quarry.training.feedback.judgements import query_id
@@ -95,6 +96,29 @@ def test_a_written_answer_is_found_closes_the_question_and_is_a_training_pair(in
     assert grades[question] == {"hours.md": 0, written.doc_id: 3}
     rows, _ = training_rows(judged, lambda chunk_id: searcher.index.chunks.texts([chunk_id])[0])
     assert any(answer in positive for row in rows for positive in row.pos)
+
+
+def test_written_answers_are_examples_of_tuning_without_a_second_voter_unless_users_outvote_them(index):
+    asked = [f"How do I renew magazine number {number}?" for number in range(25)]
+    complain(index, [*asked, "opening at night"])
+    write_answer(index, asked, "Magazines cannot be renewed.", None)
+    other = write_answer(index, ["opening at night"], "The library is closed at night.", None)
+    table = Searcher.open(index).index.chunks
+
+    def examples():
+        with FeedbackLog.open(feedback_path(index)) as log:
+            return curate(log.events(), lambda chunk_id: table.texts([chunk_id])[0]).examples
+
+    assert {example.row.query for example in examples()} == {*asked, "opening at night"}
+    assert all(example.origin == "feedback" for example in examples())
+    with FeedbackLog.open(feedback_path(index)) as log:
+        passage = table.passages_of(other.doc_id)[0].chunk_id
+        for number in range(2):
+            at = datetime.now(UTC) + timedelta(hours=1 + number)
+            log.append(
+                FeedbackEvent("opening at night", "thumb_down", f"u{number}", "000003", passage, other.doc_id, at=at)
+            )
+    assert {example.row.query for example in examples()} == {*asked}
 
 
 def test_a_written_answer_has_a_format_and_an_age_in_the_report(index):
