@@ -32,7 +32,13 @@ class Wanted:
 
 
 class SeveralDocuments(QueryError):
-    """A name means documents of several files."""
+    """A name means documents of several files.
+
+    Attributes:
+        doc_ids: Those documents.
+    """
+
+    doc_ids: tuple[str, ...] = ()
 
 
 def wanted(table: ChunkTable, name: str) -> Wanted:
@@ -56,7 +62,7 @@ def wanted(table: ChunkTable, name: str) -> Wanted:
         return Wanted(name, (), name, tuple(dict.fromkeys(labels[label] for label in near)))
     owners = {table.owner(doc_id) for doc_id in found[:MOST]}
     if len(found) > 1 and len(owners) > 1:
-        raise SeveralDocuments(
+        several = SeveralDocuments(
             "search.several_documents",
             "{name} means {count} documents, such as {some}",
             expected="one of them",
@@ -65,6 +71,8 @@ def wanted(table: ChunkTable, name: str) -> Wanted:
             count=len(found),
             some=found[:_NAMED],
         )
+        several.doc_ids = tuple(found)
+        raise several
     return Wanted(name, tuple(found[:MOST]), titles[found[0]] or found[0])
 
 

@@ -188,28 +188,28 @@ def _rank_of_route(search: Search, places: Places) -> int:
 
 
 def _fused(places: Places, k: int) -> Message:
-    last = (
+    together = (
         Message.of("search.beyond", "beyond {last}", last=places.candidates)
-        if places.last is None
-        else _rank(places.last)
+        if places.fusion is None
+        else _rank(places.fusion)
     )
     dense, bm25 = _rank(places.dense), _rank(places.bm25)
     if places.best_route is not None and places.best_route <= k:
         return Message.of(
             "search.lost_fused",
-            "one route has it among the first {k}, the fusion of both does not: dense {dense}, BM25 {bm25}, together {last}",
+            "one route has it among the first {k}, the fusion of both does not: dense {dense}, BM25 {bm25}, together {together}",
             k=k,
             dense=dense,
             bm25=bm25,
-            last=last,
+            together=together,
         )
     return Message.of(
         "search.lost_ranked_low",
-        "every stage ranks it below the first {k}: dense {dense}, BM25 {bm25}, together {last}",
+        "every stage ranks it below the first {k}: dense {dense}, BM25 {bm25}, together {together}",
         k=k,
         dense=dense,
         bm25=bm25,
-        last=last,
+        together=together,
     )
 
 

@@ -20,17 +20,21 @@ _MOST = 20  # groups that are drawn
 _MAX_CHARS = 20_000
 
 
-def gaps_panel(session: Session, events: "Sequence[StoredEvent]") -> None:
-    """Draw the groups, those with most events first."""
-    say = session.say
+def told_written(session: Session) -> None:
+    """Say that the answer which was just written is in the index; nothing otherwise."""
     if written := st.session_state.pop("gaps.written", None):
         st.success(
-            say(
+            session.say(
                 f"The answer is in the index and found from now on: {written}",
                 f"答案已加入索引，现在就能搜到：{written}",
             ),
             icon=":material/check:",
         )
+
+
+def gaps_panel(session: Session, events: "Sequence[StoredEvent]") -> None:
+    """Draw the groups, those with most events first; the first one stands open."""
+    say = session.say
     try:
         with st.spinner(say("Grouping the questions …", "正在归并问题……")):
             key = str(session.index), session.searcher().index.generation, len(events)
@@ -53,8 +57,8 @@ def gaps_panel(session: Session, events: "Sequence[StoredEvent]") -> None:
             "您写下的答案会成为索引中的文档、一条训练数据和一道测试题。",
         )
     )
-    for gap in found[:_MOST]:
-        _gap(session, gap)
+    for number, gap in enumerate(found[:_MOST]):
+        _gap(session, gap, opened=not number)
     if len(found) > _MOST:
         st.caption(say(f"{len(found) - _MOST} more are not shown.", f"另有 {len(found) - _MOST} 组未显示。"))
     _answered(session, answered)
@@ -101,33 +105,35 @@ def answered_rows(found: "Sequence[Answered]", say: Say) -> list[dict[str, str |
     ]
 
 
-def _gap(session: Session, gap: "Gap") -> None:
+def _gap(session: Session, gap: "Gap", *, opened: bool) -> None:
     say, name = session.say, query_id(gap.questions[0])
     said = say(
         f"{counted(gap.events, 'event', 'events')} of {counted(gap.visitors, 'visitor', 'visitors')}",
         f"{gap.visitors} 位访客，{gap.events} 次反馈",
     )
-    with st.expander(f"{label(gap.questions[0])} · {said}"):
+    with st.expander(f"{label(gap.questions[0])} · {said}", expanded=opened):
         if len(gap.questions) > 1:
             st.html("<br>".join(inert(question) for question in gap.questions[1:]))
         for note in gap.notes:
             st.html(f"<i>{inert(note)}</i>")
         if gap.answers:
             before = " · ".join(inert(doc_id) for doc_id in gap.answers)
-            st.html(f"{say('Questions like these were answered before', '类似的问题此前已答复')}: {before}")
+            st.html(f"{say('Questions like these were answered before: ', '类似的问题此前已答复：')}{before}")
         if gap.nearest:
             near = " · ".join(inert(one.title) for one in gap.nearest)
-            st.html(f"{say('Nearest documents', '最接近的文档')}: {near}")
-        text = st.text_area(
-            say("The answer", "答案"),
-            key=f"gap-{name}",
-            max_chars=_MAX_CHARS,
-            placeholder=say("What somebody who asks this should read", "提出这个问题的人应当读到的内容"),
-        )
-        if st.button(
-            say("Add the answer", "添加答案"), key=f"gap-save-{name}", icon=":material/add:", disabled=not text.strip()
-        ):
+            st.html(f"{say('Nearest documents: ', '最接近的文档：')}{near}")
+        with st.form(f"gap-form-{name}", border=False):  # a button outside would not know what is being typed
+            text = st.text_area(
+                say("The answer", "答案"),
+                key=f"gap-{name}",
+                max_chars=_MAX_CHARS,
+                placeholder=say("What somebody who asks this should read", "提出这个问题的人应当读到的内容"),
+            )
+            sent = st.form_submit_button(say("Add the answer", "添加答案"), icon=":material/add:")
+        if sent and text.strip():
             _save(session, gap, text)
+        elif sent:
+            st.warning(say("The answer is empty.", "答案是空的。"), icon=":material/edit:")
 
 
 def _save(session: Session, gap: "Gap", text: str) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from quarry.app.ui.shared.clock import Clock
 from quarry.app.ui.shared.shown_text import Row, Say, counted, safe
-from quarry.training.feedback.events import StoredEvent
+from quarry.training.feedback.events import EDITOR, StoredEvent
 from quarry.training.feedback.judgements import FeedbackSummary, Judgement, query_key
 
 MOST_SHOWN = 500  # newest rows of a list; exports hold all
@@ -68,13 +68,18 @@ def language_name(language: str, say: Say) -> str:
     return say(*_LANGUAGES.get(language, (language, language)))
 
 
+def visitor_name(session: str, say: Say) -> str:
+    """Return the shortened anonymous id of a visitor; whoever writes answers has a name."""
+    return say("editor", "编辑") if session == EDITOR else safe(session[:_SESSION_CHARS])
+
+
 def headline(summary: FeedbackSummary, say: Say) -> list[tuple[str, str]]:
     """Return the figures above the lists, each with its label."""
     agreement = "-" if summary.agreement is None else f"{summary.agreement:.0%}"
     return [
         (say("Events", "事件"), f"{summary.events:,}"),
         (say("Judged questions", "已标注的问题"), f"{summary.judged_queries:,}"),
-        (say("Visitors", "访客"), f"{len(summary.by_session):,}"),
+        (say("Visitors", "访客"), f"{len(summary.by_session.keys() - {EDITOR}):,}"),
         (say("Agreement", "一致率"), agreement),
         (say("Open questions", "待解答的问题"), f"{len(summary.unanswered):,}"),
     ]
@@ -109,7 +114,7 @@ def event_rows(events: Sequence[StoredEvent], titles: Mapping[str, str], say: Sa
     return [
         {
             say("When", "时间"): clock.minute(stored.event.at),
-            say("Visitor", "访客"): safe(stored.event.session[:_SESSION_CHARS]),
+            say("Visitor", "访客"): visitor_name(stored.event.session, say),
             say("Judgement", "标注"): say(*_ACTIONS[stored.event.action]),
             say("Question", "问题"): safe(stored.event.query),
             say("Document", "文档"): safe(titles.get(stored.event.doc_id) or stored.event.doc_id),
@@ -149,7 +154,7 @@ def visitor_rows(events: Sequence[StoredEvent], say: Say, clock: Clock) -> list[
     ordered = sorted(by_session.items(), key=lambda pair: (-len(pair[1]), pair[0]))
     return [
         {
-            say("Visitor", "访客"): safe(session[:_SESSION_CHARS]),
+            say("Visitor", "访客"): visitor_name(session, say),
             say("Events", "事件"): len(found),
             say("Judgements", "标注"): sum(stored.event.grade is not None for stored in found),
             say("Questions", "问题"): len({query_key(stored.event.query) for stored in found}),
@@ -173,7 +178,7 @@ def disputed_rows(
             say("Question", "问题"): safe(query),
             say("Document", "文档"): safe(titles.get(doc_id) or doc_id),
             say("Visitors", "访客"): ", ".join(
-                sorted(safe(one[:_SESSION_CHARS]) for one in visitors.get((query_key(query), doc_id), ()))
+                sorted(visitor_name(one, say) for one in visitors.get((query_key(query), doc_id), ()))
             ),
         }
         for query, doc_id in summary.disputed[:MOST_SHOWN]
@@ -188,7 +193,7 @@ def note_rows(events: Sequence[StoredEvent], say: Say, clock: Clock) -> list[Row
             say("When", "时间"): clock.minute(event.at),
             say("Question", "问题"): safe(event.query),
             say("Note", "留言"): safe(event.note),
-            say("Visitor", "访客"): safe(event.session[:_SESSION_CHARS]),
+            say("Visitor", "访客"): visitor_name(event.session, say),
         }
         for event in noted[:MOST_SHOWN]
     ]

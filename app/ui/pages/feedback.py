@@ -9,7 +9,8 @@ import streamlit as st
 
 from quarry.app.ui.feedback import downloads
 from quarry.app.ui.feedback import presenter as shown
-from quarry.app.ui.feedback.gaps import gaps_panel
+from quarry.app.ui.feedback.gaps import gaps_panel, told_written
+from quarry.app.ui.shared.choices import choice_key, chosen
 from quarry.app.ui.shared.fault import show_fault
 from quarry.app.ui.shared.session import Session, current, feedback_path
 from quarry.app.ui.shared.shown_text import Row, told
@@ -21,7 +22,6 @@ from quarry.indexer.stores.parts import texts_at
 from quarry.training.feedback.events import StoredEvent
 from quarry.training.feedback.judgements import judgements, summary
 
-_OPEN = 2  # the tab of open questions
 _PERIODS = {"all": None, "day": 1, "week": 7, "month": 30}
 
 
@@ -51,18 +51,19 @@ def _feedback(session: Session) -> None:
             icon=":material/thumbs_up_down:",
         )
         return
-    chosen = _filter(session, events).of(events)
-    if not chosen:
+    selected = _filter(session, events).of(events)
+    if not selected:
         st.info(say("No feedback in this selection.", "所选范围内没有反馈。"), icon=":material/filter_alt:")
         return
-    counts = summary(chosen)
+    counts = summary(selected)
     figures = shown.headline(counts, say)
     for column, (label, value) in zip(st.columns(len(figures)), figures, strict=True):
         column.metric(label, value, border=True)
     st.text(shown.agreement_words(counts, say))
-    titles, texts = _passages(session, chosen)
-    _lists(session, chosen, titles)
-    _export(session, chosen, texts)
+    told_written(session)
+    titles, texts = _passages(session, selected)
+    _lists(session, selected, titles)
+    _export(session, selected, texts)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -83,17 +84,18 @@ def _filter(session: Session, events: Sequence[StoredEvent]) -> shown.FeedbackFi
     language = left.selectbox(
         say("Language of the question", "问题的语言"),
         ["", *languages],
-        key=f"feedback.language.{session.language}",
+        key=choice_key(session, "feedback.language", ["", *languages], ""),
         format_func=lambda one: shown.language_name(one, say) if one else say("all", "全部"),
     )
     period = right.selectbox(
         say("Period", "时间范围"),
         list(periods),
-        key=f"feedback.period.{session.language}",
+        key=choice_key(session, "feedback.period", periods, "all"),
         format_func=periods.__getitem__,
     )
-    days = _PERIODS[period or "all"]
-    return shown.FeedbackFilter(language or "", datetime.now(UTC) - timedelta(days=days) if days else None)
+    days = _PERIODS[chosen("feedback.period", period, "all")]
+    language = chosen("feedback.language", language, "")
+    return shown.FeedbackFilter(language, datetime.now(UTC) - timedelta(days=days) if days else None)
 
 
 def _lists(session: Session, events: tuple[StoredEvent, ...], titles: Mapping[str, str]) -> None:
@@ -101,9 +103,9 @@ def _lists(session: Session, events: tuple[StoredEvent, ...], titles: Mapping[st
     notes = shown.note_rows(events, say, session.clock)
     tabs = st.tabs(
         [
+            say(f"Open questions: {len(counts.unanswered)}", f"待解答的问题：{len(counts.unanswered)}"),
             say("Log", "日志"),
             say("Judgements", "标注"),
-            say(f"Open questions: {len(counts.unanswered)}", f"待解答的问题：{len(counts.unanswered)}"),
             say(f"Disputed: {len(counts.disputed)}", f"有争议：{len(counts.disputed)}"),
             say(f"Notes: {len(notes)}", f"留言：{len(notes)}"),
             say("Visitors", "访客"),
@@ -112,20 +114,19 @@ def _lists(session: Session, events: tuple[StoredEvent, ...], titles: Mapping[st
     tables: tuple[Sequence[Row], ...] = (
         shown.event_rows(events, titles, say, session.clock),
         shown.judgement_rows(judgements(events), titles, say, session.clock),
-        (),  # the open questions are drawn by `gaps_panel`
         shown.disputed_rows(counts, events, titles, say),
         notes,
         shown.visitor_rows(events, say, session.clock),
     )
     question, note = say("Question", "问题"), say("Note", "留言")
     widths = {question: st.column_config.TextColumn(width=280), note: st.column_config.TextColumn(width=160)}
-    for tab, rows in zip(tabs, tables, strict=True):
+    gaps, log, *_ = tabs
+    with gaps:
+        gaps_panel(session, events)
+    for tab, rows in zip(tabs[1:], tables, strict=True):
         with tab:
-            if tab is tabs[0]:
+            if tab is log:
                 _days(session, events)
-            if tab is tabs[_OPEN]:
-                gaps_panel(session, events)
-                continue
             if rows:
                 st.dataframe(rows, hide_index=True, column_config=widths)
             else:

@@ -16,7 +16,7 @@ from quarry.app.ui.search.form import ask
 from quarry.app.ui.search.indexes import Sides, opened
 from quarry.app.ui.search.judging import Subject, confirmation
 from quarry.app.ui.search.upload_panel import upload_panel
-from quarry.app.ui.search.why_not_panel import why_not_panel
+from quarry.app.ui.search.why_not_panel import why_not_one_index, why_not_panel
 from quarry.app.ui.shared.session import Session, current
 from quarry.app.ui.shared.shown_text import counted, inert, plain, safe, sentence, told
 from quarry.indexer.errors import SearchError
@@ -106,7 +106,7 @@ def _answer(session: Session, asked: Asked) -> None:
     hit_view.degraded(answer.stages, whole)
     _notices(session, searcher, asked, answer)
     if asked.answer:
-        answer_panel(session, sides, asked)
+        answer_panel(whole, sides, asked)
     if not answer.results:
         _no_result(session, asked)
     else:
@@ -114,6 +114,8 @@ def _answer(session: Session, asked: Asked) -> None:
         _below(whole, answer, asked)
     if one:
         why_not_panel(session, searcher, asked, _options(asked))
+    else:
+        why_not_one_index(session)
 
 
 def _notices(session: Session, searcher: "Searcher", asked: Asked, answer: "Answer") -> None:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from quarry.app.ui.search import answer_presenter as words
+from quarry.app.ui.search import judging
 from quarry.app.ui.search.asked import Asked
 from quarry.app.ui.search.indexes import Sides
+from quarry.app.ui.search.judging import Subject
 from quarry.app.ui.search.original import Place, open_original
 from quarry.app.ui.shared.session import Session
 from quarry.app.ui.shared.shown_text import inert, plain, told
@@ -32,8 +34,17 @@ STYLE = """<style>
 </style>"""
 
 
-def answer_panel(session: Session, sides: Sides, asked: Asked) -> None:
-    """Draw an answer with its sources, or that the documents have none, with the nearest passages; then follow-up questions."""
+def answer_panel(whole: Subject, sides: Sides, asked: Asked) -> None:
+    """Draw an answer with its sources, or that the documents have none, with the nearest passages; then follow-up questions.
+
+    A question that the documents do not answer can be passed on: it then stands among the open questions.
+
+    Args:
+        whole: The search for the question.
+        sides: The indexes that are asked.
+        asked: What is asked.
+    """
+    session = whole.session
     say = session.say
     with st.container(border=True):
         st.html(STYLE)
@@ -48,6 +59,8 @@ def answer_panel(session: Session, sides: Sides, asked: Asked) -> None:
                 if number:
                     st.html(f"<b>{inert(question)}</b>")
                 _draw(session, sides, answer, number)
+                if answer.refused and not number:
+                    judging.pass_on(whole)
         _next_question(session, sides, asked, number=len(turns))
 
 
@@ -72,6 +85,12 @@ def _next_question(session: Session, sides: Sides, asked: Asked, number: int) ->
     """Draw the field for a question that may lean on what was said and cited before."""
     before = _follow_ups(sides, asked)
     if len(before) >= _MOST_FOLLOW_UPS:
+        st.caption(
+            session.say(
+                f"After {_MOST_FOLLOW_UPS} follow-up questions, please ask a new question above.",
+                f"已追问 {_MOST_FOLLOW_UPS} 次，请在上方提出新的问题。",
+            )
+        )
         return
     with st.form(f"follow-up-{number}", border=False), st.container(horizontal=True, gap="small"):
         hint = words.follow_up_hint(session.say)
@@ -182,7 +201,7 @@ def _sources(session: Session, sides: Sides, answer: "GroundedAnswer", turn: int
             analyzer = side.searcher.index.analyzer
             spans = highlight(source.text, analyzer.query_tokens(answer.question), analyzer)
             key = f"source-{turn}-{source.number}" if turn else f"source-{source.number}"
-            opened = st.button(words.source_label(source), key=key, icon=":material/article:", type="tertiary")
+            opened = st.button(words.source_label(source, say), key=key, icon=":material/article:", type="tertiary")
             if answer.refused:
                 st.html(words.excerpt_html(source, spans))
             if opened:

@@ -61,9 +61,9 @@ def notes_html(notes: "Sequence[Message]", say: Say) -> str:
     return "".join(f"<div class='q-place'>{inert(sentence(told(note, say)))}</div>" for note in notes)
 
 
-def source_label(source: "Packed") -> str:
+def source_label(source: "Packed", say: Say) -> str:
     """Return the label of the button that opens a source, safe in Markdown; with the day of its last change when it is old."""
-    page = f", {source.page}" if source.page else ""
+    page = say(f", page {source.page}", f"，第 {source.page} 页") if source.page else ""
     age = f" · {source.modified}" if source.is_old(datetime.now(UTC).date()) else ""
     where = f"{label(source.index)} · " if source.index else ""
     return f"{source.number} · {where}{label(source.title)}{page}{age}"

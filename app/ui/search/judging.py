@@ -110,6 +110,32 @@ def note(subject: Subject) -> None:
         st.session_state[note_key(subject)] = ""
 
 
+def pass_on(subject: Subject) -> None:
+    """Draw the button that puts a question without an answer among the open questions of the Feedback page."""
+    say = subject.session.say
+    if st.session_state.get(f"passed-{subject.key}"):
+        confirmation(subject)
+        return
+    st.button(
+        say("Ask for an answer", "请人解答"),
+        key=f"pass-{subject.key}",
+        icon=":material/forward_to_inbox:",
+        help=say(
+            "Puts the question among the open questions of the page “Feedback and training”, where somebody can write the answer.",
+            "把这个问题列入“反馈与训练”页的待解答问题，由他人写下答案。",
+        ),
+        on_click=_pass_on,
+        args=(subject,),
+    )
+
+
+def _pass_on(subject: Subject) -> None:
+    say = subject.session.say
+    done = say("It stands among the open questions now.", "已列入待解答的问题。")
+    said = say("The documents do not answer this.", "文档里没有答案。")
+    st.session_state[f"passed-{subject.key}"] = _store(subject, "note", done, text=said)
+
+
 def opened(subject: Subject) -> None:
     """Store that the result was opened, which is not a judgement."""
     _store(subject, "click", "")

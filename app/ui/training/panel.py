@@ -5,6 +5,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from quarry.app.ui.shared.choices import choice_key, chosen
 from quarry.app.ui.shared.data_folders import allowed_roots
 from quarry.app.ui.shared.fault import show_fault
 from quarry.app.ui.shared.jobs import Job, board
@@ -81,7 +82,7 @@ def _can_train(session: Session) -> bool:
 def _order(session: Session, job: Job | None, *, models: bool) -> None:
     say = session.say
     alone, count = _evidence(session)
-    chosen = _what(session, models=models)
+    what = _what(session, models=models)
     left, right = st.columns(2)
     feedback = left.checkbox(say("Learn from the feedback log", "使用反馈日志"), value=True, key="training.feedback")
     corpus = left.checkbox(
@@ -145,8 +146,8 @@ def _order(session: Session, job: Job | None, *, models: bool) -> None:
                 )
                 return
             sources = TuningSources(feedback, pairs, corpus, int(most) if most else None, one_person=alone)
-            search, name = chosen == SEARCH, training_job.new_run_name()
-            reranker = "" if search else chosen
+            search, name = what == SEARCH, training_job.new_run_name()
+            reranker = "" if search else what
             _start(session, TrainingOptions(sources, int(seed), promote, name, reranker, search))
         except SearchError as err:
             show_fault(say("Training cannot start.", "无法开始训练。"), err, say)
@@ -159,11 +160,11 @@ def _evidence(session: Session) -> tuple[bool, int | None]:
         Whether one person's judgement is enough, and the number of examples; None when that is not known.
     """
     say = session.say
-    if not feedback_path(session.index).is_file():
+    if not _has_feedback(session):
         st.text(
             say(
-                "There is no feedback log yet: choose the documents or files as the source.",
-                "还没有反馈日志，请选择文档或文件作为来源。",
+                "There is no feedback yet: choose the documents or files as the source.",
+                "还没有任何反馈，请选择文档或文件作为来源。",
             )
         )
         return False, None
@@ -182,6 +183,13 @@ def _evidence(session: Session) -> tuple[bool, int | None]:
     return alone, None if curated is None else len(curated.examples)
 
 
+def _has_feedback(session: Session) -> bool:
+    try:
+        return feedback_path(session.index).is_file() and len(session.feedback()) > 0
+    except SearchError:
+        return True  # which is said where it is read
+
+
 def _what(session: Session, *, models: bool) -> str:
     """Ask what to tune; `models` says whether models can be.
 
@@ -195,14 +203,15 @@ def _what(session: Session, *, models: bool) -> str:
         "auto": say("the reranker", "重排模型"),
         FROM_ENCODER: say("a new reranker made from this index's model", "由该索引的模型得到的新重排模型"),
     }
-    chosen: str = st.radio(
+    offered = list(names) if models else [SEARCH]
+    what: str = st.radio(
         say("What to tune", "微调对象"),
-        list(names) if models else [SEARCH],
+        offered,
         format_func=names.__getitem__,
         horizontal=True,
-        key="training.what",
+        key=choice_key(session, "training.what", offered, offered[0]),
     )
-    if chosen == SEARCH:
+    if chosen("training.what", what, offered[0]) == SEARCH:
         st.caption(
             say(
                 "Learns how questions move toward the passages that were judged right, how much BM25 counts, and how the second stage "
@@ -213,7 +222,7 @@ def _what(session: Session, *, models: bool) -> str:
                 "只需一两分钟，改变通常很小；留出的问题显示有提升时才会上线。",
             )
         )
-    elif chosen:
+    elif what:
         st.caption(
             say(
                 "A reranker reads question and passage together and orders the best candidates; evaluating it takes many "
@@ -221,7 +230,7 @@ def _what(session: Session, *, models: bool) -> str:
                 "重排模型同时读取问题和段落，为最佳候选排序；在 CPU 上评测需要较长时间。",
             )
         )
-    return chosen
+    return what
 
 
 def _start(session: Session, order: TrainingOptions) -> None:

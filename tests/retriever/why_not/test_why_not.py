@@ -135,6 +135,15 @@ def test_a_second_stage_that_moves_a_document_down_is_named(root):
     assert works(found, searcher)
 
 
+def test_the_ranks_of_the_reason_are_those_of_the_stages(root):
+    """`together` is the fusion's rank, whatever a second stage makes of it."""
+    searcher = Searcher.open(root, embedder=WordEmbedder(), rerank=Against("valve"))
+    found = why_not(searcher, Search("gate of hall 7 and the intake valve of hall 8", 1), "valve.md")
+    places = found.loss.places
+    assert places.fusion > 1 and places.fusion != places.last
+    assert f"together rank {places.fusion}" in str(found.loss.reason)
+
+
 @pytest.mark.parametrize(
     ("question", "document", "right"),
     [("halls with an intaek", "valve.md", "intake"), ("水泵 密风条", "闸门.md", "密封条")],

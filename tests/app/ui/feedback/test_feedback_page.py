@@ -17,6 +17,7 @@ from quarry.indexer.storage.texts.generation_texts import open_texts
 from quarry.retriever.data.datasets import load_dataset
 from quarry.retriever.searcher import Searcher
 from quarry.training.examples.rows import read_training_rows
+from quarry.training.feedback.events import EDITOR
 from quarry.training.feedback.judgements import judgements, summary
 from quarry.training.feedback.log import FeedbackEvent, FeedbackLog, StoredEvent
 from tests.app.ui.languages import chinese, english
@@ -55,6 +56,13 @@ def test_the_headline():
     assert shown.headline(summary(LOG[:1]), chinese)[3] == ("一致率", "-")
     assert "of 2 pairs of visitors" in shown.agreement_words(summary(LOG), english)
     assert "还没有两位访客" in shown.agreement_words(summary(LOG[:1]), chinese)
+
+
+def test_whoever_writes_answers_is_named_and_no_visitor():
+    log = (*LOG, *stored(FeedbackEvent("怎么续借？", "answer", EDITOR, "000002", "loans#0-9", "loans", at=DAY)))
+    assert dict(shown.headline(summary(log), chinese))["访客"] == "2"
+    assert shown.event_rows(log, TITLES, chinese, Clock(UTC))[0]["访客"] == "编辑"
+    assert "editor" in [row["Visitor"] for row in shown.visitor_rows(log, english, Clock(UTC))]
 
 
 def test_the_filter():
@@ -182,6 +190,10 @@ def test_the_page_shows_a_log_and_offers_files(index, monkeypatch):
     at.selectbox(key="feedback.language.en").set_value("zh").run()
     assert at.dataframe[0].value["Question"].tolist() == ["什么是蓝藻？"]
     assert [button.disabled for button in at.download_button] == [True, False]  # nothing relevant among these
+    at.session_state["language"] = "zh"
+    at.run()
+    assert at.selectbox(key="feedback.language.zh").value == "zh"
+    assert at.dataframe[0].value["问题"].tolist() == ["什么是蓝藻？"]
 
 
 @pytest.mark.parametrize(
@@ -201,10 +213,15 @@ def test_an_open_question_is_answered_on_the_page_and_then_found(index, monkeypa
     write_log(index, FeedbackEvent(question, "note", BO, "000002", note="**nothing** <b>there</b>"))
     at = open_page(index, monkeypatch, "feedback", language)
     assert not at.exception
-    at.text_area[0].set_value(answer).run()
+    assert at.tabs[0].label.endswith(("Open questions: 1", "待解答的问题：1")) and at.expander[0].proto.expanded
+    save = next(button for button in at.button if button.label == add)
+    assert not save.disabled  # before anything is typed: a page hears of it only when the field is left
+    save.click().run()
+    assert at.warning and not at.success
+    at.text_area[0].set_value(answer)
     next(button for button in at.button if button.label == add).click().run()
     assert not at.exception
-    assert at.success
+    assert at.success and not any(tab.success for tab in at.tabs)  # another tab may be open by now
     assert not at.text_area
     assert answered in [expander.label for expander in at.expander]
     rows = [tuple(row) for table in at.dataframe for row in table.value.to_numpy()]

@@ -6,6 +6,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from quarry.app.ui.shared.session import feedback_path
+from quarry.training.feedback.log import FeedbackLog
 from tests.app.ui.search.test_search_page import ask, button, html
 
 
@@ -138,3 +140,35 @@ def test_a_model_may_rewrite_the_question_where_the_app_was_started_with_one(app
 def test_without_a_model_nothing_can_be_rewritten(app, lexical_index, without_endpoint):
     test = app(lexical_index, q="renew books twice online", answer="1")
     assert "with_rewrite" not in [element.key for element in test.toggle]
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("en", ("Ask for an answer", "It stands among the open questions now.")),
+        ("zh", ("请人解答", "已列入待解答的问题。")),
+    ],
+)
+def test_a_refused_question_is_passed_on_with_one_click(app, lexical_index, without_endpoint, language, words):
+    question = "quantum books of zirconium lattices in superconducting magnets"
+    test = app(lexical_index)
+    test.session_state["language"] = language
+    ask(test, question)
+    switch(test).set_value(True).run()
+    label, done = words
+    button(test, label).click().run()
+    assert not test.exception
+    assert any(done in caption for caption in captions(test))
+    assert label not in [element.label for element in test.button]
+    with FeedbackLog.open(feedback_path(lexical_index)) as log:
+        assert log.summary().unanswered == (question,)
+
+
+def test_the_last_follow_up_question_says_what_to_do_next(app, lexical_index, without_endpoint):
+    test = app(lexical_index, q="renew books twice online", answer="1")
+    for number in range(8):
+        test.text_input(key=f"follow-up-text-{number + 1}").set_value(f"and {number} books?")
+        button(test, "Ask").click().run()
+        assert not test.exception
+    assert any("ask a new question above" in caption for caption in captions(test))
+    assert "Ask" not in [element.label for element in test.button]

@@ -45,8 +45,14 @@ def test_what_documents_and_models_wrote_is_inert():
     ):
         assert "<img" not in shown
         assert "&lt;img" in shown.replace("<mark>", "").replace("</mark>", "")
-    assert "\\<" in source_label(source)
+    assert "\\<" in source_label(source, lambda english, _: english)
     assert excerpt_html(source, []).endswith(" …</div></div>")
+
+
+def test_a_source_names_its_page():
+    source = Packed(2, "d", "Loans", "loans.pdf", "text", (), 1.0, page=3)
+    assert source_label(source, lambda english, _: english) == "2 · Loans, page 3"
+    assert source_label(source, lambda _, chinese: chinese) == "2 · Loans，第 3 页"
 
 
 def test_the_line_above_an_answer_says_what_it_is():

@@ -24,6 +24,9 @@ def test_all_are_searched_and_each_hit_names_its_index(app, lexical_index, monke
     ask(test, "which drain valve before the pump is removed")
     assert not test.exception
     assert "<b>pumps</b>" in html(test) and "<b>Valve</b>" in html(test)
+    assert any(
+        "Choose a single index above" in caption.value for caption in test.caption
+    )  # to ask why a document is not here
     test.pills(key="indexes").set_value([lexical_index.name]).run()
     assert not test.exception and "<b>Valve</b>" not in html(test)
     assert test.query_params["in"] == lexical_index.name

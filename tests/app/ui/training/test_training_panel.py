@@ -280,7 +280,7 @@ def test_without_the_packages_it_says_how_to_get_them(index, monkeypatch):
     assert not at.exception
     assert "未安装训练所需的软件包。" in texts(at)
     assert any("pip install 'quarry-search[train]'" in code.value for code in at.code)
-    assert at.radio(key="training.what").options == ["检索方式（一分钟）"]  # which needs none of them
+    assert at.radio(key="training.what.zh").options == ["检索方式（一分钟）"]  # which needs none of them
 
 
 def test_runs_that_somebody_wrote_into_stay_text(index, monkeypatch):
@@ -306,17 +306,19 @@ def test_what_is_tuned_can_be_chosen_in_both_languages(index, monkeypatch):
     asked = []
     monkeypatch.setattr(training_job, "tune", lambda _index, plan, **_more: asked.append(plan))
     at = open_page(index, monkeypatch, "feedback", "zh")
-    assert "重排模型" in at.radio(key="training.what").options
+    assert "重排模型" in at.radio(key="training.what.zh").options
+    at.radio(key="training.what.zh").set_value("search").run()
     at.session_state["language"] = "en"
     at.run()
-    assert [option.split(" (")[0] for option in at.radio(key="training.what").options] == [
+    assert [option.split(" (")[0] for option in at.radio(key="training.what.en").options] == [
         "the embedder, which finds passages",
         "the search itself",
         "the reranker",
         "a new reranker made from this index's model",
     ]
+    assert at.radio(key="training.what.en").value == "search"
     at.checkbox(key="training.corpus").check()
-    at.radio(key="training.what").set_value("from-encoder").run()
+    at.radio(key="training.what.en").set_value("from-encoder").run()
     assert "orders the best candidates" in texts(at)
     at.button(key="training.go").click().run()
     ends = time.monotonic() + 60
