@@ -145,7 +145,9 @@ def _with_count(counted: Mapping[str, int]) -> Callable[[str], str]:
 
 
 def _time(session: Session, modified: Mapping[str, int]) -> None:
-    say, counts = session.say, period_counts(modified, _today())
+    say, state, counts = session.say, st.session_state, period_counts(modified, _today())
+    if state.get("periods_named") != session.language:  # the browser knows a period by its name, and would lose it
+        state.periods_named, state.f_time = session.language, state.get("f_time")
     st.selectbox(
         say("Modified", "修改日期"),
         [*PERIODS, DATES],

@@ -27,6 +27,8 @@ _NO_MENU = {
     "recognized_pages",
     "times",
     "subject",
+    "answers",  # the questions of written answers
+    "written",
 }
 _MENU_VALUES = range(2, 51)  # how many values a metadata key may have to be offered as a menu
 _COPIES_NAMED = 10

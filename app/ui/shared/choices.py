@@ -1,13 +1,16 @@
 """Choices whose options have names in the interface's language: what was chosen stays when the language changes."""
 
 from collections.abc import Collection
+from typing import TypeVar
 
 import streamlit as st
 
 from quarry.app.ui.shared.session import Session
 
+T = TypeVar("T")
 
-def choice_key(session: Session, name: str, options: Collection[str], first: str) -> str:
+
+def choice_key(session: Session, name: str, options: Collection[T], first: T) -> str:
     """Return the key of such a widget, filled with what was chosen before; `chosen` keeps what is chosen now.
 
     The browser knows an option by its name, so one widget in two languages loses its value: each language has its own.
@@ -25,7 +28,7 @@ def choice_key(session: Session, name: str, options: Collection[str], first: str
     return key
 
 
-def chosen(name: str, value: str | None, first: str) -> str:
+def chosen(name: str, value: T | None, first: T) -> T:
     """Keep and return what is chosen.
 
     Args:

@@ -190,6 +190,30 @@ def test_a_visitor_searches_in_chinese_and_changes_the_options(browser, demo):
 
 
 @pytest.mark.model
+def test_another_language_takes_back_nothing_that_was_chosen(browser, demo):
+    """The browser knows an option by its name, which differs."""
+    with visitor(browser, demo) as person:
+        person.go(f"/?q={quote(ENGLISH)}")
+        person.click("Filters")
+        person.page.get_by_label("Modified").click()
+        person.page.get_by_role("option").first.click()
+        person.settle()
+        person.page.keyboard.press("Escape")
+        person.page.get_by_text("中文", exact=True).click()
+        person.settle()
+        person.ask(CHINESE)
+        assert "f=modified" in person.page.url
+        person.page.get_by_role("link", name="反馈与训练").click()
+        person.settle()
+        person.page.get_by_text("检索方式（一分钟）", exact=True).click()
+        person.settle()
+        person.page.get_by_text("English", exact=True).click()
+        person.settle()
+        assert person.page.get_by_role("radio", name="the search itself").is_checked()
+        assert person.troubles == []
+
+
+@pytest.mark.model
 def test_an_uploaded_file_is_found_at_once(browser, demo):
     note = "# 水泵\n\n地下室的水泵每年五月检查一次，负责人是周工程师。"
     with visitor(browser, demo) as person:

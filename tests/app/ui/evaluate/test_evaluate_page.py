@@ -319,7 +319,7 @@ def test_what_users_judged_is_the_first_data_set_and_is_up_to_date(index, monkey
     def offered():
         at = open_page(index, monkeypatch, "evaluate")
         assert not at.exception
-        return at.selectbox(key="evaluate.dataset").options
+        return at.selectbox(key="evaluate.dataset.en").options
 
     def judge(action, query):
         with FeedbackLog.open(feedback_path(index)) as log:
@@ -405,7 +405,11 @@ def test_a_data_set_of_another_corpus_is_not_started(index, tmp_path, monkeypatc
     monkeypatch.setenv(DATA_VARIABLE, str(tmp_path / "data"))
     at = open_page(index, monkeypatch, "evaluate")
     at.text_input(key="evaluate.folder").set_value(".").run()
-    at.selectbox(key="evaluate.dataset").set_value(1).run()
+    at.selectbox(key="evaluate.dataset.en").set_value(1).run()
+    for language in ("zh", "en"):
+        at.session_state["language"] = language
+        at.run()
+        assert at.selectbox(key=f"evaluate.dataset.{language}").value == 1
     at.button(key="evaluate.go").click().run()
     assert not at.exception
     assert at.error[0].value == "The evaluation was not started."

@@ -143,6 +143,8 @@ def test_menus_are_made_of_keys_with_a_choice():
         "format": [("pdf", 2), ("md", 1)],
         "lang": [("en", 3)],
         "source": [("a", 1), ("b", 1)],
+        "answers": [("who waters the plants?", 1), ("谁浇花？", 1)],  # of written answers
+        "written": [("2026-11-26", 1), ("2026-11-27", 1)],
         "isbn": [(str(number), 1) for number in range(51)],
     }
     assert words.filter_menus(values) == {"format": {"pdf": 2, "md": 1}}
