@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from quarry.indexer.errors import SettingsError
 from quarry.indexer.language import language_of
 from quarry.indexer.messages import Message
-from quarry.retriever.answers.refusals.calibration import NAME, Calibration, Kind, Model, kind_of, shipped
+from quarry.retriever.answers.refusals.calibration import NAME, Calibration, Kind, kind_of, shipped
 from quarry.retriever.answers.refusals.observed import observe
 from quarry.retriever.answers.refusals.signals import Signals
 from quarry.retriever.stages.asked_vectors import vector_of
@@ -137,7 +137,7 @@ def calibration_of(index: "Index") -> tuple[Calibration, Message | str]:
 
 def _strictest(own: Sequence[Calibration], base: Calibration) -> Calibration:
     """Return a calibration with the highest threshold of each kind and language; those of other models are on another scale."""
-    alike = [one for one in own if _models(one) == _models(base)]
+    alike = [one for one in own if one.models == base.models]
     names = sorted({name for one in alike for name in one.thresholds})
     return replace(
         base,
@@ -145,10 +145,6 @@ def _strictest(own: Sequence[Calibration], base: Calibration) -> Calibration:
             name: max(one.thresholds.get(name, one.model_named(name).answered) for one in alike) for name in names
         },
     )
-
-
-def _models(of: Calibration) -> tuple[Model | None, Model | None, Model | None, Model]:
-    return of.meaning, of.across, of.tokens, of.words
 
 
 def shipped_for(index: "Index") -> Calibration:

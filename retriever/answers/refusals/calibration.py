@@ -135,6 +135,11 @@ class Calibration:
     thresholds: Mapping[str, float] = field(default_factory=dict)
     passages: int | None = None
 
+    @property
+    def models(self) -> tuple[Model | None, Model | None, Model | None, Model]:
+        """What strengths and thresholds are on the scale of."""
+        return self.meaning, self.across, self.tokens, self.words
+
     def answered(self, kind: Kind, language: Language) -> float:
         """Return the strength, in [0, 1], from which on a question in a language is answered; above 1: never."""
         return self.thresholds.get(f"{kind} {language}", self.model(kind).answered)

@@ -34,7 +34,7 @@ _GROWN = 1.2  # times as many passages, or as few: then the thresholds are set a
 def calibrate_on_own(searcher: "Searcher", embedder: "Embedder | None") -> Calibration | None:
     """Set an index's thresholds by questions made of its documents, and save them in its folder.
 
-    Those that judged questions set stay, and so do those of nearly the same documents and the same embedder.
+    Those that judged questions set stay, and so do those of nearly the same documents, the same embedder and the models that ship.
 
     Args:
         searcher: The opened index.
@@ -103,4 +103,7 @@ def _holds(there: Calibration | None, index: "Index", passages: int) -> bool:
     facts = index.manifest.embedder
     if there is None or there.fingerprint != (facts.fingerprint if facts else ""):
         return False
-    return there.passages is None or there.passages / _GROWN <= passages <= there.passages * _GROWN
+    if there.passages is None:
+        return True
+    alike = there.passages / _GROWN <= passages <= there.passages * _GROWN
+    return alike and there.models == shipped_for(index).models

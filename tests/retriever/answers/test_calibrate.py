@@ -143,6 +143,8 @@ def test_an_index_sets_its_thresholds_by_its_own_documents_once(tmp_path):
     assert (Calibration.load(searcher.index.root / NAME), made.passages) == (made, 30)
     assert set(made.thresholds) == {"meaning en", "words en"}
     assert calibrate_on_own(searcher, embedder) is None  # they still hold
+    replace(made, words=replace(made.words, level=0.5)).save(searcher.index.root / NAME)
+    assert calibrate_on_own(searcher, embedder) == made  # those of an earlier version do not
     calibrate(searcher, DATASET, embedder)
     judged = Calibration.load(searcher.index.root / NAME)
     assert calibrate_on_own(searcher, embedder) is None  # judged questions say more
