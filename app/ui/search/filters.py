@@ -146,13 +146,16 @@ def _with_count(counted: Mapping[str, int]) -> Callable[[str], str]:
 
 def _time(session: Session, modified: Mapping[str, int]) -> None:
     say, state, counts = session.say, st.session_state, period_counts(modified, _today())
-    if state.get("periods_named") != session.language:  # the browser knows a period by its name, and would lose it
-        state.periods_named, state.f_time = session.language, state.get("f_time")
+    # the browser knows a period by its name, and would lose it with the language: `f_time` is kept apart from the menu
+    key = f"f_time.{session.language}"
+    state[key] = state.get("f_time")
     st.selectbox(
         say("Modified", "修改日期"),
         [*PERIODS, DATES],
         index=None,
-        key="f_time",
+        key=key,
+        on_change=_keep_period,
+        args=(key,),
         placeholder=say("any time", "不限"),
         format_func=lambda period: period_name(period, counts, say),
     )
@@ -160,6 +163,10 @@ def _time(session: Session, modified: Mapping[str, int]) -> None:
         first, last = st.columns(2)
         first.date_input(say("From", "从"), key="f_first", format="YYYY-MM-DD", value=None)
         last.date_input(say("To", "到"), key="f_last", format="YYYY-MM-DD", value=None)
+
+
+def _keep_period(key: str) -> None:
+    st.session_state.f_time = st.session_state[key]
 
 
 def _more(text: str) -> list[tuple[str, str]]:

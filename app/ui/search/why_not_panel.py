@@ -74,7 +74,7 @@ def _explain(session: Session, searcher: "Searcher", asked: Asked, options: "Sea
             found = explain_missing(searcher, Search(asked.query, asked.k, options), name)
     except SeveralDocuments as err:
         several = session.say(
-            f"{len(err.doc_ids):,} documents have this in their names. Which one?",
+            f"This is in the names of several documents ({len(err.doc_ids):,}). Which one?",
             f"有 {len(err.doc_ids):,} 个文档的名称含有它，是哪一个？",
         )
         _names(searcher, several, err.doc_ids)

@@ -95,13 +95,13 @@ def test_folders_and_times_are_menus_whose_counts_are_those_of_the_search(app, t
     index_documents(tmp_path / "index", documents, None)
     test = app(tmp_path / "index", q="books")
     assert list(test.multiselect(key="f_folder").options) == ["docs/new/* (2)", "docs/old/* (1)"]
-    assert test.selectbox(key="f_time").options[0] == "last 7 days (1)"
+    assert test.selectbox(key="f_time.en").options[0] == "last 7 days (1)"
     test.multiselect(key="f_folder").set_value(["docs/new/*"]).run()
     assert "2 results" in html(test)
-    test.selectbox(key="f_time").set_value("week").run()
+    test.selectbox(key="f_time.en").set_value("week").run()
     assert not test.exception
     assert "1 result " in html(test)
-    test.selectbox(key="f_time").set_value("dates").run()
+    test.selectbox(key="f_time.en").set_value("dates").run()
     test.date_input(key="f_last").set_value(date(2020, 2, 1)).run()
     assert "<b>Note 1</b>" in html(test)
     assert "1 result " in html(test)

@@ -42,7 +42,7 @@ def test_a_document_that_is_not_there_is_a_sentence_and_no_markup_of_the_name_is
     assert "**such**" not in texts(page)
 
 
-@pytest.mark.parametrize(("language", "question"), [("en", "2 documents have this"), ("zh", "有 2 个文档")])
+@pytest.mark.parametrize(("language", "question"), [("en", "several documents (2)"), ("zh", "有 2 个文档")])
 def test_a_name_of_several_documents_offers_them(tmp_path, monkeypatch, language, question):
     page = asked(tmp_path, monkeypatch, language, "reading room", "pharmacy")
     assert not page.exception and not page.error
