@@ -264,7 +264,7 @@ def test_one_voice_counts_where_one_person_uses_the_index(index, monkeypatch):
 
 def test_without_a_log_the_sources_are_named(index, monkeypatch):
     at = open_page(index, monkeypatch, "feedback")
-    assert "There is no feedback log yet: choose the documents or files as the source." in texts(at)
+    assert "There is no feedback yet: choose the documents or files as the source." in texts(at)
     assert not at.toggle
     at.button(key="training.go").click().run()
     assert "Choose something to learn from" in at.warning[-1].value
