@@ -26,7 +26,7 @@ if rank:
     import os
     os._exit(9)
 try:
-    with _explained(TrainSpec(), Path("runs/a")):
+    with explained(TrainSpec(), Path("runs/a")):
         for _ in range(3):  # the first may still get through
             together.all_reduce(torch.zeros(4))
 except TrainingError as err:
