@@ -6,6 +6,9 @@ of the question, or to be nearer to it in meaning than halfway between the farth
 compared, it has to score 0.7 of the best one at least. What cannot stand alone is joined with its neighbour: a heading with the
 sentence below it, a question with its answer, a short sentence with the one beside it, lines of code with the sentence that
 introduces them, the rows of a table with each other.
+
+Cosines with two languages are on two scales, and words of one are not in the other. So where the best passage is in the other language
+than the question, only passages in its language are read.
 """
 
 import re
@@ -17,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from quarry.indexer.language import length_in_words
+from quarry.indexer.language import language_of, length_in_words
 from quarry.indexer.lexical.analyzer import Analyzer
 from quarry.retriever.sentences import sentence_spans
 from quarry.retriever.shown.highlight import Span
@@ -95,6 +98,8 @@ def extract(
     """
     if most < 1:
         raise ValueError(f"most is {most}; expected at least 1 sentence to be asked for")
+    if embedder is not None:
+        passages = _on_one_scale(question, passages)
     found = [
         _Candidate(passage, start, end, place, frozenset(analyzer.tokens(passage.text[start:end])))
         for place, passage in enumerate(passages[:PASSAGES])
@@ -116,6 +121,14 @@ def extract(
     if embedder is not None:
         apt &= scores >= _ENOUGH * scores.max()
     return _best(found, scores, apt, most)
+
+
+def _on_one_scale(question: str, passages: "Sequence[Packed]") -> "Sequence[Packed]":
+    """Return the passages in the language of the best one where that is not the question's, else all."""
+    theirs = language_of(passages[0].text) if passages else language_of(question)
+    if theirs == language_of(question):
+        return passages
+    return [passage for passage in passages if language_of(passage.text) == theirs]
 
 
 def units(text: str) -> list[Span]:

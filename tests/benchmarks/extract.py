@@ -2,7 +2,8 @@
 
 After tests.benchmarks.evidence, whose indexes it uses. 100 questions each, evenly spread, of xquad-en and xquad-zh on their
 indexes of 240 paragraphs, and of chunkspans-en with BM25 over its five documents. Ten results are packed; three sentences are taken. Right means that one of them comes from the judged document and
-holds an answer of the data set; for chunkspans-en, at least half of the characters of an answer span. The baseline is the first
+holds an answer of the data set; in xquad of two languages (the corpus of `tests.benchmarks.mixed`) questions are asked of paragraphs in the
+other language, with the second stage; for chunkspans-en, at least half of the characters of an answer span. The baseline is the first
 three sentences of the best passage. With `words` no model is loaded: BM25 searches, and words alone choose. The last columns tell how many
 sentences and characters words and meaning quote, and how long that takes.
 """
@@ -22,6 +23,8 @@ from quarry.retriever.data.datasets import load_dataset
 from quarry.retriever.searcher import Searcher, SearchOptions
 from quarry.retriever.sentences import sentence_spans
 from tests.benchmarks.evidence import DATA, spread
+from tests.benchmarks.mixed import opened
+from tests.benchmarks.mixed_sets import SETS
 
 QUESTIONS = 100
 Right = Callable[[str, Sequence[Packed], Sequence[Extracted]], bool]
@@ -50,6 +53,23 @@ def by_answer(name: str) -> tuple[dict[str, str], Right]:
     return {query.query_id: query.text for query in dataset.queries}, right
 
 
+def across(direction: str) -> tuple[dict[str, str], Right]:
+    """Questions on paragraphs in the other language, in a corpus of both; a direction is `question>document`."""
+    asked = [one for one in SETS["xquad"]().asked if one.direction == direction]
+    name = f"xquad-{direction[-2:]}"
+    rows = [json.loads(line) for line in (DATA / name / "queries.jsonl").read_text(encoding="utf-8").splitlines()]
+    answers = {row["_id"]: row["answers"] for row in rows}
+    relevant = {one.query.query_id: one.relevant for one in asked}
+
+    def right(query_id: str, passages: Sequence[Packed], found: Sequence[Extracted]) -> bool:
+        by_number = {passage.number: passage.doc_id for passage in passages}
+        texts = ["".join(one.text.split()) for one in found if by_number[one.number] in relevant[query_id]]
+        wanted = ["".join(answer.split()) for answer in answers[query_id.partition("-")[2]]]
+        return any(answer in text for answer in wanted for text in texts)
+
+    return {one.query.query_id: one.query.text for one in asked}, right
+
+
 def by_span() -> tuple[dict[str, str], Right]:
     """Questions of chunkspans-en and whether the sentences cover half of a span."""
     rows = [
@@ -70,8 +90,11 @@ def by_span() -> tuple[dict[str, str], Right]:
     return {row["_id"]: row["text"] for row in rows}, right
 
 
-def measure(name: str, searcher: Searcher, questions: dict[str, str], right: Right, embedder) -> None:
-    options = SearchOptions(route="hybrid" if embedder else "bm25", rerank=False, dense_budget_ms=1e7)
+def measure(
+    name: str, searcher: Searcher, questions: dict[str, str], right: Right, embedder, *, rerank: bool = False
+) -> None:
+    route = "hybrid" if embedder else "bm25"
+    options = SearchOptions(route=route, rerank=rerank, dense_budget_ms=1e7, rerank_budget_ms=1e7)
     kept = spread(list(questions), int(sys.argv[2]) if len(sys.argv) > 2 else QUESTIONS)
     hits = {"in the passages": 0, "first three": 0, "words": 0, "words and meaning": 0}
     seconds = 0.0
@@ -104,6 +127,10 @@ def main() -> None:
     for name in ("xquad-zh", "xquad-en"):
         searcher = Searcher.open(work / name / "index", embedder=embedder)  # without one, none is loaded for BM25
         measure(name, searcher, *by_answer(name), embedder)
+    if embedder is not None:
+        both = opened(work, "xquad", SETS["xquad"](), embedder)
+        for direction in ("zh>en", "en>zh"):
+            measure(f"xquad {direction}", both, *across(direction), embedder, rerank=True)
     index = work / "chunkspans-en" / "index"
     if not index.is_dir():
         build_index(index, [DATA / "chunkspans-en" / "docs"], None, BuildOptions())

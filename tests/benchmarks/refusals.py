@@ -186,6 +186,14 @@ def _side(distance: float) -> float:
     return 0.5 * (1 + float(np.tanh(distance / 2)))
 
 
+def by_what_ships(one: Asked, kind: Kind, near_misses: float) -> tuple[float, float]:
+    """Return the shares of the answers that are unsupported and of the questions that are answered, by the shipped model and choice."""
+    model = shipped().model(kind)
+    judged = one.judged(model, kind)
+    threshold = threshold_of(one.near(model, kind), model, (model.level, model.weight, model.answered))
+    return judged.unsupported(threshold, near_misses), judged.shares(threshold, near_misses)[1]
+
+
 def by_questions(judged: Judged, near_misses: float) -> tuple[float, float]:
     """Return the mean shares of other questions, unsupported of the answered and answered of all, by thresholds of half of them."""
     draw, count, found = np.random.default_rng(0), len(judged.strengths), []
@@ -216,6 +224,7 @@ def lines(sets: Sequence[Asked], kind: Kind) -> Iterator[str]:
         before = weighted_quantile(supported, np.ones(len(supported)), REFUSED)
         cells = [f"{len(judged.strengths)}", f"{threshold:.2f}"]
         cells += _cells(lambda share, at=threshold, of=judged: (of.unsupported(at, share), of.shares(at, share)[1]))
+        cells += _cells(lambda share, of=one: by_what_ships(of, kind, share))[:1]
         cells.append(f"{(judged.near < threshold).mean():.2f} ({(judged.near < before).mean():.2f})")
         cells.append(f"{(one.others(model, kind) < threshold).mean():.2f}")
         cells += _cells(lambda share, of=judged: by_questions(of, share))
@@ -242,9 +251,9 @@ def main(arguments: Sequence[str]) -> None:
             f"\n{kind}: chosen on all families: level {chosen[kind][0]}, weight {chosen[kind][1]}, threshold {chosen[kind][2]}\n"
         )
         print(
-            "| set | questions | threshold | as they come | one near miss in ten | near misses caught (before) | other domains caught | judged: as they come | judged: one in ten |"
+            "| set | questions | threshold | as they come | one near miss in ten | as they come, by what ships | near misses caught (before) | other domains caught | judged: as they come | judged: one in ten |"
         )
-        print("|---" * 9 + "|")
+        print("|---" * 10 + "|")
         print("\n".join(lines(sets, kind)), flush=True)
     if arguments[2:] == ["ship"]:
         models = {

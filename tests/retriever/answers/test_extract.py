@@ -57,6 +57,15 @@ def test_chinese_sentences_and_a_later_passage_can_win():
     assert (found.number, found.text) == (3, "图书可以在网上续借两次，每次三十天。")
 
 
+def test_a_best_passage_in_the_other_language_is_quoted_and_not_what_shares_words_with_the_question():
+    english = packed(1, "The town hall has a car park. Parking costs two pounds an hour, and nothing after six.")
+    chinese = packed(2, "市政厅位于市中心。市政厅的停车费是多少由市议会决定，停车场在河边。")
+    question = "市政厅的停车费是多少？"
+    assert {one.number for one in extract(question, [english, chinese], WORDS, WordEmbedder(dim=256))} == {1}
+    assert extract(question, [chinese, english], WORDS, WordEmbedder(dim=256))[0].number == 2
+    assert extract("How much is parking at the town hall?", [english, chinese], WORDS, WordEmbedder(dim=256))
+
+
 def test_what_a_better_sentence_says_already_is_left_out():
     twin = packed(2, "Books can be renewed twice on the web page! Ask the staff at the desk about other things.")
     found = extract("How often can books be renewed?", [LOANS, twin], WORDS, None)
