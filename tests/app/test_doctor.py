@@ -7,17 +7,13 @@ from quarry.app.doctor import examine
 from quarry.app.server.writing.inbox import INBOX_NAME, Inbox
 from quarry.indexer.build import index_documents
 from quarry.indexer.build.plan import BuildOptions
-from quarry.indexer.lake.relabel import with_reranker
-from quarry.indexer.messages import Message
-from quarry.indexer.models.digest import content_digest
 from quarry.indexer.opened import Index
 from quarry.indexer.records import Document
-from quarry.indexer.storage.facts import RerankerFacts
 from quarry.indexer.storage.space import Space
 from quarry.training.feedback.events import FeedbackEvent
 from quarry.training.feedback.log import FeedbackLog, feedback_path
 from tests.fakes import WordEmbedder
-from tests.retriever.rerankers.tiny_rerankers import make
+from tests.retriever.rerankers.recorded import record_reranker
 
 
 def found(index):
@@ -28,24 +24,7 @@ def test_a_recorded_reranker_is_looked_at(tmp_path):
     index = tmp_path / "index"
     index_documents(index, [Document("a", "图书馆可以续借两次。")], None)
     assert found(index) == []
-    folder = make(index / "models" / "first", "bert")
-    facts = RerankerFacts(
-        model="tests/own",
-        digest=content_digest(folder),
-        folder="models/first",
-        base="b",
-        parent="000001",
-        run="first",
-        verdict="better",
-        forced=False,
-        promoted="2026-01-01T00:00:00+00:00",
-    )
-    with_reranker(
-        index,
-        facts,
-        Message.of("tuning.reranker_promoted", "promoted the reranker"),
-        expected=Index.open(index).manifest,
-    )
+    folder, facts = record_reranker(index, "bert")
     (sound,) = found(index)
     assert (sound.severity, sound.remedy) == ("ok", "")
     assert str(sound.message) == f"tests/own (run first, revision {facts.digest[:12]}) is unchanged"

@@ -10,7 +10,7 @@ sentences and characters words and meaning quote, and how long that takes.
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 
@@ -40,34 +40,34 @@ def first_three(passages: Sequence[Packed]) -> list[Extracted]:
 def by_answer(name: str) -> tuple[dict[str, str], Right]:
     """Questions of xquad and whether the judged document's sentences hold the answer."""
     dataset = load_dataset(DATA / name)
-    rows = [json.loads(line) for line in (DATA / name / "queries.jsonl").read_text(encoding="utf-8").splitlines()]
-    answers = {row["_id"]: row["answers"] for row in rows}
-
-    def right(query_id: str, passages: Sequence[Packed], found: Sequence[Extracted]) -> bool:
-        by_number = {passage.number: passage.doc_id for passage in passages}
-        texts = [
-            "".join(one.text.split()) for one in found if dataset.qrels[query_id].get(by_number[one.number], 0) > 0
-        ]
-        return any("".join(answer.split()) in text for answer in answers[query_id] for text in texts)
-
-    return {query.query_id: query.text for query in dataset.queries}, right
+    relevant = {query: {doc for doc, grade in grades.items() if grade > 0} for query, grades in dataset.qrels.items()}
+    return {query.query_id: query.text for query in dataset.queries}, holding(answers_of(name), relevant)
 
 
 def across(direction: str) -> tuple[dict[str, str], Right]:
     """Questions on paragraphs in the other language, in a corpus of both; a direction is `question>document`."""
     asked = [one for one in SETS["xquad"]().asked if one.direction == direction]
-    name = f"xquad-{direction[-2:]}"
-    rows = [json.loads(line) for line in (DATA / name / "queries.jsonl").read_text(encoding="utf-8").splitlines()]
-    answers = {row["_id"]: row["answers"] for row in rows}
+    theirs = answers_of(f"xquad-{direction[-2:]}")
+    answers = {one.query.query_id: theirs[one.query.query_id.partition("-")[2]] for one in asked}
     relevant = {one.query.query_id: one.relevant for one in asked}
+    return {one.query.query_id: one.query.text for one in asked}, holding(answers, relevant)
+
+
+def answers_of(name: str) -> dict[str, list[str]]:
+    """Return the answers of a set's questions."""
+    rows = [json.loads(line) for line in (DATA / name / "queries.jsonl").read_text(encoding="utf-8").splitlines()]
+    return {row["_id"]: row["answers"] for row in rows}
+
+
+def holding(answers: Mapping[str, Sequence[str]], relevant: Mapping[str, Collection[str]]) -> Right:
+    """Return whether one sentence of a relevant document holds an answer, whatever its spaces."""
 
     def right(query_id: str, passages: Sequence[Packed], found: Sequence[Extracted]) -> bool:
         by_number = {passage.number: passage.doc_id for passage in passages}
         texts = ["".join(one.text.split()) for one in found if by_number[one.number] in relevant[query_id]]
-        wanted = ["".join(answer.split()) for answer in answers[query_id.partition("-")[2]]]
-        return any(answer in text for answer in wanted for text in texts)
+        return any("".join(answer.split()) in text for answer in answers[query_id] for text in texts)
 
-    return {one.query.query_id: one.query.text for one in asked}, right
+    return right
 
 
 def by_span() -> tuple[dict[str, str], Right]:

@@ -8,11 +8,7 @@ import pytest
 
 from quarry.indexer.build import index_documents
 from quarry.indexer.errors import IndexMismatchError
-from quarry.indexer.lake.relabel import with_reranker
-from quarry.indexer.messages import Message
-from quarry.indexer.models.digest import content_digest
 from quarry.indexer.opened import Index
-from quarry.indexer.storage.facts import RerankerFacts
 from quarry.retriever.models.recorded import served_reranker
 from quarry.retriever.searcher import Searcher, SearchOptions
 from tests.fakes import WordEmbedder
@@ -136,26 +132,9 @@ def test_another_embedder_is_refused(index):
 @pytest.fixture
 def recorded(index):
     """The index with a tiny real cross-encoder that it records as its own."""
-    from tests.retriever.rerankers.tiny_rerankers import make
+    from tests.retriever.rerankers.recorded import record_reranker
 
-    folder = make(index / "models" / "first", "xlm-roberta")
-    facts = RerankerFacts(
-        model="tests/own",
-        digest=content_digest(folder.resolve()),
-        folder="models/first",
-        base="b",
-        parent="000001",
-        run="first",
-        verdict="better",
-        forced=False,
-        promoted="2026-01-01T00:00:00+00:00",
-    )
-    with_reranker(
-        index,
-        facts,
-        Message.of("tuning.reranker_promoted", "promoted the reranker"),
-        expected=Index.open(index).manifest,
-    )
+    folder, _ = record_reranker(index, "xlm-roberta")
     return folder
 
 

@@ -10,7 +10,7 @@ from quarry.app.ui.evaluate.one_question import ASKED, one_question
 from quarry.app.ui.evaluate.own_judgements import own_judgements
 from quarry.app.ui.evaluate.panel import remembered, show_runs
 from quarry.app.ui.evaluate.presenter import judged_documents, named_runs, offered_routes, read_saved
-from quarry.app.ui.shared.choices import choice_key, chosen
+from quarry.app.ui.shared.choices import choice
 from quarry.app.ui.shared.data_folders import DataChoice, allowed_roots, data_choices
 from quarry.app.ui.shared.fault import show_fault
 from quarry.app.ui.shared.jobs import Job, board
@@ -93,9 +93,8 @@ def _order(session: Session, choices: tuple[DataChoice, ...], job: Job | None) -
         say("Data set", "数据集"),
         places,
         format_func=names.__getitem__,
-        key=choice_key(session, "evaluate.dataset", places, 0),
+        **choice(session, "evaluate.dataset", places, 0),
     )
-    place = chosen("evaluate.dataset", place, 0)
     measures = right.multiselect(
         say("Metrics (first = main)", "指标（第一个为主要指标）"),
         _MEASURES,
@@ -130,7 +129,7 @@ def _order(session: Session, choices: tuple[DataChoice, ...], job: Job | None) -
     blocked = running or not routes or not measures
     label = say("Evaluate", "开始评测")
     if go.button(label, key="evaluate.go", type="primary", disabled=blocked, width="stretch"):
-        _start(session, choices[place].folder, split.strip() or None, (routes, measures, int(depth)))
+        _start(session, choices[place or 0].folder, split.strip() or None, (routes, measures, int(depth)))
 
 
 def _start(session: Session, folder: Path, split: str | None, chosen: tuple[list[str], list[str], int]) -> None:

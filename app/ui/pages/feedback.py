@@ -10,7 +10,7 @@ import streamlit as st
 from quarry.app.ui.feedback import downloads
 from quarry.app.ui.feedback import presenter as shown
 from quarry.app.ui.feedback.gaps import gaps_panel, told_written
-from quarry.app.ui.shared.choices import choice_key, chosen
+from quarry.app.ui.shared.choices import choice
 from quarry.app.ui.shared.fault import show_fault
 from quarry.app.ui.shared.session import Session, current, feedback_path
 from quarry.app.ui.shared.shown_text import Row, told
@@ -84,18 +84,17 @@ def _filter(session: Session, events: Sequence[StoredEvent]) -> shown.FeedbackFi
     language = left.selectbox(
         say("Language of the question", "问题的语言"),
         ["", *languages],
-        key=choice_key(session, "feedback.language", ["", *languages], ""),
+        **choice(session, "feedback.language", ["", *languages], ""),
         format_func=lambda one: shown.language_name(one, say) if one else say("all", "全部"),
     )
     period = right.selectbox(
         say("Period", "时间范围"),
         list(periods),
-        key=choice_key(session, "feedback.period", periods, "all"),
+        **choice(session, "feedback.period", periods, "all"),
         format_func=periods.__getitem__,
     )
-    days = _PERIODS[chosen("feedback.period", period, "all")]
-    language = chosen("feedback.language", language, "")
-    return shown.FeedbackFilter(language, datetime.now(UTC) - timedelta(days=days) if days else None)
+    days = _PERIODS[period or "all"]
+    return shown.FeedbackFilter(language or "", datetime.now(UTC) - timedelta(days=days) if days else None)
 
 
 def _lists(session: Session, events: tuple[StoredEvent, ...], titles: Mapping[str, str]) -> None:

@@ -18,6 +18,7 @@ from quarry.app.ui.search.filter_presenter import (
     period_name,
     since,
 )
+from quarry.app.ui.shared.choices import choice
 from quarry.app.ui.shared.session import Session
 from quarry.app.ui.shared.shown_text import label, safe
 from quarry.indexer.errors import BadFilter
@@ -145,17 +146,12 @@ def _with_count(counted: Mapping[str, int]) -> Callable[[str], str]:
 
 
 def _time(session: Session, modified: Mapping[str, int]) -> None:
-    say, state, counts = session.say, st.session_state, period_counts(modified, _today())
-    # the browser knows a period by its name, and would lose it with the language: `f_time` is kept apart from the menu
-    key = f"f_time.{session.language}"
-    state[key] = state.get("f_time")
+    say, counts, offered = session.say, period_counts(modified, _today()), [*PERIODS, DATES]
     st.selectbox(
         say("Modified", "修改日期"),
-        [*PERIODS, DATES],
+        offered,
         index=None,
-        key=key,
-        on_change=_keep_period,
-        args=(key,),
+        **choice(session, "f_time", offered),
         placeholder=say("any time", "不限"),
         format_func=lambda period: period_name(period, counts, say),
     )
@@ -163,10 +159,6 @@ def _time(session: Session, modified: Mapping[str, int]) -> None:
         first, last = st.columns(2)
         first.date_input(say("From", "从"), key="f_first", format="YYYY-MM-DD", value=None)
         last.date_input(say("To", "到"), key="f_last", format="YYYY-MM-DD", value=None)
-
-
-def _keep_period(key: str) -> None:
-    st.session_state.f_time = st.session_state[key]
 
 
 def _more(text: str) -> list[tuple[str, str]]:

@@ -1,41 +1,28 @@
 """Choices whose options have names in the interface's language: what was chosen stays when the language changes."""
 
 from collections.abc import Collection
-from typing import TypeVar
+from typing import Any
 
 import streamlit as st
 
 from quarry.app.ui.shared.session import Session
 
-T = TypeVar("T")
 
-
-def choice_key(session: Session, name: str, options: Collection[T], first: T) -> str:
-    """Return the key of such a widget, filled with what was chosen before; `chosen` keeps what is chosen now.
+def choice(session: Session, name: str, options: Collection[Any], first: Any = None) -> dict[str, Any]:
+    """Return the arguments of such a widget that keep what is chosen, in the session's state under a name.
 
     The browser knows an option by its name, so one widget in two languages loses its value: each language has its own.
 
     Args:
         session: Of the visitor.
-        name: Of the choice, the same in both languages; the key of no widget.
+        name: Of the choice, the same in both languages; the key of no widget. What is set there is chosen.
         options: What is offered now.
-        first: What is chosen at first.
+        first: What is chosen at first; None for nothing.
     """
-    key, state = f"{name}.{session.language}", st.session_state
-    if state.get(key) not in options:
-        before = state.get(name, first)
-        state[key] = before if before in options else first
-    return key
+    key, before = f"{name}.{session.language}", st.session_state.get(name, first)
+    st.session_state[key] = before if before in options else first
+    return {"key": key, "on_change": _keep, "args": (name, key)}
 
 
-def chosen(name: str, value: T | None, first: T) -> T:
-    """Keep and return what is chosen.
-
-    Args:
-        name: As in `choice_key`.
-        value: What the widget says.
-        first: What stands for nothing.
-    """
-    kept = first if value is None else value
-    st.session_state[name] = kept
-    return kept
+def _keep(name: str, key: str) -> None:
+    st.session_state[name] = st.session_state[key]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from quarry.app.ui.shared.choices import choice_key, chosen
+from quarry.app.ui.shared.choices import choice
 from quarry.app.ui.shared.data_folders import allowed_roots
 from quarry.app.ui.shared.fault import show_fault
 from quarry.app.ui.shared.jobs import Job, board
@@ -209,9 +209,9 @@ def _what(session: Session, *, models: bool) -> str:
         offered,
         format_func=names.__getitem__,
         horizontal=True,
-        key=choice_key(session, "training.what", offered, offered[0]),
+        **choice(session, "training.what", offered, offered[0]),
     )
-    if chosen("training.what", what, offered[0]) == SEARCH:
+    if what == SEARCH:
         st.caption(
             say(
                 "Learns how questions move toward the passages that were judged right, how much BM25 counts, and how the second stage "
